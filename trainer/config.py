@@ -1,0 +1,107 @@
+"""What one model is and how it is trained: the typed, immutable part of the configuration that the trainers read."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Frozen(BaseModel):
+    """Immutable; unknown keys are errors that name the key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Augmentation(Frozen):
+    """Slight random changes, on the training split only (the paper's ImageDataGenerator: zoom and rotation)."""
+
+    zoom: float = Field(0.0, ge=0, lt=1, description="largest zoom in or out, as a share of the side")
+    rotation: float = Field(0.0, ge=0, le=180, description="largest rotation, degrees")
+    horizontal_flip: bool = False
+    variants: int = Field(0, ge=0, description="augmented copies of each image whose features the head stage keeps")
+
+
+class Head(Frozen):
+    """Layers on top of the backbone's last feature map."""
+
+    pooling: Literal["global", "average"] = Field("global", description="average: the paper's AveragePooling2D + Flatten")
+    pool_size: int = Field(4, ge=1, description="window of AveragePooling2D, cells of the feature map")
+    normalize: bool = Field(False, description="standardise the pooled features with the training split's mean and variance")
+    hidden_units: int = Field(0, ge=0, description="width of the Dense layer before the output; 0: none")
+    dropout: float = Field(0.0, ge=0, lt=1)
+    l2: float = Field(0.0, ge=0, description="L2 penalty of the head's kernels")
+
+
+class Loss(Frozen):
+    name: Literal["categorical_crossentropy", "mean_squared_error"] = "categorical_crossentropy"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+
+
+class Optimizer(Frozen):
+    name: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(0.0, ge=0, description="adamw only")
+
+
+class EarlyStopping(Frozen):
+    monitor: str = "val_loss"
+    patience: int = Field(5, ge=0)
+    restore_best: bool = True
+
+
+class ReduceOnPlateau(Frozen):
+    monitor: str = "val_loss"
+    factor: float = Field(0.5, gt=0, lt=1)
+    patience: int = Field(3, ge=0)
+    min_learning_rate: float = Field(1e-7, ge=0)
+
+
+class Stage(Frozen):
+    """One stretch of training."""
+
+    epochs: int = Field(16, ge=1)
+    batch_size: int = Field(16, ge=1)
+    optimizer: Optimizer = Optimizer()
+    early_stopping: EarlyStopping | None = None
+    reduce_on_plateau: ReduceOnPlateau | None = None
+
+
+class FineTuning(Stage):
+    """Stage (b): the backbone learns too, at a small learning rate."""
+
+    optimizer: Optimizer = Optimizer(learning_rate=1e-5)
+    last_layers: int | None = Field(None, ge=1, description="how many of the backbone's last layers learn; null: all of them")
+
+
+class Model(Frozen):
+    """One candidate: a backbone with its head.
+
+    Stages: `head` trains the head on the frozen backbone's kept features; `fine_tuning` trains backbone and head together
+    afterwards. `head: null` with `fine_tuning` and weights "none" is training from scratch.
+    """
+
+    backbone: str = Field(description="an entry of trainer/backbones.py, or any keras.applications model by name")
+    weights: str = Field("imagenet", description='"imagenet", "none", or a folder with <backbone>_notop.weights.h5 / .h5 files')
+    allow_random_weights: bool = Field(False, description="go on without weights where the asked-for ones cannot be had")
+    input_adapter: Literal["auto", "identity"] = Field("auto", description="identity: feed [0, 1] as it is (the paper's mistake)")
+    batch_statistics: Literal["keep", "reestimate"] = Field("keep", description="batch norm statistics of the frozen backbone")
+    head_layers: Head = Head()
+    augmentation: Augmentation = Augmentation()
+    loss: Loss = Loss()
+    head: Stage | None = Stage()
+    fine_tuning: FineTuning | None = None
+    class_weights: bool = Field(False, description="weigh the classes by their inverse frequency in the training split")
+    mixed_precision: bool = False
+    all_gpus: bool = Field(False, description="MirroredStrategy over all visible GPUs")
+    seed: int = 2021
+
+
+class Ensemble(Frozen):
+    """How the trained, frozen members are joined."""
+
+    method: Literal["auto", "soft", "hard", "concat"] = Field("auto", description="auto: the lowest loss on the validation split")
+    start: Literal["average", "random"] = Field("average", description="initial value of the concat method's Dense layer")
+    loss: Loss = Loss()
+    stage: Stage = Stage()
+    seed: int = 2021

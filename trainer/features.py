@@ -1,0 +1,52 @@
+"""Names that data, graph, models and servers share: the only home of feature, signature and output names.
+
+Imports nothing, so that the command line, the server and the client may read it at no cost.
+"""
+
+# === Classes and images ===
+CLASS_NAMES = ("covid19", "pneumonia", "normal")
+IMAGE_SIZE = 224  # pixels, height and width of what Transform yields
+SPLITS = ("train", "val", "test")
+UNKNOWN = "unknown"  # value of a categorical feature that the source does not state
+
+# === Features of a raw tf.Example (what `cxr ingest` writes) ===
+IMAGE = "image"  # bytes: 8-bit grey JPEG or PNG, upright
+FORMAT = "format"  # bytes: "jpeg" or "png"
+HEIGHT, WIDTH = "height", "width"  # int64, pixels of IMAGE
+MEAN, STD = "mean", "std"  # float, grey levels in [0, 255]
+LABEL = "label"  # bytes: a class name
+PATIENT_ID = "patient_id"  # bytes: pseudonym (keyed hash)
+SOURCE, VIEW, SEX = "source", "view", "sex"  # bytes; UNKNOWN where not stated
+AGE = "age"  # float, years; absent where not stated
+AGE_BAND = "age_band"  # bytes: one of AGE_BANDS
+CONTENT_HASH = "content_hash"  # bytes: SHA-256 (hex) of the decoded grey image
+
+AGE_BANDS = ("0-17", "18-39", "40-64", "65+", UNKNOWN)
+SLICE_FEATURES = (LABEL, SOURCE, VIEW, SEX, AGE_BAND)
+
+# === Transformed features (what the Transform graph yields) ===
+IMAGE_TENSOR = "image_tensor"  # float32 [batch, size, size, 3] in [0, 1]
+LABEL_INDEX = "label_index"  # int64 [batch, 1]
+
+# === Signatures and outputs of every SavedModel ===
+SIGNATURE_EXAMPLES = "serving_default"  # input "examples": string [batch], serialized tf.Examples
+SIGNATURE_BYTES = "image_bytes"  # input "image_bytes": string [batch], encoded JPEG or PNG
+SIGNATURE_TENSOR = "image_tensor"  # input "image_tensor": float32 [batch, size, size, 3] in [0, 1]
+SIGNATURE_TRANSFORM = "transform_features"  # input "examples": string [batch]
+
+EXAMPLES = "examples"
+PROBABILITIES = "probabilities"  # float32 [batch, classes]
+PREDICTED_LABEL = "label"  # string [batch]
+OUTPUT_CLASS_NAMES = "class_names"  # string [batch, classes], the order of PROBABILITIES
+MEMBER_PROBABILITIES = "probabilities_{member}"  # ensemble only, float32 [batch, classes] per member
+ENSEMBLE = "ensemble"  # name of the ensemble among the models
+
+
+def age_band(age: float | None) -> str:
+    """Returns the band of AGE_BANDS that an age in years falls in; UNKNOWN for None."""
+    if age is None:
+        return UNKNOWN
+    for band, limit in zip(AGE_BANDS, (18, 40, 65, float("inf"))):
+        if age < limit:
+            return band
+    return UNKNOWN
