@@ -1,0 +1,1 @@
+"""AnomalyCheck: stops the run where ExampleValidator found the data to break the schema."""

@@ -1,0 +1,35 @@
+"""Reads what ExampleValidator found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+
+def describe_anomalies(folder: str) -> list[str]:
+    """Returns one sentence per anomaly in an ExampleAnomalies artifact, over all its splits; empty where the data are as the schema demands.
+
+    Args:
+      folder: URI of the artifact (`Split-<name>/SchemaDiff.pb` below it).
+
+    Raises:
+      FileNotFoundError: The artifact holds no split.
+    """
+    files = sorted(Path(folder).glob("Split-*/SchemaDiff.pb"))
+    if not files:
+        raise FileNotFoundError(f"{folder}: no Split-*/SchemaDiff.pb: not the output of ExampleValidator")
+    sentences = []
+    for file in files:
+        split = file.parent.name.removeprefix("Split-")
+        anomalies = anomalies_pb2.Anomalies.FromString(file.read_bytes())
+        if anomalies.HasField("dataset_anomaly_info"):
+            sentences.append(f"split {split}: {_text(anomalies.dataset_anomaly_info)}")
+        if anomalies.data_missing:
+            sentences.append(f"split {split}: holds no example")
+        sentences += [f"split {split}, feature {name}: {_text(info)}" for name, info in sorted(anomalies.anomaly_info.items())]
+    return sentences
+
+
+def _text(info: anomalies_pb2.AnomalyInfo) -> str:
+    return f"{info.short_description}: {info.description}"

@@ -1,0 +1,172 @@
+"""The pipeline's graph: the same for the local runner and for Kubeflow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ml_metadata.proto import metadata_store_pb2
+from tfx import v1 as tfx
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.proto import example_gen_pb2
+from tfx.types import channel
+
+from cxr.components.anomaly_check.component import AnomalyCheck
+from cxr.components.baseline.strategy import LatestOtherBlessedModel
+from cxr.components.ensemble_trainer.component import EnsembleTrainer
+from cxr.components.infra_check.component import InfraCheck
+from cxr.pipeline import gate
+from cxr.pipeline.code_version import code_version
+from cxr.pipeline.config import Config
+from cxr.trainer import features
+
+TRAIN, VAL, TEST = features.SPLITS
+Model = tfx.types.standard_artifacts.Model
+ModelBlessing = tfx.types.standard_artifacts.ModelBlessing
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run reads and writes; URIs of any filesystem that Beam and TensorFlow know here."""
+
+    data: str  # a folder that `cxr ingest` wrote: one folder of TFRecords per split
+    splits: tuple[str, ...]  # the folders it holds
+    schema_file: str
+    pipeline_root: str
+    serving_models: str  # pushed models: <serving_models>/<model>/<version>
+    training_state: str | None = None  # what interrupted training resumes from; None: it starts again
+    metadata: metadata_store_pb2.ConnectionConfig | None = None
+    baselines: dict[str, str] | None = None  # model: URI of the Model artifact to compare with; None: ask the metadata store
+
+
+@dataclass
+class Nodes:
+    """The nodes of one candidate."""
+
+    trainer: BaseNode
+    rest: list[BaseNode] = field(default_factory=list)
+
+
+def create_pipeline(config: Config, place: Place, *, enable_cache: bool = True) -> tfx.dsl.Pipeline:
+    """Builds the graph of a configuration.
+
+    Raises:
+      ValueError: The data lack the split that the gate evaluates on, or the training split.
+    """
+    for split in (TRAIN, config.gate.split):
+        if split not in place.splits:
+            raise ValueError(f"{place.data}: there is no split {split!r}")
+
+    # Raw tf.Examples as `cxr ingest` wrote them; the splits are kept.
+    example_gen = tfx.components.ImportExampleGen(
+        input_base=place.data,
+        input_config=example_gen_pb2.Input(
+            splits=[example_gen_pb2.Input.Split(name=split, pattern=f"{split}/*.tfrecord.gz") for split in place.splits]
+        ),
+    )
+    examples = example_gen.outputs["examples"]
+
+    # Data validation: the curated schema decides, the inferred one is there for comparison.
+    schema_gen = tfx.components.ImportSchemaGen(schema_file=place.schema_file)
+    schema = schema_gen.outputs["schema"]
+    statistics_gen = tfx.components.StatisticsGen(examples=examples, schema=schema)
+    inferred_schema = tfx.components.SchemaGen(statistics=statistics_gen.outputs["statistics"]).with_id("InferredSchema")
+    validator = tfx.components.ExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema)
+    anomaly_check = AnomalyCheck(anomalies=validator.outputs["anomalies"])
+
+    # Decode, resize, normalise, label to index. The graph alone: images are decoded where they are read, never stored as floats.
+    shared = {"class_names": list(config.class_names), "image_size": config.image_size, "code_version": code_version()}
+    transform = tfx.components.Transform(
+        examples=examples,
+        schema=schema,
+        preprocessing_fn="cxr.trainer.preprocessing.preprocessing_fn",
+        custom_config=shared,
+        materialize=False,
+        disable_statistics=True,
+    )
+    transform.add_upstream_node(anomaly_check)
+
+    # One trainer per backbone, then the ensemble of what they made.
+    trained: dict[str, BaseNode] = {}
+    for name, model in config.models.items():
+        trained[name] = tfx.components.Trainer(
+            run_fn="cxr.trainer.run.run_fn",
+            examples=examples,
+            transform_graph=transform.outputs["transform_graph"],
+            schema=schema,
+            train_args=tfx.proto.TrainArgs(splits=[TRAIN]),
+            eval_args=tfx.proto.EvalArgs(splits=[VAL] if VAL in place.splits else [TRAIN]),
+            custom_config={
+                **shared,
+                "name": name,
+                "model": model.model_dump(mode="json"),
+                "validation_split": VAL in place.splits,
+                "state_dir": place.training_state,
+            },
+        ).with_id(node_id("Trainer", name))
+    if config.ensemble:
+        trained[features.ENSEMBLE] = EnsembleTrainer(
+            members={name: trainer.outputs["model"] for name, trainer in trained.items()},
+            examples=examples,
+            transform_graph=transform.outputs["transform_graph"],
+            ensemble=config.ensemble,
+            class_names=config.class_names,
+            image_size=config.image_size,
+            code_version=code_version(),
+        ).with_id(node_id("Trainer", features.ENSEMBLE))
+
+    # Every candidate: gate, infrastructure check, push.
+    candidates: list[BaseNode] = []
+    for name, trainer in trained.items():
+        model = trainer.outputs["model"]
+        baseline = _baseline(name, trainer, place)
+        evaluator = tfx.components.Evaluator(
+            examples=examples,
+            model=model,
+            baseline_model=baseline.outputs["model"] if baseline else None,
+            example_splits=[config.gate.split],
+            eval_config=gate.eval_config(config.gate, name, config.class_names),
+            schema=schema,
+        ).with_id(node_id("Evaluator", name))
+        infra_check = InfraCheck(
+            model=model,
+            model_name=name,
+            load_seconds=config.infra_check.load_seconds,
+            tolerance=config.infra_check.tolerance,
+        ).with_id(node_id("InfraCheck", name))
+        pusher = tfx.components.Pusher(
+            model=model,
+            model_blessing=evaluator.outputs["blessing"],
+            infra_blessing=infra_check.outputs["blessing"],
+            push_destination=tfx.proto.PushDestination(
+                filesystem=tfx.proto.PushDestination.Filesystem(base_directory=f"{place.serving_models}/{name}")
+            ),
+        ).with_id(node_id("Pusher", name))
+        candidates += [node for node in (trainer, baseline, evaluator, infra_check, pusher) if node]
+
+    return tfx.dsl.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=place.pipeline_root,
+        components=[example_gen, schema_gen, statistics_gen, inferred_schema, validator, anomaly_check, transform, *candidates],
+        enable_cache=enable_cache,
+        metadata_connection_config=place.metadata,
+        beam_pipeline_args=list(config.beam),
+    )
+
+
+def node_id(role: str, model: str) -> str:
+    """Returns the id of a candidate's node; no `_` and no `.`, which Kubeflow would refuse."""
+    return f"{role}-{model}"
+
+
+def _baseline(name: str, trainer: BaseNode, place: Place) -> BaseNode | None:
+    """The node that yields the model a candidate must not fall behind."""
+    if place.baselines is None:
+        return tfx.dsl.Resolver(
+            strategy_class=LatestOtherBlessedModel,
+            candidate=trainer.outputs["model"],
+            model=channel.Channel(type=Model, producer_component_id=trainer.id, output_key="model"),
+            model_blessing=channel.Channel(type=ModelBlessing, producer_component_id=node_id("Evaluator", name), output_key="blessing"),
+        ).with_id(node_id("Baseline", name))
+    if uri := place.baselines.get(name):
+        return tfx.dsl.Importer(source_uri=uri, artifact_type=Model).with_id(node_id("Baseline", name))
+    return None

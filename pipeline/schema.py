@@ -1,0 +1,59 @@
+"""The curated schema that ExampleValidator holds the data to."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+from pathlib import Path
+
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from cxr.trainer import features
+from cxr.trainer.errors import CxrError
+
+
+def curated_schema(class_names: tuple[str, ...], schema_file: Path | None = None) -> schema_pb2.Schema:
+    """Returns the schema of a raw example.
+
+    Args:
+      class_names: Fill the domain of the label where the schema file leaves it empty.
+      schema_file: A pbtxt of one's own; None: the shipped `schema.pbtxt`.
+
+    Raises:
+      CxrError: The file cannot be read, is no schema, lacks image or label, or states other classes than the configuration.
+    """
+    shown = schema_file or "schema.pbtxt"
+    try:
+        text = schema_file.read_text() if schema_file else (resources.files("cxr.pipeline") / "schema.pbtxt").read_text()
+        schema = text_format.Parse(text, schema_pb2.Schema())
+    except OSError as error:
+        raise CxrError(f"schema_file {shown}: {error.strerror or error}") from None
+    except text_format.ParseError as error:
+        raise CxrError(f"schema_file {shown}: not a tensorflow_metadata Schema in text form: {error}") from None
+    by_name = {feature.name: feature for feature in schema.feature}
+    for name in (features.IMAGE, features.LABEL):
+        if name not in by_name:
+            raise CxrError(f"schema_file {shown}: the feature {name!r} is missing")
+    domain = by_name[features.LABEL].string_domain
+    if not domain.value:
+        domain.value.extend(class_names)
+    elif set(domain.value) != set(class_names):
+        raise CxrError(
+            f"schema_file {shown}: the domain of {features.LABEL!r} is {', '.join(domain.value)}, "
+            f"but data.class_names of the configuration is {', '.join(class_names)}"
+        )
+    return schema
+
+
+def write_schema(schema: schema_pb2.Schema, folder: Path) -> Path:
+    """Writes the schema under a name made of its content: ImportSchemaGen's cache key is the path, not the text.
+
+    Returns: `<folder>/<hash>/schema.pbtxt`.
+    """
+    text = text_format.MessageToString(schema)
+    path = folder / hashlib.sha256(text.encode()).hexdigest()[:16] / "schema.pbtxt"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return path
