@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
@@ -36,14 +36,6 @@ class Place:
     training_state: str | None = None  # what interrupted training resumes from; None: it starts again
     metadata: metadata_store_pb2.ConnectionConfig | None = None
     baselines: dict[str, str] | None = None  # model: URI of the Model artifact to compare with; None: ask the metadata store
-
-
-@dataclass
-class Nodes:
-    """The nodes of one candidate."""
-
-    trainer: BaseNode
-    rest: list[BaseNode] = field(default_factory=list)
 
 
 def create_pipeline(config: Config, place: Place, *, enable_cache: bool = True) -> tfx.dsl.Pipeline:

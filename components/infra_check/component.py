@@ -1,0 +1,28 @@
+"""The TFX component around `check_model`; its blessing is what the Pusher asks for."""
+
+from pathlib import Path
+
+from tfx import v1 as tfx
+from tfx.utils import path_utils
+
+from cxr.components.infra_check.replay import check_model
+
+REASONS = "reasons.txt"  # in the blessing's folder, one line per problem
+
+
+@tfx.dsl.components.component
+def InfraCheck(
+    model: tfx.dsl.components.InputArtifact[tfx.types.standard_artifacts.Model],
+    blessing: tfx.dsl.components.OutputArtifact[tfx.types.standard_artifacts.InfraBlessing],
+    model_name: tfx.dsl.components.Parameter[str],
+    load_seconds: tfx.dsl.components.Parameter[float],
+    tolerance: tfx.dsl.components.Parameter[float],
+) -> None:
+    """Blesses a model that a server in a fresh process loads and that answers its recorded requests rightly."""
+    verdict = check_model(path_utils.serving_model_path(model.uri), model_name, load_seconds=load_seconds, tolerance=tolerance)
+    # Property and file names are those of TFX's InfraValidator, which the Pusher and other tools know.
+    folder = Path(blessing.uri)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ("INFRA_BLESSED" if verdict.blessed else "INFRA_NOT_BLESSED")).touch()
+    (folder / REASONS).write_text("".join(f"{problem}\n" for problem in verdict.problems))
+    blessing.set_int_custom_property("blessed", int(verdict.blessed))

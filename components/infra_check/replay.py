@@ -1,0 +1,96 @@
+"""Replays the requests recorded with a model against a server and compares every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2, prediction_service_pb2_grpc
+
+from cxr.serving.server.process import start_server
+from cxr.trainer.recorded_requests import RECORDED_REQUESTS
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found; blessed where `problems` is empty."""
+
+    answered: int  # requests answered rightly
+    problems: tuple[str, ...]
+
+    @property
+    def blessed(self) -> bool:
+        return not self.problems
+
+
+def check_model(saved_model: str, model_name: str, *, load_seconds: float, tolerance: float, answer_seconds: float = 120) -> Verdict:
+    """Serves a SavedModel from a fresh process, as TensorFlow Serving would load it, and replays its recorded requests.
+
+    Args:
+      saved_model: Folder with `saved_model.pb` and `assets.extra/recorded_requests.tfrecord`.
+      model_name: Name it is served under.
+      load_seconds: How long the server may take until it listens.
+      tolerance: Largest difference allowed between a recorded and a served number.
+      answer_seconds: Deadline of each request.
+    """
+    recorded = list(read_recorded(saved_model))
+    if not recorded:
+        return Verdict(0, (f"{saved_model}: no recorded requests; the model cannot be checked, export it again",))
+    try:
+        with start_server({model_name: saved_model}, timeout=load_seconds) as server, grpc.insecure_channel(server.address) as channel:
+            return replay(channel, recorded, model_name, tolerance=tolerance, answer_seconds=answer_seconds)
+    except (RuntimeError, TimeoutError) as error:  # what a server that does not come up is reported as
+        return Verdict(0, (f"the server could not load the model: {error}",))
+
+
+def read_recorded(saved_model: str) -> Iterator[prediction_log_pb2.PredictionLog]:
+    """Yields the requests, each with its answer, that were recorded when the model was exported."""
+    file = Path(saved_model) / "assets.extra" / RECORDED_REQUESTS
+    if file.is_file():
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            yield prediction_log_pb2.PredictionLog.FromString(record)
+
+
+def replay(
+    channel: grpc.Channel,
+    recorded: Iterable[prediction_log_pb2.PredictionLog],
+    model_name: str,
+    *,
+    tolerance: float,
+    answer_seconds: float,
+) -> Verdict:
+    """Sends recorded requests over a channel and compares outputs: names and strings must be equal, numbers within the tolerance."""
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    answered, problems = 0, []
+    for number, log in enumerate(recorded, 1):
+        request = log.predict_log.request
+        request.model_spec.name = model_name
+        what = f"request {number} ({request.model_spec.signature_name})"
+        try:
+            response = stub.Predict(request, timeout=answer_seconds)
+        except grpc.RpcError as error:
+            problems.append(f"{what}: {error.code().name} {error.details()}")
+            continue
+        differences = list(_differences(log.predict_log.response.outputs, response.outputs, tolerance))
+        problems += [f"{what}: {difference}" for difference in differences]
+        answered += not differences
+    return Verdict(answered, tuple(problems))
+
+
+def _differences(expected, answered, tolerance: float) -> Iterator[str]:
+    if set(expected) != set(answered):
+        yield f"outputs {', '.join(sorted(answered))} instead of {', '.join(sorted(expected))}"
+        return
+    for name in sorted(expected):
+        want, got = tf.make_ndarray(expected[name]), tf.make_ndarray(answered[name])
+        if want.shape != got.shape or want.dtype != got.dtype:
+            yield f"{name} is {got.dtype}{list(got.shape)} instead of {want.dtype}{list(want.shape)}"
+        elif np.issubdtype(want.dtype, np.number):
+            if not np.allclose(got, want, rtol=0, atol=tolerance):  # NaN equals nothing, as it should here
+                yield f"{name} differs by {np.max(np.abs(got - want)):.3g}, {tolerance:g} is allowed"
+        elif not np.array_equal(want, got):
+            yield f"{name} is {got.tolist()} instead of {want.tolist()}"
