@@ -1,0 +1,141 @@
+"""Where things lie inside a Model artifact, and how they are written and read.
+
+```
+<uri>/Format-Serving/                     SavedModel; all that the Pusher copies
+<uri>/Format-Serving/assets.extra/        model.json, warm-up and recorded requests
+<uri>/Format-Keras/model.keras            image_tensor -> probabilities, for the ensemble and for Grad-CAM
+<uri>/Format-Keras/predictions_<split>.npz
+```
+
+A URI may be of any filesystem that `tf.io.gfile` knows.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pydantic
+import tensorflow as tf
+
+from cxr.trainer.errors import CxrError
+
+INFO = "assets.extra/model.json"  # below the SavedModel
+
+
+class ModelInfo(pydantic.BaseModel):
+    """What travels with every SavedModel. Further keys are kept as they are."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="allow")
+
+    name: str
+    class_names: tuple[str, ...]
+    image_size: int
+    weights: str = ""  # as configured: "imagenet", "none" or a folder
+    weights_note: str = ""  # what the backbone really started from
+    backbone: str | None = None  # None for an ensemble
+    members: dict[str, ModelInfo] = {}  # ensemble only
+    ensemble_method: str | None = None
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A model's answers on one split, in reading order."""
+
+    content_hash: npt.NDArray[np.str_]  # [images]
+    label_index: npt.NDArray[np.int64]  # [images]
+    probabilities: npt.NDArray[np.float32]  # [images, classes]
+
+
+def serving_dir(uri: str) -> str:
+    """Folder of the SavedModel; the name is the one that TFX's Evaluator and Pusher look for."""
+    return f"{uri.rstrip('/')}/Format-Serving"
+
+
+def keras_path(uri: str) -> str:
+    """File of the Keras model."""
+    return f"{uri.rstrip('/')}/Format-Keras/model.keras"
+
+
+def predictions_path(uri: str, split: str) -> str:
+    """File of the model's answers on a split."""
+    return f"{uri.rstrip('/')}/Format-Keras/predictions_{split}.npz"
+
+
+def save_predictions(uri: str, split: str, content_hash: npt.ArrayLike, label_index: npt.ArrayLike, probabilities: npt.ArrayLike) -> None:
+    """Keeps a model's answers on a split for the ensemble.
+
+    Args:
+      uri: Model artifact.
+      split: Name of the split.
+      content_hash: [images] str or bytes, which image each row is of.
+      label_index: [images] or [images, 1], integers.
+      probabilities: [images, classes], floats.
+
+    Raises:
+      ValueError: The three differ in length.
+    """
+    hashes = np.asarray([h.decode() if isinstance(h, bytes) else str(h) for h in np.ravel(np.asarray(content_hash))], dtype=np.str_)
+    labels = np.ravel(np.asarray(label_index)).astype(np.int64)
+    shares = np.asarray(probabilities, dtype=np.float32)
+    if not len(hashes) == len(labels) == len(shares):
+        raise ValueError(f"{split}: {len(hashes)} content hashes, {len(labels)} labels, {len(shares)} rows of probabilities")
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, content_hash=hashes, label_index=labels, probabilities=shares)
+    write_bytes(predictions_path(uri, split), buffer.getvalue())
+
+
+def load_predictions(uri: str, split: str) -> Predictions:
+    """Reads what `save_predictions` wrote.
+
+    Raises:
+      CxrError: There is none.
+    """
+    path = predictions_path(uri, split)
+    if not tf.io.gfile.exists(path):
+        raise CxrError(f"{path}: this model kept no predictions on the split {split!r}; train it again")
+    with np.load(io.BytesIO(read_bytes(path)), allow_pickle=False) as arrays:
+        return Predictions(arrays["content_hash"], arrays["label_index"], arrays["probabilities"])
+
+
+def read_info(uri: str) -> ModelInfo:
+    """Reads model.json.
+
+    Args:
+      uri: Model artifact, or the folder of a SavedModel (a pushed version).
+
+    Raises:
+      CxrError: It holds no model of ours, or its model.json is damaged.
+    """
+    for folder in (serving_dir(uri), uri.rstrip("/")):
+        path = f"{folder}/{INFO}"
+        if tf.io.gfile.exists(path):
+            try:
+                return ModelInfo.model_validate_json(read_bytes(path))
+            except pydantic.ValidationError as error:
+                raise CxrError(f"{path}: not a description of a model: {error}") from None
+    raise CxrError(f"{uri}: holds no Format-Serving/{INFO}; give the URI of a model that this pipeline trained")
+
+
+def write_info(saved_model: str, info: dict[str, Any]) -> None:
+    """Writes model.json into the folder of a SavedModel, after checking it against `ModelInfo`."""
+    checked = ModelInfo.model_validate(info)
+    text = json.dumps(checked.model_dump(mode="json", exclude_none=True), indent=2, ensure_ascii=False)
+    write_bytes(f"{saved_model.rstrip('/')}/{INFO}", (text + "\n").encode())
+
+
+def read_bytes(path: str) -> bytes:
+    """Returns the contents of a file of any filesystem that `tf.io.gfile` knows."""
+    with tf.io.gfile.GFile(path, "rb") as file:
+        return file.read()
+
+
+def write_bytes(path: str, contents: bytes) -> None:
+    """Writes a file, with its folders, on any filesystem that `tf.io.gfile` knows."""
+    tf.io.gfile.makedirs(path.rsplit("/", 1)[0])
+    with tf.io.gfile.GFile(path, "wb") as file:
+        file.write(contents)
