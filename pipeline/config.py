@@ -59,9 +59,9 @@ class Config(Frozen):
             raise ValueError(f"models.{features.ENSEMBLE}: this name is the ensemble's")
         if self.ensemble and not 2 <= len(self.models) <= 8:
             raise ValueError("ensemble: joins two to eight models; set `ensemble: null` or change `models`")
-        unknown = set(self.gate.model_min_accuracy) - set(self.candidates)
+        unknown = set(self.gate.min_accuracy_of) - set(self.candidates)
         if unknown:
-            raise ValueError(f"gate.model_min_accuracy.{min(unknown)}: no such model; there are {', '.join(self.candidates)}")
+            raise ValueError(f"gate.min_accuracy_of.{min(unknown)}: no such model; there are {', '.join(self.candidates)}")
         return self
 
     @property

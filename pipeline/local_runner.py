@@ -1,0 +1,118 @@
+"""Runs the graph on this machine, node by node.
+
+TFX's LocalDagRunner does the same but tells nobody where it is, and gives the whole run up at the first failure. This one reports every node to a
+watcher, goes on with the nodes that do not depend on a failed one, and returns what each node made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+from ml_metadata.proto import metadata_store_pb2
+from tfx import types
+from tfx import v1 as tfx
+from tfx.dsl.compiler import constants
+from tfx.orchestration import metadata
+from tfx.orchestration.local import runner_utils
+from tfx.orchestration.portable import launcher, runtime_parameter_utils
+from tfx.orchestration.portable.mlmd import execution_lib
+from tfx.orchestration.portable.tfx_runner import IrBasedRunner
+from tfx.proto.orchestration import pipeline_pb2
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What became of one node."""
+
+    node_id: str
+    state: Literal["done", "cached", "failed", "skipped"]
+    seconds: float = 0.0
+    outputs: dict[str, list[types.Artifact]] = field(default_factory=dict)
+    error: str = ""  # why it failed, or which node it waited for
+
+
+class Watcher(Protocol):
+    """Is told about nodes as they run."""
+
+    def started(self, node_id: str, number: int, total: int) -> None: ...
+
+    def finished(self, result: NodeResult) -> None: ...
+
+
+class WatchedDagRunner(IrBasedRunner):
+    """Runs the nodes in topological order in this process."""
+
+    def __init__(self, watcher: Watcher):
+        self._watcher = watcher
+
+    def run(self, pipeline: tfx.dsl.Pipeline) -> dict[str, NodeResult]:
+        """Runs a pipeline.
+
+        Returns:
+          One result per node, in the order they ran. A failed node raises nothing; Ctrl-C does.
+        """
+        return super().run(pipeline)
+
+    def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: pipeline_pb2.RunOptions | None = None) -> dict[str, NodeResult]:
+        runtime_parameter_utils.substitute_runtime_parameter(pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: datetime.now().isoformat()})
+        deployment = runner_utils.extract_local_deployment_config(pipeline)
+        connection = getattr(deployment.metadata_connection_config, deployment.metadata_connection_config.WhichOneof("connection_config"))
+        results: dict[str, NodeResult] = {}
+        nodes = [node.pipeline_node for node in pipeline.nodes]
+        for number, node in enumerate(nodes, 1):
+            node_id = node.node_info.id
+            broken = [up for up in node.upstream_nodes if results[up].state in ("failed", "skipped")]
+            if broken:
+                results[node_id] = NodeResult(node_id, "skipped", error=f"needs {', '.join(broken)}")
+            else:
+                self._watcher.started(node_id, number, len(nodes))
+                results[node_id] = _launch(node, pipeline, deployment, connection)
+            self._watcher.finished(results[node_id])
+        return results
+
+
+def _launch(
+    node: pipeline_pb2.PipelineNode,
+    pipeline: pipeline_pb2.Pipeline,
+    deployment: pipeline_pb2.IntermediateDeploymentConfig,
+    connection: metadata_store_pb2.ConnectionConfig,
+) -> NodeResult:
+    node_id = node.node_info.id
+    begin = time.monotonic()
+    try:
+        info = launcher.Launcher(
+            pipeline_node=node,
+            mlmd_connection=metadata.Metadata(connection),
+            pipeline_info=pipeline.pipeline_info,
+            pipeline_runtime_spec=pipeline.runtime_spec,
+            executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
+            custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
+        ).launch()
+    except Exception as error:  # whatever a component raises ends that component, not the run
+        logging.getLogger(__name__).exception("%s failed", node_id)
+        return NodeResult(node_id, "failed", time.monotonic() - begin, error=_innermost(error))
+    with metadata.Metadata(connection) as handle:
+        (execution,) = handle.store.get_executions_by_id([info.execution_id])
+        outputs = execution_lib.get_output_artifacts(handle, info.execution_id)
+    seconds = time.monotonic() - begin
+    if execution.last_known_state == metadata_store_pb2.Execution.CACHED:
+        # a resolver publishes what it chose as if cached, but it did its work
+        cached = node.node_info.type.name != "tfx.dsl.components.common.resolver.Resolver"
+        return NodeResult(node_id, "cached" if cached else "done", seconds, outputs)
+    if execution.last_known_state != metadata_store_pb2.Execution.COMPLETE:
+        return NodeResult(node_id, "failed", seconds, error="its inputs could not be resolved; the log says which")
+    return NodeResult(node_id, "done", seconds, outputs)
+
+
+def _innermost(error: BaseException) -> str:
+    """The message of what first went wrong: Beam and TFX wrap it, sometimes many times over."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    with contextlib.suppress(AttributeError):
+        return error.executor_output.execution_result.result_message or str(error)
+    return str(error).strip() or type(error).__name__

@@ -1,0 +1,145 @@
+"""What a run came to: one record per candidate, kept as JSON and shown as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from rich.table import Table
+from tfx.types import Artifact
+
+from cxr.components.infra_check.component import REASONS
+from cxr.pipeline import exit_codes
+from cxr.pipeline.config import Config
+from cxr.pipeline.evaluation import Evaluation, read_evaluation, read_validation
+from cxr.pipeline.graph import node_id
+from cxr.pipeline.local_runner import NodeResult
+from cxr.trainer.artifact import read_info
+from cxr.trainer.config import Frozen
+
+Outcome = Literal["pushed", "refused", "failed"]
+
+
+class Candidate(Frozen):
+    """One model of a run."""
+
+    name: str
+    outcome: Outcome
+    reasons: tuple[str, ...] = Field((), description="why it was refused or failed")
+    model_uri: str | None = Field(None, description="the Model artifact")
+    weights: str = Field("", description="where the backbone's weights came from, a fall-back included")
+    evaluation: Evaluation | None = None
+    blessed: bool | None = Field(None, description="by the gate; null: it was not reached")
+    servable: bool | None = Field(None, description="by the infrastructure check; null: it was not reached")
+    version: str | None = None
+    serving_path: str | None = None
+
+
+class Node(Frozen):
+    """One node of the graph."""
+
+    state: str
+    seconds: float
+    error: str = ""
+
+
+class Report(Frozen):
+    """What `report.json` holds."""
+
+    pipeline: str
+    synthetic: bool = Field(description="the data are synthetic: the numbers say nothing about patients")
+    data: str
+    models: dict[str, Candidate]
+    nodes: dict[str, Node]
+
+    @property
+    def exit_code(self) -> int:
+        """OK only when every configured model was blessed and pushed."""
+        outcomes = {candidate.outcome for candidate in self.models.values()} | {
+            "failed" for node in self.nodes.values() if node.state == "failed"
+        }
+        if "failed" in outcomes:
+            return exit_codes.FAILED
+        return exit_codes.REFUSED if "refused" in outcomes else exit_codes.OK
+
+    def save(self, file: Path) -> None:
+        """Writes the report; the file appears whole or not at all."""
+        draft = file.with_suffix(".part")
+        draft.write_text(self.model_dump_json(indent=2))
+        draft.replace(file)
+
+
+def make_report(config: Config, results: Mapping[str, NodeResult], *, data: str, synthetic: bool) -> Report:
+    """Reads the outputs of a run's nodes into a report."""
+    return Report(
+        pipeline=config.name,
+        synthetic=synthetic,
+        data=data,
+        models={name: _candidate(name, results) for name in config.candidates},
+        nodes={key: Node(state=result.state, seconds=round(result.seconds, 1), error=result.error) for key, result in results.items()},
+    )
+
+
+def _candidate(name: str, results: Mapping[str, NodeResult]) -> Candidate:
+    trainer, evaluator, infra_check, pusher = (results.get(node_id(role, name)) for role in ("Trainer", "Evaluator", "InfraCheck", "Pusher"))
+    known: dict[str, object] = {}
+    refusals: list[str] = []
+    if model := _output(trainer, "model"):
+        known |= {"model_uri": model.uri, "weights": read_info(model.uri).weights_note}
+    if evaluation := _output(evaluator, "evaluation"):
+        validation = read_validation(evaluation.uri)
+        known |= {"evaluation": read_evaluation(evaluation.uri), "blessed": validation.blessed}
+        refusals += [f"gate: {reason}" for reason in validation.reasons]
+    if blessing := _output(infra_check, "blessing"):
+        known["servable"] = blessing.get_int_custom_property("blessed") == 1
+        refusals += [f"infrastructure check: {reason}" for reason in (Path(blessing.uri) / REASONS).read_text().splitlines()]
+    failures = [_failure(result, results) for result in (trainer, evaluator, infra_check, pusher) if result and result.state == "failed"]
+    if not failures and pusher and pusher.state == "skipped":
+        failures = [_failure(pusher, results)]
+    if failures:
+        return Candidate(name=name, outcome="failed", reasons=(*failures, *refusals), **known)
+    push = _output(pusher, "pushed_model")
+    if push is None or not push.get_int_custom_property("pushed"):
+        return Candidate(name=name, outcome="refused", reasons=tuple(refusals), **known)
+    path = push.get_string_custom_property("pushed_destination")
+    known |= {"version": push.get_string_custom_property("pushed_version"), "serving_path": path}
+    if not (Path(path) / "saved_model.pb").is_file():
+        return Candidate(name=name, outcome="failed", reasons=(f"{path}: pushed earlier, gone since; run again with --no-cache",), **known)
+    return Candidate(name=name, outcome="pushed", **known)
+
+
+def _output(result: NodeResult | None, key: str) -> Artifact | None:
+    return result.outputs[key][0] if result and result.outputs.get(key) else None
+
+
+def _failure(result: NodeResult, results: Mapping[str, NodeResult]) -> str:
+    """The sentence for a failed node, or for the failed node that a skipped one waited for."""
+    if result.state == "failed":
+        return f"{result.node_id} failed: {result.error.splitlines()[0]}"
+    roots = [other for other in results.values() if other.state == "failed"]
+    return f"not reached: {roots[0].node_id} failed" if roots else f"{result.node_id} skipped: {result.error}"
+
+
+def table(report: Report) -> Table:
+    """The table that ends a run."""
+    shown = Table(title=f"pipeline {report.pipeline}" + (" (SYNTHETIC images: the numbers say nothing about patients)" if report.synthetic else ""))
+    for column in ("model", "accuracy", "95 % interval", "balanced accuracy", "gate", "server check", "pushed version"):
+        shown.add_column(column, justify="right" if "acc" in column or "%" in column else "left", no_wrap=column in ("model", "pushed version"))
+    for candidate in report.models.values():
+        e = candidate.evaluation
+        shown.add_row(
+            candidate.name,
+            f"{e.accuracy:.3f}" if e else "–",
+            f"{e.accuracy_interval[0]:.3f} – {e.accuracy_interval[1]:.3f}" if e else "–",
+            f"{e.balanced_accuracy:.3f}" if e else "–",
+            _verdict(candidate.blessed, "blessed", "refused"),
+            _verdict(candidate.servable, "passed", "refused"),
+            candidate.version or f"[red]{'not pushed' if candidate.outcome == 'refused' else 'failed'}[/red]",
+        )
+    return shown
+
+
+def _verdict(value: bool | None, yes: str, no: str) -> str:
+    return "–" if value is None else f"[green]{yes}[/green]" if value else f"[red]{no}[/red]"

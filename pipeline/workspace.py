@@ -1,0 +1,85 @@
+"""Where a pipeline keeps what it writes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cxr.trainer.errors import CxrError
+
+DEFAULT = Path("workspace")
+LATEST = "latest"  # link in runs/ to the newest run
+REPORT = "report.json"
+LOG = "run.log"
+CONFIG = "config.yaml"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders of one pipeline; each pipeline (configuration name) has its own, so that a demo never mixes with real models."""
+
+    root: Path
+    pipeline: str
+
+    @property
+    def home(self) -> Path:
+        return self.root.absolute() / self.pipeline
+
+    @property
+    def data(self) -> Path:
+        """Examples that a run ingested itself."""
+        return self.home / "data"
+
+    @property
+    def pipeline_root(self) -> Path:
+        """TFX's artifacts."""
+        return self.home / "tfx"
+
+    @property
+    def metadata(self) -> Path:
+        """ML Metadata's SQLite file."""
+        return self.home / "metadata.db"
+
+    @property
+    def training_state(self) -> Path:
+        """What interrupted training resumes from."""
+        return self.home / "training_state"
+
+    @property
+    def serving_models(self) -> Path:
+        """Pushed models, `<model>/<version>`: what TensorFlow Serving watches."""
+        return self.home / "serving_models"
+
+    @property
+    def runs(self) -> Path:
+        """One folder per run with its configuration, log and report."""
+        return self.home / "runs"
+
+    def new_run(self) -> Path:
+        """Makes the folder of a new run and points `latest` at it."""
+        folder = self.runs / datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
+        folder.mkdir(parents=True)
+        link = self.runs / f".{LATEST}-{os.getpid()}"
+        link.symlink_to(folder.name)
+        link.replace(self.runs / LATEST)
+        return folder
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps a second run out of the same pipeline while one is under way.
+
+        Raises:
+          CxrError: Another process holds it.
+        """
+        self.home.mkdir(parents=True, exist_ok=True)
+        with open(self.home / ".lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise CxrError(f"{self.home}: another run of pipeline {self.pipeline!r} is under way; wait for it or use --workspace") from None
+            yield

@@ -1,0 +1,27 @@
+"""How a trainer tells whoever watches what it is doing: log records that carry a `Step`."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+LOGGER = "cxr.progress"
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far one stretch of work is."""
+
+    done: int
+    total: int | None  # None: not known
+
+
+def report(text: str, done: int, total: int | None = None) -> None:
+    """Logs a step.
+
+    Args:
+      text: What is being done, with the figures worth seeing ("head: loss 0.41, validation accuracy 0.83").
+      done: Units of work that are behind us (epochs, images).
+      total: All units.
+    """
+    logging.getLogger(LOGGER).info("%s", text, extra={"cxr": Step(done, total)})
