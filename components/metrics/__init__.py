@@ -1,0 +1,1 @@
+"""What the Evaluator computes beyond TFMA's own metrics."""

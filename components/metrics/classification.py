@@ -1,0 +1,127 @@
+"""All classification metrics from one pass over a slice, as a TFMA metric.
+
+TFMA would need one combiner per metric and class for them (and has no balanced accuracy by argmax and no expected calibration error);
+its accuracy is a float32 mean, which falls below a bound that it equals (14 of 20 is 0.69999999, not 0.7), and its AUC stops
+the Evaluator at the first NaN, where a diverged model should be refused. The integers kept here avoid all three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.metrics import metric_types, metric_util
+
+from cxr.components.metrics import names
+from cxr.components.metrics.tally import Tally
+
+
+class ClassificationMetrics(tfma.metrics.Metric):
+    """Metrics of a classifier whose labels are class names and whose predictions are one probability per class.
+
+    For each slice: every name of `names`, with per-class values under the sub-key `class_id`. Example weights are not supported.
+    """
+
+    def __init__(self, class_names: Sequence[str], calibration_bins: int = 15, name: str = "classification_metrics"):
+        """Sets what TFMA writes into, and builds again from, EvalConfig's JSON.
+
+        Args:
+            class_names: in the order of the model's probabilities.
+            calibration_bins: equally wide bins of the top probability.
+            name: TFMA wants one; it shows up in no output.
+        """
+        super().__init__(
+            metric_util.merge_per_key_computations(_computations),
+            class_names=list(class_names),
+            calibration_bins=calibration_bins,
+            name=name,
+        )
+
+
+def _computations(
+    class_names: Sequence[str],
+    calibration_bins: int,
+    name: str,
+    eval_config: tfma.EvalConfig | None = None,
+    model_name: str = "",
+    output_name: str = "",
+) -> metric_types.MetricComputations:
+    """Returns the one computation; `MetricComputation.keys` only tells candidate and baseline apart, the combiner yields all metrics' keys."""
+    key = metric_types.MetricKey(name=name, model_name=model_name, output_name=output_name)
+    combiner = ClassificationCombiner(class_names, calibration_bins, eval_config, model_name, output_name)
+    return [metric_types.MetricComputation(keys=[key], preprocessors=None, combiner=combiner)]
+
+
+class ClassificationCombiner(beam.CombineFn):
+    """Adds up a Tally per slice and turns it into metrics."""
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        calibration_bins: int,
+        eval_config: tfma.EvalConfig | None,
+        model_name: str,
+        output_name: str,
+    ):
+        self._class_index = {name: index for index, name in enumerate(class_names)}
+        self._calibration_bins = calibration_bins
+        self._eval_config = eval_config
+        self._model_name = model_name
+        self._output_name = output_name
+
+    def create_accumulator(self) -> Tally:
+        return Tally.empty(len(self._class_index), self._calibration_bins)
+
+    def add_input(self, accumulator: Tally, element: metric_types.StandardMetricInputs) -> Tally:
+        for label, prediction, _ in metric_util.to_label_prediction_example_weight(
+            element,
+            eval_config=self._eval_config,
+            model_name=self._model_name,
+            output_name=self._output_name,
+            flatten=False,
+        ):
+            accumulator.add(self._true_class(label), np.asarray(prediction))
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[Tally]) -> Tally:
+        result = self.create_accumulator()
+        for accumulator in accumulators:
+            result.merge(accumulator)
+        return result
+
+    def extract_output(self, accumulator: Tally) -> dict[metric_types.MetricKey, Any]:
+        result = {
+            self._key(names.EXAMPLE_COUNT): accumulator.examples,
+            self._key(names.ACCURACY): accumulator.accuracy,
+            self._key(names.BALANCED_ACCURACY): accumulator.balanced_accuracy,
+            self._key(names.LOG_LOSS): accumulator.log_loss,
+            self._key(names.CALIBRATION_ERROR): accumulator.calibration_error,
+            self._key(names.INVALID_PREDICTIONS): accumulator.invalid_predictions,
+            self._key(names.CONFUSION_MATRIX): accumulator.confusion,
+            self._key(names.CALIBRATION_BINS): accumulator.calibration,
+        }
+        per_class = {names.PRECISION: accumulator.precision, names.RECALL: accumulator.recall, names.AUC: accumulator.auc}
+        for name, values in per_class.items():
+            for class_id, value in enumerate(values):
+                result[self._key(name, class_id)] = float(value)
+        return result
+
+    def _key(self, name: str, class_id: int | None = None) -> metric_types.MetricKey:
+        # example_weighted=None: so are the keys that TFMA makes from MetricsSpec.thresholds, and the two must be equal
+        return metric_types.MetricKey(
+            name=name,
+            model_name=self._model_name,
+            output_name=self._output_name,
+            sub_key=None if class_id is None else metric_types.SubKey(class_id=class_id),
+            example_weighted=None,
+        )
+
+    def _true_class(self, label: np.ndarray) -> int:
+        name = np.asarray(label).reshape(-1)[0]
+        name = name.decode() if isinstance(name, bytes) else str(name)
+        if name not in self._class_index:
+            raise ValueError(f"an example has the label {name!r}, which is none of the classes {list(self._class_index)}; ingest it again")
+        return self._class_index[name]

@@ -1,0 +1,23 @@
+"""Names of the metrics in an Evaluator's output: written by `classification`, gated by pipeline/gate.py, read by pipeline/evaluation.py.
+
+Imports nothing.
+"""
+
+# === One number per slice ===
+EXAMPLE_COUNT = "example_count"
+ACCURACY = "accuracy"
+BALANCED_ACCURACY = "balanced_accuracy"
+LOG_LOSS = "log_loss"
+CALIBRATION_ERROR = "calibration_error"
+INVALID_PREDICTIONS = "invalid_predictions"
+
+# === One number per slice and class (the metric key's sub-key is the class's index) ===
+PRECISION = "precision"
+RECALL = "recall"
+AUC = "auc"
+
+# === Arrays per slice ===
+CONFUSION_MATRIX = "confusion_matrix"  # int64 [true class, predicted class; the last column: no valid prediction]
+CALIBRATION_BINS = "calibration_bins"  # float64 [bin, (examples, sum of confidences, right answers)]
+
+CLASS_NAMES = "class_names"  # argument of the metric, in EvalConfig's JSON

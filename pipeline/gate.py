@@ -1,0 +1,84 @@
+"""What a candidate must reach before it is pushed: the configuration of the gate, and the TFMA EvalConfig made of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from cxr.components.metrics import names
+from cxr.trainer import features
+from cxr.trainer.config import Frozen
+
+if TYPE_CHECKING:
+    import tensorflow_model_analysis as tfma
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+METRIC_MODULE, METRIC_CLASS = "cxr.components.metrics.classification", "ClassificationMetrics"
+ROUNDING = 1e-9  # 0.84 - 0.86 is -0.020000000000000018: without this a drop of exactly the tolerance would be refused
+
+
+class Gate(Frozen):
+    """Bounds that hold on the whole evaluation split; the slices are reported, not gated."""
+
+    split: str = Field("test", description="split that the models are judged on")
+    min_accuracy: Share = Field(0.5, description="lowest accuracy that passes (three balanced classes: 0.33 by chance)")
+    min_accuracy_of: dict[str, Share] = Field({}, description="the same for single models, by name")
+    tolerance: Share = Field(0.02, description="how far accuracy may fall below the last blessed model's, absolute")
+    min_slice_examples: int = Field(1, ge=1, description="slices with fewer examples are left out of the evaluation")
+    calibration_bins: int = Field(15, ge=1, description="bins of the expected calibration error")
+
+    def lower_bound(self, model: str) -> float:
+        """Returns the lowest accuracy with which `model` passes."""
+        return self.min_accuracy_of.get(model, self.min_accuracy)
+
+
+def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CLASS_NAMES) -> tfma.EvalConfig:
+    """Returns the Evaluator's configuration for one model, the same with and without a baseline.
+
+    Labels are the raw examples' class names, compared with the class names of the model's probabilities: what is judged is what a client
+    sees, and a Transform that numbers the classes differently from `class_names` fails the gate instead of going unnoticed.
+
+    The Evaluator adds the baseline's ModelSpec (a copy of the one here, which must carry no name for that), or, where no model has been
+    blessed yet, drops the change threshold.
+
+    Args:
+        gate: the bounds.
+        model: name of the model, which selects its bound.
+        class_names: in the order of the model's probabilities.
+    """
+    import tensorflow_model_analysis as tfma
+
+    metric = tfma.MetricConfig(
+        class_name=METRIC_CLASS,
+        module=METRIC_MODULE,
+        config=json.dumps({names.CLASS_NAMES: list(class_names), "calibration_bins": gate.calibration_bins}),
+    )
+    accuracy = tfma.MetricThreshold(
+        value_threshold=tfma.GenericValueThreshold(lower_bound={"value": gate.lower_bound(model)}),
+        change_threshold=tfma.GenericChangeThreshold(
+            direction=tfma.MetricDirection.HIGHER_IS_BETTER, absolute={"value": -gate.tolerance - ROUNDING}
+        ),
+    )
+    all_valid = tfma.MetricThreshold(value_threshold=tfma.GenericValueThreshold(upper_bound={"value": 0}))
+
+    metrics = tfma.MetricsSpec(metrics=[metric])
+    for name, threshold in {names.ACCURACY: accuracy, names.INVALID_PREDICTIONS: all_valid}.items():
+        # on the whole split only: MetricsSpec.thresholds would hold in every slice, down to the one with a single example
+        metrics.per_slice_thresholds[name].thresholds.add(slicing_specs=[tfma.SlicingSpec()], threshold=threshold)
+    return tfma.EvalConfig(
+        model_specs=[
+            tfma.ModelSpec(
+                model_type=tfma.TF_GENERIC,  # without it TFMA tries to load the SavedModel as a Keras model first
+                signature_name=features.SIGNATURE_EXAMPLES,
+                label_key=features.LABEL,
+                prediction_key=features.PROBABILITIES,
+            )
+        ],
+        slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[name]) for name in features.SLICE_FEATURES)],
+        metrics_specs=[metrics],
+        options={"min_slice_size": {"value": gate.min_slice_examples}},
+    )
