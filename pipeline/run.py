@@ -1,0 +1,88 @@
+"""`cxr run`: data, graph, run, report."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+
+from rich.console import Console
+
+from cxr.pipeline import workspace as ws
+from cxr.pipeline.config import Config
+from cxr.pipeline.output_capture import captured_output
+
+
+def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = True) -> int:
+    """Runs a pipeline on this machine, from data to pushed models.
+
+    Args:
+      config: What to do.
+      data: A folder that `cxr ingest` wrote, or a source that it can read (it is ingested first); None: the configuration's demo data.
+      root: The workspace.
+      enable_cache: Use TFX's cache.
+
+    Returns:
+      An exit code (exit_codes.py).
+
+    Raises:
+      CxrError: Data or configuration cannot be used; nothing was changed.
+    """
+    place = ws.Workspace(root, config.name)
+    with place.lock():
+        folder = place.new_run()
+        (folder / ws.CONFIG).write_text(config.to_yaml())
+        log = folder / ws.LOG
+        with captured_output(log) as (stdout, stderr):
+            out, err = Console(file=stdout), Console(file=stderr)
+            err.print(f"log: {log}", highlight=False, soft_wrap=True)
+            _log_to_stderr()
+            return _run(config, data, place, folder, out, err, enable_cache)
+
+
+def _run(config: Config, data: str | None, place: ws.Workspace, folder: Path, out: Console, err: Console, enable_cache: bool) -> int:
+    from cxr.pipeline.data import prepare_data
+
+    examples = prepare_data(config, data, place, err)
+    with err.status("importing TFX and TensorFlow"):  # 10 to 30 seconds
+        from tfx.orchestration import metadata
+
+        from cxr.pipeline.graph import Place, create_pipeline
+        from cxr.pipeline.local_runner import WatchedDagRunner
+        from cxr.pipeline.progress import RunProgress
+        from cxr.pipeline.report import make_report, table
+        from cxr.pipeline.schema import curated_schema, write_schema
+    pipeline = create_pipeline(
+        config,
+        Place(
+            data=str(examples.path),
+            splits=examples.splits,
+            schema_file=str(write_schema(curated_schema(config.class_names, config.schema_file), place.home / "schema")),
+            pipeline_root=str(place.pipeline_root),
+            serving_models=str(place.serving_models),
+            training_state=str(place.training_state),
+            metadata=metadata.sqlite_metadata_connection_config(str(place.metadata)),
+        ),
+        enable_cache=enable_cache,
+    )
+    with RunProgress(err) as progress:
+        results = WatchedDagRunner(progress).run(pipeline)
+    report = make_report(config, results, data=str(examples.path), synthetic=examples.synthetic)
+    report.save(folder / ws.REPORT)
+    out.print(table(report))
+    for candidate in report.models.values():
+        for reason in candidate.reasons:
+            out.print(f"{candidate.name}: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
+    for note in sorted({f"{c.name}: {c.weights}" for c in report.models.values() if c.weights}):
+        out.print(note, markup=False, highlight=False, soft_wrap=True)
+    for what, path in (("models", place.serving_models), ("report", folder / ws.REPORT), ("log", folder / ws.LOG)):
+        out.print(f"{what + ':':<8}{path}", highlight=False, soft_wrap=True)
+    return report.exit_code
+
+
+def _log_to_stderr() -> None:
+    """Python's log records and warnings go to file descriptor 2, which is the log file by now."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True)
+    warnings.simplefilter("default")
+    logging.captureWarnings(True)

@@ -1,0 +1,39 @@
+import pytest
+from google.protobuf import text_format
+
+from cxr.pipeline.schema import curated_schema, write_schema
+from cxr.trainer import features
+from cxr.trainer.errors import CxrError
+
+
+def test_shipped_schema_declares_every_feature_and_takes_the_classes():
+    schema = curated_schema(("ill", "well"))
+    names = {feature.name: feature for feature in schema.feature}
+    assert set(names) == {
+        features.IMAGE, features.FORMAT, features.HEIGHT, features.WIDTH, features.MEAN, features.STD, features.LABEL, features.PATIENT_ID,
+        features.SOURCE, features.VIEW, features.SEX, features.AGE, features.AGE_BAND, features.CONTENT_HASH,
+    }  # fmt: skip
+    assert list(names[features.LABEL].string_domain.value) == ["ill", "well"]
+    assert tuple(names[features.AGE_BAND].string_domain.value) == features.AGE_BANDS
+
+
+def test_own_schema_must_fit_the_configuration(tmp_path):
+    file = tmp_path / "own.pbtxt"
+    file.write_text(text_format.MessageToString(curated_schema(("ill", "well"))))
+    assert curated_schema(("well", "ill"), file) == curated_schema(("ill", "well"))
+    with pytest.raises(CxrError, match="ill, well"):
+        curated_schema(("covid19", "normal"), file)
+
+
+@pytest.mark.parametrize(("text", "message"), [("no proto", "not a tensorflow_metadata Schema"), ('feature { name: "image" }', "'label' is missing")])
+def test_bad_schema_files_are_named(tmp_path, text, message):
+    file = tmp_path / "own.pbtxt"
+    file.write_text(text)
+    with pytest.raises(CxrError, match=message):
+        curated_schema(("a", "b"), file)
+
+
+def test_another_schema_gets_another_path(tmp_path):
+    first, second = (write_schema(curated_schema(names), tmp_path) for names in (("a", "b"), ("a", "c")))
+    assert first != second
+    assert write_schema(curated_schema(("a", "b")), tmp_path) == first
