@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes requirements/*.lock from pyproject.toml and requirements/bootstrap.in: every version pinned, every file by its hashes.
+# Writes requirements/*.lock from pyproject.toml and requirements/*.in: every version pinned, every file by its hashes.
 #
 # usage: tools/lock.sh [--upgrade | --upgrade-package NAME]...      without them, versions stay where they are if they still fit
 #
@@ -18,11 +18,11 @@ command -v "$uv" >/dev/null || { echo "tools/lock.sh: uv is missing. Run 'make s
 compile() {
   env -u UV_FIND_LINKS -u UV_INDEX -u UV_EXTRA_INDEX_URL "$uv" --no-config pip compile --quiet \
     --python-version 3.11 --python-platform x86_64-manylinux_2_40 \
-    --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" "$@"
+    --generate-hashes --no-emit-index-url --no-emit-find-links --override requirements/overrides.in --custom-compile-command "make lock" "$@"
 }
 
 runtime=(--extra kfp --extra dicom)
 compile pyproject.toml "${runtime[@]}" -o requirements/run.lock "$@"
 compile pyproject.toml "${runtime[@]}" --extra gpu -c requirements/run.lock -o requirements/gpu.lock "$@"
 compile pyproject.toml "${runtime[@]}" --extra dev -c requirements/run.lock -o requirements/dev.lock "$@"
-compile requirements/bootstrap.in -o requirements/bootstrap.lock "$@"
+compile requirements/bootstrap.in -c requirements/run.lock -o requirements/bootstrap.lock "$@"

@@ -96,11 +96,11 @@ make_interpreter() {
 
 install_packages() {
   say "installing the packages of ${locks[*]}"
-  "$VENV/bin/uv" pip sync --quiet --python "$VENV/bin/python" --require-hashes "${locks[@]}" && return
+  "$VENV/bin/uv" pip sync --quiet --python "$VENV/bin/python" --require-hashes --no-build-isolation "${locks[@]}" && return
   say "uv did not get them; trying pip, which may know another package index and takes some minutes"
   local lock
   for lock in "${locks[@]}"; do
-    "$VENV/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r "$lock" ||
+    "$VENV/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes --no-build-isolation -r "$lock" ||
       die "the packages of $lock could not be installed (see above). Remedy: check the network, then call this again; it resumes from what was fetched."
   done
 }

@@ -1,0 +1,74 @@
+# Every target works from a clean clone: what it needs is set up first (tools/setup.sh). `make help` explains them.
+# The text behind ## is what `make help` prints. Commands use relative paths, so that the checkout's path may hold blanks.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+
+CONFIG ?= demo
+DATA ?=
+ARGS ?=
+GPU ?=
+# Processes that share the tests (0: none beside pytest's own). Each imports TensorFlow and TFX: about 2 GB of memory.
+WORKERS ?= 0
+
+.PHONY: help
+help: ## this text
+	@echo "usage: make TARGET [NAME=value ...]"
+	@echo
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@echo
+	@echo "  make run DATA=folder CONFIG=cpu ARGS='key=value ...'   the pipeline on your own images (configurations: demo, cpu, full, paper)"
+	@echo "  PYTHON=/path/to/python3.11 make setup                  an interpreter that is not found by itself"
+
+.PHONY: setup
+setup: ## make or repair .venv: Python 3.11, locked packages, this project (GPU=1: with CUDA's libraries)
+	@tools/setup.sh $(if $(GPU),gpu)
+
+.PHONY: run
+run: setup ## run the whole pipeline: on synthetic demo images, or with DATA=folder CONFIG=name on your own
+	@$(BIN)/cxr run --config "$(CONFIG)" $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+.PHONY: test
+test: setup ## run all tests (ARGS='tests/trainer -x' for some, WORKERS=2 for two processes)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+.PHONY: test-fast
+test-fast: setup ## run the tests that take seconds
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
+
+.PHONY: lint
+lint: setup ## check style, format, types and shell scripts; changes nothing
+	@failed=; \
+	$(BIN)/ruff check || failed=1; \
+	$(BIN)/ruff format --check || failed=1; \
+	tools/typecheck.sh || failed=1; \
+	$(BIN)/shellcheck tools/*.sh .ci/run || failed=1; \
+	if [ "$$failed" ]; then echo "lint: failed ('make format' repairs style and format)" >&2; exit 1; fi
+
+.PHONY: format
+format: setup ## repair style and format
+	@$(BIN)/ruff check --fix --quiet || true
+	@$(BIN)/ruff format
+
+.PHONY: lock
+lock: setup ## write requirements/*.lock anew from pyproject.toml (ARGS=--upgrade for newer versions)
+	@tools/lock.sh $(ARGS)
+
+.PHONY: wheel
+wheel: setup ## build the project's wheel into dist/
+	@rm -rf build dist
+	@$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@rm -rf build
+	@ls dist/*.whl
+
+.PHONY: clean
+clean: ## remove the set-up: .venv, caches, built files (what runs wrote stays)
+	rm -rf .venv .cache build dist *.egg-info
+	find . -name __pycache__ -type d -not -path './workspace/*' -prune -exec rm -rf {} +
+
+.PHONY: clean-runs
+clean-runs: ## remove what runs wrote: the folder workspace/ with all models and records
+	@if [ -d workspace ]; then echo "removing workspace/ ($$(du -sh workspace | cut -f 1)):"; ls -1 workspace | sed 's/^/  /'; rm -rf workspace; \
+	else echo "workspace/: nothing there"; fi
