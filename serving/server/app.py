@@ -1,0 +1,153 @@
+"""A server in this process: its parts, started and stopped in the right order."""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+from cxr.serving.server import config as configs
+from cxr.serving.server import descriptors
+from cxr.serving.server.batching import Runner
+from cxr.serving.server.manager import Manager
+from cxr.serving.server.metrics import Metrics
+from cxr.serving.server.options import ServerOptions
+from cxr.serving.server.rest import RestServer
+from cxr.serving.server.services import Handlers, ModelService, PredictionService
+from cxr.serving.server.warmup import warm_up
+from cxr.trainer.errors import CxrError
+
+log = logging.getLogger(__name__)
+SPARE_THREADS = 16  # for status, metadata, health and refusals while all others wait for inference
+HEALTH_NAMES = ("", "PredictionService", "ModelService")  # the last two are TensorFlow Serving's names
+_NO_LIMIT = -1
+
+
+class Server:
+    """An embedded server; use `Server.start`, and `stop` or `with`.
+
+    Attributes:
+        address: "host:port" of gRPC.
+        rest_address: "host:port" of REST, or None.
+    """
+
+    def __init__(self, options: ServerOptions):
+        """Builds the parts; nothing is loaded and no port is open yet."""
+        self.options = options
+        self.address = ""
+        self.rest_address: str | None = None
+        self._runner = Runner(options.batching)
+        self.manager = Manager(options, lambda version: warm_up(version, options.limits))
+        self._metrics = Metrics(self.manager)
+        self._runner.observer = self._metrics.batch
+        self.handlers = Handlers(self.manager, self._runner, options.limits, self._metrics)
+        self._health = health.HealthServicer()
+        self._grpc: grpc.Server | None = None
+        self._rest: RestServer | None = None
+        self._stopped = False
+
+    @classmethod
+    def start(cls, models_dir: Path | str | None = None, **options: Any) -> "Server":
+        """Loads the models, opens the ports and returns a server that answers.
+
+        Args:
+            models_dir: folder of <model>/<version>/saved_model.pb.
+            **options: fields of ServerOptions.
+
+        Raises:
+            CxrError: no model, a model that does not load, or a port in use.
+            pydantic.ValidationError: wrong options.
+        """
+        server = cls(ServerOptions(models_dir=None if models_dir is None else Path(models_dir), **options))
+        try:
+            server.open()
+        except BaseException:
+            server.stop(drain_seconds=0)
+            raise
+        return server
+
+    def open(self) -> None:
+        """Loads the models, then opens the ports; see `start` for errors."""
+        options = self.options
+        if options.model_config_file is not None:
+            config = configs.read_file(options.model_config_file)
+        else:
+            assert options.models_dir is not None
+            config = configs.from_folder(options.models_dir)
+        self.manager.start(config)
+        self._open_grpc()
+        if options.rest_port is not None:
+            self._rest = RestServer(options.host, options.rest_port, self.handlers, self._metrics, options.limits.max_message_bytes)
+            self.rest_address = self._rest.address
+
+    def _open_grpc(self) -> None:
+        options = self.options
+        workers = options.limits.max_concurrent_requests + SPARE_THREADS
+        self._grpc = grpc.server(
+            ThreadPoolExecutor(workers, thread_name_prefix="grpc"),
+            options=[
+                ("grpc.max_receive_message_length", options.limits.max_message_bytes),
+                ("grpc.max_send_message_length", _NO_LIMIT),
+                ("grpc.so_reuseport", 0),  # a second server on the same port is an error, not a lottery
+            ],
+        )
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(self.handlers), self._grpc)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(self.handlers), self._grpc)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        names = (*descriptors.register(), health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._grpc)
+        for name in (*HEALTH_NAMES, *names):
+            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        try:
+            port = self._bind(self._grpc)
+        except RuntimeError as error:
+            raise CxrError(f"port {options.port} on {options.host} cannot be opened ({error}); choose another with --port") from error
+        self.address = f"{options.host}:{port}"
+        self._grpc.start()
+
+    def _bind(self, server: grpc.Server) -> int:
+        address, tls = f"{self.options.host}:{self.options.port}", self.options.tls
+        if tls is None:
+            return server.add_insecure_port(address)
+        try:
+            pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
+            ca = tls.client_ca.read_bytes() if tls.client_ca else None
+        except OSError as error:
+            raise CxrError(f"TLS: {error.filename} cannot be read ({error.strerror}); name a PEM file") from error
+        return server.add_secure_port(address, grpc.ssl_server_credentials([pair], ca, tls.client_verify))
+
+    def stop(self, drain_seconds: float | None = None) -> None:
+        """Closes the ports, finishes the requests already accepted and frees the models.
+
+        Args:
+            drain_seconds: how long those requests may take; None takes it from the options.
+        """
+        if self._stopped:
+            return
+        self._stopped = True
+        drain = self.options.drain_seconds if drain_seconds is None else drain_seconds
+        self._health.enter_graceful_shutdown()
+        if self._grpc is not None:
+            self._grpc.stop(drain).wait()
+        if self._rest is not None:
+            self._rest.stop(drain)
+        self._runner.stop()
+        self.manager.stop()
+        log.info("stopped")
+
+    def wait(self) -> None:
+        """Returns when the gRPC server has ended."""
+        if self._grpc is not None:
+            self._grpc.wait_for_termination()
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+

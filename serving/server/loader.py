@@ -1,0 +1,84 @@
+"""One loaded SavedModel version: the TF1 session loader and callables for its signatures.
+
+TensorFlow Serving loads through the C++ twin of this loader. `tf.saved_model.load` would hide the export fault that
+shows as "Could not find variable" there, so it is not used here.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
+
+TAGS = ("serve",)
+MAX_CALLABLES = 64  # per version; more than one per signature only when clients use output_filter
+
+
+class LoadedModel:
+    """A session with a restored SavedModel.
+
+    Attributes:
+        signatures: SignatureDef by name, as stored in the SavedModel (with `__saved_model_init_op`).
+    """
+
+    def __init__(self, path: Path, intra_op_threads: int = 0, inter_op_threads: int = 0):
+        """Loads the SavedModel and runs its initialisers.
+
+        Args:
+            path: folder with saved_model.pb.
+            intra_op_threads, inter_op_threads: thread pools of the session; 0 leaves them to TensorFlow.
+
+        Raises:
+            OSError, tf.errors.OpError, RuntimeError, ValueError: no SavedModel, or a broken one.
+        """
+        config = config_pb2.ConfigProto(
+            intra_op_parallelism_threads=intra_op_threads, inter_op_parallelism_threads=inter_op_threads, allow_soft_placement=True
+        )
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
+        try:
+            with self._session.graph.as_default():
+                meta_graph: meta_graph_pb2.MetaGraphDef = tf.compat.v1.saved_model.loader.load(self._session, TAGS, str(path))
+        except BaseException:
+            self._session.close()
+            raise
+        self.signatures: dict[str, meta_graph_pb2.SignatureDef] = dict(meta_graph.signature_def)
+        self._callables: OrderedDict[tuple[tuple[str, ...], tuple[str, ...]], object] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def run(self, feeds: Sequence[str], values: Sequence[np.ndarray], fetches: Sequence[str]) -> list[np.ndarray]:
+        """Runs part of the graph.
+
+        Args:
+            feeds: tensor names.
+            values: one array per feed; dtypes must be those of the graph (the low-level callable casts nothing).
+            fetches: tensor names.
+
+        Returns:
+            One array per fetch.
+
+        Raises:
+            tf.errors.OpError: an operation failed.
+        """
+        return self._callable(tuple(feeds), tuple(fetches))(*values)  # type: ignore[operator]
+
+    def _callable(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> object:
+        key = (feeds, fetches)
+        with self._lock:
+            found = self._callables.get(key)
+            if found is None:
+                found = self._session._make_callable_from_options(config_pb2.CallableOptions(feed=feeds, fetch=fetches))
+                self._callables[key] = found
+                if len(self._callables) > MAX_CALLABLES:
+                    self._callables.popitem(last=False)  # released once no request runs it
+            else:
+                self._callables.move_to_end(key)
+            return found
+
+    def close(self) -> None:
+        """Frees the session; nothing may run in it any more."""
+        with self._lock:
+            self._callables.clear()
+        self._session.close()

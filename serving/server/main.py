@@ -1,0 +1,76 @@
+"""A server as a process: says when it is ready, runs until SIGTERM or Ctrl-C, drains, ends."""
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+from cxr.serving.server.options import ServerOptions
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
+
+def serve(options: ServerOptions, as_json: bool = False) -> None:
+    """Runs a server in this process until SIGTERM or SIGINT; a second signal ends it at once.
+
+    Prints one line on stdout when it answers: `listening on HOST:PORT …`, or with `as_json` an object with `address` and `rest_address`.
+
+    Args:
+        options: the server.
+        as_json: for scripts.
+
+    Raises:
+        CxrError: a model does not load, or a port is in use.
+    """
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    asked = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            os._exit(128 + number)  # asked twice: no more patience
+        asked.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    leave_keras_out()
+    from cxr.serving.server.app import Server
+
+    server = Server(options)
+    threading.Thread(target=lambda: (asked.wait(), server.manager.interrupt()), daemon=True).start()
+    try:
+        server.open()
+        if as_json:
+            print(json.dumps({"address": server.address, "rest_address": server.rest_address}), flush=True)
+        else:
+            rest = f", REST on {server.rest_address}" if server.rest_address else ""
+            names = ", ".join(sorted(server.manager.models()))
+            print(f"listening on {server.address}{rest} (models: {names})", flush=True)
+        asked.wait()
+        logging.getLogger(__name__).info("draining for up to %g s", options.drain_seconds)
+    except BaseException:
+        if not asked.is_set():
+            raise
+    finally:
+        server.stop()
+
+
+def leave_keras_out() -> None:
+    """Keeps `import tensorflow` from importing Keras, which no server needs: four seconds less until it is ready.
+
+    Works only before TensorFlow's first import in a process; TensorFlow takes a missing Keras calmly.
+    """
+    if "tensorflow" not in sys.modules:
+        sys.modules.setdefault("keras.src.optimizers", None)  # type: ignore[arg-type]
+
+
+def main() -> None:
+    """Runs the server that the first argument describes (ServerOptions as JSON), for `process.run_server`."""
+    from cxr.trainer.errors import CxrError
+
+    try:
+        serve(ServerOptions.model_validate_json(sys.argv[1]), as_json=True)
+    except CxrError as error:
+        sys.exit(str(error))

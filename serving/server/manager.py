@@ -1,0 +1,289 @@
+"""Keeps the loaded versions equal to what policies and folders ask for: load before unload, retries, labels, states."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from tensorflow_serving.apis import model_pb2
+
+from cxr.serving.server import config as configs
+from cxr.serving.server import labels
+from cxr.serving.server.errors import from_exception, invalid, not_found
+from cxr.serving.server.loader import LoadedModel
+from cxr.serving.server.options import ServerOptions
+from cxr.serving.server.states import AVAILABLE, END, LOADING, UNLOADING, Version
+from cxr.trainer.errors import CxrError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Model:
+    config: configs.ModelConfig
+    labels: dict[str, int] = field(default_factory=dict)
+
+
+class Manager:
+    """All models of a server.
+
+    Loads and unloads run in a small pool, so that requests for other models and versions go on meanwhile.
+    """
+
+    def __init__(self, options: ServerOptions, warm_up: Callable[[Version], int]):
+        """Makes an empty manager; `apply` gives it models.
+
+        Args:
+            options: polling, retries and threads.
+            warm_up: called with each version after its load and before it becomes available; an exception fails the load.
+        """
+        self._options, self._warm_up = options, warm_up
+        self._models: dict[str, _Model] = {}
+        self._live: dict[str, dict[int, Version]] = {}  # wanted, or still loaded
+        self._ended: dict[str, dict[int, Version]] = {}  # last state of what is gone, for GetModelStatus
+        self._changed = threading.Condition(threading.RLock())
+        self._reload_lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._pool = ThreadPoolExecutor(options.load_threads, thread_name_prefix="load")
+        self._unload_pool = ThreadPoolExecutor(thread_name_prefix="unload")
+        self._poller = threading.Thread(target=self._poll_forever, name="poll", daemon=True)
+
+    # === Configuration ===
+
+    def start(self, config: configs.ModelServerConfig) -> None:
+        """Loads the first configuration and returns when every model has an available version.
+
+        Raises:
+            CxrError: a model cannot be loaded, a label has no version, or `start_seconds` are over.
+        """
+        try:
+            models = configs.validate(config, {})
+        except Exception as error:
+            raise CxrError(f"models.config: {from_exception(error).message}") from error
+        self._apply(models)
+        self._poller.start()
+        self._wait([model.name for model in models], self._options.start_seconds)
+        try:
+            self._assign_labels(models)
+        except Exception as error:
+            raise CxrError(f"models.config: version_labels: {from_exception(error).message}") from error
+
+    def reload(self, config: configs.ModelServerConfig) -> None:
+        """Replaces the configuration: unlisted models are unloaded, new ones awaited, labels moved last.
+
+        Raises:
+            ServingError: the configuration is refused (nothing changed), a new model does not load, or a label names a version
+                that is not available (policies have changed then, labels of that model have not).
+        """
+        with self._reload_lock:
+            with self._changed:
+                current = {name: model.config for name, model in self._models.items()}
+            models = configs.validate(config, current)
+            self._apply(models)
+            try:
+                self._wait([model.name for model in models if model.name not in current], self._options.start_seconds)
+            except CxrError as error:
+                raise invalid(str(error)) from error
+            self._assign_labels(models)
+
+    def _apply(self, models: list[configs.ModelConfig]) -> None:
+        with self._changed:
+            old = self._models
+            self._models = {m.name: _Model(m, old[m.name].labels if m.name in old else {}) for m in models}
+        self.poll()
+
+    def _assign_labels(self, models: list[configs.ModelConfig]) -> None:
+        with self._changed:
+            for config in models:
+                model = self._models[config.name]
+                available = {n for n, v in self._live.get(config.name, {}).items() if v.state == AVAILABLE}
+                allow = self._options.allow_version_labels_for_unavailable_models
+                model.labels = labels.assign(config, model.labels, available, allow)
+
+    def _wait(self, names: list[str], seconds: float | None) -> None:
+        def done() -> bool:
+            return all(any(v.state == AVAILABLE for v in self._live.get(n, {}).values()) or self._failed(n) for n in names)
+
+        with self._changed:
+            in_time = self._changed.wait_for(lambda: self._stopped.is_set() or done(), seconds)
+            bad = [n for n in names if not any(v.state == AVAILABLE for v in self._live.get(n, {}).values())]
+            if not bad:
+                return
+            reasons = "; ".join(f"{n}: {self._reason(n)}" for n in bad)
+            raise CxrError(f"Some models did not become available: {reasons}{'' if in_time else f' (waited {seconds} s)'}")
+
+    def _failed(self, name: str) -> bool:
+        versions = self._live.get(name, {}).values()
+        return bool(versions) and all(v.state == END for v in versions if v.aspired)
+
+    def _reason(self, name: str) -> str:
+        failed = [f"version {v.number}: {v.error.message}" for v in self._live.get(name, {}).values() if v.error]
+        return ", ".join(failed) or f"no version loaded from {self._models[name].config.base_path}"
+
+    # === Versions ===
+
+    def poll(self) -> None:
+        """Looks at every base path once and starts what has to be loaded or unloaded."""
+        with self._changed:
+            current = dict(self._models)
+        wanted = {name: configs.aspired_versions(model.config) for name, model in current.items()}  # files are read outside the lock
+        with self._changed:
+            for name in set(self._live) | set(wanted):
+                if self._models.get(name) is not current.get(name):
+                    continue  # reconfigured meanwhile; that poll decides
+                live, folders = self._live.setdefault(name, {}), wanted.get(name, {})
+                if folders is None:
+                    continue
+                for number, version in list(live.items()):
+                    version.aspired = folders.get(number) == version.path
+                    if not version.aspired and version.state == END:
+                        del live[number]  # asking for it again later loads it again
+                    elif not version.aspired:
+                        version.retry_now.set()
+                for number in sorted(folders, reverse=True):
+                    if number not in live:
+                        live[number] = Version(name, number, folders[number])
+                        self._ended.get(name, {}).pop(number, None)
+                        self._pool.submit(self._load, live[number])
+                self._unload_unwanted(name)
+
+    def _poll_forever(self) -> None:
+        while not self._stopped.wait(self._options.poll_seconds):
+            try:
+                self.poll()
+            except Exception:
+                log.exception("looking for new versions failed; trying again")
+
+    def _load(self, version: Version) -> None:
+        attempts = self._options.load_retries + 1
+        for attempt in range(1, attempts + 1):
+            if not version.aspired or self._stopped.is_set():
+                break
+            self._set(version, LOADING)
+            try:
+                self._load_once(version)
+                return
+            except Exception as error:
+                version.error = from_exception(error)
+                log.error("%s version %d: load failed (attempt %d of %d): %s", version.model, version.number, attempt, attempts, version.error)
+            if attempt < attempts:
+                version.retry_now.wait(self._options.load_retry_seconds)
+        self._set(version, END)
+        self._forget_if_unwanted(version)
+
+    def _load_once(self, version: Version) -> None:
+        loaded = LoadedModel(version.path, self._options.intra_op_threads, self._options.inter_op_threads)
+        version.loaded = loaded
+        try:
+            records = self._warm_up(version) if self._options.warm_up else 0
+        except BaseException:
+            version.loaded = None
+            loaded.close()
+            raise
+        with self._changed:
+            version.error = None
+            self._set(version, AVAILABLE)
+            log.info("%s version %d: available (%d warm-up records)", version.model, version.number, records)
+            self._unload_unwanted(version.model)
+
+    def _unload_unwanted(self, name: str) -> None:
+        versions = self._live.get(name, {}).values()
+        aspired = [v for v in versions if v.aspired]
+        if aspired and not any(v.state == AVAILABLE for v in aspired):
+            return  # the old one stays until a new one serves
+        for version in versions:
+            if not version.aspired and version.state == AVAILABLE:
+                self._set(version, UNLOADING)
+                self._unload_pool.submit(self._unload, version)
+
+    def _unload(self, version: Version) -> None:
+        version.wait_until_unused()
+        loaded, version.loaded = version.loaded, None
+        if loaded is not None:
+            loaded.close()
+        self._set(version, END)
+        log.info("%s version %d: unloaded", version.model, version.number)
+        self._forget_if_unwanted(version)
+
+    def _forget_if_unwanted(self, version: Version) -> None:
+        with self._changed:
+            live = self._live.get(version.model, {})
+            if live.get(version.number) is version and (not version.aspired or version.error is None):
+                del live[version.number]  # wanted again meanwhile: the next poll loads it anew
+
+    def _set(self, version: Version, state: int) -> None:
+        with self._changed:
+            version.state = state
+            if state == END:
+                self._ended.setdefault(version.model, {})[version.number] = version
+            self._changed.notify_all()
+
+    # === Requests ===
+
+    @contextmanager
+    def acquire(self, spec: model_pb2.ModelSpec) -> Iterator[Version]:
+        """Holds the version that a ModelSpec means, so that it is not unloaded meanwhile.
+
+        Raises:
+            ServingError: no name, unknown label, or nothing available under that name and version.
+        """
+        with self._changed:
+            version = self._find(spec)
+            version.retain()
+        try:
+            yield version
+        finally:
+            version.release()
+
+    def _find(self, spec: model_pb2.ModelSpec) -> Version:
+        if not spec.name:
+            raise invalid("ModelSpec has no name specified.")
+        available = {n: v for n, v in self._live.get(spec.name, {}).items() if v.state == AVAILABLE}
+        choice = spec.WhichOneof("version_choice")
+        if choice is None:
+            if not available:
+                raise not_found(f"Servable not found for request: Latest({spec.name})")
+            return available[max(available)]
+        number = spec.version.value
+        if choice == "version_label":
+            model = self._models.get(spec.name)
+            number = labels.resolve(model.labels if model else {}, spec.version_label)
+        if number not in available:
+            raise not_found(f"Servable not found for request: Specific({spec.name}, {number})")
+        return available[number]
+
+    def states(self, name: str) -> dict[int, Version]:
+        """Returns every version of a model that was ever seen, newest first."""
+        with self._changed:
+            both = {**self._ended.get(name, {}), **self._live.get(name, {})}
+            return {number: both[number] for number in sorted(both, reverse=True)}
+
+    def models(self) -> dict[str, configs.ModelConfig]:
+        """Returns the configured models by name."""
+        with self._changed:
+            return {name: model.config for name, model in self._models.items()}
+
+    def interrupt(self) -> None:
+        """Makes a `start` or `reload` that waits for models give up."""
+        with self._changed:
+            self._stopped.set()
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Ends polling and loading, waits until no request uses a version any more, and frees the sessions."""
+        with self._changed:
+            self._stopped.set()
+            versions = [v for live in self._live.values() for v in live.values()]
+            for version in versions:
+                version.aspired = False
+                version.retry_now.set()
+            self._changed.notify_all()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        with self._changed:
+            for version in versions:
+                if version.state == AVAILABLE:
+                    self._set(version, UNLOADING)
+                    self._unload_pool.submit(self._unload, version)
+        self._unload_pool.shutdown(wait=True)

@@ -1,0 +1,93 @@
+"""Everything a server can be told, with every default; the command line, the tests and `process` share it."""
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+GRPC_PORT = 8500  # TensorFlow Serving's
+REST_PORT = 8501
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Batching(_Frozen):
+    """Dynamic batching, with the names of TensorFlow Serving's BatchingParameters.
+
+    `max_batch_size` and `allowed_batch_sizes` count examples (the 0th dimension of the inputs). Without `allowed_batch_sizes` nothing is padded.
+    """
+
+    enabled: bool = True
+    max_batch_size: int = Field(default=32, ge=1)
+    batch_timeout_micros: int = Field(default=0, ge=0)
+    max_enqueued_batches: int = Field(default=100, ge=1)
+    num_batch_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    allowed_batch_sizes: tuple[int, ...] = ()
+    enable_large_batch_splitting: bool = False
+
+    @model_validator(mode="after")
+    def _sizes(self) -> "Batching":
+        sizes = self.allowed_batch_sizes
+        if sizes and (list(sizes) != sorted(set(sizes)) or sizes[0] < 1 or sizes[-1] != self.max_batch_size):
+            raise ValueError(f"allowed_batch_sizes must rise and end with max_batch_size ({self.max_batch_size}); got {list(sizes)}")
+        return self
+
+
+class Limits(_Frozen):
+    """What one request may cost."""
+
+    max_message_bytes: int = Field(default=256 * 2**20, ge=1024)  # TensorFlow Serving: 2^31 - 1; its clients' images are some hundred KB
+    max_image_pixels: int = Field(default=50_000_000, ge=1)  # one image, decoded; the largest radiographs have about 20 million
+    max_request_pixels: int = Field(default=400_000_000, ge=1)  # all images of a request, decoded: 1.2 GB as RGB bytes
+    max_concurrent_requests: int = Field(default=256, ge=1)  # above: RESOURCE_EXHAUSTED
+
+
+class Tls(_Frozen):
+    """PEM files; with `client_ca` and `client_verify` clients must show a certificate."""
+
+    key: Path
+    certificate: Path
+    client_ca: Path | None = None
+    client_verify: bool = False
+
+
+class ServerOptions(_Frozen):
+    """One server.
+
+    Exactly one of `models_dir` (each sub-folder with version folders is a model) and `model_config_file` (text proto
+    ModelServerConfig) names the models.
+
+    Attributes:
+        port, rest_port: 0 takes a free one; `rest_port` None means no REST.
+        poll_seconds: pause between two looks for new versions.
+        load_retries, load_retry_seconds: a failed load is tried again that often, that far apart.
+        start_seconds: gives up when not every model is loaded by then; None waits for ever, as TensorFlow Serving does.
+        drain_seconds: after SIGTERM, how long requests already accepted may take.
+    """
+
+    models_dir: Path | None = None
+    model_config_file: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(default=GRPC_PORT, ge=0, le=65535)
+    rest_port: int | None = Field(default=REST_PORT, ge=0, le=65535)
+    batching: Batching = Batching()
+    limits: Limits = Limits()
+    tls: Tls | None = None
+    poll_seconds: float = Field(default=1.0, gt=0)
+    load_retries: int = Field(default=5, ge=0)
+    load_retry_seconds: float = Field(default=60.0, ge=0)
+    load_threads: int = Field(default=2, ge=1)
+    start_seconds: float | None = Field(default=None, gt=0)
+    drain_seconds: float = Field(default=30.0, ge=0)
+    warm_up: bool = True
+    allow_version_labels_for_unavailable_models: bool = False
+    intra_op_threads: int = Field(default=0, ge=0)  # 0: TensorFlow's choice, the number of cores
+    inter_op_threads: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _models(self) -> "ServerOptions":
+        if (self.models_dir is None) == (self.model_config_file is None):
+            raise ValueError("give either models_dir or model_config_file")
+        return self

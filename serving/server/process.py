@@ -1,0 +1,110 @@
+"""Starts the embedded server in a fresh process and waits until it answers; imports nothing heavy."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cxr.serving.server.options import ServerOptions
+from cxr.trainer.errors import CxrError
+
+STOP_SECONDS = 20  # from SIGTERM to SIGKILL
+_TAIL = 2000  # characters of the log in an error
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A server in another process.
+
+    Attributes:
+        address: "host:port" of gRPC.
+        rest_address: "host:port" of REST, or None.
+        pid: its process.
+        log_path: its log.
+    """
+
+    address: str
+    rest_address: str | None
+    pid: int
+    log_path: Path
+
+
+@contextmanager
+def start_server(base_paths: Mapping[str, Path | str], timeout: float = 120.0, **options: Any) -> Iterator[RunningServer]:
+    """Runs a server for some models in a fresh process; ready when the block begins, gone when it ends.
+
+    Args:
+        base_paths: by model name, either a folder with version folders or a bare SavedModel folder (served as version 1).
+        timeout: seconds until it must be ready; importing TensorFlow takes some, loading the models the rest.
+        **options: fields of ServerOptions; a failed load is not tried again unless `load_retries` says so, and REST is off.
+
+    Yields:
+        Its addresses.
+
+    Raises:
+        CxrError: a folder holds no SavedModel, or the server does not come up; the text has the end of its log.
+    """
+    with tempfile.TemporaryDirectory(prefix="cxr-serve-") as folder:
+        models = Path(folder) / "models"
+        for name, path in base_paths.items():
+            _link(models / name, Path(path).resolve())
+        chosen = {"port": 0, "rest_port": None, "load_retries": 0, "start_seconds": timeout, **options}
+        with run_server(ServerOptions(models_dir=models, **chosen), timeout, Path(folder) / "server.log") as server:
+            yield server
+
+
+@contextmanager
+def run_server(options: ServerOptions, timeout: float, log_path: Path) -> Iterator[RunningServer]:
+    """Runs a server with these options in a fresh process; see `start_server`.
+
+    Raises:
+        CxrError: the server does not come up in `timeout` seconds.
+    """
+    with log_path.open("wb") as log:
+        command = [sys.executable, "-m", "cxr.serving.server", options.model_dump_json()]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
+        try:
+            ready = _first_line(process, timeout)
+            if ready is None:
+                state = f"ended with code {process.poll()}" if process.poll() is not None else f"was not ready after {timeout:g} s"
+                raise CxrError(f"the embedded server {state}; its log ends with:\n{log_path.read_text(errors='replace')[-_TAIL:]}")
+            yield RunningServer(ready["address"], ready["rest_address"], process.pid, log_path)
+        finally:
+            _stop(process)
+
+
+def _link(base: Path, path: Path) -> None:
+    if (path / "saved_model.pb").is_file():
+        base.mkdir(parents=True)
+        (base / "1").symlink_to(path, target_is_directory=True)
+    elif path.is_dir():
+        base.parent.mkdir(parents=True, exist_ok=True)
+        base.symlink_to(path, target_is_directory=True)
+    else:
+        raise CxrError(f"{path}: no SavedModel and no folder of versions; name one that holds saved_model.pb or <version>/saved_model.pb")
+
+
+def _first_line(process: subprocess.Popen[str], timeout: float) -> dict[str, Any] | None:
+    lines: list[str] = []
+    assert process.stdout is not None
+    reader = threading.Thread(target=lambda out=process.stdout: lines.append(out.readline()), daemon=True)
+    reader.start()
+    reader.join(timeout)
+    return json.loads(lines[0]) if lines and lines[0].startswith("{") else None
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()

@@ -1,0 +1,152 @@
+"""The gRPC services: they count, refuse above the limit of concurrent requests, and turn ServingError into a status."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import grpc
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_management_pb2,
+    model_service_pb2_grpc,
+    prediction_service_pb2_grpc,
+)
+
+from cxr.serving.server import inference
+from cxr.serving.server.batching import Call, Runner
+from cxr.serving.server.errors import ServingError, from_exception, invalid, not_found
+from cxr.serving.server.manager import Manager
+from cxr.serving.server.metrics import Metrics
+from cxr.serving.server.options import Limits
+from cxr.serving.server.predict import predict, resolved
+
+Answer = TypeVar("Answer")
+SIGNATURE_DEF = "signature_def"
+
+
+class Handlers:
+    """What every transport calls: requests in, responses out, ServingError otherwise."""
+
+    def __init__(self, manager: Manager, runner: Runner, limits: Limits, metrics: Metrics):
+        """Binds the parts of a server."""
+        self.manager, self._runner, self._limits, self._metrics = manager, runner, limits, metrics
+        self._slots = threading.BoundedSemaphore(limits.max_concurrent_requests)
+
+    def infer(self, method: str, request: Any, call: Call) -> Any:
+        """Answers Predict, Classify, Regress or MultiInference.
+
+        Args:
+            method: the name of the call.
+            request: its request message.
+            call: deadline and departure of the client.
+
+        Raises:
+            ServingError: any refusal; RESOURCE_EXHAUSTED above `max_concurrent_requests`.
+        """
+        function = {"Predict": predict, "Classify": inference.classify, "Regress": inference.regress, "MultiInference": inference.multi_inference}
+        spec = request.model_spec if method != "MultiInference" else request.tasks[0].model_spec if request.tasks else None
+        begin, code = time.perf_counter(), grpc.StatusCode.OK
+        try:
+            if not self._slots.acquire(blocking=False):
+                limit = self._limits.max_concurrent_requests
+                raise ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"More than {limit} requests at once; try again later")
+            try:
+                return function[method](request, self.manager, self._runner, self._limits, call)
+            finally:
+                self._slots.release()
+        except BaseException as error:
+            refusal = from_exception(error)
+            code = refusal.code
+            raise refusal from error
+        finally:
+            known = spec is not None and spec.name in self.manager.models()  # strangers' names must not fill the metrics
+            self._metrics.count(method, spec.name if spec is not None and known else "", code.name, time.perf_counter() - begin)
+
+    def metadata(self, request: get_model_metadata_pb2.GetModelMetadataRequest) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        """Answers GetModelMetadata; only the field `signature_def` exists."""
+        if not request.HasField("model_spec"):
+            raise invalid("Missing ModelSpec")
+        if not request.metadata_field:
+            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
+        for name in request.metadata_field:
+            if name != SIGNATURE_DEF:
+                raise invalid(f"Metadata field {name} is not supported")
+        with self.manager.acquire(request.model_spec) as version:
+            assert version.loaded is not None
+            signatures = get_model_metadata_pb2.SignatureDefMap()
+            for name, signature in version.loaded.signatures.items():
+                signatures.signature_def[name].CopyFrom(signature)
+            response = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=resolved(request.model_spec.name, version))
+            response.metadata[SIGNATURE_DEF].Pack(signatures)
+            return response
+
+    def status(self, request: get_model_status_pb2.GetModelStatusRequest) -> get_model_status_pb2.GetModelStatusResponse:
+        """Answers GetModelStatus, newest version first; a label is ignored, as TensorFlow Serving does."""
+        if not request.HasField("model_spec"):
+            raise invalid("Missing ModelSpec")
+        spec = request.model_spec
+        versions = self.manager.states(spec.name)
+        if spec.WhichOneof("version_choice") == "version":
+            if spec.version.value not in versions:
+                raise not_found(f"Could not find version {spec.version.value} of model {spec.name}")
+            versions = {spec.version.value: versions[spec.version.value]}
+        if not versions:
+            raise not_found(f"Could not find any versions of model {spec.name}")
+        return get_model_status_pb2.GetModelStatusResponse(model_version_status=[v.status() for v in versions.values()])
+
+    def reload(self, request: model_management_pb2.ReloadConfigRequest) -> model_management_pb2.ReloadConfigResponse:
+        """Answers HandleReloadConfigRequest once the new models serve and the labels are moved."""
+        self.manager.reload(request.config)
+        return model_management_pb2.ReloadConfigResponse()
+
+
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """tensorflow.serving.PredictionService."""
+
+    def __init__(self, handlers: Handlers):
+        """Binds the handlers."""
+        self._handlers = handlers
+
+    def _infer(self, method: str, request: Any, context: grpc.ServicerContext) -> Any:
+        call = Call(context.time_remaining(), context.add_callback)
+        return _answer(lambda: self._handlers.infer(method, request, call), context)
+
+    def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: D102, N802
+        return self._infer("Predict", request, context)
+
+    def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: D102, N802
+        return self._infer("Classify", request, context)
+
+    def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: D102, N802
+        return self._infer("Regress", request, context)
+
+    def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: D102, N802
+        return self._infer("MultiInference", request, context)
+
+    def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: D102, N802
+        return _answer(lambda: self._handlers.metadata(request), context)
+
+
+class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    """tensorflow.serving.ModelService."""
+
+    def __init__(self, handlers: Handlers):
+        """Binds the handlers."""
+        self._handlers = handlers
+
+    def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: D102, N802
+        return _answer(lambda: self._handlers.status(request), context)
+
+    def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: D102, N802
+        return _answer(lambda: self._handlers.reload(request), context)
+
+
+def _answer(function: Callable[[], Answer], context: grpc.ServicerContext) -> Answer:
+    try:
+        return function()
+    except Exception as error:
+        refusal = from_exception(error)
+    context.abort(refusal.code, refusal.message)
+    raise AssertionError("abort raises")
