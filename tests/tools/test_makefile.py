@@ -1,0 +1,59 @@
+"""The Makefile's help, and the wheel that it builds."""
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("pipeline", "components", "trainer", "serving", "kubeflow")
+
+
+def test_help_explains_every_target():
+    targets = re.findall(r"^\.PHONY: (\S+)", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    text = subprocess.run(["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    explained = dict(re.findall(r"^  ([a-z-]+) {2,}(\S.*)$", text, flags=re.MULTILINE))
+    assert {"setup", "run", "test", "lint", "clean"} <= set(targets)
+    assert set(targets) == set(explained)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], 'cxr run --config "demo"'),
+        (["CONFIG=cpu", "DATA=my images", "ARGS=seed=3"], 'cxr run --config "cpu" --data "my images" seed=3'),
+    ],
+)
+def test_run_passes_its_variables_on(arguments, expected):
+    dry = subprocess.run(["make", "-n", "run", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert expected in re.sub(r" +", " ", dry)
+
+
+@pytest.mark.slow
+def test_wheel_holds_modules_and_data_under_their_import_names(tmp_path):
+    source = tmp_path / "source"
+    for folder in FOLDERS:
+        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.py", "pyproject.toml", "README.md"):
+        shutil.copy2(ROOT / name, source)
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(tmp_path),
+        str(source),
+    ]
+    subprocess.run(build, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if not name.startswith("cxr_pipeline-")}
+    files = {f"cxr/{path.relative_to(ROOT)}" for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file()}
+    assert held == {name for name in files if "__pycache__" not in name}
