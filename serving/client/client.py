@@ -1,0 +1,148 @@
+"""Classifies images on a model server: TensorFlow Serving or `cxr serve`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxr.serving.client import models
+from cxr.serving.client.answers import Failure, Prediction, predictions
+from cxr.serving.client.connection import DEFAULT_SERVER, Connection, Tls
+from cxr.serving.client.errors import BadImage, InvalidRequest, RequestFailed, TooLarge
+from cxr.serving.client.inputs import encoded
+from cxr.serving.client.models import Metadata, Target, VersionStatus
+from cxr.serving.client.streams import batches, parallel_map
+from cxr.serving.client.tensors import from_bytes
+from cxr.serving.client.wire import messages
+from cxr.trainer import features
+
+CONTACT_TIMEOUT = 5.0  # seconds to find the server and the model before images are read
+MAX_BATCH_BYTES = 32 * 2**20
+READERS = 2  # threads that decode files; DICOM takes longer to read than to send
+
+
+@dataclass(frozen=True)
+class _Image:
+    path: str
+    data: bytes
+    error: RequestFailed | None = None
+
+
+class Client:
+    """A model on a server. Thread-safe; close it, or use it in a `with`.
+
+    >>> with Client("127.0.0.1:8500", "ensemble", label="stable") as client:
+    ...     for answer in client.predict_files([Path("image.png")]):
+    ...         print(answer.path, answer.label)
+    """
+
+    def __init__(
+        self,
+        server: str = DEFAULT_SERVER,
+        model: str = features.ENSEMBLE,
+        version: int | None = None,
+        label: str | None = None,
+        *,
+        tls: Tls | None = None,
+        timeout: float = 60.0,
+        max_in_flight: int = 4,
+        batch_size: int = 16,
+        max_batch_bytes: int = MAX_BATCH_BYTES,
+        reader: Callable[[Path], bytes] = encoded,
+    ):
+        """Nothing is sent yet.
+
+        Args:
+            server: host:port of gRPC.
+            model: its name on the server.
+            version: which one; not together with a label. Neither: the latest.
+            label: "stable", "canary" …
+            tls: None for plaintext.
+            timeout: seconds for one request, retries included.
+            max_in_flight: requests at a time.
+            batch_size: most images of one request.
+            max_batch_bytes: most bytes of one request; a larger image goes alone.
+            reader: from file to the bytes to send.
+
+        Raises:
+            CxrError: a malformed address, version and label at once, an unreadable TLS file.
+        """
+        self.target = Target(model, version, label)
+        self.connection = Connection(server, tls)
+        self._timeout, self._max_in_flight = timeout, max_in_flight
+        self._batch_size, self._max_batch_bytes = batch_size, max_batch_bytes
+        self._reader = reader
+
+    def metadata(self, timeout: float = CONTACT_TIMEOUT) -> Metadata:
+        """Returns the version that answers and its signatures.
+
+        Raises:
+            RequestFailed: ModelNotFound, ServerUnavailable, …
+        """
+        return models.metadata(self.connection, self.target, timeout)
+
+    def status(self, timeout: float = CONTACT_TIMEOUT) -> list[VersionStatus]:
+        """Returns the state of every version of the model, newest first.
+
+        Raises:
+            RequestFailed: ModelNotFound, ServerUnavailable, …
+        """
+        return models.versions(self.connection, self.target.model, timeout)
+
+    def predict_files(self, paths: Iterable[Path]) -> Iterator[Prediction | Failure]:
+        """Reads and classifies images, several requests at a time.
+
+        Args:
+            paths: JPEG, PNG or DICOM files.
+
+        Yields:
+            One Prediction or Failure per path, in their order. An image that cannot be read or decoded loses no other.
+
+        Raises:
+            RequestFailed: what concerns all images: ModelNotFound, ServerUnavailable, DeadlineExceeded, …
+        """
+        return self._predict(parallel_map(self._read, paths, READERS, "cxr-read"))
+
+    def predict_bytes(self, images: Iterable[tuple[str, bytes]]) -> Iterator[Prediction | Failure]:
+        """Classifies JPEG or PNG images already in memory, given as (name, bytes); otherwise as `predict_files`."""
+        return self._predict(_Image(name, data) for name, data in images)
+
+    def _predict(self, images: Iterable[_Image]) -> Iterator[Prediction | Failure]:
+        groups = batches(images, lambda image: len(image.data), self._batch_size, self._max_batch_bytes)
+        for answers in parallel_map(self._send, groups, self._max_in_flight, "cxr-send"):
+            yield from answers
+
+    def _read(self, path: Path) -> _Image:
+        try:
+            return _Image(str(path), self._reader(path))
+        except BadImage as error:
+            return _Image(str(path), b"", error)
+
+    def _send(self, images: list[_Image]) -> list[Prediction | Failure]:
+        good = [image for image in images if image.error is None]
+        answers = iter(self._ask(good) if good else [])
+        return [next(answers) if image.error is None else Failure(image.path, image.error) for image in images]
+
+    def _ask(self, images: list[_Image]) -> list[Prediction | Failure]:
+        request = messages.PredictRequest(model_spec=self.target.spec(features.SIGNATURE_BYTES))
+        request.inputs[features.SIGNATURE_BYTES].CopyFrom(from_bytes([image.data for image in images]))
+        try:
+            response = self.connection.call("Predict", request, self._timeout, str(self.target))
+        except (InvalidRequest, TooLarge) as error:
+            if len(images) == 1:
+                path, reason = images[0].path, error.details.partition("\n")[0]  # the graph node's name follows: nothing to a user
+                return [Failure(path, BadImage(f"{path}: the server refused this image: {reason}", error.code, error.details))]
+            middle = len(images) // 2  # halves until each culprit is alone; the others are answered on the way
+            return self._ask(images[:middle]) + self._ask(images[middle:])
+        return list(predictions([image.path for image in images], response))
+
+    def close(self) -> None:
+        """Ends the connection; requests under way fail."""
+        self.connection.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

@@ -1,0 +1,110 @@
+"""What can go wrong between client and server, one type per remedy."""
+
+from __future__ import annotations
+
+import grpc
+
+from cxr.trainer.errors import CxrError
+
+TLS_HINTS = ("handshake", "ssl_error", "certificate", "wrong version number")  # gRPC reports a failed TLS handshake as UNAVAILABLE
+
+
+class RequestFailed(CxrError):
+    """The server answered with an error, or did not answer.
+
+    Attributes:
+        code: gRPC status code.
+        details: the server's own text.
+    """
+
+    def __init__(self, message: str, code: grpc.StatusCode = grpc.StatusCode.UNKNOWN, details: str = ""):
+        super().__init__(message)
+        self.code = code
+        self.details = details
+
+
+class ServerUnavailable(RequestFailed):
+    """UNAVAILABLE until the deadline: no server at the address, or it is overloaded."""
+
+
+class TlsFailed(ServerUnavailable):
+    """The two sides do not agree on TLS or do not trust each other's certificate."""
+
+
+class DeadlineExceeded(RequestFailed):
+    """No answer in time."""
+
+
+class ModelNotFound(RequestFailed):
+    """The server does not serve that model, version or label."""
+
+
+class SignatureMismatch(RequestFailed):
+    """The model does not have the signature, or wants other inputs."""
+
+
+class InvalidRequest(RequestFailed):
+    """INVALID_ARGUMENT that the inputs' values may have caused."""
+
+
+class TooLarge(RequestFailed):
+    """RESOURCE_EXHAUSTED: more bytes than the server takes, or its quota is used up."""
+
+
+class BadAnswer(RequestFailed):
+    """An answer that is no prediction of a model of this project."""
+
+
+class BadImage(RequestFailed):
+    """One image cannot be read here, or the server could not decode it."""
+
+
+def from_rpc(error: grpc.RpcError, server: str, model: str) -> RequestFailed:
+    """Turns gRPC's error into one that says what to do.
+
+    Args:
+        error: as raised by a call.
+        server: host:port, for the message.
+        model: "ensemble", "ensemble version 3" …, for the message.
+    """
+    code: grpc.StatusCode = error.code()
+    details: str = error.details() or ""
+    kind, message = _explain(code, details, server, model)
+    return kind(message, code, details)
+
+
+def _explain(code: grpc.StatusCode, details: str, server: str, model: str) -> tuple[type[RequestFailed], str]:
+    codes = grpc.StatusCode
+    if code == codes.UNAVAILABLE:
+        if any(hint in details.lower() for hint in TLS_HINTS):
+            return TlsFailed, f"{server}: TLS failed ({details}); check --tls, --ca, --cert and --key against the server's ssl_config_file"
+        if "queue" in details:
+            return ServerUnavailable, f"{server}: overloaded ({details}); lower --in-flight, or give the server more batching threads"
+        return (
+            ServerUnavailable,
+            f"{server}: no server answers there ({details}); start one with: cxr serve MODELS_DIR --port {_port(server)}",
+        )
+    if code == codes.DEADLINE_EXCEEDED:
+        return DeadlineExceeded, f"{server}: {model} did not answer in time; raise --timeout, or lower --batch-size"
+    if code == codes.NOT_FOUND or "servable version label" in details:
+        return ModelNotFound, f"{server}: {model} is not served there ({details}); see: cxr serving status --server {server}"
+    if code == codes.FAILED_PRECONDITION and "signature" in details.lower() or _about_inputs(details):
+        return SignatureMismatch, f"{server}: {model} does not take this request ({details}); push a model that this pipeline trained"
+    if code == codes.INVALID_ARGUMENT:
+        return InvalidRequest, f"{server}: {model} refused the input: {details}"
+    if code == codes.RESOURCE_EXHAUSTED:
+        return TooLarge, f"{server}: {model} refused the size ({details}); lower --batch-size"
+    if code == codes.UNIMPLEMENTED:
+        return (
+            RequestFailed,
+            f"{server}: does not speak TensorFlow Serving's protocol ({details}); is that the gRPC port (8500), not the REST port?",
+        )
+    return RequestFailed, f"{server}: {model} failed with {code.name}: {details}"
+
+
+def _about_inputs(details: str) -> bool:
+    return any(text in details for text in ("input size does not match signature", "Signature input alias", "Expects arg["))
+
+
+def _port(server: str) -> str:
+    return server.rpartition(":")[2] or "8500"

@@ -1,0 +1,138 @@
+"""What a server says about its models: signatures and the state of versions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+from google.protobuf.wrappers_pb2 import Int64Value
+
+from cxr.serving.client.connection import Connection
+from cxr.serving.client.errors import BadAnswer, RequestFailed
+from cxr.serving.client.tensors import dtype_name
+from cxr.serving.client.wire import messages
+from cxr.trainer.errors import CxrError
+
+AVAILABLE = "AVAILABLE"
+END = "END"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model and, where wanted, which version of it (by number or by label, not both); otherwise the latest."""
+
+    model: str
+    version: int | None = None
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.version is not None and self.label is not None:
+            raise CxrError(f"{self.model}: name a version or a label, not both (--version {self.version}, --label {self.label})")
+
+    def __str__(self) -> str:
+        if self.version is not None:
+            return f"{self.model} version {self.version}"
+        return f"{self.model} label {self.label}" if self.label is not None else self.model
+
+    def spec(self, signature: str = "") -> messages.ModelSpec:
+        """Returns the ModelSpec of a request."""
+        spec = messages.ModelSpec(name=self.model, signature_name=signature)
+        if self.version is not None:
+            spec.version.CopyFrom(Int64Value(value=self.version))
+        elif self.label is not None:
+            spec.version_label = self.label
+        return spec
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """dtype: "float", "string" …; shape: None where the size is free (or, as a whole, where the rank is unknown)."""
+
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What one entry point takes and gives."""
+
+    inputs: dict[str, TensorSpec]
+    outputs: dict[str, TensorSpec]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Answer of GetModelMetadata: the version that the target meant, and its signatures."""
+
+    model: str
+    version: int
+    signatures: dict[str, Signature]
+
+
+@dataclass(frozen=True)
+class VersionStatus:
+    """State of one version: START, LOADING, AVAILABLE, UNLOADING or END, and why it ended."""
+
+    version: int
+    state: str
+    error: str = ""
+
+
+def metadata(connection: Connection, target: Target, timeout: float) -> Metadata:
+    """Asks for the signatures of a model.
+
+    Raises:
+        RequestFailed: ModelNotFound, ServerUnavailable, …
+    """
+    request = messages.GetModelMetadataRequest(model_spec=target.spec(), metadata_field=["signature_def"])
+    answer = connection.call("GetModelMetadata", request, timeout, str(target))
+    try:
+        found = messages.SignatureDefMap.FromString(answer.metadata["signature_def"].value)
+    except DecodeError as error:
+        raise BadAnswer(f"{connection.server}: the metadata of {target} cannot be read: {error}") from None
+    signatures = {
+        name: Signature(
+            {key: _tensor_spec(info) for key, info in sorted(signature.inputs.items())},
+            {key: _tensor_spec(info) for key, info in sorted(signature.outputs.items())},
+        )
+        for name, signature in sorted(found.signature_def.items())
+        if not name.startswith("__")  # __saved_model_init_op is no entry point
+    }
+    return Metadata(answer.model_spec.name, answer.model_spec.version.value, signatures)
+
+
+def versions(connection: Connection, model: str, timeout: float) -> list[VersionStatus]:
+    """Asks for the states of all versions that the server knows, newest first.
+
+    Raises:
+        RequestFailed: ModelNotFound, ServerUnavailable, …
+    """
+    request = messages.GetModelStatusRequest(model_spec=Target(model).spec())
+    answer = connection.call("GetModelStatus", request, timeout, model)
+    return [
+        VersionStatus(status.version, messages.ModelVersionStatus.State.Name(status.state), status.status.error_message)
+        for status in answer.model_version_status
+    ]
+
+
+def reload_config(connection: Connection, config: bytes, timeout: float) -> None:
+    """Gives the server a new configuration of all its models.
+
+    Args:
+        connection: to the server.
+        config: a serialized ModelServerConfig.
+        timeout: seconds.
+
+    Raises:
+        RequestFailed: the server refused it; its configuration is as before.
+    """
+    answer = connection.call("HandleReloadConfigRequest", messages.ReloadConfigRequest(config=config), timeout, "the new configuration")
+    if answer.status.error_code:
+        raise RequestFailed(
+            f"{connection.server}: refused the configuration: {answer.status.error_message}", details=answer.status.error_message
+        )
+
+
+def _tensor_spec(info: messages.TensorInfo) -> TensorSpec:
+    shape = None if info.tensor_shape.unknown_rank else tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim)
+    return TensorSpec(dtype_name(info.dtype), shape)
