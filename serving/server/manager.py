@@ -103,20 +103,20 @@ class Manager:
                 model.labels = labels.assign(config, model.labels, available, allow)
 
     def _wait(self, names: list[str], seconds: float | None) -> None:
-        def done() -> bool:
-            return all(any(v.state == AVAILABLE for v in self._live.get(n, {}).values()) or self._failed(n) for n in names)
+        def available(name: str) -> bool:
+            return any(v.state == AVAILABLE for v in self._live.get(name, {}).values())
+
+        def done(name: str) -> bool:
+            aspired = [v for v in self._live.get(name, {}).values() if v.aspired]
+            if available(name):  # the others may be tried again while this one serves
+                return all(v.state == AVAILABLE or v.error for v in aspired)
+            return bool(aspired) and all(v.state == END for v in aspired)
 
         with self._changed:
-            in_time = self._changed.wait_for(lambda: self._stopped.is_set() or done(), seconds)
-            bad = [n for n in names if not any(v.state == AVAILABLE for v in self._live.get(n, {}).values())]
-            if not bad:
-                return
-            reasons = "; ".join(f"{n}: {self._reason(n)}" for n in bad)
-            raise CxrError(f"Some models did not become available: {reasons}{'' if in_time else f' (waited {seconds} s)'}")
-
-    def _failed(self, name: str) -> bool:
-        versions = self._live.get(name, {}).values()
-        return bool(versions) and all(v.state == END for v in versions if v.aspired)
+            in_time = self._changed.wait_for(lambda: self._stopped.is_set() or all(map(done, names)), seconds)
+            reasons = "; ".join(f"{name}: {self._reason(name)}" for name in names if not available(name))
+        if reasons:
+            raise CxrError(f"Some models did not become available: {reasons}{'' if in_time else f' (waited {seconds:g} s)'}")
 
     def _reason(self, name: str) -> str:
         failed = [f"version {v.number}: {v.error.message}" for v in self._live.get(name, {}).values() if v.error]
