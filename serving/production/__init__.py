@@ -1,0 +1,1 @@
+"""TensorFlow Serving in production: its configuration files, and how versions are promoted and rolled back."""

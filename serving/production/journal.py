@@ -1,0 +1,110 @@
+"""The record of every change of a models.config: JSON lines that are only ever added to."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from getpass import getuser
+from pathlib import Path
+from typing import Any
+
+from cxr.serving.production.model_states import ModelState
+
+BEGUN, APPLIED, REFUSED = "begun", "applied", "refused"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One change; written as BEGUN before anything is touched, and again with its outcome.
+
+    Attributes:
+        id: counts the changes of one file from 1.
+        action: "promote" or "rollback".
+        model: whose versions or labels.
+        before, after: its state.
+        reason: what the user said.
+        servers: that were told; empty: the file only.
+        outcome: BEGUN (interrupted, where it stays so), APPLIED or REFUSED.
+        undoes: id of the change that a rollback takes back.
+        time, user: when (UTC) and who.
+        error: why it was refused.
+    """
+
+    id: int
+    action: str
+    model: str
+    before: ModelState
+    after: ModelState
+    reason: str = ""
+    servers: tuple[str, ...] = ()
+    outcome: str = BEGUN
+    undoes: int | None = None
+    time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    user: str = field(default_factory=lambda: _user())
+    error: str = ""
+
+
+class Journal:
+    """The file beside a models.config; the caller holds the lock of `config_file.locked`."""
+
+    def __init__(self, config_path: Path):
+        """Touches nothing."""
+        resolved = config_path.resolve()
+        self.path = resolved.with_name(resolved.name + ".journal.jsonl")
+
+    def append(self, entry: Entry) -> None:
+        """Adds one line and waits until it is on the disk."""
+        line = json.dumps({**asdict(entry), "before": entry.before.to_json(), "after": entry.after.to_json()}, ensure_ascii=False)
+        torn = self.path.exists() and self.path.read_bytes()[-1:] not in (b"", b"\n")
+        with self.path.open("ab") as file:
+            file.write((("\n" if torn else "") + line + "\n").encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def entries(self) -> list[Entry]:
+        """Returns the changes in their order, each with its latest outcome. A line torn by a crash is passed over."""
+        if not self.path.exists():
+            return []
+        found: dict[int, Entry] = {}
+        for line in self.path.read_text().splitlines():
+            try:
+                entry = _entry(json.loads(line))
+            except (ValueError, KeyError, TypeError):
+                continue
+            found[entry.id] = entry
+        return [found[number] for number in sorted(found)]
+
+    def next_id(self) -> int:
+        """Returns the number of the next change."""
+        return max((entry.id for entry in self.entries()), default=0) + 1
+
+    def to_undo(self, model: str, current: ModelState) -> Entry | None:
+        """Returns the last change of a model that took effect and was not yet taken back, or None.
+
+        Args:
+            model: its name.
+            current: its state now; a change that was interrupted counts where the file shows it was made.
+        """
+        done: list[Entry] = []
+        for entry in self.entries():
+            if entry.model != model or entry.outcome == REFUSED or (entry.outcome == BEGUN and entry.after != current):
+                continue
+            if entry.undoes is None:
+                done.append(entry)
+            else:
+                done = [other for other in done if other.id != entry.undoes]
+        return done[-1] if done else None
+
+
+def _entry(fields: dict[str, Any]) -> Entry:
+    states = {key: ModelState.from_json(fields[key]) for key in ("before", "after")}
+    return Entry(**{**fields, **states, "servers": tuple(fields["servers"])})
+
+
+def _user() -> str:
+    try:
+        return getuser()
+    except (KeyError, OSError):  # a container's user often has no name
+        return str(os.getuid())

@@ -1,0 +1,77 @@
+"""Which versions of a model are served and what their labels are, as one comparable value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
+
+LATEST, ALL, SPECIFIC = "latest", "all", "specific"
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """The part of a ModelConfig that promotions change.
+
+    Attributes:
+        policy: "latest", "all" or "specific".
+        count: how many versions "latest" keeps.
+        versions: those of "specific", ascending.
+        labels: version by label.
+    """
+
+    policy: str = LATEST
+    count: int = 1
+    versions: tuple[int, ...] = ()
+    labels: dict[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        which = {LATEST: f"latest {self.count}", ALL: "all"}.get(self.policy) or "only " + ", ".join(map(str, self.versions))
+        return which + "".join(f", {label} -> {version}" for label, version in sorted(self.labels.items()))
+
+    def with_label(self, label: str, version: int, pin: bool = False) -> ModelState:
+        """Returns the state with a label moved.
+
+        Under "specific", or with `pin`, the versions become those with a label and the one that this label just left: rolling back then
+        needs no loading.
+        """
+        labels = {**self.labels, label: version}
+        if self.policy != SPECIFIC and not pin:
+            return replace(self, labels=labels)
+        kept = set(labels.values()) | ({self.labels[label]} if label in self.labels else set())
+        return ModelState(SPECIFIC, versions=tuple(sorted(kept)), labels=labels)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields for the journal."""
+        return {"policy": self.policy, "count": self.count, "versions": list(self.versions), "labels": self.labels}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> ModelState:
+        """Reads what `to_json` gave."""
+        labels = {label: int(version) for label, version in fields["labels"].items()}
+        return cls(fields["policy"], int(fields["count"]), tuple(map(int, fields["versions"])), labels)
+
+
+def read(model: ModelConfig) -> ModelState:
+    """Returns the state that a ModelConfig describes."""
+    policy, labels = model.model_version_policy, dict(model.version_labels)
+    choice = policy.WhichOneof("policy_choice") or LATEST
+    if choice == SPECIFIC:
+        return ModelState(SPECIFIC, versions=tuple(sorted(policy.specific.versions)), labels=labels)
+    return ModelState(choice, count=policy.latest.num_versions or 1 if choice == LATEST else 1, labels=labels)
+
+
+def write(model: ModelConfig, state: ModelState) -> None:
+    """Changes a ModelConfig to a state; its name, path and the rest stay."""
+    model.ClearField("model_version_policy")
+    model.ClearField("version_labels")
+    policy = model.model_version_policy
+    if state.policy == SPECIFIC:
+        policy.specific.versions.extend(state.versions)
+    elif state.policy == ALL:
+        policy.all.SetInParent()
+    else:
+        policy.latest.num_versions = state.count
+    for label, version in state.labels.items():
+        model.version_labels[label] = version
