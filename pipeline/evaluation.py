@@ -112,7 +112,7 @@ def read_evaluation(uri: str | Path) -> Evaluation:
         invalid_predictions=int(values[names.INVALID_PREDICTIONS, None]),
         classes=tuple(
             ClassResult(name, n, values[names.PRECISION, index], values[names.RECALL, index], values[names.AUC, index])
-            for index, (name, n) in enumerate(zip(class_names, examples_per_class))
+            for index, (name, n) in enumerate(zip(class_names, examples_per_class, strict=True))
         ),
         confusion_matrix=tuple(tuple(int(count) for count in row[:-1]) for row in confusion),
         calibration_bins=_calibration_bins(values[names.CALIBRATION_BINS, None]),
@@ -167,8 +167,11 @@ def _class_names(uri: str | Path) -> tuple[str, ...]:
     import tensorflow as tf
 
     path = f"{uri}/eval_config.json"
-    with tf.io.gfile.GFile(path) as file:
-        config = json.load(file)["evalConfig"]
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            config = json.load(file)["evalConfig"]
+    except tf.errors.NotFoundError as error:
+        raise CxrError(f"{path} is missing: the Evaluator did not finish; see its log") from error
     for spec in config["metricsSpecs"]:
         for metric in spec["metrics"]:
             class_names = json.loads(metric["config"]).get(names.CLASS_NAMES)
@@ -200,12 +203,10 @@ def _value(value: metrics_for_slice_pb2.MetricValue) -> float | np.ndarray:
 def _calibration_bins(bins: np.ndarray) -> tuple[tuple[float, float, float], ...]:
     with np.errstate(invalid="ignore"):
         means = bins[:, 1:] / bins[:, :1]
-    return tuple((float(n), float(confidence), float(accuracy)) for n, (confidence, accuracy) in zip(bins[:, 0], means))
+    return tuple((float(n), float(confidence), float(accuracy)) for n, (confidence, accuracy) in zip(bins[:, 0], means, strict=True))
 
 
-def _slices(
-    records: Iterable[metrics_for_slice_pb2.MetricsForSlice], class_names: tuple[str, ...]
-) -> tuple[SliceResult, ...]:
+def _slices(records: Iterable[metrics_for_slice_pb2.MetricsForSlice], class_names: tuple[str, ...]) -> tuple[SliceResult, ...]:
     """Returns the slices by a single feature, in the order of SLICE_FEATURES, classes and age bands."""
     order = {value: index for index, value in enumerate((*class_names, *features.AGE_BANDS))}  # the rest by name, UNKNOWN last
     results = []

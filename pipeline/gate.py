@@ -13,7 +13,7 @@ from cxr.trainer import features
 from cxr.trainer.config import Frozen
 
 if TYPE_CHECKING:
-    import tensorflow_model_analysis as tfma
+    from tensorflow_model_analysis.proto.config_pb2 import EvalConfig
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -28,7 +28,6 @@ class Gate(Frozen):
     min_accuracy: Share = Field(0.5, description="lowest accuracy that passes (three balanced classes: 0.33 by chance)")
     min_accuracy_of: dict[str, Share] = Field({}, description="the same for single models, by name")
     tolerance: Share = Field(0.02, description="how far accuracy may fall below the last blessed model's, absolute")
-    min_slice_examples: int = Field(1, ge=1, description="slices with fewer examples are left out of the evaluation")
     calibration_bins: int = Field(15, ge=1, description="bins of the expected calibration error")
 
     def lower_bound(self, model: str) -> float:
@@ -36,7 +35,7 @@ class Gate(Frozen):
         return self.min_accuracy_of.get(model, self.min_accuracy)
 
 
-def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CLASS_NAMES) -> tfma.EvalConfig:
+def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CLASS_NAMES) -> EvalConfig:
     """Returns the Evaluator's configuration for one model, the same with and without a baseline.
 
     Labels are the raw examples' class names, compared with the class names of the model's probabilities: what is judged is what a client
@@ -50,35 +49,37 @@ def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CL
         model: name of the model, which selects its bound.
         class_names: in the order of the model's probabilities.
     """
-    import tensorflow_model_analysis as tfma
+    # the protos' own module: TFMA 0.52 exports them under its root only once TFX has been imported
+    from tensorflow_model_analysis.constants import TF_GENERIC
+    from tensorflow_model_analysis.proto import config_pb2
 
-    metric = tfma.MetricConfig(
+    metric = config_pb2.MetricConfig(
         class_name=METRIC_CLASS,
         module=METRIC_MODULE,
         config=json.dumps({names.CLASS_NAMES: list(class_names), "calibration_bins": gate.calibration_bins}),
     )
-    accuracy = tfma.MetricThreshold(
-        value_threshold=tfma.GenericValueThreshold(lower_bound={"value": gate.lower_bound(model)}),
-        change_threshold=tfma.GenericChangeThreshold(
-            direction=tfma.MetricDirection.HIGHER_IS_BETTER, absolute={"value": -gate.tolerance - ROUNDING}
+    accuracy = config_pb2.MetricThreshold(
+        value_threshold=config_pb2.GenericValueThreshold(lower_bound={"value": gate.lower_bound(model)}),
+        change_threshold=config_pb2.GenericChangeThreshold(
+            direction=config_pb2.MetricDirection.HIGHER_IS_BETTER, absolute={"value": -gate.tolerance - ROUNDING}
         ),
     )
-    all_valid = tfma.MetricThreshold(value_threshold=tfma.GenericValueThreshold(upper_bound={"value": 0}))
+    all_valid = config_pb2.MetricThreshold(value_threshold=config_pb2.GenericValueThreshold(upper_bound={"value": 0}))
 
-    metrics = tfma.MetricsSpec(metrics=[metric])
+    metrics = config_pb2.MetricsSpec(metrics=[metric])
     for name, threshold in {names.ACCURACY: accuracy, names.INVALID_PREDICTIONS: all_valid}.items():
         # on the whole split only: MetricsSpec.thresholds would hold in every slice, down to the one with a single example
-        metrics.per_slice_thresholds[name].thresholds.add(slicing_specs=[tfma.SlicingSpec()], threshold=threshold)
-    return tfma.EvalConfig(
+        metrics.per_slice_thresholds[name].thresholds.add(slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold)
+    # no options.min_slice_size: TFMA counts the thresholds as failed in each slice that it leaves out
+    return config_pb2.EvalConfig(
         model_specs=[
-            tfma.ModelSpec(
-                model_type=tfma.TF_GENERIC,  # without it TFMA tries to load the SavedModel as a Keras model first
+            config_pb2.ModelSpec(
+                model_type=TF_GENERIC,  # without it TFMA tries to load the SavedModel as a Keras model first
                 signature_name=features.SIGNATURE_EXAMPLES,
                 label_key=features.LABEL,
                 prediction_key=features.PROBABILITIES,
             )
         ],
-        slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[name]) for name in features.SLICE_FEATURES)],
+        slicing_specs=[config_pb2.SlicingSpec(), *(config_pb2.SlicingSpec(feature_keys=[name]) for name in features.SLICE_FEATURES)],
         metrics_specs=[metrics],
-        options={"min_slice_size": {"value": gate.min_slice_examples}},
     )

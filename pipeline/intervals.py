@@ -49,9 +49,8 @@ def mean_recall_interval(right: Sequence[int], examples: Sequence[int]) -> Inter
     present = [(r, n) for r, n in zip(right, examples, strict=True) if n]
     if not present:
         return Interval(nan, nan)
-    recalls = [r / n for r, n in present]
-    limits = [proportion_interval(r, n) for r, n in present]
-    mean = sum(recalls) / len(recalls)
-    below = sqrt(sum((recall - limit.low) ** 2 for recall, limit in zip(recalls, limits))) / len(recalls)
-    above = sqrt(sum((limit.high - recall) ** 2 for recall, limit in zip(recalls, limits))) / len(recalls)
+    recalls = [(r / n, proportion_interval(r, n)) for r, n in present]
+    mean = sum(recall for recall, _ in recalls) / len(recalls)
+    below = sqrt(sum((recall - limits.low) ** 2 for recall, limits in recalls)) / len(recalls)
+    above = sqrt(sum((limits.high - recall) ** 2 for recall, limits in recalls)) / len(recalls)
     return Interval(max(mean - below, 0.0), min(mean + above, 1.0))

@@ -14,6 +14,7 @@ import apache_beam as beam
 import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types, metric_util
+from tensorflow_model_analysis.proto import config_pb2
 
 from cxr.components.metrics import names
 from cxr.components.metrics.tally import Tally
@@ -45,11 +46,11 @@ def _computations(
     class_names: Sequence[str],
     calibration_bins: int,
     name: str,
-    eval_config: tfma.EvalConfig | None = None,
+    eval_config: config_pb2.EvalConfig | None = None,
     model_name: str = "",
     output_name: str = "",
 ) -> metric_types.MetricComputations:
-    """Returns the one computation; `MetricComputation.keys` only tells candidate and baseline apart, the combiner yields all metrics' keys."""
+    """Returns the one computation; its key only tells candidate and baseline apart, the combiner yields all metrics' keys."""
     key = metric_types.MetricKey(name=name, model_name=model_name, output_name=output_name)
     combiner = ClassificationCombiner(class_names, calibration_bins, eval_config, model_name, output_name)
     return [metric_types.MetricComputation(keys=[key], preprocessors=None, combiner=combiner)]
@@ -62,7 +63,7 @@ class ClassificationCombiner(beam.CombineFn):
         self,
         class_names: Sequence[str],
         calibration_bins: int,
-        eval_config: tfma.EvalConfig | None,
+        eval_config: config_pb2.EvalConfig | None,
         model_name: str,
         output_name: str,
     ):
@@ -73,9 +74,11 @@ class ClassificationCombiner(beam.CombineFn):
         self._output_name = output_name
 
     def create_accumulator(self) -> Tally:
+        """Returns the sums over no examples."""
         return Tally.empty(len(self._class_index), self._calibration_bins)
 
     def add_input(self, accumulator: Tally, element: metric_types.StandardMetricInputs) -> Tally:
+        """Adds one example."""
         for label, prediction, _ in metric_util.to_label_prediction_example_weight(
             element,
             eval_config=self._eval_config,
@@ -87,12 +90,14 @@ class ClassificationCombiner(beam.CombineFn):
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[Tally]) -> Tally:
+        """Returns the sums over all parts."""
         result = self.create_accumulator()
         for accumulator in accumulators:
             result.merge(accumulator)
         return result
 
     def extract_output(self, accumulator: Tally) -> dict[metric_types.MetricKey, Any]:
+        """Returns the metrics of the slice; the arrays as NumPy, which TFMA writes as ArrayValue."""
         result = {
             self._key(names.EXAMPLE_COUNT): accumulator.examples,
             self._key(names.ACCURACY): accumulator.accuracy,

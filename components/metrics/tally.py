@@ -75,10 +75,12 @@ class Tally:
 
     @property
     def examples(self) -> int:
+        """All examples, those with an invalid prediction too."""
         return int(self.confusion.sum())
 
     @property
     def invalid_predictions(self) -> int:
+        """Examples whose prediction is no vector of probabilities."""
         return int(self.confusion[:, -1].sum())
 
     @property
@@ -110,8 +112,9 @@ class Tally:
 
     @property
     def calibration_error(self) -> float:
-        """Expected calibration error: mean |confidence - accuracy| over equally wide bins of the top probability, weighted by their examples.
+        """Expected calibration error over the valid predictions.
 
+        Mean |confidence - accuracy| over equally wide bins of the top probability, weighted by their examples:
         Guo et al., On Calibration of Modern Neural Networks, ICML 2017, equation 3.
         """
         return _ratio(np.abs(self.calibration[:, 1] - self.calibration[:, 2]).sum(), self.calibration[:, 0].sum())

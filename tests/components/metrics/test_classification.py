@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+
+import apache_beam as beam
+import numpy as np
+import pytest
+from apache_beam.testing.util import assert_that
+from tensorflow_model_analysis.metrics import metric_specs
+from tensorflow_model_analysis.metrics.metric_types import MetricKey, StandardMetricInputs, SubKey
+from tensorflow_model_analysis.proto import config_pb2
+
+from cxr.components.metrics import names
+from cxr.components.metrics.classification import ClassificationMetrics
+
+CLASS_NAMES = ["covid19", "pneumonia", "normal"]
+
+
+def inputs(label: bytes, probabilities: list[float]) -> StandardMetricInputs:
+    return StandardMetricInputs(labels=np.array([label]), predictions={"probabilities": np.array(probabilities)})
+
+
+def config(models: list[str]) -> config_pb2.EvalConfig:
+    metric = config_pb2.MetricConfig(
+        class_name="ClassificationMetrics",
+        module="cxr.components.metrics.classification",
+        config=json.dumps({names.CLASS_NAMES: CLASS_NAMES, "calibration_bins": 5}),
+    )
+    return config_pb2.EvalConfig(
+        model_specs=[config_pb2.ModelSpec(name=model, prediction_key="probabilities", label_key="label") for model in models],
+        metrics_specs=[config_pb2.MetricsSpec(metrics=[metric], model_names=models)],
+    )
+
+
+def test_built_from_the_configuration_one_computation_per_model() -> None:
+    eval_config = config(["candidate", "baseline"])
+    computations = metric_specs.to_computations(eval_config.metrics_specs, eval_config)
+    assert len(computations) == len(set(computations)) == 2
+
+
+def test_names_and_values_through_beam() -> None:
+    eval_config = config([""])
+    (computation,) = metric_specs.to_computations(eval_config.metrics_specs, eval_config)
+    examples = [
+        inputs(b"covid19", [0.6, 0.4, 0.0]),
+        inputs(b"covid19", [0.2, 0.1, 0.7]),
+        inputs(b"normal", [0.1, 0.2, 0.7]),
+        inputs(b"pneumonia", [0.2, 0.7, 0.1]),
+    ]
+    with beam.Pipeline("DirectRunner", argv=["--direct_running_mode=in_memory"]) as pipeline:
+
+        def check(found: list[dict]) -> None:
+            (result,) = found
+            assert result[MetricKey(names.EXAMPLE_COUNT, example_weighted=None)] == 4
+            assert result[MetricKey(names.ACCURACY, example_weighted=None)] == 0.75
+            assert result[MetricKey(names.RECALL, sub_key=SubKey(class_id=0), example_weighted=None)] == 0.5
+            assert result[MetricKey(names.PRECISION, sub_key=SubKey(class_id=2), example_weighted=None)] == 0.5
+            expected = [[1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 1, 0]]  # rows: true classes
+            assert result[MetricKey(names.CONFUSION_MATRIX, example_weighted=None)].tolist() == expected
+            assert result[MetricKey(names.CALIBRATION_BINS, example_weighted=None)].shape == (5, 3)
+
+        found = pipeline | beam.Create(examples) | beam.CombineGlobally(computation.combiner)
+        assert_that(found, check)
+
+
+def test_unknown_label() -> None:
+    (computation,) = ClassificationMetrics(CLASS_NAMES).computations(eval_config=config([""]))
+    with pytest.raises(ValueError, match="'tuberculosis'"):
+        computation.combiner.add_input(computation.combiner.create_accumulator(), inputs(b"tuberculosis", [1, 0, 0]))

@@ -1,0 +1,136 @@
+"""Reading an Evaluator's output that was written record by record; test_gate.py reads what the real Evaluator wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_model_analysis.metrics.metric_types import MetricKey
+from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
+from tensorflow_model_analysis.writers.metrics_plots_and_validations_writer import convert_slice_metrics_to_proto
+
+from cxr.components.metrics import names
+from cxr.components.metrics.classification import ClassificationCombiner
+from cxr.pipeline.evaluation import read_evaluation, read_validation
+from cxr.trainer.errors import CxrError
+
+CLASS_NAMES = ("covid19", "pneumonia", "normal")
+
+
+def measured(model: str, predictions: list[tuple[int, list[float]]]) -> dict:
+    combiner = ClassificationCombiner(CLASS_NAMES, 5, None, model, "")
+    tally = combiner.create_accumulator()
+    for label, probabilities in predictions:
+        tally.add(label, np.array(probabilities))
+    return combiner.extract_output(tally)
+
+
+def write(folder: Path, slices: dict[tuple, dict], validation: validation_result_pb2.ValidationResult | None = None) -> str:
+    with tf.io.TFRecordWriter(str(folder / "metrics-00000-of-00001.tfrecord")) as writer:
+        for key, metrics in slices.items():
+            writer.write(convert_slice_metrics_to_proto((key, metrics), []).SerializeToString())
+    metric = {"config": json.dumps({names.CLASS_NAMES: CLASS_NAMES})}
+    (folder / "eval_config.json").write_text(json.dumps({"evalConfig": {"metricsSpecs": [{"metrics": [metric]}]}}))
+    if validation is not None:
+        with tf.io.TFRecordWriter(str(folder / "validations.tfrecord")) as writer:
+            writer.write(validation.SerializeToString())
+    return str(folder)
+
+
+RIGHT, WRONG, NAN = [0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [np.nan] * 3
+
+
+def test_candidate_and_baseline_are_told_apart(tmp_path: Path) -> None:
+    candidate = measured("candidate", [(0, RIGHT), (0, RIGHT), (0, WRONG), (0, NAN)])
+    baseline = measured("baseline", [(0, WRONG)] * 3 + [(0, RIGHT)])
+    difference = {MetricKey(names.ACCURACY, "candidate", is_diff=True): 0.25}
+    evaluation = read_evaluation(write(tmp_path, {(): baseline | candidate | difference}))
+    assert (evaluation.accuracy, evaluation.baseline_accuracy) == (0.5, 0.25)
+    assert (evaluation.examples, evaluation.right, evaluation.invalid_predictions) == (4, 2, 1)
+    assert evaluation.confusion_matrix == ((2, 1, 0), (0, 0, 0), (0, 0, 0))
+
+
+def test_classes_without_examples_are_nan_and_do_not_count(tmp_path: Path) -> None:
+    evaluation = read_evaluation(write(tmp_path, {(): measured("", [(0, RIGHT), (0, WRONG)])}))
+    assert evaluation.balanced_accuracy == 0.5
+    assert [c.examples for c in evaluation.classes] == [2, 0, 0]
+    assert np.isnan([evaluation.classes[1].recall, evaluation.classes[2].precision, evaluation.classes[0].auc]).all()
+    assert evaluation.classes[1].precision == 0
+    assert evaluation.balanced_accuracy_interval == evaluation.accuracy_interval
+
+
+def test_calibration_bins_are_means(tmp_path: Path) -> None:
+    evaluation = read_evaluation(write(tmp_path, {(): measured("", [(0, [0.9, 0.1, 0]), (0, [0, 0.95, 0.05])])}))
+    assert evaluation.calibration_bins[-1] == pytest.approx((2, 0.925, 0.5))
+    assert evaluation.calibration_bins[0] == pytest.approx((0, np.nan, np.nan), nan_ok=True)
+    assert evaluation.calibration_error == pytest.approx(0.425)
+
+
+def test_slices_in_the_order_of_features_classes_and_ages(tmp_path: Path) -> None:
+    one = measured("", [(0, RIGHT)])
+    expected = [
+        ("label", "covid19"),
+        ("label", "normal"),
+        ("sex", "male"),
+        ("sex", "unknown"),
+        ("age_band", "65+"),
+        ("age_band", "unknown"),
+    ]
+    records = {((feature, value.encode()),): one for feature, value in reversed(expected)}
+    evaluation = read_evaluation(write(tmp_path, records | {(): one}))
+    assert [(s.feature, s.value) for s in evaluation.slices] == expected
+    assert all(s.examples == s.right == 1 for s in evaluation.slices)
+
+
+def failure(name: str, value: float | None = None, **threshold) -> validation_result_pb2.ValidationFailure:
+    result = validation_result_pb2.ValidationFailure()
+    result.metric_key.name = name
+    if value is not None:
+        result.metric_value.double_value.value = value
+    result.metric_threshold.CopyFrom(config_pb2.MetricThreshold(**threshold))
+    return result
+
+
+@pytest.mark.parametrize(
+    ("refusal", "sentence"),
+    [
+        (
+            failure("accuracy", 0.714, value_threshold=config_pb2.GenericValueThreshold(lower_bound={"value": 0.85})),
+            "accuracy 0.714 is below 0.850",
+        ),
+        (
+            failure("log_loss", 2.5, value_threshold=config_pb2.GenericValueThreshold(upper_bound={"value": 1})),
+            "log loss 2.500 is above 1.000",
+        ),
+        (
+            failure("accuracy", -0.25, change_threshold=config_pb2.GenericChangeThreshold(absolute={"value": -0.020000001})),
+            "accuracy 0.500 is 0.250 below the last blessed model's 0.750; 0.020 is allowed",
+        ),
+        (failure("invalid_predictions", 3), "3 predictions are no probabilities (NaN, infinite or outside [0, 1])"),
+        (failure("accuracy"), "accuracy was not measured"),
+    ],
+)
+def test_every_refusal_has_its_sentence(tmp_path: Path, refusal: validation_result_pb2.ValidationFailure, sentence: str) -> None:
+    result = validation_result_pb2.ValidationResult(validation_ok=False)
+    result.metric_validations_per_slice.add().failures.append(refusal)
+    validation = read_validation(write(tmp_path, {(): measured("candidate", [(0, RIGHT), (0, WRONG)])}, result))
+    assert not validation.blessed
+    assert validation.reasons == (sentence,)
+
+
+def test_empty_split(tmp_path: Path) -> None:
+    result = validation_result_pb2.ValidationResult(validation_ok=False, missing_slices=[config_pb2.SlicingSpec()])
+    uri = write(tmp_path, {}, result)
+    assert read_validation(uri).reasons == ("the evaluation split holds no, or too few, examples",)
+    with pytest.raises(CxrError, match="no metrics for the whole split"):
+        read_evaluation(uri)
+
+
+def test_evaluator_that_did_not_finish(tmp_path: Path) -> None:
+    with pytest.raises(CxrError, match="no validation result"):
+        read_validation(tmp_path)
+    with pytest.raises(CxrError, match="no metrics"):
+        read_evaluation(tmp_path)
