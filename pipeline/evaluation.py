@@ -139,8 +139,6 @@ def read_validation(uri: str | Path) -> Validation:
     overall = _overall(_metrics_records(uri))
     accuracy = _values(overall, CANDIDATES).get((names.ACCURACY, None)) if overall else None
     reasons = [_reason(failure, accuracy) for part in result.metric_validations_per_slice for failure in part.failures]
-    if result.missing_thresholds:
-        reasons.append("the evaluation had no thresholds to check")
     if result.missing_slices:
         reasons.append("the evaluation split holds no, or too few, examples")
     if not result.validation_ok and not reasons:
@@ -167,11 +165,8 @@ def _class_names(uri: str | Path) -> tuple[str, ...]:
     import tensorflow as tf
 
     path = f"{uri}/eval_config.json"
-    try:
-        with tf.io.gfile.GFile(path) as file:
-            config = json.load(file)["evalConfig"]
-    except tf.errors.NotFoundError as error:
-        raise CxrError(f"{path} is missing: the Evaluator did not finish; see its log") from error
+    with tf.io.gfile.GFile(path) as file:
+        config = json.load(file)["evalConfig"]
     for spec in config["metricsSpecs"]:
         for metric in spec["metrics"]:
             class_names = json.loads(metric["config"]).get(names.CLASS_NAMES)
@@ -181,7 +176,7 @@ def _class_names(uri: str | Path) -> tuple[str, ...]:
 
 
 def _values(record: metrics_for_slice_pb2.MetricsForSlice, models: tuple[str, ...]) -> dict[tuple[str, int | None], Any]:
-    """Returns the metrics of the first of `models` in the record, by (name, class index or None); differences left out."""
+    """Returns the metrics of that one of `models` that is in the record, by (name, class index or None); differences left out."""
     result: dict[tuple[str, int | None], Any] = {}
     for item in record.metric_keys_and_values:
         key = item.key
