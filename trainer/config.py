@@ -100,7 +100,9 @@ class Model(Frozen):
 class Ensemble(Frozen):
     """How the trained, frozen members are joined."""
 
-    method: Literal["auto", "soft", "hard", "concat"] = Field("auto", description="auto: the lowest loss on the validation split")
+    method: Literal["auto", "soft", "hard", "weighted", "concat"] = Field(
+        "auto", description="auto: the lowest loss on the validation split among those at least as accurate there as the best member"
+    )
     start: Literal["average", "random"] = Field("average", description="initial value of the concat method's Dense layer")
     loss: Loss = Loss()
     stage: Stage = Stage()
