@@ -132,7 +132,7 @@ def table(report: Report) -> Table:
         shown.add_row(
             candidate.name,
             f"{e.accuracy:.3f}" if e else "–",
-            f"{e.accuracy_interval[0]:.3f} – {e.accuracy_interval[1]:.3f}" if e else "–",
+            f"{e.accuracy_interval.low:.3f} – {e.accuracy_interval.high:.3f}" if e else "–",
             f"{e.balanced_accuracy:.3f}" if e else "–",
             _verdict(candidate.blessed, "blessed", "refused"),
             _verdict(candidate.servable, "passed", "refused"),

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2, prediction_service_pb2_grpc
 
 from cxr.serving.server.process import start_server
+from cxr.trainer.errors import CxrError
 from cxr.trainer.recorded_requests import RECORDED_REQUESTS
 
 
@@ -43,8 +44,8 @@ def check_model(saved_model: str, model_name: str, *, load_seconds: float, toler
     try:
         with start_server({model_name: saved_model}, timeout=load_seconds) as server, grpc.insecure_channel(server.address) as channel:
             return replay(channel, recorded, model_name, tolerance=tolerance, answer_seconds=answer_seconds)
-    except (RuntimeError, TimeoutError) as error:  # what a server that does not come up is reported as
-        return Verdict(0, (f"the server could not load the model: {error}",))
+    except CxrError as error:
+        return Verdict(0, (f"the server could not load the model: {' '.join(str(error).split())}",))
 
 
 def read_recorded(saved_model: str) -> Iterator[prediction_log_pb2.PredictionLog]:

@@ -1,0 +1,85 @@
+"""A small SavedModel, served from a fresh process, against requests recorded with it."""
+
+import shutil
+
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from cxr.components.infra_check.replay import check_model
+
+
+class Halve(tf.Module):
+    def __init__(self):
+        self.half = tf.Variable(0.5)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def predict(self, x):
+        return {"y": x * self.half, "label": tf.where(x > 1, "big", "small")}
+
+
+@pytest.fixture(scope="module")
+def saved_model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    module = Halve()
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.predict})
+    return folder
+
+
+def record(saved_model, tmp_path, answers):
+    """Copies the model and records, for x = 1 and 2, the given answers."""
+    folder = tmp_path / "model"
+    shutil.copytree(saved_model, folder)
+    (folder / "assets.extra").mkdir()
+    with tf.io.TFRecordWriter(str(folder / "assets.extra" / "recorded_requests.tfrecord")) as writer:
+        for answer in answers:
+            log = prediction_log_pb2.PredictionLog()
+            log.predict_log.request.model_spec.signature_name = "serving_default"
+            log.predict_log.request.inputs["x"].CopyFrom(tf.make_tensor_proto([1.0, 2.0]))
+            for name, value in answer.items():
+                log.predict_log.response.outputs[name].CopyFrom(tf.make_tensor_proto(value))
+            writer.write(log.SerializeToString())
+    return str(folder)
+
+
+RIGHT = {"y": [0.5, 1.0], "label": ["small", "big"]}
+
+
+def check(folder):
+    return check_model(folder, "halve", load_seconds=120, tolerance=1e-3)
+
+
+def test_right_answers_are_blessed(saved_model, tmp_path):
+    verdict = check(record(saved_model, tmp_path, [RIGHT, RIGHT]))
+    assert (verdict.blessed, verdict.answered, verdict.problems) == (True, 2, ())
+
+
+def test_every_kind_of_difference_is_named(saved_model, tmp_path):
+    wrong = [
+        {**RIGHT, "y": [0.5, 1.1]},
+        {**RIGHT, "y": [0.5, float("nan")]},
+        {**RIGHT, "label": ["small", "small"]},
+        {"y": RIGHT["y"]},
+        {**RIGHT, "y": [[0.5, 1.0]]},
+    ]
+    verdict = check(record(saved_model, tmp_path, [RIGHT, *wrong]))
+    assert (verdict.blessed, verdict.answered, len(verdict.problems)) == (False, 1, len(wrong))
+    for number, (problem, expected) in enumerate(
+        zip(verdict.problems, ("y differs by 0.1", "y differs by nan", "label is", "outputs label, y instead of y", "y is float32[2]"), strict=True), 2
+    ):
+        assert problem.startswith(f"request {number} (serving_default): {expected}")
+
+
+def test_a_model_that_does_not_load_is_not_blessed(saved_model, tmp_path):
+    folder = record(saved_model, tmp_path, [RIGHT])
+    with open(f"{folder}/saved_model.pb", "r+b") as file:
+        file.truncate(100)
+    verdict = check(folder)
+    assert not verdict.blessed
+    assert "could not load the model" in verdict.problems[0]
+
+
+def test_a_model_without_recorded_requests_is_not_blessed(saved_model):
+    verdict = check(str(saved_model))
+    assert not verdict.blessed
+    assert "no recorded requests" in verdict.problems[0]
