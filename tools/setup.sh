@@ -37,7 +37,7 @@ needs_newer_glibc() {
 
 # Prints a Python 3.11 outside any virtual environment. A name on PATH may be a shim that starts nothing: each is tried.
 find_python() {
-  local candidate found="" probe='import sys
+  local candidate found="" bare="" probe='import sys
 assert sys.version_info[:2] == (3, 11)
 print(getattr(sys, "_base_executable", "") or sys.executable)'
   local candidates=("${PYTHON:-}")
@@ -50,9 +50,11 @@ print(getattr(sys, "_base_executable", "") or sys.executable)'
   for candidate in "${candidates[@]}"; do
     found=$("$candidate" -c "$probe" 2>/dev/null) || continue
     "$found" -c 'import ensurepip, venv' 2>/dev/null && { echo "$found"; return; }
-    say "$found is Python 3.11 without the modules venv and ensurepip (on Debian and Ubuntu they are the package python3.11-venv)."
+    bare=$found
   done
-  [ -z "${PYTHON:-}" ] || die "PYTHON=$PYTHON is no usable Python 3.11."
+  [ -z "$bare" ] || die "$bare is Python 3.11 without its modules venv and ensurepip." \
+    "Remedy on Debian and Ubuntu: 'apt-get install python3.11-venv'; or name another one with PYTHON=/path/to/python3.11 make setup."
+  [ -z "${PYTHON:-}" ] || die "PYTHON=$PYTHON is no Python 3.11. Remedy: correct it, or leave it out to have one looked for."
   die "Python 3.11 is missing. TFX 1.21 with Kubeflow needs exactly that version." \
     "Remedy, one of: 'apt-get install python3.11 python3.11-venv' (Debian 12), 'dnf install python3.11' (Fedora)," \
     "'uv python install 3.11', 'pyenv install 3.11'; or name one with PYTHON=/path/to/python3.11 make setup."

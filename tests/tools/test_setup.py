@@ -124,8 +124,14 @@ def test_python_without_venv_is_named(checkout):
     command(checkout / "fake", "python3.11", 'case "$2" in *ensurepip*) exit 1;; esac; echo "$0"')
     result = bash("source tools/setup.sh; find_python", cwd=checkout, PYTHON=str(checkout / "fake/python3.11"))
     assert result.returncode == 1
-    assert "without the modules venv and ensurepip" in result.stderr
-    assert "is no usable Python 3.11" in result.stderr
+    assert "without its modules venv and ensurepip" in result.stderr
+    assert "Remedy" in result.stderr
+
+
+def test_wrong_python_is_named():
+    result = bash("source tools/setup.sh; find_python", PYTHON="/nowhere/python3.11")
+    assert result.returncode == 1
+    assert "PYTHON=/nowhere/python3.11 is no Python 3.11" in result.stderr
 
 
 def test_unknown_argument(checkout):
