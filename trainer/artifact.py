@@ -136,6 +136,11 @@ def read_bytes(path: str) -> bytes:
 
 def write_bytes(path: str, contents: bytes) -> None:
     """Writes a file, with its folders, on any filesystem that `tf.io.gfile` knows."""
-    tf.io.gfile.makedirs(path.rsplit("/", 1)[0])
+    make_parent(path)
     with tf.io.gfile.GFile(path, "wb") as file:
         file.write(contents)
+
+
+def make_parent(path: str) -> None:
+    """Makes the folder that a file will lie in."""
+    tf.io.gfile.makedirs(path.rsplit("/", 1)[0])

@@ -5,7 +5,7 @@ Both are TFRecords of TensorFlow Serving's PredictionLog in the SavedModel's `as
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -100,3 +100,31 @@ def differences(expected: Tensors, answered: Tensors, tolerance: float) -> Itera
                 yield f"{name} differs by {np.max(np.abs(got - want)):.3g}, {tolerance:g} is allowed"
         elif not np.array_equal(want, got):
             yield f"{name} is {got.tolist()} instead of {want.tolist()}"
+
+
+def sample_examples(files: Sequence[str], count: int = MIN_RECORDED_IMAGES, most_read: int = 500) -> list[bytes]:
+    """Returns a few raw tf.Examples of different classes, where there are some among the first ones.
+
+    Args:
+      files: gzip-compressed TFRecords.
+      count: How many to return.
+      most_read: How many to look at.
+
+    Raises:
+      ValueError: The files hold fewer than `count`.
+    """
+    of_new_class, others, seen = [], [], set()
+    for example in tf.data.TFRecordDataset(list(files), compression_type="GZIP").take(most_read).as_numpy_iterator():
+        label = tuple(tf.train.Example.FromString(example).features.feature[features.LABEL].bytes_list.value)
+        if label not in seen:
+            seen.add(label)
+            of_new_class.append(example)
+        elif len(others) < count:
+            others.append(example)
+        if len(of_new_class) >= count:
+            break
+    if len(of_new_class) + len(others) < count:
+        raise ValueError(
+            f"{len(of_new_class) + len(others)} examples in {', '.join(files) or 'no files'}, {count} are needed to record requests"
+        )
+    return (of_new_class + others)[:count]

@@ -1,0 +1,1 @@
+"""EnsembleTrainer: joins the trained members' Model artifacts into one model."""

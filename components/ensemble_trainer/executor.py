@@ -1,0 +1,48 @@
+"""What the component runs: artifacts to paths, JSON to objects, then `train_ensemble`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+
+from cxr.trainer import features
+from cxr.trainer.config import Ensemble
+from cxr.trainer.ensemble_run import train_ensemble
+
+MEMBER = "member_{}"  # input of the n-th member, from 1
+MOST_MEMBERS = 8
+
+
+class Executor(base_executor.BaseExecutor):
+    """Trains and exports the ensemble."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Reads and writes the artifacts that component.py names.
+
+        Raises:
+          CxrError: Members that do not fit together or the configuration, or an export that fails its check.
+        """
+        train, val, _ = features.SPLITS
+        names = json.loads(exec_properties["member_names"])
+        examples = input_dict["examples"]
+        train_ensemble(
+            Ensemble.model_validate_json(exec_properties["ensemble"]),
+            members={name: artifact_utils.get_single_uri(input_dict[MEMBER.format(number)]) for number, name in enumerate(names, 1)},
+            has_validation=val in artifact_utils.decode_split_names(artifact_utils.get_single_instance(examples).split_names),
+            transform_graph=artifact_utils.get_single_uri(input_dict["transform_graph"]),
+            example_files=sorted(fileio.glob(f"{artifact_utils.get_split_uri(examples, train)}/*")),
+            class_names=json.loads(exec_properties["class_names"]),
+            image_size=int(exec_properties["image_size"]),
+            model_uri=artifact_utils.get_single_uri(output_dict["model"]),
+            run_uri=artifact_utils.get_single_uri(output_dict["model_run"]),
+        )

@@ -1,0 +1,181 @@
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tfx.dsl.components.common.importer import Importer
+from tfx.dsl.io import fileio
+from tfx.orchestration import pipeline as tfx_pipeline
+from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
+from tfx.types import standard_artifacts
+
+from cxr.components.ensemble_trainer.component import EnsembleTrainer
+from cxr.components.ensemble_trainer.executor import Executor
+from cxr.trainer import artifact, features
+from cxr.trainer.config import Ensemble, Stage
+from cxr.trainer.errors import CxrError
+from cxr.trainer.export_check import check_export
+from cxr.trainer.keras_files import load_model
+
+CLASSES = ["covid19", "pneumonia", "normal"]
+SIZE = 32
+NAMES = ["one", "two"]
+
+
+def member(seed: int) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    image = keras.Input([SIZE, SIZE, 3])
+    small = keras.Input([SIZE, SIZE, 3])
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3, strides=4)(small))
+    backbone = keras.Model(small, x, name="backbone")
+    pooled = keras.layers.GlobalAveragePooling2D()(backbone(image))
+    return keras.Model(image, keras.layers.Dense(3, activation="softmax")(pooled), name="member")
+
+
+@pytest.fixture(scope="module")
+def images(transform_output, raw_examples):
+    parsed = tf.io.parse_example(raw_examples, {features.IMAGE: tf.io.FixedLenFeature([1], tf.string)})
+    return transform_output.transform_features_layer()(parsed)[features.IMAGE_TENSOR]
+
+
+@pytest.fixture
+def members(images, tmp_path) -> list[str]:
+    """Two Model artifacts as Trainers leave them, but for the SavedModel, of which the description is all that is needed."""
+    uris = []
+    for seed, name in enumerate(NAMES):
+        uri = str(tmp_path / name)
+        model = member(seed)
+        artifact.make_parent(artifact.keras_path(uri))
+        model.save(artifact.keras_path(uri))
+        info = {"name": name, "class_names": CLASSES, "image_size": SIZE, "backbone": "Small", "weights": "none", "weights_note": "random"}
+        artifact.write_info(artifact.serving_dir(uri), info)
+        answers = model.predict(images, verbose=0)
+        for split in ("train", "val"):
+            order = np.random.default_rng(seed).permutation(12)
+            artifact.save_predictions(uri, split, [f"{i}" for i in order], [i % 3 for i in order], answers[order])
+        uris.append(uri)
+    return uris
+
+
+def of(artifact_type, uri, **properties):
+    made = artifact_type()
+    made.uri = str(uri)
+    for name, value in properties.items():
+        setattr(made, name, value)
+    return [made]
+
+
+@pytest.fixture
+def run(members, raw_examples, transform_dir, tmp_path):
+    """Returns a function that runs the executor and returns the URIs of model and model run."""
+    for split in ("train", "val"):
+        folder = tmp_path / "examples" / f"Split-{split}"
+        folder.mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(folder / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
+            for example in raw_examples:
+                writer.write(example)
+
+    def call(config: Ensemble, splits=("train", "val")) -> tuple[str, str]:
+        inputs = {
+            "examples": of(standard_artifacts.Examples, tmp_path / "examples", split_names=json.dumps(splits)),
+            "transform_graph": of(standard_artifacts.TransformGraph, transform_dir),
+            "member_1": of(standard_artifacts.Model, members[0]),
+            "member_2": of(standard_artifacts.Model, members[1]),
+        }
+        outputs = {
+            "model": of(standard_artifacts.Model, tmp_path / "model"),
+            "model_run": of(standard_artifacts.ModelRun, tmp_path / "run"),
+        }
+        properties = {
+            "member_names": json.dumps(NAMES),
+            "ensemble": config.model_dump_json(),
+            "class_names": json.dumps(CLASSES),
+            "image_size": SIZE,
+        }
+        Executor().Do(inputs, outputs, properties)
+        return outputs["model"][0].uri, outputs["model_run"][0].uri
+
+    return call
+
+
+def test_the_ensemble_answers_with_its_members(run, members, images, raw_examples):
+    model_uri, run_uri = run(Ensemble(method="soft"))
+    parts = [np.asarray(load_model(uri)(images)) for uri in members]
+    np.testing.assert_allclose(load_model(model_uri)(images), (parts[0] + parts[1]) / 2, atol=1e-5)
+
+    served = tf.saved_model.load(artifact.serving_dir(model_uri)).signatures["serving_default"](examples=tf.constant(raw_examples))
+    np.testing.assert_allclose(served["probabilities_one"], parts[0], atol=1e-5)
+    np.testing.assert_allclose(served["probabilities_two"], parts[1], atol=1e-5)
+    np.testing.assert_allclose(served["probabilities"], (parts[0] + parts[1]) / 2, atol=1e-5)
+    assert check_export(artifact.serving_dir(model_uri)) == 7
+
+    info = artifact.read_info(model_uri)
+    assert list(info.members) == NAMES
+    assert info.members["one"].backbone == "Small"
+    assert info.ensemble_method == "soft"
+    assert info.weights_note == "one: random; two: random"
+    assert not (Path(run_uri) / "learning_curves.png").exists()
+
+
+def test_auto_reports_every_method_and_concat_leaves_its_curves(run):
+    _, run_uri = run(Ensemble(stage=Stage(epochs=2)))
+    report = json.loads((Path(run_uri) / "history.json").read_text())
+    assert set(report["validation"]["methods"]) == {"soft", "hard", "weighted", "concat"}
+    assert set(report["validation"]["members"]) == set(NAMES)
+    chosen = report["validation"]["methods"][report["method"]]
+    assert chosen["accuracy"] >= max(score["accuracy"] for score in report["validation"]["members"].values())
+
+
+def test_the_papers_ensemble_needs_no_validation_split(run):
+    _, run_uri = run(Ensemble(method="concat", start="random", stage=Stage(epochs=2)), splits=("train",))
+    assert len(json.loads((Path(run_uri) / "history.json").read_text())["history"]["loss"]) == 2
+    assert (Path(run_uri) / "learning_curves.png").stat().st_size > 1000
+
+
+def test_a_member_for_other_classes_is_refused(run, members):
+    info = artifact.read_info(members[1]).model_dump(mode="json")
+    artifact.write_info(artifact.serving_dir(members[1]), {**info, "class_names": ["a", "b", "c"]})
+    with pytest.raises(CxrError, match="two was trained for a, b, c at 32 pixels"):
+        run(Ensemble(method="soft"))
+
+
+def nodes():
+    made = {name: Importer(f"/models/{name}", standard_artifacts.Model).with_id(f"Importer-{name}") for name in NAMES}
+    examples = Importer("/examples", standard_artifacts.Examples).with_id("Importer-examples")
+    graph = Importer("/graph", standard_artifacts.TransformGraph).with_id("Importer-graph")
+    trainer = EnsembleTrainer(
+        members={name: node.outputs["result"] for name, node in made.items()},
+        examples=examples.outputs["result"],
+        transform_graph=graph.outputs["result"],
+        ensemble=Ensemble(method="hard"),
+        class_names=CLASSES,
+        image_size=SIZE,
+    )
+    return [*made.values(), examples, graph, trainer]
+
+
+def test_members_keep_their_order_in_the_component():
+    trainer = nodes()[-1]
+    assert json.loads(trainer.exec_properties["member_names"]) == NAMES
+    assert {"member_1", "member_2"} <= set(trainer.inputs)
+    assert "member_3" not in trainer.inputs
+    assert Ensemble.model_validate_json(trainer.exec_properties["ensemble"]).method == "hard"
+
+
+def test_one_member_is_no_ensemble():
+    model = Importer("/models/one", standard_artifacts.Model)
+    with pytest.raises(ValueError, match="2 to 8 members, 1 were given"):
+        EnsembleTrainer({"one": model.outputs["result"]}, None, None, Ensemble(), CLASSES, SIZE)
+
+
+def test_it_compiles_for_kubeflow(tmp_path):
+    file = tmp_path / "pipeline.json"
+    runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
+        kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(default_image="example"), output_filename=str(file)
+    )
+    runner.run(tfx_pipeline.Pipeline("ensemble", "/root", components=nodes()))
+    task = json.loads(fileio.open(str(file)).read())["pipelineSpec"]["root"]["dag"]["tasks"]["EnsembleTrainer"]
+    producers = {key: value["taskOutputArtifact"]["producerTask"] for key, value in task["inputs"]["artifacts"].items()}
+    assert producers["member_2"] == "Importer-two"
