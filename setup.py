@@ -8,11 +8,7 @@ FOLDERS = ("pipeline", "components", "trainer", "serving", "kubeflow")
 HERE = Path(__file__).parent
 
 setup(
-    packages=[
-        f"cxr.{name}"
-        for folder in FOLDERS
-        for name in (folder, *(f"{folder}.{sub}" for sub in find_packages(str(HERE / folder))))
-    ],
+    packages=[f"cxr.{name}" for folder in FOLDERS for name in (folder, *(f"{folder}.{sub}" for sub in find_packages(str(HERE / folder))))],
     package_dir={f"cxr.{folder}": folder for folder in FOLDERS},
     include_package_data=True,
 )
