@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -73,7 +73,7 @@ def serve(
         "max_concurrent_requests": max_concurrent_requests,
     }
     sizes = {"max_batch_size": max_batch_size, "batch_timeout_micros": batch_timeout_micros, "max_enqueued_batches": max_enqueued_batches}
-    values = {
+    values: dict[str, Any] = {
         "models_dir": models_dir,
         "model_config_file": model_config_file,
         "host": host,

@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from cxr.serving.server import config as configs
-from cxr.serving.server import descriptors
+from cxr.serving.server import configuring, descriptors
 from cxr.serving.server.batching import Runner
 from cxr.serving.server.manager import Manager
 from cxr.serving.server.metrics import Metrics
@@ -79,7 +79,7 @@ class Server:
         else:
             assert options.models_dir is not None
             config = configs.from_folder(options.models_dir)
-        self.manager.start(config)
+        configuring.start(self.manager, config, options.start_seconds)
         self._open_grpc()
         if options.rest_port is not None:
             self._rest = RestServer(options.host, options.rest_port, self.handlers, self._metrics, options.limits.max_message_bytes)
@@ -114,11 +114,8 @@ class Server:
         address, tls = f"{self.options.host}:{self.options.port}", self.options.tls
         if tls is None:
             return server.add_insecure_port(address)
-        try:
-            pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
-            ca = tls.client_ca.read_bytes() if tls.client_ca else None
-        except OSError as error:
-            raise CxrError(f"TLS: {error.filename} cannot be read ({error.strerror}); name a PEM file") from error
+        pair = (tls.key.encode(), tls.certificate.encode())
+        ca = tls.client_ca.encode() if tls.client_ca else None
         return server.add_secure_port(address, grpc.ssl_server_credentials([pair], ca, tls.client_verify))
 
     def stop(self, drain_seconds: float | None = None) -> None:

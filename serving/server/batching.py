@@ -7,7 +7,7 @@ and when a batch fails its requests run again one by one, so that one broken ima
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
@@ -26,7 +26,8 @@ class Call:
 
     Attributes:
         seconds: until the client's deadline; None without one.
-        when_gone: takes a function to call when the client goes away; what is still queued is then dropped.
+        when_gone: takes a function to call when the client goes away (what is still queued is then dropped); returns False when
+            it has gone already.
     """
 
     seconds: float | None = None
@@ -36,11 +37,18 @@ class Call:
 class Task:
     """One request, or a piece of one: its arrays and the future of its outputs."""
 
-    def __init__(self, version: Version, feeds: Sequence[str], arrays: Sequence[np.ndarray], fetches: Sequence[str], seconds: float | None):
+    def __init__(
+        self, version: Version, feeds: Sequence[str], arrays: Sequence[np.ndarray], fetches: Sequence[str], deadline: float | None
+    ):
+        """Takes the arguments of `Runner.run`, and the deadline as a time of time.monotonic."""
         self.version, self.feeds, self.arrays, self.fetches = version, tuple(feeds), list(arrays), tuple(fetches)
         self.size = len(arrays[0]) if arrays and arrays[0].ndim else 1
-        self.deadline = None if seconds is None else time.monotonic() + seconds
+        self.deadline = deadline
         self.outputs: Future[list[np.ndarray]] = Future()
+
+    def remaining(self) -> float | None:
+        """Returns the seconds until the deadline; None without one."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
     def begin(self) -> bool:
         """Returns whether it should still run: its client waits and its deadline is ahead."""
@@ -86,7 +94,8 @@ class Runner:
         Args:
             version: held by the caller until this returns.
             signature: its name; requests of one signature share batches.
-            feeds, arrays: tensor names and values; with batching on, the 0th dimension is the batch.
+            feeds: tensor names.
+            arrays: one value per feed; with batching on, the 0th dimension is the batch.
             fetches: tensor names.
             call: deadline and departure of the client.
 
@@ -99,19 +108,28 @@ class Runner:
         if not self._options.enabled:
             return _run(version, feeds, arrays, fetches)
         check_batch(arrays)
-        pieces = self._split(arrays)
-        tasks = [Task(version, feeds, piece, fetches, call.seconds) for piece in pieces]
-        call.when_gone(lambda: [task.outputs.cancel() for task in tasks])
         shapes = tuple((a.dtype.str, a.shape[1:]) for a in arrays)
-        for task in tasks:
-            self._enqueue((id(version), signature, task.feeds, task.fetches, shapes), task)
+        key = (id(version), signature, tuple(feeds), tuple(fetches), shapes)
+        deadline = None if call.seconds is None else time.monotonic() + call.seconds
+        tasks = [Task(version, feeds, piece, fetches, deadline) for piece in self._split(arrays)]
+        if call.when_gone(lambda: [task.outputs.cancel() for task in tasks]) is False:
+            raise ServingError(grpc.StatusCode.CANCELLED, "The client has gone away")
         try:
-            results = [task.outputs.result(None if task.deadline is None else max(0.0, task.deadline - time.monotonic())) for task in tasks]
+            return _joined([task.outputs.result(task.remaining()) for task in self._submitted(key, tasks)])
         except (FutureTimeout, CancelledError) as error:
-            for task in tasks:
-                task.outputs.cancel()
             raise ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline exceeded while the request was queued or running") from error
-        return results[0] if len(results) == 1 else [np.concatenate(parts) for parts in zip(*results)]
+        finally:
+            for task in tasks:
+                task.outputs.cancel()  # pieces that nobody waits for any more
+
+    def _submitted(self, key: tuple, tasks: list[Task]) -> Iterator[Task]:
+        """Yields the pieces of a request in order, enqueued only as many ahead as there are threads: they must not fill the queue."""
+        ahead = 0
+        for index, task in enumerate(tasks):
+            while ahead < min(len(tasks), index + self._options.num_batch_threads):
+                self._enqueue(key, tasks[ahead])
+                ahead += 1
+            yield task
 
     def _split(self, arrays: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
         size, limit = len(arrays[0]), self._options.max_batch_size
@@ -194,7 +212,9 @@ class Runner:
         values = [column[0] if len(column) == 1 else np.concatenate(column) for column in columns]
         outputs = _run(tasks[0].version, tasks[0].feeds, values, tasks[0].fetches)
         if any(output.ndim == 0 or len(output) != padded for output in outputs):
-            raise precondition("Batched output tensor's 0th dimension does not equal the sum of the 0th dimension sizes of the input tensors")
+            raise precondition(
+                "Batched output tensor's 0th dimension does not equal the sum of the 0th dimension sizes of the input tensors"
+            )
         return outputs
 
     def stop(self) -> None:
@@ -223,6 +243,10 @@ def check_batch(arrays: Sequence[np.ndarray]) -> None:
         raise invalid("Batching Run() input tensors must have equal 0th-dimension size")
     if not arrays or len(arrays[0]) == 0:
         raise invalid("Batching Run() input tensors must have at least one example; the batch is empty")
+
+
+def _joined(pieces: list[list[np.ndarray]]) -> list[np.ndarray]:
+    return pieces[0] if len(pieces) == 1 else [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
 
 
 def _run(version: Version, feeds: Sequence[str], arrays: Sequence[np.ndarray], fetches: Sequence[str]) -> list[np.ndarray]:

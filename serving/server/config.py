@@ -4,14 +4,12 @@ from pathlib import Path
 
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
+from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
 from cxr.serving.server.errors import invalid, precondition
 from cxr.trainer.errors import CxrError
 
 PLATFORM = "tensorflow"
-
-ModelConfig = model_server_config_pb2.ModelConfig
-ModelServerConfig = model_server_config_pb2.ModelServerConfig
 
 
 def read_file(path: Path) -> ModelServerConfig:

@@ -31,7 +31,10 @@ _METHODS: dict[str, dict[str, tuple[type[Message], type[Message]]]] = {
         "HandleReloadConfigRequest": (model_management_pb2.ReloadConfigRequest, model_management_pb2.ReloadConfigResponse),
     },
 }
-_FILES = {PREDICTION_SERVICE: "tensorflow_serving/apis/prediction_service.proto", MODEL_SERVICE: "tensorflow_serving/apis/model_service.proto"}
+_FILES = {
+    PREDICTION_SERVICE: "tensorflow_serving/apis/prediction_service.proto",
+    MODEL_SERVICE: "tensorflow_serving/apis/model_service.proto",
+}
 
 
 def register() -> tuple[str, ...]:

@@ -19,7 +19,8 @@ def check_images(values: np.ndarray, max_pixels: int, max_total: int) -> None:
 
     Args:
         values: strings [any shape]: encoded images, serialized tf.Examples with such images in bytes features, or anything else.
-        max_pixels: limit for one image; max_total: limit for all of them.
+        max_pixels: limit for one image.
+        max_total: limit for all of them.
 
     Raises:
         ServingError: INVALID_ARGUMENT. What has no readable header is left to the decoder in the graph, which knows the right text.

@@ -134,13 +134,15 @@ def _infer(
     check_images(values, limits.max_image_pixels, limits.max_request_pixels)
     names = sorted(fetches)
     arrays = runner.run(version, key, sorted(feeds), [values], names, call)
-    for name, array in zip(names, arrays):
+    for name, array in zip(names, arrays, strict=True):
         if array.ndim == 0 or len(array) != len(serialized):
             raise invalid(f"Expected output batch size of {len(serialized)}. Got: {array.shape} for {name}")
-    return dict(zip(names, arrays))
+    return dict(zip(names, arrays, strict=True))
 
 
-def _fill_classes(result: classification_pb2.ClassificationResult, signature: meta_graph_pb2.SignatureDef, arrays: dict[str, np.ndarray]) -> None:
+def _fill_classes(
+    result: classification_pb2.ClassificationResult, signature: meta_graph_pb2.SignatureDef, arrays: dict[str, np.ndarray]
+) -> None:
     classes, scores = (arrays[signature.outputs[a].name] if a in signature.outputs else None for a in _OUTPUTS[CLASSIFY])
     for array in (classes, scores):
         if array is not None and array.ndim != 2:

@@ -7,7 +7,9 @@ from tensorflow_serving.config import model_server_config_pb2
 from cxr.serving.server.errors import invalid, precondition
 
 
-def assign(config: model_server_config_pb2.ModelConfig, old: Mapping[str, int], available: Set[int], allow_unavailable: bool) -> dict[str, int]:
+def assign(
+    config: model_server_config_pb2.ModelConfig, old: Mapping[str, int], available: Set[int], allow_unavailable: bool
+) -> dict[str, int]:
     """Returns the labels of a model after a change of configuration.
 
     Args:

@@ -29,7 +29,8 @@ class LoadedModel:
 
         Args:
             path: folder with saved_model.pb.
-            intra_op_threads, inter_op_threads: thread pools of the session; 0 leaves them to TensorFlow.
+            intra_op_threads: threads inside an operation; 0 leaves them to TensorFlow.
+            inter_op_threads: threads between operations; the same.
 
         Raises:
             OSError, tf.errors.OpError, RuntimeError, ValueError: no SavedModel, or a broken one.

@@ -7,8 +7,12 @@ import signal
 import sys
 import threading
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from cxr.serving.server.options import ServerOptions
+
+if TYPE_CHECKING:
+    from cxr.serving.server.manager import Manager
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
@@ -39,7 +43,7 @@ def serve(options: ServerOptions, as_json: bool = False) -> None:
     from cxr.serving.server.app import Server
 
     server = Server(options)
-    threading.Thread(target=lambda: (asked.wait(), server.manager.interrupt()), daemon=True).start()
+    threading.Thread(target=_interrupt_when, args=(asked, server.manager), daemon=True).start()
     try:
         server.open()
         if as_json:
@@ -57,6 +61,11 @@ def serve(options: ServerOptions, as_json: bool = False) -> None:
         server.stop()
 
 
+def _interrupt_when(asked: threading.Event, manager: "Manager") -> None:
+    asked.wait()
+    manager.interrupt()  # a start that waits for models gives up
+
+
 def leave_keras_out() -> None:
     """Keeps `import tensorflow` from importing Keras, which no server needs: four seconds less until it is ready.
 
@@ -67,10 +76,10 @@ def leave_keras_out() -> None:
 
 
 def main() -> None:
-    """Runs the server that the first argument describes (ServerOptions as JSON), for `process.run_server`."""
+    """Runs the server that stdin describes (ServerOptions as JSON), for `process.run_server`."""
     from cxr.trainer.errors import CxrError
 
     try:
-        serve(ServerOptions.model_validate_json(sys.argv[1]), as_json=True)
+        serve(ServerOptions.model_validate_json(sys.stdin.read()), as_json=True)
     except CxrError as error:
         sys.exit(str(error))

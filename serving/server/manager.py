@@ -33,7 +33,7 @@ class Manager:
     """
 
     def __init__(self, options: ServerOptions, warm_up: Callable[[Version], int]):
-        """Makes an empty manager; `apply` gives it models.
+        """Makes an empty manager; `replace` gives it models.
 
         Args:
             options: polling, retries and threads.
@@ -44,7 +44,6 @@ class Manager:
         self._live: dict[str, dict[int, Version]] = {}  # wanted, or still loaded
         self._ended: dict[str, dict[int, Version]] = {}  # last state of what is gone, for GetModelStatus
         self._changed = threading.Condition(threading.RLock())
-        self._reload_lock = threading.Lock()
         self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(options.load_threads, thread_name_prefix="load")
         self._unload_pool = ThreadPoolExecutor(thread_name_prefix="unload")
@@ -52,57 +51,35 @@ class Manager:
 
     # === Configuration ===
 
-    def start(self, config: configs.ModelServerConfig) -> None:
-        """Loads the first configuration and returns when every model has an available version.
-
-        Raises:
-            CxrError: a model cannot be loaded, a label has no version, or `start_seconds` are over.
-        """
-        try:
-            models = configs.validate(config, {})
-        except Exception as error:
-            raise CxrError(f"models.config: {from_exception(error).message}") from error
-        self._apply(models)
-        self._poller.start()
-        self._wait([model.name for model in models], self._options.start_seconds)
-        try:
-            self._assign_labels(models)
-        except Exception as error:
-            raise CxrError(f"models.config: version_labels: {from_exception(error).message}") from error
-
-    def reload(self, config: configs.ModelServerConfig) -> None:
-        """Replaces the configuration: unlisted models are unloaded, new ones awaited, labels moved last.
-
-        Raises:
-            ServingError: the configuration is refused (nothing changed), a new model does not load, or a label names a version
-                that is not available (policies have changed then, labels of that model have not).
-        """
-        with self._reload_lock:
-            with self._changed:
-                current = {name: model.config for name, model in self._models.items()}
-            models = configs.validate(config, current)
-            self._apply(models)
-            try:
-                self._wait([model.name for model in models if model.name not in current], self._options.start_seconds)
-            except CxrError as error:
-                raise invalid(str(error)) from error
-            self._assign_labels(models)
-
-    def _apply(self, models: list[configs.ModelConfig]) -> None:
+    def replace(self, models: list[configs.ModelConfig]) -> None:
+        """Makes these (checked) models the configured ones and starts what that asks for; labels stay until `label`."""
         with self._changed:
             old = self._models
             self._models = {m.name: _Model(m, old[m.name].labels if m.name in old else {}) for m in models}
         self.poll()
+        if not self._poller.is_alive() and not self._stopped.is_set():
+            self._poller.start()
 
-    def _assign_labels(self, models: list[configs.ModelConfig]) -> None:
+    def label(self, models: list[configs.ModelConfig]) -> None:
+        """Gives the models the labels of their configurations.
+
+        Raises:
+            ServingError: FAILED_PRECONDITION, a label names a version that is not available; that model keeps its labels.
+        """
+        allow = self._options.allow_version_labels_for_unavailable_models
         with self._changed:
             for config in models:
                 model = self._models[config.name]
                 available = {n for n, v in self._live.get(config.name, {}).items() if v.state == AVAILABLE}
-                allow = self._options.allow_version_labels_for_unavailable_models
                 model.labels = labels.assign(config, model.labels, available, allow)
 
-    def _wait(self, names: list[str], seconds: float | None) -> None:
+    def wait(self, names: list[str], seconds: float | None) -> None:
+        """Returns when each of these models has an available version and its other wanted ones have been tried.
+
+        Raises:
+            CxrError: a model has none and will get none, or the seconds (None: no limit) are over; the text says why.
+        """
+
         def available(name: str) -> bool:
             return any(v.state == AVAILABLE for v in self._live.get(name, {}).values())
 
@@ -116,7 +93,7 @@ class Manager:
             in_time = self._changed.wait_for(lambda: self._stopped.is_set() or all(map(done, names)), seconds)
             reasons = "; ".join(f"{name}: {self._reason(name)}" for name in names if not available(name))
         if reasons:
-            raise CxrError(f"Some models did not become available: {reasons}{'' if in_time else f' (waited {seconds:g} s)'}")
+            raise CxrError(f"Some models did not become available: {reasons}{'' if in_time else f' (waited {seconds} s)'}")
 
     def _reason(self, name: str) -> str:
         failed = [f"version {v.number}: {v.error.message}" for v in self._live.get(name, {}).values() if v.error]
@@ -167,7 +144,8 @@ class Manager:
                 return
             except Exception as error:
                 version.error = from_exception(error)
-                log.error("%s version %d: load failed (attempt %d of %d): %s", version.model, version.number, attempt, attempts, version.error)
+                name = f"{version.model} version {version.number}"
+                log.error("%s: load failed (attempt %d of %d): %s", name, attempt, attempts, version.error)
             if attempt < attempts:
                 version.retry_now.wait(self._options.load_retry_seconds)
         self._set(version, END)
@@ -266,7 +244,7 @@ class Manager:
             return {name: model.config for name, model in self._models.items()}
 
     def interrupt(self) -> None:
-        """Makes a `start` or `reload` that waits for models give up."""
+        """Makes a `wait` give up."""
         with self._changed:
             self._stopped.set()
             self._changed.notify_all()

@@ -33,14 +33,17 @@ class Metrics(Collector):
             REQUEST_LATENCY, "Microseconds from request to answer", ["model_name", "API"], buckets=_MICROSECONDS, registry=self._registry
         )
         self._sizes = Histogram(BATCH_SIZE, "Examples per batch run", ["model_name"], buckets=_SIZES, registry=self._registry)
-        self._padding = Histogram(BATCH_PADDING, "Examples added to reach an allowed size", ["model_name"], buckets=_SIZES, registry=self._registry)
+        padding = "Examples added to reach an allowed size"
+        self._padding = Histogram(BATCH_PADDING, padding, ["model_name"], buckets=_SIZES, registry=self._registry)
         self._registry.register(self)
 
     def count(self, method: str, model: str, code: str, seconds: float) -> None:
         """Counts one answered request.
 
         Args:
-            method: name of the call; model: a configured name or ""; code: name of the status code.
+            method: name of the call.
+            model: a configured name or "".
+            code: name of the status code.
             seconds: from request to answer.
         """
         with self._lock:

@@ -16,7 +16,7 @@ class _Frozen(BaseModel):
 class Batching(_Frozen):
     """Dynamic batching, with the names of TensorFlow Serving's BatchingParameters.
 
-    `max_batch_size` and `allowed_batch_sizes` count examples (the 0th dimension of the inputs). Without `allowed_batch_sizes` nothing is padded.
+    Sizes count examples (the 0th dimension of the inputs). Without `allowed_batch_sizes` nothing is padded.
     """
 
     enabled: bool = True
@@ -45,12 +45,18 @@ class Limits(_Frozen):
 
 
 class Tls(_Frozen):
-    """PEM files; with `client_ca` and `client_verify` clients must show a certificate."""
+    """PEM texts (not files), as in TensorFlow Serving's SSLConfig; with `client_verify` clients must show a certificate of `client_ca`."""
 
-    key: Path
-    certificate: Path
-    client_ca: Path | None = None
+    key: str = Field(repr=False)
+    certificate: str = Field(repr=False)
+    client_ca: str | None = Field(default=None, repr=False)
     client_verify: bool = False
+
+    @model_validator(mode="after")
+    def _verifiable(self) -> "Tls":
+        if self.client_verify and not self.client_ca:
+            raise ValueError("client_verify needs client_ca (custom_ca in an SSLConfig)")
+        return self
 
 
 class ServerOptions(_Frozen):

@@ -61,7 +61,7 @@ def predict(
         aliases = _outputs(signature, request.output_filter)
         arrays = runner.run(version, name, inputs.feeds, inputs.arrays, [signature.outputs[alias].name for alias in aliases], call)
         response = predict_pb2.PredictResponse(model_spec=resolved(request.model_spec.name, version, name))
-        for alias, array in zip(aliases, arrays):
+        for alias, array in zip(aliases, arrays, strict=True):
             response.outputs[alias].CopyFrom(tensors.to_proto(array))
         return response
 
@@ -124,7 +124,7 @@ def check_tensor(index: int, dtype: int, array: np.ndarray, info: meta_graph_pb2
     declared = [dim.size for dim in info.tensor_shape.dim]
     if info.tensor_shape.unknown_rank or len(declared) != IMAGE_RANK:
         return
-    if array.ndim != len(declared) or any(want not in (-1, got) for want, got in zip(declared, array.shape)):
+    if array.ndim != len(declared) or any(want not in (-1, got) for want, got in zip(declared, array.shape, strict=True)):
         got = ",".join(map(str, array.shape))
         want = ",".join("?" if size < 0 else str(size) for size in declared)
         node = info.name.split(":")[0]

@@ -67,9 +67,12 @@ def run_server(options: ServerOptions, timeout: float, log_path: Path) -> Iterat
         CxrError: the server does not come up in `timeout` seconds.
     """
     with log_path.open("wb") as log:
-        command = [sys.executable, "-m", "cxr.serving.server", options.model_dump_json()]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
+        command = [sys.executable, "-m", "cxr.serving.server"]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
         try:
+            assert process.stdin is not None
+            with process.stdin:  # not as an argument: everybody on the machine could read a TLS key there
+                process.stdin.write(options.model_dump_json())
             ready = _first_line(process, timeout)
             if ready is None:
                 state = f"ended with code {process.poll()}" if process.poll() is not None else f"was not ready after {timeout:g} s"

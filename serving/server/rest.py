@@ -3,18 +3,16 @@
 import json
 import logging
 import re
-import socket
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import grpc
-from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
 from cxr.serving.server import rest_json
 from cxr.serving.server.batching import Call
-from cxr.serving.server.errors import ServingError, from_exception, invalid
+from cxr.serving.server.errors import ServingError, from_exception, invalid, not_found
 from cxr.serving.server.metrics import Metrics
 from cxr.serving.server.services import SIGNATURE_DEF, Handlers
 from cxr.trainer.errors import CxrError
@@ -125,13 +123,11 @@ class _Handler(BaseHTTPRequestHandler):
             return "text/plain; version=0.0.4", self.metrics.text()
         if match := _METADATA.fullmatch(path):
             request = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=_spec(match), metadata_field=[SIGNATURE_DEF])
-            return "application/json", json_format.MessageToJson(self.handlers.metadata(request), preserving_proto_field_name=True).encode()
+            return "application/json", json.dumps(rest_json.metadata(self.handlers.metadata(request)), indent=1).encode()
         if match := _STATUS.fullmatch(path):
             answer = self.handlers.status(get_model_status_pb2.GetModelStatusRequest(model_spec=_spec(match)))
             return "application/json", json.dumps(rest_json.status(answer), indent=1).encode()
-        raise ServingError(grpc.StatusCode.NOT_FOUND, f"Malformed request: GET {path}") if not path.startswith("/v1/") else invalid(
-            f"Malformed request: GET {path}"
-        )
+        raise (invalid if path.startswith("/v1/") else not_found)(f"Malformed request: GET {path}")
 
     def _post(self) -> tuple[str, bytes]:
         body = self._body()
@@ -152,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"The body has {length} bytes, more than {self.max_body_bytes}")
         try:
             body = self.rfile.read(length)
-        except socket.timeout:
+        except TimeoutError:
             self.close_connection = True
             raise ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "The body did not arrive in time") from None
         if len(body) < length:

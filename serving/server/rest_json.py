@@ -1,20 +1,229 @@
-"""JSON of the REST interface to request messages and back."""
+"""JSON of the REST interface to request messages and back: TensorFlow Serving's row ("instances") and column ("inputs") forms."""
 
+import base64
+import binascii
+import json
+from collections.abc import Mapping
 from typing import Any
 
-from tensorflow_serving.apis import get_model_status_pb2, model_pb2
+import grpc
+import numpy as np
+import tensorflow as tf
+from google.protobuf import json_format
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import classification_pb2, get_model_metadata_pb2, get_model_status_pb2, model_pb2, predict_pb2, regression_pb2
 
+from cxr.serving.server import tensors
 from cxr.serving.server.batching import Call
 from cxr.serving.server.errors import invalid
+from cxr.serving.server.predict import DEFAULT_SIGNATURE
+from cxr.serving.server.rest_examples import example_of
 from cxr.serving.server.services import Handlers
+
+_SHOWN = 200  # characters of a value in an error
+BYTES_SUFFIX = "_bytes"  # outputs named so are always base64 objects
 
 
 def status(answer: get_model_status_pb2.GetModelStatusResponse) -> dict[str, Any]:
-    """Returns the JSON of a status."""
-    names = get_model_status_pb2.ModelVersionStatus.State
-    return {"model_version_status": [{"version": str(v.version), "state": names.Name(v.state), "status": {}} for v in answer.model_version_status]}
+    """Returns the JSON of a status: version and state as strings, error code by its name."""
+    names, codes = get_model_status_pb2.ModelVersionStatus.State, {code.value[0]: code.name for code in grpc.StatusCode}
+    return {
+        "model_version_status": [
+            {
+                "version": str(v.version),
+                "state": names.Name(v.state),
+                "status": {"error_code": codes.get(v.status.error_code, "UNKNOWN"), "error_message": v.status.error_message},
+            }
+            for v in answer.model_version_status
+        ]
+    }
+
+
+def metadata(answer: get_model_metadata_pb2.GetModelMetadataResponse) -> dict[str, Any]:
+    """Returns the JSON of a GetModelMetadata answer."""
+    document = json_format.MessageToDict(answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    for packed in document["metadata"].values():
+        packed.pop("@type")  # TensorFlow Serving does not show it
+    return document
 
 
 def infer(method: str, spec: model_pb2.ModelSpec, body: bytes, handlers: Handlers, call: Call) -> dict[str, Any]:
-    """Answers."""
-    raise invalid("not yet")
+    """Answers a POST to …:predict, …:classify or …:regress.
+
+    Args:
+        method: "predict", "classify" or "regress".
+        spec: model from the path.
+        body: JSON.
+        handlers: run the request.
+        call: deadline, if any.
+
+    Raises:
+        ServingError: the body is not what TensorFlow Serving accepts, or the request fails.
+    """
+    document = _object(body)
+    signature = document.get("signature_name", "")
+    if not isinstance(signature, str):
+        raise invalid(f"JSON Value: {_shown(signature)} not formatted correctly. 'signature_name' key must be a string value.")
+    spec.signature_name = signature
+    if method == "predict":
+        return _predict(spec, document, handlers, call)
+    if "examples" not in document or not isinstance(document["examples"], list) or not document["examples"]:
+        raise invalid(f"JSON Value: {_shown(document)} When method is {method}, key 'examples' is expected and must be a non-empty list")
+    requests = {"classify": classification_pb2.ClassificationRequest, "regress": regression_pb2.RegressionRequest}
+    request = requests[method](model_spec=spec)
+    if "context" in document:
+        with_context = request.input.example_list_with_context
+        with_context.context.CopyFrom(example_of(document["context"]))
+        with_context.examples.extend(example_of(entry) for entry in document["examples"])
+    else:
+        request.input.example_list.examples.extend(example_of(entry) for entry in document["examples"])
+    answer = handlers.infer(method.capitalize(), request, call)
+    if method == "regress":
+        return {"results": [_number(entry.value) for entry in answer.result.regressions]}
+    return {"results": [[[c.label, _number(c.score)] for c in entry.classes] for entry in answer.result.classifications]}
+
+
+def _predict(spec: model_pb2.ModelSpec, document: dict[str, Any], handlers: Handlers, call: Call) -> dict[str, Any]:
+    rows = "instances" in document
+    if rows == ("inputs" in document):
+        raise invalid("Request must contain exactly one of the keys 'instances' and 'inputs'")
+    with handlers.manager.acquire(spec) as version:
+        assert version.loaded is not None
+        name = spec.signature_name or DEFAULT_SIGNATURE
+        if name not in version.loaded.signatures:
+            raise invalid(f'Serving signature name: "{name}" not found in signature def')
+        wanted = dict(version.loaded.signatures[name].inputs)
+    columns = _columns_of_rows(document["instances"], wanted) if rows else _columns(document["inputs"], wanted)
+    request = predict_pb2.PredictRequest(model_spec=spec)
+    for alias, value in columns.items():
+        request.inputs[alias].CopyFrom(tensors.to_proto(_array(alias, value, wanted[alias].dtype)))
+    answer = handlers.infer("Predict", request, call)
+    outputs = {alias: _json(alias, tf.make_ndarray(proto)) for alias, proto in answer.outputs.items()}
+    if not rows:
+        return {"outputs": outputs if len(outputs) > 1 else next(iter(outputs.values()))}
+    sizes = {len(value) if isinstance(value, list) else -1 for value in outputs.values()}
+    if len(sizes) != 1 or -1 in sizes:
+        raise invalid("Tensors of the answer have different 0th dimensions; use the column form ('inputs')")
+    if len(outputs) == 1:
+        return {"predictions": next(iter(outputs.values()))}
+    return {"predictions": [dict(zip(outputs, values, strict=True)) for values in zip(*outputs.values(), strict=True)]}
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    if not body:
+        raise invalid("JSON Parse error: The document is empty")
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise invalid(f"JSON Parse error: {error}") from error
+    if not isinstance(document, dict):
+        raise invalid("JSON Value: the document must be an object")
+    return document
+
+
+def _columns_of_rows(instances: Any, wanted: Mapping[str, meta_graph_pb2.TensorInfo]) -> dict[str, list]:
+    if not isinstance(instances, list) or not instances:
+        raise invalid("JSON Value: 'instances' must be a non-empty list")
+    if not (isinstance(instances[0], dict) and set(instances[0]) != {"b64"}):
+        if len(wanted) != 1:
+            raise invalid(f"Request has no names but the signature has {len(wanted)} inputs: {', '.join(sorted(wanted))}")
+        return {next(iter(wanted)): instances}
+    columns: dict[str, list] = {alias: [] for alias in instances[0]}
+    _known(columns, wanted)
+    for instance in instances:
+        if not isinstance(instance, dict) or set(instance) != set(columns):
+            raise invalid(f"JSON Value: {_shown(instance)} does not have the names of the first instance: {', '.join(sorted(columns))}")
+        for alias, value in instance.items():
+            columns[alias].append(value)
+    return columns
+
+
+def _columns(inputs: Any, wanted: Mapping[str, meta_graph_pb2.TensorInfo]) -> dict[str, Any]:
+    if isinstance(inputs, dict) and set(inputs) != {"b64"}:
+        return _known(inputs, wanted)
+    if len(wanted) != 1:
+        raise invalid(f"Request has no names but the signature has {len(wanted)} inputs: {', '.join(sorted(wanted))}")
+    return {next(iter(wanted)): inputs}
+
+
+def _known(columns: dict[str, Any], wanted: Mapping[str, meta_graph_pb2.TensorInfo]) -> dict[str, Any]:
+    for alias in columns:
+        if alias not in wanted:
+            raise invalid(f"JSON object: does not have named input: {alias}; the signature has {', '.join(sorted(wanted))}")
+    return columns
+
+
+def _array(alias: str, value: Any, dtype: int) -> np.ndarray:
+    if dtype == types_pb2.DT_STRING:
+        return np.array(_bytes(value), dtype=object) if not isinstance(value, list) else _string_array(alias, value)
+    numpy_type = np.dtype(tf.dtypes.as_dtype(dtype).as_numpy_dtype)
+    try:
+        array = np.array(value)
+    except ValueError as error:
+        raise invalid(f"Input {alias}: lists of different lengths") from error
+    allowed = {"f": "iuf", "i": "iu", "u": "iu", "b": "b"}.get(numpy_type.kind, "")
+    if array.size and array.dtype.kind not in allowed:
+        raise invalid(f"JSON Value: {_shown(value)} is not of expected type: {tensors.dtype_name(dtype)}")
+    if numpy_type.kind in "iu" and array.size and not (np.iinfo(numpy_type).min <= array.min() and array.max() <= np.iinfo(numpy_type).max):
+        raise invalid(f"JSON Value: {_shown(value)} does not fit into {tensors.dtype_name(dtype)}")
+    return array.astype(numpy_type)
+
+
+def _string_array(alias: str, values: list) -> np.ndarray:
+    shape: list[int] = []
+    level: Any = values
+    while isinstance(level, list):
+        shape.append(len(level))
+        level = level[0] if level else None
+    flat = values
+    for _ in shape[1:]:
+        if any(not isinstance(part, list) for part in flat):
+            raise invalid(f"Input {alias}: lists of different depths")
+        flat = [item for part in flat for item in part]
+    array = np.empty(len(flat), dtype=object)
+    array[:] = [_bytes(item) for item in flat]
+    try:
+        return array.reshape(shape)
+    except ValueError as error:
+        raise invalid(f"Input {alias}: lists of different lengths") from error
+
+
+def _bytes(value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    if not (isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str)):
+        raise invalid(f"JSON Value: {_shown(value)} not formatted correctly for base64 data")
+    try:
+        return base64.b64decode(value["b64"], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise invalid("Unable to base64 decode") from error
+
+
+def _json(alias: str, array: np.ndarray) -> Any:
+    if array.dtype.kind not in "OSU":
+        return (_shortest(array) if array.dtype.kind == "f" else array).tolist()
+
+    def one(value: bytes) -> Any:
+        if not alias.endswith(BYTES_SUFFIX):
+            try:
+                return value.decode()
+            except UnicodeDecodeError as error:
+                raise invalid(f"Output {alias} is not text; name it …{BYTES_SUFFIX} to get base64") from error
+        return {"b64": base64.b64encode(value).decode()}
+
+    return np.vectorize(one, otypes=[object])(array).tolist() if array.size else []
+
+
+def _number(value: float) -> float:
+    return float(_shortest(np.array(value, np.float32)))
+
+
+def _shortest(array: np.ndarray) -> np.ndarray:
+    """Returns float64 numbers that print as the given ones do: 0.2 for a float32 0.2, not 0.20000000298."""
+    return array.astype("U32").astype(np.float64)
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

@@ -14,7 +14,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from cxr.serving.server import inference
+from cxr.serving.server import configuring, inference
 from cxr.serving.server.batching import Call, Runner
 from cxr.serving.server.errors import ServingError, from_exception, invalid, not_found
 from cxr.serving.server.manager import Manager
@@ -24,6 +24,13 @@ from cxr.serving.server.predict import predict, resolved
 
 Answer = TypeVar("Answer")
 SIGNATURE_DEF = "signature_def"
+RELOAD_SECONDS = 600.0  # for the new models of a reload request
+_INFERENCE: dict[str, Callable[..., Any]] = {
+    "Predict": predict,
+    "Classify": inference.classify,
+    "Regress": inference.regress,
+    "MultiInference": inference.multi_inference,
+}
 
 
 class Handlers:
@@ -45,7 +52,6 @@ class Handlers:
         Raises:
             ServingError: any refusal; RESOURCE_EXHAUSTED above `max_concurrent_requests`.
         """
-        function = {"Predict": predict, "Classify": inference.classify, "Regress": inference.regress, "MultiInference": inference.multi_inference}
         spec = request.model_spec if method != "MultiInference" else request.tasks[0].model_spec if request.tasks else None
         begin, code = time.perf_counter(), grpc.StatusCode.OK
         try:
@@ -53,7 +59,7 @@ class Handlers:
                 limit = self._limits.max_concurrent_requests
                 raise ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"More than {limit} requests at once; try again later")
             try:
-                return function[method](request, self.manager, self._runner, self._limits, call)
+                return _INFERENCE[method](request, self.manager, self._runner, self._limits, call)
             finally:
                 self._slots.release()
         except BaseException as error:
@@ -98,7 +104,7 @@ class Handlers:
 
     def reload(self, request: model_management_pb2.ReloadConfigRequest) -> model_management_pb2.ReloadConfigResponse:
         """Answers HandleReloadConfigRequest once the new models serve and the labels are moved."""
-        self.manager.reload(request.config)
+        configuring.reload(self.manager, request.config, RELOAD_SECONDS)
         return model_management_pb2.ReloadConfigResponse()
 
 

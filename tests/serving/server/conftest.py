@@ -27,6 +27,30 @@ def models(golden_models, tmp_path) -> Path:
     return out
 
 
+@pytest.fixture(scope="session")
+def slow_model(tmp_path_factory) -> Path:
+    """Folder of a model `slow`, version 1: y = x after as many seconds as the largest x; `classify` and `regress` signatures too."""
+    import tensorflow as tf
+
+    class Slow(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+        def predict(self, x):
+            end = tf.timestamp() + tf.cast(tf.reduce_max(x), tf.float64)
+            passes = tf.while_loop(lambda n: tf.timestamp() < end, lambda n: [n + 1], [tf.constant(0)])[0]
+            return {"y": x + 0 * tf.cast(passes, tf.float32)}
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+        def lengths(self, inputs):
+            value = tf.io.parse_example(inputs, {"v": tf.io.FixedLenFeature([], tf.float32)})["v"]
+            names = tf.tile([[b"plus", b"minus"]], [tf.size(value), 1])
+            return {"scores": tf.stack([value, -value], 1), "classes": names, "outputs": value}
+
+    out = tmp_path_factory.mktemp("slow")
+    module, path = Slow(), str(out / "slow" / "1")
+    tf.saved_model.save(module, path, signatures={"serving_default": module.predict, "lengths": module.lengths})
+    return out
+
+
 @pytest.fixture
 def start():
     """Starts servers in this process (ports 0, quick polling) and stops them after the test."""
@@ -52,7 +76,8 @@ class Caller:
         import grpc
         from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-        self.channel = grpc.insecure_channel(address, options=[("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)])
+        options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+        self.channel = grpc.insecure_channel(address, options=options)
         self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.model = model_service_pb2_grpc.ModelServiceStub(self.channel)
 

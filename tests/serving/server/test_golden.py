@@ -80,8 +80,15 @@ def _canonical(message) -> bytes:
 
 
 def _messages(rpc: str):
-    from tensorflow_serving.apis import classification_pb2, get_model_metadata_pb2, get_model_status_pb2, inference_pb2
-    from tensorflow_serving.apis import model_management_pb2, predict_pb2, regression_pb2
+    from tensorflow_serving.apis import (
+        classification_pb2,
+        get_model_metadata_pb2,
+        get_model_status_pb2,
+        inference_pb2,
+        model_management_pb2,
+        predict_pb2,
+        regression_pb2,
+    )
 
     return {
         "Predict": (predict_pb2.PredictRequest, predict_pb2.PredictResponse),

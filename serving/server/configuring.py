@@ -1,0 +1,53 @@
+"""Giving a server its configuration: at the start, and again by HandleReloadConfigRequest."""
+
+import threading
+
+from cxr.serving.server.config import ModelServerConfig, validate
+from cxr.serving.server.errors import ServingError, invalid
+from cxr.serving.server.manager import Manager
+from cxr.trainer.errors import CxrError
+
+_LOCK = threading.Lock()  # one change at a time
+
+
+def start(manager: Manager, config: ModelServerConfig, seconds: float | None) -> None:
+    """Loads the first configuration and returns when every model has an available version.
+
+    Args:
+        manager: an empty one.
+        config: models, policies, labels.
+        seconds: patience; None waits for ever.
+
+    Raises:
+        CxrError: the configuration is wrong, a model cannot be loaded, or a label has no version.
+    """
+    try:
+        models = validate(config, {})
+        manager.replace(models)
+        manager.wait([model.name for model in models], seconds)
+        manager.label(models)
+    except ServingError as error:
+        raise CxrError(f"models.config: {error.message}") from error
+
+
+def reload(manager: Manager, config: ModelServerConfig, seconds: float | None) -> None:
+    """Replaces the configuration: unlisted models are unloaded, new ones awaited, labels moved last.
+
+    Args:
+        manager: with a configuration.
+        config: the new one, whole.
+        seconds: patience for new models; None waits for ever.
+
+    Raises:
+        ServingError: the configuration is refused (nothing changed), a new model does not load, or a label names a version that
+            is not available (policies have changed then, labels of that model have not).
+    """
+    with _LOCK:
+        current = manager.models()
+        models = validate(config, current)
+        manager.replace(models)
+        try:
+            manager.wait([model.name for model in models if model.name not in current], seconds)
+        except CxrError as error:
+            raise invalid(str(error)) from error
+        manager.label(models)

@@ -1,0 +1,99 @@
+"""The other engine: TensorFlow Serving's own binary with options equivalent to ours."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from cxr.serving.server.options import Batching, ServerOptions, Tls
+from cxr.trainer.errors import CxrError
+
+BINARY = "tensorflow_model_server"
+ALL_INTERFACES = "0.0.0.0"
+MONITORING = 'prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }\n'
+
+
+def execute(options: ServerOptions) -> None:
+    """Replaces this process by tensorflow_model_server; returns never.
+
+    Args:
+        options: the server; limits of images and requests do not exist there and are not passed on.
+
+    Raises:
+        CxrError: the binary is not on PATH, or it cannot do what the options ask for.
+    """
+    binary = shutil.which(BINARY)
+    if binary is None:
+        remedy = "install it (Docker image tensorflow/serving, or its apt repository), or leave out --engine tfserving"
+        raise CxrError(f"{BINARY} is not on PATH; {remedy}")
+    folder = Path(tempfile.mkdtemp(prefix="cxr-tfserving-"))  # stays: the binary reads models.config again
+    os.execv(binary, [binary, *arguments(options, folder)])
+
+
+def arguments(options: ServerOptions, folder: Path) -> list[str]:
+    """Returns tensorflow_model_server's arguments and writes the files they name.
+
+    Args:
+        options: the server.
+        folder: where models.config, batching, monitoring and TLS files are written; must be readable by the owner only.
+
+    Raises:
+        CxrError: a port or address that TensorFlow Serving cannot have, or no model.
+    """
+    if options.port == 0 or options.rest_port == 0:
+        raise CxrError("--port 0: TensorFlow Serving takes no free port by itself (0 switches it off there); name one")
+    if options.host != ALL_INTERFACES:
+        raise CxrError(f"TensorFlow Serving listens on all interfaces, not on {options.host}; accept that with --host {ALL_INTERFACES}")
+    config_file = options.model_config_file
+    if config_file is None:
+        from cxr.serving.server import config  # imports TensorFlow's protocol messages
+
+        assert options.models_dir is not None
+        config_file = _write(folder / "models.config", str(config.from_folder(options.models_dir)))
+    found = {
+        "port": options.port,
+        "rest_api_port": options.rest_port or 0,
+        "model_config_file": config_file.resolve(),
+        "monitoring_config_file": _write(folder / "monitoring.config", MONITORING),
+        "file_system_poll_wait_seconds": max(1, round(options.poll_seconds)),
+        "max_num_load_retries": options.load_retries,
+        "load_retry_interval_micros": round(options.load_retry_seconds * 1e6),
+        "num_load_threads": options.load_threads,
+        "enable_model_warmup": _flag(options.warm_up),
+        "tensorflow_intra_op_parallelism": options.intra_op_threads,
+        "tensorflow_inter_op_parallelism": options.inter_op_threads,
+        "allow_version_labels_for_unavailable_models": _flag(options.allow_version_labels_for_unavailable_models),
+        "grpc_channel_arguments": f"grpc.max_receive_message_length={options.limits.max_message_bytes}",
+    }
+    if options.batching.enabled:
+        found["enable_batching"] = _flag(True)
+        found["batching_parameters_file"] = _write(folder / "batching.config", batching_text(options.batching))
+    if options.tls is not None:
+        found["ssl_config_file"] = _write(folder / "ssl.config", _tls_text(options.tls))
+    return [f"--{name}={value}" for name, value in found.items()]
+
+
+def batching_text(batching: Batching) -> str:
+    """Returns a BatchingParameters text proto."""
+    names = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
+    lines = [f"{name} {{ value: {getattr(batching, name)} }}" for name in names]
+    lines += [f"enable_large_batch_splitting {{ value: {_flag(batching.enable_large_batch_splitting)} }}"]
+    lines += [f"allowed_batch_sizes: {size}" for size in batching.allowed_batch_sizes]
+    return "\n".join(lines) + "\n"
+
+
+def _tls_text(tls: Tls) -> str:
+    lines = [f"server_key: {json.dumps(tls.key)}", f"server_cert: {json.dumps(tls.certificate)}"]
+    if tls.client_ca:
+        lines.append(f"custom_ca: {json.dumps(tls.client_ca)}")
+    return "\n".join([*lines, f"client_verify: {_flag(tls.client_verify)}"]) + "\n"
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def _flag(value: bool) -> str:
+    return str(value).lower()

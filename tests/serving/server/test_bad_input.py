@@ -1,0 +1,165 @@
+"""Bad images and bad requests over a real socket: the right code, at once, and a server that goes on."""
+
+import io
+import struct
+import time
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+OPTIONS = {"limits": {"max_image_pixels": 5_000_000}}
+
+
+@pytest.fixture(scope="module")
+def server(golden_models):
+    from cxr.serving.server import Server
+
+    with Server.start(golden_models, port=0, rest_port=None, **OPTIONS) as server:
+        yield server
+
+
+@pytest.fixture
+def caller(server, connect):
+    return connect(server.address)
+
+
+def encoded(width: int, height: int, kind: str = "png") -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), (200, 100, 50)).save(file, kind)
+    return file.getvalue()
+
+
+def png_bomb(side: int) -> bytes:
+    """A valid 1-bit grey PNG of side x side pixels in some KB, written row by row in constant memory."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    packer, row = zlib.compressobj(9), bytes(1 + side // 8)
+    data = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def test_one_pixel_is_an_image(caller):
+    outputs = caller.image(encoded(1, 1))
+    assert list(outputs["size"].int_val) == [1, 1]
+    assert list(outputs["mean"].float_val) == [200, 100, 50]
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg"])
+def test_truncated_image_names_the_decoders_error(caller, kind):
+    code, message = caller.refusal(lambda: caller.image(encoded(64, 64, kind)[:-40]))
+    assert code == "INVALID_ARGUMENT"
+    assert not message.startswith("Graph execution error")
+    assert "jpeg::Uncompress" in message or "PNG" in message
+
+
+def test_text_is_no_image(caller):
+    code, message = caller.refusal(lambda: caller.image(b"Dear radiologist,"))
+    assert (code, message[:26]) == ("INVALID_ARGUMENT", "Unknown image file format.")
+
+
+def test_bad_image_in_a_batch_hurts_only_its_sender(caller):
+    """Four clients at once: the three good ones get answers although they may share a batch with the bad one."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    good = encoded(8, 8)
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            futures = [pool.submit(caller.image, good) for _ in range(3)]
+            bad = pool.submit(lambda: caller.refusal(lambda: caller.image(b"bad")))
+            assert bad.result()[0] == "INVALID_ARGUMENT"
+            assert all(list(future.result()["size"].int_val) == [8, 8] for future in futures)
+
+
+def test_400_megapixels_are_refused_without_decoding(caller):
+    bomb = png_bomb(20_000)
+    assert len(bomb) < 200_000
+    begin = time.monotonic()
+    code, message = caller.refusal(lambda: caller.image(bomb, timeout=5))  # decoding takes longer, and 1.2 GB
+    assert (code, message) == ("INVALID_ARGUMENT", "Image 0 of the request has more than 5000000 pixels when decoded")
+    assert time.monotonic() - begin < 5
+    caller.image(encoded(8, 8))
+
+
+def test_image_hidden_in_an_example_is_found():
+    import tensorflow as tf
+
+    from cxr.serving.server.errors import ServingError
+    from cxr.serving.server.images import check_images
+
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded(3000, 2000)]))
+    example = tf.train.Example(features=tf.train.Features(feature={"image": feature})).SerializeToString()
+    check_images(np.array([example], dtype=object), 6_000_000, 6_000_000)
+    with pytest.raises(ServingError, match="Image 0 of the request"):
+        check_images(np.array([example], dtype=object), 5_999_999, 6_000_000)
+
+
+def test_empty_batch_is_refused(caller):
+    code, message = caller.refusal(lambda: caller.image())
+    assert code == "INVALID_ARGUMENT"
+    assert "empty" in message
+
+
+def test_5000_images_in_one_request(caller):
+    code, message = caller.refusal(lambda: caller.image(*[encoded(8, 8)] * 5000))
+    assert (code, message) == ("INVALID_ARGUMENT", "Task size 5000 is larger than maximum input batch size 32")
+
+
+def test_5000_images_are_split_when_asked_for(start, golden_models, connect):
+    server = start(golden_models, batching={"enable_large_batch_splitting": True})
+    outputs = connect(server.address).image(*[encoded(8, 8), encoded(4, 6)] * 2500)
+    assert list(outputs["size"].int_val) == [8, 8, 6, 4] * 2500
+
+
+def test_message_above_the_limit(start, golden_models, connect):
+    caller = connect(start(golden_models, limits={"max_message_bytes": 100_000}).address)
+    code, _ = caller.refusal(lambda: caller.image(b"x" * 200_000))
+    assert code == "RESOURCE_EXHAUSTED"
+    assert caller.half()[0] == 124
+
+
+def test_short_message_for_a_huge_tensor(caller):
+    from tensorflow.core.framework import tensor_pb2, types_pb2
+
+    request = caller.request("half_plus")
+    tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=[1.0])
+    tensor.tensor_shape.dim.add(size=2**40)
+    request.inputs["x"].CopyFrom(tensor)
+    assert caller.refusal(lambda: caller.prediction.Predict(request, timeout=5)) == ("INVALID_ARGUMENT", "tensor parsing error: x")
+
+
+def test_image_tensor_of_wrong_rank_does_not_reach_the_graph(caller):
+    """oneDNN's convolution would abort the process for some models."""
+    request = caller.request("image", signature="image_tensor", image_tensor=np.zeros([8, 8, 3], np.float32))
+    code, message = caller.refusal(lambda: caller.prediction.Predict(request, timeout=5))
+    assert code == "INVALID_ARGUMENT"
+    assert message == "Shape of tensor _arg_image_tensor_image_tensor_0_0 [8,8,3] is not compatible with expected shape [?,8,8,3]."
+
+
+def test_long_messages_are_cut(caller):
+    code, message = caller.refusal(lambda: caller.half(signature="s" * 3000))
+    assert code == "FAILED_PRECONDITION"
+    assert message.endswith("...TRUNCATED")
+    assert len(message) == 1024 + len("...TRUNCATED")
+
+
+def test_gif_frames_count():
+    from cxr.serving.server.images import pixels
+
+    file = io.BytesIO()
+    frames = [Image.new("RGB", (10, 10), colour) for colour in ("red", "green", "blue")]
+    frames[0].save(file, "gif", save_all=True, append_images=frames[1:])
+    assert pixels(file.getvalue()) == 400  # the screen and three frames
+    assert pixels(b"GIF89a") == 0
+    assert pixels(b"plain text") == 0
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "bmp", "webp", "gif"])
+def test_size_is_read_from_the_header(kind):
+    from cxr.serving.server.images import pixels
+
+    assert pixels(encoded(30, 20, kind)) in (600, 1200)  # a GIF counts its screen and its one frame

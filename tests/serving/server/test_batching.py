@@ -1,0 +1,162 @@
+"""Dynamic batching over a real socket, with a model that takes as long as it is told."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import numpy as np
+import pytest
+
+ONE_AT_A_TIME = {"num_batch_threads": 1, "max_batch_size": 4}
+
+
+def sizes_run(server):
+    """Records (examples, padded) of every batch the server runs."""
+    seen = []
+    before = server._runner.observer
+
+    def observe(model, size, padded):
+        seen.append((size, padded))
+        before(model, size, padded)
+
+    server._runner.observer = observe
+    return seen
+
+
+def slow(caller, seconds, timeout=60):
+    request = caller.request("slow", x=np.float32([seconds]))
+    return list(caller.prediction.Predict(request, timeout=timeout).outputs["y"].float_val)
+
+
+def occupied(caller, pool, seconds=0.6):
+    """Keeps the only batch thread busy; returns the future of that request."""
+    future = pool.submit(slow, caller, seconds)
+    time.sleep(0.2)
+    return future
+
+
+@pytest.fixture
+def pool():
+    with ThreadPoolExecutor(16) as pool:
+        yield pool
+
+
+def test_requests_that_wait_share_a_batch(start, slow_model, connect, pool):
+    server = start(slow_model, batching=ONE_AT_A_TIME)
+    caller, seen = connect(server.address), sizes_run(server)
+    first = occupied(caller, pool)
+    futures = [pool.submit(slow, caller, x / 100) for x in range(4)]
+    assert [future.result() for future in futures] == [pytest.approx([x / 100]) for x in range(4)]
+    first.result()
+    assert seen == [(1, 1), (4, 4)]
+
+
+def test_batches_are_padded_to_allowed_sizes(start, models, connect):
+    server = start(models, batching={"max_batch_size": 8, "allowed_batch_sizes": [2, 8]})
+    caller, seen = connect(server.address), sizes_run(server)
+    assert caller.half([1.0]) == (123, [2.5])
+    assert caller.half([1.0, 2.0, 4.0]) == (123, [2.5, 3.0, 4.0])
+    assert seen == [(1, 2), (3, 8)]
+
+
+def test_timeout_collects_a_batch(start, models, connect, pool):
+    server = start(models, batching={"max_batch_size": 3, "batch_timeout_micros": 20_000_000, "num_batch_threads": 1})
+    caller, seen = connect(server.address), sizes_run(server)
+    begin = time.monotonic()
+    answers = [future.result() for future in [pool.submit(caller.half, [float(x)]) for x in range(3)]]
+    assert answers == [(123, [2.0 + x / 2]) for x in range(3)]
+    assert seen == [(3, 3)]
+    assert time.monotonic() - begin < 20  # full: it does not wait for its time-out
+
+
+def test_full_queue_is_unavailable(start, slow_model, connect, pool):
+    server = start(slow_model, batching={**ONE_AT_A_TIME, "max_batch_size": 1, "max_enqueued_batches": 2})
+    caller = connect(server.address)
+    first = occupied(caller, pool)
+    queued = [pool.submit(slow, caller, 0.0) for _ in range(2)]
+    time.sleep(0.2)
+    code, message = caller.refusal(lambda: slow(caller, 0.0))
+    assert code == "UNAVAILABLE"
+    assert message.startswith("The batch scheduling queue to which this task was submitted is full; ")
+    assert [future.result() for future in queued] == [[0.0], [0.0]]
+    first.result()
+
+
+def test_too_many_requests_at_once(start, slow_model, connect, pool):
+    caller = connect(start(slow_model, batching={"enabled": False}, limits={"max_concurrent_requests": 1}).address)
+    first = occupied(caller, pool)
+    code, _ = caller.refusal(lambda: slow(caller, 0.0))
+    assert code == "RESOURCE_EXHAUSTED"
+    assert caller.states("slow")[1][0] == "AVAILABLE"  # status answers all the same
+    first.result()
+    assert slow(caller, 0.0) == [0.0]
+
+
+def test_what_passed_its_deadline_in_the_queue_is_not_run(start, slow_model, connect, pool):
+    server = start(slow_model, batching=ONE_AT_A_TIME)
+    caller, seen = connect(server.address), sizes_run(server)
+    first = occupied(caller, pool)
+    assert caller.refusal(lambda: slow(caller, 0.0, timeout=0.1))[0] == "DEADLINE_EXCEEDED"
+    first.result()
+    assert slow(caller, 0.0) == [0.0]
+    assert seen == [(1, 1), (1, 1)]
+
+
+def test_client_that_disappears_frees_its_place(start, slow_model, connect, pool, until):
+    server = start(slow_model, batching={**ONE_AT_A_TIME, "max_batch_size": 1})
+    caller, seen = connect(server.address), sizes_run(server)
+    first = occupied(caller, pool)
+    with grpc.insecure_channel(server.address) as leaving:
+        from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(leaving)
+        _ = [stub.Predict.future(caller.request("slow", x=np.float32([5.0]))) for _ in range(5)]
+        time.sleep(0.1)
+    first.result()
+    begin = time.monotonic()
+    assert slow(caller, 0.0) == [0.0]
+    assert time.monotonic() - begin < 5
+    assert len(seen) == 2
+    version = server.manager.states("slow")[1]
+    until(lambda: version._users == 0, "every handle given back")
+
+
+def test_shapes_are_not_mixed(start, models, connect, pool):
+    """A batch of rank 1 and one of rank 2 arrive together; TensorFlow Serving would fail both."""
+    caller = connect(start(models, batching={"batch_timeout_micros": 50_000}).address)
+    flat = pool.submit(caller.half, [1.0, 2.0])
+    square = pool.submit(caller.half, [[1.0, 2.0], [3.0, 4.0]])
+    assert flat.result() == (123, [2.5, 3.0])
+    assert square.result() == (123, [2.5, 3.0, 3.5, 4.0])
+
+
+@pytest.mark.parametrize("value", [3.0, 0.5])
+def test_scalar_has_no_batch(start, models, connect, value):
+    caller = connect(start(models).address)
+    request = caller.request("half_plus")
+    request.inputs["x"].dtype = 1
+    request.inputs["x"].float_val.append(value)
+    assert caller.refusal(lambda: caller.prediction.Predict(request, timeout=60))[0] == "INVALID_ARGUMENT"
+
+
+def test_many_clients_get_their_own_answers(start, models, connect, pool):
+    caller = connect(start(models, batching={"max_batch_size": 16, "allowed_batch_sizes": [4, 16]}).address)
+    rng = np.random.default_rng(7)
+    requests = [rng.uniform(-9, 9, size=rng.integers(1, 6)).astype(np.float32) for _ in range(300)]
+    for values, (_, answer) in zip(requests, pool.map(caller.half, requests), strict=True):
+        assert answer == pytest.approx((values / 2 + 2).tolist(), rel=1e-6)
+
+
+def test_stop_answers_what_is_under_way(slow_model, connect):
+    from cxr.serving.server import Server
+
+    server = Server.start(slow_model, port=0, rest_port=None)
+    caller, answers = connect(server.address), []
+    thread = threading.Thread(target=lambda: answers.append(slow(caller, 0.5)))
+    thread.start()
+    time.sleep(0.2)
+    server.stop(drain_seconds=30)
+    thread.join()
+    assert answers == [pytest.approx([0.5])]
+    assert caller.refusal(lambda: slow(caller, 0.0, timeout=5))[0] == "UNAVAILABLE"

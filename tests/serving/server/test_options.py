@@ -1,0 +1,161 @@
+"""Options, TensorFlow Serving's option files, its arguments, and the command; no server is started."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from pydantic import ValidationError
+from typer.testing import CliRunner
+
+from cxr.pipeline.commands import serve
+from cxr.serving.server import tfserving
+from cxr.serving.server.options import Batching, ServerOptions, Tls
+from cxr.serving.server.textprotos import read_batching, read_tls
+from cxr.trainer.errors import CxrError
+
+
+@pytest.fixture
+def cli():
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    serve.register(app)
+    return lambda *arguments: CliRunner().invoke(app, ["serve", *map(str, arguments)])
+
+
+def test_loopback_is_the_default():
+    assert ServerOptions(models_dir=Path("models")).host == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({}, "either models_dir or model_config_file"),
+        ({"models_dir": "m", "port": 70000}, "port"),
+        ({"models_dir": "m", "prot": 1}, "prot"),
+        ({"models_dir": "m", "batching": {"max_batch_size": 8, "allowed_batch_sizes": [4]}}, "end with max_batch_size"),
+        ({"models_dir": "m", "batching": {"max_batch_size": 8, "allowed_batch_sizes": [8, 8]}}, "must rise"),
+    ],
+)
+def test_wrong_options(values, text):
+    with pytest.raises(ValidationError, match=text):
+        ServerOptions(**values)
+
+
+def test_options_survive_json():
+    options = ServerOptions(models_dir=Path("m"), batching=Batching(max_batch_size=4), tls=Tls(key="k", certificate="c"))
+    assert ServerOptions.model_validate_json(options.model_dump_json()) == options
+    assert "key=" not in repr(options.tls)
+
+
+def test_batching_parameters_file(tmp_path):
+    path = tmp_path / "batching.config"
+    values = "max_batch_size { value: 16 } batch_timeout_micros { value: 500 } num_batch_threads { value: 3 }"
+    path.write_text(values + " allowed_batch_sizes: [4, 16]")
+    batching = read_batching(path)
+    assert batching == Batching(max_batch_size=16, batch_timeout_micros=500, num_batch_threads=3, allowed_batch_sizes=(4, 16))
+    path.write_text(tfserving.batching_text(batching))
+    assert read_batching(path) == batching
+
+
+@pytest.mark.parametrize(
+    "text", ["max_batch: 3", "allowed_batch_sizes: 3", "max_batch_size { value: 0 }", "pad_variable_length_inputs: true"]
+)
+def test_wrong_batching_parameters_name_the_file(tmp_path, text):
+    path = tmp_path / "batching.config"
+    path.write_text(text)
+    with pytest.raises(CxrError, match="batching.config"):
+        read_batching(path)
+
+
+def test_ssl_config_file(tmp_path):
+    path = tmp_path / "ssl.config"
+    path.write_text('server_key: "KEY" server_cert: "CERT" client_verify: false')
+    assert read_tls(path) == Tls(key="KEY", certificate="CERT")
+    path.write_text('server_key: "KEY"')
+    with pytest.raises(CxrError, match="server_cert"):
+        read_tls(path)
+
+
+def options(tmp_path, **more):
+    (tmp_path / "models" / "mobilenet" / "1").mkdir(parents=True, exist_ok=True)
+    return ServerOptions(**{"models_dir": tmp_path / "models", "host": "0.0.0.0", **more})
+
+
+def test_tensorflow_servings_arguments(tmp_path):
+    found = dict(a.removeprefix("--").split("=", 1) for a in tfserving.arguments(options(tmp_path, load_retry_seconds=2), tmp_path))
+    assert found["port"] == "8500"
+    assert found["rest_api_port"] == "8501"
+    assert found["load_retry_interval_micros"] == "2000000"
+    assert found["enable_batching"] == "true"
+    assert "prometheus_config" in Path(found["monitoring_config_file"]).read_text()
+    assert 'name: "mobilenet"' in Path(found["model_config_file"]).read_text()
+    assert read_batching(Path(found["batching_parameters_file"])) == Batching()
+
+
+@pytest.mark.parametrize("more", [{"port": 0}, {"rest_port": 0}, {"host": "127.0.0.1"}])
+def test_what_tensorflow_serving_cannot_do(tmp_path, more):
+    with pytest.raises(CxrError, match="TensorFlow Serving"):
+        tfserving.arguments(options(tmp_path, **more), tmp_path)
+
+
+def test_engine_tfserving_needs_the_binary(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CxrError, match="tensorflow_model_server is not on PATH"):
+        tfserving.execute(options(tmp_path))
+
+
+@pytest.mark.slow
+def test_engine_tfserving_becomes_the_binary(tmp_path):
+    """A script of that name shows what it was started with; the process is replaced, not wrapped."""
+    binary = tmp_path / tfserving.BINARY
+    binary.write_text('#!/bin/sh\nprintf "%s\\n" "$$" "$@"\n')
+    binary.chmod(0o755)
+    code = "import sys; from cxr.serving.server import tfserving, options; "
+    code += "tfserving.execute(options.ServerOptions.model_validate_json(sys.argv[1]))"
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    command = [sys.executable, "-c", code, options(tmp_path).model_dump_json()]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PATH": path})
+    out, _ = process.communicate(timeout=120)
+    assert out.splitlines()[0] == str(process.pid)
+    assert "--port=8500" in out
+
+
+def test_command_refuses_before_tensorflow_is_imported(cli, tmp_path):
+    assert cli().exit_code == 2
+    assert cli("models", "--model-config-file", "models.config").exit_code == 2
+    missing = cli(tmp_path / "missing")
+    assert isinstance(missing.exception, CxrError)
+    assert "no such file or folder" in str(missing.exception)
+    wrong = cli(tmp_path, "--port", "70000")
+    assert isinstance(wrong.exception, CxrError)
+    assert "port" in str(wrong.exception)
+
+
+def test_command_help_has_examples(cli):
+    result = cli("--help")
+    assert result.exit_code == 0
+    assert "Examples:" in result.output
+
+
+@pytest.mark.slow
+def test_command_serves_until_sigterm(golden_models, connect):
+    code = "import typer; from cxr.pipeline.commands import serve; app = typer.Typer(); serve.register(app); app()"
+    command = [sys.executable, "-c", code, str(golden_models), "--port", "0", "--rest-port", "0", "--json", "--max-batch-size", "4"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        addresses = json.loads(process.stdout.readline())
+        caller = connect(addresses["address"])
+        assert caller.half()[0] == 124
+        assert addresses["rest_address"].startswith("127.0.0.1:")
+        message = "Task size 5 is larger than maximum input batch size 4"
+        assert caller.refusal(lambda: caller.half([1.0] * 5)) == ("INVALID_ARGUMENT", message)
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()

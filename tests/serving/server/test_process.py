@@ -1,0 +1,115 @@
+"""Servers in processes of their own: started, killed under load, started again, told to end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import grpc
+import pytest
+
+from cxr.serving.server.options import ServerOptions
+from cxr.serving.server.process import run_server, start_server
+from cxr.trainer.errors import CxrError
+
+PATIENCE = 120
+
+
+def test_serves_bare_and_versioned_folders(golden_models, connect):
+    paths = {"bare": golden_models / "half_plus" / "123", "versions": golden_models / "half_plus"}
+    with start_server(paths, PATIENCE, rest_port=0) as server:
+        caller = connect(server.address)
+        assert caller.half(name="bare") == (1, [2.5, 3.0])
+        assert caller.half(name="versions") == (124, [3.5, 4.0])
+        assert server.rest_address is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(server.pid, 0)
+
+
+def test_broken_model_says_why_and_leaves_no_process(tmp_path):
+    (tmp_path / "saved_model.pb").write_bytes(b"broken")
+    text = "Some models did not become available: broken: version 1"
+    with pytest.raises(CxrError, match=text), start_server({"broken": tmp_path}, PATIENCE):
+        pass
+
+
+def test_folder_without_model_is_refused_at_once(tmp_path):
+    with pytest.raises(CxrError, match="no SavedModel"), start_server({"none": tmp_path / "missing"}):
+        pass
+
+
+@pytest.mark.slow
+def test_needs_neither_keras_nor_tfx():
+    code = """
+import sys
+import cxr.serving.server.process
+assert not {"tensorflow", "grpc", "numpy"} & set(sys.modules), "process is light"
+from cxr.serving.server.main import leave_keras_out
+leave_keras_out()
+import cxr.serving.server.app
+assert "tensorflow" in sys.modules
+found = [name for name in sys.modules if name.split(".")[0] in ("keras", "tf_keras", "tfx") and sys.modules[name] is not None]
+assert not found, found
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)
+
+
+@pytest.mark.slow
+def test_killed_and_restarted_under_load(golden_models, connect, tmp_path, until):
+    """Clients that try again on UNAVAILABLE get through; nobody is answered wrongly."""
+    with run_server(ServerOptions(models_dir=golden_models, port=0, rest_port=None), PATIENCE, tmp_path / "first.log") as first:
+        caller = connect(first.address)
+        answers, codes, end = [], set(), threading.Event()
+
+        def client():
+            while not end.is_set():
+                try:
+                    answers.append(caller.half())
+                except grpc.RpcError as error:
+                    codes.add(error.code().name)
+                    time.sleep(0.05)
+
+        threads = [threading.Thread(target=client) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            until(lambda: len(answers) > 20, "the load")
+            os.kill(first.pid, signal.SIGKILL)
+            until(lambda: codes, "refusals")
+            port = int(first.address.rpartition(":")[2])
+            options = ServerOptions(models_dir=golden_models, port=port, rest_port=None)
+            with run_server(options, PATIENCE, tmp_path / "second.log"):
+                count = len(answers)
+                until(lambda: len(answers) > count + 20, "recovery")
+                end.set()
+                for thread in threads:
+                    thread.join()
+        finally:
+            end.set()
+    assert codes == {"UNAVAILABLE"}
+    assert set(map(str, answers)) == {"(124, [3.5, 4.0])"}
+
+
+@pytest.mark.slow
+def test_sigterm_drains(slow_model, connect):
+    import numpy as np
+
+    options = ServerOptions(models_dir=slow_model, port=0, rest_port=None).model_dump_json()
+    command = [sys.executable, "-m", "cxr.serving.server"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        process.stdin.write(options)
+        process.stdin.close()
+        caller = connect(json.loads(process.stdout.readline())["address"])
+        future = caller.prediction.Predict.future(caller.request("slow", x=np.float32([1.0])), timeout=60)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        assert list(future.result().outputs["y"].float_val) == [1.0]
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()

@@ -1,0 +1,145 @@
+"""REST over a real socket: status, metadata, the row and column forms, errors, metrics."""
+
+import base64
+import io
+import json
+import socket
+import urllib.error
+import urllib.request
+
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def server(golden_models, slow_model, tmp_path_factory):
+    from cxr.serving.server import Server
+
+    path = tmp_path_factory.mktemp("rest") / "models.config"
+    path.write_text(f"""model_config_list {{
+      config {{ name: "half_plus" base_path: "{golden_models}/half_plus" model_platform: "tensorflow"
+               model_version_policy {{ all {{}} }} version_labels {{ key: "stable" value: 123 }} }}
+      config {{ name: "image" base_path: "{golden_models}/image" model_platform: "tensorflow" }}
+      config {{ name: "slow" base_path: "{slow_model}/slow" model_platform: "tensorflow" }} }}""")
+    with Server.start(model_config_file=path, port=0, rest_port=0, limits={"max_message_bytes": 1_000_000}) as server:
+        yield server
+
+
+@pytest.fixture
+def ask(server):
+    """GET, or POST with a body; returns (HTTP status, JSON)."""
+
+    def run(path, body=None):
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://{server.rest_address}{path}", data)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+
+    return run
+
+
+def test_status(ask):
+    status, answer = ask("/v1/models/half_plus")
+    assert status == 200
+    available = {"state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    assert answer == {"model_version_status": [{"version": "124", **available}, {"version": "123", **available}]}
+    assert ask("/v1/models/half_plus/versions/123")[1] == {"model_version_status": [{"version": "123", **available}]}
+    assert ask("/v1/models/nope") == (404, {"error": "Could not find any versions of model nope"})
+
+
+def test_metadata(ask):
+    status, answer = ask("/v1/models/half_plus/versions/123/metadata")
+    assert status == 200
+    assert answer["model_spec"]["version"] == "123"
+    signature = answer["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    assert signature["inputs"]["x"]["dtype"] == "DT_FLOAT"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "expected"),
+    [
+        ("half_plus", {"instances": [1.0, 2, 5]}, {"predictions": [3.5, 4.0, 5.5]}),
+        ("half_plus/versions/123", {"instances": [1.0, 2, 5]}, {"predictions": [2.5, 3.0, 4.5]}),
+        ("half_plus/labels/stable", {"instances": [{"x": 1.0}, {"x": 2}]}, {"predictions": [2.5, 3.0]}),
+        ("half_plus", {"inputs": {"x": [0.2]}, "signature_name": "serving_default"}, {"outputs": [3.1]}),
+        ("half_plus", {"inputs": [[1.0], [2.0]]}, {"outputs": [[3.5], [4.0]]}),
+    ],
+)
+def test_rows_and_columns(ask, path, body, expected):
+    assert ask(f"/v1/models/{path}:predict", body) == (200, expected)
+
+
+def test_images_as_base64(ask):
+    file = io.BytesIO()
+    Image.new("RGB", (3, 2), (10, 20, 30)).save(file, "png")
+    image = {"b64": base64.b64encode(file.getvalue()).decode()}
+    row = {"mean": [10.0, 20.0, 30.0], "size": [2, 3]}
+    for instances in ([image, image], [{"image_bytes": image}, {"image_bytes": image}]):
+        answer = ask("/v1/models/image:predict", {"signature_name": "image_bytes", "instances": instances})
+        assert answer == (200, {"predictions": [row, row]})
+    answer = ask("/v1/models/image:predict", {"signature_name": "image_bytes", "inputs": [image]})
+    assert answer == (200, {"outputs": {"mean": [[10.0, 20.0, 30.0]], "size": [[2, 3]]}})
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "text"),
+    [
+        ("/v1/models/nope:predict", {"instances": [1.0]}, 404, "Servable not found for request: Latest(nope)"),
+        ("/v1/models/half_plus/versions/9:predict", {"instances": [1.0]}, 404, "Servable not found for request: Specific(half_plus, 9)"),
+        ("/v1/models/half_plus/labels/blue:predict", {"instances": [1.0]}, 400, "Unrecognized servable version label: blue"),
+        ("/v1/models/half_plus:predict", {"signature_name": "x", "instances": [1]}, 400, 'Serving signature name: "x" not found'),
+        ("/v1/models/half_plus:predict", b"", 400, "JSON Parse error: The document is empty"),
+        ("/v1/models/half_plus:predict", b"{", 400, "JSON Parse error"),
+        ("/v1/models/half_plus:predict", b"[" * 100_000, 400, "JSON Parse error"),
+        ("/v1/models/half_plus:predict", {}, 400, "exactly one"),
+        ("/v1/models/half_plus:predict", {"instances": []}, 400, "non-empty"),
+        ("/v1/models/half_plus:predict", {"instances": ["a"]}, 400, "not of expected type: float"),
+        ("/v1/models/half_plus:predict", {"instances": [[1.0], [1.0, 2.0]]}, 400, "different lengths"),
+        ("/v1/models/half_plus:predict", {"inputs": {"y": [1.0]}}, 400, "does not have named input: y"),
+        ("/v1/models/image:predict", {"signature_name": "image_bytes", "instances": [{"b64": "?"}]}, 400, "Unable to base64 decode"),
+        ("/v1/models/image:predict", {"signature_name": "image_bytes", "instances": ["text"]}, 400, "Unknown image file format"),
+        ("/v1/models/half_plus:explain", {}, 400, "Malformed request: POST"),
+        ("/v1/elsewhere", None, 400, "Malformed request: GET"),
+        ("/favicon.ico", None, 404, "Malformed request: GET"),
+    ],
+)
+def test_errors(ask, path, body, status, text):
+    code, answer = ask(path, body)
+    assert (code, list(answer)) == (status, ["error"])
+    assert text in answer["error"]
+
+
+def test_classify_and_regress(ask):
+    body = {"signature_name": "lengths", "examples": [{"v": 2.0}, {"v": 0.5}]}
+    rows = [[["plus", 2.0], ["minus", -2.0]], [["plus", 0.5], ["minus", -0.5]]]
+    assert ask("/v1/models/slow:classify", body) == (200, {"results": rows})
+    assert ask("/v1/models/slow:regress", {**body, "examples": [{}, {}], "context": {"v": 1.5}}) == (200, {"results": [1.5, 1.5]})
+    code, answer = ask("/v1/models/half_plus:classify", {"examples": [{"v": 1.0}]})
+    assert code == 400
+    assert answer["error"].startswith("No classification inputs found in SignatureDef: ")
+
+
+def test_body_above_the_limit_is_not_read(server):
+    host, _, port = server.rest_address.partition(":")
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall(b"POST /v1/models/half_plus:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 429")
+
+
+def test_metrics_have_tensorflow_servings_names(server, ask, connect):
+    caller = connect(server.address)
+    caller.half()
+    caller.refusal(lambda: caller.half(version=9))
+    caller.refusal(lambda: caller.half(name="made up"))
+    with urllib.request.urlopen(f"http://{server.rest_address}/monitoring/prometheus/metrics", timeout=60) as answer:
+        text = answer.read().decode()
+    samples = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert float(samples[':tensorflow:serving:request_count{model_name="half_plus",status="OK"}']) >= 1
+    assert float(samples[':tensorflow:serving:request_count{model_name="half_plus",status="NOT_FOUND"}']) >= 1
+    assert float(samples[':tensorflow:serving:request_latency_count{API="Predict",model_name="half_plus"}']) >= 2
+    assert float(samples['cxr_serving_batch_size_count{model_name="half_plus"}']) >= 1
+    assert samples['cxr_serving_version_state{model_name="half_plus",state="AVAILABLE",version="123"}'] == "1.0"
+    assert "made up" not in text

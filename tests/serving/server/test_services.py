@@ -1,0 +1,138 @@
+"""Health, reflection, TLS, warm-up, and the calls on tf.Examples; over a real socket."""
+
+import datetime
+import json
+import shutil
+
+import grpc
+import numpy as np
+import pytest
+
+
+def test_health_follows_the_server(start, models, connect):
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    caller = connect(start(models).address)
+    health = health_pb2_grpc.HealthStub(caller.channel)
+    for name in ("", "PredictionService", "ModelService", "tensorflow.serving.PredictionService"):
+        answer = health.Check(health_pb2.HealthCheckRequest(service=name), timeout=60)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_reflection_describes_predict(start, models, connect):
+    from google.protobuf.descriptor_pool import DescriptorPool
+    from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+    database = ProtoReflectionDescriptorDatabase(connect(start(models).address).channel)
+    names = {"tensorflow.serving.PredictionService", "tensorflow.serving.ModelService", "grpc.health.v1.Health"}
+    assert names <= set(database.get_services())
+    predict = DescriptorPool(database).FindServiceByName("tensorflow.serving.PredictionService").methods_by_name["Predict"]
+    assert predict.input_type.full_name == "tensorflow.serving.PredictRequest"
+
+
+def write_warm_up(models, *logs):
+    import tensorflow as tf
+
+    folder = models / "half_plus" / "123" / "assets.extra"
+    folder.mkdir()
+    with tf.io.TFRecordWriter(str(folder / "tf_serving_warmup_requests")) as writer:
+        for log in logs:
+            writer.write(log.SerializeToString())
+
+
+def test_warm_up_runs_before_the_model_serves(start, models, connect, caplog):
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.CopyFrom(connect("unused:1").request("any name", x=np.float32([1.0])))
+    write_warm_up(models, log, log)
+    with caplog.at_level("INFO", "cxr.serving"):
+        assert connect(start(models).address).half()[0] == 123
+    assert "half_plus version 123: available (2 warm-up records)" in caplog.text
+
+
+def test_bad_warm_up_record_fails_the_load(start, models, connect):
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    from cxr.trainer.errors import CxrError
+
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.CopyFrom(connect("unused:1").request("any name", signature="none", x=np.float32([1.0])))
+    write_warm_up(models, log)
+    with pytest.raises(CxrError, match='warm-up record 0 .*Serving signature key "none" not found'):
+        start(models)
+    start(models, warm_up=False)
+
+
+def test_classify_regress_and_both(start, slow_model, connect):
+    import tensorflow as tf
+    from tensorflow_serving.apis import classification_pb2, inference_pb2, regression_pb2
+
+    caller = connect(start(slow_model).address)
+    feature = tf.train.Feature(float_list=tf.train.FloatList(value=[2.0]))
+    example = tf.train.Example(features=tf.train.Features(feature={"v": feature}))
+
+    classify = classification_pb2.ClassificationRequest()
+    classify.model_spec.name, classify.model_spec.signature_name = "slow", "lengths"
+    assert caller.refusal(lambda: caller.prediction.Classify(classify, timeout=60)) == ("INVALID_ARGUMENT", "Input is empty.")
+    classify.input.example_list.examples.append(example)
+    answer = caller.prediction.Classify(classify, timeout=60)
+    assert [(c.label, c.score) for c in answer.result.classifications[0].classes] == [("plus", 2.0), ("minus", -2.0)]
+    assert (answer.model_spec.version.value, answer.model_spec.signature_name) == (1, "lengths")
+
+    regress = regression_pb2.RegressionRequest(model_spec=classify.model_spec, input=classify.input)
+    assert [r.value for r in caller.prediction.Regress(regress, timeout=60).result.regressions] == [2.0]
+
+    both = inference_pb2.MultiInferenceRequest(input=classify.input)
+    both.tasks.add(model_spec=classify.model_spec, method_name="tensorflow/serving/regress")
+    answer = caller.prediction.MultiInference(both, timeout=60)
+    assert answer.results[0].regression_result.regressions[0].value == 2.0
+    both.tasks[0].method_name = "tensorflow/serving/other"
+    assert caller.refusal(lambda: caller.prediction.MultiInference(both, timeout=60))[0] == "UNIMPLEMENTED"
+
+
+def certificate(name, issuer=None, issuer_key=None):
+    """A key and a certificate for localhost; self-signed without an issuer. Returns (key, certificate, PEM of key, PEM of certificate)."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key, subject = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now()
+    builder = x509.CertificateBuilder(issuer.subject if issuer else subject, subject, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=1))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    builder = builder.add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+    signed = builder.sign(issuer_key or key, hashes.SHA256())
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return key, signed, key.private_bytes(*form), signed.public_bytes(serialization.Encoding.PEM)
+
+
+def test_tls_with_client_certificates(start, models, tmp_path):
+    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+    from cxr.serving.server.textprotos import read_tls
+
+    ca_key, ca, _, ca_pem = certificate("authority")
+    _, _, server_key, server_pem = certificate("localhost", ca, ca_key)
+    _, _, client_key, client_pem = certificate("client", ca, ca_key)
+    path = tmp_path / "ssl.config"
+    pems = {"server_key": server_key, "server_cert": server_pem, "custom_ca": ca_pem}
+    path.write_text("".join(f"{name}: {json.dumps(pem.decode())}\n" for name, pem in pems.items()) + "client_verify: true\n")
+    server = start(models, tls=read_tls(path))
+    target = f"localhost:{server.address.rpartition(':')[2]}"
+
+    def code(credentials):
+        with grpc.secure_channel(target, credentials) as channel, pytest.raises(grpc.RpcError) as caught:
+            prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(predict_pb2.PredictRequest(), timeout=10)
+        return caught.value.code().name
+
+    assert code(grpc.ssl_channel_credentials(ca_pem, client_key, client_pem)) == "INVALID_ARGUMENT"  # answered: Missing ModelSpec
+    assert code(grpc.ssl_channel_credentials(ca_pem)) == "UNAVAILABLE"
+
+
+def test_unchanged_copy_of_the_models_is_enough(start, models, tmp_path, connect):
+    """A folder that is moved serves as before: nothing in a SavedModel points outside."""
+    shutil.copytree(models, tmp_path / "elsewhere")
+    assert connect(start(tmp_path / "elsewhere").address).half()[0] == 123
