@@ -1,0 +1,156 @@
+"""Raw examples to training batches.
+
+The encoded images of a split are held in memory (10 to 30 KB each for the JPEGs that `cxr ingest` writes); pixels never are all at once.
+The order of a training epoch is a function of the seed and the epoch's number alone, so that training resumed after an interruption
+sees what it would have seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from cxr.trainer import features
+from cxr.trainer.augmentation import augment, changes_images
+from cxr.trainer.config import Augmentation
+from cxr.trainer.errors import CxrError
+from cxr.trainer.preprocessing import decode_one
+
+_PARSED_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Split:
+    """The examples of one split, sorted by content hash (shards come in any order)."""
+
+    images: npt.NDArray[np.object_]  # [images] bytes, encoded
+    labels: npt.NDArray[np.int64]  # [images], positions among the class names
+    content_hash: npt.NDArray[np.str_]  # [images]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which epochs, in which order."""
+
+    first: int  # epochs that are behind us
+    epochs: int
+    batch_size: int
+    seed: int
+
+
+def read_split(patterns: Sequence[str], class_names: Sequence[str]) -> Split:
+    """Reads TFRecords of raw examples.
+
+    Args:
+      patterns: File patterns; files that end in .gz are decompressed.
+      class_names: In the order of the indices.
+
+    Raises:
+      CxrError: No file, a damaged one, or an example without image, label or content hash, or with an unknown label.
+    """
+    files = sorted({file for pattern in patterns for file in tf.io.gfile.glob(pattern)})
+    if not files:
+        raise CxrError(f"{', '.join(patterns) or 'no pattern given'}: no TFRecords of examples")
+    spec = {key: tf.io.FixedLenFeature([], tf.string) for key in (features.IMAGE, features.LABEL, features.CONTENT_HASH)}
+    images: list[bytes] = []
+    labels: list[bytes] = []
+    hashes: list[bytes] = []
+    for file in files:
+        records = tf.data.TFRecordDataset(file, compression_type="GZIP" if file.endswith(".gz") else None)
+        try:
+            for serialized in records.batch(_PARSED_AT_ONCE):
+                parsed = tf.io.parse_example(serialized, spec)
+                images.extend(parsed[features.IMAGE].numpy())
+                labels.extend(parsed[features.LABEL].numpy())
+                hashes.extend(parsed[features.CONTENT_HASH].numpy())
+        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+            raise CxrError(f"{file}: cannot be read as raw examples ({error.message}); make it again with `cxr ingest`") from None
+    positions = {name.encode(): i for i, name in enumerate(class_names)}
+    if unknown := sorted(set(labels) - set(positions)):
+        raise CxrError(f"{files[0]}: label {unknown[0].decode()!r} is none of {', '.join(class_names)}; set data.class_names or ingest again")
+    order = sorted(range(len(hashes)), key=lambda i: (hashes[i], labels[i]))
+    return Split(
+        np.array([images[i] for i in order], dtype=object),
+        np.array([positions[labels[i]] for i in order], dtype=np.int64),
+        np.array([hashes[i].decode() for i in order], dtype=np.str_),
+    )
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """Batches of an epoch; the last may be smaller, no image is left out."""
+    return math.ceil(count / batch_size)
+
+
+def in_order(images: Sequence[bytes], size: int, *, augmentation: Augmentation, variants: int = 0, seed: int = 0) -> tf.data.Dataset:
+    """Yields every image as it is, then each augmented variant of all of them.
+
+    Args:
+      images: [images], encoded.
+      size: Height and width, pixels.
+      augmentation: What the variants differ by.
+      variants: Augmented passes over the images.
+      seed: Of the variants.
+
+    Returns:
+      (1 + variants) * images elements, float32 [size, size, 3] in [0, 1].
+    """
+    encoded = tf.constant(list(images), tf.string)
+
+    def decoded(number: tf.Tensor) -> tf.Tensor:
+        image = decode_one(encoded[number % len(images)], size)
+        if not variants:
+            return image
+        return tf.cond(number < len(images), lambda: image, lambda: augment(image, augmentation, tf.stack([tf.cast(seed, tf.int64), number])))
+
+    return tf.data.Dataset.range((1 + variants) * len(images)).map(decoded, tf.data.AUTOTUNE, deterministic=True)
+
+
+def image_epochs(split: Split, classes: int, size: int, augmentation: Augmentation, order: Order) -> tf.data.Dataset:
+    """Yields shuffled batches of images for fine-tuning, all epochs in a row: float32 [batch, size, size, 3], one-hot [batch, classes]."""
+    encoded, one_hot = tf.constant(list(split.images), tf.string), tf.constant(np.eye(classes, dtype=np.float32)[split.labels])
+
+    def element(epoch: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        image = decode_one(encoded[index], size)
+        if changes_images(augmentation):
+            image = augment(image, augmentation, tf.stack([order.seed + epoch, index]))
+        return image, one_hot[index]
+
+    return _epochs(len(split), order, element)
+
+
+def feature_epochs(kept: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], classes: int, order: Order) -> tf.data.Dataset:
+    """Yields shuffled batches of kept features, all epochs in a row: float32 [batch, width], one-hot [batch, classes].
+
+    Args:
+      kept: [1 + variants, images, width]; in each epoch each image is one of its variants, drawn anew.
+      labels: [images].
+      classes: How many.
+      order: Of the epochs.
+    """
+    table, one_hot = tf.constant(kept), tf.constant(np.eye(classes, dtype=np.float32)[labels])
+
+    def element(epoch: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        variant = tf.random.stateless_uniform([], tf.stack([order.seed + epoch, index]), 0, len(kept), tf.int32)
+        return table[variant, index], one_hot[index]
+
+    return _epochs(len(labels), order, element)
+
+
+def _epochs(count: int, order: Order, element: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]) -> tf.data.Dataset:
+    def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
+        shuffled = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), tf.stack([tf.cast(order.seed, tf.int64), epoch]))
+        indices = tf.data.Dataset.from_tensor_slices(shuffled)
+        return indices.map(lambda index: element(epoch, index), tf.data.AUTOTUNE, deterministic=True).batch(order.batch_size)
+
+    options = tf.data.Options()
+    # One in-memory source has no files to share out among several GPUs: each takes its slice of every batch.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return tf.data.Dataset.range(order.first, order.epochs).flat_map(epoch_of).with_options(options).prefetch(tf.data.AUTOTUNE)
