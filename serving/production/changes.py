@@ -173,7 +173,7 @@ class Changes:
                 if status.version > version and (status.error or status.state not in (AVAILABLE, END)):
                     raise CxrError(
                         f"{server}: version {status.version} of {model} is newer and {status.state} {status.error}; pinning an older "
-                        f"one now is postponed for ever. Push the good model again under a number above {status.version}, or promote without --pin"
+                        f"one now is postponed for ever. Push the good model again as {status.version + 1} or higher, or leave out --pin"
                     )
 
     def _check_folders(self, entry: Entry) -> None:

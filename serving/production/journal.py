@@ -45,6 +45,10 @@ class Entry:
     user: str = field(default_factory=lambda: _user())
     error: str = ""
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields, ready for `json.dumps`."""
+        return {**asdict(self), "before": self.before.to_json(), "after": self.after.to_json()}
+
 
 class Journal:
     """The file beside a models.config; the caller holds the lock of `config_file.locked`."""
@@ -56,7 +60,7 @@ class Journal:
 
     def append(self, entry: Entry) -> None:
         """Adds one line and waits until it is on the disk."""
-        line = json.dumps({**asdict(entry), "before": entry.before.to_json(), "after": entry.after.to_json()}, ensure_ascii=False)
+        line = json.dumps(entry.to_json(), ensure_ascii=False)
         torn = self.path.exists() and self.path.read_bytes()[-1:] not in (b"", b"\n")
         with self.path.open("ab") as file:
             file.write((("\n" if torn else "") + line + "\n").encode())

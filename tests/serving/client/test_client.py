@@ -1,0 +1,107 @@
+"""The client against the embedded server, over a real socket."""
+
+from pathlib import Path
+
+import pytest
+
+from cxr.serving.client.answers import Failure, Prediction
+from cxr.serving.client.client import Client
+from cxr.serving.client.errors import BadAnswer, BadImage, ModelNotFound, SignatureMismatch
+from cxr.serving.client.wire import messages
+from cxr.trainer import features
+from cxr.trainer.errors import CxrError
+
+
+def test_predictions_come_in_order_with_members_and_version(small_server, png):
+    levels = list(range(0, 250, 10))
+    with Client(small_server, batch_size=4, max_in_flight=3) as client:
+        answers = list(client.predict_bytes((f"{level}.png", png(level)) for level in levels))
+    assert [answer.path for answer in answers] == [f"{level}.png" for level in levels]
+    for level, answer in zip(levels, answers, strict=True):
+        assert isinstance(answer, Prediction)
+        assert (answer.model, answer.version) == ("ensemble", 2)
+        assert list(answer.probabilities) == list(features.CLASS_NAMES)
+        assert answer.probabilities["normal"] == pytest.approx(level / 255, abs=1e-6)  # version 2 prefers pneumonia, then normal
+        assert answer.label == ("pneumonia" if level < 128 else "normal")
+        assert set(answer.members) == {"densenet201", "mobilenet"}
+        assert answer.members["mobilenet"] == answer.probabilities
+
+
+def test_one_bad_image_loses_no_other(small_server, png):
+    images = [(f"{i}", b"a text file" if i in (3, 11) else png(i)) for i in range(16)]
+    images[7] = ("7", png(7)[:60])  # truncated
+    with Client(small_server, batch_size=8) as client:
+        answers = list(client.predict_bytes(images))
+    failed = {answer.path: answer for answer in answers if isinstance(answer, Failure)}
+    assert set(failed) == {"3", "7", "11"}
+    assert all(isinstance(failure.error, BadImage) for failure in failed.values())
+    assert "Unknown image file format" in str(failed["3"].error)
+    assert "\n" not in str(failed["3"].error)
+
+
+def test_a_batch_above_the_servers_limit_is_sent_in_parts(small_server, png):
+    with Client(small_server, batch_size=20) as client:  # the server takes 8
+        assert all(isinstance(answer, Prediction) for answer in client.predict_bytes((str(i), png(i)) for i in range(20)))
+
+
+def test_unreadable_files_are_failures_of_their_own(small_server, png, tmp_path: Path):
+    (tmp_path / "good.png").write_bytes(png(9))
+    paths = [tmp_path / "missing.png", tmp_path / "good.png"]
+    with Client(small_server, "mobilenet") as client:
+        missing, good = client.predict_files(paths)
+    assert isinstance(missing, Failure)
+    assert "missing.png" in str(missing.error)
+    assert isinstance(good, Prediction)
+    assert good.members == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [({"model": "nope"}, "nope"), ({"version": 9}, "version 9"), ({"label": "stable"}, "label stable")],
+)
+def test_what_is_not_served_is_named(small_server, png, asked, named):
+    with Client(small_server, **asked) as client:
+        with pytest.raises(ModelNotFound, match=named):
+            list(client.predict_bytes([("x", png(1))]))
+        with pytest.raises(ModelNotFound):
+            client.metadata()
+
+
+def test_version_and_label_exclude_each_other():
+    with pytest.raises(CxrError, match="not both"):
+        Client(version=1, label="stable")
+
+
+def test_metadata_and_status(small_server):
+    with Client(small_server) as client:
+        metadata = client.metadata()
+        signature = metadata.signatures[features.SIGNATURE_BYTES]
+        assert (metadata.model, metadata.version) == ("ensemble", 2)
+        assert signature.inputs[features.SIGNATURE_BYTES].dtype == "string"
+        assert signature.outputs[features.PROBABILITIES].shape == (None, 3)
+        assert [(status.version, status.state) for status in client.status()] == [(2, "AVAILABLE")]
+        assert client.connection.server == small_server
+
+
+def test_a_model_that_is_not_ours(faulty, png):
+    def half_plus_two(request, context):
+        response = messages.PredictResponse()
+        response.outputs["y"].CopyFrom(messages.TensorProto(dtype=messages.DT_FLOAT, float_val=[2.5]))
+        return response
+
+    with Client(faulty(half_plus_two)) as client, pytest.raises(BadAnswer, match="probabilities"):
+        list(client.predict_bytes([("x", png(1))]))
+
+
+def test_a_request_that_fits_no_signature_is_not_split(faulty, png):
+    import grpc
+
+    seen = []
+
+    def refuse(request, context):
+        seen.append(request)
+        context.abort(grpc.StatusCode.FAILED_PRECONDITION, 'Serving signature key "image_bytes" not found.')
+
+    with Client(faulty(refuse)) as client, pytest.raises(SignatureMismatch):
+        list(client.predict_bytes([("x", png(1)), ("y", png(2))]))
+    assert len(seen) == 1

@@ -1,0 +1,169 @@
+import datetime
+import socket
+import time
+from pathlib import Path
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from cxr.serving.client.connection import Connection, Tls
+from cxr.serving.client.errors import DeadlineExceeded, InvalidRequest, RequestFailed, ServerUnavailable, TlsFailed
+from cxr.serving.client.wire import messages
+from cxr.trainer.errors import CxrError
+
+REQUEST = messages.PredictRequest()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.parametrize("address", ["", "localhost", "localhost:", ":8500", "localhost:http"])
+def test_an_address_needs_host_and_port(address: str):
+    with pytest.raises(CxrError, match="HOST:PORT"):
+        Connection(address)
+
+
+def test_unavailable_is_tried_again_until_it_is_available(faulty):
+    seen = []
+
+    def twice_full(request, context):
+        seen.append(request)
+        if len(seen) < 3:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "The batch scheduling queue to which this task was submitted is full")
+        return messages.PredictResponse(model_spec=messages.ModelSpec(name="m"))
+
+    with Connection(faulty(twice_full)) as connection:
+        assert connection.call("Predict", REQUEST, 20).model_spec.name == "m"
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL, grpc.StatusCode.RESOURCE_EXHAUSTED])
+def test_other_codes_are_not_tried_again(faulty, code):
+    seen = []
+
+    def refuse(request, context):
+        seen.append(request)
+        context.abort(code, "no")
+
+    with Connection(faulty(refuse)) as connection, pytest.raises(RequestFailed) as caught:
+        connection.call("Predict", REQUEST, 20)
+    assert (caught.value.code, caught.value.details, len(seen)) == (code, "no", 1)
+    assert isinstance(caught.value, InvalidRequest) == (code == grpc.StatusCode.INVALID_ARGUMENT)
+
+
+def test_without_a_server_the_error_says_how_to_start_one_and_comes_in_time():
+    port, began = _free_port(), time.monotonic()
+    with Connection(f"127.0.0.1:{port}") as connection, pytest.raises(ServerUnavailable, match=f"cxr serve MODELS_DIR --port {port}"):
+        connection.call("Predict", REQUEST, 0.5)
+    assert time.monotonic() - began < 10
+
+
+def test_a_server_that_hangs_meets_the_deadline(faulty):
+    def hang(request, context):
+        while context.is_active():
+            time.sleep(0.01)
+        return messages.PredictResponse()
+
+    with Connection(faulty(hang)) as connection, pytest.raises(DeadlineExceeded, match="--timeout"):
+        connection.call("Predict", REQUEST, 0.3)
+
+
+def test_a_server_that_comes_back_is_found_again(faulty):
+    port = _free_port()
+    with Connection(f"localhost:{port}") as connection:
+        with pytest.raises(ServerUnavailable):
+            connection.call("Predict", REQUEST, 0.3)
+        faulty(lambda request, context: messages.PredictResponse(), address=f"localhost:{port}")
+        connection.call("Predict", REQUEST, 30)
+
+
+def test_a_port_that_speaks_something_else(faulty):
+    with (
+        Connection(faulty(lambda request, context: messages.PredictResponse())) as connection,
+        pytest.raises(RequestFailed, match="gRPC port"),
+    ):
+        connection.call("GetModelStatus", messages.GetModelStatusRequest(), 10)
+
+
+def test_messages_beyond_grpcs_four_megabytes_travel_both_ways(faulty):
+    def echo(request, context):
+        return messages.PredictResponse(outputs=request.inputs)
+
+    request = messages.PredictRequest()
+    request.inputs["x"].tensor_content = bytes(9_000_000)
+    server = faulty(echo)  # its own limit for receiving is gRPC's default
+    with Connection(server) as connection, pytest.raises(RequestFailed, match="--batch-size"):
+        connection.call("Predict", request, 20)
+
+    def inflate(request, context):
+        response = messages.PredictResponse()
+        response.outputs["y"].tensor_content = bytes(9_000_000)
+        return response
+
+    with Connection(faulty(inflate)) as connection:
+        assert len(connection.call("Predict", REQUEST, 20).outputs["y"].tensor_content) == 9_000_000
+
+
+# === TLS ===
+
+
+class _Authority:
+    def __init__(self, folder: Path, name: str):
+        self.folder, self.name, self.key = folder, name, ec.generate_private_key(ec.SECP256R1())
+        self.pem = self._save(name, self._certificate(name, self.key, ca=True), self.key)[0]
+
+    def issue(self, name: str) -> tuple[Path, Path]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        return self._save(name, self._certificate(name, key, ca=False), key)
+
+    def _certificate(self, name: str, key: ec.EllipticCurvePrivateKey, ca: bool) -> x509.Certificate:
+        now = datetime.datetime.now(datetime.UTC)
+
+        def named(text: str) -> x509.Name:
+            return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+        builder = x509.CertificateBuilder().subject_name(named(name)).issuer_name(named(self.name)).public_key(key.public_key())
+        builder = builder.serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=1))
+        builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        return builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False).sign(self.key, hashes.SHA256())
+
+    def _save(self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> tuple[Path, Path]:
+        pem, key_pem = self.folder / f"{self.name}-{name}.pem", self.folder / f"{self.name}-{name}.key"
+        pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        plain = serialization.NoEncryption()
+        key_pem.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+        return pem, key_pem
+
+
+def test_tls_with_client_certificates(faulty, tmp_path: Path):
+    ours, stranger = _Authority(tmp_path, "ours"), _Authority(tmp_path, "stranger")
+    certificate, key = ours.issue("localhost")
+    credentials = grpc.ssl_server_credentials(
+        [(key.read_bytes(), certificate.read_bytes())], root_certificates=ours.pem.read_bytes(), require_client_auth=True
+    )
+    server = faulty(lambda request, context: messages.PredictResponse(), credentials=credentials)
+
+    with Connection(server, Tls(ours.pem, *ours.issue("client"))) as connection:
+        connection.call("Predict", REQUEST, 20)
+    for bad in (Tls(stranger.pem, *ours.issue("client")), None):
+        with Connection(server, bad) as connection, pytest.raises(ServerUnavailable):
+            connection.call("Predict", REQUEST, 1)
+    with Connection(server, Tls(stranger.pem, *ours.issue("client"))) as connection, pytest.raises(TlsFailed, match="--ca"):
+        connection.call("Predict", REQUEST, 5)
+    with Connection(server, Tls(ours.pem, *stranger.issue("client"))) as connection, pytest.raises(ServerUnavailable):
+        connection.call("Predict", REQUEST, 1)
+
+
+def test_tls_files_are_checked(tmp_path: Path):
+    with pytest.raises(CxrError, match="both --cert and --key"):
+        Connection("localhost:1", Tls(certificate=tmp_path / "c.pem"))
+    with pytest.raises(CxrError, match="name a PEM file"):
+        Connection("localhost:1", Tls(ca=tmp_path / "missing.pem"))

@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cxr.serving.client.errors import BadImage
+from cxr.serving.client.inputs import encoded, find_images
+from cxr.trainer.errors import CxrError
+
+
+def test_folders_give_their_images_in_order_and_files_stay_as_named(tmp_path: Path):
+    wanted = ["a.PNG", "b/c.jpeg", "b/study.dcm", "b/z"]
+    for name in [*wanted, "notes.txt", ".hidden.png", ".git/x.png", "b/plain"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"\0" * 128 + b"DICM" if name.endswith("z") else b"x")
+    named = tmp_path / "notes.txt"
+    assert find_images([named, tmp_path]) == [named, *(tmp_path / name for name in wanted)]
+
+
+def test_a_folder_without_images_is_an_error(tmp_path: Path):
+    with pytest.raises(CxrError, match="no image below"):
+        find_images([tmp_path])
+
+
+def test_what_is_sent_is_the_grey_picture(tmp_path: Path):
+    import io
+
+    pixels = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    sent = np.asarray(Image.open(io.BytesIO(encoded(tmp_path / "x.png"))))
+    np.testing.assert_array_equal(sent, pixels)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no image at all"])
+def test_unreadable_files_name_themselves(tmp_path: Path, content: bytes | None):
+    path = tmp_path / "x.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadImage, match="x.png"):
+        encoded(path)

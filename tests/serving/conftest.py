@@ -1,0 +1,79 @@
+"""A small model with the signature, the outputs and the error texts of the real ones, on a real embedded server."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cxr.serving.server.options import Batching
+from cxr.serving.server.process import start_server
+from cxr.trainer import features
+
+
+def save_model(folder: Path, favourite: int = 0, members: tuple[str, ...] = ("densenet201", "mobilenet")) -> None:
+    """Writes a SavedModel: dark images are of the class `favourite`, bright ones of the next."""
+    import tensorflow as tf
+
+    class Model(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.SIGNATURE_BYTES)])
+        def image_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+            def brightness(image: tf.Tensor) -> tf.Tensor:
+                return tf.reduce_mean(tf.cast(tf.io.decode_image(image, channels=1, expand_animations=False), tf.float32)) / 255.0
+
+            bright = tf.map_fn(brightness, image_bytes, fn_output_signature=tf.float32)
+            return self._outputs(bright)
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 3], tf.float32, name=features.SIGNATURE_TENSOR)])
+        def image_tensor(self, image_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self._outputs(tf.reduce_mean(image_tensor, [1, 2, 3]))
+
+        def _outputs(self, bright: tf.Tensor) -> dict[str, tf.Tensor]:
+            classes = tf.constant(features.CLASS_NAMES)
+            shares = tf.stack([1.0 - bright, bright, tf.zeros_like(bright)], axis=1)
+            shares = tf.roll(shares, favourite, axis=1)
+            outputs = {
+                features.PROBABILITIES: shares,
+                features.PREDICTED_LABEL: tf.gather(classes, tf.argmax(shares, axis=1)),
+                features.OUTPUT_CLASS_NAMES: tf.tile(classes[None, :], [tf.shape(bright)[0], 1]),
+            }
+            for member in members:
+                outputs[features.MEMBER_PROBABILITIES.format(member=member)] = shares
+            return outputs
+
+    model = Model()
+    signatures = {features.SIGNATURE_BYTES: model.image_bytes, features.SIGNATURE_TENSOR: model.image_tensor}
+    tf.saved_model.save(model, str(folder), signatures=signatures)
+
+
+def make_png(level: int, size: int = 8) -> bytes:
+    """Returns a grey PNG of one level in [0, 255]."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((size, size), level, np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def png() -> Callable[..., bytes]:
+    return make_png
+
+
+@pytest.fixture(scope="session")
+def small_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of models as the Pusher leaves it: ensemble 1 and 2 (which disagree), mobilenet 7."""
+    root = tmp_path_factory.mktemp("models")
+    save_model(root / "ensemble" / "1", favourite=0)
+    save_model(root / "ensemble" / "2", favourite=1)
+    save_model(root / "mobilenet" / "7", members=())
+    return root
+
+
+@pytest.fixture(scope="session")
+def small_server(small_models: Path) -> Iterator[str]:
+    """Address of an embedded server of these models, the latest version of each; batches of 8 at most."""
+    with start_server({name: small_models / name for name in ("ensemble", "mobilenet")}, batching=Batching(max_batch_size=8)) as running:
+        yield running.address

@@ -1,0 +1,128 @@
+"""The shipped files: what Kubernetes, Docker Compose and TensorFlow Serving would read."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cxr.serving import production
+from cxr.serving.production import config_file, overview
+from cxr.serving.production.model_states import SPECIFIC, ModelState
+
+ROOT = Path(production.__file__).parent
+OVERLAYS = ("cpu", "gpu")
+
+
+def _render(overlay: str) -> dict[tuple[str, str], dict]:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl is not installed: manifests are only parsed")
+    command = [kubectl, "kustomize", str(ROOT / "kubernetes" / "overlays" / overlay)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    documents = list(yaml.safe_load_all(done.stdout))
+    return {(document["kind"], document["metadata"]["name"]): document for document in documents}
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.yaml")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_yaml_parses_and_names_only_public_images(path: Path):
+    text = path.read_text()
+    assert list(yaml.safe_load_all(text))
+    for image in re.findall(r"image: (\S+)", text):
+        assert re.match(r"(\$\{\w+:-)?(tensorflow/serving|prom/prometheus)\b", image), image
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_overlay_renders_the_whole_deployment(overlay: str):
+    objects = _render(overlay)
+    kinds = {kind for kind, _ in objects}
+    assert {"Namespace", "Deployment", "Service", "NetworkPolicy", "PodDisruptionBudget", "ConfigMap"} <= kinds
+    assert {document["metadata"].get("namespace", "cxr") for document in objects.values()} == {"cxr"}
+
+    deployment = objects["Deployment", "cxr-serving"]["spec"]
+    selector = deployment["selector"]["matchLabels"]
+    assert selector.items() <= deployment["template"]["metadata"]["labels"].items()
+    assert objects["Service", "cxr-serving"]["spec"]["selector"] == selector
+    assert objects["PodDisruptionBudget", "cxr-serving"]["spec"]["selector"]["matchLabels"] == selector
+    policy = objects["NetworkPolicy", "cxr-serving"]["spec"]
+    assert policy["podSelector"]["matchLabels"] == selector
+    assert policy["egress"] == []
+    assert policy["ingress"][0]["from"] == [{"podSelector": {"matchLabels": {"cxr-client": "true"}}}]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_pods_are_confined_probed_and_limited(overlay: str):
+    pod = _render(overlay)["Deployment", "cxr-serving"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["automountServiceAccountToken"] is False
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys()
+    assert {"cpu", "memory"} <= container["resources"]["limits"].keys()
+    mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    assert mounts["/models"]["readOnly"] is True
+    assert mounts["/config"]["readOnly"] is True
+    assert ("nvidia.com/gpu" in container["resources"]["limits"]) == (overlay == "gpu")
+    assert container["image"].endswith("-gpu") == (overlay == "gpu")
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_flags_name_files_that_are_mounted(overlay: str):
+    objects = _render(overlay)
+    (container,) = objects["Deployment", "cxr-serving"]["spec"]["template"]["spec"]["containers"]
+    files = objects["ConfigMap", "cxr-serving-config"]["data"]
+    compose = yaml.safe_load((ROOT / "compose" / "compose.yaml").read_text())["services"]["serving"]["command"]
+    for arguments in (container["args"], compose):
+        named = {Path(value).name for value in (argument.partition("=")[2] for argument in arguments) if value.startswith("/config/")}
+        assert named == files.keys()
+
+
+def test_models_config_names_the_four_models_with_both_labels():
+    path = ROOT / "config" / "models.config"
+    config = config_file.read(path)
+    assert [entry.name for entry in config.model_config_list.config] == list(overview.MODELS)
+    assert all(entry.base_path == f"/models/{entry.name}" for entry in config.model_config_list.config)
+    state = ModelState(SPECIFIC, versions=(1,), labels={"stable": 1, "canary": 1})
+    assert set(overview.states_in(path)) == set(overview.MODELS)
+    assert all(found == state for found in overview.states_in(path).values())
+    assert path.read_text() == config_file.render(config)
+
+
+def test_batching_ends_with_its_maximum():
+    text = (ROOT / "config" / "batching.config").read_text()
+    sizes = [int(size) for size in re.findall(r"^allowed_batch_sizes: (\d+)", text, re.M)]
+    (most,) = re.findall(r"^max_batch_size { value: (\d+) }", text, re.M)
+    assert sizes == sorted(set(sizes))
+    assert sizes[-1] == int(most)
+
+
+def test_prometheus_asks_where_the_server_answers():
+    (path,) = re.findall(r'path: "(.+)"', (ROOT / "config" / "monitoring.config").read_text())
+    (job,) = yaml.safe_load((ROOT / "compose" / "prometheus.yaml").read_text())["scrape_configs"]
+    assert job["metrics_path"] == path
+    assert f"prometheus.io/path: {path}\n" in (ROOT / "kubernetes" / "base" / "deployment.yaml").read_text()
+
+
+def test_compose_binds_to_this_machine_and_mounts_read_only():
+    service = yaml.safe_load((ROOT / "compose" / "compose.yaml").read_text())["services"]["serving"]
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    assert all(volume["read_only"] for volume in service["volumes"])
+    assert service["user"] != "0"
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+
+
+def test_kserve_serves_the_ensemble_over_grpc():
+    service = yaml.safe_load((ROOT / "kserve" / "inference-service.yaml").read_text())
+    model = service["spec"]["predictor"]["model"]
+    assert service["metadata"]["name"] == "ensemble"
+    assert model["protocolVersion"] == "grpc-v1"
+    assert model["storageUri"].endswith("/ensemble")
+    assert model["ports"][0]["name"] == "h2c"

@@ -1,0 +1,63 @@
+from dataclasses import replace
+from pathlib import Path
+
+from cxr.serving.production.journal import APPLIED, BEGUN, REFUSED, Entry, Journal
+from cxr.serving.production.model_states import SPECIFIC, ModelState
+
+
+def _at(version: int) -> ModelState:
+    return ModelState(SPECIFIC, versions=(version,), labels={"stable": version})
+
+
+def _entry(number: int, before: int, after: int, outcome: str = APPLIED, undoes: int | None = None) -> Entry:
+    return Entry(number, "rollback" if undoes else "promote", "m", _at(before), _at(after), "because", ("h:1",), outcome, undoes)
+
+
+def test_entries_are_added_and_the_last_outcome_counts(tmp_path: Path):
+    journal = Journal(tmp_path / "models.config")
+    assert (journal.entries(), journal.next_id()) == ([], 1)
+    first = _entry(1, 1, 2, BEGUN)
+    journal.append(first)
+    before = journal.path.read_bytes()
+    journal.append(replace(first, outcome=REFUSED, error="no"))
+    assert journal.path.read_bytes().startswith(before)
+    assert journal.entries() == [replace(first, outcome=REFUSED, error="no")]
+    assert journal.next_id() == 2
+    assert first.user
+    assert first.time.endswith("+00:00")
+
+
+def test_a_torn_line_is_passed_over_and_does_not_spoil_the_next(tmp_path: Path):
+    journal = Journal(tmp_path / "models.config")
+    journal.append(_entry(1, 1, 2))
+    with journal.path.open("a") as file:
+        file.write('{"id": 2, "act')
+    journal.append(_entry(2, 2, 3))
+    assert [entry.id for entry in journal.entries()] == [1, 2]
+
+
+def test_what_a_rollback_takes_back(tmp_path: Path):
+    journal = Journal(tmp_path / "models.config")
+
+    def undo(current: int) -> int | None:
+        found = journal.to_undo("m", _at(current))
+        return found and found.id
+
+    assert undo(1) is None
+    journal.append(_entry(1, 1, 2))
+    journal.append(_entry(2, 2, 3))
+    journal.append(_entry(3, 3, 4, REFUSED))
+    assert undo(3) == 2
+    journal.append(_entry(4, 3, 2, undoes=2))
+    assert undo(2) == 1
+    journal.append(_entry(5, 2, 5))
+    assert undo(5) == 5
+    assert journal.to_undo("other", _at(5)) is None
+
+
+def test_an_interrupted_change_counts_where_the_file_shows_it(tmp_path: Path):
+    journal = Journal(tmp_path / "models.config")
+    journal.append(_entry(1, 1, 2))
+    journal.append(_entry(2, 2, 3, BEGUN))
+    assert journal.to_undo("m", _at(3)).id == 2
+    assert journal.to_undo("m", _at(2)).id == 1

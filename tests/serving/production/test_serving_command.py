@@ -1,0 +1,47 @@
+"""`cxr serving config|promote|rollback|status` from the command line."""
+
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cxr.pipeline.commands import serving
+from cxr.serving.production.overview import states_in
+from cxr.trainer.errors import CxrError
+
+
+def _cxr(*arguments: object):
+    app = typer.Typer()
+    serving.register(app)
+    result = CliRunner().invoke(app, ["serving", *map(str, arguments)])
+    if isinstance(result.exception, CxrError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_config_promote_rollback(small_models: Path, tmp_path: Path):
+    path = tmp_path / "models.config"
+    assert "ensemble" in _cxr("config", small_models, "--out", path)
+    with pytest.raises(CxrError, match="--force"):
+        _cxr("config", small_models, "--out", path)
+    output = _cxr("promote", "ensemble", 1, "--label", "canary", "--config", path, "--no-server", "--reason", "try")
+    assert "canary -> 1, stable -> 2" in output
+    assert "the file only" in output
+    _cxr("rollback", "ensemble", "--config", path, "--no-server")
+    assert states_in(path)["ensemble"].labels == {"stable": 2, "canary": 2}
+
+
+@pytest.mark.slow
+def test_status_shows_labels_and_history(configured: Path, running):
+    server = running(configured).server
+    _cxr("promote", "ensemble", 2, "--label", "canary", "--config", configured, "--server", server, "--reason", "a better one")
+    output = _cxr("status", "--config", configured, "--server", server, "--history", 5)
+    for text in ("ensemble", "canary", "stable", "mobilenet", "AVAILABLE", "applied"):
+        assert text in output
+
+
+def test_a_server_or_none():
+    with pytest.raises(CxrError, match="exclude"):
+        _cxr("promote", "m", 1, "--no-server", "--server", "h:1")
