@@ -1,0 +1,1 @@
+"""Synthetic chest radiographs: `cxr demo-data`."""
