@@ -68,10 +68,7 @@ def transform_dir(raw_examples, tmp_path_factory) -> str:
     from tensorflow_transform.tf_metadata import dataset_metadata
     from tfx_bsl.public import tfxio
 
-    try:
-        from cxr.trainer.preprocessing import preprocessing_fn
-    except ImportError:
-        preprocessing_fn = _local_preprocessing_fn
+    from cxr.trainer.preprocessing import preprocessing_fn
 
     schema = text_format.Parse((resources.files("cxr.pipeline") / "schema.pbtxt").read_text(), schema_pb2.Schema())
     next(f for f in schema.feature if f.name == "label").string_domain.value.extend(CLASSES)
@@ -95,19 +92,3 @@ def transform_output(transform_dir):
     import tensorflow_transform as tft
 
     return tft.TFTransformOutput(transform_dir)
-
-
-def _local_preprocessing_fn(inputs, custom_config):
-    import tensorflow as tf
-
-    size = custom_config["image_size"]
-
-    def one(b):
-        img = tf.io.decode_image(b, channels=1, expand_animations=False)
-        img = tf.image.resize(tf.cast(img, tf.float32) / 255, [size, size], antialias=True)
-        return tf.ensure_shape(tf.image.grayscale_to_rgb(img), [size, size, 3])
-
-    images = tf.map_fn(one, tf.squeeze(inputs["image"], 1), fn_output_signature=tf.TensorSpec([size, size, 3], tf.float32))
-    names = tf.constant(list(custom_config["class_names"]))
-    label = tf.argmax(tf.cast(tf.equal(inputs["label"], names[None]), tf.int64), axis=1)[:, None]
-    return {"image_tensor": images, "label_index": label}

@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from cxr.trainer.config import Ensemble, Loss, Optimizer, Stage
+from cxr.trainer.config import Ensemble, Stage
 from cxr.trainer.errors import CxrError
+from cxr.trainer.losses import make_loss, make_optimizer
 from cxr.trainer.votes import DenseVote
 
 Labelled = tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.float32]]  # each member's [images, classes], one-hot [images, classes]
@@ -82,15 +83,3 @@ def _callbacks(stage: Stage, has_validation: bool) -> list[keras.callbacks.Callb
             )
         )
     return callbacks
-
-
-def make_loss(loss: Loss) -> keras.losses.Loss:
-    if loss.name == "mean_squared_error":
-        return keras.losses.MeanSquaredError()
-    return keras.losses.CategoricalCrossentropy(label_smoothing=loss.label_smoothing)
-
-
-def make_optimizer(optimizer: Optimizer) -> keras.optimizers.Optimizer:
-    if optimizer.name == "adamw":
-        return keras.optimizers.AdamW(optimizer.learning_rate, weight_decay=optimizer.weight_decay)
-    return keras.optimizers.Adam(optimizer.learning_rate)

@@ -23,8 +23,9 @@ import numpy.typing as npt
 from cxr.trainer import features
 from cxr.trainer.artifact import Predictions
 from cxr.trainer.config import Ensemble
-from cxr.trainer.dense_vote import make_loss, train_dense_vote
+from cxr.trainer.dense_vote import train_dense_vote
 from cxr.trainer.errors import CxrError
+from cxr.trainer.losses import make_loss
 from cxr.trainer.votes import HardVote, WeightedVote
 
 METHODS = ("soft", "hard", "weighted", "concat")  # simplest first: it wins where losses are equal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -10,15 +11,17 @@ from cxr.trainer import features
 from cxr.trainer.errors import CxrError
 from cxr.trainer.recorded_requests import differences, read_recorded
 
-SIGNATURES = (features.SIGNATURE_EXAMPLES, features.SIGNATURE_BYTES, features.SIGNATURE_TENSOR, features.SIGNATURE_TRANSFORM)
+PREDICTING = (features.SIGNATURE_EXAMPLES, features.SIGNATURE_BYTES, features.SIGNATURE_TENSOR)
+SIGNATURES = (*PREDICTING, features.SIGNATURE_TRANSFORM)
 TOLERANCE = 1e-4  # graph and eager execution fuse floating-point operations differently
 
 
-def check_export(directory: str, tolerance: float = TOLERANCE) -> int:
+def check_export(directory: str, signatures: Sequence[str] = PREDICTING, tolerance: float = TOLERANCE) -> int:
     """Replays the recorded requests in a TF1 session, where faults show that `tf.saved_model.load` hides.
 
     Args:
       directory: Folder of the SavedModel.
+      signatures: Whose requests to replay. A session prepares the whole network once per signature, some 10 s for the largest.
       tolerance: Largest absolute difference between a recorded probability and the session's.
 
     Returns:
@@ -27,7 +30,7 @@ def check_export(directory: str, tolerance: float = TOLERANCE) -> int:
     Raises:
       CxrError: A signature is missing, nothing was recorded, a request fails or its answer differs; names folder and request.
     """
-    logs = [log.predict_log for log in read_recorded(directory)]
+    logs = [log.predict_log for log in read_recorded(directory) if log.predict_log.request.model_spec.signature_name in signatures]
     if not logs:
         raise CxrError(f"{directory}: no recorded requests to check the model with; export it again")
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:

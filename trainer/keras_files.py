@@ -11,7 +11,7 @@ from cxr.trainer import artifact
 from cxr.trainer.errors import CxrError
 
 # Modules whose layers register themselves with Keras when they are imported; a model that has them cannot be read before.
-LAYERS = ("cxr.trainer.votes",)
+LAYERS = ("cxr.trainer.adapters", "cxr.trainer.votes")
 
 
 def load_model(source: str) -> keras.Model:

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from cxr.trainer import features
+from cxr.trainer.preprocessing import decode_and_resize
 
 SLICE = 32  # images of a serving_default request that go through the network at once
 
@@ -46,7 +47,7 @@ class Signatures(tf.Module):
         """
         super().__init__()
         self._state = [variable.value for variable in model.variables]
-        self._transform = transform_output.transform_features_layer()
+        self._transform = transform_output.transform_features_layer()  # wants features of rank 2
         self._class_names = tf.constant(list(class_names))
         keys = [features.PROBABILITIES, *(features.MEMBER_PROBABILITIES.format(member=member) for member in members)]
         shape = [None, image_size, image_size, 3]
@@ -68,9 +69,8 @@ class Signatures(tf.Module):
             return {key: value[:count] for key, value in network(padded).items()}
 
         def decoded(encoded: tf.Tensor) -> tf.Tensor:
-            # Training's own graph; the part that needs other features than the image is left out of it. It wants rank 2.
-            images = self._transform({features.IMAGE: tf.expand_dims(encoded, axis=1)})[features.IMAGE_TENSOR]
-            return tf.ensure_shape(images, shape)
+            # The function that Transform runs, not Transform's graph: that one insists on a label.
+            return tf.ensure_shape(decode_and_resize(encoded, image_size), shape)
 
         @_signature(features.SIGNATURE_BYTES, tf.TensorSpec([None], tf.string, name=features.SIGNATURE_BYTES))
         def image_bytes(encoded: tf.Tensor) -> Outputs:

@@ -72,7 +72,7 @@ def loaded(exported):
 
 
 def images_of(transform_output, raw_examples):
-    parsed = tf.io.parse_example(raw_examples, {features.IMAGE: tf.io.FixedLenFeature([1], tf.string)})
+    parsed = tf.io.parse_example(raw_examples, transform_output.raw_feature_spec())
     return transform_output.transform_features_layer()(parsed)[features.IMAGE_TENSOR]
 
 

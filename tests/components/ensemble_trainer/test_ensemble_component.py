@@ -36,7 +36,7 @@ def member(seed: int) -> keras.Model:
 
 @pytest.fixture(scope="module")
 def images(transform_output, raw_examples):
-    parsed = tf.io.parse_example(raw_examples, {features.IMAGE: tf.io.FixedLenFeature([1], tf.string)})
+    parsed = tf.io.parse_example(raw_examples, transform_output.raw_feature_spec())
     return transform_output.transform_features_layer()(parsed)[features.IMAGE_TENSOR]
 
 
