@@ -21,7 +21,7 @@ from cxr.trainer.errors import CxrError
 class InfraCheck(Frozen):
     """The check that an exported model answers rightly from a server in a fresh process."""
 
-    load_seconds: float = Field(300, gt=0, description="how long the server may take to load the model")
+    load_seconds: float = Field(300.0, gt=0, description="how long the server may take to load the model")
     tolerance: float = Field(1e-3, ge=0, description="largest difference allowed between recorded and served probabilities")
 
 

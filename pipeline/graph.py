@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ml_metadata.proto import metadata_store_pb2
@@ -35,7 +36,8 @@ class Place:
     serving_models: str  # pushed models: <serving_models>/<model>/<version>
     training_state: str | None = None  # what interrupted training resumes from; None: it starts again
     metadata: metadata_store_pb2.ConnectionConfig | None = None
-    baselines: dict[str, str] | None = None  # model: URI of the Model artifact to compare with; None: ask the metadata store
+    # model: URI of the Model artifact to compare with, or a node that yields it as `model`; None: ask the metadata store
+    baselines: Mapping[str, str | BaseNode] | None = None
 
 
 def create_pipeline(config: Config, place: Place, *, enable_cache: bool = True) -> tfx.dsl.Pipeline:
@@ -159,6 +161,7 @@ def _baseline(name: str, trainer: BaseNode, place: Place) -> BaseNode | None:
             model=channel.Channel(type=Model, producer_component_id=trainer.id, output_key="model"),
             model_blessing=channel.Channel(type=ModelBlessing, producer_component_id=node_id("Evaluator", name), output_key="blessing"),
         ).with_id(node_id("Baseline", name))
-    if uri := place.baselines.get(name):
-        return tfx.dsl.Importer(source_uri=uri, artifact_type=Model).with_id(node_id("Baseline", name))
-    return None
+    given = place.baselines.get(name)
+    if isinstance(given, str):
+        given = tfx.dsl.Importer(source_uri=given, artifact_type=Model)
+    return given.with_id(node_id("Baseline", name)) if given else None

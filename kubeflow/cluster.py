@@ -1,0 +1,195 @@
+"""The cluster that a pipeline is compiled for: data, volumes, secrets, resources, Beam's runner. One YAML file, typed and immutable."""
+
+from __future__ import annotations
+
+from importlib import resources as package_files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+import yaml
+from pydantic import Field, model_validator
+
+from cxr.trainer import features
+from cxr.trainer.config import Frozen
+from cxr.trainer.errors import CxrError
+
+SHIPPED = "cluster.yaml"
+DEFAULT = "default"  # key of `nodes` for what holds everywhere
+
+Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?([kKMGT]i?|m)?$", description="Kubernetes quantity: 500m, 4, 16Gi")]
+Absolute = Annotated[str, Field(pattern=r"^/.+")]
+
+
+class Volume(Frozen):
+    """A PersistentVolumeClaim that every task mounts."""
+
+    claim: str
+    mount_path: Absolute
+    sub_path: str = ""
+
+
+class Secret(Frozen):
+    """A Kubernetes secret, as environment variables or as files."""
+
+    name: str
+    env: dict[str, str] = Field({}, description="key in the secret: environment variable")
+    mount_path: Absolute | None = None
+    optional: bool = False
+    nodes: tuple[str, ...] = Field((), description="node ids or their first parts; empty: all")
+
+    @model_validator(mode="after")
+    def _check(self) -> Secret:
+        if bool(self.env) == bool(self.mount_path):
+            raise ValueError("either `env` or `mount_path`")
+        return self
+
+
+class Toleration(Frozen):
+    key: str = ""
+    operator: Literal["Exists", "Equal"] = "Exists"
+    value: str = ""
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
+    seconds: int | None = None
+
+
+class Node(Frozen):
+    """Where and with what a task's pod runs; unset fields come from the more general entry of `nodes`."""
+
+    cpu: Quantity | None = Field(None, description="request")
+    cpu_limit: Quantity | None = None
+    memory: Quantity | None = Field(None, description="request and limit")
+    gpus: int | None = Field(None, ge=0)
+    gpu_type: str | None = Field(None, description="Kubernetes resource name, nvidia.com/gpu")
+    image: str | None = Field(None, description="instead of --image, by digest: an image with CUDA for trainers")
+    shared_memory: Quantity | None = Field(None, description="size of /dev/shm")
+    node_selector: dict[str, str] | None = None
+    tolerations: tuple[Toleration, ...] | None = None
+    retries: int | None = Field(None, ge=0)
+
+
+class Direct(Frozen):
+    """Beam inside the pod."""
+
+    runner: Literal["direct"] = "direct"
+    workers: int = Field(1, ge=1, description="more than 1: processes, which pays for large data only")
+    options: tuple[str, ...] = ()
+
+    def arguments(self) -> tuple[str, ...]:
+        mode = "in_memory" if self.workers == 1 else "multi_processing"
+        return (f"--direct_running_mode={mode}", f"--direct_num_workers={self.workers}", *self.options)
+
+
+class Dataflow(Frozen):
+    """Google Cloud Dataflow; the pipeline root and the data must be on gs://."""
+
+    runner: Literal["dataflow"]
+    project: str
+    region: str
+    shared: str = Field(pattern="^gs://", description="folder for what pods and workers exchange")
+    worker_image: str = Field(description="image with this project's code for the workers")
+    options: tuple[str, ...] = ()
+
+    def arguments(self) -> tuple[str, ...]:
+        return (
+            "--runner=DataflowRunner",
+            f"--project={self.project}",
+            f"--region={self.region}",
+            f"--temp_location={self.shared.rstrip('/')}/beam-temp",
+            f"--sdk_container_image={self.worker_image}",
+            "--experiments=use_runner_v2",
+            *self.options,
+        )
+
+
+class Portable(Frozen):
+    """What Flink and Spark have in common: a volume that pods and workers mount at the same place, and where the workers' Python is."""
+
+    shared: Absolute = Field(description="folder on a volume (ReadWriteMany) that Beam's workers mount too")
+    environment_type: Literal["EXTERNAL", "DOCKER", "PROCESS"] = "EXTERNAL"
+    environment_config: str = Field("localhost:50000", description="EXTERNAL: address of the worker pool beside each worker")
+    options: tuple[str, ...] = ()
+
+    def _environment(self) -> tuple[str, ...]:
+        return (f"--environment_type={self.environment_type}", f"--environment_config={self.environment_config}", *self.options)
+
+
+class Flink(Portable):
+    runner: Literal["flink"]
+    master: str = Field(description="host:port of the job manager's REST service")
+    parallelism: int = Field(1, ge=1)
+
+    def arguments(self) -> tuple[str, ...]:
+        return ("--runner=FlinkRunner", f"--flink_master={self.master}", f"--parallelism={self.parallelism}", *self._environment())
+
+
+class Spark(Portable):
+    runner: Literal["spark"]
+    job_endpoint: str = Field(description="host:port of Beam's Spark job server")
+
+    def arguments(self) -> tuple[str, ...]:
+        return ("--runner=PortableRunner", f"--job_endpoint={self.job_endpoint}", *self._environment())
+
+
+Beam = Annotated[Direct | Dataflow | Flink | Spark, Field(discriminator="runner")]
+
+
+class Cluster(Frozen):
+    """Everything that is the cluster's, not the pipeline's."""
+
+    data: str = Field(description="default of the parameter `data`: a folder of `cxr ingest` on a volume, or gs://, s3://, minio://")
+    splits: tuple[str, ...] = Field(features.SPLITS, description="the folders it holds")
+    serving_models: Absolute = Field(description="pushed models, on a volume")
+    training_state: Absolute | None = Field(None, description="on a volume: interrupted training resumes from there")
+    pipeline_root: str | None = Field(None, pattern="^(gs|s3|minio)://", description="null: the installation's own")
+    volumes: tuple[Volume, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    image_pull_secrets: tuple[str, ...] = ()
+    run_as_user: int | None = Field(None, ge=1, description="null: the image's user")
+    nodes: dict[str, Node] = Field({}, description="node id, or its first part (Trainer), or `default`")
+    beam: Beam = Direct()
+
+    @model_validator(mode="after")
+    def _check_paths(self) -> Cluster:
+        shared = getattr(self.beam, "shared", None)
+        for field, path in {"serving_models": self.serving_models, "training_state": self.training_state, "beam.shared": shared}.items():
+            if path and path.startswith("/") and not self.on_volume(path):
+                raise ValueError(f"{field} {path}: on none of the volumes; it would be lost with the pod")
+        if not self.data.startswith(("gs://", "s3://", "minio://")) and not self.on_volume(self.data):
+            raise ValueError(f"data {self.data}: neither on one of the volumes nor gs://, s3:// or minio://")
+        if isinstance(self.beam, Dataflow) and not self.data.startswith("gs://"):
+            raise ValueError(f"data {self.data}: Dataflow's workers read gs:// only")
+        if isinstance(self.beam, Portable) and not self.on_volume(self.data):
+            raise ValueError(f"data {self.data}: the workers of {self.beam.runner} read the volume; put the data there")  # type: ignore[attr-defined]
+        return self
+
+    def on_volume(self, path: str) -> bool:
+        """Tells whether a path lies on one of the mounted volumes."""
+        return any(path == v.mount_path or path.startswith(v.mount_path.rstrip("/") + "/") for v in self.volumes)
+
+    def node(self, node_id: str) -> Node:
+        """Returns the settings of a node: its own, then those of its first part (`Trainer-mobilenet`: `Trainer`), then `default`."""
+        merged: dict[str, Any] = {}
+        for key in (DEFAULT, node_id.split("-")[0], node_id):
+            if key in self.nodes:
+                merged |= {name: value for name, value in self.nodes[key] if value is not None}
+        return Node(**merged)
+
+
+def load_cluster(path: Path | None) -> Cluster:
+    """Reads a cluster file; None: the shipped one.
+
+    Raises:
+      CxrError: Unreadable, or a wrong field, which is named.
+    """
+    source = path or package_files.files("cxr.kubeflow") / SHIPPED
+    try:
+        tree = yaml.safe_load(source.read_text())
+        return Cluster.model_validate(tree)
+    except OSError as error:
+        raise CxrError(f"--cluster {source}: {error.strerror or error}") from None
+    except yaml.YAMLError as error:
+        raise CxrError(f"--cluster {source}: not valid YAML: {error}") from None
+    except pydantic.ValidationError as error:
+        lines = [f"  {'.'.join(str(part) for part in e['loc']) or 'cluster'}: {e['msg']}" for e in error.errors()]
+        raise CxrError(f"--cluster {source}:\n" + "\n".join(lines)) from None

@@ -1,0 +1,129 @@
+"""`cxr kubeflow compile`: from the graph of the local run to the YAML that Kubeflow Pipelines 2.x takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from google.protobuf import text_format
+from tfx import v1 as tfx
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.orchestration import data_types
+
+from cxr.kubeflow import entrypoint, ir_pass, lint
+from cxr.kubeflow.champion import POINTER
+from cxr.kubeflow.cluster import Cluster
+from cxr.kubeflow.executor_input import data_uri
+from cxr.kubeflow.parameters import DATA, EXAMPLE_GEN, run_parameters
+from cxr.kubeflow.platform_document import platform_document
+from cxr.pipeline.config import Config
+from cxr.pipeline.graph import Place, create_pipeline
+from cxr.pipeline.schema import curated_schema
+
+COMMAND = ("python", "-m", entrypoint.MODULE)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled pipeline: both documents of the YAML file."""
+
+    spec: dict[str, Any]
+    platform: dict[str, Any]
+
+    def to_yaml(self) -> str:
+        comments = ["# PIPELINE DEFINITION", f"# Name: {self.spec['pipelineInfo']['name']}", "# Inputs:"]
+        for name, value in sorted(self.spec["root"].get("inputDefinitions", {}).get("parameters", {}).items()):
+            comments.append(f"#    {name}: {value['parameterType']} [default: {value.get('defaultValue')!r}] {value.get('description', '')}")
+        return "\n".join(comments) + "\n" + yaml.safe_dump_all([self.spec, self.platform], sort_keys=True)
+
+    def write(self, path: Path) -> None:
+        """Writes the YAML, after kfp's own loader has accepted it."""
+        from kfp import components
+
+        text = self.to_yaml()
+        components.load_component_from_text(text)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bool = True) -> Compiled:
+    """Compiles a configuration for a cluster.
+
+    Args:
+      config: The pipeline.
+      cluster: Where it runs.
+      image: The container image, by digest.
+      baseline: Compare with the champions, where there are any; False: no baseline in the graph at all.
+
+    Raises:
+      CxrError: KFP would refuse the result.
+    """
+    baselines: dict[str, BaseNode] = {}
+    if baseline:
+        component = baseline_component(image)
+        baselines = {name: component(baseline=f"{cluster.serving_models}/{name}/{POINTER}") for name in config.candidates}
+    place = Place(
+        data=cluster.data,
+        splits=cluster.splits,
+        schema_file=data_uri(text_format.MessageToString(curated_schema(config.class_names, config.schema_file))),
+        pipeline_root=cluster.pipeline_root or "minio://mlpipeline/v2/artifacts",
+        serving_models=cluster.serving_models,
+        training_state=cluster.training_state,
+        baselines=baselines,
+    )
+    options = list(cluster.beam.arguments())
+    pipeline = create_pipeline(config.model_copy(update={"beam": tuple(options)}), place)
+    spec = compile_pipeline(pipeline, image)
+    for parameter in run_parameters(config):
+        if parameter.task in ir_pass.tasks(spec):
+            ir_pass.add_parameter(spec, parameter)
+    ir_pass.add_fingerprint(spec, EXAMPLE_GEN, DATA, image)
+    if ir_pass.downloads_data(cluster):
+        ir_pass.add_data_importer(spec, (EXAMPLE_GEN, ir_pass.FINGERPRINT_TASK), DATA)
+    ir_pass.disable_caching(spec, [node.id for node in baselines.values()])
+    if shared := getattr(cluster.beam, "shared", None):
+        ir_pass.share_with_workers(spec, shared)
+    ir_pass.set_resources(spec, cluster)
+    if cluster.pipeline_root:
+        spec["defaultPipelineRoot"] = cluster.pipeline_root
+    compiled = Compiled(spec, platform_document(spec, cluster))
+    lint.check(compiled.spec, compiled.platform)
+    return compiled
+
+
+def compile_pipeline(pipeline: tfx.dsl.Pipeline, image: str, command: tuple[str, ...] | None = COMMAND) -> dict[str, Any]:
+    """Compiles any TFX pipeline to a PipelineSpec 2.1 with our entry point: TFX's compiler, repaired.
+
+    Args:
+      pipeline: The pipeline.
+      image: Container image.
+      command: The containers' command; None: TFX's own entry point, and nothing is repaired.
+    """
+    config = tfx.orchestration.experimental.KubeflowV2DagRunnerConfig(
+        default_image=image, default_commands=list(command) if command else None, use_pipeline_spec_2_1=True
+    )
+    runner = tfx.orchestration.experimental.KubeflowV2DagRunner(config=config)
+    spec = runner.run(pipeline, write_out=False)["pipelineSpec"]
+    if command:
+        file_based = ir_pass.drop_lifecycle(spec)
+        ir_pass.disable_caching(spec, (name for name in file_based if name != EXAMPLE_GEN))  # that one gets the data's fingerprint
+        ir_pass.restore_defaults(spec, _defaults(pipeline))
+    return spec
+
+
+def baseline_component(image: str) -> Any:
+    """Returns the component that copies the champion into the run, in place of a resolver (champion.py)."""
+    return tfx.dsl.experimental.create_container_component(
+        name="Baseline",
+        image=image,
+        command=["python", "-m", "cxr.kubeflow.champion", "{{$}}"],
+        outputs={"model": tfx.types.standard_artifacts.Model},
+        parameters={"baseline": str},
+    )
+
+
+def _defaults(pipeline: tfx.dsl.Pipeline) -> dict[str, Any]:
+    values = [value for component in pipeline.components for value in component.exec_properties.values()]
+    return {value.name: value.default for value in values if isinstance(value, data_types.RuntimeParameter)}

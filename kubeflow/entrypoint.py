@@ -1,0 +1,134 @@
+"""`python -m cxr.kubeflow.entrypoint`: the command of every TFX node on Kubeflow Pipelines 2.x.
+
+It stands between KFP's launcher and TFX's own (unchanged) entry point, which does not run there; docs/kubeflow.md lists why. The steps are in
+`run`: prepare the input, run TFX's driver where there is one, run TFX's executor, make its report acceptable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any
+
+from cxr.kubeflow import executor_input, executor_output, pushing, shared_folder
+from cxr.trainer.errors import CxrError
+
+MODULE = "cxr.kubeflow.entrypoint"
+MERGE, SHARED = "--cxr_merge", "--cxr_shared"  # arguments that the compiler adds
+_PUSHER = "tfx.components.pusher.executor.Executor"
+
+
+def run(args: argparse.Namespace, beam_args: list[str], scratch: Path) -> None:
+    """Executes one node.
+
+    Args:
+      args: TFX's three arguments and ours.
+      beam_args: Everything else, for Beam.
+      scratch: A folder of this process alone.
+
+    Raises:
+      CxrError: The node's executor reported a user's mistake.
+    """
+    given = json.loads(args.json_serialized_invocation_args)
+    inputs_spec = json.loads(args.json_serialized_inputs_spec_args or "{}")
+    task = executor_input.prepare(given, inputs_spec, args.cxr_merge, scratch)
+    executor_input.make_folders(task)
+
+    report = pushing.already_pushed(task) if args.executor_class_path == _PUSHER else None
+    if report is None:
+        shared = args.cxr_shared and _uses_beam(args.executor_class_path)
+        folder = shared_folder.task_folder(args.cxr_shared, task) if shared else str(scratch)
+        staged = shared_folder.stage(task, folder) if shared else task
+        staged["outputs"]["outputFile"] = f"{folder}/executor_output.json"
+        if "input_base" in task["inputs"]["parameterValues"] and "input_config" in task["inputs"]["parameterValues"]:
+            _run_example_gen_driver(args, beam_args, staged)
+        _run_executor(args, beam_args, staged)
+        report = _read(staged["outputs"]["outputFile"])
+        if shared:
+            report = shared_folder.collect(task, staged, report)
+        if args.executor_class_path == _PUSHER:
+            pushing.crown(task, report)
+    executor_output.write(given["outputs"]["outputFile"], executor_output.finish(report, task))
+
+
+def _run_executor(args: argparse.Namespace, beam_args: list[str], task: dict[str, Any]) -> None:
+    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
+
+    kubeflow_v2_run_executor.main((_arguments_for_tfx(args, task), beam_args))
+
+
+def _run_example_gen_driver(args: argparse.Namespace, beam_args: list[str], task: dict[str, Any]) -> None:
+    """Runs the driver that KFP never runs: span, version and fingerprint of the files, and patterns with the span filled in.
+
+    What it reports of parameters stays in the output file, where TFX's executor looks for it; what it reports of the artifact, the executor
+    would forget.
+    """
+    from tfx.orchestration.kubeflow.v2.file_based_example_gen import driver
+
+    driver.main(_arguments_for_tfx(args, task))
+    for name, entry in _read(task["outputs"]["outputFile"]).get("artifacts", {}).items():
+        for artifact, known in zip(task["outputs"]["artifacts"][name]["artifacts"], entry["artifacts"], strict=True):
+            found = {key.removeprefix("custom:"): value for key, value in known.get("metadata", {}).items() if value is not None}
+            artifact["metadata"] = {**artifact.get("metadata", {}), **found}
+
+
+def _arguments_for_tfx(args: argparse.Namespace, task: dict[str, Any]) -> argparse.Namespace:
+    return argparse.Namespace(
+        executor_class_path=args.executor_class_path,
+        json_serialized_invocation_args=json.dumps(task),
+        json_serialized_inputs_spec_args=args.json_serialized_inputs_spec_args,
+    )
+
+
+def _uses_beam(executor_class_path: str) -> bool:
+    from tfx.dsl.components.base import base_beam_executor
+    from tfx.utils import import_utils
+
+    return issubclass(import_utils.import_class_by_path(executor_class_path), base_beam_executor.BaseBeamExecutor)
+
+
+def _read(path: str) -> dict[str, Any]:
+    from tfx.dsl.io import fileio
+
+    with fileio.open(path) as file:
+        return json.loads(file.read())
+
+
+def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Splits the command line into TFX's and our arguments, and those for Beam."""
+    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", allow_abbrev=False)
+    parser.add_argument("--executor_class_path", required=True)
+    parser.add_argument("--json_serialized_invocation_args", required=True, help="KFP's ExecutorInput")
+    parser.add_argument("--json_serialized_inputs_spec_args", default="", help="the component's input definitions")
+    parser.add_argument(MERGE, action="append", default=[], help="parameter/pointer=own parameter: replace a value in a parameter's JSON")
+    parser.add_argument(SHARED, default="", help="folder that Beam's workers can reach")
+    return parser.parse_known_args(argv)
+
+
+def main(argv: list[str]) -> int:
+    """Runs a node; returns the container's exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    args, beam_args = parse(argv)
+    with tempfile.TemporaryDirectory(prefix="cxr-") as scratch:
+        try:
+            run(args, beam_args, Path(scratch))
+        except CxrError as error:
+            print(f"{args.executor_class_path}: {error}", file=sys.stderr)
+            return 1
+        except Exception:
+            traceback.print_exc()
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # threads of Beam, gRPC and TensorFlow may not keep the pod alive

@@ -1,0 +1,130 @@
+"""Turns the ExecutorInput that KFP's launcher passes into one that TFX's executors can read.
+
+Both are protojson as dictionaries: `{"inputs": {"parameterValues", "artifacts"}, "outputs": {"artifacts", "outputFile", "parameters"}}`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cxr.kubeflow.uris import is_object_store, local_path
+from cxr.trainer.errors import CxrError
+
+OWN = "cxr_"  # first part of the names of inputs that the compiler adds for the entry point; TFX's executors never see them
+ABSENT = "cxr_absent"  # metadata of an input artifact that stands for none: the first run has no baseline model
+EMPTY_FOLDERS = "cxr_empty_folders"  # metadata: JSON list of the folders that an object store could not keep
+DATA_URI = "data:;base64,"  # a parameter that holds a file's text instead of its path
+
+_ADDED_BY_KFP = ("display_name", "store_session_info")
+
+
+def prepare(task: dict[str, Any], inputs_spec: Mapping[str, Any], merges: Sequence[str], scratch: Path) -> dict[str, Any]:
+    """Returns an ExecutorInput for TFX.
+
+    Args:
+      task: What the launcher passed; not changed.
+      inputs_spec: The component's input definitions, whose artifact types replace the empty ones that come with the inputs.
+      merges: `<parameter>/<JSON pointer>=<own parameter>`: values that replace one inside a parameter's JSON text.
+      scratch: Folder for the files of `data:` parameters.
+
+    Raises:
+      CxrError: A merge does not fit its parameter.
+    """
+    task = json.loads(json.dumps(task))
+    inputs, outputs = task.setdefault("inputs", {}), task.setdefault("outputs", {})
+    parameters = inputs.setdefault("parameterValues", {})
+    for merge in merges:
+        _merge(parameters, merge)
+    inputs["parameterValues"] = {
+        name: _file_or_path(value, scratch / name) for name, value in parameters.items() if not name.startswith(OWN)
+    }
+    for name in list(inputs.get("artifacts", {})):
+        artifacts = inputs["artifacts"][name].get("artifacts", [])
+        if name.startswith(OWN) or any(artifact.get("metadata", {}).get(ABSENT) for artifact in artifacts):
+            del inputs["artifacts"][name]
+            continue
+        for artifact in artifacts:
+            if spec := inputs_spec.get("artifacts", {}).get(name):
+                artifact["type"] = spec["artifactType"]  # KFP's metadata store returns instanceSchema ""
+            metadata = artifact.get("metadata", {})
+            artifact["metadata"] = {key: _unwrapped(value) for key, value in metadata.items() if key not in _ADDED_BY_KFP}
+    # KFP's driver adds `executor-logs` of a type that TFX cannot import
+    known = {name: value for name, value in outputs.get("artifacts", {}).items() if not _is_system(value)}
+    outputs["artifacts"] = known
+    for artifact in artifacts_of(task):
+        artifact["uri"] = local_path(artifact.get("uri", ""))
+    return task
+
+
+def artifacts_of(task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yields every artifact of an ExecutorInput, inputs first."""
+    for side in ("inputs", "outputs"):
+        for entry in task.get(side, {}).get("artifacts", {}).values():
+            yield from entry.get("artifacts", [])
+
+
+def make_folders(task: Mapping[str, Any]) -> None:
+    """Makes the folders that TFX expects and the launcher does not give: inputs' empty ones, and the outputs'."""
+    for entry in task["inputs"].get("artifacts", {}).values():
+        for artifact in entry["artifacts"]:
+            for folder in json.loads(artifact.get("metadata", {}).pop(EMPTY_FOLDERS, "[]")):
+                (Path(artifact["uri"]) / folder).mkdir(parents=True, exist_ok=True)
+    for entry in task["outputs"]["artifacts"].values():
+        for artifact in entry["artifacts"]:
+            folder = Path(artifact["uri"])
+            (folder.parent if is_value(artifact) else folder).mkdir(parents=True, exist_ok=True)
+
+
+def is_value(artifact: Mapping[str, Any]) -> bool:
+    """Tells whether an output's URI is that of one file (TFX's value artifacts) instead of a folder."""
+    schema = artifact.get("type", {}).get("instanceSchema", "")
+    return any(f"title: tfx.{name}\n" in f"{schema}\n" for name in ("String", "Integer", "Float", "Boolean", "JsonValue"))
+
+
+def _is_system(entry: Mapping[str, Any]) -> bool:
+    return any(artifact.get("type", {}).get("schemaTitle", "").startswith("system.") for artifact in entry.get("artifacts", []))
+
+
+def _unwrapped(value: Any) -> Any:
+    """Undoes KFP's wrapping of lists and structs; numbers and strings come as they are."""
+    if isinstance(value, dict):
+        if set(value) in ({"list"}, {"struct"}):
+            return _unwrapped(next(iter(value.values())))
+        return {key: _unwrapped(item) for key, item in value.items()}
+    return [_unwrapped(item) for item in value] if isinstance(value, list) else value
+
+
+def _merge(parameters: dict[str, Any], merge: str) -> None:
+    """Replaces one value inside the JSON text of a parameter."""
+    target, _, source = merge.partition("=")
+    name, *path = target.split("/")
+    try:
+        tree = json.loads(parameters[name])
+        *parents, last = path
+        place = tree
+        for part in parents:
+            place = place[int(part) if isinstance(place, list) else part]
+        old = place[last]
+        place[last] = type(old)(parameters[source])  # KFP passes every number as a double
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise CxrError(f"--cxr_merge {merge}: {type(error).__name__}: {error}; compile the pipeline again with this image's version") from error
+    parameters[name] = json.dumps(tree)
+
+
+def _file_or_path(value: Any, file: Path) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value.startswith(DATA_URI):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(base64.b64decode(value.removeprefix(DATA_URI)))
+        return str(file)
+    return local_path(value) if is_object_store(value) else value
+
+
+def data_uri(text: str) -> str:
+    """Returns a parameter value that reaches the executor as the path of a file with this text."""
+    return DATA_URI + base64.b64encode(text.encode()).decode()

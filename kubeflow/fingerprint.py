@@ -1,0 +1,67 @@
+"""`python -m cxr.kubeflow.fingerprint DATA FILE`: the first task of every run, so that KFP's cache knows the data's content.
+
+KFP's own key holds the data's URI only. This task is never cached; the hash that it writes is a parameter of ExampleGen, hence part of the
+key. It is taken from the files' names and contents, for `gs://` data that Beam reads itself from names, sizes and checksums.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+from cxr.kubeflow.uris import is_object_store, local_path
+from cxr.trainer.errors import CxrError
+
+
+def data_fingerprint(data: str) -> str:
+    """Returns the fingerprint of all files below a folder.
+
+    Args:
+      data: A path, or a URI of an object store: the launcher's copy where there is one, else the store through Beam's filesystems.
+
+    Raises:
+      CxrError: There is no such folder, or no file in it.
+    """
+    folder = Path(local_path(data))
+    if is_object_store(data) and not folder.is_dir():
+        return _remote(data)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not files:
+        raise CxrError(f"data {data}: no files; is the volume mounted, and did `cxr ingest` write there?")
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(str(file.relative_to(folder)).encode() + b"\0")
+        with open(file, "rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _remote(data: str) -> str:
+    from apache_beam.io.filesystems import FileSystems
+
+    (found,) = FileSystems.match([f"{data.rstrip('/')}/**"])
+    if not found.metadata_list:
+        raise CxrError(f"data {data}: no files there")
+    digest = hashlib.sha256()
+    for file in sorted(found.metadata_list, key=lambda file: file.path):
+        digest.update(f"{file.path}\0{file.size_in_bytes}\0{FileSystems.checksum(file.path)}\0".encode())
+    return digest.hexdigest()
+
+
+def main(argv: list[str]) -> int:
+    """Writes the fingerprint of `argv[0]` into the file `argv[1]`."""
+    data, output = argv
+    try:
+        value = data_fingerprint(data)
+    except CxrError as error:
+        print(error, file=sys.stderr)
+        return 1
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    Path(output).write_text(value)
+    print(f"{data}: {value}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

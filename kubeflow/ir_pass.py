@@ -1,0 +1,227 @@
+"""Repairs and completes the PipelineSpec that TFX emits. It works on the specification as a dictionary (protojson), in place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from cxr.kubeflow import entrypoint, uris
+from cxr.kubeflow.cluster import Cluster
+from cxr.kubeflow.executor_input import OWN
+from cxr.kubeflow.parameters import INTEGER, STRING, Parameter
+from cxr.trainer.errors import CxrError
+
+Spec = dict[str, Any]
+
+FINGERPRINT_TASK, FINGERPRINT = "DataFingerprint", "fingerprint"
+DATA_TASK, DATA_OUTPUT = "Data", "artifact"
+
+
+def executors(spec: Spec) -> dict[str, Any]:
+    """Returns the specification's executors by label."""
+    return spec["deploymentSpec"]["executors"]
+
+
+def tasks(spec: Spec) -> dict[str, Any]:
+    """Returns the root's tasks by name."""
+    return spec["root"]["dag"]["tasks"]
+
+
+def container_of(spec: Spec, task: str) -> dict[str, Any] | None:
+    """Returns a task's container, None for an importer."""
+    component = spec["components"][tasks(spec)[task]["componentRef"]["name"]]
+    return executors(spec)[component["executorLabel"]].get("container")
+
+
+def drop_lifecycle(spec: Spec) -> list[str]:
+    """Removes the driver hooks that KFP never runs (the entry point runs the driver); returns the file-based ExampleGens' task names."""
+    found = []
+    for name in tasks(spec):
+        container = container_of(spec, name)
+        if container and container.pop("lifecycle", None):
+            found.append(name)
+    return found
+
+
+def restore_defaults(spec: Spec, defaults: Mapping[str, Any]) -> None:
+    """Puts back the defaults of TFX's RuntimeParameters, which its compiler drops."""
+    for name, definition in spec["root"].get("inputDefinitions", {}).get("parameters", {}).items():
+        if defaults.get(name) is not None:
+            definition |= {"defaultValue": defaults[name], "isOptional": True}
+
+
+def add_parameter(spec: Spec, parameter: Parameter) -> None:
+    """Lets a parameter of the run replace a property, or a value inside its JSON.
+
+    Raises:
+      CxrError: The graph has no such place.
+    """
+    try:
+        given = tasks(spec)[parameter.task]["inputs"]["parameters"]
+        default = given[parameter.property]["runtimeValue"]["constant"]
+        if parameter.pointer:
+            default = json.loads(default)
+            for part in parameter.pointer.split("/"):
+                default = default[int(part) if isinstance(default, list) else part]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        place = "/".join(filter(None, (parameter.task, parameter.property, parameter.pointer)))
+        raise CxrError(f"parameter {parameter.name}: the graph has no {place} ({type(error).__name__}: {error})") from error
+    _define(spec, parameter, default)
+    name = parameter.property
+    if parameter.pointer:
+        name = OWN + parameter.name
+        container = container_of(spec, parameter.task)
+        assert container is not None
+        container["args"].append(f"{entrypoint.MERGE}={parameter.property}/{parameter.pointer}={name}")
+    _add_input(spec, parameter.task, name, parameter.type, {"componentInputParameter": parameter.name})
+
+
+def add_fingerprint(spec: Spec, task: str, data: str, image: str) -> None:
+    """Makes the key of a task in KFP's cache depend on the data's content, through a first task that is never cached.
+
+    Args:
+      spec: The specification.
+      task: The ExampleGen.
+      data: Name of the run's parameter with the data's URI.
+      image: The container image.
+    """
+    _add_task(
+        spec,
+        FINGERPRINT_TASK,
+        inputs={"data": ("STRING", data)},
+        outputs={"parameters": {FINGERPRINT: {"parameterType": STRING}}},
+        executor={
+            "container": {
+                "image": image,
+                "command": ["python", "-m", "cxr.kubeflow.fingerprint"],
+                "args": ["{{$.inputs.parameters['data']}}", "{{$.outputs.parameters['" + FINGERPRINT + "'].output_file}}"],
+            }
+        },
+    )
+    source = {"taskOutputParameter": {"producerTask": FINGERPRINT_TASK, "outputParameterKey": FINGERPRINT}}
+    _add_input(spec, task, OWN + FINGERPRINT, STRING, source)
+    _depend(spec, task, FINGERPRINT_TASK)
+
+
+def add_data_importer(spec: Spec, consumers: Iterable[str], data: str) -> None:
+    """Lets KFP's launcher download the data for tasks whose container knows no such filesystem (`minio://`, `s3://`, `gs://`)."""
+    schema = {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}
+    _add_task(
+        spec,
+        DATA_TASK,
+        inputs={"uri": (STRING, data)},
+        outputs={"artifacts": {DATA_OUTPUT: {"artifactType": schema}}},
+        executor={"importer": {"artifactUri": {"runtimeParameter": "uri"}, "typeSchema": schema, "reimport": True}},
+    )
+    for task in consumers:
+        component = _component(spec, task)
+        component.setdefault("inputDefinitions", {}).setdefault("artifacts", {})[f"{OWN}data"] = {"artifactType": schema}
+        tasks(spec)[task].setdefault("inputs", {}).setdefault("artifacts", {})[f"{OWN}data"] = {
+            "taskOutputArtifact": {"producerTask": DATA_TASK, "outputArtifactKey": DATA_OUTPUT}
+        }
+        _depend(spec, task, DATA_TASK)
+
+
+def disable_caching(spec: Spec, names: Iterable[str]) -> None:
+    """Keeps tasks from being served from KFP's cache."""
+    for name in names:
+        tasks(spec)[name].pop("cachingOptions", None)
+
+
+def share_with_workers(spec: Spec, folder: str) -> None:
+    """Tells the entry point the folder that Beam's workers can reach."""
+    for name in tasks(spec):
+        container = container_of(spec, name)
+        if container and entrypoint.MODULE in container.get("command", ()):
+            container["args"].append(f"{entrypoint.SHARED}={folder}")
+
+
+def set_resources(spec: Spec, cluster: Cluster) -> None:
+    """Gives every container its image, requests, limits and retries; TFX drops those of file-based ExampleGens."""
+    for name, task in tasks(spec).items():
+        container = container_of(spec, name)
+        if container is None:
+            continue
+        node = cluster.node(name)
+        if node.image:
+            container["image"] = node.image
+        found: dict[str, Any] = {}
+        for key, value, kind in (
+            ("CpuRequest", node.cpu, "cpu"),
+            ("CpuLimit", node.cpu_limit, "cpu"),
+            ("MemoryRequest", node.memory, "memory"),
+            ("MemoryLimit", node.memory, "memory"),
+        ):
+            if value:  # both forms: the second one is for installations before KFP 2.4
+                found["resource" + key] = value
+                found[key[0].lower() + key[1:]] = amount(value, kind)
+        if node.gpus:
+            kind = node.gpu_type or "nvidia.com/gpu"
+            found["accelerator"] = {"resourceType": kind, "resourceCount": str(node.gpus), "type": kind, "count": str(node.gpus)}
+        if found:
+            container["resources"] = found
+        if node.retries:
+            task["retryPolicy"] = {
+                "maxRetryCount": node.retries,
+                "backoffDuration": "60s",
+                "backoffFactor": 2.0,
+                "backoffMaxDuration": "3600s",
+            }
+
+
+def amount(quantity: str, kind: str) -> float:
+    """Returns a Kubernetes quantity as KFP's older fields want it: cores, or 10^9 bytes."""
+    units = {"m": Decimal("0.001"), "": Decimal(1)}
+    units |= {letter: Decimal(1000) ** power for power, letter in enumerate("KMGT", 1)} | {"k": Decimal(1000)}
+    units |= {f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGT", 1)}
+    digits = quantity.rstrip("mkKMGTi")
+    value = Decimal(digits) * units[quantity.removeprefix(digits)]
+    return float(value if kind == "cpu" else value / 10**9)
+
+
+def downloads_data(cluster: Cluster) -> bool:
+    """Tells whether the launcher has to download the data: not where they are on a volume, or read by a runner's workers themselves."""
+    return uris.is_object_store(cluster.data) and cluster.beam.runner == "direct"
+
+
+def _define(spec: Spec, parameter: Parameter, default: Any) -> None:
+    definitions = spec["root"].setdefault("inputDefinitions", {}).setdefault("parameters", {})
+    definitions[parameter.name] = {
+        "parameterType": parameter.type,
+        "defaultValue": int(default) if parameter.type == INTEGER else default,
+        "isOptional": True,
+        "description": parameter.description,
+    }
+
+
+def _component(spec: Spec, task: str) -> dict[str, Any]:
+    return spec["components"][tasks(spec)[task]["componentRef"]["name"]]
+
+
+def _add_input(spec: Spec, task: str, name: str, kind: str, source: dict[str, Any]) -> None:
+    definitions = _component(spec, task).setdefault("inputDefinitions", {}).setdefault("parameters", {})
+    definitions[name] = {"parameterType": kind}
+    tasks(spec)[task].setdefault("inputs", {}).setdefault("parameters", {})[name] = source
+
+
+def _add_task(spec: Spec, name: str, *, inputs: Mapping[str, tuple[str, str]], outputs: dict[str, Any], executor: dict[str, Any]) -> None:
+    label = f"{name}_executor"
+    spec["components"][name] = {
+        "executorLabel": label,
+        "inputDefinitions": {"parameters": {key: {"parameterType": kind} for key, (kind, _) in inputs.items()}},
+        "outputDefinitions": outputs,
+    }
+    executors(spec)[label] = executor
+    tasks(spec)[name] = {
+        "taskInfo": {"name": name},
+        "componentRef": {"name": name},
+        "inputs": {"parameters": {key: {"componentInputParameter": source} for key, (_, source) in inputs.items()}},
+    }
+
+
+def _depend(spec: Spec, task: str, upstream: str) -> None:
+    needed = tasks(spec)[task].setdefault("dependentTasks", [])
+    if upstream not in needed:
+        needed.append(upstream)

@@ -1,0 +1,58 @@
+"""The run's parameters: what can be changed at submission without compiling anew.
+
+TFX's RuntimeParameter stands for a whole execution property only, and the compiler drops its default. Epochs and thresholds lie inside JSON
+texts (`custom_config`, `eval_config`). So the compiler adds each parameter to the pipeline itself: a `Place` without `pointer` replaces the
+whole property; with a `pointer` the task gets the parameter as a further input, and the entry point writes it into the JSON at run time.
+The default is always the value that the graph holds there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cxr.components.metrics import names
+from cxr.kubeflow.champion import POINTER
+from cxr.pipeline.config import Config
+from cxr.pipeline.graph import node_id
+
+STRING, INTEGER, DOUBLE = "STRING", "NUMBER_INTEGER", "NUMBER_DOUBLE"
+
+DATA = "data"
+EXAMPLE_GEN = "ImportExampleGen"
+THRESHOLD = f"metrics_specs/0/per_slice_thresholds/{names.ACCURACY}/thresholds/0/threshold"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of the run, and the place in the graph that it replaces."""
+
+    name: str
+    type: str
+    description: str
+    task: str
+    property: str
+    pointer: str = ""  # into the property's JSON, parts joined by "/"
+
+
+def run_parameters(config: Config) -> list[Parameter]:
+    """Returns the parameters of a configuration's pipeline."""
+    found = [Parameter(DATA, STRING, "folder that `cxr ingest` wrote", EXAMPLE_GEN, "input_base")]
+    for name, model in config.models.items():
+        for stage, prefix in (("head", ""), ("fine_tuning", "fine_tuning_")):
+            if getattr(model, stage):
+                text = f"epochs of {name} ({stage.replace('_', '-')} stage)"
+                found.append(
+                    Parameter(f"{prefix}epochs_{name}", INTEGER, text, node_id("Trainer", name), "custom_config", f"model/{stage}/epochs")
+                )
+    for name in config.candidates:
+        evaluator = node_id("Evaluator", name)
+        bound = f"{THRESHOLD}/value_threshold/lower_bound"
+        drop = f"{THRESHOLD}/change_threshold/absolute"
+        found += [
+            Parameter(f"min_accuracy_{name}", DOUBLE, f"lowest accuracy of {name} that passes", evaluator, "eval_config", bound),
+            Parameter(f"min_change_{name}", DOUBLE, f"lowest change of {name}'s accuracy against the champion", evaluator, "eval_config", drop),
+            Parameter(
+                f"baseline_{name}", STRING, f"{POINTER}, a pushed version, or none", node_id("Baseline", name), "baseline"
+            ),
+        ]
+    return found
