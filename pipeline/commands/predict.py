@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="JPEG, PNG or DICOM files, or folders of them")],
+    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG, BMP, TIFF or DICOM files, or folders of them")],
     server: Server = LOCAL_SERVER,
     model: Annotated[str, typer.Option("--model", "-m", help="name of the model on the server")] = "ensemble",
     version: Annotated[int | None, typer.Option(help="this version")] = None,

@@ -94,7 +94,7 @@ class Client:
         """Reads and classifies images, several requests at a time.
 
         Args:
-            paths: JPEG, PNG or DICOM files.
+            paths: files that trainer/images.py reads: PNG, JPEG, BMP, TIFF, DICOM.
 
         Yields:
             One Prediction or Failure per path, in their order. An image that cannot be read or decoded loses no other.

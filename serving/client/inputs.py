@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cxr.serving.client.errors import BadImage
+from cxr.trainer import images
 from cxr.trainer.errors import CxrError
 
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".dcm", ".dicom"))
-DICOM_MAGIC = b"DICM"  # behind 128 free bytes; DICOM files often have no suffix
+HEAD_BYTES = 132  # of a DICOM file, up to and with its magic
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
     """Lists the images that paths name.
 
     Args:
-        paths: files are taken as they are; folders give the images below them (JPEG, PNG, DICOM by suffix, DICOM without one by content),
-            hidden files and folders left out.
+        paths: files are taken as they are; folders give the images below them (by suffix; DICOM files without one by content), hidden
+            files and folders left out.
 
     Returns:
         Files, those of a folder in alphabetical order. A file named twice comes twice.
@@ -32,9 +32,7 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
             continue
         below = sorted(file for file in path.rglob("*") if not _hidden(file.relative_to(path)) and _is_image(file))
         if not below:
-            raise CxrError(
-                f"{path}: no image below this folder (looked for {', '.join(sorted(SUFFIXES))} and DICOM files without a suffix)"
-            )
+            raise CxrError(f"{path}: no image below this folder ({', '.join(sorted(images.SUFFIXES))}, or DICOM without a suffix)")
         found += below
     return found
 
@@ -43,20 +41,20 @@ def encoded(path: Path) -> bytes:
     """Reads an image as `cxr ingest` does, so that a model sees here what it saw in training.
 
     Args:
-        path: JPEG, PNG or DICOM.
+        path: a file that trainer/images.py reads.
 
     Returns:
         An 8-bit grey picture, upright, encoded for the signature `image_bytes`.
 
     Raises:
-        BadImage: no such file, or no image.
+        BadImage: no such file, or no usable image.
     """
-    from cxr.trainer import images  # pydicom and Pillow: not before there is something to read
-
     try:
         return images.encode(images.read_image(path))
-    except (CxrError, OSError) as error:
-        raise BadImage(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+    except CxrError as error:
+        raise BadImage(str(error)) from None
+    except OSError as error:
+        raise BadImage(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from None
 
 
 def _hidden(relative: Path) -> bool:
@@ -65,9 +63,12 @@ def _hidden(relative: Path) -> bool:
 
 def _is_image(file: Path) -> bool:
     suffix = file.suffix.lower()
-    if suffix in SUFFIXES:
+    if suffix in images.SUFFIXES:
         return file.is_file()
     if suffix or not file.is_file():
         return False
-    with file.open("rb") as stream:
-        return stream.read(132)[128:] == DICOM_MAGIC
+    try:
+        with file.open("rb") as stream:
+            return images.is_dicom(stream.read(HEAD_BYTES))
+    except OSError:
+        return False

@@ -51,9 +51,12 @@ def save_model(folder: Path, favourite: int = 0, members: tuple[str, ...] = ("de
 
 
 def make_png(level: int, size: int = 8) -> bytes:
-    """Returns a grey PNG of one level in [0, 255]."""
+    """Returns a grey PNG whose mean is a level in [1, 254]; not blank, which the reader of image files refuses."""
+    pixels = np.full((size, size), level, np.uint8)
+    pixels[0::2] += 1
+    pixels[1::2] -= 1
     buffer = io.BytesIO()
-    Image.fromarray(np.full((size, size), level, np.uint8)).save(buffer, "PNG")
+    Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -13,7 +13,7 @@ from cxr.trainer.errors import CxrError
 
 
 def test_predictions_come_in_order_with_members_and_version(small_server, png):
-    levels = list(range(0, 250, 10))
+    levels = list(range(5, 250, 10))
     with Client(small_server, batch_size=4, max_in_flight=3) as client:
         answers = list(client.predict_bytes((f"{level}.png", png(level)) for level in levels))
     assert [answer.path for answer in answers] == [f"{level}.png" for level in levels]
@@ -28,7 +28,7 @@ def test_predictions_come_in_order_with_members_and_version(small_server, png):
 
 
 def test_one_bad_image_loses_no_other(small_server, png):
-    images = [(f"{i}", b"a text file" if i in (3, 11) else png(i)) for i in range(16)]
+    images = [(f"{i}", b"a text file" if i in (3, 11) else png(i + 1)) for i in range(16)]
     images[7] = ("7", png(7)[:60])  # truncated
     with Client(small_server, batch_size=8) as client:
         answers = list(client.predict_bytes(images))
@@ -41,11 +41,11 @@ def test_one_bad_image_loses_no_other(small_server, png):
 
 def test_a_batch_above_the_servers_limit_is_sent_in_parts(small_server, png):
     with Client(small_server, batch_size=20) as client:  # the server takes 8
-        assert all(isinstance(answer, Prediction) for answer in client.predict_bytes((str(i), png(i)) for i in range(20)))
+        assert all(isinstance(answer, Prediction) for answer in client.predict_bytes((str(i), png(i + 1)) for i in range(20)))
 
 
 def test_unreadable_files_are_failures_of_their_own(small_server, png, tmp_path: Path):
-    (tmp_path / "good.png").write_bytes(png(9))
+    (tmp_path / "good.png").write_bytes(png(9, 16))
     paths = [tmp_path / "missing.png", tmp_path / "good.png"]
     with Client(small_server, "mobilenet") as client:
         missing, good = client.predict_files(paths)

@@ -26,7 +26,7 @@ def test_a_folder_without_images_is_an_error(tmp_path: Path):
 def test_what_is_sent_is_the_grey_picture(tmp_path: Path):
     import io
 
-    pixels = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
+    pixels = np.arange(16 * 20, dtype=np.uint16).reshape(16, 20).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "x.png")
     sent = np.asarray(Image.open(io.BytesIO(encoded(tmp_path / "x.png"))))
     np.testing.assert_array_equal(sent, pixels)

@@ -11,6 +11,7 @@ import yaml
 from cxr.serving import production
 from cxr.serving.production import config_file, overview
 from cxr.serving.production.model_states import SPECIFIC, ModelState
+from cxr.serving.server.textprotos import read_batching
 
 ROOT = Path(production.__file__).parent
 OVERLAYS = ("cpu", "gpu")
@@ -95,12 +96,10 @@ def test_models_config_names_the_four_models_with_both_labels():
     assert path.read_text() == config_file.render(config)
 
 
-def test_batching_ends_with_its_maximum():
-    text = (ROOT / "config" / "batching.config").read_text()
-    sizes = [int(size) for size in re.findall(r"^allowed_batch_sizes: (\d+)", text, re.M)]
-    (most,) = re.findall(r"^max_batch_size { value: (\d+) }", text, re.M)
-    assert sizes == sorted(set(sizes))
-    assert sizes[-1] == int(most)
+def test_the_embedded_server_reads_the_batching_parameters():
+    batching = read_batching(ROOT / "config" / "batching.config")
+    assert batching.max_batch_size == 32
+    assert batching.allowed_batch_sizes == (1, 2, 4, 8, 16, 32)
 
 
 def test_prometheus_asks_where_the_server_answers():
