@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +96,15 @@ def find(name: str) -> Backbone:
         if match := re.fullmatch(pattern, spelled):
             return Backbone(spelled, template.format(*(group.lower() for group in match.groups())), size)
     return Backbone(spelled, f"{spelled.lower()}_notop.h5")
+
+
+def all_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yields a model's layers, those of nested models in their place."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from all_layers(layer)
+        else:
+            yield layer
 
 
 def build(backbone: Backbone, size: int, weights: str | None = None) -> keras.Model:

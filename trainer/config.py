@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Frozen(BaseModel):
@@ -20,6 +20,12 @@ class Augmentation(Frozen):
     rotation: float = Field(0.0, ge=0, le=180, description="largest rotation, degrees")
     horizontal_flip: bool = False
     variants: int = Field(0, ge=0, description="augmented copies of each image whose features the head stage keeps")
+
+    @model_validator(mode="after")
+    def _check_variants(self) -> Augmentation:
+        if self.variants and not (self.zoom or self.rotation or self.horizontal_flip):
+            raise ValueError("variants would all be the same; set zoom, rotation or horizontal_flip")
+        return self
 
 
 class Head(Frozen):
@@ -37,21 +43,36 @@ class Loss(Frozen):
     name: Literal["categorical_crossentropy", "mean_squared_error"] = "categorical_crossentropy"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
 
+    @model_validator(mode="after")
+    def _check_smoothing(self) -> Loss:
+        if self.label_smoothing and self.name != "categorical_crossentropy":
+            raise ValueError("label_smoothing goes with categorical_crossentropy only")
+        return self
+
 
 class Optimizer(Frozen):
     name: Literal["adam", "adamw"] = "adam"
     learning_rate: float = Field(1e-4, gt=0)
     weight_decay: float = Field(0.0, ge=0, description="adamw only")
 
+    @model_validator(mode="after")
+    def _check_decay(self) -> Optimizer:
+        if self.weight_decay and self.name != "adamw":
+            raise ValueError("weight_decay goes with adamw only")
+        return self
+
+
+Monitor = Literal["loss", "accuracy", "val_loss", "val_accuracy"]
+
 
 class EarlyStopping(Frozen):
-    monitor: str = "val_loss"
+    monitor: Monitor = "val_loss"
     patience: int = Field(5, ge=0)
     restore_best: bool = True
 
 
 class ReduceOnPlateau(Frozen):
-    monitor: str = "val_loss"
+    monitor: Monitor = "val_loss"
     factor: float = Field(0.5, gt=0, lt=1)
     patience: int = Field(3, ge=0)
     min_learning_rate: float = Field(1e-7, ge=0)
@@ -85,7 +106,13 @@ class Model(Frozen):
     weights: str = Field("imagenet", description='"imagenet", "none", or a folder with <backbone>_notop.weights.h5 / .h5 files')
     allow_random_weights: bool = Field(False, description="go on without weights where the asked-for ones cannot be had")
     input_adapter: Literal["auto", "identity"] = Field("auto", description="identity: feed [0, 1] as it is (the paper's mistake)")
-    batch_statistics: Literal["keep", "reestimate"] = Field("keep", description="batch norm statistics of the frozen backbone")
+    image_size: Annotated[int, Field(ge=32)] | Literal["native"] | None = Field(
+        None, description="pixels the backbone gets; native: those its ImageNet weights were trained on; null: what Transform yields"
+    )
+    batch_statistics: Literal["keep", "reestimate"] = Field(
+        "keep", description="reestimate: batch norm statistics from training images, before the head stage or after training from scratch"
+    )
+    image_size: int | None = Field(None, ge=32, description="height and width the backbone takes, pixels; null: what Transform yields")
     head_layers: Head = Head()
     augmentation: Augmentation = Augmentation()
     loss: Loss = Loss()
@@ -94,7 +121,15 @@ class Model(Frozen):
     class_weights: bool = Field(False, description="weigh the classes by their inverse frequency in the training split")
     mixed_precision: bool = False
     all_gpus: bool = Field(False, description="MirroredStrategy over all visible GPUs")
-    seed: int = 2021
+    seed: int = Field(2021, ge=0)
+
+    @model_validator(mode="after")
+    def _check_stages(self) -> Model:
+        if self.head is None and self.fine_tuning is None:
+            raise ValueError("nothing would be trained; set head or fine_tuning")
+        if self.head is None and self.fine_tuning is not None and self.fine_tuning.last_layers is not None:
+            raise ValueError("fine_tuning.last_layers needs a trained head; set head, or last_layers: null")
+        return self
 
 
 class Ensemble(Frozen):

@@ -91,7 +91,9 @@ def _decode_grey(encoded: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _decoded_png(encoded: tf.Tensor, size: int) -> tf.Tensor:
-    sides = tf.io.decode_raw(tf.strings.substr(encoded, _PNG_SIZE_AT, 8), tf.int32, little_endian=False)
+    # Padded, so that a file that ends before its size has none, instead of an error that quotes its bytes.
+    header = tf.strings.join([_head(encoded, _PNG_SIZE_AT + 8), bytes(_PNG_SIZE_AT + 8)])
+    sides = tf.io.decode_raw(tf.strings.substr(header, _PNG_SIZE_AT, 8), tf.int32, little_endian=False)
     # 16 bits hold 8-bit levels exactly (times 257), and those of 16-bit files without loss.
     return _resized(lambda data: tf.io.decode_png(data, channels=1, dtype=tf.uint16), encoded, sides, size) / 65535
 

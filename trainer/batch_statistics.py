@@ -1,0 +1,78 @@
+"""Batch normalisation statistics of a network, taken anew from images.
+
+A network with random weights has moving statistics of mean 0 and variance 1, which are those of no layer: its signals die or explode
+with depth. With the statistics of the training images it is a usable random projection, at the price of one pass over some of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cxr.trainer import progress
+from cxr.trainer.backbones import all_layers
+from cxr.trainer.errors import CxrError
+
+MAX_IMAGES = 256  # of a 7x7 feature map these are 12,500 values per channel
+BATCH = 32
+
+
+def batch_norm_layers(network: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """Returns a network's batch normalisation layers, nested ones too."""
+    return [layer for layer in all_layers(network) if isinstance(layer, keras.layers.BatchNormalization)]
+
+
+def reestimate(model: keras.Model, network: keras.Model, batches: Iterable[tf.Tensor], count: int) -> None:
+    """Replaces the moving statistics by those of the images.
+
+    Layer by layer consistent: each layer sees what the layers before it yield when they normalise by the batch. Over the batches, means are
+    averaged and variances pooled (law of total variance: mean of the variances plus variance of the means).
+
+    Args:
+      model: Takes the images; contains `network`.
+      network: Whose statistics are replaced. Its other weights stay, and dropout is off meanwhile.
+      batches: float32 [batch, height, width, 3], all of one size.
+      count: How many batches there are, for the progress report.
+
+    Raises:
+      CxrError: No batch, or a statistic that is no finite number.
+    """
+    layers = batch_norm_layers(network)
+    if not layers:
+        return
+    moments: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in layers]
+    with _batch_moments_only(network, layers):
+        forward = tf.function(lambda images: tf.reduce_sum(model(images, training=True)), autograph=False, reduce_retracing=True)
+        for done, images in enumerate(batches, 1):
+            forward(images)
+            for collected, layer in zip(moments, layers, strict=True):
+                collected.append((np.array(layer.moving_mean, np.float64), np.array(layer.moving_variance, np.float64)))
+            progress.report("batch statistics", done, count)
+    if not moments[0]:
+        raise CxrError("batch_statistics: reestimate: there are no training images")
+    for collected, layer in zip(moments, layers, strict=True):
+        means, variances = (np.stack(values) for values in zip(*collected, strict=True))
+        mean, variance = means.mean(axis=0), variances.mean(axis=0) + means.var(axis=0)
+        if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
+            raise CxrError(f"batch_statistics: reestimate: {layer.name} yields numbers that are not finite; check the images and the weights")
+        layer.moving_mean.assign(mean.astype(np.float32))
+        layer.moving_variance.assign(variance.astype(np.float32))
+
+
+@contextlib.contextmanager
+def _batch_moments_only(network: keras.Model, layers: list[keras.layers.BatchNormalization]) -> Iterator[None]:
+    """With momentum 0 the moving statistics are those of the last batch. Frozen layers would ignore training mode."""
+    changed = [(layer, "momentum", 0.0) for layer in layers] + [(layer, "trainable", True) for layer in layers]
+    changed += [(layer, name, 0.0) for layer in all_layers(network) for name in ("rate", "drop_path_rate") if hasattr(layer, name)]
+    before = [(layer, name, getattr(layer, name)) for layer, name, _ in changed]
+    try:
+        for layer, name, value in changed:
+            setattr(layer, name, value)
+        yield
+    finally:
+        for layer, name, value in before:
+            setattr(layer, name, value)

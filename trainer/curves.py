@@ -1,0 +1,80 @@
+"""Learning curves: history.json, TensorBoard logs and a picture, in a model-run artifact."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import tensorflow as tf
+
+from cxr.trainer import artifact
+from cxr.trainer.stages import StageHistory
+from cxr.trainer.training_state import Row
+
+HISTORY, PICTURE, TENSORBOARD = "history.json", "learning_curves.png", "tensorboard"
+
+
+class TensorBoardLog:
+    """Writes each epoch's figures as they come, so that TensorBoard can follow; epochs of all stages are counted on."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = f"{folder.rstrip('/')}/{TENSORBOARD}"
+        self._writers: dict[str, Any] = {}
+        self._step = 0
+
+    def __call__(self, stage: str, epoch: int, row: Row) -> None:
+        """Writes one epoch's row."""
+        self._step += 1
+        for key, value in row.items():
+            run, name = ("validation", key.removeprefix("val_")) if key.startswith("val_") else ("train", key)
+            with self._writer(run).as_default():
+                tf.summary.scalar(name, value, step=self._step)
+        for writer in self._writers.values():
+            writer.flush()
+
+    def close(self) -> None:
+        """Ends the log."""
+        for writer in self._writers.values():
+            writer.close()
+
+    def _writer(self, run: str) -> Any:
+        if run not in self._writers:
+            self._writers[run] = tf.summary.create_file_writer(f"{self._folder}/{run}")
+        return self._writers[run]
+
+
+def write_history(folder: str, stages: Sequence[StageHistory], about: dict[str, Any]) -> None:
+    """Writes history.json and learning_curves.png.
+
+    Args:
+      folder: Of any filesystem that `tf.io.gfile` knows.
+      stages: In the order in which they ran.
+      about: Further keys of history.json: what was trained, from which weights, on how many images.
+    """
+    text = json.dumps({**about, "stages": [asdict(stage) for stage in stages]}, indent=2, ensure_ascii=False)
+    artifact.write_bytes(f"{folder.rstrip('/')}/{HISTORY}", (text + "\n").encode())
+    artifact.write_bytes(f"{folder.rstrip('/')}/{PICTURE}", _picture(stages, str(about.get("name", ""))))
+
+
+def _picture(stages: Sequence[StageHistory], title: str) -> bytes:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    figure.suptitle(title)
+    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        rows = [row for stage in stages for row in stage.rows]
+        for key, label in ((metric, "training"), (f"val_{metric}", "validation")):
+            if any(key in row for row in rows):
+                axes.plot(range(1, len(rows) + 1), [row.get(key, float("nan")) for row in rows], marker=".", label=label)
+        begin = 0
+        for stage in stages[:-1]:
+            begin += len(stage.rows)
+            axes.axvline(begin + 0.5, color="grey", linewidth=0.8)
+        axes.set(xlabel="epoch (" + ", then ".join(stage.name for stage in stages) + ")", ylabel=metric)
+        axes.legend()
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    return picture.getvalue()

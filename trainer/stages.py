@@ -1,0 +1,152 @@
+"""One stage of training, of a head on kept features or of a whole network: compile, fit, stop early, resume."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from cxr.trainer import progress
+from cxr.trainer.config import Loss, Stage
+from cxr.trainer.errors import CxrError
+from cxr.trainer.losses import make_loss, make_optimizer
+from cxr.trainer.training_state import Row, TrainingState
+
+
+@dataclass(frozen=True)
+class StageData:
+    """What a stage trains on."""
+
+    epochs_from: Callable[[int], tf.data.Dataset]  # number of epochs behind us -> batches of the others
+    steps: int  # batches of an epoch
+    validation: tf.data.Dataset | None
+    class_weights: dict[int, float] | None = None
+
+
+@dataclass(frozen=True)
+class StageHistory:
+    """What became of a stage."""
+
+    name: str
+    rows: list[Row]  # per epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, seconds
+    resumed_from: int  # epochs that an interrupted run had finished
+    stopped_early: bool
+    best_epoch: int | None  # counted from 1, whose weights were restored; None: those of the last epoch
+
+
+def run_stage(
+    name: str,
+    model: keras.Model,
+    stage: Stage,
+    loss: Loss,
+    data: StageData,
+    *,
+    state_dir: Path | None = None,
+    on_epoch: Callable[[str, int, Row], None] = lambda *_: None,
+) -> StageHistory:
+    """Trains a model in place.
+
+    Args:
+      name: Of the stage, for people.
+      model: What its `trainable` flags say is trained.
+      stage: Epochs, optimizer and callbacks.
+      loss: What is minimised.
+      data: Batches.
+      state_dir: Where the state of an interrupted run is, and where this run keeps its own; None: it cannot be resumed.
+      on_epoch: Called with the stage's name, the epoch (counted from 1) and its row, for resumed epochs too.
+
+    Raises:
+      CxrError: A monitor needs a validation split that is not there, or the loss is no finite number.
+    """
+    watched = _watched(stage, has_validation=data.validation is not None)
+    state = TrainingState(state_dir, stage.epochs, watched)
+    resumed_from = len(state.rows)
+    for epoch, row in enumerate(state.rows, 1):
+        on_epoch(name, epoch, row)
+
+    # XLA would take minutes to compile the large backbones, for a few epochs.
+    model.compile(optimizer=make_optimizer(stage.optimizer), loss=make_loss(loss), metrics=["accuracy"], jit_compile=False)
+    state.restore(model)
+    if state.finished:
+        state.restore_callbacks()
+        for callback in watched:
+            if getattr(callback, "restore_best_weights", False) and callback.best_weights is not None:
+                model.set_weights(callback.best_weights)
+    else:
+        model.fit(
+            data.epochs_from(resumed_from),
+            epochs=stage.epochs,
+            initial_epoch=resumed_from,
+            steps_per_epoch=data.steps,
+            validation_data=data.validation,
+            class_weight=data.class_weights,
+            callbacks=[*watched, _Rows(name, stage.epochs, state.rows, on_epoch), state],
+            verbose=0,
+        )
+    early = next((callback for callback in watched if isinstance(callback, keras.callbacks.EarlyStopping)), None)
+    restored = early is not None and early.restore_best_weights and early.best_weights is not None
+    return StageHistory(
+        name,
+        state.rows,
+        resumed_from,
+        stopped_early=len(state.rows) < stage.epochs,
+        best_epoch=int(early.best_epoch) + 1 if early is not None and restored else None,
+    )
+
+
+def _watched(stage: Stage, *, has_validation: bool) -> list[keras.callbacks.Callback]:
+    callbacks: list[keras.callbacks.Callback] = []
+    for field in ("early_stopping", "reduce_on_plateau"):
+        config = getattr(stage, field)
+        if config and config.monitor.startswith("val_") and not has_validation:
+            raise CxrError(f"{field}.monitor: {config.monitor} needs a validation split and the data have none; monitor loss or accuracy")
+    if early := stage.early_stopping:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(early.monitor, patience=early.patience, restore_best_weights=early.restore_best, mode=_mode(early.monitor))
+        )
+    if plateau := stage.reduce_on_plateau:
+        callbacks.append(
+            keras.callbacks.ReduceLROnPlateau(
+                plateau.monitor,
+                factor=plateau.factor,
+                patience=plateau.patience,
+                min_lr=plateau.min_learning_rate,
+                mode=_mode(plateau.monitor),
+            )
+        )
+    return callbacks
+
+
+def _mode(monitor: str) -> str:
+    return "max" if monitor.endswith("accuracy") else "min"
+
+
+class _Rows(keras.callbacks.Callback):
+    """Turns Keras's logs into rows, reports them, and stops where the loss is lost."""
+
+    def __init__(self, name: str, epochs: int, rows: list[Row], on_epoch: Callable[[str, int, Row], None]) -> None:
+        super().__init__()
+        self._name, self._epochs, self._rows, self._on_epoch = name, epochs, rows, on_epoch
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        progress.report(self._name, len(self._rows), self._epochs)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._begin = time.monotonic()
+        self._learning_rate = float(self.model.optimizer.learning_rate)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        metrics = ("loss", "accuracy", "val_loss", "val_accuracy")
+        row = {key: float(logs[key]) for key in metrics if logs and key in logs}
+        if not all(math.isfinite(value) for value in row.values()):
+            raise CxrError(f"{self._name}: the loss is {row['loss']} in epoch {epoch + 1}; lower optimizer.learning_rate, or check the images")
+        self._rows.append({**row, "learning_rate": self._learning_rate, "seconds": round(time.monotonic() - self._begin, 3)})
+        self._on_epoch(self._name, epoch + 1, self._rows[-1])
+        shown = ", ".join(f"{key.replace('val_', 'validation ')} {value:.3f}" for key, value in row.items())
+        progress.report(f"{self._name}: {shown}", epoch + 1, self._epochs)

@@ -1,0 +1,98 @@
+"""What interrupted training resumes from: everything about the last finished epoch of a stage, in one folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")  # of Keras's callbacks that count epochs
+Row = dict[str, float]
+
+
+def fingerprint(parts: Sequence[Any]) -> str:
+    """Returns a name for a training: equal for equal parts (anything that JSON takes, or arrays)."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(np.ascontiguousarray(part).tobytes() if isinstance(part, np.ndarray) else json.dumps(part, sort_keys=True).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()[:24]
+
+
+class TrainingState(keras.callbacks.Callback):
+    """Keeps the state after each epoch, and restores it.
+
+    It stands last among the callbacks. Kept are the weights of model and optimizer (the learning rate among them), the rows of the history,
+    the counters and best weights of early stopping and of the learning-rate reduction. Shuffling and augmentation need nothing: they depend on the
+    epoch's number alone. Folders of epochs are written under another name and renamed, so that a half-written one is never read.
+
+    Attributes:
+      rows: One per finished epoch.
+      finished: Whether there is nothing left to train.
+    """
+
+    def __init__(self, folder: Path | None, epochs: int, watched: Sequence[keras.callbacks.Callback]) -> None:
+        """Reads what there is.
+
+        Args:
+          folder: Of this stage; None: nothing is kept.
+          epochs: How many the stage has.
+          watched: Callbacks whose counters belong to the state.
+        """
+        super().__init__()
+        self._folder, self._epochs, self._watched = folder, epochs, list(watched)
+        self._latest = max(folder.glob("epoch-*"), default=None) if folder else None
+        saved = json.loads((self._latest / "state.json").read_text()) if self._latest else {"rows": [], "stopped": False, "counters": []}
+        self.rows: list[Row] = saved["rows"]
+        self.finished: bool = saved["stopped"] or len(self.rows) >= epochs
+        self._counters: list[dict[str, Any]] = saved["counters"]
+
+    def restore(self, model: keras.Model) -> None:
+        """Gives model and optimizer the weights they had; call after `compile`."""
+        if self._latest:
+            model.optimizer.build(model.trainable_variables)
+            model.load_weights(self._latest / "model.weights.h5")
+
+    def restore_callbacks(self) -> None:
+        """Gives the watched callbacks their counters and best weights."""
+        for number, (callback, counters) in enumerate(zip(self._watched, self._counters, strict=False)):
+            for name, value in counters.items():
+                setattr(callback, name, value)
+            best = self._latest / f"best-{number}.npz" if self._latest else None
+            if best and best.exists():
+                with np.load(best) as arrays:
+                    callback.best_weights = [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """The watched callbacks have just reset themselves."""
+        self.restore_callbacks()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Writes the state; the row of this epoch is in `rows` already."""
+        if self._folder is None:
+            return
+        target, unfinished = self._folder / f"epoch-{epoch + 1:05d}", self._folder / "unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        self.model.save_weights(unfinished / "model.weights.h5")
+        counters = []
+        for number, callback in enumerate(self._watched):
+            counters.append({name: _plain(getattr(callback, name)) for name in COUNTERS if hasattr(callback, name)})
+            if getattr(callback, "best_weights", None) is not None:
+                np.savez(unfinished / f"best-{number}.npz", *callback.best_weights)
+        state = {"rows": self.rows, "stopped": bool(self.model.stop_training), "counters": counters}
+        (unfinished / "state.json").write_text(json.dumps(state))
+        unfinished.rename(target)
+        if self._latest:
+            shutil.rmtree(self._latest)
+        self._latest = target
+
+
+def _plain(value: Any) -> float | None:
+    return None if value is None else float(value)
