@@ -38,6 +38,7 @@ class LoadedModel:
         config = config_pb2.ConfigProto(
             intra_op_parallelism_threads=intra_op_threads, inter_op_parallelism_threads=inter_op_threads, allow_soft_placement=True
         )
+        config.gpu_options.allow_growth = True  # two versions live side by side during a swap
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
         try:
             with self._session.graph.as_default():

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from cxr.serving.server.options import ServerOptions
 if TYPE_CHECKING:
     from cxr.serving.server.manager import Manager
 
+GRACE_SECONDS = 10.0  # after draining, for batches and sessions to end
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
@@ -54,11 +56,30 @@ def serve(options: ServerOptions, as_json: bool = False) -> None:
             print(f"listening on {server.address}{rest} (models: {names})", flush=True)
         asked.wait()
         logging.getLogger(__name__).info("draining for up to %g s", options.drain_seconds)
+        _end_after(options.drain_seconds + GRACE_SECONDS)
     except BaseException:
         if not asked.is_set():
             raise
     finally:
         server.stop()
+
+
+def _end_after(seconds: float) -> None:
+    """Ends the process in any case: an operation that never returns must not keep it."""
+    timer = threading.Timer(seconds, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
+
+
+def _end_with_parent() -> None:
+    """Asks this process to end when the one that started it is gone (killed, so that it could not say so)."""
+
+    def watch(parent: int) -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, args=(os.getppid(),), name="parent", daemon=True).start()
 
 
 def _interrupt_when(asked: threading.Event, manager: "Manager") -> None:
@@ -79,6 +100,7 @@ def main() -> None:
     """Runs the server that stdin describes (ServerOptions as JSON), for `process.run_server`."""
     from cxr.trainer.errors import CxrError
 
+    _end_with_parent()
     try:
         serve(ServerOptions.model_validate_json(sys.stdin.read()), as_json=True)
     except CxrError as error:

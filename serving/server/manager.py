@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from tensorflow_serving.apis import model_pb2
 
 from cxr.serving.server import config as configs
-from cxr.serving.server import labels
-from cxr.serving.server.errors import from_exception, invalid, not_found
+from cxr.serving.server.errors import from_exception
 from cxr.serving.server.loader import LoadedModel
+from cxr.serving.server.lookup import assign_labels, find
 from cxr.serving.server.options import ServerOptions
 from cxr.serving.server.states import AVAILABLE, END, LOADING, UNLOADING, Version
 from cxr.trainer.errors import CxrError
@@ -71,7 +71,7 @@ class Manager:
             for config in models:
                 model = self._models[config.name]
                 available = {n for n, v in self._live.get(config.name, {}).items() if v.state == AVAILABLE}
-                model.labels = labels.assign(config, model.labels, available, allow)
+                model.labels = assign_labels(config, model.labels, available, allow)
 
     def wait(self, names: list[str], seconds: float | None) -> None:
         """Returns when each of these models has an available version and its other wanted ones have been tried.
@@ -208,29 +208,13 @@ class Manager:
             ServingError: no name, unknown label, or nothing available under that name and version.
         """
         with self._changed:
-            version = self._find(spec)
+            model = self._models.get(spec.name)
+            version = find(spec, self._live.get(spec.name, {}), model.labels if model else {})
             version.retain()
         try:
             yield version
         finally:
             version.release()
-
-    def _find(self, spec: model_pb2.ModelSpec) -> Version:
-        if not spec.name:
-            raise invalid("ModelSpec has no name specified.")
-        available = {n: v for n, v in self._live.get(spec.name, {}).items() if v.state == AVAILABLE}
-        choice = spec.WhichOneof("version_choice")
-        if choice is None:
-            if not available:
-                raise not_found(f"Servable not found for request: Latest({spec.name})")
-            return available[max(available)]
-        number = spec.version.value
-        if choice == "version_label":
-            model = self._models.get(spec.name)
-            number = labels.resolve(model.labels if model else {}, spec.version_label)
-        if number not in available:
-            raise not_found(f"Servable not found for request: Specific({spec.name}, {number})")
-        return available[number]
 
     def states(self, name: str) -> dict[int, Version]:
         """Returns every version of a model that was ever seen, newest first."""

@@ -37,9 +37,7 @@ class Inputs:
     arrays: tuple[np.ndarray, ...]
 
 
-def predict(
-    request: predict_pb2.PredictRequest, source: Source, runner: Runner, limits: Limits, call: Call
-) -> predict_pb2.PredictResponse:
+def predict(request: predict_pb2.PredictRequest, source: Source, runner: Runner, limits: Limits, call: Call) -> predict_pb2.PredictResponse:
     """Answers a Predict request.
 
     Args:

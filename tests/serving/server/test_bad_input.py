@@ -163,3 +163,24 @@ def test_size_is_read_from_the_header(kind):
     from cxr.serving.server.images import pixels
 
     assert pixels(encoded(30, 20, kind)) in (600, 1200)  # a GIF counts its screen and its one frame
+
+
+def test_broken_files_are_measured_too():
+    """What TensorFlow's decoders tolerate and an image library may refuse."""
+    from cxr.serving.server.images import check_images, pixels
+
+    png = bytearray(png_bomb(800))
+    png[29] ^= 0xFF  # the header's checksum
+    assert pixels(bytes(png)) == 640_000
+    jpeg = encoded(40, 30, "jpeg")
+    assert pixels(jpeg[:2] + b"\xff" * 7 + jpeg[3:]) == 1200  # padding before a marker
+    assert pixels(jpeg[:100]) == 0  # ends before the frame
+    with pytest.raises(Exception, match="JPEG XL"):
+        pixels(b"\xff\x0a" + bytes(20))
+
+    import tensorflow as tf
+
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[png_bomb(8000)]))
+    hidden = b"\x10\x00" + tf.train.Example(features=tf.train.Features(feature={"image": feature})).SerializeToString()
+    with pytest.raises(Exception, match="more than 1000000 pixels"):
+        check_images(np.array([hidden], dtype=object), 1_000_000, 1_000_000)
