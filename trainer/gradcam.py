@@ -10,8 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from cxr.trainer import features
-
-BACKBONE = "backbone"  # name of the nested model whose output is the last feature map
+from cxr.trainer.backbones import LAYER as BACKBONE
 
 
 def backbones_of(model: keras.Model) -> dict[str, keras.Model]:
@@ -19,6 +18,36 @@ def backbones_of(model: keras.Model) -> dict[str, keras.Model]:
     names = [layer.name for layer in model.layers]
     members = [name for name in names if features.MEMBER_PROBABILITIES.format(member=name) in names]
     return {name: model.get_layer(name) for name in members} or {model.name: model}
+
+
+class GradCam:
+    """Grad-CAM of one model; building it takes seconds for the largest backbones, so keep it for many images."""
+
+    def __init__(self, model: keras.Model) -> None:
+        """Prepares a model.
+
+        Args:
+          model: With one backbone, see `backbones_of`.
+
+        Raises:
+          ValueError: It has no layer named "backbone".
+        """
+        self._scored = _scored(model)
+
+    def __call__(self, images: npt.ArrayLike, class_index: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
+        """Computes how strongly each region speaks for a class; see `grad_cam`."""
+        images = tf.convert_to_tensor(images, tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(images)  # the weights may be frozen, and then nothing else would be recorded
+            maps, scores = self._scored(images, training=False)
+            classes = tf.argmax(scores, axis=1) if class_index is None else tf.broadcast_to(tf.cast(class_index, tf.int64), [len(images)])
+            if np.any((np.asarray(classes) < 0) | (np.asarray(classes) >= scores.shape[1])):
+                raise ValueError(f"class_index {class_index}: the model has {scores.shape[1]} classes, counted from 0")
+            score = tf.gather(scores, classes, axis=1, batch_dims=1)
+        weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
+        heat = np.asarray(tf.nn.relu(tf.reduce_sum(weights * maps, axis=3)), dtype=np.float32)
+        most = heat.max(axis=(1, 2), keepdims=True)
+        return np.divide(heat, most, out=np.zeros_like(heat), where=most > 0)
 
 
 def grad_cam(model: keras.Model, images: npt.ArrayLike, class_index: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
@@ -38,30 +67,25 @@ def grad_cam(model: keras.Model, images: npt.ArrayLike, class_index: npt.ArrayLi
     Raises:
       ValueError: The model has no layer named "backbone", or no such class.
     """
-    images = tf.convert_to_tensor(images, tf.float32)
-    scored = _scored(model)
-    with tf.GradientTape() as tape:
-        tape.watch(images)  # the weights may be frozen, and then nothing else would be recorded
-        maps, scores = scored(images, training=False)
-        classes = tf.argmax(scores, axis=1) if class_index is None else tf.broadcast_to(tf.cast(class_index, tf.int64), [len(images)])
-        if np.any((np.asarray(classes) < 0) | (np.asarray(classes) >= scores.shape[1])):
-            raise ValueError(f"class_index {class_index}: the model has {scores.shape[1]} classes, counted from 0")
-        score = tf.gather(scores, classes, axis=1, batch_dims=1)
-    gradients = tape.gradient(score, maps)
-    weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
-    heat = np.asarray(tf.nn.relu(tf.reduce_sum(weights * maps, axis=3)), dtype=np.float32)
-    most = heat.max(axis=(1, 2), keepdims=True)
-    return np.divide(heat, most, out=np.zeros_like(heat), where=most > 0)
+    return GradCam(model)(images, class_index)
 
 
 def _scored(model: keras.Model) -> keras.Model:
     """Returns a model of the same layers: images -> [last feature map, scores before the softmax]."""
     if BACKBONE not in [layer.name for layer in model.layers]:
         raise ValueError(f"{model.name}: no layer named {BACKBONE!r}, Grad-CAM needs its feature map")
+    maps: list[Any] = []
+    same = _without_softmax(model, maps)
+    return keras.Model(same.inputs, [maps[0], same.output])
+
+
+def _without_softmax(model: keras.Model, maps: list[Any]) -> keras.Model:
+    """Returns a model of the same layers that ends before the softmax; puts the backbone's output into `maps`."""
     last = model.layers[-1]
-    maps = []
 
     def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
+        if layer is last and isinstance(layer, keras.Model):
+            return _without_softmax(layer, maps)(*args, **kwargs)
         if layer is last and getattr(layer, "activation", None) is keras.activations.softmax:
             if isinstance(layer, keras.layers.Dense):
                 return keras.ops.add(keras.ops.matmul(args[0], layer.kernel), layer.bias)
@@ -71,5 +95,4 @@ def _scored(model: keras.Model) -> keras.Model:
             maps.append(output)
         return output
 
-    same = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
-    return keras.Model(same.inputs, [maps[0], same.output])
+    return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
