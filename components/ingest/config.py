@@ -45,7 +45,7 @@ class Ingest(Frozen):
     max_reject_share: float = Field(0.05, ge=0, le=1, description="past this share of unusable files nothing is written")
     max_pixels: int = Field(MAX_PIXELS, ge=1, description="larger images are rejected before they are decoded")
     max_side: int | None = Field(1024, ge=32, description="longer images are scaled down to this many pixels; null: as they are")
-    images_per_shard: int = Field(512, ge=1)
+    images_per_shard: int = Field(128, ge=1, description="upper limit; several shards let several workers share a split")
     workers: int = Field(2, ge=1, description="images read at a time by the local runner")
 
     @model_validator(mode="after")
