@@ -1,6 +1,7 @@
 """A server in this process: its parts, started and stopped in the right order."""
 
 import logging
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -49,7 +50,7 @@ class Server:
         self._health = health.HealthServicer()
         self._grpc: grpc.Server | None = None
         self._rest: RestServer | None = None
-        self._stopped = False
+        self._closing = threading.Event()
 
     @classmethod
     def start(cls, models_dir: Path | str | None = None, **options: Any) -> "Server":
@@ -80,6 +81,10 @@ class Server:
             assert options.models_dir is not None
             config = configs.from_folder(options.models_dir)
         configuring.start(self.manager, config, options.start_seconds)
+        if options.model_config_file_poll_seconds is not None:
+            pause = options.model_config_file_poll_seconds
+            arguments = (self.manager, options.model_config_file, config, pause, self._closing.wait)
+            threading.Thread(target=configuring.watch_file, args=arguments, name="config", daemon=True).start()
         self._open_grpc()
         if options.rest_port is not None:
             self._rest = RestServer(options.host, options.rest_port, self.handlers, self._metrics, options.limits.max_message_bytes)
@@ -124,9 +129,9 @@ class Server:
         Args:
             drain_seconds: how long those requests may take; None takes it from the options.
         """
-        if self._stopped:
+        if self._closing.is_set():
             return
-        self._stopped = True
+        self._closing.set()
         drain = self.options.drain_seconds if drain_seconds is None else drain_seconds
         self._health.enter_graceful_shutdown()
         if self._grpc is not None:

@@ -1,13 +1,18 @@
 """Giving a server its configuration: at the start, and again by HandleReloadConfigRequest."""
 
+import logging
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
-from cxr.serving.server.config import ModelServerConfig, validate
+from cxr.serving.server.config import ModelServerConfig, read_file, validate
 from cxr.serving.server.errors import ServingError, invalid
 from cxr.serving.server.manager import Manager
 from cxr.trainer.errors import CxrError
 
+RELOAD_SECONDS = 600.0  # patience for the new models of a reload
 _LOCK = threading.Lock()  # one change at a time
+log = logging.getLogger(__name__)
 
 
 def start(manager: Manager, config: ModelServerConfig, seconds: float | None) -> None:
@@ -30,13 +35,13 @@ def start(manager: Manager, config: ModelServerConfig, seconds: float | None) ->
         raise CxrError(f"models.config: {error.message}") from error
 
 
-def reload(manager: Manager, config: ModelServerConfig, seconds: float | None) -> None:
+def reload(manager: Manager, config: ModelServerConfig, seconds: float = RELOAD_SECONDS) -> None:
     """Replaces the configuration: unlisted models are unloaded, new ones awaited, labels moved last.
 
     Args:
         manager: with a configuration.
         config: the new one, whole.
-        seconds: patience for new models; None waits for ever.
+        seconds: patience for new models.
 
     Raises:
         ServingError: the configuration is refused (nothing changed), a new model does not load, or a label names a version that
@@ -51,3 +56,24 @@ def reload(manager: Manager, config: ModelServerConfig, seconds: float | None) -
         except CxrError as error:
             raise invalid(str(error)) from error
         manager.label(models)
+
+
+def watch_file(manager: Manager, path: Path, applied: ModelServerConfig, pause: float, stopped: Callable[[float], bool]) -> None:
+    """Applies a models.config again whenever its text changes; what cannot be applied is logged and tried at each look.
+
+    Args:
+        manager: with a configuration.
+        path: the file.
+        applied: what it held when it was applied last.
+        pause: seconds between two looks.
+        stopped: waits that long and returns whether to end (an Event's `wait`).
+    """
+    while not stopped(pause):
+        try:
+            config = read_file(path)
+            if config != applied:
+                reload(manager, config)
+                applied = config
+                log.info("%s: applied", path)
+        except (CxrError, ServingError) as error:
+            log.error("%s: not applied: %s", path, error)

@@ -1,5 +1,6 @@
 """A server as a process: says when it is ready, runs until SIGTERM or Ctrl-C, drains, ends."""
 
+import gc
 import json
 import logging
 import os
@@ -48,6 +49,8 @@ def serve(options: ServerOptions, as_json: bool = False) -> None:
     threading.Thread(target=_interrupt_when, args=(asked, server.manager), daemon=True).start()
     try:
         server.open()
+        gc.collect()
+        gc.freeze()  # TensorFlow's million objects stay; looking through them again and again would cost pauses of 0.2 s
         if as_json:
             print(json.dumps({"address": server.address, "rest_address": server.rest_address}), flush=True)
         else:

@@ -68,6 +68,7 @@ class ServerOptions(_Frozen):
     Attributes:
         port, rest_port: 0 takes a free one; `rest_port` None means no REST.
         poll_seconds: pause between two looks for new versions.
+        model_config_file_poll_seconds: pause between two looks at the file; None reads it once.
         load_retries, load_retry_seconds: a failed load is tried again that often, that far apart.
         start_seconds: gives up when not every model is loaded by then; None waits for ever, as TensorFlow Serving does.
         drain_seconds: after SIGTERM, how long requests already accepted may take.
@@ -82,6 +83,7 @@ class ServerOptions(_Frozen):
     limits: Limits = Limits()
     tls: Tls | None = None
     poll_seconds: float = Field(default=1.0, gt=0)
+    model_config_file_poll_seconds: float | None = Field(default=None, gt=0)
     load_retries: int = Field(default=5, ge=0)
     load_retry_seconds: float = Field(default=60.0, ge=0)
     load_threads: int = Field(default=2, ge=1)
@@ -96,4 +98,6 @@ class ServerOptions(_Frozen):
     def _models(self) -> "ServerOptions":
         if (self.models_dir is None) == (self.model_config_file is None):
             raise ValueError("give either models_dir or model_config_file")
+        if self.model_config_file_poll_seconds is not None and self.model_config_file is None:
+            raise ValueError("model_config_file_poll_seconds needs model_config_file")
         return self

@@ -24,7 +24,6 @@ from cxr.serving.server.predict import predict, resolved
 
 Answer = TypeVar("Answer")
 SIGNATURE_DEF = "signature_def"
-RELOAD_SECONDS = 600.0  # for the new models of a reload request
 _INFERENCE: dict[str, Callable[..., Any]] = {
     "Predict": predict,
     "Classify": inference.classify,
@@ -104,7 +103,7 @@ class Handlers:
 
     def reload(self, request: model_management_pb2.ReloadConfigRequest) -> model_management_pb2.ReloadConfigResponse:
         """Answers HandleReloadConfigRequest once the new models serve and the labels are moved."""
-        configuring.reload(self.manager, request.config, RELOAD_SECONDS)
+        configuring.reload(self.manager, request.config)
         return model_management_pb2.ReloadConfigResponse()
 
 

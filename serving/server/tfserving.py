@@ -57,6 +57,7 @@ def arguments(options: ServerOptions, folder: Path) -> list[str]:
         "model_config_file": config_file.resolve(),
         "monitoring_config_file": _write(folder / "monitoring.config", MONITORING),
         "file_system_poll_wait_seconds": max(1, round(options.poll_seconds)),
+        "model_config_file_poll_wait_seconds": round(options.model_config_file_poll_seconds or 0),
         "max_num_load_retries": options.load_retries,
         "load_retry_interval_micros": round(options.load_retry_seconds * 1e6),
         "num_load_threads": options.load_threads,

@@ -113,3 +113,25 @@ def test_sigterm_drains(slow_model, connect):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@pytest.mark.slow
+def test_server_ends_with_the_process_that_started_it(golden_models, until):
+    code = "import sys, time; from cxr.serving.server.process import start_server\n"
+    code += "with start_server({'half_plus': sys.argv[1]}, 120) as server: print(server.pid, flush=True); time.sleep(600)"
+    command = [sys.executable, "-c", code, str(golden_models / "half_plus")]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+
+    def gone():
+        try:
+            os.kill(pid, 0)
+            with open(f"/proc/{pid}/stat") as stat:  # where nobody collects orphans it stays as a zombie
+                return stat.read().rpartition(")")[2].split()[0] == "Z"
+        except OSError:
+            return True
+
+    until(gone, "the end of the server")

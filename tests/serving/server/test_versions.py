@@ -189,6 +189,18 @@ def test_label_for_a_version_to_come_where_allowed(start, models, golden_models,
     assert caller.half(label="next")[0] == 124
 
 
+def test_changed_file_is_applied_and_a_broken_one_is_not(start, models, golden_models, connect, until, config, caplog):
+    publish(golden_models, models)
+    path = config("model_version_policy { specific { versions: 123 } }")
+    caller = connect(start(model_config_file=path, model_config_file_poll_seconds=0.05).address)
+    assert caller.half()[0] == 123
+    config("model_version_policy { specific { versions: 124 } }")
+    until(lambda: caller.half()[0] == 124, "the changed file")
+    path.write_text("model_config_list {")
+    until(lambda: "not applied" in caplog.text, "the refusal of the broken file")
+    assert caller.half()[0] == 124
+
+
 def test_reload_unloads_what_is_left_out(start, models, connect, until, reload):
     caller = connect(start(models).address)
     assert caller.states("image")[1][0] == "AVAILABLE"
