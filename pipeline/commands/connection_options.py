@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from cxr.serving.client.connection import Tls
 
+PIPE_WIDTH = 200  # a pipe has no width, and 80 columns would tear file names and numbers apart
 LOCAL_SERVER = "127.0.0.1:8500"  # cxr.serving.client.connection.DEFAULT_SERVER, without importing grpc for --help
 
 Server = Annotated[str, typer.Option("--server", "-s", metavar="HOST:PORT", envvar="CXR_SERVER", help="gRPC address of the model server")]
@@ -27,3 +30,13 @@ def tls_of(use: bool, ca: Path | None, cert: Path | None, key: Path | None, serv
     if not (use or ca or cert or key or server_name):
         return None
     return Tls(ca, cert, key, server_name)
+
+
+def stdout_console() -> Console:
+    """Returns a console for tables on stdout."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, PIPE_WIDTH)
+    return console

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cxr.pipeline.commands.connection_options import LOCAL_SERVER, Ca, Cert, Key, Server, ServerName, UseTls, tls_of
+from cxr.pipeline.commands.connection_options import LOCAL_SERVER, Ca, Cert, Key, Server, ServerName, UseTls, stdout_console, tls_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,11 +74,11 @@ def _show(client: Client, files: list[Path], as_json: bool, messages: Console) -
     """Prints results to stdout as they come (JSON) or at the end (table), also those before an error. Returns the number of failures."""
     import json as json_module
 
-    from rich.console import Console
     from rich.progress import Progress
 
     from cxr.serving.client.answers import Failure, Prediction
     from cxr.serving.client.table import table
+    from cxr.trainer.errors import CxrError
 
     results: list[Prediction | Failure] = []
     try:
@@ -91,12 +91,10 @@ def _show(client: Client, files: list[Path], as_json: bool, messages: Console) -
                     typer.echo(json_module.dumps(result.to_json(), ensure_ascii=False))
                 if isinstance(result, Failure):
                     progress.console.print(str(result.error), style="red", markup=False, highlight=False, soft_wrap=True)
+    except CxrError:
+        messages.print(f"{len(results)} of {len(files)} images were answered before this error:", style="red")
+        raise
     finally:
         if not as_json and results:
-            out = Console()
-            if not out.is_terminal:
-                out.width = 200  # a pipe has no width; folding would tear file names apart
-            out.print(table(results))
-        if len(results) < len(files):
-            messages.print(f"{len(results)} of {len(files)} images were answered before this error", style="red")
+            stdout_console().print(table(results))
     return sum(isinstance(result, Failure) for result in results)

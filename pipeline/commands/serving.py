@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cxr.pipeline.commands.connection_options import LOCAL_SERVER, Ca, Cert, Key, Server, ServerName, UseTls, tls_of
+from cxr.pipeline.commands.connection_options import LOCAL_SERVER, Ca, Cert, Key, Server, ServerName, UseTls, stdout_console, tls_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,19 +15,33 @@ if TYPE_CHECKING:
     from cxr.serving.client.connection import Tls
     from cxr.serving.production.changes import Changes, Done
 
-EXAMPLES = """
-[bold]Examples[/bold]
-
+# By command; the group's help shows all of them.
+EXAMPLES = {
+    "config": """
   cxr serving config workspace/demo/serving_models            write models.config: the newest versions, labelled stable and canary
 
+  cxr serving config MODELS --base-path /models               the same for containers that mount the models there
+""",
+    "promote": """
   cxr serving promote ensemble 1790000000 --label canary      load it beside the present one and move the label
 
-  cxr serving rollback ensemble --reason "more false alarms"  take the last change back
+  cxr serving promote ensemble 1790000000 -r "better recall"  stable, with a reason for the journal
+""",
+    "rollback": """
+  cxr serving rollback ensemble --reason "more false alarms"  take the last change back; again: the one before
+""",
+    "status": """
+  cxr serving status --history 5                              models, versions, states, labels; the last changes
 
-  cxr serving status                                          models, versions, states, labels
+  cxr serving status -s a:8500 -s b:8500 --json               two servers, for scripts
+""",
+    "bench": """
+  cxr serving bench --model mobilenet --concurrency 1 --concurrency 8
 
-  cxr serving bench --model mobilenet --duration 10           images/s and latencies
-"""
+  cxr serving bench --images xrays/ --payload image_bytes --rate 40 --duration 30
+""",
+}
+_HEADING = "\n\n[bold]Examples[/bold]\n"
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", envvar="CXR_MODELS_CONFIG", help="the servers' models.config")]
 Servers = Annotated[
@@ -45,12 +59,17 @@ DEFAULT_CONFIG = Path("models.config")
 def register(app: typer.Typer) -> None:
     """Mounts the group."""
     group = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
-    group.command("config", help="Write a first models.config for a folder of models.")(config)
-    group.command("promote", help="Move a label to a version, on running servers and in models.config, or not at all.")(promote)
-    group.command("rollback", help="Take back the last change of a model.")(rollback)
-    group.command("status", help="Show models, versions, states and labels of running servers.")(status)
-    group.command("bench", help="Measure images per second and latencies of a server you name.")(bench)
-    app.add_typer(group, name="serving", help="TensorFlow Serving in production: versions, labels, speed.\n" + EXAMPLES)
+    for function, text in (
+        (config, "Write a first models.config for a folder of models."),
+        (promote, "Move a label to a version, on running servers and in models.config, or not at all."),
+        (rollback, "Take back the last change of a model."),
+        (status, "Show models, versions, states and labels of running servers."),
+        (bench, "Measure images per second and latencies of a server you name."),
+    ):
+        group.command(function.__name__, help=text + _HEADING + EXAMPLES[function.__name__])(function)
+    app.add_typer(
+        group, name="serving", help="TensorFlow Serving in production: versions, labels, speed." + _HEADING + "".join(EXAMPLES.values())
+    )
 
 
 def config(
@@ -164,11 +183,9 @@ def status(
         for entry in entries:
             typer.echo(json_module.dumps(entry.to_json(), ensure_ascii=False))
         return
-    from rich.console import Console
-
     from cxr.serving.production.tables import history_table, status_table
 
-    console = Console()
+    console = stdout_console()
     console.print(status_table(rows))
     if history:
         console.print(history_table(entries))
@@ -225,4 +242,4 @@ def bench(
                 if json:
                     typer.echo(json_module.dumps(results[-1].to_json()))
     if not json:
-        Console().print(table(f"{known.model} version {known.version} on {server}", results))
+        stdout_console().print(table(f"{known.model} version {known.version} on {server}", results))

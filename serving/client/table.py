@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -19,7 +20,7 @@ def table(results: Sequence[Prediction | Failure]) -> Table:
     answered = [result for result in results if isinstance(result, Prediction)]
     classes = list(answered[0].probabilities) if answered else []
     members = list(answered[0].members) if answered else []
-    made = Table(title=_title(answered), title_justify="left", title_style="dim")
+    made = Table(title=_title(answered), title_justify="left", title_style="dim", box=box.SIMPLE, pad_edge=False)
     made.add_column("image", overflow="fold")
     made.add_column("label")
     for name in classes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +16,7 @@ _STYLES = {"AVAILABLE": "green", "LOADING": "cyan", "START": "cyan", "UNLOADING"
 
 def status_table(rows: Sequence[Row]) -> Table:
     """Makes a table with one row per version."""
-    table = Table()
+    table = Table(box=box.SIMPLE, pad_edge=False)
     for heading in ("server", "model", "version", "state", "labels", "policy", "error"):
         table.add_column(heading, overflow="fold")
     for row in rows:
@@ -36,15 +37,15 @@ def status_table(rows: Sequence[Row]) -> Table:
 
 def history_table(entries: Sequence[Entry]) -> Table:
     """Makes a table with one row per change."""
-    table = Table(title="changes", title_justify="left")
-    for heading in ("#", "time", "user", "what", "from", "to", "outcome", "reason"):
+    table = Table(title="changes", title_justify="left", box=box.SIMPLE, pad_edge=False)
+    for heading in ("#", "time (UTC)", "user", "what", "from", "to", "outcome", "reason"):
         table.add_column(heading, overflow="fold")
     for entry in entries:
         what = f"{entry.action} {entry.model}" + (f" (undoes {entry.undoes})" if entry.undoes else "")
         outcome = Text(entry.outcome, "" if entry.outcome == APPLIED else "red")
         cells = (
             str(entry.id),
-            entry.time,
+            entry.time[:16].replace("T", " "),
             entry.user,
             what,
             str(entry.before),

@@ -31,7 +31,7 @@ def test_table_for_people(small_server, folder):
     assert done.returncode == exit_codes.OK, done.stderr
     assert "ensemble version 2" in done.stdout
     assert "not a diagnostic device" in done.stdout
-    rows = {line.split("│")[1].strip(): line for line in done.stdout.splitlines() if ".png" in line}
+    rows = {line.split()[0]: line for line in done.stdout.splitlines() if ".png" in line}
     assert "pneumonia" in rows[str(folder / "10.png")]
     assert "normal" in rows[str(folder / "240.png")]
 
