@@ -13,7 +13,7 @@ HEADINGS = ("payload", "KB/image", "batch", "clients", "images/s", "p50", "p90",
 
 
 def table(title: str, results: Sequence[Result]) -> Table:
-    """Makes a table: one row per measurement; latencies in milliseconds, payload in kilobytes (1,000 bytes), images/s of those offered."""
+    """Makes a table: one row per measurement; latencies in milliseconds, payload in kilobytes (1,000 bytes), images/s (of those offered)."""
     made = Table(title=f"{title}; latencies in ms", title_justify="left", box=box.SIMPLE, padding=0)
     for heading in HEADINGS:
         made.add_column(heading, justify="left" if heading == "payload" else "right", no_wrap=True)
@@ -23,8 +23,10 @@ def table(title: str, results: Sequence[Result]) -> Table:
             f"{result.bytes_per_image / 1e3:.1f}",
             str(result.batch_size),
             str(result.concurrency),
-            f"{result.images_per_second:.1f}" + (f" of {result.rate * result.batch_size:g}" if result.rate else ""),
+            f"{result.images_per_second:.1f}" + (f" / {result.rate * result.batch_size:g}" if result.rate else ""),
             *(f"{seconds * 1e3:.1f}" for seconds in (result.p50, result.p90, result.p99, result.longest)),
-            ", ".join(f"{code} {count}" for code, count in sorted(result.errors.items())) or "0",
+            str(sum(result.errors.values())),
         )
+    failed = sorted({code for result in results for code in result.errors})
+    made.caption = f"failed with {', '.join(failed)}" if failed else None
     return made
