@@ -33,7 +33,8 @@ class NodeResult:
     state: Literal["done", "cached", "failed", "skipped"]
     seconds: float = 0.0
     outputs: dict[str, list[types.Artifact]] = field(default_factory=dict)
-    error: str = ""  # why it failed, or which node it waited for
+    error: str = ""  # why it failed
+    roots: tuple[str, ...] = ()  # of a skipped node: the failed ones it waited for
 
 
 class Watcher(Protocol):
@@ -66,9 +67,10 @@ class WatchedDagRunner(IrBasedRunner):
         nodes = [node.pipeline_node for node in pipeline.nodes]
         for number, node in enumerate(nodes, 1):
             node_id = node.node_info.id
-            broken = [up for up in node.upstream_nodes if results[up].state in ("failed", "skipped")]
-            if broken:
-                results[node_id] = NodeResult(node_id, "skipped", error=f"needs {', '.join(broken)}")
+            upstream = [results[up] for up in node.upstream_nodes]
+            roots = [root for up in upstream for root in ([up.node_id] if up.state == "failed" else up.roots)]
+            if roots:
+                results[node_id] = NodeResult(node_id, "skipped", roots=tuple(dict.fromkeys(roots)))
             else:
                 self._watcher.started(node_id, number, len(nodes))
                 results[node_id] = _launch(node, pipeline, deployment, connection)

@@ -13,6 +13,7 @@ from cxr.pipeline.local_runner import NodeResult
 from cxr.trainer.progress import LOGGER, Step
 
 MARKS = {"done": "[green]✓[/green]", "cached": "[cyan]=[/cyan]", "failed": "[red]✗[/red]", "skipped": "[yellow]–[/yellow]"}
+ERROR_LINES = 12
 PLAIN_SECONDS = 20  # between two lines of the same node where the output is no terminal
 
 
@@ -49,7 +50,7 @@ class RunProgress(logging.Handler):
         self._bars.reset(self._step, visible=False, total=None)
 
     def finished(self, result: NodeResult) -> None:
-        note = {"cached": "from the cache", "skipped": result.error, "failed": result.error}.get(result.state, "")
+        note = {"cached": "from the cache", "skipped": f"needs {', '.join(result.roots)}", "failed": _shortened(result.error)}.get(result.state, "")
         self._bars.update(self._step, visible=False)
         self._console.print(f"{MARKS[result.state]} {result.node_id:<28} {result.seconds:7.1f} s", end="  ", highlight=False)
         self._console.print(note, markup=False, highlight=False, style="red" if result.state == "failed" else "")
@@ -64,3 +65,9 @@ class RunProgress(logging.Handler):
         if not self._console.is_terminal and time.monotonic() - self._last_line > PLAIN_SECONDS:
             self._last_line = time.monotonic()
             self._console.print(f"  {self._node}: {text} {step.done}/{step.total}", markup=False, highlight=False)
+
+
+def _shortened(text: str) -> str:
+    """The first lines of an error; a library's can fill screens, and the log has them all."""
+    lines = text.splitlines()
+    return text if len(lines) <= ERROR_LINES else "\n".join([*lines[:ERROR_LINES], "… (the rest is in the log)"])

@@ -95,9 +95,9 @@ def _candidate(name: str, results: Mapping[str, NodeResult]) -> Candidate:
     if blessing := _output(infra_check, "blessing"):
         known["servable"] = blessing.get_int_custom_property("blessed") == 1
         refusals += [f"infrastructure check: {reason}" for reason in (Path(blessing.uri) / REASONS).read_text().splitlines()]
-    failures = [_failure(result, results) for result in (trainer, evaluator, infra_check, pusher) if result and result.state == "failed"]
+    failures = [_failure(result) for result in (trainer, evaluator, infra_check, pusher) if result and result.state == "failed"]
     if not failures and pusher and pusher.state == "skipped":
-        failures = [_failure(pusher, results)]
+        failures = [f"not reached, because {', '.join(pusher.roots)} failed"]
     if failures:
         return Candidate(name=name, outcome="failed", reasons=(*failures, *refusals), **known)
     push = _output(pusher, "pushed_model")
@@ -114,25 +114,20 @@ def _output(result: NodeResult | None, key: str) -> Artifact | None:
     return result.outputs[key][0] if result and result.outputs.get(key) else None
 
 
-def _failure(result: NodeResult, results: Mapping[str, NodeResult]) -> str:
-    """The sentence for a failed node, or for the failed node that a skipped one waited for."""
-    if result.state == "failed":
-        return f"{result.node_id} failed: {result.error.splitlines()[0]}"
-    roots = [other for other in results.values() if other.state == "failed"]
-    return f"not reached: {roots[0].node_id} failed" if roots else f"{result.node_id} skipped: {result.error}"
+def _failure(result: NodeResult) -> str:
+    return f"{result.node_id} failed: {result.error.splitlines()[0]}"
 
 
 def table(report: Report) -> Table:
     """The table that ends a run."""
     shown = Table(title=f"pipeline {report.pipeline}" + (" (SYNTHETIC images: the numbers say nothing about patients)" if report.synthetic else ""))
-    for column in ("model", "accuracy", "95 % interval", "balanced accuracy", "gate", "server check", "pushed version"):
-        shown.add_column(column, justify="right" if "acc" in column or "%" in column else "left", no_wrap=column in ("model", "pushed version"))
+    for column in ("model", "accuracy (95 % interval)", "balanced", "gate", "server check", "pushed version"):
+        shown.add_column(column, overflow="fold")
     for candidate in report.models.values():
         e = candidate.evaluation
         shown.add_row(
             candidate.name,
-            f"{e.accuracy:.3f}" if e else "–",
-            f"{e.accuracy_interval.low:.3f} – {e.accuracy_interval.high:.3f}" if e else "–",
+            f"{e.accuracy:.3f} ({e.accuracy_interval.low:.3f} to {e.accuracy_interval.high:.3f})" if e else "–",
             f"{e.balanced_accuracy:.3f}" if e else "–",
             _verdict(candidate.blessed, "blessed", "refused"),
             _verdict(candidate.servable, "passed", "refused"),

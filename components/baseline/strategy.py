@@ -12,8 +12,8 @@ class LatestOtherBlessedModel(tfx.dsl.experimental.ResolverStrategy):
     """The latest blessed model that is not the candidate itself.
 
     TFX's LatestBlessedModelStrategy would hand a cached candidate to the Evaluator as its own baseline: the second of two identical runs would
-    then have new inputs, evaluate anew and push the same model twice. Inputs: `candidate` (this run's model), `model` and `model_blessing`
-    (all earlier ones of the same nodes).
+    then have new inputs, evaluate anew and push the same model twice. Inputs: `candidate` (this run's model), `model` (all models of the pipeline) and
+    `model_blessing` (those that this candidate's Evaluator gave: they tell which of the models are earlier versions of it).
     """
 
     def resolve_artifacts(

@@ -83,16 +83,18 @@ def test_a_failure_stops_only_what_needs_it(run):
     make = Make(text="a")
     fail = Fail(made=make.outputs["made"])
     blocked = Use(made=fail.outputs["failed"]).with_id("Blocked")
+    further = Use(made=blocked.outputs["used"]).with_id("Further")
     free = Use(made=make.outputs["made"]).with_id("Free")
-    results, seen = run(make, fail, blocked, free)
+    results, seen = run(make, fail, blocked, further, free)
     assert {name: result.state for name, result in results.items()} == {
         "Make": "done",
         "Fail": "failed",
         "Blocked": "skipped",
+        "Further": "skipped",
         "Free": "done",
     }
     assert results["Fail"].error == "the picture is missing"
-    assert results["Blocked"].error == "needs Fail"
+    assert results["Blocked"].roots == results["Further"].roots == ("Fail",)
     assert "Blocked" not in [name for name, *_ in seen.began]
 
 
