@@ -129,4 +129,4 @@ def build(backbone: Backbone, size: int, weights: str | None = None) -> keras.Mo
         raise CxrError(f"{backbone.name}: images of {size} pixels do not fit (set image_size): {error}") from None
     if 0 in network.output.shape[1:3]:
         raise CxrError(f"{backbone.name}: images of {size} pixels are too small; set a larger image_size")
-    return keras.Model(network.inputs, network.outputs[0], name=LAYER)
+    return keras.Model(network.inputs[0], network.outputs[0], name=LAYER)

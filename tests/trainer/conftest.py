@@ -1,0 +1,103 @@
+"""Splits of tiny pictures, TFRecords of them, and a backbone small enough to train in a test."""
+
+import io
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cxr.trainer import features
+from cxr.trainer.config import Model
+
+CLASSES = ("covid19", "pneumonia", "normal")
+SIZE = 32
+
+
+def example(number: int, label: str | None = None) -> bytes:
+    """A raw tf.Example: a noisy grey picture, whose brightness tells its class."""
+    import tensorflow as tf
+    from PIL import Image
+
+    rng = np.random.default_rng(number)
+    pixels = rng.normal(60 + 60 * (number % 3), 15, size=(40, 48)).clip(0, 255).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png" if number % 2 else "jpeg")
+    values = {
+        features.IMAGE: file.getvalue(),
+        features.LABEL: (label or CLASSES[number % 3]).encode(),
+        features.CONTENT_HASH: f"{number:064x}".encode(),
+    }
+    return tf.train.Example(
+        features=tf.train.Features(
+            feature={key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for key, value in values.items()}
+        )
+    ).SerializeToString()
+
+
+def write_records(file, examples) -> str:
+    """Writes a gzip-compressed TFRecord as ImportExampleGen does; returns its pattern."""
+    import tensorflow as tf
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(file), "GZIP") as writer:
+        for one in examples:
+            writer.write(one)
+    return str(file.parent / "*")
+
+
+@pytest.fixture(scope="session")
+def records(tmp_path_factory):
+    """Patterns of a training split of 24 and a validation split of 9 pictures."""
+    folder = tmp_path_factory.mktemp("records")
+    return SimpleNamespace(
+        train=write_records(folder / "Split-train" / "data-00000-of-00001.gz", [example(i) for i in range(24)]),
+        val=write_records(folder / "Split-val" / "data-00000-of-00001.gz", [example(i) for i in range(100, 109)]),
+    )
+
+
+@pytest.fixture(scope="session")
+def splits(records):
+    from cxr.trainer.inputs import read_split
+
+    return SimpleNamespace(train=read_split([records.train], CLASSES), val=read_split([records.val], CLASSES))
+
+
+@pytest.fixture
+def small_mobilenet(monkeypatch):
+    """MobileNet at a quarter of its width, under its own name: real layers, little work."""
+    import keras
+
+    whole = keras.applications.MobileNet
+
+    def narrow(**arguments):
+        return whole(alpha=0.25, **arguments)
+
+    narrow.__module__ = whole.__module__
+    monkeypatch.setattr(keras.applications, "MobileNet", narrow)
+
+
+def model_config(**more) -> Model:
+    """A small training of a head on a random MobileNet."""
+    base = {
+        "backbone": "MobileNet",
+        "weights": "none",
+        "batch_statistics": "reestimate",
+        "head_layers": {"normalize": True, "dropout": 0.2},
+        "head": {"epochs": 4, "batch_size": 5, "optimizer": {"learning_rate": 0.01}},
+    }
+    return Model.model_validate({**base, **more})
+
+
+@pytest.fixture
+def config():
+    return model_config
+
+
+@pytest.fixture
+def make_example():
+    return example
+
+
+@pytest.fixture
+def write():
+    return write_records

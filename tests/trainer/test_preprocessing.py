@@ -1,0 +1,92 @@
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from cxr.trainer import preprocessing
+from cxr.trainer.preprocessing import decode_and_resize, label_to_index
+
+GRADIENT = np.linspace(0, 255, 40 * 48).reshape(40, 48).astype(np.uint8)
+
+
+def encoded(pixels, kind="png", **options):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, lambda f: tf.function(f, autograph=False)], ids=["eager", "graph"])
+def test_all_kinds_give_the_same_grey_levels(wrap):
+    wide = GRADIENT.astype(np.uint16) * 257
+    colour = np.stack([GRADIENT] * 3, axis=-1)
+    images = [encoded(GRADIENT), encoded(wide), encoded(colour), encoded(GRADIENT, "jpeg", quality=100), encoded(colour, "jpeg", quality=100)]
+    result = wrap(lambda batch: decode_and_resize(batch, 32))(tf.constant(images)).numpy()
+    assert result.shape == (5, 32, 32, 3)
+    assert result.dtype == np.float32
+    for image in result[1:]:
+        np.testing.assert_allclose(image, result[0], atol=0.01)
+    np.testing.assert_array_equal(result[..., 0], result[..., 2])
+    assert 0 <= result.min() < 0.02 < 0.98 < result.max() <= 1
+
+
+def test_sixteen_bits_are_not_cut_to_eight():
+    pixels = np.full((8, 8), 300, np.uint16)  # just above one step of eight bits
+    assert decode_and_resize(tf.constant([encoded(pixels)]), 8).numpy().mean() == pytest.approx(300 / 65535)
+
+
+def test_shrinking_averages():
+    checks = np.indices((64, 64)).sum(axis=0) % 2 * 255
+    result = decode_and_resize(tf.constant([encoded(checks.astype(np.uint8))]), 8).numpy()
+    np.testing.assert_allclose(result[0, 2:-2, 2:-2], 0.5, atol=0.02)
+
+
+def test_empty_batch():
+    assert decode_and_resize(tf.constant([], tf.string), 32).shape == (0, 32, 32, 3)
+
+
+BAD = {
+    "empty": b"",
+    "text": b"not an image",
+    "gif": b"GIF89a",
+    "cut png": encoded(GRADIENT)[:60],
+    "cut png header": encoded(GRADIENT)[:12],
+    "cut jpeg header": encoded(GRADIENT, "jpeg")[:20],
+}
+
+
+@pytest.mark.parametrize("data", BAD.values(), ids=BAD)
+def test_what_is_no_image_is_an_error(data):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        tf.function(lambda batch: decode_and_resize(batch, 32), autograph=False)(tf.constant([data]))
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg"])
+def test_too_many_pixels_are_refused_before_decoding(kind, monkeypatch):
+    monkeypatch.setattr(preprocessing, "MAX_PIXELS", 40 * 48 - 1)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="more than 1919"):
+        tf.function(lambda batch: decode_and_resize(batch, 32), autograph=False)(tf.constant([encoded(GRADIENT, kind)]))
+
+
+def test_a_png_that_claims_to_be_huge_is_refused():
+    data = bytearray(encoded(GRADIENT))
+    data[16:24] = (2**31 - 1).to_bytes(4, "big") * 2  # the product would overflow 64 bits were the sides not limited
+    with pytest.raises(tf.errors.InvalidArgumentError, match="more than"):
+        tf.function(lambda batch: decode_and_resize(batch, 32), autograph=False)(tf.constant([bytes(data)]))
+
+
+def test_labels():
+    names = ("covid19", "pneumonia", "normal")
+    index = label_to_index(tf.constant([["normal"], ["covid19"]]), names)
+    assert index.dtype == tf.int64
+    assert index.numpy().tolist() == [[2], [0]]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="none of"):
+        label_to_index(tf.constant([["flu"]]), names)
+
+
+def test_in_transform(transform_output, raw_examples):
+    parsed = tf.io.parse_example(raw_examples, transform_output.raw_feature_spec())
+    result = transform_output.transform_raw_features(parsed)
+    assert result["image_tensor"].shape == (12, 32, 32, 3)
+    assert result["label_index"].numpy().ravel().tolist() == [i % 3 for i in range(12)]
