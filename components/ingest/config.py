@@ -42,6 +42,9 @@ class Ingest(Frozen):
     )
     seed: int = Field(2021, description="decides, with the patient id, the split of a patient")
     where: dict[str, str] = Field({}, description="manifest column: value; other rows are left out")
+    listed_twice: Literal["refuse", "merge"] = Field(
+        "refuse", description="a path that stands twice in the source; merge: read once, and its patients count as one (same label only)"
+    )
     max_reject_share: float = Field(0.05, ge=0, le=1, description="past this share of unusable files nothing is written")
     max_pixels: int = Field(MAX_PIXELS, ge=1, description="larger images are rejected before they are decoded")
     max_side: int | None = Field(1024, ge=32, description="longer images are scaled down to this many pixels; null: as they are")

@@ -20,8 +20,8 @@ OPTIONAL = ("patient_id", "split", "source", "view", "sex", "age")
 SHOWN = 5  # how many names an error lists
 
 
-def discover(source: Path, config: Ingest) -> list[Row]:
-    """Lists the images of a source.
+def discover(source: Path, config: Ingest) -> tuple[list[Row], list[str]]:
+    """Lists the images of a source, and warnings.
 
     Args:
       source: A folder with one folder per class (train, val, test may stand above them); a manifest CSV; a folder that holds `manifest.csv`.
@@ -40,11 +40,12 @@ def discover(source: Path, config: Ingest) -> list[Row]:
         rows = list(_from_tree(source, config))
     else:
         raise CxrError(f"{source}: no such file or folder; name a folder with one folder per class, or a manifest CSV")
-    _check_paths(rows)
-    _check_classes(rows, source, config)
+    _check_files(rows)
     for row in rows:
         _add_dicom_facts(row)
-    return rows
+    rows, warnings = _without_repeats(rows, config)
+    _check_classes(rows, source, config)
+    return rows, warnings
 
 
 def _from_manifest(manifest: Path, config: Ingest) -> Iterator[Row]:
@@ -135,17 +136,45 @@ def _check_label(label: str, where: str, config: Ingest) -> None:
         raise CxrError(f"{where}: label {label!r} is none of the classes {', '.join(config.class_names)}; correct it or set class_names")
 
 
-def _check_paths(rows: list[Row]) -> None:
+def _check_files(rows: list[Row]) -> None:
     missing = [row for row in rows if not os.path.isfile(row.path)]
     if missing:
         listed = "".join(f"\n  {row.where}: {row.name}" for row in missing[:SHOWN])
         more = f"\n  and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise CxrError(f"{len(missing)} images are not there (paths count from the manifest's folder):{listed}{more}")
-    seen: dict[str, Row] = {}
+
+
+def _without_repeats(rows: list[Row], config: Ingest) -> tuple[list[Row], list[str]]:
+    """Leaves each file once. Who stands under one picture is one person: with `merge`, all their images get one patient id."""
+    kept: dict[str, Row] = {}
+    same: dict[str, str] = {}  # patient: another id of the same person; a forest
+
+    def root(patient: str) -> str:
+        while patient in same:
+            patient = same[patient]
+        return patient
+
     for row in rows:
-        first = seen.setdefault(os.path.realpath(row.path), row)
-        if first is not row:
-            raise CxrError(f"{row.where}: {row.name} is listed twice (first: {first.where}: {first.name}); remove one of them")
+        first = kept.setdefault(os.path.realpath(row.path), row)
+        if first is row:
+            continue
+        twice = f"{row.where}: {row.name} is listed twice (first: {first.where}: {first.name})"
+        if config.listed_twice == "refuse":
+            raise CxrError(f"{twice}; remove one of them, or set --listed-twice merge (read once, its patients count as one)")
+        if row.label != first.label or (row.split and first.split and row.split != first.split):
+            raise CxrError(f"{twice}, with another label or split; remove one of them")
+        first.split = first.split or row.split
+        one, other = sorted((root(first.patient), root(row.patient)))
+        if one and one != other:
+            same[other] = one
+        first.patient = first.patient or row.patient
+    for row in kept.values():
+        row.patient = root(row.patient)
+    repeats = len(rows) - len(kept)
+    if not repeats:
+        return rows, []
+    merged = f"; {len(same)} patient ids were other ids of the same person" if same else ""
+    return list(kept.values()), [f"{repeats} paths were listed twice and are read once{merged}"]
 
 
 def _check_classes(rows: list[Row], source: Path, config: Ingest) -> None:

@@ -1,0 +1,166 @@
+"""The Beam pipeline: from planned rows to gzip-compressed TFRecord shards. Holds one image per worker at a time, however many there are."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from cxr.components.ingest.config import Ingest
+from cxr.components.ingest.rows import Row, uniform
+from cxr.trainer import features, images
+from cxr.trainer.image_errors import ImageError
+
+RESULTS = "results"  # folder below the output with what became of each image, one JSON line each; removed at the end
+STARTED, DONE = ".part", ".jsonl"
+
+
+class Shard(NamedTuple):
+    """One file of records."""
+
+    split: str
+    index: int
+    total: int
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.split}/examples-{self.index:05d}-of-{self.total:05d}.tfrecord.gz"
+
+    @property
+    def results_name(self) -> str:
+        return f"{RESULTS}/{self.split}-{self.index:05d}"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one image: its content hash, or the reason why it is left out."""
+
+    name: str
+    label: str
+    patient: str
+    content_hash: str = ""
+    reason: str = ""
+    detail: str = ""
+
+
+def plan(rows: Sequence[Row], config: Ingest) -> Iterator[tuple[Shard, Row]]:
+    """Deals rows to shards of equal size, in an order that only seed and name decide: shuffled, and the same every time."""
+    totals = Counter(row.split for row in rows)
+    at: Counter[str] = Counter()
+    for row in sorted(rows, key=lambda row: (uniform(config.seed, f"shard {row.name}"), row.name)):
+        shards = -(-totals[row.split] // config.images_per_shard)
+        yield Shard(row.split, at[row.split] % shards, shards), row
+        at[row.split] += 1
+
+
+def write_records(planned: Iterable[tuple[Shard, Row]], out: str, config: Ingest, beam_options: Sequence[str] = ()) -> None:
+    """Runs the pipeline and waits for it.
+
+    Args:
+      planned: Rows whose `patient` is a pseudonym already: no raw id ever reaches a worker.
+      out: Folder; `<split>/examples-…` and `results/…` are written below it.
+      config: Limits and workers.
+      beam_options: Options of Beam; `--runner` among them takes the work to other machines, which must see the same files.
+    """
+    # Named in full: by the name DirectRunner Beam would first look for its Prism binary, on the network.
+    runner = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+    local = [f"--runner={runner}", "--direct_running_mode=multi_threading", f"--direct_num_workers={config.workers}", "--sdk_container_image=none"]
+    with beam.Pipeline(options=PipelineOptions([*local, *beam_options])) as pipeline:
+        _ = (
+            pipeline
+            | "Rows" >> beam.Create((tuple(shard), row) for shard, row in planned)  # plain tuples: the keys that Beam groups without a warning
+            | "OneGroupPerShard" >> beam.GroupByKey()
+            | "WriteShard" >> beam.ParDo(WriteShard(out, config.max_pixels, config.max_side))
+        )
+
+
+class WriteShard(beam.DoFn):
+    """Reads the images of one shard, one at a time, and writes their records. A second attempt at a shard overwrites the first."""
+
+    def __init__(self, out: str, max_pixels: int, max_side: int | None):
+        self._out, self._max_pixels, self._max_side = out, max_pixels, max_side
+
+    def process(self, element: tuple[tuple[str, int, int], Iterable[Row]]) -> None:
+        """Writes one shard and its results."""
+        from tensorflow.io import TFRecordOptions, TFRecordWriter  # in the worker: the command line answers without TensorFlow
+        from tensorflow.io.gfile import rename
+
+        shard, rows = Shard(*element[0]), element[1]
+        final, results = (FileSystems.join(self._out, name) for name in (shard.file_name, shard.results_name))
+        attempt = f"{results}.{uuid.uuid4().hex}"
+        # Level 1: what is left to squeeze out of JPEG and PNG is the same few percent at every level.
+        with (
+            TFRecordWriter(f"{attempt}.records", TFRecordOptions(compression_type="GZIP", compression_level=1)) as writer,
+            FileSystems.create(attempt + STARTED, compression_type="uncompressed") as outcomes,
+        ):
+            for row in sorted(rows, key=lambda row: row.name):
+                outcome, record = self._record(row)
+                if record:
+                    writer.write(record)
+                outcomes.write(json.dumps([getattr(outcome, name) for name in Outcome.__slots__]).encode() + b"\n")
+                outcomes.flush()  # the progress bar reads along
+        rename(f"{attempt}.records", final, overwrite=True)
+        rename(attempt + STARTED, results + DONE, overwrite=True)
+
+    def _record(self, row: Row) -> tuple[Outcome, bytes | None]:
+        outcome = Outcome(row.name, row.label, row.patient)
+        try:
+            image = images.read_image(row.path, max_pixels=self._max_pixels, max_side=self._max_side)
+        except ImageError as error:
+            outcome.reason, outcome.detail = error.reason, str(error).removeprefix(f"{row.path}: ")
+            return outcome, None
+        except OSError as error:
+            outcome.reason, outcome.detail = "cannot be opened", error.strerror or str(error)
+            return outcome, None
+        outcome.content_hash = image.content_hash
+        return outcome, example(row, image).SerializeToString(deterministic=True)
+
+
+def example(row: Row, image: images.GreyImage) -> Any:
+    """Returns the tf.Example of one image; trainer/features.py says what each feature holds."""
+    from tensorflow.train import BytesList, Example, Feature, Features, FloatList, Int64List
+
+    def text(value: str) -> Feature:
+        return Feature(bytes_list=BytesList(value=[value.encode()]))
+
+    def number(value: float) -> Feature:
+        return Feature(float_list=FloatList(value=[value]))
+
+    height, width = image.array.shape
+    feature = {
+        features.IMAGE: Feature(bytes_list=BytesList(value=[images.encode(image)])),
+        features.FORMAT: text(image.format),
+        features.HEIGHT: Feature(int64_list=Int64List(value=[height])),
+        features.WIDTH: Feature(int64_list=Int64List(value=[width])),
+        features.MEAN: number(float(np.mean(image.array))),
+        features.STD: number(float(np.std(image.array))),
+        features.LABEL: text(row.label),
+        features.PATIENT_ID: text(row.patient),
+        features.SOURCE: text(row.source),
+        features.VIEW: text(row.view),
+        features.SEX: text(row.sex),
+        features.AGE_BAND: text(features.age_band(row.age)),
+        features.CONTENT_HASH: text(image.content_hash),
+    }
+    if row.age is not None:
+        feature[features.AGE] = number(row.age)
+    return Example(features=Features(feature=feature))
+
+
+def read_outcomes(out: str) -> Iterator[tuple[str, Outcome]]:
+    """Yields (split, outcome) of every image of finished shards, in a fixed order."""
+    found = FileSystems.match([FileSystems.join(out, RESULTS, f"*{DONE}")])[0].metadata_list
+    for path in sorted(item.path for item in found):
+        split = os.path.basename(path).partition("-")[0]
+        with FileSystems.open(path, compression_type="uncompressed") as stream:
+            for line in stream.read().splitlines():
+                yield split, Outcome(*json.loads(line))
