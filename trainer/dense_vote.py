@@ -11,12 +11,13 @@ import numpy.typing as npt
 from cxr.trainer.config import Ensemble, Stage
 from cxr.trainer.errors import CxrError
 from cxr.trainer.losses import make_loss, make_optimizer
+from cxr.trainer.stages import StageHistory
 from cxr.trainer.votes import DenseVote
 
 Labelled = tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.float32]]  # each member's [images, classes], one-hot [images, classes]
 
 
-def train_dense_vote(config: Ensemble, train: Labelled, val: Labelled | None) -> tuple[DenseVote, dict[str, list[float]]]:
+def train_dense_vote(config: Ensemble, train: Labelled, val: Labelled | None) -> tuple[DenseVote, StageHistory]:
     """Trains the layer; with a validation split it ends with the weights of lowest loss there, those it started with among them.
 
     Args:
@@ -25,7 +26,7 @@ def train_dense_vote(config: Ensemble, train: Labelled, val: Labelled | None) ->
       val: The same of the validation split.
 
     Returns:
-      The layer and its history: metric name to one number per epoch.
+      The layer and its history; best_epoch 0 stands for the weights it started with.
 
     Raises:
       CxrError: A callback is to watch the validation split and there is none.
@@ -36,17 +37,20 @@ def train_dense_vote(config: Ensemble, train: Labelled, val: Labelled | None) ->
     model = keras.Model(inputs, layer(inputs))
     model.compile(optimizer=make_optimizer(config.stage.optimizer), loss=make_loss(config.loss), metrics=["accuracy"])
     callbacks = _callbacks(config.stage, val is not None)
-    if val is not None:
-        callbacks.append(_KeepBest(val))
+    keep_best = _KeepBest(val) if val is not None else None
     history = model.fit(
         *train,
         validation_data=val,
         epochs=config.stage.epochs,
         batch_size=config.stage.batch_size,
-        callbacks=callbacks,
+        callbacks=[*callbacks, keep_best] if keep_best else callbacks,
         verbose=0,
+    ).history
+    rows = [{name: float(values[epoch]) for name, values in history.items()} for epoch in range(len(history["loss"]))]
+    stopped_early = len(rows) < config.stage.epochs
+    return layer, StageHistory(
+        "concat", rows, resumed_from=0, stopped_early=stopped_early, best_epoch=keep_best.epoch if keep_best else None
     )
-    return layer, {name: [float(value) for value in values] for name, values in history.history.items()}
 
 
 class _KeepBest(keras.callbacks.Callback):
@@ -58,11 +62,11 @@ class _KeepBest(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._loss = self.model.evaluate(*self._val, verbose=0, return_dict=True)["loss"]
-        self._weights = self.model.get_weights()
+        self._weights, self.epoch = self.model.get_weights(), 0
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if logs["val_loss"] < self._loss:
-            self._loss, self._weights = logs["val_loss"], self.model.get_weights()
+            self._loss, self._weights, self.epoch = logs["val_loss"], self.model.get_weights(), epoch + 1
 
     def on_train_end(self, logs: Any = None) -> None:
         self.model.set_weights(self._weights)

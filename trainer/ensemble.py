@@ -26,6 +26,7 @@ from cxr.trainer.config import Ensemble
 from cxr.trainer.dense_vote import train_dense_vote
 from cxr.trainer.errors import CxrError
 from cxr.trainer.losses import make_loss
+from cxr.trainer.stages import StageHistory
 from cxr.trainer.votes import HardVote, WeightedVote
 
 METHODS = ("soft", "hard", "weighted", "concat")  # simplest first: it wins where losses are equal
@@ -56,7 +57,7 @@ class Joined:
     layer: keras.layers.Layer  # list of [batch, classes] -> [batch, classes]
     methods: dict[str, Score]  # on the validation split; empty without one
     members: dict[str, Score]
-    history: dict[str, list[float]]  # of the concat method's training, per epoch
+    stages: tuple[StageHistory, ...]  # the concat method's training, where it was chosen
 
     def report(self) -> dict[str, Any]:
         """Returns what history.json keeps."""
@@ -67,7 +68,6 @@ class Joined:
                 "methods": {name: asdict(score) for name, score in self.methods.items()},
                 "members": {name: asdict(score) for name, score in self.members.items()},
             },
-            "history": self.history,
         }
 
 
@@ -110,7 +110,7 @@ def join(config: Ensemble, member_names: Sequence[str], train: Votes, val: Votes
     floor = max((score.accuracy for score in members.values()), default=0.0)
 
     layers: dict[str, keras.layers.Layer] = {}
-    history: dict[str, list[float]] = {}
+    stages: tuple[StageHistory, ...] = ()
     for method in METHODS if config.method == "auto" else (config.method,):
         if method == "soft":
             layers[method] = WeightedVote([1 / len(member_names)] * len(member_names))
@@ -121,6 +121,7 @@ def join(config: Ensemble, member_names: Sequence[str], train: Votes, val: Votes
             layers[method] = _fit_shares(config, val, floor)
         else:
             layers[method], history = train_dense_vote(config, _pair(train), _pair(val) if val else None)
+            stages = (history,)
 
     scores = {name: _score(config, _answer(layer, val), val.labels) for name, layer in layers.items()} if val else {}
     if config.method == "auto":
@@ -128,7 +129,7 @@ def join(config: Ensemble, member_names: Sequence[str], train: Votes, val: Votes
         chosen = min(accurate, key=lambda name: scores[name].loss)
     else:
         chosen = config.method
-    return Joined(chosen, layers[chosen], scores, members, history if chosen == "concat" else {})
+    return Joined(chosen, layers[chosen], scores, members, stages if chosen == "concat" else ())
 
 
 def joint_model(members: Mapping[str, keras.Model], layer: keras.layers.Layer, image_size: int) -> keras.Model:

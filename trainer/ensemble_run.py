@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +9,8 @@ import tensorflow_transform as tft
 
 from cxr.trainer import artifact, features
 from cxr.trainer.config import Ensemble
-from cxr.trainer.ensemble import Joined, align, join, joint_model
+from cxr.trainer.curves import HISTORY, write_history
+from cxr.trainer.ensemble import Joined, Votes, align, join, joint_model
 from cxr.trainer.errors import CxrError
 from cxr.trainer.export import export_model
 from cxr.trainer.keras_files import load_model
@@ -55,10 +55,10 @@ def train_ensemble(
                 f"the ensemble is for {', '.join(class_names)} at {image_size}; train it again"
             )
 
-    def votes(split: str):
+    def votes(split: str) -> Votes:
         return align({name: artifact.load_predictions(uri, split) for name, uri in members.items()}, split)
 
-    val = votes(VAL) if has_validation else None
+    val: Votes | None = votes(VAL) if has_validation else None
     joined = join(config, list(members), votes(TRAIN), val if val is not None and len(val.labels) else None)
     _write_run(joined, run_uri)
 
@@ -87,18 +87,8 @@ def train_ensemble(
 
 
 def _write_run(joined: Joined, run_uri: str) -> None:
-    artifact.write_bytes(f"{run_uri}/history.json", json.dumps(joined.report(), indent=2).encode())
-    if not joined.history:
-        return
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
-    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for name, label in ((metric, "training"), (f"val_{metric}", "validation")):
-            if name in joined.history:
-                axes.plot(range(1, len(joined.history[name]) + 1), joined.history[name], label=label)
-        axes.set(xlabel="epoch", ylabel=metric)
-        axes.legend()
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    artifact.write_bytes(f"{run_uri}/learning_curves.png", picture.getvalue())
+    about = {"name": features.ENSEMBLE, **joined.report()}
+    if joined.stages:
+        write_history(run_uri, joined.stages, about)
+    else:  # nothing was trained, there are no curves
+        artifact.write_bytes(f"{run_uri.rstrip('/')}/{HISTORY}", (json.dumps({**about, "stages": []}, indent=2) + "\n").encode())

@@ -36,13 +36,15 @@ class GradCam:
 
     def __call__(self, images: npt.ArrayLike, class_index: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
         """Computes how strongly each region speaks for a class; see `grad_cam`."""
-        images = tf.convert_to_tensor(images, tf.float32)
+        batch = tf.convert_to_tensor(images, tf.float32)
         with tf.GradientTape() as tape:
-            tape.watch(images)  # the weights may be frozen, and then nothing else would be recorded
-            maps, scores = self._scored(images, training=False)
-            classes = tf.argmax(scores, axis=1) if class_index is None else tf.broadcast_to(tf.cast(class_index, tf.int64), [len(images)])
+            tape.watch(batch)  # the weights may be frozen, and then nothing else would be recorded
+            maps, scores = self._scored(batch, training=False)
+            classes = (
+                tf.argmax(scores, axis=1) if class_index is None else tf.broadcast_to(tf.cast(class_index, tf.int64), tf.shape(batch)[:1])
+            )
             if np.any((np.asarray(classes) < 0) | (np.asarray(classes) >= scores.shape[1])):
-                raise ValueError(f"class_index {class_index}: the model has {scores.shape[1]} classes, counted from 0")
+                raise ValueError(f"class_index {np.asarray(class_index)}: the model has {scores.shape[1]} classes, counted from 0")
             score = tf.gather(scores, classes, axis=1, batch_dims=1)
         weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
         heat = np.asarray(tf.nn.relu(tf.reduce_sum(weights * maps, axis=3)), dtype=np.float32)

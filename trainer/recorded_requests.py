@@ -113,7 +113,9 @@ def sample_examples(files: Sequence[str], count: int = MIN_RECORDED_IMAGES, most
     Raises:
       ValueError: The files hold fewer than `count`.
     """
-    of_new_class, others, seen = [], [], set()
+    of_new_class: list[bytes] = []
+    others: list[bytes] = []
+    seen: set[tuple[bytes, ...]] = set()
     for example in tf.data.TFRecordDataset(list(files), compression_type="GZIP").take(most_read).as_numpy_iterator():
         label = tuple(tf.train.Example.FromString(example).features.feature[features.LABEL].bytes_list.value)
         if label not in seen:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from cxr.pipeline.workspace import Workspace
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -48,13 +51,14 @@ def explain(
     messages = Console(stderr=True)
     source = find_model(model, Workspace(workspace, pipeline))
     files = find_images(images)
-    from cxr.trainer.explain import Explainer, write_table  # TensorFlow: not before the arguments are known to be right
+    from cxr.trainer.explain import Explainer, Explanation, write_table  # TensorFlow: not before the arguments are known to be right
 
     explainer = Explainer(source)
     if class_name is not None:
         explainer.index_of(class_name)
     out.mkdir(parents=True, exist_ok=True)
-    made, failed = [], 0
+    made: list[Explanation] = []
+    failed = 0
     for file in track(files, "explaining", console=messages, transient=True):
         try:
             made += explainer.explain(file, out, class_name)
@@ -72,7 +76,7 @@ def explain(
         raise typer.Exit(exit_codes.FAILED)
 
 
-def find_model(model: str, workspace) -> str:
+def find_model(model: str, workspace: Workspace) -> str:
     """Returns the path of a model: as given where it is one, else from the report of the latest run.
 
     Args:

@@ -90,7 +90,8 @@ def test_concat_is_never_worse_than_the_soft_vote_on_the_validation_split():
     concat = join(Ensemble(method="concat", stage=stage), NAMES, train, val)
     assert concat.methods["concat"].loss <= soft.methods["soft"].loss + 1e-6
     np.testing.assert_allclose(concat.layer(val.probabilities), soft.layer(val.probabilities), atol=1e-5)
-    assert len(concat.history["loss"]) == 5
+    assert len(concat.stages[0].rows) == 5
+    assert concat.stages[0].best_epoch == 0
 
 
 def test_concat_learns_from_the_average():
@@ -109,7 +110,7 @@ def test_without_validation_the_method_must_be_stated():
         join(Ensemble(method="concat", stage=Stage(early_stopping=EarlyStopping())), NAMES, train, None)
     paper = join(Ensemble(method="concat", start="random", stage=Stage(epochs=2)), NAMES, train, None)
     assert paper.methods == paper.members == {}
-    assert len(paper.history["loss"]) == 2
+    assert len(paper.stages[0].rows) == 2
 
 
 def test_align_brings_rows_into_one_order():
