@@ -9,9 +9,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
+import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
+
+from cxr.serving.server import xla
+from cxr.serving.server.errors import ServingError
 
 TAGS = ("serve",)
 MAX_CALLABLES = 64  # per version; more than one per signature only when clients use output_filter
@@ -46,6 +50,7 @@ class LoadedModel:
         except BaseException:
             self._session.close()
             raise
+        self._compiled = xla.compiled_functions(meta_graph.graph_def.library)
         self.signatures: dict[str, meta_graph_pb2.SignatureDef] = dict(meta_graph.signature_def)
         self._callables: OrderedDict[tuple[tuple[str, ...], tuple[str, ...]], object] = OrderedDict()
         self._lock = threading.Lock()
@@ -63,6 +68,7 @@ class LoadedModel:
 
         Raises:
             tf.errors.OpError: an operation failed.
+            ServingError: INTERNAL, TensorFlow Serving could not run it.
         """
         return self._callable(tuple(feeds), tuple(fetches))(*values)  # type: ignore[operator]
 
@@ -71,6 +77,8 @@ class LoadedModel:
         with self._lock:
             found = self._callables.get(key)
             if found is None:
+                if xla.reaches(self._session.graph, fetches, self._compiled):
+                    raise ServingError(grpc.StatusCode.INTERNAL, xla.MESSAGE)
                 found = self._session._make_callable_from_options(config_pb2.CallableOptions(feed=feeds, fetch=fetches))
                 self._callables[key] = found
                 if len(self._callables) > MAX_CALLABLES:
