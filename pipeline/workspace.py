@@ -36,6 +36,11 @@ class Workspace:
         return self.home / "data"
 
     @property
+    def pseudonym_key(self) -> Path:
+        """Key of the patients' pseudonyms, one for all pipelines of a workspace."""
+        return self.root.absolute() / "pseudonym.key"
+
+    @property
     def pipeline_root(self) -> Path:
         """TFX's artifacts."""
         return self.home / "tfx"

@@ -1,0 +1,72 @@
+"""The examples of a run: found, ingested from images, or made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from cxr.components.ingest.dataset import DATASET, read_dataset
+from cxr.pipeline.config import Config
+from cxr.pipeline.workspace import Workspace
+from cxr.trainer.errors import CxrError
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A folder that `cxr ingest` wrote."""
+
+    path: Path
+    splits: tuple[str, ...]
+    synthetic: bool
+
+
+def prepare_data(config: Config, data: str | None, place: Workspace, console: Console) -> Examples:
+    """Returns examples to run on, ingesting images first where images were given; what an earlier run ingested is used again while it is up to date.
+
+    Args:
+      config: Its sections `data` and `demo_data`.
+      data: A folder that `cxr ingest` wrote, a source of images, or None for the configuration's demo data.
+      place: Where ingested and demo data are kept.
+      console: For progress.
+
+    Raises:
+      CxrError: Nothing to run on, or the source cannot be used.
+    """
+    if data is not None and (Path(data) / DATASET).is_file():
+        return _examples(Path(data), config)
+    from cxr.components.ingest.run import ingest  # Beam and TensorFlow: seconds
+
+    if data is not None:
+        source = Path(data)
+        if not source.exists():
+            raise CxrError(f"--data {data}: no such file or folder; give images (a folder per class, a manifest CSV) or a folder of `cxr ingest`")
+        # each source and way of ingesting has a folder of its own, so that no run changes what an earlier one was made of
+        key = hashlib.sha256(json.dumps([str(source.resolve()), config.data.model_dump(mode="json")]).encode()).hexdigest()[:12]
+        records = place.data / f"{source.stem}-{key}"
+    elif config.demo_data:
+        from cxr.components.demo_data.generate import make_demo_data
+
+        demo = config.demo_data
+        name = f"synthetic-{demo.images}-{demo.image_size}-{demo.seed}"
+        source = make_demo_data(place.data / name, images=demo.images, image_size=demo.image_size, seed=demo.seed, console=console)
+        records = place.data / f"{name}-records"
+    else:
+        raise CxrError(f"--data is missing: configuration {config.name!r} needs images (only one with `demo_data` makes its own)")
+    ingest(source, records, config.data, key_file=place.pseudonym_key, console=console, overwrite=True)
+    return _examples(records, config)
+
+
+def _examples(folder: Path, config: Config) -> Examples:
+    dataset = read_dataset(folder)
+    if tuple(dataset.class_names) != config.class_names:
+        raise CxrError(
+            f"{folder}: ingested for the classes {', '.join(dataset.class_names)}, but data.class_names of the configuration is "
+            f"{', '.join(config.class_names)}; ingest again or change data.class_names"
+        )
+    if config.gate.split not in dataset.splits:
+        raise CxrError(f"{folder}: has the splits {', '.join(dataset.splits)}, not gate.split {config.gate.split!r}")
+    return Examples(folder.absolute(), tuple(dataset.splits), dataset.synthetic)
