@@ -13,7 +13,7 @@ HEADINGS = ("payload", "KB/image", "batch", "clients", "images/s", "p50", "p90",
 
 
 def table(title: str, results: Sequence[Result]) -> Table:
-    """Makes a table: one row per measurement; latencies in milliseconds, payload in kilobytes (1,000 bytes), images/s (of those offered)."""
+    """Makes a table: one row per measurement; latencies in milliseconds, payload in kilobytes (1,000 bytes)."""
     made = Table(title=f"{title}; latencies in ms", title_justify="left", box=box.SIMPLE, padding=0)
     for heading in HEADINGS:
         made.add_column(heading, justify="left" if heading == "payload" else "right", no_wrap=True)
