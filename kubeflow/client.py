@@ -1,0 +1,237 @@
+"""Submits compiled pipelines to Kubeflow Pipelines and follows them; a thin layer over kfp's own client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cxr.trainer.errors import CxrError
+
+SUCCEEDED = "SUCCEEDED"
+FINAL = frozenset({SUCCEEDED, "SKIPPED", "FAILED", "CANCELED"})
+TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"  # where Kubernetes projects the token of a pod that may use KFP's API
+
+
+@dataclass(frozen=True)
+class Address:
+    """How to reach the API server."""
+
+    host: str | None = None  # None: inside the cluster, or through the kubeconfig's proxy
+    namespace: str = "kubeflow"  # the profile's namespace where KFP is multi-user
+    token: str | None = None  # bearer token
+    token_file: str | None = None  # a projected service-account token, read anew when it expires
+    ca_cert: str | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of a run as the API server reports it."""
+
+    name: str
+    state: str
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as the API server reports it."""
+
+    id: str
+    name: str
+    state: str
+    error: str
+    tasks: tuple[Task, ...]
+
+    @property
+    def finished(self) -> bool:
+        return self.state in FINAL
+
+
+class Pipelines:
+    """Runs on one installation of Kubeflow Pipelines."""
+
+    def __init__(self, address: Address) -> None:
+        """Connects.
+
+        Raises:
+          CxrError: The API server cannot be reached or refuses the credentials.
+        """
+        import kfp
+        from kfp.client import ServiceAccountTokenVolumeCredentials
+
+        self.namespace = address.namespace
+        credentials = ServiceAccountTokenVolumeCredentials(path=address.token_file) if address.token_file else None
+        with _explained(f"Kubeflow Pipelines at {address.host or 'the current cluster'}"):
+            self._client = kfp.Client(
+                host=address.host,
+                namespace=address.namespace,
+                existing_token=address.token,
+                credentials=credentials,
+                ssl_ca_cert=address.ca_cert,
+            )
+            self._client.get_kfp_healthz()
+
+    def submit(
+        self,
+        package: Path,
+        parameters: Mapping[str, Any],
+        *,
+        experiment: str = "cxr",
+        name: str | None = None,
+        pipeline_root: str | None = None,
+        service_account: str | None = None,
+        cache: bool = True,
+    ) -> str:
+        """Starts a run; returns its id."""
+        values = checked_parameters(package, parameters)
+        with _explained(f"submitting {package}"):
+            result = self._client.create_run_from_pipeline_package(
+                str(package),
+                arguments=values,
+                run_name=name,
+                experiment_name=experiment,
+                namespace=self.namespace,
+                pipeline_root=pipeline_root,
+                service_account=service_account,
+                enable_caching=None if cache else False,  # None: as compiled, task by task
+            )
+        return result.run_id
+
+    def submit_recurring(
+        self,
+        package: Path,
+        parameters: Mapping[str, Any],
+        *,
+        cron: str,
+        name: str,
+        experiment: str = "cxr",
+        pipeline_root: str | None = None,
+        service_account: str | None = None,
+    ) -> str:
+        """Makes a recurring run (one run at a time, missed ones are not made up for); returns its id."""
+        values = checked_parameters(package, parameters)
+        with _explained(f"submitting {package}"):
+            found = self._client.create_experiment(experiment, namespace=self.namespace)
+            recurring = self._client.create_recurring_run(
+                experiment_id=found.experiment_id,
+                job_name=name,
+                pipeline_package_path=str(package),
+                params=values,
+                cron_expression=cron,
+                max_concurrency=1,
+                no_catchup=True,
+                pipeline_root=pipeline_root,
+                service_account=service_account,
+            )
+        return recurring.recurring_run_id
+
+    def run(self, run_id: str) -> Run:
+        """Returns a run's state and those of its tasks."""
+        with _explained(f"run {run_id}"):
+            found = self._client.get_run(run_id)
+        details = found.run_details.task_details if found.run_details and found.run_details.task_details else []
+        tasks = [Task(task.display_name or "", task.state or "PENDING", _message(task.error)) for task in details]
+        shown = [task for task in tasks if task.name and not task.name.endswith("-driver") and task.name != "root"]
+        return Run(run_id, found.display_name or "", found.state or "PENDING", _message(found.error), tuple(shown))
+
+    def watch(self, run_id: str, *, timeout: float | None = None, poll: float = 5.0) -> Iterator[Run]:
+        """Yields the run's state at once and after every change, the last time when it has finished.
+
+        Raises:
+          CxrError: It has not finished after `timeout` seconds.
+        """
+        last, start = None, time.monotonic()
+        while True:
+            found = self.run(run_id)
+            if found != last:
+                yield found
+                last = found
+            if found.finished:
+                return
+            if timeout is not None and time.monotonic() - start > timeout:
+                raise CxrError(f"run {run_id}: still {found.state} after {timeout:.0f} s; it goes on: `cxr kubeflow status {run_id}`")
+            time.sleep(poll)
+
+    def cancel(self, run_id: str) -> None:
+        """Stops a run."""
+        with _explained(f"run {run_id}"):
+            self._client.terminate_run(run_id)
+
+
+def pod_logs(run_id: str, namespace: str, task: str | None = None) -> Iterator[tuple[str, str]]:
+    """Yields pod name and log of a run's executors, through the Kubernetes API: KFP's own has no logs.
+
+    Raises:
+      CxrError: No access to the cluster.
+    """
+    import kubernetes
+
+    try:
+        try:
+            kubernetes.config.load_incluster_config()
+        except kubernetes.config.ConfigException:
+            kubernetes.config.load_kube_config()
+        core = kubernetes.client.CoreV1Api()
+        pods = core.list_namespaced_pod(namespace, label_selector=f"pipeline/runid={run_id}").items
+        for pod in sorted(pods, key=lambda pod: pod.metadata.creation_timestamp):
+            names = " ".join([pod.metadata.name, *(pod.metadata.annotations or {}).values()])
+            if "system-container-impl" in pod.metadata.name and (task is None or task.lower() in names.lower()):
+                yield pod.metadata.name, core.read_namespaced_pod_log(pod.metadata.name, namespace, container="main")
+    except kubernetes.config.ConfigException as error:
+        raise CxrError(f"logs come from Kubernetes itself: {error}; set KUBECONFIG") from error
+    except kubernetes.client.ApiException as error:
+        raise CxrError(f"namespace {namespace}: {error.status} {error.reason}; may you read pods and their logs there?") from error
+
+
+def checked_parameters(package: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a run's parameters with their declared types.
+
+    Raises:
+      CxrError: A parameter that the pipeline does not have, or a value of another type.
+    """
+    try:
+        spec = next(iter(yaml.safe_load_all(package.read_text())))
+        definitions = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+    except (OSError, yaml.YAMLError, StopIteration, KeyError, TypeError) as error:
+        raise CxrError(f"{package}: not a compiled pipeline ({error}); make one with `cxr kubeflow compile`") from error
+    values: dict[str, Any] = {}
+    convert = {"NUMBER_INTEGER": int, "NUMBER_DOUBLE": float, "STRING": str}
+    for name, value in given.items():
+        if name not in definitions:
+            raise CxrError(f"parameter {name!r}: the pipeline has {', '.join(sorted(definitions))}")
+        kind = definitions[name]["parameterType"]
+        try:
+            values[name] = convert[kind](value)
+        except ValueError:
+            raise CxrError(f"parameter {name} = {value!r}: not of type {kind}") from None
+    return values
+
+
+def _message(error: Any) -> str:
+    return (error.message or "") if error is not None else ""
+
+
+class _explained:
+    """Turns the clients' exceptions into messages."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        import kfp_server_api
+        import urllib3
+
+        if isinstance(error, kfp_server_api.ApiException):
+            hint = {401: "; give --token or --token-file", 403: "; the account may not do this in the namespace", 404: "; no such thing"}
+            text = " ".join(str(error.body or error.reason or "").split())[:500]
+            raise CxrError(f"{self.what}: {error.status} {text}{hint.get(error.status, '')}") from error
+        if isinstance(error, (urllib3.exceptions.HTTPError, TimeoutError)):
+            raise CxrError(f"{self.what}: not reachable ({error}); is --host right, or a port-forward running?") from error
