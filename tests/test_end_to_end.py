@@ -1,0 +1,128 @@
+"""The whole pipeline as a user runs it: all four models on small synthetic images, then what must not pass.
+
+The runs build on each other (the later ones use the cache and the baseline of the first), so this is one test.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+import yaml
+
+from cxr.pipeline import exit_codes
+
+CXR = Path(sys.executable).with_name("cxr")
+MODELS = ("densenet201", "efficientnetb7", "mobilenet", "ensemble")
+CONFIG = {
+    "name": "small",
+    "demo_data": {"images": 90, "image_size": 64, "seed": 5},
+    "image_size": 32,
+    "defaults": {
+        "weights": "none",
+        "batch_statistics": "reestimate",
+        "head_layers": {"normalize": True, "l2": 0.1},
+        "head": {"epochs": 2, "batch_size": 16, "optimizer": {"learning_rate": 0.001}},
+    },
+    "models": {
+        "densenet201": {"backbone": "DenseNet201"},
+        "efficientnetb7": {"backbone": "EfficientNetB7"},
+        "mobilenet": {"backbone": "MobileNet"},
+    },
+    "gate": {"min_accuracy": 0.0, "tolerance": 1.0},
+}
+
+pytestmark = [pytest.mark.slow, pytest.mark.e2e]
+
+
+class Pipeline:
+    """Runs `cxr run` in a workspace."""
+
+    def __init__(self, folder: Path):
+        self.home = folder / "workspace" / "small"
+        self.config = folder / "small.yaml"
+        self.config.write_text(yaml.safe_dump(CONFIG))
+
+    def run(self, *arguments: str) -> tuple[subprocess.CompletedProcess, dict]:
+        command = [CXR, "run", "--config", self.config, "--workspace", self.home.parent, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=1500, env={**os.environ, "COLUMNS": "120"})
+        report = self.home / "runs" / "latest" / "report.json"
+        return done, json.loads(report.read_text()) if report.is_file() else {}
+
+    def pushed(self) -> dict[str, list[str]]:
+        return {model: sorted(version.name for version in (self.home / "serving_models" / model).iterdir()) for model in MODELS}
+
+    def files(self) -> dict[str, int]:
+        return {str(file): file.stat().st_mtime_ns for file in (self.home / "serving_models").rglob("*") if file.is_file()}
+
+
+def states(report: dict, *roles: str) -> set[str]:
+    return {node["state"] for name, node in report["nodes"].items() if name.split("-")[0] in roles}
+
+
+def test_pipeline(tmp_path):
+    pipeline = Pipeline(tmp_path)
+
+    # === First run: everything is made, blessed without a baseline and pushed ===
+    done, report = pipeline.run()
+    assert done.returncode == exit_codes.OK, done.stdout + done.stderr
+    assert {name: model["outcome"] for name, model in report["models"].items()} == dict.fromkeys(MODELS, "pushed")
+    assert all(model["blessed"] and model["servable"] for model in report["models"].values())
+    assert all(model["evaluation"]["baseline_accuracy"] is None for model in report["models"].values())
+    assert report["synthetic"]
+    assert "SYNTHETIC" in done.stdout
+    assert "random" in done.stdout  # that the backbones have no trained weights is said where the numbers are
+    assert "Trainer-densenet201" in done.stderr
+    assert "tensorflow" not in done.stderr.lower().replace("importing tfx and tensorflow", "")  # the libraries' noise is in the log
+    first = pipeline.pushed()
+    assert all(len(versions) == 1 for versions in first.values())
+    model = tf.saved_model.load(str(pipeline.home / "serving_models" / "ensemble" / first["ensemble"][0]))
+    assert set(model.signatures) == {"serving_default", "image_bytes", "image_tensor", "transform_features"}
+    evaluation = report["models"]["ensemble"]["evaluation"]
+    assert evaluation["accuracy_interval"]["low"] <= evaluation["accuracy"] <= evaluation["accuracy_interval"]["high"]
+    assert {part["feature"] for part in evaluation["slices"]} == {"label", "source", "view", "sex", "age_band"}
+
+    # === The same again: from the cache, nothing new is pushed ===
+    done, report = pipeline.run()
+    assert done.returncode == exit_codes.OK, done.stdout + done.stderr
+    assert {node["state"] for name, node in report["nodes"].items() if not name.startswith("Baseline")} == {"cached"}
+    assert pipeline.pushed() == first
+
+    # === One model changed: it and the ensemble are compared with the blessed ones, and pushed as new versions ===
+    done, report = pipeline.run("models.mobilenet.head.epochs=3")
+    assert done.returncode == exit_codes.OK, done.stdout + done.stderr
+    for name, candidate in report["models"].items():
+        changed = name in ("mobilenet", "ensemble")
+        assert (candidate["evaluation"]["baseline_accuracy"] is not None) == changed
+        assert len(pipeline.pushed()[name]) == 1 + changed
+    second = pipeline.files()
+
+    # === A gate that nothing passes: exit code, reason, nothing pushed and nothing lost ===
+    done, report = pipeline.run("gate.min_accuracy=1.0")
+    assert done.returncode == exit_codes.REFUSED, done.stdout + done.stderr
+    assert {candidate["outcome"] for candidate in report["models"].values()} == {"refused"}
+    assert "is below 1" in done.stdout
+    assert states(report, "Trainer") == {"cached"}
+    assert pipeline.files() == second
+
+    # === Data that break the schema: the run stops before it trains, and says what is wrong ===
+    (records,) = (pipeline.home / "data").glob("*-records")
+    broken = tmp_path / "broken"
+    shutil.copytree(records, broken)
+    file = next((broken / "val").glob("*.tfrecord.gz"))
+    options = tf.io.TFRecordOptions(compression_type="GZIP")
+    examples = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(file), "GZIP")]
+    examples[0].features.feature["label"].bytes_list.value[:] = [b"tuberculosis"]
+    with tf.io.TFRecordWriter(str(file), options) as writer:
+        for example in examples:
+            writer.write(example.SerializeToString())
+    done, report = pipeline.run("--data", str(broken))
+    assert done.returncode == exit_codes.FAILED, done.stdout + done.stderr
+    assert "tuberculosis" in done.stderr
+    assert report["nodes"]["AnomalyCheck"]["state"] == "failed"
+    assert states(report, "Transform", "Trainer", "Evaluator", "Pusher") == {"skipped"}
+    assert pipeline.files() == second
