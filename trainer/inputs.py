@@ -138,7 +138,7 @@ def feature_epochs(kept: npt.NDArray[np.float32], labels: npt.NDArray[np.int64],
     table, one_hot = tf.constant(kept), tf.constant(np.eye(classes, dtype=np.float32)[labels])
 
     def element(epoch: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        variant = tf.random.stateless_uniform([], tf.stack([order.seed + epoch, index]), 0, len(kept), tf.int32)
+        variant = tf.random.stateless_uniform([], tf.stack([order.seed + epoch, index]), 0, len(kept), tf.int64)
         return table[variant, index], one_hot[index]
 
     return _epochs(len(labels), order, element)

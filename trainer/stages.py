@@ -87,6 +87,7 @@ def run_stage(
             validation_data=data.validation,
             class_weight=data.class_weights,
             callbacks=[*watched, _Rows(name, stage.epochs, state.rows, on_epoch), state],
+            shuffle=False,  # the batches come shuffled
             verbose=0,
         )
     early = next((callback for callback in watched if isinstance(callback, keras.callbacks.EarlyStopping)), None)

@@ -28,7 +28,7 @@ def fingerprint(parts: Sequence[Any]) -> str:
 class TrainingState(keras.callbacks.Callback):
     """Keeps the state after each epoch, and restores it.
 
-    It stands last among the callbacks. Kept are the weights of model and optimizer (the learning rate among them), the rows of the history,
+    It stands last among the callbacks. Kept are the variables of model and optimizer (dropout's random state and the learning rate among them), the rows of the history,
     the counters and best weights of early stopping and of the learning-rate reduction. Shuffling and augmentation need nothing: they depend on the
     epoch's number alone. Folders of epochs are written under another name and renamed, so that a half-written one is never read.
 
@@ -57,7 +57,9 @@ class TrainingState(keras.callbacks.Callback):
         """Gives model and optimizer the weights they had; call after `compile`."""
         if self._latest:
             model.optimizer.build(model.trainable_variables)
-            model.load_weights(self._latest / "model.weights.h5")
+            with np.load(self._latest / "variables.npz") as arrays:
+                for i, variable in enumerate(_variables(model)):
+                    variable.assign(arrays[f"arr_{i}"])
 
     def restore_callbacks(self) -> None:
         """Gives the watched callbacks their counters and best weights."""
@@ -80,7 +82,7 @@ class TrainingState(keras.callbacks.Callback):
         target, unfinished = self._folder / f"epoch-{epoch + 1:05d}", self._folder / "unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        self.model.save_weights(unfinished / "model.weights.h5")
+        np.savez(unfinished / "variables.npz", *(np.asarray(variable) for variable in _variables(self.model)))
         counters = []
         for number, callback in enumerate(self._watched):
             counters.append({name: _plain(getattr(callback, name)) for name in COUNTERS if hasattr(callback, name)})
@@ -92,6 +94,11 @@ class TrainingState(keras.callbacks.Callback):
         if self._latest:
             shutil.rmtree(self._latest)
         self._latest = target
+
+
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    """All that changes in training. `save_weights` would leave out the states of dropout's random numbers."""
+    return [*model.variables, *model.optimizer.variables]
 
 
 def _plain(value: Any) -> float | None:

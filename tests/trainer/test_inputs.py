@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from cxr.trainer import inputs
+from cxr.trainer.config import Augmentation
+from cxr.trainer.errors import CxrError
+
+CLASSES = ("covid19", "pneumonia", "normal")
+
+
+def test_a_split_does_not_depend_on_shards(tmp_path, make_example, write, splits):
+    pattern = write(tmp_path / "s" / "a.gz", [make_example(i) for i in reversed(range(10))])
+    write(tmp_path / "s" / "b.gz", [make_example(i) for i in range(10, 24)])
+    read = inputs.read_split([pattern], CLASSES)
+    assert read.content_hash.tolist() == splits.train.content_hash.tolist()
+    assert read.labels.tolist() == [i % 3 for i in range(24)]
+    assert list(read.images) == list(splits.train.images)
+
+
+def test_faults_name_the_file(tmp_path, make_example, write):
+    with pytest.raises(CxrError, match="none: no TFRecords"):
+        inputs.read_split([str(tmp_path / "none")], CLASSES)
+    with pytest.raises(CxrError, match="'flu' is none of"):
+        inputs.read_split([write(tmp_path / "label" / "a.gz", [make_example(0, "flu")])], CLASSES)
+    with pytest.raises(CxrError, match="b.gz: cannot be read as raw examples"):
+        inputs.read_split([write(tmp_path / "empty" / "b.gz", [b""])], CLASSES)
+    pattern = write(tmp_path / "cut" / "c.gz", [make_example(i) for i in range(9)])
+    file = tmp_path / "cut" / "c.gz"
+    file.write_bytes(file.read_bytes()[:-200])
+    with pytest.raises(CxrError, match="c.gz: cannot be read"):
+        inputs.read_split([pattern], CLASSES)
+
+
+def test_in_order_gives_the_originals_first(splits):
+    images = splits.train.images[:4]
+    plain = np.stack(list(inputs.in_order(images, 32, augmentation=Augmentation())))
+    varied = np.stack(list(inputs.in_order(images, 32, augmentation=Augmentation(rotation=20), variants=2, seed=3)))
+    assert varied.shape == (12, 32, 32, 3)
+    np.testing.assert_array_equal(varied[:4], plain)
+    assert np.abs(varied[4:8] - plain).max() > 0.05
+    assert np.abs(varied[4:8] - varied[8:]).max() > 0.05
+
+
+def rows(dataset):
+    return [tuple(value.numpy().tolist() for value in batch) for batch in dataset]
+
+
+def test_feature_epochs_visit_every_image_once_and_resume_where_they_were(splits):
+    labels = splits.train.labels
+    kept = np.stack([np.arange(24)[:, None], 100 + np.arange(24)[:, None]]).astype(np.float32)  # two variants
+
+    def epochs(first):
+        return rows(inputs.feature_epochs(kept, labels, 3, inputs.Order(first, 3, 5, 7)))
+
+    whole, steps = epochs(0), inputs.steps_per_epoch(24, 5)
+    assert (steps, len(whole)) == (5, 15)
+    orders = []
+    for epoch in range(3):
+        batches = whole[epoch * steps : (epoch + 1) * steps]
+        values = np.concatenate([features for features, _ in batches]).ravel()
+        assert sorted(values % 100) == list(range(24))
+        assert {v // 100 for v in values} == {0, 1}
+        one_hot = np.concatenate([y for _, y in batches])
+        assert one_hot.argmax(axis=1).tolist() == labels[(values % 100).astype(int)].tolist()
+        orders.append(values.tolist())
+    assert orders[0] != orders[1]
+    assert epochs(2) == whole[2 * steps :]
+
+
+def test_image_epochs_augment_anew_and_resume_where_they_were(splits):
+    def epochs(first, augmentation):
+        return rows(inputs.image_epochs(splits.val, 3, 16, augmentation, inputs.Order(first, 2, 4, 7)))
+
+    turned = Augmentation(rotation=20)
+    assert epochs(1, turned) == epochs(0, turned)[3:]
+    plain = epochs(0, Augmentation())
+    sums = [sorted(np.sum(image) for images, _ in part for image in images) for part in (plain[:3], plain[3:])]
+    np.testing.assert_allclose(sums[0], sums[1], rtol=1e-5)
+    assert [y for _, y in epochs(0, turned)] == [y for _, y in plain]

@@ -1,0 +1,125 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cxr.trainer import inputs
+from cxr.trainer.config import Loss, Stage
+from cxr.trainer.errors import CxrError
+from cxr.trainer.stages import StageData, run_stage
+
+RNG = np.random.default_rng(0)
+LABELS = np.arange(30) % 3
+FEATURES = (RNG.normal(size=(30, 6)) + 2 * np.eye(3, 6)[LABELS]).astype(np.float32)
+VALIDATION = ((RNG.normal(size=(12, 6)) + 2 * np.eye(3, 6)[LABELS[:12]]).astype(np.float32), np.eye(3, dtype=np.float32)[LABELS[:12]])
+
+
+class Interrupted(Exception):
+    pass
+
+
+def model():
+    keras.utils.set_random_seed(5)
+    return keras.Sequential([keras.Input([6]), keras.layers.Dropout(0.3), keras.layers.Dense(3, "softmax")])
+
+
+def stage(**more):
+    return Stage.model_validate({"epochs": 8, "batch_size": 7, "optimizer": {"learning_rate": 0.05}, **more})
+
+
+def data(config, validation=VALIDATION, labels=LABELS):
+    return StageData(
+        lambda first: inputs.feature_epochs(FEATURES[None], labels, 3, inputs.Order(first, config.epochs, config.batch_size, 1)),
+        inputs.steps_per_epoch(30, config.batch_size),
+        tf.data.Dataset.from_tensor_slices(validation).batch(32) if validation else None,
+    )
+
+
+def run(config, folder=None, stop_after=None, **more):
+    def on_epoch(name, epoch, row):
+        if epoch == stop_after:
+            raise Interrupted
+
+    network = model()
+    return network, run_stage("head", network, config, Loss(), data(config, **more), state_dir=folder, on_epoch=on_epoch)
+
+
+def figures(history):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in history.rows]
+
+
+CALLBACKS = {
+    "early_stopping": {"monitor": "val_accuracy", "patience": 3},
+    "reduce_on_plateau": {"monitor": "val_accuracy", "factor": 0.5, "patience": 1},
+}
+
+
+@pytest.mark.parametrize("stop_after", [2, 4])
+@pytest.mark.parametrize("callbacks", [{}, CALLBACKS], ids=["plain", "callbacks"])
+def test_resumed_training_equals_uninterrupted_training(tmp_path, stop_after, callbacks):
+    config = stage(**callbacks)
+    whole, expected = run(config)
+    with pytest.raises(Interrupted):
+        run(config, tmp_path, stop_after)
+    resumed, history = run(config, tmp_path)
+    assert history.resumed_from == stop_after - 1  # the interrupted epoch was not finished
+    assert len(history.rows) == len(expected.rows)
+    for row, other in zip(figures(history), figures(expected), strict=True):
+        assert row == pytest.approx(other, rel=1e-5)
+    assert history.best_epoch == expected.best_epoch
+    for a, b in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_finished_stage_is_not_trained_again(tmp_path):
+    config = stage(**CALLBACKS)
+    first, expected = run(config, tmp_path)
+    again, history = run(config, tmp_path)
+    assert figures(history) == figures(expected)
+    assert (history.resumed_from, history.stopped_early) == (len(expected.rows), expected.stopped_early)
+    for a, b in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_half_written_state_is_ignored(tmp_path):
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "state.json").write_text("{")
+    assert run(stage(epochs=2), tmp_path)[1].resumed_from == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["epoch-00002"]
+
+
+def test_early_stopping_restores_the_best_epoch():
+    network, history = run(stage(epochs=60, early_stopping={"monitor": "val_loss", "patience": 2}, optimizer={"learning_rate": 0.5}))
+    assert history.stopped_early
+    best = min(range(len(history.rows)), key=lambda i: history.rows[i]["val_loss"])
+    assert history.best_epoch == best + 1
+    loss = network.evaluate(*VALIDATION, verbose=0)[0]
+    assert loss == pytest.approx(history.rows[best]["val_loss"], rel=1e-5)
+
+
+def test_the_learning_rate_falls_on_a_plateau():
+    _, history = run(stage(**{**CALLBACKS, "early_stopping": None}))
+    rates = [row["learning_rate"] for row in history.rows]
+    assert rates[0] == pytest.approx(0.05)
+    assert rates[-1] < rates[0]
+
+
+def test_monitors_need_their_split():
+    with pytest.raises(CxrError, match="early_stopping.monitor: val_loss needs a validation split"):
+        run(stage(early_stopping={}), validation=None)
+    _, history = run(stage(early_stopping={"monitor": "loss"}), validation=None)
+    assert set(history.rows[0]) == {"loss", "accuracy", "learning_rate", "seconds"}
+
+
+def test_a_lost_loss_stops_training(monkeypatch):
+    monkeypatch.setitem(globals(), "FEATURES", np.full_like(FEATURES, np.nan))
+    with pytest.raises(CxrError, match="the loss is nan in epoch 1"):
+        run(stage())
+
+
+def test_progress_is_reported(caplog):
+    with caplog.at_level("INFO", logger="cxr.progress"):
+        run(stage(epochs=2))
+    steps = [(record.cxr.done, record.cxr.total) for record in caplog.records]
+    assert steps == [(0, 2), (1, 2), (2, 2)]
+    assert "validation accuracy" in caplog.records[-1].getMessage()

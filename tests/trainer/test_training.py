@@ -1,0 +1,144 @@
+import keras
+import numpy as np
+import pytest
+
+from cxr.trainer import frozen_features, training
+from cxr.trainer.backbones import LAYER, all_layers
+from cxr.trainer.errors import CxrError
+from cxr.trainer.inputs import Split, in_order
+from cxr.trainer.training import Training
+
+CLASSES = ("covid19", "pneumonia", "normal")
+pytestmark = pytest.mark.usefixtures("small_mobilenet")
+
+
+def train(config, splits, val=True, **more):
+    return Training(config, CLASSES, 32, splits.train, splits.val if val else None, **more).run()
+
+
+def answers(trained, split, config):
+    images = np.stack(list(in_order(split.images, 32, augmentation=config.augmentation)))
+    return trained.model.predict(images, verbose=0)
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """How many images went through a network, by what for."""
+    counted = {}
+    real = frozen_features.apply_in_batches
+
+    def counting(model, images, count, what):
+        counted[what] = counted.get(what, 0) + count
+        return real(model, images, count, what)
+
+    monkeypatch.setattr(training, "apply_in_batches", counting)
+    return counted
+
+
+def test_head_stage(splits, config, passes, tmp_path):
+    chosen = config(augmentation={"rotation": 10, "variants": 2}, class_weights=True)
+    trained = train(chosen, splits)
+    assert passes == {"MobileNet, train images": 3 * 24, "MobileNet, val images": 9}  # each once, and each variant once
+    assert [stage.name for stage in trained.stages] == ["head"]
+    assert len(trained.stages[0].rows) == 4
+    assert trained.weights_note == "random weights"
+    for name, split in (("train", splits.train), ("val", splits.val)):
+        np.testing.assert_allclose(trained.probabilities[name], answers(trained, split, chosen), atol=1e-4)
+    assert trained.model.get_layer(LAYER).output.shape == (None, 1, 1, 256)
+    assert trained.model.input.name == "image_tensor"
+
+    trained.model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")  # no custom objects
+    image = np.random.default_rng(0).uniform(size=(2, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_allclose(loaded(image), trained.model(image), atol=1e-6)
+
+
+def test_seeds_repeat_a_training(splits, config):
+    first, second, other = (train(config(seed=seed), splits) for seed in (1, 1, 2))
+    np.testing.assert_allclose(first.probabilities["val"], second.probabilities["val"], atol=1e-5)
+    assert not np.allclose(first.probabilities["val"], other.probabilities["val"], atol=1e-3)
+
+
+def test_reestimated_statistics_wake_up_a_random_backbone(splits, config):
+    spread = {}
+    for kind in ("keep", "reestimate"):
+        trained = train(config(batch_statistics=kind, head={"epochs": 1}), splits)
+        features = np.stack(list(in_order(splits.train.images, 32, augmentation=training._NO_AUGMENTATION)))
+        for layer in trained.model.layers[1:-1]:
+            features = layer(features)
+        spread[kind] = np.std(features, axis=0).mean()
+    assert spread["reestimate"] > 5 * spread["keep"]
+
+
+def test_another_input_size_and_the_identity_adapter(splits, config):
+    trained = train(config(image_size=48, head={"epochs": 1}), splits, val=False)
+    assert trained.model.input.shape[1:] == (32, 32, 3)
+    assert trained.model.get_layer(LAYER).input.shape[1:] == (48, 48, 3)
+    assert set(trained.probabilities) == {"train"}
+    bare = train(config(input_adapter="identity", head={"epochs": 1}), splits)
+    assert "adapter" not in [layer.name for layer in bare.model.layers]
+
+
+def weights_of(model):
+    return {layer.path: [np.array(w) for w in layer.get_weights()] for layer in all_layers(model) if layer.get_weights()}
+
+
+@pytest.mark.slow
+def test_fine_tuning_moves_the_last_layers_and_no_batch_normalisation(splits, config, monkeypatch):
+    before = {}
+    real = training.run_stage
+
+    def spying(name, model, *args, **kwargs):
+        before[name] = weights_of(model)
+        return real(name, model, *args, **kwargs)
+
+    monkeypatch.setattr(training, "run_stage", spying)
+    chosen = config(fine_tuning={"epochs": 2, "last_layers": 9, "optimizer": {"learning_rate": 1e-3}}, augmentation={"zoom": 0.1})
+    trained = train(chosen, splits)
+    assert [stage.name for stage in trained.stages] == ["head", "fine-tuning"]
+    moved = {path for path, old in before["fine-tuning"].items() for a, b in zip(old, weights_of(trained.model)[path], strict=True) if (a != b).any()}
+    names = {path.rpartition("/")[2] for path in moved}
+    assert {"conv_pw_13", "probabilities"} <= names
+    assert not any(name.endswith("_bn") or name in ("conv1", "normalize") for name in names)
+    np.testing.assert_allclose(trained.probabilities["val"], answers(trained, splits.val, chosen), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_from_scratch_the_answers_in_training_and_inference_agree(splits, config):
+    chosen = config(head=None, batch_statistics="keep", head_layers={}, fine_tuning={"epochs": 25, "batch_size": 8, "optimizer": {"learning_rate": 3e-3}})
+    trained = train(chosen, splits)
+    (stage,) = trained.stages
+    assert stage.name == "from scratch"
+    assert stage.rows[-1]["accuracy"] > 0.9
+    accuracy = (trained.probabilities["train"].argmax(axis=1) == splits.train.labels).mean()
+    assert accuracy > 0.8  # with momentum 0.99 it stays near 0.33: one constant class
+
+
+@pytest.mark.slow
+def test_mixed_precision_yields_a_float32_model_and_restores_the_policy(splits, config):
+    trained = train(config(mixed_precision=True, fine_tuning={"epochs": 1}), splits)
+    assert keras.config.dtype_policy().name == "float32"
+    assert {layer.compute_dtype for layer in all_layers(trained.model)} == {"float32"}
+    # Half precision through 27 random layers is coarse; weights that were not carried over would differ by far more.
+    assert np.abs(answers(trained, splits.val, config()) - trained.probabilities["val"]).mean() < 0.03
+
+
+def test_data_that_cannot_be_trained_with(splits, config):
+    train_split = splits.train
+    two = train_split.labels != 1
+    part = Split(train_split.images[two], train_split.labels[two], train_split.content_hash[two])
+    with pytest.raises(CxrError, match="no image of class pneumonia among 16"):
+        Training(config(), CLASSES, 32, part, None)
+    empty = Split(train_split.images[:0], train_split.labels[:0], train_split.content_hash[:0])
+    with pytest.raises(CxrError, match="validation split: it holds no images"):
+        Training(config(), CLASSES, 32, train_split, empty)
+
+
+def test_the_state_depends_on_what_is_trained(splits, config, tmp_path):
+    first = train(config(head={"epochs": 1}), splits, state_root=tmp_path)
+    again = train(config(head={"epochs": 1}), splits, state_root=tmp_path)
+    other = train(config(head={"epochs": 2}), splits, state_root=tmp_path)
+    code = train(config(head={"epochs": 1}), splits, state_root=tmp_path, identity=["v2"])
+    assert first.state_dir == again.state_dir
+    assert len({first.state_dir, other.state_dir, code.state_dir}) == 3
+    np.testing.assert_array_equal(first.probabilities["val"], again.probabilities["val"])
