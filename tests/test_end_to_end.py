@@ -21,6 +21,7 @@ MODELS = ("densenet201", "efficientnetb7", "mobilenet", "ensemble")
 CONFIG = {
     "name": "small",
     "demo_data": {"images": 90, "image_size": 64, "seed": 5},
+    "data": {"splits": {"train": 0.5, "val": 0.25, "test": 0.25}, "seed": 2021},
     "image_size": 32,
     "defaults": {
         "weights": "none",

@@ -112,7 +112,6 @@ class Model(Frozen):
     batch_statistics: Literal["keep", "reestimate"] = Field(
         "keep", description="reestimate: batch norm statistics from training images, before the head stage or after training from scratch"
     )
-    image_size: int | None = Field(None, ge=32, description="height and width the backbone takes, pixels; null: what Transform yields")
     head_layers: Head = Head()
     augmentation: Augmentation = Augmentation()
     loss: Loss = Loss()
