@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from cxr.kubeflow.ir_pass import Spec, container_of, executors, tasks
+from cxr.kubeflow.ir_pass import Spec, executors, tasks
 from cxr.trainer.errors import CxrError
 
 SCHEMA_VERSION = "2.1.0"
@@ -141,14 +141,12 @@ def _platform(spec: Spec, platform: dict[str, Any]) -> Iterator[str]:
     for label in configs:
         if label not in executors(spec):
             yield f"platforms.kubernetes: no executor {label!r}"
-    for name, task in tasks(spec).items():
-        if container_of(spec, name) is None:
-            continue
+    for task_name, task in tasks(spec).items():
         destination = task.get("inputs", {}).get("parameters", {}).get("push_destination", {}).get("runtimeValue", {}).get("constant")
         if destination:
             filesystem = json.loads(destination).get("filesystem", {})
             folder = filesystem.get("base_directory") or filesystem.get("baseDirectory", "")
-            label = spec["components"][task["componentRef"]["name"]]["executorLabel"]
+            label = spec["components"].get(task["componentRef"]["name"], {}).get("executorLabel")
             mounts = [mount["mountPath"].rstrip("/") for mount in configs.get(label, {}).get("pvcMount", [])]
             if not any(folder.startswith(f"{mount}/") for mount in mounts):
-                yield f"task {name}: pushes to {folder!r}, which is on no volume and would be lost with the pod"
+                yield f"task {task_name}: pushes to {folder!r}, which is on no volume and would be lost with the pod"

@@ -1,0 +1,102 @@
+import json
+
+import pytest
+
+from cxr.kubeflow import executor_input
+from cxr.trainer.errors import CxrError
+
+EXAMPLES = {"instanceSchema": "title: tfx.Examples\ntype: object\n"}
+STRING = {"instanceSchema": "title: tfx.String\ntype: object\n"}
+
+
+@pytest.fixture
+def task(monkeypatch, tmp_path):
+    monkeypatch.setenv("CXR_KUBEFLOW_ROOT", str(tmp_path))
+    metadata = {
+        "split_names": '["train"]',
+        "span": 0.0,
+        "names": {"list": ["a", {"struct": {"b": 1.0}}]},
+        "display_name": "x",
+        "store_session_info": "{}",
+        "cxr_empty_folders": '["Split-val"]',
+    }
+    return {
+        "inputs": {
+            "parameterValues": {"custom_config": json.dumps({"model": {"head": {"epochs": 16}}}), "cxr_epochs": 3.0, "input_base": "s3://b/data"},
+            "artifacts": {
+                "examples": {
+                    "artifacts": [{"name": "7", "type": {"instanceSchema": ""}, "uri": "minio://b/run/examples", "metadata": metadata}]
+                },
+                "baseline_model": {"artifacts": [{"name": "8", "uri": "minio://b/none", "metadata": {"cxr_absent": 1.0}}]},
+                "cxr_data": {"artifacts": [{"name": "9", "type": {"schemaTitle": "system.Dataset"}, "uri": "s3://b/data"}]},
+            },
+        },
+        "outputs": {
+            "artifacts": {
+                "model": {"artifacts": [{"name": "model", "type": EXAMPLES, "uri": "gs://b/run/model"}]},
+                "verdict": {"artifacts": [{"name": "verdict", "type": STRING, "uri": "gs://b/run/verdict"}]},
+                "executor-logs": {"artifacts": [{"type": {"schemaTitle": "system.Artifact"}, "uri": "gs://b/run/executor-logs"}]},
+            },
+            "outputFile": "/tmp/out.json",
+        },
+    }
+
+
+def prepare(task, tmp_path, merges=()):
+    spec = {"artifacts": {"examples": {"artifactType": EXAMPLES}}}
+    return executor_input.prepare(task, spec, merges, tmp_path / "scratch")
+
+
+def test_types_come_from_the_inputs_spec(task, tmp_path):
+    (examples,) = prepare(task, tmp_path)["inputs"]["artifacts"]["examples"]["artifacts"]
+    assert examples["type"] == EXAMPLES
+
+
+def test_metadata_is_unwrapped_and_free_of_what_kfp_added(task, tmp_path):
+    (examples,) = prepare(task, tmp_path)["inputs"]["artifacts"]["examples"]["artifacts"]
+    assert examples["metadata"]["names"] == ["a", {"b": 1.0}]
+    assert not {"display_name", "store_session_info"} & set(examples["metadata"])
+
+
+def test_what_tfx_does_not_know_is_dropped(task, tmp_path):
+    prepared = prepare(task, tmp_path)
+    assert set(prepared["inputs"]["artifacts"]) == {"examples"}  # no baseline, no data folder
+    assert set(prepared["outputs"]["artifacts"]) == {"model", "verdict"}
+    assert set(prepared["inputs"]["parameterValues"]) == {"custom_config", "input_base"}
+
+
+def test_uris_become_the_launchers_folders(task, tmp_path):
+    prepared = prepare(task, tmp_path)
+    assert [artifact["uri"] for artifact in executor_input.artifacts_of(prepared)] == [
+        f"{tmp_path}/minio/b/run/examples",
+        f"{tmp_path}/gcs/b/run/model",
+        f"{tmp_path}/gcs/b/run/verdict",
+    ]
+    assert prepared["inputs"]["parameterValues"]["input_base"] == f"{tmp_path}/s3/b/data"
+
+
+def test_a_parameter_of_the_run_goes_into_the_json_with_the_type_that_stands_there(task, tmp_path):
+    prepared = prepare(task, tmp_path, ["custom_config/model/head/epochs=cxr_epochs"])
+    epochs = json.loads(prepared["inputs"]["parameterValues"]["custom_config"])["model"]["head"]["epochs"]
+    assert epochs == 3
+    assert isinstance(epochs, int)
+
+
+@pytest.mark.parametrize("merge", ["custom_config/model/tail/epochs=cxr_epochs", "custom_config/model/head/epochs=cxr_other", "nothing/a=cxr_epochs"])
+def test_a_merge_that_does_not_fit_is_an_error(task, tmp_path, merge):
+    with pytest.raises(CxrError, match="--cxr_merge"):
+        prepare(task, tmp_path, [merge])
+
+
+def test_folders_that_the_launcher_does_not_make(task, tmp_path):
+    executor_input.make_folders(prepare(task, tmp_path))
+    assert (tmp_path / "minio/b/run/examples/Split-val").is_dir()
+    assert (tmp_path / "gcs/b/run/model").is_dir()
+    assert not (tmp_path / "gcs/b/run/verdict").exists()  # a value: one file, not a folder
+
+
+def test_a_files_text_may_travel_as_a_parameter(task, tmp_path):
+    task["inputs"]["parameterValues"]["schema_file"] = executor_input.data_uri("feature {}\n")
+    path = prepare(task, tmp_path)["inputs"]["parameterValues"]["schema_file"]
+    with open(path) as file:
+        assert file.read() == "feature {}\n"

@@ -1,0 +1,143 @@
+import copy
+import json
+
+import pytest
+
+from cxr.kubeflow import ir_pass
+from cxr.kubeflow.cluster import Cluster
+from cxr.kubeflow.parameters import Parameter
+from cxr.trainer.errors import CxrError
+
+IMAGE = "registry.example/cxr@sha256:" + "0" * 64
+CONFIG = json.dumps({"model": {"head": {"epochs": 16}}})
+VOLUME = {"serving_models": "/mnt/cxr/models", "volumes": [{"claim": "cxr", "mount_path": "/mnt/cxr"}]}
+
+
+@pytest.fixture
+def spec():
+    """An ExampleGen with a lifecycle hook and a trainer, as TFX emits them."""
+
+    def executor(**more):
+        return {"container": {"image": IMAGE, "command": ["python", "-m", "cxr.kubeflow.entrypoint"], "args": ["x"], **more}}
+
+    def task(name, **parameters):
+        values = {key: {"runtimeValue": {"constant": value}} for key, value in parameters.items()}
+        return {
+            "componentRef": {"name": name},
+            "inputs": {"parameters": values},
+            "cachingOptions": {"enableCache": True},
+        }
+
+    return {
+        "root": {"dag": {"tasks": {"Gen": task("Gen", input_base="/mnt/cxr/data"), "Trainer-a": task("Trainer-a", custom_config=CONFIG)}}},
+        "components": {
+            "Gen": {"executorLabel": "Gen_executor", "inputDefinitions": {"parameters": {"input_base": {"parameterType": "STRING"}}}},
+            "Trainer-a": {"executorLabel": "Trainer_executor", "inputDefinitions": {"parameters": {"custom_config": {"parameterType": "STRING"}}}},
+        },
+        "deploymentSpec": {"executors": {"Gen_executor": executor(lifecycle={"preCacheCheck": {}}), "Trainer_executor": executor()}},
+    }
+
+
+DATA = Parameter("data", "STRING", "records", "Gen", "input_base")
+EPOCHS = Parameter("epochs_a", "NUMBER_INTEGER", "epochs", "Trainer-a", "custom_config", "model/head/epochs")
+
+
+def inputs(spec, task):
+    return ir_pass.tasks(spec)[task]["inputs"]["parameters"]
+
+
+def test_lifecycle_goes(spec):
+    assert ir_pass.drop_lifecycle(spec) == ["Gen"]
+    assert "lifecycle" not in ir_pass.container_of(spec, "Gen")
+    assert ir_pass.drop_lifecycle(spec) == []
+
+
+def test_defaults_of_runtime_parameters_come_back(spec):
+    spec["root"]["inputDefinitions"] = {"parameters": {"steps": {"parameterType": "NUMBER_INTEGER"}, "other": {"parameterType": "STRING"}}}
+    ir_pass.restore_defaults(spec, {"steps": 5, "other": None})
+    found = spec["root"]["inputDefinitions"]["parameters"]
+    assert found["steps"]["defaultValue"] == 5
+    assert "defaultValue" not in found["other"]
+
+
+def test_a_parameter_replaces_a_property_and_keeps_its_value_as_default(spec):
+    ir_pass.add_parameter(spec, DATA)
+    assert spec["root"]["inputDefinitions"]["parameters"]["data"]["defaultValue"] == "/mnt/cxr/data"
+    assert inputs(spec, "Gen")["input_base"] == {"componentInputParameter": "data"}
+
+
+def test_a_parameter_inside_json_is_merged_by_the_entry_point(spec):
+    ir_pass.add_parameter(spec, EPOCHS)
+    assert spec["root"]["inputDefinitions"]["parameters"]["epochs_a"]["defaultValue"] == 16
+    assert inputs(spec, "Trainer-a")["cxr_epochs_a"] == {"componentInputParameter": "epochs_a"}
+    assert inputs(spec, "Trainer-a")["custom_config"] == {"runtimeValue": {"constant": CONFIG}}
+    assert ir_pass.container_of(spec, "Trainer-a")["args"][-1] == "--cxr_merge=custom_config/model/head/epochs=cxr_epochs_a"
+
+
+@pytest.mark.parametrize("change", [{"task": "Trainer-b"}, {"property": "other"}, {"pointer": "model/tail"}])
+def test_a_place_that_the_graph_does_not_have_is_an_error(spec, change):
+    from dataclasses import replace
+
+    with pytest.raises(CxrError, match="parameter epochs_a: the graph has no"):
+        ir_pass.add_parameter(spec, replace(EPOCHS, **change))
+
+
+def test_the_fingerprint_is_an_input_of_the_example_gen_and_never_cached(spec):
+    ir_pass.add_parameter(spec, DATA)
+    ir_pass.add_fingerprint(spec, "Gen", "data", IMAGE)
+    assert inputs(spec, "Gen")["cxr_fingerprint"] == {
+        "taskOutputParameter": {"producerTask": "DataFingerprint", "outputParameterKey": "fingerprint"}
+    }
+    assert ir_pass.tasks(spec)["Gen"]["dependentTasks"] == ["DataFingerprint"]
+    assert "cachingOptions" not in ir_pass.tasks(spec)["DataFingerprint"]
+
+
+def test_data_of_an_object_store_are_downloaded_by_the_launcher(spec):
+    ir_pass.add_parameter(spec, DATA)
+    ir_pass.add_data_importer(spec, ["Gen"], "data")
+    artifact = ir_pass.tasks(spec)["Gen"]["inputs"]["artifacts"]["cxr_data"]
+    assert artifact == {"taskOutputArtifact": {"producerTask": "Data", "outputArtifactKey": "artifact"}}
+    assert "importer" in spec["deploymentSpec"]["executors"]["Data_executor"]
+
+
+@pytest.mark.parametrize(
+    ("data", "beam", "downloads"),
+    [
+        ("/mnt/cxr/data", {"runner": "direct"}, False),
+        ("minio://b/data", {"runner": "direct"}, True),
+        ("gs://b/data", {"runner": "direct"}, True),
+        ("gs://b/data", {"runner": "dataflow", "project": "p", "region": "r", "shared": "gs://b/s", "worker_image": "i"}, False),
+    ],
+)
+def test_where_the_launcher_has_to_download(data, beam, downloads):
+    assert ir_pass.downloads_data(Cluster.model_validate({**VOLUME, "data": data, "beam": beam})) is downloads
+
+
+def test_resources_images_and_retries(spec):
+    nodes = {
+        "default": {"cpu": "500m", "memory": "4Gi"},
+        "Trainer": {"gpus": 2, "image": "gpu@sha256:" + "1" * 64, "retries": 2},
+    }
+    ir_pass.set_resources(spec, Cluster.model_validate({**VOLUME, "data": "/mnt/cxr/data", "nodes": nodes}))
+    container = ir_pass.container_of(spec, "Trainer-a")
+    assert container["image"].startswith("gpu@")
+    assert container["resources"]["resourceCpuRequest"] == "500m"
+    assert container["resources"]["cpuRequest"] == 0.5
+    assert container["resources"]["memoryLimit"] == pytest.approx(4.294967296)
+    assert container["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"
+    assert container["resources"]["accelerator"]["resourceCount"] == "2"
+    assert ir_pass.tasks(spec)["Trainer-a"]["retryPolicy"]["maxRetryCount"] == 2
+    assert "accelerator" not in ir_pass.container_of(spec, "Gen")["resources"]
+
+
+def test_the_shared_folder_reaches_our_entry_point_only(spec):
+    before = copy.deepcopy(spec)
+    ir_pass.container_of(spec, "Gen")["command"] = ["python", "-m", "cxr.kubeflow.champion"]
+    ir_pass.share_with_workers(spec, "gs://b/shared")
+    assert ir_pass.container_of(spec, "Gen")["args"] == ir_pass.container_of(before, "Gen")["args"]
+    assert ir_pass.container_of(spec, "Trainer-a")["args"][-1] == "--cxr_shared=gs://b/shared"
+
+
+@pytest.mark.parametrize(("quantity", "kind", "value"), [("500m", "cpu", 0.5), ("4", "cpu", 4.0), ("16G", "memory", 16.0), ("1Gi", "memory", 1.073741824)])
+def test_amounts(quantity, kind, value):
+    assert ir_pass.amount(quantity, kind) == pytest.approx(value)
