@@ -23,10 +23,11 @@ class Assembly:
 
     @property
     def width(self) -> int:
+        """How many features an image has."""
         return self.extractor.output.shape[-1]
 
     def with_head(self, head: keras.Model) -> keras.Model:
-        """Returns the whole model, float32 [batch, size, size, 3] in [0, 1] -> probabilities [batch, classes]; it shares the parts' weights."""
+        """Returns the whole model, float32 [batch, size, size, 3] in [0, 1] -> [batch, classes]; it shares the parts' weights."""
         image = keras.Input(self.extractor.input.shape[1:], name=features.IMAGE_TENSOR)
         return keras.Model(image, head(_through(self.layers, image)))
 

@@ -30,6 +30,7 @@ class Backbone:
 
     @property
     def constructor(self) -> Callable[..., keras.Model]:
+        """Of keras.applications."""
         return getattr(keras.applications, self.name)
 
     @property

@@ -58,7 +58,7 @@ def reestimate(model: keras.Model, network: keras.Model, batches: Iterable[tf.Te
         means, variances = (np.stack(values) for values in zip(*collected, strict=True))
         mean, variance = means.mean(axis=0), variances.mean(axis=0) + means.var(axis=0)
         if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
-            raise CxrError(f"batch_statistics: reestimate: {layer.name} yields numbers that are not finite; check the images and the weights")
+            raise CxrError(f"batch_statistics: reestimate: {layer.name} yields numbers that are not finite; check images and weights")
         layer.moving_mean.assign(mean.astype(np.float32))
         layer.moving_variance.assign(variance.astype(np.float32))
 

@@ -40,6 +40,8 @@ class Head(Frozen):
 
 
 class Loss(Frozen):
+    """What training minimises."""
+
     name: Literal["categorical_crossentropy", "mean_squared_error"] = "categorical_crossentropy"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
 
@@ -51,6 +53,8 @@ class Loss(Frozen):
 
 
 class Optimizer(Frozen):
+    """How it does so."""
+
     name: Literal["adam", "adamw"] = "adam"
     learning_rate: float = Field(1e-4, gt=0)
     weight_decay: float = Field(0.0, ge=0, description="adamw only")
@@ -66,12 +70,16 @@ Monitor = Literal["loss", "accuracy", "val_loss", "val_accuracy"]
 
 
 class EarlyStopping(Frozen):
+    """Ends a stage when the monitored figure stops improving."""
+
     monitor: Monitor = "val_loss"
     patience: int = Field(5, ge=0)
     restore_best: bool = True
 
 
 class ReduceOnPlateau(Frozen):
+    """Lowers the learning rate when the monitored figure stops improving."""
+
     monitor: Monitor = "val_loss"
     factor: float = Field(0.5, gt=0, lt=1)
     patience: int = Field(3, ge=0)

@@ -54,7 +54,9 @@ def build_head(head: Head, width: int, classes: int, training_features: npt.NDAr
     features = x = keras.Input([width], name="features")
     if head.normalize:
         # A frozen BatchNormalization rather than Normalization: its statistics are plain weights, which every way of copying keeps.
-        standardize = keras.layers.BatchNormalization(center=False, scale=False, epsilon=1e-12, trainable=False, name="normalize", dtype="float32")
+        standardize = keras.layers.BatchNormalization(
+            center=False, scale=False, epsilon=1e-12, trainable=False, name="normalize", dtype="float32"
+        )
         x = standardize(x)
         if training_features is not None:
             variance = training_features.var(axis=0, dtype=np.float64)

@@ -75,7 +75,7 @@ def read_split(patterns: Sequence[str], class_names: Sequence[str]) -> Split:
             raise CxrError(f"{file}: cannot be read as raw examples ({error.message}); make it again with `cxr ingest`") from None
     positions = {name.encode(): i for i, name in enumerate(class_names)}
     if unknown := sorted(set(labels) - set(positions)):
-        raise CxrError(f"{files[0]}: label {unknown[0].decode()!r} is none of {', '.join(class_names)}; set data.class_names or ingest again")
+        raise CxrError(f"{files[0]}: label {unknown[0].decode()!r} is none of {', '.join(class_names)}; set data.class_names")
     order = sorted(range(len(hashes)), key=lambda i: (hashes[i], labels[i]))
     return Split(
         np.array([images[i] for i in order], dtype=object),
@@ -102,13 +102,13 @@ def in_order(images: Sequence[bytes], size: int, *, augmentation: Augmentation, 
     Returns:
       (1 + variants) * images elements, float32 [size, size, 3] in [0, 1].
     """
-    encoded = tf.constant(list(images), tf.string)
+    encoded, first = tf.constant(list(images), tf.string), tf.constant(seed, tf.int64)
 
     def decoded(number: tf.Tensor) -> tf.Tensor:
         image = decode_one(encoded[number % len(images)], size)
         if not variants:
             return image
-        return tf.cond(number < len(images), lambda: image, lambda: augment(image, augmentation, tf.stack([tf.cast(seed, tf.int64), number])))
+        return tf.cond(number < len(images), lambda: image, lambda: augment(image, augmentation, tf.stack([first, number])))
 
     return tf.data.Dataset.range((1 + variants) * len(images)).map(decoded, tf.data.AUTOTUNE, deterministic=True)
 
@@ -146,7 +146,8 @@ def feature_epochs(kept: npt.NDArray[np.float32], labels: npt.NDArray[np.int64],
 
 def _epochs(count: int, order: Order, element: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]) -> tf.data.Dataset:
     def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        shuffled = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), tf.stack([tf.cast(order.seed, tf.int64), epoch]))
+        seed = tf.stack([tf.constant(order.seed, tf.int64), epoch])
+        shuffled = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), seed)
         indices = tf.data.Dataset.from_tensor_slices(shuffled)
         return indices.map(lambda index: element(epoch, index), tf.data.AUTOTUNE, deterministic=True).batch(order.batch_size)
 

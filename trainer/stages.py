@@ -109,7 +109,9 @@ def _watched(stage: Stage, *, has_validation: bool) -> list[keras.callbacks.Call
             raise CxrError(f"{field}.monitor: {config.monitor} needs a validation split and the data have none; monitor loss or accuracy")
     if early := stage.early_stopping:
         callbacks.append(
-            keras.callbacks.EarlyStopping(early.monitor, patience=early.patience, restore_best_weights=early.restore_best, mode=_mode(early.monitor))
+            keras.callbacks.EarlyStopping(
+                early.monitor, patience=early.patience, mode=_mode(early.monitor), restore_best_weights=early.restore_best
+            )
         )
     if plateau := stage.reduce_on_plateau:
         callbacks.append(
@@ -146,7 +148,7 @@ class _Rows(keras.callbacks.Callback):
         metrics = ("loss", "accuracy", "val_loss", "val_accuracy")
         row = {key: float(logs[key]) for key in metrics if logs and key in logs}
         if not all(math.isfinite(value) for value in row.values()):
-            raise CxrError(f"{self._name}: the loss is {row['loss']} in epoch {epoch + 1}; lower optimizer.learning_rate, or check the images")
+            raise CxrError(f"{self._name}: the loss is {row['loss']} in epoch {epoch + 1}; lower the learning_rate or check the images")
         self._rows.append({**row, "learning_rate": self._learning_rate, "seconds": round(time.monotonic() - self._begin, 3)})
         self._on_epoch(self._name, epoch + 1, self._rows[-1])
         shown = ", ".join(f"{key.replace('val_', 'validation ')} {value:.3f}" for key, value in row.items())

@@ -14,10 +14,9 @@ import tensorflow as tf
 
 from cxr.trainer import batch_statistics, inputs
 from cxr.trainer.assembly import Assembly, assemble
-from cxr.trainer.augmentation import changes_images
 from cxr.trainer.config import Augmentation, FineTuning, Model, Stage
 from cxr.trainer.errors import CxrError
-from cxr.trainer.frozen_features import BATCH, apply_in_batches, kept
+from cxr.trainer.frozen_features import apply_in_batches, kept
 from cxr.trainer.heads import build_head
 from cxr.trainer.losses import balanced_class_weights
 from cxr.trainer.stages import StageData, StageHistory, run_stage
@@ -72,7 +71,7 @@ class Training:
         """
         counts = np.bincount(train.labels, minlength=len(class_names))
         if missing := [name for name, count in zip(class_names, counts, strict=True) if not count]:
-            raise CxrError(f"training split: no image of class {', '.join(missing)} among {len(train)}; add some, or change data.class_names")
+            raise CxrError(f"training split: no image of class {', '.join(missing)} among {len(train)}; add some or change class_names")
         if val is not None and not len(val):
             raise CxrError("validation split: it holds no images; add some, or leave the split out")
         self._config, self._classes, self._size, self._train, self._val = config, len(class_names), image_size, train, val
@@ -196,9 +195,7 @@ class Training:
         return copy
 
     def _in_order(self, split: inputs.Split, variants: int = 0) -> tf.data.Dataset:
-        return inputs.in_order(
-            split.images, self._size, augmentation=self._config.augmentation, variants=variants, seed=self._config.seed
-        )
+        return inputs.in_order(split.images, self._size, augmentation=self._config.augmentation, variants=variants, seed=self._config.seed)
 
     def _order(self, stage: Stage, first: int) -> inputs.Order:
         return inputs.Order(first, stage.epochs, stage.batch_size, self._config.seed)

@@ -28,9 +28,9 @@ def fingerprint(parts: Sequence[Any]) -> str:
 class TrainingState(keras.callbacks.Callback):
     """Keeps the state after each epoch, and restores it.
 
-    It stands last among the callbacks. Kept are the variables of model and optimizer (dropout's random state and the learning rate among them), the rows of the history,
-    the counters and best weights of early stopping and of the learning-rate reduction. Shuffling and augmentation need nothing: they depend on the
-    epoch's number alone. Folders of epochs are written under another name and renamed, so that a half-written one is never read.
+    It stands last among the callbacks. Kept are the variables of model and optimizer (dropout's random state and the learning rate among
+    them), the rows of the history, the counters and best weights of early stopping and of the learning-rate reduction. Shuffling and
+    augmentation need nothing: they depend on the epoch's number alone. Folders of epochs are written under another name and renamed, so that a half-written one is never read.
 
     Attributes:
       rows: One per finished epoch.

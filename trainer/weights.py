@@ -76,9 +76,9 @@ def _imagenet(backbone: Backbone, size: int) -> keras.Model:
         file = cache_folder() / backbone.weights_file
         raise WeightsMissing(
             f"{backbone.name}: no ImageNet weights: {file} is not there or damaged, and the download failed ({error})",
-            f"Remedy: on a machine with network, run `python -c \"import keras; keras.applications.{backbone.name}(include_top=False, "
-            f"input_shape=({backbone.native_size}, {backbone.native_size}, 3))\"` and copy {backbone.weights_file} from its ~/.keras/models to "
-            f"{file.parent}, or to a folder that `weights` then names; or set `weights: none`, or `allow_random_weights: true`.",
+            f"Remedy: on a machine with network, run `python -c 'import keras; keras.applications.{backbone.name}(include_top=False, "
+            f"input_shape=({backbone.native_size}, {backbone.native_size}, 3))'` and copy {backbone.weights_file} from its ~/.keras/models "
+            f"to {file.parent}, or to a folder that `weights` then names; or set `weights: none`, or `allow_random_weights: true`.",
         ) from error
 
 

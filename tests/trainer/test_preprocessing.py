@@ -21,7 +21,8 @@ def encoded(pixels, kind="png", **options):
 def test_all_kinds_give_the_same_grey_levels(wrap):
     wide = GRADIENT.astype(np.uint16) * 257
     colour = np.stack([GRADIENT] * 3, axis=-1)
-    images = [encoded(GRADIENT), encoded(wide), encoded(colour), encoded(GRADIENT, "jpeg", quality=100), encoded(colour, "jpeg", quality=100)]
+    images = [encoded(pixels) for pixels in (GRADIENT, wide, colour)]
+    images += [encoded(pixels, "jpeg", quality=100) for pixels in (GRADIENT, colour)]
     result = wrap(lambda batch: decode_and_resize(batch, 32))(tf.constant(images)).numpy()
     assert result.shape == (5, 32, 32, 3)
     assert result.dtype == np.float32

@@ -48,7 +48,8 @@ def test_imagenet_from_the_cache(cache, offline, config):
 def test_imagenet_that_cannot_be_had(cache, offline, config):
     with pytest.raises(CxrError) as error:
         weights.load_backbone(config(weights="imagenet"), MOBILENET, 32)
-    for part in (str(cache / MOBILENET.weights_file), "no network", "keras.applications.MobileNet", "weights: none", "allow_random_weights"):
+    file = str(cache / MOBILENET.weights_file)
+    for part in (file, "no network", "keras.applications.MobileNet", "weights: none", "allow_random_weights"):
         assert part in str(error.value)
 
 
