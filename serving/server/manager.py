@@ -29,7 +29,7 @@ class _Model:
 class Manager:
     """All models of a server.
 
-    Loads and unloads run in a small pool, so that requests for other models and versions go on meanwhile.
+    Loads and unloads run in threads of their own, so that requests for other models and versions go on meanwhile.
     """
 
     def __init__(self, options: ServerOptions, warm_up: Callable[[Version], int]):
@@ -45,7 +45,8 @@ class Manager:
         self._ended: dict[str, dict[int, Version]] = {}  # last state of what is gone, for GetModelStatus
         self._changed = threading.Condition(threading.RLock())
         self._stopped = threading.Event()
-        self._pool = ThreadPoolExecutor(options.load_threads, thread_name_prefix="load")
+        self._load_slots = threading.Semaphore(options.load_threads)
+        self._loaders: set[threading.Thread] = set()
         self._unload_pool = ThreadPoolExecutor(thread_name_prefix="unload")
         self._poller = threading.Thread(target=self._poll_forever, name="poll", daemon=True)
 
@@ -107,6 +108,8 @@ class Manager:
             current = dict(self._models)
         wanted = {name: configs.aspired_versions(model.config) for name, model in current.items()}  # files are read outside the lock
         with self._changed:
+            if self._stopped.is_set():
+                return
             for name in set(self._live) | set(wanted):
                 if self._models.get(name) is not current.get(name):
                     continue  # reconfigured meanwhile; that poll decides
@@ -119,11 +122,13 @@ class Manager:
                         del live[number]  # asking for it again later loads it again
                     elif not version.aspired:
                         version.retry_now.set()
+                    else:
+                        version.retry_now.clear()
                 for number in sorted(folders, reverse=True):
                     if number not in live:
                         live[number] = Version(name, number, folders[number])
                         self._ended.get(name, {}).pop(number, None)
-                        self._pool.submit(self._load, live[number])
+                        self._start_load(live[number])
                 self._unload_unwanted(name)
 
     def _poll_forever(self) -> None:
@@ -133,14 +138,21 @@ class Manager:
             except Exception:
                 log.exception("looking for new versions failed; trying again")
 
+    def _start_load(self, version: Version) -> None:
+        # A thread each: one that pauses before its next attempt must not keep others from loading.
+        thread = threading.Thread(target=self._load, args=(version,), name=f"load {version.model} {version.number}", daemon=True)
+        self._loaders = {loader for loader in self._loaders if loader.is_alive()} | {thread}
+        thread.start()
+
     def _load(self, version: Version) -> None:
         attempts = self._options.load_retries + 1
         for attempt in range(1, attempts + 1):
             if not version.aspired or self._stopped.is_set():
                 break
-            self._set(version, LOADING)
             try:
-                self._load_once(version)
+                with self._load_slots:
+                    self._set(version, LOADING)
+                    self._load_once(version)
                 return
             except Exception as error:
                 version.error = from_exception(error)
@@ -242,7 +254,8 @@ class Manager:
                 version.aspired = False
                 version.retry_now.set()
             self._changed.notify_all()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for loader in self._loaders:
+            loader.join()
         with self._changed:
             for version in versions:
                 if version.state == AVAILABLE:

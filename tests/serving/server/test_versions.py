@@ -128,6 +128,15 @@ def test_failed_load_is_tried_again(start, models, golden_models, connect, until
     assert caller.states()[124] == ("AVAILABLE", "")
 
 
+def test_broken_versions_do_not_keep_others_from_loading(start, models, golden_models, connect, until):
+    caller = connect(start(models, load_threads=1, load_retries=5, load_retry_seconds=600).address)
+    (models / "image" / "2").mkdir()
+    until(lambda: caller.states("image").get(2, ("", ""))[1], "the first failure")
+    publish(golden_models, models)
+    until(lambda: caller.half()[0] == 124, "the other model's new version")
+    assert caller.states("image")[1][0] == "AVAILABLE"
+
+
 def test_going_back_by_deleting_the_newest(start, models, golden_models, connect, until):
     target = publish(golden_models, models)
     caller = connect(start(models).address)
