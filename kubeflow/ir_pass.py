@@ -106,14 +106,18 @@ def add_fingerprint(spec: Spec, task: str, data: str, image: str) -> None:
 
 
 def add_data_importer(spec: Spec, consumers: Iterable[str], data: str) -> None:
-    """Lets KFP's launcher download the data for tasks whose container knows no such filesystem (`minio://`, `s3://`, `gs://`)."""
+    """Lets KFP's launcher download the data for tasks whose container knows no such filesystem (`minio://`, `s3://`, `gs://`).
+
+    The importer takes the artifact of an earlier import where there is one: its id is part of the consumers' cache key, and the
+    fingerprint tells whether the content is still the same.
+    """
     schema = {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}
     _add_task(
         spec,
         DATA_TASK,
         inputs={"uri": (STRING, data)},
         outputs={"artifacts": {DATA_OUTPUT: {"artifactType": schema}}},
-        executor={"importer": {"artifactUri": {"runtimeParameter": "uri"}, "typeSchema": schema, "reimport": True}},
+        executor={"importer": {"artifactUri": {"runtimeParameter": "uri"}, "typeSchema": schema, "reimport": False}},
     )
     for task in consumers:
         component = _component(spec, task)

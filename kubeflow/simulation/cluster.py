@@ -205,7 +205,9 @@ class _Run:
         if not uri.startswith(tuple(SCHEMES)):
             raise SimulationError(f"no provider scheme found in artifact URI: {uri}")
         (key,) = component["outputDefinitions"]["artifacts"]
-        artifact = self.launcher.metadata.register(uri, importer["typeSchema"], dict(importer.get("metadata", {})))
+        schema, metadata = importer["typeSchema"], dict(importer.get("metadata", {}))
+        known = None if importer.get("reimport") else self.launcher.metadata.find(uri, schema, metadata)
+        artifact = known or self.launcher.metadata.register(uri, schema, metadata)
         return Outputs({key: artifact.id}, {})
 
 

@@ -91,6 +91,12 @@ class MetadataStore:
             self.artifacts[artifact.id] = artifact
         return artifact
 
+    def find(self, uri: str, schema: dict[str, Any], metadata: dict[str, Any]) -> Artifact | None:
+        """Returns the artifact that an importer takes where it may not import anew."""
+        with self._lock:
+            same = [a for a in self.artifacts.values() if (a.uri, a.schema, a.metadata) == (uri, schema, metadata)]
+        return same[-1] if same else None
+
 
 def check_metadata(metadata: dict[str, Any]) -> None:
     """Raises what KFP's converter of metadata would."""

@@ -1,0 +1,54 @@
+"""Records, a small TFX pipeline and the project's own one, for the simulation."""
+
+import shutil
+
+import pytest
+
+IMAGE = "registry.example/cxr@sha256:" + "0" * 64
+BEAM = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+
+
+@pytest.fixture(scope="session")
+def image():
+    return IMAGE
+
+
+@pytest.fixture(scope="session")
+def write_split():
+    """Writes examples as one split of what `cxr ingest` makes."""
+
+    def write(folder, split, examples):
+        import tensorflow as tf
+
+        shutil.rmtree(folder / split, ignore_errors=True)
+        (folder / split).mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(folder / split / "examples-00000.tfrecord.gz"), "GZIP") as writer:
+            for example in examples:
+                writer.write(example)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def small_pipeline():
+    """Makes a pipeline of ImportExampleGen and StatisticsGen."""
+
+    def make(data):
+        from tfx import v1 as tfx
+        from tfx.proto import example_gen_pb2
+
+        splits = [example_gen_pb2.Input.Split(name=name, pattern=f"{name}/*") for name in ("train", "test")]
+        gen = tfx.components.ImportExampleGen(input_base=str(data), input_config=example_gen_pb2.Input(splits=splits))
+        statistics = tfx.components.StatisticsGen(examples=gen.outputs["examples"])
+        return tfx.dsl.Pipeline("small", "minio://unused", components=[gen, statistics], enable_cache=True, beam_pipeline_args=BEAM)
+
+    return make
+
+
+@pytest.fixture
+def records(tmp_path, raw_examples, write_split):
+    """Folder with the splits train and test."""
+    folder = tmp_path / "records"
+    write_split(folder, "train", raw_examples[:6])
+    write_split(folder, "test", raw_examples[6:])
+    return folder

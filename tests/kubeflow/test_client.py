@@ -1,0 +1,174 @@
+"""kfp's own client against a server that speaks the part of its REST API that a submission needs."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner
+
+from cxr.kubeflow.client import Address, Pipelines, checked_parameters
+from cxr.pipeline.commands import kubeflow
+from cxr.trainer.errors import CxrError
+
+RUN = "11111111-2222-3333-4444-555555555555"
+
+
+class Server(ThreadingHTTPServer):
+    """Remembers what it was asked, answers with the states that a test sets."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.requests, self.states, self.status = [], ["SUCCEEDED"], 200
+        self.daemon_threads = True
+
+    @property
+    def host(self):
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        path = self.path.split("?")[0]
+        self.server.requests.append(("GET", self.path, self.headers.get("authorization")))
+        if path.endswith("/healthz"):
+            self.answer({"multi_user": False})
+        elif "/experiments" in path:
+            self.answer({"experiments": [{"experiment_id": "e", "display_name": "cxr", "namespace": "kubeflow"}]})
+        elif f"/runs/{RUN}" in path:
+            state = self.server.states.pop(0) if len(self.server.states) > 1 else self.server.states[0]
+            task = {"display_name": "Trainer-mobilenet", "state": state}
+            self.answer({"run_id": RUN, "display_name": "tiny", "state": state, "run_details": {"task_details": [task]}})
+        else:
+            self.answer({}, 404)
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or "{}")
+        self.server.requests.append(("POST", self.path, body))
+        if self.server.status != 200:
+            self.answer({"error": "no"}, self.server.status)
+        elif self.path.endswith("/recurringruns"):
+            self.answer({"recurring_run_id": "r"})
+        else:
+            self.answer({"run_id": RUN, "display_name": "tiny", "state": "PENDING", "experiment_id": "e"})
+
+    def answer(self, value, status=200):
+        text = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))  # kfp's client keeps a context file there
+    monkeypatch.setattr("kfp.client.client.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
+    found = Server()
+    thread = threading.Thread(target=found.serve_forever, daemon=True)
+    thread.start()
+    yield found
+    found.shutdown()
+    found.server_close()
+
+
+@pytest.fixture
+def package(tmp_path):
+    spec = {
+        "schemaVersion": "2.1.0",
+        "sdkVersion": "tfx-1.21.0",
+        "pipelineInfo": {"name": "tiny"},
+        "root": {
+            "inputDefinitions": {
+                "parameters": {
+                    "epochs_mobilenet": {"parameterType": "NUMBER_INTEGER", "defaultValue": 3, "isOptional": True},
+                    "baseline_mobilenet": {"parameterType": "STRING", "defaultValue": "/x/champion.json", "isOptional": True},
+                }
+            },
+            "dag": {"tasks": {"a": {"componentRef": {"name": "a"}, "taskInfo": {"name": "a"}}}},
+        },
+        "components": {"a": {"executorLabel": "a"}},
+        "deploymentSpec": {"executors": {"a": {"container": {"image": "i", "command": ["true"]}}}},
+    }
+    file = Path(tmp_path / "pipeline.yaml")
+    file.write_text(yaml.safe_dump_all([spec, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {}}}}}]))
+    return file
+
+
+def command(*arguments):
+    app = typer.Typer()
+    kubeflow.register(app)
+    return CliRunner().invoke(app, ["kubeflow", *(str(argument) for argument in arguments)])
+
+
+def posted(server, end):
+    return next(body for method, path, body in server.requests if method == "POST" and path.split("?")[0].endswith(end))
+
+
+def test_submit_waits_and_tells_the_result(server, package, monkeypatch):
+    monkeypatch.setattr("cxr.kubeflow.client.time.sleep", lambda seconds: None)
+    server.states = ["PENDING", "RUNNING", "SUCCEEDED"]
+    done = command("submit", package, "epochs_mobilenet=5", "--host", server.host, "--no-baseline")
+    assert done.exit_code == 0, done.output
+    assert RUN in done.stdout
+    assert [line.split()[0] for line in done.stderr.splitlines() if "Trainer-mobilenet" in line] == ["PENDING", "RUNNING", "SUCCEEDED"]
+    run = posted(server, "/runs")
+    assert run["runtime_config"]["parameters"] == {"epochs_mobilenet": 5, "baseline_mobilenet": "none"}
+
+
+@pytest.mark.parametrize(("state", "code"), [("FAILED", 1), ("CANCELED", 1), ("SUCCEEDED", 0), ("RUNNING", 0)])
+def test_the_exit_code_of_status(server, state, code):
+    server.states = [state]
+    done = command("status", RUN, "--host", server.host)
+    assert done.exit_code == code
+    assert state in done.stdout
+
+
+def test_a_token_is_sent(server, monkeypatch, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("secret")
+    command("status", RUN, "--host", server.host, "--token-file", token)
+    assert {header for _, _, header in server.requests} == {"Bearer secret"}
+
+
+def test_cancel(server):
+    assert command("cancel", RUN, "--host", server.host).exit_code == 0
+    assert any(path.endswith(f"{RUN}:terminate") for method, path, _ in server.requests if method == "POST")
+
+
+def test_a_recurring_run(server, package):
+    done = command("submit", package, "--host", server.host, "--cron", "0 0 3 * * *", "--name", "nightly")
+    assert done.exit_code == 0, done.output
+    body = posted(server, "/recurringruns")
+    assert body["trigger"]["cron_schedule"]["cron"] == "0 0 3 * * *"
+    assert body["no_catchup"] is True
+
+
+def test_refusals_are_explained(server, package):
+    server.status = 403
+    with pytest.raises(CxrError, match="403.*may not do this"):
+        Pipelines(Address(host=server.host)).submit(package, {})
+
+
+def test_an_unreachable_host_is_explained():
+    with pytest.raises(CxrError, match="not reachable"):
+        Pipelines(Address(host="http://127.0.0.1:9"))
+
+
+@pytest.mark.parametrize(("name", "value", "message"), [("epochs_mobilnet", "3", "the pipeline has"), ("epochs_mobilenet", "many", "not of type")])
+def test_parameters_are_checked_before_anything_is_sent(package, name, value, message):
+    with pytest.raises(CxrError, match=message):
+        checked_parameters(package, {name: value})
+
+
+def test_a_file_that_is_no_pipeline(tmp_path):
+    (tmp_path / "x.yaml").write_text("a: 1")
+    with pytest.raises(CxrError, match="not a compiled pipeline"):
+        checked_parameters(tmp_path / "x.yaml", {})

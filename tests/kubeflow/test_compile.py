@@ -1,0 +1,122 @@
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cxr.kubeflow.cluster import Cluster
+from cxr.kubeflow.ir_pass import container_of, tasks
+from cxr.trainer.errors import CxrError
+
+MANIFESTS = Path(__file__).parents[2] / "kubeflow/manifests"
+CLUSTER = {
+    "data": "/mnt/cxr/data",
+    "serving_models": "/mnt/cxr/models",
+    "pipeline_root": "gs://bucket/root",
+    "volumes": [{"claim": "cxr", "mount_path": "/mnt/cxr"}],
+    "secrets": [{"name": "store", "env": {"key": "AWS_SECRET_ACCESS_KEY"}, "nodes": ["Trainer"]}],
+    "nodes": {
+        "default": {"cpu": "1", "memory": "4Gi"},
+        "Trainer": {"gpus": 1, "tolerations": [{"key": "nvidia.com/gpu", "effect": "NoSchedule"}], "node_selector": {"pool": "gpu"}},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def compiled(image):
+    from cxr.kubeflow.compile import compile_config
+    from cxr.pipeline.config import load
+
+    return compile_config(load("demo"), Cluster.model_validate(CLUSTER), image)
+
+
+@pytest.mark.slow
+def test_kfps_own_loader_accepts_it(compiled, tmp_path):
+    from kfp import components
+
+    compiled.write(tmp_path / "pipeline.yaml")
+    loaded = components.load_component_from_file(str(tmp_path / "pipeline.yaml"))
+    assert loaded.pipeline_spec.pipeline_info.name == "demo"
+    assert loaded.platform_spec.platforms["kubernetes"]
+
+
+@pytest.mark.slow
+def test_parameters_carry_the_configurations_values(compiled):
+    found = {name: value["defaultValue"] for name, value in compiled.spec["root"]["inputDefinitions"]["parameters"].items()}
+    assert found["data"] == "/mnt/cxr/data"
+    assert found["epochs_mobilenet"] == 16
+    assert found["min_accuracy_ensemble"] == 0.85
+    assert found["min_accuracy_mobilenet"] == 0.6
+    assert found["min_change_mobilenet"] == pytest.approx(-0.02)
+    assert found["baseline_ensemble"] == "/mnt/cxr/models/ensemble/champion.json"
+
+
+@pytest.mark.slow
+def test_the_trainers_are_parallel(compiled):
+    trainers = {name for name in tasks(compiled.spec) if name.startswith("Trainer-") and name != "Trainer-ensemble"}
+    assert len(trainers) == 3
+    for name in trainers:
+        assert not trainers & set(tasks(compiled.spec)[name]["dependentTasks"])
+    assert trainers <= set(tasks(compiled.spec)["Trainer-ensemble"]["dependentTasks"])
+
+
+@pytest.mark.slow
+def test_caching_fits_what_tasks_depend_on(compiled):
+    cached = {name for name, task in tasks(compiled.spec).items() if task.get("cachingOptions", {}).get("enableCache")}
+    assert {"ImportExampleGen", "Trainer-mobilenet", "Evaluator-mobilenet"} <= cached
+    assert not {"DataFingerprint", "Baseline-mobilenet"} & cached
+    assert "DataFingerprint" in tasks(compiled.spec)["ImportExampleGen"]["dependentTasks"]
+
+
+@pytest.mark.slow
+def test_what_is_kubernetes_alone_is_in_the_platform_document(compiled):
+    executors = compiled.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    trainer, evaluator = executors["Trainer-mobilenet_executor"], executors["Evaluator-mobilenet_executor"]
+    assert trainer["pvcMount"][0]["mountPath"] == evaluator["pvcMount"][0]["mountPath"] == "/mnt/cxr"
+    assert trainer["tolerations"][0]["key"] == "nvidia.com/gpu"
+    assert trainer["nodeSelector"]["labels"] == {"pool": "gpu"}
+    assert trainer["secretAsEnv"][0]["secretName"] == "store"
+    assert "secretAsEnv" not in evaluator
+    assert container_of(compiled.spec, "Trainer-mobilenet")["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"
+    assert container_of(compiled.spec, "ImportExampleGen")["resources"]["memoryLimit"] > 4
+    assert compiled.spec["defaultPipelineRoot"] == "gs://bucket/root"
+
+
+@pytest.mark.slow
+def test_the_image_must_be_named_by_digest():
+    from cxr.kubeflow.compile import compile_config
+    from cxr.pipeline.config import load
+
+    with pytest.raises(CxrError, match="by digest"):
+        compile_config(load("demo"), Cluster.model_validate(CLUSTER), "registry.example/cxr:latest")
+
+
+@pytest.mark.slow
+def test_without_baseline_there_is_no_such_task(image):
+    from cxr.kubeflow.compile import compile_config
+    from cxr.pipeline.config import load
+
+    found = tasks(compile_config(load("demo"), Cluster.model_validate(CLUSTER), image, baseline=False).spec)
+    assert not [name for name in found if name.startswith("Baseline")]
+
+
+@pytest.mark.slow
+def test_a_distributed_runner_gets_the_shared_folder(image):
+    from cxr.kubeflow.compile import compile_config
+    from cxr.pipeline.config import load
+
+    beam = {"runner": "dataflow", "project": "p", "region": "r", "shared": "gs://bucket/shared", "worker_image": "i"}
+    compiled = compile_config(load("demo"), Cluster.model_validate({**CLUSTER, "data": "gs://bucket/data", "beam": beam}), image)
+    arguments = container_of(compiled.spec, "StatisticsGen")["args"]
+    assert {"--runner=DataflowRunner", "--cxr_shared=gs://bucket/shared"} <= set(arguments)
+    assert "Data" not in tasks(compiled.spec)
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_the_manifests_render():
+    done = subprocess.run(["kubectl", "kustomize", str(MANIFESTS)], capture_output=True, text=True, check=True)
+    found = {(item["kind"], item["metadata"]["name"]): item for item in yaml.safe_load_all(done.stdout)}
+    claim = found["PersistentVolumeClaim", "cxr"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    assert "@sha256:" in found["Job", "cxr-ingest"]["spec"]["template"]["spec"]["containers"][0]["image"]

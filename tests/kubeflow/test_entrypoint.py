@@ -1,0 +1,119 @@
+"""TFX nodes in the simulation: TFX's own entry point fails for the documented reasons, ours does not."""
+
+import json
+
+import pytest
+import yaml
+
+from cxr.kubeflow.entrypoint import parse
+from cxr.kubeflow.simulation.cluster import SimulatedCluster, State
+from cxr.kubeflow.simulation.launcher import Rule
+
+GEN, STATISTICS = "ImportExampleGen", "StatisticsGen"
+
+
+def test_the_command_line_is_split():
+    args, beam = parse(
+        ["--executor_class_path", "a.B", "--json_serialized_invocation_args", "{}", "--cxr_merge=p/x=cxr_y", "--runner=FlinkRunner", "--cxr_shared=/s"]
+    )
+    assert (args.executor_class_path, args.cxr_merge, args.cxr_shared) == ("a.B", ["p/x=cxr_y"], "/s")
+    assert beam == ["--runner=FlinkRunner"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("lifted", "failing", "message"),
+    [
+        ((), GEN, "Could not import system.Artifact"),
+        ((Rule.EXECUTOR_LOGS,), GEN, "Unable to get filesystem from specified path"),
+        ((Rule.EXECUTOR_LOGS, Rule.URIS), STATISTICS, "'NoneType' object has no attribute 'get'"),  # the empty type
+    ],
+    ids=["executor-logs", "minio", "empty type"],
+)
+def test_tfxs_own_entry_point_fails(tmp_path, records, small_pipeline, image, lifted, failing, message):
+    from cxr.kubeflow.compile import compile_pipeline
+
+    spec = compile_pipeline(small_pipeline(records), image, command=None)
+    result = SimulatedCluster(tmp_path / "cluster", lifted=frozenset(lifted)).run(yaml.safe_dump(spec))
+    assert result.tasks[failing].state is State.FAILED
+    assert message in result.tasks[failing].error
+
+
+@pytest.mark.slow
+def test_tfxs_own_entry_point_loses_the_data_s_fingerprint(tmp_path, records, small_pipeline, image):
+    """With everything lifted it runs, but the driver's hook does not: the examples have neither span nor fingerprint."""
+    from cxr.kubeflow.compile import compile_pipeline
+
+    spec = compile_pipeline(small_pipeline(records), image, command=None)
+    result = SimulatedCluster(tmp_path / "cluster", lifted=frozenset(Rule)).run(yaml.safe_dump(spec))
+    assert result.succeeded
+    assert not {"span", "input_fingerprint"} & set(result.artifact(GEN, "examples").metadata)
+
+
+@pytest.mark.slow
+def test_tfx_emits_nulls_and_ours_removes_them():
+    from ml_metadata.proto import metadata_store_pb2
+    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
+    from tfx.types import standard_artifacts
+
+    from cxr.kubeflow.executor_output import finish
+    from cxr.kubeflow.simulation.store import SimulationError, check_metadata
+
+    examples = standard_artifacts.Examples()
+    examples.uri = "/nowhere"
+    examples.mlmd_artifact.custom_properties["version"].CopyFrom(metadata_store_pb2.Value())  # unset, as drivers leave it
+    from google.protobuf import json_format
+
+    artifact = json_format.MessageToDict(kubeflow_v2_entrypoint_utils.to_runtime_artifact(examples, {}))
+    with pytest.raises(SimulationError, match="null"):
+        check_metadata(artifact["metadata"])
+    task = {"outputs": {"artifacts": {"examples": {"artifacts": [{"uri": "/nowhere"}]}}}}
+    (found,) = finish({"artifacts": {"examples": {"artifacts": [artifact]}}}, task)["artifacts"]["examples"]["artifacts"]
+    check_metadata(found["metadata"])
+
+
+@pytest.mark.slow
+def test_changed_data_are_not_served_from_the_cache(tmp_path, records, small_pipeline, image, raw_examples, write_split):
+    """On `minio://` data and an `s3://` root: nothing that the container's TensorFlow and Beam know."""
+    import shutil
+
+    from cxr.kubeflow import ir_pass
+    from cxr.kubeflow.compile import compile_pipeline
+    from cxr.kubeflow.parameters import Parameter
+
+    cluster = SimulatedCluster(tmp_path / "cluster")
+    stored = cluster.home / "objects/minio/bucket/records"
+    shutil.copytree(records, stored)
+    spec = compile_pipeline(small_pipeline("minio://bucket/records"), image)
+    ir_pass.add_parameter(spec, Parameter("data", "STRING", "records", GEN, "input_base"))
+    ir_pass.add_fingerprint(spec, GEN, "data", image)
+    ir_pass.add_data_importer(spec, (GEN, ir_pass.FINGERPRINT_TASK), "data")
+    text = yaml.safe_dump(spec)
+
+    first = cluster.run(text, pipeline_root="s3://other/root")
+    assert first.succeeded, first.tasks
+    examples = first.artifact(GEN, "examples")
+    assert examples.uri.startswith("s3://other/root/small/")
+    assert json.loads(examples.metadata["split_names"]) == ["train", "test"]
+    assert examples.metadata["span"] == 0
+    assert "num_files:1" in examples.metadata["input_fingerprint"]
+
+    again = cluster.run(text, pipeline_root="s3://other/root")
+    assert again.tasks[GEN].state is again.tasks[STATISTICS].state is State.CACHED
+
+    write_split(stored, "train", raw_examples[:3])
+    changed = cluster.run(text, pipeline_root="s3://other/root")
+    assert changed.tasks[GEN].state is State.SUCCEEDED
+    assert changed.artifact(GEN, "examples").id != examples.id
+
+
+@pytest.mark.slow
+def test_a_failing_executor_stops_the_run(tmp_path, records, small_pipeline, image):
+    from cxr.kubeflow.compile import compile_pipeline
+
+    for file in (records / "train").iterdir():
+        file.write_bytes(b"no TFRecord")
+    result = SimulatedCluster(tmp_path / "cluster").run(yaml.safe_dump(compile_pipeline(small_pipeline(records), image)))
+    assert not result.succeeded
+    assert result.tasks[GEN].state is State.FAILED
+    assert result.tasks[STATISTICS].state is State.NOT_STARTED

@@ -1,0 +1,145 @@
+"""The whole pipeline, all four models, in the simulation: twice, the second time against the first one's champions."""
+
+import json
+
+import pytest
+import yaml
+
+from cxr.kubeflow.cluster import Cluster
+from cxr.kubeflow.simulation.cluster import SimulatedCluster, State
+
+MODELS = ("densenet201", "efficientnetb7", "mobilenet", "ensemble")
+CONFIG = """
+name: tiny
+image_size: 32
+defaults:
+  weights: none
+  head: {epochs: 1, batch_size: 8}
+models:
+  densenet201: {backbone: DenseNet201}
+  efficientnetb7: {backbone: EfficientNetB7}
+  mobilenet: {backbone: MobileNet}
+ensemble: {method: soft}
+gate: {min_accuracy: 0.0, tolerance: 1.0}
+"""
+
+
+@pytest.fixture(scope="module")
+def volume(tmp_path_factory, raw_examples, write_split):
+    folder = tmp_path_factory.mktemp("volume")
+    for split in ("train", "val", "test"):
+        write_split(folder / "data", split, raw_examples)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def text(volume, image):
+    from cxr.kubeflow.compile import compile_config
+    from cxr.pipeline.config import load
+
+    (volume / "tiny.yaml").write_text(CONFIG)
+    cluster = {
+        "data": str(volume / "data"),
+        "serving_models": str(volume / "models"),
+        "volumes": [{"claim": "cxr", "mount_path": str(volume)}],
+    }
+    return compile_config(load(str(volume / "tiny.yaml")), Cluster.model_validate(cluster), image).to_yaml()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    return SimulatedCluster(tmp_path_factory.mktemp("cluster"), environment={"TF_NUM_INTRAOP_THREADS": "1"})
+
+
+@pytest.fixture(scope="module")
+def first(cluster, text):
+    return cluster.run(text)
+
+
+@pytest.fixture(scope="module")
+def champions(first, volume):
+    """The pointers after the first run."""
+    return {name: json.loads((volume / "models" / name / "champion.json").read_text()) for name in MODELS}
+
+
+@pytest.fixture(scope="module")
+def second(cluster, text, champions):
+    """MobileNet, hence the ensemble, is trained anew; DenseNet201 would have to become better than it is."""
+    return cluster.run(text, {"epochs_mobilenet": 2, "min_change_densenet201": 0.5})
+
+
+def versions(volume, model):
+    return {folder.name for folder in (volume / "models" / model).iterdir() if folder.name.isdecimal()}
+
+
+pytestmark = [pytest.mark.slow, pytest.mark.e2e]
+
+
+def test_the_first_run_passes_without_baseline(first, volume, champions):
+    assert first.succeeded, {name: task.error for name, task in first.tasks.items() if task.error}
+    for name in MODELS:
+        blessing = first.artifact(f"Evaluator-{name}", "blessing").metadata
+        assert blessing["blessed"] == 1
+        assert "baseline_model" not in blessing
+        assert (volume / "models" / name / champions[name]["version"] / "saved_model.pb").is_file()
+
+
+def test_uris_in_metadata_are_the_object_stores(first):
+    blessing = first.artifact("Evaluator-mobilenet", "blessing").metadata
+    assert blessing["current_model"] == first.artifact("Trainer-mobilenet", "model").uri
+    assert blessing["current_model"].startswith("minio://mlpipeline/v2/artifacts/tiny/")
+    for artifact in first.metadata.artifacts.values():
+        assert artifact.uri.startswith("minio://")
+
+
+def test_the_second_run_compares_with_the_champions(second, champions):
+    assert second.succeeded, {name: task.error for name, task in second.tasks.items() if task.error}
+    for name in MODELS:
+        blessing = second.artifact(f"Evaluator-{name}", "blessing").metadata
+        assert blessing["baseline_model"] == second.artifact(f"Baseline-{name}", "model").uri  # a copy in this run, no reference
+
+
+def test_the_second_run_does_again_only_what_changed(second):
+    cached = second.in_state(State.CACHED)
+    assert {"ImportExampleGen", "Transform", "Trainer-densenet201", "Trainer-efficientnetb7", "InfraCheck-densenet201"} <= cached
+    assert not {"Trainer-mobilenet", "Trainer-ensemble", "InfraCheck-mobilenet", "DataFingerprint"} & cached
+
+
+def test_a_refused_gate_skips_the_push(second, volume, champions):
+    assert second.artifact("Evaluator-densenet201", "blessing").metadata["blessed"] == 0
+    assert second.artifact("Pusher-densenet201", "pushed_model").metadata["pushed"] == 0
+    assert versions(volume, "densenet201") == {champions["densenet201"]["version"]}
+
+
+def test_a_champion_is_not_pushed_again(second, volume, champions):
+    pushed = second.artifact("Pusher-efficientnetb7", "pushed_model").metadata
+    assert pushed["pushed_version"] == champions["efficientnetb7"]["version"]
+    assert versions(volume, "efficientnetb7") == {champions["efficientnetb7"]["version"]}
+
+
+def test_a_new_model_becomes_the_champion(second, volume, champions):
+    for name in ("mobilenet", "ensemble"):
+        pointer = json.loads((volume / "models" / name / "champion.json").read_text())
+        assert pointer["version"] != champions[name]["version"]
+        assert versions(volume, name) == {pointer["version"], champions[name]["version"]}
+
+
+def test_the_epochs_reached_the_trainer(first, second, cluster):
+    found = []
+    for run in (first, second):
+        folder = cluster.objects.root / run.artifact("Trainer-mobilenet", "model_run").uri.replace("://", "/")
+        found.append(json.loads((folder / "history.json").read_text())["model"]["head"]["epochs"])
+    assert found == [1, 2]
+
+
+def test_changed_data_are_read_again(cluster, text, volume, raw_examples, write_split, second):
+    """The key that KFP looks at, without running everything once more."""
+    from cxr.kubeflow.fingerprint import data_fingerprint
+
+    spec = next(yaml.safe_load_all(text))
+    before = data_fingerprint(str(volume / "data"))
+    write_split(volume / "data", "train", raw_examples[:6])
+    assert data_fingerprint(str(volume / "data")) != before == second.tasks["DataFingerprint"].outputs.parameters["fingerprint"]
+    source = spec["root"]["dag"]["tasks"]["ImportExampleGen"]["inputs"]["parameters"]["cxr_fingerprint"]
+    assert source["taskOutputParameter"]["producerTask"] == "DataFingerprint"
+
