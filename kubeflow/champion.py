@@ -40,7 +40,12 @@ def write_pointer(models: Path, version: str, fingerprint: str, source: str) -> 
       fingerprint: `fingerprint` of its SavedModel.
       source: URI of the Model artifact that it came from.
     """
-    pointer = {"version": version, "fingerprint": fingerprint, "source": source, "pushed_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    pointer = {
+        "version": version,
+        "fingerprint": fingerprint,
+        "source": source,
+        "pushed_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
     temporary = models / f".{POINTER}-{os.getpid()}"
     with open(temporary, "w") as file:
         json.dump(pointer, file, indent=2)
@@ -84,7 +89,7 @@ def fetch(baseline: str, target: Path) -> bool:
       baseline: Path of a champion pointer, of a pushed version or of a Model artifact; "none" or "": no baseline.
       target: Folder of the artifact.
 
-    Returns: whether there is a baseline. Without one, the artifact holds a file that says so: an artifact without files would not be uploaded.
+    Returns: whether there is a baseline. Without one, the artifact holds a file that says so: without any file it would not be uploaded.
 
     Raises:
       CxrError: A path that is neither.

@@ -49,6 +49,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
+        """Whether its state is final."""
         return self.state in FINAL
 
 

@@ -46,6 +46,8 @@ class Secret(Frozen):
 
 
 class Toleration(Frozen):
+    """Lets pods onto nodes with a taint, as Kubernetes has it."""
+
     key: str = ""
     operator: Literal["Exists", "Equal"] = "Exists"
     value: str = ""
@@ -76,6 +78,7 @@ class Direct(Frozen):
     options: tuple[str, ...] = ()
 
     def arguments(self) -> tuple[str, ...]:
+        """Returns Beam's options."""
         mode = "in_memory" if self.workers == 1 else "multi_processing"
         return (f"--direct_running_mode={mode}", f"--direct_num_workers={self.workers}", *self.options)
 
@@ -91,6 +94,7 @@ class Dataflow(Frozen):
     options: tuple[str, ...] = ()
 
     def arguments(self) -> tuple[str, ...]:
+        """Returns Beam's options."""
         return (
             "--runner=DataflowRunner",
             f"--project={self.project}",
@@ -115,19 +119,25 @@ class Portable(Frozen):
 
 
 class Flink(Portable):
+    """A Flink cluster."""
+
     runner: Literal["flink"]
     master: str = Field(description="host:port of the job manager's REST service")
     parallelism: int = Field(1, ge=1)
 
     def arguments(self) -> tuple[str, ...]:
+        """Returns Beam's options."""
         return ("--runner=FlinkRunner", f"--flink_master={self.master}", f"--parallelism={self.parallelism}", *self._environment())
 
 
 class Spark(Portable):
+    """A Spark cluster behind Beam's job server."""
+
     runner: Literal["spark"]
     job_endpoint: str = Field(description="host:port of Beam's Spark job server")
 
     def arguments(self) -> tuple[str, ...]:
+        """Returns Beam's options."""
         return ("--runner=PortableRunner", f"--job_endpoint={self.job_endpoint}", *self._environment())
 
 
@@ -160,7 +170,7 @@ class Cluster(Frozen):
         if isinstance(self.beam, Dataflow) and not self.data.startswith("gs://"):
             raise ValueError(f"data {self.data}: Dataflow's workers read gs:// only")
         if isinstance(self.beam, Portable) and not self.on_volume(self.data):
-            raise ValueError(f"data {self.data}: the workers of {self.beam.runner} read the volume; put the data there")  # type: ignore[attr-defined]
+            raise ValueError(f"data {self.data}: the workers of {self.beam.runner} read the volume; put the data there")
         return self
 
     def on_volume(self, path: str) -> bool:

@@ -33,9 +33,12 @@ class Compiled:
     platform: dict[str, Any]
 
     def to_yaml(self) -> str:
+        """Returns the YAML's text, the parameters of a run in its first lines."""
         comments = ["# PIPELINE DEFINITION", f"# Name: {self.spec['pipelineInfo']['name']}", "# Inputs:"]
         for name, value in sorted(self.spec["root"].get("inputDefinitions", {}).get("parameters", {}).items()):
-            comments.append(f"#    {name}: {value['parameterType']} [default: {value.get('defaultValue')!r}] {value.get('description', '')}")
+            comments.append(
+                f"#    {name}: {value['parameterType']} [default: {value.get('defaultValue')!r}] {value.get('description', '')}"
+            )
         return "\n".join(comments) + "\n" + yaml.safe_dump_all([self.spec, self.platform], sort_keys=True)
 
     def write(self, path: Path) -> None:

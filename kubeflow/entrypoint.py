@@ -1,7 +1,7 @@
 """`python -m cxr.kubeflow.entrypoint`: the command of every TFX node on Kubeflow Pipelines 2.x.
 
-It stands between KFP's launcher and TFX's own (unchanged) entry point, which does not run there; docs/kubeflow.md lists why. The steps are in
-`run`: prepare the input, run TFX's driver where there is one, run TFX's executor, make its report acceptable.
+It stands between KFP's launcher and TFX's own (unchanged) entry point, which does not run there; docs/kubeflow.md lists why. The steps are
+in `run`: prepare the input, run TFX's driver where there is one, run TFX's executor, make its report acceptable.
 """
 
 from __future__ import annotations

@@ -111,7 +111,9 @@ def _merge(parameters: dict[str, Any], merge: str) -> None:
         old = place[last]
         place[last] = type(old)(parameters[source])  # KFP passes every number as a double
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise CxrError(f"--cxr_merge {merge}: {type(error).__name__}: {error}; compile the pipeline again with this image's version") from error
+        raise CxrError(
+            f"--cxr_merge {merge}: {type(error).__name__}: {error}; compile the pipeline again with this image's version"
+        ) from error
     parameters[name] = json.dumps(tree)
 
 

@@ -36,7 +36,9 @@ def finish(report: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]
 def empty_folders(root: Path) -> list[str]:
     """Returns the folders below `root` that hold nothing at all, relative to it."""
     return sorted(
-        str(Path(folder).relative_to(root)) for folder, folders, files in os.walk(root) if not folders and not files and Path(folder) != root
+        str(Path(folder).relative_to(root))
+        for folder, folders, files in os.walk(root)
+        if not folders and not files and Path(folder) != root
     )
 
 

@@ -50,9 +50,9 @@ def run_parameters(config: Config) -> list[Parameter]:
         drop = f"{THRESHOLD}/change_threshold/absolute"
         found += [
             Parameter(f"min_accuracy_{name}", DOUBLE, f"lowest accuracy of {name} that passes", evaluator, "eval_config", bound),
-            Parameter(f"min_change_{name}", DOUBLE, f"lowest change of {name}'s accuracy against the champion", evaluator, "eval_config", drop),
             Parameter(
-                f"baseline_{name}", STRING, f"{POINTER}, a pushed version, or none", node_id("Baseline", name), "baseline"
+                f"min_change_{name}", DOUBLE, f"lowest change of {name}'s accuracy against the champion", evaluator, "eval_config", drop
             ),
+            Parameter(f"baseline_{name}", STRING, f"{POINTER}, a pushed version, or none", node_id("Baseline", name), "baseline"),
         ]
     return found

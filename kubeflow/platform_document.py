@@ -43,9 +43,7 @@ def _config(cluster: Cluster, name: str) -> kubernetes.KubernetesExecutorConfig:
         else:
             result.secret_as_volume.append(kubernetes.SecretAsVolume(mount_path=secret.mount_path, **what))
     for secret_name in cluster.image_pull_secrets:
-        result.image_pull_secret.append(
-            kubernetes.ImagePullSecret(secret_name=secret_name, secret_name_parameter=_constant(secret_name))
-        )
+        result.image_pull_secret.append(kubernetes.ImagePullSecret(secret_name=secret_name, secret_name_parameter=_constant(secret_name)))
     for toleration in node.tolerations or ():
         result.tolerations.append(
             kubernetes.Toleration(
@@ -61,9 +59,7 @@ def _config(cluster: Cluster, name: str) -> kubernetes.KubernetesExecutorConfig:
     if node.shared_memory:
         result.enabled_shared_memory.CopyFrom(kubernetes.EnabledSharedMemory(volume_name="shm", size=node.shared_memory))
     if cluster.run_as_user:
-        result.security_context.CopyFrom(
-            kubernetes.SecurityContext(run_as_user=cluster.run_as_user, run_as_non_root=True)
-        )
+        result.security_context.CopyFrom(kubernetes.SecurityContext(run_as_user=cluster.run_as_user, run_as_non_root=True))
     return result
 
 

@@ -1,7 +1,7 @@
 """Runs a Beam-based executor on files that the workers of a distributed runner can reach.
 
-KFP's launcher puts inputs and outputs on a volume of the pod alone. With Dataflow, Flink or Spark they go through a folder that pod and workers
-share: `gs://...`, or a volume that is mounted at the same place everywhere.
+KFP's launcher puts inputs and outputs on a volume of the pod alone. With Dataflow, Flink or Spark they go through a folder that pod and
+workers share: `gs://...`, or a volume that is mounted at the same place everywhere.
 """
 
 from __future__ import annotations

@@ -51,9 +51,11 @@ class RunResult:
 
     @property
     def succeeded(self) -> bool:
+        """Whether no task failed, and none was left out because another did."""
         return all(task.state in (State.SUCCEEDED, State.CACHED, State.SKIPPED) for task in self.tasks.values())
 
     def in_state(self, state: State) -> set[str]:
+        """Returns the names of the tasks that ended so."""
         return {name for name, task in self.tasks.items() if task.state is state}
 
     def artifact(self, task: str, key: str) -> Artifact:

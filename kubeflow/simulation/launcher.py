@@ -85,7 +85,7 @@ class Launcher:
         shown = self._shown(executor_input, artifacts, root)
         log = self._execute(name, [resolve(part, shown, root) for part in command], root)
         merged, found = self._merged(executor_input)
-        for key, output in merged.items():
+        for output in merged.values():
             if (path := local_path(output["uri"], root)) is not None:
                 self.objects.upload(path, output["uri"])
         registered = {
@@ -121,9 +121,7 @@ class Launcher:
             },
             "outputs": {
                 "artifacts": {key: {"artifacts": [value]} for key, value in outputs.items()},
-                "parameters": {
-                    key: {"outputFile": str(root / "tmp/kfp/outputs" / key)} for key in definitions.get("parameters", {})
-                },
+                "parameters": {key: {"outputFile": str(root / "tmp/kfp/outputs" / key)} for key in definitions.get("parameters", {})},
                 "outputFile": str(root / "tmp/kfp_outputs/output_metadata.json"),
             },
         }
@@ -136,8 +134,8 @@ class Launcher:
                 shown["inputs"]["artifacts"][key]["artifacts"][0]["type"] = artifact.schema
         if Rule.URIS in self.lifted:
             for side in ("inputs", "outputs"):
-                for artifact in _single(shown[side]["artifacts"]):
-                    artifact["uri"] = str(local_path(artifact["uri"], root))
+                for entry in _single(shown[side]["artifacts"]):
+                    entry["uri"] = str(local_path(entry["uri"], root))
         return shown
 
     def _execute(self, name: str, command: list[str], root: Path) -> str:
@@ -149,7 +147,9 @@ class Launcher:
             "CXR_KUBEFLOW_ROOT": str(root),  # the one thing that a real container does not have
             **self.environment,
         }
-        done = subprocess.run(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        done = subprocess.run(
+            command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        )
         (root / "log.txt").write_text(done.stdout)
         if done.returncode:
             raise SimulationError(f"{name}: exit status {done.returncode} ({root}/log.txt)\n{done.stdout[-6000:]}")

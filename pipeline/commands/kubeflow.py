@@ -45,7 +45,9 @@ CANCEL = """
   cxr kubeflow cancel 5a3e… --host http://localhost:8080
 """
 
-Host = Annotated[str | None, typer.Option(envvar="CXR_KFP_HOST", help="URL of Kubeflow Pipelines; none: inside the cluster, or by kubeconfig")]
+Host = Annotated[
+    str | None, typer.Option(envvar="CXR_KFP_HOST", help="URL of Kubeflow Pipelines; none: inside the cluster, or by kubeconfig")
+]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", envvar="CXR_KFP_NAMESPACE", help="where the runs are")]
 TokenFile = Annotated[Path | None, typer.Option(envvar="CXR_KFP_TOKEN_FILE", help="file with a bearer token (in a pod: the projected one)")]
 CaCert = Annotated[Path | None, typer.Option(envvar="CXR_KFP_CA_CERT", help="certificate authority of the host")]
@@ -88,7 +90,9 @@ def compile_(
 
 def submit(
     package: Annotated[Path, typer.Argument(help="what `compile` wrote")],
-    parameters: Annotated[list[str] | None, typer.Argument(help="name=value of the run's parameters; the YAML's first lines list them")] = None,
+    parameters: Annotated[
+        list[str] | None, typer.Argument(help="name=value of the run's parameters; the YAML's first lines list them")
+    ] = None,
     host: Host = None,
     namespace: Namespace = "kubeflow",
     token_file: TokenFile = None,

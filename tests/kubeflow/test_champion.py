@@ -72,7 +72,10 @@ def test_the_command_reports_to_the_launcher(models, tmp_path, monkeypatch, caps
     monkeypatch.setenv("CXR_KUBEFLOW_ROOT", str(tmp_path))
     task = {
         "inputs": {"parameterValues": {"baseline": "none"}},
-        "outputs": {"artifacts": {"model": {"artifacts": [{"name": "model", "uri": "minio://b/model"}]}}, "outputFile": str(tmp_path / "out/o.json")},
+        "outputs": {
+            "artifacts": {"model": {"artifacts": [{"name": "model", "uri": "minio://b/model"}]}},
+            "outputFile": str(tmp_path / "out/o.json"),
+        },
     }
     assert champion.main([json.dumps(task)]) == 0
     (found,) = json.loads((tmp_path / "out/o.json").read_text())["artifacts"]["model"]["artifacts"]

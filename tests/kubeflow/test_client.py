@@ -162,7 +162,9 @@ def test_an_unreachable_host_is_explained():
         Pipelines(Address(host="http://127.0.0.1:9"))
 
 
-@pytest.mark.parametrize(("name", "value", "message"), [("epochs_mobilnet", "3", "the pipeline has"), ("epochs_mobilenet", "many", "not of type")])
+@pytest.mark.parametrize(
+    ("name", "value", "message"), [("epochs_mobilnet", "3", "the pipeline has"), ("epochs_mobilenet", "many", "not of type")]
+)
 def test_parameters_are_checked_before_anything_is_sent(package, name, value, message):
     with pytest.raises(CxrError, match=message):
         checked_parameters(package, {name: value})

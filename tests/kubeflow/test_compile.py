@@ -120,3 +120,24 @@ def test_the_manifests_render():
     claim = found["PersistentVolumeClaim", "cxr"]
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
     assert "@sha256:" in found["Job", "cxr-ingest"]["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+@pytest.mark.slow
+def test_a_condition_compiles_to_what_the_driver_evaluates(image):
+    from tfx import v1 as tfx
+
+    from cxr.kubeflow.compile import compile_pipeline
+    from cxr.kubeflow.simulation.conditions import holds
+
+    artifacts = tfx.types.standard_artifacts
+    blessing = tfx.dsl.Importer("gs://bucket/blessing", artifact_type=artifacts.ModelBlessing).with_id("Blessing")
+    model = tfx.dsl.Importer("gs://bucket/model", artifact_type=artifacts.Model).with_id("Model")
+    with tfx.dsl.Cond(blessing.outputs["result"].future()[0].custom_property("blessed") == 1):
+        destination = tfx.proto.PushDestination(filesystem=tfx.proto.PushDestination.Filesystem(base_directory="/mnt/cxr/models"))
+        pusher = tfx.components.Pusher(model=model.outputs["result"], push_destination=destination)
+    spec = compile_pipeline(tfx.dsl.Pipeline("conditional", "gs://bucket", components=[blessing, model, pusher]), image)
+    task = tasks(spec)["Pusher"]
+    (key,) = [key for key in task["inputs"]["artifacts"] if "Blessing" in key]
+    for blessed in (1.0, 0.0):
+        given = {"inputs": {"artifacts": {key: {"artifacts": [{"metadata": {"blessed": blessed}}]}}}}
+        assert holds(task["triggerPolicy"]["condition"], given) is bool(blessed)

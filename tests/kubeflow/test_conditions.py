@@ -21,7 +21,9 @@ def test_what_tfx_emits(condition, value):
     assert holds(condition, GIVEN) is value
 
 
-@pytest.mark.parametrize("condition", [f"({BLESSED} == 1)", f"({BLESSED} == '1')", "inputs.artifacts['other'].artifacts[0].uri == 'x'", "f(1)"])
+@pytest.mark.parametrize(
+    "condition", [f"({BLESSED} == 1)", f"({BLESSED} == '1')", "inputs.artifacts['other'].artifacts[0].uri == 'x'", "f(1)"]
+)
 def test_what_cel_refuses(condition):
     with pytest.raises(SimulationError, match="condition"):
         holds(condition, GIVEN)

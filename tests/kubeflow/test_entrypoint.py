@@ -14,7 +14,15 @@ GEN, STATISTICS = "ImportExampleGen", "StatisticsGen"
 
 def test_the_command_line_is_split():
     args, beam = parse(
-        ["--executor_class_path", "a.B", "--json_serialized_invocation_args", "{}", "--cxr_merge=p/x=cxr_y", "--runner=FlinkRunner", "--cxr_shared=/s"]
+        [
+            "--executor_class_path",
+            "a.B",
+            "--json_serialized_invocation_args",
+            "{}",
+            "--cxr_merge=p/x=cxr_y",
+            "--runner=FlinkRunner",
+            "--cxr_shared=/s",
+        ]
     )
     assert (args.executor_class_path, args.cxr_merge, args.cxr_shared) == ("a.B", ["p/x=cxr_y"], "/s")
     assert beam == ["--runner=FlinkRunner"]
@@ -117,3 +125,22 @@ def test_a_failing_executor_stops_the_run(tmp_path, records, small_pipeline, ima
     assert not result.succeeded
     assert result.tasks[GEN].state is State.FAILED
     assert result.tasks[STATISTICS].state is State.NOT_STARTED
+
+
+@pytest.mark.slow
+def test_a_shared_folder_on_a_gs_root(tmp_path, records, small_pipeline, image):
+    """What Beam's workers would see: inputs and outputs in the shared folder, which is empty again afterwards."""
+    from cxr.kubeflow import ir_pass
+    from cxr.kubeflow.compile import compile_pipeline
+
+    shared = tmp_path / "shared"
+    spec = compile_pipeline(small_pipeline(records), image)
+    ir_pass.share_with_workers(spec, str(shared))
+    result = SimulatedCluster(tmp_path / "cluster").run(yaml.safe_dump(spec), pipeline_root="gs://bucket/root")
+    assert result.succeeded, result.tasks
+    assert f"{shared}/" in result.tasks[GEN].outputs.log  # the executor's URIs
+    statistics = result.artifact(STATISTICS, "statistics")
+    assert statistics.uri.startswith("gs://bucket/root/small/")
+    stored = tmp_path / "cluster/objects" / statistics.uri.replace("://", "/")
+    assert {path.name for path in stored.iterdir()} == {"Split-train", "Split-test"}
+    assert not [path for path in shared.rglob("*") if path.is_file() and "executor_output" not in path.name]

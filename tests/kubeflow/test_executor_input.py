@@ -22,7 +22,11 @@ def task(monkeypatch, tmp_path):
     }
     return {
         "inputs": {
-            "parameterValues": {"custom_config": json.dumps({"model": {"head": {"epochs": 16}}}), "cxr_epochs": 3.0, "input_base": "s3://b/data"},
+            "parameterValues": {
+                "custom_config": json.dumps({"model": {"head": {"epochs": 16}}}),
+                "cxr_epochs": 3.0,
+                "input_base": "s3://b/data",
+            },
             "artifacts": {
                 "examples": {
                     "artifacts": [{"name": "7", "type": {"instanceSchema": ""}, "uri": "minio://b/run/examples", "metadata": metadata}]
@@ -82,7 +86,9 @@ def test_a_parameter_of_the_run_goes_into_the_json_with_the_type_that_stands_the
     assert isinstance(epochs, int)
 
 
-@pytest.mark.parametrize("merge", ["custom_config/model/tail/epochs=cxr_epochs", "custom_config/model/head/epochs=cxr_other", "nothing/a=cxr_epochs"])
+@pytest.mark.parametrize(
+    "merge", ["custom_config/model/tail/epochs=cxr_epochs", "custom_config/model/head/epochs=cxr_other", "nothing/a=cxr_epochs"]
+)
 def test_a_merge_that_does_not_fit_is_an_error(task, tmp_path, merge):
     with pytest.raises(CxrError, match="--cxr_merge"):
         prepare(task, tmp_path, [merge])

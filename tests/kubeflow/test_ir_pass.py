@@ -32,7 +32,10 @@ def spec():
         "root": {"dag": {"tasks": {"Gen": task("Gen", input_base="/mnt/cxr/data"), "Trainer-a": task("Trainer-a", custom_config=CONFIG)}}},
         "components": {
             "Gen": {"executorLabel": "Gen_executor", "inputDefinitions": {"parameters": {"input_base": {"parameterType": "STRING"}}}},
-            "Trainer-a": {"executorLabel": "Trainer_executor", "inputDefinitions": {"parameters": {"custom_config": {"parameterType": "STRING"}}}},
+            "Trainer-a": {
+                "executorLabel": "Trainer_executor",
+                "inputDefinitions": {"parameters": {"custom_config": {"parameterType": "STRING"}}},
+            },
         },
         "deploymentSpec": {"executors": {"Gen_executor": executor(lifecycle={"preCacheCheck": {}}), "Trainer_executor": executor()}},
     }
@@ -138,6 +141,8 @@ def test_the_shared_folder_reaches_our_entry_point_only(spec):
     assert ir_pass.container_of(spec, "Trainer-a")["args"][-1] == "--cxr_shared=gs://b/shared"
 
 
-@pytest.mark.parametrize(("quantity", "kind", "value"), [("500m", "cpu", 0.5), ("4", "cpu", 4.0), ("16G", "memory", 16.0), ("1Gi", "memory", 1.073741824)])
+@pytest.mark.parametrize(
+    ("quantity", "kind", "value"), [("500m", "cpu", 0.5), ("4", "cpu", 4.0), ("16G", "memory", 16.0), ("1Gi", "memory", 1.073741824)]
+)
 def test_amounts(quantity, kind, value):
     assert ir_pass.amount(quantity, kind) == pytest.approx(value)

@@ -110,7 +110,9 @@ def test_what_kfp_refuses(path, value, message):
 def test_wheels_of_module_files():
     broken = spec()
     broken["components"]["Push"]["inputDefinitions"]["parameters"]["module_path"] = {"parameterType": "STRING"}
-    broken["root"]["dag"]["tasks"]["Push"]["inputs"]["parameters"]["module_path"] = {"runtimeValue": {"constant": "run@/root/_wheels/x.whl"}}
+    broken["root"]["dag"]["tasks"]["Push"]["inputs"]["parameters"]["module_path"] = {
+        "runtimeValue": {"constant": "run@/root/_wheels/x.whl"}
+    }
     assert any("importable function" in problem for problem in problems(broken, PLATFORM))
 
 

@@ -53,7 +53,8 @@ def pipeline(nodes, root=None):
             "dependentTasks": [*given["inputs"], *given["upstream"]],
             "inputs": {
                 "artifacts": {
-                    key: {"taskOutputArtifact": {"producerTask": upstream, "outputArtifactKey": "model"}} for key, upstream in artifacts.items()
+                    key: {"taskOutputArtifact": {"producerTask": upstream, "outputArtifactKey": "model"}}
+                    for key, upstream in artifacts.items()
                 },
                 "parameters": {key: source for key, (_, source) in given["parameters"].items()},
             },

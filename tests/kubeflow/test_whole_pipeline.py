@@ -142,4 +142,3 @@ def test_changed_data_are_read_again(cluster, text, volume, raw_examples, write_
     assert data_fingerprint(str(volume / "data")) != before == second.tasks["DataFingerprint"].outputs.parameters["fingerprint"]
     source = spec["root"]["dag"]["tasks"]["ImportExampleGen"]["inputs"]["parameters"]["cxr_fingerprint"]
     assert source["taskOutputParameter"]["producerTask"] == "DataFingerprint"
-
