@@ -46,9 +46,10 @@ class Config(Frozen):
     ensemble: Ensemble | None = Ensemble()
     gate: Gate = Gate()
     infra_check: InfraCheck = InfraCheck()
-    # The third spares every component a copy of all of TFX in /tmp, which only remote workers need.
+    # The runner by its own name: DirectRunner would first look for Beam's Prism binary on the network. The last option spares every component a
+    # copy of all of TFX in /tmp, which only remote workers need.
     beam: tuple[str, ...] = Field(
-        ("--direct_running_mode=in_memory", "--direct_num_workers=1", "--sdk_container_image=none"),
+        ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1", "--sdk_container_image=none"),
         description="options of every Beam-based component",
     )
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import grpc
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import prediction_log_pb2, prediction_service_pb2_grpc
 
 from cxr.serving.server.process import start_server
 from cxr.trainer.errors import CxrError
-from cxr.trainer.recorded_requests import RECORDED_REQUESTS
+from cxr.trainer.recorded_requests import differences, read_recorded
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,6 @@ def check_model(saved_model: str, model_name: str, *, load_seconds: float, toler
         return Verdict(0, (f"the server could not load the model: {' '.join(str(error).split())}",))
 
 
-def read_recorded(saved_model: str) -> Iterator[prediction_log_pb2.PredictionLog]:
-    """Yields the requests, each with its answer, that were recorded when the model was exported."""
-    file = Path(saved_model) / "assets.extra" / RECORDED_REQUESTS
-    if file.is_file():
-        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
-            yield prediction_log_pb2.PredictionLog.FromString(record)
-
-
 def replay(
     channel: grpc.Channel,
     recorded: Iterable[prediction_log_pb2.PredictionLog],
@@ -76,22 +68,11 @@ def replay(
         except grpc.RpcError as error:
             problems.append(f"{what}: {error.code().name} {error.details()}")
             continue
-        differences = list(_differences(log.predict_log.response.outputs, response.outputs, tolerance))
-        problems += [f"{what}: {difference}" for difference in differences]
-        answered += not differences
+        found = list(differences(_arrays(log.predict_log.response.outputs), _arrays(response.outputs), tolerance))
+        problems += [f"{what}: {difference}" for difference in found]
+        answered += not found
     return Verdict(answered, tuple(problems))
 
 
-def _differences(expected, answered, tolerance: float) -> Iterator[str]:
-    if set(expected) != set(answered):
-        yield f"outputs {', '.join(sorted(answered))} instead of {', '.join(sorted(expected))}"
-        return
-    for name in sorted(expected):
-        want, got = tf.make_ndarray(expected[name]), tf.make_ndarray(answered[name])
-        if want.shape != got.shape or want.dtype != got.dtype:
-            yield f"{name} is {got.dtype}{list(got.shape)} instead of {want.dtype}{list(want.shape)}"
-        elif np.issubdtype(want.dtype, np.number):
-            if not np.allclose(got, want, rtol=0, atol=tolerance):  # NaN equals nothing, as it should here
-                yield f"{name} differs by {np.max(np.abs(got - want)):.3g}, {tolerance:g} is allowed"
-        elif not np.array_equal(want, got):
-            yield f"{name} is {got.tolist()} instead of {want.tolist()}"
+def _arrays(outputs: Mapping[str, tensor_pb2.TensorProto]) -> dict[str, np.ndarray]:
+    return {name: tf.make_ndarray(tensor) for name, tensor in outputs.items()}
