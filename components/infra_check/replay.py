@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import grpc
@@ -11,6 +12,7 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import prediction_log_pb2, prediction_service_pb2_grpc
 
+from cxr.components.infra_check import tensorflow_serving
 from cxr.serving.server.process import start_server
 from cxr.trainer.errors import CxrError
 from cxr.trainer.recorded_requests import differences, read_recorded
@@ -29,7 +31,9 @@ class Verdict:
 
 
 def check_model(saved_model: str, model_name: str, *, load_seconds: float, tolerance: float, answer_seconds: float = 120) -> Verdict:
-    """Serves a SavedModel from a fresh process, as TensorFlow Serving would load it, and replays its recorded requests.
+    """Serves a SavedModel from a fresh process and replays its recorded requests.
+
+    The server is TensorFlow Serving where its binary is on PATH, else ours, which loads a model as TensorFlow Serving does.
 
     Args:
       saved_model: Folder with `saved_model.pb` and `assets.extra/recorded_requests.tfrecord`.
@@ -42,10 +46,20 @@ def check_model(saved_model: str, model_name: str, *, load_seconds: float, toler
     if not recorded:
         return Verdict(0, (f"{saved_model}: no recorded requests; the model cannot be checked, export it again",))
     try:
-        with start_server({model_name: saved_model}, timeout=load_seconds) as server, grpc.insecure_channel(server.address) as channel:
+        with _served(model_name, saved_model, load_seconds) as address, grpc.insecure_channel(address) as channel:
             return replay(channel, recorded, model_name, tolerance=tolerance, answer_seconds=answer_seconds)
     except CxrError as error:
         return Verdict(0, (f"the server could not load the model: {' '.join(str(error).split())}",))
+
+
+@contextmanager
+def _served(model_name: str, saved_model: str, load_seconds: float) -> Iterator[str]:
+    if tensorflow_serving.available():
+        with tensorflow_serving.start_tensorflow_serving({model_name: saved_model}, load_seconds) as address:
+            yield address
+    else:
+        with start_server({model_name: saved_model}, timeout=load_seconds) as server:
+            yield server.address
 
 
 def replay(

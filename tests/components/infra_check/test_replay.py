@@ -65,7 +65,12 @@ def test_every_kind_of_difference_is_named(saved_model, tmp_path):
     verdict = check(record(saved_model, tmp_path, [RIGHT, *wrong]))
     assert (verdict.blessed, verdict.answered, len(verdict.problems)) == (False, 1, len(wrong))
     for number, (problem, expected) in enumerate(
-        zip(verdict.problems, ("y differs by 0.1", "y differs by nan", "label is", "outputs label, y instead of y", "y is float32[2]"), strict=True), 2
+        zip(
+            verdict.problems,
+            ("y differs by 0.1", "y differs by nan", "label is", "outputs label, y instead of y", "y is float32[2]"),
+            strict=True,
+        ),
+        2,
     ):
         assert problem.startswith(f"request {number} (serving_default): {expected}")
 
