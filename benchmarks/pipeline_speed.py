@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 
 
 def run(command: list[str], label: str) -> tuple[float, str]:
+    """Runs a command to its end and returns its seconds and its standard output."""
     print(f"$ {' '.join(command)}", flush=True)
     begin = time.monotonic()
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
@@ -34,6 +35,7 @@ def run(command: list[str], label: str) -> tuple[float, str]:
 
 
 def main() -> None:
+    """Measures both and prints them side by side."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("records")
     parser.add_argument("overrides", nargs="*")

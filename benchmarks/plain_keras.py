@@ -1,7 +1,7 @@
 """The alternative: a plain Keras script that trains the same three frozen backbones and heads with `fit`.
 
-It reads the records that `cxr ingest` wrote, decodes each image once (`cache`), prefetches, and does nothing else: no validation of data, no
-evaluation, no export. Untrained weights, as in configuration `cpu`.
+It reads the records that `cxr ingest` wrote, decodes each image once (`cache`), prefetches, and does nothing else: no validation of
+data, no evaluation, no export. Untrained weights, as in configuration `cpu`.
 
 usage: python benchmarks/plain_keras.py RECORDS [--epochs 16] [--batch 16] [--size 224]
 """
@@ -22,6 +22,7 @@ BACKBONES = {
 
 
 def read(records: Path, split: str, class_names: list[str], size: int, batch: int) -> tf.data.Dataset:
+    """Yields batches of pictures in [0, 255] and one-hot labels; each picture is decoded once."""
     files = sorted(str(file) for file in (records / split).glob("*.tfrecord.gz"))
     spec = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.string)}
 
@@ -36,6 +37,7 @@ def read(records: Path, split: str, class_names: list[str], size: int, batch: in
 
 
 def main() -> None:
+    """Trains the three models and prints the seconds of every epoch as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("records", type=Path)
     parser.add_argument("--epochs", type=int, default=16)

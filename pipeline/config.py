@@ -46,8 +46,8 @@ class Config(Frozen):
     ensemble: Ensemble | None = Ensemble()
     gate: Gate = Gate()
     infra_check: InfraCheck = InfraCheck()
-    # The runner by its own name: DirectRunner would first look for Beam's Prism binary on the network. The last option spares every component a
-    # copy of all of TFX in /tmp, which only remote workers need.
+    # The runner by its own name: DirectRunner would first look for Beam's Prism binary on the network. The last option spares every
+    # component a copy of all of TFX in /tmp, which only remote workers need.
     beam: tuple[str, ...] = Field(
         ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1", "--sdk_container_image=none"),
         description="options of every Beam-based component",
@@ -74,9 +74,11 @@ class Config(Frozen):
 
     @property
     def class_names(self) -> tuple[str, ...]:
+        """In the order of the models' probabilities."""
         return self.data.class_names
 
     def to_yaml(self) -> str:
+        """The configuration in full, as `load` reads it."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
@@ -91,8 +93,8 @@ def load(name_or_file: str, overrides: Iterable[str] = ()) -> Config:
     """Reads a configuration.
 
     Args:
-      name_or_file: A shipped name (`demo`) or the path of a YAML file. The file may hold a section `defaults`, which every entry of `models`
-        starts from.
+      name_or_file: A shipped name (`demo`) or the path of a YAML file. The file may hold a section `defaults`, which every entry of
+        `models` starts from.
       overrides: `key=value` with a dotted key (`models.mobilenet.head.epochs=3`); `defaults.…` changes all models; the value is YAML.
 
     Raises:

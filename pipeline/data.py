@@ -25,7 +25,7 @@ class Examples:
 
 
 def prepare_data(config: Config, data: str | None, place: Workspace, console: Console) -> Examples:
-    """Returns examples to run on, ingesting images first where images were given; what an earlier run ingested is used again while it is up to date.
+    """Returns examples to run on; images are ingested first, unless an earlier run did that and they are as they were.
 
     Args:
       config: Its sections `data` and `demo_data`.
@@ -43,7 +43,9 @@ def prepare_data(config: Config, data: str | None, place: Workspace, console: Co
     if data is not None:
         source = Path(data)
         if not source.exists():
-            raise CxrError(f"--data {data}: no such file or folder; give images (a folder per class, a manifest CSV) or a folder of `cxr ingest`")
+            raise CxrError(
+                f"--data {data}: no such file or folder; give images (a folder per class, a manifest CSV) or a folder of `cxr ingest`"
+            )
         # each source and way of ingesting has a folder of its own, so that no run changes what an earlier one was made of
         key = hashlib.sha256(json.dumps([str(source.resolve()), config.data.model_dump(mode="json")]).encode()).hexdigest()[:12]
         records = place.data / f"{source.stem}-{key}"

@@ -158,7 +158,7 @@ def _baseline(name: str, trainer: BaseNode, place: Place) -> BaseNode | None:
         return tfx.dsl.Resolver(
             strategy_class=LatestOtherBlessedModel,
             candidate=trainer.outputs["model"],
-            # all candidates' models: TFX confuses a query for one producer with that producer's own channel; the blessings are this candidate's
+            # All candidates' models: TFX confuses a query for one producer with that producer's own channel. The blessings tell.
             model=channel.Channel(type=Model),
             model_blessing=channel.Channel(type=ModelBlessing, producer_component_id=node_id("Evaluator", name), output_key="blessing"),
         ).with_id(node_id("Baseline", name))

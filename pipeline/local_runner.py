@@ -1,12 +1,11 @@
 """Runs the graph on this machine, node by node.
 
-TFX's LocalDagRunner does the same but tells nobody where it is, and gives the whole run up at the first failure. This one reports every node to a
-watcher, goes on with the nodes that do not depend on a failed one, and returns what each node made.
+TFX's LocalDagRunner does the same but tells nobody where it is, and gives the whole run up at the first failure. This one reports every
+node to a watcher, goes on with the nodes that do not depend on a failed one, and returns what each node made.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from dataclasses import dataclass, field
@@ -40,9 +39,11 @@ class NodeResult:
 class Watcher(Protocol):
     """Is told about nodes as they run."""
 
-    def started(self, node_id: str, number: int, total: int) -> None: ...
+    def started(self, node_id: str, number: int, total: int) -> None:
+        """A node begins, the `number`th of `total`."""
 
-    def finished(self, result: NodeResult) -> None: ...
+    def finished(self, result: NodeResult) -> None:
+        """A node has ended, or was skipped without having begun."""
 
 
 class WatchedDagRunner(IrBasedRunner):
@@ -60,7 +61,10 @@ class WatchedDagRunner(IrBasedRunner):
         return super().run(pipeline)
 
     def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: pipeline_pb2.RunOptions | None = None) -> dict[str, NodeResult]:
-        runtime_parameter_utils.substitute_runtime_parameter(pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: datetime.now().isoformat()})
+        """Runs a compiled pipeline; see `run`."""
+        runtime_parameter_utils.substitute_runtime_parameter(
+            pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: datetime.now().isoformat()}
+        )
         deployment = runner_utils.extract_local_deployment_config(pipeline)
         connection = getattr(deployment.metadata_connection_config, deployment.metadata_connection_config.WhichOneof("connection_config"))
         results: dict[str, NodeResult] = {}
@@ -115,6 +119,4 @@ def _innermost(error: BaseException) -> str:
     """The message of what first went wrong: Beam and TFX wrap it, sometimes many times over."""
     while error.__cause__ is not None:
         error = error.__cause__
-    with contextlib.suppress(AttributeError):
-        return error.executor_output.execution_result.result_message or str(error)
     return str(error).strip() or type(error).__name__

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import sys
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ def captured_output(log_file: Path) -> Iterator[tuple[TextIO, TextIO]]:
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
     log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    streams = tuple(io.open(fd, "w", buffering=1, encoding=sys.stdout.encoding, closefd=False) for fd in saved)
+    streams = tuple(os.fdopen(fd, "w", buffering=1, encoding=sys.stdout.encoding, closefd=False) for fd in saved)
     try:
         os.dup2(log, 1)
         os.dup2(log, 2)
@@ -30,7 +29,7 @@ def captured_output(log_file: Path) -> Iterator[tuple[TextIO, TextIO]]:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        for stream, fd, original in zip(streams, saved, (1, 2)):
+        for stream, fd, original in zip(streams, saved, (1, 2), strict=True):
             stream.flush()
             os.dup2(fd, original)
             os.close(fd)

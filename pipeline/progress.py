@@ -24,7 +24,13 @@ class RunProgress(logging.Handler):
         super().__init__(logging.INFO)
         self._console = console
         self._bars = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, transient=True
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
         )
         self._run = self._bars.add_task("run", total=None)
         self._step = self._bars.add_task("step", total=None, visible=False)
@@ -44,13 +50,17 @@ class RunProgress(logging.Handler):
         logging.getLogger(LOGGER).removeHandler(self)
 
     def started(self, node_id: str, number: int, total: int) -> None:
+        """See `Watcher`."""
         self._node = node_id
         self._last_line = time.monotonic()
         self._bars.update(self._run, description=node_id, completed=number - 1, total=total)
         self._bars.reset(self._step, visible=False, total=None)
 
     def finished(self, result: NodeResult) -> None:
-        note = {"cached": "from the cache", "skipped": f"needs {', '.join(result.roots)}", "failed": _shortened(result.error)}.get(result.state, "")
+        """See `Watcher`."""
+        note = {"cached": "from the cache", "skipped": f"needs {', '.join(result.roots)}", "failed": _shortened(result.error)}.get(
+            result.state, ""
+        )
         self._bars.update(self._step, visible=False)
         self._console.print(f"{MARKS[result.state]} {result.node_id:<28} {result.seconds:7.1f} s", end="  ", highlight=False)
         self._console.print(note, markup=False, highlight=False, style="red" if result.state == "failed" else "")

@@ -83,7 +83,9 @@ def make_report(config: Config, results: Mapping[str, NodeResult], *, data: str,
 
 
 def _candidate(name: str, results: Mapping[str, NodeResult]) -> Candidate:
-    trainer, evaluator, infra_check, pusher = (results.get(node_id(role, name)) for role in ("Trainer", "Evaluator", "InfraCheck", "Pusher"))
+    trainer, evaluator, infra_check, pusher = (
+        results.get(node_id(role, name)) for role in ("Trainer", "Evaluator", "InfraCheck", "Pusher")
+    )
     known: dict[str, object] = {}
     refusals: list[str] = []
     if model := _output(trainer, "model"):
@@ -120,7 +122,9 @@ def _failure(result: NodeResult) -> str:
 
 def table(report: Report) -> Table:
     """The table that ends a run."""
-    shown = Table(title=f"pipeline {report.pipeline}" + (" (SYNTHETIC images: the numbers say nothing about patients)" if report.synthetic else ""))
+    shown = Table(
+        title=f"pipeline {report.pipeline}" + (" (SYNTHETIC images: the numbers say nothing about patients)" if report.synthetic else "")
+    )
     for column in ("model", "accuracy (95 % interval)", "balanced", "gate", "server check", "pushed version"):
         shown.add_column(column, overflow="fold")
     for candidate in report.models.values():

@@ -28,6 +28,7 @@ class Workspace:
 
     @property
     def home(self) -> Path:
+        """Folder of this pipeline."""
         return self.root.absolute() / self.pipeline
 
     @property
@@ -86,5 +87,7 @@ class Workspace:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise CxrError(f"{self.home}: another run of pipeline {self.pipeline!r} is under way; wait for it or use --workspace") from None
+                raise CxrError(
+                    f"{self.home}: another run of pipeline {self.pipeline!r} is under way; wait for it or use --workspace"
+                ) from None
             yield

@@ -46,7 +46,7 @@ def age_band(age: float | None) -> str:
     """Returns the band of AGE_BANDS that an age in years falls in; UNKNOWN for None."""
     if age is None:
         return UNKNOWN
-    for band, limit in zip(AGE_BANDS, (18, 40, 65, float("inf"))):
+    for band, limit in zip(AGE_BANDS[:-1], (18, 40, 65, float("inf")), strict=True):
         if age < limit:
             return band
     return UNKNOWN

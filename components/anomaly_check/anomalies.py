@@ -8,7 +8,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 
 def describe_anomalies(folder: str) -> list[str]:
-    """Returns one sentence per anomaly in an ExampleAnomalies artifact, over all its splits; empty where the data are as the schema demands.
+    """Returns one sentence per anomaly in an ExampleAnomalies artifact, over all its splits; none where the data fit the schema.
 
     Args:
       folder: URI of the artifact (`Split-<name>/SchemaDiff.pb` below it).

@@ -11,14 +11,15 @@ from tfx.components.evaluator import constants
 class LatestOtherBlessedModel(tfx.dsl.experimental.ResolverStrategy):
     """The latest blessed model that is not the candidate itself.
 
-    TFX's LatestBlessedModelStrategy would hand a cached candidate to the Evaluator as its own baseline: the second of two identical runs would
-    then have new inputs, evaluate anew and push the same model twice. Inputs: `candidate` (this run's model), `model` (all models of the pipeline) and
-    `model_blessing` (those that this candidate's Evaluator gave: they tell which of the models are earlier versions of it).
+    TFX's LatestBlessedModelStrategy would hand a cached candidate to the Evaluator as its own baseline: the second of two identical runs
+    would then have new inputs, evaluate anew and push the same model twice. Inputs: `candidate` (this run's model), `model` (all models
+    of the pipeline) and `model_blessing` (those that this candidate's Evaluator gave: they tell which models are earlier versions of it).
     """
 
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]] | None:
+        """Returns one model with its blessing, or none; the candidate is never passed on."""
         candidates = {artifact.id for artifact in input_dict["candidate"]}
         blessed = {
             blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY): blessing

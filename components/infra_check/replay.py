@@ -27,6 +27,7 @@ class Verdict:
 
     @property
     def blessed(self) -> bool:
+        """Whether the model may be pushed."""
         return not self.problems
 
 

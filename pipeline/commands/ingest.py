@@ -69,7 +69,9 @@ def ingest(
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     from cxr.components.ingest import run
 
-    dataset = run.ingest(source, out, options, key_file=key_file, console=Console(stderr=True), overwrite=overwrite, beam_options=beam or ())
+    dataset = run.ingest(
+        source, out, options, key_file=key_file, console=Console(stderr=True), overwrite=overwrite, beam_options=beam or ()
+    )
     from cxr.components.ingest.summary import remarks, table
 
     console = Console()

@@ -26,7 +26,9 @@ def register(app: typer.Typer) -> None:
     app.command("config", help="Print a configuration in full, or list those that are shipped.")(config)
 
 
-Overrides = Annotated[list[str] | None, typer.Argument(help="key=value changes of the configuration, dotted keys; defaults.… for all models")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="key=value changes of the configuration, dotted keys; defaults.… for all models")
+]
 
 
 def run(

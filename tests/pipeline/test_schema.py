@@ -25,7 +25,9 @@ def test_own_schema_must_fit_the_configuration(tmp_path):
         curated_schema(("covid19", "normal"), file)
 
 
-@pytest.mark.parametrize(("text", "message"), [("no proto", "not a tensorflow_metadata Schema"), ('feature { name: "image" }', "'label' is missing")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("no proto", "not a tensorflow_metadata Schema"), ('feature { name: "image" }', "'label' is missing")]
+)
 def test_bad_schema_files_are_named(tmp_path, text, message):
     file = tmp_path / "own.pbtxt"
     file.write_text(text)

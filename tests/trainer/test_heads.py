@@ -36,3 +36,9 @@ def test_normalize_standardises_and_a_dead_feature_does_no_harm(tmp_path):
     np.testing.assert_allclose(copy(features), head(features), atol=1e-6)
     head.save(tmp_path / "head.keras")
     np.testing.assert_allclose(keras.saving.load_model(tmp_path / "head.keras")(features), head(features), atol=1e-6)
+
+
+def test_normalize_does_not_hide_tiny_features():
+    features = np.random.default_rng(0).normal(0, 1e-7, size=(50, 4)).astype(np.float32)
+    standardised = build_head(Head(normalize=True), 4, 3, features).get_layer("normalize")(features).numpy()
+    np.testing.assert_allclose(standardised.std(axis=0), 1, atol=0.02)
