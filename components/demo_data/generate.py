@@ -67,7 +67,9 @@ def make_demo_data(out: Path, *, images: int, image_size: int, seed: int, consol
             writer = csv.writer(stream)
             writer.writerow(COLUMNS)
             pictures = _pictures(images, image_size, seed)
-            for picture in track(pictures, "drawing synthetic images", images, console=console, transient=True, disable=not console.is_terminal):
+            for picture in track(
+                pictures, "drawing synthetic images", images, console=console, transient=True, disable=not console.is_terminal
+            ):
                 Image.fromarray(picture.pixels).save(partial / picture.values[0])
                 writer.writerow(picture.values)
         (partial / REQUEST).write_text(request)

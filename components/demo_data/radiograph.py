@@ -12,7 +12,9 @@ from cxr.trainer import features
 COVID19, PNEUMONIA, NORMAL = features.CLASS_NAMES
 
 
-def render(label: str, anatomy: Anatomy, extent: float, view: str, size: int, finding_seed: list[int], rng: np.random.Generator) -> np.ndarray:
+def render(
+    label: str, anatomy: Anatomy, extent: float, view: str, size: int, finding_seed: list[int], rng: np.random.Generator
+) -> np.ndarray:
     """Draws one picture.
 
     Args:
@@ -42,7 +44,7 @@ def render(label: str, anatomy: Anatomy, extent: float, view: str, size: int, fi
 def _leads(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Electrodes and wires, on some pictures of every class."""
     total = np.zeros_like(x)
-    for _ in range(rng.integers(0, 4)):
+    for _ in range(rng.integers(0, 3)):
         at_x, at_y, angle = rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.8), rng.uniform(0, np.pi)
         along = (x - at_x) * np.cos(angle) + (y - at_y) * np.sin(angle)
         across = (y - at_y) * np.cos(angle) - (x - at_x) * np.sin(angle) - 0.05 * np.sin(along * 9)
@@ -57,7 +59,7 @@ def _exposed(attenuation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     tilt = rng.normal(0, 0.06, 2)
     line = np.linspace(-0.5, 0.5, size)
     field = blurred + tilt[0] * line[None, :] + tilt[1] * line[:, None] + 0.03 * noise(rng, size, 0.5)
-    field += rng.uniform(0.008, 0.020) * rng.standard_normal((size, size))
-    low, high = rng.uniform(-0.05, 0.10), rng.uniform(0.95, 1.25)
-    shown = np.clip((field - low) / (high - low), 0, 1) ** rng.uniform(0.75, 1.35)
+    field += rng.uniform(0.008, 0.014) * rng.standard_normal((size, size))
+    low, high = rng.uniform(-0.03, 0.07), rng.uniform(1.0, 1.2)
+    shown = np.clip((field - low) / (high - low), 0, 1) ** rng.uniform(0.85, 1.2)
     return np.clip(np.rint(255 * shown), 0, 255).astype(np.uint8)

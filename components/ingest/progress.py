@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from cxr.components.ingest.records import RESULTS
+from cxr.components.ingest.outcomes import RESULTS, STARTED
 
 POLL = 0.25  # seconds
 PLAIN_INTERVAL = 10.0  # seconds between lines where there is no terminal
@@ -28,7 +28,7 @@ class LineCounter:
     def update(self) -> int:
         """Returns the number of lines so far."""
         for path in self._folder.iterdir() if self._folder.is_dir() else ():
-            if path.suffix != ".part":
+            if path.suffix != STARTED:
                 continue
             with contextlib.suppress(FileNotFoundError), path.open("rb") as stream:  # it may have been renamed this moment
                 stream.seek(self._offsets.get(path.name, 0))

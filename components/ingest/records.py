@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -16,12 +13,10 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from cxr.components.ingest.config import Ingest
+from cxr.components.ingest.outcomes import DONE, RESULTS, STARTED, Outcome, line
 from cxr.components.ingest.rows import Row, uniform
 from cxr.trainer import features, images
 from cxr.trainer.image_errors import ImageError
-
-RESULTS = "results"  # folder below the output with what became of each image, one JSON line each; removed at the end
-STARTED, DONE = ".part", ".jsonl"
 
 
 class Shard(NamedTuple):
@@ -38,18 +33,6 @@ class Shard(NamedTuple):
     @property
     def results_name(self) -> str:
         return f"{RESULTS}/{self.split}-{self.index:05d}"
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of one image: its content hash, or the reason why it is left out."""
-
-    name: str
-    label: str
-    patient: str
-    content_hash: str = ""
-    reason: str = ""
-    detail: str = ""
 
 
 def plan(rows: Sequence[Row], config: Ingest) -> Iterator[tuple[Shard, Row]]:
@@ -73,11 +56,17 @@ def write_records(planned: Iterable[tuple[Shard, Row]], out: str, config: Ingest
     """
     # Named in full: by the name DirectRunner Beam would first look for its Prism binary, on the network.
     runner = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-    local = [f"--runner={runner}", "--direct_running_mode=multi_threading", f"--direct_num_workers={config.workers}", "--sdk_container_image=none"]
+    local = [
+        f"--runner={runner}",
+        "--direct_running_mode=multi_threading",
+        f"--direct_num_workers={config.workers}",
+        "--sdk_container_image=none",
+    ]
     with beam.Pipeline(options=PipelineOptions([*local, *beam_options])) as pipeline:
         _ = (
             pipeline
-            | "Rows" >> beam.Create((tuple(shard), row) for shard, row in planned)  # plain tuples: the keys that Beam groups without a warning
+            | "Rows"
+            >> beam.Create((tuple(shard), row) for shard, row in planned)  # plain tuples: the keys that Beam groups without a warning
             | "OneGroupPerShard" >> beam.GroupByKey()
             | "WriteShard" >> beam.ParDo(WriteShard(out, config.max_pixels, config.max_side))
         )
@@ -106,7 +95,7 @@ class WriteShard(beam.DoFn):
                 outcome, record = self._record(row)
                 if record:
                     writer.write(record)
-                outcomes.write(json.dumps([getattr(outcome, name) for name in Outcome.__slots__]).encode() + b"\n")
+                outcomes.write(line(outcome))
                 outcomes.flush()  # the progress bar reads along
         rename(f"{attempt}.records", final, overwrite=True)
         rename(attempt + STARTED, results + DONE, overwrite=True)
@@ -154,13 +143,3 @@ def example(row: Row, image: images.GreyImage) -> Any:
     if row.age is not None:
         feature[features.AGE] = number(row.age)
     return Example(features=Features(feature=feature))
-
-
-def read_outcomes(out: str) -> Iterator[tuple[str, Outcome]]:
-    """Yields (split, outcome) of every image of finished shards, in a fixed order."""
-    found = FileSystems.match([FileSystems.join(out, RESULTS, f"*{DONE}")])[0].metadata_list
-    for path in sorted(item.path for item in found):
-        split = os.path.basename(path).partition("-")[0]
-        with FileSystems.open(path, compression_type="uncompressed") as stream:
-            for line in stream.read().splitlines():
-                yield split, Outcome(*json.loads(line))

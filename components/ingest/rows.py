@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from cxr.trainer import features
 from cxr.trainer.errors import CxrError
 
-SEXES = {"m": "M", "male": "M", "f": "F", "female": "F", "o": "O", "other": "O", "": features.UNKNOWN, "u": features.UNKNOWN, "unknown": features.UNKNOWN}
+SEXES = {
+    "m": "M",
+    "male": "M",
+    "f": "F",
+    "female": "F",
+    "o": "O",
+    "other": "O",
+    "": features.UNKNOWN,
+    "u": features.UNKNOWN,
+    "unknown": features.UNKNOWN,
+}
 YEARS_PER_UNIT = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}  # DICOM's age strings: 054Y, 006M
 MAX_AGE = 120  # years; pipeline/schema.pbtxt says the same
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cxr.components.ingest import output_folder
+from cxr.components.ingest import outcomes, output_folder, progress, summary
 from cxr.components.ingest.config import Ingest
 from cxr.components.ingest.dataset import DATASET, RECORDS_VERSION, SYNTHETIC, Dataset, read_dataset
 from cxr.components.ingest.pseudonyms import load_key, pseudonym
@@ -78,9 +78,9 @@ def ingest(
 
 
 def _write(rows: list[Row], partial: Path, config: Ingest, console: Console, beam_options: Sequence[str]) -> None:
-    from cxr.components.ingest import progress, records  # Beam: not before there is something to do
+    from cxr.components.ingest import records  # Beam: not before there is something to do
 
-    for folder in {row.split for row in rows} | {records.RESULTS}:
+    for folder in {row.split for row in rows} | {outcomes.RESULTS}:
         (partial / folder).mkdir()
     with progress.shown(console, partial, len(rows)), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's and pydicom's remarks on single files: what matters of them comes back as an error
@@ -90,9 +90,7 @@ def _write(rows: list[Row], partial: Path, config: Ingest, console: Console, bea
 def _concluded(
     rows: list[Row], notes: list[str], own: int, source: Path, partial: Path, config: Ingest, fingerprint: str, console: Console
 ) -> Dataset:
-    from cxr.components.ingest import records, summary
-
-    result = summary.tally(records.read_outcomes(str(partial)))
+    result = summary.tally(outcomes.read_outcomes(str(partial)))
     if result.total != len(rows):
         raise CxrError(f"{len(rows)} images were planned and {result.total} came back; the workers do not see {partial}")
     if result.reject_share > config.max_reject_share:
@@ -110,7 +108,7 @@ def _concluded(
     for note in found:
         _warn(console, note)
     summary.write_lists(result, partial)
-    shutil.rmtree(partial / records.RESULTS)
+    shutil.rmtree(partial / outcomes.RESULTS)
     dataset = Dataset(
         source=str(source),
         class_names=config.class_names,
@@ -141,7 +139,21 @@ def _fingerprint(rows: list[Row], config: Ingest, key: bytes) -> str:
         except OSError as error:
             raise CxrError(f"{row.path}: {error.strerror}") from None
         digest.update(
-            repr((row.name, row.path, row.label, row.patient, row.split, row.source, row.view, row.sex, row.age, state.st_size, state.st_mtime_ns)).encode()
+            repr(
+                (
+                    row.name,
+                    row.path,
+                    row.label,
+                    row.patient,
+                    row.split,
+                    row.source,
+                    row.view,
+                    row.sex,
+                    row.age,
+                    state.st_size,
+                    state.st_mtime_ns,
+                )
+            ).encode()
         )
     return digest.hexdigest()
 
@@ -152,7 +164,9 @@ def _is_complete(out: Path, fingerprint: str) -> bool:
     except CxrError:
         return False
     files = {name: out / name for name in dataset.files}
-    return dataset.fingerprint == fingerprint and all(path.is_file() and path.stat().st_size == dataset.files[name] for name, path in files.items())
+    return dataset.fingerprint == fingerprint and all(
+        path.is_file() and path.stat().st_size == dataset.files[name] for name, path in files.items()
+    )
 
 
 def _check_apart(source: Path, out: Path) -> None:

@@ -71,7 +71,9 @@ def _from_manifest(manifest: Path, config: Ingest) -> Iterator[Row]:
 def _check_columns(manifest: Path, columns: list[str], config: Ingest) -> None:
     for name in REQUIRED:
         if name not in columns:
-            raise CxrError(f"{manifest} line 1: no column {name!r}; the header needs {' and '.join(REQUIRED)}, and may have {', '.join(OPTIONAL)}")
+            raise CxrError(
+                f"{manifest} line 1: no column {name!r}; the header needs {' and '.join(REQUIRED)}, and may have {', '.join(OPTIONAL)}"
+            )
     for name in columns:
         if columns.count(name) > 1:
             raise CxrError(f"{manifest} line 1: column {name!r} stands there twice")

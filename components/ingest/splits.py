@@ -124,7 +124,9 @@ def _shares(free: Sequence[tuple[str, str]], seed: int, config: Ingest) -> dict[
             splits[unit] = split_of(unit, seed, config)
         counts[splits[unit], label] += 1
     totals = Counter(label for label, _ in free)
-    return {(split, name): counts[split, name] / totals[name] for split in config.split_names for name in config.class_names if totals[name]}
+    return {
+        (split, name): counts[split, name] / totals[name] for split in config.split_names for name in config.class_names if totals[name]
+    }
 
 
 def _exact(rows: list[Row], config: Ingest) -> list[Row]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.table import Table
 
 from cxr.components.ingest.dataset import DUPLICATES, REJECTS, Dataset
-from cxr.components.ingest.records import Outcome
+from cxr.components.ingest.outcomes import Outcome
 
 
 @dataclass
