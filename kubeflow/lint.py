@@ -53,6 +53,9 @@ def problems(spec: Spec, platform: dict[str, Any]) -> Iterator[str]:
     if (size := len(yaml.safe_dump_all([spec, platform]))) > MAX_BYTES:
         yield f"{size} bytes: more than the {MAX_BYTES} that Argo can keep in a workflow; use fewer models"
     yield from _null_values(spec, "spec")
+    for image in sorted({executor["container"].get("image", "") for executor in executors(spec).values() if "container" in executor}):
+        if not _DIGEST.fullmatch(image):
+            yield f"image {image!r}: name it by digest (…@sha256:…), else a cached result may be another image's"
     for label, executor in executors(spec).items():
         yield from _executor(label, executor)
     for key, definition in spec["root"].get("inputDefinitions", {}).get("parameters", {}).items():
@@ -67,8 +70,6 @@ def _executor(label: str, executor: dict[str, Any]) -> Iterator[str]:
     if "resolver" in executor:
         yield f"{label}: KFP has no resolvers ('resolver not implemented'); pass what it looks for as a parameter"
     if container := executor.get("container"):
-        if not _DIGEST.fullmatch(container.get("image", "")):
-            yield f"{label}: image {container.get('image')!r}: name it by digest (…@sha256:…), else a cached result may be another image's"
         if "lifecycle" in container:
             yield f"{label}: KFP never runs lifecycle hooks"
         if not container.get("command"):
