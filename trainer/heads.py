@@ -13,6 +13,7 @@ LAYER = "head"
 # A feature that hardly varies on the training split (a dead channel) must not blow up on the others: its variance counts
 # as at least this share of the mean variance.
 _VARIANCE_FLOOR = 1e-2
+_TINY = 1e-20  # a random backbone that keeps its first statistics yields features as small as 1e-7: nothing may hide them
 
 
 def pooling_layers(head: Head, feature_map: tuple[int, int]) -> list[keras.layers.Layer]:
@@ -55,13 +56,13 @@ def build_head(head: Head, width: int, classes: int, training_features: npt.NDAr
     if head.normalize:
         # A frozen BatchNormalization rather than Normalization: its statistics are plain weights, which every way of copying keeps.
         standardize = keras.layers.BatchNormalization(
-            center=False, scale=False, epsilon=1e-12, trainable=False, name="normalize", dtype="float32"
+            center=False, scale=False, epsilon=_TINY, trainable=False, name="normalize", dtype="float32"
         )
         x = standardize(x)
         if training_features is not None:
             variance = training_features.var(axis=0, dtype=np.float64)
             standardize.moving_mean.assign(training_features.mean(axis=0, dtype=np.float64))
-            standardize.moving_variance.assign(np.maximum(variance, _VARIANCE_FLOOR * variance.mean() + 1e-12))
+            standardize.moving_variance.assign(np.maximum(variance, _VARIANCE_FLOOR * variance.mean() + _TINY))
     penalty = keras.regularizers.L2(head.l2) if head.l2 else None
     if head.hidden_units:
         x = keras.layers.Dense(head.hidden_units, "relu", kernel_regularizer=penalty, name="hidden", dtype="float32")(x)

@@ -89,7 +89,9 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
     return math.ceil(count / batch_size)
 
 
-def in_order(images: Sequence[bytes], size: int, *, augmentation: Augmentation, variants: int = 0, seed: int = 0) -> tf.data.Dataset:
+def in_order(
+    images: npt.NDArray[np.object_], size: int, *, augmentation: Augmentation, variants: int = 0, seed: int = 0
+) -> tf.data.Dataset:
     """Yields every image as it is, then each augmented variant of all of them.
 
     Args:

@@ -30,7 +30,8 @@ class TrainingState(keras.callbacks.Callback):
 
     It stands last among the callbacks. Kept are the variables of model and optimizer (dropout's random state and the learning rate among
     them), the rows of the history, the counters and best weights of early stopping and of the learning-rate reduction. Shuffling and
-    augmentation need nothing: they depend on the epoch's number alone. Folders of epochs are written under another name and renamed, so that a half-written one is never read.
+    augmentation need nothing: they depend on the epoch's number alone. Folders of epochs are written under another name and renamed, so
+    that a half-written one is never read.
 
     Attributes:
       rows: One per finished epoch.
@@ -48,7 +49,9 @@ class TrainingState(keras.callbacks.Callback):
         super().__init__()
         self._folder, self._epochs, self._watched = folder, epochs, list(watched)
         self._latest = max(folder.glob("epoch-*"), default=None) if folder else None
-        saved = json.loads((self._latest / "state.json").read_text()) if self._latest else {"rows": [], "stopped": False, "counters": []}
+        saved: dict[str, Any] = (
+            json.loads((self._latest / "state.json").read_text()) if self._latest else {"rows": [], "stopped": False, "counters": []}
+        )
         self.rows: list[Row] = saved["rows"]
         self.finished: bool = saved["stopped"] or len(self.rows) >= epochs
         self._counters: list[dict[str, Any]] = saved["counters"]
