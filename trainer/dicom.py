@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from cxr.trainer.errors import CxrError
-from cxr.trainer.image_errors import ImageError, NotAnImage, SeveralFrames, Truncated, Unreadable
-from cxr.trainer.images import check_size, to_8_bit
+from cxr.trainer.image_errors import ImageError, NotAnImage, SeveralFrames, TooManyPixels, Truncated, Unreadable
+from cxr.trainer.images import MAX_PIXELS, check_size, to_8_bit
 
+BYTES_PER_PIXEL = 6  # three channels of 16 bits
+HEADER_BYTES = 1_000_000
 FACTS = ("PatientID", "PatientSex", "PatientAge", "ViewPosition")  # no other tag about a person is ever read
 
 
@@ -30,7 +34,7 @@ def read_facts(stream: IO[bytes]) -> Facts:
     Raises:
       ImageError: Not a DICOM file, or its header is damaged.
     """
-    dataset = _dataset(stream, stop_before_pixels=True, specific_tags=list(FACTS))
+    dataset = _dataset(stream, MAX_PIXELS, stop_before_pixels=True, specific_tags=list(FACTS))
     patient, sex, age, view = (str(dataset.get(tag) or "").strip() for tag in FACTS)
     return Facts(patient, sex, age, view)
 
@@ -48,15 +52,16 @@ def read_pixels(stream: IO[bytes], max_pixels: int) -> tuple[np.ndarray, tuple[i
     """
     from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
 
-    dataset = _dataset(stream)
-    height, width = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
-    if not height or not width or "PixelData" not in dataset:
-        raise NotAnImage("a DICOM file without a picture")
-    check_size(height, width, max_pixels)
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    if frames > 1:
-        raise SeveralFrames(f"holds {frames} frames; save the one that is meant")
+    dataset = _dataset(stream, max_pixels)
     try:
+        height, width = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
+        if not height or not width or "PixelData" not in dataset:
+            raise NotAnImage("a DICOM file without a picture")
+        check_size(height, width, max_pixels)
+        frames = int(dataset.get("NumberOfFrames") or 1)
+        if frames > 1:
+            raise SeveralFrames(f"holds {frames} frames; save the one that is meant")
+        _check_codestream(dataset, max_pixels)
         stored = pixel_array(dataset)
         photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
         if photometric == "PALETTE COLOR":
@@ -89,7 +94,57 @@ def _padding(stored: np.ndarray, dataset: Any) -> np.ndarray:
     return (stored >= low) & (stored <= high)
 
 
-def _dataset(stream: IO[bytes], **options: Any) -> Any:
+def _check_codestream(dataset: Any, max_pixels: int) -> None:
+    """Refuses a compressed picture that is larger than the file's header says: decoders believe the picture."""
+    from pydicom.encaps import generate_frames
+
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return
+    frame = next(iter(generate_frames(dataset.PixelData, number_of_frames=1)))
+    size = codestream_size(frame)
+    if size:
+        check_size(*size, max_pixels)
+
+
+def codestream_size(data: bytes) -> tuple[int, int] | None:
+    """Returns height and width that a JPEG, JPEG-LS or JPEG 2000 codestream announces; None where it announces none."""
+    try:
+        if data[:4] == b"\xff\x4f\xff\x51":  # JPEG 2000 (ISO 15444-1, A.5.1): SOC, SIZ
+            right, bottom, left, top = struct.unpack_from(">4I", data, 8)
+            return bottom - top, right - left
+        at = 2 if data[:2] == b"\xff\xd8" else len(data)
+        while at < len(data):
+            marker, length = struct.unpack_from(">HH", data, at)
+            if marker == 0xFFF7 or (
+                0xFFC0 <= marker <= 0xFFCF and marker not in (0xFFC4, 0xFFC8, 0xFFCC)
+            ):  # a start of frame (ISO 10918-1, B.2.2)
+                height, width = struct.unpack_from(">HH", data, at + 5)
+                return height, width
+            at += 2 + length
+    except struct.error:  # cut short: the decoder will say so
+        pass
+    return None
+
+
+def _check_deflated(stream: IO[bytes], max_pixels: int) -> None:
+    """Refuses a deflated file that unpacks to more than a picture can need: pydicom would unpack it whole, whatever is asked for."""
+    from pydicom.filereader import read_dataset, read_preamble
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    start = stream.tell()
+    read_preamble(stream, force=True)
+    meta = read_dataset(stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag.group != 2)
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        inflate, rest, size = zlib.decompressobj(-zlib.MAX_WBITS), stream.read(), 0
+        while rest and not inflate.eof:
+            size += len(inflate.decompress(rest, 1 << 20))
+            rest = inflate.unconsumed_tail
+            if size > max_pixels * BYTES_PER_PIXEL + HEADER_BYTES:
+                raise TooManyPixels(f"unpacks to more than {max_pixels:,} pixels need (max_pixels)")
+    stream.seek(start)
+
+
+def _dataset(stream: IO[bytes], max_pixels: int, **options: Any) -> Any:
     try:
         import pydicom
     except ImportError:
@@ -97,10 +152,13 @@ def _dataset(stream: IO[bytes], **options: Any) -> Any:
     from pydicom.uid import ImplicitVRLittleEndian
 
     try:
+        _check_deflated(stream, max_pixels)
         dataset = pydicom.dcmread(stream, force=True, **options)
         if "TransferSyntaxUID" not in dataset.file_meta:
             dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian  # files without a header: the standard's default
         return dataset
+    except ImageError:
+        raise
     except (EOFError, io.UnsupportedOperation) as error:
         raise Truncated(f"cannot be read as DICOM: {error}") from error
     except Exception as error:

@@ -53,8 +53,8 @@ class GreyImage:
 def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, max_side: int | None = MAX_SIDE) -> GreyImage:
     """Reads one radiograph.
 
-    Pictures of 8 bits keep their grey levels; colours become luma (ITU-R 601). Where a picture has more than 8 bits per channel, the range of
-    values that it really holds becomes 0 to 255, linearly: files of 10, 12 and 16 bits then look alike. (16-bit *colour* PNGs are
+    Pictures of 8 bits keep their grey levels; colours become luma (ITU-R 601). Where a picture has more than 8 bits per channel, the range
+    of values that it really holds becomes 0 to 255, linearly: files of 10, 12 and 16 bits then look alike. (16-bit *colour* PNGs are
     the exception: Pillow hands out their high bytes.) Transparency is composited over black.
 
     Args:
