@@ -28,5 +28,15 @@ def test_the_context_holds_what_the_wheel_needs_and_nothing_else():
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in ignored
     allowed = {line.removeprefix("!").rstrip("/") for line in ignored if line.startswith("!")}
-    assert allowed == {"components", "kubeflow", "pipeline", "requirements", "serving", "trainer", "pyproject.toml", "setup.py", "README.md"}
+    assert allowed == {
+        "components",
+        "kubeflow",
+        "pipeline",
+        "requirements",
+        "serving",
+        "trainer",
+        "pyproject.toml",
+        "setup.py",
+        "README.md",
+    }
     assert all((ROOT / name).exists() for name in allowed)
