@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -91,7 +92,9 @@ class Launcher:
         registered = {
             key: self.metadata.register(output["uri"], output["type"], output.get("metadata", {})).id for key, output in merged.items()
         }
-        return Outputs(registered, self._parameters(component, executor_input, found), log)
+        result = Outputs(registered, self._parameters(component, executor_input, found), log)
+        shutil.rmtree(root)  # of a failed task everything stays, to look at
+        return result
 
     def _executor_input(
         self,
