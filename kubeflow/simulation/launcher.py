@@ -93,7 +93,7 @@ class Launcher:
             key: self.metadata.register(output["uri"], output["type"], output.get("metadata", {})).id for key, output in merged.items()
         }
         result = Outputs(registered, self._parameters(component, executor_input, found), log)
-        shutil.rmtree(root)  # of a failed task everything stays, to look at
+        shutil.rmtree(root, ignore_errors=True)  # of a failed task everything stays, to look at
         return result
 
     def _executor_input(
