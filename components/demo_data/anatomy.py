@@ -1,6 +1,7 @@
 """A schematic chest in front of a detector: what every synthetic radiograph shows, healthy or not.
 
-Lengths are shares of the picture's side; x runs to the right, y down, (0.5, 0.5) is the centre. Values are rough attenuations: air 0, dense bone 1.
+Lengths are shares of the picture's side; x runs to the right, y down, (0.5, 0.5) is the centre. Values are rough attenuations:
+air 0, dense bone 1.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SIDES = (-1, 1)  # of the picture: left and right of the midline
+MIDDLE, CONTRAST = 0.35, 0.75  # flattens the healthy chest: its outlines must not drown what tells the classes apart
 
 
 @dataclass(frozen=True)
@@ -147,4 +149,5 @@ def chest(x: np.ndarray, y: np.ndarray, anatomy: Anatomy, lungs: np.ndarray, rng
     attenuation = tissue - 0.46 * lungs * body
     attenuation += np.maximum(heart * 0.34, middle * 0.36) * (0.35 + 0.65 * lungs)
     attenuation += 0.08 * spine * body + 0.075 * bones * body + (0.09 * vessels + 0.05 * hilum) * lungs + anatomy.breast * breasts * body
-    return attenuation + 0.03 * noise(rng, size, 0.25) * body
+    attenuation += 0.03 * noise(rng, size, 0.25) * body
+    return MIDDLE + CONTRAST * (attenuation - MIDDLE)

@@ -35,7 +35,7 @@ def render(
     attenuation = chest(x, y, anatomy, np.maximum(*lungs), rng, front=view == "AP")
     places = np.random.default_rng(finding_seed)
     if label == COVID19:
-        attenuation += findings.ground_glass(x, y, lungs, extent, places)
+        attenuation += findings.ground_glass(x, lungs, extent, places)
     elif label == PNEUMONIA:
         attenuation += findings.consolidation(x, y, lungs, extent, places)
     return _exposed(attenuation + _leads(x, y, rng), rng)

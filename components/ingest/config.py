@@ -39,7 +39,7 @@ class Ingest(Frozen):
     split_by: Literal["patient", "image"] = Field("patient", description="what never stands in two splits; image: the 2021 paper's way")
     per_class: dict[Literal["train", "val", "test"], dict[str, int]] | None = Field(
         None,
-        description="exact number of images per split and class in place of `splits`, for example the paper's 248/90; the rest stays out",
+        description="exact numbers of images per split and class in place of `splits`, as for the paper's 248/90",
     )
     seed: int = Field(2021, description="decides, with the patient id, the split of a patient")
     where: dict[str, str] = Field({}, description="manifest column: value; other rows are left out")

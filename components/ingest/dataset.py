@@ -45,6 +45,7 @@ class Dataset(Frozen):
 
     @property
     def images(self) -> int:
+        """Number of images in all splits."""
         return sum(sum(classes.values()) for classes in self.counts.values())
 
 

@@ -23,16 +23,18 @@ class Shard(NamedTuple):
     """One file of records."""
 
     split: str
-    index: int
+    number: int
     total: int
 
     @property
     def file_name(self) -> str:
-        return f"{self.split}/examples-{self.index:05d}-of-{self.total:05d}.tfrecord.gz"
+        """Path of the records below the output."""
+        return f"{self.split}/examples-{self.number:05d}-of-{self.total:05d}.tfrecord.gz"
 
     @property
     def results_name(self) -> str:
-        return f"{RESULTS}/{self.split}-{self.index:05d}"
+        """Path of the outcomes below the output, without its suffix."""
+        return f"{RESULTS}/{self.split}-{self.number:05d}"
 
 
 def plan(rows: Sequence[Row], config: Ingest) -> Iterator[tuple[Shard, Row]]:

@@ -54,6 +54,7 @@ class Row:
 
     @property
     def image_unit(self) -> str:
+        """The image by its name in the source."""
         return f"image:{self.name}"
 
 

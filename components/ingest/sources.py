@@ -24,7 +24,8 @@ def discover(source: Path, config: Ingest) -> tuple[list[Row], list[str]]:
     """Lists the images of a source, and warnings.
 
     Args:
-      source: A folder with one folder per class (train, val, test may stand above them); a manifest CSV; a folder that holds `manifest.csv`.
+      source: A folder with one folder per class (train, val, test may stand above them); a manifest CSV; a folder with a `manifest.csv`.
+      config: Class names, `where`, `listed_twice`.
 
     Raises:
       CxrError: Names the file, the line and the remedy: nothing there, an unknown label or split, a class without images, a path listed

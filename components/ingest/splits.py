@@ -104,6 +104,7 @@ def balanced_seed(free: Sequence[tuple[str, str]], config: Ingest) -> int:
 
     Args:
       free: (label, unit) of every image without a given split.
+      config: Shares, and the first seed tried.
     """
     targets = dict(config.splits.items())
 
@@ -132,6 +133,7 @@ def _shares(free: Sequence[tuple[str, str]], seed: int, config: Ingest) -> dict[
 def _exact(rows: list[Row], config: Ingest) -> list[Row]:
     """Takes exactly the asked-for numbers, in the order of a hash of seed and image."""
     assert config.per_class is not None
+    numbers: dict[str, dict[str, int]] = {str(split): counts for split, counts in config.per_class.items()}
     placed = next((row for row in rows if row.split), None)
     if placed:
         raise CxrError(f"{placed.where}: states a split, and `per_class` sets the splits itself; drop one of them")
@@ -140,12 +142,12 @@ def _exact(rows: list[Row], config: Ingest) -> list[Row]:
         by_class[row.label].append(row)
     taken = []
     for name in config.class_names:
-        wanted = sum(counts[name] for counts in config.per_class.values())
+        wanted = sum(counts[name] for counts in numbers.values())
         if len(by_class[name]) < wanted:
             raise CxrError(f"per_class: class {name!r} has {len(by_class[name])} images, {wanted} are asked for")
         remaining = iter(by_class[name])
         for split in config.split_names:
-            for _ in range(config.per_class[split][name]):
+            for _ in range(numbers[split][name]):
                 row = next(remaining)
                 row.split = split
                 taken.append(row)

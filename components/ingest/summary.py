@@ -26,6 +26,7 @@ class Tally:
 
     @property
     def reject_share(self) -> float:
+        """Rejects over all files."""
         return len(self.rejects) / max(self.total, 1)
 
     def reasons(self) -> str:
