@@ -7,7 +7,7 @@ with depth. With the statistics of the training images it is a usable random pro
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import keras
 import numpy as np
@@ -61,6 +61,45 @@ def reestimate(model: keras.Model, network: keras.Model, batches: Iterable[tf.Te
             raise CxrError(f"batch_statistics: reestimate: {layer.name} yields numbers that are not finite; check images and weights")
         layer.moving_mean.assign(mean.astype(np.float32))
         layer.moving_variance.assign(variance.astype(np.float32))
+
+
+def rescale_layers(model: keras.Model, network: keras.Model, images: tf.Tensor) -> None:
+    """Replaces the moving statistics by one number per layer: mean 0, and for all channels the layer's mean square over the images.
+
+    Layer-sequential unit variance (Mishkin and Matas 2016, https://arxiv.org/abs/1511.06422) through batch normalisation: signals neither
+    die nor explode with depth, and the channels keep their means and their relative strength, which `reestimate` levels. In a random
+    network these are what tells pictures apart.
+
+    Args:
+      model: Takes the images; contains `network`.
+      network: Whose statistics are replaced; its other weights stay.
+      images: float32 [batch, height, width, 3].
+
+    Raises:
+      CxrError: A statistic that is no finite positive number.
+    """
+    layers = batch_norm_layers(network)
+
+    def measuring(layer: keras.layers.BatchNormalization) -> Callable[..., tf.Tensor]:
+        normalize = layer.call
+
+        def call(x: tf.Tensor, **_: object) -> tf.Tensor:
+            square = float(tf.reduce_mean(tf.square(tf.cast(x, tf.float32))))
+            if not 0 < square < np.inf:
+                raise CxrError(f"batch_statistics: rescale: {layer.name} yields nothing, or no finite numbers; check images and weights")
+            layer.moving_mean.assign(tf.zeros_like(layer.moving_mean))
+            layer.moving_variance.assign(tf.fill(layer.moving_variance.shape, square))
+            return normalize(x, training=False)
+
+        return call
+
+    try:
+        for layer in layers:
+            layer.call = measuring(layer)
+        model(images, training=False)  # eager: each layer is set before the next one sees what it yields
+    finally:
+        for layer in layers:
+            del layer.call
 
 
 @contextlib.contextmanager

@@ -95,7 +95,7 @@ class Training:
         state = self._state_dir(assembly)
         from_scratch = config.head is None and assembly.backbone.random
         # Before any training: statistics from scratch come from training itself.
-        if config.batch_statistics == "reestimate" and not from_scratch:
+        if config.batch_statistics != "keep" and not from_scratch:
             self._reestimate(assembly, state / "batch_statistics.npy" if state else None)
 
         stages: list[StageHistory] = []
@@ -167,7 +167,10 @@ class Training:
             size = min(batch_statistics.BATCH, len(chosen))
             batches = len(chosen) // size  # all of one size: the rest is left out
             images = inputs.in_order(self._train.images[chosen], self._size, augmentation=_NO_AUGMENTATION).batch(size, drop_remainder=True)
-            batch_statistics.reestimate(assembly.extractor, network, images, batches)
+            if self._config.batch_statistics == "rescale":
+                batch_statistics.rescale_layers(assembly.extractor, network, next(iter(images)))
+            else:
+                batch_statistics.reestimate(assembly.extractor, network, images, batches)
             return np.concatenate([np.ravel(v) for layer in layers for v in (layer.moving_mean, layer.moving_variance)])
 
         flat, begin = kept(file, statistics), 0

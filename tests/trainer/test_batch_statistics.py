@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cxr.trainer.batch_statistics import batch_norm_layers, reestimate
+from cxr.trainer.batch_statistics import batch_norm_layers, reestimate, rescale_layers
 from cxr.trainer.errors import CxrError
 
 
@@ -61,3 +61,26 @@ def test_faults(images, message):
     model = network()
     with pytest.raises(CxrError, match=message):
         reestimate(model, model, images, len(images))
+
+
+def test_rescaling_gives_every_layer_unit_mean_square_and_leaves_its_channels_apart():
+    model, images = network(), tf.constant(batches(1)[0])
+    before = model.layers[1](images).numpy()
+    rescale_layers(model, model, images)
+    first, second = batch_norm_layers(model)
+    np.testing.assert_allclose(first.moving_variance, np.full(4, np.square(before).mean()), rtol=1e-4)
+    np.testing.assert_allclose(first.moving_mean, 0)
+    outputs = model(images, training=False).numpy()
+    np.testing.assert_allclose(np.square(outputs).mean(), 1, rtol=1e-2)
+    assert np.square(outputs).mean(axis=(0, 1, 2)).std() > 0.1
+    again = model(images, training=False).numpy()  # the layers are themselves again: another batch changes nothing
+    model(images * 9, training=False)
+    np.testing.assert_array_equal(model(images, training=False).numpy(), again)
+    assert second.call.__name__ == "call"
+    assert "call" not in vars(second)
+
+
+def test_rescaling_refuses_a_dead_layer():
+    model = network()
+    with pytest.raises(CxrError, match="first yields nothing"):
+        rescale_layers(model, model, tf.zeros([2, 8, 8, 3]))
