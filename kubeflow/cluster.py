@@ -80,7 +80,8 @@ class Direct(Frozen):
     def arguments(self) -> tuple[str, ...]:
         """Returns Beam's options."""
         mode = "in_memory" if self.workers == 1 else "multi_processing"
-        return (f"--direct_running_mode={mode}", f"--direct_num_workers={self.workers}", *self.options)
+        # by its own name: DirectRunner would first look for Beam's Prism binary on the network
+        return ("--runner=FnApiRunner", f"--direct_running_mode={mode}", f"--direct_num_workers={self.workers}", *self.options)
 
 
 class Dataflow(Frozen):
