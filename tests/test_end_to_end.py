@@ -25,7 +25,7 @@ CONFIG = {
     "image_size": 32,
     "defaults": {
         "weights": "none",
-        "batch_statistics": "reestimate",
+        "batch_statistics": "rescale",
         "head_layers": {"normalize": True, "l2": 0.1},
         "head": {"epochs": 2, "batch_size": 16, "optimizer": {"learning_rate": 0.001}},
     },

@@ -207,7 +207,8 @@ def test_killed_in_the_middle(tmp_path, source, key_file, run):
     code = (
         "import sys; from pathlib import Path; from rich.console import Console\n"
         "from cxr.components.ingest.run import ingest; from cxr.components.ingest.config import Ingest\n"
-        "ingest(sys.argv[1], Path(sys.argv[2]), Ingest(images_per_shard=16, seed=2181), key_file=Path(sys.argv[3]), console=Console(stderr=True))"
+        "ingest(sys.argv[1], Path(sys.argv[2]), Ingest(images_per_shard=16, seed=2181), "
+        "key_file=Path(sys.argv[3]), console=Console(stderr=True))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(source), str(tmp_path / "records"), str(key_file)])
     for _ in range(600):
