@@ -1,7 +1,8 @@
 """Runs the graph on this machine, node by node.
 
 TFX's LocalDagRunner does the same but tells nobody where it is, and gives the whole run up at the first failure. This one reports every
-node to a watcher, goes on with the nodes that do not depend on a failed one, and returns what each node made.
+node to a watcher, gives each a process of its own, goes on with the nodes that do not depend on a failed one, and returns what each
+node made.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.orchestration.portable.tfx_runner import IrBasedRunner
 from tfx.proto.orchestration import pipeline_pb2
+
+from cxr.pipeline import node_process
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Watcher(Protocol):
 
 
 class WatchedDagRunner(IrBasedRunner):
-    """Runs the nodes in topological order in this process."""
+    """Runs the nodes in topological order, one at a time."""
 
     def __init__(self, watcher: Watcher):
         self._watcher = watcher
@@ -65,9 +68,9 @@ class WatchedDagRunner(IrBasedRunner):
         runtime_parameter_utils.substitute_runtime_parameter(
             pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: datetime.now().isoformat()}
         )
-        deployment = runner_utils.extract_local_deployment_config(pipeline)
-        connection = getattr(deployment.metadata_connection_config, deployment.metadata_connection_config.WhichOneof("connection_config"))
+        connection = _connection(runner_utils.extract_local_deployment_config(pipeline))
         results: dict[str, NodeResult] = {}
+        ir = pipeline.SerializeToString()
         nodes = [node.pipeline_node for node in pipeline.nodes]
         for number, node in enumerate(nodes, 1):
             node_id = node.node_info.id
@@ -77,35 +80,24 @@ class WatchedDagRunner(IrBasedRunner):
                 results[node_id] = NodeResult(node_id, "skipped", roots=tuple(dict.fromkeys(roots)))
             else:
                 self._watcher.started(node_id, number, len(nodes))
-                results[node_id] = _launch(node, pipeline, deployment, connection)
+                results[node_id] = _run_node(node, ir, connection)
             self._watcher.finished(results[node_id])
         return results
 
 
-def _launch(
-    node: pipeline_pb2.PipelineNode,
-    pipeline: pipeline_pb2.Pipeline,
-    deployment: pipeline_pb2.IntermediateDeploymentConfig,
-    connection: metadata_store_pb2.ConnectionConfig,
-) -> NodeResult:
+def _run_node(node: pipeline_pb2.PipelineNode, ir: bytes, connection: metadata_store_pb2.ConnectionConfig) -> NodeResult:
     node_id = node.node_info.id
     begin = time.monotonic()
     try:
-        info = launcher.Launcher(
-            pipeline_node=node,
-            mlmd_connection=metadata.Metadata(connection),
-            pipeline_info=pipeline.pipeline_info,
-            pipeline_runtime_spec=pipeline.runtime_spec,
-            executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
-            custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
-        ).launch()
-    except Exception as error:  # whatever a component raises ends that component, not the run
-        logging.getLogger(__name__).exception("%s failed", node_id)
-        return NodeResult(node_id, "failed", time.monotonic() - begin, error=_innermost(error))
-    with metadata.Metadata(connection) as handle:
-        (execution,) = handle.store.get_executions_by_id([info.execution_id])
-        outputs = execution_lib.get_output_artifacts(handle, info.execution_id)
+        execution_id, error = node_process.call(_launch, node_id, ir)
+    except node_process.ProcessDied as death:
+        execution_id, error = 0, str(death)
     seconds = time.monotonic() - begin
+    if error:
+        return NodeResult(node_id, "failed", seconds, error=error)
+    with metadata.Metadata(connection) as handle:
+        (execution,) = handle.store.get_executions_by_id([execution_id])
+        outputs = execution_lib.get_output_artifacts(handle, execution_id)
     if execution.last_known_state == metadata_store_pb2.Execution.CACHED:
         # a resolver publishes what it chose as if cached, but it did its work
         cached = node.node_info.type.name != "tfx.dsl.components.common.resolver.Resolver"
@@ -113,6 +105,31 @@ def _launch(
     if execution.last_known_state != metadata_store_pb2.Execution.COMPLETE:
         return NodeResult(node_id, "failed", seconds, error="its inputs could not be resolved; the log says which")
     return NodeResult(node_id, "done", seconds, outputs)
+
+
+def _launch(node_id: str, ir: bytes) -> tuple[int, str]:
+    """Runs a node, in a process of its own; returns its execution's id, or why it failed."""
+    pipeline = pipeline_pb2.Pipeline.FromString(ir)
+    (node,) = (node.pipeline_node for node in pipeline.nodes if node.pipeline_node.node_info.id == node_id)
+    deployment = runner_utils.extract_local_deployment_config(pipeline)
+    try:
+        info = launcher.Launcher(
+            pipeline_node=node,
+            mlmd_connection=metadata.Metadata(_connection(deployment)),
+            pipeline_info=pipeline.pipeline_info,
+            pipeline_runtime_spec=pipeline.runtime_spec,
+            executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
+            custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
+        ).launch()
+    except Exception as error:  # whatever a component raises ends that component, not the run
+        logging.getLogger(__name__).exception("%s failed", node_id)
+        return 0, _innermost(error)
+    return info.execution_id, ""
+
+
+def _connection(deployment: pipeline_pb2.IntermediateDeploymentConfig) -> metadata_store_pb2.ConnectionConfig:
+    config = deployment.metadata_connection_config
+    return getattr(config, config.WhichOneof("connection_config"))
 
 
 def _innermost(error: BaseException) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -34,3 +36,10 @@ def captured_output(log_file: Path) -> Iterator[tuple[TextIO, TextIO]]:
             os.dup2(fd, original)
             os.close(fd)
         os.close(log)
+
+
+def log_to_stderr() -> None:
+    """Sends Python's log records and warnings to file descriptor 2, which `captured_output` has made the log file."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True)
+    warnings.simplefilter("default")
+    logging.captureWarnings(True)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-import warnings
 from pathlib import Path
 
 from rich.console import Console
 
 from cxr.pipeline import workspace as ws
 from cxr.pipeline.config import Config
-from cxr.pipeline.output_capture import captured_output
+from cxr.pipeline.node_process import start_fork_server
+from cxr.pipeline.output_capture import captured_output, log_to_stderr
+
+_PLAIN_WIDTH = 120  # columns of a file or pipe, for which rich would take 80: too few for the table
 
 
 def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = True) -> int:
@@ -35,15 +35,16 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
         (folder / ws.CONFIG).write_text(config.to_yaml())
         log = folder / ws.LOG
         with captured_output(log) as (stdout, stderr):
-            out, err = Console(file=stdout), Console(file=stderr)
+            out, err = (Console(file=stream, width=None if stream.isatty() else _PLAIN_WIDTH) for stream in (stdout, stderr))
             err.print(f"log: {log}", highlight=False, soft_wrap=True)
-            _log_to_stderr()
+            log_to_stderr()
             return _run(config, data, place, folder, out, err, enable_cache)
 
 
 def _run(config: Config, data: str | None, place: ws.Workspace, folder: Path, out: Console, err: Console, enable_cache: bool) -> int:
     from cxr.pipeline.data import prepare_data
 
+    start_fork_server()
     examples = prepare_data(config, data, place, err)
     with err.status("importing TFX and TensorFlow"):  # 10 to 30 seconds
         from tfx.orchestration import metadata
@@ -79,10 +80,3 @@ def _run(config: Config, data: str | None, place: ws.Workspace, folder: Path, ou
     for what, path in (("models", place.serving_models), ("report", folder / ws.REPORT), ("log", folder / ws.LOG)):
         out.print(f"{what + ':':<8}{path}", highlight=False, soft_wrap=True)
     return report.exit_code
-
-
-def _log_to_stderr() -> None:
-    """Python's log records and warnings go to file descriptor 2, which is the log file by now."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True)
-    warnings.simplefilter("default")
-    logging.captureWarnings(True)

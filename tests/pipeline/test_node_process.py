@@ -1,0 +1,92 @@
+"""Processes that answer, report, crash and lose their parent."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from cxr.pipeline import node_process
+from cxr.trainer import progress
+
+
+def work(number):
+    progress.report("counting", 1, number)
+    return os.getpid(), number + 1
+
+
+def die(number):
+    os.kill(os.getpid(), number)
+
+
+def leave(code):
+    os._exit(code)
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def test_answer_and_progress_come_from_another_process(caplog):
+    with caplog.at_level(logging.INFO, progress.LOGGER):
+        pid, answer = node_process.call(work, 41)
+    assert answer == 42
+    assert pid != os.getpid()
+    (record,) = (record for record in caplog.records if record.name == progress.LOGGER)
+    assert record.getMessage() == "counting"
+    assert record.cxr == progress.Step(1, 41)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+@pytest.mark.parametrize(
+    ("function", "argument", "text"),
+    [(die, signal.SIGKILL, "memory was full"), (die, signal.SIGSEGV, "SIGSEGV"), (leave, 7, "ended with code 7")],
+)
+def test_a_process_that_ends_without_an_answer_says_how(function, argument, text):
+    with pytest.raises(node_process.ProcessDied, match=text):
+        node_process.call(function, argument)
+    assert node_process.call(work, 1)[1] == 2  # the next one is not affected
+
+
+def test_an_interrupt_reaches_the_caller():
+    with pytest.raises(KeyboardInterrupt):
+        node_process.call(interrupt)
+
+
+def test_a_killed_caller_leaves_no_process_behind(tmp_path):
+    (tmp_path / "sleeper.py").write_text(
+        textwrap.dedent("""
+        import os, time
+        from pathlib import Path
+        def sleep(file):
+            Path(file + ".new").write_text(str(os.getpid()))
+            os.rename(file + ".new", file)
+            time.sleep(600)
+        if __name__ == "__main__":
+            import sys
+            from cxr.pipeline import node_process
+            import sleeper
+            node_process.call(sleeper.sleep, sys.argv[1])
+        """)
+    )
+    file = tmp_path / "pid"
+    caller = subprocess.Popen([sys.executable, "sleeper.py", str(file)], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not file.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    pid = int(file.read_text())
+    os.kill(pid, 0)
+    caller.kill()
+    caller.wait()
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail(f"process {pid} outlives its caller")
