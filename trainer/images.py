@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
 
 from cxr.trainer.image_errors import Blank, ImageError, NotAnImage, SeveralFrames, TooManyPixels, TooSmall, Truncated, Unreadable
 
@@ -134,7 +135,10 @@ def _read_with_pillow(stream: io.IOBase, max_pixels: int, max_side: int | None) 
                 # Luma straight from the decoder; large pictures at an eighth, a quarter or half of their size, yet twice what is needed.
                 picture.draft("L", (2 * max_side, 2 * max_side) if max_side else None)
             picture.load()
-            return _grey(ImageOps.exif_transpose(picture)), (height, width), kind
+            # Pillow inverts 8-bit pictures whose zero is white, but no deeper ones.
+            inverted = kind == "tiff" and _deep(picture) and picture.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0  # type: ignore[attr-defined]
+            grey = _grey(ImageOps.exif_transpose(picture))
+            return 255 - grey if inverted else grey, (height, width), kind
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -152,9 +156,13 @@ def _says_truncated(error: Exception) -> bool:
     return any(word in str(error).lower() for word in ("truncated", "unexpected end", "incomplete", "not enough", "unexpected eof"))
 
 
+def _deep(picture: Image.Image) -> bool:
+    return picture.mode.startswith("I") or picture.mode == "F"
+
+
 def _grey(picture: Image.Image) -> np.ndarray:
     """Returns uint8 [height, width]."""
-    if picture.mode.startswith("I") or picture.mode == "F":
+    if _deep(picture):
         return to_8_bit(np.asarray(picture))
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")

@@ -78,6 +78,7 @@ def ingest(
 
 
 def _write(rows: list[Row], partial: Path, config: Ingest, console: Console, beam_options: Sequence[str]) -> None:
+    _load_tensorflow()
     from cxr.components.ingest import records  # Beam: not before there is something to do
 
     for folder in {row.split for row in rows} | {outcomes.RESULTS}:
@@ -85,6 +86,18 @@ def _write(rows: list[Row], partial: Path, config: Ingest, console: Console, bea
     with progress.shown(console, partial, len(rows)), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's and pydicom's remarks on single files: what matters of them comes back as an error
         records.write_records(records.plan(rows, config), str(partial), config, beam_options)
+
+
+def _load_tensorflow() -> None:
+    """Imports it without the greeting that its libraries write to file descriptor 2: it would tear the progress bar."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import tensorflow.io  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _concluded(

@@ -98,6 +98,16 @@ def test_sixteen_bits_use_the_range_that_is_there(kind, top):
     np.testing.assert_allclose(image.array.astype(int), ramp(), atol=1)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_tiff_whose_zero_is_white_is_inverted(dtype):
+    data = bytearray(saved(ramp().astype(dtype) * (np.iinfo(dtype).max // 255), "TIFF"))
+    (entries,) = struct.unpack_from("<I", data, 4)
+    for at in range(entries + 2, entries + 2 + 12 * data[entries], 12):
+        if struct.unpack_from("<H", data, at)[0] == 262:  # PhotometricInterpretation
+            struct.pack_into("<H", data, at + 8, 0)
+    np.testing.assert_allclose(images.read_image(bytes(data)).array.astype(int), 255 - ramp().astype(int), atol=1)
+
+
 def test_float_tiff():
     np.testing.assert_allclose(images.read_image(saved(ramp().astype(np.float32) / 255, "TIFF")).array.astype(int), ramp(), atol=1)
 
