@@ -10,10 +10,13 @@ from typing import Any
 
 import yaml
 
+from cxr.pipeline import exit_codes
 from cxr.trainer.errors import CxrError
 
-SUCCEEDED = "SUCCEEDED"
-FINAL = frozenset({SUCCEEDED, "SKIPPED", "FAILED", "CANCELED"})
+SUCCEEDED, SKIPPED = "SUCCEEDED", "SKIPPED"
+FINAL = frozenset({SUCCEEDED, SKIPPED, "FAILED", "CANCELED"})
+_PUSHER = "Pusher-"  # as in pipeline.graph.node_id; that module imports TFX, which takes seconds
+_LATE_POLLS = 3
 TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"  # where Kubernetes projects the token of a pod that may use KFP's API
 
 
@@ -46,11 +49,54 @@ class Run:
     state: str
     error: str
     tasks: tuple[Task, ...]
+    models: tuple[str, ...] = ()  # those with a Pusher, by the run's specification where KFP returns it, else by its tasks
 
     @property
     def finished(self) -> bool:
         """Whether its state is final."""
         return self.state in FINAL
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Models that a gate refused: the condition of their Pusher (ir_pass.push_blessed_only) did not hold, and KFP skipped it."""
+        return tuple(model for model in self.models if SKIPPED in self._pushes(model) and SUCCEEDED not in self._pushes(model))
+
+    @property
+    def unreported(self) -> tuple[str, ...]:
+        """Models of a successful run of which KFP says neither that they were pushed nor that the push was skipped."""
+        if self.state != SUCCEEDED:
+            return ()
+        return tuple(model for model in self.models if not self._pushes(model) & {SUCCEEDED, SKIPPED})
+
+    @property
+    def exit_code(self) -> int:
+        """One of pipeline.exit_codes; OK when every model was blessed and pushed, or as long as the run goes on."""
+        if not self.finished:
+            return exit_codes.OK
+        if self.state != SUCCEEDED or self.unreported:
+            return exit_codes.FAILED
+        return exit_codes.REFUSED if self.refused else exit_codes.OK
+
+    @property
+    def verdict(self) -> str:
+        """Which models were not pushed, why, and what to do; empty where there is nothing to say beyond the states."""
+        if self.state != SUCCEEDED:
+            return ""
+        lines = [
+            f"{model}: refused by the gate, not pushed. Evaluator-{model} or InfraCheck-{model} has `blessed: 0` on its output `blessing`; "
+            f"look at the metrics in Evaluator-{model}'s `evaluation` and at reasons.txt in InfraCheck-{model}'s `blessing`. "
+            f"Then train it better, or submit with other bounds (min_accuracy_{model}=…, min_change_{model}=…)"
+            for model in self.refused
+        ]
+        lines += [
+            f"{model}: KFP does not say whether it was pushed; look at {_PUSHER}{model} in its UI, and into serving_models/{model}"
+            for model in self.unreported
+        ]
+        return "\n".join(lines)
+
+    def _pushes(self, model: str) -> set[str]:
+        """States of a model's Pusher; several where the run was retried."""
+        return {task.state for task in self.tasks if task.name == _PUSHER + model}
 
 
 class Pipelines:
@@ -132,13 +178,17 @@ class Pipelines:
         return recurring.recurring_run_id
 
     def run(self, run_id: str) -> Run:
-        """Returns a run's state and those of its tasks."""
+        """Returns a run's state, those of its tasks, and what became of the models.
+
+        Raises:
+          CxrError: There is no such run, or the API server does not answer.
+        """
         with _explained(f"run {run_id}"):
             found = self._client.get_run(run_id)
         details = found.run_details.task_details if found.run_details and found.run_details.task_details else []
         tasks = [Task(task.display_name or "", task.state or "PENDING", _message(task.error)) for task in details]
-        shown = [task for task in tasks if task.name and not task.name.endswith("-driver") and task.name != "root"]
-        return Run(run_id, found.display_name or "", found.state or "PENDING", _message(found.error), tuple(shown))
+        shown = tuple(task for task in tasks if _is_task(task.name))
+        return Run(run_id, found.display_name or "", found.state or "PENDING", _message(found.error), shown, _models(found, shown))
 
     def watch(self, run_id: str, *, timeout: float | None = None, poll: float = 5.0) -> Iterator[Run]:
         """Yields the run's state at once and after every change, the last time when it has finished.
@@ -146,15 +196,17 @@ class Pipelines:
         Raises:
           CxrError: It has not finished after `timeout` seconds.
         """
-        last, start = None, time.monotonic()
+        last, start, late = None, time.monotonic(), _LATE_POLLS
         while True:
             found = self.run(run_id)
             if found != last:
                 yield found
                 last = found
-            if found.finished:
+            # KFP's tables of runs and of tasks are two: a run may be seen as finished before its last tasks are
+            if found.finished and not (found.unreported and late):
                 return
-            if timeout is not None and time.monotonic() - start > timeout:
+            late -= found.finished
+            if not found.finished and timeout is not None and time.monotonic() - start > timeout:
                 raise CxrError(f"run {run_id}: still {found.state} after {timeout:.0f} s; it goes on: `cxr kubeflow status {run_id}`")
             time.sleep(poll)
 
@@ -211,6 +263,29 @@ def checked_parameters(package: Path, given: Mapping[str, Any]) -> dict[str, Any
         except ValueError:
             raise CxrError(f"parameter {name} = {value!r}: not of type {kind}") from None
     return values
+
+
+def _is_task(name: str) -> bool:
+    """Tells the pipeline's tasks from the other nodes of Argo's workflow.
+
+    KFP lists them all. Those named `executor` (`executor(0)` where retried) are the containers inside the tasks; they are SKIPPED when a
+    task is served from the cache, while the task itself is SUCCEEDED.
+    """
+    return bool(name) and not name.endswith("-driver") and name != "root" and name.split("(")[0] != "executor"
+
+
+def _models(run: Any, tasks: tuple[Task, ...]) -> tuple[str, ...]:
+    """Returns the models that a run has a Pusher for.
+
+    Args:
+      run: kfp_server_api.V2beta1Run; its specification is an inline one, with or without the platform's beside it, or missing (the run
+        was started from an uploaded version).
+      tasks: What KFP reports of its tasks.
+    """
+    spec = run.pipeline_spec or {}
+    spec = spec.get("pipeline_spec", spec)
+    names = [*spec.get("root", {}).get("dag", {}).get("tasks", {}), *(task.name for task in tasks)]
+    return tuple(dict.fromkeys(name.removeprefix(_PUSHER) for name in names if name.startswith(_PUSHER)))
 
 
 def _message(error: Any) -> str:

@@ -86,6 +86,7 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
     if ir_pass.downloads_data(cluster):
         ir_pass.add_data_importer(spec, (EXAMPLE_GEN, ir_pass.FINGERPRINT_TASK), DATA)
     ir_pass.disable_caching(spec, [node.id for node in baselines.values()])
+    ir_pass.push_blessed_only(spec)
     if shared := getattr(cluster.beam, "shared", None):
         ir_pass.share_with_workers(spec, shared)
     ir_pass.set_resources(spec, cluster)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from cxr.kubeflow import entrypoint, uris
+from cxr.kubeflow import entrypoint, pushing, uris
 from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.executor_input import OWN
 from cxr.kubeflow.parameters import INTEGER, STRING, Parameter
@@ -132,6 +132,19 @@ def disable_caching(spec: Spec, names: Iterable[str]) -> None:
     """Keeps tasks from being served from KFP's cache."""
     for name in names:
         tasks(spec)[name].pop("cachingOptions", None)
+
+
+def push_blessed_only(spec: Spec) -> None:
+    """Lets KFP skip the Pusher of a model that a gate refused.
+
+    TFX's Pusher would run, push nothing and succeed; `pushed: 0` on its output is out of reach for KFP's client, the state of a task is
+    not (client.Run). The form of the condition is the one that TFX's own compiler emits.
+    """
+    for task in tasks(spec).values():
+        given = task.get("inputs", {}).get("artifacts", {})
+        blessed = [f"inputs.artifacts['{key}'].artifacts[0].metadata['blessed'] == 1.0" for key in pushing.BLESSINGS if key in given]
+        if blessed:
+            task["triggerPolicy"] = {"condition": " && ".join(f"({condition})" for condition in blessed)}
 
 
 def share_with_workers(spec: Spec, folder: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from cxr.kubeflow import champion
 from cxr.kubeflow.uris import artifact_uri
 
-_BLESSINGS = ("model_blessing", "infra_blessing")
+BLESSINGS = ("model_blessing", "infra_blessing")  # inputs of the Pusher, each with the property `blessed`
 
 
 def already_pushed(task: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -22,7 +22,7 @@ def already_pushed(task: Mapping[str, Any]) -> dict[str, Any] | None:
     every such run would push the same model again.
     """
     inputs = task["inputs"].get("artifacts", {})
-    blessings = [inputs[key]["artifacts"][0] for key in _BLESSINGS if key in inputs]
+    blessings = [inputs[key]["artifacts"][0] for key in BLESSINGS if key in inputs]
     if not all(blessing.get("metadata", {}).get("blessed") == 1 for blessing in blessings):
         return None
     models = _models(task)

@@ -15,6 +15,7 @@ from cxr.pipeline import exit_codes
 from cxr.pipeline.config import Config
 from cxr.pipeline.evaluation import Evaluation, read_evaluation, read_validation
 from cxr.pipeline.graph import node_id
+from cxr.pipeline.intervals import Interval
 from cxr.pipeline.local_runner import NodeResult
 from cxr.trainer.artifact import read_info
 from cxr.trainer.config import Frozen
@@ -125,19 +126,23 @@ def table(report: Report) -> Table:
     shown = Table(
         title=f"pipeline {report.pipeline}" + (" (SYNTHETIC images: the numbers say nothing about patients)" if report.synthetic else "")
     )
-    for column in ("model", "accuracy (95 % interval)", "balanced", "gate", "server check", "pushed version"):
+    for column in ("model", "accuracy (95 % interval)", "balanced (95 % interval)", "gate", "server check", "pushed version"):
         shown.add_column(column, overflow="fold")
     for candidate in report.models.values():
         e = candidate.evaluation
         shown.add_row(
             candidate.name,
-            f"{e.accuracy:.3f} ({e.accuracy_interval.low:.3f} to {e.accuracy_interval.high:.3f})" if e else "–",
-            f"{e.balanced_accuracy:.3f}" if e else "–",
+            _with_interval(e.accuracy, e.accuracy_interval) if e else "–",
+            _with_interval(e.balanced_accuracy, e.balanced_accuracy_interval) if e else "–",
             _verdict(candidate.blessed, "blessed", "refused"),
             _verdict(candidate.servable, "passed", "refused"),
             candidate.version or f"[red]{'not pushed' if candidate.outcome == 'refused' else 'failed'}[/red]",
         )
     return shown
+
+
+def _with_interval(value: float, interval: Interval) -> str:
+    return f"{value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
 def _verdict(value: bool | None, yes: str, no: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from cxr.kubeflow.client import Pipelines
+    from cxr.kubeflow.client import Pipelines, Run
 
 COMPILE = """
 [bold]Examples[/bold]
@@ -39,6 +39,10 @@ LOGS = """
 
   cxr kubeflow logs 5a3e… --namespace kubeflow --task Trainer-mobilenet
 """
+CODES = """
+Exit codes: 0 every model was blessed and pushed (or the run goes on, where the command does not wait), 3 a gate refused a model,
+1 the run failed or was cancelled.
+"""
 CANCEL = """
 [bold]Examples[/bold]
 
@@ -58,8 +62,8 @@ def register(app: typer.Typer) -> None:
     """Mounts the commands."""
     kubeflow = typer.Typer(help="The same pipeline on Kubeflow Pipelines 2.x.", no_args_is_help=True, rich_markup_mode="rich")
     kubeflow.command("compile", help="Write the pipeline as the YAML that Kubeflow Pipelines takes.\n" + COMPILE)(compile_)
-    kubeflow.command("submit", help="Start a run, or a recurring one, and wait for it.\n" + SUBMIT)(submit)
-    kubeflow.command("status", help="Show the state of a run and its tasks; the exit code tells how it ended.\n" + STATUS)(status)
+    kubeflow.command("submit", help="Start a run, or a recurring one, and wait for it.\n" + CODES + SUBMIT)(submit)
+    kubeflow.command("status", help="Show the state of a run and its tasks.\n" + CODES + STATUS)(status)
     kubeflow.command("logs", help="Print the logs of a run's tasks.\n" + LOGS)(logs)
     kubeflow.command("cancel", help="Stop a run.\n" + CANCEL)(cancel)
     app.add_typer(kubeflow, name="kubeflow")
@@ -148,8 +152,6 @@ def status(
     timeout: Annotated[float | None, typer.Option(help="seconds to wait at most")] = None,
 ) -> None:
     """Shows a run."""
-    from cxr.pipeline import exit_codes
-
     pipelines = _connect(host, namespace, token_file, ca_cert)
     if wait:
         raise typer.Exit(_follow(pipelines, run_id, timeout))
@@ -157,7 +159,7 @@ def status(
     for task in run.tasks:
         typer.echo(f"{task.state:<12}{task.name}{'  ' + task.error if task.error else ''}")
     typer.echo(f"{run.state:<12}{run.name} {run.error}".rstrip())
-    raise typer.Exit(exit_codes.FAILED if run.finished and _exit_code(run.state) else exit_codes.OK)
+    raise typer.Exit(_conclude(run))
 
 
 def logs(
@@ -198,22 +200,20 @@ def _connect(host: str | None, namespace: str, token_file: Path | None, ca_cert:
 def _follow(pipelines: Pipelines, run_id: str, timeout: float | None) -> int:
     """Prints every change of a run's tasks; returns the exit code."""
     seen: dict[str, str] = {}
-    state = ""
     for run in pipelines.watch(run_id, timeout=timeout):
         for task in run.tasks:
             if seen.get(task.name) != task.state:
                 seen[task.name] = task.state
                 typer.echo(f"{task.state:<12}{task.name}{'  ' + task.error if task.error else ''}", err=True)
-        state = run.state
-    typer.echo(f"{state:<12}run {run_id}", err=True)
-    return _exit_code(state)
+    typer.echo(f"{run.state:<12}run {run_id}", err=True)
+    return _conclude(run)
 
 
-def _exit_code(state: str) -> int:
-    from cxr.kubeflow.client import SUCCEEDED
-    from cxr.pipeline import exit_codes
-
-    return exit_codes.OK if state == SUCCEEDED else exit_codes.FAILED
+def _conclude(run: Run) -> int:
+    """Says which models were not pushed; returns the exit code."""
+    if run.verdict:
+        typer.echo(run.verdict, err=True)
+    return run.exit_code
 
 
 def _no_baselines(package: Path) -> dict[str, str]:

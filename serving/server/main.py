@@ -96,6 +96,7 @@ def leave_keras_out() -> None:
     Works only before TensorFlow's first import in a process; TensorFlow takes a missing Keras calmly.
     """
     if "tensorflow" not in sys.modules:
+        os.environ.pop("TF_USE_LEGACY_KERAS", None)  # tensorflow_transform sets it, and processes inherit it
         sys.modules.setdefault("keras.src.optimizers", None)  # type: ignore[arg-type]
 
 

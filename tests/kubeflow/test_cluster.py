@@ -46,6 +46,7 @@ def test_what_cannot_work_is_refused(tmp_path, change, message):
 @pytest.mark.parametrize(
     ("beam", "argument"),
     [
+        ({"runner": "direct"}, "--runner=FnApiRunner"),
         ({"runner": "direct", "workers": 2}, "--direct_running_mode=multi_processing"),
         ({"runner": "flink", "master": "f:8081", "shared": "/mnt/cxr/s"}, "--flink_master=f:8081"),
         ({"runner": "spark", "job_endpoint": "s:8099", "shared": "/mnt/cxr/s"}, "--job_endpoint=s:8099"),

@@ -70,6 +70,16 @@ def test_caching_fits_what_tasks_depend_on(compiled):
 
 
 @pytest.mark.slow
+def test_every_push_and_nothing_else_is_conditional(compiled):
+    conditional = {name: task["triggerPolicy"]["condition"] for name, task in tasks(compiled.spec).items() if "triggerPolicy" in task}
+    assert set(conditional) == {name for name in tasks(compiled.spec) if name.startswith("Pusher-")}
+    assert len(conditional) == 4
+    for condition in conditional.values():
+        assert "['model_blessing']" in condition
+        assert "['infra_blessing']" in condition
+
+
+@pytest.mark.slow
 def test_what_is_kubernetes_alone_is_in_the_platform_document(compiled):
     executors = compiled.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     trainer, evaluator = executors["Trainer-mobilenet_executor"], executors["Evaluator-mobilenet_executor"]

@@ -6,6 +6,7 @@ import pytest
 from cxr.kubeflow import ir_pass
 from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.parameters import Parameter
+from cxr.kubeflow.simulation.conditions import holds
 from cxr.trainer.errors import CxrError
 
 IMAGE = "registry.example/cxr@sha256:" + "0" * 64
@@ -139,6 +140,16 @@ def test_the_shared_folder_reaches_our_entry_point_only(spec):
     ir_pass.share_with_workers(spec, "gs://b/shared")
     assert ir_pass.container_of(spec, "Gen")["args"] == ir_pass.container_of(before, "Gen")["args"]
     assert ir_pass.container_of(spec, "Trainer-a")["args"][-1] == "--cxr_shared=gs://b/shared"
+
+
+@pytest.mark.parametrize(("gate", "infra", "pushes"), [(1.0, 1.0, True), (0.0, 1.0, False), (1.0, 0.0, False), (0.0, 0.0, False)])
+def test_either_gate_keeps_kfp_from_running_the_pusher(spec, gate, infra, pushes):
+    ir_pass.tasks(spec)["Pusher-a"] = {"inputs": {"artifacts": {"model": {}, "model_blessing": {}, "infra_blessing": {}}}}
+    ir_pass.push_blessed_only(spec)
+    blessings = {"model_blessing": gate, "infra_blessing": infra}
+    given = {key: {"artifacts": [{"metadata": {"blessed": blessed}}]} for key, blessed in blessings.items()}
+    assert holds(ir_pass.tasks(spec)["Pusher-a"]["triggerPolicy"]["condition"], {"inputs": {"artifacts": given}}) is pushes
+    assert "triggerPolicy" not in ir_pass.tasks(spec)["Trainer-a"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 import pytest
 import yaml
 
+from cxr.kubeflow.ir_pass import push_blessed_only
 from cxr.kubeflow.simulation.cluster import SimulatedCluster, State
 from cxr.kubeflow.simulation.store import SimulationError
 
@@ -132,6 +133,21 @@ def test_a_condition_skips_what_follows(cluster):
     }
     result = cluster.run(pipeline(nodes))
     assert result.in_state(State.SKIPPED) == {"b", "c"}
+
+
+@pytest.mark.parametrize(("gate", "infra", "state"), [(1, 1, State.SUCCEEDED), (0, 1, State.SKIPPED), (1, 0, State.SKIPPED)])
+def test_the_push_of_a_refused_model_is_skipped(cluster, gate, infra, state):
+    nodes = {
+        "Evaluator": node(f"metadata({{'blessed': {gate}}})"),
+        "InfraCheck": node(f"metadata({{'blessed': {infra}}})"),
+        "Pusher": node("", inputs=["Evaluator", "InfraCheck"]),
+    }
+    text = pipeline(nodes).replace("from-Evaluator", "model_blessing").replace("from-InfraCheck", "infra_blessing")
+    spec = yaml.safe_load(text)
+    push_blessed_only(spec)
+    result = cluster.run(yaml.safe_dump(spec))
+    assert result.succeeded, result.tasks["Pusher"].error
+    assert result.tasks["Pusher"].state is state
 
 
 def test_the_cache_looks_at_parameters_and_inputs_not_at_data(cluster, tmp_path):

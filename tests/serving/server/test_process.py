@@ -42,7 +42,8 @@ def test_folder_without_model_is_refused_at_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_needs_neither_keras_nor_tfx():
+def test_needs_neither_keras_nor_tfx(monkeypatch):
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")  # as below a process that has imported tensorflow_transform
     code = """
 import sys
 import cxr.serving.server.process
