@@ -10,7 +10,6 @@ What issue 2 asks for: 60 images a second on 2 cores, and the same peak for both
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import shutil
 import subprocess
@@ -20,7 +19,7 @@ import threading
 import time
 from pathlib import Path
 
-import psutil
+import peak_memory
 
 from cxr.trainer import features
 
@@ -63,15 +62,11 @@ def measured(code: str, *arguments: str) -> tuple[float, float]:
     """Returns seconds, and the peak resident size of the process and its children in MB."""
     started = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE, text=True)
-    peak, family = 0, psutil.Process(process.pid)
     errors: list[str] = []
     assert process.stderr is not None
     drain = threading.Thread(target=lambda stream: errors.append(stream.read()), args=(process.stderr,))
     drain.start()
-    while process.poll() is None:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            peak = max(peak, sum(member.memory_info().rss for member in [family, *family.children(recursive=True)]))
-        time.sleep(0.05)
+    peak = peak_memory.wait(process)
     drain.join()
     if process.returncode:
         raise SystemExit(errors[0])

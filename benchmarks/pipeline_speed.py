@@ -11,7 +11,6 @@ RECORDS is a folder that `cxr ingest` wrote. The script's epochs all cost the sa
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -19,19 +18,25 @@ import tempfile
 import time
 from pathlib import Path
 
+import peak_memory
+
 HERE = Path(__file__).parent
 
 
-def run(command: list[str], label: str) -> tuple[float, str]:
-    """Runs a command to its end and returns its seconds and its standard output."""
+def run(command: list[str], label: str) -> tuple[float, float, str]:
+    """Runs a command to its end; returns its seconds, its peak memory in bytes and its standard output."""
     print(f"$ {' '.join(command)}", flush=True)
-    begin = time.monotonic()
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    seconds = time.monotonic() - begin
-    print(done.stdout)
-    if done.returncode not in (0, 3):  # 3: a gate refused, which takes as long
-        sys.exit(f"{label} failed with exit code {done.returncode}")
-    return seconds, done.stdout
+    with tempfile.TemporaryFile("w+") as output:
+        begin = time.monotonic()
+        process = subprocess.Popen(command, stdout=output, text=True)
+        memory = peak_memory.wait(process)
+        seconds = time.monotonic() - begin
+        output.seek(0)
+        text = output.read()
+    print(text)
+    if process.returncode not in (0, 3):  # 3: a gate refused, which takes as long
+        sys.exit(f"{label} failed with exit code {process.returncode}")
+    return seconds, memory, text
 
 
 def main() -> None:
@@ -49,14 +54,13 @@ def main() -> None:
         cxr = Path(sys.executable).with_name("cxr")
         fixed = [f"defaults.head.epochs={args.epochs}", "defaults.head.batch_size=16", "defaults.head.early_stopping=null"]
         options = ["--config", args.config, "--data", args.records, "--workspace", workspace]
-        ours, _ = run([str(cxr), "run", *options, *fixed, *args.overrides], "the pipeline")
-        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # KiB to GiB; the largest single process
-    script, output = run([sys.executable, str(HERE / "plain_keras.py"), args.records, "--epochs", str(measured)], "the script")
+        ours, memory, _ = run([str(cxr), "run", *options, *fixed, *args.overrides], "the pipeline")
+    script, _, output = run([sys.executable, str(HERE / "plain_keras.py"), args.records, "--epochs", str(measured)], "the script")
     epochs = json.loads(output.splitlines()[-1])["epoch_seconds"]
     rest = sum(statistics.median(seconds[1:] or seconds) * (args.epochs - measured) for seconds in epochs.values())
 
     how = "" if measured == args.epochs else f" ({measured} epochs measured: {script:.0f} s; {args.epochs - measured} extrapolated)"
-    print(f"whole pipeline        {ours:8.0f} s, peak memory {memory:.1f} GiB")
+    print(f"whole pipeline        {ours:8.0f} s, peak memory of its processes together {memory / 1e9:.1f} GB")
     print(f"plain Keras training  {script + rest:8.0f} s{how}")
     print(f"ratio                 {ours / (script + rest):8.2f}")
 
