@@ -63,39 +63,35 @@ def reestimate(model: keras.Model, network: keras.Model, batches: Iterable[tf.Te
         layer.moving_variance.assign(variance.astype(np.float32))
 
 
-def rescale_layers(model: keras.Model, network: keras.Model, images: tf.Tensor, *, center: bool = False) -> None:
-    """Replaces the moving variances by one number per layer, that of all its channels over the images.
+def rescale_layers(model: keras.Model, network: keras.Model, images: tf.Tensor) -> None:
+    """Replaces the moving statistics by one number per layer: mean 0, and for all channels the layer's mean square over the images.
 
     Layer-sequential unit variance (Mishkin and Matas 2016, https://arxiv.org/abs/1511.06422) through batch normalisation: signals neither
-    die nor explode with depth, and the channels keep their relative strength, which `reestimate` levels. In a random network it is this
-    that tells pictures apart.
+    die nor explode with depth, and the channels keep their means and their relative strength, which `reestimate` levels. In a random
+    network it is these that tell pictures apart.
 
     Args:
       model: Takes the images; contains `network`.
       network: Whose statistics are replaced; its other weights stay.
       images: float32 [batch, height, width, 3].
-      center: Take the mean from each channel. Where activations have one sign (swish) and layers are many, the means grow over
-        all that varies; in shallow networks they carry something worth keeping.
 
     Raises:
       CxrError: A statistic that is no finite positive number.
     """
     layers = batch_norm_layers(network)
-    measured: dict[int, tuple[tf.Tensor, tf.Tensor]] = {}
+    measured: dict[int, tf.Tensor] = {}
 
     def measuring(layer: keras.layers.BatchNormalization) -> Callable[..., tf.Tensor]:
         def call(x: tf.Tensor, **_: object) -> tf.Tensor:
             values = tf.cast(x, tf.float32)
-            mean = tf.reduce_mean(values, axis=[0, 1, 2]) if center else tf.zeros_like(layer.moving_mean)
-            variance = tf.reduce_mean(tf.square(values - mean))
-            measured[id(layer)] = mean, variance
-            return tf.cast(tf.nn.batch_normalization(values, mean, variance, layer.beta, layer.gamma, layer.epsilon), x.dtype)
+            square = measured[id(layer)] = tf.reduce_mean(tf.square(values))
+            return tf.cast(tf.nn.batch_normalization(values, 0.0, square, layer.beta, layer.gamma, layer.epsilon), x.dtype)
 
         return call
 
     # A graph frees each activation after its last use; called eagerly, a Keras model holds all of them (16 GB for EfficientNetB7).
     @tf.function(autograph=False)
-    def forward(batch: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
+    def forward(batch: tf.Tensor) -> list[tf.Tensor]:
         model(batch, training=False)
         return [measured[id(layer)] for layer in layers]
 
@@ -106,11 +102,11 @@ def rescale_layers(model: keras.Model, network: keras.Model, images: tf.Tensor, 
     finally:
         for layer in layers:
             del layer.call
-    for layer, (mean, variance) in zip(layers, statistics, strict=True):
-        if not 0 < variance < np.inf:
+    for layer, square in zip(layers, statistics, strict=True):
+        if not 0 < square < np.inf:
             raise CxrError(f"batch_statistics: {layer.name} yields nothing, or no finite numbers; check images and weights")
-        layer.moving_mean.assign(mean)
-        layer.moving_variance.assign(tf.fill(layer.moving_variance.shape, variance))
+        layer.moving_mean.assign(tf.zeros_like(layer.moving_mean))
+        layer.moving_variance.assign(tf.fill(layer.moving_variance.shape, square))
 
 
 @contextlib.contextmanager

@@ -117,11 +117,10 @@ class Model(Frozen):
     image_size: Annotated[int, Field(ge=32)] | Literal["native"] | None = Field(
         None, description="pixels the backbone gets; native: those its ImageNet weights were trained on; null: what Transform yields"
     )
-    batch_statistics: Literal["keep", "rescale", "center", "reestimate"] = Field(
+    batch_statistics: Literal["keep", "rescale", "reestimate"] = Field(
         "keep",
-        description="batch norm statistics from training images, before the head stage; rescale: one variance per layer, for random "
-        "weights; center: that and the mean of each channel, for random networks as deep as EfficientNet; reestimate: mean and variance "
-        "of every channel, also after training from scratch",
+        description="batch norm statistics from training images, before the head stage, for random weights; rescale: one variance per "
+        "layer; reestimate: mean and variance of every channel, also after training from scratch",
     )
     head_layers: Head = Head()
     augmentation: Augmentation = Augmentation()

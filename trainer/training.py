@@ -167,9 +167,8 @@ class Training:
             size = min(batch_statistics.BATCH, len(chosen))
             batches = len(chosen) // size  # all of one size: the rest is left out
             images = inputs.in_order(self._train.images[chosen], self._size, augmentation=_NO_AUGMENTATION).batch(size, drop_remainder=True)
-            if self._config.batch_statistics in ("rescale", "center"):
-                center = self._config.batch_statistics == "center"
-                batch_statistics.rescale_layers(assembly.extractor, network, next(iter(images)), center=center)
+            if self._config.batch_statistics == "rescale":
+                batch_statistics.rescale_layers(assembly.extractor, network, next(iter(images)))
             else:
                 batch_statistics.reestimate(assembly.extractor, network, images, batches)
             return np.concatenate([np.ravel(v) for layer in layers for v in (layer.moving_mean, layer.moving_variance)])

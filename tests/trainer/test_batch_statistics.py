@@ -80,15 +80,6 @@ def test_rescaling_gives_every_layer_unit_mean_square_and_leaves_its_channels_ap
     assert "call" not in vars(second)
 
 
-def test_centering_takes_the_mean_of_each_channel_and_one_variance_per_layer():
-    model, images = network(), tf.constant(batches(1)[0])
-    before = model.layers[1](images).numpy()
-    rescale_layers(model, model, images, center=True)
-    first, _ = batch_norm_layers(model)
-    np.testing.assert_allclose(first.moving_mean, before.mean(axis=(0, 1, 2)), atol=1e-5)
-    np.testing.assert_allclose(first.moving_variance, np.full(4, before.var(axis=(0, 1, 2)).mean()), rtol=1e-4)
-
-
 def test_rescaling_refuses_a_dead_layer():
     model = network()
     with pytest.raises(CxrError, match="first yields nothing"):
