@@ -38,12 +38,11 @@ def reload(config):
 
 
 def publish(golden_models, models, number=124, source=124):
-    """Copies a version the way TFX's Pusher does: saved_model.pb last."""
+    """Puts a version in place whole: a server that polls meanwhile would load, like TensorFlow Serving, what is there so far."""
     target = models / "half_plus" / str(number)
-    origin = golden_models / "half_plus" / str(source)
-    shutil.copytree(origin, target, ignore=shutil.ignore_patterns("saved_model.pb"))
-    shutil.copy(origin / "saved_model.pb", target / "saved_model.pb")
-    return target
+    unfinished = target.with_name(f"{number}.unfinished")
+    shutil.copytree(golden_models / "half_plus" / str(source), unfinished)
+    return unfinished.rename(target)
 
 
 class Load:
