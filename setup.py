@@ -1,10 +1,10 @@
-"""Maps the five package folders into the one import name `cxr` (docs/architecture.md says why)."""
+"""Maps the package folders into the one import name `cxr` (docs/architecture.md says why)."""
 
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
-FOLDERS = ("pipeline", "components", "trainer", "serving", "kubeflow")
+FOLDERS = ("core", "data", "trainer", "serving", "components", "pipeline", "kubeflow", "cli")
 HERE = Path(__file__).parent
 
 setup(

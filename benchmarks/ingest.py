@@ -21,14 +21,14 @@ from pathlib import Path
 
 import peak_memory
 
-from cxr.trainer import features
+from cxr.core import features
 
 BASELINE = """
 import sys
 from pathlib import Path
-from cxr.components.ingest.records import example
-from cxr.components.ingest.rows import Row
-from cxr.trainer import images
+from cxr.data.ingest.records import example
+from cxr.data.ingest.rows import Row
+from cxr.data.images import reader
 from tensorflow.io import TFRecordOptions, TFRecordWriter
 with TFRecordWriter(sys.argv[2], TFRecordOptions(compression_type="GZIP", compression_level=1)) as writer:
     for path in sorted(Path(sys.argv[1]).rglob("*.jpg")):
@@ -39,8 +39,8 @@ INGEST = """
 import sys
 from pathlib import Path
 from rich.console import Console
-from cxr.components.ingest.config import Ingest
-from cxr.components.ingest.run import ingest
+from cxr.data.ingest.ingest_config import Ingest
+from cxr.data.ingest.ingest import ingest
 ingest(sys.argv[1], Path(sys.argv[2]), Ingest(workers=int(sys.argv[4])), key_file=Path(sys.argv[3]), console=Console(quiet=True))
 """
 

@@ -52,7 +52,11 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as workspace:
         cxr = Path(sys.executable).with_name("cxr")
-        fixed = [f"defaults.head.epochs={args.epochs}", "defaults.head.batch_size=16", "defaults.head.early_stopping=null"]
+        fixed = [
+            f"defaults.head_training.epochs={args.epochs}",
+            "defaults.head_training.batch_size=16",
+            "defaults.head_training.early_stopping=null",
+        ]
         options = ["--config", args.config, "--data", args.records, "--workspace", workspace]
         ours, memory, _ = run([str(cxr), "run", *options, *fixed, *args.overrides], "the pipeline")
     script, _, output = run([sys.executable, str(HERE / "plain_keras.py"), args.records, "--epochs", str(measured)], "the script")

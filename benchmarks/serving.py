@@ -17,13 +17,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from cxr.core import features
 from cxr.serving.client.bench import Load, Result, measure
 from cxr.serving.client.bench_table import table
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.models import Target, metadata
 from cxr.serving.client.payloads import payload, pictures
 from cxr.serving.server.process import start_server
-from cxr.trainer import features
 
 BATCHES = (1, 4, 8, 16, 32)
 PER_REQUEST = (1, 8)  # images per request at saturation

@@ -20,10 +20,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from cxr.core.errors import CxrError
 from cxr.kubeflow import executor_output
 from cxr.kubeflow.executor_input import ABSENT
 from cxr.kubeflow.uris import local_path
-from cxr.trainer.errors import CxrError
 
 POINTER = "champion.json"
 NO_BASELINE = "none"  # value of the parameter for a run without baseline

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from cxr.pipeline import exit_codes
-from cxr.trainer.errors import CxrError
+from cxr.core import exit_codes
+from cxr.core.errors import CxrError
 
 SUCCEEDED, SKIPPED = "SUCCEEDED", "SKIPPED"
 FINAL = frozenset({SUCCEEDED, SKIPPED, "FAILED", "CANCELED"})

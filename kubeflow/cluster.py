@@ -10,9 +10,9 @@ import pydantic
 import yaml
 from pydantic import Field, model_validator
 
-from cxr.trainer import features
-from cxr.trainer.config import Frozen
-from cxr.trainer.errors import CxrError
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.core.strict_model import StrictModel
 
 SHIPPED = "cluster.yaml"
 DEFAULT = "default"  # key of `nodes` for what holds everywhere
@@ -21,7 +21,7 @@ Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?([kKMGT]i?|m)?$", de
 Absolute = Annotated[str, Field(pattern=r"^/.+")]
 
 
-class Volume(Frozen):
+class Volume(StrictModel):
     """A PersistentVolumeClaim that every task mounts."""
 
     claim: str
@@ -29,7 +29,7 @@ class Volume(Frozen):
     sub_path: str = ""
 
 
-class Secret(Frozen):
+class Secret(StrictModel):
     """A Kubernetes secret, as environment variables or as files."""
 
     name: str
@@ -45,7 +45,7 @@ class Secret(Frozen):
         return self
 
 
-class Toleration(Frozen):
+class Toleration(StrictModel):
     """Lets pods onto nodes with a taint, as Kubernetes has it."""
 
     key: str = ""
@@ -55,7 +55,7 @@ class Toleration(Frozen):
     seconds: int | None = None
 
 
-class Node(Frozen):
+class Node(StrictModel):
     """Where and with what a task's pod runs; unset fields come from the more general entry of `nodes`."""
 
     cpu: Quantity | None = Field(None, description="request")
@@ -70,7 +70,7 @@ class Node(Frozen):
     retries: int | None = Field(None, ge=0)
 
 
-class Direct(Frozen):
+class Direct(StrictModel):
     """Beam inside the pod."""
 
     runner: Literal["direct"] = "direct"
@@ -84,7 +84,7 @@ class Direct(Frozen):
         return ("--runner=FnApiRunner", f"--direct_running_mode={mode}", f"--direct_num_workers={self.workers}", *self.options)
 
 
-class Dataflow(Frozen):
+class Dataflow(StrictModel):
     """Google Cloud Dataflow; the pipeline root and the data must be on gs://."""
 
     runner: Literal["dataflow"]
@@ -107,7 +107,7 @@ class Dataflow(Frozen):
         )
 
 
-class Portable(Frozen):
+class Portable(StrictModel):
     """What Flink and Spark have in common: a volume that pods and workers mount at the same place, and where the workers' Python is."""
 
     shared: Absolute = Field(description="folder on a volume (ReadWriteMany) that Beam's workers mount too")
@@ -145,7 +145,7 @@ class Spark(Portable):
 Beam = Annotated[Direct | Dataflow | Flink | Spark, Field(discriminator="runner")]
 
 
-class Cluster(Frozen):
+class Cluster(StrictModel):
     """Everything that is the cluster's, not the pipeline's."""
 
     data: str = Field(description="default of the parameter `data`: a folder of `cxr ingest` on a volume, or gs://, s3://, minio://")

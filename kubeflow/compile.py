@@ -18,8 +18,8 @@ from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.executor_input import data_uri
 from cxr.kubeflow.parameters import DATA, EXAMPLE_GEN, run_parameters
 from cxr.kubeflow.platform_document import platform_document
-from cxr.pipeline.config import Config
-from cxr.pipeline.graph import Place, create_pipeline
+from cxr.pipeline.graph import RunPaths, create_pipeline
+from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.schema import curated_schema
 
 COMMAND = ("python", "-m", entrypoint.MODULE)
@@ -67,7 +67,7 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
     if baseline:
         component = baseline_component(image)
         baselines = {name: component(baseline=f"{cluster.serving_models}/{name}/{POINTER}") for name in config.candidates}
-    place = Place(
+    paths = RunPaths(
         data=cluster.data,
         splits=cluster.splits,
         schema_file=data_uri(text_format.MessageToString(curated_schema(config.class_names, config.schema_file))),
@@ -77,7 +77,7 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
         baselines=baselines,
     )
     options = list(cluster.beam.arguments())
-    pipeline = create_pipeline(config.model_copy(update={"beam": tuple(options)}), place)
+    pipeline = create_pipeline(config.model_copy(update={"beam": tuple(options)}), paths)
     spec = compile_pipeline(pipeline, image)
     for parameter in run_parameters(config):
         if parameter.task in ir_pass.tasks(spec):

@@ -16,8 +16,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from cxr.core.errors import CxrError
 from cxr.kubeflow import executor_input, executor_output, pushing, shared_folder
-from cxr.trainer.errors import CxrError
 
 MODULE = "cxr.kubeflow.entrypoint"
 MERGE, SHARED = "--cxr_merge", "--cxr_shared"  # arguments that the compiler adds
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, beam_args: list[str], scratch: Path) -> None:
         if shared:
             report = shared_folder.collect(task, staged, report)
         if args.executor_class_path == _PUSHER:
-            pushing.crown(task, report)
+            pushing.update_champion(task, report)
     executor_output.write(given["outputs"]["outputFile"], executor_output.finish(report, task))
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cxr.core.errors import CxrError
 from cxr.kubeflow.uris import is_object_store, local_path
-from cxr.trainer.errors import CxrError
 
 OWN = "cxr_"  # first part of the names of inputs that the compiler adds for the entry point; TFX's executors never see them
 ABSENT = "cxr_absent"  # metadata of an input artifact that stands for none: the first run has no baseline model
@@ -105,11 +105,11 @@ def _merge(parameters: dict[str, Any], merge: str) -> None:
     try:
         tree = json.loads(parameters[name])
         *parents, last = path
-        place = tree
+        node = tree
         for part in parents:
-            place = place[int(part) if isinstance(place, list) else part]
-        old = place[last]
-        place[last] = type(old)(parameters[source])  # KFP passes every number as a double
+            node = node[int(part) if isinstance(node, list) else part]
+        old = node[last]
+        node[last] = type(old)(parameters[source])  # KFP passes every number as a double
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise CxrError(
             f"--cxr_merge {merge}: {type(error).__name__}: {error}; compile the pipeline again with this image's version"

@@ -10,8 +10,8 @@ import hashlib
 import sys
 from pathlib import Path
 
+from cxr.core.errors import CxrError
 from cxr.kubeflow.uris import is_object_store, local_path
-from cxr.trainer.errors import CxrError
 
 
 def data_fingerprint(data: str) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from cxr.core.errors import CxrError
 from cxr.kubeflow import entrypoint, pushing, uris
 from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.executor_input import OWN
 from cxr.kubeflow.parameters import INTEGER, STRING, Parameter
-from cxr.trainer.errors import CxrError
 
 Spec = dict[str, Any]
 
@@ -56,7 +56,7 @@ def add_parameter(spec: Spec, parameter: Parameter) -> None:
     """Lets a parameter of the run replace a property, or a value inside its JSON.
 
     Raises:
-      CxrError: The graph has no such place.
+      CxrError: The graph has no such location.
     """
     try:
         given = tasks(spec)[parameter.task]["inputs"]["parameters"]
@@ -66,8 +66,8 @@ def add_parameter(spec: Spec, parameter: Parameter) -> None:
             for part in parameter.pointer.split("/"):
                 default = default[int(part) if isinstance(default, list) else part]
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        place = "/".join(filter(None, (parameter.task, parameter.property, parameter.pointer)))
-        raise CxrError(f"parameter {parameter.name}: the graph has no {place} ({type(error).__name__}: {error})") from error
+        location = "/".join(filter(None, (parameter.task, parameter.property, parameter.pointer)))
+        raise CxrError(f"parameter {parameter.name}: the graph has no {location} ({type(error).__name__}: {error})") from error
     _define(spec, parameter, default)
     name = parameter.property
     if parameter.pointer:

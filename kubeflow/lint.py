@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
+from cxr.core.errors import CxrError
 from cxr.kubeflow.ir_pass import Spec, executors, tasks
-from cxr.trainer.errors import CxrError
 
 SCHEMA_VERSION = "2.1.0"
 MAX_BYTES = 1_000_000  # Argo keeps the whole workflow in one Kubernetes object, 1.5 MB at most
@@ -39,7 +39,7 @@ def check(spec: Spec, platform: dict[str, Any]) -> None:
 
 
 def problems(spec: Spec, platform: dict[str, Any]) -> Iterator[str]:
-    """Yields every problem, each with its place and its remedy.
+    """Yields every problem, each with its path and its remedy.
 
     Args:
       spec: PipelineSpec, protojson as a dictionary.
@@ -126,15 +126,15 @@ def _producer(spec: Spec, name: str, key: str, producer: str, kind: str, output:
         yield f"task {name}: uses {producer} without depending on it"
 
 
-def _null_values(value: Any, place: str) -> Iterator[str]:
+def _null_values(value: Any, path: str) -> Iterator[str]:
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _null_values(item, f"{place}.{key}")
+            yield from _null_values(item, f"{path}.{key}")
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            yield from _null_values(item, f"{place}[{number}]")
+            yield from _null_values(item, f"{path}[{number}]")
     elif value is None:
-        yield f"{place}: null"
+        yield f"{path}: null"
 
 
 def _platform(spec: Spec, platform: dict[str, Any]) -> Iterator[str]:

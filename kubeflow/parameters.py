@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from cxr.components.metrics import names
 from cxr.kubeflow.champion import POINTER
-from cxr.pipeline.config import Config
 from cxr.pipeline.graph import node_id
+from cxr.pipeline.pipeline_config import Config
 
 STRING, INTEGER, DOUBLE = "STRING", "NUMBER_INTEGER", "NUMBER_DOUBLE"
 
@@ -38,7 +38,7 @@ def run_parameters(config: Config) -> list[Parameter]:
     """Returns the parameters of a configuration's pipeline."""
     found = [Parameter(DATA, STRING, "folder that `cxr ingest` wrote", EXAMPLE_GEN, "input_base")]
     for name, model in config.models.items():
-        for stage, prefix in (("head", ""), ("fine_tuning", "fine_tuning_")):
+        for stage, prefix in (("head_training", ""), ("fine_tuning", "fine_tuning_")):
             if getattr(model, stage):
                 text = f"epochs of {name} ({stage.replace('_', '-')} stage)"
                 found.append(

@@ -41,7 +41,7 @@ def already_pushed(task: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"artifacts": {"pushed_model": {"artifacts": [{"name": pushed.get("name", ""), "uri": pushed["uri"], "metadata": facts}]}}}
 
 
-def crown(task: Mapping[str, Any], report: Mapping[str, Any]) -> str | None:
+def update_champion(task: Mapping[str, Any], report: Mapping[str, Any]) -> str | None:
     """Points at what the Pusher pushed; returns the version, None where it pushed nothing."""
     (pushed,) = report["artifacts"]["pushed_model"]["artifacts"]
     facts = pushed.get("metadata", {})

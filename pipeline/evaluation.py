@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cxr.components.metrics import names
-from cxr.pipeline.intervals import Interval, mean_recall_interval, proportion_interval
-from cxr.trainer import features
-from cxr.trainer.errors import CxrError
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.core.intervals import Interval, mean_recall_interval, proportion_interval
 
 if TYPE_CHECKING:
     from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2
@@ -40,7 +40,7 @@ class SliceResult:
     feature: str
     value: str
     examples: int
-    right: int
+    correct: int
     accuracy: float
     accuracy_interval: Interval
     balanced_accuracy: float
@@ -60,7 +60,7 @@ class Evaluation:
 
     class_names: tuple[str, ...]
     examples: int
-    right: int
+    correct: int
     accuracy: float
     accuracy_interval: Interval
     balanced_accuracy: float
@@ -98,13 +98,13 @@ def read_evaluation(uri: str | Path) -> Evaluation:
     confusion = values[names.CONFUSION_MATRIX, None]
     right_per_class = [int(count) for count in np.diag(confusion)]
     examples_per_class = [int(count) for count in confusion.sum(axis=1)]
-    right, examples = sum(right_per_class), sum(examples_per_class)
+    correct, examples = sum(right_per_class), sum(examples_per_class)
     return Evaluation(
         class_names=class_names,
         examples=examples,
-        right=right,
+        correct=correct,
         accuracy=values[names.ACCURACY, None],
-        accuracy_interval=proportion_interval(right, examples),
+        accuracy_interval=proportion_interval(correct, examples),
         balanced_accuracy=values[names.BALANCED_ACCURACY, None],
         balanced_accuracy_interval=mean_recall_interval(right_per_class, examples_per_class),
         log_loss=values[names.LOG_LOSS, None],
@@ -211,15 +211,15 @@ def _slices(records: Iterable[metrics_for_slice_pb2.MetricsForSlice], class_name
         slice_key = record.slice_key.single_slice_keys[0]
         values = _values(record, CANDIDATES)
         confusion = values[names.CONFUSION_MATRIX, None]
-        right, examples = int(np.trace(confusion)), int(confusion.sum())
+        correct, examples = int(np.trace(confusion)), int(confusion.sum())
         results.append(
             SliceResult(
                 feature=slice_key.column,
                 value=slice_key.bytes_value.decode(),
                 examples=examples,
-                right=right,
+                correct=correct,
                 accuracy=values[names.ACCURACY, None],
-                accuracy_interval=proportion_interval(right, examples),
+                accuracy_interval=proportion_interval(correct, examples),
                 balanced_accuracy=values[names.BALANCED_ACCURACY, None],
                 calibration_error=values[names.CALIBRATION_ERROR, None],
             )

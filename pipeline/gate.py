@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from cxr.components.metrics import names
-from cxr.trainer import features
-from cxr.trainer.config import Frozen
+from cxr.core import features
+from cxr.core.strict_model import StrictModel
 
 if TYPE_CHECKING:
     from tensorflow_model_analysis.proto.config_pb2 import EvalConfig
@@ -21,7 +21,7 @@ METRIC_MODULE, METRIC_CLASS = "cxr.components.metrics.classification", "Classifi
 ROUNDING = 1e-9  # 0.84 - 0.86 is -0.020000000000000018: without this a drop of exactly the tolerance would be refused
 
 
-class Gate(Frozen):
+class Gate(StrictModel):
     """Bounds that hold on the whole evaluation split; the slices are reported, not gated."""
 
     split: str = Field("test", description="split that the models are judged on")

@@ -15,10 +15,10 @@ from cxr.components.anomaly_check.component import AnomalyCheck
 from cxr.components.baseline.strategy import LatestOtherBlessedModel
 from cxr.components.ensemble_trainer.component import EnsembleTrainer
 from cxr.components.infra_check.component import InfraCheck
+from cxr.core import features
 from cxr.pipeline import gate
 from cxr.pipeline.code_version import code_version
-from cxr.pipeline.config import Config
-from cxr.trainer import features
+from cxr.pipeline.pipeline_config import Config
 
 TRAIN, VAL, TEST = features.SPLITS
 Model = tfx.types.standard_artifacts.Model
@@ -26,7 +26,7 @@ ModelBlessing = tfx.types.standard_artifacts.ModelBlessing
 
 
 @dataclass(frozen=True)
-class Place:
+class RunPaths:
     """Where a run reads and writes; URIs of any filesystem that Beam and TensorFlow know here."""
 
     data: str  # a folder that `cxr ingest` wrote: one folder of TFRecords per split
@@ -40,27 +40,27 @@ class Place:
     baselines: Mapping[str, str | BaseNode] | None = None
 
 
-def create_pipeline(config: Config, place: Place, *, enable_cache: bool = True) -> tfx.dsl.Pipeline:
+def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = True) -> tfx.dsl.Pipeline:
     """Builds the graph of a configuration.
 
     Raises:
       ValueError: The data lack the split that the gate evaluates on, or the training split.
     """
     for split in (TRAIN, config.gate.split):
-        if split not in place.splits:
-            raise ValueError(f"{place.data}: there is no split {split!r}")
+        if split not in paths.splits:
+            raise ValueError(f"{paths.data}: there is no split {split!r}")
 
     # Raw tf.Examples as `cxr ingest` wrote them; the splits are kept.
     example_gen = tfx.components.ImportExampleGen(
-        input_base=place.data,
+        input_base=paths.data,
         input_config=example_gen_pb2.Input(
-            splits=[example_gen_pb2.Input.Split(name=split, pattern=f"{split}/*.tfrecord.gz") for split in place.splits]
+            splits=[example_gen_pb2.Input.Split(name=split, pattern=f"{split}/*.tfrecord.gz") for split in paths.splits]
         ),
     )
     examples = example_gen.outputs["examples"]
 
     # Data validation: the curated schema decides, the inferred one is there for comparison.
-    schema_gen = tfx.components.ImportSchemaGen(schema_file=place.schema_file)
+    schema_gen = tfx.components.ImportSchemaGen(schema_file=paths.schema_file)
     schema = schema_gen.outputs["schema"]
     statistics_gen = tfx.components.StatisticsGen(examples=examples, schema=schema)
     inferred_schema = tfx.components.SchemaGen(statistics=statistics_gen.outputs["statistics"]).with_id("InferredSchema")
@@ -83,18 +83,18 @@ def create_pipeline(config: Config, place: Place, *, enable_cache: bool = True) 
     trained: dict[str, BaseNode] = {}
     for name, model in config.models.items():
         trained[name] = tfx.components.Trainer(
-            run_fn="cxr.trainer.run.run_fn",
+            run_fn="cxr.trainer.run_fn.run_fn",
             examples=examples,
             transform_graph=transform.outputs["transform_graph"],
             schema=schema,
             train_args=tfx.proto.TrainArgs(splits=[TRAIN]),
-            eval_args=tfx.proto.EvalArgs(splits=[VAL] if VAL in place.splits else [TRAIN]),
+            eval_args=tfx.proto.EvalArgs(splits=[VAL] if VAL in paths.splits else [TRAIN]),
             custom_config={
                 **shared,
                 "name": name,
                 "model": model.model_dump(mode="json"),
-                "validation_split": VAL in place.splits,
-                "state_dir": place.training_state,
+                "validation_split": VAL in paths.splits,
+                "state_dir": paths.training_state,
             },
         ).with_id(node_id("Trainer", name))
     if config.ensemble:
@@ -112,7 +112,7 @@ def create_pipeline(config: Config, place: Place, *, enable_cache: bool = True) 
     candidates: list[BaseNode] = []
     for name, trainer in trained.items():
         model = trainer.outputs["model"]
-        baseline = _baseline(name, trainer, place)
+        baseline = _baseline(name, trainer, paths)
         evaluator = tfx.components.Evaluator(
             examples=examples,
             model=model,
@@ -132,17 +132,17 @@ def create_pipeline(config: Config, place: Place, *, enable_cache: bool = True) 
             model_blessing=evaluator.outputs["blessing"],
             infra_blessing=infra_check.outputs["blessing"],
             push_destination=tfx.proto.PushDestination(
-                filesystem=tfx.proto.PushDestination.Filesystem(base_directory=f"{place.serving_models}/{name}")
+                filesystem=tfx.proto.PushDestination.Filesystem(base_directory=f"{paths.serving_models}/{name}")
             ),
         ).with_id(node_id("Pusher", name))
         candidates += [node for node in (trainer, baseline, evaluator, infra_check, pusher) if node]
 
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
-        pipeline_root=place.pipeline_root,
+        pipeline_root=paths.pipeline_root,
         components=[example_gen, schema_gen, statistics_gen, inferred_schema, validator, anomaly_check, transform, *candidates],
         enable_cache=enable_cache,
-        metadata_connection_config=place.metadata,
+        metadata_connection_config=paths.metadata,
         beam_pipeline_args=list(config.beam),
     )
 
@@ -152,9 +152,9 @@ def node_id(role: str, model: str) -> str:
     return f"{role}-{model}"
 
 
-def _baseline(name: str, trainer: BaseNode, place: Place) -> BaseNode | None:
+def _baseline(name: str, trainer: BaseNode, paths: RunPaths) -> BaseNode | None:
     """The node that yields the model a candidate must not fall behind."""
-    if place.baselines is None:
+    if paths.baselines is None:
         return tfx.dsl.Resolver(
             strategy_class=LatestOtherBlessedModel,
             candidate=trainer.outputs["model"],
@@ -162,7 +162,7 @@ def _baseline(name: str, trainer: BaseNode, place: Place) -> BaseNode | None:
             model=channel.Channel(type=Model),
             model_blessing=channel.Channel(type=ModelBlessing, producer_component_id=node_id("Evaluator", name), output_key="blessing"),
         ).with_id(node_id("Baseline", name))
-    given = place.baselines.get(name)
+    given = paths.baselines.get(name)
     if isinstance(given, str):
         given = tfx.dsl.Importer(source_uri=given, artifact_type=Model)
     return given.with_id(node_id("Baseline", name)) if given else None

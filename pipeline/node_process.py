@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
+from cxr.core import progress
 from cxr.pipeline.output_capture import log_to_stderr
-from cxr.trainer import progress
 
 Result = TypeVar("Result")
 
@@ -29,7 +29,7 @@ _PRELOADED = [
     "cxr.pipeline.local_runner",
     "cxr.components.ensemble_trainer.component",
     "cxr.components.infra_check.component",
-    "cxr.trainer.run",
+    "cxr.trainer.run_fn",
     "keras.applications",
     "tfx.components.evaluator.executor",
     "tfx.components.transform.executor",

@@ -11,19 +11,19 @@ from rich.table import Table
 from tfx.types import Artifact
 
 from cxr.components.infra_check.component import REASONS
-from cxr.pipeline import exit_codes
-from cxr.pipeline.config import Config
+from cxr.core import exit_codes
+from cxr.core.intervals import Interval
+from cxr.core.strict_model import StrictModel
 from cxr.pipeline.evaluation import Evaluation, read_evaluation, read_validation
 from cxr.pipeline.graph import node_id
-from cxr.pipeline.intervals import Interval
 from cxr.pipeline.local_runner import NodeResult
+from cxr.pipeline.pipeline_config import Config
 from cxr.trainer.artifact import read_info
-from cxr.trainer.config import Frozen
 
 Outcome = Literal["pushed", "refused", "failed"]
 
 
-class Candidate(Frozen):
+class Candidate(StrictModel):
     """One model of a run."""
 
     name: str
@@ -38,7 +38,7 @@ class Candidate(Frozen):
     serving_path: str | None = None
 
 
-class Node(Frozen):
+class Node(StrictModel):
     """One node of the graph."""
 
     state: str
@@ -46,7 +46,7 @@ class Node(Frozen):
     error: str = ""
 
 
-class Report(Frozen):
+class Report(StrictModel):
     """What `report.json` holds."""
 
     pipeline: str

@@ -9,8 +9,8 @@ from pathlib import Path
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from cxr.trainer import features
-from cxr.trainer.errors import CxrError
+from cxr.core import features
+from cxr.core.errors import CxrError
 
 
 def curated_schema(class_names: tuple[str, ...], schema_file: Path | None = None) -> schema_pb2.Schema:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from cxr.trainer.errors import CxrError
+from cxr.core.errors import CxrError
 
 DEFAULT = Path("workspace")
 LATEST = "latest"  # link in runs/ to the newest run

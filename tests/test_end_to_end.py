@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from cxr.pipeline import exit_codes
+from cxr.core import exit_codes
 
 CXR = Path(sys.executable).with_name("cxr")
 MODELS = ("densenet201", "efficientnetb7", "mobilenet", "ensemble")
@@ -25,9 +25,9 @@ CONFIG = {
     "image_size": 32,
     "defaults": {
         "weights": "none",
-        "batch_statistics": "rescale",
-        "head_layers": {"normalize": True, "l2": 0.1},
-        "head": {"epochs": 2, "batch_size": 16, "optimizer": {"learning_rate": 0.001}},
+        "bn_recalibration": "per_layer",
+        "head": {"normalize": True, "l2": 0.1},
+        "head_training": {"epochs": 2, "batch_size": 16, "optimizer": {"learning_rate": 0.001}},
     },
     "models": {
         "densenet201": {"backbone": "DenseNet201"},
@@ -94,7 +94,7 @@ def test_pipeline(tmp_path):
     assert pipeline.pushed() == first
 
     # === One model changed: it and the ensemble are compared with the blessed ones, and pushed as new versions ===
-    done, report = pipeline.run("models.mobilenet.head.epochs=3")
+    done, report = pipeline.run("models.mobilenet.head_training.epochs=3")
     assert done.returncode == exit_codes.OK, done.stdout + done.stderr
     for name, candidate in report["models"].items():
         changed = name in ("mobilenet", "ensemble")

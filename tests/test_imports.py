@@ -14,7 +14,7 @@ ALLOWED = {
     "kubeflow": {"kubeflow", "pipeline", "components", "trainer"},
 }
 COMMANDS = set(ALLOWED)  # the command line may reach everything
-SERVING_MAY_SHARE = {"cxr.trainer.features", "cxr.trainer.images", "cxr.trainer.errors"}
+SERVING_MAY_SHARE = {"cxr.core.features", "cxr.data.images.reader", "cxr.core.errors"}
 HEAVY_FOR_SERVING = {"tfx", "keras", "tf_keras", "tensorflow_transform", "tensorflow_model_analysis", "apache_beam"}
 
 

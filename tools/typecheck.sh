@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs mypy on the five packages. Mypy does not know import hooks, which is how the editable install makes `cxr.pipeline` out of
+# Runs mypy on the packages. Mypy does not know import hooks, which is how the editable install makes `cxr.pipeline` out of
 # the folder pipeline/: a link named cxr in a git-ignored folder shows it the same names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 mkdir -p .cache/typing
 ln -sfn ../.. .cache/typing/cxr
 packages=()
-for folder in pipeline components trainer serving kubeflow; do
+for folder in core data trainer serving components pipeline kubeflow cli; do
   [ -f "$folder/__init__.py" ] && packages+=(-p "cxr.$folder")
 done
 # The messages name the files where they are.

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pydantic
 import tensorflow as tf
 
-from cxr.trainer.errors import CxrError
+from cxr.core.errors import CxrError
 
 INFO = "assets.extra/model.json"  # below the SavedModel
 
@@ -97,7 +97,7 @@ def load_predictions(uri: str, split: str) -> Predictions:
     """
     path = predictions_path(uri, split)
     if not tf.io.gfile.exists(path):
-        raise CxrError(f"{path}: this model kept no predictions on the split {split!r}; train it again")
+        raise CxrError(f"{path}: this model saved no predictions on the split {split!r}; train it again")
     with np.load(io.BytesIO(read_bytes(path)), allow_pickle=False) as arrays:
         return Predictions(arrays["content_hash"], arrays["label_index"], arrays["probabilities"])
 

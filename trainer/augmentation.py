@@ -6,7 +6,7 @@ import math
 
 import tensorflow as tf
 
-from cxr.trainer.config import Augmentation
+from cxr.trainer.model_config import Augmentation
 
 
 def changes_images(config: Augmentation) -> bool:

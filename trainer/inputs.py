@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from cxr.trainer import features
+from cxr.core import features
+from cxr.core.errors import CxrError
 from cxr.trainer.augmentation import augment, changes_images
-from cxr.trainer.config import Augmentation
-from cxr.trainer.errors import CxrError
+from cxr.trainer.model_config import Augmentation
 from cxr.trainer.preprocessing import decode_one
 
 _PARSED_AT_ONCE = 256
@@ -128,19 +128,19 @@ def image_epochs(split: Split, classes: int, size: int, augmentation: Augmentati
     return _epochs(len(split), order, element)
 
 
-def feature_epochs(kept: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], classes: int, order: Order) -> tf.data.Dataset:
-    """Yields shuffled batches of kept features, all epochs in a row: float32 [batch, width], one-hot [batch, classes].
+def feature_epochs(cached: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], classes: int, order: Order) -> tf.data.Dataset:
+    """Yields shuffled batches of cached features, all epochs in a row: float32 [batch, width], one-hot [batch, classes].
 
     Args:
-      kept: [1 + variants, images, width]; in each epoch each image is one of its variants, drawn anew.
+      cached: [1 + variants, images, width]; in each epoch each image is one of its variants, drawn anew.
       labels: [images].
       classes: How many.
       order: Of the epochs.
     """
-    table, one_hot = tf.constant(kept), tf.constant(np.eye(classes, dtype=np.float32)[labels])
+    table, one_hot = tf.constant(cached), tf.constant(np.eye(classes, dtype=np.float32)[labels])
 
     def element(epoch: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        variant = tf.random.stateless_uniform([], tf.stack([order.seed + epoch, index]), 0, len(kept), tf.int64)
+        variant = tf.random.stateless_uniform([], tf.stack([order.seed + epoch, index]), 0, len(cached), tf.int64)
         return table[variant, index], one_hot[index]
 
     return _epochs(len(labels), order, element)

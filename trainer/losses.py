@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from cxr.trainer.config import Loss, Optimizer
+from cxr.trainer.model_config import Loss, Optimizer
 
 
 def make_loss(loss: Loss) -> keras.losses.Loss:

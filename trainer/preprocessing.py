@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from cxr.trainer import features
+from cxr.core import features
 
 MAX_PIXELS = 40_000_000  # detectors end at about 15 million; more is a decompression bomb
 DECODED_AT_ONCE = 4  # images of a batch; bounds memory to some hundred MB in the worst case

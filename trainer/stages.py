@@ -1,4 +1,4 @@
-"""One stage of training, of a head on kept features or of a whole network: compile, fit, stop early, resume."""
+"""One stage of training, of a head on cached features or of a whole network: compile, fit, stop early, resume."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cxr.trainer import progress
-from cxr.trainer.config import Loss, Stage
-from cxr.trainer.errors import CxrError
+from cxr.core import progress
+from cxr.core.errors import CxrError
 from cxr.trainer.losses import make_loss, make_optimizer
+from cxr.trainer.model_config import Loss, Stage
 from cxr.trainer.training_state import Row, TrainingState
 
 

@@ -1,4 +1,4 @@
-"""The training of one model: head on the frozen backbone's kept features, then fine-tuning; or all from scratch."""
+"""The training of one model: head on the frozen backbone's cached features, then fine-tuning; or all from scratch."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from cxr.trainer import batch_statistics, inputs
-from cxr.trainer.assembly import Assembly, assemble
-from cxr.trainer.config import Augmentation, FineTuning, Model, Stage
-from cxr.trainer.errors import CxrError
-from cxr.trainer.frozen_features import apply_in_batches, kept
-from cxr.trainer.heads import build_head
+from cxr.core.errors import CxrError
+from cxr.trainer import inputs
+from cxr.trainer.cached_features import apply_in_batches, cached
 from cxr.trainer.losses import balanced_class_weights
+from cxr.trainer.model_config import Augmentation, FineTuning, Model, Stage
+from cxr.trainer.models import bn_recalibration
+from cxr.trainer.models.assembly import Assembly, assemble
+from cxr.trainer.models.heads import build_head
+from cxr.trainer.models.weights import copy_weights
 from cxr.trainer.stages import StageData, StageHistory, run_stage
 from cxr.trainer.training_state import Row, fingerprint
-from cxr.trainer.weights import copy_weights
 
 SCRATCH_MOMENTUM = 0.9  # Keras's 0.99 leaves the moving statistics far behind after some hundred steps
 _NO_AUGMENTATION = Augmentation()
@@ -93,23 +94,23 @@ class Training:
         config = self._config
         assembly = assemble(config, self._size)
         state = self._state_dir(assembly)
-        from_scratch = config.head is None and assembly.backbone.random
+        from_scratch = config.head_training is None and assembly.backbone.random
         # Before any training: statistics from scratch come from training itself.
-        if config.batch_statistics != "keep" and not from_scratch:
-            self._reestimate(assembly, state / "batch_statistics.npy" if state else None)
+        if config.bn_recalibration != "none" and not from_scratch:
+            self._recalibrate(assembly, state / "bn_recalibration.npy" if state else None)
 
         stages: list[StageHistory] = []
         probabilities: dict[str, Array] = {}
-        if config.head:
-            head, history, probabilities = self._head_stage(assembly, config.head, state)
+        if config.head_training:
+            head, history, probabilities = self._head_stage(assembly, config.head_training, state)
             stages.append(history)
         else:
-            head = build_head(config.head_layers, assembly.width, self._classes)
+            head = build_head(config.head, assembly.width, self._classes)
         model = assembly.with_head(head)
         if config.fine_tuning:
             stages.append(self._fine_tune(model, assembly, config.fine_tuning, from_scratch, state))
-            if config.batch_statistics == "reestimate" and from_scratch:
-                self._reestimate(assembly, None)
+            if config.bn_recalibration == "per_channel" and from_scratch:
+                self._recalibrate(assembly, None)
             probabilities = {
                 split: apply_in_batches(model, self._in_order(images), len(images), f"answers for the {split} split")
                 for split, images in self._splits().items()
@@ -121,7 +122,7 @@ class Training:
         assembly.backbone.network.trainable = False
         copies = 1 + config.augmentation.variants
         pooled = {
-            split: kept(
+            split: cached(
                 state / f"features_{split}.npy" if state else None,
                 lambda images=images, passes=copies if images is train else 1, split=split: apply_in_batches(  # type: ignore[misc]
                     assembly.extractor, self._in_order(images, passes - 1), passes * len(images), f"{config.backbone}, {split} images"
@@ -130,7 +131,7 @@ class Training:
             for split, images in self._splits().items()
         }
         features = pooled["train"].reshape(copies, len(train), assembly.width)
-        head = build_head(config.head_layers, assembly.width, self._classes, features[0])
+        head = build_head(config.head, assembly.width, self._classes, features[0])
         val = self._val and tf.data.Dataset.from_tensor_slices((pooled["val"], self._one_hot(self._val))).batch(256)
         data = StageData(
             lambda first: inputs.feature_epochs(features, train.labels, self._classes, self._order(stage, first)),
@@ -158,22 +159,22 @@ class Training:
         name = "from scratch" if from_scratch else "fine-tuning"
         return run_stage(name, model, stage, config.loss, data, state_dir=state and state / "fine_tuning", on_epoch=self._on_epoch)
 
-    def _reestimate(self, assembly: Assembly, file: Path | None) -> None:
+    def _recalibrate(self, assembly: Assembly, file: Path | None) -> None:
         network = assembly.backbone.network
-        layers = batch_statistics.batch_norm_layers(network)
+        layers = bn_recalibration.batch_norm_layers(network)
 
         def statistics() -> Array:
-            chosen = np.random.default_rng(self._config.seed).permutation(len(self._train))[: batch_statistics.MAX_IMAGES]
-            size = min(batch_statistics.BATCH, len(chosen))
+            chosen = np.random.default_rng(self._config.seed).permutation(len(self._train))[: bn_recalibration.MAX_IMAGES]
+            size = min(bn_recalibration.BATCH, len(chosen))
             batches = len(chosen) // size  # all of one size: the rest is left out
             images = inputs.in_order(self._train.images[chosen], self._size, augmentation=_NO_AUGMENTATION).batch(size, drop_remainder=True)
-            if self._config.batch_statistics == "rescale":
-                batch_statistics.rescale_layers(assembly.extractor, network, next(iter(images)))
+            if self._config.bn_recalibration == "per_layer":
+                bn_recalibration.recalibrate_layers(assembly.extractor, network, next(iter(images)))
             else:
-                batch_statistics.reestimate(assembly.extractor, network, images, batches)
+                bn_recalibration.recalibrate_channels(assembly.extractor, network, images, batches)
             return np.concatenate([np.ravel(v) for layer in layers for v in (layer.moving_mean, layer.moving_variance)])
 
-        flat, begin = kept(file, statistics), 0
+        flat, begin = cached(file, statistics), 0
         for layer in layers:
             for variable in (layer.moving_mean, layer.moving_variance):
                 end = begin + variable.shape[0]
@@ -193,7 +194,7 @@ class Training:
         with _precision(False):
             bare = self._config.model_copy(update={"weights": "none"})
             assembly = assemble(bare, self._size)
-            copy = assembly.with_head(build_head(bare.head_layers, assembly.width, self._classes))
+            copy = assembly.with_head(build_head(bare.head, assembly.width, self._classes))
             copy_weights(model, copy)
         return copy
 

@@ -3,7 +3,7 @@
 from tfx import v1 as tfx
 
 from cxr.components.anomaly_check.anomalies import describe_anomalies
-from cxr.trainer.errors import CxrError
+from cxr.core.errors import CxrError
 
 
 @tfx.dsl.components.component

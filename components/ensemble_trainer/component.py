@@ -10,7 +10,7 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 
 from cxr.components.ensemble_trainer.executor import MEMBER, MOST_MEMBERS, Executor
-from cxr.trainer.config import Ensemble
+from cxr.trainer.model_config import Ensemble
 
 
 class EnsembleTrainerSpec(component_spec.ComponentSpec):
@@ -38,7 +38,7 @@ class EnsembleTrainerSpec(component_spec.ComponentSpec):
 
 
 class EnsembleTrainer(base_component.BaseComponent):
-    """Joins trained, frozen members by their kept predictions; writes a Model artifact like a Trainer's."""
+    """Joins trained, frozen members by their saved predictions; writes a Model artifact like a Trainer's."""
 
     SPEC_CLASS = EnsembleTrainerSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)

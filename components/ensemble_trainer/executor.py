@@ -10,9 +10,9 @@ from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
-from cxr.trainer import features
-from cxr.trainer.config import Ensemble
-from cxr.trainer.ensemble_run import train_ensemble
+from cxr.core import features
+from cxr.trainer.ensemble.ensemble_run import train_ensemble
+from cxr.trainer.model_config import Ensemble
 
 MEMBER = "member_{}"  # input of the n-th member, from 1
 MOST_MEMBERS = 8

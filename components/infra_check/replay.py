@@ -13,9 +13,9 @@ from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import prediction_log_pb2, prediction_service_pb2_grpc
 
 from cxr.components.infra_check import tensorflow_serving
+from cxr.core.errors import CxrError
 from cxr.serving.server.process import start_server
-from cxr.trainer.errors import CxrError
-from cxr.trainer.recorded_requests import differences, read_recorded
+from cxr.trainer.export.recorded_requests import differences, read_recorded
 
 
 @dataclass(frozen=True)

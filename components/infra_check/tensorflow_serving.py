@@ -14,9 +14,9 @@ from pathlib import Path
 import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
 
+from cxr.core.errors import CxrError
 from cxr.serving.server import tfserving
 from cxr.serving.server.options import Batching, ServerOptions
-from cxr.trainer.errors import CxrError
 
 _AVAILABLE = get_model_status_pb2.ModelVersionStatus.AVAILABLE
 _END = get_model_status_pb2.ModelVersionStatus.END

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxr.core import features
 from cxr.serving.client import models
-from cxr.serving.client.answers import Failure, Prediction, predictions
 from cxr.serving.client.connection import DEFAULT_SERVER, Connection, Tls
 from cxr.serving.client.errors import BadImage, InvalidRequest, RequestFailed, TooLarge
 from cxr.serving.client.inputs import encoded
 from cxr.serving.client.models import Metadata, Target, VersionStatus
+from cxr.serving.client.predictions import Failure, Prediction, predictions
 from cxr.serving.client.streams import batches, parallel_map
 from cxr.serving.client.tensors import from_bytes
 from cxr.serving.client.wire import messages
-from cxr.trainer import features
 
 CONTACT_TIMEOUT = 5.0  # seconds to find the server and the model before images are read
 MAX_BATCH_BYTES = 32 * 2**20
@@ -94,7 +94,7 @@ class Client:
         """Reads and classifies images, several requests at a time.
 
         Args:
-            paths: files that trainer/images.py reads: PNG, JPEG, BMP, TIFF, DICOM.
+            paths: files that data/images/reader.py reads: PNG, JPEG, BMP, TIFF, DICOM.
 
         Yields:
             One Prediction or Failure per path, in their order. An image that cannot be read or decoded loses no other.

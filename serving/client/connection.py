@@ -13,9 +13,9 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
+from cxr.core.errors import CxrError
 from cxr.serving.client.errors import RequestFailed, ServerUnavailable, TlsFailed, from_rpc
 from cxr.serving.client.wire import messages
-from cxr.trainer.errors import CxrError
 
 DEFAULT_SERVER = "127.0.0.1:8500"  # TensorFlow Serving's gRPC port
 MAX_MESSAGE = 2**31 - 1  # bytes, TensorFlow Serving's own limit; gRPC's default of 4 MiB would refuse one 600x600x3 float image

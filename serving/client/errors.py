@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grpc
 
-from cxr.trainer.errors import CxrError
+from cxr.core.errors import CxrError
 
 TLS_HINTS = ("handshake", "ssl_error", "certificate", "wrong version number")  # gRPC reports a failed TLS handshake as UNAVAILABLE
 

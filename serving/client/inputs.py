@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from cxr.core.errors import CxrError
+from cxr.data.images import reader
 from cxr.serving.client.errors import BadImage
-from cxr.trainer import images
-from cxr.trainer.errors import CxrError
 
 HEAD_BYTES = 132  # of a DICOM file, up to and with its magic
 
@@ -32,7 +32,7 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
             continue
         below = sorted(file for file in path.rglob("*") if not _hidden(file.relative_to(path)) and _is_image(file))
         if not below:
-            raise CxrError(f"{path}: no image below this folder ({', '.join(sorted(images.SUFFIXES))}, or DICOM without a suffix)")
+            raise CxrError(f"{path}: no image below this folder ({', '.join(sorted(reader.SUFFIXES))}, or DICOM without a suffix)")
         found += below
     return found
 
@@ -41,7 +41,7 @@ def encoded(path: Path) -> bytes:
     """Reads an image as `cxr ingest` does, so that a model sees here what it saw in training.
 
     Args:
-        path: a file that trainer/images.py reads.
+        path: a file that data/images/reader.py reads.
 
     Returns:
         An 8-bit grey picture, upright, encoded for the signature `image_bytes`.
@@ -50,7 +50,7 @@ def encoded(path: Path) -> bytes:
         BadImage: no such file, or no usable image.
     """
     try:
-        return images.encode(images.read_image(path))
+        return reader.encode(reader.read_image(path))
     except CxrError as error:
         raise BadImage(str(error)) from None
     except OSError as error:
@@ -63,12 +63,12 @@ def _hidden(relative: Path) -> bool:
 
 def _is_image(file: Path) -> bool:
     suffix = file.suffix.lower()
-    if suffix in images.SUFFIXES:
+    if suffix in reader.SUFFIXES:
         return file.is_file()
     if suffix or not file.is_file():
         return False
     try:
         with file.open("rb") as stream:
-            return images.is_dicom(stream.read(HEAD_BYTES))
+            return reader.is_dicom(stream.read(HEAD_BYTES))
     except OSError:
         return False

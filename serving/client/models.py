@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 from google.protobuf.wrappers_pb2 import Int64Value
 
+from cxr.core.errors import CxrError
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.errors import BadAnswer, RequestFailed
 from cxr.serving.client.tensors import dtype_name
 from cxr.serving.client.wire import messages
-from cxr.trainer.errors import CxrError
 
 AVAILABLE = "AVAILABLE"
 END = "END"

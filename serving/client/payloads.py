@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from cxr.core import features
 from cxr.serving.client.errors import SignatureMismatch
 from cxr.serving.client.inputs import encoded, find_images
 from cxr.serving.client.models import Metadata, Target
 from cxr.serving.client.tensors import from_bytes, from_floats
 from cxr.serving.client.wire import messages
-from cxr.trainer import features
 
 SYNTHETIC, SYNTHETIC_SIDE = 8, 512  # pictures made up where none are given, and their height and width
 MOST_IMAGES = 256  # that a test keeps in memory

@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from cxr.serving.client.answers import Failure, Prediction
+from cxr.serving.client.predictions import Failure, Prediction
 
 
 def table(results: Sequence[Prediction | Failure]) -> Table:

@@ -12,13 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cxr.core.errors import CxrError
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.errors import RequestFailed
 from cxr.serving.client.models import AVAILABLE, END, VersionStatus, reload_config, versions
 from cxr.serving.production import config_file, model_states
 from cxr.serving.production.journal import APPLIED, REFUSED, Entry, Journal
 from cxr.serving.production.model_states import LATEST, SPECIFIC, ModelState
-from cxr.trainer.errors import CxrError
 
 WAIT_SECONDS = 120.0  # for a version to load
 RPC_SECONDS = 30.0

@@ -13,9 +13,9 @@ from pathlib import Path
 from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
+from cxr.core.errors import CxrError
 from cxr.serving.production import model_states
 from cxr.serving.production.model_states import SPECIFIC, ModelState
-from cxr.trainer.errors import CxrError
 
 MODEL_PLATFORM = "tensorflow"
 STABLE, CANARY = "stable", "canary"

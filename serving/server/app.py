@@ -12,8 +12,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from cxr.serving.server import config as configs
+from cxr.core.errors import CxrError
 from cxr.serving.server import configuring, descriptors
+from cxr.serving.server import served_models as configs
 from cxr.serving.server.batching import Runner
 from cxr.serving.server.manager import Manager
 from cxr.serving.server.metrics import Metrics
@@ -21,7 +22,6 @@ from cxr.serving.server.options import ServerOptions
 from cxr.serving.server.rest import RestServer
 from cxr.serving.server.services import Handlers, ModelService, PredictionService
 from cxr.serving.server.warmup import warm_up
-from cxr.trainer.errors import CxrError
 
 log = logging.getLogger(__name__)
 SPARE_THREADS = 16  # for status, metadata, health and refusals while all others wait for inference

@@ -5,10 +5,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from cxr.serving.server.config import ModelServerConfig, read_file, validate
+from cxr.core.errors import CxrError
 from cxr.serving.server.errors import ServingError, invalid
 from cxr.serving.server.manager import Manager
-from cxr.trainer.errors import CxrError
+from cxr.serving.server.served_models import ModelServerConfig, read_file, validate
 
 RELOAD_SECONDS = 600.0  # patience for the new models of a reload
 _LOCK = threading.Lock()  # one change at a time

@@ -102,7 +102,7 @@ def leave_keras_out() -> None:
 
 def main() -> None:
     """Runs the server that stdin describes (ServerOptions as JSON), for `process.run_server`."""
-    from cxr.trainer.errors import CxrError
+    from cxr.core.errors import CxrError
 
     _end_with_parent()
     try:

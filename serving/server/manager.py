@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 from tensorflow_serving.apis import model_pb2
 
-from cxr.serving.server import config as configs
+from cxr.core.errors import CxrError
+from cxr.serving.server import served_models as configs
 from cxr.serving.server.errors import from_exception
 from cxr.serving.server.loader import LoadedModel
 from cxr.serving.server.lookup import assign_labels, find
 from cxr.serving.server.options import ServerOptions
 from cxr.serving.server.states import AVAILABLE, END, LOADING, UNLOADING, Version
-from cxr.trainer.errors import CxrError
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cxr.core.errors import CxrError
 from cxr.serving.server.options import ServerOptions
-from cxr.trainer.errors import CxrError
 
 STOP_SECONDS = 20  # from SIGTERM to SIGKILL
 _TAIL = 2000  # characters of the log in an error

@@ -10,12 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import grpc
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
+from cxr.core.errors import CxrError
 from cxr.serving.server import rest_json
 from cxr.serving.server.batching import Call
 from cxr.serving.server.errors import ServingError, from_exception, invalid, not_found
 from cxr.serving.server.metrics import Metrics
 from cxr.serving.server.services import SIGNATURE_DEF, Handlers
-from cxr.trainer.errors import CxrError
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
 TIMEOUT_SECONDS = 60  # for a client that stops sending or reading

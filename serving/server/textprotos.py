@@ -8,8 +8,8 @@ from pathlib import Path
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from google.protobuf.message import Message
 
+from cxr.core.errors import CxrError
 from cxr.serving.server.options import Batching, Tls
-from cxr.trainer.errors import CxrError
 
 _TYPE = descriptor_pb2.FieldDescriptorProto
 _MESSAGES = {  # name: {field: (number, type or wrapper, repeated)}; numbers from session_bundle_config.proto and ssl_config.proto

@@ -6,8 +6,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from cxr.core.errors import CxrError
 from cxr.serving.server.options import Batching, ServerOptions, Tls
-from cxr.trainer.errors import CxrError
 
 BINARY = "tensorflow_model_server"
 ALL_INTERFACES = "0.0.0.0"
@@ -47,10 +47,10 @@ def arguments(options: ServerOptions, folder: Path) -> list[str]:
         raise CxrError(f"TensorFlow Serving listens on all interfaces, not on {options.host}; accept that with --host {ALL_INTERFACES}")
     config_file = options.model_config_file
     if config_file is None:
-        from cxr.serving.server import config  # imports TensorFlow's protocol messages
+        from cxr.serving.server import served_models  # imports TensorFlow's protocol messages
 
         assert options.models_dir is not None
-        config_file = _write(folder / "models.config", str(config.from_folder(options.models_dir)))
+        config_file = _write(folder / "models.config", str(served_models.from_folder(options.models_dir)))
     found = {
         "port": options.port,
         "rest_api_port": options.rest_port or 0,

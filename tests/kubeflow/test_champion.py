@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from cxr.core.errors import CxrError
 from cxr.kubeflow import champion
-from cxr.trainer.errors import CxrError
 
 
 @pytest.fixture
@@ -15,12 +15,12 @@ def models(tmp_path):
     return folder
 
 
-def crown(models):
+def update_champion(models):
     champion.write_pointer(models, "17", champion.fingerprint(models / "17"), "minio://b/run/model")
 
 
 def test_the_pointer_names_the_version_relative_to_itself(models, tmp_path):
-    crown(models)
+    update_champion(models)
     assert "path" not in json.loads((models / "champion.json").read_text())
     moved = models.rename(tmp_path / "elsewhere")  # the volume may be mounted anywhere
     assert champion.read_pointer(moved / "champion.json")["path"] == str(moved / "17")
@@ -40,7 +40,7 @@ def test_a_damaged_pointer_and_a_missing_version_are_named(models):
 
 
 def test_fetch_copies_the_champion(models, tmp_path):
-    crown(models)
+    update_champion(models)
     assert champion.fetch(str(models / "champion.json"), tmp_path / "model")
     assert (tmp_path / "model/Format-Serving/variables/v").read_text() == "1"
 

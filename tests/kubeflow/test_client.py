@@ -11,10 +11,10 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
+from cxr.cli import kubeflow
+from cxr.core import exit_codes
+from cxr.core.errors import CxrError
 from cxr.kubeflow.client import Address, Pipelines, Task, checked_parameters
-from cxr.pipeline import exit_codes
-from cxr.pipeline.commands import kubeflow
-from cxr.trainer.errors import CxrError
 
 RUN = "11111111-2222-3333-4444-555555555555"
 

@@ -1,7 +1,7 @@
 import pytest
 
+from cxr.core.errors import CxrError
 from cxr.kubeflow.cluster import Cluster, load_cluster
-from cxr.trainer.errors import CxrError
 
 BASE = {"data": "/mnt/cxr/data", "serving_models": "/mnt/cxr/models", "volumes": [{"claim": "cxr", "mount_path": "/mnt/cxr"}]}
 

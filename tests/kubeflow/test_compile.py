@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cxr.core.errors import CxrError
 from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.ir_pass import container_of, tasks
-from cxr.trainer.errors import CxrError
 
-MANIFESTS = Path(__file__).parents[2] / "kubeflow/manifests"
+MANIFESTS = Path(__file__).parents[2] / "deploy/kubeflow"
 CLUSTER = {
     "data": "/mnt/cxr/data",
     "serving_models": "/mnt/cxr/models",
@@ -26,7 +26,7 @@ CLUSTER = {
 @pytest.fixture(scope="module")
 def compiled(image):
     from cxr.kubeflow.compile import compile_config
-    from cxr.pipeline.config import load
+    from cxr.pipeline.pipeline_config import load
 
     return compile_config(load("demo"), Cluster.model_validate(CLUSTER), image)
 
@@ -96,7 +96,7 @@ def test_what_is_kubernetes_alone_is_in_the_platform_document(compiled):
 @pytest.mark.slow
 def test_the_image_must_be_named_by_digest():
     from cxr.kubeflow.compile import compile_config
-    from cxr.pipeline.config import load
+    from cxr.pipeline.pipeline_config import load
 
     with pytest.raises(CxrError, match="by digest"):
         compile_config(load("demo"), Cluster.model_validate(CLUSTER), "registry.example/cxr:latest")
@@ -105,7 +105,7 @@ def test_the_image_must_be_named_by_digest():
 @pytest.mark.slow
 def test_without_baseline_there_is_no_such_task(image):
     from cxr.kubeflow.compile import compile_config
-    from cxr.pipeline.config import load
+    from cxr.pipeline.pipeline_config import load
 
     found = tasks(compile_config(load("demo"), Cluster.model_validate(CLUSTER), image, baseline=False).spec)
     assert not [name for name in found if name.startswith("Baseline")]
@@ -114,7 +114,7 @@ def test_without_baseline_there_is_no_such_task(image):
 @pytest.mark.slow
 def test_a_distributed_runner_gets_the_shared_folder(image):
     from cxr.kubeflow.compile import compile_config
-    from cxr.pipeline.config import load
+    from cxr.pipeline.pipeline_config import load
 
     beam = {"runner": "dataflow", "project": "p", "region": "r", "shared": "gs://bucket/shared", "worker_image": "i"}
     compiled = compile_config(load("demo"), Cluster.model_validate({**CLUSTER, "data": "gs://bucket/data", "beam": beam}), image)
@@ -134,10 +134,10 @@ def test_the_manifests_render():
 
 @pytest.mark.slow
 def test_a_condition_compiles_to_what_the_driver_evaluates(image):
+    from simulator.conditions import holds
     from tfx import v1 as tfx
 
     from cxr.kubeflow.compile import compile_pipeline
-    from cxr.kubeflow.simulation.conditions import holds
 
     artifacts = tfx.types.standard_artifacts
     blessing = tfx.dsl.Importer("gs://bucket/blessing", artifact_type=artifacts.ModelBlessing).with_id("Blessing")

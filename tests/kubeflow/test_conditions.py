@@ -1,7 +1,6 @@
 import pytest
-
-from cxr.kubeflow.simulation.conditions import holds
-from cxr.kubeflow.simulation.store import SimulationError
+from simulator.conditions import holds
+from simulator.store import SimulationError
 
 GIVEN = {"inputs": {"artifacts": {"_Evaluator.blessing": {"artifacts": [{"metadata": {"blessed": 1.0, "name": "x"}}]}}}}
 BLESSED = "inputs.artifacts['_Evaluator.blessing'].artifacts[0].metadata['blessed']"

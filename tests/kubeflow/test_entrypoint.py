@@ -4,10 +4,10 @@ import json
 
 import pytest
 import yaml
+from simulator.cluster import SimulatedCluster, State
+from simulator.launcher import Rule
 
 from cxr.kubeflow.entrypoint import parse
-from cxr.kubeflow.simulation.cluster import SimulatedCluster, State
-from cxr.kubeflow.simulation.launcher import Rule
 
 GEN, STATISTICS = "ImportExampleGen", "StatisticsGen"
 
@@ -61,11 +61,11 @@ def test_tfxs_own_entry_point_loses_the_data_s_fingerprint(tmp_path, records, sm
 @pytest.mark.slow
 def test_tfx_emits_nulls_and_ours_removes_them():
     from ml_metadata.proto import metadata_store_pb2
+    from simulator.store import SimulationError, check_metadata
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
     from tfx.types import standard_artifacts
 
     from cxr.kubeflow.executor_output import finish
-    from cxr.kubeflow.simulation.store import SimulationError, check_metadata
 
     examples = standard_artifacts.Examples()
     examples.uri = "/nowhere"

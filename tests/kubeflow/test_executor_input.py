@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from cxr.core.errors import CxrError
 from cxr.kubeflow import executor_input
-from cxr.trainer.errors import CxrError
 
 EXAMPLES = {"instanceSchema": "title: tfx.Examples\ntype: object\n"}
 STRING = {"instanceSchema": "title: tfx.String\ntype: object\n"}
@@ -23,7 +23,7 @@ def task(monkeypatch, tmp_path):
     return {
         "inputs": {
             "parameterValues": {
-                "custom_config": json.dumps({"model": {"head": {"epochs": 16}}}),
+                "custom_config": json.dumps({"model": {"head_training": {"epochs": 16}}}),
                 "cxr_epochs": 3.0,
                 "input_base": "s3://b/data",
             },
@@ -80,14 +80,14 @@ def test_uris_become_the_launchers_folders(task, tmp_path):
 
 
 def test_a_parameter_of_the_run_goes_into_the_json_with_the_type_that_stands_there(task, tmp_path):
-    prepared = prepare(task, tmp_path, ["custom_config/model/head/epochs=cxr_epochs"])
-    epochs = json.loads(prepared["inputs"]["parameterValues"]["custom_config"])["model"]["head"]["epochs"]
+    prepared = prepare(task, tmp_path, ["custom_config/model/head_training/epochs=cxr_epochs"])
+    epochs = json.loads(prepared["inputs"]["parameterValues"]["custom_config"])["model"]["head_training"]["epochs"]
     assert epochs == 3
     assert isinstance(epochs, int)
 
 
 @pytest.mark.parametrize(
-    "merge", ["custom_config/model/tail/epochs=cxr_epochs", "custom_config/model/head/epochs=cxr_other", "nothing/a=cxr_epochs"]
+    "merge", ["custom_config/model/tail/epochs=cxr_epochs", "custom_config/model/head_training/epochs=cxr_other", "nothing/a=cxr_epochs"]
 )
 def test_a_merge_that_does_not_fit_is_an_error(task, tmp_path, merge):
     with pytest.raises(CxrError, match="--cxr_merge"):

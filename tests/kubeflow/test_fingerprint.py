@@ -1,7 +1,7 @@
 import pytest
 
+from cxr.core.errors import CxrError
 from cxr.kubeflow.fingerprint import data_fingerprint, main
-from cxr.trainer.errors import CxrError
 
 
 def test_content_names_and_nothing_else(tmp_path):

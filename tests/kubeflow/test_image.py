@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-DOCKERFILE = (ROOT / "kubeflow/image/Dockerfile").read_text()
+DOCKERFILE = (ROOT / "deploy/image/Dockerfile").read_text()
 
 
 def test_the_targets_exist():

@@ -2,15 +2,15 @@ import copy
 import json
 
 import pytest
+from simulator.conditions import holds
 
+from cxr.core.errors import CxrError
 from cxr.kubeflow import ir_pass
 from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.parameters import Parameter
-from cxr.kubeflow.simulation.conditions import holds
-from cxr.trainer.errors import CxrError
 
 IMAGE = "registry.example/cxr@sha256:" + "0" * 64
-CONFIG = json.dumps({"model": {"head": {"epochs": 16}}})
+CONFIG = json.dumps({"model": {"head_training": {"epochs": 16}}})
 VOLUME = {"serving_models": "/mnt/cxr/models", "volumes": [{"claim": "cxr", "mount_path": "/mnt/cxr"}]}
 
 
@@ -43,7 +43,7 @@ def spec():
 
 
 DATA = Parameter("data", "STRING", "records", "Gen", "input_base")
-EPOCHS = Parameter("epochs_a", "NUMBER_INTEGER", "epochs", "Trainer-a", "custom_config", "model/head/epochs")
+EPOCHS = Parameter("epochs_a", "NUMBER_INTEGER", "epochs", "Trainer-a", "custom_config", "model/head_training/epochs")
 
 
 def inputs(spec, task):
@@ -75,7 +75,7 @@ def test_a_parameter_inside_json_is_merged_by_the_entry_point(spec):
     assert spec["root"]["inputDefinitions"]["parameters"]["epochs_a"]["defaultValue"] == 16
     assert inputs(spec, "Trainer-a")["cxr_epochs_a"] == {"componentInputParameter": "epochs_a"}
     assert inputs(spec, "Trainer-a")["custom_config"] == {"runtimeValue": {"constant": CONFIG}}
-    assert ir_pass.container_of(spec, "Trainer-a")["args"][-1] == "--cxr_merge=custom_config/model/head/epochs=cxr_epochs_a"
+    assert ir_pass.container_of(spec, "Trainer-a")["args"][-1] == "--cxr_merge=custom_config/model/head_training/epochs=cxr_epochs_a"
 
 
 @pytest.mark.parametrize("change", [{"task": "Trainer-b"}, {"property": "other"}, {"pointer": "model/tail"}])

@@ -2,8 +2,8 @@ import copy
 
 import pytest
 
+from cxr.core.errors import CxrError
 from cxr.kubeflow.lint import check, problems
-from cxr.trainer.errors import CxrError
 
 IMAGE = "registry.example/cxr@sha256:" + "0" * 64
 MODEL = {"artifactType": {"instanceSchema": "title: tfx.Model\n"}}

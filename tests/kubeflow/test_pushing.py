@@ -33,7 +33,7 @@ def task(tmp_path, monkeypatch):
 
 def push(task, pushed):
     facts = {"pushed": pushed, "pushed_version": "17"}
-    return pushing.crown(task, {"artifacts": {"pushed_model": {"artifacts": [{"metadata": facts}]}}})
+    return pushing.update_champion(task, {"artifacts": {"pushed_model": {"artifacts": [{"metadata": facts}]}}})
 
 
 def test_a_push_makes_the_champion(task, tmp_path):

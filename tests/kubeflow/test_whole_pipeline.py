@@ -4,9 +4,9 @@ import json
 
 import pytest
 import yaml
+from simulator.cluster import SimulatedCluster, State
 
 from cxr.kubeflow.cluster import Cluster
-from cxr.kubeflow.simulation.cluster import SimulatedCluster, State
 
 MODELS = ("densenet201", "efficientnetb7", "mobilenet", "ensemble")
 CONFIG = """
@@ -14,7 +14,7 @@ name: tiny
 image_size: 32
 defaults:
   weights: none
-  head: {epochs: 1, batch_size: 8}
+  head_training: {epochs: 1, batch_size: 8}
 models:
   densenet201: {backbone: DenseNet201}
   efficientnetb7: {backbone: EfficientNetB7}
@@ -35,7 +35,7 @@ def volume(tmp_path_factory, raw_examples, write_split):
 @pytest.fixture(scope="module")
 def text(volume, image):
     from cxr.kubeflow.compile import compile_config
-    from cxr.pipeline.config import load
+    from cxr.pipeline.pipeline_config import load
 
     (volume / "tiny.yaml").write_text(CONFIG)
     cluster = {
@@ -128,7 +128,7 @@ def test_the_epochs_reached_the_trainer(first, second, cluster):
     found = []
     for run in (first, second):
         folder = cluster.objects.root / run.artifact("Trainer-mobilenet", "model_run").uri.replace("://", "/")
-        found.append(json.loads((folder / "history.json").read_text())["model"]["head"]["epochs"])
+        found.append(json.loads((folder / "history.json").read_text())["model"]["head_training"]["epochs"])
     assert found == [1, 2]
 
 

@@ -14,8 +14,8 @@ from tensorflow_model_analysis.writers.metrics_plots_and_validations_writer impo
 
 from cxr.components.metrics import names
 from cxr.components.metrics.classification import ClassificationCombiner
+from cxr.core.errors import CxrError
 from cxr.pipeline.evaluation import read_evaluation, read_validation
-from cxr.trainer.errors import CxrError
 
 CLASS_NAMES = ("covid19", "pneumonia", "normal")
 
@@ -49,7 +49,7 @@ def test_candidate_and_baseline_are_told_apart(tmp_path: Path) -> None:
     difference = {MetricKey(names.ACCURACY, "candidate", is_diff=True): 0.25}
     evaluation = read_evaluation(write(tmp_path, {(): baseline | candidate | difference}))
     assert (evaluation.accuracy, evaluation.baseline_accuracy) == (0.5, 0.25)
-    assert (evaluation.examples, evaluation.right, evaluation.invalid_predictions) == (4, 2, 1)
+    assert (evaluation.examples, evaluation.correct, evaluation.invalid_predictions) == (4, 2, 1)
     assert evaluation.confusion_matrix == ((2, 1, 0), (0, 0, 0), (0, 0, 0))
 
 
@@ -82,7 +82,7 @@ def test_slices_in_the_order_of_features_classes_and_ages(tmp_path: Path) -> Non
     records = {((feature, value.encode()),): one for feature, value in reversed(expected)}
     evaluation = read_evaluation(write(tmp_path, records | {(): one}))
     assert [(s.feature, s.value) for s in evaluation.slices] == expected
-    assert all(s.examples == s.right == 1 for s in evaluation.slices)
+    assert all(s.examples == s.correct == 1 for s in evaluation.slices)
 
 
 def failure(name: str, value: float | None = None, **threshold) -> validation_result_pb2.ValidationFailure:

@@ -10,9 +10,9 @@ import tensorflow as tf
 from pydantic import ValidationError
 from sklearn import metrics as reference
 
+from cxr.core import features
 from cxr.pipeline.evaluation import Validation, read_evaluation, read_validation
 from cxr.pipeline.gate import Gate, eval_config
-from cxr.trainer import features
 
 EXAMPLES = 60
 # the image is not used by a local runner; naming one keeps TFX from packing a copy of itself for remote workers
@@ -165,7 +165,7 @@ def test_numbers_are_scikit_learns(blessed: tuple[str, bool], data: Data) -> Non
     evaluation = read_evaluation(blessed[0])
     probabilities = data.probabilities(GOOD)
     predicted = probabilities.argmax(axis=1)
-    assert (evaluation.examples, evaluation.right) == (EXAMPLES, int((predicted == data.labels).sum()))
+    assert (evaluation.examples, evaluation.correct) == (EXAMPLES, int((predicted == data.labels).sum()))
     assert evaluation.accuracy == reference.accuracy_score(data.labels, predicted)
     assert evaluation.balanced_accuracy == pytest.approx(reference.balanced_accuracy_score(data.labels, predicted))
     assert evaluation.log_loss == pytest.approx(reference.log_loss(data.labels, probabilities), rel=1e-5)
@@ -182,7 +182,7 @@ def test_numbers_are_scikit_learns(blessed: tuple[str, bool], data: Data) -> Non
 
 def test_slices_by_raw_features(blessed: tuple[str, bool], data: Data) -> None:
     slices = {(s.feature, s.value): s for s in read_evaluation(blessed[0]).slices}
-    right = data.probabilities(GOOD).argmax(axis=1) == data.labels
+    correct = data.probabilities(GOOD).argmax(axis=1) == data.labels
     assert list(slices) == [
         *(("label", name) for name in features.CLASS_NAMES),
         ("source", "clinic"),
@@ -193,7 +193,7 @@ def test_slices_by_raw_features(blessed: tuple[str, bool], data: Data) -> None:
     ]
     for name in ("female", "male", "unknown"):
         members = np.array(data.sex) == name
-        assert (slices["sex", name].examples, slices["sex", name].right) == (members.sum(), right[members].sum())
+        assert (slices["sex", name].examples, slices["sex", name].correct) == (members.sum(), correct[members].sum())
     # one example, wrong: reported, and no reason to refuse
     assert (slices["view", "ap"].examples, slices["view", "ap"].accuracy) == (1, 0.0)
 

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
+from cxr.core import progress
 from cxr.pipeline import node_process
-from cxr.trainer import progress
 
 
 def work(number):

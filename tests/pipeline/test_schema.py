@@ -1,9 +1,9 @@
 import pytest
 from google.protobuf import text_format
 
+from cxr.core import features
+from cxr.core.errors import CxrError
 from cxr.pipeline.schema import curated_schema, write_schema
-from cxr.trainer import features
-from cxr.trainer.errors import CxrError
 
 
 def test_shipped_schema_declares_every_feature_and_takes_the_classes():

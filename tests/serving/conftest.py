@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cxr.core import features
 from cxr.serving.server.options import Batching
 from cxr.serving.server.process import start_server
-from cxr.trainer import features
 
 
 def save_model(folder: Path, favourite: int = 0, members: tuple[str, ...] = ("densenet201", "mobilenet")) -> None:

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cxr.trainer import features
-from cxr.trainer.config import Model
+from cxr.core import features
+from cxr.trainer.model_config import Model
 
 CLASSES = ("covid19", "pneumonia", "normal")
 SIZE = 32
@@ -81,9 +81,9 @@ def model_config(**more) -> Model:
     base = {
         "backbone": "MobileNet",
         "weights": "none",
-        "batch_statistics": "reestimate",
-        "head_layers": {"normalize": True, "dropout": 0.2},
-        "head": {"epochs": 4, "batch_size": 5, "optimizer": {"learning_rate": 0.01}},
+        "bn_recalibration": "per_channel",
+        "head": {"normalize": True, "dropout": 0.2},
+        "head_training": {"epochs": 4, "batch_size": 5, "optimizer": {"learning_rate": 0.01}},
     }
     return Model.model_validate({**base, **more})
 

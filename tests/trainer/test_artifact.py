@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from cxr.core.errors import CxrError
 from cxr.trainer import artifact
-from cxr.trainer.errors import CxrError
 
 
 def test_predictions_come_back_as_they_were_saved(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from cxr.trainer.augmentation import augment
-from cxr.trainer.config import Augmentation
+from cxr.trainer.model_config import Augmentation
 
 SPOT = np.zeros((33, 33, 3), np.float32)
 SPOT[16, 26] = 1  # ten pixels to the right of the centre

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from cxr.core.errors import CxrError
 from cxr.trainer import inputs
-from cxr.trainer.config import Augmentation
-from cxr.trainer.errors import CxrError
+from cxr.trainer.model_config import Augmentation
 
 CLASSES = ("covid19", "pneumonia", "normal")
 

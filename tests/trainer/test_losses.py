@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from cxr.trainer.config import Loss, Optimizer
 from cxr.trainer.losses import balanced_class_weights, make_loss, make_optimizer
+from cxr.trainer.model_config import Loss, Optimizer
 
 TRUTH, ANSWER = np.array([[0, 1, 0]], np.float32), np.array([[0.2, 0.7, 0.1]], np.float32)
 

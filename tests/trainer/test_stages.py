@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cxr.core.errors import CxrError
 from cxr.trainer import inputs
-from cxr.trainer.config import Loss, Stage
-from cxr.trainer.errors import CxrError
+from cxr.trainer.model_config import Loss, Stage
 from cxr.trainer.stages import StageData, run_stage
 
 RNG = np.random.default_rng(0)

@@ -2,10 +2,10 @@ import keras
 import numpy as np
 import pytest
 
-from cxr.trainer import frozen_features, training
-from cxr.trainer.backbones import LAYER, all_layers
-from cxr.trainer.errors import CxrError
+from cxr.core.errors import CxrError
+from cxr.trainer import cached_features, training
 from cxr.trainer.inputs import Split, in_order
+from cxr.trainer.models.backbones import LAYER, all_layers
 from cxr.trainer.training import Training
 
 CLASSES = ("covid19", "pneumonia", "normal")
@@ -25,7 +25,7 @@ def answers(trained, split, config):
 def passes(monkeypatch):
     """How many images went through a network, by what for."""
     counted = {}
-    real = frozen_features.apply_in_batches
+    real = cached_features.apply_in_batches
 
     def counting(model, images, count, what):
         counted[what] = counted.get(what, 0) + count
@@ -61,21 +61,21 @@ def test_seeds_repeat_a_training(splits, config):
 
 def test_reestimated_statistics_wake_up_a_random_backbone(splits, config):
     spread = {}
-    for kind in ("keep", "reestimate"):
-        trained = train(config(batch_statistics=kind, head={"epochs": 1}), splits)
+    for kind in ("keep", "per_channel"):
+        trained = train(config(bn_recalibration=kind, head_training={"epochs": 1}), splits)
         features = np.stack(list(in_order(splits.train.images, 32, augmentation=training._NO_AUGMENTATION)))
         for layer in trained.model.layers[1:-1]:
             features = layer(features)
         spread[kind] = np.std(features, axis=0).mean()
-    assert spread["reestimate"] > 5 * spread["keep"]
+    assert spread["per_channel"] > 5 * spread["keep"]
 
 
 def test_another_input_size_and_the_identity_adapter(splits, config):
-    trained = train(config(image_size=48, head={"epochs": 1}), splits, val=False)
+    trained = train(config(image_size=48, head_training={"epochs": 1}), splits, val=False)
     assert trained.model.input.shape[1:] == (32, 32, 3)
     assert trained.model.get_layer(LAYER).input.shape[1:] == (48, 48, 3)
     assert set(trained.probabilities) == {"train"}
-    bare = train(config(input_adapter="identity", head={"epochs": 1}), splits)
+    bare = train(config(input_adapter="identity", head_training={"epochs": 1}), splits)
     assert "adapter" not in [layer.name for layer in bare.model.layers]
 
 
@@ -107,7 +107,7 @@ def test_fine_tuning_moves_the_last_layers_and_no_batch_normalisation(splits, co
 @pytest.mark.slow
 def test_from_scratch_the_answers_in_training_and_inference_agree(splits, config):
     stage = {"epochs": 25, "batch_size": 8, "optimizer": {"learning_rate": 3e-3}}
-    chosen = config(head=None, batch_statistics="keep", head_layers={}, fine_tuning=stage)
+    chosen = config(head_training=None, bn_recalibration="none", head={}, fine_tuning=stage)
     trained = train(chosen, splits)
     (stage,) = trained.stages
     assert stage.name == "from scratch"
@@ -137,10 +137,10 @@ def test_data_that_cannot_be_trained_with(splits, config):
 
 
 def test_the_state_depends_on_what_is_trained(splits, config, tmp_path):
-    first = train(config(head={"epochs": 1}), splits, state_root=tmp_path)
-    again = train(config(head={"epochs": 1}), splits, state_root=tmp_path)
-    other = train(config(head={"epochs": 2}), splits, state_root=tmp_path)
-    code = train(config(head={"epochs": 1}), splits, state_root=tmp_path, identity=["v2"])
+    first = train(config(head_training={"epochs": 1}), splits, state_root=tmp_path)
+    again = train(config(head_training={"epochs": 1}), splits, state_root=tmp_path)
+    other = train(config(head_training={"epochs": 2}), splits, state_root=tmp_path)
+    code = train(config(head_training={"epochs": 1}), splits, state_root=tmp_path, identity=["v2"])
     assert first.state_dir == again.state_dir
     assert len({first.state_dir, other.state_dir, code.state_dir}) == 3
     np.testing.assert_array_equal(first.probabilities["val"], again.probabilities["val"])

@@ -13,11 +13,12 @@ from tfx.types import standard_artifacts
 
 from cxr.components.ensemble_trainer.component import EnsembleTrainer
 from cxr.components.ensemble_trainer.executor import Executor
-from cxr.trainer import artifact, features
-from cxr.trainer.config import Ensemble, Stage
-from cxr.trainer.errors import CxrError
-from cxr.trainer.export_check import check_export
-from cxr.trainer.keras_files import load_model
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.trainer import artifact
+from cxr.trainer.export.export_check import check_export
+from cxr.trainer.model_config import Ensemble, Stage
+from cxr.trainer.models.keras_files import load_model
 
 CLASSES = ["covid19", "pneumonia", "normal"]
 SIZE = 32
@@ -122,14 +123,14 @@ def test_the_ensemble_answers_with_its_members(run, members, images, raw_example
 def test_auto_reports_every_method_and_concat_leaves_its_curves(run):
     _, run_uri = run(Ensemble(stage=Stage(epochs=2)))
     report = json.loads((Path(run_uri) / "history.json").read_text())
-    assert set(report["validation"]["methods"]) == {"soft", "hard", "weighted", "concat"}
+    assert set(report["validation"]["methods"]) == {"soft", "hard", "weighted", "stacking"}
     assert set(report["validation"]["members"]) == set(NAMES)
     chosen = report["validation"]["methods"][report["method"]]
     assert chosen["accuracy"] >= max(score["accuracy"] for score in report["validation"]["members"].values())
 
 
 def test_the_papers_ensemble_needs_no_validation_split(run):
-    _, run_uri = run(Ensemble(method="concat", start="random", stage=Stage(epochs=2)), splits=("train",))
+    _, run_uri = run(Ensemble(method="stacking", start="random", stage=Stage(epochs=2)), splits=("train",))
     (stage,) = json.loads((Path(run_uri) / "history.json").read_text())["stages"]
     assert [set(row) >= {"loss", "accuracy"} for row in stage["rows"]] == [True, True]
     assert (Path(run_uri) / "learning_curves.png").stat().st_size > 1000

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from cxr.components.infra_check import tensorflow_serving
-from cxr.trainer.errors import CxrError
+from cxr.core.errors import CxrError
 
 PROGRAM = """#!{python}
 import json, os, sys, tempfile

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from cxr.serving.client.answers import Failure, Prediction
+from cxr.core import features
+from cxr.core.errors import CxrError
 from cxr.serving.client.client import Client
 from cxr.serving.client.errors import BadAnswer, BadImage, ModelNotFound, SignatureMismatch
+from cxr.serving.client.predictions import Failure, Prediction
 from cxr.serving.client.wire import messages
-from cxr.trainer import features
-from cxr.trainer.errors import CxrError
 
 
 def test_predictions_come_in_order_with_members_and_version(small_server, png):

@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from cxr.core.errors import CxrError
 from cxr.serving.client.connection import Connection, Tls
 from cxr.serving.client.errors import DeadlineExceeded, InvalidRequest, RequestFailed, ServerUnavailable, TlsFailed
 from cxr.serving.client.wire import messages
-from cxr.trainer.errors import CxrError
 
 REQUEST = messages.PredictRequest()
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cxr.core.errors import CxrError
 from cxr.serving.client.errors import BadImage
 from cxr.serving.client.inputs import encoded, find_images
-from cxr.trainer.errors import CxrError
 
 
 def test_folders_give_their_images_in_order_and_files_stay_as_named(tmp_path: Path):

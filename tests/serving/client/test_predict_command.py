@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cxr.pipeline import exit_codes
+from cxr.core import exit_codes
 
-MAIN = "from cxr.pipeline.commands import predict, serving; import typer; from cxr.trainer.errors import CxrError; import sys\n"
+MAIN = "from cxr.cli import predict, serving; import typer; from cxr.core.errors import CxrError; import sys\n"
 MAIN += "app = typer.Typer(); predict.register(app); serving.register(app)\ntry: app()\n"
 MAIN += "except CxrError as error: print(f'error: {error}', file=sys.stderr); sys.exit(1)\n"
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from cxr.serving.client.answers import Prediction
+from cxr.core.errors import CxrError
 from cxr.serving.client.client import Client
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.errors import RequestFailed, ServerUnavailable
+from cxr.serving.client.predictions import Prediction
 from cxr.serving.production import config_file
 from cxr.serving.production.changes import Changes
 from cxr.serving.production.journal import APPLIED, REFUSED, Journal
 from cxr.serving.production.model_states import LATEST, SPECIFIC, ModelState
 from cxr.serving.production.overview import overview, states_in
-from cxr.trainer.errors import CxrError
 
 PINNED_1 = ModelState(SPECIFIC, versions=(1,), labels={"stable": 1, "canary": 1})
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from cxr.core.errors import CxrError
 from cxr.serving.production import config_file, model_states
 from cxr.serving.production.model_states import ALL, LATEST, SPECIFIC, ModelState
-from cxr.trainer.errors import CxrError
 
 STATES = [
     ModelState(),

@@ -6,9 +6,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cxr.pipeline.commands import serving
+from cxr.cli import serving
+from cxr.core.errors import CxrError
 from cxr.serving.production.overview import states_in
-from cxr.trainer.errors import CxrError
 
 
 def _cxr(*arguments: object):

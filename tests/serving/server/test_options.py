@@ -11,11 +11,11 @@ import typer
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
-from cxr.pipeline.commands import serve
+from cxr.cli import serve
+from cxr.core.errors import CxrError
 from cxr.serving.server import tfserving
 from cxr.serving.server.options import Batching, ServerOptions, Tls
 from cxr.serving.server.textprotos import read_batching, read_tls
-from cxr.trainer.errors import CxrError
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_command_help_has_examples(cli):
 
 @pytest.mark.slow
 def test_command_serves_until_sigterm(golden_models, connect):
-    code = "import typer; from cxr.pipeline.commands import serve; app = typer.Typer(); serve.register(app); app()"
+    code = "import typer; from cxr.cli import serve; app = typer.Typer(); serve.register(app); app()"
     command = [sys.executable, "-c", code, str(golden_models), "--port", "0", "--rest-port", "0", "--json", "--max-batch-size", "4"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:

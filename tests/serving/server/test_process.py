@@ -11,9 +11,9 @@ import time
 import grpc
 import pytest
 
+from cxr.core.errors import CxrError
 from cxr.serving.server.options import ServerOptions
 from cxr.serving.server.process import run_server, start_server
-from cxr.trainer.errors import CxrError
 
 PATIENCE = 120
 

@@ -54,7 +54,7 @@ def test_warm_up_runs_before_the_model_serves(start, models, connect, caplog):
 def test_bad_warm_up_record_fails_the_load(start, models, connect):
     from tensorflow_serving.apis import prediction_log_pb2
 
-    from cxr.trainer.errors import CxrError
+    from cxr.core.errors import CxrError
 
     log = prediction_log_pb2.PredictionLog()
     log.predict_log.request.CopyFrom(connect("unused:1").request("any name", signature="none", x=np.float32([1.0])))

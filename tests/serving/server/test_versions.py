@@ -181,7 +181,7 @@ def test_labels_move_by_reload(start, models, golden_models, connect, config, re
 
 
 def test_label_without_its_version_stops_the_start(start, config):
-    from cxr.trainer.errors import CxrError
+    from cxr.core.errors import CxrError
 
     with pytest.raises(CxrError, match="label to version 999"):
         start(model_config_file=config('version_labels { key: "stable" value: 999 }'))
@@ -230,7 +230,7 @@ def test_reload_refuses_a_change_of_platform(start, models, connect, reload):
 
 
 def test_start_that_cannot_load_says_why(start, models):
-    from cxr.trainer.errors import CxrError
+    from cxr.core.errors import CxrError
 
     (models / "half_plus" / "123" / "saved_model.pb").write_bytes(b"broken")
     with pytest.raises(CxrError, match=r"half_plus: version 123: .*saved_model.pb"):
@@ -248,7 +248,7 @@ def test_start_waits_for_a_first_version(start, models, golden_models, config):
 
 
 def test_port_in_use_is_a_plain_error(start, models):
-    from cxr.trainer.errors import CxrError
+    from cxr.core.errors import CxrError
 
     port = int(start(models).address.rpartition(":")[2])
     with pytest.raises(CxrError, match=f"port {port}"):

@@ -1,0 +1,110 @@
+"""`cxr explain`: which regions of an image decide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from cxr.pipeline.workspace import Workspace
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  cxr explain xray.png --out maps                             the ensemble of the demo's latest run, a map per member
+
+  cxr explain images/ --pipeline cpu -m mobilenet --out maps  a folder, another pipeline, one model
+
+  cxr explain study.dcm --class pneumonia --out maps          what speaks for a class, predicted or not
+
+  cxr explain xray.png -m path/of/model.keras --out maps      a model by its file, or the folder of its artifact
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Mounts the command."""
+    app.command("explain", help="Write Grad-CAM overlays; 1 is the exit code when an image failed.\n" + EXAMPLES)(explain)
+
+
+def explain(
+    images: Annotated[list[Path], typer.Argument(help="JPEG, PNG or DICOM files, or folders of them")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder for the overlays and explanations.csv")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="a model of the latest run, a Model artifact's folder, or a .keras file")
+    ] = "ensemble",
+    class_name: Annotated[str | None, typer.Option("--class", help="explain this class, not the predicted one")] = None,
+    workspace: Annotated[Path, typer.Option(envvar="CXR_WORKSPACE", help="where runs keep what they write")] = Path("workspace"),
+    pipeline: Annotated[str, typer.Option("--pipeline", "-p", help="whose latest run to look in")] = "demo",
+) -> None:
+    """Explains images."""
+    from rich.console import Console
+    from rich.progress import track
+    from rich.table import Table
+
+    from cxr.core import exit_codes
+    from cxr.core.errors import CxrError
+    from cxr.pipeline.workspace import Workspace
+    from cxr.serving.client.inputs import find_images
+
+    messages = Console(stderr=True)
+    source = find_model(model, Workspace(workspace, pipeline))
+    files = find_images(images)
+    from cxr.trainer.explain.explanations import (  # TensorFlow: not before the arguments are known to be right
+        Explainer,
+        Explanation,
+        write_table,
+    )
+
+    explainer = Explainer(source)
+    if class_name is not None:
+        explainer.index_of(class_name)
+    out.mkdir(parents=True, exist_ok=True)
+    made: list[Explanation] = []
+    failed = 0
+    for file in track(files, "explaining", console=messages, transient=True):
+        try:
+            made += explainer.explain(file, out, class_name)
+        except (CxrError, OSError) as error:
+            failed += 1
+            text = str(error) if str(file) in str(error) else f"{file}: {error}"
+            messages.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+    table = Table("image", "model", "explained", "probability", "predicted", "overlay")
+    for row in made:
+        table.add_row(Path(row.image).name, row.model, row.explained, f"{row.probability:.2f}", row.predicted, row.overlay)
+    Console().print(table)
+    messages.print(f"{len(made)} overlays in {out}, listed in {write_table(out, made).name}", highlight=False, soft_wrap=True)
+    if failed:
+        messages.print(f"{failed} of {len(files)} images failed", style="red")
+        raise typer.Exit(exit_codes.FAILED)
+
+
+def find_model(model: str, workspace: Workspace) -> str:
+    """Returns the path of a model: as given where it is one, else from the report of the latest run.
+
+    Args:
+      model: A path, or a model's name.
+      workspace: The `Workspace` to look a name up in.
+
+    Raises:
+      CxrError: Neither a path nor a model of that run.
+    """
+    import json
+
+    from cxr.core.errors import CxrError
+    from cxr.pipeline.workspace import LATEST, REPORT
+
+    if Path(model).exists():
+        return str(Path(model))
+    report = workspace.runs / LATEST / REPORT
+    if not report.is_file():
+        raise CxrError(
+            f"--model {model}: no such file or folder, and {report} is not there; run `cxr run`, or set --workspace and --pipeline"
+        )
+    models = json.loads(report.read_text())["models"]
+    if model not in models:
+        raise CxrError(f"--model {model}: {report} has {', '.join(models)}")
+    if not models[model]["model_uri"]:
+        raise CxrError(f"--model {model}: it was not trained in that run, see {report}")
+    return models[model]["model_uri"]

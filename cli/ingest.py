@@ -1,0 +1,126 @@
+"""`cxr ingest` and `cxr demo-data`: the data a run starts from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from cxr.data.ingest.ingest_config import Ingest
+
+INGEST_EXAMPLES = """
+[bold]Examples[/bold]
+
+  cxr ingest xrays/ records/                              a folder with one folder per class (train/val/test may stand above them)
+
+  cxr ingest manifest.csv records/ --where subset=main    only the rows whose column `subset` says main
+
+  cxr ingest xrays/ records/ --config cpu --seed 7        the section `data` of a configuration, and another seed
+
+A manifest has the columns image and label, and where known patient_id, split, source, view, sex, age.
+A second call with nothing changed returns at once. Exit codes: 0 done, 1 failed (nothing is written), 2 wrong arguments.
+"""
+DEMO_EXAMPLES = """
+[bold]Examples[/bold]
+
+  cxr demo-data demo/                              480 images of 128x128 pixels
+
+  cxr demo-data demo/ --images 120 --size 64 --seed 7
+
+  cxr ingest demo/ records/                        what comes next
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Mounts the commands."""
+    app.command("ingest", help="Turn labelled X-rays into TFRecords, split by patient.\n" + INGEST_EXAMPLES)(ingest)
+    app.command("demo-data", help="Make synthetic chest radiographs; nothing medical can be learnt from them.\n" + DEMO_EXAMPLES)(demo_data)
+
+
+def ingest(
+    source: Annotated[Path, typer.Argument(help="folder with one folder per class, or a manifest CSV")],
+    out: Annotated[Path, typer.Argument(help="folder to write; appears only when all went well")],
+    config: Annotated[str | None, typer.Option(help="configuration (name or YAML file) whose section `data` to start from")] = None,
+    seed: Annotated[int | None, typer.Option(help="decides who goes to which split")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE: take only these rows of a manifest (repeatable)")] = None,
+    classes: Annotated[str | None, typer.Option(help="class names, comma-separated, in the order of the models' outputs")] = None,
+    split_by: Annotated[str | None, typer.Option(help="patient or image")] = None,
+    listed_twice: Annotated[str | None, typer.Option(help="a path that stands twice: refuse, or merge (read once)")] = None,
+    max_reject_share: Annotated[float | None, typer.Option(help="past this share of unusable files nothing is written")] = None,
+    max_side: Annotated[int | None, typer.Option(help="longer images are scaled down to this many pixels")] = None,
+    workers: Annotated[int | None, typer.Option(help="images read at a time")] = None,
+    key_file: Annotated[Path | None, typer.Option(envvar="CXR_PSEUDONYM_KEY_FILE", help="key of the patients' pseudonyms")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the records of another source or configuration")] = False,
+    beam: Annotated[list[str] | None, typer.Option(help="option of Beam, for example --beam=--runner=DataflowRunner (repeatable)")] = None,
+) -> None:
+    """Turns labelled X-rays into TFRecords."""
+    import logging
+    import os
+
+    from rich.console import Console
+
+    options = _options(config, where, classes, {
+        "seed": seed, "split_by": split_by, "listed_twice": listed_twice, "max_reject_share": max_reject_share, "max_side": max_side,
+        "workers": workers,
+    })  # fmt: skip
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only writes files here; its greeting would tear the progress bar
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    from cxr.data.ingest import ingest
+
+    dataset = ingest.ingest(
+        source, out, options, key_file=key_file, console=Console(stderr=True), overwrite=overwrite, beam_options=beam or ()
+    )
+    from cxr.data.ingest.summary import remarks, table
+
+    console = Console()
+    console.print(table(dataset))
+    for line in remarks(dataset):
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print(f"records: {out}", highlight=False, soft_wrap=True)
+
+
+def _options(config: str | None, where: list[str] | None, classes: str | None, changes: dict[str, Any]) -> Ingest:
+    import pydantic
+
+    from cxr.core.errors import CxrError
+    from cxr.data.ingest.ingest_config import Ingest
+
+    if config is None:
+        base = Ingest()
+    else:
+        from cxr.pipeline.pipeline_config import load
+
+        base = load(config).data
+    values = base.model_dump(exclude_unset=True) | {key: value for key, value in changes.items() if value is not None}
+    if where:
+        pairs = [item.partition("=") for item in where]
+        for item, (column, equals, _) in zip(where, pairs, strict=True):
+            if not column or not equals:
+                raise CxrError(f"--where {item!r}: must be COLUMN=VALUE, for example subset=main")
+        values["where"] = {column: value for column, _, value in pairs}
+    if classes:
+        values["class_names"] = tuple(name.strip() for name in classes.split(","))
+    try:
+        return Ingest.model_validate(values)
+    except pydantic.ValidationError as error:
+        lines = (f"--{'.'.join(map(str, e['loc'])).replace('_', '-')}: {e['msg']}" for e in error.errors())
+        raise CxrError("\n".join(lines)) from None
+
+
+def demo_data(
+    out: Annotated[Path, typer.Argument(help="folder to write")],
+    images: Annotated[int, typer.Option(min=30, help="number of images")] = 480,
+    size: Annotated[int, typer.Option(min=32, max=1024, help="height and width, pixels")] = 128,
+    seed: Annotated[int, typer.Option(help="the same seed makes the same images")] = 2021,
+) -> None:
+    """Makes synthetic chest radiographs."""
+    from rich.console import Console
+
+    from cxr.data.demo.generate import make_demo_data
+
+    console = Console()
+    manifest = make_demo_data(out, images=images, image_size=size, seed=seed, console=Console(stderr=True))
+    console.print(f"{images} synthetic images: {manifest}", highlight=False, soft_wrap=True)
+    console.print(f"next: cxr ingest {out} records/", highlight=False, soft_wrap=True)

@@ -1,0 +1,100 @@
+"""`cxr predict`: images in, labels and probabilities out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cxr.cli.connection_options import LOCAL_SERVER, Ca, Cert, Key, Server, ServerName, UseTls, stdout_console, tls_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cxr.serving.client.client import Client
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  cxr predict xray.png                                    ask the ensemble on this machine (start it with `cxr serve`)
+
+  cxr predict study.dcm images/ --model mobilenet         DICOM files and whole folders
+
+  cxr predict images/ --label stable --json > out.jsonl   one line per image, for scripts
+
+  cxr predict x.png -s serving.example.org:8500 --ca ca.pem --cert me.pem --key me.key
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Mounts the command."""
+    app.command("predict", help="Classify images on a model server; 1 is the exit code when an image failed.\n" + EXAMPLES)(predict)
+
+
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG, BMP, TIFF or DICOM files, or folders of them")],
+    server: Server = LOCAL_SERVER,
+    model: Annotated[str, typer.Option("--model", "-m", help="name of the model on the server")] = "ensemble",
+    version: Annotated[int | None, typer.Option(help="this version")] = None,
+    label: Annotated[str | None, typer.Option(help="the version with this label: stable, canary")] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table")] = False,
+    timeout: Annotated[float, typer.Option(min=0.001, help="seconds for one request, retries included")] = 60.0,
+    batch_size: Annotated[int, typer.Option(min=1, help="images in one request")] = 16,
+    in_flight: Annotated[int, typer.Option(min=1, max=64, help="requests at a time")] = 4,
+    tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    server_name: ServerName = None,
+) -> None:
+    """Classifies images."""
+    from rich.console import Console
+
+    from cxr.core import exit_codes
+    from cxr.serving.client.client import Client
+    from cxr.serving.client.connection import is_loopback
+    from cxr.serving.client.inputs import find_images
+
+    files = find_images(images)
+    security = tls_of(tls, ca, cert, key, server_name)
+    messages = Console(stderr=True)
+    if security is None and not is_loopback(server):
+        messages.print(f"note: images travel to {server} unencrypted; --tls encrypts them", style="yellow", soft_wrap=True)
+    options = {"tls": security, "timeout": timeout, "batch_size": batch_size, "max_in_flight": in_flight}
+    with Client(server, model, version, label, **options) as client:  # type: ignore[arg-type]
+        client.metadata()  # a server or model that is not there is said before any image is read
+        failed = _show(client, files, json, messages)
+    if failed:
+        messages.print(f"{failed} of {len(files)} images failed", style="red")
+        raise typer.Exit(exit_codes.FAILED)
+
+
+def _show(client: Client, files: list[Path], as_json: bool, messages: Console) -> int:
+    """Prints results to stdout as they come (JSON) or at the end (table), also those before an error. Returns the number of failures."""
+    import json as json_module
+
+    from rich.progress import Progress
+
+    from cxr.core.errors import CxrError
+    from cxr.serving.client.predictions import Failure, Prediction
+    from cxr.serving.client.table import table
+
+    results: list[Prediction | Failure] = []
+    try:
+        with Progress(console=messages, transient=True, disable=not messages.is_terminal) as progress:
+            bar = progress.add_task("images", total=len(files))
+            for result in client.predict_files(files):
+                results.append(result)
+                progress.advance(bar)
+                if as_json:
+                    typer.echo(json_module.dumps(result.to_json(), ensure_ascii=False))
+                if isinstance(result, Failure):
+                    progress.console.print(str(result.error), style="red", markup=False, highlight=False, soft_wrap=True)
+    except CxrError:
+        messages.print(f"{len(results)} of {len(files)} images were answered before this error:", style="red")
+        raise
+    finally:
+        if not as_json and results:
+            stdout_console().print(table(results))
+    return sum(isinstance(result, Failure) for result in results)

@@ -1,0 +1,65 @@
+"""`cxr run` and `cxr config`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  cxr run                                              the demo, on synthetic images
+
+  cxr run --config cpu --data ~/xrays                  a folder with one sub-folder per class
+
+  cxr run --config cpu --data records data.seed=7      a folder that `cxr ingest` wrote, one value changed
+
+  cxr run --config full --data gs://bucket/records defaults.weights=~/weights
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Mounts the commands."""
+    app.command("run", help="Run the pipeline: validate, train, evaluate, check and push every model.\n" + EXAMPLES)(run)
+    app.command("config", help="Print a configuration in full, or list those that are shipped.")(config)
+
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="key=value changes of the configuration, dotted keys; defaults.… for all models")
+]
+
+
+def run(
+    overrides: Overrides = None,
+    config: Annotated[str, typer.Option("--config", "-c", help="a shipped configuration (demo, paper, cpu, full) or a YAML file")] = "demo",
+    data: Annotated[
+        str | None, typer.Option("--data", "-d", help="folder of `cxr ingest`, or images: a folder per class, or a manifest CSV")
+    ] = None,
+    workspace: Annotated[Path, typer.Option(envvar="CXR_WORKSPACE", help="where runs keep what they write")] = Path("workspace"),
+    cache: Annotated[bool, typer.Option(help="use the results of earlier runs where nothing they depend on has changed")] = True,
+) -> None:
+    """Runs the pipeline."""
+    from rich.console import Console
+
+    from cxr.pipeline.local_run import run as run_pipeline
+    from cxr.pipeline.pipeline_config import load
+
+    loaded = load(config, overrides or ())
+    Console(stderr=True).print(loaded.to_yaml(), markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(run_pipeline(loaded, data, workspace, enable_cache=cache))
+
+
+def config(
+    name: Annotated[str | None, typer.Argument(help="a shipped configuration or a YAML file; none: list what is shipped")] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Prints configurations."""
+    from cxr.pipeline.pipeline_config import load, shipped
+
+    if name is None:
+        for key, text in shipped().items():
+            typer.echo(f"{key:<8}{text}")
+    else:
+        typer.echo(load(name, overrides or ()).to_yaml(), nl=False)

@@ -1,0 +1,124 @@
+"""`cxr serve`: an embedded server with TensorFlow Serving's protocol, or TensorFlow Serving itself."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+_HELP = """Serve models over gRPC and REST, as TensorFlow Serving does.
+
+MODELS_DIR holds <model>/<version>/saved_model.pb, as a pipeline run pushes it (workspace/<pipeline>/serving_models). New versions are
+found while it runs; each is loaded and warmed up before the old one goes. Prints one line when it answers, and finishes the
+requests it has accepted on SIGTERM or Ctrl-C.
+
+\b
+Examples:
+  cxr serve workspace/cxr/serving_models
+  cxr serve workspace/cxr/serving_models --port 0 --json       free ports, printed as JSON
+  cxr serve --model-config-file models.config --host 0.0.0.0   policies and labels; reachable from other machines
+  cxr serve MODELS_DIR --no-batching --no-rest
+  cxr serve MODELS_DIR --engine tfserving --host 0.0.0.0       TensorFlow Serving's binary with the same options
+"""
+
+
+class Engine(StrEnum):
+    """Who answers."""
+
+    embedded = "embedded"
+    tfserving = "tfserving"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to an app."""
+    app.command("serve", help=_HELP)(serve)
+
+
+def serve(
+    models_dir: Annotated[Path | None, typer.Argument(help="Folder of models; or give --model-config-file.", show_default=False)] = None,
+    model_config_file: Annotated[Path | None, typer.Option(help="Text proto ModelServerConfig: policies, labels.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = 8500,
+    rest_port: Annotated[int, typer.Option(help="REST and metrics port; 0 takes a free one.")] = 8501,
+    rest: Annotated[bool, typer.Option("--rest/--no-rest", help="REST and Prometheus metrics.")] = True,
+    batching: Annotated[bool, typer.Option("--batching/--no-batching", help="Join concurrent requests into batches.")] = True,
+    max_batch_size: Annotated[int | None, typer.Option(help="Images per batch, and at most per request.")] = None,
+    batch_timeout_micros: Annotated[int | None, typer.Option(help="How long a batch waits for more.")] = None,
+    max_enqueued_batches: Annotated[int | None, typer.Option(help="Above, requests are refused (UNAVAILABLE).")] = None,
+    batching_parameters_file: Annotated[Path | None, typer.Option(help="TensorFlow Serving's file instead of the three above.")] = None,
+    ssl_config_file: Annotated[Path | None, typer.Option(help="TensorFlow Serving's SSLConfig: TLS, client certificates.")] = None,
+    max_message_mb: Annotated[int | None, typer.Option(help="Largest request.")] = None,
+    max_image_pixels: Annotated[int | None, typer.Option(help="Largest image, decoded.")] = None,
+    max_concurrent_requests: Annotated[int | None, typer.Option(help="Above, requests are refused (RESOURCE_EXHAUSTED).")] = None,
+    poll_seconds: Annotated[float | None, typer.Option(help="Pause between looks for new versions.")] = None,
+    model_config_file_poll_seconds: Annotated[float | None, typer.Option(help="Read the file again, that far apart.")] = None,
+    load_retries: Annotated[int | None, typer.Option(help="How often a failed load is tried again.")] = None,
+    load_retry_seconds: Annotated[float | None, typer.Option(help="Pause before that.")] = None,
+    start_seconds: Annotated[float | None, typer.Option(help="Give up when the models are not loaded by then.")] = None,
+    drain_seconds: Annotated[float | None, typer.Option(help="How long accepted requests may take after SIGTERM.")] = None,
+    warm_up: Annotated[bool, typer.Option("--warm-up/--no-warm-up", help="Replay assets.extra/tf_serving_warmup_requests.")] = True,
+    allow_version_labels_for_unavailable_models: Annotated[bool, typer.Option(help="New labels may name versions not loaded yet.")] = False,
+    intra_op_threads: Annotated[int | None, typer.Option(help="Threads inside an operation (default: cores).")] = None,
+    engine: Annotated[Engine, typer.Option(help="Who answers.")] = Engine.embedded,
+    json: Annotated[bool, typer.Option("--json", help="Print the addresses as JSON.")] = False,
+) -> None:
+    """Checks the arguments, builds the options and runs the server until it is told to stop."""
+    from pydantic import ValidationError
+
+    from cxr.core.errors import CxrError
+    from cxr.serving.server.options import ServerOptions
+
+    limits = {
+        "max_message_bytes": None if max_message_mb is None else max_message_mb * 2**20,
+        "max_image_pixels": max_image_pixels,
+        "max_concurrent_requests": max_concurrent_requests,
+    }
+    sizes = {"max_batch_size": max_batch_size, "batch_timeout_micros": batch_timeout_micros, "max_enqueued_batches": max_enqueued_batches}
+    values: dict[str, Any] = {
+        "models_dir": models_dir,
+        "model_config_file": model_config_file,
+        "host": host,
+        "port": port,
+        "rest_port": rest_port if rest else None,
+        "limits": _given(limits),
+        "batching": {"enabled": batching, **_given(sizes)},
+        "poll_seconds": poll_seconds,
+        "model_config_file_poll_seconds": model_config_file_poll_seconds,
+        "load_retries": load_retries,
+        "load_retry_seconds": load_retry_seconds,
+        "start_seconds": start_seconds,
+        "drain_seconds": drain_seconds,
+        "warm_up": warm_up,
+        "allow_version_labels_for_unavailable_models": allow_version_labels_for_unavailable_models,
+        "intra_op_threads": intra_op_threads,
+    }
+    if (models_dir is None) == (model_config_file is None):
+        raise typer.BadParameter("name the folder of models, or a --model-config-file (one of them)", param_hint="MODELS_DIR")
+    for path in (models_dir, model_config_file):
+        if path is not None and not path.exists():
+            raise CxrError(f"{path}: no such file or folder; a pipeline run pushes models to workspace/<pipeline>/serving_models")
+    if batching_parameters_file is not None:
+        from cxr.serving.server.textprotos import read_batching
+
+        if _given(sizes) or not batching:
+            raise CxrError("--batching-parameters-file replaces the other options of batching; drop those")
+        values["batching"] = read_batching(batching_parameters_file)
+    if ssl_config_file is not None:
+        from cxr.serving.server.textprotos import read_tls
+
+        values["tls"] = read_tls(ssl_config_file)
+    try:
+        options = ServerOptions(**_given(values))
+    except ValidationError as error:
+        raise CxrError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from error
+    if engine is Engine.tfserving:
+        from cxr.serving.server.tfserving import execute
+
+        execute(options)
+    from cxr.serving.server.main import serve as run
+
+    run(options, as_json=json)
+
+
+def _given(values: dict) -> dict:
+    return {name: value for name, value in values.items() if value is not None}

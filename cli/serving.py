@@ -1,0 +1,245 @@
+"""`cxr serving`: versions and labels in production, and speed tests of a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cxr.cli.connection_options import LOCAL_SERVER, Ca, Cert, Key, Server, ServerName, UseTls, stdout_console, tls_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cxr.serving.client.connection import Tls
+    from cxr.serving.production.changes import Changes, Done
+
+# By command; the group's help shows all of them.
+EXAMPLES = {
+    "config": """
+  cxr serving config workspace/demo/serving_models            write models.config: the newest versions, labelled stable and canary
+
+  cxr serving config MODELS --base-path /models               the same for containers that mount the models there
+""",
+    "promote": """
+  cxr serving promote ensemble 1790000000 --label canary      load it beside the present one and move the label
+
+  cxr serving promote ensemble 1790000000 -r "better recall"  stable, with a reason for the journal
+""",
+    "rollback": """
+  cxr serving rollback ensemble --reason "more false alarms"  take the last change back; again: the one before
+""",
+    "status": """
+  cxr serving status --history 5                              models, versions, states, labels; the last changes
+
+  cxr serving status -s a:8500 -s b:8500 --json               two servers, for scripts
+""",
+    "bench": """
+  cxr serving bench --model mobilenet --concurrency 1 --concurrency 8
+
+  cxr serving bench --images xrays/ --payload image_bytes --rate 40 --duration 30
+""",
+}
+_HEADING = "\n\n[bold]Examples[/bold]\n"
+
+ConfigFile = Annotated[Path, typer.Option("--config", "-c", envvar="CXR_MODELS_CONFIG", help="the servers' models.config")]
+Servers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--server", "-s", metavar="HOST:PORT", help="a running server that reads the file; may be repeated [default: this machine, 8500]"
+    ),
+]
+NoServer = Annotated[bool, typer.Option("--no-server", help="change the file only, for servers that poll it")]
+Reason = Annotated[str, typer.Option("--reason", "-r", help="why, for the journal")]
+Wait = Annotated[float, typer.Option(min=1, help="seconds a version may take to load")]
+DEFAULT_CONFIG = Path("models.config")
+
+
+def register(app: typer.Typer) -> None:
+    """Mounts the group."""
+    group = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
+    for function, text in (
+        (config, "Write a first models.config for a folder of models."),
+        (promote, "Move a label to a version, on running servers and in models.config, or not at all."),
+        (rollback, "Take back the last change of a model."),
+        (status, "Show models, versions, states and labels of running servers."),
+        (bench, "Measure images per second and latencies of a server you name."),
+    ):
+        group.command(function.__name__, help=text + _HEADING + EXAMPLES[function.__name__])(function)
+    app.add_typer(
+        group, name="serving", help="TensorFlow Serving in production: versions, labels, speed." + _HEADING + "".join(EXAMPLES.values())
+    )
+
+
+def config(
+    models_dir: Annotated[Path, typer.Argument(help="holds <model>/<version>/saved_model.pb, as the Pusher leaves it")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="file to write")] = DEFAULT_CONFIG,
+    base_path: Annotated[str | None, typer.Option(help="folder of the models as the server sees it; /models in the containers")] = None,
+    force: Annotated[bool, typer.Option(help="replace a file that exists, and with it the present labels")] = False,
+) -> None:
+    """Writes a first models.config."""
+    from cxr.core.errors import CxrError
+    from cxr.serving.production import config_file
+
+    text = config_file.render(config_file.from_folder(models_dir, base_path))
+    with config_file.locked(out):
+        if out.exists() and not force:
+            raise CxrError(f"{out}: exists; promote and rollback change it, --force starts anew")
+        config_file.replace(out, text)
+    typer.echo(text, nl=False)
+
+
+def promote(
+    model: Annotated[str, typer.Argument(help="its name in models.config")],
+    version: Annotated[int, typer.Argument(help="the version that gets the label")],
+    label: Annotated[str, typer.Option(help="which label moves")] = "stable",
+    pin: Annotated[bool, typer.Option("--pin", help="from now on serve labelled versions only, not the latest")] = False,
+    reason: Reason = "",
+    config: ConfigFile = DEFAULT_CONFIG,
+    server: Servers = None,
+    no_server: NoServer = False,
+    wait: Wait = 120.0,
+    tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    server_name: ServerName = None,
+) -> None:
+    """Moves a label."""
+    security = tls_of(tls, ca, cert, key, server_name)
+    _change(config, server, no_server, wait, security, lambda changes: changes.promote(model, version, label, pin, reason))
+
+
+def rollback(
+    model: Annotated[str, typer.Argument(help="its name in models.config")],
+    reason: Reason = "",
+    config: ConfigFile = DEFAULT_CONFIG,
+    server: Servers = None,
+    no_server: NoServer = False,
+    wait: Wait = 120.0,
+    tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    server_name: ServerName = None,
+) -> None:
+    """Takes back the last change."""
+    _change(config, server, no_server, wait, tls_of(tls, ca, cert, key, server_name), lambda changes: changes.rollback(model, reason))
+
+
+def _change(path: Path, servers: list[str] | None, none: bool, wait: float, tls: Tls | None, do: Callable[[Changes], Done]) -> None:
+    from contextlib import ExitStack
+
+    from cxr.core.errors import CxrError
+    from cxr.serving.client.connection import Connection
+    from cxr.serving.production.changes import Changes
+
+    if none and servers:
+        raise CxrError("--no-server and --server exclude each other")
+    with ExitStack() as stack:
+        connections = [] if none else [stack.enter_context(Connection(address, tls)) for address in servers or [LOCAL_SERVER]]
+        done = do(Changes(path, connections, wait))
+    entry = done.entry
+    typer.echo(f"{entry.model}: {entry.before}  =>  {entry.after}")
+    where = ", ".join(entry.servers) or "the file only"
+    typer.echo(f"change {entry.id} of {path} ({where})")
+    for note in done.notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def status(
+    config: ConfigFile = DEFAULT_CONFIG,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", "-m", help="ask for this model; may be repeated [default: those of --config]")
+    ] = None,
+    server: Servers = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table")] = False,
+    history: Annotated[int, typer.Option(min=0, help="show the last changes of the journal, too")] = 0,
+    tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    server_name: ServerName = None,
+) -> None:
+    """Shows what is served."""
+    import json as json_module
+
+    from cxr.serving.client.connection import Connection
+    from cxr.serving.production.journal import Journal
+    from cxr.serving.production.overview import MODELS, overview, states_in
+
+    configured = states_in(config) if config.exists() else {}
+    names = model or list(configured) or list(MODELS)
+    security = tls_of(tls, ca, cert, key, server_name)
+    rows = []
+    for address in server or [LOCAL_SERVER]:
+        with Connection(address, security) as connection:
+            rows += overview(connection, names, configured)
+    entries = Journal(config).entries()[-history:] if history else []
+    if json:
+        for row in rows:
+            typer.echo(json_module.dumps(row.to_json()))
+        for entry in entries:
+            typer.echo(json_module.dumps(entry.to_json(), ensure_ascii=False))
+        return
+    from cxr.serving.production.tables import history_table, status_table
+
+    console = stdout_console()
+    console.print(status_table(rows))
+    if history:
+        console.print(history_table(entries))
+
+
+def bench(
+    server: Server = LOCAL_SERVER,
+    model: Annotated[str, typer.Option("--model", "-m", help="name of the model on the server")] = "ensemble",
+    version: Annotated[int | None, typer.Option(help="this version")] = None,
+    label: Annotated[str | None, typer.Option(help="the version with this label")] = None,
+    images: Annotated[Path | None, typer.Option(help="folder of images to send; none: made-up ones")] = None,
+    payload: Annotated[str, typer.Option(help="image_bytes, image_tensor or both")] = "both",
+    concurrency: Annotated[
+        list[int] | None, typer.Option(min=1, max=256, help="requests at a time; repeat it for several [default: 8]")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, max=1024, help="images in one request")] = 1,
+    duration: Annotated[float, typer.Option(min=0.1, max=600, help="seconds per measurement")] = 10.0,
+    requests: Annotated[int, typer.Option(min=1, max=1_000_000, help="end a measurement after that many requests")] = 100_000,
+    rate: Annotated[float, typer.Option(min=0, help="requests per second to offer; 0: as many as the server answers")] = 0.0,
+    timeout: Annotated[float, typer.Option(min=0.001, help="seconds for one request")] = 30.0,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table")] = False,
+    tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    server_name: ServerName = None,
+) -> None:
+    """Measures a server."""
+    import json as json_module
+
+    from rich.console import Console
+
+    from cxr.core.errors import CxrError
+    from cxr.serving.client import payloads
+    from cxr.serving.client.bench import Load, Result, measure
+    from cxr.serving.client.bench_table import table
+    from cxr.serving.client.connection import Connection
+    from cxr.serving.client.models import Target, metadata
+
+    signatures = payloads.PAYLOADS if payload == "both" else (payload,)
+    if not set(signatures) <= set(payloads.PAYLOADS):
+        raise CxrError(f"--payload {payload!r}: must be both, {' or '.join(payloads.PAYLOADS)}")
+    target, messages = Target(model, version, label), Console(stderr=True)
+    results: list[Result] = []
+    with Connection(server, tls_of(tls, ca, cert, key, server_name)) as connection:
+        known = metadata(connection, target, timeout)
+        pictures = payloads.pictures(images)
+        for signature in signatures:
+            made = payloads.payload(signature, pictures, batch_size, target, known)
+            for count in concurrency or [8]:
+                with messages.status(f"{signature}, {count} at a time, {duration:g} s"):
+                    load = Load(count, duration, requests, rate, min(1.0, duration / 10), timeout)
+                    results.append(measure(connection, made, batch_size, load, str(target)))
+                if json:
+                    typer.echo(json_module.dumps(results[-1].to_json()))
+    if not json:
+        stdout_console().print(table(f"{known.model} version {known.version} on {server}", results))

@@ -1,0 +1,1 @@
+"""Reading radiographs: files of every accepted kind to upright grey pixels."""

@@ -1,0 +1,173 @@
+"""DICOM files: from stored values to grey pixels, and the four facts about a patient that ingest asks for."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from cxr.core.errors import CxrError
+from cxr.data.images.errors import ImageError, NotAnImage, SeveralFrames, TooManyPixels, Truncated, Unreadable
+from cxr.data.images.reader import MAX_PIXELS, check_size, to_8_bit
+
+BYTES_PER_PIXEL = 6  # three channels of 16 bits
+HEADER_BYTES = 1_000_000
+FACTS = ("PatientID", "PatientSex", "PatientAge", "ViewPosition")  # no other tag about a person is ever read
+
+
+class Facts(NamedTuple):
+    """What a header says, raw; empty where it says nothing."""
+
+    patient_id: str = ""
+    sex: str = ""
+    age: str = ""
+    view: str = ""
+
+
+def read_facts(stream: IO[bytes]) -> Facts:
+    """Reads the header only.
+
+    Raises:
+      ImageError: Not a DICOM file, or its header is damaged.
+    """
+    dataset = _dataset(stream, MAX_PIXELS, stop_before_pixels=True, specific_tags=list(FACTS))
+    patient, sex, age, view = (str(dataset.get(tag) or "").strip() for tag in FACTS)
+    return Facts(patient, sex, age, view)
+
+
+def read_pixels(stream: IO[bytes], max_pixels: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """Decodes as a viewer would show it: modality LUT or rescale, VOI LUT or first window, MONOCHROME1 inverted.
+
+    The range of values that then remains becomes 0 to 255, padding left aside; 8-bit pixels that nothing changed stay as they are.
+
+    Returns:
+      uint8 [height, width], and the stored height and width.
+
+    Raises:
+      ImageError: Not usable.
+    """
+    from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
+
+    dataset = _dataset(stream, max_pixels)
+    try:
+        height, width = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
+        if not height or not width or "PixelData" not in dataset:
+            raise NotAnImage("a DICOM file without a picture")
+        check_size(height, width, max_pixels)
+        frames = int(dataset.get("NumberOfFrames") or 1)
+        if frames > 1:
+            raise SeveralFrames(f"holds {frames} frames; save the one that is meant")
+        _check_codestream(dataset, max_pixels)
+        stored = pixel_array(dataset)
+        photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
+        if photometric == "PALETTE COLOR":
+            stored = apply_color_lut(stored, dataset)
+        if stored.ndim == 3:
+            return np.array(Image.fromarray(stored if stored.dtype == np.uint8 else to_8_bit(stored)).convert("L")), (height, width)
+        values = apply_voi_lut(apply_modality_lut(stored, dataset), dataset)
+        if stored.dtype == np.uint8 and np.array_equal(values, stored):
+            grey = stored.copy()
+        else:
+            shown = ~_padding(stored, dataset)
+            grey = to_8_bit(values, *((float(values[shown].min()), float(values[shown].max())) if shown.any() else ()))
+        if photometric == "MONOCHROME1":
+            grey = 255 - grey
+        grey[_padding(stored, dataset)] = 0  # no picture there: black, inverted or not
+        return grey, (height, width)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # decoders, LUTs and headers fail in their own ways
+        raise _classified(error, dataset) from error
+
+
+def _padding(stored: np.ndarray, dataset: Any) -> np.ndarray:
+    """Tells which pixels lie outside the picture (PS3.3 C.7.5.1.1.2). Returns bool [height, width]."""
+    value = dataset.get("PixelPaddingValue")
+    if value is None:
+        return np.zeros(stored.shape, bool)
+    limit = dataset.get("PixelPaddingRangeLimit")
+    low, high = sorted((int(value), int(value if limit is None else limit)))
+    return (stored >= low) & (stored <= high)
+
+
+def _check_codestream(dataset: Any, max_pixels: int) -> None:
+    """Refuses a compressed picture that is larger than the file's header says: decoders believe the picture."""
+    from pydicom.encaps import generate_frames
+
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return
+    frame = next(iter(generate_frames(dataset.PixelData, number_of_frames=1)))
+    size = codestream_size(frame)
+    if size:
+        check_size(*size, max_pixels)
+
+
+def codestream_size(data: bytes) -> tuple[int, int] | None:
+    """Returns height and width that a JPEG, JPEG-LS or JPEG 2000 codestream announces; None where it announces none."""
+    try:
+        if data[:4] == b"\xff\x4f\xff\x51":  # JPEG 2000 (ISO 15444-1, A.5.1): SOC, SIZ
+            right, bottom, left, top = struct.unpack_from(">4I", data, 8)
+            return bottom - top, right - left
+        at = 2 if data[:2] == b"\xff\xd8" else len(data)
+        while at < len(data):
+            marker, length = struct.unpack_from(">HH", data, at)
+            if marker == 0xFFF7 or (
+                0xFFC0 <= marker <= 0xFFCF and marker not in (0xFFC4, 0xFFC8, 0xFFCC)
+            ):  # a start of frame (ISO 10918-1, B.2.2)
+                height, width = struct.unpack_from(">HH", data, at + 5)
+                return height, width
+            at += 2 + length
+    except struct.error:  # cut short: the decoder will say so
+        pass
+    return None
+
+
+def _check_deflated(stream: IO[bytes], max_pixels: int) -> None:
+    """Refuses a deflated file that unpacks to more than a picture can need: pydicom would unpack it whole, whatever is asked for."""
+    from pydicom.filereader import read_dataset, read_preamble
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    start = stream.tell()
+    read_preamble(stream, force=True)
+    meta = read_dataset(stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag.group != 2)
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        inflate, rest, size = zlib.decompressobj(-zlib.MAX_WBITS), stream.read(), 0
+        while rest and not inflate.eof:
+            size += len(inflate.decompress(rest, 1 << 20))
+            rest = inflate.unconsumed_tail
+            if size > max_pixels * BYTES_PER_PIXEL + HEADER_BYTES:
+                raise TooManyPixels(f"unpacks to more than {max_pixels:,} pixels need (max_pixels)")
+    stream.seek(start)
+
+
+def _dataset(stream: IO[bytes], max_pixels: int, **options: Any) -> Any:
+    try:
+        import pydicom
+    except ImportError:
+        raise CxrError("reading DICOM needs pydicom; install the extra: pip install 'cxr-pipeline[dicom]'") from None
+    from pydicom.uid import ImplicitVRLittleEndian
+
+    try:
+        _check_deflated(stream, max_pixels)
+        dataset = pydicom.dcmread(stream, force=True, **options)
+        if "TransferSyntaxUID" not in dataset.file_meta:
+            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian  # files without a header: the standard's default
+        return dataset
+    except ImageError:
+        raise
+    except (EOFError, io.UnsupportedOperation) as error:
+        raise Truncated(f"cannot be read as DICOM: {error}") from error
+    except Exception as error:
+        raise Unreadable(f"cannot be read as DICOM: {error}") from error
+
+
+def _classified(error: Exception, dataset: Any) -> ImageError:
+    text = f"{error}".strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if any(sign in text.lower() for sign in ("truncated", "less than expected", "unexpected end", "actual length", "not enough")):
+        return Truncated(f"cannot be decoded: {text}")
+    syntax = getattr(dataset.file_meta.get("TransferSyntaxUID", ""), "name", "unknown")
+    return Unreadable(f"cannot be decoded ({syntax}): {text}")

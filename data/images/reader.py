@@ -1,0 +1,186 @@
+"""The one reader of image files: from PNG, JPEG, BMP, TIFF or DICOM to upright 8-bit grey pixels, and from those to bytes without metadata.
+
+Ingest and the client read through it, so that a model is asked with what it was trained on. Imports neither TensorFlow nor Keras.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
+
+from cxr.data.images.errors import Blank, ImageError, NotAnImage, SeveralFrames, TooManyPixels, TooSmall, Truncated, Unreadable
+
+MAX_PIXELS = 50_000_000  # the largest detectors have 20 million
+MAX_SIDE = 1024  # pixels
+MIN_SIDE = 16  # pixels; pipeline/schema.pbtxt says the same
+MIN_STD = 0.1  # grey levels; pipeline/schema.pbtxt says the same
+JPEG_QUALITY = 95
+PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm", ".dicom"))
+
+
+@dataclass(frozen=True)
+class GreyImage:
+    """A radiograph, upright, dark where nothing absorbs.
+
+    Attributes:
+      array: uint8 [height, width].
+      source_format: "png", "jpeg", "bmp", "tiff" or "dicom".
+      original_size: height and width of the file's picture, pixels.
+    """
+
+    array: np.ndarray
+    source_format: str
+    original_size: tuple[int, int]
+
+    @property
+    def format(self) -> str:
+        """What `encode` makes of it: lossless for lossless sources."""
+        return "jpeg" if self.source_format == "jpeg" else "png"
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 (hex) of size and pixels: equal for the same picture in different files."""
+        height, width = self.array.shape
+        return hashlib.sha256(b"%d %d " % (height, width) + self.array.tobytes()).hexdigest()
+
+
+def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, max_side: int | None = MAX_SIDE) -> GreyImage:
+    """Reads one radiograph.
+
+    Pictures of 8 bits keep their grey levels; colours become luma (ITU-R 601). Where a picture has more than 8 bits per channel, the range
+    of values that it really holds becomes 0 to 255, linearly: files of 10, 12 and 16 bits then look alike. (16-bit *colour* PNGs are
+    the exception: Pillow hands out their high bytes.) Transparency is composited over black.
+
+    Args:
+      source: Path of a file, or its bytes.
+      max_pixels: Larger pictures are refused before they are decoded.
+      max_side: Longer pictures are scaled down to this many pixels, antialiased; None: never.
+
+    Raises:
+      ImageError: The file cannot be used (image_errors.py names the kinds); the text names the path.
+      OSError: There is no such file, or it may not be read.
+    """
+    name = "image" if isinstance(source, bytes) else str(source)
+    try:
+        with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as stream:
+            head = stream.read(132)
+            stream.seek(0)
+            if not head:
+                raise NotAnImage("the file is empty")
+            if is_dicom(head):
+                from cxr.data.images import dicom  # pydicom takes its time, and is an extra
+
+                grey, size = dicom.read_pixels(stream, max_pixels)
+                kind = "dicom"
+            else:
+                grey, size, kind = _read_with_pillow(stream, max_pixels, max_side)
+        _check_content(grey)
+        return GreyImage(_shrunk(grey, max_side), kind, size)
+    except ImageError as error:
+        raise type(error)(f"{name}: {error}") from error.__cause__
+
+
+def encode(image: GreyImage) -> bytes:
+    """Encodes as `image.format`: JPEG (quality 95) or PNG, from bare pixels, so that no metadata of the source comes along."""
+    out = io.BytesIO()
+    picture = Image.fromarray(image.array)
+    if image.format == "jpeg":
+        picture.save(out, "JPEG", quality=JPEG_QUALITY)
+    else:
+        picture.save(out, "PNG", compress_level=3)  # 6, the default, takes four times as long for 3 % less
+    return out.getvalue()
+
+
+def is_dicom(head: bytes) -> bool:
+    """Tells by the first 132 bytes of a file: the magic, or (very old files have none) an element of group 0002 or 0008."""
+    return head[128:132] == b"DICM" or (head[:2] in (b"\x02\x00", b"\x08\x00") and head[4:6].isalpha())
+
+
+def to_8_bit(values: np.ndarray, low: float | None = None, high: float | None = None) -> np.ndarray:
+    """Maps [low, high] (default: the range that `values` hold) to 0…255, linearly; what lies outside is cut off."""
+    if low is None or high is None:
+        low, high = float(values.min()), float(values.max())
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise Unreadable("holds values that are no numbers")
+    if high <= low:
+        return np.zeros(values.shape, np.uint8)
+    scaled = (values.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
+    return np.clip(np.rint(scaled, out=scaled), 0, 255, out=scaled).astype(np.uint8)
+
+
+def check_size(height: int, width: int, max_pixels: int) -> None:
+    """Refuses sizes out of bounds, before anything is decoded."""
+    if height * width > max_pixels:
+        raise TooManyPixels(f"{width}x{height} pixels are more than the {max_pixels:,} allowed (max_pixels)")
+    if min(height, width) < MIN_SIDE:
+        raise TooSmall(f"{width}x{height} pixels; a side needs at least {MIN_SIDE}")
+
+
+def _read_with_pillow(stream: io.IOBase, max_pixels: int, max_side: int | None) -> tuple[np.ndarray, tuple[int, int], str]:
+    try:
+        with Image.open(stream, formats=PILLOW_FORMATS) as picture:  # type: ignore[arg-type]
+            kind = "jpeg" if picture.format in ("JPEG", "MPO") else str(picture.format).lower()
+            width, height = picture.size
+            check_size(height, width, max_pixels)
+            if kind != "jpeg" and getattr(picture, "n_frames", 1) > 1:
+                raise SeveralFrames(f"holds {picture.n_frames} pictures; save the one that is meant")  # type: ignore[attr-defined]
+            if kind == "jpeg" and picture.mode in ("L", "RGB"):
+                # Luma straight from the decoder; large pictures at an eighth, a quarter or half of their size, yet twice what is needed.
+                picture.draft("L", (2 * max_side, 2 * max_side) if max_side else None)
+            picture.load()
+            # Pillow inverts 8-bit pictures whose zero is white, but no deeper ones.
+            inverted = kind == "tiff" and _deep(picture) and picture.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0  # type: ignore[attr-defined]
+            grey = _grey(ImageOps.exif_transpose(picture))
+            return 255 - grey if inverted else grey, (height, width), kind
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        raise NotAnImage("not a PNG, JPEG, BMP, TIFF or DICOM file") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise TooManyPixels(f"more pixels than the {max_pixels:,} allowed (max_pixels)") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error and more
+        kind_of_error = Truncated if _says_truncated(error) else Unreadable
+        raise kind_of_error(f"cannot be decoded: {error}") from error
+
+
+def _says_truncated(error: Exception) -> bool:
+    return any(word in str(error).lower() for word in ("truncated", "unexpected end", "incomplete", "not enough", "unexpected eof"))
+
+
+def _deep(picture: Image.Image) -> bool:
+    return picture.mode.startswith("I") or picture.mode == "F"
+
+
+def _grey(picture: Image.Image) -> np.ndarray:
+    """Returns uint8 [height, width]."""
+    if _deep(picture):
+        return to_8_bit(np.asarray(picture))
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
+        picture = Image.alpha_composite(black, picture)
+    if picture.mode != "L":
+        picture = picture.convert("RGB").convert("L")  # CMYK, palettes and others have no direct way to grey
+    return np.array(picture)
+
+
+def _check_content(grey: np.ndarray) -> None:
+    if float(grey.std()) < MIN_STD:
+        raise Blank("one grey level throughout")
+
+
+def _shrunk(grey: np.ndarray, max_side: int | None) -> np.ndarray:
+    if max_side is None or max(grey.shape) <= max_side:
+        return grey
+    scale = max_side / max(grey.shape)
+    height, width = (max(MIN_SIDE, round(side * scale)) for side in grey.shape)
+    return np.array(Image.fromarray(grey).resize((width, height), Image.Resampling.LANCZOS))

@@ -1,0 +1,64 @@
+"""What an ingested folder says about itself: dataset.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pydantic
+from pydantic import Field
+
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.core.strict_model import StrictModel
+from cxr.data.ingest.ingest_config import Ingest
+
+DATASET = "dataset.json"
+REJECTS = "rejects.csv"
+DUPLICATES = "duplicates.csv"
+SYNTHETIC = "synthetic"  # the source of demo images
+RECORDS_VERSION = 1  # raise it when the same images make other records
+
+
+class Dataset(StrictModel):
+    """The content of a folder that `cxr ingest` wrote."""
+
+    records_version: int = RECORDS_VERSION
+    source: str = Field(description="folder or manifest it was made of")
+    class_names: tuple[str, ...]
+    counts: dict[str, dict[str, int]] = Field(description="split: class: images")
+    patients: dict[str, int] = Field(description="split: patients")
+    own_patients: int = Field(description="images without a patient id, each counted as a patient of its own")
+    rejects: int
+    duplicates: int = Field(description="pictures that stand under more than one path")
+    warnings: tuple[str, ...] = ()
+    seed: int
+    synthetic: bool = Field(description="at least one image is synthetic: nothing medical can be learnt from it")
+    config: Ingest
+    fingerprint: str = Field(description="SHA-256 of the request and of what the source's files looked like")
+    files: dict[str, int] = Field(description="records file: bytes")
+    versions: dict[str, str]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Splits that hold images, in the order of features.SPLITS."""
+        return tuple(split for split in features.SPLITS if sum(self.counts.get(split, {}).values()))
+
+    @property
+    def images(self) -> int:
+        """Number of images in all splits."""
+        return sum(sum(classes.values()) for classes in self.counts.values())
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """Reads what `cxr ingest` wrote.
+
+    Raises:
+      CxrError: The folder is no output of `cxr ingest`.
+    """
+    try:
+        return Dataset.model_validate_json((folder / DATASET).read_text())
+    except FileNotFoundError:
+        raise CxrError(f"{folder}: holds no {DATASET}; make it with `cxr ingest SOURCE {folder}`") from None
+    except (OSError, pydantic.ValidationError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
+        raise CxrError(f"{folder / DATASET}: cannot be read ({reason}); ingest again with --overwrite") from None

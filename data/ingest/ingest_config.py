@@ -1,0 +1,76 @@
+"""What `cxr ingest` does with a source: classes, splits, limits. The section `data` of a pipeline's configuration."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from cxr.core import features
+from cxr.core.strict_model import StrictModel
+from cxr.data.images.reader import MAX_PIXELS
+
+
+class SplitShares(StrictModel):
+    """Shares of the patients (or images) that go to each split; they sum to 1."""
+
+    train: float = Field(0.70, gt=0, le=1)
+    val: float = Field(0.15, ge=0, lt=1)
+    test: float = Field(0.15, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _check_sum(self) -> SplitShares:
+        total = self.train + self.val + self.test
+        if not math.isclose(total, 1.0, abs_tol=1e-6):
+            raise ValueError(f"train, val and test sum to {total:g}, not to 1")
+        return self
+
+    def items(self) -> list[tuple[str, float]]:
+        """Returns the splits with a share above zero, in the order of features.SPLITS."""
+        return [(split, getattr(self, split)) for split in features.SPLITS if getattr(self, split) > 0]
+
+
+class Ingest(StrictModel):
+    """Everything that decides which images are read, where each goes and how it is stored."""
+
+    class_names: tuple[str, ...] = Field(features.CLASS_NAMES, min_length=2, description="labels, in the order of the models' outputs")
+    splits: SplitShares = SplitShares()
+    split_by: Literal["patient", "image"] = Field("patient", description="what never stands in two splits; image: the 2021 paper's way")
+    per_class: dict[Literal["train", "val", "test"], dict[str, int]] | None = Field(
+        None,
+        description="exact numbers of images per split and class in place of `splits`, as for the paper's 248/90",
+    )
+    seed: int = Field(2021, description="decides, with the patient id, the split of a patient")
+    where: dict[str, str] = Field({}, description="manifest column: value; other rows are left out")
+    listed_twice: Literal["refuse", "merge"] = Field(
+        "refuse", description="a path that stands twice in the source; merge: read once, and its patients count as one (same label only)"
+    )
+    max_reject_share: float = Field(0.05, ge=0, le=1, description="past this share of unusable files nothing is written")
+    max_pixels: int = Field(MAX_PIXELS, ge=1, description="larger images are rejected before they are decoded")
+    max_side: int | None = Field(1024, ge=32, description="longer images are scaled down to this many pixels; null: as they are")
+    images_per_shard: int = Field(128, ge=1, description="upper limit; several shards let several workers share a split")
+    workers: int = Field(2, ge=1, description="images read at a time by the local runner")
+
+    @model_validator(mode="after")
+    def _check(self) -> Ingest:
+        if len(set(self.class_names)) != len(self.class_names) or not all(name.strip() for name in self.class_names):
+            raise ValueError("class_names: every class needs a name of its own")
+        if self.per_class is not None:
+            if self.split_by != "image":
+                raise ValueError("per_class: exact numbers need `split_by: image` (a patient's images cannot be parted)")
+            if "train" not in self.per_class:
+                raise ValueError("per_class: needs a split `train`")
+            for split, counts in self.per_class.items():
+                if set(counts) != set(self.class_names):
+                    raise ValueError(f"per_class.{split}: needs one number for each of {', '.join(self.class_names)}")
+                if min(counts.values()) < 1:
+                    raise ValueError(f"per_class.{split}: every class needs at least one image")
+        return self
+
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """The splits this configuration asks for, in the order of features.SPLITS."""
+        if self.per_class is not None:
+            return tuple(split for split in features.SPLITS if split in self.per_class)
+        return tuple(split for split, _ in self.splits.items())

@@ -1,0 +1,82 @@
+"""An output folder that is there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from cxr.core.errors import CxrError
+from cxr.data.ingest.dataset import DATASET
+
+
+def check(out: Path, overwrite: bool) -> None:
+    """Refuses a folder that must not be replaced.
+
+    Raises:
+      CxrError: `out` holds something, and `overwrite` is not set or it is no output of ingest.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / DATASET).is_file():
+        raise CxrError(f"{out}: exists and is no output of `cxr ingest`; name another folder")
+    if not overwrite:
+        raise CxrError(f"{out}: holds the records of another source or configuration; name another folder, or set --overwrite")
+
+
+@contextlib.contextmanager
+def replaced(out: Path) -> Iterator[Path]:
+    """Yields an empty folder beside `out` that takes its place when the block ends well, and vanishes when it does not.
+
+    What a killed process left behind is cleaned up by the next one; two at a time are refused.
+
+    Raises:
+      CxrError: Another process is at it; the folder beside `out` cannot be made.
+    """
+    partial, old = (out.with_name(f".{out.name}.{suffix}") for suffix in ("partial", "old"))
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        handle = os.open(partial, os.O_RDONLY)
+    except OSError as error:
+        raise CxrError(f"{partial}: cannot be made ({error.strerror})") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(handle).st_ino != os.stat(partial).st_ino:
+                raise BlockingIOError
+        except (BlockingIOError, FileNotFoundError):
+            raise CxrError(f"{out}: another process is writing it; wait for its end") from None
+        restore(out)
+        _empty(partial)
+        try:
+            yield partial
+            if out.exists():
+                out.rename(old)
+            partial.rename(out)
+            shutil.rmtree(old, ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+    finally:
+        os.close(handle)
+
+
+def restore(out: Path) -> None:
+    """Ends an exchange of folders that was killed halfway."""
+    old = out.with_name(f".{out.name}.old")
+    if old.exists():
+        if out.exists():
+            shutil.rmtree(old)
+        else:
+            old.rename(out)
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -1,0 +1,95 @@
+"""One image of a source, before it is read."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from cxr.core import features
+from cxr.core.errors import CxrError
+
+SEXES = {
+    "m": "M",
+    "male": "M",
+    "f": "F",
+    "female": "F",
+    "o": "O",
+    "other": "O",
+    "": features.UNKNOWN,
+    "u": features.UNKNOWN,
+    "unknown": features.UNKNOWN,
+}
+YEARS_PER_UNIT = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}  # DICOM's age strings: 054Y, 006M
+MAX_AGE = 120  # years; pipeline/schema.pbtxt says the same
+
+
+@dataclass(slots=True)
+class Row:
+    """What the source says about one image.
+
+    Attributes:
+      path: Absolute.
+      name: As the source names it, relative to the source; what messages and the image's own identity use.
+      where: For messages: "manifest.csv line 7", or the path.
+      patient: Raw patient id; empty where the source gives none (`unit` then stands in). Never leaves the machine that plans the work.
+      split: Given split; empty where the source gives none.
+      age: Years; None where not stated.
+    """
+
+    path: str
+    name: str
+    where: str
+    label: str
+    patient: str = ""
+    split: str = ""
+    source: str = features.UNKNOWN
+    view: str = features.UNKNOWN
+    sex: str = features.UNKNOWN
+    age: float | None = None
+
+    @property
+    def unit(self) -> str:
+        """What never stands in two splits: the patient, or the image where the patient is unknown."""
+        return f"patient:{self.patient}" if self.patient else self.image_unit
+
+    @property
+    def image_unit(self) -> str:
+        """The image by its name in the source."""
+        return f"image:{self.name}"
+
+
+def parse_sex(text: str) -> str:
+    """Returns M, F, O or features.UNKNOWN.
+
+    Raises:
+      CxrError: Anything else.
+    """
+    try:
+        return SEXES[text.strip().lower()]
+    except KeyError:
+        raise CxrError(f"sex {text!r}: must be M, F, O or empty") from None
+
+
+def parse_age(text: str) -> float | None:
+    """Returns years, from a number or a DICOM age string (054Y, 006M, 003W, 010D); None for an empty text.
+
+    Raises:
+      CxrError: Not an age from 0 to 120 years.
+    """
+    text = text.strip()
+    if not text or text.lower() == features.UNKNOWN:
+        return None
+    number, unit = (text[:-1], text[-1].upper()) if text[-1].upper() in YEARS_PER_UNIT else (text, "Y")
+    try:
+        age = float(number) * YEARS_PER_UNIT[unit]
+    except ValueError:
+        raise CxrError(f"age {text!r}: must be years, or a DICOM age such as 006M, or empty") from None
+    if not 0 <= age <= MAX_AGE:
+        raise CxrError(f"age {text!r}: must lie between 0 and {MAX_AGE} years")
+    return age
+
+
+def uniform(seed: int, text: str) -> float:
+    """Returns a number in [0, 1) that only seed and text decide."""
+    digest = hashlib.blake2b(text.encode(), digest_size=8, key=str(seed).encode()).digest()
+    return (int.from_bytes(digest, "big") >> 11) / 2**53

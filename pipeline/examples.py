@@ -1,0 +1,74 @@
+"""The examples of a run: found, ingested from images, or made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from cxr.core.errors import CxrError
+from cxr.data.ingest.dataset import DATASET, read_dataset
+from cxr.pipeline.pipeline_config import Config
+from cxr.pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A folder that `cxr ingest` wrote."""
+
+    path: Path
+    splits: tuple[str, ...]
+    synthetic: bool
+
+
+def prepare_data(config: Config, data: str | None, workspace: Workspace, console: Console) -> Examples:
+    """Returns examples to run on; images are ingested first, unless an earlier run did that and they are as they were.
+
+    Args:
+      config: Its sections `data` and `demo_data`.
+      data: A folder that `cxr ingest` wrote, a source of images, or None for the configuration's demo data.
+      workspace: Where ingested and demo data are kept.
+      console: For progress.
+
+    Raises:
+      CxrError: Nothing to run on, or the source cannot be used.
+    """
+    if data is not None and (Path(data) / DATASET).is_file():
+        return _examples(Path(data), config)
+    from cxr.data.ingest.ingest import ingest  # Beam and TensorFlow: seconds
+
+    if data is not None:
+        source = Path(data)
+        if not source.exists():
+            raise CxrError(
+                f"--data {data}: no such file or folder; give images (a folder per class, a manifest CSV) or a folder of `cxr ingest`"
+            )
+        # each source and way of ingesting has a folder of its own, so that no run changes what an earlier one was made of
+        key = hashlib.sha256(json.dumps([str(source.resolve()), config.data.model_dump(mode="json")]).encode()).hexdigest()[:12]
+        records = workspace.data / f"{source.stem}-{key}"
+    elif config.demo_data:
+        from cxr.data.demo.generate import make_demo_data
+
+        demo = config.demo_data
+        name = f"synthetic-{demo.images}-{demo.image_size}-{demo.seed}"
+        source = make_demo_data(workspace.data / name, images=demo.images, image_size=demo.image_size, seed=demo.seed, console=console)
+        records = workspace.data / f"{name}-records"
+    else:
+        raise CxrError(f"--data is missing: configuration {config.name!r} needs images (only one with `demo_data` makes its own)")
+    ingest(source, records, config.data, key_file=workspace.pseudonym_key, console=console, overwrite=True)
+    return _examples(records, config)
+
+
+def _examples(folder: Path, config: Config) -> Examples:
+    dataset = read_dataset(folder)
+    if tuple(dataset.class_names) != config.class_names:
+        raise CxrError(
+            f"{folder}: ingested for the classes {', '.join(dataset.class_names)}, but data.class_names of the configuration is "
+            f"{', '.join(config.class_names)}; ingest again or change data.class_names"
+        )
+    if config.gate.split not in dataset.splits:
+        raise CxrError(f"{folder}: has the splits {', '.join(dataset.splits)}, not gate.split {config.gate.split!r}")
+    return Examples(folder.absolute(), tuple(dataset.splits), dataset.synthetic)

@@ -1,0 +1,82 @@
+"""`cxr run`: data, graph, run, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from cxr.pipeline import workspace as ws
+from cxr.pipeline.node_process import start_fork_server
+from cxr.pipeline.output_capture import captured_output, log_to_stderr
+from cxr.pipeline.pipeline_config import Config
+
+_PLAIN_WIDTH = 120  # columns of a file or pipe, for which rich would take 80: too few for the table
+
+
+def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = True) -> int:
+    """Runs a pipeline on this machine, from data to pushed models.
+
+    Args:
+      config: What to do.
+      data: A folder that `cxr ingest` wrote, or a source that it can read (it is ingested first); None: the configuration's demo data.
+      root: The workspace.
+      enable_cache: Use TFX's cache.
+
+    Returns:
+      An exit code (exit_codes.py).
+
+    Raises:
+      CxrError: Data or configuration cannot be used; nothing was changed.
+    """
+    workspace = ws.Workspace(root, config.name)
+    with workspace.lock():
+        folder = workspace.new_run()
+        (folder / ws.CONFIG).write_text(config.to_yaml())
+        log = folder / ws.LOG
+        with captured_output(log) as (stdout, stderr):
+            out, err = (Console(file=stream, width=None if stream.isatty() else _PLAIN_WIDTH) for stream in (stdout, stderr))
+            err.print(f"log: {log}", highlight=False, soft_wrap=True)
+            log_to_stderr()
+            return _run(config, data, workspace, folder, out, err, enable_cache)
+
+
+def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, out: Console, err: Console, enable_cache: bool) -> int:
+    from cxr.pipeline.examples import prepare_data
+
+    start_fork_server()
+    examples = prepare_data(config, data, workspace, err)
+    with err.status("importing TFX and TensorFlow"):  # 10 to 30 seconds
+        from tfx.orchestration import metadata
+
+        from cxr.pipeline.graph import RunPaths, create_pipeline
+        from cxr.pipeline.local_runner import WatchedDagRunner
+        from cxr.pipeline.progress_display import RunProgress
+        from cxr.pipeline.report import make_report, table
+        from cxr.pipeline.schema import curated_schema, write_schema
+    pipeline = create_pipeline(
+        config,
+        RunPaths(
+            data=str(examples.path),
+            splits=examples.splits,
+            schema_file=str(write_schema(curated_schema(config.class_names, config.schema_file), workspace.home / "schema")),
+            pipeline_root=str(workspace.pipeline_root),
+            serving_models=str(workspace.serving_models),
+            training_state=str(workspace.training_state),
+            metadata=metadata.sqlite_metadata_connection_config(str(workspace.metadata)),
+        ),
+        enable_cache=enable_cache,
+    )
+    with RunProgress(err) as progress:
+        results = WatchedDagRunner(progress).run(pipeline)
+    report = make_report(config, results, data=str(examples.path), synthetic=examples.synthetic)
+    report.save(folder / ws.REPORT)
+    out.print(table(report))
+    for candidate in report.models.values():
+        for reason in candidate.reasons:
+            out.print(f"{candidate.name}: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
+    for note in sorted({f"{c.name}: {c.weights}" for c in report.models.values() if c.weights}):
+        out.print(note, markup=False, highlight=False, soft_wrap=True)
+    for what, path in (("models", workspace.serving_models), ("report", folder / ws.REPORT), ("log", folder / ws.LOG)):
+        out.print(f"{what + ':':<8}{path}", highlight=False, soft_wrap=True)
+    return report.exit_code

@@ -1,0 +1,178 @@
+"""The configuration of one pipeline: a YAML file, typed and immutable, with overrides from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import yaml
+from pydantic import Field, model_validator
+
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.core.strict_model import StrictModel
+from cxr.data.ingest.ingest_config import Ingest
+from cxr.pipeline.gate import Gate
+from cxr.trainer.model_config import Ensemble, Model
+
+
+class InfraCheck(StrictModel):
+    """The check that an exported model answers rightly from a server in a fresh process."""
+
+    load_seconds: float = Field(300.0, gt=0, description="how long the server may take to load the model")
+    tolerance: float = Field(1e-3, ge=0, description="largest difference allowed between recorded and served probabilities")
+
+
+class DemoData(StrictModel):
+    """Synthetic images that a run makes where no data are given."""
+
+    images: int = Field(480, ge=30)
+    image_size: int = Field(128, ge=32, description="height and width, pixels")
+    seed: int = 2021
+
+
+class Config(StrictModel):
+    """Everything that decides what a run does; printed at its start and kept beside its outputs."""
+
+    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", description="of the pipeline: its folder in the workspace, its history")
+    description: str = ""
+    data: Ingest = Ingest()
+    demo_data: DemoData | None = Field(None, description="set: the run makes synthetic data where --data is not given")
+    image_size: int = Field(features.IMAGE_SIZE, ge=32, description="height and width of what Transform yields, pixels")
+    schema_file: Path | None = Field(None, description="curated schema (pbtxt); null: the shipped one, with this configuration's classes")
+    models: dict[str, Model] = Field(min_length=1, description="name of the pushed model: what it is")
+    ensemble: Ensemble | None = Ensemble()
+    gate: Gate = Gate()
+    infra_check: InfraCheck = InfraCheck()
+    # The runner by its own name: DirectRunner would first look for Beam's Prism binary on the network. The last option spares every
+    # component a copy of all of TFX in /tmp, which only remote workers need.
+    beam: tuple[str, ...] = Field(
+        ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1", "--sdk_container_image=none"),
+        description="options of every Beam-based component",
+    )
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Config:
+        for name in self.models:
+            if not name.isidentifier() or not name.islower() or "_" in name:
+                raise ValueError(f"models.{name}: a model's name has lower-case letters and digits only (it names folders and nodes)")
+        if features.ENSEMBLE in self.models:
+            raise ValueError(f"models.{features.ENSEMBLE}: this name is the ensemble's")
+        if self.ensemble and not 2 <= len(self.models) <= 8:
+            raise ValueError("ensemble: joins two to eight models; set `ensemble: null` or change `models`")
+        unknown = set(self.gate.min_accuracy_of) - set(self.candidates)
+        if unknown:
+            raise ValueError(f"gate.min_accuracy_of.{min(unknown)}: no such model; there are {', '.join(self.candidates)}")
+        return self
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Names of all models that are evaluated and pushed, the ensemble last."""
+        return (*self.models, features.ENSEMBLE) if self.ensemble else tuple(self.models)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """In the order of the models' probabilities."""
+        return self.data.class_names
+
+    def to_yaml(self) -> str:
+        """The configuration in full, as `load` reads it."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def shipped() -> dict[str, str]:
+    """Returns the configurations that come with the project, with their descriptions."""
+    folder = resources.files("cxr.pipeline") / "configs"
+    texts = {Path(f.name).stem: f.read_text() for f in folder.iterdir() if f.name.endswith(".yaml")}
+    return {name: yaml.safe_load(texts[name]).get("description", "").strip() for name in sorted(texts)}
+
+
+def load(name_or_file: str, overrides: Iterable[str] = ()) -> Config:
+    """Reads a configuration.
+
+    Args:
+      name_or_file: A shipped name (`demo`) or the path of a YAML file. The file may hold a section `defaults`, which every entry of
+        `models` starts from.
+      overrides: `key=value` with a dotted key (`models.mobilenet.head_training.epochs=3`); `defaults.…` changes all models; the value is YAML.
+
+    Raises:
+      CxrError: No such configuration, unreadable YAML, an unknown key or a wrong value; names the file and the field.
+    """
+    tree = _read(name_or_file)
+    pairs = [_override(item) for item in overrides]
+    for key, value in pairs:
+        if key[0] == "defaults":
+            _assign(tree, key, value)
+    defaults = tree.pop("defaults", None) or {}
+    models = tree.get("models")
+    if isinstance(models, dict):
+        tree["models"] = {name: _merged(defaults, model or {}) for name, model in models.items()}
+    for key, value in pairs:
+        if key[0] == "defaults":  # an override for all models wins over what single models state
+            for name in tree.get("models", {}):
+                _assign(tree, ("models", name, *key[1:]), value)
+        else:
+            _assign(tree, key, value)
+    try:
+        return Config.model_validate(tree)
+    except pydantic.ValidationError as error:
+        lines = [f"  {'.'.join(str(part) for part in e['loc']) or 'configuration'}: {_reason(e)}" for e in error.errors()]
+        raise CxrError(f"configuration {name_or_file}:\n" + "\n".join(lines)) from None
+
+
+def _read(name_or_file: str) -> dict[str, Any]:
+    path = Path(name_or_file)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        source = path
+    else:
+        source = Path(str(resources.files("cxr.pipeline") / "configs" / f"{name_or_file}.yaml"))
+        if not source.is_file():
+            raise CxrError(f"--config {name_or_file}: neither a file nor one of {', '.join(shipped())}")
+    try:
+        tree = yaml.safe_load(source.read_text())
+    except OSError as error:
+        raise CxrError(f"--config {name_or_file}: {error.strerror or error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CxrError(f"configuration {source}: not valid YAML: {error}") from None
+    if not isinstance(tree, dict):
+        raise CxrError(f"configuration {source}: expected a mapping of keys to values")
+    return tree
+
+
+def _override(item: str) -> tuple[tuple[str, ...], Any]:
+    key, equals, value = item.partition("=")
+    if not equals or not key.strip():
+        raise CxrError(f"{item!r}: an override is key=value, for example models.mobilenet.head_training.epochs=3")
+    try:
+        return tuple(key.strip().split(".")), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise CxrError(f"{item!r}: the value is not valid YAML: {error}") from None
+
+
+def _assign(tree: dict[str, Any], key: tuple[str, ...], value: Any) -> None:
+    *parents, last = key
+    for i, part in enumerate(parents):
+        child = tree.get(part)
+        if child is None:
+            child = tree[part] = {}
+        if not isinstance(child, dict):
+            raise CxrError(f"{'.'.join(key)}: {'.'.join(parents[: i + 1])} is a value, it has no fields")
+        tree = child
+    tree[last] = value
+
+
+def _merged(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    result = {key: _merged(value, {}) if isinstance(value, dict) else value for key, value in base.items()}
+    for key, value in top.items():
+        old = result.get(key)
+        result[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _reason(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return "unknown key; remove it or correct its spelling"
+    return f"{error['msg']} (given: {error['input']!r})" if error["type"] != "missing" else "is missing"

@@ -1,0 +1,97 @@
+"""From a PredictResponse to one prediction per image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cxr.core import features
+from cxr.serving.client.errors import BadAnswer, RequestFailed
+from cxr.serving.client.tensors import to_array
+from cxr.serving.client.wire import messages
+
+MEMBER_PREFIX = features.MEMBER_PROBABILITIES.format(member="")
+DIGITS = 6  # of a probability in JSON; float32 has no more that mean anything
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says about one image.
+
+    Attributes:
+        path: the file, as given.
+        label: the likeliest class.
+        probabilities: by class.
+        members: the same by ensemble member; empty for a single model.
+        model, version: what answered.
+    """
+
+    path: str
+    label: str
+    probabilities: dict[str, float]
+    members: dict[str, dict[str, float]]
+    model: str
+    version: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields, ready for `json.dumps`."""
+        return {
+            **asdict(self),
+            "probabilities": _rounded(self.probabilities),
+            "members": {member: _rounded(shares) for member, shares in self.members.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One image without a prediction."""
+
+    path: str
+    error: RequestFailed
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields, ready for `json.dumps`."""
+        return {"path": self.path, "error": str(self.error), "code": self.error.code.name}
+
+
+def predictions(paths: Sequence[str], response: messages.PredictResponse) -> list[Prediction]:
+    """Reads an answer to the signature `image_bytes`.
+
+    Args:
+        paths: of the images in the request, in its order.
+        response: has the outputs named in cxr.core.features.
+
+    Raises:
+        BadAnswer: an output is missing, or has another number of rows.
+    """
+    outputs = {name: to_array(tensor) for name, tensor in response.outputs.items()}
+    spec = response.model_spec
+    for name in (features.PROBABILITIES, features.PREDICTED_LABEL, features.OUTPUT_CLASS_NAMES):
+        if name not in outputs:
+            raise BadAnswer(f"{spec.name}: no output {name!r} in the answer, only {sorted(outputs)}; push a model of this pipeline")
+        if outputs[name].shape[:1] != (len(paths),):
+            raise BadAnswer(f"{spec.name}: output {name!r} has shape {list(outputs[name].shape)} for {len(paths)} images")
+    classes = [[name.decode() for name in row] for row in outputs[features.OUTPUT_CLASS_NAMES]]
+    members = {name.removeprefix(MEMBER_PREFIX): array for name, array in sorted(outputs.items()) if name.startswith(MEMBER_PREFIX)}
+    return [
+        Prediction(
+            path=path,
+            label=outputs[features.PREDICTED_LABEL][i].decode(),
+            probabilities=_by_class(classes[i], outputs[features.PROBABILITIES][i]),
+            members={member: _by_class(classes[i], array[i]) for member, array in members.items()},
+            model=spec.name,
+            version=spec.version.value,
+        )
+        for i, path in enumerate(paths)
+    ]
+
+
+def _by_class(classes: Sequence[str], shares: Any) -> dict[str, float]:
+    if len(classes) != len(shares):
+        raise BadAnswer(f"an answer with {len(classes)} class names and {len(shares)} probabilities")
+    return {name: float(share) for name, share in zip(classes, shares, strict=True)}
+
+
+def _rounded(shares: dict[str, float]) -> dict[str, float]:
+    return {name: round(share, DIGITS) for name, share in shares.items()}

@@ -1,0 +1,109 @@
+"""Which models a server offers: ModelServerConfig from a file, from a folder of models or from a reload request."""
+
+from pathlib import Path
+
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
+
+from cxr.core.errors import CxrError
+from cxr.serving.server.errors import invalid, precondition
+
+PLATFORM = "tensorflow"
+
+
+def read_file(path: Path) -> ModelServerConfig:
+    """Reads a models.config (text proto ModelServerConfig).
+
+    Raises:
+        CxrError: no such file, or not that message; the text names file, line and column.
+    """
+    try:
+        return text_format.Parse(path.read_text(), ModelServerConfig())
+    except (OSError, UnicodeDecodeError) as error:
+        raise CxrError(f"{path}: cannot be read ({error}); name a models.config") from error
+    except text_format.ParseError as error:
+        raise CxrError(f"{path}: not a ModelServerConfig text proto: {error}") from error
+
+
+def from_folder(models_dir: Path) -> ModelServerConfig:
+    """Makes a configuration of every sub-folder that has at least one version (a folder named by an integer), policy latest.
+
+    Raises:
+        CxrError: the folder is missing or holds no model.
+    """
+    if not models_dir.is_dir():
+        raise CxrError(f"{models_dir}: no such folder; name the folder that holds <model>/<version>/saved_model.pb")
+    config = ModelServerConfig()
+    for folder in sorted(models_dir.iterdir()):
+        if folder.is_dir() and any(version_of(child) is not None for child in folder.iterdir()):
+            config.model_config_list.config.add(name=folder.name, base_path=str(folder.resolve()), model_platform=PLATFORM)
+    if not config.model_config_list.config:
+        raise CxrError(f"{models_dir}: no <model>/<version>/saved_model.pb below; run `cxr run` first, or name another folder")
+    return config
+
+
+def version_of(folder: Path) -> int | None:
+    """Returns the version number a folder is named by, or None for other folders and for files."""
+    try:
+        version = int(folder.name)
+    except ValueError:
+        return None
+    return version if version >= 0 and folder.is_dir() else None
+
+
+def validate(config: ModelServerConfig, current: dict[str, ModelConfig]) -> list[ModelConfig]:
+    """Returns the models of a configuration, checked as TensorFlow Serving checks them.
+
+    Args:
+        config: the new configuration.
+        current: models served now, by name.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT or FAILED_PRECONDITION with TensorFlow Serving's text.
+    """
+    if config.WhichOneof("config") != "model_config_list":
+        raise invalid("ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently supported")
+    models = list(config.model_config_list.config)
+    seen: set[str] = set()
+    for model in models:
+        if model.name in seen:
+            raise invalid(f"Illegal to list model {model.name} multiple times in config list")
+        seen.add(model.name)
+    for model in models:
+        if not model.model_platform and model.model_type != model_server_config_pb2.TENSORFLOW:
+            raise invalid("Illegal setting neither model_type(deprecated) nor model_platform.")
+        platform = model.model_platform or PLATFORM
+        if model.name in current and platform != (current[model.name].model_platform or PLATFORM):
+            old = current[model.name].model_platform or PLATFORM
+            raise invalid(
+                f"Illegal to change a model's platform. For model {model.name} platform was {old} and new platform requested is {platform}"
+            )
+        if platform != PLATFORM:
+            raise invalid(f"Model {model.name}: no source adapter for platform {platform}; only {PLATFORM} is served")
+        if not model.base_path.startswith("/"):
+            raise invalid(f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}")
+        if model.HasField("logging_config"):
+            raise precondition(f"Model {model.name}: logging_config is not supported; remove it")
+    return models
+
+
+def aspired_versions(model: ModelConfig) -> dict[int, Path] | None:
+    """Looks which versions the policy of a model wants now.
+
+    Returns:
+        Folder by version; empty when there is no version. `specific` versions that have no folder are left out. None when the
+        base path cannot be listed (a volume that went away): what is loaded then stays.
+    """
+    try:
+        found = {version: child for child in Path(model.base_path).iterdir() if (version := version_of(child)) is not None}
+    except OSError:
+        return None
+    policy = model.model_version_policy
+    choice = policy.WhichOneof("policy_choice")
+    if choice == "all":
+        return found
+    if choice == "specific":
+        return {version: found[version] for version in policy.specific.versions if version in found}
+    newest = sorted(found, reverse=True)[: policy.latest.num_versions or 1]
+    return {version: found[version] for version in newest}

@@ -1,0 +1,93 @@
+import csv
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.data.demo.generate import make_demo_data
+from cxr.data.ingest.ingest_config import Ingest
+from cxr.data.ingest.sources import discover
+
+CONSOLE = Console(file=io.StringIO())
+
+
+def make(out, images=30, image_size=48, seed=5):
+    return make_demo_data(out, images=images, image_size=image_size, seed=seed, console=CONSOLE)
+
+
+def read(manifest):
+    with manifest.open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def pixels(manifest):
+    return np.stack([np.asarray(Image.open(manifest.parent / row["image"])) for row in read(manifest)])
+
+
+def test_manifest_and_images(tmp_path):
+    manifest = make(tmp_path / "demo", images=31)
+    rows = read(manifest)
+    assert [sum(row["label"] == name for row in rows) for name in features.CLASS_NAMES] == [11, 10, 10]
+    assert pixels(manifest).shape == (31, 48, 48)
+    assert {row["source"] for row in rows} == {"synthetic"}
+    assert {row["view"] for row in rows} == {"AP", "PA"}
+    assert {row["sex"] for row in rows} == {"F", "M"}
+    patients = [row["patient_id"] for row in rows]
+    assert 1 < len(rows) / len(set(patients)) <= 4
+    assert len(discover(tmp_path / "demo", Ingest())[0]) == 31
+
+
+def test_seed_decides_every_pixel(tmp_path):
+    one, same, other = (pixels(make(tmp_path / name, seed=seed)) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).mean() > 0.5
+
+
+def test_pictures_of_a_patient_differ_and_resemble_each_other(tmp_path):
+    manifest = make(tmp_path / "demo", images=60)
+    rows, images = read(manifest), pixels(manifest).astype(float)
+    assert len({image.tobytes() for image in images}) == 60
+    flat = images.reshape(60, -1)
+    likeness = np.corrcoef(flat)
+    pairs = [(i, j) for i in range(60) for j in range(i)]
+    same = [likeness[i, j] for i, j in pairs if rows[i]["patient_id"] == rows[j]["patient_id"]]
+    strangers = [
+        likeness[i, j] for i, j in pairs if rows[i]["label"] == rows[j]["label"] and rows[i]["patient_id"] != rows[j]["patient_id"]
+    ]
+    assert np.mean(same) > np.mean(strangers)
+
+
+def test_second_call_returns_at_once_and_another_request_replaces(tmp_path):
+    manifest = make(tmp_path / "demo")
+    inode = manifest.stat().st_ino
+    assert make(tmp_path / "demo").stat().st_ino == inode
+    assert make(tmp_path / "demo", seed=6).stat().st_ino != inode
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+
+
+def test_foreign_folder_is_refused(tmp_path):
+    (tmp_path / "photo.jpg").write_text("mine")
+    with pytest.raises(CxrError, match="no demo data"):
+        make(tmp_path)
+    assert (tmp_path / "photo.jpg").exists()
+
+
+@pytest.mark.slow
+def test_a_linear_model_on_pixels_fails(tmp_path):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GroupKFold, cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    manifest = make(tmp_path / "demo", images=480, image_size=64, seed=2021)
+    rows = read(manifest)
+    small = pixels(manifest).reshape(480, 16, 4, 16, 4).mean(axis=(2, 4)).reshape(480, -1)
+    for strength in (0.01, 1.0):
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=500))
+        patients = [row["patient_id"] for row in rows]
+        scores = cross_val_score(model, small, [row["label"] for row in rows], groups=patients, cv=GroupKFold(4))
+        assert scores.mean() < 0.6

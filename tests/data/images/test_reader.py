@@ -1,0 +1,379 @@
+import contextlib
+import io
+import struct
+import tracemalloc
+import warnings
+import zlib
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image, PngImagePlugin
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    RLELossless,
+    SecondaryCaptureImageStorage,
+)
+
+from cxr.data.images import reader
+from cxr.data.images.errors import Blank, ImageError, NotAnImage, SeveralFrames, TooManyPixels, TooSmall, Truncated, Unreadable
+
+
+def ramp(height=32, width=48, top=255, dtype=np.uint8):
+    """Dark on the left, bright on the right, and a bright upper left corner that shows which way is up."""
+    picture = np.tile(np.linspace(0, top, width), (height, 1))
+    picture[: height // 4, : width // 4] = top
+    return picture.astype(dtype)
+
+
+def saved(picture, kind, **options):
+    out = io.BytesIO()
+    (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(out, kind, **options)
+    return out.getvalue()
+
+
+def dicom_bytes(pixels, syntax=ExplicitVRLittleEndian, compress=None, **tags):
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = syntax
+    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    dataset = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset.PatientName, dataset.PatientID, dataset.PatientSex, dataset.PatientAge = "DOE^JANE", "MRN-4711", "F", "054Y"
+    dataset.PatientBirthDate, dataset.ViewPosition = "19700101", "PA"
+    dataset.Rows, dataset.Columns = pixels.shape[:2]
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    if pixels.ndim == 3:
+        dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PlanarConfiguration = 3, "RGB", 0
+    dataset.BitsAllocated = dataset.BitsStored = pixels.dtype.itemsize * 8
+    dataset.HighBit, dataset.PixelRepresentation = dataset.BitsStored - 1, int(pixels.dtype.kind == "i")
+    dataset.PixelData = pixels.tobytes()
+    for name, value in tags.items():
+        setattr(dataset, name, value)
+    if compress:
+        dataset.compress(compress)
+    out = io.BytesIO()
+    dataset.save_as(out, enforce_file_format=True)
+    return out.getvalue()
+
+
+def png_header(width, height):
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(header)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+
+
+@pytest.fixture
+def peak():
+    """Largest amount of memory in use at a time, bytes."""
+    tracemalloc.start()
+    yield lambda: tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+
+# === What must be read ===
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
+def test_eight_bit_grey_stays_as_it_is(kind):
+    image = reader.read_image(saved(ramp(), kind))
+    np.testing.assert_array_equal(image.array, ramp())
+    assert (image.source_format, image.format, image.original_size) == (kind.lower(), "png", (32, 48))
+
+
+def test_jpeg_is_nearly_the_same_and_stays_jpeg():
+    image = reader.read_image(saved(ramp(), "JPEG", quality=95))
+    assert np.abs(image.array.astype(int) - ramp()).mean() < 2
+    assert image.format == "jpeg"
+    assert reader.encode(image)[:2] == b"\xff\xd8"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("top", [4095, 65535])
+def test_sixteen_bits_use_the_range_that_is_there(kind, top):
+    image = reader.read_image(saved(ramp(top=top, dtype=np.uint16), kind))
+    assert image.array.dtype == np.uint8
+    np.testing.assert_allclose(image.array.astype(int), ramp(), atol=1)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_tiff_whose_zero_is_white_is_inverted(dtype):
+    data = bytearray(saved(ramp().astype(dtype) * (np.iinfo(dtype).max // 255), "TIFF"))
+    (entries,) = struct.unpack_from("<I", data, 4)
+    for at in range(entries + 2, entries + 2 + 12 * data[entries], 12):
+        if struct.unpack_from("<H", data, at)[0] == 262:  # PhotometricInterpretation
+            struct.pack_into("<H", data, at + 8, 0)
+    np.testing.assert_allclose(reader.read_image(bytes(data)).array.astype(int), 255 - ramp().astype(int), atol=1)
+
+
+def test_float_tiff():
+    np.testing.assert_allclose(reader.read_image(saved(ramp().astype(np.float32) / 255, "TIFF")).array.astype(int), ramp(), atol=1)
+
+
+def test_rgb_becomes_luma():
+    picture = Image.merge("RGB", [Image.fromarray(ramp()), Image.new("L", (48, 32)), Image.new("L", (48, 32))])
+    np.testing.assert_allclose(reader.read_image(saved(picture, "PNG")).array, 0.299 * ramp(), atol=1)
+
+
+def test_alpha_is_composited_over_black():
+    alpha = np.full((32, 48), 255, np.uint8)
+    alpha[:, 24:] = 0
+    for picture in (
+        Image.merge("RGBA", [Image.fromarray(ramp())] * 3 + [Image.fromarray(alpha)]),
+        Image.merge("LA", [Image.fromarray(ramp()), Image.fromarray(alpha)]),
+    ):
+        array = reader.read_image(saved(picture, "PNG")).array
+        np.testing.assert_array_equal(array[:, :24], ramp()[:, :24])
+        assert not array[:, 24:].any()
+
+
+def test_palette_with_transparency():
+    picture = Image.fromarray(ramp()).convert("RGB").quantize(16)
+    opaque = reader.read_image(saved(picture, "PNG")).array
+    assert np.abs(opaque.astype(int) - ramp()).max() <= 16
+    brightest = max(set(picture.get_flattened_data()), key=lambda index: picture.getpalette()[3 * index])
+    clear = reader.read_image(saved(picture, "PNG", transparency=brightest)).array
+    assert clear[0, 0] == 0
+    assert clear[31, 24] == opaque[31, 24]
+
+
+def test_one_bit():
+    picture = Image.fromarray(ramp()).point(lambda value: 255 * (value > 100)).convert("1")
+    assert set(np.unique(reader.read_image(saved(picture, "PNG")).array)) == {0, 255}
+
+
+def test_cmyk_jpeg():
+    picture = Image.fromarray(ramp()).convert("RGB").convert("CMYK")
+    assert np.abs(reader.read_image(saved(picture, "JPEG", quality=95)).array.astype(int) - ramp()).mean() < 3
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF", "PNG"])
+@pytest.mark.parametrize(("orientation", "stored"), [(3, "ROTATE_180"), (6, "ROTATE_90"), (5, "TRANSPOSE")])
+def test_exif_orientation_is_undone(kind, orientation, stored):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = reader.read_image(saved(Image.fromarray(ramp()).transpose(Image.Transpose[stored]), kind, exif=exif))
+    assert image.array.shape == (32, 48)
+    assert np.abs(image.array.astype(int) - ramp()).mean() < 4
+
+
+def test_long_images_are_scaled_down_without_aliasing():
+    stripes = np.zeros((400, 1600), np.uint8)
+    stripes[:, ::2] = 255  # one pixel wide: aliasing would leave them, or blacken the whole
+    stripes[:, :800] = 0
+    image = reader.read_image(saved(stripes, "PNG"), max_side=200)
+    assert image.array.shape == (50, 200)
+    assert image.original_size == (400, 1600)
+    assert np.abs(image.array[:, 120:].astype(int) - 127).max() < 12
+    assert reader.read_image(saved(stripes, "PNG"), max_side=None).array.shape == (400, 1600)
+    assert reader.read_image(saved(ramp(800, 3000), "JPEG"), max_side=300).array.shape == (80, 300)
+
+
+# === DICOM ===
+
+
+@pytest.mark.parametrize("compress", [None, RLELossless, JPEG2000Lossless])
+def test_dicom_of_sixteen_bits_compressed_or_not(compress):
+    image = reader.read_image(dicom_bytes(ramp(top=4095, dtype=np.uint16), compress=compress))
+    np.testing.assert_allclose(image.array.astype(int), ramp(), atol=1)
+    assert image.source_format == "dicom"
+
+
+def test_dicom_monochrome1_is_inverted():
+    image = reader.read_image(dicom_bytes(ramp(top=4095, dtype=np.uint16), PhotometricInterpretation="MONOCHROME1"))
+    np.testing.assert_allclose(image.array.astype(int), 255 - ramp().astype(int), atol=1)
+
+
+def test_dicom_window_after_rescale():
+    pixels = ramp(top=1000, dtype=np.int16)
+    image = reader.read_image(dicom_bytes(pixels, RescaleSlope=2, RescaleIntercept=-100, WindowCenter=900, WindowWidth=400))
+    values = pixels * 2.0 - 100
+    np.testing.assert_allclose(image.array, np.clip((values - 700) / 400, 0, 1) * 255, atol=2)
+
+
+def test_dicom_voi_lut():
+    item = pydicom.Dataset()
+    item.LUTDescriptor = [256, 0, 16]
+    item.add_new("LUTData", "OW", np.linspace(60000, 0, 256).astype(np.uint16).tobytes())
+    image = reader.read_image(dicom_bytes(ramp(), VOILUTSequence=[item]))
+    np.testing.assert_allclose(image.array.astype(int), 255 - ramp().astype(int), atol=1)
+
+
+def test_dicom_padding_does_not_take_part():
+    pixels = ramp(top=3000, dtype=np.int16) + np.int16(500)
+    pixels[:, -4:] = -2000
+    image = reader.read_image(dicom_bytes(pixels, PixelPaddingValue=-2000, PhotometricInterpretation="MONOCHROME1"))
+    assert not image.array[:, -4:].any()
+    assert image.array[-1, 0] == 255
+
+
+def test_dicom_colour_and_deflated_and_without_preamble():
+    colour = np.repeat(ramp()[..., None], 3, axis=2)
+    np.testing.assert_allclose(reader.read_image(dicom_bytes(colour)).array.astype(int), ramp(), atol=1)
+    np.testing.assert_array_equal(reader.read_image(dicom_bytes(ramp(), syntax=DeflatedExplicitVRLittleEndian)).array, ramp())
+    np.testing.assert_array_equal(reader.read_image(dicom_bytes(ramp())[132:]).array, ramp())
+
+
+# === What must be refused ===
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP"])
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
+def test_truncated(kind, share):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
+    data = saved(noise, kind)
+    with pytest.raises((Truncated, Unreadable) if kind == "TIFF" else Truncated):
+        reader.read_image(data[: int(len(data) * share)])
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+@pytest.mark.parametrize("compress", [None, RLELossless])
+def test_truncated_dicom(share, compress):
+    noise = np.random.default_rng(0).integers(0, 4000, (64, 64)).astype(np.uint16)
+    data = dicom_bytes(noise, compress=compress)
+    with pytest.raises((Truncated, Unreadable, NotAnImage)):
+        reader.read_image(data[: int(len(data) * share)])
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"patient, label\n" * 30, b"GIF89a" + b"\0" * 50, b"\0" * 4096], ids=("empty", "text", "gif", "zeros")
+)
+def test_no_image(data, tmp_path):
+    file = tmp_path / "x.png"
+    file.write_bytes(data)
+    with pytest.raises(NotAnImage, match=r"x\.png"):
+        reader.read_image(file)
+
+
+def test_header_bomb_is_refused_before_decoding(peak):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for size in ((10_000, 10_000), (60_000, 60_000)):
+            with pytest.raises(TooManyPixels):
+                reader.read_image(png_header(*size) + struct.pack(">I", 1000) + b"IDAT" + b"\0" * 100)
+    assert peak() < 10e6
+
+
+def test_dicom_bombs_are_refused_before_decoding(peak):
+    with pytest.raises(TooManyPixels):
+        reader.read_image(dicom_bytes(ramp(), Rows=60_000, Columns=60_000))
+    bomb = dicom_bytes(np.zeros((4000, 4000), np.uint8), syntax=DeflatedExplicitVRLittleEndian)
+    assert len(bomb) < 50_000
+    tracemalloc.reset_peak()
+    with pytest.raises(TooManyPixels):
+        reader.read_image(bomb, max_pixels=10_000)
+    assert peak() < 4e6
+
+
+def test_dicom_whose_codestream_is_larger_than_its_header_says():
+    data = dicom_bytes(np.random.default_rng(0).integers(0, 255, (512, 512)).astype(np.uint8), compress=JPEG2000Lossless)
+    lie = data.replace(
+        struct.pack("<HHHHHH", 0x28, 0x10, 0x5355, 2, 512, 0x28)[:10], struct.pack("<HHHHHH", 0x28, 0x10, 0x5355, 2, 64, 0x28)[:10]
+    )
+    assert lie != data
+    with pytest.raises(TooManyPixels):
+        reader.read_image(lie, max_pixels=100_000)
+
+
+def test_limit_is_the_callers():
+    with pytest.raises(TooManyPixels, match="max_pixels"):
+        reader.read_image(saved(ramp(), "PNG"), max_pixels=1000)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (15, 400)])
+def test_too_small(size):
+    with pytest.raises(TooSmall):
+        reader.read_image(saved(np.zeros(size, np.uint8), "PNG"))
+
+
+@pytest.mark.parametrize("value", [0, 77, 255])
+def test_blank(value):
+    with pytest.raises(Blank):
+        reader.read_image(saved(np.full((32, 32), value, np.uint8), "PNG"))
+    with pytest.raises(Blank):
+        reader.read_image(saved(np.full((32, 32), value * 256, np.uint16), "PNG"))
+    with pytest.raises(Blank):
+        reader.read_image(dicom_bytes(np.full((32, 32), value, np.uint16)))
+
+
+def test_several_frames():
+    with pytest.raises(SeveralFrames):
+        reader.read_image(dicom_bytes(ramp(), NumberOfFrames=2, PixelData=ramp().tobytes() * 2))
+    with pytest.raises(SeveralFrames):
+        reader.read_image(saved(Image.fromarray(ramp()), "TIFF", save_all=True, append_images=[Image.fromarray(ramp())]))
+
+
+def test_dicom_without_picture():
+    dataset = pydicom.dcmread(io.BytesIO(dicom_bytes(ramp())))
+    del dataset.PixelData
+    out = io.BytesIO()
+    dataset.save_as(out)
+    with pytest.raises(NotAnImage):
+        reader.read_image(out.getvalue())
+
+
+def test_missing_file_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        reader.read_image(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_damage_is_an_image_error_or_nothing(seed):
+    """Whatever bytes are flipped: a picture or an ImageError, never another exception."""
+    rng = np.random.default_rng(seed)
+    noise = rng.integers(0, 255, (40, 40)).astype(np.uint8)
+    sources = [
+        saved(noise, "PNG"),
+        saved(noise, "JPEG"),
+        saved(noise, "TIFF"),
+        saved(noise, "BMP"),
+        dicom_bytes(noise),
+        dicom_bytes(noise, compress=RLELossless),
+    ]
+    for data in sources:
+        damaged = bytearray(data)
+        for at in rng.integers(0, len(data), 12):
+            damaged[at] = rng.integers(0, 256)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with contextlib.suppress(ImageError):
+                reader.read_image(bytes(damaged))
+
+
+# === What leaves ===
+
+
+def test_no_metadata_leaves():
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Patient", "DOE^JANE")
+    exif = Image.Exif()
+    exif[0x010E], exif[0x8825] = "DOE^JANE", {1: "N"}
+    sources = [
+        saved(ramp(), "PNG", pnginfo=info, exif=exif),
+        saved(ramp(), "JPEG", exif=exif, comment=b"DOE^JANE", icc_profile=b"DOE^JANE" * 20),
+        saved(ramp(), "TIFF", description="DOE^JANE"),
+        dicom_bytes(ramp()),
+    ]
+    for data in sources:
+        assert b"DOE^JANE" in data
+        out = reader.encode(reader.read_image(data))
+        assert not any(secret in out for secret in (b"DOE", b"JANE", b"4711", b"19700101", b"Exif"))
+
+
+def test_encoded_image_reads_back():
+    image = reader.read_image(saved(ramp(), "PNG"))
+    again = reader.read_image(reader.encode(image))
+    np.testing.assert_array_equal(again.array, image.array)
+    assert again.content_hash == image.content_hash
+    assert reader.read_image(saved(ramp(48, 32), "PNG")).content_hash != image.content_hash
+
+
+def test_limits_agree_with_the_schema():
+    from pathlib import Path
+
+    schema = (Path(__file__).parents[2] / "pipeline" / "schema.pbtxt").read_text()
+    for name, least in (("height", reader.MIN_SIDE), ("width", reader.MIN_SIDE), ("std", reader.MIN_STD)):
+        line = next(line for line in schema.splitlines() if f'name: "{name}"' in line)
+        assert f"min: {least:g} " in line.partition("_domain {")[2]

@@ -1,0 +1,238 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.data.ingest import output_folder
+from cxr.data.ingest.dataset import read_dataset
+from cxr.data.ingest.ingest import ingest
+from cxr.data.ingest.ingest_config import Ingest
+
+CONFIG = Ingest(images_per_shard=16, seed=2181)  # 30 patients: a seed that leaves no class without a split
+
+FEATURES = {
+    "image", "format", "height", "width", "mean", "std", "label", "patient_id", "source", "view", "sex", "age", "age_band", "content_hash",
+}  # fmt: skip
+
+
+def examples(folder, split):
+    import tensorflow as tf
+
+    files = sorted(map(str, (folder / split).glob("*.tfrecord.gz")))
+    return [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(files, "GZIP")]
+
+
+def value(example, name):
+    feature = example.features.feature[name]
+    (found,) = getattr(feature, feature.WhichOneof("kind")).value
+    return found.decode() if isinstance(found, bytes) and name != features.IMAGE else found
+
+
+@pytest.fixture
+def run(tmp_path, key_file, console):
+    """Ingests into tmp_path/records."""
+
+    def call(source, config=CONFIG, **options):
+        return ingest(source, tmp_path / "records", config, **({"key_file": key_file, "console": console} | options))
+
+    return call
+
+
+def shown(console):
+    return console.file.getvalue()
+
+
+def test_records(run, source, tmp_path):
+    dataset = run(source)
+    out = tmp_path / "records"
+    assert dataset == read_dataset(out)
+    assert dataset.splits == features.SPLITS
+    assert (dataset.images, dataset.rejects, dataset.duplicates, dataset.synthetic) == (60, 0, 0, False)
+    patients = {}
+    for split in features.SPLITS:
+        found = examples(out, split)
+        assert len(found) == sum(dataset.counts[split].values())
+        assert len(list((out / split).iterdir())) == -(-len(found) // CONFIG.images_per_shard)
+        for one in found:
+            assert set(one.features.feature) == FEATURES
+            assert (value(one, "format"), value(one, "height"), value(one, "width")) == ("png", 32, 40)
+            assert value(one, "mean") == pytest.approx(127, abs=15)
+            assert (value(one, "view"), value(one, "sex"), value(one, "age"), value(one, "age_band")) == ("PA", "F", 44, "40-64")
+            patients.setdefault(value(one, "patient_id"), set()).add(split)
+    assert len(patients) == 30
+    assert all(len(splits) == 1 for splits in patients.values())
+
+
+def test_no_patient_id_in_any_output(run, source, tmp_path):
+    import gzip
+
+    run(source)
+    for path in (tmp_path / "records").rglob("*.*"):
+        data = path.read_bytes()
+        assert b"DOE" not in (gzip.decompress(data) if path.suffix == ".gz" else data)
+
+
+def test_second_call_is_up_to_date_until_something_changes(run, source, tmp_path, console, make_image, key_file):
+    run(source)
+    inode = (tmp_path / "records").stat().st_ino
+    run(source)
+    assert "up to date" in shown(console)
+    assert (tmp_path / "records").stat().st_ino == inode
+    run(source, CONFIG.model_copy(update={"workers": 1}))  # makes no difference to the records
+    with pytest.raises(CxrError, match="--overwrite"):
+        run(source, CONFIG.model_copy(update={"max_side": 64}))
+    make_image(source.parent / "0-0.png", 999)
+    with pytest.raises(CxrError, match="--overwrite"):
+        run(source)
+    run(source, overwrite=True)
+    assert (tmp_path / "records").stat().st_ino != inode
+    next((tmp_path / "records" / "train").iterdir()).unlink()
+    with pytest.raises(CxrError, match="--overwrite"):
+        run(source)
+    run(source, overwrite=True)
+    key_file.write_text("another key, long enough")
+    with pytest.raises(CxrError, match="--overwrite"):
+        run(source)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pseudonym.key", "records", "source"]
+
+
+def test_same_request_makes_the_same_bytes(source, tmp_path, key_file, console):
+    for name in ("a", "b"):
+        ingest(source, tmp_path / name, CONFIG, key_file=key_file, console=console)
+    files = [sorted(path.relative_to(tmp_path / name) for path in (tmp_path / name).rglob("*.gz")) for name in ("a", "b")]
+    assert files[0] == files[1]
+    assert all((tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes() for file in files[0])
+
+
+def test_a_foreign_folder_is_never_replaced(run, source, tmp_path):
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "thesis.tex").write_text("years of work")
+    with pytest.raises(CxrError, match="no output of `cxr ingest`"):
+        run(source, overwrite=True)
+    assert (tmp_path / "records" / "thesis.tex").exists()
+
+
+def test_rejects_are_listed(run, source, tmp_path, console):
+    (source.parent / "0-0.png").write_bytes(b"no image")
+    (source.parent / "1-1.png").write_bytes((source.parent / "1-1.png").read_bytes()[:500])
+    dataset = run(source)
+    assert dataset.rejects == 2
+    assert dataset.images == 58
+    with (tmp_path / "records" / "rejects.csv").open() as stream:
+        assert [(row["path"], row["reason"]) for row in csv.DictReader(stream)] == [("0-0.png", "not an image"), ("1-1.png", "truncated")]
+
+
+def test_too_many_rejects_leave_nothing(run, source, tmp_path):
+    for k in range(4):
+        (source.parent / f"{k}-0.png").write_bytes(b"")
+    with pytest.raises(CxrError, match=r"4 of 60 files cannot be used \(4 not an image\), more than max_reject_share = 5%"):
+        run(source)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pseudonym.key", "source"]
+
+
+def test_failure_keeps_the_old_records(run, source, tmp_path):
+    before = run(source)
+    for k in range(4):
+        (source.parent / f"{k}-0.png").write_bytes(b"")
+    with pytest.raises(CxrError):
+        run(source, overwrite=True)
+    assert read_dataset(tmp_path / "records") == before
+
+
+def test_a_class_whose_images_are_all_rejected(run, tmp_path, make_manifest, key_file):
+    rows = [
+        {"image": f"{split}-{name}-{k}.png", "label": name, "split": split}
+        for split in features.SPLITS
+        for name in features.CLASS_NAMES
+        for k in range(2)
+    ]
+    source = make_manifest(tmp_path / "source", rows)
+    for k in range(2):
+        (source.parent / f"val-normal-{k}.png").write_bytes(b"")
+    with pytest.raises(CxrError, match="'normal' has no usable image in split 'val'"):
+        run(source, Ingest(max_reject_share=0.5))
+
+
+def test_duplicates(run, tmp_path, make_manifest, console):
+    rows = [{"image": f"{k}.png", "label": features.CLASS_NAMES[k % 3], "patient_id": str(k)} for k in range(60)]
+    source = make_manifest(tmp_path / "source", rows)
+    (source.parent / "7.png").write_bytes((source.parent / "6.png").read_bytes())
+    dataset = run(source)
+    assert dataset.duplicates == 1
+    assert "1 pictures stand under several labels" in shown(console)
+    assert any("several patients" in warning for warning in dataset.warnings)
+    with (tmp_path / "records" / "duplicates.csv").open() as stream:
+        assert {row["path"] for row in csv.DictReader(stream)} == {"6.png", "7.png"}
+
+
+def test_synthetic_data_are_called_so(run, tmp_path, make_manifest):
+    rows = [{"image": f"{k}.png", "label": features.CLASS_NAMES[k % 3], "source": "synthetic"} for k in range(60)]
+    assert run(make_manifest(tmp_path / "source", rows)).synthetic
+
+
+@pytest.mark.parametrize("out", ["source", "source/records", "."])
+def test_out_and_source_are_apart(source, tmp_path, key_file, console, out):
+    with pytest.raises(CxrError, match="inside each other"):
+        ingest(source.parent, tmp_path / out, CONFIG, key_file=key_file, console=console)
+
+
+def test_leftovers_of_a_killed_process_are_cleaned_up(run, source, tmp_path):
+    left = tmp_path / ".records.partial" / "train"
+    left.mkdir(parents=True)
+    (left / "examples-00000-of-00001.tfrecord.gz").write_bytes(b"half")
+    assert run(source).images == 60
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pseudonym.key", "records", "source"]
+
+
+def test_an_exchange_killed_halfway_is_undone(run, source, tmp_path, console):
+    run(source)
+    (tmp_path / "records").rename(tmp_path / ".records.old")
+    run(source)
+    assert "up to date" in shown(console)
+
+
+def test_two_at_a_time_are_refused(run, source, tmp_path):
+    with output_folder.replaced(tmp_path / "records"), pytest.raises(CxrError, match="another process"):
+        run(source)
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle(tmp_path, source, key_file, run):
+    code = (
+        "import sys; from pathlib import Path; from rich.console import Console\n"
+        "from cxr.data.ingest.ingest import ingest; from cxr.data.ingest.ingest_config import Ingest\n"
+        "ingest(sys.argv[1], Path(sys.argv[2]), Ingest(images_per_shard=16, seed=2181), "
+        "key_file=Path(sys.argv[3]), console=Console(stderr=True))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(source), str(tmp_path / "records"), str(key_file)])
+    for _ in range(600):
+        if (tmp_path / ".records.partial" / "results").exists():
+            break
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "records").exists()
+    assert run(source).images == 60
+    assert not (tmp_path / ".records.partial").exists()
+
+
+@pytest.mark.slow
+def test_records_pass_the_curated_schema(run, source, tmp_path):
+    from importlib import resources
+
+    import tensorflow_data_validation as tfdv
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    run(source)
+    schema = text_format.Parse((resources.files("cxr.pipeline") / "schema.pbtxt").read_text(), schema_pb2.Schema())
+    next(f for f in schema.feature if f.name == "label").string_domain.value.extend(features.CLASS_NAMES)
+    for split in features.SPLITS:
+        statistics = tfdv.generate_statistics_from_tfrecord(str(tmp_path / "records" / split / "*.tfrecord.gz"))
+        assert not tfdv.validate_statistics(statistics, schema).anomaly_info

@@ -1,0 +1,89 @@
+import pytest
+import yaml
+
+from cxr.core.errors import CxrError
+from cxr.pipeline.pipeline_config import Config, load, shipped
+
+SMALL = """
+name: small
+defaults: {weights: none, head_training: {epochs: 2, batch_size: 8}}
+models:
+  mobilenet: {backbone: MobileNet}
+  densenet: {backbone: DenseNet121, head_training: {epochs: 5}}
+"""
+
+
+@pytest.fixture
+def small(tmp_path):
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALL)
+    return str(file)
+
+
+@pytest.mark.parametrize("name", ["demo", "paper", "cpu", "full"])
+def test_shipped_configurations_load_and_survive_a_round_trip(name, tmp_path):
+    config = load(name)
+    assert config.name == name
+    assert shipped()[name] == config.description
+    file = tmp_path / "kept.yaml"
+    file.write_text(config.to_yaml())
+    assert load(str(file)) == config
+
+
+def test_defaults_reach_every_model_and_models_may_differ(small):
+    config = load(small)
+    assert {name: model.weights for name, model in config.models.items()} == {"mobilenet": "none", "densenet": "none"}
+    assert (config.models["mobilenet"].head_training.epochs, config.models["densenet"].head_training.epochs) == (2, 5)
+    assert config.models["densenet"].head_training.batch_size == 8
+    assert config.candidates == ("mobilenet", "densenet", "ensemble")
+
+
+def test_overrides_reach_one_model_or_all(small):
+    config = load(small, ["models.mobilenet.head_training.epochs=7", "gate.min_accuracy=0.9", "ensemble=null"])
+    assert (config.models["mobilenet"].head_training.epochs, config.models["densenet"].head_training.epochs) == (7, 5)
+    assert config.gate.min_accuracy == 0.9
+    assert config.candidates == ("mobilenet", "densenet")
+    assert {model.head_training.epochs for model in load(small, ["defaults.head_training.epochs=9"]).models.values()} == {9}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("gate.minimum=1", "gate.minimum: unknown key"),
+        ("models.mobilenet.head_training.epochs=none", "models.mobilenet.head_training.epochs"),
+        ("models.mobilenet.head_training.epochs=0", "greater than or equal to 1"),
+        ("models.ensemble.backbone=MobileNet", "this name is the ensemble's"),
+        ("models.Mobile_Net.backbone=MobileNet", "lower-case"),
+        ("gate.min_accuracy_of.resnet=0.5", "no such model"),
+        ("name=My Pipeline", "name"),
+        ("epochs", "key=value"),
+        ("name.first=1", "is a value"),
+        ("data.seed=[", "not valid YAML"),
+    ],
+)
+def test_mistakes_name_the_field(small, override, message):
+    with pytest.raises(CxrError) as error:
+        load(small, [override])
+    assert message in str(error.value)
+
+
+def test_unknown_configuration_lists_what_there_is():
+    with pytest.raises(CxrError, match="cpu, demo, full, paper"):
+        load("dmo")
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "\x00\x01"])
+def test_files_that_are_no_configuration(tmp_path, text):
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(CxrError, match=r"bad\.yaml"):
+        load(str(file))
+
+
+def test_is_immutable(small):
+    with pytest.raises(Exception, match="frozen"):
+        load(small).name = "other"
+
+
+def test_printed_form_is_complete(small):
+    assert set(yaml.safe_load(load(small).to_yaml())) == set(Config.model_fields)

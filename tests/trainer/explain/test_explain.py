@@ -1,0 +1,115 @@
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from cxr.cli import explain as command
+from cxr.core.errors import CxrError
+from cxr.trainer import artifact
+from cxr.trainer.ensemble.joining import joint_model
+from cxr.trainer.ensemble.voting import WeightedVote
+from cxr.trainer.explain.explanations import Explainer, overlay
+
+SIZE, CLASSES = 32, ["covid19", "pneumonia", "normal"]
+
+
+def member(seed):
+    keras.utils.set_random_seed(seed)
+    small = keras.Input([SIZE, SIZE, 3])
+    backbone = keras.Model(small, keras.layers.Conv2D(4, 3, strides=8, activation="relu")(small), name="backbone")
+    image = keras.Input([SIZE, SIZE, 3])
+    pooled = keras.layers.GlobalAveragePooling2D()(backbone(image))
+    return keras.Model(image, keras.layers.Dense(3, activation="softmax")(pooled))
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory):
+    """A Model artifact of an ensemble, as far as explaining needs it."""
+    uri = str(tmp_path_factory.mktemp("ensemble"))
+    artifact.make_parent(artifact.keras_path(uri))
+    joint_model({"one": member(1), "two": member(2)}, WeightedVote([0.5, 0.5]), SIZE).save(artifact.keras_path(uri))
+    artifact.write_info(artifact.serving_dir(uri), {"name": "ensemble", "class_names": CLASSES, "image_size": SIZE})
+    return uri
+
+
+@pytest.fixture
+def picture(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (50, 60), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    return tmp_path / "x.png"
+
+
+def test_one_overlay_per_member_of_the_class_that_the_ensemble_predicts(uri, picture, tmp_path):
+    rows = list(Explainer(uri).explain(picture, tmp_path))
+    assert [row.model for row in rows] == ["one", "two"]
+    assert len({row.explained for row in rows}) == 1
+    for row in rows:
+        assert row.overlay == f"x_{row.model}_{row.explained}_{row.probability:.2f}.png"
+        with Image.open(tmp_path / row.overlay) as drawn:
+            assert (drawn.size, drawn.mode) == ((60, 50), "RGB")
+
+
+def test_the_class_is_selectable_and_names_do_not_collide(uri, picture, tmp_path):
+    explainer = Explainer(artifact.keras_path(uri))
+    first = list(explainer.explain(picture, tmp_path, "normal"))
+    second = list(explainer.explain(picture, tmp_path, "normal"))
+    assert {row.explained for row in first} == {"normal"}
+    assert first[0].overlay != second[0].overlay
+    with pytest.raises(CxrError, match="--class flu: the model knows covid19, pneumonia, normal"):
+        explainer.index_of("flu")
+
+
+def test_cold_regions_show_the_radiograph_and_hot_ones_the_colour():
+    grey = np.full((20, 20), 100, np.uint8)
+    heat = np.zeros((2, 2), np.float32)
+    heat[1, 1] = 1
+    drawn = np.asarray(overlay(grey, heat))
+    np.testing.assert_allclose(drawn[0, 0], [100, 100, 100], atol=2)  # bicubic edges leave a trace
+    assert drawn[19, 19, 0] > drawn[19, 19, 2]  # red
+
+
+@pytest.fixture
+def app():
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    command.register(app)
+    return app
+
+
+def test_the_command_goes_on_after_a_bad_image_and_fails_at_the_end(app, uri, picture, tmp_path):
+    runs = tmp_path / "workspace" / "demo" / "runs" / "latest"
+    runs.mkdir(parents=True)
+    (runs / "report.json").write_text(json.dumps({"models": {"ensemble": {"model_uri": uri}, "broken": {"model_uri": None}}}))
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"not an image")
+    out = tmp_path / "maps"
+    options = ["--workspace", str(tmp_path / "workspace"), "--out", str(out)]
+    result = CliRunner().invoke(app, ["explain", str(bad), str(picture), *options])
+    assert result.exit_code == 1
+    assert "bad.png" in result.output
+    assert "1 of 2 images failed" in result.output
+    with open(out / "explanations.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["model"] for row in rows] == ["one", "two"]
+    assert all((out / row["overlay"]).is_file() for row in rows)
+
+    good = CliRunner().invoke(app, ["explain", str(picture), *options, "--class", "covid19"])
+    assert good.exit_code == 0
+    for arguments, message in (
+        (["-m", "nope"], "has ensemble, broken"),
+        (["-m", "broken"], "not trained in that run"),
+        (["-p", "x"], "is not there"),
+    ):
+        error = CliRunner().invoke(app, ["explain", str(picture), *options, *arguments]).exception
+        assert isinstance(error, CxrError)
+        assert message in str(error)
+
+
+def test_a_missing_model_is_named(tmp_path):
+    with pytest.raises(CxrError, match="no such Keras model"):
+        Explainer(str(tmp_path))

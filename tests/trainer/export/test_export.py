@@ -1,0 +1,204 @@
+import json
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.saved_model import loader_impl
+
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.trainer import artifact
+from cxr.trainer.export.export_check import check_export
+from cxr.trainer.export.recorded_requests import RECORDED_REQUESTS, WARMUP, read_recorded, write_logs
+from cxr.trainer.export.saved_model import export_model
+
+CLASSES = ("covid19", "pneumonia", "normal")
+SIZE = 32
+
+
+def small_model(name="small") -> keras.Model:
+    """A backbone with batch normalisation, and a head."""
+    inputs = keras.Input([SIZE, SIZE, 3])
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3, strides=2)(inputs))
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 3, strides=2, activation="relu")(x))
+    return with_head(keras.Model(inputs, x, name="backbone"), name)
+
+
+def with_head(backbone, name) -> keras.Model:
+    image = keras.Input([SIZE, SIZE, 3], name="image_tensor")
+    x = keras.layers.GlobalAveragePooling2D()(backbone(keras.layers.Rescaling(2, -1)(image)))
+    x = keras.layers.Dense(len(CLASSES), activation="softmax")(keras.layers.Dropout(0.1)(x))
+    return keras.Model(image, x, name=name)
+
+
+def mobilenet() -> keras.Model:
+    backbone = keras.applications.MobileNet((SIZE, SIZE, 3), alpha=0.25, include_top=False, weights=None)
+    backbone.name = "backbone"
+    return with_head(backbone, "mobilenet")
+
+
+def export(model, directory, transform_output, raw_examples, **more):
+    export_model(
+        model,
+        name=model.name,
+        class_names=CLASSES,
+        image_size=SIZE,
+        transform_output=transform_output,
+        info={"backbone": "a small one", "weights": "none", "weights_note": "random", **more.pop("info", {})},
+        recorded_examples=raw_examples[:3],
+        directory=str(directory),
+        **more,
+    )
+    return str(directory)
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(1)
+    return small_model()
+
+
+@pytest.fixture(scope="module")
+def exported(model, transform_output, raw_examples, tmp_path_factory):
+    return export(model, tmp_path_factory.mktemp("small") / "Format-Serving", transform_output, raw_examples)
+
+
+@pytest.fixture(scope="module")
+def loaded(exported):
+    return tf.saved_model.load(exported)
+
+
+def images_of(transform_output, raw_examples):
+    parsed = tf.io.parse_example(raw_examples, transform_output.raw_feature_spec())
+    return transform_output.transform_features_layer()(parsed)[features.IMAGE_TENSOR]
+
+
+def test_all_signatures_agree_with_the_keras_model(model, loaded, transform_output, raw_examples):
+    images = images_of(transform_output, raw_examples)
+    expected = model.predict(images, verbose=0)
+    encoded = [tf.train.Example.FromString(e).features.feature[features.IMAGE].bytes_list.value[0] for e in raw_examples]
+    answers = {
+        "serving_default": loaded.signatures["serving_default"](examples=tf.constant(raw_examples)),
+        "image_bytes": loaded.signatures["image_bytes"](image_bytes=tf.constant(encoded)),
+        "image_tensor": loaded.signatures["image_tensor"](image_tensor=images),
+    }
+    for answer in answers.values():
+        assert set(answer) == {features.PROBABILITIES, features.PREDICTED_LABEL, features.OUTPUT_CLASS_NAMES}
+        np.testing.assert_allclose(answer[features.PROBABILITIES], expected, atol=1e-5)
+        assert [label.decode() for label in answer[features.PREDICTED_LABEL].numpy()] == [CLASSES[i] for i in expected.argmax(axis=1)]
+        assert answer[features.OUTPUT_CLASS_NAMES].numpy().tolist() == [[c.encode() for c in CLASSES]] * len(raw_examples)
+
+
+def test_predicting_needs_the_image_alone(loaded, raw_examples):
+    example = tf.train.Example.FromString(raw_examples[0])
+    for key in set(example.features.feature) - {features.IMAGE}:
+        del example.features.feature[key]
+    answer = loaded.signatures["serving_default"](examples=tf.constant([example.SerializeToString()]))
+    assert answer[features.PROBABILITIES].shape == (1, 3)
+
+
+def test_transform_features_gives_evaluation_its_labels(loaded, raw_examples):
+    answer = loaded.signatures["transform_features"](examples=tf.constant(raw_examples))
+    assert answer[features.LABEL_INDEX].numpy().tolist() == [[i % 3] for i in range(len(raw_examples))]
+    assert answer[features.IMAGE_TENSOR].shape == (len(raw_examples), SIZE, SIZE, 3)
+
+
+@pytest.mark.parametrize("count", [0, 31, 32, 33, 70])
+def test_batches_of_any_size(loaded, raw_examples, count):
+    examples = [raw_examples[i % len(raw_examples)] for i in range(count)]
+    answer = loaded.signatures["serving_default"](examples=tf.constant(examples, tf.string))
+    assert answer[features.PROBABILITIES].shape == (count, 3)
+    assert answer[features.OUTPUT_CLASS_NAMES].shape == (count, 3)
+    if count > len(raw_examples):
+        np.testing.assert_allclose(answer[features.PROBABILITIES][12], answer[features.PROBABILITIES][0], atol=1e-6)
+
+
+def test_empty_batches_of_images(loaded):
+    assert loaded.signatures["image_bytes"](image_bytes=tf.constant([], tf.string))[features.PROBABILITIES].shape == (0, 3)
+    assert loaded.signatures["image_tensor"](image_tensor=tf.zeros([0, SIZE, SIZE, 3]))[features.PREDICTED_LABEL].shape == (0,)
+
+
+@pytest.mark.parametrize("shape", [[SIZE, SIZE, 3], [1, SIZE // 2, SIZE // 2, 3]])
+def test_a_wrong_shape_is_an_error_in_a_server_that_checks_none(exported, shape):
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        signature = tf.compat.v1.saved_model.loader.load(session, ["serve"], exported).signature_def["image_tensor"]
+        options = config_pb2.CallableOptions()
+        options.feed.append(signature.inputs["image_tensor"].name)
+        options.fetch.append(signature.outputs["probabilities"].name)
+        call = session._make_callable_from_options(options)
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            call(np.zeros(shape, np.float32))
+
+
+def test_what_is_not_an_image_is_an_error(loaded):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        loaded.signatures["image_bytes"](image_bytes=tf.constant([b"not an image"]))
+
+
+def test_the_network_is_stored_once(exported):
+    library = loader_impl.parse_saved_model(exported).meta_graphs[0].graph_def.library
+    convolutions = [node.name for function in library.function for node in function.node_def if node.op == "Conv2D"]
+    assert len(convolutions) == 2
+
+
+def test_the_obvious_export_fails_the_check_and_ours_passes(transform_output, raw_examples, tmp_path):
+    model = mobilenet()
+    ours = export(model, tmp_path / "ours", transform_output, raw_examples)
+    assert check_export(ours) == 7
+
+    # What TFX's own examples do: the Keras model itself, with signatures.
+    obvious = str(tmp_path / "obvious")
+
+    def answer(images):
+        return {features.PROBABILITIES: model(images, training=False)}
+
+    spec = tf.TensorSpec([None, SIZE, SIZE, 3], tf.float32, name="image_tensor")
+    one = tf.function(answer, input_signature=[spec])
+    tf.saved_model.save(
+        model, obvious, signatures=dict.fromkeys(("serving_default", "image_bytes", "image_tensor", "transform_features"), one)
+    )
+    in_python = tf.saved_model.load(obvious).signatures["image_tensor"](image_tensor=tf.fill([1, SIZE, SIZE, 3], 0.5))
+    recorded = [log for log in read_recorded(ours) if log.predict_log.request.model_spec.signature_name == "image_tensor"]
+    np.testing.assert_allclose(
+        in_python["probabilities"], tf.make_ndarray(recorded[0].predict_log.response.outputs["probabilities"]), atol=1e-5
+    )
+    write_logs(obvious, RECORDED_REQUESTS, recorded)
+    with pytest.raises(CxrError, match="fails in a TF1 session"):
+        check_export(obvious)
+
+
+def test_a_model_that_answers_otherwise_than_recorded_is_refused(exported, tmp_path):
+    copy = shutil.copytree(exported, tmp_path / "copy")
+    logs = list(read_recorded(str(copy)))
+    logs[0].predict_log.response.outputs["probabilities"].CopyFrom(tf.make_tensor_proto([[0.9, 0.05, 0.05]], tf.float32))
+    write_logs(str(copy), RECORDED_REQUESTS, logs)
+    with pytest.raises(CxrError, match="recorded request 1 .image_bytes.: probabilities differs"):
+        check_export(str(copy))
+
+
+def test_what_lies_beside_the_model(exported):
+    extra = Path(exported) / "assets.extra"
+    info = json.loads((extra / "model.json").read_text())
+    assert info["class_names"] == list(CLASSES)
+    assert info["weights_note"] == "random"
+    assert artifact.read_info(exported).name == "small"
+    logs = list(read_recorded(exported))
+    signatures = [log.predict_log.request.model_spec.signature_name for log in logs]
+    assert signatures.count("image_bytes") == signatures.count("serving_default") == 3
+    assert all(log.predict_log.request.model_spec.name == "small" for log in logs)
+    assert len(list(tf.data.TFRecordDataset(str(extra / WARMUP)))) == 3
+    assert sum(f.stat().st_size for f in extra.iterdir()) < 50_000
+
+
+def test_nothing_about_a_patient_travels_with_the_model(exported):
+    for file in (RECORDED_REQUESTS, WARMUP):
+        assert b"patient" not in (Path(exported) / "assets.extra" / file).read_bytes()
+
+
+def test_too_few_examples_to_record(model, transform_output, raw_examples, tmp_path):
+    with pytest.raises(ValueError, match="small: 0 recorded examples"):
+        export(model, tmp_path / "m", transform_output, raw_examples[:0])

@@ -1,0 +1,54 @@
+"""The exported model in the hands of TFMA, which reads it through its signatures."""
+
+import keras
+import pytest
+import tensorflow as tf
+from google.protobuf import text_format
+from tensorflow_model_analysis.api import model_eval_lib as tfma
+from tensorflow_model_analysis.proto import config_pb2
+
+from cxr.trainer.export.saved_model import export_model
+
+CLASSES, SIZE = ("covid19", "pneumonia", "normal"), 32
+
+
+@pytest.mark.slow
+def test_tfma_finds_labels_and_predictions(transform_output, raw_examples, tmp_path):
+    keras.utils.set_random_seed(0)
+    image = keras.Input([SIZE, SIZE, 3])
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3, strides=4)(image))
+    model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(keras.layers.GlobalAveragePooling2D()(x)))
+    serving = str(tmp_path / "model")
+    export_model(
+        model,
+        name="small",
+        class_names=CLASSES,
+        image_size=SIZE,
+        transform_output=transform_output,
+        info={},
+        recorded_examples=raw_examples[:3],
+        directory=serving,
+    )
+    data = str(tmp_path / "data.tfrecord")
+    with tf.io.TFRecordWriter(data) as writer:
+        for example in raw_examples:
+            writer.write(example)
+    answers = tf.saved_model.load(serving).signatures["serving_default"](examples=tf.constant(raw_examples))
+    predicted = answers["label"].numpy()
+    expected = sum(CLASSES[i % 3].encode() == label for i, label in enumerate(predicted)) / len(predicted)
+
+    config = text_format.Parse(
+        """
+        model_specs { signature_name: "serving_default" preprocessing_function_names: "transform_features"
+                      label_key: "label_index" prediction_key: "probabilities" }
+        metrics_specs { metrics { class_name: "SparseCategoricalAccuracy" } metrics { class_name: "ExampleCount" } }
+        slicing_specs {} slicing_specs { feature_keys: "sex" }
+        """,
+        config_pb2.EvalConfig(),
+    )
+    shared = tfma.default_eval_shared_model(serving, eval_config=config)
+    result = tfma.run_model_analysis(shared, config, data_location=data, output_path=str(tmp_path / "out"))
+    metrics = {key: values[""][""] for key, values in result.slicing_metrics}
+    assert metrics[()]["example_count"]["doubleValue"] == 12
+    assert metrics[()]["sparse_categorical_accuracy"]["doubleValue"] == pytest.approx(expected)
+    assert set(metrics) == {(), (("sex", "F"),), (("sex", "M"),)}

@@ -1,0 +1,129 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+from cxr.core.errors import CxrError
+from cxr.trainer import artifact
+from cxr.trainer.inputs import in_order
+from cxr.trainer.run_fn import run_fn
+
+CLASSES = ["covid19", "pneumonia", "normal"]
+CHILD = """
+import json, sys
+from types import SimpleNamespace
+from cxr.trainer.run_fn import run_fn
+run_fn(SimpleNamespace(**json.loads(sys.argv[1])))
+"""
+
+
+def arguments(folder: Path, records, transform_dir, model, **more):
+    return {
+        "train_files": [records.train],
+        "eval_files": [records.val],
+        "transform_output": transform_dir,
+        "serving_model_dir": str(folder / "model" / "Format-Serving"),
+        "model_run_dir": str(folder / "run"),
+        "custom_config": {
+            "name": "mobilenet",
+            "model": model.model_dump(mode="json"),
+            "class_names": CLASSES,
+            "image_size": 32,
+            "validation_split": True,
+            "state_dir": str(folder / "state"),
+            **more,
+        },
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_mobilenet")
+def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, config):
+    run_fn(SimpleNamespace(**arguments(tmp_path, records, transform_dir, config())))
+    uri = str(tmp_path / "model")
+    info = artifact.read_info(uri)
+    assert (info.name, info.backbone, info.weights, info.weights_note) == ("mobilenet", "MobileNet", "none", "random weights")
+
+    history = json.loads((tmp_path / "run" / "history.json").read_text())
+    assert [len(stage["rows"]) for stage in history["stages"]] == [4]
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"} == set(history["stages"][0]["rows"][0])
+    assert history["images"] == {"train": 24, "val": 9}
+    assert (tmp_path / "run" / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
+    assert {p.name for p in (tmp_path / "run" / "tensorboard").iterdir()} == {"train", "validation"}
+
+    model = keras.saving.load_model(artifact.keras_path(uri))
+    for name, split in (("train", splits.train), ("val", splits.val)):
+        kept = artifact.load_predictions(uri, name)
+        images = np.stack(list(in_order(split.images, 32, augmentation=config().augmentation)))
+        np.testing.assert_allclose(kept.probabilities, model.predict(images, verbose=0), atol=1e-4)
+        assert kept.content_hash.tolist() == split.content_hash.tolist()
+    assert not list((tmp_path / "state" / "mobilenet").iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_mobilenet")
+def test_without_a_validation_split(tmp_path, records, transform_dir, config):
+    run_fn(SimpleNamespace(**arguments(tmp_path, records, transform_dir, config(head_training={"epochs": 1}), validation_split=False)))
+    history = json.loads((tmp_path / "run" / "history.json").read_text())
+    assert "val_loss" not in history["stages"][0]["rows"][0]
+    with pytest.raises(CxrError, match="saved no predictions"):
+        artifact.load_predictions(str(tmp_path / "model"), "val")
+
+
+def test_faults(tmp_path, records, transform_dir, config, make_example, write):
+    wrong = arguments(tmp_path, records, transform_dir, config())
+    wrong["custom_config"]["model"]["head_training"]["epochs"] = 0
+    with pytest.raises(CxrError, match="model.head_training.epochs"):
+        run_fn(SimpleNamespace(**wrong))
+    few = arguments(tmp_path, records, transform_dir, config())
+    few["train_files"] = [write(tmp_path / "few" / "a.gz", [make_example(0)])]
+    with pytest.raises(CxrError, match="training split: 1 images"):
+        run_fn(SimpleNamespace(**few))
+
+
+@pytest.mark.slow
+def test_killed_training_goes_on_where_it_was(tmp_path, records, transform_dir, config):
+    model = config(
+        head_training={"epochs": 3, "batch_size": 8},
+        fine_tuning={"epochs": 6, "batch_size": 8, "last_layers": 6, "optimizer": {"learning_rate": 1e-3}},
+        augmentation={"rotation": 10, "variants": 1},
+    )
+
+    def start(name):
+        (tmp_path / name).mkdir(exist_ok=True)
+        given = json.dumps(arguments(tmp_path / name, records, transform_dir, model))
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        return subprocess.Popen([sys.executable, "-c", CHILD, given], env=environment, stderr=subprocess.PIPE)
+
+    def finished(name):
+        child = start(name)
+        _, errors = child.communicate(timeout=600)
+        assert child.returncode == 0, errors.decode()[-2000:]
+        return json.loads((tmp_path / name / "run" / "history.json").read_text())["stages"]
+
+    expected = finished("whole")
+
+    child = start("killed")
+    while not list((tmp_path / "killed" / "state").glob("mobilenet/*/fine_tuning/epoch-*")):
+        assert child.poll() is None, child.stderr.read().decode()[-2000:]
+        time.sleep(0.02)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    assert not (tmp_path / "killed" / "run" / "history.json").exists()
+
+    stages = finished("killed")
+    assert stages[0]["resumed_from"] == 3
+    assert 1 <= stages[1]["resumed_from"] <= 6
+    for stage, other in zip(stages, expected, strict=True):
+        for key in ("loss", "val_loss"):
+            np.testing.assert_allclose([row[key] for row in stage["rows"]], [row[key] for row in other["rows"]], rtol=1e-3)
+    answers = [artifact.load_predictions(str(tmp_path / name / "model"), "val").probabilities for name in ("whole", "killed")]
+    np.testing.assert_allclose(*answers, atol=1e-3)

@@ -1,0 +1,1 @@
+"""How trained members are joined into one model."""

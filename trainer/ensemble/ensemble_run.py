@@ -1,0 +1,95 @@
+"""From the members' Model artifacts to the ensemble's: what the EnsembleTrainer component runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+import tensorflow_transform as tft
+
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.trainer import artifact
+from cxr.trainer.curves import HISTORY, write_history
+from cxr.trainer.ensemble.joining import Joined, Votes, align, join, joint_model
+from cxr.trainer.export.recorded_requests import sample_examples
+from cxr.trainer.export.saved_model import export_model
+from cxr.trainer.model_config import Ensemble
+from cxr.trainer.models.keras_files import load_model
+
+TRAIN, VAL, _ = features.SPLITS
+
+
+def train_ensemble(
+    config: Ensemble,
+    *,
+    members: Mapping[str, str],
+    has_validation: bool,
+    transform_graph: str,
+    example_files: Sequence[str],
+    class_names: Sequence[str],
+    image_size: int,
+    model_uri: str,
+    run_uri: str,
+) -> Joined:
+    """Joins trained members into one model and exports it.
+
+    Args:
+      config: How to join them.
+      members: Name to URI of the Model artifact.
+      has_validation: Whether the members saved predictions on a validation split.
+      transform_graph: URI of the TransformGraph artifact.
+      example_files: TFRecords of raw examples, to record requests from.
+      class_names: In the order of the probabilities.
+      image_size: Height and width, pixels.
+      model_uri: Model artifact to write.
+      run_uri: ModelRun artifact to write: history.json and, where a layer was trained, learning_curves.png.
+
+    Raises:
+      CxrError: Members that do not fit together or the configuration, or an export that fails its check.
+    """
+    infos = {name: artifact.read_info(uri) for name, uri in members.items()}
+    for name, info in infos.items():
+        if (info.class_names, info.image_size) != (tuple(class_names), image_size):
+            raise CxrError(
+                f"{members[name]}: {name} was trained for {', '.join(info.class_names)} at {info.image_size} pixels, "
+                f"the ensemble is for {', '.join(class_names)} at {image_size}; train it again"
+            )
+
+    def votes(split: str) -> Votes:
+        return align({name: artifact.load_predictions(uri, split) for name, uri in members.items()}, split)
+
+    val: Votes | None = votes(VAL) if has_validation else None
+    joined = join(config, list(members), votes(TRAIN), val if val is not None and len(val.labels) else None)
+    _write_run(joined, run_uri)
+
+    model = joint_model({name: load_model(uri) for name, uri in members.items()}, joined.layer, image_size)
+    path = artifact.keras_path(model_uri)
+    artifact.make_parent(path)
+    model.save(path)
+    export_model(
+        model,
+        name=features.ENSEMBLE,
+        class_names=class_names,
+        image_size=image_size,
+        transform_output=tft.TFTransformOutput(transform_graph),
+        info={
+            "weights": ", ".join(sorted({info.weights for info in infos.values()})),
+            "weights_note": "; ".join(f"{name}: {info.weights_note}" for name, info in infos.items() if info.weights_note),
+            "members": {name: info.model_dump(mode="json") for name, info in infos.items()},
+            "ensemble_method": joined.method,
+            "ensemble": joined.report(),
+        },
+        recorded_examples=sample_examples(example_files),
+        directory=artifact.serving_dir(model_uri),
+        members=list(members),
+    )
+    return joined
+
+
+def _write_run(joined: Joined, run_uri: str) -> None:
+    about = {"name": features.ENSEMBLE, **joined.report()}
+    if joined.stages:
+        write_history(run_uri, joined.stages, about)
+    else:  # nothing was trained, there are no curves
+        artifact.write_bytes(f"{run_uri.rstrip('/')}/{HISTORY}", (json.dumps({**about, "stages": []}, indent=2) + "\n").encode())

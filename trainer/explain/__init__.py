@@ -1,0 +1,1 @@
+"""Grad-CAM: which regions of an image speak for a class."""

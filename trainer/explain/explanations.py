@@ -1,0 +1,132 @@
+"""Grad-CAM overlays of image files, with the answers they explain."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from matplotlib import colormaps
+from PIL import Image
+
+from cxr.core.errors import CxrError
+from cxr.data.images.reader import encode, read_image
+from cxr.trainer import artifact
+from cxr.trainer.explain.gradcam import GradCam, backbones_of
+from cxr.trainer.models.keras_files import load_model
+from cxr.trainer.preprocessing import decode_and_resize
+
+TABLE = "explanations.csv"
+COLOURS = "turbo"  # of the heat, from 0 (blue) to 1 (red)
+OPACITY = 0.6  # of the hottest region; what is cold shows the radiograph alone
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One overlay and what it explains; a row of the table."""
+
+    image: str
+    model: str  # a member, or the model itself
+    explained: str  # class
+    predicted: str  # class, by the member
+    probability: float  # of the explained class, by the member
+    overlay: str  # file name in the output folder
+
+
+class Explainer:
+    """A loaded model that explains images one at a time, in bounded memory."""
+
+    def __init__(self, source: str) -> None:
+        """Loads a model.
+
+        Args:
+          source: URI of a Model artifact, or a .keras file.
+
+        Raises:
+          CxrError: No such model.
+        """
+        self._model = load_model(source)
+        self.class_names = _class_names(source, self._model)
+        self._parts = {name: (part, GradCam(part)) for name, part in backbones_of(self._model).items()}
+
+    def explain(self, file: Path, out: Path, class_name: str | None = None) -> Iterator[Explanation]:
+        """Writes one overlay per backbone into an existing folder.
+
+        Args:
+          file: PNG, JPEG, BMP, TIFF or DICOM.
+          out: Folder.
+          class_name: Which class to explain; None: the one that the whole model predicts.
+
+        Raises:
+          CxrError: Not an image that can be read, or no such class.
+        """
+        wanted = self.index_of(class_name) if class_name is not None else None
+        grey = read_image(file)
+        # Through the same bytes and the same decoder as a served request.
+        images = decode_and_resize(tf.constant([encode(grey)]), self._model.input_shape[1])
+        index = int(np.argmax(self._model(images, training=False)[0])) if wanted is None else wanted
+        explained = self.class_names[index]
+        for name, (part, cam) in self._parts.items():
+            probabilities = np.asarray(part(images, training=False))[0]
+            probability = float(probabilities[index])
+            path = _free(out, f"{file.stem}_{name}_{explained}_{probability:.2f}")
+            overlay(grey.array, cam(images, index)[0]).save(path)
+            yield Explanation(str(file), name, explained, self.class_names[int(probabilities.argmax())], round(probability, 4), path.name)
+
+    def index_of(self, class_name: str) -> int:
+        """Returns the position of a class.
+
+        Raises:
+          CxrError: The model has no such class.
+        """
+        if class_name not in self.class_names:
+            raise CxrError(f"--class {class_name}: the model knows {', '.join(self.class_names)}")
+        return self.class_names.index(class_name)
+
+
+def overlay(grey: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32]) -> Image.Image:
+    """Lays a heat map over a radiograph.
+
+    Args:
+      grey: uint8 [height, width].
+      heat: float32 [rows, columns] in [0, 1].
+
+    Returns:
+      RGB, of the radiograph's size.
+    """
+    height, width = grey.shape
+    large = np.asarray(Image.fromarray(heat.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)).clip(0, 1)
+    colours = colormaps[COLOURS](large)[..., :3] * 255
+    opacity = OPACITY * large[..., np.newaxis]
+    return Image.fromarray((grey[..., np.newaxis] * (1 - opacity) + colours * opacity).round().astype(np.uint8))
+
+
+def write_table(out: Path, explanations: Iterable[Explanation]) -> Path:
+    """Writes one CSV row per overlay, and returns the file."""
+    with open(out / TABLE, "w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Explanation)])
+        writer.writeheader()
+        writer.writerows(asdict(explanation) for explanation in explanations)
+    return out / TABLE
+
+
+def _class_names(source: str, model: keras.Model) -> tuple[str, ...]:
+    """From the SavedModel beside the Keras model; a Keras file by itself does not know them, its classes are shown by number."""
+    uri = str(Path(source).parent.parent) if source.endswith(".keras") else source
+    try:
+        return artifact.read_info(uri).class_names
+    except CxrError:
+        return tuple(str(i) for i in range(model.output_shape[-1]))
+
+
+def _free(out: Path, stem: str) -> Path:
+    """A file that is not there yet: images of different folders may share their name."""
+    path, number = out / f"{stem}.png", 2
+    while path.exists():
+        path, number = out / f"{stem}_{number}.png", number + 1
+    return path

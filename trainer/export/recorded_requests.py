@@ -1,0 +1,132 @@
+"""Requests kept with a SavedModel: some with their right answers, to check a server with, and some to warm it up.
+
+Both are TFRecords of TensorFlow Serving's PredictionLog in the SavedModel's `assets.extra`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from cxr.core import features
+
+RECORDED_REQUESTS = "recorded_requests.tfrecord"
+WARMUP = "tf_serving_warmup_requests"  # the name that TensorFlow Serving looks for
+MIN_RECORDED_IMAGES = 3
+
+Tensors = Mapping[str, np.ndarray]
+
+
+def image_of(example: bytes) -> bytes:
+    """Returns the encoded image of a serialized raw tf.Example.
+
+    Raises:
+      ValueError: It has none.
+    """
+    values = tf.train.Example.FromString(example).features.feature[features.IMAGE].bytes_list.value
+    if len(values) != 1:
+        raise ValueError(f"a recorded example has {len(values)} values of feature {features.IMAGE!r}, one is needed")
+    return values[0]
+
+
+def image_only(example: bytes) -> bytes:
+    """Returns a raw tf.Example without all but its image: nothing about a patient may travel with a model."""
+    image = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image_of(example)]))
+    return tf.train.Example(features=tf.train.Features(feature={features.IMAGE: image})).SerializeToString()
+
+
+def predict_request(
+    model_name: str, signature: str, inputs: Mapping[str, np.ndarray | tensor_pb2.TensorProto]
+) -> predict_pb2.PredictRequest:
+    """Builds a Predict request from arrays, or from TensorProtos made elsewhere."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = model_name
+    request.model_spec.signature_name = signature
+    for key, value in inputs.items():
+        request.inputs[key].CopyFrom(value if isinstance(value, tensor_pb2.TensorProto) else tf.make_tensor_proto(value))
+    return request
+
+
+def log_of(request: predict_pb2.PredictRequest, outputs: Tensors | None = None) -> prediction_log_pb2.PredictionLog:
+    """Returns the log of a request and, where given, its right answer."""
+    log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+    if outputs is not None:
+        response = log.predict_log.response
+        response.model_spec.CopyFrom(request.model_spec)
+        for key, value in outputs.items():
+            response.outputs[key].CopyFrom(tf.make_tensor_proto(value))
+    return log
+
+
+def write_logs(saved_model: str, file: str, logs: Iterable[prediction_log_pb2.PredictionLog]) -> None:
+    """Writes a TFRecord, uncompressed (TensorFlow Serving reads no other), into a SavedModel's assets.extra."""
+    path = PurePosixPath("assets.extra") / file
+    tf.io.gfile.makedirs(f"{saved_model}/{path.parent}")
+    with tf.io.TFRecordWriter(f"{saved_model}/{path}") as writer:
+        for log in logs:
+            writer.write(log.SerializeToString())
+
+
+def read_recorded(saved_model: str) -> Iterator[prediction_log_pb2.PredictionLog]:
+    """Yields the requests, each with its answer, that were recorded when the model was exported; nothing where there are none."""
+    file = f"{saved_model}/assets.extra/{RECORDED_REQUESTS}"
+    if tf.io.gfile.exists(file):
+        for record in tf.data.TFRecordDataset(file).as_numpy_iterator():
+            yield prediction_log_pb2.PredictionLog.FromString(record)
+
+
+def differences(expected: Tensors, answered: Tensors, tolerance: float) -> Iterator[str]:
+    """Yields a sentence for each way in which an answer is not the expected one.
+
+    Args:
+      expected: Output name to array.
+      answered: The same, from the server.
+      tolerance: Largest absolute difference allowed between numbers; names, shapes, types and strings must be equal.
+    """
+    if set(expected) != set(answered):
+        yield f"outputs {', '.join(sorted(answered))} instead of {', '.join(sorted(expected))}"
+        return
+    for name in sorted(expected):
+        want, got = expected[name], answered[name]
+        if want.shape != got.shape or want.dtype != got.dtype:
+            yield f"{name} is {got.dtype}{list(got.shape)} instead of {want.dtype}{list(want.shape)}"
+        elif np.issubdtype(want.dtype, np.number):
+            if not np.allclose(got, want, rtol=0, atol=tolerance):  # NaN equals nothing, as it should here
+                yield f"{name} differs by {np.max(np.abs(got - want)):.3g}, {tolerance:g} is allowed"
+        elif not np.array_equal(want, got):
+            yield f"{name} is {got.tolist()} instead of {want.tolist()}"
+
+
+def sample_examples(files: Sequence[str], count: int = MIN_RECORDED_IMAGES, most_read: int = 500) -> list[bytes]:
+    """Returns a few raw tf.Examples of different classes, where there are some among the first ones.
+
+    Args:
+      files: gzip-compressed TFRecords.
+      count: How many to return.
+      most_read: How many to look at.
+
+    Raises:
+      ValueError: The files hold fewer than `count`.
+    """
+    of_new_class: list[bytes] = []
+    others: list[bytes] = []
+    seen: set[tuple[bytes, ...]] = set()
+    for example in tf.data.TFRecordDataset(list(files), compression_type="GZIP").take(most_read).as_numpy_iterator():
+        label = tuple(tf.train.Example.FromString(example).features.feature[features.LABEL].bytes_list.value)
+        if label not in seen:
+            seen.add(label)
+            of_new_class.append(example)
+        elif len(others) < count:
+            others.append(example)
+        if len(of_new_class) >= count:
+            break
+    if len(of_new_class) + len(others) < count:
+        raise ValueError(
+            f"{len(of_new_class) + len(others)} examples in {', '.join(files) or 'no files'}, {count} are needed to record requests"
+        )
+    return (of_new_class + others)[:count]

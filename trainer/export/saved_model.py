@@ -1,0 +1,123 @@
+"""A trained Keras model becomes a SavedModel that TensorFlow Serving, TFMA and the infrastructure check can use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+from tensorflow_serving.apis import prediction_log_pb2
+
+from cxr.core import features
+from cxr.trainer import artifact
+from cxr.trainer.export import recorded_requests
+from cxr.trainer.export.export_check import check_export
+from cxr.trainer.export.signatures import Signatures
+from cxr.trainer.preprocessing import decode_and_resize
+
+
+def export_model(
+    model: keras.Model,
+    *,
+    name: str,
+    class_names: Sequence[str],
+    image_size: int,
+    transform_output: tft.TFTransformOutput,
+    info: dict[str, Any],
+    recorded_examples: Sequence[bytes],
+    directory: str,
+    members: Sequence[str] = (),
+) -> None:
+    """Writes a SavedModel with the four signatures, its description and recorded requests, and checks it.
+
+    Args:
+      model: float32 [batch, image_size, image_size, 3] in [0, 1] -> probabilities [batch, classes].
+      name: Name it will be served under.
+      class_names: In the order of the probabilities.
+      image_size: Height and width, pixels.
+      transform_output: What the Transform component wrote.
+      info: Further keys of model.json, see `artifact.ModelInfo`.
+      recorded_examples: At least three serialized raw tf.Examples; only their images are kept.
+      directory: Folder to write, of any filesystem that `tf.io.gfile` knows; must not exist or be empty.
+      members: Ensemble only: names of the members; the model has a layer `probabilities_<member>` for each.
+
+    Raises:
+      ValueError: Too few recorded examples, or the model has not as many outputs as there are classes.
+      CxrError: The SavedModel does not answer as the Keras model does when loaded as TensorFlow Serving loads it.
+    """
+    if len(recorded_examples) < recorded_requests.MIN_RECORDED_IMAGES:
+        raise ValueError(f"{name}: {len(recorded_examples)} recorded examples, at least {recorded_requests.MIN_RECORDED_IMAGES} are needed")
+    if model.output.shape[-1] != len(class_names):
+        raise ValueError(f"{name}: the model yields {model.output.shape[-1]} probabilities for {len(class_names)} class names")
+    if members:
+        layers = [model.get_layer(features.MEMBER_PROBABILITIES.format(member=member)) for member in members]
+        model = keras.Model(model.input, [model.output, *(layer.output for layer in layers)])
+
+    module = Signatures(model, class_names, image_size, transform_output, members)
+    # Nobody differentiates a served model, and collecting the gradients of EfficientNet's activations takes half of the export's time.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, directory, signatures=module.functions, options=options)
+
+    artifact.write_info(directory, {**info, "name": name, "class_names": list(class_names), "image_size": image_size})
+    recorder = _Recorder(model, name, class_names, image_size, members)
+    examples = [recorded_requests.image_only(example) for example in recorded_examples]
+    recorded_requests.write_logs(directory, recorded_requests.RECORDED_REQUESTS, recorder.recorded(examples))
+    recorded_requests.write_logs(directory, recorded_requests.WARMUP, recorder.warmup(examples[0]))
+    # One signature shows whether a session finds the variables; the infrastructure check replays all, in a server of its own.
+    check_export(directory, [features.SIGNATURE_BYTES])
+
+
+class _Recorder:
+    """Makes requests, and their answers with the Keras model itself, so that a fault of the export cannot hide in them."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        name: str,
+        class_names: Sequence[str],
+        image_size: int,
+        members: Sequence[str],
+    ) -> None:
+        self._model, self._name, self._class_names = model, name, np.array(class_names, dtype=object)
+        self._keys = [features.PROBABILITIES, *(features.MEMBER_PROBABILITIES.format(member=member) for member in members)]
+        self._image_size = image_size
+        # One value in a TensorProto stands for all elements: a whole grey picture in a few bytes.
+        self._grey = tf.make_tensor_proto(0.5, tf.float32, shape=[1, image_size, image_size, 3])
+
+    def recorded(self, examples: Sequence[bytes]) -> Iterator[prediction_log_pb2.PredictionLog]:
+        encoded = [recorded_requests.image_of(example) for example in examples]
+        images = decode_and_resize(tf.constant(encoded), self._image_size)
+        answers = self._answers(tf.concat([images, tf.make_ndarray(self._grey)], axis=0))
+        for example, image, answer in zip(examples, encoded, answers[:-1], strict=True):
+            yield recorded_requests.log_of(self._bytes_request(features.SIGNATURE_BYTES, features.SIGNATURE_BYTES, image), answer)
+            yield recorded_requests.log_of(self._bytes_request(features.SIGNATURE_EXAMPLES, features.EXAMPLES, example), answer)
+        yield recorded_requests.log_of(self._tensor_request(), answers[-1])
+
+    def warmup(self, example: bytes) -> Iterator[prediction_log_pb2.PredictionLog]:
+        image = recorded_requests.image_of(example)
+        yield recorded_requests.log_of(self._bytes_request(features.SIGNATURE_BYTES, features.SIGNATURE_BYTES, image))
+        yield recorded_requests.log_of(self._bytes_request(features.SIGNATURE_EXAMPLES, features.EXAMPLES, example))
+        yield recorded_requests.log_of(self._tensor_request())
+
+    def _bytes_request(self, signature: str, key: str, value: bytes):
+        return recorded_requests.predict_request(self._name, signature, {key: np.array([value], dtype=object)})
+
+    def _tensor_request(self):
+        return recorded_requests.predict_request(self._name, features.SIGNATURE_TENSOR, {features.SIGNATURE_TENSOR: self._grey})
+
+    def _answers(self, images: tf.Tensor) -> list[recorded_requests.Tensors]:
+        """Returns the right outputs for each image by itself."""
+        outputs = self._model(images, training=False)
+        arrays = [np.asarray(o, dtype=np.float32) for o in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
+        labels = self._class_names[np.argmax(arrays[0], axis=1)]
+        return [
+            {
+                **{key: array[i : i + 1] for key, array in zip(self._keys, arrays, strict=True)},
+                features.PREDICTED_LABEL: labels[i : i + 1],
+                features.OUTPUT_CLASS_NAMES: self._class_names[np.newaxis, :],
+            }
+            for i in range(len(labels))
+        ]

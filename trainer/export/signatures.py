@@ -1,0 +1,126 @@
+"""What a server accepts: the four signatures of every SavedModel, around one trace of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from cxr.core import features
+from cxr.trainer.preprocessing import decode_and_resize
+
+SLICE = 32  # images of a serving_default request that go through the network at once
+
+Outputs = dict[str, tf.Tensor]
+
+
+class Signatures(tf.Module):
+    """The functions that `tf.saved_model.save` exports.
+
+    The Keras model itself is not an attribute: its variables are, as plain TensorFlow ones. Tracking the model, as the obvious
+    export does, yields a SavedModel in which TensorFlow Serving does not find them (`Could not find variable …`).
+
+    Attributes:
+      functions: Signature name to function.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        class_names: Sequence[str],
+        image_size: int,
+        transform_output: tft.TFTransformOutput,
+        members: Sequence[str] = (),
+    ) -> None:
+        """Traces nothing yet.
+
+        Args:
+          model: float32 [batch, image_size, image_size, 3] in [0, 1] -> [batch, classes]; for an ensemble the
+            list of that and of each member's.
+          class_names: In the order of the probabilities.
+          image_size: Height and width, pixels.
+          transform_output: What the Transform component wrote.
+          members: Names of the ensemble's members, in the order of the model's further outputs.
+        """
+        super().__init__()
+        self._state = [variable.value for variable in model.variables]
+        self._transform = transform_output.transform_features_layer()  # wants features of rank 2
+        self._class_names = tf.constant(list(class_names))
+        keys = [features.PROBABILITIES, *(features.MEMBER_PROBABILITIES.format(member=member) for member in members)]
+        shape = [None, image_size, image_size, 3]
+        raw_spec = transform_output.raw_feature_spec()
+
+        # Every other function calls this one, so that a large backbone is traced and stored once.
+        @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False)
+        def network(images: tf.Tensor) -> Outputs:
+            outputs = model(images, training=False)
+            outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+            return {
+                key: tf.ensure_shape(tf.cast(value, tf.float32), [None, len(class_names)]) for key, value in zip(keys, outputs, strict=True)
+            }
+
+        def answered(images: tf.Tensor) -> Outputs:
+            # oneDNN's convolution fails on an empty batch: it gets one black image, whose answer is dropped.
+            count = tf.shape(images)[0]
+            padded = tf.pad(images, [[0, tf.cast(tf.equal(count, 0), tf.int32)], [0, 0], [0, 0], [0, 0]])
+            return {key: value[:count] for key, value in network(padded).items()}
+
+        def decoded(encoded: tf.Tensor) -> tf.Tensor:
+            # The function that Transform runs, not Transform's graph: that one insists on a label.
+            return tf.ensure_shape(decode_and_resize(encoded, image_size), shape)
+
+        @_signature(features.SIGNATURE_BYTES, tf.TensorSpec([None], tf.string, name=features.SIGNATURE_BYTES))
+        def image_bytes(encoded: tf.Tensor) -> Outputs:
+            return self._named(answered(decoded(encoded)))
+
+        @_signature(features.SIGNATURE_TENSOR, tf.TensorSpec(shape, tf.float32, name=features.SIGNATURE_TENSOR))
+        def image_tensor(images: tf.Tensor) -> Outputs:
+            # A server checks no shapes, and a rank-3 tensor that reaches a convolution aborts the whole process.
+            return self._named(answered(tf.ensure_shape(images, shape)))
+
+        @_signature(features.SIGNATURE_EXAMPLES, tf.TensorSpec([None], tf.string, name=features.EXAMPLES))
+        def serving_default(examples: tf.Tensor) -> Outputs:
+            encoded = tf.io.parse_example(examples, {features.IMAGE: tf.io.FixedLenFeature([], tf.string)})[features.IMAGE]
+            return self._named(_in_slices(lambda part: answered(decoded(part)), encoded, keys, len(class_names)))
+
+        @_signature(features.SIGNATURE_TRANSFORM, tf.TensorSpec([None], tf.string, name=features.EXAMPLES))
+        def transform_features(examples: tf.Tensor) -> Outputs:
+            return dict(self._transform(tf.io.parse_example(examples, raw_spec)))
+
+        self._network = network
+        self.functions = {f.name: f for f in (serving_default, image_bytes, image_tensor, transform_features)}
+
+    def _named(self, outputs: Outputs) -> Outputs:
+        """Adds the outputs that say which class each probability belongs to."""
+        probabilities = outputs[features.PROBABILITIES]
+        names = tf.broadcast_to(self._class_names, tf.shape(probabilities))
+        return {
+            **outputs,
+            features.PREDICTED_LABEL: tf.gather(self._class_names, tf.argmax(probabilities, axis=1)),
+            features.OUTPUT_CLASS_NAMES: names,
+        }
+
+
+def _signature(name: str, spec: tf.TensorSpec) -> Callable[[Callable[[tf.Tensor], Outputs]], Any]:
+    def wrap(function: Callable[[tf.Tensor], Outputs]) -> Any:
+        function.__name__ = name
+        return tf.function(function, input_signature=[spec], autograph=False)
+
+    return wrap
+
+
+def _in_slices(answer: Callable[[tf.Tensor], Outputs], encoded: tf.Tensor, keys: Sequence[str], classes: int) -> Outputs:
+    """Answers a batch of any size in bounded memory: batch jobs such as TFMA send hundreds of images at once."""
+    count = tf.shape(encoded)[0]
+    slices = tf.maximum(1, (count + SLICE - 1) // SLICE)  # an empty batch is one empty slice
+    arrays = tuple(tf.TensorArray(tf.float32, size=slices, element_shape=[None, classes], infer_shape=False) for _ in keys)
+
+    def step(i: tf.Tensor, arrays: tuple[tf.TensorArray, ...]) -> tuple[tf.Tensor, tuple[tf.TensorArray, ...]]:
+        outputs = answer(encoded[i * SLICE : (i + 1) * SLICE])
+        return i + 1, tuple(array.write(i, outputs[key]) for array, key in zip(arrays, keys, strict=True))
+
+    _, arrays = tf.while_loop(lambda i, _: i < slices, step, (tf.constant(0), arrays), parallel_iterations=1)
+    return {key: tf.ensure_shape(array.concat(), [None, classes]) for key, array in zip(keys, arrays, strict=True)}

@@ -1,0 +1,149 @@
+"""What one model is and how it is trained: the typed, immutable part of the configuration that the trainers read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from cxr.core.strict_model import StrictModel
+
+
+class Augmentation(StrictModel):
+    """Slight random changes, on the training split only (the paper's ImageDataGenerator: zoom and rotation)."""
+
+    zoom: float = Field(0.0, ge=0, lt=1, description="largest zoom in or out, as a share of the side")
+    rotation: float = Field(0.0, ge=0, le=180, description="largest rotation, degrees")
+    horizontal_flip: bool = False
+    variants: int = Field(0, ge=0, description="augmented copies of each image whose features the head stage keeps")
+
+    @model_validator(mode="after")
+    def _check_variants(self) -> Augmentation:
+        if self.variants and not (self.zoom or self.rotation or self.horizontal_flip):
+            raise ValueError("variants would all be the same; set zoom, rotation or horizontal_flip")
+        return self
+
+
+class Head(StrictModel):
+    """Layers on top of the backbone's last feature map."""
+
+    pooling: Literal["global", "average"] = Field("global", description="average: the paper's AveragePooling2D + Flatten")
+    pool_size: int = Field(4, ge=1, description="window of AveragePooling2D, cells of the feature map")
+    normalize: bool = Field(False, description="standardise the pooled features with the training split's mean and variance")
+    hidden_units: int = Field(0, ge=0, description="width of the Dense layer before the output; 0: none")
+    dropout: float = Field(0.0, ge=0, lt=1)
+    l2: float = Field(0.0, ge=0, description="L2 penalty of the head's kernels")
+
+
+class Loss(StrictModel):
+    """What training minimises."""
+
+    name: Literal["categorical_crossentropy", "mean_squared_error"] = "categorical_crossentropy"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _check_smoothing(self) -> Loss:
+        if self.label_smoothing and self.name != "categorical_crossentropy":
+            raise ValueError("label_smoothing goes with categorical_crossentropy only")
+        return self
+
+
+class Optimizer(StrictModel):
+    """How it does so."""
+
+    name: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(0.0, ge=0, description="adamw only")
+
+    @model_validator(mode="after")
+    def _check_decay(self) -> Optimizer:
+        if self.weight_decay and self.name != "adamw":
+            raise ValueError("weight_decay goes with adamw only")
+        return self
+
+
+Monitor = Literal["loss", "accuracy", "val_loss", "val_accuracy"]
+
+
+class EarlyStopping(StrictModel):
+    """Ends a stage when the monitored figure stops improving."""
+
+    monitor: Monitor = "val_loss"
+    patience: int = Field(5, ge=0)
+    restore_best: bool = True
+
+
+class ReduceOnPlateau(StrictModel):
+    """Lowers the learning rate when the monitored figure stops improving."""
+
+    monitor: Monitor = "val_loss"
+    factor: float = Field(0.5, gt=0, lt=1)
+    patience: int = Field(3, ge=0)
+    min_learning_rate: float = Field(1e-7, ge=0)
+
+
+class Stage(StrictModel):
+    """One stretch of training."""
+
+    epochs: int = Field(16, ge=1)
+    batch_size: int = Field(16, ge=1)
+    optimizer: Optimizer = Optimizer()
+    early_stopping: EarlyStopping | None = None
+    reduce_on_plateau: ReduceOnPlateau | None = None
+
+
+class FineTuning(Stage):
+    """Stage (b): the backbone learns too, at a small learning rate."""
+
+    optimizer: Optimizer = Optimizer(learning_rate=1e-5)
+    last_layers: int | None = Field(None, ge=1, description="how many of the backbone's last layers learn; null: all of them")
+
+
+class Model(StrictModel):
+    """One candidate: a backbone with its head.
+
+    Stages: `head_training` trains the head on the frozen backbone's cached features; `fine_tuning` trains backbone and head together
+    afterwards. `head_training: null` with `fine_tuning` and weights "none" is training from scratch.
+    """
+
+    backbone: str = Field(description="an entry of trainer/models/backbones.py, or any keras.applications model by name")
+    weights: str = Field("imagenet", description='"imagenet", "none", or a folder with <backbone>_notop.weights.h5 / .h5 files')
+    allow_random_weights: bool = Field(False, description="go on without weights where the asked-for ones cannot be had")
+    input_adapter: Literal["auto", "identity"] = Field("auto", description="identity: feed [0, 1] as it is (the paper's mistake)")
+    image_size: Annotated[int, Field(ge=32)] | Literal["native"] | None = Field(
+        None, description="pixels the backbone gets; native: those its ImageNet weights were trained on; null: what Transform yields"
+    )
+    bn_recalibration: Literal["none", "per_layer", "per_channel"] = Field(
+        "none",
+        description="batch norm statistics from training images, before the head stage, for random weights; per_layer: one variance per "
+        "layer; per_channel: mean and variance of every channel, also after training from scratch",
+    )
+    head: Head = Head()
+    augmentation: Augmentation = Augmentation()
+    loss: Loss = Loss()
+    head_training: Stage | None = Stage()
+    fine_tuning: FineTuning | None = None
+    class_weights: bool = Field(False, description="weigh the classes by their inverse frequency in the training split")
+    mixed_precision: bool = False
+    all_gpus: bool = Field(False, description="MirroredStrategy over all visible GPUs")
+    seed: int = Field(2021, ge=0)
+
+    @model_validator(mode="after")
+    def _check_stages(self) -> Model:
+        if self.head_training is None and self.fine_tuning is None:
+            raise ValueError("nothing would be trained; set head_training or fine_tuning")
+        if self.head_training is None and self.fine_tuning is not None and self.fine_tuning.last_layers is not None:
+            raise ValueError("fine_tuning.last_layers needs a trained head; set head_training, or last_layers: null")
+        return self
+
+
+class Ensemble(StrictModel):
+    """How the trained, frozen members are joined."""
+
+    method: Literal["auto", "soft", "hard", "weighted", "stacking"] = Field(
+        "auto", description="auto: the lowest loss on the validation split among those at least as accurate there as the best member"
+    )
+    start: Literal["average", "random"] = Field("average", description="initial value of the stacking method's Dense layer")
+    loss: Loss = Loss()
+    stage: Stage = Stage()
+    seed: int = 2021

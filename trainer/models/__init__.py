@@ -1,0 +1,1 @@
+"""Networks: adapter, backbone, pooling and head, and where their weights come from."""

@@ -1,0 +1,153 @@
+"""What a backbone starts from: ImageNet weights (Keras's cache or download), files of a folder, or chance."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from cxr.core.errors import CxrError
+from cxr.trainer.model_config import Model
+from cxr.trainer.models.backbones import LAYER, Backbone, all_layers, build
+
+IMAGENET, NONE = "imagenet", "none"
+NETWORK_SECONDS = 10  # without an answer from the network there is none
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """A backbone with its weights."""
+
+    network: keras.Model
+    note: str  # what it really started from, for people
+    random: bool
+
+
+def load_backbone(config: Model, backbone: Backbone, size: int) -> Weighted:
+    """Builds the configured backbone with the weights it asks for.
+
+    Args:
+      config: Its `weights` and `allow_random_weights`.
+      backbone: Which one.
+      size: Height and width of its input, pixels.
+
+    Raises:
+      CxrError: The weights cannot be had and the configuration does not allow to go on without them.
+    """
+    if config.weights == NONE:
+        return Weighted(build(backbone, size), "random weights", random=True)
+    try:
+        if config.weights == IMAGENET:
+            return Weighted(_imagenet(backbone, size), "ImageNet weights", random=False)
+        file = _file_in(Path(config.weights).expanduser(), backbone)
+        return Weighted(_from_file(file, backbone, size), f"weights of {file.name}", random=False)
+    except WeightsMissing as error:
+        if not config.allow_random_weights:
+            raise
+        return Weighted(build(backbone, size), f"random weights (asked for {config.weights}: {error.reason})", random=True)
+
+
+class WeightsMissing(CxrError):
+    """The weights asked for cannot be had."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"{reason}. {remedy}")
+        self.reason = reason
+
+
+def cache_folder() -> Path:
+    """Returns the folder in which Keras keeps the weights that it downloads."""
+    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
+
+
+def _imagenet(backbone: Backbone, size: int) -> keras.Model:
+    try:
+        with _network_timeout():
+            return build(backbone, size, IMAGENET)
+    except CxrError:
+        raise
+    except Exception as error:  # Keras raises a bare Exception where a download fails
+        file = cache_folder() / backbone.weights_file
+        raise WeightsMissing(
+            f"{backbone.name}: no ImageNet weights: {file} is not there or damaged, and the download failed ({error})",
+            f"Remedy: on a machine with network, run `python -c 'import keras; keras.applications.{backbone.name}(include_top=False, "
+            f"input_shape=({backbone.native_size}, {backbone.native_size}, 3))'` and copy {backbone.weights_file} from its ~/.keras/models "
+            f"to {file.parent}, or to a folder that `weights` then names; or set `weights: none`, or `allow_random_weights: true`.",
+        ) from error
+
+
+@contextlib.contextmanager
+def _network_timeout() -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(NETWORK_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _file_in(folder: Path, backbone: Backbone) -> Path:
+    name = backbone.name.lower()
+    wanted = (backbone.weights_file, f"{name}_notop.weights.h5", f"{name}.weights.h5", f"{name}.keras")
+    for file in wanted:
+        if (folder / file).is_file():
+            return folder / file
+    raise WeightsMissing(
+        f"{backbone.name}: {folder} {'holds none of ' + ', '.join(wanted) if folder.is_dir() else 'is no folder'}",
+        f"Remedy: put one of these files there (Keras keeps its own in ~/.keras/models), or set `weights` to {IMAGENET} or {NONE}.",
+    )
+
+
+def _from_file(file: Path, backbone: Backbone, size: int) -> keras.Model:
+    network = build(backbone, size)
+    try:
+        if file.suffix == ".keras":
+            saved = keras.saving.load_model(file, compile=False)
+            inner = next((layer for layer in saved.layers if layer.name == LAYER), saved)
+            copy_weights(inner, network)
+        else:
+            network.load_weights(file)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        raise CxrError(f"{file}: holds no weights of {backbone.name} without its top layers: {error}") from error
+    if file.name == backbone.weights_file:
+        _scale_as_original(network, backbone)
+    return network
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Gives one model the weights of another of the same layers.
+
+    Raises:
+      ValueError: The layers differ.
+    """
+    target.set_weights(source.get_weights())
+    _finalize(target)
+
+
+def _finalize(network: keras.Model) -> None:
+    # Normalization derives what it computes with from its weights, and set_weights does not tell it.
+    for layer in all_layers(network):
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
+
+
+def _scale_as_original(network: keras.Model, backbone: Backbone) -> None:
+    """Does what Keras does for the first EfficientNets when it loads their ImageNet weights itself.
+
+    Their original divides by the variance, not by the standard deviation. Keras makes up for it with one more Rescaling by
+    1 / sqrt(std), but only in networks built with weights="imagenet". The same factor fits into the Normalization layer: its divisor
+    sqrt(variance) becomes sqrt(variance * std).
+    """
+    if not backbone.constructor.__module__.endswith(".efficientnet"):
+        return
+    std = sys.modules[backbone.constructor.__module__].IMAGENET_STDDEV_RGB
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.adapt_variance.assign(layer.adapt_variance * keras.ops.convert_to_tensor(std))
+            layer.finalize_state()

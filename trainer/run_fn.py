@@ -1,0 +1,113 @@
+"""What TFX's Trainer calls: from its arguments to a Model artifact and a model-run artifact."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.core.strict_model import StrictModel
+from cxr.trainer import artifact
+from cxr.trainer.curves import TensorBoardLog, write_history
+from cxr.trainer.export.recorded_requests import MIN_RECORDED_IMAGES, sample_examples
+from cxr.trainer.export.saved_model import export_model
+from cxr.trainer.inputs import Split, read_split
+from cxr.trainer.model_config import Model
+from cxr.trainer.training import Trained, Training
+
+TRAIN, VAL, _ = features.SPLITS
+
+
+class Settings(StrictModel):
+    """The Trainer's custom_config."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="ignore")  # TFX adds keys of its own
+
+    name: str
+    model: Model
+    class_names: tuple[str, ...]
+    image_size: int
+    validation_split: bool = True
+    state_dir: str | None = None
+    code_version: str = ""
+
+
+def run_fn(fn_args: Any) -> None:
+    """Trains and exports one model.
+
+    Args:
+      fn_args: TFX's FnArgs: train_files, eval_files, transform_output, serving_model_dir, model_run_dir, custom_config (see `Settings`).
+
+    Raises:
+      CxrError: Data, weights or a configuration that cannot be trained with; names the field and the remedy.
+    """
+    begin = time.monotonic()
+    settings = _settings(fn_args.custom_config)
+    train = read_split(fn_args.train_files, settings.class_names)
+    if len(train) < MIN_RECORDED_IMAGES:
+        raise CxrError(f"training split: {len(train)} images; at least {MIN_RECORDED_IMAGES} are needed")
+    val = read_split(fn_args.eval_files, settings.class_names) if settings.validation_split else None
+
+    log = TensorBoardLog(fn_args.model_run_dir)
+    try:
+        training = Training(
+            settings.model,
+            settings.class_names,
+            settings.image_size,
+            train,
+            val,
+            state_root=Path(settings.state_dir) / settings.name if settings.state_dir else None,
+            identity=[settings.code_version],
+            on_epoch=log,
+        )
+        trained = training.run()
+    finally:
+        log.close()
+
+    about = {
+        "name": settings.name,
+        "backbone": settings.model.backbone,
+        "weights": settings.model.weights,
+        "weights_note": trained.weights_note,
+        "model": settings.model.model_dump(mode="json"),
+        "images": {TRAIN: len(train), VAL: len(val) if val else 0},
+        "seconds": round(time.monotonic() - begin, 1),
+    }
+    write_history(fn_args.model_run_dir, trained.stages, about)
+    _write_model(fn_args, settings, trained, {TRAIN: train, **({VAL: val} if val else {})})
+    if trained.state_dir:
+        shutil.rmtree(trained.state_dir, ignore_errors=True)
+
+
+def _settings(custom_config: dict[str, Any]) -> Settings:
+    try:
+        return Settings.model_validate(custom_config)
+    except pydantic.ValidationError as error:
+        lines = [f"  {'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
+        raise CxrError("custom_config of the Trainer:\n" + "\n".join(lines)) from None
+
+
+def _write_model(fn_args: Any, settings: Settings, trained: Trained, splits: dict[str, Split]) -> None:
+    uri = fn_args.serving_model_dir.rstrip("/").rpartition("/")[0]
+    path = artifact.keras_path(uri)
+    artifact.make_parent(path)
+    trained.model.save(path)
+    for split, images in splits.items():
+        artifact.save_predictions(uri, split, images.content_hash, images.labels, trained.probabilities[split])
+    export_model(
+        trained.model,
+        name=settings.name,
+        class_names=settings.class_names,
+        image_size=settings.image_size,
+        transform_output=tft.TFTransformOutput(fn_args.transform_output),
+        info={"weights": settings.model.weights, "weights_note": trained.weights_note, "backbone": settings.model.backbone},
+        recorded_examples=sample_examples([file for pattern in fn_args.train_files for file in sorted(tf.io.gfile.glob(pattern))]),
+        directory=fn_args.serving_model_dir,
+    )
