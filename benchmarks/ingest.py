@@ -33,7 +33,7 @@ from tensorflow.io import TFRecordOptions, TFRecordWriter
 with TFRecordWriter(sys.argv[2], TFRecordOptions(compression_type="GZIP", compression_level=1)) as writer:
     for path in sorted(Path(sys.argv[1]).rglob("*.jpg")):
         row = Row(str(path), path.name, str(path), path.parent.name)
-        writer.write(example(row, images.read_image(path)).SerializeToString())
+        writer.write(example(row, reader.read_image(path)).SerializeToString())
 """
 INGEST = """
 import sys

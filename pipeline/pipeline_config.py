@@ -96,7 +96,8 @@ def load(name_or_file: str, overrides: Iterable[str] = ()) -> Config:
     Args:
       name_or_file: A shipped name (`demo`) or the path of a YAML file. The file may hold a section `defaults`, which every entry of
         `models` starts from.
-      overrides: `key=value` with a dotted key (`models.mobilenet.head_training.epochs=3`); `defaults.…` changes all models; the value is YAML.
+      overrides: `key=value` with a dotted key (`models.mobilenet.head_training.epochs=3`); `defaults.…` changes all models; the value
+        is YAML.
 
     Raises:
       CxrError: No such configuration, unreadable YAML, an unknown key or a wrong value; names the file and the field.

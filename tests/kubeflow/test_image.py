@@ -29,7 +29,10 @@ def test_the_context_holds_what_the_wheel_needs_and_nothing_else():
     assert "*" in ignored
     allowed = {line.removeprefix("!").rstrip("/") for line in ignored if line.startswith("!")}
     assert allowed == {
+        "cli",
         "components",
+        "core",
+        "data",
         "kubeflow",
         "pipeline",
         "requirements",

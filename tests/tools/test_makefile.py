@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("pipeline", "components", "trainer", "serving", "kubeflow")
+FOLDERS = ("core", "data", "trainer", "serving", "components", "pipeline", "kubeflow", "cli")
 
 
 def test_help_explains_every_target():

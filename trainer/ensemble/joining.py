@@ -1,6 +1,6 @@
 """How trained, frozen members are joined: from their predictions alone, no image passes through a backbone again.
 
-Methods (trainer/ensemble/voting.py): soft, hard, weighted (a soft vote whose shares are fitted on the validation split) and stacking (Dense on the
+Methods (voting.py): soft, hard, weighted (a soft vote whose shares are fitted on the validation split) and stacking (Dense on the
 concatenated probabilities, trained on the training split). `auto` takes the method with the lowest loss on the validation split among
 those that are at least as accurate there as the best member. There is always one: the weighted vote may give all to that member.
 

@@ -373,7 +373,7 @@ def test_encoded_image_reads_back():
 def test_limits_agree_with_the_schema():
     from pathlib import Path
 
-    schema = (Path(__file__).parents[2] / "pipeline" / "schema.pbtxt").read_text()
+    schema = (Path(__file__).parents[3] / "pipeline" / "schema.pbtxt").read_text()
     for name, least in (("height", reader.MIN_SIDE), ("width", reader.MIN_SIDE), ("std", reader.MIN_STD)):
         line = next(line for line in schema.splitlines() if f'name: "{name}"' in line)
         assert f"min: {least:g} " in line.partition("_domain {")[2]

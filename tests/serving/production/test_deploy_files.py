@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cxr.serving import production
 from cxr.serving.production import config_file, overview
 from cxr.serving.production.model_states import SPECIFIC, ModelState
 from cxr.serving.server.textprotos import read_batching
 
-ROOT = Path(production.__file__).parent
+ROOT = Path(__file__).parents[3] / "deploy"
 OVERLAYS = ("cpu", "gpu")
 
 

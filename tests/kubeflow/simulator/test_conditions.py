@@ -1,4 +1,5 @@
 import pytest
+
 from simulator.conditions import holds
 from simulator.store import SimulationError
 

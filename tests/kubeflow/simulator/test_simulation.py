@@ -4,10 +4,10 @@ import json
 
 import pytest
 import yaml
-from simulator.cluster import SimulatedCluster, State
-from simulator.store import SimulationError
 
 from cxr.kubeflow.ir_pass import push_blessed_only
+from simulator.cluster import SimulatedCluster, State
+from simulator.store import SimulationError
 
 MODEL = {"instanceSchema": "title: tfx.Model\n"}
 
