@@ -74,9 +74,7 @@ def fold_predictions(model: Model, table: np.ndarray, labels: np.ndarray, patien
             return inputs.feature_epochs(table[train][np.newaxis], labels[train], classes, order)
 
         validation = tf.data.Dataset.from_tensor_slices((table[stop], eye[labels[stop]])).batch(256)
-        run_stage(
-            "head", head, stage, model.loss, StageData(epochs_from, inputs.steps_per_epoch(len(train), stage.batch_size), validation)
-        )
+        run_stage("head", head, stage, model.loss, StageData(epochs_from, inputs.steps_per_epoch(len(train), stage.batch_size), validation))
         predicted[held_out] = head.predict(table[held_out], batch_size=256, verbose=0).argmax(axis=1)
     return predicted
 

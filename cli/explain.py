@@ -39,28 +39,35 @@ def explain(
     pipeline: Annotated[str, typer.Option("--pipeline", "-p", help="whose latest run to look in")] = "demo",
 ) -> None:
     """Explains images."""
+    import os
+
     from rich.console import Console
     from rich.progress import track
     from rich.table import Table
 
+    from cxr.cli.connection_options import stdout_console
     from cxr.core import exit_codes
-    from cxr.core.errors import CxrError
+    from cxr.core.errors import CxrError, UsageError
     from cxr.pipeline.workspace import Workspace
     from cxr.serving.client.inputs import find_images
 
     messages = Console(stderr=True)
     source = find_model(model, Workspace(workspace, pipeline))
     files = find_images(images)
-    from cxr.trainer.explain.explanations import (  # TensorFlow: not before the arguments are known to be right
-        Explainer,
-        Explanation,
-        write_table,
-    )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out}: {error.strerror}") from None
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greeting would tear the progress bar
+    # TensorFlow: not before the arguments are known to be right
+    from cxr.trainer.explain.explanations import Explainer, Explanation, index_of, read_info, write_table
 
-    explainer = Explainer(source)
-    if class_name is not None:
-        explainer.index_of(class_name)
-    out.mkdir(parents=True, exist_ok=True)
+    if class_name is not None and (info := read_info(source)):
+        index_of(class_name, info.class_names)
+    with messages.status("loading the model"):
+        explainer = Explainer(source)
+        if class_name is not None:
+            explainer.index_of(class_name)
     made: list[Explanation] = []
     failed = 0
     for file in track(files, "explaining", console=messages, transient=True):
@@ -70,10 +77,15 @@ def explain(
             failed += 1
             text = str(error) if str(file) in str(error) else f"{file}: {error}"
             messages.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
-    table = Table("image", "model", "explained", "probability", "predicted", "overlay")
+    table = Table()
+    for column in ("image", "model", "explained", "probability", "predicted", "overlay"):
+        table.add_column(column, overflow="fold")
     for row in made:
-        table.add_row(Path(row.image).name, row.model, row.explained, f"{row.probability:.2f}", row.predicted, row.overlay)
-    Console().print(table)
+        name = f"{row.overlay} (empty)" if row.empty else row.overlay
+        table.add_row(Path(row.image).name, row.model, row.explained, f"{row.probability:.2f}", row.predicted, name)
+    stdout_console().print(table)
+    if empty := sum(row.empty for row in made):
+        messages.print(f"{empty} of {len(made)} maps are empty: no region of the picture speaks for the class; these overlays show it bare")
     messages.print(f"{len(made)} overlays in {out}, listed in {write_table(out, made).name}", highlight=False, soft_wrap=True)
     if failed:
         messages.print(f"{failed} of {len(files)} images failed", style="red")
@@ -88,23 +100,23 @@ def find_model(model: str, workspace: Workspace) -> str:
       workspace: The `Workspace` to look a name up in.
 
     Raises:
-      CxrError: Neither a path nor a model of that run.
+      UsageError: Neither a path nor a model of that run.
     """
     import json
 
-    from cxr.core.errors import CxrError
+    from cxr.core.errors import UsageError
     from cxr.pipeline.workspace import LATEST, REPORT
 
     if Path(model).exists():
         return str(Path(model))
     report = workspace.runs / LATEST / REPORT
     if not report.is_file():
-        raise CxrError(
+        raise UsageError(
             f"--model {model}: no such file or folder, and {report} is not there; run `cxr run`, or set --workspace and --pipeline"
         )
     models = json.loads(report.read_text())["models"]
     if model not in models:
-        raise CxrError(f"--model {model}: {report} has {', '.join(models)}")
+        raise UsageError(f"--model {model}: {report} has {', '.join(models)}")
     if not models[model]["model_uri"]:
-        raise CxrError(f"--model {model}: it was not trained in that run, see {report}")
+        raise UsageError(f"--model {model}: it was not trained in that run, see {report}")
     return models[model]["model_uri"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -21,9 +22,22 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="print the version and stop", is_eager=True)] = False,
+) -> None:
+    """Answers what belongs to no subcommand."""
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"cxr {installed('cxr-pipeline')}")
+        raise typer.Exit
+
+
 for _name in COMMANDS:
     import_module(f"cxr.cli.{_name}").register(app)
 
@@ -34,7 +48,8 @@ def main() -> None:
         app()
     except CxrError as error:
         Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(exit_codes.FAILED)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted; the same command goes on where this one stopped", style="yellow")
-        sys.exit(exit_codes.INTERRUPTED)
+        sys.exit(error.exit_code)
+    except SystemExit as stop:
+        if stop.code == exit_codes.INTERRUPTED:  # what typer makes of Ctrl-C
+            Console(stderr=True).print("interrupted", style="yellow")
+        raise

@@ -47,8 +47,15 @@ def run(
     from cxr.pipeline.pipeline_config import load
 
     loaded = load(config, overrides or ())
-    Console(stderr=True).print(loaded.to_yaml(), markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(run_pipeline(loaded, data, workspace, enable_cache=cache))
+    messages = Console(stderr=True)
+    changed = f", changed: {' '.join(overrides)}" if overrides else ""
+    messages.print(f"configuration: {config}{changed} (cxr config {config} prints it)", markup=False, highlight=False, soft_wrap=True)
+    try:
+        code = run_pipeline(loaded, data, workspace, enable_cache=cache)
+    except KeyboardInterrupt:
+        messages.print("the same command goes on where this one stopped", style="yellow")
+        raise
+    raise typer.Exit(code)
 
 
 def config(

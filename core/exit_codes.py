@@ -1,7 +1,7 @@
 """Exit codes of every `cxr` command, for scripts."""
 
 OK = 0
-FAILED = 1  # something broke: a component, a file, a server
-USAGE = 2  # wrong arguments or configuration (typer's own code as well)
+FAILED = 1  # something broke: a component, a file's content, a server
+USAGE = 2  # wrong arguments or configuration, a path that is not there (typer's own code as well)
 REFUSED = 3  # everything ran, and a gate (evaluation or infrastructure check) refused at least one model
 INTERRUPTED = 130  # Ctrl-C; the next run goes on where this one stopped

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cxr.core.errors import UsageError
 from cxr.pipeline import workspace as ws
 from cxr.pipeline.node_process import start_fork_server
 from cxr.pipeline.output_capture import captured_output, log_to_stderr
@@ -27,8 +28,13 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
       An exit code (exit_codes.py).
 
     Raises:
+      UsageError: No such data.
       CxrError: Data or configuration cannot be used; nothing was changed.
     """
+    if data is not None and "://" not in data and not Path(data).exists():
+        raise UsageError(
+            f"--data {data}: no such file or folder; give images (a folder per class, a manifest CSV) or a folder of `cxr ingest`"
+        )
     workspace = ws.Workspace(root, config.name)
     with workspace.lock():
         folder = workspace.new_run()
@@ -46,13 +52,14 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
 
     start_fork_server()
     examples = prepare_data(config, data, workspace, err)
+    workspace.point_latest_at(folder)
     with err.status("importing TFX and TensorFlow"):  # 10 to 30 seconds
         from tfx.orchestration import metadata
 
         from cxr.pipeline.graph import RunPaths, create_pipeline
         from cxr.pipeline.local_runner import WatchedDagRunner
         from cxr.pipeline.progress_display import RunProgress
-        from cxr.pipeline.report import make_report, table
+        from cxr.pipeline.report import make_report, table, weights_notes
         from cxr.pipeline.schema import curated_schema, write_schema
     pipeline = create_pipeline(
         config,
@@ -75,8 +82,14 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
     for candidate in report.models.values():
         for reason in candidate.reasons:
             out.print(f"{candidate.name}: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
-    for note in sorted({f"{c.name}: {c.weights}" for c in report.models.values() if c.weights}):
-        out.print(note, markup=False, highlight=False, soft_wrap=True)
-    for what, path in (("models", workspace.serving_models), ("report", folder / ws.REPORT), ("log", folder / ws.LOG)):
+    for note, names in weights_notes(report).items():
+        out.print(f"{note}: {', '.join(names)}", markup=False, highlight=False, soft_wrap=True)
+    made = (
+        ("models", workspace.serving_models),
+        ("report", folder / ws.REPORT),
+        ("curves", f".venv/bin/tensorboard --logdir {workspace.pipeline_root}"),
+        ("log", folder / ws.LOG),
+    )
+    for what, path in made:
         out.print(f"{what + ':':<8}{path}", highlight=False, soft_wrap=True)
     return report.exit_code

@@ -12,11 +12,14 @@ import yaml
 from pydantic import Field, model_validator
 
 from cxr.core import features
-from cxr.core.errors import CxrError
+from cxr.core.errors import UsageError
 from cxr.core.strict_model import StrictModel
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.pipeline.gate import Gate
-from cxr.trainer.model_config import Ensemble, Model
+from cxr.trainer.model_config import Ensemble, Model, Stage
+
+# Keys of version 0.1: what they are called now.
+RENAMED = {"head_layers": "head", "batch_statistics": "bn_recalibration (none, per_layer, per_channel)"}
 
 
 class InfraCheck(StrictModel):
@@ -100,7 +103,7 @@ def load(name_or_file: str, overrides: Iterable[str] = ()) -> Config:
         is YAML.
 
     Raises:
-      CxrError: No such configuration, unreadable YAML, an unknown key or a wrong value; names the file and the field.
+      UsageError: No such configuration, unreadable YAML, an unknown key or a wrong value; names the file and the field.
     """
     tree = _read(name_or_file)
     pairs = [_override(item) for item in overrides]
@@ -121,7 +124,7 @@ def load(name_or_file: str, overrides: Iterable[str] = ()) -> Config:
         return Config.model_validate(tree)
     except pydantic.ValidationError as error:
         lines = [f"  {'.'.join(str(part) for part in e['loc']) or 'configuration'}: {_reason(e)}" for e in error.errors()]
-        raise CxrError(f"configuration {name_or_file}:\n" + "\n".join(lines)) from None
+        raise UsageError(f"configuration {name_or_file}:\n" + "\n".join(lines)) from None
 
 
 def _read(name_or_file: str) -> dict[str, Any]:
@@ -131,26 +134,26 @@ def _read(name_or_file: str) -> dict[str, Any]:
     else:
         source = Path(str(resources.files("cxr.pipeline") / "configs" / f"{name_or_file}.yaml"))
         if not source.is_file():
-            raise CxrError(f"--config {name_or_file}: neither a file nor one of {', '.join(shipped())}")
+            raise UsageError(f"--config {name_or_file}: neither a file nor one of {', '.join(shipped())}")
     try:
         tree = yaml.safe_load(source.read_text())
     except OSError as error:
-        raise CxrError(f"--config {name_or_file}: {error.strerror or error}") from None
+        raise UsageError(f"--config {name_or_file}: {error.strerror or error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CxrError(f"configuration {source}: not valid YAML: {error}") from None
+        raise UsageError(f"configuration {source}: not valid YAML: {error}") from None
     if not isinstance(tree, dict):
-        raise CxrError(f"configuration {source}: expected a mapping of keys to values")
+        raise UsageError(f"configuration {source}: expected a mapping of keys to values")
     return tree
 
 
 def _override(item: str) -> tuple[tuple[str, ...], Any]:
     key, equals, value = item.partition("=")
     if not equals or not key.strip():
-        raise CxrError(f"{item!r}: an override is key=value, for example models.mobilenet.head_training.epochs=3")
+        raise UsageError(f"{item!r}: an override is key=value, for example models.mobilenet.head_training.epochs=3")
     try:
         return tuple(key.strip().split(".")), yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise CxrError(f"{item!r}: the value is not valid YAML: {error}") from None
+        raise UsageError(f"{item!r}: the value is not valid YAML: {error}") from None
 
 
 def _assign(tree: dict[str, Any], key: tuple[str, ...], value: Any) -> None:
@@ -160,7 +163,7 @@ def _assign(tree: dict[str, Any], key: tuple[str, ...], value: Any) -> None:
         if child is None:
             child = tree[part] = {}
         if not isinstance(child, dict):
-            raise CxrError(f"{'.'.join(key)}: {'.'.join(parents[: i + 1])} is a value, it has no fields")
+            raise UsageError(f"{'.'.join(key)}: {'.'.join(parents[: i + 1])} is a value, it has no fields")
         tree = child
     tree[last] = value
 
@@ -175,5 +178,10 @@ def _merged(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
 
 def _reason(error: Any) -> str:
     if error["type"] == "extra_forbidden":
+        *parents, key = error["loc"]
+        if parents and parents[-1] == "head" and key in Stage.model_fields:
+            return f"the stage is called head_training now: head_training.{key}"
+        if key in RENAMED:
+            return f"is called {RENAMED[key]} now"
         return "unknown key; remove it or correct its spelling"
     return f"{error['msg']} (given: {error['input']!r})" if error["type"] != "missing" else "is missing"

@@ -11,7 +11,7 @@ from rich.table import Table
 from tfx.types import Artifact
 
 from cxr.components.infra_check.component import REASONS
-from cxr.core import exit_codes
+from cxr.core import exit_codes, features
 from cxr.core.intervals import Interval
 from cxr.core.strict_model import StrictModel
 from cxr.pipeline.evaluation import Evaluation, read_evaluation, read_validation
@@ -19,6 +19,7 @@ from cxr.pipeline.graph import node_id
 from cxr.pipeline.local_runner import NodeResult
 from cxr.pipeline.pipeline_config import Config
 from cxr.trainer.artifact import read_info
+from cxr.trainer.curves import PICTURE
 
 Outcome = Literal["pushed", "refused", "failed"]
 
@@ -30,6 +31,7 @@ class Candidate(StrictModel):
     outcome: Outcome
     reasons: tuple[str, ...] = Field((), description="why it was refused or failed")
     model_uri: str | None = Field(None, description="the Model artifact")
+    learning_curves: str | None = Field(None, description="picture of loss and accuracy per epoch")
     weights: str = Field("", description="where the backbone's weights came from, a fall-back included")
     evaluation: Evaluation | None = None
     blessed: bool | None = Field(None, description="by the gate; null: it was not reached")
@@ -91,6 +93,8 @@ def _candidate(name: str, results: Mapping[str, NodeResult]) -> Candidate:
     refusals: list[str] = []
     if model := _output(trainer, "model"):
         known |= {"model_uri": model.uri, "weights": read_info(model.uri).weights_note}
+    if model_run := _output(trainer, "model_run"):
+        known["learning_curves"] = f"{model_run.uri}/{PICTURE}"
     if evaluation := _output(evaluator, "evaluation"):
         validation = read_validation(evaluation.uri)
         known |= {"evaluation": read_evaluation(evaluation.uri), "blessed": validation.blessed}
@@ -139,6 +143,15 @@ def table(report: Report) -> Table:
             candidate.version or f"[red]{'not pushed' if candidate.outcome == 'refused' else 'failed'}[/red]",
         )
     return shown
+
+
+def weights_notes(report: Report) -> dict[str, list[str]]:
+    """Returns which backbones each remark on weights concerns; the ensemble's repeats those of its members."""
+    notes: dict[str, list[str]] = {}
+    for candidate in report.models.values():
+        if candidate.weights and candidate.name != features.ENSEMBLE:
+            notes.setdefault(candidate.weights, []).append(candidate.name)
+    return notes
 
 
 def _with_interval(value: float, interval: Interval) -> str:

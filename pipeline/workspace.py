@@ -67,13 +67,16 @@ class Workspace:
         return self.home / "runs"
 
     def new_run(self) -> Path:
-        """Makes the folder of a new run and points `latest` at it."""
+        """Makes the folder of a new run."""
         folder = self.runs / datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
         folder.mkdir(parents=True)
+        return folder
+
+    def point_latest_at(self, folder: Path) -> None:
+        """Makes a run the one that `latest` names: once its data are there, so that a mistyped path does not hide the run before."""
         link = self.runs / f".{LATEST}-{os.getpid()}"
         link.symlink_to(folder.name)
         link.replace(self.runs / LATEST)
-        return folder
 
     @contextmanager
     def lock(self) -> Iterator[None]:

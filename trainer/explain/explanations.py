@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from matplotlib import colormaps
 from PIL import Image
 
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.data.images.reader import encode, read_image
 from cxr.trainer import artifact
 from cxr.trainer.explain.gradcam import GradCam, backbones_of
@@ -35,6 +34,7 @@ class Explanation:
     explained: str  # class
     predicted: str  # class, by the member
     probability: float  # of the explained class, by the member
+    empty: bool  # no region speaks for the class: the overlay shows the bare radiograph
     overlay: str  # file name in the output folder
 
 
@@ -51,8 +51,10 @@ class Explainer:
           CxrError: No such model.
         """
         self._model = load_model(source)
-        self.class_names = _class_names(source, self._model)
-        self._parts = {name: (part, GradCam(part)) for name, part in backbones_of(self._model).items()}
+        info = read_info(source)
+        self.class_names = info.class_names if info else tuple(str(i) for i in range(self._model.output_shape[-1]))
+        name = info.name if info else Path(source).stem
+        self._parts = {part_name: (part, GradCam(part)) for part_name, part in backbones_of(self._model, name).items()}
 
     def explain(self, file: Path, out: Path, class_name: str | None = None) -> Iterator[Explanation]:
         """Writes one overlay per backbone into an existing folder.
@@ -63,7 +65,8 @@ class Explainer:
           class_name: Which class to explain; None: the one that the whole model predicts.
 
         Raises:
-          CxrError: Not an image that can be read, or no such class.
+          CxrError: Not an image that can be read.
+          UsageError: No such class.
         """
         wanted = self.index_of(class_name) if class_name is not None else None
         grey = read_image(file)
@@ -75,18 +78,18 @@ class Explainer:
             probabilities = np.asarray(part(images, training=False))[0]
             probability = float(probabilities[index])
             path = _free(out, f"{file.stem}_{name}_{explained}_{probability:.2f}")
-            overlay(grey.array, cam(images, index)[0]).save(path)
-            yield Explanation(str(file), name, explained, self.class_names[int(probabilities.argmax())], round(probability, 4), path.name)
+            heat = cam(images, index)[0]
+            overlay(grey.array, heat).save(path)
+            predicted = self.class_names[int(probabilities.argmax())]
+            yield Explanation(str(file), name, explained, predicted, round(probability, 4), not heat.any(), path.name)
 
     def index_of(self, class_name: str) -> int:
         """Returns the position of a class.
 
         Raises:
-          CxrError: The model has no such class.
+          UsageError: The model has no such class.
         """
-        if class_name not in self.class_names:
-            raise CxrError(f"--class {class_name}: the model knows {', '.join(self.class_names)}")
-        return self.class_names.index(class_name)
+        return index_of(class_name, self.class_names)
 
 
 def overlay(grey: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32]) -> Image.Image:
@@ -115,13 +118,28 @@ def write_table(out: Path, explanations: Iterable[Explanation]) -> Path:
     return out / TABLE
 
 
-def _class_names(source: str, model: keras.Model) -> tuple[str, ...]:
-    """From the SavedModel beside the Keras model; a Keras file by itself does not know them, its classes are shown by number."""
+def read_info(source: str) -> artifact.ModelInfo | None:
+    """Returns the description beside a model; None for a Keras file by itself, whose classes are then shown by number.
+
+    Args:
+      source: URI of a Model artifact, or a .keras file.
+    """
     uri = str(Path(source).parent.parent) if source.endswith(".keras") else source
     try:
-        return artifact.read_info(uri).class_names
+        return artifact.read_info(uri)
     except CxrError:
-        return tuple(str(i) for i in range(model.output_shape[-1]))
+        return None
+
+
+def index_of(class_name: str, class_names: Sequence[str]) -> int:
+    """Returns the position of a class.
+
+    Raises:
+      UsageError: The model has no such class.
+    """
+    if class_name not in class_names:
+        raise UsageError(f"--class {class_name}: the model knows {', '.join(class_names)}")
+    return class_names.index(class_name)
 
 
 def _free(out: Path, stem: str) -> Path:

@@ -1,4 +1,9 @@
-"""Grad-CAM: which regions of an image speak for a class (Selvaraju et al., ICCV 2017, https://arxiv.org/abs/1610.02391)."""
+"""Grad-CAM: which regions of an image speak for a class (Selvaraju et al., ICCV 2017, https://arxiv.org/abs/1610.02391).
+
+Grad-CAM averages the gradient over the feature map: right where the head does so too (global pooling). A head that keeps a grid of pooled
+cells weighs each cell by itself, and the average would smear its evidence over the picture. There the gradient is taken cell by cell:
+HiResCAM (Draelos and Carin 2020, https://arxiv.org/abs/2011.08891), which for global pooling is the same as Grad-CAM.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +16,14 @@ import tensorflow as tf
 
 from cxr.core import features
 from cxr.trainer.models.backbones import LAYER as BACKBONE
+from cxr.trainer.models.heads import GRID
 
 
-def backbones_of(model: keras.Model) -> dict[str, keras.Model]:
-    """Returns the models with one backbone each: an ensemble's members by name, or the model itself."""
+def backbones_of(model: keras.Model, name: str) -> dict[str, keras.Model]:
+    """Returns the models with one backbone each: an ensemble's members by their names, or the model itself under the name given."""
     names = [layer.name for layer in model.layers]
     members = [name for name in names if features.MEMBER_PROBABILITIES.format(member=name) in names]
-    return {name: model.get_layer(name) for name in members} or {model.name: model}
+    return {name: model.get_layer(name) for name in members} or {name: model}
 
 
 class GradCam:
@@ -33,6 +39,7 @@ class GradCam:
           ValueError: It has no layer named "backbone".
         """
         self._scored = _scored(model)
+        self._by_cell = GRID in [layer.name for layer in model.layers]
 
     def __call__(self, images: npt.ArrayLike, class_index: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
         """Computes how strongly each region speaks for a class; see `grad_cam`."""
@@ -46,7 +53,9 @@ class GradCam:
             if np.any((np.asarray(classes) < 0) | (np.asarray(classes) >= scores.shape[1])):
                 raise ValueError(f"class_index {np.asarray(class_index)}: the model has {scores.shape[1]} classes, counted from 0")
             score = tf.gather(scores, classes, axis=1, batch_dims=1)
-        weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
+        weights = tape.gradient(score, maps)
+        if not self._by_cell:
+            weights = tf.reduce_mean(weights, axis=(1, 2), keepdims=True)
         heat = np.asarray(tf.nn.relu(tf.reduce_sum(weights * maps, axis=3)), dtype=np.float32)
         most = heat.max(axis=(1, 2), keepdims=True)
         return np.divide(heat, most, out=np.zeros_like(heat), where=most > 0)
@@ -56,7 +65,7 @@ def grad_cam(model: keras.Model, images: npt.ArrayLike, class_index: npt.ArrayLi
     """Computes how strongly each region speaks for a class.
 
     With A the last feature map and y the class's score before the softmax: ReLU(sum_k a_k A_k), where a_k is the mean of dy/dA_k over
-    the map (equations 1 and 2 of the paper), divided by its maximum.
+    the map (equations 1 and 2 of the paper), or dy/dA_k itself where the head keeps a grid (HiResCAM), divided by its maximum.
 
     Args:
       model: With one backbone, see `backbones_of`.

@@ -10,6 +10,7 @@ from cxr.core.errors import CxrError
 from cxr.trainer.model_config import Head
 
 LAYER = "head"
+GRID = "flatten"  # name of the layer that keeps the cells of a pooled grid apart
 # A feature that hardly varies on the training split (a dead channel) must not blow up on the others: its variance counts
 # as at least this share of the mean variance.
 _VARIANCE_FLOOR = 1e-2
@@ -35,7 +36,7 @@ def pooling_layers(head: Head, feature_map: tuple[int, int]) -> list[keras.layer
         )
     return [
         keras.layers.AveragePooling2D(head.pool_size, name="pooling", dtype="float32"),
-        keras.layers.Flatten(name="flatten", dtype="float32"),
+        keras.layers.Flatten(name=GRID, dtype="float32"),
     ]
 
 

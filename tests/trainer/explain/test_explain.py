@@ -9,11 +9,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cxr.cli import explain as command
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.trainer import artifact
 from cxr.trainer.ensemble.joining import joint_model
 from cxr.trainer.ensemble.voting import WeightedVote
 from cxr.trainer.explain.explanations import Explainer, overlay
+from cxr.trainer.models.keras_files import load_model
 
 SIZE, CLASSES = 32, ["covid19", "pneumonia", "normal"]
 
@@ -60,7 +61,7 @@ def test_the_class_is_selectable_and_names_do_not_collide(uri, picture, tmp_path
     second = list(explainer.explain(picture, tmp_path, "normal"))
     assert {row.explained for row in first} == {"normal"}
     assert first[0].overlay != second[0].overlay
-    with pytest.raises(CxrError, match="--class flu: the model knows covid19, pneumonia, normal"):
+    with pytest.raises(UsageError, match="--class flu: the model knows covid19, pneumonia, normal"):
         explainer.index_of("flu")
 
 
@@ -98,6 +99,8 @@ def test_the_command_goes_on_after_a_bad_image_and_fails_at_the_end(app, uri, pi
     assert [row["model"] for row in rows] == ["one", "two"]
     assert all((out / row["overlay"]).is_file() for row in rows)
 
+    assert {row["empty"] for row in rows} <= {"True", "False"}
+
     good = CliRunner().invoke(app, ["explain", str(picture), *options, "--class", "covid19"])
     assert good.exit_code == 0
     for arguments, message in (
@@ -106,10 +109,37 @@ def test_the_command_goes_on_after_a_bad_image_and_fails_at_the_end(app, uri, pi
         (["-p", "x"], "is not there"),
     ):
         error = CliRunner().invoke(app, ["explain", str(picture), *options, *arguments]).exception
-        assert isinstance(error, CxrError)
+        assert isinstance(error, UsageError)
         assert message in str(error)
 
 
 def test_a_missing_model_is_named(tmp_path):
     with pytest.raises(CxrError, match="no such Keras model"):
         Explainer(str(tmp_path))
+
+
+def test_a_map_without_evidence_is_called_empty(uri, picture, tmp_path, app):
+    model = load_model(uri)
+    for member in ("one", "two"):
+        last = model.get_layer(member).layers[-1]
+        last.set_weights([np.zeros_like(weight) for weight in last.get_weights()])
+    model.save(tmp_path / "flat.keras")
+    result = CliRunner().invoke(app, ["explain", str(picture), "-m", str(tmp_path / "flat.keras"), "--out", str(tmp_path / "maps")])
+    assert "2 of 2 maps are empty" in result.output
+    with open(tmp_path / "maps" / "explanations.csv") as file:
+        assert [row["empty"] for row in csv.DictReader(file)] == ["True", "True"]
+
+
+def test_a_single_model_goes_by_its_name(tmp_path, uri, picture):
+    single = load_model(uri).get_layer("one")
+    single.save(tmp_path / "mine.keras")
+    (row,) = Explainer(str(tmp_path / "mine.keras")).explain(picture, tmp_path)
+    assert row.model == "mine"
+
+
+def test_a_wrong_class_is_told_before_the_model_is_loaded(app, picture, tmp_path):
+    uri = str(tmp_path / "artifact")  # only its description is there: loading it would fail
+    artifact.write_info(artifact.serving_dir(uri), {"name": "ensemble", "class_names": CLASSES, "image_size": SIZE})
+    error = CliRunner().invoke(app, ["explain", str(picture), "-m", uri, "--class", "flu", "--out", str(tmp_path / "maps")]).exception
+    assert isinstance(error, UsageError)
+    assert "--class flu" in str(error)

@@ -5,6 +5,7 @@ import pytest
 from cxr.trainer.ensemble.joining import joint_model
 from cxr.trainer.ensemble.voting import HardVote
 from cxr.trainer.explain.gradcam import backbones_of, grad_cam
+from cxr.trainer.models.heads import GRID
 
 SIZE, CLASSES = 12, 3
 
@@ -27,6 +28,21 @@ def model(seed=0, output="dense"):
     else:
         x = keras.layers.Activation("softmax")(keras.layers.Dense(CLASSES)(x))
     return keras.Model(image, x, name=f"model{seed}")
+
+
+def grid_model(seed=0):
+    """A head on a grid of pooled cells, as `head.pooling: average` builds it: only the left column has weight."""
+    keras.utils.set_random_seed(seed)
+    small = keras.Input([SIZE, SIZE, 3])
+    backbone = keras.Model(small, keras.layers.Conv2D(5, 3, strides=3, activation="relu")(small), name="backbone")
+    image = keras.Input([SIZE, SIZE, 3])
+    x = keras.layers.Flatten(name=GRID)(keras.layers.AveragePooling2D(2)(backbone(image)))
+    m = keras.Model(image, keras.layers.Dense(CLASSES, activation="softmax")(x))
+    kernel, bias = m.layers[-1].get_weights()
+    cells = kernel.reshape(2, 2, 5, CLASSES)  # rows, columns
+    cells[:, 1] = 0
+    m.layers[-1].set_weights([np.abs(cells).reshape(kernel.shape), bias])
+    return m
 
 
 def images(count=2):
@@ -88,13 +104,20 @@ def test_no_evidence_is_an_empty_map():
     assert not grad_cam(m, images(), 0).any()
 
 
+def test_a_grid_head_keeps_the_position_of_its_evidence():
+    heat = grad_cam(grid_model(), images(), 1)
+    assert heat.shape == (2, 4, 4)
+    assert (heat[:, :, :2] > 0).any(axis=(1, 2)).all()
+    assert not heat[:, :, 2:].any()  # an average of the gradient would put evidence there
+
+
 def test_an_ensemble_is_explained_by_its_members():
     joint = joint_model({"one": model(1), "two": model(2)}, HardVote(), SIZE)
-    parts = backbones_of(joint)
+    parts = backbones_of(joint, "joint")
     assert list(parts) == ["one", "two"]
     np.testing.assert_allclose(grad_cam(parts["two"], images(), 1), grad_cam(model(2), images(), 1), atol=1e-6)
     alone = model(1)
-    assert backbones_of(alone) == {"model1": alone}
+    assert backbones_of(alone, "mobilenet") == {"mobilenet": alone}
 
 
 def test_wrong_models_and_classes_are_named():

@@ -1,0 +1,76 @@
+"""What every command shares: version, completion, exit codes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from cxr.core import exit_codes
+
+CXR = Path(sys.executable).with_name("cxr")
+
+
+def cxr(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
+    return subprocess.run([CXR, *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+def test_version(tmp_path):
+    assert cxr("--version", folder=tmp_path).stdout == f"cxr {version('cxr-pipeline')}\n"
+
+
+def test_help_offers_completion_of_the_shell(tmp_path):
+    assert "--install-completion" in cxr("--help", folder=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--config", "nope"], "--config nope: neither a file nor one of"),
+        (["run", "--config", "nope.yaml"], "--config nope.yaml"),
+        (["run", "gate.minimum=1"], "gate.minimum: unknown key"),
+        (["run", "gate"], "an override is key=value"),
+        (["run", "--data", "nowhere"], "--data nowhere: no such file or folder"),
+        (["config", "nope"], "--config nope"),
+        (["explain", "x.png", "--out", "maps", "-m", "nope"], "--model nope"),
+        (["nope"], "No such command"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_a_usage_error(arguments, message, tmp_path):
+    done = cxr(*arguments, folder=tmp_path)
+    assert done.returncode == exit_codes.USAGE, done.stderr
+    assert message in " ".join(done.stderr.split())
+    assert list(tmp_path.iterdir()) == []  # nothing was begun
+
+
+def test_keys_of_the_last_version_are_refused_with_their_new_names(tmp_path):
+    done = cxr("config", "demo", "defaults.head_layers.dropout=0.1", "defaults.batch_statistics=keep", folder=tmp_path)
+    assert done.returncode == exit_codes.USAGE
+    assert "head_layers: is called head now" in done.stderr
+    assert "batch_statistics: is called bn_recalibration" in done.stderr
+    done = cxr("config", "demo", "models.mobilenet.head.epochs=3", folder=tmp_path)
+    assert "head_training.epochs" in done.stderr
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_told_and_the_run_before_stays_the_latest(tmp_path):
+    runs = tmp_path / "workspace" / "demo" / "runs"
+    runs.mkdir(parents=True)
+    (runs / "earlier").mkdir()
+    (runs / "latest").symlink_to("earlier")
+    process = subprocess.Popen(
+        [CXR, "run", "demo_data.images=20000"], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while len(list(runs.iterdir())) < 3 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)  # while it makes its images
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == exit_codes.INTERRUPTED
+    assert "interrupted" in messages
+    assert "the same command goes on where this one stopped" in messages
+    assert os.readlink(runs / "latest") == "earlier"
