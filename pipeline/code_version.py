@@ -1,15 +1,71 @@
-"""A fingerprint of the code that decides what a trainer makes, so that TFX's cache does not outlive a change of it."""
+"""A fingerprint of the code that one node runs, so that TFX's cache does not outlive a change of it, and survives a change of any other."""
 
 from __future__ import annotations
 
+import ast
+import functools
 import hashlib
-from importlib import resources
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+OURS = "cxr."
 
 
-def code_version(package: str = "cxr.trainer") -> str:
-    """Returns a short hash over the names and contents of a package's Python files."""
-    digest = hashlib.sha256()
-    files = {entry.name: entry for entry in resources.files(package).iterdir() if entry.name.endswith(".py")}
-    for name in sorted(files):
-        digest.update(name.encode() + b"\0" + files[name].read_bytes() + b"\0")
+@functools.cache
+def code_version(*entries: str) -> str:
+    """Returns a short hash over what a node runs: our modules, and the versions of the libraries that these import.
+
+    Args:
+      entries: Modules that the node calls ("cxr.trainer.run_fn"). What they import, and so on, inside functions too, counts with them.
+    """
+    digest = hashlib.sha256(sys.version.split()[0].encode())
+    libraries: set[str] = set()
+    for name, file in sorted(modules_of(*entries).items()):
+        digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
+        libraries |= {imported.split(".")[0] for imported in _imports(file) if not imported.startswith(OURS)}
+    installed = importlib.metadata.packages_distributions()
+    distributions = {name for library in libraries - sys.stdlib_module_names for name in installed.get(library, ())}
+    for name in sorted(distributions):
+        digest.update(f"{name} {importlib.metadata.version(name)}\0".encode())
     return digest.hexdigest()[:12]
+
+
+def modules_of(*entries: str) -> dict[str, Path]:
+    """Returns the modules of this project that `entries` are or lead to, with their files; nothing is imported but packages."""
+    found: dict[str, Path] = {}
+    waiting = list(entries)
+    while waiting:
+        name = waiting.pop()
+        if name in found or (file := _file(name)) is None:
+            continue
+        found[name] = file
+        waiting += [imported for imported in _imports(file) if imported.startswith(OURS)]
+    return found
+
+
+def _file(name: str) -> Path | None:
+    """The source of a module; None where the name is none (an imported function or class)."""
+    spec = _spec(name)
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+@functools.cache
+def _spec(name: str) -> ModuleSpec | None:
+    parent = name.rpartition(".")[0]
+    # To look for a name inside a module that is no package, Python would import that module: TensorFlow, TFX, seconds.
+    if parent and ((package := _spec(parent)) is None or package.submodule_search_locations is None):
+        return None
+    return importlib.util.find_spec(name)
+
+
+def _imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)

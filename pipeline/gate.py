@@ -35,7 +35,7 @@ class Gate(StrictModel):
         return self.min_accuracy_of.get(model, self.min_accuracy)
 
 
-def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CLASS_NAMES) -> EvalConfig:
+def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CLASS_NAMES, *, code_version: str = "") -> EvalConfig:
     """Returns the Evaluator's configuration for one model, the same with and without a baseline.
 
     Labels are the raw examples' class names, compared with the class names of the model's probabilities: what is judged is what a client
@@ -48,6 +48,7 @@ def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CL
         gate: the bounds.
         model: name of the model, which selects its bound.
         class_names: in the order of the model's probabilities.
+        code_version: of the metrics' code, which makes it part of the Evaluator's cache key.
     """
     # the protos' own module: TFMA 0.52 exports them under its root only once TFX has been imported
     from tensorflow_model_analysis.constants import TF_GENERIC
@@ -56,7 +57,7 @@ def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CL
     metric = config_pb2.MetricConfig(
         class_name=METRIC_CLASS,
         module=METRIC_MODULE,
-        config=json.dumps({names.CLASS_NAMES: list(class_names), "calibration_bins": gate.calibration_bins}),
+        config=json.dumps({names.CLASS_NAMES: list(class_names), "calibration_bins": gate.calibration_bins, "code_version": code_version}),
     )
     accuracy = config_pb2.MetricThreshold(
         value_threshold=config_pb2.GenericValueThreshold(lower_bound={"value": gate.lower_bound(model)}),

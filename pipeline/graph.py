@@ -21,6 +21,15 @@ from cxr.pipeline.code_version import code_version
 from cxr.pipeline.pipeline_config import Config
 
 TRAIN, VAL, TEST = features.SPLITS
+# Which of our modules each kind of node runs: with all that they import they are part of its cache key.
+CODE = {
+    "AnomalyCheck": ("cxr.components.anomaly_check.component",),
+    "Transform": ("cxr.trainer.preprocessing",),
+    "Trainer": ("cxr.trainer.run_fn",),
+    "EnsembleTrainer": ("cxr.components.ensemble_trainer.executor",),
+    "Evaluator": ("cxr.components.metrics.classification",),
+    "InfraCheck": ("cxr.components.infra_check.component", "cxr.serving.server.__main__"),  # the server is a process of its own
+}
 Model = tfx.types.standard_artifacts.Model
 ModelBlessing = tfx.types.standard_artifacts.ModelBlessing
 
@@ -65,15 +74,15 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
     statistics_gen = tfx.components.StatisticsGen(examples=examples, schema=schema)
     inferred_schema = tfx.components.SchemaGen(statistics=statistics_gen.outputs["statistics"]).with_id("InferredSchema")
     validator = tfx.components.ExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema)
-    anomaly_check = AnomalyCheck(anomalies=validator.outputs["anomalies"])
+    anomaly_check = AnomalyCheck(anomalies=validator.outputs["anomalies"], code_version=code_version(*CODE["AnomalyCheck"]))
 
     # Decode, resize, normalise, label to index. The graph alone: images are decoded where they are read, never stored as floats.
-    shared = {"class_names": list(config.class_names), "image_size": config.image_size, "code_version": code_version()}
+    shared = {"class_names": list(config.class_names), "image_size": config.image_size}
     transform = tfx.components.Transform(
         examples=examples,
         schema=schema,
         preprocessing_fn="cxr.trainer.preprocessing.preprocessing_fn",
-        custom_config=shared,
+        custom_config={**shared, "code_version": code_version(*CODE["Transform"])},
         materialize=False,
         disable_statistics=True,
     )
@@ -91,6 +100,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             eval_args=tfx.proto.EvalArgs(splits=[VAL] if VAL in paths.splits else [TRAIN]),
             custom_config={
                 **shared,
+                "code_version": code_version(*CODE["Trainer"]),
                 "name": name,
                 "model": model.model_dump(mode="json"),
                 "validation_split": VAL in paths.splits,
@@ -105,7 +115,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             ensemble=config.ensemble,
             class_names=config.class_names,
             image_size=config.image_size,
-            code_version=code_version(),
+            code_version=code_version(*CODE["EnsembleTrainer"]),
         ).with_id(node_id("Trainer", features.ENSEMBLE))
 
     # Every candidate: gate, infrastructure check, push.
@@ -118,7 +128,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             model=model,
             baseline_model=baseline.outputs["model"] if baseline else None,
             example_splits=[config.gate.split],
-            eval_config=gate.eval_config(config.gate, name, config.class_names),
+            eval_config=gate.eval_config(config.gate, name, config.class_names, code_version=code_version(*CODE["Evaluator"])),
             schema=schema,
         ).with_id(node_id("Evaluator", name))
         infra_check = InfraCheck(
@@ -126,6 +136,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             model_name=name,
             load_seconds=config.infra_check.load_seconds,
             tolerance=config.infra_check.tolerance,
+            code_version=code_version(*CODE["InfraCheck"]),
         ).with_id(node_id("InfraCheck", name))
         pusher = tfx.components.Pusher(
             model=model,

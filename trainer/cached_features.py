@@ -1,4 +1,4 @@
-"""A frozen backbone runs once per image and augmented variant; what the head gets from it is kept."""
+"""A frozen backbone runs once per image and augmented variant; what the head gets from it is cached."""
 
 from __future__ import annotations
 

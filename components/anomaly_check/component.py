@@ -10,6 +10,7 @@ from cxr.core.errors import CxrError
 def AnomalyCheck(
     anomalies: tfx.dsl.components.InputArtifact[tfx.types.standard_artifacts.ExampleAnomalies],
     verdict: tfx.dsl.components.OutputArtifact[tfx.types.standard_artifacts.String],
+    code_version: tfx.dsl.components.Parameter[str],  # not read: changed code must not be served from the cache
 ) -> None:
     """Fails with the text of every anomaly; else writes the verdict that lets Transform begin."""
     found = describe_anomalies(anomalies.uri)

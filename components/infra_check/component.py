@@ -17,6 +17,7 @@ def InfraCheck(
     model_name: tfx.dsl.components.Parameter[str],
     load_seconds: tfx.dsl.components.Parameter[float],
     tolerance: tfx.dsl.components.Parameter[float],
+    code_version: tfx.dsl.components.Parameter[str],  # not read: changed code must not be served from the cache
 ) -> None:
     """Blesses a model that a server in a fresh process loads and that answers its recorded requests rightly."""
     verdict = check_model(path_utils.serving_model_path(model.uri), model_name, load_seconds=load_seconds, tolerance=tolerance)

@@ -26,18 +26,22 @@ class ClassificationMetrics(tfma.metrics.Metric):
     For each slice: every name of `names`, with per-class values under the sub-key `class_id`. Example weights are not supported.
     """
 
-    def __init__(self, class_names: Sequence[str], calibration_bins: int = 15, name: str = "classification_metrics"):
+    def __init__(
+        self, class_names: Sequence[str], calibration_bins: int = 15, code_version: str = "", name: str = "classification_metrics"
+    ):
         """Sets what TFMA writes into, and builds again from, EvalConfig's JSON.
 
         Args:
             class_names: in the order of the model's probabilities.
             calibration_bins: equally wide bins of the top probability.
+            code_version: not read; in EvalConfig it keeps TFX's cache from answering with metrics of other code.
             name: TFMA wants one; it shows up in no output.
         """
         super().__init__(
             metric_util.merge_per_key_computations(_computations),
             class_names=list(class_names),
             calibration_bins=calibration_bins,
+            code_version=code_version,
             name=name,
         )
 
@@ -45,6 +49,7 @@ class ClassificationMetrics(tfma.metrics.Metric):
 def _computations(
     class_names: Sequence[str],
     calibration_bins: int,
+    code_version: str,
     name: str,
     eval_config: config_pb2.EvalConfig | None = None,
     model_name: str = "",

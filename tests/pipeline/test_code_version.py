@@ -1,0 +1,79 @@
+"""Each node's cache key holds the code that this node runs, and no more."""
+
+import sys
+
+import pytest
+
+from cxr.pipeline import code_version as module
+from cxr.pipeline.code_version import code_version, modules_of
+from cxr.pipeline.graph import CODE
+
+# What must and what must not be part of a node's key.
+HELD = {
+    "AnomalyCheck": (["cxr.components.anomaly_check.anomalies"], ["cxr.trainer.training"]),
+    "Transform": (["cxr.trainer.preprocessing", "cxr.core.features"], ["cxr.trainer.training", "cxr.trainer.export.saved_model"]),
+    "Trainer": (
+        ["cxr.trainer.training", "cxr.trainer.models.backbones", "cxr.trainer.export.signatures", "cxr.trainer.augmentation"],
+        ["cxr.trainer.explain.gradcam", "cxr.trainer.ensemble.joining", "cxr.components.metrics.tally", "cxr.data.ingest.ingest"],
+    ),
+    "EnsembleTrainer": (
+        ["cxr.trainer.ensemble.joining", "cxr.trainer.export.signatures"],
+        ["cxr.trainer.training", "cxr.trainer.explain.gradcam"],
+    ),
+    "Evaluator": (["cxr.components.metrics.tally"], ["cxr.trainer.training", "cxr.components.infra_check.replay"]),
+    "InfraCheck": (
+        ["cxr.components.infra_check.replay", "cxr.serving.server.inference"],
+        ["cxr.trainer.training", "cxr.components.metrics.tally"],
+    ),
+}
+
+
+@pytest.mark.parametrize("node", HELD)
+def test_a_node_holds_its_own_code(node):
+    inside, outside = HELD[node]
+    held = set(modules_of(*CODE[node]))
+    assert set(inside) <= held
+    assert not set(outside) & held
+
+
+def test_every_node_with_code_of_ours_is_looked_at():
+    assert set(CODE) == set(HELD)
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A project of three modules: `entry` imports `used` inside a function, and the standard library."""
+    folder = tmp_path / "made_up"
+    folder.mkdir()
+    (folder / "entry.py").write_text("import json\ndef f():\n    from made_up import used\n    return used\n")
+    (folder / "used.py").write_text("import numpy\n")
+    (folder / "other.py").write_text("X = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(module, "OURS", "made_up.")
+    code_version.cache_clear()
+    yield folder
+    code_version.cache_clear()
+    for name in [name for name in sys.modules if name.startswith("made_up")]:
+        del sys.modules[name]
+
+
+def version() -> str:
+    code_version.cache_clear()
+    return code_version("made_up.entry")
+
+
+def test_a_change_of_what_runs_changes_the_version_and_another_does_not(package):
+    before = version()
+    (package / "other.py").write_text("X = 2\n")
+    assert version() == before
+    (package / "used.py").write_text("import numpy  # changed\n")
+    assert version() != before
+
+
+def test_the_versions_of_libraries_count_where_they_are_imported(package, monkeypatch):
+    before = version()
+    real = module.importlib.metadata.version
+    monkeypatch.setattr(module.importlib.metadata, "version", lambda name: "0" if name == "pandas" else real(name))
+    assert version() == before
+    monkeypatch.setattr(module.importlib.metadata, "version", lambda name: "0" if name == "numpy" else real(name))
+    assert version() != before
