@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -26,6 +26,10 @@ EXAMPLES = {
   cxr serving promote ensemble 1790000000 --label canary      load it beside the present one and move the label
 
   cxr serving promote ensemble 1790000000 -r "better recall"  stable, with a reason for the journal
+
+  cxr serving promote ensemble 1790000000 --no-server         servers that poll the file: stage 1, load the version
+
+  cxr serving promote ensemble 1790000000 --no-server --check dns:///cxr-serving:8500      stage 2, once they have: move the label
 """,
     "rollback": """
   cxr serving rollback ensemble --reason "more false alarms"  take the last change back; again: the one before
@@ -47,10 +51,20 @@ ConfigFile = Annotated[Path, typer.Option("--config", "-c", envvar="CXR_MODELS_C
 Servers = Annotated[
     list[str] | None,
     typer.Option(
-        "--server", "-s", metavar="HOST:PORT", help="a running server that reads the file; may be repeated [default: this machine, 8500]"
+        "--server",
+        "-s",
+        metavar="HOST:PORT",
+        help="a running server that reads the file; may be repeated; dns:///NAME:PORT: each address of NAME [default: this machine, 8500]",
     ),
 ]
-NoServer = Annotated[bool, typer.Option("--no-server", help="change the file only, for servers that poll it")]
+NoServer = Annotated[bool, typer.Option("--no-server", help="change the file only, for servers that poll it; new versions take two stages")]
+Check = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="HOST:PORT", help="with --no-server: a server that must have loaded the version before its label moves; as --server"
+    ),
+]
+Confirmed = Annotated[bool, typer.Option("--confirmed", help="with --no-server: you made sure that every server has loaded the version")]
 Reason = Annotated[str, typer.Option("--reason", "-r", help="why, for the journal")]
 Wait = Annotated[float, typer.Option(min=1, help="seconds a version may take to load")]
 DEFAULT_CONFIG = Path("models.config")
@@ -99,6 +113,8 @@ def promote(
     config: ConfigFile = DEFAULT_CONFIG,
     server: Servers = None,
     no_server: NoServer = False,
+    check: Check = None,
+    confirmed: Confirmed = False,
     wait: Wait = 120.0,
     tls: UseTls = False,
     ca: Ca = None,
@@ -107,8 +123,8 @@ def promote(
     server_name: ServerName = None,
 ) -> None:
     """Moves a label."""
-    security = tls_of(tls, ca, cert, key, server_name)
-    _change(config, server, no_server, wait, security, lambda changes: changes.promote(model, version, label, pin, reason))
+    security, where = tls_of(tls, ca, cert, key, server_name), _Where(server, no_server, check, confirmed)
+    _change(config, where, wait, security, lambda changes: changes.promote(model, version, label, pin, reason))
 
 
 def rollback(
@@ -117,6 +133,8 @@ def rollback(
     config: ConfigFile = DEFAULT_CONFIG,
     server: Servers = None,
     no_server: NoServer = False,
+    check: Check = None,
+    confirmed: Confirmed = False,
     wait: Wait = 120.0,
     tls: UseTls = False,
     ca: Ca = None,
@@ -125,25 +143,40 @@ def rollback(
     server_name: ServerName = None,
 ) -> None:
     """Takes back the last change."""
-    _change(config, server, no_server, wait, tls_of(tls, ca, cert, key, server_name), lambda changes: changes.rollback(model, reason))
+    security, where = tls_of(tls, ca, cert, key, server_name), _Where(server, no_server, check, confirmed)
+    _change(config, where, wait, security, lambda changes: changes.rollback(model, reason))
 
 
-def _change(path: Path, servers: list[str] | None, none: bool, wait: float, tls: Tls | None, do: Callable[[Changes], Done]) -> None:
+class _Where(NamedTuple):
+    """Whom a change reaches: servers that are told, or a file that is published (`none`) to servers that poll it."""
+
+    servers: list[str] | None
+    none: bool
+    check: list[str] | None
+    confirmed: bool
+
+
+def _change(path: Path, where: _Where, wait: float, tls: Tls | None, do: Callable[[Changes], Done]) -> None:
     from contextlib import ExitStack
 
     from cxr.core.errors import CxrError
-    from cxr.serving.client.connection import Connection
+    from cxr.serving.client.connection import connect_each
     from cxr.serving.production.changes import Changes
 
-    if none and servers:
-        raise CxrError("--no-server and --server exclude each other")
+    if where.none and where.servers:
+        raise CxrError("--no-server and --server exclude each other; --check names servers that poll the file")
+    if not where.none and (where.check or where.confirmed):
+        raise CxrError("--check and --confirmed go with --no-server; servers named by --server are told and checked anyway")
+    told = [] if where.none else where.servers or [LOCAL_SERVER]
     with ExitStack() as stack:
-        connections = [] if none else [stack.enter_context(Connection(address, tls)) for address in servers or [LOCAL_SERVER]]
-        done = do(Changes(path, connections, wait))
+        connections, checked = (
+            [stack.enter_context(connection) for address in addresses for connection in connect_each(address, tls)]
+            for addresses in (told, where.check or [])
+        )
+        done = do(Changes(path, connections, wait, checked, where.confirmed))
     entry = done.entry
-    typer.echo(f"{entry.model}: {entry.before}  =>  {entry.after}")
-    where = ", ".join(entry.servers) or "the file only"
-    typer.echo(f"change {entry.id} of {path} ({where})")
+    typer.echo(f"{entry.model}: {entry.before}  =>  {entry.reached}")
+    typer.echo(f"change {entry.id} of {path} ({', '.join(entry.servers) or 'the file only'}): {entry.outcome}")
     for note in done.notes:
         typer.echo(f"note: {note}", err=True)
 
@@ -165,7 +198,7 @@ def status(
     """Shows what is served."""
     import json as json_module
 
-    from cxr.serving.client.connection import Connection
+    from cxr.serving.client.connection import connect_each
     from cxr.serving.production.journal import Journal
     from cxr.serving.production.overview import MODELS, overview, states_in
 
@@ -174,8 +207,9 @@ def status(
     security = tls_of(tls, ca, cert, key, server_name)
     rows = []
     for address in server or [LOCAL_SERVER]:
-        with Connection(address, security) as connection:
-            rows += overview(connection, names, configured)
+        for connection in connect_each(address, security):
+            with connection:
+                rows += overview(connection, names, configured)
     entries = Journal(config).entries()[-history:] if history else []
     if json:
         for row in rows:

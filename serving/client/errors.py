@@ -30,7 +30,7 @@ class ServerUnavailable(RequestFailed):
 
 
 class Overloaded(ServerUnavailable):
-    """A server answers, but had no room for the request until the deadline: UNAVAILABLE, or RESOURCE_EXHAUSTED for another reason than size."""
+    """A server had no room for the request until the deadline: UNAVAILABLE, or RESOURCE_EXHAUSTED for another reason than size."""
 
 
 class TlsFailed(ServerUnavailable):

@@ -54,9 +54,9 @@ def test_a_full_server_is_asked_again_until_it_has_room(faulty, code, details):
 
 @pytest.mark.parametrize(("code", "details"), FULL)
 def test_a_server_that_stays_full_is_overloaded_not_refusing_a_size(faulty, code, details):
-    with Connection(faulty(lambda request, context: context.abort(code, details))) as connection:
-        with pytest.raises(Overloaded, match="--in-flight"):
-            connection.call("Predict", REQUEST, 1)
+    full = faulty(lambda request, context: context.abort(code, details))
+    with Connection(full) as connection, pytest.raises(Overloaded, match="--in-flight"):
+        connection.call("Predict", REQUEST, 1)
 
 
 def test_without_retries_a_full_server_is_asked_once(faulty):
