@@ -192,7 +192,7 @@ class Changes:
             )
 
     def _check_pin(self, model: str, version: int) -> None:
-        for server in self._servers:
+        for server in (*self._servers, *self._published_to):
             for status in versions(server, model, RPC_SECONDS):
                 if status.version > version and (status.error or status.state not in (AVAILABLE, END)):
                     raise CxrError(
