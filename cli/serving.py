@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from cxr.cli.connection_options import LOCAL_SERVER, Ca, Cert, Key, Server, ServerName, UseTls, stdout_console, tls_of
+from cxr.cli.connection_options import LOCAL_SERVER, Ca, Cert, Key, ServerName, UseTls, stdout_console, tls_of
+from cxr.cli.serving_bench import bench
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,10 @@ EXAMPLES = {
   cxr serving promote ensemble 1790000000 --label canary      load it beside the present one and move the label
 
   cxr serving promote ensemble 1790000000 -r "better recall"  stable, with a reason for the journal
+
+  cxr serving promote ensemble 1790000000 --no-server         servers that poll the file: stage 1, load the version
+
+  cxr serving promote ensemble 1790000000 --no-server --check dns:///cxr-serving:8500      stage 2, once they have: move the label
 """,
     "rollback": """
   cxr serving rollback ensemble --reason "more false alarms"  take the last change back; again: the one before
@@ -47,10 +52,20 @@ ConfigFile = Annotated[Path, typer.Option("--config", "-c", envvar="CXR_MODELS_C
 Servers = Annotated[
     list[str] | None,
     typer.Option(
-        "--server", "-s", metavar="HOST:PORT", help="a running server that reads the file; may be repeated [default: this machine, 8500]"
+        "--server",
+        "-s",
+        metavar="HOST:PORT",
+        help="a running server that reads the file; may be repeated; dns:///NAME:PORT: each address of NAME (default: this machine, 8500)",
     ),
 ]
-NoServer = Annotated[bool, typer.Option("--no-server", help="change the file only, for servers that poll it")]
+NoServer = Annotated[bool, typer.Option("--no-server", help="change the file only, for servers that poll it; new versions take two stages")]
+Check = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="HOST:PORT", help="with --no-server: a server that must have loaded the version before its label moves; as --server"
+    ),
+]
+Confirmed = Annotated[bool, typer.Option("--confirmed", help="with --no-server: you made sure that every server has loaded the version")]
 Reason = Annotated[str, typer.Option("--reason", "-r", help="why, for the journal")]
 Wait = Annotated[float, typer.Option(min=1, help="seconds a version may take to load")]
 DEFAULT_CONFIG = Path("models.config")
@@ -99,6 +114,8 @@ def promote(
     config: ConfigFile = DEFAULT_CONFIG,
     server: Servers = None,
     no_server: NoServer = False,
+    check: Check = None,
+    confirmed: Confirmed = False,
     wait: Wait = 120.0,
     tls: UseTls = False,
     ca: Ca = None,
@@ -107,8 +124,8 @@ def promote(
     server_name: ServerName = None,
 ) -> None:
     """Moves a label."""
-    security = tls_of(tls, ca, cert, key, server_name)
-    _change(config, server, no_server, wait, security, lambda changes: changes.promote(model, version, label, pin, reason))
+    security, where = tls_of(tls, ca, cert, key, server_name), _Where(server, no_server, check, confirmed)
+    _change(config, where, wait, security, lambda changes: changes.promote(model, version, label, pin, reason))
 
 
 def rollback(
@@ -117,6 +134,8 @@ def rollback(
     config: ConfigFile = DEFAULT_CONFIG,
     server: Servers = None,
     no_server: NoServer = False,
+    check: Check = None,
+    confirmed: Confirmed = False,
     wait: Wait = 120.0,
     tls: UseTls = False,
     ca: Ca = None,
@@ -125,25 +144,40 @@ def rollback(
     server_name: ServerName = None,
 ) -> None:
     """Takes back the last change."""
-    _change(config, server, no_server, wait, tls_of(tls, ca, cert, key, server_name), lambda changes: changes.rollback(model, reason))
+    security, where = tls_of(tls, ca, cert, key, server_name), _Where(server, no_server, check, confirmed)
+    _change(config, where, wait, security, lambda changes: changes.rollback(model, reason))
 
 
-def _change(path: Path, servers: list[str] | None, none: bool, wait: float, tls: Tls | None, do: Callable[[Changes], Done]) -> None:
+class _Where(NamedTuple):
+    """Whom a change reaches: servers that are told, or a file that is published (`none`) to servers that poll it."""
+
+    servers: list[str] | None
+    none: bool
+    check: list[str] | None
+    confirmed: bool
+
+
+def _change(path: Path, where: _Where, wait: float, tls: Tls | None, do: Callable[[Changes], Done]) -> None:
     from contextlib import ExitStack
 
     from cxr.core.errors import CxrError
-    from cxr.serving.client.connection import Connection
+    from cxr.serving.client.connection import connect_each
     from cxr.serving.production.changes import Changes
 
-    if none and servers:
-        raise CxrError("--no-server and --server exclude each other")
+    if where.none and where.servers:
+        raise CxrError("--no-server and --server exclude each other; --check names servers that poll the file")
+    if not where.none and (where.check or where.confirmed):
+        raise CxrError("--check and --confirmed go with --no-server; servers named by --server are told and checked anyway")
+    told = [] if where.none else where.servers or [LOCAL_SERVER]
     with ExitStack() as stack:
-        connections = [] if none else [stack.enter_context(Connection(address, tls)) for address in servers or [LOCAL_SERVER]]
-        done = do(Changes(path, connections, wait))
+        connections, checked = (
+            [stack.enter_context(connection) for address in addresses for connection in connect_each(address, tls)]
+            for addresses in (told, where.check or [])
+        )
+        done = do(Changes(path, connections, wait, checked, where.confirmed))
     entry = done.entry
-    typer.echo(f"{entry.model}: {entry.before}  =>  {entry.after}")
-    where = ", ".join(entry.servers) or "the file only"
-    typer.echo(f"change {entry.id} of {path} ({where})")
+    typer.echo(f"{entry.model}: {entry.before}  =>  {entry.reached}")
+    typer.echo(f"change {entry.id} of {path} ({', '.join(entry.servers) or 'the file only'}): {entry.outcome}")
     for note in done.notes:
         typer.echo(f"note: {note}", err=True)
 
@@ -151,7 +185,7 @@ def _change(path: Path, servers: list[str] | None, none: bool, wait: float, tls:
 def status(
     config: ConfigFile = DEFAULT_CONFIG,
     model: Annotated[
-        list[str] | None, typer.Option("--model", "-m", help="ask for this model; may be repeated [default: those of --config]")
+        list[str] | None, typer.Option("--model", "-m", help="ask for this model; may be repeated (default: those of --config)")
     ] = None,
     server: Servers = None,
     json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table")] = False,
@@ -165,7 +199,7 @@ def status(
     """Shows what is served."""
     import json as json_module
 
-    from cxr.serving.client.connection import Connection
+    from cxr.serving.client.connection import connect_each
     from cxr.serving.production.journal import Journal
     from cxr.serving.production.overview import MODELS, overview, states_in
 
@@ -174,8 +208,9 @@ def status(
     security = tls_of(tls, ca, cert, key, server_name)
     rows = []
     for address in server or [LOCAL_SERVER]:
-        with Connection(address, security) as connection:
-            rows += overview(connection, names, configured)
+        for connection in connect_each(address, security):
+            with connection:
+                rows += overview(connection, names, configured)
     entries = Journal(config).entries()[-history:] if history else []
     if json:
         for row in rows:
@@ -189,57 +224,3 @@ def status(
     console.print(status_table(rows))
     if history:
         console.print(history_table(entries))
-
-
-def bench(
-    server: Server = LOCAL_SERVER,
-    model: Annotated[str, typer.Option("--model", "-m", help="name of the model on the server")] = "ensemble",
-    version: Annotated[int | None, typer.Option(help="this version")] = None,
-    label: Annotated[str | None, typer.Option(help="the version with this label")] = None,
-    images: Annotated[Path | None, typer.Option(help="folder of images to send; none: made-up ones")] = None,
-    payload: Annotated[str, typer.Option(help="image_bytes, image_tensor or both")] = "both",
-    concurrency: Annotated[
-        list[int] | None, typer.Option(min=1, max=256, help="requests at a time; repeat it for several [default: 8]")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, max=1024, help="images in one request")] = 1,
-    duration: Annotated[float, typer.Option(min=0.1, max=600, help="seconds per measurement")] = 10.0,
-    requests: Annotated[int, typer.Option(min=1, max=1_000_000, help="end a measurement after that many requests")] = 100_000,
-    rate: Annotated[float, typer.Option(min=0, help="requests per second to offer; 0: as many as the server answers")] = 0.0,
-    timeout: Annotated[float, typer.Option(min=0.001, help="seconds for one request")] = 30.0,
-    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table")] = False,
-    tls: UseTls = False,
-    ca: Ca = None,
-    cert: Cert = None,
-    key: Key = None,
-    server_name: ServerName = None,
-) -> None:
-    """Measures a server."""
-    import json as json_module
-
-    from rich.console import Console
-
-    from cxr.core.errors import CxrError
-    from cxr.serving.client import payloads
-    from cxr.serving.client.bench import Load, Result, measure
-    from cxr.serving.client.bench_table import table
-    from cxr.serving.client.connection import Connection
-    from cxr.serving.client.models import Target, metadata
-
-    signatures = payloads.PAYLOADS if payload == "both" else (payload,)
-    if not set(signatures) <= set(payloads.PAYLOADS):
-        raise CxrError(f"--payload {payload!r}: must be both, {' or '.join(payloads.PAYLOADS)}")
-    target, messages = Target(model, version, label), Console(stderr=True)
-    results: list[Result] = []
-    with Connection(server, tls_of(tls, ca, cert, key, server_name)) as connection:
-        known = metadata(connection, target, timeout)
-        pictures = payloads.pictures(images)
-        for signature in signatures:
-            made = payloads.payload(signature, pictures, batch_size, target, known)
-            for count in concurrency or [8]:
-                with messages.status(f"{signature}, {count} at a time, {duration:g} s"):
-                    load = Load(count, duration, requests, rate, min(1.0, duration / 10), timeout)
-                    results.append(measure(connection, made, batch_size, load, str(target)))
-                if json:
-                    typer.echo(json_module.dumps(results[-1].to_json()))
-    if not json:
-        stdout_console().print(table(f"{known.model} version {known.version} on {server}", results))

@@ -17,7 +17,9 @@ from cxr.core.strict_model import StrictModel
 SHIPPED = "cluster.yaml"
 DEFAULT = "default"  # key of `nodes` for what holds everywhere
 
-Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?([kKMGT]i?|m)?$", description="Kubernetes quantity: 500m, 4, 16Gi")]
+# Kubernetes' grammar of resource quantities, without signs and without what is smaller than a thousandth: k is 1000, Ki 1024, K nothing.
+_QUANTITY = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(m|[kMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$"
+Quantity = Annotated[str, Field(pattern=_QUANTITY, description="Kubernetes quantity: 500m, 4, 16Gi")]
 Absolute = Annotated[str, Field(pattern=r"^/.+")]
 
 

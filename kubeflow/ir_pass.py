@@ -191,9 +191,9 @@ def set_resources(spec: Spec, cluster: Cluster) -> None:
 def amount(quantity: str, kind: str) -> float:
     """Returns a Kubernetes quantity as KFP's older fields want it: cores, or 10^9 bytes."""
     units = {"m": Decimal("0.001"), "": Decimal(1)}
-    units |= {letter: Decimal(1000) ** power for power, letter in enumerate("KMGT", 1)} | {"k": Decimal(1000)}
-    units |= {f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGT", 1)}
-    digits = quantity.rstrip("mkKMGTi")
+    units |= {letter: Decimal(1000) ** power for power, letter in enumerate("kMGTPE", 1)}
+    units |= {f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)}
+    digits = quantity.rstrip("mkKMGTPEi")  # an exponent (16e9) stays with them
     value = Decimal(digits) * units[quantity.removeprefix(digits)]
     return float(value if kind == "cpu" else value / 10**9)
 

@@ -11,15 +11,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import grpc
-from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
-
 from cxr.core.errors import CxrError
+from cxr.serving.client.connection import Connection
+from cxr.serving.client.errors import RequestFailed
+from cxr.serving.client.models import AVAILABLE, END, versions
 from cxr.serving.server import tfserving
 from cxr.serving.server.options import Batching, ServerOptions
 
-_AVAILABLE = get_model_status_pb2.ModelVersionStatus.AVAILABLE
-_END = get_model_status_pb2.ModelVersionStatus.END
+_ASK_SECONDS = 1.0  # between two looks at the process; until the port opens, a question takes that long
 _TAIL = 2000  # characters of the log in an error
 
 
@@ -75,23 +74,20 @@ def start_tensorflow_serving(saved_models: Mapping[str, str], timeout: float) ->
 
 def _wait(process: subprocess.Popen[bytes], address: str, models: list[str], timeout: float, log: Path) -> None:
     end = time.monotonic() + timeout
-    with grpc.insecure_channel(address) as channel:
-        stub = model_service_pb2_grpc.ModelServiceStub(channel)
+    with Connection(address) as connection:
         while models:
             if process.poll() is not None or time.monotonic() > end:
                 state = f"ended with code {process.poll()}" if process.poll() is not None else f"was not ready after {timeout:g} s"
                 raise CxrError(f"{tfserving.BINARY} {state}; its log ends with:\n{log.read_text(errors='replace')[-_TAIL:]}")
-            request = get_model_status_pb2.GetModelStatusRequest()
-            request.model_spec.name = models[-1]
             try:
-                (version,) = stub.GetModelStatus(request, timeout=5).model_version_status
-            except (grpc.RpcError, ValueError):  # not listening yet, or the model is not known yet
+                (version,) = versions(connection, models[-1], _ASK_SECONDS)
+            except (RequestFailed, ValueError):  # not listening yet, or the model is not known yet
                 time.sleep(0.2)
                 continue
-            if version.state == _AVAILABLE:
+            if version.state == AVAILABLE:
                 models.pop()
-            elif version.state == _END:
-                raise CxrError(f"{tfserving.BINARY} could not load {models[-1]}: {version.status.error_message}")
+            elif version.state == END:
+                raise CxrError(f"{tfserving.BINARY} could not load {models[-1]}: {version.error}")
             else:
                 time.sleep(0.2)
 

@@ -45,7 +45,7 @@ class Result:
     """What one measurement found; latencies in seconds, of answered requests.
 
     Attributes:
-        errors: number of failed requests by status code.
+        errors: number of failed requests by status code; each was sent once, so that an overloaded server shows here.
     """
 
     signature: str
@@ -141,7 +141,7 @@ class _Run:
             if (pause := due - time.perf_counter()) > 0:
                 time.sleep(pause)
             try:
-                self._connection.call("Predict", requests[number % len(requests)], self._load.timeout, self._about)
+                self._connection.call("Predict", requests[number % len(requests)], self._load.timeout, self._about, retry=False)
             except RequestFailed as error:
                 with self._lock:
                     self.errors[error.code.name] += 1

@@ -131,8 +131,7 @@ class Client:
             response = self.connection.call("Predict", request, self._timeout, str(self.target))
         except (InvalidRequest, TooLarge) as error:
             if len(images) == 1:
-                path, reason = images[0].path, error.details.partition("\n")[0]  # the graph node's name follows: nothing to a user
-                return [Failure(path, BadImage(f"{path}: the server refused this image: {reason}", error.code, error.details))]
+                return [Failure(images[0].path, _alone(images[0].path, error))]
             middle = len(images) // 2  # halves until each culprit is alone; the others are answered on the way
             return self._ask(images[:middle]) + self._ask(images[middle:])
         return list(predictions([image.path for image in images], response))
@@ -146,3 +145,11 @@ class Client:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _alone(path: str, error: RequestFailed) -> RequestFailed:
+    """Returns the error of one image that was refused when it was sent alone."""
+    reason = error.details.partition("\n")[0]  # the graph node's name follows: nothing to a user
+    if isinstance(error, TooLarge):
+        return TooLarge(f"{path}: larger than the server takes ({reason}); send a smaller picture", error.code, error.details)
+    return BadImage(f"{path}: the server refused this image: {reason}", error.code, error.details)

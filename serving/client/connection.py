@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import re
+import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,10 @@ from cxr.serving.client.wire import messages
 
 DEFAULT_SERVER = "127.0.0.1:8500"  # TensorFlow Serving's gRPC port
 MAX_MESSAGE = 2**31 - 1  # bytes, TensorFlow Serving's own limit; gRPC's default of 4 MiB would refuse one 600x600x3 float image
+EVERY_ADDRESS = "dns:///"  # before HOST:PORT: every address of the name counts, as gRPC writes it
+_ADDRESS = re.compile(rf"(?:{EVERY_ADDRESS})?(?P<host>\S+):(?P<port>[0-9]+)")
+# Requests go to all addresses of a name in turn: gRPC's default, pick_first, would leave all but one replica idle.
+SERVICE_CONFIG = '{"loadBalancingConfig": [{"round_robin": {}}]}'
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between two tries
 
 # method of Connection.call -> path on the wire and type of the answer
@@ -64,19 +70,19 @@ class Connection:
         """Makes the channel; nothing is sent before the first call.
 
         Args:
-            server: host:port.
+            server: host:port, or another target that gRPC resolves, dns:///host:port among them. Where the name has several addresses
+                requests go to each in turn.
             tls: None for plaintext.
 
         Raises:
             CxrError: the address has no port, or a TLS file cannot be read.
         """
-        host, colon, port = server.rpartition(":")
-        if not colon or not host or not port.isdigit():
-            raise CxrError(f"--server {server!r}: must be HOST:PORT, for example {DEFAULT_SERVER}")
+        _split(server)
         self.server = server
         options: list[tuple[str, Any]] = [
             ("grpc.max_send_message_length", MAX_MESSAGE),
             ("grpc.max_receive_message_length", MAX_MESSAGE),
+            ("grpc.service_config", SERVICE_CONFIG),
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 2000),
@@ -93,14 +99,15 @@ class Connection:
         }
         self._closed = threading.Event()
 
-    def call(self, method: str, request: Message, timeout: float, about: str = "the model") -> Any:
-        """Sends one request, again after UNAVAILABLE as long as the deadline allows (a prediction changes nothing, so twice is harmless).
+    def call(self, method: str, request: Message, timeout: float, about: str = "the model", retry: bool = True) -> Any:
+        """Sends one request, again where no server or an overloaded one is found (every call can be repeated without harm).
 
         Args:
             method: a key of METHODS.
             request: its message.
             timeout: seconds for all tries together.
             about: model, for error messages.
+            retry: try again after growing pauses, as long as the deadline allows.
 
         Returns:
             The answer's message.
@@ -122,7 +129,7 @@ class Connection:
                 raise last if last is not None and failure.code == grpc.StatusCode.DEADLINE_EXCEEDED else failure
             last = failure
             wait = pause * random.uniform(0.5, 1.0)  # jitter: clients of one server do not come back all at once
-            if isinstance(failure, TlsFailed) or time.monotonic() + wait >= deadline or self._closed.wait(wait):
+            if not retry or isinstance(failure, TlsFailed) or time.monotonic() + wait >= deadline or self._closed.wait(wait):
                 raise failure
             pause = min(2 * pause, LONGEST_PAUSE)
         raise last or ServerUnavailable(f"{self.server}: no time left to ask {about}; raise --timeout", grpc.StatusCode.DEADLINE_EXCEEDED)
@@ -141,8 +148,38 @@ class Connection:
 
 def is_loopback(server: str) -> bool:
     """Returns whether host:port is this machine itself."""
-    host = server.rpartition(":")[0].strip("[]")
+    host = _split(server)[0].strip("[]")
     return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def connect_each(server: str, tls: Tls | None = None) -> list[Connection]:
+    """Connects to each server behind an address, to tell or ask every one of them.
+
+    Args:
+        server: host:port for one connection; dns:///host:port for one to each address that the name has now.
+        tls: None for plaintext; certificates are compared with the name, not with the addresses.
+
+    Raises:
+        CxrError: malformed, or the name has no address.
+    """
+    if not server.startswith(EVERY_ADDRESS):
+        return [Connection(server, tls)]
+    host, port = _split(server)
+    try:
+        found = {entry[4][0] for entry in socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)}
+    except OSError as error:
+        raise CxrError(
+            f"{server}: {host} has no address ({error.strerror}); name a headless Service or a host that resolves here"
+        ) from None
+    named = None if tls is None else replace(tls, server_name=tls.server_name or host)
+    return [Connection(f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}", named) for address in sorted(map(str, found))]
+
+
+def _split(server: str) -> tuple[str, str]:
+    match = _ADDRESS.fullmatch(server)
+    if match is None:
+        raise CxrError(f"--server {server!r}: must be HOST:PORT or {EVERY_ADDRESS}HOST:PORT, for example {DEFAULT_SERVER}")
+    return match["host"], match["port"]
 
 
 def _serialize(message: Message) -> bytes:

@@ -6,6 +6,8 @@ import grpc
 
 from cxr.core.errors import CxrError
 
+SIZE_HINTS = ("larger than max", "exceeds maximum size")  # gRPC's texts (C++, Go; Java) where a message is over its receiver's limit
+LOAD_HINTS = ("queue", "at once")  # TensorFlow Serving's batching, the embedded server's limit of requests
 TLS_HINTS = ("handshake", "ssl_error", "certificate", "wrong version number")  # gRPC reports a failed TLS handshake as UNAVAILABLE
 
 
@@ -24,7 +26,11 @@ class RequestFailed(CxrError):
 
 
 class ServerUnavailable(RequestFailed):
-    """UNAVAILABLE until the deadline: no server at the address, or it is overloaded."""
+    """Nobody answers at the address until the deadline."""
+
+
+class Overloaded(ServerUnavailable):
+    """A server had no room for the request until the deadline: UNAVAILABLE, or RESOURCE_EXHAUSTED for another reason than size."""
 
 
 class TlsFailed(ServerUnavailable):
@@ -48,7 +54,7 @@ class InvalidRequest(RequestFailed):
 
 
 class TooLarge(RequestFailed):
-    """RESOURCE_EXHAUSTED: more bytes than the server takes, or its quota is used up."""
+    """RESOURCE_EXHAUSTED because the message has more bytes than the server takes."""
 
 
 class BadAnswer(RequestFailed):
@@ -78,8 +84,8 @@ def _explain(code: grpc.StatusCode, details: str, server: str, model: str) -> tu
     if code == codes.UNAVAILABLE:
         if any(hint in details.lower() for hint in TLS_HINTS):
             return TlsFailed, f"{server}: TLS failed ({details}); check --tls, --ca, --cert and --key against the server's ssl_config_file"
-        if "queue" in details:
-            return ServerUnavailable, f"{server}: overloaded ({details}); lower --in-flight, or give the server more batching threads"
+        if any(hint in details for hint in LOAD_HINTS):
+            return _overloaded(server, details)
         return (
             ServerUnavailable,
             f"{server}: no server answers there ({details}); start one with: cxr serve MODELS_DIR --port {_port(server)}",
@@ -92,14 +98,20 @@ def _explain(code: grpc.StatusCode, details: str, server: str, model: str) -> tu
         return SignatureMismatch, f"{server}: {model} does not take this request ({details}); push a model that this pipeline trained"
     if code == codes.INVALID_ARGUMENT:
         return InvalidRequest, f"{server}: {model} refused the input: {details}"
-    if code == codes.RESOURCE_EXHAUSTED:
+    if code == codes.RESOURCE_EXHAUSTED and any(hint in details for hint in SIZE_HINTS):
         return TooLarge, f"{server}: {model} refused the size ({details}); lower --batch-size"
+    if code == codes.RESOURCE_EXHAUSTED:
+        return _overloaded(server, details)
     if code == codes.UNIMPLEMENTED:
         return (
             RequestFailed,
             f"{server}: does not speak TensorFlow Serving's protocol ({details}); is that the gRPC port (8500), not the REST port?",
         )
     return RequestFailed, f"{server}: {model} failed with {code.name}: {details}"
+
+
+def _overloaded(server: str, details: str) -> tuple[type[RequestFailed], str]:
+    return Overloaded, f"{server}: overloaded ({details}); lower --in-flight, or give the server more cores or replicas"
 
 
 def _about_inputs(details: str) -> bool:

@@ -1,29 +1,26 @@
 """Moves labels and pins versions: file, running servers and journal together, or none of them.
 
-How a change reaches a server without a failed request: first the wanted versions are loaded beside the present ones, then the labels
-move, then what is no longer wanted goes.
+Two ways lead to the servers. Told one by one, they go through the states of `rollout.steps` at once. Where the file is published (a
+ConfigMap that servers poll), it holds one state at a time, and a label must not move in the same state that brings its version:
+TensorFlow Serving checks labels before it loads, and would refuse that file at every look. Such a change takes two files, the second
+written only when every server is known to have taken the first.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cxr.core.errors import CxrError
 from cxr.serving.client.connection import Connection
-from cxr.serving.client.errors import RequestFailed
-from cxr.serving.client.models import AVAILABLE, END, VersionStatus, reload_config, versions
-from cxr.serving.production import config_file, model_states
-from cxr.serving.production.journal import APPLIED, REFUSED, Entry, Journal
+from cxr.serving.client.models import AVAILABLE, END, reload_config, versions
+from cxr.serving.production import config_file, model_states, rollout
+from cxr.serving.production.journal import APPLIED, BEGUN, REFUSED, STAGED, UNVERIFIED, Entry, Journal
 from cxr.serving.production.model_states import LATEST, SPECIFIC, ModelState
+from cxr.serving.production.rollout import RPC_SECONDS
 
 WAIT_SECONDS = 120.0  # for a version to load
-RPC_SECONDS = 30.0
-UNKNOWN_SECONDS = 10.0  # a server looks for folders every second; what it does not list by then is not there
-PAUSE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -37,19 +34,29 @@ class Done:
 class Changes:
     """Changes of one models.config and of the servers that read it."""
 
-    def __init__(self, path: Path, servers: Sequence[Connection] = (), wait: float = WAIT_SECONDS):
+    def __init__(
+        self,
+        path: Path,
+        servers: Sequence[Connection] = (),
+        wait: float = WAIT_SECONDS,
+        published_to: Sequence[Connection] = (),
+        confirmed: bool = False,
+    ):
         """Touches nothing.
 
         Args:
             path: models.config.
-            servers: to tell; none: the file only (where servers poll it).
-            wait: seconds a version may take to load.
+            servers: to tell; none: the file only, for servers that poll it.
+            wait: seconds a version may take to load, and a server to be as before where a change fails.
+            published_to: where servers poll the file: those to ask whether a version is loaded before a label moves to it.
+            confirmed: the user has made sure of that.
         """
         self._path, self._servers, self._wait = path, servers, wait
+        self._published_to, self._confirmed = published_to, confirmed
         self._journal = Journal(path)
 
     def promote(self, model: str, version: int, label: str = config_file.STABLE, pin: bool = False, reason: str = "") -> Done:
-        """Moves a label to a version.
+        """Moves a label to a version, or prepares that (see `Entry.outcome`) where servers poll the file.
 
         Args:
             model: its name.
@@ -59,7 +66,8 @@ class Changes:
             reason: for the journal.
 
         Raises:
-            CxrError: the version does not exist or does not load, or a server refused; everything is as before.
+            CxrError: the version does not exist or does not load, or a server refused; the message and the journal say whether
+                everything is as before.
         """
         with config_file.locked(self._path):
             before = self._state(model)
@@ -68,14 +76,16 @@ class Changes:
                 raise CxrError(f"{model}: {label} is version {version} already; nothing to change")
             if after.policy != before.policy:
                 self._check_pin(model, version)
-            entry = Entry(self._journal.next_id(), "promote", model, before, after, reason, self._addresses())
-            self._apply(entry)
-        notes = []
-        if after.policy == LATEST:
-            notes.append(
-                f"the policy is 'latest {after.count}': version {version} is unloaded once {after.count} newer came; --pin prevents that"
-            )
-        return Done(replace(entry, outcome=APPLIED), tuple(notes))
+            pending = self._journal.staged(model, before)
+            if pending is not None and pending.undoes is None and pending.after == after:
+                entry = replace(pending, reason=reason or pending.reason)
+            else:
+                entry = Entry(self._journal.next_id(), "promote", model, before, after, reason)
+            done = self._apply(entry, before, pending)
+        if after.policy != LATEST:
+            return done
+        note = f"the policy is 'latest {after.count}': version {version} is unloaded once {after.count} newer came; --pin prevents that"
+        return replace(done, notes=(*done.notes, note))
 
     def rollback(self, model: str, reason: str = "") -> Done:
         """Takes back the last change of a model; again takes back the one before it.
@@ -85,95 +95,110 @@ class Changes:
         """
         with config_file.locked(self._path):
             current = self._state(model)
-            last = self._journal.to_undo(model, current)
+            pending = self._journal.staged(model, current)
+            if pending is not None and pending.undoes is not None:
+                return self._apply(replace(pending, reason=reason or pending.reason), current, pending)
+            last = pending or self._journal.to_undo(model, current)
             if last is None:
                 raise CxrError(
                     f"{self._journal.path}: no change of {model} to take back; name a version: cxr serving promote {model} VERSION"
                 )
-            if last.after != current:
+            if last is not pending and last.after != current:
                 raise CxrError(
                     f"{self._path}: {model} was edited since change {last.id} (then: {last.after}; now: {current}); "
                     f"name the version to go back to: cxr serving promote {model} VERSION"
                 )
-            entry = Entry(self._journal.next_id(), "rollback", model, current, last.before, reason, self._addresses(), undoes=last.id)
-            self._apply(entry)
-        return Done(replace(entry, outcome=APPLIED))
+            entry = Entry(self._journal.next_id(), "rollback", model, current, last.before, reason, undoes=last.id)
+            return self._apply(entry, current, pending)
 
-    def _apply(self, entry: Entry) -> None:
-        old_text = self._path.read_text()
+    def _apply(self, entry: Entry, current: ModelState, pending: Entry | None) -> Done:
         self._check_folders(entry)
-        steps = self._steps(entry)
+        if self._servers:
+            return self._tell(entry, current)
+        return self._publish(entry, current, pending)
+
+    # === Servers that are told ===
+
+    def _tell(self, entry: Entry, current: ModelState) -> Done:
+        old_text = self._path.read_text()
+        entry = replace(entry, servers=tuple(server.server for server in self._servers), outcome=BEGUN, error="")
+        steps = rollout.steps(self._servers, entry.model, current, entry.after)
         self._journal.append(entry)
+        gone = set(entry.after.labels) - set(current.labels)
         try:
             for state in steps:
                 config = self._config(entry.model, state)
                 config_file.replace(self._path, config_file.render(config))  # first: a server that polls the file must not undo the reload
                 for server in self._servers:
-                    reload_config(server, config.SerializeToString(), RPC_SECONDS)
-                self._await(entry)
+                    reload_config(server, config.SerializeToString(), self._wait)
+                rollout.wait_for(self._servers, entry.model, entry.after.named, self._wait)
+            for server in self._servers:
+                if differs := rollout.difference(server, entry.model, entry.after, set(current.labels) - set(entry.after.labels)):
+                    raise CxrError(f"{server.server}: took the configuration, but {differs}; does it read another models.config?")
         except BaseException as error:
             config_file.replace(self._path, old_text)
-            old = config_file.parse(old_text, self._path).SerializeToString()
-            for server in self._servers:
-                with suppress(RequestFailed):  # this may be the one that is gone; it comes back with the old file
-                    reload_config(server, old, RPC_SECONDS)
+            old = config_file.parse(old_text, self._path)
+            found = [rollout.restore(server, old, entry.model, current, gone, self._wait) for server in self._servers]
+            problems = "; ".join(problem for problem in found if problem)
+            reason = str(error) or type(error).__name__
+            if not problems:
+                self._journal.append(replace(entry, outcome=REFUSED, error=reason))
+                raise
+            reason = f"{reason}. {self._path} is as before, but not every server is known to be: {problems}"
+            self._journal.append(replace(entry, outcome=UNVERIFIED, error=reason))
+            if not isinstance(error, Exception):
+                raise
+            raise CxrError(f"{reason}. See cxr serving status; restart a server that stays so: it reads the file") from error
+        self._journal.append(applied := replace(entry, outcome=APPLIED))
+        return Done(applied)
+
+    # === Servers that poll the file ===
+
+    def _publish(self, entry: Entry, current: ModelState, pending: Entry | None) -> Done:
+        """Writes the next of the one or two files that a change takes."""
+        entry = replace(entry, servers=tuple(server.server for server in self._published_to), error="")
+        if pending is not None and (added := entry.after.named & current.named - pending.before.named):
+            self._confirm(entry, pending, added)
+        specific = SPECIFIC in (current.policy, entry.after.policy)  # otherwise the policy loads the version, with or without its label
+        outcome = STAGED if specific and entry.after.named - current.named else APPLIED
+        entry = replace(entry, outcome=outcome)
+        self._journal.append(replace(entry, outcome=BEGUN))
+        try:
+            config_file.replace(self._path, config_file.render(self._config(entry.model, entry.reached)))
+        except BaseException as error:
             self._journal.append(replace(entry, outcome=REFUSED, error=str(error) or type(error).__name__))
             raise
-        self._journal.append(replace(entry, outcome=APPLIED))
+        self._journal.append(entry)
+        if outcome == APPLIED:
+            return Done(entry, ("publish the file; cxr serving status shows when every server has taken it",))
+        again = "rollback" if entry.undoes is not None else "promote"
+        return Done(
+            entry,
+            (
+                f"stage 1 of 2: the file loads version {rollout.listed(entry.after.named - current.named)} too, the labels are as before",
+                f"publish it, then {again} once more, with --check HOST:PORT for every server: it waits for them and moves the labels",
+            ),
+        )
 
-    def _steps(self, entry: Entry) -> list[ModelState]:
-        """Returns the states to go through, the last of them the wanted one."""
-        before, after = entry.before, entry.after
-        if not self._servers:
-            return [after]
-        available = {s.version for server in self._servers for s in versions(server, entry.model, RPC_SECONDS) if s.state == AVAILABLE}
-        missing = sorted(set(after.labels.values()) - available)
-        if after.policy != SPECIFIC:
-            if missing:
-                raise CxrError(
-                    f"{entry.model}: version {missing[0]} is not available (available: {_list(available)}) and the policy is "
-                    f"'{after.policy}'; --pin loads it and serves labelled versions only"
-                )
-            return [after]
-        both = tuple(sorted({*after.versions, *(before.versions if before.policy == SPECIFIC else available)}))
-        steps = [ModelState(SPECIFIC, versions=both, labels=before.labels), ModelState(SPECIFIC, versions=both, labels=after.labels), after]
-        if both == before.versions:
-            steps = steps[1:]  # all of them are loaded
-        return steps[:-1] if both == after.versions else steps
-
-    def _await(self, entry: Entry) -> None:
-        """Waits until every version that the wanted state needs is available on every server."""
-        wanted = set(entry.after.labels.values()) | set(entry.after.versions)
-        began = time.monotonic()
-        for server in self._servers:
-            while True:
-                states = {status.version: status for status in versions(server, entry.model, RPC_SECONDS)}
-                pending = [version for version in sorted(wanted) if version not in states or states[version].state != AVAILABLE]
-                if not pending:
-                    break
-                self._check_pending(server.server, entry.model, pending[0], states, time.monotonic() - began)
-                time.sleep(PAUSE_SECONDS)
-
-    def _check_pending(self, server: str, model: str, version: int, states: dict[int, VersionStatus], waited: float) -> None:
-        status = states.get(version)
-        if status is None and waited > UNKNOWN_SECONDS:
-            raise CxrError(f"{server}: finds no version {version} of {model} (it has: {_list(states)}); push it, or name another")
-        if status is not None and status.state == END and status.error:
-            raise CxrError(f"{server}: version {version} of {model} does not load: {status.error}")
-        if waited > self._wait:
-            state = status.state if status else "not listed"
+    def _confirm(self, entry: Entry, pending: Entry, added: set[int]) -> None:
+        if self._published_to:
+            # A ConfigMap takes a minute or two to reach a pod: a version that is not listed yet is no error before the time is over.
+            rollout.wait_for(self._published_to, entry.model, entry.after.named, self._wait, unknown=self._wait)
+        elif not self._confirmed:
             raise CxrError(
-                f"{server}: version {version} of {model} is not available after {waited:.0f} s ({state}); raise --wait if it is large. "
-                "After a broken newest version TensorFlow Serving postpones older ones: push the good model again under a higher number"
+                f"{self._path}: change {pending.id} added version {rollout.listed(added)} of {entry.model}, and no label may move to it "
+                "before every server has loaded it (a server refuses a file that brings both). Publish the file, then name the servers "
+                "with --check HOST:PORT, or say --confirmed when you have looked yourself"
             )
 
     def _check_pin(self, model: str, version: int) -> None:
-        for server in self._servers:
+        for server in (*self._servers, *self._published_to):
             for status in versions(server, model, RPC_SECONDS):
                 if status.version > version and (status.error or status.state not in (AVAILABLE, END)):
                     raise CxrError(
-                        f"{server}: version {status.version} of {model} is newer and {status.state} {status.error}; pinning an older "
-                        f"one now is postponed for ever. Push the good model again as {status.version + 1} or higher, or leave out --pin"
+                        f"{server.server}: version {status.version} of {model} is newer and {status.state} {status.error}; pinning an "
+                        f"older one now is postponed for ever. Push the good model again as {status.version + 1} or higher, or leave "
+                        "out --pin"
                     )
 
     def _check_folders(self, entry: Entry) -> None:
@@ -182,7 +207,7 @@ class Changes:
         found = config_file.versions_in(base)
         for label, version in sorted(entry.after.labels.items()):
             if base.is_dir() and version not in found and entry.before.labels.get(label) != version:
-                raise CxrError(f"{base}: has no version {version} (it has: {_list(found)}); push it, or name another")
+                raise CxrError(f"{base}: has no version {version} (it has: {rollout.listed(found)}); push it, or name another")
 
     def _state(self, model: str) -> ModelState:
         return model_states.read(config_file.find(config_file.read(self._path), model, self._path))
@@ -191,10 +216,3 @@ class Changes:
         config = config_file.read(self._path)
         model_states.write(config_file.find(config, model, self._path), state)
         return config
-
-    def _addresses(self) -> tuple[str, ...]:
-        return tuple(server.server for server in self._servers)
-
-
-def _list(numbers: Iterable[int]) -> str:
-    return ", ".join(map(str, sorted(numbers))) or "none"

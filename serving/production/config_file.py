@@ -21,7 +21,10 @@ MODEL_PLATFORM = "tensorflow"
 STABLE, CANARY = "stable", "canary"
 CONTAINER_MODELS = "/models"  # where the containers mount the models
 LOCK_SECONDS = 10.0
-_HEADER = "# ModelServerConfig of TensorFlow Serving. `cxr serving promote` and `rollback` rewrite this file (comments are lost).\n"
+_HEADER = """\
+# ModelServerConfig of TensorFlow Serving. `cxr serving promote` and `rollback` rewrite this file (comments are lost).
+# Start servers with --allow_version_labels_for_unavailable_models=true: they check the labels before they load the versions.
+"""
 
 
 def parse(text: str, source: Path) -> ModelServerConfig:

@@ -12,7 +12,7 @@ from typing import Any
 
 from cxr.serving.production.model_states import ModelState
 
-BEGUN, APPLIED, REFUSED = "begun", "applied", "refused"
+BEGUN, STAGED, APPLIED, REFUSED, UNVERIFIED = "begun", "staged", "applied", "refused", "unverified"
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,12 @@ class Entry:
         model: whose versions or labels.
         before, after: its state.
         reason: what the user said.
-        servers: that were told; empty: the file only.
-        outcome: BEGUN (interrupted, where it stays so), APPLIED or REFUSED.
+        servers: that were told (or, where the file is published, asked); empty: the file only.
+        outcome: BEGUN (interrupted, where it stays so); STAGED (the versions stand in the file, the labels are to follow); APPLIED; REFUSED
+            (file and servers were found to be as before); UNVERIFIED (the file is as before, a server is not, or did not say).
         undoes: id of the change that a rollback takes back.
         time, user: when (UTC) and who.
-        error: why it was refused.
+        error: why it was refused, and which server is not as before.
     """
 
     id: int
@@ -44,6 +45,11 @@ class Entry:
     time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     user: str = field(default_factory=lambda: _user())
     error: str = ""
+
+    @property
+    def reached(self) -> ModelState:
+        """The state that the file is in after this entry, unless it was refused."""
+        return self.before.beside(self.after) if self.outcome == STAGED else self.after
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields, ready for `json.dumps`."""
@@ -84,6 +90,18 @@ class Journal:
         """Returns the number of the next change."""
         return max((entry.id for entry in self.entries()), default=0) + 1
 
+    def staged(self, model: str, current: ModelState) -> Entry | None:
+        """Returns the last change of a model if its labels are still to follow (it was interrupted there, or it is STAGED), or None.
+
+        Args:
+            model: its name.
+            current: its state now; after another edit of the file nothing is pending.
+        """
+        last = next((entry for entry in reversed(self.entries()) if entry.model == model), None)
+        if last is None or last.outcome not in (BEGUN, STAGED) or current == last.before:
+            return None
+        return last if current == last.before.beside(last.after) else None
+
     def to_undo(self, model: str, current: ModelState) -> Entry | None:
         """Returns the last change of a model that took effect and was not yet taken back, or None.
 
@@ -93,7 +111,9 @@ class Journal:
         """
         done: list[Entry] = []
         for entry in self.entries():
-            if entry.model != model or entry.outcome == REFUSED or (entry.outcome == BEGUN and entry.after != current):
+            if entry.model != model or entry.outcome in (STAGED, REFUSED, UNVERIFIED):
+                continue
+            if entry.outcome == BEGUN and entry.after != current:
                 continue
             if entry.undoes is None:
                 done.append(entry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,6 +42,20 @@ class ModelState:
             return replace(self, labels=labels)
         kept = set(labels.values()) | ({self.labels[label]} if label in self.labels else set())
         return ModelState(SPECIFIC, versions=tuple(sorted(kept)), labels=labels)
+
+    @property
+    def named(self) -> set[int]:
+        """The versions that the state needs by number: those of "specific" and those with a label."""
+        return {*self.versions, *self.labels.values()}
+
+    def beside(self, after: ModelState, present: Iterable[int] = ()) -> ModelState:
+        """Returns the state between this one and another: what that one needs is loaded too, no label has moved yet.
+
+        Args:
+            after: the state to reach.
+            present: versions that are served now by another policy than "specific", and stay for the time being.
+        """
+        return ModelState(SPECIFIC, versions=tuple(sorted(self.named | after.named | set(present))), labels=self.labels)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields for the journal."""

@@ -20,6 +20,11 @@ def test_the_more_special_entry_of_nodes_wins_field_by_field():
     assert cluster.node("Evaluator-mobilenet").gpus is None
 
 
+@pytest.mark.parametrize("quantity", ["4", "500m", "4k", "4Ki", "1.5Gi", ".5", "1.", "2P", "1Ei", "1e3", "12E", "16E9"])
+def test_quantities_are_those_of_kubernetes(quantity: str):
+    assert Cluster.model_validate({**BASE, "nodes": {"Trainer": {"memory": quantity}}}).node("Trainer").memory == quantity
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -27,7 +32,7 @@ def test_the_more_special_entry_of_nodes_wins_field_by_field():
         ({"serving_models": "/mnt/cxr2/models"}, "lost with the pod"),
         ({"data": "/home/me/data"}, "neither on one of the volumes"),
         ({"secrets": [{"name": "s"}]}, "either `env` or `mount_path`"),
-        ({"nodes": {"Trainer": {"memory": "16 GB"}}}, "nodes.Trainer.memory"),
+        *(({"nodes": {"Trainer": {"memory": memory}}}, "nodes.Trainer.memory") for memory in ("16 GB", "4K", "4ki", "-1", "Gi", "1e")),
         ({"beam": {"runner": "dataflow", "project": "p", "region": "r", "shared": "gs://b/s", "worker_image": "i"}}, "gs:// only"),
         ({"beam": {"runner": "flink", "master": "f:8081", "shared": "/tmp/s"}}, "beam.shared"),
         ({"pipeline_root": "/mnt/cxr/root"}, "pipeline_root"),

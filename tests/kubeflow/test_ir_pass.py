@@ -153,7 +153,9 @@ def test_either_gate_keeps_kfp_from_running_the_pusher(spec, gate, infra, pushes
 
 
 @pytest.mark.parametrize(
-    ("quantity", "kind", "value"), [("500m", "cpu", 0.5), ("4", "cpu", 4.0), ("16G", "memory", 16.0), ("1Gi", "memory", 1.073741824)]
+    ("quantity", "kind", "value"),
+    [("500m", "cpu", 0.5), ("4", "cpu", 4.0), ("16G", "memory", 16.0), ("1Gi", "memory", 1.073741824)]
+    + [("4k", "memory", 4e-6), ("4Ki", "memory", 4.096e-6), ("2P", "memory", 2e6), ("1Ei", "memory", 2**60 / 1e9), ("1e9", "memory", 1.0)],
 )
 def test_amounts(quantity, kind, value):
     assert ir_pass.amount(quantity, kind) == pytest.approx(value)

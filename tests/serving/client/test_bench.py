@@ -22,7 +22,8 @@ def test_every_request_is_counted(small_server, signature):
     assert table("t", [result]).row_count == 1
 
 
-def test_time_ends_a_measurement_and_errors_are_counted(faulty):
+@pytest.mark.parametrize("code", ["INVALID_ARGUMENT", "UNAVAILABLE", "RESOURCE_EXHAUSTED"])
+def test_time_ends_a_measurement_and_errors_are_counted(faulty, code):
     import grpc
 
     seen = []
@@ -30,13 +31,13 @@ def test_time_ends_a_measurement_and_errors_are_counted(faulty):
     def every_other(request, context):
         seen.append(request)
         if len(seen) % 2 == 0:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no")
+            context.abort(grpc.StatusCode[code], "no")
         return messages.PredictResponse()
 
     made = payloads.Payload("image_bytes", (messages.PredictRequest(),), 1.0)
     with Connection(faulty(every_other)) as connection:
         result = measure(connection, made, 1, Load(concurrency=1, seconds=0.5, rate=20, warm_up=0))
-    assert 0 < result.errors["INVALID_ARGUMENT"] < result.requests <= 10
+    assert 0 < result.errors[code] < result.requests <= 10
     assert result.requests == len(seen) - 1  # the first one only shows that the server answers
 
 

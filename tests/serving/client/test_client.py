@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import grpc
+import numpy as np
 import pytest
 
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.serving.client.client import Client
-from cxr.serving.client.errors import BadAnswer, BadImage, ModelNotFound, SignatureMismatch
+from cxr.serving.client.errors import BadAnswer, BadImage, ModelNotFound, Overloaded, SignatureMismatch, TooLarge
 from cxr.serving.client.predictions import Failure, Prediction
+from cxr.serving.client.tensors import from_floats
 from cxr.serving.client.wire import messages
 
 
@@ -83,6 +86,59 @@ def test_metadata_and_status(small_server):
         assert client.connection.server == small_server
 
 
+def _limit(most: int, code, details: str, seen: list):
+    """A server that refuses requests of more than `most` images."""
+
+    def predict(request, context):
+        seen.append(count := len(request.inputs[features.SIGNATURE_BYTES].string_val))
+        if count > most:
+            context.abort(code, details)
+        response = messages.PredictResponse()
+        for name, row in ((features.PREDICTED_LABEL, [b"normal"]), (features.OUTPUT_CLASS_NAMES, [b"normal", b"pneumonia"])):
+            shape = [count, len(row)] if len(row) > 1 else [count]
+            sizes = [messages.TensorShapeProto.Dim(size=size) for size in shape]
+            tensor = messages.TensorProto(dtype=messages.DT_STRING, tensor_shape=messages.TensorShapeProto(dim=sizes))
+            tensor.string_val.extend(row * count)
+            response.outputs[name].CopyFrom(tensor)
+        response.outputs[features.PROBABILITIES].CopyFrom(from_floats(np.full((count, 2), 0.5, np.float32)))
+        return response
+
+    return predict
+
+
+def test_too_many_bytes_are_sent_in_halves(faulty, png):
+    seen: list[int] = []
+    too_large = _limit(2, grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER: Received message larger than max (9 vs. 4)", seen)
+    with Client(faulty(too_large), batch_size=8) as client:
+        answers = list(client.predict_bytes([(str(i), png(i + 1)) for i in range(8)]))
+    assert all(isinstance(answer, Prediction) for answer in answers)
+    assert seen == [8, 4, 2, 2, 4, 2, 2]
+
+
+def test_one_image_above_the_servers_limit_is_told_its_size(faulty, png):
+    too_large = _limit(0, grpc.StatusCode.RESOURCE_EXHAUSTED, "Received message larger than max (9 vs. 4)", [])
+    with Client(faulty(too_large)) as client:
+        (answer,) = client.predict_bytes([("big.png", png(1))])
+    assert isinstance(answer, Failure)
+    assert isinstance(answer.error, TooLarge)
+    assert "big.png: larger than the server takes" in str(answer.error)
+
+
+@pytest.mark.parametrize(
+    ("code", "details"),
+    [
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "More than 1 requests at once; try again later"),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!"),
+        (grpc.StatusCode.UNAVAILABLE, "The batch scheduling queue to which this task was submitted is full"),
+    ],
+)
+def test_an_overloaded_server_makes_no_image_bad(faulty, png, code, details):
+    seen: list[int] = []
+    with Client(faulty(_limit(0, code, details, seen)), timeout=0.5) as client, pytest.raises(Overloaded):
+        list(client.predict_bytes([(str(i), png(i + 1)) for i in range(16)]))
+    assert set(seen) == {16}  # the same request, never a half of it
+
+
 def test_a_model_that_is_not_ours(faulty, png):
     def half_plus_two(request, context):
         response = messages.PredictResponse()
@@ -94,8 +150,6 @@ def test_a_model_that_is_not_ours(faulty, png):
 
 
 def test_a_request_that_fits_no_signature_is_not_split(faulty, png):
-    import grpc
-
     seen = []
 
     def refuse(request, context):

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from cxr.core.errors import CxrError
-from cxr.serving.client.connection import Connection, Tls
-from cxr.serving.client.errors import DeadlineExceeded, InvalidRequest, RequestFailed, ServerUnavailable, TlsFailed
+from cxr.serving.client.connection import Connection, Tls, connect_each, is_loopback
+from cxr.serving.client.errors import DeadlineExceeded, InvalidRequest, Overloaded, RequestFailed, ServerUnavailable, TlsFailed, TooLarge
 from cxr.serving.client.wire import messages
 
 REQUEST = messages.PredictRequest()
@@ -24,19 +24,27 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-@pytest.mark.parametrize("address", ["", "localhost", "localhost:", ":8500", "localhost:http"])
+@pytest.mark.parametrize("address", ["", "localhost", "localhost:", ":8500", "localhost:http", "dns:///h"])
 def test_an_address_needs_host_and_port(address: str):
     with pytest.raises(CxrError, match="HOST:PORT"):
         Connection(address)
 
 
-def test_unavailable_is_tried_again_until_it_is_available(faulty):
+FULL = [
+    (grpc.StatusCode.UNAVAILABLE, "The batch scheduling queue to which this task was submitted is full"),
+    (grpc.StatusCode.RESOURCE_EXHAUSTED, "More than 256 requests at once; try again later"),
+    (grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!"),  # grpc's maximum_concurrent_rpcs
+]
+
+
+@pytest.mark.parametrize(("code", "details"), FULL)
+def test_a_full_server_is_asked_again_until_it_has_room(faulty, code, details):
     seen = []
 
     def twice_full(request, context):
         seen.append(request)
         if len(seen) < 3:
-            context.abort(grpc.StatusCode.UNAVAILABLE, "The batch scheduling queue to which this task was submitted is full")
+            context.abort(code, details)
         return messages.PredictResponse(model_spec=messages.ModelSpec(name="m"))
 
     with Connection(faulty(twice_full)) as connection:
@@ -44,7 +52,26 @@ def test_unavailable_is_tried_again_until_it_is_available(faulty):
     assert len(seen) == 3
 
 
-@pytest.mark.parametrize("code", [grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL, grpc.StatusCode.RESOURCE_EXHAUSTED])
+@pytest.mark.parametrize(("code", "details"), FULL)
+def test_a_server_that_stays_full_is_overloaded_not_refusing_a_size(faulty, code, details):
+    full = faulty(lambda request, context: context.abort(code, details))
+    with Connection(full) as connection, pytest.raises(Overloaded, match="--in-flight"):
+        connection.call("Predict", REQUEST, 1)
+
+
+def test_without_retries_a_full_server_is_asked_once(faulty):
+    seen = []
+
+    def full(request, context):
+        seen.append(request)
+        context.abort(*FULL[0])
+
+    with Connection(faulty(full)) as connection, pytest.raises(Overloaded):
+        connection.call("Predict", REQUEST, 20, retry=False)
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL])
 def test_other_codes_are_not_tried_again(faulty, code):
     seen = []
 
@@ -99,7 +126,7 @@ def test_messages_beyond_grpcs_four_megabytes_travel_both_ways(faulty):
     request = messages.PredictRequest()
     request.inputs["x"].tensor_content = bytes(9_000_000)
     server = faulty(echo)  # its own limit for receiving is gRPC's default
-    with Connection(server) as connection, pytest.raises(RequestFailed, match="--batch-size"):
+    with Connection(server) as connection, pytest.raises(TooLarge, match="--batch-size"):
         connection.call("Predict", request, 20)
 
     def inflate(request, context):
@@ -109,6 +136,53 @@ def test_messages_beyond_grpcs_four_megabytes_travel_both_ways(faulty):
 
     with Connection(faulty(inflate)) as connection:
         assert len(connection.call("Predict", REQUEST, 20).outputs["y"].tensor_content) == 9_000_000
+
+
+# === Several addresses ===
+
+
+def _named(name: str):
+    return lambda request, context: messages.PredictResponse(model_spec=messages.ModelSpec(name=name))
+
+
+def test_every_address_of_a_target_gets_requests(faulty):
+    ports = [faulty(_named(name), address="127.0.0.1:0").rpartition(":")[2] for name in "ab"]
+    with Connection("ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)) as connection:
+        seen = set()
+        deadline = time.monotonic() + 30
+        while seen != {"a", "b"} and time.monotonic() < deadline:  # both are in the rotation once both are connected
+            seen.add(connection.call("Predict", REQUEST, 20).model_spec.name)
+        answers = [connection.call("Predict", REQUEST, 20).model_spec.name for _ in range(10)]
+    assert seen == {"a", "b"}
+    assert answers.count("a") == answers.count("b") == 5
+
+
+def test_each_address_of_a_name_is_connected_by_itself(faulty):
+    port = faulty(_named("one"), address="127.0.0.1:0").rpartition(":")[2]
+    (plain,) = connect_each(f"localhost:{port}")
+    with plain:
+        assert plain.server == f"localhost:{port}"
+    each = connect_each(f"dns:///localhost:{port}")
+    assert f"127.0.0.1:{port}" in [connection.server for connection in each]
+    for connection in each:
+        with connection:
+            if connection.server.startswith("127."):
+                assert connection.call("Predict", REQUEST, 20).model_spec.name == "one"
+    with pytest.raises(CxrError, match="has no address"):
+        connect_each("dns:///nowhere.invalid:8500")
+
+
+def test_predictions_take_a_dns_target(faulty):
+    port = faulty(_named("one")).rpartition(":")[2]
+    with Connection(f"dns:///localhost:{port}") as connection:
+        assert connection.call("Predict", REQUEST, 20).model_spec.name == "one"
+
+
+@pytest.mark.parametrize(
+    ("address", "local"), [("localhost:1", True), ("dns:///localhost:1", True), ("[::1]:1", True), ("dns:///serving.cxr.svc:8500", False)]
+)
+def test_loopback(address: str, local: bool):
+    assert is_loopback(address) is local
 
 
 # === TLS ===
@@ -160,6 +234,17 @@ def test_tls_with_client_certificates(faulty, tmp_path: Path):
         connection.call("Predict", REQUEST, 5)
     with Connection(server, Tls(ours.pem, *stranger.issue("client"))) as connection, pytest.raises(ServerUnavailable):
         connection.call("Predict", REQUEST, 1)
+
+
+def test_each_address_is_compared_with_the_certificates_name(faulty, tmp_path: Path):
+    authority = _Authority(tmp_path, "ours")
+    certificate, key = authority.issue("localhost")
+    credentials = grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
+    port = faulty(_named("one"), credentials=credentials, address="127.0.0.1:0").rpartition(":")[2]
+    for connection in connect_each(f"dns:///localhost:{port}", Tls(authority.pem)):
+        with connection:
+            if connection.server.startswith("127."):
+                assert connection.call("Predict", REQUEST, 20).model_spec.name == "one"
 
 
 def test_tls_files_are_checked(tmp_path: Path):

@@ -1,13 +1,18 @@
-"""A models.config and an embedded server that reads it."""
+"""A models.config and servers that read it."""
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import grpc
 import pytest
 
-from cxr.serving.client.connection import Connection
-from cxr.serving.production import config_file
+from cxr.serving.client.connection import METHODS, Connection
+from cxr.serving.client.wire import messages
+from cxr.serving.production import config_file, model_states
+from cxr.serving.production.model_states import ModelState
 from cxr.serving.server.options import ServerOptions
 from cxr.serving.server.process import run_server
 
@@ -24,13 +29,95 @@ def configured(small_models: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Callable[[Path], Connection]]:
-    """Starts a server of a models.config and connects to it."""
+def running(tmp_path: Path) -> Iterator[Callable[..., Connection]]:
+    """Starts a server of a models.config, as the deployments do, and connects to it."""
     with ExitStack() as stack:
 
-        def start(path: Path) -> Connection:
-            options = ServerOptions(model_config_file=path, port=0, rest_port=None, load_retries=0, start_seconds=120)
-            server = stack.enter_context(run_server(options, 120, tmp_path / "server.log"))
+        def start(path: Path, **options) -> Connection:
+            options = {"port": 0, "rest_port": None, "load_retries": 0, "start_seconds": 120, **options}
+            served = ServerOptions(model_config_file=path, allow_version_labels_for_unavailable_models=True, **options)
+            server = stack.enter_context(run_server(served, 120, tmp_path / "server.log"))
             return stack.enter_context(Connection(server.address))
+
+        yield start
+
+
+class LabelsFirst:
+    """A server without models that takes a configuration in TensorFlow Serving's order (server_core.cc, ReloadConfig).
+
+    Labels are compared with what is available before the configuration; versions change after that. Every version loads at once.
+
+    Attributes:
+        refused: texts of the refusals.
+        stuck: set to keep reloads from returning, as a model that never appears does.
+    """
+
+    def __init__(self, config: config_file.ModelServerConfig):
+        self.refused: list[str] = []
+        self.stuck = threading.Event()
+        self._states = {entry.name: model_states.read(entry) for entry in config.model_config_list.config}
+
+    def apply(self, config: config_file.ModelServerConfig) -> bool:
+        """Takes a configuration. Returns whether it did."""
+        wanted = {entry.name: model_states.read(entry) for entry in config.model_config_list.config}
+        for name, state in wanted.items():
+            for label, version in state.labels.items():
+                if version not in self._states[name].versions:
+                    self.refused.append(f"label {label} to version {version} of {name}, which is not currently available")
+                    return False
+        self._states = wanted
+        return True
+
+    def state(self, model: str) -> ModelState:
+        """Returns what is served."""
+        return self._states[model]
+
+    def answer(self, method: str, request, context: grpc.ServicerContext):
+        """Answers one call of `METHODS`."""
+        if method == "HandleReloadConfigRequest":
+            if self.stuck.is_set():
+                context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "busy")
+            if not self.apply(config_file.ModelServerConfig.FromString(request.config)):
+                context.abort(grpc.StatusCode.FAILED_PRECONDITION, self.refused[-1])
+            return messages.ReloadConfigResponse()
+        state = self._states[request.model_spec.name]
+        if method == "GetModelStatus":
+            available = messages.ModelVersionStatus.State.Value("AVAILABLE")
+            versions = [messages.ModelVersionStatus(version=version, state=available) for version in state.versions]
+            return messages.GetModelStatusResponse(model_version_status=versions)
+        label = request.model_spec.version_label
+        if label not in state.labels:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}")
+        answer = messages.GetModelMetadataResponse()
+        answer.model_spec.version.value = state.labels[label]
+        return answer
+
+
+REQUESTS = {
+    "GetModelMetadata": messages.GetModelMetadataRequest,
+    "GetModelStatus": messages.GetModelStatusRequest,
+    "HandleReloadConfigRequest": messages.ReloadConfigRequest,
+}
+
+
+@pytest.fixture
+def labels_first() -> Iterator[Callable[[Path], tuple[LabelsFirst, Connection]]]:
+    """Starts a LabelsFirst of a models.config and connects to it."""
+    with ExitStack() as stack:
+
+        def start(path: Path) -> tuple[LabelsFirst, Connection]:
+            made, server = LabelsFirst(config_file.read(path)), grpc.server(ThreadPoolExecutor(4))
+            for method, request in REQUESTS.items():
+                _, service, name = METHODS[method][0].split("/")
+
+                def answer(message, context, method=method):
+                    return made.answer(method, message, context)
+
+                handler = grpc.unary_unary_rpc_method_handler(answer, request.FromString, METHODS[method][1].SerializeToString)
+                server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {name: handler}),))
+            port = server.add_insecure_port("127.0.0.1:0")
+            server.start()
+            stack.callback(lambda: server.stop(None).wait(10))
+            return made, stack.enter_context(Connection(f"127.0.0.1:{port}"))
 
         yield start

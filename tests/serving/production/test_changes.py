@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ from cxr.serving.client.client import Client
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.errors import RequestFailed, ServerUnavailable
 from cxr.serving.client.predictions import Prediction
-from cxr.serving.production import config_file
+from cxr.serving.production import config_file, model_states
 from cxr.serving.production.changes import Changes
-from cxr.serving.production.journal import APPLIED, REFUSED, Journal
+from cxr.serving.production.journal import APPLIED, REFUSED, STAGED, UNVERIFIED, Journal
 from cxr.serving.production.model_states import LATEST, SPECIFIC, ModelState
 from cxr.serving.production.overview import overview, states_in
 
@@ -25,6 +26,13 @@ def _stable(server: str, png) -> int:
         (answer,) = client.predict_bytes([("x", png(10))])
     assert isinstance(answer, Prediction)
     return answer.version
+
+
+def _wait_for_stable(server: str, png, version: int) -> None:
+    deadline = time.monotonic() + 60
+    while _stable(server, png) != version:
+        assert time.monotonic() < deadline, f"stable is not {version}"
+        time.sleep(0.1)
 
 
 @pytest.mark.slow
@@ -125,10 +133,179 @@ def test_latest_needs_a_pin_for_a_version_it_does_not_serve(configured: Path, ru
     assert _stable(connection.server, png) == 2
 
 
-def test_without_a_server_only_the_file_changes(configured: Path, png):
+BOTH_OLD = ModelState(SPECIFIC, versions=(1, 2), labels={"stable": 1, "canary": 1})
+BOTH_NEW = ModelState(SPECIFIC, versions=(1, 2), labels={"stable": 2, "canary": 1})
+
+
+def test_a_published_file_brings_versions_first_and_labels_once_confirmed(configured: Path):
+    changes = Changes(configured)
+    staged = changes.promote("ensemble", 2, reason="better")
+    assert (staged.entry.outcome, staged.entry.reached) == (STAGED, BOTH_OLD)
+    assert "stage 1 of 2" in staged.notes[0]
+    assert states_in(configured)["ensemble"] == BOTH_OLD
+    for _ in range(2):
+        with pytest.raises(CxrError, match="--check HOST:PORT"):
+            changes.promote("ensemble", 2)
+    with pytest.raises(CxrError, match="--check HOST:PORT"):
+        changes.promote("ensemble", 2, "canary")  # another change to the same version
+    assert states_in(configured)["ensemble"] == BOTH_OLD
+
+    done = Changes(configured, confirmed=True).promote("ensemble", 2)
+    assert (done.entry.id, done.entry.outcome, done.entry.reason) == (1, APPLIED, "better")
+    assert states_in(configured)["ensemble"] == BOTH_NEW
+    assert [(entry.id, entry.outcome) for entry in Journal(configured).entries()] == [(1, APPLIED)]
+
+    assert changes.rollback("ensemble").entry.outcome == APPLIED  # version 1 stayed loaded: one file
+    assert states_in(configured)["ensemble"] == PINNED_1
+
+
+def test_a_staged_change_is_taken_back(configured: Path):
     changes = Changes(configured)
     changes.promote("ensemble", 2)
-    assert states_in(configured)["ensemble"].labels["stable"] == 2
+    entry = changes.rollback("ensemble").entry
+    assert (entry.undoes, entry.outcome) == (1, APPLIED)
+    assert states_in(configured)["ensemble"] == PINNED_1
+    with pytest.raises(CxrError, match="no change of ensemble"):
+        changes.rollback("ensemble")
+
+
+def test_a_rollback_to_an_unloaded_version_takes_two_files_too(configured: Path):
+    changes, sure = Changes(configured), Changes(configured, confirmed=True)
+    for label in ("stable", "canary"):
+        changes.promote("ensemble", 2, label)
+        sure.promote("ensemble", 2, label) if label == "stable" else None
+    changes.promote("ensemble", 2)  # again: lets go of version 1
+    assert states_in(configured)["ensemble"].versions == (2,)
+    assert changes.rollback("ensemble").entry.outcome == STAGED
+    with pytest.raises(CxrError, match="--check HOST:PORT"):
+        changes.rollback("ensemble")
+    assert sure.rollback("ensemble").entry.outcome == APPLIED
+    assert states_in(configured)["ensemble"].versions == (1, 2)
+    assert changes.rollback("ensemble").entry.undoes == 2  # the one before
+
+
+def test_a_change_interrupted_between_versions_and_labels_needs_the_confirmation(configured: Path, monkeypatch: pytest.MonkeyPatch):
+    def crash(self, entry):
+        if entry.outcome == STAGED:
+            raise KeyboardInterrupt
+        append(self, entry)
+
+    append = Journal.append
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "append", crash)
+        with pytest.raises(KeyboardInterrupt):
+            Changes(configured).promote("ensemble", 2)
+    assert states_in(configured)["ensemble"] == BOTH_OLD
+    with pytest.raises(CxrError, match="--check HOST:PORT"):
+        Changes(configured).promote("ensemble", 2)
+    assert Changes(configured).rollback("ensemble").entry.after == PINNED_1
+
+
+def test_pinning_in_a_published_file_loads_before_it_labels(configured: Path):
+    text = config_file.read(configured)
+    entry = config_file.find(text, "ensemble", configured)
+    entry.ClearField("model_version_policy")
+    config_file.replace(configured, config_file.render(text))
+    assert Changes(configured).promote("ensemble", 2, pin=True).entry.outcome == STAGED
+    assert states_in(configured)["ensemble"] == BOTH_OLD
+    Changes(configured, confirmed=True).promote("ensemble", 2)
+    assert states_in(configured)["ensemble"] == BOTH_NEW
+
+
+def test_no_published_file_is_refused_by_tensorflow_servings_order(configured: Path, labels_first):
+    server, connection = labels_first(configured)
+    in_one_file = config_file.read(configured)
+    model_states.write(config_file.find(in_one_file, "ensemble", configured), BOTH_NEW)
+    assert not server.apply(in_one_file)  # what `--no-server` wrote before
+
+    changes = Changes(configured, published_to=[connection], wait=1)
+    assert changes.promote("ensemble", 2).entry.outcome == STAGED
+    with pytest.raises(CxrError, match="finds no version 2 of ensemble"):
+        changes.promote("ensemble", 2)  # not published yet
+    assert server.apply(config_file.read(configured))
+    assert changes.promote("ensemble", 2).entry.servers == (connection.server,)
+    assert server.apply(config_file.read(configured))
+    assert server.state("ensemble") == BOTH_NEW
+    changes.rollback("ensemble")
+    assert server.apply(config_file.read(configured))
+    assert server.state("ensemble") == PINNED_1
+
+
+def test_told_servers_are_never_refused_by_that_order(configured: Path, labels_first):
+    server, connection = labels_first(configured)
+    changes = Changes(configured, [connection], wait=1)
+    changes.promote("ensemble", 2)
+    assert (server.state("ensemble"), server.refused) == (BOTH_NEW, [])
+    changes.rollback("ensemble")
+    assert (server.state("ensemble"), server.refused) == (PINNED_1, [])
+
+
+@pytest.mark.slow
+def test_a_server_that_polls_the_file_follows_both_stages(configured: Path, running, png):
+    connection = running(configured, model_config_file_poll_seconds=0.2)
+    changes = Changes(configured, wait=60, published_to=[connection])
+    changes.promote("ensemble", 2)
+    assert _stable(connection.server, png) == 1
+    changes.promote("ensemble", 2)
+    _wait_for_stable(connection.server, png, 2)
+    changes.rollback("ensemble")
+    _wait_for_stable(connection.server, png, 1)
+
+
+def test_a_server_that_cannot_be_restored_is_not_called_refused(configured: Path, labels_first):
+    before = configured.read_text()
+    (server, connection), (stuck, other) = labels_first(configured), labels_first(configured)
+    take = stuck.apply
+
+    def take_versions_then_hang(config):  # as a model of the file that never appears does to every later reload
+        taken = take(config)
+        stuck.stuck.set()
+        return taken
+
+    stuck.apply = take_versions_then_hang
+    changes = Changes(configured, [connection, other], wait=1)
+    with pytest.raises(CxrError, match=f"not every server is known to be: {other.server}"):
+        changes.promote("ensemble", 2)
+    assert configured.read_text() == before
+    assert server.state("ensemble") == PINNED_1  # the one that could be restored
+    (entry,) = Journal(configured).entries()
+    assert entry.outcome == UNVERIFIED
+    assert other.server in entry.error
+    assert connection.server not in entry.error
+
+
+def test_a_server_that_is_restored_late_is_refused_only(configured: Path, labels_first):
+    server, connection = labels_first(configured)
+    take, calls = server.apply, []
+
+    def busy_for_a_while(config):
+        calls.append(config)
+        return take(config) if len(calls) not in (2, 3, 4) else False
+
+    server.apply = busy_for_a_while
+    server.refused.append("busy")
+    with pytest.raises(RequestFailed, match="busy"):
+        Changes(configured, [connection], wait=30).promote("ensemble", 2)
+    assert server.state("ensemble") == PINNED_1
+    assert [entry.outcome for entry in Journal(configured).entries()] == [REFUSED]
+
+
+def test_a_server_that_reads_another_file_is_found_out(configured: Path, labels_first):
+    server, connection = labels_first(configured)
+    take = server.apply
+
+    def undo(config):  # its own file, polled, says something else
+        taken = take(config)
+        server.state("ensemble").labels["stable"] = 1
+        return taken
+
+    server.apply = undo
+    with pytest.raises(CxrError, match="label stable is version 1, not version 2; does it read another models.config"):
+        Changes(configured, [connection], wait=1).promote("ensemble", 2)
+
+
+def test_versions_and_models_that_are_not_there_are_named(configured: Path):
+    changes = Changes(configured)
     with pytest.raises(CxrError, match="no version 9"):
         changes.promote("ensemble", 9)
     with pytest.raises(CxrError, match="has no model 'nope'"):
@@ -163,7 +340,8 @@ def test_one_of_two_servers_refuses(configured: Path, running, png, monkeypatch:
 
 
 def test_a_rollback_does_not_overwrite_what_was_edited_by_hand(configured: Path):
-    changes = Changes(configured)
+    changes = Changes(configured, confirmed=True)
+    changes.promote("ensemble", 2)
     changes.promote("ensemble", 2)
     configured.write_text(configured.read_text().replace('key: "stable"', 'key: "mine"'))
     with pytest.raises(CxrError, match="edited since change 1"):

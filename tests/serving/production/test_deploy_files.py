@@ -1,4 +1,8 @@
-"""The shipped files: what Kubernetes, Docker Compose and TensorFlow Serving would read."""
+"""The shipped files: what Kubernetes, Docker Compose and TensorFlow Serving would read.
+
+What needs kubectl is skipped without it; flags and replicas are read from the files themselves. That the real server starts with
+them, that a changed ConfigMap reaches the pods, and that clients find new pods, only a cluster shows.
+"""
 
 import re
 import shutil
@@ -14,6 +18,7 @@ from cxr.serving.server.textprotos import read_batching
 
 ROOT = Path(__file__).parents[3] / "deploy"
 OVERLAYS = ("cpu", "gpu")
+FLAGS = frozenset((Path(__file__).parents[1] / "data" / "tfserving_flags.txt").read_text().split())
 
 
 def _render(overlay: str) -> dict[tuple[str, str], dict]:
@@ -25,6 +30,65 @@ def _render(overlay: str) -> dict[tuple[str, str], dict]:
     assert done.returncode == 0, done.stderr
     documents = list(yaml.safe_load_all(done.stdout))
     return {(document["kind"], document["metadata"]["name"]): document for document in documents}
+
+
+def _documents(folder: Path) -> list[dict]:
+    return [document for path in sorted(folder.glob("*.yaml")) for document in yaml.safe_load_all(path.read_text())]
+
+
+def _arguments(where: str) -> dict[str, str]:
+    """The flags of the server in the compose file or in the Deployment."""
+    if where == "compose":
+        found = yaml.safe_load((ROOT / "compose" / "compose.yaml").read_text())["services"]["serving"]["command"]
+    else:
+        (deployment,) = (document for document in _documents(ROOT / "kubernetes" / "base") if document["kind"] == "Deployment")
+        found = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert all(argument.startswith("--") for argument in found)
+    return dict(argument.removeprefix("--").split("=", 1) for argument in found)
+
+
+@pytest.mark.parametrize("where", ["compose", "kubernetes"])
+def test_the_server_knows_the_flags_and_starts_with_labels(where: str):
+    arguments = _arguments(where)
+    assert arguments.keys() <= FLAGS
+    labels = [state.labels for state in overview.states_in(ROOT / "config" / "models.config").values()]
+    assert all(labels)
+    # server_core.cc compares labels with what is available before anything is loaded: without this the first configuration ends the start.
+    assert arguments["allow_version_labels_for_unavailable_models"] == "true"
+
+
+def test_pods_poll_the_file_and_end_old_connections():
+    arguments = _arguments("kubernetes")
+    assert int(arguments["model_config_file_poll_wait_seconds"]) > 0
+    channel = dict(argument.split("=") for argument in arguments["grpc_channel_arguments"].split(","))
+    # Clients look their names up again when a connection ends: without that a new pod gets nothing.
+    assert int(channel["grpc.max_connection_age_ms"]) > 0
+    assert int(channel["grpc.max_connection_age_grace_ms"]) >= 60_000  # the client's default time-out of a request
+
+
+def test_clients_see_every_pod():
+    (service,) = (document for document in _documents(ROOT / "kubernetes" / "base") if document["kind"] == "Service")
+    assert service["spec"]["clusterIP"] == "None"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_either_an_autoscaler_or_the_deployment_sets_the_replicas(overlay: str):
+    documents = _documents(ROOT / "kubernetes" / "base") + _documents(ROOT / "kubernetes" / "overlays" / overlay)
+    scaled = any(document["kind"] == "HorizontalPodAutoscaler" for document in documents)
+    fixed = any("replicas" in document["spec"] for document in documents if document["kind"] == "Deployment")
+    assert scaled != fixed
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_overlay_renders_both(overlay: str):
+    objects = _render(overlay)
+    scaled = ("HorizontalPodAutoscaler", "cxr-serving") in objects
+    assert scaled != ("replicas" in objects["Deployment", "cxr-serving"]["spec"])
+
+
+def test_kserve_has_no_labels_to_allow():
+    model = yaml.safe_load((ROOT / "kserve" / "inference-service.yaml").read_text())["spec"]["predictor"]["model"]
+    assert "args" not in model  # its runtime gives --model_base_path: no models.config, no labels
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("*.yaml")), ids=lambda path: str(path.relative_to(ROOT)))

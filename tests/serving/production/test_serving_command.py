@@ -26,9 +26,16 @@ def test_config_promote_rollback(small_models: Path, tmp_path: Path):
     assert "ensemble" in _cxr("config", small_models, "--out", path)
     with pytest.raises(CxrError, match="--force"):
         _cxr("config", small_models, "--out", path)
-    output = _cxr("promote", "ensemble", 1, "--label", "canary", "--config", path, "--no-server", "--reason", "try")
+    arguments = ("promote", "ensemble", 1, "--label", "canary", "--config", path, "--no-server")
+    output = _cxr(*arguments, "--reason", "try")
+    assert "only 1, 2, canary -> 2, stable -> 2" in output
+    assert "(the file only): staged" in output
+    assert "stage 1 of 2" in output
+    with pytest.raises(CxrError, match="--confirmed"):
+        _cxr(*arguments)
+    output = _cxr(*arguments, "--confirmed")
     assert "canary -> 1, stable -> 2" in output
-    assert "the file only" in output
+    assert "(the file only): applied" in output
     _cxr("rollback", "ensemble", "--config", path, "--no-server")
     assert states_in(path)["ensemble"].labels == {"stable": 2, "canary": 2}
 
@@ -45,3 +52,6 @@ def test_status_shows_labels_and_history(configured: Path, running):
 def test_a_server_or_none():
     with pytest.raises(CxrError, match="exclude"):
         _cxr("promote", "m", 1, "--no-server", "--server", "h:1")
+    for option in (("--check", "h:1"), ("--confirmed",)):
+        with pytest.raises(CxrError, match="go with --no-server"):
+            _cxr("rollback", "m", *option)

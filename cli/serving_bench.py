@@ -1,0 +1,64 @@
+"""`cxr serving bench`: how many images per second a server answers, and how fast."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cxr.cli.connection_options import LOCAL_SERVER, Ca, Cert, Key, Server, ServerName, UseTls, stdout_console, tls_of
+
+
+def bench(
+    server: Server = LOCAL_SERVER,
+    model: Annotated[str, typer.Option("--model", "-m", help="name of the model on the server")] = "ensemble",
+    version: Annotated[int | None, typer.Option(help="this version")] = None,
+    label: Annotated[str | None, typer.Option(help="the version with this label")] = None,
+    images: Annotated[Path | None, typer.Option(help="folder of images to send; none: made-up ones")] = None,
+    payload: Annotated[str, typer.Option(help="image_bytes, image_tensor or both")] = "both",
+    concurrency: Annotated[
+        list[int] | None, typer.Option(min=1, max=256, help="requests at a time; repeat it for several (default: 8)")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, max=1024, help="images in one request")] = 1,
+    duration: Annotated[float, typer.Option(min=0.1, max=600, help="seconds per measurement")] = 10.0,
+    requests: Annotated[int, typer.Option(min=1, max=1_000_000, help="end a measurement after that many requests")] = 100_000,
+    rate: Annotated[float, typer.Option(min=0, help="requests per second to offer; 0: as many as the server answers")] = 0.0,
+    timeout: Annotated[float, typer.Option(min=0.001, help="seconds for one request")] = 30.0,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table")] = False,
+    tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    server_name: ServerName = None,
+) -> None:
+    """Measures a server."""
+    import json as json_module
+
+    from rich.console import Console
+
+    from cxr.core.errors import CxrError
+    from cxr.serving.client import payloads
+    from cxr.serving.client.bench import Load, Result, measure
+    from cxr.serving.client.bench_table import table
+    from cxr.serving.client.connection import Connection
+    from cxr.serving.client.models import Target, metadata
+
+    signatures = payloads.PAYLOADS if payload == "both" else (payload,)
+    if not set(signatures) <= set(payloads.PAYLOADS):
+        raise CxrError(f"--payload {payload!r}: must be both, {' or '.join(payloads.PAYLOADS)}")
+    target, messages = Target(model, version, label), Console(stderr=True)
+    results: list[Result] = []
+    with Connection(server, tls_of(tls, ca, cert, key, server_name)) as connection:
+        known = metadata(connection, target, timeout)
+        pictures = payloads.pictures(images)
+        for signature in signatures:
+            made = payloads.payload(signature, pictures, batch_size, target, known)
+            for count in concurrency or [8]:
+                with messages.status(f"{signature}, {count} at a time, {duration:g} s"):
+                    load = Load(count, duration, requests, rate, min(1.0, duration / 10), timeout)
+                    results.append(measure(connection, made, batch_size, load, str(target)))
+                if json:
+                    typer.echo(json_module.dumps(results[-1].to_json()))
+    if not json:
+        stdout_console().print(table(f"{known.model} version {known.version} on {server}", results))

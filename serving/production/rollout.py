@@ -1,0 +1,151 @@
+"""What a change does to running servers: the states to go through, waiting for versions, and finding out what a server really serves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+from cxr.core.errors import CxrError
+from cxr.serving.client.connection import Connection
+from cxr.serving.client.errors import ModelNotFound, RequestFailed
+from cxr.serving.client.models import AVAILABLE, END, Target, VersionStatus, metadata, reload_config, versions
+from cxr.serving.production.config_file import ModelServerConfig
+from cxr.serving.production.model_states import SPECIFIC, ModelState
+
+RPC_SECONDS = 30.0
+UNKNOWN_SECONDS = 10.0  # a server looks for folders every second; what it does not list by then is not there
+PAUSE_SECONDS = 0.1
+
+
+def steps(servers: Sequence[Connection], model: str, before: ModelState, after: ModelState) -> list[ModelState]:
+    """Returns the states that servers go through, the last of them the wanted one.
+
+    First the wanted versions are loaded beside the present ones, then the labels move, then what is no longer wanted goes.
+
+    Raises:
+        CxrError: the policy does not load a version that gets a label.
+        RequestFailed: a server cannot be asked.
+    """
+    available = {s.version for server in servers for s in versions(server, model, RPC_SECONDS) if s.state == AVAILABLE}
+    missing = sorted(set(after.labels.values()) - available)
+    if after.policy != SPECIFIC:
+        if missing:
+            raise CxrError(
+                f"{model}: version {missing[0]} is not available (available: {listed(available)}) and the policy is "
+                f"'{after.policy}'; --pin loads it and serves labelled versions only"
+            )
+        return [after]
+    both = before.beside(after, () if before.policy == SPECIFIC else available)
+    found = [both, ModelState(SPECIFIC, versions=both.versions, labels=after.labels), after]
+    if both == before:
+        found = found[1:]  # all of them are loaded
+    return found[:-1] if found[-2] == after else found
+
+
+def wait_for(servers: Sequence[Connection], model: str, wanted: Iterable[int], seconds: float, unknown: float = UNKNOWN_SECONDS) -> None:
+    """Waits until versions are available on every server.
+
+    Args:
+        servers: to ask.
+        model: its name.
+        wanted: version numbers.
+        seconds: patience for all of them.
+        unknown: patience with a server that does not list a version at all.
+
+    Raises:
+        CxrError: a version does not load, is not there, or takes too long.
+        RequestFailed: a server cannot be asked.
+    """
+    began, wanted = time.monotonic(), sorted(wanted)
+    for server in servers:
+        while True:
+            states = {status.version: status for status in versions(server, model, RPC_SECONDS)}
+            pending = [version for version in wanted if version not in states or states[version].state != AVAILABLE]
+            if not pending:
+                break
+            _check_pending(server.server, model, pending[0], states, time.monotonic() - began, seconds, unknown)
+            time.sleep(PAUSE_SECONDS)
+
+
+def _check_pending(
+    server: str, model: str, version: int, states: dict[int, VersionStatus], waited: float, seconds: float, unknown: float
+) -> None:
+    status = states.get(version)
+    if status is None and waited > unknown:
+        raise CxrError(
+            f"{server}: finds no version {version} of {model} after {waited:.0f} s (it has: {listed(states)}); push it, or name another"
+        )
+    if status is not None and status.state == END and status.error:
+        raise CxrError(f"{server}: version {version} of {model} does not load: {status.error}")
+    if waited > seconds:
+        state = status.state if status else "not listed"
+        raise CxrError(
+            f"{server}: version {version} of {model} is not available after {waited:.0f} s ({state}); raise --wait if it is large. "
+            "After a broken newest version TensorFlow Serving postpones older ones: push the good model again under a higher number"
+        )
+
+
+def difference(server: Connection, model: str, state: ModelState, gone: Iterable[str] = (), timeout: float = RPC_SECONDS) -> str:
+    """Asks a server whether it serves a model in a state.
+
+    Args:
+        server: to ask.
+        model: its name.
+        state: versions of "specific" must be available, labels must resolve as it says.
+        gone: labels that must not resolve.
+        timeout: seconds per question.
+
+    Returns:
+        What differs; empty where nothing does.
+
+    Raises:
+        RequestFailed: it does not answer.
+    """
+    available = {status.version for status in versions(server, model, timeout) if status.state == AVAILABLE}
+    if missing := sorted(set(state.versions) - available):
+        return f"version {missing[0]} is not available"
+    for label, version in sorted({**dict.fromkeys(gone), **state.labels}.items()):
+        try:
+            found: int | None = metadata(server, Target(model, label=label), timeout).version
+        except ModelNotFound:
+            found = None
+        if found != version:
+            return f"label {label} is {_at(found)}, not {_at(version)}"
+    return ""
+
+
+def restore(server: Connection, config: ModelServerConfig, model: str, state: ModelState, gone: Iterable[str], seconds: float) -> str:
+    """Gives a server its former configuration until it is found to serve it.
+
+    Args:
+        server: to tell.
+        config: the former one, whole.
+        model: whose change failed.
+        state: its former state.
+        gone: labels that it did not have.
+        seconds: patience.
+
+    Returns:
+        What still differs, or why that is not known; empty where the server is as before.
+    """
+    deadline, problem = time.monotonic() + seconds, "not asked"
+    while (left := deadline - time.monotonic()) > 0:
+        timeout = min(RPC_SECONDS, left)
+        try:
+            reload_config(server, config.SerializeToString(), timeout)
+            problem = difference(server, model, state, gone, timeout)
+        except RequestFailed as error:  # busy with the change that failed, or away; both may pass
+            problem = str(error).removeprefix(f"{server.server}: ")
+        if not problem:
+            return ""
+        time.sleep(PAUSE_SECONDS)
+    return f"{server.server}: {problem}"
+
+
+def listed(numbers: Iterable[int]) -> str:
+    """Returns version numbers for a message."""
+    return ", ".join(map(str, sorted(numbers))) or "none"
+
+
+def _at(version: int | None) -> str:
+    return "on no version" if version is None else f"version {version}"
