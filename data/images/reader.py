@@ -22,6 +22,7 @@ MAX_SIDE = 1024  # pixels
 MIN_SIDE = 16  # pixels; pipeline/schema.pbtxt says the same
 JPEG_QUALITY = 95
 PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+HEAD_BYTES = 132  # of a file, enough to tell what it is: of DICOM up to and with its magic
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm", ".dicom"))
 
 
@@ -70,7 +71,7 @@ def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, max_
     name = "image" if isinstance(source, bytes) else str(source)
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as stream:
-            head = stream.read(132)
+            head = stream.read(HEAD_BYTES)
             stream.seek(0)
             if not head:
                 raise NotAnImage("the file is empty")
@@ -99,8 +100,14 @@ def encode(image: GreyImage) -> bytes:
     return out.getvalue()
 
 
+def is_image(head: bytes) -> bool:
+    """Tells by the first HEAD_BYTES of a file whether `read_image` would try to decode it."""
+    bitmap = head[:2] == b"BM" and head[6:10] == b"\0\0\0\0"  # two letters alone begin many a text
+    return bitmap or head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")) or is_dicom(head)
+
+
 def is_dicom(head: bytes) -> bool:
-    """Tells by the first 132 bytes of a file: the magic, or (very old files have none) an element of group 0002 or 0008."""
+    """Tells by the first HEAD_BYTES of a file: the magic, or (very old files have none) an element of group 0002 or 0008."""
     return head[128:132] == b"DICM" or (head[:2] in (b"\x02\x00", b"\x08\x00") and head[4:6].isalpha())
 
 
