@@ -1,3 +1,4 @@
+import io
 import json
 import shutil
 from pathlib import Path
@@ -6,11 +7,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.saved_model import loader_impl
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.data.images.reader import encode, read_image
 from cxr.trainer import artifact
 from cxr.trainer.export.export_check import check_export
 from cxr.trainer.export.recorded_requests import RECORDED_REQUESTS, WARMUP, read_recorded, write_logs
@@ -202,3 +205,29 @@ def test_nothing_about_a_patient_travels_with_the_model(exported):
 def test_too_few_examples_to_record(model, transform_output, raw_examples, tmp_path):
     with pytest.raises(ValueError, match="small: 0 recorded examples"):
         export(model, tmp_path / "m", transform_output, raw_examples[:0])
+
+
+def test_files_as_they_are_get_the_answer_that_they_get_after_ingest(loaded):
+    """12 bits in a 16-bit PNG, transparency and a turned photograph; test_decoding.py has all kinds of file."""
+    pixels = np.random.default_rng(3).normal(size=(6, 8)) * 500 + 2000
+    deep = np.asarray(Image.fromarray(pixels.astype(np.float32)).resize((160, 120), Image.Resampling.BICUBIC)).astype(np.uint16)
+    grey = Image.fromarray((deep // 16).astype(np.uint8))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    raw = [
+        saved(Image.fromarray(deep), "PNG"),
+        saved(Image.merge("RGBA", [grey, grey.rotate(180), grey, grey.rotate(180)]), "PNG"),
+        saved(grey, "JPEG", quality=95, exif=turned),
+    ]
+    ingested = [encode(read_image(data)) for data in raw]
+    answers, expected = (
+        loaded.signatures["image_bytes"](image_bytes=tf.constant(files))[features.PROBABILITIES].numpy() for files in (raw, ingested)
+    )
+    np.testing.assert_allclose(answers, expected, atol=1e-3)
+    assert np.ptp(expected, axis=0).max() > 0.01  # the model tells them apart
+
+
+def saved(picture, kind, **options):
+    out = io.BytesIO()
+    picture.save(out, kind, **options)
+    return out.getvalue()
