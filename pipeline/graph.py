@@ -93,6 +93,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
                 **shared,
                 "name": name,
                 "model": model.model_dump(mode="json"),
+                "max_side": config.data.max_side,
                 "validation_split": VAL in paths.splits,
                 "state_dir": paths.training_state,
             },

@@ -190,7 +190,7 @@ def _check_classes(rows: list[Row], source: Path, config: Ingest) -> None:
 
 
 def _add_dicom_facts(row: Row) -> None:
-    """Fills what the source does not state from the header of a DICOM file, whatever it is called; a damaged one is the reader's business."""
+    """Fills what the source does not state from the header of a DICOM file, whatever its name; a damaged one is the reader's business."""
     try:
         with open(row.path, "rb") as stream:
             if not is_dicom(stream.read(HEAD_BYTES)):

@@ -35,11 +35,12 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def encoded(path: Path) -> bytes:
+def encoded(path: Path, max_side: int | None = reader.MAX_SIDE) -> bytes:
     """Reads an image as `cxr ingest` does, so that a model sees here what it saw in training.
 
     Args:
         path: a file that data/images/reader.py reads.
+        max_side: pixels that longer images are scaled down to, see `models.max_side`; None: none is.
 
     Returns:
         An 8-bit grey picture, upright, encoded for the signature `image_bytes`.
@@ -48,7 +49,7 @@ def encoded(path: Path) -> bytes:
         BadImage: no such file, or no usable image.
     """
     try:
-        return reader.encode(reader.read_image(path))
+        return reader.encode(reader.read_image(path, max_side=max_side))
     except CxrError as error:
         raise BadImage(str(error)) from None
     except OSError as error:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -15,7 +14,7 @@ from matplotlib import colormaps
 from PIL import Image
 
 from cxr.core.errors import CxrError
-from cxr.data.images.reader import encode, read_image
+from cxr.data.images.reader import MAX_SIDE, encode, read_image
 from cxr.trainer import artifact
 from cxr.trainer.explain.gradcam import GradCam, backbones_of
 from cxr.trainer.models.keras_files import load_model
@@ -51,7 +50,10 @@ class Explainer:
           CxrError: No such model.
         """
         self._model = load_model(source)
-        self.class_names = _class_names(source, self._model)
+        info = _info(source)
+        # A Keras file by itself does not know its classes: they are shown by number.
+        self.class_names = info.class_names if info else tuple(str(i) for i in range(self._model.output_shape[-1]))
+        self._max_side = (info.max_side or None) if info else MAX_SIDE
         self._parts = {name: (part, GradCam(part)) for name, part in backbones_of(self._model).items()}
 
     def explain(self, file: Path, out: Path, class_name: str | None = None) -> Iterator[Explanation]:
@@ -66,7 +68,7 @@ class Explainer:
           CxrError: Not an image that can be read, or no such class.
         """
         wanted = self.index_of(class_name) if class_name is not None else None
-        grey = read_image(file)
+        grey = read_image(file, max_side=self._max_side)
         # Through the same bytes and the same decoder as a served request.
         images = decode_and_resize(tf.constant([encode(grey)]), self._model.input_shape[1])
         index = int(np.argmax(self._model(images, training=False)[0])) if wanted is None else wanted
@@ -115,13 +117,13 @@ def write_table(out: Path, explanations: Iterable[Explanation]) -> Path:
     return out / TABLE
 
 
-def _class_names(source: str, model: keras.Model) -> tuple[str, ...]:
-    """From the SavedModel beside the Keras model; a Keras file by itself does not know them, its classes are shown by number."""
+def _info(source: str) -> artifact.ModelInfo | None:
+    """What the SavedModel beside the Keras model says about it; None where there is none."""
     uri = str(Path(source).parent.parent) if source.endswith(".keras") else source
     try:
-        return artifact.read_info(uri).class_names
+        return artifact.read_info(uri)
     except CxrError:
-        return tuple(str(i) for i in range(model.output_shape[-1]))
+        return None
 
 
 def _free(out: Path, stem: str) -> Path:
