@@ -249,6 +249,14 @@ def test_dicom_negative_slope_and_sigmoid():
     np.testing.assert_allclose(image.array, 255 / (1 + np.exp(-4 * (pixels - 500.0) / 400)), atol=1)
 
 
+def test_dicom_takes_the_first_of_several_windows():
+    pixels = ramp(top=4000, dtype=np.uint16)
+    one, several = ({"WindowCenter": 1000, "WindowWidth": 1800}, {"WindowCenter": [1000, 40], "WindowWidth": [1800, 400]})
+    np.testing.assert_array_equal(
+        reader.read_image(dicom_bytes(pixels, **several)).array, reader.read_image(dicom_bytes(pixels, **one)).array
+    )
+
+
 @pytest.mark.parametrize("width", [0, ""])
 def test_dicom_window_that_means_nothing_is_none(width):
     image = reader.read_image(dicom_bytes(ramp(top=4095, dtype=np.uint16), WindowCenter=0, WindowWidth=width))
