@@ -6,6 +6,7 @@ Imports nothing, so that the command line, the server and the client may read it
 # === Classes and images ===
 CLASS_NAMES = ("covid19", "pneumonia", "normal")
 IMAGE_SIZE = 224  # pixels, height and width of what Transform yields
+MAX_PIXELS = 50_000_000  # of one image, wherever one is decoded; the largest detectors have 20 million
 SPLITS = ("train", "val", "test")
 UNKNOWN = "unknown"  # value of a categorical feature that the source does not state
 
@@ -33,9 +34,11 @@ SIGNATURE_EXAMPLES = "serving_default"  # input "examples": string [batch], seri
 SIGNATURE_BYTES = "image_bytes"  # input "image_bytes": string [batch], encoded JPEG or PNG
 SIGNATURE_TENSOR = "image_tensor"  # input "image_tensor": float32 [batch, size, size, 3] in [0, 1]
 SIGNATURE_TRANSFORM = "transform_features"  # input "examples": string [batch]
+SIGNATURE_READING = "image_reading"  # input "image_reading": string [batch], any; output MAX_SIDE: how a client must read images
 
 EXAMPLES = "examples"
 PROBABILITIES = "probabilities"  # float32 [batch, classes]
+MAX_SIDE = "max_side"  # int64 [batch], pixels that longer images were scaled down to before training; 0: none was
 PREDICTED_LABEL = "label"  # string [batch]
 OUTPUT_CLASS_NAMES = "class_names"  # string [batch, classes], the order of PROBABILITIES
 MEMBER_PROBABILITIES = "probabilities_{member}"  # ensemble only, float32 [batch, classes] per member

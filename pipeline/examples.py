@@ -22,6 +22,7 @@ class Examples:
     path: Path
     splits: tuple[str, ...]
     synthetic: bool
+    max_side: int | None  # that the images were really scaled down to, whatever the configuration says
 
 
 def prepare_data(config: Config, data: str | None, workspace: Workspace, console: Console) -> Examples:
@@ -71,4 +72,4 @@ def _examples(folder: Path, config: Config) -> Examples:
         )
     if config.gate.split not in dataset.splits:
         raise CxrError(f"{folder}: has the splits {', '.join(dataset.splits)}, not gate.split {config.gate.split!r}")
-    return Examples(folder.absolute(), tuple(dataset.splits), dataset.synthetic)
+    return Examples(folder.absolute(), tuple(dataset.splits), dataset.synthetic, dataset.config.max_side)

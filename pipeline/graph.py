@@ -103,6 +103,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
                 "code_version": code_version(*CODE["Trainer"]),
                 "name": name,
                 "model": model.model_dump(mode="json"),
+                "max_side": config.data.max_side,
                 "validation_split": VAL in paths.splits,
                 "state_dir": paths.training_state,
             },

@@ -53,6 +53,7 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
     start_fork_server()
     examples = prepare_data(config, data, workspace, err)
     workspace.point_latest_at(folder)
+    config = config.model_copy(update={"data": config.data.model_copy(update={"max_side": examples.max_side})})
     with err.status("importing TFX and TensorFlow"):  # 10 to 30 seconds
         from tfx.orchestration import metadata
 

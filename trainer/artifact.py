@@ -23,6 +23,7 @@ import pydantic
 import tensorflow as tf
 
 from cxr.core.errors import CxrError
+from cxr.data.images.reader import MAX_SIDE
 
 INFO = "assets.extra/model.json"  # below the SavedModel
 
@@ -35,6 +36,7 @@ class ModelInfo(pydantic.BaseModel):
     name: str
     class_names: tuple[str, ...]
     image_size: int
+    max_side: int = MAX_SIDE  # pixels that longer images were scaled down to before training; 0: none was
     weights: str = ""  # as configured: "imagenet", "none" or a folder
     weights_note: str = ""  # what the backbone really started from
     backbone: str | None = None  # None for an ensemble

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pydantic
-import tensorflow as tf
 import tensorflow_transform as tft
 
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.strict_model import StrictModel
+from cxr.data.images.reader import MAX_SIDE
 from cxr.trainer import artifact
 from cxr.trainer.curves import TensorBoardLog, write_history
-from cxr.trainer.export.recorded_requests import MIN_RECORDED_IMAGES, sample_examples
 from cxr.trainer.export.saved_model import export_model
 from cxr.trainer.inputs import Split, read_split
 from cxr.trainer.model_config import Model
@@ -34,6 +33,7 @@ class Settings(StrictModel):
     model: Model
     class_names: tuple[str, ...]
     image_size: int
+    max_side: int | None = MAX_SIDE
     validation_split: bool = True
     state_dir: str | None = None
     code_version: str = ""
@@ -51,8 +51,8 @@ def run_fn(fn_args: Any) -> None:
     begin = time.monotonic()
     settings = _settings(fn_args.custom_config)
     train = read_split(fn_args.train_files, settings.class_names)
-    if len(train) < MIN_RECORDED_IMAGES:
-        raise CxrError(f"training split: {len(train)} images; at least {MIN_RECORDED_IMAGES} are needed")
+    if len(train) < len(settings.class_names):
+        raise CxrError(f"training split: {len(train)} images; at least one for each of {len(settings.class_names)} classes is needed")
     val = read_split(fn_args.eval_files, settings.class_names) if settings.validation_split else None
 
     log = TensorBoardLog(fn_args.model_run_dir)
@@ -108,6 +108,6 @@ def _write_model(fn_args: Any, settings: Settings, trained: Trained, splits: dic
         image_size=settings.image_size,
         transform_output=tft.TFTransformOutput(fn_args.transform_output),
         info={"weights": settings.model.weights, "weights_note": trained.weights_note, "backbone": settings.model.backbone},
-        recorded_examples=sample_examples([file for pattern in fn_args.train_files for file in sorted(tf.io.gfile.glob(pattern))]),
         directory=fn_args.serving_model_dir,
+        max_side=settings.max_side or 0,
     )

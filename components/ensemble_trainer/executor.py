@@ -7,7 +7,6 @@ from typing import Any
 
 from tfx import types
 from tfx.dsl.components.base import base_executor
-from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
 from cxr.core import features
@@ -32,7 +31,7 @@ class Executor(base_executor.BaseExecutor):
         Raises:
           CxrError: Members that do not fit together or the configuration, or an export that fails its check.
         """
-        train, val, _ = features.SPLITS
+        _, val, _ = features.SPLITS
         names = json.loads(exec_properties["member_names"])
         examples = input_dict["examples"]
         train_ensemble(
@@ -40,7 +39,6 @@ class Executor(base_executor.BaseExecutor):
             members={name: artifact_utils.get_single_uri(input_dict[MEMBER.format(number)]) for number, name in enumerate(names, 1)},
             has_validation=val in artifact_utils.decode_split_names(artifact_utils.get_single_instance(examples).split_names),
             transform_graph=artifact_utils.get_single_uri(input_dict["transform_graph"]),
-            example_files=sorted(fileio.glob(f"{artifact_utils.get_split_uri(examples, train)}/*")),
             class_names=json.loads(exec_properties["class_names"]),
             image_size=int(exec_properties["image_size"]),
             model_uri=artifact_utils.get_single_uri(output_dict["model"]),

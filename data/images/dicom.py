@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zlib
 from typing import IO, Any, NamedTuple
 
@@ -11,11 +12,14 @@ import numpy as np
 from PIL import Image
 
 from cxr.core.errors import CxrError
+from cxr.core.features import MAX_PIXELS
 from cxr.data.images.errors import ImageError, NotAnImage, SeveralFrames, TooManyPixels, Truncated, Unreadable
-from cxr.data.images.reader import MAX_PIXELS, check_size, to_8_bit
+from cxr.data.images.grey_levels import picture_range, to_8_bit
+from cxr.data.images.reader import check_size
 
 BYTES_PER_PIXEL = 6  # three channels of 16 bits
 HEADER_BYTES = 1_000_000
+FAR = 1e12  # beyond every window
 FACTS = ("PatientID", "PatientSex", "PatientAge", "ViewPosition")  # no other tag about a person is ever read
 
 
@@ -40,9 +44,10 @@ def read_facts(stream: IO[bytes]) -> Facts:
 
 
 def read_pixels(stream: IO[bytes], max_pixels: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """Decodes as a viewer would show it: modality LUT or rescale, VOI LUT or first window, MONOCHROME1 inverted.
+    """Decodes as a viewer would show it: modality LUT or rescale, VOI LUT or first window, MONOCHROME1 inverted, padding black.
 
-    The range of values that then remains becomes 0 to 255, padding left aside; 8-bit pixels that nothing changed stay as they are.
+    A VOI LUT or a window says what is black and what is white. Where there is none, 8-bit pixels that nothing changed stay as they
+    are, and of others the range of values, padding and outliers left aside, becomes 0 to 255.
 
     Returns:
       uint8 [height, width], and the stored height and width.
@@ -50,7 +55,7 @@ def read_pixels(stream: IO[bytes], max_pixels: int) -> tuple[np.ndarray, tuple[i
     Raises:
       ImageError: Not usable.
     """
-    from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
+    from pydicom.pixels import apply_color_lut, pixel_array
 
     dataset = _dataset(stream, max_pixels)
     try:
@@ -64,24 +69,63 @@ def read_pixels(stream: IO[bytes], max_pixels: int) -> tuple[np.ndarray, tuple[i
         _check_codestream(dataset, max_pixels)
         stored = pixel_array(dataset)
         photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
+        bits = int(dataset.BitsStored)
         if photometric == "PALETTE COLOR":
             stored = apply_color_lut(stored, dataset)
+            bits = 8 * stored.dtype.itemsize
         if stored.ndim == 3:
-            return np.array(Image.fromarray(stored if stored.dtype == np.uint8 else to_8_bit(stored)).convert("L")), (height, width)
-        values = apply_voi_lut(apply_modality_lut(stored, dataset), dataset)
-        if stored.dtype == np.uint8 and np.array_equal(values, stored):
-            grey = stored.copy()
-        else:
-            shown = ~_padding(stored, dataset)
-            grey = to_8_bit(values, *((float(values[shown].min()), float(values[shown].max())) if shown.any() else ()))
+            colours = stored if stored.dtype == np.uint8 else to_8_bit(stored, 0, 2**bits - 1)
+            return np.array(Image.fromarray(colours).convert("L")), (height, width)
+        padding = _padding(stored, dataset)
+        grey = _windowed(stored, padding, dataset)
         if photometric == "MONOCHROME1":
             grey = 255 - grey
-        grey[_padding(stored, dataset)] = 0  # no picture there: black, inverted or not
+        grey[padding] = 0  # no picture there: black, inverted or not
         return grey, (height, width)
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # decoders, LUTs and headers fail in their own ways
         raise _classified(error, dataset) from error
+
+
+def _windowed(stored: np.ndarray, padding: np.ndarray, dataset: Any) -> np.ndarray:
+    """Maps stored values to grey levels, before any inversion. Returns uint8 [height, width]."""
+    from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing
+
+    values = apply_modality_lut(stored, dataset)
+    if _has_voi_lut(dataset):
+        return to_8_bit(apply_voi(values, dataset), 0, _largest_level(dataset))
+    if _has_window(dataset):
+        with np.errstate(over="ignore"):  # of a sigmoid's exponential: the right answer is 0
+            black, white = apply_windowing(np.array([-FAR, FAR]), dataset)  # what pydicom makes of values beyond the window
+            return to_8_bit(apply_windowing(values, dataset), float(black), float(white))
+    if stored.dtype == np.uint8 and np.array_equal(values, stored):
+        return stored.copy()
+    shown = values[~padding]
+    return to_8_bit(values, *picture_range(shown)) if shown.size else np.zeros(stored.shape, np.uint8)
+
+
+def _has_voi_lut(dataset: Any) -> bool:
+    items = dataset.get("VOILUTSequence")
+    return bool(items) and all(items[0].get(key) is not None for key in ("LUTDescriptor", "LUTData"))
+
+
+def _largest_level(dataset: Any) -> int:
+    """White of a VOI LUT: of the bits it announces or, where its entries need fewer (16 announced, 12 used), of those."""
+    from pydicom.pixels import apply_voi
+
+    entries, first, bits = dataset.VOILUTSequence[0].LUTDescriptor
+    largest = int(apply_voi(np.arange(first, first + (entries or 2**16)), dataset).max())
+    return 2 ** min(bits, max(8, largest.bit_length())) - 1
+
+
+def _has_window(dataset: Any) -> bool:
+    """Whether there is a window that means anything: files state a width of 0 where they have none."""
+    centre, width = (dataset.get(key) for key in ("WindowCenter", "WindowWidth"))
+    if centre in (None, "") or width in (None, ""):
+        return False
+    least = 1.0 if str(dataset.get("VOILUTFunction") or "LINEAR").upper() == "LINEAR" else sys.float_info.min
+    return float(width if dataset["WindowWidth"].VM == 1 else width[0]) >= least
 
 
 def _padding(stored: np.ndarray, dataset: Any) -> np.ndarray:

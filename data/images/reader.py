@@ -14,14 +14,15 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
 
-from cxr.data.images.errors import Blank, ImageError, NotAnImage, SeveralFrames, TooManyPixels, TooSmall, Truncated, Unreadable
+from cxr.core.features import MAX_PIXELS
+from cxr.data.images.errors import ImageError, NotAnImage, SeveralFrames, TooManyPixels, TooSmall, Truncated, Unreadable
+from cxr.data.images.grey_levels import check_content, picture_range, to_8_bit
 
-MAX_PIXELS = 50_000_000  # the largest detectors have 20 million
 MAX_SIDE = 1024  # pixels
 MIN_SIDE = 16  # pixels; pipeline/schema.pbtxt says the same
-MIN_STD = 0.1  # grey levels; pipeline/schema.pbtxt says the same
 JPEG_QUALITY = 95
 PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+HEAD_BYTES = 132  # of a file, enough to tell what it is: of DICOM up to and with its magic
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm", ".dicom"))
 
 
@@ -55,8 +56,8 @@ def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, max_
     """Reads one radiograph.
 
     Pictures of 8 bits keep their grey levels; colours become luma (ITU-R 601). Where a picture has more than 8 bits per channel, the range
-    of values that it really holds becomes 0 to 255, linearly: files of 10, 12 and 16 bits then look alike. (16-bit *colour* PNGs are
-    the exception: Pillow hands out their high bytes.) Transparency is composited over black.
+    of values that it really holds, outliers left aside, becomes 0 to 255, linearly: files of 10, 12 and 16 bits then look alike. (16-bit
+    *colour* PNGs are the exception: Pillow hands out their high bytes.) Transparency is composited over black.
 
     Args:
       source: Path of a file, or its bytes.
@@ -70,7 +71,7 @@ def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, max_
     name = "image" if isinstance(source, bytes) else str(source)
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as stream:
-            head = stream.read(132)
+            head = stream.read(HEAD_BYTES)
             stream.seek(0)
             if not head:
                 raise NotAnImage("the file is empty")
@@ -81,8 +82,9 @@ def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, max_
                 kind = "dicom"
             else:
                 grey, size, kind = _read_with_pillow(stream, max_pixels, max_side)
-        _check_content(grey)
-        return GreyImage(_shrunk(grey, max_side), kind, size)
+        grey = _shrunk(grey, max_side)
+        check_content(grey)
+        return GreyImage(grey, kind, size)
     except ImageError as error:
         raise type(error)(f"{name}: {error}") from error.__cause__
 
@@ -98,21 +100,15 @@ def encode(image: GreyImage) -> bytes:
     return out.getvalue()
 
 
+def is_image(head: bytes) -> bool:
+    """Tells by the first HEAD_BYTES of a file whether `read_image` would try to decode it."""
+    bitmap = head[:2] == b"BM" and head[6:10] == b"\0\0\0\0"  # two letters alone begin many a text
+    return bitmap or head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")) or is_dicom(head)
+
+
 def is_dicom(head: bytes) -> bool:
-    """Tells by the first 132 bytes of a file: the magic, or (very old files have none) an element of group 0002 or 0008."""
+    """Tells by the first HEAD_BYTES of a file: the magic, or (very old files have none) an element of group 0002 or 0008."""
     return head[128:132] == b"DICM" or (head[:2] in (b"\x02\x00", b"\x08\x00") and head[4:6].isalpha())
-
-
-def to_8_bit(values: np.ndarray, low: float | None = None, high: float | None = None) -> np.ndarray:
-    """Maps [low, high] (default: the range that `values` hold) to 0…255, linearly; what lies outside is cut off."""
-    if low is None or high is None:
-        low, high = float(values.min()), float(values.max())
-    if not np.isfinite(low) or not np.isfinite(high):
-        raise Unreadable("holds values that are no numbers")
-    if high <= low:
-        return np.zeros(values.shape, np.uint8)
-    scaled = (values.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
-    return np.clip(np.rint(scaled, out=scaled), 0, 255, out=scaled).astype(np.uint8)
 
 
 def check_size(height: int, width: int, max_pixels: int) -> None:
@@ -163,7 +159,8 @@ def _deep(picture: Image.Image) -> bool:
 def _grey(picture: Image.Image) -> np.ndarray:
     """Returns uint8 [height, width]."""
     if _deep(picture):
-        return to_8_bit(np.asarray(picture))
+        values = np.asarray(picture)
+        return to_8_bit(values, *picture_range(values))
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
@@ -171,11 +168,6 @@ def _grey(picture: Image.Image) -> np.ndarray:
     if picture.mode != "L":
         picture = picture.convert("RGB").convert("L")  # CMYK, palettes and others have no direct way to grey
     return np.array(picture)
-
-
-def _check_content(grey: np.ndarray) -> None:
-    if float(grey.std()) < MIN_STD:
-        raise Blank("one grey level throughout")
 
 
 def _shrunk(grey: np.ndarray, max_side: int | None) -> np.ndarray:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from cxr.core import features
 from cxr.core.strict_model import StrictModel
-from cxr.data.images.reader import MAX_PIXELS
+from cxr.data.images.reader import MAX_SIDE
 
 
 class SplitShares(StrictModel):
@@ -47,8 +47,10 @@ class Ingest(StrictModel):
         "refuse", description="a path that stands twice in the source; merge: read once, and its patients count as one (same label only)"
     )
     max_reject_share: float = Field(0.05, ge=0, le=1, description="past this share of unusable files nothing is written")
-    max_pixels: int = Field(MAX_PIXELS, ge=1, description="larger images are rejected before they are decoded")
-    max_side: int | None = Field(1024, ge=32, description="longer images are scaled down to this many pixels; null: as they are")
+    max_pixels: int = Field(
+        features.MAX_PIXELS, ge=1, le=features.MAX_PIXELS, description="larger images are rejected before they are decoded"
+    )
+    max_side: int | None = Field(MAX_SIDE, ge=32, description="longer images are scaled down to this many pixels; null: as they are")
     images_per_shard: int = Field(128, ge=1, description="upper limit; several shards let several workers share a split")
     workers: int = Field(2, ge=1, description="images read at a time by the local runner")
 

@@ -11,7 +11,7 @@ from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.data.images import dicom
 from cxr.data.images.errors import ImageError
-from cxr.data.images.reader import SUFFIXES, is_dicom
+from cxr.data.images.reader import HEAD_BYTES, is_dicom
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.rows import Row, parse_age, parse_sex
 
@@ -190,13 +190,10 @@ def _check_classes(rows: list[Row], source: Path, config: Ingest) -> None:
 
 
 def _add_dicom_facts(row: Row) -> None:
-    """Fills what the source does not state from the header of a DICOM file; a damaged one is the reader's business."""
-    suffix = os.path.splitext(row.path)[1].lower()
-    if suffix in SUFFIXES and not suffix.startswith(".d"):
-        return
+    """Fills what the source does not state from the header of a DICOM file, whatever its name; a damaged one is the reader's business."""
     try:
         with open(row.path, "rb") as stream:
-            if not is_dicom(stream.read(132)):
+            if not is_dicom(stream.read(HEAD_BYTES)):
                 return
             stream.seek(0)
             facts = dicom.read_facts(stream)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cxr.core import features
@@ -49,7 +50,6 @@ class Client:
         max_in_flight: int = 4,
         batch_size: int = 16,
         max_batch_bytes: int = MAX_BATCH_BYTES,
-        reader: Callable[[Path], bytes] = encoded,
     ):
         """Nothing is sent yet.
 
@@ -63,7 +63,6 @@ class Client:
             max_in_flight: requests at a time.
             batch_size: most images of one request.
             max_batch_bytes: most bytes of one request; a larger image goes alone.
-            reader: from file to the bytes to send.
 
         Raises:
             CxrError: a malformed address, version and label at once, an unreadable TLS file.
@@ -72,7 +71,6 @@ class Client:
         self.connection = Connection(server, tls)
         self._timeout, self._max_in_flight = timeout, max_in_flight
         self._batch_size, self._max_batch_bytes = batch_size, max_batch_bytes
-        self._reader = reader
 
     def metadata(self, timeout: float = CONTACT_TIMEOUT) -> Metadata:
         """Returns the version that answers and its signatures.
@@ -102,7 +100,8 @@ class Client:
         Raises:
             RequestFailed: what concerns all images: ModelNotFound, ServerUnavailable, DeadlineExceeded, …
         """
-        return self._predict(parallel_map(self._read, paths, READERS, "cxr-read"))
+        read = partial(self._read, max_side=models.max_side(self.connection, self.target, self._timeout))
+        return self._predict(parallel_map(read, paths, READERS, "cxr-read"))
 
     def predict_bytes(self, images: Iterable[tuple[str, bytes]]) -> Iterator[Prediction | Failure]:
         """Classifies JPEG or PNG images already in memory, given as (name, bytes); otherwise as `predict_files`."""
@@ -113,9 +112,9 @@ class Client:
         for answers in parallel_map(self._send, groups, self._max_in_flight, "cxr-send"):
             yield from answers
 
-    def _read(self, path: Path) -> _Image:
+    def _read(self, path: Path, max_side: int | None) -> _Image:
         try:
-            return _Image(str(path), self._reader(path))
+            return _Image(str(path), encoded(path, max_side))
         except BadImage as error:
             return _Image(str(path), b"", error)
 

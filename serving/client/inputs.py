@@ -9,15 +9,13 @@ from cxr.core.errors import CxrError
 from cxr.data.images import reader
 from cxr.serving.client.errors import BadImage
 
-HEAD_BYTES = 132  # of a DICOM file, up to and with its magic
-
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
     """Lists the images that paths name.
 
     Args:
-        paths: files are taken as they are; folders give the images below them (by suffix; DICOM files without one by content), hidden
-            files and folders left out.
+        paths: files are taken as they are; folders give the images below them (by suffix or, where that says nothing, by content: DICOM
+            files are named by numbers with dots), hidden files and folders left out.
 
     Returns:
         Files, those of a folder in alphabetical order. A file named twice comes twice.
@@ -32,16 +30,17 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
             continue
         below = sorted(file for file in path.rglob("*") if not _hidden(file.relative_to(path)) and _is_image(file))
         if not below:
-            raise CxrError(f"{path}: no image below this folder ({', '.join(sorted(reader.SUFFIXES))}, or DICOM without a suffix)")
+            raise CxrError(f"{path}: no image below this folder (PNG, JPEG, BMP, TIFF or DICOM)")
         found += below
     return found
 
 
-def encoded(path: Path) -> bytes:
+def encoded(path: Path, max_side: int | None = reader.MAX_SIDE) -> bytes:
     """Reads an image as `cxr ingest` does, so that a model sees here what it saw in training.
 
     Args:
         path: a file that data/images/reader.py reads.
+        max_side: pixels that longer images are scaled down to, see `models.max_side`; None: none is.
 
     Returns:
         An 8-bit grey picture, upright, encoded for the signature `image_bytes`.
@@ -50,7 +49,7 @@ def encoded(path: Path) -> bytes:
         BadImage: no such file, or no usable image.
     """
     try:
-        return reader.encode(reader.read_image(path))
+        return reader.encode(reader.read_image(path, max_side=max_side))
     except CxrError as error:
         raise BadImage(str(error)) from None
     except OSError as error:
@@ -62,13 +61,12 @@ def _hidden(relative: Path) -> bool:
 
 
 def _is_image(file: Path) -> bool:
-    suffix = file.suffix.lower()
-    if suffix in reader.SUFFIXES:
-        return file.is_file()
-    if suffix or not file.is_file():
+    if not file.is_file():
         return False
+    if file.suffix.lower() in reader.SUFFIXES:  # also a broken one: it shall be reported, not passed over
+        return True
     try:
         with file.open("rb") as stream:
-            return reader.is_dicom(stream.read(HEAD_BYTES))
+            return reader.is_image(stream.read(reader.HEAD_BYTES))
     except OSError:
         return False

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 from google.protobuf.wrappers_pb2 import Int64Value
 
+from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.data.images.reader import MAX_SIDE
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.errors import BadAnswer, RequestFailed
-from cxr.serving.client.tensors import dtype_name
+from cxr.serving.client.tensors import dtype_name, from_bytes, to_array
 from cxr.serving.client.wire import messages
 
 AVAILABLE = "AVAILABLE"
@@ -99,6 +101,26 @@ def metadata(connection: Connection, target: Target, timeout: float) -> Metadata
         if not name.startswith("__")  # __saved_model_init_op is no entry point
     }
     return Metadata(answer.model_spec.name, answer.model_spec.version.value, signatures)
+
+
+def max_side(connection: Connection, target: Target, timeout: float) -> int | None:
+    """Asks how an image must be read for a model.
+
+    Returns:
+        Pixels that longer images were scaled down to before the model was trained on them; None: none was. For a model that does not say
+        it (of another project): what `cxr ingest` does unless told otherwise.
+
+    Raises:
+        RequestFailed: ModelNotFound, ServerUnavailable, …
+    """
+    if features.SIGNATURE_READING not in metadata(connection, target, timeout).signatures:
+        return MAX_SIDE
+    request = messages.PredictRequest(model_spec=target.spec(features.SIGNATURE_READING))
+    request.inputs[features.SIGNATURE_READING].CopyFrom(from_bytes([b""]))
+    answer = connection.call("Predict", request, timeout, str(target))
+    if features.MAX_SIDE not in answer.outputs:
+        raise BadAnswer(f"{target}: no output {features.MAX_SIDE!r} in the answer; push a model of this pipeline")
+    return int(to_array(answer.outputs[features.MAX_SIDE]).ravel()[0]) or None
 
 
 def versions(connection: Connection, model: str, timeout: float) -> list[VersionStatus]:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from cxr.core.features import MAX_PIXELS
+
 GRPC_PORT = 8500  # TensorFlow Serving's
 REST_PORT = 8501
 
@@ -39,7 +41,7 @@ class Limits(_Frozen):
     """What one request may cost."""
 
     max_message_bytes: int = Field(default=256 * 2**20, ge=1024)  # TensorFlow Serving: 2^31 - 1; its clients' images are some hundred KB
-    max_image_pixels: int = Field(default=50_000_000, ge=1)  # one image, decoded; the largest radiographs have about 20 million
+    max_image_pixels: int = Field(default=MAX_PIXELS, ge=1)  # one image, decoded
     max_request_pixels: int = Field(default=400_000_000, ge=1)  # all images of a request, decoded: 1.2 GB as RGB bytes
     max_concurrent_requests: int = Field(default=256, ge=1)  # above: RESOURCE_EXHAUSTED
 

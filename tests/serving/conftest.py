@@ -15,8 +15,10 @@ from cxr.serving.server.options import Batching
 from cxr.serving.server.process import start_server
 
 
-def save_model(folder: Path, favourite: int = 0, members: tuple[str, ...] = ("densenet201", "mobilenet")) -> None:
-    """Writes a SavedModel: dark images are of the class `favourite`, bright ones of the next."""
+def save_model(
+    folder: Path, favourite: int = 0, members: tuple[str, ...] = ("densenet201", "mobilenet"), max_side: int | None = None
+) -> None:
+    """Writes a SavedModel: dark images are of the class `favourite`, bright ones of the next. With `max_side` it says how to read them."""
     import tensorflow as tf
 
     class Model(tf.Module):
@@ -31,6 +33,10 @@ def save_model(folder: Path, favourite: int = 0, members: tuple[str, ...] = ("de
         @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 3], tf.float32, name=features.SIGNATURE_TENSOR)])
         def image_tensor(self, image_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
             return self._outputs(tf.reduce_mean(image_tensor, [1, 2, 3]))
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.SIGNATURE_READING)])
+        def image_reading(self, image_reading: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {features.MAX_SIDE: tf.fill(tf.shape(image_reading), tf.constant(max_side or 0, tf.int64))}
 
         def _outputs(self, bright: tf.Tensor) -> dict[str, tf.Tensor]:
             classes = tf.constant(features.CLASS_NAMES)
@@ -47,14 +53,17 @@ def save_model(folder: Path, favourite: int = 0, members: tuple[str, ...] = ("de
 
     model = Model()
     signatures = {features.SIGNATURE_BYTES: model.image_bytes, features.SIGNATURE_TENSOR: model.image_tensor}
+    if max_side is not None:
+        signatures[features.SIGNATURE_READING] = model.image_reading
     tf.saved_model.save(model, str(folder), signatures=signatures)
 
 
 def make_png(level: int, size: int = 8) -> bytes:
-    """Returns a grey PNG whose mean is a level in [1, 254]; not blank, which the reader of image files refuses."""
+    """Returns a grey PNG whose mean is a level in [1, 254]; from 4 to 251 not blank, which the reader of image files refuses."""
+    swing = min(4, level, 255 - level)
     pixels = np.full((size, size), level, np.uint8)
-    pixels[0::2] += 1
-    pixels[1::2] -= 1
+    pixels[: size // 2] += swing
+    pixels[size // 2 :] -= swing
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
@@ -71,7 +80,7 @@ def small_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
     save_model(root / "ensemble" / "1", favourite=0)
     save_model(root / "ensemble" / "2", favourite=1)
-    save_model(root / "mobilenet" / "7", members=())
+    save_model(root / "mobilenet" / "7", members=(), max_side=20)
     return root
 
 

@@ -12,7 +12,6 @@ from cxr.core.errors import CxrError
 from cxr.trainer import artifact
 from cxr.trainer.curves import HISTORY, write_history
 from cxr.trainer.ensemble.joining import Joined, Votes, align, join, joint_model
-from cxr.trainer.export.recorded_requests import sample_examples
 from cxr.trainer.export.saved_model import export_model
 from cxr.trainer.model_config import Ensemble
 from cxr.trainer.models.keras_files import load_model
@@ -26,7 +25,6 @@ def train_ensemble(
     members: Mapping[str, str],
     has_validation: bool,
     transform_graph: str,
-    example_files: Sequence[str],
     class_names: Sequence[str],
     image_size: int,
     model_uri: str,
@@ -39,7 +37,6 @@ def train_ensemble(
       members: Name to URI of the Model artifact.
       has_validation: Whether the members saved predictions on a validation split.
       transform_graph: URI of the TransformGraph artifact.
-      example_files: TFRecords of raw examples, to record requests from.
       class_names: In the order of the probabilities.
       image_size: Height and width, pixels.
       model_uri: Model artifact to write.
@@ -80,9 +77,9 @@ def train_ensemble(
             "ensemble_method": joined.method,
             "ensemble": joined.report(),
         },
-        recorded_examples=sample_examples(example_files),
         directory=artifact.serving_dir(model_uri),
         members=list(members),
+        max_side=next(iter(infos.values())).max_side,
     )
     return joined
 

@@ -14,7 +14,7 @@ from matplotlib import colormaps
 from PIL import Image
 
 from cxr.core.errors import CxrError, UsageError
-from cxr.data.images.reader import encode, read_image
+from cxr.data.images.reader import MAX_SIDE, encode, read_image
 from cxr.trainer import artifact
 from cxr.trainer.explain.gradcam import GradCam, backbones_of
 from cxr.trainer.models.keras_files import load_model
@@ -53,6 +53,7 @@ class Explainer:
         self._model = load_model(source)
         info = read_info(source)
         self.class_names = info.class_names if info else tuple(str(i) for i in range(self._model.output_shape[-1]))
+        self._max_side = (info.max_side or None) if info else MAX_SIDE
         name = info.name if info else Path(source).stem
         self._parts = {part_name: (part, GradCam(part)) for part_name, part in backbones_of(self._model, name).items()}
 
@@ -69,7 +70,7 @@ class Explainer:
           UsageError: No such class.
         """
         wanted = self.index_of(class_name) if class_name is not None else None
-        grey = read_image(file)
+        grey = read_image(file, max_side=self._max_side)
         # Through the same bytes and the same decoder as a served request.
         images = decode_and_resize(tf.constant([encode(grey)]), self._model.input_shape[1])
         index = int(np.argmax(self._model(images, training=False)[0])) if wanted is None else wanted

@@ -1,11 +1,11 @@
 """Requests kept with a SavedModel: some with their right answers, to check a server with, and some to warm it up.
 
-Both are TFRecords of TensorFlow Serving's PredictionLog in the SavedModel's `assets.extra`.
+Both are TFRecords of TensorFlow Serving's PredictionLog in the SavedModel's `assets.extra`. Their pictures are drawn (phantoms.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -17,7 +17,6 @@ from cxr.core import features
 
 RECORDED_REQUESTS = "recorded_requests.tfrecord"
 WARMUP = "tf_serving_warmup_requests"  # the name that TensorFlow Serving looks for
-MIN_RECORDED_IMAGES = 3
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -34,9 +33,9 @@ def image_of(example: bytes) -> bytes:
     return values[0]
 
 
-def image_only(example: bytes) -> bytes:
-    """Returns a raw tf.Example without all but its image: nothing about a patient may travel with a model."""
-    image = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image_of(example)]))
+def example_of(encoded: bytes) -> bytes:
+    """Returns a serialized raw tf.Example that holds nothing but an encoded image."""
+    image = tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded]))
     return tf.train.Example(features=tf.train.Features(feature={features.IMAGE: image})).SerializeToString()
 
 
@@ -100,33 +99,3 @@ def differences(expected: Tensors, answered: Tensors, tolerance: float) -> Itera
                 yield f"{name} differs by {np.max(np.abs(got - want)):.3g}, {tolerance:g} is allowed"
         elif not np.array_equal(want, got):
             yield f"{name} is {got.tolist()} instead of {want.tolist()}"
-
-
-def sample_examples(files: Sequence[str], count: int = MIN_RECORDED_IMAGES, most_read: int = 500) -> list[bytes]:
-    """Returns a few raw tf.Examples of different classes, where there are some among the first ones.
-
-    Args:
-      files: gzip-compressed TFRecords.
-      count: How many to return.
-      most_read: How many to look at.
-
-    Raises:
-      ValueError: The files hold fewer than `count`.
-    """
-    of_new_class: list[bytes] = []
-    others: list[bytes] = []
-    seen: set[tuple[bytes, ...]] = set()
-    for example in tf.data.TFRecordDataset(list(files), compression_type="GZIP").take(most_read).as_numpy_iterator():
-        label = tuple(tf.train.Example.FromString(example).features.feature[features.LABEL].bytes_list.value)
-        if label not in seen:
-            seen.add(label)
-            of_new_class.append(example)
-        elif len(others) < count:
-            others.append(example)
-        if len(of_new_class) >= count:
-            break
-    if len(of_new_class) + len(others) < count:
-        raise ValueError(
-            f"{len(of_new_class) + len(others)} examples in {', '.join(files) or 'no files'}, {count} are needed to record requests"
-        )
-    return (of_new_class + others)[:count]

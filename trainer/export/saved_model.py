@@ -12,9 +12,11 @@ import tensorflow_transform as tft
 from tensorflow_serving.apis import prediction_log_pb2
 
 from cxr.core import features
+from cxr.data.images.reader import MAX_SIDE
 from cxr.trainer import artifact
 from cxr.trainer.export import recorded_requests
 from cxr.trainer.export.export_check import check_export
+from cxr.trainer.export.phantoms import phantoms
 from cxr.trainer.export.signatures import Signatures
 from cxr.trainer.preprocessing import decode_and_resize
 
@@ -27,11 +29,11 @@ def export_model(
     image_size: int,
     transform_output: tft.TFTransformOutput,
     info: dict[str, Any],
-    recorded_examples: Sequence[bytes],
     directory: str,
     members: Sequence[str] = (),
+    max_side: int = MAX_SIDE,
 ) -> None:
-    """Writes a SavedModel with the four signatures, its description and recorded requests, and checks it.
+    """Writes a SavedModel with the signatures, its description and recorded requests, and checks it.
 
     Args:
       model: float32 [batch, image_size, image_size, 3] in [0, 1] -> probabilities [batch, classes].
@@ -40,30 +42,29 @@ def export_model(
       image_size: Height and width, pixels.
       transform_output: What the Transform component wrote.
       info: Further keys of model.json, see `artifact.ModelInfo`.
-      recorded_examples: At least three serialized raw tf.Examples; only their images are kept.
       directory: Folder to write, of any filesystem that `tf.io.gfile` knows; must not exist or be empty.
       members: Ensemble only: names of the members; the model has a layer `probabilities_<member>` for each.
+      max_side: Pixels that longer images were scaled down to before training; 0: none was.
 
     Raises:
-      ValueError: Too few recorded examples, or the model has not as many outputs as there are classes.
+      ValueError: The model has not as many outputs as there are classes.
       CxrError: The SavedModel does not answer as the Keras model does when loaded as TensorFlow Serving loads it.
     """
-    if len(recorded_examples) < recorded_requests.MIN_RECORDED_IMAGES:
-        raise ValueError(f"{name}: {len(recorded_examples)} recorded examples, at least {recorded_requests.MIN_RECORDED_IMAGES} are needed")
     if model.output.shape[-1] != len(class_names):
         raise ValueError(f"{name}: the model yields {model.output.shape[-1]} probabilities for {len(class_names)} class names")
     if members:
         layers = [model.get_layer(features.MEMBER_PROBABILITIES.format(member=member)) for member in members]
         model = keras.Model(model.input, [model.output, *(layer.output for layer in layers)])
 
-    module = Signatures(model, class_names, image_size, transform_output, members)
+    module = Signatures(model, class_names, image_size, transform_output, members, max_side)
     # Nobody differentiates a served model, and collecting the gradients of EfficientNet's activations takes half of the export's time.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, directory, signatures=module.functions, options=options)
 
-    artifact.write_info(directory, {**info, "name": name, "class_names": list(class_names), "image_size": image_size})
+    about = {"name": name, "class_names": list(class_names), "image_size": image_size, "max_side": max_side}
+    artifact.write_info(directory, {**info, **about})
     recorder = _Recorder(model, name, class_names, image_size, members)
-    examples = [recorded_requests.image_only(example) for example in recorded_examples]
+    examples = [recorded_requests.example_of(image) for image in phantoms()]
     recorded_requests.write_logs(directory, recorded_requests.RECORDED_REQUESTS, recorder.recorded(examples))
     recorded_requests.write_logs(directory, recorded_requests.WARMUP, recorder.warmup(examples[0]))
     # One signature shows whether a session finds the variables; the infrastructure check replays all, in a server of its own.

@@ -1,4 +1,4 @@
-"""What a server accepts: the four signatures of every SavedModel, around one trace of the network."""
+"""What a server accepts: the signatures of every SavedModel, around one trace of the network."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ class Signatures(tf.Module):
         image_size: int,
         transform_output: tft.TFTransformOutput,
         members: Sequence[str] = (),
+        max_side: int = 0,
     ) -> None:
         """Traces nothing yet.
 
@@ -44,6 +45,7 @@ class Signatures(tf.Module):
           image_size: Height and width, pixels.
           transform_output: What the Transform component wrote.
           members: Names of the ensemble's members, in the order of the model's further outputs.
+          max_side: Pixels that longer images were scaled down to before training; 0: none was.
         """
         super().__init__()
         self._state = [variable.value for variable in model.variables]
@@ -90,8 +92,13 @@ class Signatures(tf.Module):
         def transform_features(examples: tf.Tensor) -> Outputs:
             return dict(self._transform(tf.io.parse_example(examples, raw_spec)))
 
+        @_signature(features.SIGNATURE_READING, tf.TensorSpec([None], tf.string, name=features.SIGNATURE_READING))
+        def image_reading(asked: tf.Tensor) -> Outputs:
+            # TensorFlow Serving hands out nothing of a SavedModel but answers.
+            return {features.MAX_SIDE: tf.fill(tf.shape(asked), tf.constant(max_side, tf.int64))}
+
         self._network = network
-        self.functions = {f.name: f for f in (serving_default, image_bytes, image_tensor, transform_features)}
+        self.functions = {f.name: f for f in (serving_default, image_bytes, image_tensor, transform_features, image_reading)}
 
     def _named(self, outputs: Outputs) -> Outputs:
         """Adds the outputs that say which class each probability belongs to."""

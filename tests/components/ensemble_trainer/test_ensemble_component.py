@@ -50,7 +50,15 @@ def members(images, tmp_path) -> list[str]:
         model = member(seed)
         artifact.make_parent(artifact.keras_path(uri))
         model.save(artifact.keras_path(uri))
-        info = {"name": name, "class_names": CLASSES, "image_size": SIZE, "backbone": "Small", "weights": "none", "weights_note": "random"}
+        info = {
+            "name": name,
+            "class_names": CLASSES,
+            "image_size": SIZE,
+            "max_side": 700,
+            "backbone": "Small",
+            "weights": "none",
+            "weights_note": "random",
+        }
         artifact.write_info(artifact.serving_dir(uri), info)
         answers = model.predict(images, verbose=0)
         for split in ("train", "val"):
@@ -113,6 +121,7 @@ def test_the_ensemble_answers_with_its_members(run, members, images, raw_example
     assert check_export(artifact.serving_dir(model_uri)) == 7
 
     info = artifact.read_info(model_uri)
+    assert info.max_side == 700
     assert list(info.members) == NAMES
     assert info.members["one"].backbone == "Small"
     assert info.ensemble_method == "soft"

@@ -1,5 +1,6 @@
 import contextlib
 import io
+import re
 import struct
 import tracemalloc
 import warnings
@@ -98,6 +99,34 @@ def test_sixteen_bits_use_the_range_that_is_there(kind, top):
     np.testing.assert_allclose(image.array.astype(int), ramp(), atol=1)
 
 
+def with_marker(picture, value, share):
+    """The picture with a bright square that covers a share of it."""
+    side = max(1, round((share * picture.size) ** 0.5))
+    marked = picture.copy()
+    marked[-side - 8 : -8, 8 : 8 + side] = value
+    return marked
+
+
+@pytest.mark.parametrize("share", [0, 0.015], ids=["pixel", "marker"])
+@pytest.mark.parametrize(
+    "file", [lambda p: saved(p, "PNG"), lambda p: saved(p, "TIFF"), lambda p: dicom_bytes(p)], ids=["png", "tiff", "dicom"]
+)
+def test_a_few_bright_pixels_do_not_blacken_a_deep_picture(file, share):
+    plain = ramp(160, 200, top=4095, dtype=np.uint16)
+    image = reader.read_image(file(with_marker(plain, 65535, share))).array.astype(float)
+    levels = np.delete(image, np.s_[-30:], axis=0)  # without the marker's rows
+    expected = np.delete(ramp(160, 200), np.s_[-30:], axis=0).astype(float)
+    assert np.ptp(levels) > 160
+    assert np.corrcoef(levels.ravel(), expected.ravel())[0, 1] > 0.999
+    assert image.max() == 255
+
+
+def test_a_few_dark_values_do_not_bleach_it_either():
+    plain = ramp(160, 200, top=4095, dtype=np.int16)
+    image = reader.read_image(dicom_bytes(with_marker(plain, -32768, 0.01))).array
+    assert np.ptp(image[:100]) > 160
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_tiff_whose_zero_is_white_is_inverted(dtype):
     data = bytearray(saved(ramp().astype(dtype) * (np.iinfo(dtype).max // 255), "TIFF"))
@@ -193,12 +222,56 @@ def test_dicom_window_after_rescale():
     np.testing.assert_allclose(image.array, np.clip((values - 700) / 400, 0, 1) * 255, atol=2)
 
 
-def test_dicom_voi_lut():
+@pytest.mark.parametrize("white", [65535, 4095])
+def test_dicom_voi_lut(white):
     item = pydicom.Dataset()
-    item.LUTDescriptor = [256, 0, 16]
-    item.add_new("LUTData", "OW", np.linspace(60000, 0, 256).astype(np.uint16).tobytes())
+    item.LUTDescriptor = [256, 0, 16]  # also where the entries need 12 bits only
+    item.add_new("LUTData", "OW", np.linspace(white, 0, 256).astype(np.uint16).tobytes())
     image = reader.read_image(dicom_bytes(ramp(), VOILUTSequence=[item]))
     np.testing.assert_allclose(image.array.astype(int), 255 - ramp().astype(int), atol=1)
+
+
+def test_dicom_window_keeps_its_scale_where_the_picture_uses_a_part_of_it():
+    pixels = (ramp(top=1000, dtype=np.uint16) + np.uint16(1000)).astype(np.uint16)
+    image = reader.read_image(dicom_bytes(pixels, BitsStored=12, HighBit=11, WindowCenter=2048, WindowWidth=4096))
+    np.testing.assert_allclose(image.array, pixels / 4095 * 255, atol=1)
+    inverted = reader.read_image(
+        dicom_bytes(pixels, BitsStored=12, HighBit=11, WindowCenter=2048, WindowWidth=4096, PhotometricInterpretation="MONOCHROME1")
+    )
+    np.testing.assert_array_equal(inverted.array, 255 - image.array)
+
+
+def test_dicom_negative_slope_and_sigmoid():
+    pixels = ramp(top=1000, dtype=np.uint16)
+    window = {"RescaleIntercept": 1000, "RescaleSlope": -1, "WindowCenter": 500, "WindowWidth": 1000}
+    np.testing.assert_allclose(reader.read_image(dicom_bytes(pixels, **window)).array.astype(int), 255 - ramp().astype(int), atol=1)
+    image = reader.read_image(dicom_bytes(pixels, WindowCenter=500, WindowWidth=400, VOILUTFunction="SIGMOID"))
+    np.testing.assert_allclose(image.array, 255 / (1 + np.exp(-4 * (pixels - 500.0) / 400)), atol=1)
+
+
+def test_dicom_takes_the_first_of_several_windows():
+    pixels = ramp(top=4000, dtype=np.uint16)
+    one, several = ({"WindowCenter": 1000, "WindowWidth": 1800}, {"WindowCenter": [1000, 40], "WindowWidth": [1800, 400]})
+    np.testing.assert_array_equal(
+        reader.read_image(dicom_bytes(pixels, **several)).array, reader.read_image(dicom_bytes(pixels, **one)).array
+    )
+
+
+@pytest.mark.parametrize("width", [0, ""])
+def test_dicom_window_that_means_nothing_is_none(width):
+    image = reader.read_image(dicom_bytes(ramp(top=4095, dtype=np.uint16), WindowCenter=0, WindowWidth=width))
+    np.testing.assert_allclose(image.array.astype(int), ramp(), atol=1)
+
+
+def test_dicom_window_beside_the_picture_is_refused():
+    with pytest.raises(Blank, match="nearly white"):
+        reader.read_image(dicom_bytes(ramp(top=1000, dtype=np.uint16) + np.uint16(3000), WindowCenter=100, WindowWidth=200))
+
+
+def test_dicom_colour_of_sixteen_bits_keeps_its_scale():
+    colour = np.repeat(ramp(top=2000, dtype=np.uint16)[..., None], 3, axis=2)
+    image = reader.read_image(dicom_bytes(colour, BitsStored=12, HighBit=11))
+    np.testing.assert_allclose(image.array, colour[..., 0] / 4095 * 255, atol=1)
 
 
 def test_dicom_padding_does_not_take_part():
@@ -298,6 +371,24 @@ def test_blank(value):
         reader.read_image(dicom_bytes(np.full((32, 32), value, np.uint16)))
 
 
+@pytest.mark.parametrize(
+    ("level", "outlier", "kind"), [(2, 255, "nearly black"), (252, 0, "nearly white"), (100, 255, "nearly one grey level")]
+)
+def test_what_shows_nothing_but_a_few_pixels_is_blank(level, outlier, kind):
+    picture = np.random.default_rng(0).integers(level, level + 4, (100, 100)).astype(np.uint8)
+    picture[40:47, 50:57] = outlier
+    with pytest.raises(Blank, match=f"{kind}.* between the grey levels {level} and {level + 3} of 255"):
+        reader.read_image(saved(picture, "PNG"))
+    deep = np.full((100, 100), 77, np.uint16)
+    deep[50, 50] = 65535
+    with pytest.raises(Blank, match="nearly black"):
+        reader.read_image(saved(deep, "PNG"))
+
+
+def test_low_contrast_is_no_reason_to_refuse():
+    reader.read_image(saved(np.tile(np.linspace(100, 112, 64), (64, 1)).astype(np.uint8), "PNG"))
+
+
 def test_several_frames():
     with pytest.raises(SeveralFrames):
         reader.read_image(dicom_bytes(ramp(), NumberOfFrames=2, PixelData=ramp().tobytes() * 2))
@@ -374,6 +465,10 @@ def test_limits_agree_with_the_schema():
     from pathlib import Path
 
     schema = (Path(__file__).parents[3] / "pipeline" / "schema.pbtxt").read_text()
-    for name, least in (("height", reader.MIN_SIDE), ("width", reader.MIN_SIDE), ("std", reader.MIN_STD)):
-        line = next(line for line in schema.splitlines() if f'name: "{name}"' in line)
-        assert f"min: {least:g} " in line.partition("_domain {")[2]
+    domains = {name: next(line for line in schema.splitlines() if f'name: "{name}"' in line) for name in ("height", "width", "std")}
+    for name in ("height", "width"):
+        assert f"min: {reader.MIN_SIDE} " in domains[name].partition("_domain {")[2]
+    dullest = np.full((100, 100), 100, np.uint8)  # of what is accepted
+    dullest[:2] += 8
+    reader.read_image(saved(dullest, "PNG"))
+    assert dullest.std() > float(re.search(r"min: ([\d.]+)", domains["std"])[1])

@@ -1,6 +1,7 @@
 import pydantic
 import pytest
 
+from cxr.core import features
 from cxr.data.ingest.ingest_config import Ingest
 
 PAPER = {
@@ -23,6 +24,7 @@ def test_paper_protocol():
         ({"splits": {"train": 0.5, "val": 0.1, "test": 0.1}}, "sum to 0.7"),
         ({"class_names": ("a", "a")}, "name of its own"),
         ({"class_names": ("a",)}, "class_names"),
+        ({"max_pixels": features.MAX_PIXELS + 1}, "max_pixels"),  # training could not decode what ingest let through
         ({"nonsense": 1}, "nonsense"),
     ],
 )

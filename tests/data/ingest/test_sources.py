@@ -180,11 +180,11 @@ def test_dicom_header_fills_what_the_manifest_leaves_open(tmp_path, make_manifes
     dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
     dataset.file_meta.MediaStorageSOPClassUID, dataset.file_meta.MediaStorageSOPInstanceUID = "1.2", "1.2.3"
     dataset.PatientID, dataset.PatientSex, dataset.PatientAge, dataset.ViewPosition = "MRN-1", "F", "006M", "ap"
-    dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    dataset.save_as(tmp_path / "a.png", enforce_file_format=True)  # a name says nothing
     dataset.PatientAge, dataset.PatientSex = "999Y", "X"
     dataset.save_as(tmp_path / "b", enforce_file_format=True)
     (tmp_path / "c.dcm").write_bytes(b"broken")
-    rows = [row(image="a.dcm"), row(image="b", patient_id="stated", view="PA"), row(image="c.dcm"), *OTHERS]
+    rows = [row(image="a.png"), row(image="b", patient_id="stated", view="PA"), row(image="c.dcm"), *OTHERS]
     found, _ = discover(make_manifest(tmp_path, rows), CONFIG)
     assert (found[0].patient, found[0].view, found[0].sex, found[0].age) == ("MRN-1", "AP", "F", 0.5)
     assert (found[1].patient, found[1].view, found[1].sex, found[1].age) == ("stated", "PA", "unknown", None)

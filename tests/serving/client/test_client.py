@@ -1,15 +1,19 @@
 """The client against the embedded server, over a real socket."""
 
+import io
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
+from PIL import Image
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.serving.client import client as client_module
 from cxr.serving.client.client import Client
 from cxr.serving.client.errors import BadAnswer, BadImage, ModelNotFound, Overloaded, SignatureMismatch, TooLarge
+from cxr.serving.client.inputs import encoded
 from cxr.serving.client.predictions import Failure, Prediction
 from cxr.serving.client.tensors import from_floats
 from cxr.serving.client.wire import messages
@@ -56,6 +60,17 @@ def test_unreadable_files_are_failures_of_their_own(small_server, png, tmp_path:
     assert "missing.png" in str(missing.error)
     assert isinstance(good, Prediction)
     assert good.members == {}
+
+
+def test_files_are_scaled_down_as_the_models_training_images_were(small_server, png, tmp_path: Path, monkeypatch):
+    (tmp_path / "x.png").write_bytes(png(9, 64))
+    sent = []
+    monkeypatch.setattr(client_module, "encoded", lambda path, max_side: sent.append(encoded(path, max_side)) or sent[-1])
+    for model, side in (("mobilenet", 20), ("ensemble", 64)):  # one says 20, the other nothing
+        with Client(small_server, model) as client:
+            assert isinstance(next(client.predict_files([tmp_path / "x.png"])), Prediction)
+        with Image.open(io.BytesIO(sent[-1])) as picture:
+            assert picture.size == (side, side)
 
 
 @pytest.mark.parametrize(

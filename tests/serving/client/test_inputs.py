@@ -18,6 +18,15 @@ def test_folders_give_their_images_in_order_and_files_stay_as_named(tmp_path: Pa
     assert find_images([named, tmp_path]) == [named, *(tmp_path / name for name in wanted)]
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF"])
+@pytest.mark.parametrize("name", ["IM0001", "1.2.840.10008.5"])
+def test_images_are_found_by_content_where_the_name_says_nothing(tmp_path: Path, kind: str, name: str):
+    Image.linear_gradient("L").save(tmp_path / name, kind)
+    (tmp_path / "readme").write_bytes(b"BMW and II or MM, but no picture")
+    assert find_images([tmp_path]) == [tmp_path / name]
+    assert encoded(tmp_path / name)
+
+
 def test_a_folder_without_images_is_an_error(tmp_path: Path):
     with pytest.raises(CxrError, match="no image below"):
         find_images([tmp_path])

@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -36,6 +37,15 @@ def uri(tmp_path_factory):
     joint_model({"one": member(1), "two": member(2)}, WeightedVote([0.5, 0.5]), SIZE).save(artifact.keras_path(uri))
     artifact.write_info(artifact.serving_dir(uri), {"name": "ensemble", "class_names": CLASSES, "image_size": SIZE})
     return uri
+
+
+def test_images_are_read_as_before_training(uri, picture, tmp_path):
+    copy = tmp_path / "model"
+    shutil.copytree(uri, copy)
+    artifact.write_info(artifact.serving_dir(str(copy)), {"name": "ensemble", "class_names": CLASSES, "image_size": SIZE, "max_side": 30})
+    row = next(Explainer(str(copy)).explain(picture, tmp_path))
+    with Image.open(tmp_path / row.overlay) as drawn:
+        assert drawn.size == (30, 25)
 
 
 @pytest.fixture

@@ -26,7 +26,6 @@ def test_tfma_finds_labels_and_predictions(transform_output, raw_examples, tmp_p
         image_size=SIZE,
         transform_output=transform_output,
         info={},
-        recorded_examples=raw_examples[:3],
         directory=serving,
     )
     data = str(tmp_path / "data.tfrecord")
