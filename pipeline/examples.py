@@ -51,6 +51,7 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
         return _examples(Path(data), config)
     from cxr.data.ingest.ingest import ingest  # Beam and TensorFlow: seconds
     from cxr.data.ingest.pseudonyms import key_path
+    from cxr.data.ingest.summary import remarks
 
     if data is not None:
         source = Path(data)
@@ -71,7 +72,9 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
     else:
         raise CxrError(f"--data is missing: configuration {config.name!r} needs images (only one with `demo_data` makes its own)")
     key_file = key_path(workspace.pseudonym_key)
-    ingest(source, records, config.data, key_file=key_file, console=console, overwrite=True, spelled=_spelling())
+    dataset = ingest(source, records, config.data, key_file=key_file, console=console, overwrite=True, spelled=_spelling())
+    for line in remarks(dataset, records):
+        console.print(line, highlight=False, soft_wrap=True)
     return _examples(records, config)
 
 

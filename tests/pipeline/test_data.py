@@ -25,12 +25,18 @@ def images(tmp_path):
 
 
 @pytest.fixture
-def prepared(tmp_path, images):
+def prepared(tmp_path, images, shown):
     def call(data=None, *overrides):
         config = load("demo", overrides)
-        return prepare_data(config, str(data or images), Workspace(tmp_path / "workspace", config.name), Console(file=io.StringIO()))
+        paths = Workspace(tmp_path / "workspace", config.name)
+        return prepare_data(config, str(data or images), paths, Console(file=shown, width=300))
 
     return call
+
+
+@pytest.fixture
+def shown():
+    return io.StringIO()
 
 
 def test_images_are_ingested_with_the_key_that_the_environment_names(prepared, tmp_path, monkeypatch):
@@ -41,6 +47,13 @@ def test_images_are_ingested_with_the_key_that_the_environment_names(prepared, t
     assert prepared().path == first
     assert (tmp_path / "elsewhere.key").exists()
     assert (first / "dataset.json").read_bytes() != before  # with another key there are other pseudonyms
+
+
+def test_a_run_tells_what_was_left_out_and_where_the_list_is(prepared, images, shown):
+    (images / "normal" / "SECRET0.png").write_bytes(b"")
+    records = prepared(None, "data.max_reject_share=0.1").path
+    assert f"1 files left out (1 not an image): {records}.private/rejects.csv\n" in shown.getvalue()
+    assert "SECRET" not in shown.getvalue()
 
 
 def test_touched_images_leave_the_records_alone(prepared, images):
