@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cxr.core import features
@@ -95,3 +97,9 @@ def uniform(seed: int, text: str) -> float:
     """Returns a number in [0, 1) that only seed and text decide."""
     digest = hashlib.blake2b(text.encode(), digest_size=8, key=str(seed).encode()).digest()
     return (int.from_bytes(digest, "big") >> 11) / 2**53
+
+
+def hint_at(text: str, names: Sequence[str]) -> str:
+    """Returns a hint at the name that was meant, without repeating the text: in a wrong column it may be a patient's name."""
+    close = difflib.get_close_matches(text.lower(), [name.lower() for name in names], 1)
+    return f" (did you mean {next(name for name in names if name.lower() == close[0])!r}?)" if close else ""

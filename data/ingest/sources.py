@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cxr.core import features
@@ -18,13 +16,11 @@ from cxr.data.images.reader import is_dicom
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.manifest import column_of, read_manifest
 from cxr.data.ingest.private_lists import BadRows
-from cxr.data.ingest.rows import Row, parse_age, parse_sex
+from cxr.data.ingest.rows import Row, hint_at, parse_age, parse_sex
+from cxr.data.ingest.tree import from_tree, is_clutter
 
 MANIFEST = "manifest.csv"  # a folder that holds it is read by it
 DICOM_HEAD = 132  # bytes, up to and with the magic
-# What file managers, NAS boxes and DICOM media leave beside images: never meant as data, so skipped and not listed as rejects.
-CLUTTER = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".directory", "icon\r", "dicomdir"))
-CLUTTER_FOLDERS = frozenset(("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"))
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -55,7 +51,7 @@ def discover(source: Path, config: Ingest, spelled: Spelling = dotted) -> tuple[
         folder = source
         if config.where:
             raise CxrError(f"{source}: `where` filters the rows of a manifest, and this folder has no {MANIFEST}")
-        rows = list(_from_tree(source, config, spelled))
+        rows = list(from_tree(source, config, spelled, MANIFEST))
     else:
         raise CxrError(f"{source}: no such file or folder; name a folder with one folder per class, or a manifest CSV")
     _check_inside(rows, folder, config, spelled)
@@ -82,7 +78,7 @@ def _from_manifest(manifest: Path, config: Ingest, spelled: Spelling) -> tuple[l
     rows = [
         _row(values, manifest.parent, f"{manifest} line {line}", config, spelled)
         for line, values in records
-        if all(values[column] == value for column, value in where.items()) and not _is_clutter(os.path.basename(values["image"]))
+        if all(values[column] == value for column, value in where.items()) and not is_clutter(os.path.basename(values["image"]))
     ]
     return rows, notes
 
@@ -92,12 +88,12 @@ def _row(values: dict[str, str], folder: Path, where: str, config: Ingest, spell
         raise CxrError(f"{where}: column 'image' is empty")
     if values["label"] not in config.class_names:
         raise CxrError(
-            f"{where}: the label is none of the classes {', '.join(config.class_names)}{_similar(values['label'], config.class_names)}; "
+            f"{where}: the label is none of the classes {', '.join(config.class_names)}{hint_at(values['label'], config.class_names)}; "
             f"correct it, or set {spelled('class_names', '[…]')}"
         )
     split = values.get("split", "")
     if split and split not in features.SPLITS:
-        raise CxrError(f"{where}: the split must be {', '.join(features.SPLITS)} or empty{_similar(split, features.SPLITS)}")
+        raise CxrError(f"{where}: the split must be {', '.join(features.SPLITS)} or empty{hint_at(split, features.SPLITS)}")
     try:
         sex, age = parse_sex(values.get("sex", "")), parse_age(values.get("age", ""))
     except CxrError as error:
@@ -114,66 +110,6 @@ def _row(values: dict[str, str], folder: Path, where: str, config: Ingest, spell
         sex=sex,
         age=age,
     )
-
-
-def _from_tree(root: Path, config: Ingest, spelled: Spelling) -> Iterator[Row]:
-    folders = _folders(root)
-    needs = f"it needs one folder per class ({', '.join(config.class_names)}), if you like below train, val and test"
-    if not folders:
-        raise CxrError(f"{root}: neither {MANIFEST} nor folders in it; {needs}")
-    given = [name for name in folders if name in features.SPLITS and name not in config.class_names]
-    if given and len(given) < len(folders):
-        others = len(folders) - len(given)
-        raise CxrError(f"{root}: {others} other folders stand beside {given[0]!r}; folders are either all splits or all classes; {needs}")
-    for split in given or [""]:
-        folders = _folders(root / split)
-        unknown = [name for name in folders if name not in config.class_names]
-        if unknown:
-            hint = next(filter(None, (_similar(name, config.class_names) for name in unknown)), "")
-            raise CxrError(
-                f"{root / split}: {len(unknown)} of {len(folders)} folders are named after no class{hint}; {needs}; rename them, or set "
-                f"{spelled('class_names', '[…]')}"
-            )
-        for label in folders:
-            place = f"{split}/{label}" if split else label
-            for number, path in enumerate(_files(root / split / label), 1):
-                yield Row(
-                    path=os.path.abspath(path), name=str(path.relative_to(root)), where=f"{place} file {number}", label=label, split=split
-                )
-
-
-def _folders(root: Path) -> list[str]:
-    try:
-        names = [path.name for path in root.iterdir() if path.is_dir()]
-    except OSError as error:
-        raise CxrError(f"{root}: cannot be listed ({error.strerror}); check its permissions") from None
-    return sorted(name for name in names if not name.startswith(".") and not _is_clutter(name))
-
-
-def _files(folder: Path) -> list[Path]:
-    def fail(error: OSError) -> None:
-        raise CxrError(f"{folder}: a folder below it cannot be listed ({error.strerror}); check the permissions there")
-
-    found, seen = [], set()
-    for parent, folders, files in os.walk(folder, followlinks=True, onerror=fail):
-        here = os.path.realpath(parent)
-        if here in seen:  # a link to a folder above it
-            folders.clear()
-            continue
-        seen.add(here)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and not _is_clutter(name))
-        found += [Path(parent, name) for name in files if not name.startswith(".") and not _is_clutter(name)]
-    return sorted(found)
-
-
-def _is_clutter(name: str) -> bool:
-    return name.lower() in CLUTTER or name.lower() in CLUTTER_FOLDERS or name.startswith("._")
-
-
-def _similar(text: str, names: Sequence[str]) -> str:
-    """Returns a hint at the name that was meant, without repeating the text: in a wrong column it may be a patient's name."""
-    close = difflib.get_close_matches(text.lower(), [name.lower() for name in names], 1)
-    return f" (did you mean {next(name for name in names if name.lower() == close[0])!r}?)" if close else ""
 
 
 def _check_inside(rows: list[Row], folder: Path, config: Ingest, spelled: Spelling) -> None:
