@@ -10,6 +10,7 @@ CONFIG ?= demo
 DATA ?=
 ARGS ?=
 GPU ?=
+KEY ?=
 # Processes that share the tests (0: none beside pytest's own). Each imports TensorFlow and TFX: about 2 GB of memory.
 WORKERS ?= 0
 
@@ -28,7 +29,7 @@ setup: ## make or repair .venv: Python 3.11, locked packages, this project (GPU=
 
 .PHONY: run
 run: setup ## run the whole pipeline: on synthetic demo images, or with DATA=folder CONFIG=name on your own
-	@$(BIN)/cxr run --config "$(CONFIG)" $(if $(DATA),--data "$(DATA)") $(ARGS)
+	@CXR_CALLED_BY=make $(BIN)/cxr run --config "$(CONFIG)" $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 .PHONY: test
 test: setup ## run all tests (ARGS='tests/trainer -x' for some, WORKERS=2 for two processes)
@@ -69,6 +70,9 @@ clean: ## remove the set-up: .venv, caches, built files (what runs wrote stays)
 	find . -name __pycache__ -type d -not -path './workspace/*' -prune -exec rm -rf {} +
 
 .PHONY: clean-runs
-clean-runs: ## remove what runs wrote: the folder workspace/ with all models and records
-	@if [ -d workspace ]; then echo "removing workspace/ ($$(du -sh workspace | cut -f 1)):"; ls -1 workspace | sed 's/^/  /'; rm -rf workspace; \
+clean-runs: ## remove what runs wrote below workspace/, all models and records; the key of the pseudonyms stays (KEY=1: goes too)
+	@if [ -d workspace ]; then echo "removing from workspace/ ($$(du -sh workspace | cut -f 1)):"; \
+	find workspace -mindepth 1 -maxdepth 1 $(if $(KEY),,! -name pseudonym.key) -printf '  %f\n' -exec rm -rf {} +; \
+	if [ -e workspace/pseudonym.key ]; then echo "kept: workspace/pseudonym.key (make clean-runs KEY=1 removes it; with another key every pseudonym changes)"; \
+	else rmdir workspace; fi; \
 	else echo "workspace/: nothing there"; fi

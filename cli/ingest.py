@@ -40,14 +40,15 @@ def register(app: typer.Typer) -> None:
 
 
 def ingest(
-    source: Annotated[Path, typer.Argument(help="folder with one folder per class, or a manifest CSV")],
-    out: Annotated[Path, typer.Argument(help="folder to write; appears only when all went well")],
+    source: Annotated[str, typer.Argument(help="folder with one folder per class, or a manifest CSV")],
+    out: Annotated[str, typer.Argument(help="folder to write; appears only when all went well")],
     config: Annotated[str | None, typer.Option(help="configuration (name or YAML file) whose section `data` to start from")] = None,
     seed: Annotated[int | None, typer.Option(help="decides who goes to which split")] = None,
     where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE: take only these rows of a manifest (repeatable)")] = None,
     classes: Annotated[str | None, typer.Option(help="class names, comma-separated, in the order of the models' outputs")] = None,
     split_by: Annotated[str | None, typer.Option(help="patient or image")] = None,
     listed_twice: Annotated[str | None, typer.Option(help="a path that stands twice: refuse, or merge (read once)")] = None,
+    paths_outside: Annotated[str | None, typer.Option(help="images outside SOURCE (absolute, ../, links): refuse or allow")] = None,
     max_reject_share: Annotated[float | None, typer.Option(help="past this share of unusable files nothing is written")] = None,
     max_side: Annotated[int | None, typer.Option(help="longer images are scaled down to this many pixels")] = None,
     workers: Annotated[int | None, typer.Option(help="images read at a time")] = None,
@@ -62,23 +63,43 @@ def ingest(
     from rich.console import Console
 
     options = _options(config, where, classes, {
-        "seed": seed, "split_by": split_by, "listed_twice": listed_twice, "max_reject_share": max_reject_share, "max_side": max_side,
-        "workers": workers,
+        "seed": seed, "split_by": split_by, "listed_twice": listed_twice, "paths_outside": paths_outside,
+        "max_reject_share": max_reject_share, "max_side": max_side, "workers": workers,
     })  # fmt: skip
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only writes files here; its greeting would tear the progress bar
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     from cxr.data.ingest import ingest
 
     dataset = ingest.ingest(
-        source, out, options, key_file=key_file, console=Console(stderr=True), overwrite=overwrite, beam_options=beam or ()
+        source,
+        out,
+        options,
+        key_file=key_file,
+        console=Console(stderr=True),
+        overwrite=overwrite,
+        beam_options=beam or (),
+        spelled=_spelled,
     )
     from cxr.data.ingest.summary import remarks, table
 
     console = Console()
     console.print(table(dataset))
-    for line in remarks(dataset):
+    for line in remarks(dataset, Path(out).absolute()):
         console.print(line, highlight=False, soft_wrap=True)
     console.print(f"records: {out}", highlight=False, soft_wrap=True)
+
+
+def _spelled(name: str, value: object) -> str:
+    """Spells a setting as an option of `cxr ingest`; what has none can be set in a configuration file."""
+    import inspect
+
+    from cxr.data.ingest.ingest_config import dotted
+
+    if name == "class_names":
+        return f"--classes {str(value).strip('[]')}"
+    if name in inspect.signature(ingest).parameters:
+        return f"--{name.replace('_', '-')} {value}"
+    return f"`{dotted(name, value)}` in a file for --config"
 
 
 def _options(config: str | None, where: list[str] | None, classes: str | None, changes: dict[str, Any]) -> Ingest:
@@ -105,7 +126,7 @@ def _options(config: str | None, where: list[str] | None, classes: str | None, c
     try:
         return Ingest.model_validate(values)
     except pydantic.ValidationError as error:
-        lines = (f"--{'.'.join(map(str, e['loc'])).replace('_', '-')}: {e['msg']}" for e in error.errors())
+        lines = (f"{_spelled('.'.join(map(str, e['loc'])), e['input'])}: {e['msg']}" if e["loc"] else e["msg"] for e in error.errors())
         raise CxrError("\n".join(lines)) from None
 
 

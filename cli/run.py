@@ -16,7 +16,7 @@ EXAMPLES = """
 
   cxr run --config cpu --data records data.seed=7      a folder that `cxr ingest` wrote, one value changed
 
-  cxr run --config full --data gs://bucket/records defaults.weights=~/weights
+  cxr run --config full --data records defaults.weights=~/weights
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from rich.console import Console
 
 from cxr.core.errors import CxrError
 from cxr.data.ingest.dataset import DATASET, read_dataset
+from cxr.data.ingest.ingest_config import Spelling, dotted
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.workspace import Workspace
+
+CALLED_BY = "CXR_CALLED_BY"  # set to "make" by the Makefile, so that messages say what `make run` understands
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,18 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
     Raises:
       CxrError: Nothing to run on, or the source cannot be used.
     """
+    from cxr.data.ingest.sources import is_uri
+
+    if data is not None and is_uri(data):
+        raise CxrError(
+            f"--data {data}: `cxr run` reads folders of this machine; copy the records here (gcloud storage cp -r, aws s3 cp --recursive), "
+            "or run on Kubeflow, which reads gs:// and s3:// (docs/kubeflow.md)"
+        )
     if data is not None and (Path(data) / DATASET).is_file():
         return _examples(Path(data), config)
     from cxr.data.ingest.ingest import ingest  # Beam and TensorFlow: seconds
+    from cxr.data.ingest.pseudonyms import key_path
+    from cxr.data.ingest.summary import remarks
 
     if data is not None:
         source = Path(data)
@@ -59,8 +72,18 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
         records = workspace.data / f"{name}-records"
     else:
         raise CxrError(f"--data is missing: configuration {config.name!r} needs images (only one with `demo_data` makes its own)")
-    ingest(source, records, config.data, key_file=workspace.pseudonym_key, console=console, overwrite=True)
+    key_file = key_path(workspace.pseudonym_key)
+    dataset = ingest(source, records, config.data, key_file=key_file, console=console, overwrite=True, spelled=_spelling())
+    for line in remarks(dataset, records):
+        console.print(line, highlight=False, soft_wrap=True)
     return _examples(records, config)
+
+
+def _spelling() -> Spelling:
+    """Returns how the command that was called spells a setting."""
+    if os.environ.get(CALLED_BY) == "make":
+        return lambda name, value: f"ARGS='{dotted(name, value)}'"
+    return lambda name, value: f"'{dotted(name, value)}'" if " " in str(value) else dotted(name, value)
 
 
 def _examples(folder: Path, config: Config) -> Examples:

@@ -13,8 +13,6 @@ from cxr.core.strict_model import StrictModel
 from cxr.data.ingest.ingest_config import Ingest
 
 DATASET = "dataset.json"
-REJECTS = "rejects.csv"
-DUPLICATES = "duplicates.csv"
 SYNTHETIC = "synthetic"  # the source of demo images
 RECORDS_VERSION = 2  # raise it when the same images make other records
 
@@ -29,12 +27,14 @@ class Dataset(StrictModel):
     patients: dict[str, int] = Field(description="split: patients")
     own_patients: int = Field(description="images without a patient id, each counted as a patient of its own")
     rejects: int
+    reject_reasons: dict[str, int] = Field({}, description="reason: files left out for it")
     duplicates: int = Field(description="pictures that stand under more than one path")
     warnings: tuple[str, ...] = ()
     seed: int
     synthetic: bool = Field(description="at least one image is synthetic: nothing medical can be learnt from it")
     config: Ingest
-    fingerprint: str = Field(description="SHA-256 of the request and of what the source's files looked like")
+    fingerprint: str = Field(description="SHA-256 of the request and of the content of the source's files")
+    state: str = Field("", description="the same of the files' sizes and times, which are quickly compared: equal state, equal content")
     files: dict[str, int] = Field(description="records file: bytes")
     versions: dict[str, str]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import contextlib
+import dataclasses
 import os
 import shutil
 import time
@@ -11,31 +11,48 @@ import warnings
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.data.ingest import outcomes, output_folder, progress_bar, summary
+from cxr.data.ingest import fingerprint, outcomes, output_folder, private_lists, progress_bar, summary
 from cxr.data.ingest.dataset import DATASET, RECORDS_VERSION, SYNTHETIC, Dataset, read_dataset
-from cxr.data.ingest.ingest_config import Ingest
-from cxr.data.ingest.pseudonyms import load_key, pseudonym
+from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
+from cxr.data.ingest.private_lists import PROBLEMS, SHOWN, BadRows
+from cxr.data.ingest.pseudonyms import key_path, load_key, pseudonym
 from cxr.data.ingest.rows import Row
-from cxr.data.ingest.sources import discover
+from cxr.data.ingest.sources import discover, is_uri
 from cxr.data.ingest.splits import assign
 
 VERSIONS_OF = ("apache-beam", "pillow", "pydicom", "tensorflow")
 
 
+class _Request(NamedTuple):
+    """What is ingested: the source's rows as discovered, with raw patient ids; they stay on this machine."""
+
+    source: Path
+    rows: list[Row]
+    config: Ingest
+    key: bytes
+    state: str
+
+    def fingerprint(self, hashes: dict[int, str]) -> str:
+        """Fingerprints request and contents; `hashes` of files (by a row's number) that are known already spare reading them."""
+        return fingerprint.content(self.rows, self.config, self.key, hashes)
+
+
 def ingest(
     source: str | Path,
-    out: Path,
+    out: str | Path,
     config: Ingest,
     *,
     key_file: Path | None,
     console: Console,
     overwrite: bool = False,
     beam_options: Sequence[str] = (),
+    spelled: Spelling = dotted,
 ) -> Dataset:
     """Writes the records of a source, unless they are there already.
 
@@ -43,26 +60,35 @@ def ingest(
       source: Folder tree, manifest CSV, or folder with a manifest.csv.
       out: Folder to write; appears only when everything went well.
       config: Classes, splits, limits.
-      key_file: Key of the patients' pseudonyms; None: see pseudonyms.load_key.
+      key_file: Key of the patients' pseudonyms; None: see pseudonyms.key_path.
       console: For progress and warnings.
       overwrite: Replace the records of another source or configuration.
       beam_options: Options of Beam, after (so: over) those for the local runner.
+      spelled: Names settings in messages, in the words of the command that was called.
 
     Raises:
-      CxrError: The source is unusable, too many files are, or `out` must not be replaced.
+      CxrError: The source is unusable, too many files are, or `out` must not be replaced. No text names a patient or an image; lists with
+        paths are written beside `out` (private_lists.py).
     """
+    for place in (source, out):
+        if is_uri(str(place)):
+            raise CxrError(f"{place}: is no path of this machine; copy or mount the data here, and name the folder")
     source, out = Path(source), Path(os.path.abspath(out))
-    _check_apart(Path(source), out)
-    rows, notes = discover(source, config)
-    rows, more = assign(rows, config)
+    _check_apart(source, out)
+    try:
+        with console.status("listing images"):
+            rows, notes = discover(source, config, spelled)
+            key = load_key(key_file or key_path())
+            request = _Request(source, rows, config, key, fingerprint.state(rows, config, key))
+        output_folder.restore(out)
+        if found := _up_to_date(out, request, console):
+            console.print(f"{out}: up to date", highlight=False, soft_wrap=True)
+            return found
+        output_folder.check(out, overwrite)
+        rows, more = assign([dataclasses.replace(row) for row in rows], config, spelled)
+    except BadRows as error:
+        raise CxrError(f"{error}{private_lists.write_problems(out, error)}") from None
     notes += more
-    key = load_key(key_file)
-    fingerprint = _fingerprint(rows, config, key)
-    output_folder.restore(out)
-    if _is_complete(out, fingerprint):
-        console.print(f"{out}: up to date", highlight=False, soft_wrap=True)
-        return read_dataset(out)
-    output_folder.check(out, overwrite)
     for note in notes:
         _warn(console, note)
     own = sum(not row.patient for row in rows)
@@ -71,8 +97,18 @@ def ingest(
     with output_folder.replaced(out) as partial:
         started = time.monotonic()
         _write(rows, partial, config, console, beam_options)
-        dataset = _concluded(rows, notes, own, source, partial, config, fingerprint, console)
+        result = summary.tally(outcomes.read_outcomes(str(partial)))
+        shutil.rmtree(partial / outcomes.RESULTS)
+        _check(result, rows, out, partial, config, spelled)
+        found_warnings = result.warnings()
+        for note in found_warnings:
+            _warn(console, note)
+        dataset = _described(result, rows, (*notes, *found_warnings), own, partial, request)
         seconds = time.monotonic() - started
+    by_number = {row.number: row for row in rows}
+    summary.write_rejects(result, by_number, out)
+    summary.write_duplicates(result, by_number, out)
+    private_lists.write(out, PROBLEMS, (), ())
     console.print(f"{len(rows)} images read in {seconds:.1f} s ({len(rows) / seconds:.0f} a second)", highlight=False)
     return dataset
 
@@ -100,86 +136,83 @@ def _load_tensorflow() -> None:
         os.close(nowhere)
 
 
-def _concluded(
-    rows: list[Row], notes: list[str], own: int, source: Path, partial: Path, config: Ingest, fingerprint: str, console: Console
-) -> Dataset:
-    result = summary.tally(outcomes.read_outcomes(str(partial)))
+def _check(result: summary.Tally, rows: list[Row], out: Path, partial: Path, config: Ingest, spelled: Spelling) -> None:
+    """Refuses records of too few of the images."""
+    by_number = {row.number: row for row in rows}
     if result.total != len(rows):
         raise CxrError(f"{len(rows)} images were planned and {result.total} came back; the workers do not see {partial}")
     if result.reject_share > config.max_reject_share:
-        first = "".join(f"\n  {outcome.name}: {outcome.detail}" for outcome in result.rejects[:5])
+        first = "".join(f"\n  {by_number[o.number].where}: {o.reason}" for o in result.rejects[:SHOWN])
+        more = f"\n  and {len(result.rejects) - SHOWN} more" if len(result.rejects) > SHOWN else ""
         raise CxrError(
-            f"{len(result.rejects)} of {result.total} files cannot be used ({result.reasons()}), more than max_reject_share = "
-            f"{config.max_reject_share:.0%} allows; nothing was written. The first:{first}"
+            f"{len(result.rejects)} of {result.total} files cannot be used ({result.reasons()}), more than "
+            f"{spelled('max_reject_share', config.max_reject_share)} allows; no records were written:{first}{more}\n"
+            f"all of them with their paths: {summary.write_rejects(result, by_number, out, PROBLEMS)}"
         )
-    splits = [split for split in features.SPLITS if any(row.split == split for row in rows)]
-    for split in splits:
+    for split in _splits(rows):
         for name in config.class_names:
             if not result.counts[split, name]:
                 raise CxrError(f"class {name!r} has no usable image in split {split!r}; all of them were rejected ({result.reasons()})")
-    found = result.warnings()
-    for note in found:
-        _warn(console, note)
-    summary.write_lists(result, partial)
-    shutil.rmtree(partial / outcomes.RESULTS)
+
+
+def _splits(rows: list[Row]) -> list[str]:
+    return [split for split in features.SPLITS if any(row.split == split for row in rows)]
+
+
+def _described(result: summary.Tally, rows: list[Row], notes: Sequence[str], own: int, partial: Path, request: _Request) -> Dataset:
+    """Writes dataset.json."""
+    config, splits = request.config, _splits(rows)
     dataset = Dataset(
-        source=str(source),
+        source=str(request.source),
         class_names=config.class_names,
         counts={split: {name: result.counts[split, name] for name in config.class_names} for split in splits},
         patients={split: len(result.patients[split]) for split in splits},
         own_patients=own,
         rejects=len(result.rejects),
+        reject_reasons=result.reject_reasons,
         duplicates=len(result.duplicates),
-        warnings=(*notes, *found),
+        warnings=tuple(notes),
         seed=config.seed,
         synthetic=any(row.source == SYNTHETIC for row in rows),
         config=config,
-        fingerprint=fingerprint,
+        fingerprint=request.fingerprint(result.hashes),
+        state=request.state,
         files={str(path.relative_to(partial)): path.stat().st_size for path in sorted(partial.glob("*/*"))},
         versions={name: metadata.version(name) for name in VERSIONS_OF},
     )
-    (partial / DATASET).write_text(dataset.model_dump_json(indent=2) + "\n")
+    _write_dataset(dataset, partial)
     return dataset
 
 
-def _fingerprint(rows: list[Row], config: Ingest, key: bytes) -> str:
-    """Hashes everything that decides the records, with each file's size and time of change in place of its content."""
-    digest = hashlib.sha256(hashlib.sha256(key).digest())
-    digest.update(json.dumps([RECORDS_VERSION, config.model_dump(mode="json", exclude={"workers"})], sort_keys=True).encode())
-    for row in sorted(rows, key=lambda row: row.name):
-        try:
-            state = os.stat(row.path)
-        except OSError as error:
-            raise CxrError(f"{row.path}: {error.strerror}") from None
-        digest.update(
-            repr(
-                (
-                    row.name,
-                    row.path,
-                    row.label,
-                    row.patient,
-                    row.split,
-                    row.source,
-                    row.view,
-                    row.sex,
-                    row.age,
-                    state.st_size,
-                    state.st_mtime_ns,
-                )
-            ).encode()
-        )
-    return digest.hexdigest()
+def _write_dataset(dataset: Dataset, folder: Path) -> None:
+    temporary = folder / f".{DATASET}.{os.getpid()}"
+    temporary.write_text(dataset.model_dump_json(indent=2) + "\n")
+    temporary.replace(folder / DATASET)
 
 
-def _is_complete(out: Path, fingerprint: str) -> bool:
+def _up_to_date(out: Path, request: _Request, console: Console) -> Dataset | None:
+    """Returns what `out` holds if it is what the request asks for; files are read only where their size or time has changed."""
     try:
         dataset = read_dataset(out)
     except CxrError:
-        return False
-    files = {name: out / name for name in dataset.files}
-    return dataset.fingerprint == fingerprint and all(
-        path.is_file() and path.stat().st_size == dataset.files[name] for name, path in files.items()
-    )
+        return None
+    if any(not (out / name).is_file() or (out / name).stat().st_size != size for name, size in dataset.files.items()):
+        return None
+    if dataset.state == request.state:
+        return dataset
+    if dataset.records_version != RECORDS_VERSION or _effective(dataset.config) != _effective(request.config):
+        return None
+    with console.status("files were touched: comparing what they hold"):
+        if dataset.fingerprint != request.fingerprint({}):
+            return None
+    dataset = dataset.model_copy(update={"state": request.state})
+    with contextlib.suppress(OSError):  # not ours to write: the next call compares again
+        _write_dataset(dataset, out)
+    return dataset
+
+
+def _effective(config: Ingest) -> dict[str, object]:
+    return config.model_dump(mode="json", exclude=fingerprint.WITHOUT_EFFECT)
 
 
 def _check_apart(source: Path, out: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -10,6 +11,14 @@ from pydantic import Field, model_validator
 from cxr.core import features
 from cxr.core.strict_model import StrictModel
 from cxr.data.images.reader import MAX_SIDE
+
+# How a message names a setting and the value to give it, in the words of the command that was called.
+Spelling = Callable[[str, object], str]
+
+
+def dotted(name: str, value: object) -> str:
+    """Spells a setting as a change of a pipeline's configuration."""
+    return f"data.{name}={value}"
 
 
 class SplitShares(StrictModel):
@@ -39,12 +48,15 @@ class Ingest(StrictModel):
     split_by: Literal["patient", "image"] = Field("patient", description="what never stands in two splits; image: the 2021 paper's way")
     per_class: dict[Literal["train", "val", "test"], dict[str, int]] | None = Field(
         None,
-        description="exact numbers of images per split and class in place of `splits`, as for the paper's 248/90",
+        description="exact numbers of usable images per split and class in place of `splits`, as for the paper's 248/90",
     )
-    seed: int = Field(2021, description="decides, with the patient id, the split of a patient")
+    seed: int = Field(2021, description="decides who goes to which split")
     where: dict[str, str] = Field({}, description="manifest column: value; other rows are left out")
     listed_twice: Literal["refuse", "merge"] = Field(
         "refuse", description="a path that stands twice in the source; merge: read once, and its patients count as one (same label only)"
+    )
+    paths_outside: Literal["refuse", "allow"] = Field(
+        "refuse", description="images outside the source's folder: absolute paths, `../`, links that lead out"
     )
     max_reject_share: float = Field(0.05, ge=0, le=1, description="past this share of unusable files nothing is written")
     max_pixels: int = Field(

@@ -13,12 +13,20 @@ STARTED, DONE = ".part", ".jsonl"
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one image: its content hash, or the reason why it is left out."""
+    """What became of one image: its content hash, or the reason why it is left out.
 
-    name: str
+    Attributes:
+      number: Of the row. No name and no path: these lines lie in the output folder, and stay there when a process is killed.
+      patient: Pseudonym.
+      content_hash: SHA-256 (hex) of size and pixels, as in the record.
+      file_hash: SHA-256 (hex) of the file, empty where it could not be read.
+    """
+
+    number: int
     label: str
     patient: str
     content_hash: str = ""
+    file_hash: str = ""
     reason: str = ""
     detail: str = ""
 

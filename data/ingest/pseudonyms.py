@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -16,27 +17,41 @@ MIN_KEY_BYTES = 16
 LENGTH = 32  # hex digits kept of a SHA-256: 128 bits
 
 
-def load_key(key_file: Path | None) -> bytes:
-    """Reads the key; makes one, readable by its owner only, where there is none yet.
+def key_path(default: Path = DEFAULT_KEY_FILE) -> Path:
+    """Returns the file that CXR_PSEUDONYM_KEY_FILE names, else the default."""
+    return Path(os.environ.get(KEY_FILE_VARIABLE) or default)
 
-    Args:
-      key_file: None: what CXR_PSEUDONYM_KEY_FILE names, else workspace/pseudonym.key.
+
+def load_key(path: Path) -> bytes:
+    """Reads the key; makes one, readable by its owner only, where there is none yet. Of several processes that make it, all get the same.
 
     Raises:
       CxrError: The file cannot be read or made, or is too short for a key.
     """
-    path = key_file or Path(os.environ.get(KEY_FILE_VARIABLE) or DEFAULT_KEY_FILE)
     try:
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-                stream.write(secrets.token_hex(32) + "\n")
+            _make(path)
         key = path.read_bytes().strip()
     except OSError as error:
-        raise CxrError(f"key file {path}: {error.strerror}; name another with --key-file") from None
+        raise CxrError(f"key file {path}: {error.strerror}; name another with {KEY_FILE_VARIABLE}") from None
     if len(key) < MIN_KEY_BYTES:
         raise CxrError(f"key file {path}: holds {len(key)} bytes, a key needs at least {MIN_KEY_BYTES}; remove it and one is made")
     return key
+
+
+def _make(path: Path) -> None:
+    """Writes a whole key under another name first: a link either appears with its content or finds one that another process made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+            stream.write(secrets.token_hex(32) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def pseudonym(key: bytes, unit: str) -> str:

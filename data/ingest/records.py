@@ -15,6 +15,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from cxr.core import features
 from cxr.data.images import reader
 from cxr.data.images.errors import ImageError
+from cxr.data.ingest.fingerprint import file_hash
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.outcomes import DONE, RESULTS, STARTED, Outcome, line
 from cxr.data.ingest.rows import Row, uniform
@@ -107,8 +108,9 @@ class WriteShard(beam.DoFn):
         rename(attempt + STARTED, results + DONE, overwrite=True)
 
     def _record(self, row: Row) -> tuple[Outcome, bytes | None]:
-        outcome = Outcome(row.name, row.label, row.patient)
+        outcome = Outcome(row.number, row.label, row.patient)
         try:
+            outcome.file_hash = file_hash(row.path)
             image = reader.read_image(row.path, max_pixels=self._max_pixels, max_side=self._max_side)
         except ImageError as error:
             outcome.reason, outcome.detail = error.reason, str(error).removeprefix(f"{row.path}: ")

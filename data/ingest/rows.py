@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cxr.core import features
@@ -29,11 +31,12 @@ class Row:
 
     Attributes:
       path: Absolute.
-      name: As the source names it, relative to the source; what messages and the image's own identity use.
-      where: For messages: "manifest.csv line 7", or the path.
+      name: As the source names it, relative to the source; the image's own identity. No message shows it: it may name a patient.
+      where: For messages: "manifest.csv line 7", or "normal file 7" in the order of a folder's paths.
       patient: Raw patient id; empty where the source gives none (`unit` then stands in). Never leaves the machine that plans the work.
       split: Given split; empty where the source gives none.
       age: Years; None where not stated.
+      number: Position among the rows of this ingest; what workers report back in place of a name.
     """
 
     path: str
@@ -46,6 +49,7 @@ class Row:
     view: str = features.UNKNOWN
     sex: str = features.UNKNOWN
     age: float | None = None
+    number: int = 0
 
     @property
     def unit(self) -> str:
@@ -62,30 +66,30 @@ def parse_sex(text: str) -> str:
     """Returns M, F, O or features.UNKNOWN.
 
     Raises:
-      CxrError: Anything else.
+      CxrError: Anything else. The text does not repeat it, as it may be another fact about the patient, in the wrong column.
     """
     try:
         return SEXES[text.strip().lower()]
     except KeyError:
-        raise CxrError(f"sex {text!r}: must be M, F, O or empty") from None
+        raise CxrError("sex must be M, F, O or empty") from None
 
 
 def parse_age(text: str) -> float | None:
     """Returns years, from a number or a DICOM age string (054Y, 006M, 003W, 010D); None for an empty text.
 
     Raises:
-      CxrError: Not an age from 0 to 120 years.
+      CxrError: Not an age from 0 to 120 years. The text does not repeat it: it may be a date of birth.
     """
     text = text.strip()
     if not text or text.lower() == features.UNKNOWN:
         return None
     number, unit = (text[:-1], text[-1].upper()) if text[-1].upper() in YEARS_PER_UNIT else (text, "Y")
     try:
-        age = float(number) * YEARS_PER_UNIT[unit]
+        age = float(number.replace(",", ".")) * YEARS_PER_UNIT[unit]
     except ValueError:
-        raise CxrError(f"age {text!r}: must be years, or a DICOM age such as 006M, or empty") from None
+        raise CxrError("age must be years, or a DICOM age such as 006M, or empty") from None
     if not 0 <= age <= MAX_AGE:
-        raise CxrError(f"age {text!r}: must lie between 0 and {MAX_AGE} years")
+        raise CxrError(f"age must lie between 0 and {MAX_AGE} years")
     return age
 
 
@@ -93,3 +97,9 @@ def uniform(seed: int, text: str) -> float:
     """Returns a number in [0, 1) that only seed and text decide."""
     digest = hashlib.blake2b(text.encode(), digest_size=8, key=str(seed).encode()).digest()
     return (int.from_bytes(digest, "big") >> 11) / 2**53
+
+
+def hint_at(text: str, names: Sequence[str]) -> str:
+    """Returns a hint at the name that was meant, without repeating the text: in a wrong column it may be a patient's name."""
+    close = difflib.get_close_matches(text.lower(), [name.lower() for name in names], 1)
+    return f" (did you mean {next(name for name in names if name.lower() == close[0])!r}?)" if close else ""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import os
-from collections.abc import Iterator
+import re
+import warnings
 from pathlib import Path
 
 from cxr.core import features
@@ -12,85 +13,86 @@ from cxr.core.errors import CxrError
 from cxr.data.images import dicom
 from cxr.data.images.errors import ImageError
 from cxr.data.images.reader import HEAD_BYTES, is_dicom
-from cxr.data.ingest.ingest_config import Ingest
-from cxr.data.ingest.rows import Row, parse_age, parse_sex
+from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
+from cxr.data.ingest.manifest import column_of, read_manifest
+from cxr.data.ingest.private_lists import BadRows
+from cxr.data.ingest.rows import Row, hint_at, parse_age, parse_sex
+from cxr.data.ingest.tree import from_tree, is_clutter
 
 MANIFEST = "manifest.csv"  # a folder that holds it is read by it
-REQUIRED = ("image", "label")
-OPTIONAL = ("patient_id", "split", "source", "view", "sex", "age")
-SHOWN = 5  # how many names an error lists
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-def discover(source: Path, config: Ingest) -> tuple[list[Row], list[str]]:
+def is_uri(text: str) -> bool:
+    """Tells whether a text names an object store or web address in place of a path of this machine."""
+    return bool(_URI.match(text))
+
+
+def discover(source: Path, config: Ingest, spelled: Spelling = dotted) -> tuple[list[Row], list[str]]:
     """Lists the images of a source, and warnings.
 
     Args:
       source: A folder with one folder per class (train, val, test may stand above them); a manifest CSV; a folder with a `manifest.csv`.
-      config: Class names, `where`, `listed_twice`.
+      config: Class names, `where`, `listed_twice`, `paths_outside`.
+      spelled: Names settings in messages.
 
     Raises:
-      CxrError: Names the file, the line and the remedy: nothing there, an unknown label or split, a class without images, a path listed
-        twice, a missing file, a wrong age or sex.
+      CxrError: Names the file, the line and the remedy, never a patient, an image or a folder of the source: nothing there, an unknown
+        label or split, a class without images, a path listed twice or outside the source, a missing file, a wrong age or sex.
     """
     if source.is_dir() and (source / MANIFEST).is_file():
         source = source / MANIFEST
+    notes: list[str] = []
     if source.is_file():
-        rows = list(_from_manifest(source, config))
+        folder = source.parent
+        rows, notes = _from_manifest(source, config, spelled)
     elif source.is_dir():
+        folder = source
         if config.where:
             raise CxrError(f"{source}: `where` filters the rows of a manifest, and this folder has no {MANIFEST}")
-        rows = list(_from_tree(source, config))
+        rows = list(from_tree(source, config, spelled, MANIFEST))
     else:
         raise CxrError(f"{source}: no such file or folder; name a folder with one folder per class, or a manifest CSV")
+    _check_inside(rows, folder, config, spelled)
     _check_files(rows)
-    for row in rows:
-        _add_dicom_facts(row)
-    rows, warnings = _without_repeats(rows, config)
-    _check_classes(rows, source, config)
-    return rows, warnings
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's remarks quote the header
+        for row in rows:
+            _add_dicom_facts(row)
+    rows, more = _without_repeats(rows, config, spelled)
+    _check_classes(rows, source, config, spelled)
+    for number, row in enumerate(rows):
+        row.number = number
+    return rows, notes + more
 
 
-def _from_manifest(manifest: Path, config: Ingest) -> Iterator[Row]:
-    try:
-        with manifest.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            columns = [name.strip() for name in reader.fieldnames or ()]
-            _check_columns(manifest, columns, config)
-            reader.fieldnames = columns
-            for record in reader:
-                where = f"{manifest} line {reader.line_num}"
-                if None in record or None in record.values():
-                    raise CxrError(f"{where}: has not {len(columns)} fields as the header does; quote values that hold commas")
-                values = {name: value.strip() for name, value in record.items()}
-                if all(values[name] == value for name, value in config.where.items()):
-                    yield _row(values, manifest.parent, where, config)
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise CxrError(f"{manifest}: not a CSV file in UTF-8 ({error})") from None
-    except OSError as error:
-        raise CxrError(f"{manifest}: cannot be read ({error.strerror})") from None
+def _from_manifest(manifest: Path, config: Ingest, spelled: Spelling) -> tuple[list[Row], list[str]]:
+    columns, records, notes = read_manifest(manifest)
+    where = {}
+    for name, value in config.where.items():
+        column = column_of(name, columns)
+        if column is None:
+            raise CxrError(f"where {name}={value}: {manifest} has no such column; it has {', '.join(filter(None, columns))}")
+        where[column] = value
+    rows = [
+        _row(values, manifest.parent, f"{manifest} line {line}", config, spelled)
+        for line, values in records
+        if all(values[column] == value for column, value in where.items()) and not is_clutter(os.path.basename(values["image"]))
+    ]
+    return rows, notes
 
 
-def _check_columns(manifest: Path, columns: list[str], config: Ingest) -> None:
-    for name in REQUIRED:
-        if name not in columns:
-            raise CxrError(
-                f"{manifest} line 1: no column {name!r}; the header needs {' and '.join(REQUIRED)}, and may have {', '.join(OPTIONAL)}"
-            )
-    for name in columns:
-        if columns.count(name) > 1:
-            raise CxrError(f"{manifest} line 1: column {name!r} stands there twice")
-    for name in config.where:
-        if name not in columns:
-            raise CxrError(f"where {name}={config.where[name]}: {manifest} has no such column; it has {', '.join(columns)}")
-
-
-def _row(values: dict[str, str], folder: Path, where: str, config: Ingest) -> Row:
+def _row(values: dict[str, str], folder: Path, where: str, config: Ingest, spelled: Spelling) -> Row:
     if not values["image"]:
         raise CxrError(f"{where}: column 'image' is empty")
-    _check_label(values["label"], where, config)
+    if values["label"] not in config.class_names:
+        raise CxrError(
+            f"{where}: the label is none of the classes {', '.join(config.class_names)}{hint_at(values['label'], config.class_names)}; "
+            f"correct it, or set {spelled('class_names', '[…]')}"
+        )
     split = values.get("split", "")
     if split and split not in features.SPLITS:
-        raise CxrError(f"{where}: split {split!r} must be {', '.join(features.SPLITS)} or empty")
+        raise CxrError(f"{where}: the split must be {', '.join(features.SPLITS)} or empty{hint_at(split, features.SPLITS)}")
     try:
         sex, age = parse_sex(values.get("sex", "")), parse_age(values.get("age", ""))
     except CxrError as error:
@@ -109,49 +111,31 @@ def _row(values: dict[str, str], folder: Path, where: str, config: Ingest) -> Ro
     )
 
 
-def _from_tree(root: Path, config: Ingest) -> Iterator[Row]:
-    folders = _folders(root)
-    if not folders:
-        raise CxrError(f"{root}: neither {MANIFEST} nor folders in it; it needs one folder per class ({', '.join(config.class_names)})")
-    given = [folder.name for folder in folders if folder.name in features.SPLITS and folder.name not in config.class_names]
-    if given and len(given) < len(folders):
-        other = next(folder for folder in folders if folder.name not in given)
-        raise CxrError(f"{other}: stands beside {given[0]}; folders are either all splits ({', '.join(features.SPLITS)}) or all classes")
-    for split in given or [""]:
-        for folder in _folders(root / split):
-            _check_label(folder.name, str(folder), config)
-            for path in _files(folder):
-                name = str(path.relative_to(root))
-                yield Row(path=os.path.abspath(path), name=name, where=str(path), label=folder.name, split=split)
-
-
-def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
-
-
-def _check_label(label: str, where: str, config: Ingest) -> None:
-    if label not in config.class_names:
-        raise CxrError(f"{where}: label {label!r} is none of the classes {', '.join(config.class_names)}; correct it or set class_names")
+def _check_inside(rows: list[Row], folder: Path, config: Ingest, spelled: Spelling) -> None:
+    if config.paths_outside == "allow":
+        return
+    root = os.path.join(os.path.realpath(folder), "")
+    outside = [row for row in rows if not os.path.realpath(row.path).startswith(root)]
+    if outside:
+        raise BadRows(
+            f"{len(outside)} images lie outside {folder} (absolute paths, ../ or links that lead out); move them, or set "
+            f"{spelled('paths_outside', 'allow')}:",
+            outside,
+        )
 
 
 def _check_files(rows: list[Row]) -> None:
     missing = [row for row in rows if not os.path.isfile(row.path)]
     if missing:
-        listed = "".join(f"\n  {row.where}: {row.name}" for row in missing[:SHOWN])
-        more = f"\n  and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
-        raise CxrError(f"{len(missing)} images are not there (paths count from the manifest's folder):{listed}{more}")
+        raise BadRows(f"{len(missing)} images are not there (paths count from the manifest's folder and are written with /):", missing)
 
 
-def _without_repeats(rows: list[Row], config: Ingest) -> tuple[list[Row], list[str]]:
+def _without_repeats(rows: list[Row], config: Ingest, spelled: Spelling) -> tuple[list[Row], list[str]]:
     """Leaves each file once. Who stands under one picture is one person: with `merge`, all their images get one patient id."""
     kept: dict[str, Row] = {}
     same: dict[str, str] = {}  # patient: another id of the same person; a forest
+    refused: list[tuple[Row, Row]] = []
+    contradictory: list[tuple[Row, Row]] = []
 
     def root(patient: str) -> str:
         while patient in same:
@@ -162,16 +146,20 @@ def _without_repeats(rows: list[Row], config: Ingest) -> tuple[list[Row], list[s
         first = kept.setdefault(os.path.realpath(row.path), row)
         if first is row:
             continue
-        twice = f"{row.where}: {row.name} is listed twice (first: {first.where}: {first.name})"
-        if config.listed_twice == "refuse":
-            raise CxrError(f"{twice}; remove one of them, or set --listed-twice merge (read once, its patients count as one)")
         if row.label != first.label or (row.split and first.split and row.split != first.split):
-            raise CxrError(f"{twice}, with another label or split; remove one of them")
+            contradictory.append((first, row))
+        elif config.listed_twice == "refuse":
+            refused.append((first, row))
         first.split = first.split or row.split
         one, other = sorted((root(first.patient), root(row.patient)))
         if one and one != other:
             same[other] = one
         first.patient = first.patient or row.patient
+    if contradictory:
+        raise _twice(contradictory, "with another label or split; remove one of each")
+    if refused:
+        merge = spelled("listed_twice", "merge")
+        raise _twice(refused, f"remove one of each, or set {merge} (each is read once, and its patients count as one)")
     for row in kept.values():
         row.patient = root(row.patient)
     repeats = len(rows) - len(kept)
@@ -181,12 +169,21 @@ def _without_repeats(rows: list[Row], config: Ingest) -> tuple[list[Row], list[s
     return list(kept.values()), [f"{repeats} paths were listed twice and are read once{merged}"]
 
 
-def _check_classes(rows: list[Row], source: Path, config: Ingest) -> None:
+def _twice(pairs: list[tuple[Row, Row]], remedy: str) -> BadRows:
+    places = [f"{row.where} (first: {first.where})" for first, row in pairs]
+    return BadRows(f"{len(pairs)} images are listed twice, {remedy}:", [row for pair in pairs for row in pair], places)
+
+
+def _check_classes(rows: list[Row], source: Path, config: Ingest, spelled: Spelling) -> None:
     present = {row.label for row in rows}
     for name in config.class_names:
         if name not in present:
             condition = "".join(f", where {key}={value}" for key, value in config.where.items())
-            raise CxrError(f"{source}: class {name!r} has no images{condition}; add some or leave it out of class_names")
+            others = ",".join(other for other in config.class_names if other != name)
+            raise CxrError(
+                f"{source}: class {name!r} has no images{condition}; add some or leave it out of the classes, "
+                f"{spelled('class_names', f'[{others}]')}"
+            )
 
 
 def _add_dicom_facts(row: Row) -> None:
@@ -201,8 +198,10 @@ def _add_dicom_facts(row: Row) -> None:
         return
     row.patient = row.patient or facts.patient_id
     row.view = facts.view.upper() if row.view == features.UNKNOWN and facts.view else row.view
-    try:
-        row.sex = parse_sex(facts.sex) if row.sex == features.UNKNOWN else row.sex
-        row.age = parse_age(facts.age) if row.age is None else row.age
-    except CxrError:  # a header that holds nonsense says nothing
-        pass
+    # A header that holds nonsense says nothing; what it says beside that counts.
+    if row.sex == features.UNKNOWN:
+        with contextlib.suppress(CxrError):
+            row.sex = parse_sex(facts.sex)
+    if row.age is None:
+        with contextlib.suppress(CxrError):
+            row.age = parse_age(facts.age)

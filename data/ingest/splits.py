@@ -1,25 +1,26 @@
-"""Which image goes to which split: by a hash of the patient, so that nothing moves when images are added."""
+"""Which image goes to which split: given splits are kept, patients are dealt, or exact numbers are taken."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.data.ingest.ingest_config import Ingest
+from cxr.data.images import reader
+from cxr.data.images.errors import ImageError
+from cxr.data.ingest.deal import deal
+from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
+from cxr.data.ingest.private_lists import BadRows
 from cxr.data.ingest.rows import Row, uniform
 
-MAX_DEVIATION = 0.05  # of a class's share in a split from the asked-for one, before a warning
-SEEDS_TRIED = 200
-SHOWN = 5
+MAX_DEVIATION = 0.05  # of a class's share of images in a split from the asked-for one, before a warning
 
 
-def assign(rows: list[Row], config: Ingest) -> tuple[list[Row], list[str]]:
+def assign(rows: list[Row], config: Ingest, spelled: Spelling = dotted) -> tuple[list[Row], list[str]]:
     """Sets the split of every row.
 
-    Given splits are kept; a patient of whom one image has a given split goes there with all images. The others go where a hash of
-    seed and patient falls, so that a patient never stands in two splits, whatever the classes.
+    Given splits are kept; a patient of whom one image has a given split goes there with all images. The others are dealt (deal.py), so
+    that a patient never stands in two splits, whatever the classes.
 
     Returns:
       The rows that are used (all, unless `per_class` asks for fewer), and warnings.
@@ -30,38 +31,37 @@ def assign(rows: list[Row], config: Ingest) -> tuple[list[Row], list[str]]:
     if config.per_class is not None:
         return _exact(rows, config), []
     units = [row.image_unit if config.split_by == "image" else row.unit for row in rows]
-    given = _given(rows, units, config)
-    free = [(row.label, unit) for row, unit in zip(rows, units, strict=True) if unit not in given]
+    given = _given(rows, units)
+    present = {(given[unit], row.label) for row, unit in zip(rows, units, strict=True) if unit in given}
+    classes: dict[str, set[str]] = defaultdict(set)
     for row, unit in zip(rows, units, strict=True):
-        row.split = given.get(unit) or split_of(unit, config.seed, config)
-    if not free:
+        if unit not in given:
+            classes[unit].add(row.label)
+    dealt = deal(classes, config.class_names, config.splits.items(), present, config.seed)
+    for row, unit in zip(rows, units, strict=True):
+        row.split = given.get(unit) or dealt[unit]
+    if not dealt:
         _check_given(rows, config)
         return rows, []
-    return rows, _check_shares(rows, free, config)
+    patients = Counter(name for own in classes.values() for name in own)
+    _check_dealt(rows, patients, config, spelled)
+    return rows, _uneven([row for row, unit in zip(rows, units, strict=True) if unit in dealt], patients, config)
 
 
-def split_of(unit: str, seed: int, config: Ingest) -> str:
-    """Returns the split of a patient (or image) that has no given one."""
-    position, bound = uniform(seed, unit), 0.0
-    shares = config.splits.items()
-    for split, share in shares:
-        bound += share
-        if position < bound:
-            return split
-    return shares[-1][0]  # the bounds may sum to a hair less than 1
-
-
-def _given(rows: list[Row], units: list[str], config: Ingest) -> dict[str, str]:
-    given: dict[str, str] = {}
-    torn: dict[str, list[str]] = {}
+def _given(rows: list[Row], units: list[str]) -> dict[str, str]:
+    first: dict[str, Row] = {}
+    torn: dict[str, Row] = {}
     for row, unit in zip(rows, units, strict=True):
-        if row.split and given.setdefault(unit, row.split) != row.split:
-            torn.setdefault(unit, [f"{given[unit]} and {row.split} ({row.where})"])
+        if row.split and first.setdefault(unit, row).split != row.split:
+            torn.setdefault(unit, row)
     if torn:
-        listed = "".join(f"\n  {unit.partition(':')[2]}: {places[0]}" for unit, places in list(torn.items())[:SHOWN])
-        more = f"\n  and {len(torn) - SHOWN} more" if len(torn) > SHOWN else ""
-        raise CxrError(f"{len(torn)} patients stand in two splits; move their images or drop the given splits:{listed}{more}")
-    return given
+        pairs = [(first[unit], row) for unit, row in torn.items()]
+        raise BadRows(
+            f"{len(torn)} patients stand in two splits; move their images or drop the given splits:",
+            [row for pair in pairs for row in pair],
+            [f"{one.split} ({one.where}) and {other.split} ({other.where})" for one, other in pairs],
+        )
+    return {unit: row.split for unit, row in first.items()}
 
 
 def _check_given(rows: list[Row], config: Ingest) -> None:
@@ -74,64 +74,37 @@ def _check_given(rows: list[Row], config: Ingest) -> None:
         raise CxrError("the given splits have no 'train'")
 
 
-def _check_shares(rows: list[Row], free: Sequence[tuple[str, str]], config: Ingest) -> list[str]:
+def _check_dealt(rows: list[Row], patients: Counter[str], config: Ingest, spelled: Spelling) -> None:
     counts = Counter((row.split, row.label) for row in rows)
-    empty = [(split, name) for split in config.split_names for name in config.class_names if not counts[split, name]]
-    actual = _shares(free, config.seed, config)
-    off = {key: share for key, share in actual.items() if abs(share - dict(config.splits.items())[key[0]]) > MAX_DEVIATION}
-    if not empty and not off:
+    for split in config.split_names:
+        for name in config.class_names:
+            if not counts[split, name]:
+                what = "images" if config.split_by == "image" else "patients"
+                raise CxrError(
+                    f"class {name!r} has no image in split {split!r}: {patients[name]} {what} of this class could be dealt to "
+                    f"{', '.join(config.split_names)}; add images of more patients, state the splits yourself (column `split` of a "
+                    "manifest, folders train, val, test), or do with fewer splits, for example "
+                    f"{spelled('splits', '{train: 0.8, val: 0, test: 0.2}')}"
+                )
+
+
+def _uneven(rows: list[Row], patients: Counter[str], config: Ingest) -> list[str]:
+    counts, totals = Counter((row.split, row.label) for row in rows), Counter(row.label for row in rows)
+    parts = []
+    for split, share in config.splits.items():
+        for name in totals:
+            actual = counts[split, name] / totals[name]
+            if abs(actual - share) > max(MAX_DEVIATION, 1 / patients[name]):  # no deal comes nearer than one patient
+                parts.append(f"{split}/{name} {actual:.0%} in place of {share:.0%}")
+    if not parts:
         return []
-    best = balanced_seed(free, config)
-    if empty:
-        split, name = empty[0]
-        if _empty_after(best, rows, free, config):
-            raise CxrError(f"class {name!r} has no image in split {split!r}, and no seed mends it: it needs images of more patients")
-        raise CxrError(f"class {name!r} has no image in split {split!r} with seed {config.seed}; --seed {best} balances best")
-    targets = dict(config.splits.items())
-    parts = [f"{split}/{name} {share:.0%} in place of {targets[split]:.0%}" for (split, name), share in off.items()]
-    return [f"uneven splits with seed {config.seed}: {', '.join(parts)}; --seed {best} balances best"]
-
-
-def _empty_after(seed: int, rows: list[Row], free: Sequence[tuple[str, str]], config: Ingest) -> bool:
-    units = {unit for _, unit in free}
-    counts = Counter((split_of(unit, seed, config), label) for label, unit in free)
-    counts.update((row.split, row.label) for row in rows if row.unit not in units and row.image_unit not in units)
-    return any(not counts[split, name] for split in config.split_names for name in config.class_names)
-
-
-def balanced_seed(free: Sequence[tuple[str, str]], config: Ingest) -> int:
-    """Returns, of the seeds near the configured one, that with the smallest largest deviation from the asked-for shares.
-
-    Args:
-      free: (label, unit) of every image without a given split.
-      config: Shares, and the first seed tried.
-    """
-    targets = dict(config.splits.items())
-
-    def deviation(seed: int) -> float:
-        shares = _shares(free, seed, config)
-        # a class that misses a split altogether is worse than any deviation
-        return max(abs(share - targets[split]) + (share == 0) for (split, _), share in shares.items())
-
-    return min(range(config.seed, config.seed + SEEDS_TRIED), key=deviation)
-
-
-def _shares(free: Sequence[tuple[str, str]], seed: int, config: Ingest) -> dict[tuple[str, str], float]:
-    """Returns (split, class): share of the class's images that falls in the split."""
-    splits: dict[str, str] = {}
-    counts: Counter[tuple[str, str]] = Counter()
-    for label, unit in free:
-        if unit not in splits:
-            splits[unit] = split_of(unit, seed, config)
-        counts[splits[unit], label] += 1
-    totals = Counter(label for label, _ in free)
-    return {
-        (split, name): counts[split, name] / totals[name] for split in config.split_names for name in config.class_names if totals[name]
-    }
+    return [f"uneven numbers of images: {', '.join(parts)}; its patients are few, or some have many more images than others"]
 
 
 def _exact(rows: list[Row], config: Ingest) -> list[Row]:
-    """Takes exactly the asked-for numbers, in the order of a hash of seed and image."""
+    """Takes exactly the asked-for numbers of usable images, in the order of a hash of seed and image. The unusable ones on the way are
+    taken as well: reading them again makes them rejects.
+    """
     assert config.per_class is not None
     numbers: dict[str, dict[str, int]] = {str(split): counts for split, counts in config.per_class.items()}
     placed = next((row for row in rows if row.split), None)
@@ -142,13 +115,24 @@ def _exact(rows: list[Row], config: Ingest) -> list[Row]:
         by_class[row.label].append(row)
     taken = []
     for name in config.class_names:
-        wanted = sum(counts[name] for counts in numbers.values())
-        if len(by_class[name]) < wanted:
-            raise CxrError(f"per_class: class {name!r} has {len(by_class[name])} images, {wanted} are asked for")
         remaining = iter(by_class[name])
         for split in config.split_names:
-            for _ in range(numbers[split][name]):
-                row = next(remaining)
-                row.split = split
-                taken.append(row)
+            missing = numbers[split][name]
+            while missing:
+                candidate = next(remaining, None)
+                if candidate is None:
+                    wanted = sum(counts[name] for counts in numbers.values())
+                    usable = sum(other.label == name and _is_usable(other, config) for other in rows)
+                    raise CxrError(f"per_class: class {name!r} has {usable} usable images, {wanted} are asked for")
+                candidate.split = split
+                taken.append(candidate)
+                missing -= _is_usable(candidate, config)
     return taken
+
+
+def _is_usable(row: Row, config: Ingest) -> bool:
+    try:
+        reader.read_image(row.path, max_pixels=config.max_pixels, max_side=config.max_side)
+    except (ImageError, OSError):
+        return False
+    return True

@@ -33,6 +33,18 @@ def test_run_passes_its_variables_on(arguments, expected):
     assert expected in re.sub(r" +", " ", dry)
 
 
+@pytest.mark.parametrize("key", ["", "1"])
+def test_runs_go_and_the_key_stays_unless_asked_for(tmp_path, key):
+    shutil.copy2(ROOT / "Makefile", tmp_path)
+    (tmp_path / "workspace" / "demo").mkdir(parents=True)
+    (tmp_path / "workspace" / "pseudonym.key").write_text("k")
+    told = subprocess.run(["make", "clean-runs", f"KEY={key}"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "  demo\n" in told
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    assert left == (["Makefile"] if key else ["Makefile", "workspace", "workspace/pseudonym.key"])
+    assert ("kept: workspace/pseudonym.key" in told) == (not key)
+
+
 @pytest.mark.slow
 def test_wheel_holds_modules_and_data_under_their_import_names(tmp_path):
     source = tmp_path / "source"

@@ -14,7 +14,7 @@ from cxr.data.ingest.dataset import read_dataset
 from cxr.data.ingest.ingest import ingest
 from cxr.data.ingest.ingest_config import Ingest
 
-CONFIG = Ingest(images_per_shard=16, seed=2181)  # 30 patients: a seed that leaves no class without a split
+CONFIG = Ingest(images_per_shard=16)
 
 FEATURES = {
     "image", "format", "height", "width", "mean", "std", "label", "patient_id", "source", "view", "sex", "age", "age_band", "content_hash",
@@ -78,6 +78,37 @@ def test_no_patient_id_in_any_output(run, source, tmp_path):
         assert b"DOE" not in (gzip.decompress(data) if path.suffix == ".gz" else data)
 
 
+def test_no_path_of_an_image_in_any_output_or_message(run, source, tmp_path, console):
+    (source.parent / "0-0.png").rename(source.parent / "SECRET.png")
+    (source.parent / "SECRET.png").write_bytes(b"no image")
+    (source.parent / "SECRET2.png").write_bytes((source.parent / "0-1.png").read_bytes())
+    source.write_text(source.read_text().replace("0-0.png", "SECRET.png", 1).replace("1-0.png", "SECRET2.png", 1))
+    dataset = run(source)
+    assert (dataset.rejects, dataset.reject_reasons, dataset.duplicates) == (1, {"not an image": 1}, 1)
+    for path in (tmp_path / "records").rglob("*"):
+        assert "SECRET" not in path.name
+        assert path.is_dir() or b"SECRET" not in path.read_bytes()
+    assert "SECRET" not in shown(console)
+    with pytest.raises(CxrError, match="not an image") as error:
+        run(source, CONFIG.model_copy(update={"max_reject_share": 0, "max_side": 64}), overwrite=True)
+    assert "SECRET" not in str(error.value)
+
+
+def test_killed_ingest_leaves_no_path(run, source, tmp_path, monkeypatch):
+    """What lies in the output folder while workers are busy."""
+    from cxr.data.ingest import summary
+
+    def look(outcomes):
+        found = [path.read_bytes() for path in tmp_path.rglob("*.jsonl")]
+        assert found
+        assert not any(b".png" in data or b"DOE" in data for data in found)
+        return real(outcomes)
+
+    real = summary.tally
+    monkeypatch.setattr(summary, "tally", look)
+    run(source)
+
+
 def test_second_call_is_up_to_date_until_something_changes(run, source, tmp_path, console, make_image, key_file):
     run(source)
     inode = (tmp_path / "records").stat().st_ino
@@ -118,22 +149,72 @@ def test_a_foreign_folder_is_never_replaced(run, source, tmp_path):
     assert (tmp_path / "records" / "thesis.tex").exists()
 
 
-def test_rejects_are_listed(run, source, tmp_path, console):
+def test_rejects_are_listed(run, source, tmp_path, make_image):
     (source.parent / "0-0.png").write_bytes(b"no image")
     (source.parent / "1-1.png").write_bytes((source.parent / "1-1.png").read_bytes()[:500])
     dataset = run(source)
     assert dataset.rejects == 2
     assert dataset.images == 58
-    with (tmp_path / "records" / "rejects.csv").open() as stream:
-        assert [(row["path"], row["reason"]) for row in csv.DictReader(stream)] == [("0-0.png", "not an image"), ("1-1.png", "truncated")]
+    path = tmp_path / "records.private" / "rejects.csv"
+    with path.open() as stream:
+        found = [(row["where"], row["path"], row["reason"]) for row in csv.DictReader(stream)]
+    assert found == [(f"{source} line 2", "0-0.png", "not an image"), (f"{source} line 5", "1-1.png", "truncated")]
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    make_image(source.parent / "0-0.png", 500)
+    make_image(source.parent / "1-1.png", 501)
+    run(source, overwrite=True)
+    assert not path.parent.exists()
 
 
 def test_too_many_rejects_leave_nothing(run, source, tmp_path):
-    for k in range(4):
+    for k in range(7):
         (source.parent / f"{k}-0.png").write_bytes(b"")
-    with pytest.raises(CxrError, match=r"4 of 60 files cannot be used \(4 not an image\), more than max_reject_share = 5%"):
+    with pytest.raises(CxrError) as error:
         run(source)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["pseudonym.key", "source"]
+    text = str(error.value)
+    assert text.startswith(
+        "7 of 60 files cannot be used (7 not an image), more than data.max_reject_share=0.05 allows; no records were written:"
+    )
+    assert f"{source} line 2: not an image\n" in text
+    assert text.endswith(f"\n  and 2 more\nall of them with their paths: {tmp_path}/records.private/problems.csv")
+    with (tmp_path / "records.private" / "problems.csv").open() as stream:
+        assert [row["path"] for row in csv.DictReader(stream)] == [f"{k}-0.png" for k in range(7)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pseudonym.key", "records.private", "source"]
+
+
+def test_rows_of_an_error_are_listed_with_their_paths(run, source, tmp_path):
+    text = source.read_text().splitlines()
+    source.write_text(
+        "\n".join([text[0] + ",split", *(f"{line},{'test' if k == 1 else 'train'}" for k, line in enumerate(text[1:]))]) + "\n"
+    )
+    with pytest.raises(CxrError, match=r"1 patients stand in two splits(.|\n)*train \(.* line 2\) and test \(.* line 3\)") as error:
+        run(source)
+    assert "DOE" not in str(error.value)
+    assert str(error.value).endswith(f"{tmp_path}/records.private/problems.csv")
+    assert (tmp_path / "records.private" / "problems.csv").read_text().splitlines()[1:] == [
+        f"{source} line 2,0-0.png",
+        f"{source} line 3,0-1.png",
+    ]
+
+
+def test_touched_and_moved_files_change_nothing(run, source, tmp_path, console):
+    before = run(source)
+    inode = (tmp_path / "records").stat().st_ino
+    for path in source.parent.iterdir():
+        os.utime(path)
+    after = run(source)
+    assert shown(console).count("up to date") == 1
+    assert after.state != before.state
+    assert after == read_dataset(tmp_path / "records") == before.model_copy(update={"state": after.state})
+    (tmp_path / "source").rename(tmp_path / "elsewhere")
+    run(tmp_path / "elsewhere" / "manifest.csv")
+    assert (tmp_path / "records").stat().st_ino == inode
+
+
+def test_a_web_address_is_no_folder(run, tmp_path, key_file, console):
+    for source, out in (("gs://bucket/images", tmp_path / "records"), (str(tmp_path), "s3://bucket/records")):
+        with pytest.raises(CxrError, match=r"(gs|s3)://bucket/\w+: is no path of this machine"):
+            ingest(source, out, CONFIG, key_file=key_file, console=console)
 
 
 def test_failure_keeps_the_old_records(run, source, tmp_path):
@@ -167,8 +248,11 @@ def test_duplicates(run, tmp_path, make_manifest, console):
     assert dataset.duplicates == 1
     assert "1 pictures stand under several labels" in shown(console)
     assert any("several patients" in warning for warning in dataset.warnings)
-    with (tmp_path / "records" / "duplicates.csv").open() as stream:
-        assert {row["path"] for row in csv.DictReader(stream)} == {"6.png", "7.png"}
+    with (tmp_path / "records.private" / "duplicates.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["picture"], row["path"], row["patient"]) for row in rows] == [("1", "6.png", "1"), ("1", "7.png", "2")]
+    pseudonyms = {value(one, "patient_id") for split in features.SPLITS for one in examples(tmp_path / "records", split)}
+    assert not any(pseudonym in str(rows) for pseudonym in pseudonyms)
 
 
 def test_synthetic_data_are_called_so(run, tmp_path, make_manifest):
@@ -207,7 +291,7 @@ def test_killed_in_the_middle(tmp_path, source, key_file, run):
     code = (
         "import sys; from pathlib import Path; from rich.console import Console\n"
         "from cxr.data.ingest.ingest import ingest; from cxr.data.ingest.ingest_config import Ingest\n"
-        "ingest(sys.argv[1], Path(sys.argv[2]), Ingest(images_per_shard=16, seed=2181), "
+        "ingest(sys.argv[1], Path(sys.argv[2]), Ingest(images_per_shard=16), "
         "key_file=Path(sys.argv[3]), console=Console(stderr=True))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(source), str(tmp_path / "records"), str(key_file)])

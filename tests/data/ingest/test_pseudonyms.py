@@ -1,7 +1,13 @@
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
 import pytest
 
 from cxr.core.errors import CxrError
-from cxr.data.ingest.pseudonyms import KEY_FILE_VARIABLE, load_key, pseudonym
+from cxr.data.ingest import pseudonyms
+from cxr.data.ingest.pseudonyms import KEY_FILE_VARIABLE, key_path, load_key, pseudonym
 
 
 def test_pseudonyms_depend_on_the_key_and_hide_the_id():
@@ -20,9 +26,34 @@ def test_key_is_made_once_and_for_its_owner_only(tmp_path):
 
 
 def test_key_from_the_environment(tmp_path, monkeypatch):
+    assert key_path(tmp_path / "default.key") == tmp_path / "default.key"
     monkeypatch.setenv(KEY_FILE_VARIABLE, str(tmp_path / "env.key"))
-    load_key(None)
-    assert (tmp_path / "env.key").exists()
+    assert key_path(tmp_path / "default.key") == key_path() == tmp_path / "env.key"
+
+
+def test_many_that_make_a_key_at_once_get_the_same(tmp_path):
+    for attempt in range(20):
+        path, start = tmp_path / str(attempt) / "pseudonym.key", Barrier(16)
+
+        def call(path=path, start=start):
+            start.wait()
+            return load_key(path)
+
+        with ThreadPoolExecutor(16) as pool:
+            keys = [future.result() for future in [pool.submit(call) for _ in range(16)]]
+        assert set(keys) == {load_key(path)}
+        assert os.listdir(path.parent) == ["pseudonym.key"]
+
+
+def test_a_key_never_lies_there_in_part(tmp_path, monkeypatch):
+    path = tmp_path / "pseudonym.key"
+    seen = []
+    link = os.link
+    monkeypatch.setattr(
+        pseudonyms.os, "link", lambda source, target: (seen.append((Path(source).read_text(), path.exists())), link(source, target))
+    )
+    key = load_key(path)
+    assert seen == [(key.decode() + "\n", False)]
 
 
 def test_short_key_is_refused(tmp_path):

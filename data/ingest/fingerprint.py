@@ -1,0 +1,79 @@
+"""Tells whether records are those of a source: by what the request and the images hold, not by when files were touched."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from cxr.data.ingest.dataset import RECORDS_VERSION
+from cxr.data.ingest.ingest_config import Ingest
+from cxr.data.ingest.private_lists import BadRows
+from cxr.data.ingest.rows import Row
+
+# Nothing in the records depends on these.
+WITHOUT_EFFECT = {"workers", "paths_outside", "max_reject_share"}
+
+
+def file_hash(path: str) -> str:
+    """Returns the SHA-256 (hex) of a file's bytes.
+
+    Raises:
+      OSError: It cannot be read.
+    """
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def state(rows: Sequence[Row], config: Ingest, key: bytes) -> str:
+    """Fingerprints request and files by size and time of change: quick, and another one after a mere `touch`.
+
+    Args:
+      rows: Before they are dealt to splits.
+      config: All settings.
+      key: Of the pseudonyms.
+
+    Raises:
+      BadRows: A file cannot be looked at.
+    """
+    states = {}
+    for row in rows:
+        try:
+            found = os.stat(row.path)
+        except OSError as error:
+            raise BadRows(f"an image cannot be looked at ({error.strerror}); check the permissions:", [row]) from None
+        states[row.number] = f"{found.st_size} {found.st_mtime_ns}"
+    return _digest(rows, config, key, states)
+
+
+def content(rows: Sequence[Row], config: Ingest, key: bytes, hashes: Mapping[int, str]) -> str:
+    """Fingerprints request and files by content.
+
+    Args:
+      rows: The same as for `state`.
+      config: All settings.
+      key: Of the pseudonyms.
+      hashes: Number of a row: hash of its file, as far as they are known; the other files are read.
+    """
+    unknown = [row for row in rows if row.number not in hashes]
+    with ThreadPoolExecutor(config.workers) as pool:
+        found = dict(zip((row.number for row in unknown), pool.map(_hash_or_nothing, unknown), strict=True))
+    return _digest(rows, config, key, {**hashes, **found})
+
+
+def _hash_or_nothing(row: Row) -> str:
+    try:
+        return file_hash(row.path)
+    except OSError:  # it is a reject
+        return ""
+
+
+def _digest(rows: Sequence[Row], config: Ingest, key: bytes, files: Mapping[int, str]) -> str:
+    digest = hashlib.sha256(hashlib.sha256(key).digest())
+    digest.update(json.dumps([RECORDS_VERSION, config.model_dump(mode="json", exclude=WITHOUT_EFFECT)], sort_keys=True).encode())
+    for row in sorted(rows, key=lambda row: row.name):
+        facts = [row.name, row.label, row.patient, row.split, row.source, row.view, row.sex, row.age, files[row.number]]
+        digest.update(json.dumps(facts).encode() + b"\n")
+    return digest.hexdigest()

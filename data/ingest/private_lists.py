@@ -1,0 +1,66 @@
+"""Lists that name files: paths may hold patients' names, so they lie beside the records, never among them, for their owner's eyes only."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from cxr.core.errors import CxrError
+from cxr.data.ingest.rows import Row
+
+REJECTS = "rejects.csv"
+DUPLICATES = "duplicates.csv"
+PROBLEMS = "problems.csv"  # rows that an error is about
+SHOWN = 5  # how many rows an error lists
+
+
+class BadRows(CxrError):
+    """An error about rows of the source. Its text says where they stand; their paths are for `problems.csv`."""
+
+    def __init__(self, text: str, rows: Sequence[Row], places: Iterable[str] | None = None):
+        """Args: what is wrong and the remedy; the rows; what to show of each (default: `where`)."""
+        listed = list(places if places is not None else (row.where for row in rows))
+        more = f"\n  and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
+        super().__init__(text + "".join(f"\n  {place}" for place in listed[:SHOWN]) + more)
+        self.rows = tuple(rows)
+
+
+def folder_of(out: Path) -> Path:
+    """Returns the folder of the lists that belong to an output folder."""
+    return out.with_name(f"{out.name}.private")
+
+
+def write(out: Path, name: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> Path | None:
+    """Writes a list, readable by its owner only; without rows it removes an older one.
+
+    Returns:
+      The list, or None where there is none.
+
+    Raises:
+      OSError: It cannot be written.
+    """
+    folder = folder_of(out)
+    if not rows:
+        (folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not there, or it holds another list
+            folder.rmdir()
+        return None
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = folder / f".{name}.{os.getpid()}"
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(header)
+        writer.writerows(rows)
+    return temporary.replace(folder / name)
+
+
+def write_problems(out: Path, error: BadRows) -> str:
+    """Writes the rows of an error; returns the line that says where the list is, empty where it cannot be written."""
+    try:
+        path = write(out, PROBLEMS, ("where", "path"), [(row.where, row.name) for row in error.rows])
+    except OSError:
+        return ""
+    return f"\nall of them with their paths: {path}"

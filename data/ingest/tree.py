@@ -1,0 +1,82 @@
+"""From a folder tree to rows: one folder per class, if you like below train, val and test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.data.ingest.ingest_config import Ingest, Spelling
+from cxr.data.ingest.rows import Row, hint_at
+
+# What file managers, NAS boxes and DICOM media leave beside images: never meant as data, so skipped and not listed as rejects.
+CLUTTER = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".directory", "icon\r", "dicomdir"))
+CLUTTER_FOLDERS = frozenset(("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"))
+
+
+def from_tree(root: Path, config: Ingest, spelled: Spelling, manifest: str) -> Iterator[Row]:
+    """Lists the images below a folder with one folder per class, which may stand below train, val and test.
+
+    Args:
+      root: The folder.
+      config: Class names.
+      spelled: Names settings in messages.
+      manifest: Name of the file that would have been read in place of the tree, for messages.
+
+    Raises:
+      CxrError: A folder that is no class and no split, or cannot be listed. The text does not name it: it may be named after a patient.
+    """
+    folders = _folders(root)
+    needs = f"it needs one folder per class ({', '.join(config.class_names)}), if you like below train, val and test"
+    if not folders:
+        raise CxrError(f"{root}: neither {manifest} nor folders in it; {needs}")
+    given = [name for name in folders if name in features.SPLITS and name not in config.class_names]
+    if given and len(given) < len(folders):
+        others = len(folders) - len(given)
+        raise CxrError(f"{root}: {others} other folders stand beside {given[0]!r}; folders are either all splits or all classes; {needs}")
+    for split in given or [""]:
+        folders = _folders(root / split)
+        unknown = [name for name in folders if name not in config.class_names]
+        if unknown:
+            hint = next(filter(None, (hint_at(name, config.class_names) for name in unknown)), "")
+            raise CxrError(
+                f"{root / split}: {len(unknown)} of {len(folders)} folders are named after no class{hint}; {needs}; rename them, or set "
+                f"{spelled('class_names', '[…]')}"
+            )
+        for label in folders:
+            place = f"{split}/{label}" if split else label
+            for number, path in enumerate(_files(root / split / label), 1):
+                yield Row(
+                    path=os.path.abspath(path), name=str(path.relative_to(root)), where=f"{place} file {number}", label=label, split=split
+                )
+
+
+def _folders(root: Path) -> list[str]:
+    try:
+        names = [path.name for path in root.iterdir() if path.is_dir()]
+    except OSError as error:
+        raise CxrError(f"{root}: cannot be listed ({error.strerror}); check its permissions") from None
+    return sorted(name for name in names if not name.startswith(".") and not is_clutter(name))
+
+
+def _files(folder: Path) -> list[Path]:
+    def fail(error: OSError) -> None:
+        raise CxrError(f"{folder}: a folder below it cannot be listed ({error.strerror}); check the permissions there")
+
+    found, seen = [], set()
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=fail):
+        here = os.path.realpath(parent)
+        if here in seen:  # a link to a folder above it
+            folders.clear()
+            continue
+        seen.add(here)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not is_clutter(name))
+        found += [Path(parent, name) for name in files if not name.startswith(".") and not is_clutter(name)]
+    return sorted(found)
+
+
+def is_clutter(name: str) -> bool:
+    """Tells whether a file or folder is one that is never meant as data."""
+    return name.lower() in CLUTTER or name.lower() in CLUTTER_FOLDERS or name.startswith("._")

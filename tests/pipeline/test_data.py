@@ -1,0 +1,91 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from cxr.core.errors import CxrError
+from cxr.data.ingest.pseudonyms import KEY_FILE_VARIABLE
+from cxr.pipeline.examples import CALLED_BY, prepare_data
+from cxr.pipeline.pipeline_config import load
+from cxr.pipeline.workspace import Workspace
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Twelve pictures of each class, whose names are secrets."""
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for name in ("covid19", "pneumonia", "normal"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for k in range(12):
+            Image.fromarray(rng.integers(0, 255, (32, 32)).astype(np.uint8)).save(tmp_path / "images" / name / f"SECRET{k}.png")
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def prepared(tmp_path, images, shown):
+    def call(data=None, *overrides):
+        config = load("demo", overrides)
+        paths = Workspace(tmp_path / "workspace", config.name)
+        return prepare_data(config, str(data or images), paths, Console(file=shown, width=300))
+
+    return call
+
+
+@pytest.fixture
+def shown():
+    return io.StringIO()
+
+
+def test_images_are_ingested_with_the_key_that_the_environment_names(prepared, tmp_path, monkeypatch):
+    first = prepared().path
+    assert (tmp_path / "workspace" / "pseudonym.key").exists()
+    monkeypatch.setenv(KEY_FILE_VARIABLE, str(tmp_path / "elsewhere.key"))
+    before = (first / "dataset.json").read_bytes()
+    assert prepared().path == first
+    assert (tmp_path / "elsewhere.key").exists()
+    assert (first / "dataset.json").read_bytes() != before  # with another key there are other pseudonyms
+
+
+def test_a_run_tells_what_was_left_out_and_where_the_list_is(prepared, images, shown):
+    (images / "normal" / "SECRET0.png").write_bytes(b"")
+    records = prepared(None, "data.max_reject_share=0.1").path
+    assert f"1 files left out (1 not an image): {records}.private/rejects.csv\n" in shown.getvalue()
+    assert "SECRET" not in shown.getvalue()
+
+
+def test_touched_images_leave_the_records_alone(prepared, images):
+    def states():
+        return {path: path.stat().st_mtime_ns for path in prepared().path.rglob("*.gz")}
+
+    before = states()
+    for path in images.rglob("*.png"):
+        path.touch()
+    assert states() == before
+
+
+@pytest.mark.parametrize("called_by", ["cxr run", "make run"])
+def test_messages_name_settings_as_the_command_does(prepared, images, monkeypatch, called_by):
+    (images / "normal" / "twice.png").symlink_to(images / "normal" / "SECRET0.png")
+    if called_by == "make run":
+        monkeypatch.setenv(CALLED_BY, "make")
+    setting = "data.listed_twice=merge"
+    with pytest.raises(CxrError, match=f"or set ARGS='{setting}' " if called_by == "make run" else f"or set {setting} ") as error:
+        prepared()
+    assert "SECRET" not in str(error.value)
+    prepared(None, setting)
+
+
+def test_an_object_store_is_refused_with_a_way_out(prepared):
+    with pytest.raises(CxrError, match=r"--data gs://bucket/records: `cxr run` reads folders of this machine; copy .* Kubeflow"):
+        prepared("gs://bucket/records")
+
+
+def test_help_promises_no_object_store():
+    from typer.testing import CliRunner
+
+    from cxr.cli.main import app
+
+    assert "://" not in CliRunner().invoke(app, ["run", "--help"]).output
