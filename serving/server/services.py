@@ -49,14 +49,15 @@ class Handlers:
             call: deadline and departure of the client.
 
         Raises:
-            ServingError: any refusal; RESOURCE_EXHAUSTED above `max_concurrent_requests`.
+            ServingError: any refusal; UNAVAILABLE above `max_concurrent_requests`: the client may try again, RESOURCE_EXHAUSTED
+                would tell it that its request is too large.
         """
         spec = request.model_spec if method != "MultiInference" else request.tasks[0].model_spec if request.tasks else None
         begin, code = time.perf_counter(), grpc.StatusCode.OK
         try:
             if not self._slots.acquire(blocking=False):
                 limit = self._limits.max_concurrent_requests
-                raise ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"More than {limit} requests at once; try again later")
+                raise ServingError(grpc.StatusCode.UNAVAILABLE, f"More than {limit} requests at once; try again later")
             try:
                 return _INFERENCE[method](request, self.manager, self._runner, self._limits, call)
             finally:
@@ -115,7 +116,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self._handlers = handlers
 
     def _infer(self, method: str, request: Any, context: grpc.ServicerContext) -> Any:
-        call = Call(context.time_remaining(), context.add_callback)
+        call = Call(_seconds_left(context), context.add_callback)
         return _answer(lambda: self._handlers.infer(method, request, call), context)
 
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: D102, N802
@@ -146,6 +147,12 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
     def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: D102, N802
         return _answer(lambda: self._handlers.reload(request), context)
+
+
+def _seconds_left(context: grpc.ServicerContext) -> float | None:
+    """Returns the seconds to the client's deadline; None without one, which gRPC reports as some 292 billion years."""
+    seconds = context.time_remaining()
+    return seconds if seconds is not None and seconds < threading.TIMEOUT_MAX else None
 
 
 def _answer(function: Callable[[], Answer], context: grpc.ServicerContext) -> Answer:
