@@ -85,7 +85,7 @@ class Server:
         configuring.start(self.manager, config, options.start_seconds)
         if options.model_config_file_poll_seconds is not None:
             pause = options.model_config_file_poll_seconds
-            arguments = (self.manager, options.model_config_file, config, pause, self._closing.wait)
+            arguments = (self.manager, options.model_config_file, pause, self._closing.wait)
             threading.Thread(target=configuring.watch_file, args=arguments, name="config", daemon=True).start()
         self._open_grpc()
         if options.rest_port is not None:

@@ -102,9 +102,11 @@ class Handlers:
             raise not_found(f"Could not find any versions of model {spec.name}")
         return get_model_status_pb2.GetModelStatusResponse(model_version_status=[v.status() for v in versions.values()])
 
-    def reload(self, request: model_management_pb2.ReloadConfigRequest) -> model_management_pb2.ReloadConfigResponse:
-        """Answers HandleReloadConfigRequest once the new models serve and the labels are moved."""
-        configuring.reload(self.manager, request.config)
+    def reload(
+        self, request: model_management_pb2.ReloadConfigRequest, seconds: float | None = None
+    ) -> model_management_pb2.ReloadConfigResponse:
+        """Answers HandleReloadConfigRequest once the new models serve and the labels are moved; waits `seconds` at most."""
+        configuring.reload(self.manager, request.config, seconds)
         return model_management_pb2.ReloadConfigResponse()
 
 
@@ -146,7 +148,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         return _answer(lambda: self._handlers.status(request), context)
 
     def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: D102, N802
-        return _answer(lambda: self._handlers.reload(request), context)
+        return _answer(lambda: self._handlers.reload(request, _seconds_left(context)), context)
 
 
 def _seconds_left(context: grpc.ServicerContext) -> float | None:
