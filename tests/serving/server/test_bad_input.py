@@ -116,6 +116,13 @@ def test_5000_images_are_split_when_asked_for(start, golden_models, connect):
     assert list(outputs["size"].int_val) == [8, 8, 6, 4] * 2500
 
 
+def test_no_memory_left_is_overload():
+    """RESOURCE_EXHAUSTED would tell the client that its request is too large, and it would send halves: more load."""
+    from cxr.serving.server.errors import from_exception
+
+    assert from_exception(MemoryError()).code.name == "UNAVAILABLE"
+
+
 def test_message_above_the_limit(start, golden_models, connect):
     caller = connect(start(golden_models, limits={"max_message_bytes": 100_000}).address)
     code, _ = caller.refusal(lambda: caller.image(b"x" * 200_000))
