@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
 def serve(
     models_dir: Annotated[Path | None, typer.Argument(help="Folder of models; or give --model-config-file.", show_default=False)] = None,
     model_config_file: Annotated[Path | None, typer.Option(help="Text proto ModelServerConfig: policies, labels.")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all, :: for IPv6 too.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = 8500,
     rest_port: Annotated[int, typer.Option(help="REST and metrics port; 0 takes a free one.")] = 8501,
     rest: Annotated[bool, typer.Option("--rest/--no-rest", help="REST and Prometheus metrics.")] = True,
@@ -49,15 +49,20 @@ def serve(
     ssl_config_file: Annotated[Path | None, typer.Option(help="TensorFlow Serving's SSLConfig: TLS, client certificates.")] = None,
     max_message_mb: Annotated[int | None, typer.Option(help="Largest request.")] = None,
     max_image_pixels: Annotated[int | None, typer.Option(help="Largest image, decoded.")] = None,
-    max_concurrent_requests: Annotated[int | None, typer.Option(help="Above, requests are refused (RESOURCE_EXHAUSTED).")] = None,
+    max_concurrent_requests: Annotated[int | None, typer.Option(help="Above, requests are refused (UNAVAILABLE).")] = None,
     poll_seconds: Annotated[float | None, typer.Option(help="Pause between looks for new versions.")] = None,
     model_config_file_poll_seconds: Annotated[float | None, typer.Option(help="Read the file again, that far apart.")] = None,
     load_retries: Annotated[int | None, typer.Option(help="How often a failed load is tried again.")] = None,
     load_retry_seconds: Annotated[float | None, typer.Option(help="Pause before that.")] = None,
     start_seconds: Annotated[float | None, typer.Option(help="Give up when the models are not loaded by then.")] = None,
     drain_seconds: Annotated[float | None, typer.Option(help="How long accepted requests may take after SIGTERM.")] = None,
+    max_connection_age_seconds: Annotated[
+        float | None, typer.Option(help="Clients connect again after that: they find new servers.")
+    ] = None,
     warm_up: Annotated[bool, typer.Option("--warm-up/--no-warm-up", help="Replay assets.extra/tf_serving_warmup_requests.")] = True,
-    allow_version_labels_for_unavailable_models: Annotated[bool, typer.Option(help="New labels may name versions not loaded yet.")] = False,
+    allow_version_labels_for_unavailable_models: Annotated[
+        bool, typer.Option(help="New labels may name versions not loaded yet; a first file with labels needs it.")
+    ] = False,
     intra_op_threads: Annotated[int | None, typer.Option(help="Threads inside an operation (default: cores).")] = None,
     engine: Annotated[Engine, typer.Option(help="Who answers.")] = Engine.embedded,
     json: Annotated[bool, typer.Option("--json", help="Print the addresses as JSON.")] = False,
@@ -88,6 +93,7 @@ def serve(
         "load_retry_seconds": load_retry_seconds,
         "start_seconds": start_seconds,
         "drain_seconds": drain_seconds,
+        "max_connection_age_seconds": max_connection_age_seconds,
         "warm_up": warm_up,
         "allow_version_labels_for_unavailable_models": allow_version_labels_for_unavailable_models,
         "intra_op_threads": intra_op_threads,

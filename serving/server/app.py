@@ -13,18 +13,20 @@ from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from cxr.core.errors import CxrError
-from cxr.serving.server import configuring, descriptors
+from cxr.serving.server import configuring
 from cxr.serving.server import served_models as configs
 from cxr.serving.server.batching import Runner
 from cxr.serving.server.manager import Manager
 from cxr.serving.server.metrics import Metrics
-from cxr.serving.server.options import ServerOptions
+from cxr.serving.server.options import ServerOptions, host_and_port
 from cxr.serving.server.rest import RestServer
 from cxr.serving.server.services import Handlers, ModelService, PredictionService
 from cxr.serving.server.warmup import warm_up
+from cxr.serving.server.wire import model_service_pb2, prediction_service_pb2
 
 log = logging.getLogger(__name__)
 SPARE_THREADS = 16  # for status, metadata, health and refusals while all others wait for inference
+CALLS_PER_THREAD = 4  # under way or waiting for a thread; gRPC refuses what comes above (RESOURCE_EXHAUSTED, the only code it has for that)
 HEALTH_NAMES = ("", "PredictionService", "ModelService")  # the last two are TensorFlow Serving's names
 _NO_LIMIT = -1
 
@@ -83,7 +85,7 @@ class Server:
         configuring.start(self.manager, config, options.start_seconds)
         if options.model_config_file_poll_seconds is not None:
             pause = options.model_config_file_poll_seconds
-            arguments = (self.manager, options.model_config_file, config, pause, self._closing.wait)
+            arguments = (self.manager, options.model_config_file, pause, self._closing.wait)
             threading.Thread(target=configuring.watch_file, args=arguments, name="config", daemon=True).start()
         self._open_grpc()
         if options.rest_port is not None:
@@ -92,6 +94,7 @@ class Server:
 
     def _open_grpc(self) -> None:
         options = self.options
+        age = options.max_connection_age_seconds
         workers = options.limits.max_concurrent_requests + SPARE_THREADS
         self._grpc = grpc.server(
             ThreadPoolExecutor(workers, thread_name_prefix="grpc"),
@@ -99,12 +102,16 @@ class Server:
                 ("grpc.max_receive_message_length", options.limits.max_message_bytes),
                 ("grpc.max_send_message_length", _NO_LIMIT),
                 ("grpc.so_reuseport", 0),  # a second server on the same port is an error, not a lottery
+                *((("grpc.max_connection_age_ms", round(age * 1000)),) if age is not None else ()),
             ],
+            maximum_concurrent_rpcs=workers * CALLS_PER_THREAD,
         )
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(self.handlers), self._grpc)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(self.handlers), self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        names = (*descriptors.register(), health.SERVICE_NAME, reflection.SERVICE_NAME)
+        files = (prediction_service_pb2.DESCRIPTOR, model_service_pb2.DESCRIPTOR)
+        services = [service.full_name for file in files for service in file.services_by_name.values()]
+        names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._grpc)
         for name in (*HEALTH_NAMES, *names):
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -112,11 +119,11 @@ class Server:
             port = self._bind(self._grpc)
         except RuntimeError as error:
             raise CxrError(f"port {options.port} on {options.host} cannot be opened ({error}); choose another with --port") from error
-        self.address = f"{options.host}:{port}"
+        self.address = host_and_port(options.host, port)
         self._grpc.start()
 
     def _bind(self, server: grpc.Server) -> int:
-        address, tls = f"{self.options.host}:{self.options.port}", self.options.tls
+        address, tls = host_and_port(self.options.host, self.options.port), self.options.tls
         if tls is None:
             return server.add_insecure_port(address)
         pair = (tls.key.encode(), tls.certificate.encode())

@@ -131,12 +131,21 @@ class Runner:
                 ahead += 1
             yield task
 
+    def check_size(self, size: int) -> None:
+        """Refuses a request of more examples than may be sent at once; cheap, to be asked before they are decoded.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT.
+        """
+        options = self._options
+        if options.enabled and not options.enable_large_batch_splitting and size > options.max_batch_size:
+            raise invalid(f"Task size {size} is larger than maximum input batch size {options.max_batch_size}")
+
     def _split(self, arrays: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
         size, limit = len(arrays[0]), self._options.max_batch_size
+        self.check_size(size)
         if size <= limit:
             return [list(arrays)]
-        if not self._options.enable_large_batch_splitting:
-            raise invalid(f"Task size {size} is larger than maximum input batch size {limit}")
         return [[a[at : at + limit] for a in arrays] for at in range(0, size, limit)]
 
     def _enqueue(self, key: tuple, task: Task) -> None:

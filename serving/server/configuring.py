@@ -1,4 +1,10 @@
-"""Giving a server its configuration: at the start, and again by HandleReloadConfigRequest."""
+"""Giving a server its configuration: at the start, by HandleReloadConfigRequest, and from a file that changes.
+
+The order is TensorFlow Serving's: everything is checked first, labels too, against the versions that are available at that moment.
+Hence a first configuration with labels is refused unless labels may name unavailable versions, and so is one that brings a version
+and its label together. Two things are better here: a change whose new models do not load leaves nothing behind, and one that waits
+for its models gives way to the next (TensorFlow Serving holds a lock until they appear, for ever if need be).
+"""
 
 import logging
 import threading
@@ -6,12 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cxr.core.errors import CxrError
-from cxr.serving.server.errors import ServingError, invalid
+from cxr.serving.server.errors import ServingError
 from cxr.serving.server.manager import Manager
 from cxr.serving.server.served_models import ModelServerConfig, read_file, validate
 
 RELOAD_SECONDS = 600.0  # patience for the new models of a reload
-_LOCK = threading.Lock()  # one change at a time
 log = logging.getLogger(__name__)
 
 
@@ -24,56 +29,70 @@ def start(manager: Manager, config: ModelServerConfig, seconds: float | None) ->
         seconds: patience; None waits for ever.
 
     Raises:
-        CxrError: the configuration is wrong, a model cannot be loaded, or a label has no version.
+        CxrError: the configuration is wrong, a model cannot be loaded, or there are labels although they need available versions.
     """
     try:
-        models = validate(config, {})
-        manager.replace(models)
-        manager.wait([model.name for model in models], seconds)
-        manager.label(models)
+        _change(manager, config, seconds)
     except ServingError as error:
-        raise CxrError(f"models.config: {error.message}") from error
+        remedy = ""
+        if error.message.startswith("Request to assign label"):
+            remedy = "; at the start none is: give --allow-version-labels-for-unavailable-models, as TensorFlow Serving wants it, too"
+        raise CxrError(f"models.config: {error.message}{remedy}") from error
 
 
-def reload(manager: Manager, config: ModelServerConfig, seconds: float = RELOAD_SECONDS) -> None:
-    """Replaces the configuration: unlisted models are unloaded, new ones awaited, labels moved last.
+def reload(manager: Manager, config: ModelServerConfig, seconds: float | None = None) -> None:
+    """Replaces the configuration as a whole, or not at all: new models are awaited, then policies and labels change and unlisted models go.
 
     Args:
         manager: with a configuration.
         config: the new one, whole.
-        seconds: patience for new models.
+        seconds: until the client's deadline, if it has one; at most RELOAD_SECONDS are waited.
 
     Raises:
-        ServingError: the configuration is refused (nothing changed), a new model does not load, or a label names a version that
-            is not available (policies have changed then, labels of that model have not).
+        ServingError: INVALID_ARGUMENT, the configuration is wrong; FAILED_PRECONDITION, a label names a version that is not
+            available; UNKNOWN, a new model did not load; ABORTED, a later reload came meanwhile. Nothing has changed then.
     """
-    with _LOCK:
-        current = manager.models()
-        models = validate(config, current)
-        manager.replace(models)
-        try:
-            manager.wait([model.name for model in models if model.name not in current], seconds)
-        except CxrError as error:
-            raise invalid(str(error)) from error
-        manager.label(models)
+    _change(manager, config, RELOAD_SECONDS if seconds is None else min(seconds, RELOAD_SECONDS))
 
 
-def watch_file(manager: Manager, path: Path, applied: ModelServerConfig, pause: float, stopped: Callable[[float], bool]) -> None:
-    """Applies a models.config again whenever its text changes; what cannot be applied is logged and tried at each look.
+def _change(manager: Manager, config: ModelServerConfig, seconds: float | None) -> None:
+    models = validate(config, manager.models())
+    number = manager.begin(models)
+    try:
+        manager.wait(number, seconds)
+        manager.commit(number, models)
+    except BaseException:
+        manager.withdraw(number)
+        raise
+
+
+def watch_file(manager: Manager, path: Path, pause: float, stopped: Callable[[float], bool]) -> None:
+    """Applies a models.config whenever it is not what the server has; what is refused is logged and tried at each look.
 
     Args:
         manager: with a configuration.
         path: the file.
-        applied: what it held when it was applied last.
         pause: seconds between two looks.
         stopped: waits that long and returns whether to end (an Event's `wait`).
     """
+    applying: tuple[ModelServerConfig, threading.Thread] | None = None
     while not stopped(pause):
         try:
             config = read_file(path)
-            if config != applied:
-                reload(manager, config)
-                applied = config
-                log.info("%s: applied", path)
-        except (CxrError, ServingError) as error:
+        except CxrError as error:
             log.error("%s: not applied: %s", path, error)
+            continue
+        if applying is not None and applying[1].is_alive() and applying[0] == config:
+            continue  # its new models are loading
+        if {model.name: model for model in config.model_config_list.config} != manager.models():
+            # A thread each: a file that changes once more takes the place of one whose models never come.
+            applying = config, threading.Thread(target=_apply, args=(manager, path, config), name="reload", daemon=True)
+            applying[1].start()
+
+
+def _apply(manager: Manager, path: Path, config: ModelServerConfig) -> None:
+    try:
+        reload(manager, config)
+        log.info("%s: applied", path)
+    except ServingError as error:
+        log.error("%s: not applied: %s", path, error)

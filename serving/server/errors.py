@@ -47,5 +47,5 @@ def from_exception(error: BaseException) -> ServingError:
     if isinstance(number, int) and number in _BY_NUMBER:
         return ServingError(_BY_NUMBER[number], str(getattr(error, "message", error)))
     if isinstance(error, MemoryError):
-        return ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, "Out of memory")
+        return ServingError(grpc.StatusCode.UNAVAILABLE, "Out of memory; try again later")
     return ServingError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")

@@ -129,6 +129,7 @@ def _infer(
     if len(feeds) > 1:
         raise invalid("Input tensor must be the same for all Signatures.")
     serialized = examples(message)
+    runner.check_size(len(serialized))
     values = np.empty(len(serialized), dtype=object)
     values[:] = serialized
     check_images(values, limits.max_image_pixels, limits.max_request_pixels)

@@ -18,13 +18,13 @@ def assign_labels(
         config: the new configuration of the model.
         old: labels it has now.
         available: versions that answer requests now.
-        allow_unavailable: a label that is not in use yet may name a version that is not available.
+        allow_unavailable: a label that is not in use yet, or names that version already, may name one that is not available.
 
     Raises:
         ServingError: FAILED_PRECONDITION, a label names a version that is not available.
     """
     for label, version in config.version_labels.items():
-        if version not in available and not (allow_unavailable and label not in old):
+        if version not in available and not (allow_unavailable and old.get(label, version) == version):
             raise precondition(
                 f"Request to assign label to version {version} of model {config.name}, which is not currently available for inference"
             )

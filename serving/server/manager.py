@@ -1,21 +1,20 @@
-"""Keeps the loaded versions equal to what policies and folders ask for: load before unload, retries, labels, states."""
+"""The configured models: which versions their policies and folders ask for, labels, and changes of all that."""
 
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+import grpc
 from tensorflow_serving.apis import model_pb2
 
-from cxr.core.errors import CxrError
 from cxr.serving.server import served_models as configs
-from cxr.serving.server.errors import from_exception
-from cxr.serving.server.loader import LoadedModel
+from cxr.serving.server.errors import ServingError
 from cxr.serving.server.lookup import assign_labels, find
 from cxr.serving.server.options import ServerOptions
-from cxr.serving.server.states import AVAILABLE, END, LOADING, UNLOADING, Version
+from cxr.serving.server.states import AVAILABLE, END, Version
+from cxr.serving.server.versions import Versions
 
 log = logging.getLogger(__name__)
 
@@ -23,113 +22,136 @@ log = logging.getLogger(__name__)
 @dataclass
 class _Model:
     config: configs.ModelConfig
-    labels: dict[str, int] = field(default_factory=dict)
+    labels: dict[str, int]
+    new: bool = False  # of a change that is not committed yet
 
 
 class Manager:
-    """All models of a server.
-
-    Loads and unloads run in threads of their own, so that requests for other models and versions go on meanwhile.
-    """
+    """All models of a server."""
 
     def __init__(self, options: ServerOptions, warm_up: Callable[[Version], int]):
-        """Makes an empty manager; `replace` gives it models.
+        """Makes an empty manager; `begin` and `commit` give it models.
 
         Args:
             options: polling, retries and threads.
-            warm_up: called with each version after its load and before it becomes available; an exception fails the load.
+            warm_up: see `Versions`.
         """
-        self._options, self._warm_up = options, warm_up
+        self._options = options
+        self._versions = Versions(options, warm_up)
+        self._changed, self._stopped = self._versions.changed, self._versions.stopped
         self._models: dict[str, _Model] = {}
-        self._live: dict[str, dict[int, Version]] = {}  # wanted, or still loaded
-        self._ended: dict[str, dict[int, Version]] = {}  # last state of what is gone, for GetModelStatus
-        self._changed = threading.Condition(threading.RLock())
-        self._stopped = threading.Event()
-        self._load_slots = threading.Semaphore(options.load_threads)
-        self._loaders: set[threading.Thread] = set()
-        self._unload_pool = ThreadPoolExecutor(thread_name_prefix="unload")
+        self._change = 0  # number of the last change of configuration that began
+        self._looking = threading.Lock()  # one look at the folders at a time: what an older look saw must not undo a newer one
         self._poller = threading.Thread(target=self._poll_forever, name="poll", daemon=True)
 
     # === Configuration ===
 
-    def replace(self, models: list[configs.ModelConfig]) -> None:
-        """Makes these (checked) models the configured ones and starts what that asks for; labels stay until `label`."""
-        with self._changed:
-            old = self._models
-            self._models = {m.name: _Model(m, old[m.name].labels if m.name in old else {}) for m in models}
-        self.poll()
-        if not self._poller.is_alive() and not self._stopped.is_set():
-            self._poller.start()
+    def begin(self, models: list[configs.ModelConfig]) -> int:
+        """Begins a change of configuration: those of the models that are new start to load, all others stay as they are.
 
-    def label(self, models: list[configs.ModelConfig]) -> None:
-        """Gives the models the labels of their configurations.
+        Args:
+            models: checked by `config.validate`.
+
+        Returns:
+            Number of the change, for `wait`, `commit` and `withdraw`. A later change takes the place of one that still waits.
 
         Raises:
-            ServingError: FAILED_PRECONDITION, a label names a version that is not available; that model keeps its labels.
+            ServingError: FAILED_PRECONDITION, a label names a version that is not available now; nothing has changed.
         """
-        allow = self._options.allow_version_labels_for_unavailable_models
         with self._changed:
-            for config in models:
-                model = self._models[config.name]
-                available = {n for n, v in self._live.get(config.name, {}).items() if v.state == AVAILABLE}
-                model.labels = assign_labels(config, model.labels, available, allow)
+            kept = {name: model for name, model in self._models.items() if not model.new}
+            labels = self._labels(models, kept)
+            self._models = kept | {m.name: _Model(m, labels[m.name], new=True) for m in models if m.name not in kept}
+            self._change += 1
+            number = self._change
+            self._changed.notify_all()
+        self._look()
+        return number
 
-    def wait(self, names: list[str], seconds: float | None) -> None:
-        """Returns when each of these models has an available version and its other wanted ones have been tried.
+    def commit(self, number: int, models: list[configs.ModelConfig]) -> None:
+        """Makes these models the configured ones, with their policies and labels; what is not among them will be unloaded.
 
         Raises:
-            CxrError: a model has none and will get none, or the seconds (None: no limit) are over; the text says why.
+            ServingError: ABORTED, a later change has begun; FAILED_PRECONDITION, a labelled version has gone since `begin`.
         """
+        with self._changed:
+            self._refuse_superseded(number)
+            labels = self._labels(models, self._models)
+            self._models = {m.name: _Model(m, labels[m.name]) for m in models}
+        self._look()
+
+    def withdraw(self, number: int) -> None:
+        """Lets go of the new models of a change that was not committed; does nothing when a later one has begun."""
+        with self._changed:
+            if number == self._change:
+                self._models = {name: model for name, model in self._models.items() if not model.new}
+        self._look()
+
+    def _labels(self, models: list[configs.ModelConfig], current: dict[str, _Model]) -> dict[str, dict[str, int]]:
+        allow, found = self._options.allow_version_labels_for_unavailable_models, {}
+        for config in models:
+            old = current[config.name].labels if config.name in current else {}
+            available = {number for number, version in self._versions.by_number(config.name).items() if version.state == AVAILABLE}
+            found[config.name] = assign_labels(config, old, available, allow)
+        return found
+
+    def _refuse_superseded(self, number: int) -> None:
+        if number != self._change:
+            raise ServingError(grpc.StatusCode.ABORTED, "A later configuration came while the models of this one were loading")
+
+    def wait(self, number: int, seconds: float | None) -> None:
+        """Returns when each new model of a change has an available version and its other wanted ones have been tried.
+
+        The lock is free meanwhile: requests are answered, and a later change ends this waiting.
+
+        Raises:
+            ServingError: UNKNOWN (TensorFlow Serving's code), a model has no version and will get none, or the seconds (None: no
+                limit) are over, and the text says why; ABORTED, a later change has begun.
+        """
+        wanted = self._versions.wanted
 
         def available(name: str) -> bool:
-            return any(v.state == AVAILABLE for v in self._live.get(name, {}).values())
+            return any(version.state == AVAILABLE for version in wanted(name))
 
         def done(name: str) -> bool:
-            aspired = [v for v in self._live.get(name, {}).values() if v.aspired]
             if available(name):  # the others may be tried again while this one serves
-                return all(v.state == AVAILABLE or v.error for v in aspired)
-            return bool(aspired) and all(v.state == END for v in aspired)
+                return all(version.state == AVAILABLE or version.error for version in wanted(name))
+            return bool(wanted(name)) and all(version.state == END for version in wanted(name))
 
         with self._changed:
-            in_time = self._changed.wait_for(lambda: self._stopped.is_set() or all(map(done, names)), seconds)
+            names = [name for name, model in self._models.items() if model.new]
+            over = self._changed.wait_for(lambda: self._stopped.is_set() or number != self._change or all(map(done, names)), seconds)
+            self._refuse_superseded(number)
             reasons = "; ".join(f"{name}: {self._reason(name)}" for name in names if not available(name))
         if reasons:
-            raise CxrError(f"Some models did not become available: {reasons}{'' if in_time else f' (waited {seconds} s)'}")
+            waited = "" if over else f" (waited {seconds:g} s)"
+            raise ServingError(grpc.StatusCode.UNKNOWN, f"Some models did not become available: {reasons}{waited}")
 
     def _reason(self, name: str) -> str:
-        failed = [f"version {v.number}: {v.error.message}" for v in self._live.get(name, {}).values() if v.error]
+        failed = [f"version {v.number}: {v.error.message}" for v in self._versions.wanted(name) if v.error]
         return ", ".join(failed) or f"no version loaded from {self._models[name].config.base_path}"
 
     # === Versions ===
 
     def poll(self) -> None:
         """Looks at every base path once and starts what has to be loaded or unloaded."""
+        with self._looking:
+            with self._changed:
+                current = dict(self._models)
+            wanted = {name: configs.aspired_versions(model.config) for name, model in current.items()}  # outside the lock: files
+            with self._changed:
+                if self._stopped.is_set():
+                    return
+                for name in self._versions.names() | set(wanted):
+                    folders = wanted.get(name, {})
+                    if folders is not None and self._models.get(name) is current.get(name):  # else: the next look decides
+                        self._versions.aspire(name, folders)
+
+    def _look(self) -> None:
+        self.poll()
         with self._changed:
-            current = dict(self._models)
-        wanted = {name: configs.aspired_versions(model.config) for name, model in current.items()}  # files are read outside the lock
-        with self._changed:
-            if self._stopped.is_set():
-                return
-            for name in set(self._live) | set(wanted):
-                if self._models.get(name) is not current.get(name):
-                    continue  # reconfigured meanwhile; that poll decides
-                live, folders = self._live.setdefault(name, {}), wanted.get(name, {})
-                if folders is None:
-                    continue
-                for number, version in list(live.items()):
-                    version.aspired = folders.get(number) == version.path
-                    if not version.aspired and version.state == END:
-                        del live[number]  # asking for it again later loads it again
-                    elif not version.aspired:
-                        version.retry_now.set()
-                    else:
-                        version.retry_now.clear()
-                for number in sorted(folders, reverse=True):
-                    if number not in live:
-                        live[number] = Version(name, number, folders[number])
-                        self._ended.get(name, {}).pop(number, None)
-                        self._start_load(live[number])
-                self._unload_unwanted(name)
+            if not self._poller.is_alive() and not self._stopped.is_set():
+                self._poller.start()
 
     def _poll_forever(self) -> None:
         while not self._stopped.wait(self._options.poll_seconds):
@@ -137,78 +159,6 @@ class Manager:
                 self.poll()
             except Exception:
                 log.exception("looking for new versions failed; trying again")
-
-    def _start_load(self, version: Version) -> None:
-        # A thread each: one that pauses before its next attempt must not keep others from loading.
-        thread = threading.Thread(target=self._load, args=(version,), name=f"load {version.model} {version.number}", daemon=True)
-        self._loaders = {loader for loader in self._loaders if loader.is_alive()} | {thread}
-        thread.start()
-
-    def _load(self, version: Version) -> None:
-        attempts = self._options.load_retries + 1
-        for attempt in range(1, attempts + 1):
-            if not version.aspired or self._stopped.is_set():
-                break
-            try:
-                with self._load_slots:
-                    self._set(version, LOADING)
-                    self._load_once(version)
-                return
-            except Exception as error:
-                version.error = from_exception(error)
-                name = f"{version.model} version {version.number}"
-                log.error("%s: load failed (attempt %d of %d): %s", name, attempt, attempts, version.error)
-            if attempt < attempts:
-                version.retry_now.wait(self._options.load_retry_seconds)
-        self._set(version, END)
-        self._forget_if_unwanted(version)
-
-    def _load_once(self, version: Version) -> None:
-        loaded = LoadedModel(version.path, self._options.intra_op_threads, self._options.inter_op_threads)
-        version.loaded = loaded
-        try:
-            records = self._warm_up(version) if self._options.warm_up else 0
-        except BaseException:
-            version.loaded = None
-            loaded.close()
-            raise
-        with self._changed:
-            version.error = None
-            self._set(version, AVAILABLE)
-            log.info("%s version %d: available (%d warm-up records)", version.model, version.number, records)
-            self._unload_unwanted(version.model)
-
-    def _unload_unwanted(self, name: str) -> None:
-        versions = self._live.get(name, {}).values()
-        aspired = [v for v in versions if v.aspired]
-        if aspired and not any(v.state == AVAILABLE for v in aspired):
-            return  # the old one stays until a new one serves
-        for version in versions:
-            if not version.aspired and version.state == AVAILABLE:
-                self._set(version, UNLOADING)
-                self._unload_pool.submit(self._unload, version)
-
-    def _unload(self, version: Version) -> None:
-        version.wait_until_unused()
-        loaded, version.loaded = version.loaded, None
-        if loaded is not None:
-            loaded.close()
-        self._set(version, END)
-        log.info("%s version %d: unloaded", version.model, version.number)
-        self._forget_if_unwanted(version)
-
-    def _forget_if_unwanted(self, version: Version) -> None:
-        with self._changed:
-            live = self._live.get(version.model, {})
-            if live.get(version.number) is version and (not version.aspired or version.error is None):
-                del live[version.number]  # wanted again meanwhile: the next poll loads it anew
-
-    def _set(self, version: Version, state: int) -> None:
-        with self._changed:
-            version.state = state
-            if state == END:
-                self._ended.setdefault(version.model, {})[version.number] = version
-            self._changed.notify_all()
 
     # === Requests ===
 
@@ -221,7 +171,7 @@ class Manager:
         """
         with self._changed:
             model = self._models.get(spec.name)
-            version = find(spec, self._live.get(spec.name, {}), model.labels if model else {})
+            version = find(spec, self._versions.by_number(spec.name), model.labels if model else {})
             version.retain()
         try:
             yield version
@@ -230,14 +180,12 @@ class Manager:
 
     def states(self, name: str) -> dict[int, Version]:
         """Returns every version of a model that was ever seen, newest first."""
-        with self._changed:
-            both = {**self._ended.get(name, {}), **self._live.get(name, {})}
-            return {number: both[number] for number in sorted(both, reverse=True)}
+        return self._versions.states(name)
 
     def models(self) -> dict[str, configs.ModelConfig]:
-        """Returns the configured models by name."""
+        """Returns the configured models by name, without those of a change that is not committed yet."""
         with self._changed:
-            return {name: model.config for name, model in self._models.items()}
+            return {name: model.config for name, model in self._models.items() if not model.new}
 
     def interrupt(self) -> None:
         """Makes a `wait` give up."""
@@ -247,18 +195,4 @@ class Manager:
 
     def stop(self) -> None:
         """Ends polling and loading, waits until no request uses a version any more, and frees the sessions."""
-        with self._changed:
-            self._stopped.set()
-            versions = [v for live in self._live.values() for v in live.values()]
-            for version in versions:
-                version.aspired = False
-                version.retry_now.set()
-            self._changed.notify_all()
-        for loader in self._loaders:
-            loader.join()
-        with self._changed:
-            for version in versions:
-                if version.state == AVAILABLE:
-                    self._set(version, UNLOADING)
-                    self._unload_pool.submit(self._unload, version)
-        self._unload_pool.shutdown(wait=True)
+        self._versions.stop()

@@ -11,6 +11,11 @@ GRPC_PORT = 8500  # TensorFlow Serving's
 REST_PORT = 8501
 
 
+def host_and_port(host: str, port: int) -> str:
+    """Returns "host:port", with the brackets that an IPv6 address needs."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,7 +48,7 @@ class Limits(_Frozen):
     max_message_bytes: int = Field(default=256 * 2**20, ge=1024)  # TensorFlow Serving: 2^31 - 1; its clients' images are some hundred KB
     max_image_pixels: int = Field(default=MAX_PIXELS, ge=1)  # one image, decoded
     max_request_pixels: int = Field(default=400_000_000, ge=1)  # all images of a request, decoded: 1.2 GB as RGB bytes
-    max_concurrent_requests: int = Field(default=256, ge=1)  # above: RESOURCE_EXHAUSTED
+    max_concurrent_requests: int = Field(default=256, ge=1)  # above: UNAVAILABLE
 
 
 class Tls(_Frozen):
@@ -74,6 +79,8 @@ class ServerOptions(_Frozen):
         load_retries, load_retry_seconds: a failed load is tried again that often, that far apart.
         start_seconds: gives up when not every model is loaded by then; None waits for ever, as TensorFlow Serving does.
         drain_seconds: after SIGTERM, how long requests already accepted may take.
+        max_connection_age_seconds: gRPC clients are asked to connect again after about that long (what is under way is finished), so
+            that they find servers added meanwhile; None lets connections last.
     """
 
     models_dir: Path | None = None
@@ -91,6 +98,7 @@ class ServerOptions(_Frozen):
     load_threads: int = Field(default=2, ge=1)
     start_seconds: float | None = Field(default=None, gt=0)
     drain_seconds: float = Field(default=30.0, ge=0)
+    max_connection_age_seconds: float | None = Field(default=None, gt=0)
     warm_up: bool = True
     allow_version_labels_for_unavailable_models: bool = False
     intra_op_threads: int = Field(default=0, ge=0)  # 0: TensorFlow's choice, the number of cores

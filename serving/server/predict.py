@@ -55,7 +55,7 @@ def predict(request: predict_pb2.PredictRequest, source: Source, runner: Runner,
     with source.acquire(request.model_spec) as version:
         name = request.model_spec.signature_name or DEFAULT_SIGNATURE
         signature = _signature(version, name)
-        inputs = _inputs(signature, request, limits)
+        inputs = _inputs(signature, request, limits, runner)
         aliases = _outputs(signature, request.output_filter)
         arrays = runner.run(version, name, inputs.feeds, inputs.arrays, [signature.outputs[alias].name for alias in aliases], call)
         response = predict_pb2.PredictResponse(model_spec=resolved(request.model_spec.name, version, name))
@@ -79,7 +79,7 @@ def _signature(version: Version, name: str) -> meta_graph_pb2.SignatureDef:
     return signature
 
 
-def _inputs(signature: meta_graph_pb2.SignatureDef, request: predict_pb2.PredictRequest, limits: Limits) -> Inputs:
+def _inputs(signature: meta_graph_pb2.SignatureDef, request: predict_pb2.PredictRequest, limits: Limits, runner: Runner) -> Inputs:
     given, wanted, defaults = set(request.inputs), set(signature.inputs), set(signature.defaults)
     if len(given) > len(wanted) or (len(given) < len(wanted) and not defaults):
         raise invalid(
@@ -96,7 +96,9 @@ def _inputs(signature: meta_graph_pb2.SignatureDef, request: predict_pb2.Predict
                 f"Inputs expected to be in the request {_braces(given)}, or default input alias set: {','.join(sorted(defaults))}"
             )
         try:
-            arrays.append(tensors.to_array(proto, limits.max_message_bytes))
+            shape = tensors.checked_shape(proto, limits.max_message_bytes)
+            runner.check_size(shape[0] if shape else 1)
+            arrays.append(tensors.to_array(proto))
         except (ValueError, TypeError) as error:
             raise invalid(f"tensor parsing error: {alias}") from error
         feeds.append(feed)

@@ -49,14 +49,15 @@ class Handlers:
             call: deadline and departure of the client.
 
         Raises:
-            ServingError: any refusal; RESOURCE_EXHAUSTED above `max_concurrent_requests`.
+            ServingError: any refusal; UNAVAILABLE above `max_concurrent_requests`: the client may try again, RESOURCE_EXHAUSTED
+                would tell it that its request is too large.
         """
         spec = request.model_spec if method != "MultiInference" else request.tasks[0].model_spec if request.tasks else None
         begin, code = time.perf_counter(), grpc.StatusCode.OK
         try:
             if not self._slots.acquire(blocking=False):
                 limit = self._limits.max_concurrent_requests
-                raise ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"More than {limit} requests at once; try again later")
+                raise ServingError(grpc.StatusCode.UNAVAILABLE, f"More than {limit} requests at once; try again later")
             try:
                 return _INFERENCE[method](request, self.manager, self._runner, self._limits, call)
             finally:
@@ -101,9 +102,11 @@ class Handlers:
             raise not_found(f"Could not find any versions of model {spec.name}")
         return get_model_status_pb2.GetModelStatusResponse(model_version_status=[v.status() for v in versions.values()])
 
-    def reload(self, request: model_management_pb2.ReloadConfigRequest) -> model_management_pb2.ReloadConfigResponse:
-        """Answers HandleReloadConfigRequest once the new models serve and the labels are moved."""
-        configuring.reload(self.manager, request.config)
+    def reload(
+        self, request: model_management_pb2.ReloadConfigRequest, seconds: float | None = None
+    ) -> model_management_pb2.ReloadConfigResponse:
+        """Answers HandleReloadConfigRequest once the new models serve and the labels are moved; waits `seconds` at most."""
+        configuring.reload(self.manager, request.config, seconds)
         return model_management_pb2.ReloadConfigResponse()
 
 
@@ -115,7 +118,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self._handlers = handlers
 
     def _infer(self, method: str, request: Any, context: grpc.ServicerContext) -> Any:
-        call = Call(context.time_remaining(), context.add_callback)
+        call = Call(_seconds_left(context), context.add_callback)
         return _answer(lambda: self._handlers.infer(method, request, call), context)
 
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: D102, N802
@@ -145,7 +148,13 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         return _answer(lambda: self._handlers.status(request), context)
 
     def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: D102, N802
-        return _answer(lambda: self._handlers.reload(request), context)
+        return _answer(lambda: self._handlers.reload(request, _seconds_left(context)), context)
+
+
+def _seconds_left(context: grpc.ServicerContext) -> float | None:
+    """Returns the seconds to the client's deadline; None without one, which gRPC reports as some 292 billion years."""
+    seconds = context.time_remaining()
+    return seconds if seconds is not None and seconds < threading.TIMEOUT_MAX else None
 
 
 def _answer(function: Callable[[], Answer], context: grpc.ServicerContext) -> Answer:

@@ -7,6 +7,8 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
 
 MAX_DIMENSIONS = 254  # TensorFlow's own limit
+MAX_FILLED_BYTES = 2**20  # what a tensor may unpack to when its shape announces more values than were sent
+_POINTER = 8  # bytes that a string takes in an array, besides its own
 _FIELDS = {  # typed field of a TensorProto by dtype; what is missing here goes into tensor_content
     types_pb2.DT_FLOAT: "float_val",
     types_pb2.DT_DOUBLE: "double_val",
@@ -28,18 +30,21 @@ def dtype_name(number: int) -> str:
     return names.get(number) or tf.dtypes.as_dtype(number).name
 
 
-def to_array(proto: tensor_pb2.TensorProto, max_bytes: int) -> np.ndarray:
-    """Decodes a tensor of a request.
+def checked_shape(proto: tensor_pb2.TensorProto, max_bytes: int) -> list[int]:
+    """Looks at what a tensor of a request announces, before anything is unpacked.
+
+    TensorFlow fills a shape with the last value sent, or with zeros: a message of 25 bytes can announce ten million strings. Up to
+    MAX_FILLED_BYTES that is honoured; above, every value must have been sent.
 
     Args:
         proto: dtype any, shape any.
-        max_bytes: the decoded array may not be larger; one value repeated over a huge shape is a short message.
+        max_bytes: the decoded array may not be larger.
 
     Returns:
-        Array; strings as object dtype.
+        Its shape.
 
     Raises:
-        ValueError: malformed: unknown dtype or rank, negative dimension, content that does not fill the shape, too large.
+        TypeError, ValueError: malformed: unknown dtype or rank, negative dimension, content that does not fill the shape, too large.
     """
     dtype = tf.dtypes.as_dtype(proto.dtype)  # TypeError or ValueError for DT_INVALID and strangers
     if proto.tensor_shape.unknown_rank or len(proto.tensor_shape.dim) > MAX_DIMENSIONS:
@@ -47,20 +52,34 @@ def to_array(proto: tensor_pb2.TensorProto, max_bytes: int) -> np.ndarray:
     shape = [dim.size for dim in proto.tensor_shape.dim]
     if any(size < 0 for size in shape):
         raise ValueError("negative dimension")
-    count = math.prod(shape)
-    if count * max(dtype.size or 0, 1) > max_bytes:
+    content = len(proto.tensor_content)
+    unpacked = math.prod(shape) * (_POINTER if dtype == tf.string else dtype.size)
+    if unpacked > max_bytes:
         raise ValueError("too large")
-    if dtype == tf.string:
-        return _strings(proto, shape, count)
-    if proto.tensor_content and len(proto.tensor_content) != count * dtype.size:
+    if content and (dtype == tf.string or content != unpacked):
         raise ValueError("content")
-    return tf.make_ndarray(proto)
+    if not content and unpacked > MAX_FILLED_BYTES:
+        sent = sum(len(values) for field, values in proto.ListFields() if field.name.endswith("_val"))
+        if sent < math.prod(shape):
+            raise ValueError("more values announced than sent")
+    return shape
 
 
-def _strings(proto: tensor_pb2.TensorProto, shape: list[int], count: int) -> np.ndarray:
-    values = list(proto.string_val)
-    if proto.tensor_content:
-        raise ValueError("content")
+def to_array(proto: tensor_pb2.TensorProto) -> np.ndarray:
+    """Decodes a tensor of a request that passed `checked_shape`.
+
+    Returns:
+        Array; strings as object dtype.
+
+    Raises:
+        TypeError, ValueError: the values do not fit the shape.
+    """
+    return _strings(proto) if proto.dtype == types_pb2.DT_STRING else tf.make_ndarray(proto)
+
+
+def _strings(proto: tensor_pb2.TensorProto) -> np.ndarray:
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    count, values = math.prod(shape), list(proto.string_val)
     if len(values) < count:  # TensorFlow repeats the last value; an absent one is empty
         values += [values[-1] if values else b""] * (count - len(values))
     array = np.empty(count, dtype=object)

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from cxr.core.errors import CxrError
@@ -27,16 +26,16 @@ def execute(options: ServerOptions) -> None:
     if binary is None:
         remedy = "install it (Docker image tensorflow/serving, or its apt repository), or leave out --engine tfserving"
         raise CxrError(f"{BINARY} is not on PATH; {remedy}")
-    folder = Path(tempfile.mkdtemp(prefix="cxr-tfserving-"))  # stays: the binary reads models.config again
-    os.execv(binary, [binary, *arguments(options, folder)])
+    os.execv(binary, [binary, *arguments(options)])
 
 
-def arguments(options: ServerOptions, folder: Path) -> list[str]:
+def arguments(options: ServerOptions, folder: Path | None = None) -> list[str]:
     """Returns tensorflow_model_server's arguments and writes the files they name.
 
     Args:
         options: the server.
-        folder: where models.config, batching, monitoring and TLS files are written; must be readable by the owner only.
+        folder: where models.config, batching, monitoring and TLS files are written; must be readable by the owner only. None writes
+            them to memory: this process and the one it becomes by `exec` can read them, and they (a TLS key) end with it.
 
     Raises:
         CxrError: a port or address that TensorFlow Serving cannot have, or no model.
@@ -50,12 +49,15 @@ def arguments(options: ServerOptions, folder: Path) -> list[str]:
         from cxr.serving.server import served_models  # imports TensorFlow's protocol messages
 
         assert options.models_dir is not None
-        config_file = _write(folder / "models.config", str(served_models.from_folder(options.models_dir)))
+        config_file = _write(folder, "models.config", str(served_models.from_folder(options.models_dir)))
+    channel = [f"grpc.max_receive_message_length={options.limits.max_message_bytes}"]
+    if options.max_connection_age_seconds is not None:
+        channel.append(f"grpc.max_connection_age_ms={round(options.max_connection_age_seconds * 1000)}")
     found = {
         "port": options.port,
         "rest_api_port": options.rest_port or 0,
-        "model_config_file": config_file.resolve(),
-        "monitoring_config_file": _write(folder / "monitoring.config", MONITORING),
+        "model_config_file": config_file.absolute(),  # not resolved: a file in memory has no other name, a ConfigMap's link moves
+        "monitoring_config_file": _write(folder, "monitoring.config", MONITORING),
         "file_system_poll_wait_seconds": max(1, round(options.poll_seconds)),
         "model_config_file_poll_wait_seconds": round(options.model_config_file_poll_seconds or 0),
         "max_num_load_retries": options.load_retries,
@@ -64,14 +66,14 @@ def arguments(options: ServerOptions, folder: Path) -> list[str]:
         "enable_model_warmup": _flag(options.warm_up),
         "tensorflow_intra_op_parallelism": options.intra_op_threads,
         "tensorflow_inter_op_parallelism": options.inter_op_threads,
-        "allow_version_labels_for_unavailable_models": _flag(options.allow_version_labels_for_unavailable_models),
-        "grpc_channel_arguments": f"grpc.max_receive_message_length={options.limits.max_message_bytes}",
+        "allow_version_labels_for_unavailable_models": _flag(True),  # without it no first configuration can have labels
+        "grpc_channel_arguments": ",".join(channel),
     }
     if options.batching.enabled:
         found["enable_batching"] = _flag(True)
-        found["batching_parameters_file"] = _write(folder / "batching.config", batching_text(options.batching))
+        found["batching_parameters_file"] = _write(folder, "batching.config", batching_text(options.batching))
     if options.tls is not None:
-        found["ssl_config_file"] = _write(folder / "ssl.config", _tls_text(options.tls))
+        found["ssl_config_file"] = _write(folder, "ssl.config", _tls_text(options.tls))
     return [f"--{name}={value}" for name, value in found.items()]
 
 
@@ -91,9 +93,15 @@ def _tls_text(tls: Tls) -> str:
     return "\n".join([*lines, f"client_verify: {_flag(tls.client_verify)}"]) + "\n"
 
 
-def _write(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path
+def _write(folder: Path | None, name: str, text: str) -> Path:
+    if folder is not None:
+        path = folder / name
+        path.write_text(text)
+        return path
+    descriptor = os.memfd_create(name, 0)  # 0: it stays open over `exec`
+    with open(descriptor, "w", closefd=False) as file:
+        file.write(text)
+    return Path(f"/proc/self/fd/{descriptor}")
 
 
 def _flag(value: bool) -> str:

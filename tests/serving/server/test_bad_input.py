@@ -3,6 +3,7 @@
 import io
 import struct
 import time
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -115,6 +116,13 @@ def test_5000_images_are_split_when_asked_for(start, golden_models, connect):
     assert list(outputs["size"].int_val) == [8, 8, 6, 4] * 2500
 
 
+def test_no_memory_left_is_overload():
+    """RESOURCE_EXHAUSTED would tell the client that its request is too large, and it would send halves: more load."""
+    from cxr.serving.server.errors import from_exception
+
+    assert from_exception(MemoryError()).code.name == "UNAVAILABLE"
+
+
 def test_message_above_the_limit(start, golden_models, connect):
     caller = connect(start(golden_models, limits={"max_message_bytes": 100_000}).address)
     code, _ = caller.refusal(lambda: caller.image(b"x" * 200_000))
@@ -122,14 +130,54 @@ def test_message_above_the_limit(start, golden_models, connect):
     assert caller.half()[0] == 124
 
 
-def test_short_message_for_a_huge_tensor(caller):
-    from tensorflow.core.framework import tensor_pb2, types_pb2
+SHORT = {  # messages of some 30 bytes that would unpack to hundreds of megabytes
+    "strings": ({"dtype": 7}, [10_000_000]),
+    "one string": ({"dtype": 7, "string_val": [b"x"]}, [16, 1_000_000]),
+    "floats": ({"dtype": 1, "float_val": [1.0]}, [60_000_000]),
+    "float images": ({"dtype": 1}, [32, 600, 600, 3]),
+    "bytes": ({"dtype": 4, "int_val": [1]}, [200_000_000]),
+    "halves": ({"dtype": 19, "half_val": [1]}, [1, 100_000_000]),
+    "complex": ({"dtype": 8, "scomplex_val": [1.0, 0.0]}, [30_000_000]),
+    "bools": ({"dtype": 10}, [2**27]),
+    "content": ({"dtype": 3, "tensor_content": b"1234"}, [50_000_000]),
+    "string content": ({"dtype": 7, "tensor_content": b"1234"}, [10_000_000]),
+    "beyond all memory": ({"dtype": 1, "float_val": [1.0]}, [2**40]),
+}
 
+
+@pytest.mark.parametrize("case", SHORT)
+def test_short_message_for_a_huge_tensor(server, caller, case):
+    """Refused before it is unpacked, without batching too, which would refuse so many examples anyhow."""
+    from tensorflow.core.framework import tensor_pb2
+
+    from cxr.serving.server.batching import Call
+    from cxr.serving.server.errors import ServingError
+    from cxr.serving.server.options import Limits
+    from cxr.serving.server.predict import predict
+    from cxr.serving.server.warmup import DIRECT
+
+    fields, shape = SHORT[case]
     request = caller.request("half_plus")
-    tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=[1.0])
-    tensor.tensor_shape.dim.add(size=2**40)
+    tensor = tensor_pb2.TensorProto(**fields)
+    for size in shape:
+        tensor.tensor_shape.dim.add(size=size)
     request.inputs["x"].CopyFrom(tensor)
     assert caller.refusal(lambda: caller.prediction.Predict(request, timeout=5)) == ("INVALID_ARGUMENT", "tensor parsing error: x")
+    tracemalloc.start()
+    try:
+        with pytest.raises(ServingError, match="tensor parsing error: x"):
+            predict(request, server.manager, DIRECT, Limits(), Call())
+        assert tracemalloc.get_traced_memory()[1] < 2**20  # numpy's arrays are counted
+    finally:
+        tracemalloc.stop()
+
+
+def test_batch_size_is_checked_before_strings_are_made(caller):
+    request = caller.request("image", signature="image_bytes")
+    request.inputs["image_bytes"].dtype = 7
+    request.inputs["image_bytes"].tensor_shape.dim.add(size=100_000)
+    message = "Task size 100000 is larger than maximum input batch size 32"
+    assert caller.refusal(lambda: caller.prediction.Predict(request, timeout=5)) == ("INVALID_ARGUMENT", message)
 
 
 def test_image_tensor_of_wrong_rank_does_not_reach_the_graph(caller):

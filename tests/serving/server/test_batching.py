@@ -42,6 +42,13 @@ def pool():
         yield pool
 
 
+def test_no_deadline_is_no_deadline(start, models, connect):
+    """gRPC then says that 9.2e18 seconds are left, more than any clock of the system can count."""
+    caller = connect(start(models).address)
+    answer = caller.prediction.Predict(caller.request(x=np.float32([1.0])))
+    assert list(answer.outputs["y"].float_val) == [2.5]
+
+
 def test_requests_that_wait_share_a_batch(start, slow_model, connect, pool):
     server = start(slow_model, batching=ONE_AT_A_TIME)
     caller, seen = connect(server.address), sizes_run(server)
@@ -78,7 +85,8 @@ def test_full_queue_is_unavailable(start, slow_model, connect, pool):
     time.sleep(0.2)
     code, message = caller.refusal(lambda: slow(caller, 0.0))
     assert code == "UNAVAILABLE"
-    assert message.startswith("The batch scheduling queue to which this task was submitted is full; ")
+    text = "The batch scheduling queue to which this task was submitted is full; "
+    assert message == text + "currently 2 batches enqueued and max_enqueued_batches is 2"
     assert [future.result() for future in queued] == [[0.0], [0.0]]
     first.result()
 
@@ -86,8 +94,8 @@ def test_full_queue_is_unavailable(start, slow_model, connect, pool):
 def test_too_many_requests_at_once(start, slow_model, connect, pool):
     caller = connect(start(slow_model, batching={"enabled": False}, limits={"max_concurrent_requests": 1}).address)
     first = occupied(caller, pool)
-    code, _ = caller.refusal(lambda: slow(caller, 0.0))
-    assert code == "RESOURCE_EXHAUSTED"
+    refused = caller.refusal(lambda: slow(caller, 0.0))
+    assert refused == ("UNAVAILABLE", "More than 1 requests at once; try again later")  # RESOURCE_EXHAUSTED would mean: too large
     assert caller.states("slow")[1][0] == "AVAILABLE"  # status answers all the same
     first.result()
     assert slow(caller, 0.0) == [0.0]

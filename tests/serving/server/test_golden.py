@@ -28,7 +28,9 @@ def server(request, golden_models, tmp_path_factory):
 
     path = tmp_path_factory.mktemp("config") / "models.config"
     path.write_text(CONFIG.format(models=golden_models))
-    with Server.start(model_config_file=path, port=0, rest_port=None, batching={"enabled": request.param == "batched"}) as server:
+    labels = {"allow_version_labels_for_unavailable_models": True}  # else the labels of a first configuration stop the start
+    batching = {"enabled": request.param == "batched"}
+    with Server.start(model_config_file=path, port=0, rest_port=None, batching=batching, **labels) as server:
         server.batched = request.param == "batched"
         with grpc.insecure_channel(server.address) as channel:
             server.channel = channel

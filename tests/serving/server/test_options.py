@@ -86,12 +86,15 @@ def options(tmp_path, **more):
 
 
 def test_tensorflow_servings_arguments(tmp_path):
-    found = dict(a.removeprefix("--").split("=", 1) for a in tfserving.arguments(options(tmp_path, load_retry_seconds=2), tmp_path))
+    age = {"max_connection_age_seconds": 1.5}
+    found = dict(a.removeprefix("--").split("=", 1) for a in tfserving.arguments(options(tmp_path, load_retry_seconds=2, **age), tmp_path))
     assert found["port"] == "8500"
     assert found["rest_api_port"] == "8501"
     assert found["load_retry_interval_micros"] == "2000000"
     assert found["enable_batching"] == "true"
     assert "prometheus_config" in Path(found["monitoring_config_file"]).read_text()
+    assert found["allow_version_labels_for_unavailable_models"] == "true"  # else a first configuration with labels stops its start
+    assert found["grpc_channel_arguments"] == f"grpc.max_receive_message_length={256 * 2**20},grpc.max_connection_age_ms=1500"
     assert 'name: "mobilenet"' in Path(found["model_config_file"]).read_text()
     assert read_batching(Path(found["batching_parameters_file"])) == Batching()
 
@@ -110,18 +113,23 @@ def test_engine_tfserving_needs_the_binary(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_engine_tfserving_becomes_the_binary(tmp_path):
-    """A script of that name shows what it was started with; the process is replaced, not wrapped."""
-    binary = tmp_path / tfserving.BINARY
-    binary.write_text('#!/bin/sh\nprintf "%s\\n" "$$" "$@"\n')
+    """A script of that name shows what it was started with; the process is replaced, not wrapped, and no file with the key is left."""
+    binary, folder = tmp_path / tfserving.BINARY, tmp_path / "temporary"
+    folder.mkdir()
+    read = 'for option; do case $option in *_file=*) cat "${option#*=}";; esac; done'
+    binary.write_text(f'#!/bin/sh\nprintf "%s\\n" "$$" "$@"\n{read}\n{read}\n')
     binary.chmod(0o755)
     code = "import sys; from cxr.serving.server import tfserving, options; "
     code += "tfserving.execute(options.ServerOptions.model_validate_json(sys.argv[1]))"
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
-    command = [sys.executable, "-c", code, options(tmp_path).model_dump_json()]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PATH": path})
+    command = [sys.executable, "-c", code, options(tmp_path, rest_port=None, tls=Tls(key="SECRET", certificate="c")).model_dump_json()]
+    environment = {**os.environ, "PATH": path, "TMPDIR": str(folder)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
     out, _ = process.communicate(timeout=120)
     assert out.splitlines()[0] == str(process.pid)
     assert "--port=8500" in out
+    assert out.count('server_key: "SECRET"') == out.count('name: "mobilenet"') == 2  # read again, as the binary does with models.config
+    assert list(folder.iterdir()) == []
 
 
 def test_command_refuses_before_tensorflow_is_imported(cli, tmp_path):

@@ -21,7 +21,8 @@ def server(golden_models, slow_model, tmp_path_factory):
                model_version_policy {{ all {{}} }} version_labels {{ key: "stable" value: 123 }} }}
       config {{ name: "image" base_path: "{golden_models}/image" model_platform: "tensorflow" }}
       config {{ name: "slow" base_path: "{slow_model}/slow" model_platform: "tensorflow" }} }}""")
-    with Server.start(model_config_file=path, port=0, rest_port=0, limits={"max_message_bytes": 1_000_000}) as server:
+    labels = {"allow_version_labels_for_unavailable_models": True}
+    with Server.start(model_config_file=path, port=0, rest_port=0, limits={"max_message_bytes": 1_000_000}, **labels) as server:
         yield server
 
 

@@ -3,6 +3,7 @@
 import datetime
 import json
 import shutil
+import socket
 
 import grpc
 import numpy as np
@@ -17,6 +18,42 @@ def test_health_follows_the_server(start, models, connect):
     for name in ("", "PredictionService", "ModelService", "tensorflow.serving.PredictionService"):
         answer = health.Check(health_pb2.HealthCheckRequest(service=name), timeout=60)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+@pytest.mark.parametrize(("host", "asked"), [("::", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]")])
+def test_ipv6(start, models, connect, host, asked):
+    address = start(models, host=host).address
+    assert address.startswith(f"[{host}]:")
+    assert connect(asked + ":" + address.rpartition(":")[2]).half()[0] == 123
+
+
+def test_old_connections_are_asked_to_go(start, models, connect, until):
+    """The client's channel goes through "idle" or "connecting" and connects again; no request is lost."""
+    caller, seen = connect(start(models, max_connection_age_seconds=0.2).address), []
+    caller.channel.subscribe(seen.append)
+
+    def connected_again():
+        assert caller.half()[0] == 123
+        return seen.count(grpc.ChannelConnectivity.READY) > 2
+
+    until(connected_again, "new connections")
+
+
+def test_calls_above_all_limits_are_refused(start, models, connect, until):
+    """While no call ends (they want the lock that is held here), only so many are taken in."""
+    from tensorflow_serving.apis import get_model_status_pb2
+
+    from cxr.serving.server import app
+
+    server = start(models, limits={"max_concurrent_requests": 1})
+    caller, limit = connect(server.address), (1 + app.SPARE_THREADS) * app.CALLS_PER_THREAD
+    request = get_model_status_pb2.GetModelStatusRequest()
+    request.model_spec.name = "half_plus"
+    with server.manager._changed:
+        calls = [caller.model.GetModelStatus.future(request, timeout=60) for _ in range(limit + 1)]
+        until(lambda: any(call.done() for call in calls), "the refusal of one")
+    assert sorted(call.code().name for call in calls) == ["OK"] * limit + ["RESOURCE_EXHAUSTED"]
 
 
 def test_reflection_describes_predict(start, models, connect):

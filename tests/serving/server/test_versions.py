@@ -21,20 +21,22 @@ def config(tmp_path, models):
     return run
 
 
+def configuration(models, more="", others=None):
+    """A reload request for half_plus and other models, {name: base path}."""
+    from google.protobuf import text_format
+    from tensorflow_serving.apis import model_management_pb2
+
+    request = model_management_pb2.ReloadConfigRequest()
+    text_format.Parse(CONFIG.format(base=models / "half_plus", more=more), request.config)
+    for name, base in (others or {}).items():
+        request.config.model_config_list.config.add(name=name, base_path=str(base), model_platform="tensorflow")
+    return request
+
+
 @pytest.fixture
-def reload(config):
-    """Sends a reload request with a config."""
-
-    def run(caller, more=""):
-        from google.protobuf import text_format
-        from tensorflow_serving.apis import model_management_pb2
-        from tensorflow_serving.config import model_server_config_pb2
-
-        request = model_management_pb2.ReloadConfigRequest()
-        request.config.CopyFrom(text_format.Parse(config(more).read_text(), model_server_config_pb2.ModelServerConfig()))
-        return caller.model.HandleReloadConfigRequest(request, timeout=60)
-
-    return run
+def reload(models):
+    """Sends a reload request for half_plus and other models."""
+    return lambda caller, more="", **others: caller.model.HandleReloadConfigRequest(configuration(models, more, others), timeout=60)
 
 
 def publish(golden_models, models, number=124, source=124):
@@ -48,14 +50,14 @@ def publish(golden_models, models, number=124, source=124):
 class Load:
     """Clients that call without pause and keep what they were answered."""
 
-    def __init__(self, caller, threads=3):
-        self.answers, self.errors, self._end = [], [], threading.Event()
+    def __init__(self, caller, threads=3, **spec):
+        self.answers, self.errors, self._end, self._spec = [], [], threading.Event(), spec
         self._threads = [threading.Thread(target=self._run, args=(caller,)) for _ in range(threads)]
 
     def _run(self, caller):
         while not self._end.is_set():
             try:
-                self.answers.append(caller.half())
+                self.answers.append(caller.half(**self._spec))
             except grpc.RpcError as error:
                 self.errors.append((error.code().name, error.details()))
 
@@ -170,7 +172,8 @@ def test_policies(start, models, golden_models, connect, until, config, reload):
 def test_labels_move_by_reload(start, models, golden_models, connect, config, reload):
     publish(golden_models, models)
     both = "model_version_policy { all {} } "
-    caller = connect(start(model_config_file=config(both + 'version_labels { key: "stable" value: 123 }')).address)
+    caller = connect(start(model_config_file=config(both)).address)
+    reload(caller, both + 'version_labels { key: "stable" value: 123 }')
     assert caller.half(label="stable")[0] == 123
     reload(caller, both + 'version_labels { key: "stable" value: 124 }')
     assert caller.half(label="stable")[0] == 124
@@ -180,11 +183,33 @@ def test_labels_move_by_reload(start, models, golden_models, connect, config, re
     assert caller.half(label="stable")[0] == 124
 
 
-def test_label_without_its_version_stops_the_start(start, config):
+def test_labels_in_the_first_configuration_need_the_flag(start, config, connect):
+    """They are checked before any model is loaded, as in TensorFlow Serving: the version that is there does not help."""
     from cxr.core.errors import CxrError
 
-    with pytest.raises(CxrError, match="label to version 999"):
-        start(model_config_file=config('version_labels { key: "stable" value: 999 }'))
+    path = config('version_labels { key: "stable" value: 123 }')
+    text = "label to version 123 of model half_plus, which is not currently available .* --allow-version-labels-for-unavailable-models"
+    with pytest.raises(CxrError, match=text):
+        start(model_config_file=path)
+    assert connect(start(model_config_file=path, allow_version_labels_for_unavailable_models=True).address).half(label="stable")[0] == 123
+
+
+def test_version_and_label_in_one_reload_are_refused(start, models, golden_models, connect, config, reload):
+    """Two stages, as in TensorFlow Serving: first the version, and when it is available the label."""
+    publish(golden_models, models)
+    caller = connect(start(model_config_file=config("model_version_policy { specific { versions: 123 } }")).address)
+    both = "model_version_policy { specific { versions: 123 versions: 124 } }"
+    code, message = caller.refusal(lambda: reload(caller, both + 'version_labels { key: "stable" value: 124 }'))
+    assert (code, message[:35]) == ("FAILED_PRECONDITION", "Request to assign label to version ")
+    assert list(caller.states()) == [123]  # it was not loaded either
+
+
+def test_flag_lets_only_unused_labels_name_what_is_not_there(start, models, config, reload, connect):
+    path = config('version_labels { key: "stable" value: 999 }')
+    caller = connect(start(model_config_file=path, allow_version_labels_for_unavailable_models=True).address)
+    reload(caller, 'version_labels { key: "stable" value: 999 } version_labels { key: "canary" value: 998 }')
+    moved = caller.refusal(lambda: reload(caller, 'version_labels { key: "stable" value: 998 }'))
+    assert moved[0] == "FAILED_PRECONDITION"
 
 
 def test_label_for_a_version_to_come_where_allowed(start, models, golden_models, connect, until, config):
@@ -215,6 +240,83 @@ def test_reload_unloads_what_is_left_out(start, models, connect, until, reload):
     reload(caller)
     until(lambda: caller.states("image")[1][0] == "END", "the unload")
     assert caller.half()[0] == 123
+
+
+@pytest.mark.parametrize("fault", ["label", "broken model", "model that never comes"])
+def test_refused_reload_changes_nothing(start, models, golden_models, connect, config, reload, fault):
+    """It leaves out a model, unloads a version, moves a good label: none of it happens, and nothing of the new model stays."""
+    publish(golden_models, models)
+    caller = connect(start(model_config_file=config("model_version_policy { all {} }")).address)
+    reload(caller, 'model_version_policy { all {} } version_labels { key: "stable" value: 123 }', image=models / "image")
+    (models / "new" / "1").mkdir(parents=True)
+    (models / "empty").mkdir()
+    good = 'model_version_policy { specific { versions: 124 } } version_labels { key: "stable" value: 124 }'
+    with Load(caller, threads=1) as load:
+        if fault == "label":
+            refused = caller.refusal(lambda: reload(caller, good + 'version_labels { key: "canary" value: 999 }'))
+            assert refused[0] == "FAILED_PRECONDITION"
+        elif fault == "broken model":
+            code, message = caller.refusal(lambda: reload(caller, good, new=models / "new"))
+            assert (code, message[:53]) == ("UNKNOWN", "Some models did not become available: new: version 1:")
+        else:
+            empty = configuration(models, good, {"empty": models / "empty"})
+            assert caller.refusal(lambda: caller.model.HandleReloadConfigRequest(empty, timeout=1))[0] in ("DEADLINE_EXCEEDED", "UNKNOWN")
+    assert load.errors == []
+    assert caller.states() == {124: ("AVAILABLE", ""), 123: ("AVAILABLE", "")}
+    assert caller.states("image")[1][0] == "AVAILABLE"
+    assert caller.half(label="stable")[0] == 123
+    refused = caller.refusal(lambda: caller.half(name="new" if fault == "broken model" else "empty"))
+    assert refused[0] == "NOT_FOUND"
+
+
+def test_reload_that_waits_gives_way_to_the_next(start, models, connect, until, reload):
+    """What promote relies on: the reload that puts things back is not held up by the one that never ends."""
+    (models / "empty").mkdir()
+    server = start(models)
+    caller, refusals = connect(server.address), []
+    thread = threading.Thread(target=lambda: refusals.append(caller.refusal(lambda: reload(caller, empty=models / "empty"))))
+    thread.start()
+    until(lambda: server.manager._change == 2, "the reload that waits")
+    assert caller.states("image")[1][0] == "AVAILABLE"
+    reload(caller, 'version_labels { key: "stable" value: 123 }')
+    thread.join()
+    assert refusals == [("ABORTED", "A later configuration came while the models of this one were loading")]
+    assert caller.half(label="stable")[0] == 123
+
+
+def test_file_that_changes_again_while_its_models_are_awaited(start, models, golden_models, connect, until, config):
+    path = config()
+    server = start(model_config_file=path, model_config_file_poll_seconds=0.05)
+    caller = connect(server.address)
+    (models / "empty").mkdir()
+    path.write_text(str(configuration(models, "", {"empty": models / "empty"}).config))
+    until(lambda: server.manager._change == 2, "the change that waits")
+    config('version_labels { key: "stable" value: 123 }')
+    until(lambda: server.manager._change > 2, "the next one")
+    until(lambda: server.manager._models["half_plus"].labels, "its label")
+    assert caller.half(label="stable")[0] == 123
+
+
+def test_same_version_from_another_folder_loses_no_request(start, models, golden_models, connect, until, config, reload):
+    """Version 123 moves; its label, its number and `latest` answer all the time, from the old folder until the new one is loaded."""
+    shutil.copytree(golden_models / "half_plus" / "124", models / "elsewhere" / "123")
+    caller = connect(start(model_config_file=config()).address)
+    label = 'version_labels { key: "stable" value: 123 }'
+    reload(caller, label)
+    with Load(caller) as latest, Load(caller, threads=1, label="stable") as labelled, Load(caller, threads=1, version=123) as numbered:
+        until(lambda: len(latest.answers) > 20, "the load")
+        request = configuration(models, label)
+        request.config.model_config_list.config[0].base_path = str(models / "elsewhere")
+        caller.model.HandleReloadConfigRequest(request, timeout=60)
+        until(lambda: caller.half() == (123, [3.5, 4.0]), "the answers of the other folder's model")
+        assert caller.states() == {123: ("AVAILABLE", "")}
+        (models / "broken" / "123").mkdir(parents=True)
+        request.config.model_config_list.config[0].base_path = str(models / "broken")
+        caller.model.HandleReloadConfigRequest(request, timeout=60)
+        count = len(latest.answers)
+        until(lambda: len(latest.answers) > count + 20, "more load")
+    assert latest.errors == labelled.errors == numbered.errors == []
+    assert caller.half() == (123, [3.5, 4.0])  # what could not be replaced goes on
 
 
 def test_reload_refuses_a_change_of_platform(start, models, connect, reload):
