@@ -165,7 +165,7 @@ def test_status_codes_are_tensorflow_servings():
         "UNAUTHENTICATED": 401,
     }
     assert {code.name: http_status(ServingError(code, "")) for code in grpc.StatusCode if code.name != "OK"} == {
-        **{name: 500 for name in ("UNKNOWN", "INTERNAL", "DATA_LOSS")},
+        **dict.fromkeys(("UNKNOWN", "INTERNAL", "DATA_LOSS"), 500),
         **expected,
     }
 
