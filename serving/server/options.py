@@ -76,6 +76,7 @@ class ServerOptions(_Frozen):
 
     Attributes:
         port, rest_port: 0 takes a free one; `rest_port` None means no REST.
+        tls: for both ports.
         poll_seconds: pause between two looks for new versions.
         model_config_file_poll_seconds: pause between two looks at the file; None reads it once.
         load_retries, load_retry_seconds: a failed load is tried again that often, that far apart.

@@ -75,7 +75,9 @@ class RestApp:
         request = Request(scope, receive)
         path = scope["raw_path"].decode("ascii")  # undecoded: %2F belongs to a name
         try:
-            if request.method == "GET" and path == METRICS_PATH:
+            if rest_body.contradictory(request):
+                response = _refusal(request, invalid("Content-Length beside Transfer-Encoding: where the body ends is not certain"))
+            elif request.method == "GET" and path == METRICS_PATH:
                 body = await run_in_threadpool(self._metrics.text)
                 response = Response(body, headers={"Content-Type": "text/plain; version=0.0.4"})
             else:
@@ -103,8 +105,7 @@ class RestApp:
         except Exception as error:
             refusal = from_exception(error)
             code = refusal.code
-            headers = {"Connection": "close"} if rest_body.ends_connection(request, refusal) else None
-            return Response(json.dumps({"error": refusal.message}), http_status(refusal), headers, "application/json")
+            return _refusal(request, refusal)
         finally:
             model = unquote(match[1] or "") if match else ""
             api = match[4].lower() if match and request.method == "POST" else ""
@@ -155,11 +156,17 @@ class _Client:
 
     async def watch(self, request: Request) -> None:
         """Waits for the end of the connection; cancel it when the answer is there."""
-        await request.receive()  # after the body there is nothing but http.disconnect
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
         with self._lock:
             self._gone = True
         for callback in self._callbacks:
             callback()
+
+
+def _refusal(request: Request, error: ServingError) -> Response:
+    headers = {"Connection": "close"} if rest_body.ends_connection(request, error) else None
+    return Response(json.dumps({"error": error.message}), http_status(error), headers, "application/json")
 
 
 def _spec(match: re.Match[str]) -> model_pb2.ModelSpec:

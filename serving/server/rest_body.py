@@ -77,12 +77,10 @@ async def read(request: Request, lease: Lease, limit: int, seconds: float) -> by
 
     Raises:
         BodyRefusedError: 413, too large; 408, too slow.
-        ServingError: UNAVAILABLE, no memory; INVALID_ARGUMENT, contradictory headers or a body that is not what they say.
+        ServingError: UNAVAILABLE, no memory; INVALID_ARGUMENT, a body that is not what its headers say.
         starlette.requests.ClientDisconnect: the client went away.
     """
     length = request.headers.get("content-length")
-    if length is not None and "transfer-encoding" in request.headers:
-        raise invalid("Content-Length beside Transfer-Encoding: where the body ends is not certain")
     if length is not None and int(length) > limit:  # h11 lets only digits through
         raise _too_large(limit)
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
@@ -98,6 +96,11 @@ async def read(request: Request, lease: Lease, limit: int, seconds: float) -> by
         raise BodyRefusedError(HTTPStatus.REQUEST_TIMEOUT, grpc.StatusCode.DEADLINE_EXCEEDED, text) from error
 
 
+def contradictory(request: Request) -> bool:
+    """Returns whether a server before this one may see another end of the body: a way to smuggle a request past it (RFC 9112, 6.3)."""
+    return "content-length" in request.headers and "transfer-encoding" in request.headers
+
+
 def ends_connection(request: Request, error: ServingError) -> bool:
     """Returns whether the connection must end with the error, because it is not certain where the next request begins.
 
@@ -105,9 +108,8 @@ def ends_connection(request: Request, error: ServingError) -> bool:
     """
     if getattr(request.state, "body_received", False):
         return False
-    contradictory = "content-length" in request.headers and "transfer-encoding" in request.headers
     slow = isinstance(error, BodyRefusedError) and error.status == HTTPStatus.REQUEST_TIMEOUT
-    return contradictory or slow or "expect" in request.headers
+    return contradictory(request) or slow or "expect" in request.headers
 
 
 async def _plain(request: Request, lease: Lease, limit: int) -> bytearray:

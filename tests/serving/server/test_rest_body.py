@@ -152,9 +152,10 @@ def test_body_of_a_get_is_not_the_next_request(raw):
     assert connection.recv(1) == b""
 
 
-def test_content_length_beside_transfer_encoding(raw):
+@pytest.mark.parametrize("line", [f"POST {PREDICT}", "GET /v1/models/half_plus", "GET /monitoring/prometheus/metrics"])
+def test_content_length_beside_transfer_encoding(raw, line):
     hidden = b"GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"
-    both = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: {5 + len(hidden)}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    both = f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: {5 + len(hidden)}\r\nTransfer-Encoding: chunked\r\n\r\n"
     connection = raw(both.encode() + b"0\r\n\r\n" + hidden)
     status, document = responses(connection, 1)[0]
     assert status == 400

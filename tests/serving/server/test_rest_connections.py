@@ -78,7 +78,7 @@ def test_slow_posts_hold_few_connections_and_no_threads(start, golden_models):
     for connection in connections:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # one too many
             connection.sendall(begun)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
     answers = [read_to_end(connection) for connection in connections]
     for connection in connections:
         connection.close()
