@@ -89,7 +89,7 @@ class Server:
             threading.Thread(target=configuring.watch_file, args=arguments, name="config", daemon=True).start()
         self._open_grpc()
         if options.rest_port is not None:
-            self._rest = RestServer(options.host, options.rest_port, self.handlers, self._metrics, options.limits.max_message_bytes)
+            self._rest = RestServer(options, self.handlers, self._metrics)
             self.rest_address = self._rest.address
 
     def _open_grpc(self) -> None:
@@ -141,10 +141,11 @@ class Server:
         self._closing.set()
         drain = self.options.drain_seconds if drain_seconds is None else drain_seconds
         self._health.enter_graceful_shutdown()
-        if self._grpc is not None:
-            self._grpc.stop(drain).wait()
+        ended = None if self._grpc is None else self._grpc.stop(drain)  # both ports close now, and both drain at the same time
         if self._rest is not None:
             self._rest.stop(drain)
+        if ended is not None:
+            ended.wait()
         self._runner.stop()
         self.manager.stop()
         log.info("stopped")

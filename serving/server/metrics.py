@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable
 
+import grpc
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
@@ -16,8 +17,10 @@ REQUEST_LATENCY = ":tensorflow:serving:request_latency"
 BATCH_SIZE = "cxr_serving_batch_size"
 BATCH_PADDING = "cxr_serving_batch_padding"
 VERSION_STATE = "cxr_serving_version_state"
-_MICROSECONDS = [10 * 1.8**k for k in range(29)]  # TensorFlow Serving's buckets, up to 140 s
+GRPC, REST = "GRPC", "REST"  # values of the label `entrypoint`
+_MICROSECONDS = [10 * 1.8**k for k in range(33)]  # TensorFlow Serving's buckets (servables/tensorflow/util.cc), up to 25 minutes
 _SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
+_PADDINGS = [0, *_SIZES]  # most batches have none
 
 
 class Metrics(Collector):
@@ -29,26 +32,29 @@ class Metrics(Collector):
         self._registry = CollectorRegistry()
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str]] = Counter()
-        self._latency = Histogram(
-            REQUEST_LATENCY, "Microseconds from request to answer", ["model_name", "API"], buckets=_MICROSECONDS, registry=self._registry
-        )
+        labels = ["model_name", "API", "entrypoint"]
+        text = "Microseconds from request to answer, of requests answered without error"
+        self._latency = Histogram(REQUEST_LATENCY, text, labels, buckets=_MICROSECONDS, registry=self._registry)
         self._sizes = Histogram(BATCH_SIZE, "Examples per batch run", ["model_name"], buckets=_SIZES, registry=self._registry)
         padding = "Examples added to reach an allowed size"
-        self._padding = Histogram(BATCH_PADDING, padding, ["model_name"], buckets=_SIZES, registry=self._registry)
+        self._padding = Histogram(BATCH_PADDING, padding, ["model_name"], buckets=_PADDINGS, registry=self._registry)
         self._registry.register(self)
 
-    def count(self, method: str, model: str, code: str, seconds: float) -> None:
-        """Counts one answered request.
+    def count(self, entrypoint: str, api: str, model: str, code: str, seconds: float) -> None:
+        """Counts one request; TensorFlow Serving measures the latency only of those that it answers without error.
 
         Args:
-            method: name of the call.
-            model: a configured name or "".
+            entrypoint: GRPC or REST.
+            api: name of the call, as TensorFlow Serving writes it: "Predict" of gRPC, "predict" of REST.
+            model: as the client named it; counted as "" when it is not configured, so that strangers' names do not fill the metrics.
             code: name of the status code.
             seconds: from request to answer.
         """
+        model = model if model in self._manager.models() else ""
         with self._lock:
             self._counts[model, code] += 1
-        self._latency.labels(model, method).observe(seconds * 1e6)
+        if code == grpc.StatusCode.OK.name:
+            self._latency.labels(model, api, entrypoint).observe(seconds * 1e6)
 
     def batch(self, model: str, size: int, padded: int) -> None:
         """Counts one batch run: its examples, and their number with padding."""

@@ -51,6 +51,15 @@ class Limits(_Frozen):
     max_concurrent_requests: int = Field(default=256, ge=1)  # above: UNAVAILABLE
 
 
+class Rest(_Frozen):
+    """What one REST client may cost, beside `Limits`."""
+
+    timeout_seconds: float = Field(default=30.0, gt=0)  # for inference; TensorFlow Serving's --rest_api_timeout_in_ms
+    header_seconds: float = Field(default=10.0, gt=0)  # from a connection, or the first byte of a request, to the end of its headers
+    body_seconds: float = Field(default=60.0, gt=0)  # to send a body; as long may an answer wait without being read
+    max_connections: int = Field(default=512, ge=1)  # above: closed at once
+
+
 class Tls(_Frozen):
     """PEM texts (not files), as in TensorFlow Serving's SSLConfig; with `client_verify` clients must show a certificate of `client_ca`."""
 
@@ -74,6 +83,7 @@ class ServerOptions(_Frozen):
 
     Attributes:
         port, rest_port: 0 takes a free one; `rest_port` None means no REST.
+        tls: for both ports.
         poll_seconds: pause between two looks for new versions.
         model_config_file_poll_seconds: pause between two looks at the file; None reads it once.
         load_retries, load_retry_seconds: a failed load is tried again that often, that far apart.
@@ -90,6 +100,7 @@ class ServerOptions(_Frozen):
     rest_port: int | None = Field(default=REST_PORT, ge=0, le=65535)
     batching: Batching = Batching()
     limits: Limits = Limits()
+    rest: Rest = Rest()
     tls: Tls | None = None
     poll_seconds: float = Field(default=1.0, gt=0)
     model_config_file_poll_seconds: float | None = Field(default=None, gt=0)

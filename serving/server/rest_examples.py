@@ -21,8 +21,22 @@ def example_of(document: Any) -> example_pb2.Example:
         raise invalid("JSON Value: an example must be an object")
     example = example_pb2.Example()
     for name, value in document.items():
-        example.features.feature[name].CopyFrom(_feature(name, value if isinstance(value, list) else [value]))
+        example.features.feature[unicode_text(name)].CopyFrom(_feature(name, value if isinstance(value, list) else [value]))
     return example
+
+
+def unicode_text(value: str) -> str:
+    """Returns a string of a JSON document, which may hold what UTF-8 does not have: half a surrogate pair, as an escape.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, it does.
+    """
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise invalid("JSON Parse error: half of a surrogate pair is not a character") from error
+    return value
 
 
 def _feature(name: str, values: list) -> feature_pb2.Feature:
@@ -32,7 +46,10 @@ def _feature(name: str, values: list) -> feature_pb2.Feature:
         if all(isinstance(value, int) and _INT64_MIN <= value <= _INT64_MAX for value in values):
             feature.int64_list.value.extend(values)
         else:
-            feature.float_list.value.extend(float(value) for value in values)
+            try:
+                feature.float_list.value.extend(float(value) for value in values)
+            except OverflowError as error:
+                raise invalid(f"JSON object: feature {name} has a number that does not fit into float") from error
     else:
         feature.bytes_list.value.extend(_bytes(name, value) for value in values)
     return feature
@@ -40,7 +57,7 @@ def _feature(name: str, values: list) -> feature_pb2.Feature:
 
 def _bytes(name: str, value: Any) -> bytes:
     if isinstance(value, str):
-        return value.encode()
+        return unicode_text(value).encode()
     if isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str):
         try:
             return base64.b64decode(value["b64"], validate=True)

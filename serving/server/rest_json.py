@@ -4,24 +4,30 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
+from itertools import chain
 from typing import Any
 
 import grpc
 import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
+from google.protobuf.message import Message
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import classification_pb2, get_model_metadata_pb2, get_model_status_pb2, model_pb2, predict_pb2, regression_pb2
 
 from cxr.serving.server import tensors
-from cxr.serving.server.batching import Call
 from cxr.serving.server.errors import invalid
 from cxr.serving.server.predict import DEFAULT_SIGNATURE
-from cxr.serving.server.rest_examples import example_of
+from cxr.serving.server.rest_body import BodyRefusedError
+from cxr.serving.server.rest_examples import example_of, unicode_text
 from cxr.serving.server.services import Handlers
 
 _SHOWN = 200  # characters of a value in an error
+_AT_A_TIME = 2**16  # numbers that become text together: 128 bytes each
+_BYTES_PER_VALUE, _COPIES, _WIDEST_CHARACTER = 100, 4, 4  # for `cost`
+_KINDS: dict[str, set[type]] = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}}  # what JSON may hold by a tensor's numpy kind
 BYTES_SUFFIX = "_bytes"  # outputs named so are always base64 objects
 
 
@@ -48,26 +54,27 @@ def metadata(answer: get_model_metadata_pb2.GetModelMetadataResponse) -> dict[st
     return document
 
 
-def infer(method: str, spec: model_pb2.ModelSpec, body: bytes, handlers: Handlers, call: Call) -> dict[str, Any]:
-    """Answers a POST to …:predict, …:classify or …:regress.
+def request_of(method: str, spec: model_pb2.ModelSpec, body: bytearray, handlers: Handlers, max_cost: int) -> tuple[Message, bool]:
+    """Returns the request message of a POST to …:predict, …:classify or …:regress, and whether it came in rows ("instances").
 
     Args:
         method: "predict", "classify" or "regress".
-        spec: model from the path.
-        body: JSON.
-        handlers: run the request.
-        call: deadline, if any.
+        spec: model from the path; gets the signature's name.
+        body: JSON; emptied, so that its memory is free before the message is built.
+        handlers: know the signatures.
+        max_cost: bytes that reading it may take, by `cost`.
 
     Raises:
-        ServingError: the body is not what TensorFlow Serving accepts, or the request fails.
+        BodyRefusedError: 413, it is too costly.
+        ServingError: the body is not what TensorFlow Serving accepts.
     """
-    document = _object(body)
+    document = _object(body, max_cost)
     signature = document.get("signature_name", "")
     if not isinstance(signature, str):
         raise invalid(f"JSON Value: {_shown(signature)} not formatted correctly. 'signature_name' key must be a string value.")
-    spec.signature_name = signature
+    spec.signature_name = unicode_text(signature)
     if method == "predict":
-        return _predict(spec, document, handlers, call)
+        return _predict_request(spec, document, handlers)
     if "examples" not in document or not isinstance(document["examples"], list) or not document["examples"]:
         raise invalid(f"JSON Value: {_shown(document)} When method is {method}, key 'examples' is expected and must be a non-empty list")
     requests = {"classify": classification_pb2.ClassificationRequest, "regress": regression_pb2.RegressionRequest}
@@ -78,13 +85,31 @@ def infer(method: str, spec: model_pb2.ModelSpec, body: bytes, handlers: Handler
         with_context.examples.extend(example_of(entry) for entry in document["examples"])
     else:
         request.input.example_list.examples.extend(example_of(entry) for entry in document["examples"])
-    answer = handlers.infer(method.capitalize(), request, call)
-    if method == "regress":
-        return {"results": [_number(entry.value) for entry in answer.result.regressions]}
-    return {"results": [[[c.label, _number(c.score)] for c in entry.classes] for entry in answer.result.classifications]}
+    return request, False
 
 
-def _predict(spec: model_pb2.ModelSpec, document: dict[str, Any], handlers: Handlers, call: Call) -> dict[str, Any]:
+def answer_of(method: str, answer: Message, rows: bool) -> bytes:
+    """Returns the JSON of an answer, in the form of the request (`rows`); raises ServingError where there is none."""
+    if method == "predict":
+        document = _predictions(answer, rows)
+    elif method == "regress":
+        document = {"results": [_number(entry.value) for entry in answer.result.regressions]}
+    else:
+        document = {"results": [[[c.label, _number(c.score)] for c in entry.classes] for entry in answer.result.classifications]}
+    return json.dumps(document).encode()
+
+
+def cost(body: bytearray) -> int:
+    """Returns an upper bound of the bytes that it takes to read a JSON body, without reading it.
+
+    A value between two commas becomes a Python object of up to 100 bytes (an empty list: 56, its place 8, both again when it is
+    flattened); `[0],` of four bytes becomes 100. A long string (base64) is copied three times: decoded, as a value, as bytes.
+    """
+    values = sum(map(body.count, (b",", b"[", b"{", b":")))
+    return _BYTES_PER_VALUE * values + len(body) * _COPIES * (1 if body.isascii() else _WIDEST_CHARACTER)
+
+
+def _predict_request(spec: model_pb2.ModelSpec, document: dict[str, Any], handlers: Handlers) -> tuple[Message, bool]:
     rows = "instances" in document
     if rows == ("inputs" in document):
         raise invalid("Request must contain exactly one of the keys 'instances' and 'inputs'")
@@ -97,8 +122,11 @@ def _predict(spec: model_pb2.ModelSpec, document: dict[str, Any], handlers: Hand
     columns = _columns_of_rows(document["instances"], wanted) if rows else _columns(document["inputs"], wanted)
     request = predict_pb2.PredictRequest(model_spec=spec)
     for alias, value in columns.items():
-        request.inputs[alias].CopyFrom(tensors.to_proto(_array(alias, value, wanted[alias].dtype)))
-    answer = handlers.infer("Predict", request, call)
+        request.inputs[alias].CopyFrom(tf.make_tensor_proto(_array(alias, value, wanted[alias].dtype)))
+    return request, rows
+
+
+def _predictions(answer: predict_pb2.PredictResponse, rows: bool) -> dict[str, Any]:
     outputs = {alias: _json(alias, tf.make_ndarray(proto)) for alias, proto in answer.outputs.items()}
     if not rows:
         return {"outputs": outputs if len(outputs) > 1 else next(iter(outputs.values()))}
@@ -110,11 +138,17 @@ def _predict(spec: model_pb2.ModelSpec, document: dict[str, Any], handlers: Hand
     return {"predictions": [dict(zip(outputs, values, strict=True)) for values in zip(*outputs.values(), strict=True)]}
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def _object(body: bytearray, max_cost: int) -> dict[str, Any]:
     if not body:
         raise invalid("JSON Parse error: The document is empty")
+    if (needed := cost(body)) > max_cost:
+        text = f"Reading this JSON could take {needed} bytes of memory, more than {max_cost}; send fewer numbers at once, "
+        text += 'images as encoded files ({"b64": …}), or use gRPC'
+        raise BodyRefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, grpc.StatusCode.RESOURCE_EXHAUSTED, text)
     try:
-        document = json.loads(body)
+        text = body.decode()
+        body.clear()
+        document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise invalid(f"JSON Parse error: {error}") from error
     if not isinstance(document, dict):
@@ -155,43 +189,41 @@ def _known(columns: dict[str, Any], wanted: Mapping[str, meta_graph_pb2.TensorIn
 
 
 def _array(alias: str, value: Any, dtype: int) -> np.ndarray:
-    if dtype == types_pb2.DT_STRING:
-        return np.array(_bytes(value), dtype=object) if not isinstance(value, list) else _string_array(alias, value)
+    shape, leaves = _flat(alias, value)
+    kinds = set(map(type, leaves))
     numpy_type = np.dtype(tf.dtypes.as_dtype(dtype).as_numpy_dtype)
-    try:
-        array = np.array(value)
-    except ValueError as error:
-        raise invalid(f"Input {alias}: lists of different lengths") from error
-    allowed = {"f": "iuf", "i": "iu", "u": "iu", "b": "b"}.get(numpy_type.kind, "")
-    if array.size and array.dtype.kind not in allowed:
+    if dtype != types_pb2.DT_STRING and not kinds <= _KINDS.get(numpy_type.kind, set()):
         raise invalid(f"JSON Value: {_shown(value)} is not of expected type: {tensors.dtype_name(dtype)}")
-    if numpy_type.kind in "iu" and array.size and not (np.iinfo(numpy_type).min <= array.min() and array.max() <= np.iinfo(numpy_type).max):
-        raise invalid(f"JSON Value: {_shown(value)} does not fit into {tensors.dtype_name(dtype)}")
-    return array.astype(numpy_type)
-
-
-def _string_array(alias: str, values: list) -> np.ndarray:
-    shape: list[int] = []
-    level: Any = values
-    while isinstance(level, list):
-        shape.append(len(level))
-        level = level[0] if level else None
-    flat = values
-    for _ in shape[1:]:
-        if any(not isinstance(part, list) for part in flat):
-            raise invalid(f"Input {alias}: lists of different depths")
-        flat = [item for part in flat for item in part]
-    array = np.empty(len(flat), dtype=object)
-    array[:] = [_bytes(item) for item in flat]
     try:
-        return array.reshape(shape)
-    except ValueError as error:
-        raise invalid(f"Input {alias}: lists of different lengths") from error
+        if dtype != types_pb2.DT_STRING:
+            return np.array(leaves, numpy_type).reshape(shape)
+        strings = np.empty(len(leaves), dtype=object)
+        strings[:] = [_bytes(leaf) for leaf in leaves]
+        return strings.reshape(shape)
+    except OverflowError as error:
+        raise invalid(f"JSON Value: {_shown(value)} does not fit into {tensors.dtype_name(dtype)}") from error
+    except ValueError as error:  # numpy's limit of dimensions
+        raise invalid(f"Input {alias}: {error}") from error
+
+
+def _flat(alias: str, value: Any) -> tuple[list[int], list]:
+    """Returns shape and values of nested lists. numpy is not asked: it would take a string for the width of a million others."""
+    shape: list[int] = []
+    leaves = [value]
+    while leaves and set(map(type, leaves)) == {list}:
+        lengths = set(map(len, leaves))
+        if len(lengths) > 1:
+            raise invalid(f"Input {alias}: lists of different lengths")
+        shape.append(lengths.pop())
+        leaves = list(chain.from_iterable(leaves))
+    if list in set(map(type, leaves)):
+        raise invalid(f"Input {alias}: lists of different depths")
+    return shape, leaves
 
 
 def _bytes(value: Any) -> bytes:
     if isinstance(value, str):
-        return value.encode()
+        return unicode_text(value).encode()
     if not (isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str)):
         raise invalid(f"JSON Value: {_shown(value)} not formatted correctly for base64 data")
     try:
@@ -221,9 +253,18 @@ def _number(value: float) -> float:
 
 def _shortest(array: np.ndarray) -> np.ndarray:
     """Returns float64 numbers that print as the given ones do: 0.2 for a float32 0.2, not 0.20000000298."""
-    return array.astype("U32").astype(np.float64)
+    flat = array.ravel()
+    parts = [flat[at : at + _AT_A_TIME].astype("U32").astype(np.float64) for at in range(0, flat.size, _AT_A_TIME)]
+    return np.concatenate([np.empty(0), *parts]).reshape(array.shape)
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    text = ""
+    try:
+        for piece in json.JSONEncoder().iterencode(value):  # a request of megabytes is not written out for its first characters
+            text += piece
+            if len(text) > _SHOWN:
+                return text[:_SHOWN] + "…"
+    except RecursionError:
+        return "[[[…"
+    return text

@@ -18,7 +18,7 @@ from cxr.serving.server import configuring, inference
 from cxr.serving.server.batching import Call, Runner
 from cxr.serving.server.errors import ServingError, from_exception, invalid, not_found
 from cxr.serving.server.manager import Manager
-from cxr.serving.server.metrics import Metrics
+from cxr.serving.server.metrics import GRPC, Metrics
 from cxr.serving.server.options import Limits
 from cxr.serving.server.predict import predict, resolved
 
@@ -40,13 +40,14 @@ class Handlers:
         self.manager, self._runner, self._limits, self._metrics = manager, runner, limits, metrics
         self._slots = threading.BoundedSemaphore(limits.max_concurrent_requests)
 
-    def infer(self, method: str, request: Any, call: Call) -> Any:
+    def infer(self, method: str, request: Any, call: Call, entrypoint: str = GRPC) -> Any:
         """Answers Predict, Classify, Regress or MultiInference.
 
         Args:
             method: the name of the call.
             request: its request message.
             call: deadline and departure of the client.
+            entrypoint: transport it came by; REST counts its requests itself, the malformed ones too.
 
         Raises:
             ServingError: any refusal; UNAVAILABLE above `max_concurrent_requests`: the client may try again, RESOURCE_EXHAUSTED
@@ -67,8 +68,8 @@ class Handlers:
             code = refusal.code
             raise refusal from error
         finally:
-            known = spec is not None and spec.name in self.manager.models()  # strangers' names must not fill the metrics
-            self._metrics.count(method, spec.name if spec is not None and known else "", code.name, time.perf_counter() - begin)
+            if entrypoint == GRPC:
+                self._metrics.count(GRPC, method, "" if spec is None else spec.name, code.name, time.perf_counter() - begin)
 
     def metadata(self, request: get_model_metadata_pb2.GetModelMetadataRequest) -> get_model_metadata_pb2.GetModelMetadataResponse:
         """Answers GetModelMetadata; only the field `signature_def` exists."""

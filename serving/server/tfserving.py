@@ -44,6 +44,8 @@ def arguments(options: ServerOptions, folder: Path | None = None) -> list[str]:
         raise CxrError("--port 0: TensorFlow Serving takes no free port by itself (0 switches it off there); name one")
     if options.host != ALL_INTERFACES:
         raise CxrError(f"TensorFlow Serving listens on all interfaces, not on {options.host}; accept that with --host {ALL_INTERFACES}")
+    if options.tls is not None and options.rest_port is not None:
+        raise CxrError("TensorFlow Serving has no TLS for REST: it would answer in plaintext beside the protected port; add --no-rest")
     config_file = options.model_config_file
     if config_file is None:
         from cxr.serving.server import served_models  # imports TensorFlow's protocol messages
@@ -56,6 +58,7 @@ def arguments(options: ServerOptions, folder: Path | None = None) -> list[str]:
     found = {
         "port": options.port,
         "rest_api_port": options.rest_port or 0,
+        "rest_api_timeout_in_ms": round(options.rest.timeout_seconds * 1000),
         "model_config_file": config_file.absolute(),  # not resolved: a file in memory has no other name, a ConfigMap's link moves
         "monitoring_config_file": _write(folder, "monitoring.config", MONITORING),
         "file_system_poll_wait_seconds": max(1, round(options.poll_seconds)),

@@ -99,7 +99,7 @@ def test_tensorflow_servings_arguments(tmp_path):
     assert read_batching(Path(found["batching_parameters_file"])) == Batching()
 
 
-@pytest.mark.parametrize("more", [{"port": 0}, {"rest_port": 0}, {"host": "127.0.0.1"}])
+@pytest.mark.parametrize("more", [{"port": 0}, {"rest_port": 0}, {"host": "127.0.0.1"}, {"tls": Tls(key="k", certificate="c")}])
 def test_what_tensorflow_serving_cannot_do(tmp_path, more):
     with pytest.raises(CxrError, match="TensorFlow Serving"):
         tfserving.arguments(options(tmp_path, **more), tmp_path)

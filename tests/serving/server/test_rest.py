@@ -3,10 +3,10 @@
 import base64
 import io
 import json
-import socket
 import urllib.error
 import urllib.request
 
+import grpc
 import pytest
 from PIL import Image
 
@@ -94,7 +94,7 @@ def test_images_as_base64(ask):
         ("/v1/models/half_plus:predict", {"signature_name": "x", "instances": [1]}, 400, 'Serving signature name: "x" not found'),
         ("/v1/models/half_plus:predict", b"", 400, "JSON Parse error: The document is empty"),
         ("/v1/models/half_plus:predict", b"{", 400, "JSON Parse error"),
-        ("/v1/models/half_plus:predict", b"[" * 100_000, 400, "JSON Parse error"),
+        ("/v1/models/half_plus:predict", b"[" * 10_000, 400, "JSON Parse error"),
         ("/v1/models/half_plus:predict", {}, 400, "exactly one"),
         ("/v1/models/half_plus:predict", {"instances": []}, 400, "non-empty"),
         ("/v1/models/half_plus:predict", {"instances": ["a"]}, 400, "not of expected type: float"),
@@ -102,8 +102,21 @@ def test_images_as_base64(ask):
         ("/v1/models/half_plus:predict", {"inputs": {"y": [1.0]}}, 400, "does not have named input: y"),
         ("/v1/models/image:predict", {"signature_name": "image_bytes", "instances": [{"b64": "?"}]}, 400, "Unable to base64 decode"),
         ("/v1/models/image:predict", {"signature_name": "image_bytes", "instances": ["text"]}, 400, "Unknown image file format"),
+        ("/v1/models/half_plus:predict", {"inputs": [[1.0], 2.0]}, 400, "different depths"),
+        ("/v1/models/half_plus:predict", {"instances": [10**400]}, 400, "does not fit into float"),
+        ("/v1/models/half_plus:predict", {"instances": [True]}, 400, "not of expected type: float"),
+        ("/v1/models/half_plus:predict", b'{"inputs": ' + b"[" * 100 + b"1.0" + b"]" * 100 + b"}", 400, "dimension"),
+        # as an array of strings as wide as the widest this would be 5 GB
+        ("/v1/models/half_plus:predict", {"instances": ["x" * 100_000, *["y"] * 12_500]}, 400, "not of expected type: float"),
+        ("/v1/models/image:predict", b'{"signature_name": "image_bytes", "instances": ["\\ud800"]}', 400, "surrogate"),
+        ("/v1/models/half_plus:predict", b'{"signature_name": "\\ud800", "instances": [1.0]}', 400, "surrogate"),
+        ("/v1/models/half_plus:predict", b'{"instances": ["\xff"]}', 400, "JSON Parse error"),
+        ("/v1/models/slow:classify", {"signature_name": "lengths", "examples": [{"v": 10**400}]}, 400, "does not fit into float"),
         ("/v1/models/half_plus:explain", {}, 400, "Malformed request: POST"),
         ("/v1/elsewhere", None, 400, "Malformed request: GET"),
+        ("/v1/models", None, 400, "Missing model name in request."),
+        ("/v1/models/half_plus/versions/99999999999999999999", None, 400, "Failed to convert version"),
+        ("/v1/models/no%2Fpe", None, 404, "Could not find any versions of model no/pe"),
         ("/favicon.ico", None, 404, "Malformed request: GET"),
     ],
 )
@@ -123,16 +136,46 @@ def test_classify_and_regress(ask):
     assert answer["error"].startswith("No classification inputs found in SignatureDef: ")
 
 
-def test_body_above_the_limit_is_not_read(server):
-    host, _, port = server.rest_address.partition(":")
-    with socket.create_connection((host, int(port)), timeout=60) as connection:
-        connection.sendall(b"POST /v1/models/half_plus:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
-        assert connection.recv(1000).startswith(b"HTTP/1.1 429")
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS"])
+def test_other_methods(server, method):
+    request = urllib.request.Request(f"http://{server.rest_address}/v1/models/half_plus", method=method)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=60)
+    assert caught.value.code == 400
+    assert json.loads(caught.value.read()) == {"error": f"Malformed request: {method} /v1/models/half_plus"}
+
+
+def test_status_codes_are_tensorflow_servings():
+    """http_server.cc, ToHTTPStatusCode; 500 for the others."""
+    from cxr.serving.server.errors import ServingError
+    from cxr.serving.server.rest_app import http_status
+
+    expected = {
+        "CANCELLED": 499,
+        "INVALID_ARGUMENT": 400,
+        "DEADLINE_EXCEEDED": 504,
+        "NOT_FOUND": 404,
+        "ALREADY_EXISTS": 409,
+        "PERMISSION_DENIED": 403,
+        "RESOURCE_EXHAUSTED": 429,
+        "FAILED_PRECONDITION": 400,
+        "ABORTED": 409,
+        "OUT_OF_RANGE": 400,
+        "UNIMPLEMENTED": 501,
+        "UNAVAILABLE": 503,
+        "UNAUTHENTICATED": 401,
+    }
+    assert {code.name: http_status(ServingError(code, "")) for code in grpc.StatusCode if code.name != "OK"} == {
+        **dict.fromkeys(("UNKNOWN", "INTERNAL", "DATA_LOSS"), 500),
+        **expected,
+    }
 
 
 def test_metrics_have_tensorflow_servings_names(server, ask, connect):
     caller = connect(server.address)
     caller.half()
+    assert ask("/v1/models/half_plus:predict", {"instances": [1.0]})[0] == 200
+    assert ask("/v1/models/half_plus:predict", b"{")[0] == 400
     caller.refusal(lambda: caller.half(version=9))
     caller.refusal(lambda: caller.half(name="made up"))
     with urllib.request.urlopen(f"http://{server.rest_address}/monitoring/prometheus/metrics", timeout=60) as answer:
@@ -140,7 +183,12 @@ def test_metrics_have_tensorflow_servings_names(server, ask, connect):
     samples = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     assert float(samples[':tensorflow:serving:request_count{model_name="half_plus",status="OK"}']) >= 1
     assert float(samples[':tensorflow:serving:request_count{model_name="half_plus",status="NOT_FOUND"}']) >= 1
-    assert float(samples[':tensorflow:serving:request_latency_count{API="Predict",model_name="half_plus"}']) >= 2
+    assert float(samples[':tensorflow:serving:request_latency_count{API="Predict",entrypoint="GRPC",model_name="half_plus"}']) >= 1
+    assert float(samples[':tensorflow:serving:request_latency_count{API="predict",entrypoint="REST",model_name="half_plus"}']) >= 1
+    assert float(samples[':tensorflow:serving:request_count{model_name="half_plus",status="INVALID_ARGUMENT"}']) >= 1
+    buckets = [line for line in samples if line.startswith(':tensorflow:serving:request_latency_bucket{API="Predict"')]
+    assert len(buckets) == 34  # 33 and +Inf
+    assert float(samples['cxr_serving_batch_padding_bucket{le="0.0",model_name="half_plus"}']) >= 1  # batches without padding
     assert float(samples['cxr_serving_batch_size_count{model_name="half_plus"}']) >= 1
     assert samples['cxr_serving_version_state{model_name="half_plus",state="AVAILABLE",version="123"}'] == "1.0"
     assert "made up" not in text

@@ -4,6 +4,8 @@ import datetime
 import json
 import shutil
 import socket
+import ssl
+import urllib.request
 
 import grpc
 import numpy as np
@@ -167,6 +169,32 @@ def test_tls_with_client_certificates(start, models, tmp_path):
 
     assert code(grpc.ssl_channel_credentials(ca_pem, client_key, client_pem)) == "INVALID_ARGUMENT"  # answered: Missing ModelSpec
     assert code(grpc.ssl_channel_credentials(ca_pem)) == "UNAVAILABLE"
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_rest_has_the_same_tls(start, models, tmp_path, verify):
+    ca_key, ca, _, ca_pem = certificate("authority")
+    _, _, server_key, server_pem = certificate("localhost", ca, ca_key)
+    _, _, client_key, client_pem = certificate("client", ca, ca_key)
+    (tmp_path / "client.pem").write_bytes(client_key + client_pem)
+    tls = {"key": server_key.decode(), "certificate": server_pem.decode(), "client_ca": ca_pem.decode(), "client_verify": verify}
+    address = start(models, rest_port=0, tls=tls).rest_address.replace("127.0.0.1", "localhost")
+
+    def status(scheme, context=None):
+        with urllib.request.urlopen(f"{scheme}://{address}/v1/models/half_plus", timeout=10, context=context) as answer:
+            return answer.status
+
+    stranger = ssl.create_default_context(cadata=ca_pem.decode())
+    known = ssl.create_default_context(cadata=ca_pem.decode())
+    known.load_cert_chain(tmp_path / "client.pem")
+    assert status("https", known) == 200
+    with pytest.raises(OSError):  # noqa: PT011 # closed or reset, as it comes
+        status("http")
+    if verify:
+        with pytest.raises(OSError):  # noqa: PT011
+            status("https", stranger)
+    else:
+        assert status("https", stranger) == 200
 
 
 def test_unchanged_copy_of_the_models_is_enough(start, models, tmp_path, connect):
