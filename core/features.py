@@ -7,6 +7,7 @@ Imports nothing, so that the command line, the server and the client may read it
 CLASS_NAMES = ("covid19", "pneumonia", "normal")
 IMAGE_SIZE = 224  # pixels, height and width of what Transform yields
 SPLITS = ("train", "val", "test")
+SYNTHETIC = "synthetic"  # value of SOURCE: a made-up image
 UNKNOWN = "unknown"  # value of a categorical feature that the source does not state
 
 # === Features of a raw tf.Example (what `cxr ingest` writes) ===

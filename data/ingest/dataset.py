@@ -15,7 +15,7 @@ from cxr.data.ingest.ingest_config import Ingest
 DATASET = "dataset.json"
 REJECTS = "rejects.csv"
 DUPLICATES = "duplicates.csv"
-SYNTHETIC = "synthetic"  # the source of demo images
+SYNTHETIC = features.SYNTHETIC  # the source of demo images
 RECORDS_VERSION = 1  # raise it when the same images make other records
 
 

@@ -16,6 +16,7 @@ from cxr.trainer.export.recorded_requests import sample_examples
 from cxr.trainer.export.saved_model import export_model
 from cxr.trainer.model_config import Ensemble
 from cxr.trainer.models.keras_files import load_model
+from cxr.trainer.training_data import joint_data, joint_training_images, save_training_images
 
 TRAIN, VAL, _ = features.SPLITS
 
@@ -79,11 +80,15 @@ def train_ensemble(
             "members": {name: info.model_dump(mode="json") for name, info in infos.items()},
             "ensemble_method": joined.method,
             "ensemble": joined.report(),
+            **joint_data(list(infos.values())),
         },
         recorded_examples=sample_examples(example_files),
         directory=artifact.serving_dir(model_uri),
         members=list(members),
     )
+    keys = joint_training_images([artifact.serving_dir(uri) for uri in members.values()])
+    if keys is not None:
+        save_training_images(artifact.serving_dir(model_uri), keys)
     return joined
 
 
