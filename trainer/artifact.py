@@ -50,9 +50,7 @@ class ModelInfo(pydantic.BaseModel):
     backbone: str | None = None  # None for an ensemble
     members: dict[str, ModelInfo] = {}  # ensemble only
     ensemble_method: str | None = None
-    synthetic: bool | None = (
-        None  # learnt from made-up images, one at least: says nothing about patients; None: an older version did not say
-    )
+    synthetic: bool | None = None  # learnt from at least one made-up image; None: an older version did not say
     data: TrainingData | None = None
     code_version: str = ""
 
