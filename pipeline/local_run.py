@@ -46,6 +46,8 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
 
     start_fork_server()
     examples = prepare_data(config, data, workspace, err)
+    config = config.model_copy(update={"data": examples.made_with})
+    (folder / ws.CONFIG).write_text(config.to_yaml())  # what was run on, not what was left at its default
     with err.status("importing TFX and TensorFlow"):  # 10 to 30 seconds
         from tfx.orchestration import metadata
 
