@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,13 @@ class JudgedOn:
     class_names: tuple[str, ...]
     images: Keys
     synthetic: bool  # at least one of them is made up
+    other_files: tuple[str, ...] = ()  # records of the training and validation split of the same data
+
+    @cached_property
+    def in_other_splits(self) -> Keys:
+        """Those of the images that stand in another split too: no version is the worse for having seen them, every candidate has."""
+        others, _ = _read(self.other_files)
+        return np.intersect1d(self.images, others, assume_unique=True)
 
 
 @dataclass(frozen=True)
@@ -56,30 +64,19 @@ class Choice:
         return folder if (folder / "saved_model.pb").is_file() else None
 
 
-def read_judged_on(files: Sequence[str], class_names: Sequence[str]) -> JudgedOn:
+def read_judged_on(files: Sequence[str], class_names: Sequence[str], other_files: Sequence[str] = ()) -> JudgedOn:
     """Reads what the gate judges on.
 
     Args:
       files: gzip-compressed TFRecords of the gate's split, as `cxr ingest` writes them.
       class_names: In the order of the models' probabilities.
+      other_files: Those of the other splits; they are read only where a version turns out to have seen an image of the gate's.
 
     Raises:
       CxrError: A file cannot be read.
     """
-    spec = {
-        features.CONTENT_HASH: tf.io.FixedLenFeature([], tf.string),
-        features.SOURCE: tf.io.FixedLenFeature([], tf.string, features.UNKNOWN),
-    }
-    hashes: list[str] = []
-    synthetic = False
-    try:
-        for serialized in tf.data.TFRecordDataset(list(files), compression_type="GZIP").batch(_PARSED_AT_ONCE):
-            parsed = tf.io.parse_example(serialized, spec)
-            hashes.extend(value.decode() for value in parsed[features.CONTENT_HASH].numpy())
-            synthetic |= bool(np.any(parsed[features.SOURCE].numpy() == features.SYNTHETIC.encode()))
-    except tf.errors.OpError as error:
-        raise CxrError(f"{', '.join(files)}: cannot be read as raw examples ({error.message}); make them again with `cxr ingest`") from None
-    return JudgedOn(tuple(class_names), image_keys(hashes), synthetic)
+    images, synthetic = _read(files)
+    return JudgedOn(tuple(class_names), images, synthetic, tuple(other_files))
 
 
 def choose(pointer: Path, judged_on: JudgedOn) -> Choice:
@@ -130,7 +127,25 @@ def why_unfair(version: Path, judged_on: JudgedOn) -> str:
     seen = load_training_images(str(version))
     if seen is None:
         return "does not say which images it was trained on"
-    shared = len(np.intersect1d(seen, judged_on.images, assume_unique=True))
-    if shared:
-        return f"has seen {shared} of the {len(judged_on.images)} images that the gate judges on"
-    return ""
+    shared = np.intersect1d(seen, judged_on.images, assume_unique=True)
+    if len(shared):  # only now are the other splits read
+        shared = np.setdiff1d(shared, judged_on.in_other_splits, assume_unique=True)
+    return f"has seen {len(shared)} of the {len(judged_on.images)} images that the gate judges on" if len(shared) else ""
+
+
+def _read(files: Sequence[str]) -> tuple[Keys, bool]:
+    """Returns the keys of the images in records, and whether one of them is made up."""
+    spec = {
+        features.CONTENT_HASH: tf.io.FixedLenFeature([], tf.string),
+        features.SOURCE: tf.io.FixedLenFeature([], tf.string, features.UNKNOWN),
+    }
+    hashes: list[str] = []
+    synthetic = False
+    try:
+        for serialized in tf.data.TFRecordDataset(list(files), compression_type="GZIP").batch(_PARSED_AT_ONCE):
+            parsed = tf.io.parse_example(serialized, spec)
+            hashes.extend(value.decode() for value in parsed[features.CONTENT_HASH].numpy())
+            synthetic |= bool(np.any(parsed[features.SOURCE].numpy() == features.SYNTHETIC.encode()))
+    except tf.errors.OpError as error:
+        raise CxrError(f"{', '.join(files)}: cannot be read as raw examples ({error.message}); make them again with `cxr ingest`") from None
+    return image_keys(hashes), synthetic

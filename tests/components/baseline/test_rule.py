@@ -86,15 +86,24 @@ def test_a_damaged_record_is_named(models):
         choose(models.pointer, REAL)
 
 
-def test_what_the_gate_judges_on_is_read_from_the_records(tmp_path, raw_examples):
-    def written(name, examples):
+@pytest.fixture
+def written(tmp_path):
+    def write(name, examples):
         with tf.io.TFRecordWriter(str(tmp_path / name), "GZIP") as writer:
             for example in examples:
                 writer.write(example)
         return str(tmp_path / name)
 
+    return write
+
+
+def keys(*numbers):
+    return image_keys(f"{number:064x}" for number in numbers)
+
+
+def test_what_the_gate_judges_on_is_read_from_the_records(tmp_path, written, raw_examples):
     real = read_judged_on([written("a.gz", raw_examples[:3]), written("b.gz", raw_examples[3:5])], CLASSES)
-    assert real.images.tolist() == image_keys(f"{number:064x}" for number in range(5)).tolist()
+    assert real.images.tolist() == keys(*range(5)).tolist()
     assert not real.synthetic
     made_up = tf.train.Example.FromString(raw_examples[0])
     made_up.features.feature["source"].bytes_list.value[:] = [b"synthetic"]
@@ -102,3 +111,13 @@ def test_what_the_gate_judges_on_is_read_from_the_records(tmp_path, raw_examples
     (tmp_path / "d.gz").write_bytes(b"no records")
     with pytest.raises(CxrError, match=r"d\.gz"):
         read_judged_on([str(tmp_path / "d.gz")], CLASSES)
+
+
+def test_a_picture_that_stands_in_two_splits_of_the_data_is_nobodys_advantage(models, written, raw_examples):
+    test, train = written("test.gz", raw_examples[:3]), written("train.gz", raw_examples[2:6])  # number 2 is in both
+    pushed = models.version(17, seen=[f"{number:064x}" for number in (2, 3, 4, 5)])
+    assert choose(models.pointer, read_judged_on([test], CLASSES, [train])).baseline == pushed
+    models.version(18, seen=[f"{number:064x}" for number in (1, 2, 3)])
+    assert choose(models.pointer, read_judged_on([test], CLASSES, [train])).reasons == (
+        "version 18 has seen 1 of the 3 images that the gate judges on",
+    )
