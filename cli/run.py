@@ -14,7 +14,7 @@ EXAMPLES = """
 
   cxr run --config cpu --data ~/xrays                  a folder with one sub-folder per class
 
-  cxr run --config cpu --data records data.seed=7      a folder that `cxr ingest` wrote, one value changed
+  cxr run --config cpu --data records gate.tolerance=0 a folder that `cxr ingest` wrote, one value changed
 
   cxr run --config full --data records defaults.weights=~/weights
 """

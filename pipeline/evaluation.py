@@ -55,7 +55,7 @@ class Evaluation:
         confusion_matrix: counts, rows are true classes, columns predicted ones; without `invalid_predictions`.
         invalid_predictions: examples whose prediction was no probability (NaN, say); they count as wrong.
         calibration_bins: (examples, mean confidence, accuracy) per bin of the top probability; NaN in empty bins.
-        baseline_accuracy: of the last blessed model on the same examples; None without one.
+        baseline_accuracy: of the pushed version that it was compared with, on the same examples; None without one.
     """
 
     class_names: tuple[str, ...]
@@ -248,7 +248,7 @@ def _reason(failure: validation_result_pb2.ValidationFailure, accuracy: float | 
         allowed = -threshold.change_threshold.absolute.value
         ours = f"{name} {accuracy:.3f}" if accuracy is not None else name
         theirs = f"'s {accuracy - value:.3f}" if accuracy is not None else ""
-        return f"{ours} is {-value:.3f} below the last blessed model{theirs}; {allowed:.3f} is allowed"
+        return f"{ours} is {-value:.3f} below the baseline{theirs}; {allowed:.3f} is allowed"
     bounds = threshold.value_threshold
     if bounds.HasField("upper_bound") and value > bounds.upper_bound.value:
         return f"{name} {value:.3f} is above {bounds.upper_bound.value:.3f}"

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from cxr.core.errors import CxrError
 from cxr.data.ingest.dataset import DATASET, read_dataset
-from cxr.data.ingest.ingest_config import Spelling, dotted
+from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
+from cxr.pipeline.data_settings import complaint, without_effect
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.workspace import Workspace
 
@@ -26,7 +27,7 @@ class Examples:
     path: Path
     splits: tuple[str, ...]
     synthetic: bool
-    max_side: int | None  # that the images were really scaled down to, whatever the configuration says
+    made_with: Ingest  # the settings that they were ingested with
 
 
 def prepare_data(config: Config, data: str | None, workspace: Workspace, console: Console) -> Examples:
@@ -39,7 +40,7 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
       console: For progress.
 
     Raises:
-      CxrError: Nothing to run on, or the source cannot be used.
+      CxrError: Nothing to run on, the source cannot be used, or records contradict what the configuration says about their making.
     """
     from cxr.data.ingest.sources import is_uri
 
@@ -49,7 +50,13 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
             "or run on Kubeflow, which reads gs:// and s3:// (docs/kubeflow.md)"
         )
     if data is not None and (Path(data) / DATASET).is_file():
-        return _examples(Path(data), config)
+        examples = _examples(Path(data), config)
+        if keys := without_effect(config.data, examples.made_with):
+            if config.demo_data is None:
+                raise CxrError(complaint(data, keys))
+            # such a configuration states `data` for the images that it makes itself
+            console.print(f"warning: {complaint(data, keys)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        return examples
     from cxr.data.ingest.ingest import ingest  # Beam and TensorFlow: seconds
     from cxr.data.ingest.pseudonyms import key_path
     from cxr.data.ingest.summary import remarks
@@ -95,4 +102,4 @@ def _examples(folder: Path, config: Config) -> Examples:
         )
     if config.gate.split not in dataset.splits:
         raise CxrError(f"{folder}: has the splits {', '.join(dataset.splits)}, not gate.split {config.gate.split!r}")
-    return Examples(folder.absolute(), tuple(dataset.splits), dataset.synthetic, dataset.config.max_side)
+    return Examples(folder.absolute(), tuple(dataset.splits), dataset.synthetic, dataset.config)

@@ -27,7 +27,7 @@ class Gate(StrictModel):
     split: str = Field("test", description="split that the models are judged on")
     min_accuracy: Share = Field(0.5, description="lowest accuracy that passes (three balanced classes: 0.33 by chance)")
     min_accuracy_of: dict[str, Share] = Field({}, description="the same for single models, by name")
-    tolerance: Share = Field(0.02, description="how far accuracy may fall below the last blessed model's, absolute")
+    tolerance: Share = Field(0.02, description="how far accuracy may fall below the baseline's (the best pushed version), absolute")
     calibration_bins: int = Field(15, ge=1, description="bins of the expected calibration error")
 
     def lower_bound(self, model: str) -> float:
@@ -41,8 +41,8 @@ def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CL
     Labels are the raw examples' class names, compared with the class names of the model's probabilities: what is judged is what a client
     sees, and a Transform that numbers the classes differently from `class_names` fails the gate instead of going unnoticed.
 
-    The Evaluator adds the baseline's ModelSpec (a copy of the one here, which must carry no name for that), or, where no model has been
-    blessed yet, drops the change threshold.
+    The Evaluator adds the baseline's ModelSpec (a copy of the one here, which must carry no name for that), or, where there is none,
+    drops the change threshold.
 
     Args:
         gate: the bounds.

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.proto import example_gen_pb2
-from tfx.types import channel
 
 from cxr.components.anomaly_check.component import AnomalyCheck
-from cxr.components.baseline.strategy import LatestOtherBlessedModel
+from cxr.components.baseline.rule import Choice
+from cxr.components.baseline.strategy import MODEL, PushedBaseline, as_artifact
 from cxr.components.ensemble_trainer.component import EnsembleTrainer
 from cxr.components.infra_check.component import InfraCheck
+from cxr.components.pusher.component import Pusher
 from cxr.core import features
 from cxr.pipeline import gate
 from cxr.pipeline.code_version import code_version
@@ -30,8 +32,6 @@ CODE = {
     "Evaluator": ("cxr.components.metrics.classification",),
     "InfraCheck": ("cxr.components.infra_check.component", "cxr.serving.server.__main__"),  # the server is a process of its own
 }
-Model = tfx.types.standard_artifacts.Model
-ModelBlessing = tfx.types.standard_artifacts.ModelBlessing
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,10 @@ class RunPaths:
     serving_models: str  # pushed models: <serving_models>/<model>/<version>
     training_state: str | None = None  # what interrupted training resumes from; None: it starts again
     metadata: metadata_store_pb2.ConnectionConfig | None = None
-    # model: URI of the Model artifact to compare with, or a node that yields it as `model`; None: ask the metadata store
-    baselines: Mapping[str, str | BaseNode] | None = None
+    # model: what to compare with. A node yields it as `model`, and the platform pushes whole versions and keeps the champion pointer
+    # (Kubeflow); for a choice among the pushed versions our own Pusher does.
+    baselines: Mapping[str, Choice | BaseNode] = field(default_factory=dict)
+    baseline_links: str = ""  # folder, for choices only
 
 
 def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = True) -> tfx.dsl.Pipeline:
@@ -139,14 +141,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             tolerance=config.infra_check.tolerance,
             code_version=code_version(*CODE["InfraCheck"]),
         ).with_id(node_id("InfraCheck", name))
-        pusher = tfx.components.Pusher(
-            model=model,
-            model_blessing=evaluator.outputs["blessing"],
-            infra_blessing=infra_check.outputs["blessing"],
-            push_destination=tfx.proto.PushDestination(
-                filesystem=tfx.proto.PushDestination.Filesystem(base_directory=f"{paths.serving_models}/{name}")
-            ),
-        ).with_id(node_id("Pusher", name))
+        pusher = _pusher(name, paths, config.gate.split, trainer, evaluator, infra_check).with_id(node_id("Pusher", name))
         candidates += [node for node in (trainer, baseline, evaluator, infra_check, pusher) if node]
 
     return tfx.dsl.Pipeline(
@@ -166,15 +161,37 @@ def node_id(role: str, model: str) -> str:
 
 def _baseline(name: str, trainer: BaseNode, paths: RunPaths) -> BaseNode | None:
     """The node that yields the model a candidate must not fall behind."""
-    if paths.baselines is None:
-        return tfx.dsl.Resolver(
-            strategy_class=LatestOtherBlessedModel,
-            candidate=trainer.outputs["model"],
-            # All candidates' models: TFX confuses a query for one producer with that producer's own channel. The blessings tell.
-            model=channel.Channel(type=Model),
-            model_blessing=channel.Channel(type=ModelBlessing, producer_component_id=node_id("Evaluator", name), output_key="blessing"),
-        ).with_id(node_id("Baseline", name))
     given = paths.baselines.get(name)
-    if isinstance(given, str):
-        given = tfx.dsl.Importer(source_uri=given, artifact_type=Model)
+    if isinstance(given, Choice):
+        links = Path(paths.baseline_links)
+        given = tfx.dsl.Resolver(
+            strategy_class=PushedBaseline,
+            config={
+                "baseline": as_artifact(given.baseline, links),
+                "champion": given.champion.source if given.champion else "",
+                "previous": as_artifact(given.previous, links),
+            },
+            **{MODEL: trainer.outputs["model"]},
+        )
     return given.with_id(node_id("Baseline", name)) if given else None
+
+
+def _pusher(name: str, paths: RunPaths, split: str, trainer: BaseNode, evaluator: BaseNode, infra_check: BaseNode) -> BaseNode:
+    given = paths.baselines.get(name)
+    inputs = {
+        "model": trainer.outputs["model"],
+        "model_blessing": evaluator.outputs["blessing"],
+        "infra_blessing": infra_check.outputs["blessing"],
+    }
+    folder = f"{paths.serving_models}/{name}"
+    if isinstance(given, Choice):
+        return Pusher(
+            **inputs,
+            evaluation=evaluator.outputs["evaluation"],
+            models_folder=folder,
+            split=split,
+            champion=given.champion.version if given.champion else None,
+            baseline=given.baseline.name if given.baseline else None,
+        )
+    filesystem = tfx.proto.PushDestination.Filesystem(base_directory=folder)
+    return tfx.components.Pusher(**inputs, push_destination=tfx.proto.PushDestination(filesystem=filesystem))

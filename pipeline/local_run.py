@@ -53,15 +53,21 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
     start_fork_server()
     examples = prepare_data(config, data, workspace, err)
     workspace.point_latest_at(folder)
-    config = config.model_copy(update={"data": config.data.model_copy(update={"max_side": examples.max_side})})
+    config = config.model_copy(update={"data": examples.made_with})
+    (folder / ws.CONFIG).write_text(config.to_yaml())  # what was run on, not what was left at its default
     with err.status("importing TFX and TensorFlow"):  # 10 to 30 seconds
         from tfx.orchestration import metadata
 
+        from cxr.pipeline.baselines import choose_all, remarks
         from cxr.pipeline.graph import RunPaths, create_pipeline
         from cxr.pipeline.local_runner import WatchedDagRunner
         from cxr.pipeline.progress_display import RunProgress
         from cxr.pipeline.report import make_report, table, weights_notes
         from cxr.pipeline.schema import curated_schema, write_schema
+    choices = choose_all(config, examples.path, workspace.serving_models)
+    for name, choice in choices.items():
+        for remark in remarks(choice):
+            err.print(f"{name}: {remark}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     pipeline = create_pipeline(
         config,
         RunPaths(
@@ -72,17 +78,21 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
             serving_models=str(workspace.serving_models),
             training_state=str(workspace.training_state),
             metadata=metadata.sqlite_metadata_connection_config(str(workspace.metadata)),
+            baselines=choices,
+            baseline_links=str(workspace.home / "baselines"),
         ),
         enable_cache=enable_cache,
     )
     with RunProgress(err) as progress:
         results = WatchedDagRunner(progress).run(pipeline)
-    report = make_report(config, results, data=str(examples.path), synthetic=examples.synthetic)
+    report = make_report(config, results, choices, data=str(examples.path), synthetic=examples.synthetic)
     report.save(folder / ws.REPORT)
     out.print(table(report))
     for candidate in report.models.values():
         for reason in candidate.reasons:
             out.print(f"{candidate.name}: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
+        for note in candidate.notes:
+            out.print(f"{candidate.name}: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     for note, names in weights_notes(report).items():
         out.print(f"{note}: {', '.join(names)}", markup=False, highlight=False, soft_wrap=True)
     made = (

@@ -29,6 +29,7 @@ _PRELOADED = [
     "cxr.pipeline.local_runner",
     "cxr.components.ensemble_trainer.component",
     "cxr.components.infra_check.component",
+    "cxr.components.pusher.component",
     "cxr.trainer.run_fn",
     "keras.applications",
     "tfx.components.evaluator.executor",

@@ -10,10 +10,12 @@ from pydantic import Field
 from rich.table import Table
 from tfx.types import Artifact
 
+from cxr.components.baseline.rule import Choice
 from cxr.components.infra_check.component import REASONS
 from cxr.core import exit_codes, features
 from cxr.core.intervals import Interval
 from cxr.core.strict_model import StrictModel
+from cxr.pipeline.baselines import change_of_data, remarks
 from cxr.pipeline.evaluation import Evaluation, read_evaluation, read_validation
 from cxr.pipeline.graph import node_id
 from cxr.pipeline.local_runner import NodeResult
@@ -34,6 +36,9 @@ class Candidate(StrictModel):
     learning_curves: str | None = Field(None, description="picture of loss and accuracy per epoch")
     weights: str = Field("", description="where the backbone's weights came from, a fall-back included")
     evaluation: Evaluation | None = None
+    champion: str | None = Field(None, description="the version that was pushed last when the run began; null: none")
+    baseline: str | None = Field(None, description="the pushed version that it was compared with; null: the bounds decided alone")
+    notes: tuple[str, ...] = Field((), description="why the best pushed version is not the baseline; a change of data")
     blessed: bool | None = Field(None, description="by the gate; null: it was not reached")
     servable: bool | None = Field(None, description="by the infrastructure check; null: it was not reached")
     version: str | None = None
@@ -74,30 +79,48 @@ class Report(StrictModel):
         draft.replace(file)
 
 
-def make_report(config: Config, results: Mapping[str, NodeResult], *, data: str, synthetic: bool) -> Report:
-    """Reads the outputs of a run's nodes into a report."""
+def make_report(config: Config, results: Mapping[str, NodeResult], choices: Mapping[str, Choice], *, data: str, synthetic: bool) -> Report:
+    """Reads the outputs of a run's nodes into a report.
+
+    Args:
+      config: Its candidates.
+      results: Node to what became of it.
+      choices: Candidate to what it was to be compared with.
+      data: Folder of the records.
+      synthetic: They are made up.
+    """
     return Report(
         pipeline=config.name,
         synthetic=synthetic,
         data=data,
-        models={name: _candidate(name, results) for name in config.candidates},
+        models={name: _candidate(name, results, choices.get(name, Choice())) for name in config.candidates},
         nodes={key: Node(state=result.state, seconds=round(result.seconds, 1), error=result.error) for key, result in results.items()},
     )
 
 
-def _candidate(name: str, results: Mapping[str, NodeResult]) -> Candidate:
+def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice) -> Candidate:
     trainer, evaluator, infra_check, pusher = (
         results.get(node_id(role, name)) for role in ("Trainer", "Evaluator", "InfraCheck", "Pusher")
     )
-    known: dict[str, object] = {}
+    known: dict[str, object] = {"champion": choice.champion.version if choice.champion else None}
+    notes = list(remarks(choice))
     refusals: list[str] = []
-    if model := _output(trainer, "model"):
-        known |= {"model_uri": model.uri, "weights": read_info(model.uri).weights_note}
+    model = _output(trainer, "model")
+    if model:
+        info = read_info(model.uri)
+        known |= {"model_uri": model.uri, "weights": info.weights_note}
+        notes += filter(None, [change_of_data(choice, info)])
     if model_run := _output(trainer, "model_run"):
         known["learning_curves"] = f"{model_run.uri}/{PICTURE}"
+    known["notes"] = tuple(notes)
     if evaluation := _output(evaluator, "evaluation"):
         validation = read_validation(evaluation.uri)
-        known |= {"evaluation": read_evaluation(evaluation.uri), "blessed": validation.blessed}
+        numbers = read_evaluation(evaluation.uri)
+        known |= {"evaluation": numbers, "blessed": validation.blessed}
+        if model and numbers.baseline_accuracy is not None:
+            is_champion = choice.champion is not None and choice.champion.source == model.uri
+            compared = choice.previous if is_champion else choice.baseline  # as PushedBaseline resolves it
+            known["baseline"] = compared.name if compared else None
         refusals += [f"gate: {reason}" for reason in validation.reasons]
     if blessing := _output(infra_check, "blessing"):
         known["servable"] = blessing.get_int_custom_property("blessed") == 1

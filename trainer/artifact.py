@@ -2,7 +2,7 @@
 
 ```
 <uri>/Format-Serving/                     SavedModel; all that the Pusher copies
-<uri>/Format-Serving/assets.extra/        model.json, warm-up and recorded requests
+<uri>/Format-Serving/assets.extra/        model.json, training_images.npy, warm-up and recorded requests
 <uri>/Format-Keras/model.keras            image_tensor -> probabilities, for the ensemble and for Grad-CAM
 <uri>/Format-Keras/predictions_<split>.npz
 ```
@@ -28,6 +28,16 @@ from cxr.data.images.reader import MAX_SIDE
 INFO = "assets.extra/model.json"  # below the SavedModel
 
 
+class TrainingData(pydantic.BaseModel):
+    """What a model was trained on and chosen by."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    fingerprint: str  # SHA-256 of each split's images and labels
+    images: dict[str, dict[str, int]]  # split: class: images
+    synthetic: int  # how many of them were made up
+
+
 class ModelInfo(pydantic.BaseModel):
     """What travels with every SavedModel. Further keys are kept as they are."""
 
@@ -42,6 +52,9 @@ class ModelInfo(pydantic.BaseModel):
     backbone: str | None = None  # None for an ensemble
     members: dict[str, ModelInfo] = {}  # ensemble only
     ensemble_method: str | None = None
+    synthetic: bool | None = None  # learnt from at least one made-up image; None: an older version did not say
+    data: TrainingData | None = None
+    code_version: str = ""
 
 
 @dataclass(frozen=True)

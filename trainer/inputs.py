@@ -31,6 +31,7 @@ class Split:
     images: npt.NDArray[np.object_]  # [images] bytes, encoded
     labels: npt.NDArray[np.int64]  # [images], positions among the class names
     content_hash: npt.NDArray[np.str_]  # [images]
+    synthetic: int = 0  # how many of them were made up
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -60,9 +61,11 @@ def read_split(patterns: Sequence[str], class_names: Sequence[str]) -> Split:
     if not files:
         raise CxrError(f"{', '.join(patterns) or 'no pattern given'}: no TFRecords of examples")
     spec = {key: tf.io.FixedLenFeature([], tf.string) for key in (features.IMAGE, features.LABEL, features.CONTENT_HASH)}
+    spec[features.SOURCE] = tf.io.FixedLenFeature([], tf.string, features.UNKNOWN)
     images: list[bytes] = []
     labels: list[bytes] = []
     hashes: list[bytes] = []
+    synthetic = 0
     for file in files:
         records = tf.data.TFRecordDataset(file, compression_type="GZIP" if file.endswith(".gz") else None)
         try:
@@ -71,6 +74,7 @@ def read_split(patterns: Sequence[str], class_names: Sequence[str]) -> Split:
                 images.extend(parsed[features.IMAGE].numpy())
                 labels.extend(parsed[features.LABEL].numpy())
                 hashes.extend(parsed[features.CONTENT_HASH].numpy())
+                synthetic += int(np.sum(parsed[features.SOURCE].numpy() == features.SYNTHETIC.encode()))
         except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
             raise CxrError(f"{file}: cannot be read as raw examples ({error.message}); make it again with `cxr ingest`") from None
     positions = {name.encode(): i for i, name in enumerate(class_names)}
@@ -81,6 +85,7 @@ def read_split(patterns: Sequence[str], class_names: Sequence[str]) -> Split:
         np.array([images[i] for i in order], dtype=object),
         np.array([positions[labels[i]] for i in order], dtype=np.int64),
         np.array([hashes[i].decode() for i in order], dtype=np.str_),
+        synthetic,
     )
 
 

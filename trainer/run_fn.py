@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydantic
 import tensorflow_transform as tft
 
@@ -20,6 +21,7 @@ from cxr.trainer.export.saved_model import export_model
 from cxr.trainer.inputs import Split, read_split
 from cxr.trainer.model_config import Model
 from cxr.trainer.training import Trained, Training
+from cxr.trainer.training_data import image_keys, save_training_images, training_data
 
 TRAIN, VAL, _ = features.SPLITS
 
@@ -101,13 +103,22 @@ def _write_model(fn_args: Any, settings: Settings, trained: Trained, splits: dic
     trained.model.save(path)
     for split, images in splits.items():
         artifact.save_predictions(uri, split, images.content_hash, images.labels, trained.probabilities[split])
+    data = training_data(splits, settings.class_names)
     export_model(
         trained.model,
         name=settings.name,
         class_names=settings.class_names,
         image_size=settings.image_size,
         transform_output=tft.TFTransformOutput(fn_args.transform_output),
-        info={"weights": settings.model.weights, "weights_note": trained.weights_note, "backbone": settings.model.backbone},
+        info={
+            "weights": settings.model.weights,
+            "weights_note": trained.weights_note,
+            "backbone": settings.model.backbone,
+            "synthetic": data.synthetic > 0,
+            "data": data.model_dump(mode="json"),
+            "code_version": settings.code_version,
+        },
         directory=fn_args.serving_model_dir,
         max_side=settings.max_side or 0,
     )
+    save_training_images(fn_args.serving_model_dir, image_keys(np.concatenate([images.content_hash for images in splits.values()])))

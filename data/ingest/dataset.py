@@ -13,7 +13,7 @@ from cxr.core.strict_model import StrictModel
 from cxr.data.ingest.ingest_config import Ingest
 
 DATASET = "dataset.json"
-SYNTHETIC = "synthetic"  # the source of demo images
+SYNTHETIC = features.SYNTHETIC  # the source of demo images
 RECORDS_VERSION = 2  # raise it when the same images make other records
 
 

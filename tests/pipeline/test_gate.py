@@ -206,7 +206,7 @@ def test_swapped_classes_are_refused_and_the_direction_of_the_comparison_is_righ
     assert read_evaluation(uri).baseline_accuracy == 51 / 60
     assert read_validation(uri) == Validation(
         False,
-        (f"accuracy {accuracy:.3f} is {51 / 60 - accuracy:.3f} below the last blessed model's 0.850; 0.020 is allowed",),
+        (f"accuracy {accuracy:.3f} is {51 / 60 - accuracy:.3f} below the baseline's 0.850; 0.020 is allowed",),
     )
 
     uri, is_blessed = evaluate(gate, candidate=GOOD, baseline=SWAPPED)

@@ -18,4 +18,4 @@ def test_records_say_how_their_images_were_read_whatever_the_configuration_says(
     )  # fmt: skip
     (tmp_path / DATASET).write_text(dataset.model_dump_json())
     examples = prepare_data(load("cpu"), str(tmp_path), Workspace(tmp_path / "workspace", "cpu"), Console())
-    assert examples.max_side == max_side
+    assert examples.made_with.max_side == max_side

@@ -15,6 +15,7 @@ from cxr.core.errors import CxrError
 from cxr.trainer import artifact
 from cxr.trainer.inputs import in_order
 from cxr.trainer.run_fn import run_fn
+from cxr.trainer.training_data import image_keys, load_training_images
 
 CLASSES = ["covid19", "pneumonia", "normal"]
 CHILD = """
@@ -47,10 +48,14 @@ def arguments(folder: Path, records, transform_dir, model, **more):
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_mobilenet")
 def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, config):
-    run_fn(SimpleNamespace(**arguments(tmp_path, records, transform_dir, config())))
+    run_fn(SimpleNamespace(**arguments(tmp_path, records, transform_dir, config(), code_version="c0de")))
     uri = str(tmp_path / "model")
     info = artifact.read_info(uri)
     assert (info.name, info.backbone, info.weights, info.weights_note) == ("mobilenet", "MobileNet", "none", "random weights")
+    assert (info.synthetic, info.code_version) == (False, "c0de")
+    assert info.data.images == {"train": dict.fromkeys(CLASSES, 8), "val": dict.fromkeys(CLASSES, 3)}
+    seen = [*splits.train.content_hash, *splits.val.content_hash]
+    np.testing.assert_array_equal(load_training_images(artifact.serving_dir(uri)), image_keys(seen))
 
     history = json.loads((tmp_path / "run" / "history.json").read_text())
     assert [len(stage["rows"]) for stage in history["stages"]] == [4]

@@ -15,6 +15,7 @@ from cxr.trainer.ensemble.joining import Joined, Votes, align, join, joint_model
 from cxr.trainer.export.saved_model import export_model
 from cxr.trainer.model_config import Ensemble
 from cxr.trainer.models.keras_files import load_model
+from cxr.trainer.training_data import joint_data, joint_training_images, save_training_images
 
 TRAIN, VAL, _ = features.SPLITS
 
@@ -76,11 +77,15 @@ def train_ensemble(
             "members": {name: info.model_dump(mode="json") for name, info in infos.items()},
             "ensemble_method": joined.method,
             "ensemble": joined.report(),
+            **joint_data(list(infos.values())),
         },
         directory=artifact.serving_dir(model_uri),
         members=list(members),
         max_side=next(iter(infos.values())).max_side,
     )
+    keys = joint_training_images([artifact.serving_dir(uri) for uri in members.values()])
+    if keys is not None:
+        save_training_images(artifact.serving_dir(model_uri), keys)
     return joined
 
 

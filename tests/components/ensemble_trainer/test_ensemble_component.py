@@ -19,6 +19,7 @@ from cxr.trainer import artifact
 from cxr.trainer.export.export_check import check_export
 from cxr.trainer.model_config import Ensemble, Stage
 from cxr.trainer.models.keras_files import load_model
+from cxr.trainer.training_data import image_keys, load_training_images, save_training_images
 
 CLASSES = ["covid19", "pneumonia", "normal"]
 SIZE = 32
@@ -59,7 +60,9 @@ def members(images, tmp_path) -> list[str]:
             "weights": "none",
             "weights_note": "random",
         }
+        info |= {"synthetic": True, "data": {"fingerprint": "f", "images": {"train": {}}, "synthetic": 12}}
         artifact.write_info(artifact.serving_dir(uri), info)
+        save_training_images(artifact.serving_dir(uri), image_keys(f"{i}" for i in range(12)))
         answers = model.predict(images, verbose=0)
         for split in ("train", "val"):
             order = np.random.default_rng(seed).permutation(12)
@@ -126,6 +129,9 @@ def test_the_ensemble_answers_with_its_members(run, members, images, raw_example
     assert info.members["one"].backbone == "Small"
     assert info.ensemble_method == "soft"
     assert info.weights_note == "one: random; two: random"
+    assert info.synthetic
+    assert info.data.synthetic == 12
+    assert load_training_images(artifact.serving_dir(model_uri)).tolist() == image_keys(f"{i}" for i in range(12)).tolist()
     assert not (Path(run_uri) / "learning_curves.png").exists()
 
 

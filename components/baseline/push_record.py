@@ -1,0 +1,51 @@
+"""What is known about a model only when it is pushed: push.json in the version's assets.extra, beside the trainer's model.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pydantic
+from pydantic import Field
+
+from cxr.core.errors import CxrError
+from cxr.core.strict_model import StrictModel
+
+RECORD = "assets.extra/push.json"  # below the pushed version
+
+
+class Comparison(StrictModel):
+    """The version that a model was compared with when it was judged."""
+
+    version: str
+    metrics: dict[str, float] = Field(description="its own, on the same examples in the same run")
+
+
+class PushRecord(StrictModel):
+    """Where a pushed version came from and how it was judged."""
+
+    version: str
+    pushed_at: str = Field(description="ISO 8601, UTC")
+    pipeline: str
+    run: str = Field(description="the pipeline run's id")
+    source: str = Field(description="URI of the Model artifact")
+    fingerprint: str = Field(description="of the SavedModel, without this record")
+    split: str = Field(description="that it was judged on")
+    metrics: dict[str, float] = Field(description="on that split")
+    baseline: Comparison | None = Field(None, description="null: there was none that it could be compared with")
+    floor: str = Field(description="the best pushed version after this push, which the next candidate must not fall behind")
+
+
+def read_record(version: Path) -> PushRecord | None:
+    """Reads the record of a pushed version; None where it was pushed without one.
+
+    Raises:
+      CxrError: It is damaged.
+    """
+    file = version / RECORD
+    try:
+        return PushRecord.model_validate_json(file.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, pydantic.ValidationError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
+        raise CxrError(f"{file}: cannot be read ({reason}); remove it, and the version counts as one pushed without a record") from None

@@ -1,0 +1,151 @@
+"""Which pushed version a candidate is compared with, and why.
+
+It is the best pushed version, not the last one: each push may lose up to `gate.tolerance`, and with the last one as the measure many pushes
+would add up to a decline. "Best" is decided where two versions were judged on the same images in the same run, and kept with the newer
+one (PushRecord.floor). Where the best one is no fair measure, the champion, which was pushed last, is tried.
+
+A version is fair where it answers for the same classes in the same order, learnt from the same kind of images (real or synthetic), and was
+neither trained on nor chosen by an image that the gate judges on. Where none is, the gate's absolute bounds decide alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from cxr.components.baseline import champion
+from cxr.components.baseline.champion import Champion
+from cxr.components.baseline.push_record import PushRecord, read_record
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.trainer.artifact import INFO, ModelInfo, read_info
+from cxr.trainer.training_data import Keys, image_keys, load_training_images
+
+_PARSED_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class JudgedOn:
+    """What decides whether a comparison is fair: the classes, and the images of the gate's split."""
+
+    class_names: tuple[str, ...]
+    images: Keys
+    synthetic: bool  # at least one of them is made up
+    other_files: tuple[str, ...] = ()  # records of the training and validation split of the same data
+
+    @cached_property
+    def in_other_splits(self) -> Keys:
+        """Those of the images that stand in another split too: no version is the worse for having seen them, every candidate has."""
+        others, _ = _read(self.other_files)
+        return np.intersect1d(self.images, others, assume_unique=True)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The answer for one model."""
+
+    champion: Champion | None = None  # None: nothing has been pushed yet
+    record: PushRecord | None = None  # of the champion
+    info: ModelInfo | None = None  # of the champion
+    baseline: Path | None = None  # folder of the version to compare with
+    reasons: tuple[str, ...] = ()  # why the best or the last pushed version is not the baseline
+
+    @property
+    def previous(self) -> Path | None:
+        """Folder of the version that the champion itself was compared with, where it is still there."""
+        if self.champion is None or self.record is None or self.record.baseline is None:
+            return None
+        folder = self.champion.folder.parent / self.record.baseline.version
+        return folder if (folder / "saved_model.pb").is_file() else None
+
+
+def read_judged_on(files: Sequence[str], class_names: Sequence[str], other_files: Sequence[str] = ()) -> JudgedOn:
+    """Reads what the gate judges on.
+
+    Args:
+      files: gzip-compressed TFRecords of the gate's split, as `cxr ingest` writes them.
+      class_names: In the order of the models' probabilities.
+      other_files: Those of the other splits; they are read only where a version turns out to have seen an image of the gate's.
+
+    Raises:
+      CxrError: A file cannot be read.
+    """
+    images, synthetic = _read(files)
+    return JudgedOn(tuple(class_names), images, synthetic, tuple(other_files))
+
+
+def choose(pointer: Path, judged_on: JudgedOn) -> Choice:
+    """Chooses the version that a model's next candidate is compared with.
+
+    Args:
+      pointer: The model's champion.json.
+      judged_on: Of the gate.
+
+    Raises:
+      CxrError: The pointer, or what it names, is damaged or gone.
+    """
+    found = champion.read(pointer)
+    if found is None:
+        return Choice()
+    record = read_record(found.folder)
+    info = read_info(str(found.folder)) if (found.folder / INFO).is_file() else None
+    folders = [found.folder]
+    reasons: list[str] = []
+    if record and record.floor != found.version:
+        folders.insert(0, found.folder.parent / record.floor)
+    for folder in folders:
+        unfair = why_unfair(folder, judged_on)
+        if not unfair:
+            return Choice(found, record, info, folder, tuple(reasons))
+        reasons.append(f"version {folder.name} {unfair}")
+    return Choice(found, record, info, None, tuple(reasons))
+
+
+def why_unfair(version: Path, judged_on: JudgedOn) -> str:
+    """Returns why a pushed version must not be the measure of a candidate, as the end of a sentence; empty where it may.
+
+    Raises:
+      CxrError: Its description is damaged.
+    """
+    if not (version / "saved_model.pb").is_file():
+        return "is gone"
+    if not (version / INFO).is_file():
+        return f"has no {INFO}: it was not trained by this pipeline"
+    info = read_info(str(version))
+    if info.class_names != judged_on.class_names:
+        return f"is for the classes {', '.join(info.class_names)}, not {', '.join(judged_on.class_names)}"
+    if info.synthetic is None:
+        return "does not say what it was trained on: it is of an older version of this project"
+    if info.synthetic != judged_on.synthetic:
+        kinds = {True: "synthetic", False: "real"}
+        return f"was trained on {kinds[info.synthetic]} images, these are {kinds[judged_on.synthetic]}"
+    seen = load_training_images(str(version))
+    if seen is None:
+        return "does not say which images it was trained on"
+    shared = np.intersect1d(seen, judged_on.images, assume_unique=True)
+    if len(shared):  # only now are the other splits read
+        shared = np.setdiff1d(shared, judged_on.in_other_splits, assume_unique=True)
+    return f"has seen {len(shared)} of the {len(judged_on.images)} images that the gate judges on" if len(shared) else ""
+
+
+def _read(files: Sequence[str]) -> tuple[Keys, bool]:
+    """Returns the keys of the images in records, and whether one of them is made up."""
+    spec = {
+        features.CONTENT_HASH: tf.io.FixedLenFeature([], tf.string),
+        features.SOURCE: tf.io.FixedLenFeature([], tf.string, features.UNKNOWN),
+    }
+    hashes: list[str] = []
+    synthetic = False
+    try:
+        for serialized in tf.data.TFRecordDataset(list(files), compression_type="GZIP").batch(_PARSED_AT_ONCE):
+            parsed = tf.io.parse_example(serialized, spec)
+            hashes.extend(value.decode() for value in parsed[features.CONTENT_HASH].numpy())
+            synthetic |= bool(np.any(parsed[features.SOURCE].numpy() == features.SYNTHETIC.encode()))
+    except tf.errors.OpError as error:
+        raise CxrError(f"{', '.join(files)}: cannot be read as raw examples ({error.message}); make them again with `cxr ingest`") from None
+    return image_keys(hashes), synthetic

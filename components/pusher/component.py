@@ -1,0 +1,63 @@
+"""The Pusher of a local run. On Kubeflow the entry point does the same around TFX's own (kubeflow/pushing.py)."""
+
+from __future__ import annotations
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.proto import pusher_pb2
+from tfx.types import component_spec, standard_artifacts, standard_component_specs
+from tfx.utils import json_utils
+
+from cxr.components.pusher.executor import BASELINE, CHAMPION, EVALUATION, SPLIT, Executor
+
+
+class PusherSpec(standard_component_specs.PusherSpec):
+    """TFX's, with the evaluation whose numbers are kept beside the model."""
+
+    INPUTS = {
+        **standard_component_specs.PusherSpec.INPUTS,
+        EVALUATION: component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
+    }
+
+
+class Pusher(base_component.BaseComponent):
+    """Pushes a blessed model in one step, with its record, and makes it the champion."""
+
+    SPEC_CLASS = PusherSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        model: types.BaseChannel,
+        model_blessing: types.BaseChannel,
+        infra_blessing: types.BaseChannel,
+        evaluation: types.BaseChannel,
+        models_folder: str,
+        split: str,
+        champion: str | None,
+        baseline: str | None,
+    ) -> None:
+        """Makes the node.
+
+        Args:
+          model: Model artifact.
+          model_blessing: The gate's.
+          infra_blessing: The infrastructure check's.
+          evaluation: The Evaluator's.
+          models_folder: Folder of the model's versions.
+          split: That the model is judged on.
+          champion: Version of the champion when the run began. Part of the cache's key: after another push this node runs again.
+          baseline: Version that the model is compared with, unless it is the champion itself.
+        """
+        filesystem = pusher_pb2.PushDestination.Filesystem(base_directory=models_folder)
+        super().__init__(
+            PusherSpec(
+                model=model,
+                model_blessing=model_blessing,
+                infra_blessing=infra_blessing,
+                evaluation=evaluation,
+                push_destination=pusher_pb2.PushDestination(filesystem=filesystem),
+                custom_config=json_utils.dumps({CHAMPION: champion, BASELINE: baseline, SPLIT: split}),
+                pushed_model=types.Channel(type=standard_artifacts.PushedModel),
+            )
+        )

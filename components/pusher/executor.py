@@ -1,0 +1,69 @@
+"""What the component runs: TFX's Pusher, with a copy of our own."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.components.pusher import executor as tfx_pusher
+from tfx.proto import pusher_pb2
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import io_utils, json_utils, proto_utils
+
+from cxr.components.baseline.push_record import Comparison, PushRecord
+from cxr.components.metrics import names
+from cxr.components.pusher.measured import measured
+from cxr.components.pusher.publish import publish
+
+EVALUATION = "evaluation"  # input: the ModelEvaluation artifact
+CHAMPION, BASELINE, SPLIT = "champion", "baseline", "split"  # keys of custom_config
+
+
+class Executor(tfx_pusher.Executor):
+    """Pushes where both blessings say so."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Reads and writes the artifacts that component.py names.
+
+        Raises:
+          ChampionChangedError: The champion is another one than when the run began.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        pushed = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
+        if not self.CheckBlessing(input_dict):
+            self._MarkNotPushed(pushed)
+            return
+        destination = pusher_pb2.PushDestination()
+        proto_utils.json_to_proto(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
+        known = json_utils.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
+        model = artifact_utils.get_single_instance(input_dict[standard_component_specs.MODEL_KEY])
+        ours, theirs = measured(artifact_utils.get_single_uri(input_dict[EVALUATION]))
+        baseline = Comparison(version=known[BASELINE], metrics=theirs) if theirs and known[BASELINE] else None
+
+        def record(version: str, fingerprint: str) -> PushRecord:
+            falls_behind = baseline is not None and ours[names.ACCURACY] < baseline.metrics[names.ACCURACY]
+            return PushRecord(
+                version=version,
+                pushed_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                pipeline=self._context.pipeline_info.id if self._context and self._context.pipeline_info else "",
+                run=(self._context.pipeline_run_id if self._context else None) or "",
+                source=model.uri,
+                fingerprint=fingerprint,
+                split=known[SPLIT],
+                metrics=ours,
+                baseline=baseline,
+                floor=baseline.version if baseline and falls_behind else version,
+            )
+
+        candidate = Path(self.GetModelPath(input_dict))
+        models = Path(destination.filesystem.base_directory)
+        version = publish(models, candidate, record, source=model.uri, expected=known[CHAMPION])
+        io_utils.copy_dir(str(version), pushed.uri)  # as TFX's does: the artifact holds what was pushed
+        self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)

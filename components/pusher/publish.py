@@ -1,0 +1,78 @@
+"""From a SavedModel to a version that a server may load: whole, with its record, once, and champion.
+
+TFX's Pusher copies file by file into the version's folder, so that a server that looks there meanwhile sees half a version. Here the copy
+is made in a hidden folder of the same file system, brought to disk, and becomes the version by one rename.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from cxr.components.baseline import champion
+from cxr.components.baseline.push_record import RECORD, PushRecord, read_record
+
+_INCOMING = ".incoming-"  # first part of the hidden folder's name; servers look at numbers only
+
+
+def publish(models: Path, candidate: Path, make_record: Callable[[str, str], PushRecord], *, source: str, expected: str | None) -> Path:
+    """Makes a version of a model and the champion of it.
+
+    The champion itself is not pushed again. A version that an attempt pushed before it was killed becomes the champion now.
+
+    Args:
+      models: Folder of the model's versions.
+      candidate: Folder of the SavedModel.
+      make_record: From the version's name and the fingerprint to what is kept beside the model.
+      source: URI of the Model artifact.
+      expected: Version of the champion when the run chose its baseline; None: there was none.
+
+    Returns: the version's folder.
+
+    Raises:
+      ChampionChangedError: The champion is another one by now.
+      CxrError: The pointer is damaged, or the volume has no file locks.
+    """
+    fingerprint = champion.fingerprint(candidate)
+    with champion.locked(models) as pointer:
+        current = pointer.read()
+        if current and current.fingerprint == fingerprint:
+            return current.folder
+        pointer.require(expected)
+        newest = max((int(folder.name) for folder in models.iterdir() if folder.name.isdecimal()), default=0)
+        version = models / str(newest)
+        record = read_record(version)
+        if not (record and record.fingerprint == fingerprint):
+            # numbered by the clock, as TFX does; a server takes the highest number for the newest, whatever the clock says
+            version = models / str(max(int(time.time()), newest + 1))
+            _copy(candidate, version, make_record(version.name, fingerprint))
+        pointer.write(version.name, fingerprint, source, expected=expected)
+    return version
+
+
+def _copy(candidate: Path, version: Path, record: PushRecord) -> None:
+    for left_over in version.parent.glob(f"{_INCOMING}*"):  # of an attempt that was killed: whoever holds the lock is alone here
+        shutil.rmtree(left_over)
+    incoming = version.parent / f"{_INCOMING}{uuid.uuid4().hex}"
+    try:
+        shutil.copytree(candidate, incoming)
+        (incoming / RECORD).parent.mkdir(exist_ok=True)
+        (incoming / RECORD).write_text(record.model_dump_json(indent=2) + "\n")
+        _sync(incoming)
+        incoming.rename(version)
+        champion.sync_folder(version.parent)
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """Brings all files below a folder to disk, then the folders."""
+    for parent, _, files in os.walk(folder, topdown=False):
+        for name in files:
+            with open(Path(parent) / name, "rb") as file:
+                os.fsync(file.fileno())
+        champion.sync_folder(Path(parent))

@@ -1,0 +1,123 @@
+import shutil
+
+import pytest
+import tensorflow as tf
+
+from cxr.components.baseline.push_record import RECORD
+from cxr.components.baseline.rule import JudgedOn, choose, read_judged_on
+from cxr.core.errors import CxrError
+from cxr.trainer.artifact import INFO
+from cxr.trainer.training_data import image_keys
+
+CLASSES = ("covid19", "pneumonia", "normal")
+REAL = JudgedOn(CLASSES, image_keys("xyz"), synthetic=False)
+
+
+def test_before_the_first_push_there_is_nothing_to_compare_with(models):
+    choice = choose(models.pointer, REAL)
+    assert (choice.champion, choice.baseline, choice.reasons) == (None, None, ())
+
+
+def test_the_champion_is_the_baseline(models):
+    pushed = models.version(17)
+    choice = choose(models.pointer, REAL)
+    assert (choice.baseline, choice.reasons) == (pushed, ())
+    assert choice.champion.source == "/runs/17"
+
+
+def test_the_floor_does_not_slide(models):
+    """Three pushes, each a little worse than the first and within the tolerance: the first stays the measure."""
+    best = models.version(17)
+    models.version(18, baseline=17, floor=17)
+    models.version(19, baseline=17, floor=17)
+    choice = choose(models.pointer, REAL)
+    assert choice.champion.version == "19"
+    assert choice.baseline == best
+    assert choice.previous == best
+
+
+def test_where_the_best_version_is_gone_the_champion_is_the_measure_and_that_is_said(models):
+    best = models.version(17)
+    last = models.version(18, baseline=17, floor=17)
+    shutil.rmtree(best)
+    choice = choose(models.pointer, REAL)
+    assert choice.baseline == last
+    assert choice.reasons == ("version 17 is gone",)
+    assert choice.previous is None
+
+
+@pytest.mark.parametrize(
+    ("version", "judged_on", "reason"),
+    [
+        ({"classes": ("covid19", "normal")}, REAL, "is for the classes covid19, normal, not covid19, pneumonia, normal"),
+        ({"classes": ("normal", "pneumonia", "covid19")}, REAL, "is for the classes normal, pneumonia, covid19, not covid19"),
+        ({"seen": "az"}, REAL, "has seen 1 of the 3 images that the gate judges on"),
+        ({"synthetic": True}, REAL, "was trained on synthetic images, these are real"),
+        ({}, JudgedOn(CLASSES, REAL.images, synthetic=True), "was trained on real images, these are synthetic"),
+        ({"synthetic": None}, REAL, "does not say what it was trained on"),
+        ({"seen": None}, REAL, "does not say which images"),
+    ],
+)
+def test_an_unfair_baseline_is_none(models, version, judged_on, reason):
+    models.version(17, **version)
+    choice = choose(models.pointer, judged_on)
+    assert choice.baseline is None
+    (found,) = choice.reasons
+    assert found.startswith(f"version 17 {reason}")
+
+
+def test_where_the_champion_is_unfair_the_best_one_may_be_fair(models):
+    best = models.version(17)
+    models.version(18, baseline=17, floor=17, seen="x")
+    assert choose(models.pointer, REAL).baseline == best
+
+
+def test_a_version_of_another_pipeline_and_one_without_a_record(models):
+    pushed = models.version(17, record=False)
+    choice = choose(models.pointer, REAL)
+    assert (choice.baseline, choice.record) == (pushed, None)
+    (pushed / INFO).unlink()
+    assert choose(models.pointer, REAL).reasons == ("version 17 has no assets.extra/model.json: it was not trained by this pipeline",)
+
+
+def test_a_damaged_record_is_named(models):
+    (models.version(17) / RECORD).write_text("{}")
+    with pytest.raises(CxrError, match=r"17/assets\.extra/push\.json"):
+        choose(models.pointer, REAL)
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(name, examples):
+        with tf.io.TFRecordWriter(str(tmp_path / name), "GZIP") as writer:
+            for example in examples:
+                writer.write(example)
+        return str(tmp_path / name)
+
+    return write
+
+
+def keys(*numbers):
+    return image_keys(f"{number:064x}" for number in numbers)
+
+
+def test_what_the_gate_judges_on_is_read_from_the_records(tmp_path, written, raw_examples):
+    real = read_judged_on([written("a.gz", raw_examples[:3]), written("b.gz", raw_examples[3:5])], CLASSES)
+    assert real.images.tolist() == keys(*range(5)).tolist()
+    assert not real.synthetic
+    made_up = tf.train.Example.FromString(raw_examples[0])
+    made_up.features.feature["source"].bytes_list.value[:] = [b"synthetic"]
+    assert read_judged_on([written("c.gz", [raw_examples[1], made_up.SerializeToString()])], CLASSES).synthetic
+    (tmp_path / "d.gz").write_bytes(b"no records")
+    with pytest.raises(CxrError, match=r"d\.gz"):
+        read_judged_on([str(tmp_path / "d.gz")], CLASSES)
+
+
+def test_a_picture_that_stands_in_two_splits_of_the_data_is_nobodys_advantage(models, written, raw_examples):
+    test, train = written("test.gz", raw_examples[:3]), written("train.gz", raw_examples[2:6])  # number 2 is in both
+    pushed = models.version(17, seen=[f"{number:064x}" for number in (2, 3, 4, 5)])
+    assert choose(models.pointer, read_judged_on([test], CLASSES, [train])).baseline == pushed
+    models.version(18, seen=[f"{number:064x}" for number in (1, 2, 3)])
+    assert choose(models.pointer, read_judged_on([test], CLASSES, [train])).reasons == (
+        "version 18 has seen 1 of the 3 images that the gate judges on",
+    )

@@ -1,0 +1,104 @@
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+
+from cxr.components.baseline import champion
+from cxr.components.baseline.push_record import PushRecord, read_record
+from cxr.components.pusher.publish import publish
+
+
+def record(version, fingerprint):
+    return PushRecord(
+        version=version,
+        pushed_at="2026-11-25T00:00:00+00:00",
+        pipeline="small",
+        run="r",
+        source="/runs/1",
+        fingerprint=fingerprint,
+        split="test",
+        metrics={"accuracy": 0.8},
+        floor=version,
+    )
+
+
+@pytest.fixture
+def models(tmp_path):
+    return tmp_path / "serving_models" / "mobilenet"
+
+
+@pytest.fixture
+def candidate(tmp_path):
+    def make(name="one", size=10):
+        folder = tmp_path / name
+        (folder / "variables").mkdir(parents=True)
+        (folder / "saved_model.pb").write_text(f"graph {name}")
+        for part in range(20):
+            (folder / "variables" / f"part-{part}").write_bytes(os.urandom(size))
+        return folder
+
+    return make
+
+
+def push(models, candidate, expected=None):
+    return publish(models, candidate, record, source="/runs/1", expected=expected)
+
+
+def test_a_push_is_a_version_with_its_record_and_the_champion(models, candidate):
+    source = candidate()
+    version = push(models, source)
+    assert (version / "saved_model.pb").read_text() == "graph one"
+    assert read_record(version).fingerprint == champion.fingerprint(source)
+    assert champion.read(models / champion.POINTER).folder == version
+    assert {entry.name for entry in models.iterdir()} == {version.name, champion.POINTER, champion.LOCK}
+
+
+def test_the_champion_is_not_pushed_again(models, candidate):
+    first = push(models, candidate())
+    assert push(models, models.parent.parent / "one", expected=first.name) == first
+
+
+def test_a_later_push_has_a_higher_number_whatever_the_clock_says(models, candidate):
+    first = push(models, candidate())
+    ahead = str(int(first.name) + 10_000)
+    first.rename(models / ahead)
+    with champion.locked(models) as pointer:
+        (models / champion.POINTER).unlink()
+        pointer.write(ahead, "f", "/runs/1", expected=None)
+    assert int(push(models, candidate("two"), expected=ahead).name) == int(ahead) + 1
+
+
+def test_a_champion_that_changed_meanwhile_stays(models, candidate):
+    first = push(models, candidate())
+    with pytest.raises(champion.ChampionChangedError):
+        push(models, candidate("two"), expected=None)
+    assert champion.read(models / champion.POINTER).folder == first
+    assert [entry.name for entry in models.iterdir() if entry.name.isdecimal()] == [first.name]
+
+
+def test_a_version_without_a_crown_gets_it_and_is_not_pushed_twice(models, candidate):
+    version = push(models, candidate())
+    (models / champion.POINTER).unlink()  # as if killed between the two
+    assert push(models, models.parent.parent / "one") == version
+    assert champion.read(models / champion.POINTER).folder == version
+
+
+def test_nobody_sees_half_a_version_even_when_the_push_is_killed(models, candidate):
+    source = candidate(size=4_000_000)
+    expected = {str(file.relative_to(source)): file.stat().st_size for file in source.rglob("*") if file.is_file()}
+    models.mkdir(parents=True)
+    child = multiprocessing.get_context("fork").Process(target=push, args=(models, source))
+    child.start()
+    while not list(models.glob(".incoming-*/variables/part-*")):
+        assert child.is_alive()
+        time.sleep(0.001)
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    assert not [entry for entry in models.iterdir() if entry.name.isdecimal()]
+
+    version = push(models, source)
+    found = {str(file.relative_to(version)): file.stat().st_size for file in version.rglob("*") if file.is_file()}
+    assert found.items() >= expected.items()
+    assert not list(models.glob(".incoming-*"))

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from cxr.core.errors import CxrError
+from cxr.trainer import artifact
+from cxr.trainer.artifact import ModelInfo
+from cxr.trainer.inputs import read_split
+from cxr.trainer.training_data import (
+    TRAINING_IMAGES,
+    image_keys,
+    joint_data,
+    joint_training_images,
+    load_training_images,
+    save_training_images,
+    training_data,
+)
+
+CLASSES = ("covid19", "pneumonia", "normal")
+
+
+def test_keys_come_back_sorted_and_each_once(tmp_path):
+    keys = image_keys(["b", "a", "b"])
+    assert len(keys) == 2
+    assert (np.diff(keys.astype(object)) > 0).all()
+    save_training_images(str(tmp_path), keys)
+    np.testing.assert_array_equal(load_training_images(str(tmp_path)), keys)
+    assert load_training_images(str(tmp_path / "elsewhere")) is None
+
+
+def test_the_kept_keys_hold_nothing_that_is_in_the_records(tmp_path, splits):
+    save_training_images(str(tmp_path), image_keys(splits.train.content_hash))
+    kept = (tmp_path / TRAINING_IMAGES).read_bytes()
+    assert len(kept) < 128 + 8 * len(splits.train) + 1
+    assert not any(value.encode() in kept or bytes.fromhex(value) in kept for value in splits.train.content_hash)
+
+
+def test_damaged_keys_are_named(tmp_path):
+    artifact.write_bytes(f"{tmp_path}/{TRAINING_IMAGES}", b"no array")
+    with pytest.raises(CxrError, match=r"training_images\.npy"):
+        load_training_images(str(tmp_path))
+
+
+def test_data_are_told_apart_by_images_labels_and_splits(tmp_path, make_example, write, splits):
+    facts = training_data({"train": splits.train, "val": splits.val}, CLASSES)
+    assert facts.images == {"train": dict.fromkeys(CLASSES, 8), "val": dict.fromkeys(CLASSES, 3)}
+    assert facts.synthetic == 0
+    assert training_data({"train": splits.train, "val": splits.val}, CLASSES) == facts
+    assert training_data({"train": splits.val, "val": splits.train}, CLASSES).fingerprint != facts.fingerprint
+    labels = [CLASSES[i % 3] for i in range(24)]
+    labels[0] = CLASSES[1]
+    other = write(tmp_path / "other" / "a.gz", [make_example(i, labels[i]) for i in range(24)])
+    relabelled = training_data({"train": read_split([other], CLASSES), "val": splits.val}, CLASSES)
+    assert relabelled.fingerprint != facts.fingerprint
+
+
+def test_made_up_images_are_counted(tmp_path, make_example, write):
+    import tensorflow as tf
+
+    def of_source(number, source):
+        example = tf.train.Example.FromString(make_example(number))
+        example.features.feature["source"].bytes_list.value.append(source)
+        return example.SerializeToString()
+
+    pattern = write(tmp_path / "mixed" / "a.gz", [of_source(0, b"synthetic"), of_source(1, b"clinic"), make_example(2)])
+    assert training_data({"train": read_split([pattern], CLASSES)}, CLASSES).synthetic == 1
+
+
+def test_an_ensemble_is_as_synthetic_as_any_member():
+    def info(**more):
+        return ModelInfo(name="m", class_names=CLASSES, image_size=32, **more)
+
+    assert joint_data([info(synthetic=False), info(synthetic=True)])["synthetic"] is True
+    assert "synthetic" not in joint_data([info(synthetic=False), info()])
+
+
+def test_an_ensembles_images_are_all_its_members(tmp_path):
+    for name, hashes in {"one": "ab", "two": "bc"}.items():
+        save_training_images(str(tmp_path / name), image_keys(hashes))
+    folders = [str(tmp_path / name) for name in ("one", "two")]
+    np.testing.assert_array_equal(joint_training_images(folders), image_keys("abc"))
+    assert joint_training_images([*folders, str(tmp_path / "old")]) is None

@@ -1,0 +1,98 @@
+"""What a model says about the images it was trained on: counts, a fingerprint, and keys that tell whether a picture was among them.
+
+The keys are eight bytes per picture, made of the hash of its pixels. Nobody can get a picture, a patient or a path from them; who has a
+picture can tell whether it was trained on, and that is what they are for: a model must not be judged on images that it has seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from cxr.core.errors import CxrError
+from cxr.trainer import artifact
+from cxr.trainer.artifact import ModelInfo, TrainingData
+from cxr.trainer.inputs import Split
+
+TRAINING_IMAGES = "assets.extra/training_images.npy"  # below the SavedModel
+Keys = npt.NDArray[np.uint64]  # sorted, each once
+
+
+def image_keys(content_hash: Iterable[str]) -> Keys:
+    """Returns the keys of pictures, sorted, each once.
+
+    Args:
+      content_hash: Feature CONTENT_HASH of each.
+    """
+    digests = {hashlib.blake2b(str(value).encode(), digest_size=8).digest() for value in content_hash}
+    return np.sort(np.frombuffer(b"".join(digests), dtype="<u8"))
+
+
+def save_training_images(saved_model: str, keys: Keys) -> None:
+    """Keeps the keys of the images that a model was trained on and chosen by (training and validation split) with its SavedModel."""
+    buffer = io.BytesIO()
+    np.save(buffer, keys.astype("<u8"), allow_pickle=False)
+    artifact.write_bytes(f"{saved_model.rstrip('/')}/{TRAINING_IMAGES}", buffer.getvalue())
+
+
+def load_training_images(saved_model: str) -> Keys | None:
+    """Reads what `save_training_images` wrote; None: an older version kept none.
+
+    Raises:
+      CxrError: The file is damaged.
+    """
+    path = f"{saved_model.rstrip('/')}/{TRAINING_IMAGES}"
+    if not tf.io.gfile.exists(path):
+        return None
+    try:
+        return np.load(io.BytesIO(artifact.read_bytes(path)), allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise CxrError(f"{path}: not a list of image keys ({error}); train the model again") from None
+
+
+def training_data(splits: Mapping[str, Split], class_names: Sequence[str]) -> TrainingData:
+    """Describes the splits that a model is trained on and chosen by.
+
+    Args:
+      splits: Name to images.
+      class_names: In the order of the labels.
+    """
+    digest = hashlib.sha256()
+    images: dict[str, dict[str, int]] = {}
+    for name, split in splits.items():
+        counts = np.bincount(split.labels, minlength=len(class_names))
+        images[name] = {label: int(count) for label, count in zip(class_names, counts, strict=True)}
+        digest.update(f"{name}\0".encode())
+        for content_hash, label in zip(split.content_hash, split.labels, strict=True):  # sorted by read_split
+            digest.update(f"{content_hash} {class_names[label]}\0".encode())
+    return TrainingData(fingerprint=digest.hexdigest(), images=images, synthetic=sum(split.synthetic for split in splits.values()))
+
+
+def joint_data(members: Sequence[ModelInfo]) -> dict[str, Any]:
+    """Returns an ensemble's keys of model.json: its members' data, which `ensemble.align` has found to be the same."""
+    first = members[0]
+    known: dict[str, Any] = {"code_version": first.code_version}
+    if all(info.synthetic is not None for info in members):
+        known["synthetic"] = any(info.synthetic for info in members)
+    if first.data:
+        known["data"] = first.data.model_dump(mode="json")
+    return known
+
+
+def joint_training_images(members: Sequence[str]) -> Keys | None:
+    """Returns the keys of all images that one of the members was trained on.
+
+    Args:
+      members: Folders of their SavedModels.
+
+    Returns: None where a member kept none: then nobody knows.
+    """
+    keys = [load_training_images(folder) for folder in members]
+    known = [array for array in keys if array is not None]
+    return np.unique(np.concatenate(known)) if known and len(known) == len(keys) else None
