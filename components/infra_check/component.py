@@ -17,8 +17,13 @@ def InfraCheck(
     model_name: tfx.dsl.components.Parameter[str],
     load_seconds: tfx.dsl.components.Parameter[float],
     tolerance: tfx.dsl.components.Parameter[float],
+    code_version: tfx.dsl.components.Parameter[str] = "",
 ) -> None:
-    """Blesses a model that a server in a fresh process loads and that answers its recorded requests rightly."""
+    """Blesses a model that a server in a fresh process loads and that answers its recorded requests rightly.
+
+    `code_version` is not read: what changed code or libraries would find must not come from the cache. A check that ran out of time raises,
+    for a verdict would be kept.
+    """
     verdict = check_model(path_utils.serving_model_path(model.uri), model_name, load_seconds=load_seconds, tolerance=tolerance)
     # Property and file names are those of TFX's InfraValidator, which the Pusher and other tools know.
     folder = Path(blessing.uri)

@@ -20,6 +20,7 @@ from cxr.serving.server.options import Batching, ServerOptions
 
 _AVAILABLE = get_model_status_pb2.ModelVersionStatus.AVAILABLE
 _END = get_model_status_pb2.ModelVersionStatus.END
+TIMED_OUT = "was not ready after"  # in the message of both servers (serving/server/process.py) where only time was lacking
 _TAIL = 2000  # characters of the log in an error
 
 
@@ -79,7 +80,7 @@ def _wait(process: subprocess.Popen[bytes], address: str, models: list[str], tim
         stub = model_service_pb2_grpc.ModelServiceStub(channel)
         while models:
             if process.poll() is not None or time.monotonic() > end:
-                state = f"ended with code {process.poll()}" if process.poll() is not None else f"was not ready after {timeout:g} s"
+                state = f"ended with code {process.poll()}" if process.poll() is not None else f"{TIMED_OUT} {timeout:g} s"
                 raise CxrError(f"{tfserving.BINARY} {state}; its log ends with:\n{log.read_text(errors='replace')[-_TAIL:]}")
             request = get_model_status_pb2.GetModelStatusRequest()
             request.model_spec.name = models[-1]
