@@ -19,6 +19,7 @@ from cxr.core import features
 from cxr.pipeline import gate
 from cxr.pipeline.code_version import code_version
 from cxr.pipeline.pipeline_config import Config
+from cxr.trainer.model_config import Model as ModelConfig
 
 TRAIN, VAL, TEST = features.SPLITS
 Model = tfx.types.standard_artifacts.Model
@@ -93,6 +94,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
                 **shared,
                 "name": name,
                 "model": model.model_dump(mode="json"),
+                "weights_version": _weights_version(model),
                 "validation_split": VAL in paths.splits,
                 "state_dir": paths.training_state,
             },
@@ -126,6 +128,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             model_name=name,
             load_seconds=config.infra_check.load_seconds,
             tolerance=config.infra_check.tolerance,
+            code_version=code_version("cxr.components.infra_check", "cxr.serving.server", "cxr.trainer"),
         ).with_id(node_id("InfraCheck", name))
         pusher = tfx.components.Pusher(
             model=model,
@@ -150,6 +153,15 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
 def node_id(role: str, model: str) -> str:
     """Returns the id of a candidate's node; no `_` and no `.`, which Kubeflow would refuse."""
     return f"{role}-{model}"
+
+
+def _weights_version(model: ModelConfig) -> str:
+    """By content: else the cache would serve a random fall-back after the weights have arrived at the same path."""
+    if model.weights == "none":
+        return ""
+    from cxr.trainer.models.weights import weights_version  # imports Keras, which takes seconds
+
+    return weights_version(model)
 
 
 def _baseline(name: str, trainer: BaseNode, paths: RunPaths) -> BaseNode | None:
