@@ -49,7 +49,7 @@ RIGHT = {"y": [0.5, 1.0], "label": ["small", "big"]}
 
 
 def check(folder):
-    return check_model(folder, "halve", load_seconds=120, tolerance=1e-3)
+    return check_model(folder, "halve", load_seconds=400, tolerance=1e-3)
 
 
 def test_right_answers_are_blessed(saved_model, tmp_path):
