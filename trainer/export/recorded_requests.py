@@ -37,7 +37,7 @@ def image_of(example: bytes) -> bytes:
 def image_only(example: bytes) -> bytes:
     """Returns a raw tf.Example without all but its image: nothing about a patient may travel with a model."""
     image = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image_of(example)]))
-    return tf.train.Example(features=tf.train.Features(feature={features.IMAGE: image})).SerializeToString()
+    return tf.train.Example(features=tf.train.Features(feature={features.IMAGE: image})).SerializeToString(deterministic=True)
 
 
 def predict_request(
@@ -69,7 +69,8 @@ def write_logs(saved_model: str, file: str, logs: Iterable[prediction_log_pb2.Pr
     tf.io.gfile.makedirs(f"{saved_model}/{path.parent}")
     with tf.io.TFRecordWriter(f"{saved_model}/{path}") as writer:
         for log in logs:
-            writer.write(log.SerializeToString())
+            # Without `deterministic` the order of a map's entries changes from process to process, and with it the export's fingerprint.
+            writer.write(log.SerializeToString(deterministic=True))
 
 
 def read_recorded(saved_model: str) -> Iterator[prediction_log_pb2.PredictionLog]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,12 +10,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
+from tensorflow.core.protobuf import fingerprint_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from cxr.core import features
 from cxr.trainer import artifact
 from cxr.trainer.export import recorded_requests
-from cxr.trainer.export.export_check import check_export
+from cxr.trainer.export.export_check import TrainedAnswers, check_export
 from cxr.trainer.export.signatures import Signatures
 from cxr.trainer.preprocessing import decode_and_resize
 
@@ -30,6 +32,7 @@ def export_model(
     recorded_examples: Sequence[bytes],
     directory: str,
     members: Sequence[str] = (),
+    trained: TrainedAnswers | None = None,
 ) -> None:
     """Writes a SavedModel with the four signatures, its description and recorded requests, and checks it.
 
@@ -43,10 +46,12 @@ def export_model(
       recorded_examples: At least three serialized raw tf.Examples; only their images are kept.
       directory: Folder to write, of any filesystem that `tf.io.gfile` knows; must not exist or be empty.
       members: Ensemble only: names of the members; the model has a layer `probabilities_<member>` for each.
+      trained: What the network answered to some images where it was trained; `model` may be a copy of that network.
 
     Raises:
       ValueError: Too few recorded examples, or the model has not as many outputs as there are classes.
-      CxrError: The SavedModel does not answer as the Keras model does when loaded as TensorFlow Serving loads it.
+      CxrError: The SavedModel does not answer as the Keras model does when loaded as TensorFlow Serving loads it, or not as
+        it did where it was trained.
     """
     if len(recorded_examples) < recorded_requests.MIN_RECORDED_IMAGES:
         raise ValueError(f"{name}: {len(recorded_examples)} recorded examples, at least {recorded_requests.MIN_RECORDED_IMAGES} are needed")
@@ -60,6 +65,7 @@ def export_model(
     # Nobody differentiates a served model, and collecting the gradients of EfficientNet's activations takes half of the export's time.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, directory, signatures=module.functions, options=options)
+    _name_by_content(directory)
 
     artifact.write_info(directory, {**info, "name": name, "class_names": list(class_names), "image_size": image_size})
     recorder = _Recorder(model, name, class_names, image_size, members)
@@ -67,7 +73,17 @@ def export_model(
     recorded_requests.write_logs(directory, recorded_requests.RECORDED_REQUESTS, recorder.recorded(examples))
     recorded_requests.write_logs(directory, recorded_requests.WARMUP, recorder.warmup(examples[0]))
     # One signature shows whether a session finds the variables; the infrastructure check replays all, in a server of its own.
-    check_export(directory, [features.SIGNATURE_BYTES])
+    check_export(directory, [features.SIGNATURE_BYTES], trained=trained)
+
+
+def _name_by_content(directory: str) -> None:
+    """Replaces the random number in TensorFlow's fingerprint.pb by one that follows from its hashes: equal models shall be equal files."""
+    path = f"{directory}/fingerprint.pb"
+    fingerprint = fingerprint_pb2.FingerprintDef.FromString(artifact.read_bytes(path))
+    fingerprint.ClearField("uuid")
+    digest = hashlib.sha256(fingerprint.SerializeToString(deterministic=True)).digest()
+    fingerprint.uuid = str(int.from_bytes(digest[:8], "big"))  # TensorFlow too writes 64 bits in decimal
+    artifact.write_bytes(path, fingerprint.SerializeToString(deterministic=True))
 
 
 class _Recorder:

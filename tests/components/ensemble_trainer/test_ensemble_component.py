@@ -116,7 +116,7 @@ def test_the_ensemble_answers_with_its_members(run, members, images, raw_example
     assert list(info.members) == NAMES
     assert info.members["one"].backbone == "Small"
     assert info.ensemble_method == "soft"
-    assert info.weights_note == "one: random; two: random"
+    assert info.weights_note == "one, two: random"
     assert not (Path(run_uri) / "learning_curves.png").exists()
 
 
