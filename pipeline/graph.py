@@ -21,6 +21,7 @@ from cxr.core import features
 from cxr.pipeline import gate
 from cxr.pipeline.code_version import code_version
 from cxr.pipeline.pipeline_config import Config
+from cxr.trainer.model_config import Model as ModelConfig
 
 TRAIN, VAL, TEST = features.SPLITS
 # Which of our modules each kind of node runs: with all that they import they are part of its cache key.
@@ -106,6 +107,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
                 "name": name,
                 "model": model.model_dump(mode="json"),
                 "max_side": config.data.max_side,
+                "weights_version": _weights_version(model),
                 "validation_split": VAL in paths.splits,
                 "state_dir": paths.training_state,
             },
@@ -157,6 +159,15 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
 def node_id(role: str, model: str) -> str:
     """Returns the id of a candidate's node; no `_` and no `.`, which Kubeflow would refuse."""
     return f"{role}-{model}"
+
+
+def _weights_version(model: ModelConfig) -> str:
+    """By content: else the cache would serve a random fall-back after the weights have arrived at the same path."""
+    if model.weights == "none":
+        return ""
+    from cxr.trainer.models.weights import weights_version  # imports Keras, which takes seconds
+
+    return weights_version(model)
 
 
 def _baseline(name: str, trainer: BaseNode, paths: RunPaths) -> BaseNode | None:

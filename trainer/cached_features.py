@@ -15,40 +15,76 @@ from cxr.core import progress
 from cxr.core.errors import CxrError
 
 BATCH = 32
+Array = npt.NDArray[np.float32]
 
 
-def apply_in_batches(model: keras.Model, images: tf.data.Dataset, count: int, what: str) -> npt.NDArray[np.float32]:
-    """Returns a model's answers for images, in their order.
+class BatchedModel:
+    """Answers images in batches of one size, so that a large network is traced once; the last batch is filled up."""
 
-    The last batch is filled up, so that a large backbone is traced once.
+    def __init__(self, model: keras.Model) -> None:
+        """Traces nothing yet.
 
-    Args:
-      model: float32 [batch, height, width, 3] -> [batch, width].
-      images: float32 [height, width, 3] each.
-      count: How many images there are.
-      what: For the progress report.
+        Args:
+          model: float32 [batch, height, width, 3] -> [batch, width].
+        """
+        self.width: int = model.output.shape[-1]
+        self._call = tf.function(
+            lambda batch: tf.cast(model(batch, training=False), tf.float32),
+            input_signature=[tf.TensorSpec([BATCH, *model.input.shape[1:]])],
+            autograph=False,
+        )
 
-    Returns:
-      float32 [count, width].
-    """
-    shape = images.element_spec.shape
-    call = tf.function(
-        lambda batch: tf.cast(model(batch, training=False), tf.float32), input_signature=[tf.TensorSpec([BATCH, *shape])], autograph=False
-    )
-    answers = np.empty([count, model.output.shape[-1]], np.float32)
-    done, begin = 0, time.monotonic()
-    for batch in images.batch(BATCH).prefetch(2):
-        rows = len(batch)
-        answers[done : done + rows] = call(tf.pad(batch, [[0, BATCH - rows], [0, 0], [0, 0], [0, 0]]))[:rows]
-        done += rows
-        rate = done / (time.monotonic() - begin)
-        progress.report(f"{what}: {rate:.1f} images/s, about {(count - done) / rate:.0f} s left", done, count)
-    if not np.isfinite(answers).all():
-        raise CxrError(f"{what}: the backbone yields numbers that are not finite; check its weights, input_adapter and bn_recalibration")
-    return answers
+    def batch(self, images: tf.Tensor) -> Array:
+        """Returns the answers, float32 [images, width], for up to `BATCH` images, float32 [images, height, width, 3]."""
+        rows = len(images)
+        return self._call(tf.pad(images, [[0, BATCH - rows], [0, 0], [0, 0], [0, 0]]))[:rows].numpy()
+
+    def all(self, images: Callable[[int], tf.data.Dataset], count: int, what: str, file: Path | None = None) -> Array:
+        """Returns the answers for images, in their order.
+
+        Args:
+          images: Number of images to leave out at the beginning -> the others, float32 [height, width, 3] each.
+          count: How many images there are.
+          what: For the progress report.
+          file: Where the rows of finished batches are kept as they come (float32, one after the other), so that a killed run goes on from
+            there; None: nowhere.
+
+        Returns:
+          float32 [count, width].
+
+        Raises:
+          CxrError: An answer that is no finite number.
+        """
+        answers = np.empty([count, self.width], np.float32)
+        done = self._read(file, answers) if file else 0
+        first, begin = done, time.monotonic()
+        for batch in images(done).batch(BATCH).prefetch(2) if done < count else ():
+            rows = self.batch(batch)
+            if not np.isfinite(rows).all():
+                raise CxrError(
+                    f"{what}: the backbone yields numbers that are not finite; check its weights, input_adapter and bn_recalibration"
+                )
+            answers[done : done + len(rows)] = rows
+            done += len(rows)
+            if file:
+                with open(file, "ab") as stream:
+                    stream.write(rows.tobytes())
+            rate = (done - first) / (time.monotonic() - begin)
+            progress.report(f"{what}: {rate:.1f} images/s, about {(count - done) / rate:.0f} s left", done, count)
+        return answers
+
+    def _read(self, file: Path, answers: Array) -> int:
+        """Fills in the rows of an interrupted run, cuts off a half-written one, and returns how many there are."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        row = answers.itemsize * self.width
+        done = min(file.stat().st_size // row, len(answers)) if file.exists() else 0
+        with open(file, "ab") as stream:
+            stream.truncate(done * row)
+        answers[:done] = np.fromfile(file, np.float32).reshape(done, self.width)
+        return done
 
 
-def cached(file: Path | None, make: Callable[[], npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+def cached(file: Path | None, make: Callable[[], Array]) -> Array:
     """Returns an array of an earlier, interrupted run, or makes it and keeps it.
 
     Args:

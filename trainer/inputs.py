@@ -45,6 +45,7 @@ class Order:
     epochs: int
     batch_size: int
     seed: int
+    full: bool = False  # the last batch of an epoch is filled up with images that it begins with
 
 
 def read_split(patterns: Sequence[str], class_names: Sequence[str]) -> Split:
@@ -95,7 +96,7 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def in_order(
-    images: npt.NDArray[np.object_], size: int, *, augmentation: Augmentation, variants: int = 0, seed: int = 0
+    images: npt.NDArray[np.object_], size: int, *, augmentation: Augmentation, variants: int = 0, seed: int = 0, first: int = 0
 ) -> tf.data.Dataset:
     """Yields every image as it is, then each augmented variant of all of them.
 
@@ -105,19 +106,20 @@ def in_order(
       augmentation: What the variants differ by.
       variants: Augmented passes over the images.
       seed: Of the variants.
+      first: How many elements are left out at the beginning.
 
     Returns:
-      (1 + variants) * images elements, float32 [size, size, 3] in [0, 1].
+      (1 + variants) * images - first elements, float32 [size, size, 3] in [0, 1].
     """
-    encoded, first = tf.constant(list(images), tf.string), tf.constant(seed, tf.int64)
+    encoded, seed_value = tf.constant(list(images), tf.string), tf.constant(seed, tf.int64)
 
     def decoded(number: tf.Tensor) -> tf.Tensor:
         image = decode_one(encoded[number % len(images)], size)
         if not variants:
             return image
-        return tf.cond(number < len(images), lambda: image, lambda: augment(image, augmentation, tf.stack([first, number])))
+        return tf.cond(number < len(images), lambda: image, lambda: augment(image, augmentation, tf.stack([seed_value, number])))
 
-    return tf.data.Dataset.range((1 + variants) * len(images)).map(decoded, tf.data.AUTOTUNE, deterministic=True)
+    return tf.data.Dataset.range(first, (1 + variants) * len(images)).map(decoded, tf.data.AUTOTUNE, deterministic=True)
 
 
 def image_epochs(split: Split, classes: int, size: int, augmentation: Augmentation, order: Order) -> tf.data.Dataset:
@@ -155,7 +157,8 @@ def _epochs(count: int, order: Order, element: Callable[[tf.Tensor, tf.Tensor], 
     def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
         seed = tf.stack([tf.constant(order.seed, tf.int64), epoch])
         shuffled = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), seed)
-        indices = tf.data.Dataset.from_tensor_slices(shuffled)
+        missing = -count % order.batch_size if order.full else 0
+        indices = tf.data.Dataset.from_tensor_slices(tf.concat([shuffled, tf.gather(shuffled, tf.range(missing) % count)], axis=0))
         return indices.map(lambda index: element(epoch, index), tf.data.AUTOTUNE, deterministic=True).batch(order.batch_size)
 
     options = tf.data.Options()

@@ -108,6 +108,12 @@ class Model(StrictModel):
 
     backbone: str = Field(description="an entry of trainer/models/backbones.py, or any keras.applications model by name")
     weights: str = Field("imagenet", description='"imagenet", "none", or a folder with <backbone>_notop.weights.h5 / .h5 files')
+    imagenet_rescaling: bool = Field(
+        True,
+        description="EfficientNetB0 to B7 with trained weights: divide the pixels by sqrt(std) once more, as Keras does "
+        "where it loads ImageNet weights; false: .h5 files of a network that was built with weights=None "
+        "(a .keras file holds its network and needs no such choice)",
+    )
     allow_random_weights: bool = Field(False, description="go on without weights where the asked-for ones cannot be had")
     input_adapter: Literal["auto", "identity"] = Field("auto", description="identity: feed [0, 1] as it is (the paper's mistake)")
     image_size: Annotated[int, Field(ge=32)] | Literal["native"] | None = Field(
@@ -124,8 +130,8 @@ class Model(StrictModel):
     head_training: Stage | None = Stage()
     fine_tuning: FineTuning | None = None
     class_weights: bool = Field(False, description="weigh the classes by their inverse frequency in the training split")
-    mixed_precision: bool = False
-    all_gpus: bool = Field(False, description="MirroredStrategy over all visible GPUs")
+    mixed_precision: bool = Field(False, description="float16 on a GPU; without one, training computes in float32")
+    all_gpus: bool = Field(False, description="fine-tuning on as many of the visible GPUs as share its batch_size evenly")
     seed: int = Field(2021, ge=0)
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pydantic
 import tensorflow_transform as tft
 
@@ -17,6 +18,8 @@ from cxr.core.strict_model import StrictModel
 from cxr.data.images.reader import MAX_SIDE
 from cxr.trainer import artifact
 from cxr.trainer.curves import TensorBoardLog, write_history
+from cxr.trainer.devices import FLOAT32
+from cxr.trainer.export.export_check import COMPARED_IMAGES, MIXED_TOLERANCE, TrainedAnswers
 from cxr.trainer.export.saved_model import export_model
 from cxr.trainer.inputs import Split, read_split
 from cxr.trainer.model_config import Model
@@ -65,6 +68,7 @@ def run_fn(fn_args: Any) -> None:
             settings.image_size,
             train,
             val,
+            name=settings.name,
             state_root=Path(settings.state_dir) / settings.name if settings.state_dir else None,
             identity=[settings.code_version],
             on_epoch=log,
@@ -78,6 +82,8 @@ def run_fn(fn_args: Any) -> None:
         "backbone": settings.model.backbone,
         "weights": settings.model.weights,
         "weights_note": trained.weights_note,
+        "precision": trained.precision,
+        "kept_stage": trained.kept_stage,
         "model": settings.model.model_dump(mode="json"),
         "images": {TRAIN: len(train), VAL: len(val) if val else 0},
         "seconds": round(time.monotonic() - begin, 1),
@@ -120,5 +126,13 @@ def _write_model(fn_args: Any, settings: Settings, trained: Trained, splits: dic
         },
         directory=fn_args.serving_model_dir,
         max_side=settings.max_side or 0,
+        trained=_answers(trained, splits[VAL if VAL in splits else TRAIN], trained.probabilities[VAL if VAL in splits else TRAIN]),
     )
     save_training_images(fn_args.serving_model_dir, image_keys(np.concatenate([images.content_hash for images in splits.values()])))
+
+
+def _answers(trained: Trained, split: Split, probabilities: npt.NDArray[np.float32]) -> TrainedAnswers:
+    """What the network answered to some images while it was being trained: no copy of it that is exported has a part in that."""
+    some = np.linspace(0, len(split) - 1, min(COMPARED_IMAGES, len(split))).astype(int)
+    tolerance = None if trained.precision == FLOAT32 else MIXED_TOLERANCE
+    return TrainedAnswers([bytes(split.images[i]) for i in some], probabilities[some], tolerance)

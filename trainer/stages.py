@@ -142,7 +142,8 @@ class _Rows(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._begin = time.monotonic()
-        self._learning_rate = float(self.model.optimizer.learning_rate)
+        # On several devices it is a MirroredVariable, of which float() makes nothing.
+        self._learning_rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         metrics = ("loss", "accuracy", "val_loss", "val_accuracy")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -12,15 +13,18 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from cxr.core import progress
 from cxr.core.errors import CxrError
-from cxr.trainer import inputs
-from cxr.trainer.cached_features import apply_in_batches, cached
-from cxr.trainer.losses import balanced_class_weights
+from cxr.trainer import devices, inputs
+from cxr.trainer.cached_features import BATCH, BatchedModel, cached
+from cxr.trainer.losses import balanced_class_weights, make_loss
 from cxr.trainer.model_config import Augmentation, FineTuning, Model, Stage
 from cxr.trainer.models import bn_recalibration
 from cxr.trainer.models.assembly import Assembly, assemble
+from cxr.trainer.models.backbones import LAYER
 from cxr.trainer.models.heads import build_head
-from cxr.trainer.models.weights import copy_weights
+from cxr.trainer.models.stability import check_stability
+from cxr.trainer.models.weights import NONE, copy_weights
 from cxr.trainer.stages import StageData, StageHistory, run_stage
 from cxr.trainer.training_state import Row, fingerprint
 
@@ -35,6 +39,8 @@ class Trained:
 
     model: keras.Model  # computes in float32: float32 [batch, size, size, 3] in [0, 1] -> probabilities [batch, classes]
     stages: list[StageHistory]
+    kept_stage: str  # whose weights the model has
+    precision: str  # dtype policy of the training
     weights_note: str
     probabilities: dict[str, Array]  # split: [images, classes], of the images without augmentation
     state_dir: Path | None  # no longer needed once the model is written
@@ -51,6 +57,7 @@ class Training:
         train: inputs.Split,
         val: inputs.Split | None,
         *,
+        name: str = "NAME",
         state_root: Path | None = None,
         identity: Sequence[str] = (),
         on_epoch: Callable[[str, int, Row], None] = lambda *_: None,
@@ -63,6 +70,7 @@ class Training:
           image_size: Height and width of the model's input, pixels.
           train: Training split.
           val: Validation split, if there is one.
+          name: Of the model in the configuration, for error messages.
           state_root: Folder for the state of interrupted trainings; None: they start again.
           identity: What else tells this training from others (version of the code).
           on_epoch: See `run_stage`.
@@ -76,6 +84,7 @@ class Training:
         if val is not None and not len(val):
             raise CxrError("validation split: it holds no images; add some, or leave the split out")
         self._config, self._classes, self._size, self._train, self._val = config, len(class_names), image_size, train, val
+        self._key = f"models.{name}"
         self._state_root, self._on_epoch = state_root, on_epoch
         self._identity = [config.model_dump(mode="json"), list(class_names), image_size, *identity, keras.__version__, tf.__version__]
         self._class_weights = balanced_class_weights(train.labels, self._classes) if config.class_weights else None
@@ -84,13 +93,15 @@ class Training:
         """Trains.
 
         Raises:
-          CxrError: Weights that cannot be had, sizes that do not fit, a monitor without its split, a loss that is no number.
+          CxrError: Weights that cannot be had, sizes that do not fit, a backbone that multiplies rounding errors, a monitor without its
+            split, a loss that is no number.
         """
         keras.utils.set_random_seed(self._config.seed)
-        with _precision(self._config.mixed_precision), _strategy(self._config.all_gpus).scope():
-            return self._run()
+        precision = devices.precision(self._config.mixed_precision)
+        with devices.computing_in(precision):
+            return self._run(precision)
 
-    def _run(self) -> Trained:
+    def _run(self, precision: str) -> Trained:
         config = self._config
         assembly = assemble(config, self._size)
         state = self._state_dir(assembly)
@@ -107,28 +118,48 @@ class Training:
         else:
             head = build_head(config.head, assembly.width, self._classes)
         model = assembly.with_head(head)
+        kept_stage = "head"
         if config.fine_tuning:
-            stages.append(self._fine_tune(model, assembly, config.fine_tuning, from_scratch, state))
+            before = model.get_weights()
+            stages.append(self._fine_tune(model, config.fine_tuning, from_scratch, state))
             if config.bn_recalibration == "per_channel" and from_scratch:
                 self._recalibrate(assembly, None)
-            probabilities = {
-                split: apply_in_batches(model, self._in_order(images), len(images), f"answers for the {split} split")
+            batched = BatchedModel(model)
+            tuned = {
+                split: batched.all(partial(self._in_order, images, 0), len(images), f"answers for the {split} split")
                 for split, images in self._splits().items()
             }
-        return Trained(self._in_float32(model), stages, assembly.backbone.note, probabilities, state)
+            if self._better(tuned, probabilities):
+                kept_stage, probabilities = stages[-1].name, tuned
+            else:
+                model.set_weights(before)
+        return Trained(self._in_float32(model, precision), stages, kept_stage, precision, assembly.backbone.note, probabilities, state)
+
+    def _better(self, tuned: dict[str, Array], before: dict[str, Array]) -> bool:
+        """Tells whether fine-tuning lowered the validation loss; without that split or a head stage there is nothing to compare."""
+        if self._val is None or not before:
+            return True
+        loss = make_loss(self._config.loss)
+        after, earlier = (float(loss(self._one_hot(self._val), answers["val"])) for answers in (tuned, before))
+        if after >= earlier:
+            progress.report(f"validation loss {after:.4f} after fine-tuning, {earlier:.4f} before: the model is kept as it was before", 0)
+        return after < earlier
 
     def _head_stage(self, assembly: Assembly, stage: Stage, state: Path | None) -> tuple[keras.Model, StageHistory, dict[str, Array]]:
         config, train = self._config, self._train
         assembly.backbone.network.trainable = False
         copies = 1 + config.augmentation.variants
+        extractor = BatchedModel(assembly.extractor)
+        if keras.config.dtype_policy().compute_dtype == devices.FLOAT32:  # half precision rounds by more than the noise of this check
+            check_stability(extractor, np.stack(list(self._in_order(train).take(BATCH))), self._remedy(assembly))
         pooled = {
-            split: cached(
-                state / f"features_{split}.npy" if state else None,
-                lambda images=images, passes=copies if images is train else 1, split=split: apply_in_batches(  # type: ignore[misc]
-                    assembly.extractor, self._in_order(images, passes - 1), passes * len(images), f"{config.backbone}, {split} images"
-                ),
+            split: extractor.all(
+                partial(self._in_order, images, passes - 1),
+                passes * len(images),
+                f"{config.backbone}, {split} images",
+                state / f"features_{split}.float32" if state else None,
             )
-            for split, images in self._splits().items()
+            for split, images, passes in ((split, images, copies if images is train else 1) for split, images in self._splits().items())
         }
         features = pooled["train"].reshape(copies, len(train), assembly.width)
         head = build_head(config.head, assembly.width, self._classes, features[0])
@@ -143,21 +174,41 @@ class Training:
         answers = {"train": features[0], **({"val": pooled["val"]} if self._val else {})}
         return head, history, {split: head.predict(x, batch_size=256, verbose=0) for split, x in answers.items()}
 
-    def _fine_tune(self, model: keras.Model, assembly: Assembly, stage: FineTuning, from_scratch: bool, state: Path | None) -> StageHistory:
-        network = assembly.backbone.network
-        _set_trainable(network, stage.last_layers, from_scratch)
-        config = self._config
+    def _fine_tune(self, model: keras.Model, stage: FineTuning, from_scratch: bool, state: Path | None) -> StageHistory:
+        """Trains backbone and head in place; only this stage runs on several devices."""
+        strategy = devices.mirrored(stage.batch_size) if self._config.all_gpus else None
+        with strategy.scope() if strategy else contextlib.nullcontext():
+            # Variables belong to the strategy under which they were made: the rest of the training wants ordinary ones.
+            learner = self._rebuilt(model) if strategy else model
+            _set_trainable(learner.get_layer(LAYER), stage.last_layers, from_scratch)
+            name = "from scratch" if from_scratch else "fine-tuning"
+            data = self._image_batches(stage, strategy.num_replicas_in_sync if strategy else 1)
+            folder = state and state / "fine_tuning"
+            history = run_stage(name, learner, stage, self._config.loss, data, state_dir=folder, on_epoch=self._on_epoch)
+        if strategy:
+            copy_weights(learner, model)
+        return history
+
+    def _image_batches(self, stage: Stage, replicas: int) -> StageData:
+        """Batches of the whole network.
+
+        Among several devices the batches are full: one that gets nothing of a small last batch would make NaN of every weight. Keras also
+        wants equal shares of the first validation batch, with which it measures shapes.
+        """
+        val_batch = stage.batch_size
+        if self._val and len(self._val) < val_batch:
+            val_batch = max(replicas, len(self._val) - len(self._val) % replicas)
         val = self._val and tf.data.Dataset.zip(
             (self._in_order(self._val), tf.data.Dataset.from_tensor_slices(self._one_hot(self._val)))
-        ).batch(stage.batch_size).prefetch(2)
-        data = StageData(
-            lambda first: inputs.image_epochs(self._train, self._classes, self._size, config.augmentation, self._order(stage, first)),
+        ).batch(val_batch).prefetch(2)
+        return StageData(
+            lambda first: inputs.image_epochs(
+                self._train, self._classes, self._size, self._config.augmentation, self._order(stage, first, full=replicas > 1)
+            ),
             inputs.steps_per_epoch(len(self._train), stage.batch_size),
             val,
             self._class_weights,
         )
-        name = "from scratch" if from_scratch else "fine-tuning"
-        return run_stage(name, model, stage, config.loss, data, state_dir=state and state / "fine_tuning", on_epoch=self._on_epoch)
 
     def _recalibrate(self, assembly: Assembly, file: Path | None) -> None:
         network = assembly.backbone.network
@@ -188,21 +239,34 @@ class Training:
         weights = [] if assembly.backbone.random else assembly.backbone.network.get_weights()
         return self._state_root / fingerprint([*self._identity, assembly.backbone.note, *data, *weights])
 
-    def _in_float32(self, model: keras.Model) -> keras.Model:
-        if not self._config.mixed_precision:
+    def _in_float32(self, model: keras.Model, precision: str) -> keras.Model:
+        if precision == devices.FLOAT32:
             return model
-        with _precision(False):
-            bare = self._config.model_copy(update={"weights": "none"})
-            assembly = assemble(bare, self._size)
-            copy = assembly.with_head(build_head(bare.head, assembly.width, self._classes))
-            copy_weights(model, copy)
+        with devices.computing_in(devices.FLOAT32):
+            return self._rebuilt(model)
+
+    def _rebuilt(self, model: keras.Model) -> keras.Model:
+        """Returns a model of its own variables with the same weights, in the precision and under the strategy that now hold."""
+        assembly = assemble(self._config.model_copy(update={"weights": NONE}), self._size)
+        copy = assembly.with_head(build_head(self._config.head, assembly.width, self._classes))
+        copy_weights(model, copy)
         return copy
 
-    def _in_order(self, split: inputs.Split, variants: int = 0) -> tf.data.Dataset:
-        return inputs.in_order(split.images, self._size, augmentation=self._config.augmentation, variants=variants, seed=self._config.seed)
+    def _remedy(self, assembly: Assembly) -> str:
+        """What helps a backbone that multiplies rounding errors."""
+        if not assembly.backbone.random:
+            return f"Check {self._key}.weights and {self._key}.input_adapter: do they belong together?"
+        larger = f"set {self._key}.image_size={2 * assembly.backbone.network.input.shape[1]}"
+        if self._config.bn_recalibration == "per_layer":
+            return f"Remedy: {larger} or {self._key}.bn_recalibration=none."
+        return f"Remedy: set {self._key}.bn_recalibration=per_layer, or {larger}."
 
-    def _order(self, stage: Stage, first: int) -> inputs.Order:
-        return inputs.Order(first, stage.epochs, stage.batch_size, self._config.seed)
+    def _in_order(self, split: inputs.Split, variants: int = 0, first: int = 0) -> tf.data.Dataset:
+        config = self._config
+        return inputs.in_order(split.images, self._size, augmentation=config.augmentation, variants=variants, seed=config.seed, first=first)
+
+    def _order(self, stage: Stage, first: int, *, full: bool = False) -> inputs.Order:
+        return inputs.Order(first, stage.epochs, stage.batch_size, self._config.seed, full)
 
     def _splits(self) -> dict[str, inputs.Split]:
         return {"train": self._train, **({"val": self._val} if self._val else {})}
@@ -225,19 +289,3 @@ def _set_trainable(network: keras.Model, last_layers: int | None, from_scratch: 
                 layer.momentum = SCRATCH_MOMENTUM
         else:
             layer.trainable = not is_batch_norm and (last_layers is None or number >= len(network.layers) - last_layers)
-
-
-@contextlib.contextmanager
-def _precision(mixed: bool) -> Iterator[None]:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16" if mixed else "float32")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-def _strategy(all_gpus: bool) -> tf.distribute.Strategy:
-    if all_gpus and len(tf.config.list_logical_devices("GPU")) > 1:
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()

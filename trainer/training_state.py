@@ -20,7 +20,8 @@ def fingerprint(parts: Sequence[Any]) -> str:
     """Returns a name for a training: equal for equal parts (anything that JSON takes, or arrays)."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(np.ascontiguousarray(part).tobytes() if isinstance(part, np.ndarray) else json.dumps(part, sort_keys=True).encode())
+        is_array = isinstance(part, (np.ndarray, np.generic))  # Keras gives weights without axes as NumPy's numbers
+        digest.update(np.ascontiguousarray(part).tobytes() if is_array else json.dumps(part, sort_keys=True).encode())
         digest.update(b"\0")
     return digest.hexdigest()[:24]
 
@@ -85,7 +86,7 @@ class TrainingState(keras.callbacks.Callback):
         target, unfinished = self._folder / f"epoch-{epoch + 1:05d}", self._folder / "unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        np.savez(unfinished / "variables.npz", *(np.asarray(variable) for variable in _variables(self.model)))
+        np.savez(unfinished / "variables.npz", *(keras.ops.convert_to_numpy(variable) for variable in _variables(self.model)))
         counters = []
         for number, callback in enumerate(self._watched):
             counters.append({name: _plain(getattr(callback, name)) for name in COUNTERS if hasattr(callback, name)})

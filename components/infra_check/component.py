@@ -19,7 +19,11 @@ def InfraCheck(
     tolerance: tfx.dsl.components.Parameter[float],
     code_version: tfx.dsl.components.Parameter[str],  # not read: changed code must not be served from the cache
 ) -> None:
-    """Blesses a model that a server in a fresh process loads and that answers its recorded requests rightly."""
+    """Blesses a model that a server in a fresh process loads and that answers its recorded requests rightly.
+
+    `code_version` is not read: what changed code or libraries would find must not come from the cache. A check that ran out of time raises,
+    for a verdict would be kept.
+    """
     verdict = check_model(path_utils.serving_model_path(model.uri), model_name, load_seconds=load_seconds, tolerance=tolerance)
     # Property and file names are those of TFX's InfraValidator, which the Pusher and other tools know.
     folder = Path(blessing.uri)

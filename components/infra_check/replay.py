@@ -17,6 +17,8 @@ from cxr.core.errors import CxrError
 from cxr.serving.server.process import start_server
 from cxr.trainer.export.recorded_requests import differences, read_recorded
 
+_BUSY = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -36,12 +38,17 @@ def check_model(saved_model: str, model_name: str, *, load_seconds: float, toler
 
     The server is TensorFlow Serving where its binary is on PATH, else ours, which loads a model as TensorFlow Serving does.
 
+    What the machine is to blame for (time-outs, an overloaded server) is no verdict on the model and raises.
+
     Args:
       saved_model: Folder with `saved_model.pb` and `assets.extra/recorded_requests.tfrecord`.
       model_name: Name it is served under.
       load_seconds: How long the server may take until it listens.
       tolerance: Largest difference allowed between a recorded and a served number.
       answer_seconds: Deadline of each request.
+
+    Raises:
+      CxrError: The server was not ready in time, or an answer did not come in time.
     """
     recorded = list(read_recorded(saved_model))
     if not recorded:
@@ -50,6 +57,8 @@ def check_model(saved_model: str, model_name: str, *, load_seconds: float, toler
         with _served(model_name, saved_model, load_seconds) as address, grpc.insecure_channel(address) as channel:
             return replay(channel, recorded, model_name, tolerance=tolerance, answer_seconds=answer_seconds)
     except CxrError as error:
+        if tensorflow_serving.TIMED_OUT in str(error):
+            raise CxrError(f"the machine is too busy for the check, or infra_check.load_seconds too small: {error}") from error
         return Verdict(0, (f"the server could not load the model: {' '.join(str(error).split())}",))
 
 
@@ -71,7 +80,11 @@ def replay(
     tolerance: float,
     answer_seconds: float,
 ) -> Verdict:
-    """Sends recorded requests over a channel and compares outputs: names and strings must be equal, numbers within the tolerance."""
+    """Sends recorded requests over a channel and compares outputs: names and strings must be equal, numbers within the tolerance.
+
+    Raises:
+      CxrError: A request was not answered because of time-outs or load.
+    """
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
     answered, problems = 0, []
     for number, log in enumerate(recorded, 1):
@@ -81,6 +94,10 @@ def replay(
         try:
             response = stub.Predict(request, timeout=answer_seconds)
         except grpc.RpcError as error:
+            if error.code() in _BUSY:
+                raise CxrError(
+                    f"{what}: {error.code().name} {error.details()}; run the check again when the machine is less busy"
+                ) from error
             problems.append(f"{what}: {error.code().name} {error.details()}")
             continue
         found = list(differences(_arrays(log.predict_log.response.outputs), _arrays(response.outputs), tolerance))

@@ -19,6 +19,7 @@ from cxr.serving.server import tfserving
 from cxr.serving.server.options import Batching, ServerOptions
 
 _ASK_SECONDS = 1.0  # between two looks at the process; until the port opens, a question takes that long
+TIMED_OUT = "was not ready after"  # in the message of both servers (serving/server/process.py) where only time was lacking
 _TAIL = 2000  # characters of the log in an error
 
 
@@ -77,7 +78,7 @@ def _wait(process: subprocess.Popen[bytes], address: str, models: list[str], tim
     with Connection(address) as connection:
         while models:
             if process.poll() is not None or time.monotonic() > end:
-                state = f"ended with code {process.poll()}" if process.poll() is not None else f"was not ready after {timeout:g} s"
+                state = f"ended with code {process.poll()}" if process.poll() is not None else f"{TIMED_OUT} {timeout:g} s"
                 raise CxrError(f"{tfserving.BINARY} {state}; its log ends with:\n{log.read_text(errors='replace')[-_TAIL:]}")
             try:
                 (version,) = versions(connection, models[-1], _ASK_SECONDS)

@@ -101,3 +101,38 @@ def make_example():
 @pytest.fixture
 def write():
     return write_records
+
+
+@pytest.fixture
+def save_as_keras_does():
+    """Returns a function that writes a network's weights in the format of Keras's own files."""
+
+    def save(network, file):
+        import h5py
+        from keras.src.legacy.saving import legacy_h5_format
+
+        with h5py.File(file, "w") as stream:
+            legacy_h5_format.save_weights_to_hdf5_group(stream, network)
+
+    return save
+
+
+@pytest.fixture
+def stand_in_imagenet(save_as_keras_does):
+    """Returns a function that makes a network with ImageNet's pixel statistics, and the file in which Keras would keep its weights."""
+
+    def make(backbone, folder):
+        import keras
+
+        from cxr.trainer.models import backbones
+
+        network = backbones.build(backbone, 32)
+        for layer in network.layers:
+            if isinstance(layer, keras.layers.Normalization):
+                layer.adapt_mean.assign([0.485, 0.456, 0.406])
+                layer.adapt_variance.assign(np.square([0.229, 0.224, 0.225]))
+                layer.finalize_state()
+        save_as_keras_does(network, folder / backbone.weights_file)
+        return network, folder / backbone.weights_file
+
+    return make

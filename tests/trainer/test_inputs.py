@@ -39,6 +39,8 @@ def test_in_order_gives_the_originals_first(splits):
     np.testing.assert_array_equal(varied[:4], plain)
     assert np.abs(varied[4:8] - plain).max() > 0.05
     assert np.abs(varied[4:8] - varied[8:]).max() > 0.05
+    rest = np.stack(list(inputs.in_order(images, 32, augmentation=Augmentation(rotation=20), variants=2, seed=3, first=5)))
+    np.testing.assert_array_equal(rest, varied[5:])
 
 
 def rows(dataset):
@@ -65,6 +67,16 @@ def test_feature_epochs_visit_every_image_once_and_resume_where_they_were(splits
         orders.append(values.tolist())
     assert orders[0] != orders[1]
     assert epochs(2) == whole[2 * steps :]
+
+
+def test_full_batches_begin_again_with_the_epoch(splits):
+    labels, kept = splits.train.labels, np.arange(24, dtype=np.float32)[None, :, None]
+    for size in (5, 50):
+        batches = rows(inputs.feature_epochs(kept, labels, 3, inputs.Order(0, 1, size, 7, full=True)))
+        values = np.concatenate([features for features, _ in batches]).ravel().tolist()
+        assert len(values) == size * inputs.steps_per_epoch(24, size)
+        assert sorted(values[:24]) == list(range(24))
+        assert values[24:] == [values[i % 24] for i in range(len(values) - 24)]
 
 
 def test_image_epochs_augment_anew_and_resume_where_they_were(splits):

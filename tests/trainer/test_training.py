@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from cxr.core.errors import CxrError
-from cxr.trainer import cached_features, training
+from cxr.trainer import cached_features, devices, training
 from cxr.trainer.inputs import Split, in_order
 from cxr.trainer.models.backbones import LAYER, all_layers
 from cxr.trainer.training import Training
@@ -25,13 +25,13 @@ def answers(trained, split, config):
 def passes(monkeypatch):
     """How many images went through a network, by what for."""
     counted = {}
-    real = cached_features.apply_in_batches
+    real = cached_features.BatchedModel.all
 
-    def counting(model, images, count, what):
+    def counting(model, images, count, what, file=None):
         counted[what] = counted.get(what, 0) + count
-        return real(model, images, count, what)
+        return real(model, images, count, what, file)
 
-    monkeypatch.setattr(training, "apply_in_batches", counting)
+    monkeypatch.setattr(cached_features.BatchedModel, "all", counting)
     return counted
 
 
@@ -117,7 +117,27 @@ def test_from_scratch_the_answers_in_training_and_inference_agree(splits, config
 
 
 @pytest.mark.slow
-def test_mixed_precision_yields_a_float32_model_and_restores_the_policy(splits, config):
+def test_what_fine_tuning_makes_worse_is_not_kept(splits, config):
+    tuning = {"epochs": 1, "optimizer": {"learning_rate": 10.0}}
+    trained = train(config(fine_tuning=tuning), splits)
+    head = train(config(), splits)
+    assert [stage.name for stage in trained.stages] == ["head", "fine-tuning"]
+    assert trained.kept_stage == "head"
+    np.testing.assert_allclose(trained.probabilities["val"], head.probabilities["val"], atol=1e-5)
+    np.testing.assert_allclose(answers(trained, splits.val, config()), head.probabilities["val"], atol=1e-4)
+    assert train(config(fine_tuning=tuning), splits, val=False).kept_stage == "fine-tuning"  # nothing to judge by
+
+
+def test_without_a_gpu_mixed_precision_is_float32_and_said(splits, config, caplog):
+    with caplog.at_level("INFO", logger="cxr.progress"):
+        trained = train(config(mixed_precision=True, head_training={"epochs": 1}), splits)
+    assert trained.precision == "float32"
+    assert any("no GPU here" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.slow
+def test_mixed_precision_yields_a_float32_model_and_restores_the_policy(splits, config, monkeypatch):
+    monkeypatch.setattr(devices, "precision", lambda mixed: devices.MIXED)  # as where there is a GPU
     trained = train(config(mixed_precision=True, fine_tuning={"epochs": 1}), splits)
     assert keras.config.dtype_policy().name == "float32"
     assert {layer.compute_dtype for layer in all_layers(trained.model)} == {"float32"}

@@ -73,7 +73,7 @@ def train_ensemble(
         transform_output=tft.TFTransformOutput(transform_graph),
         info={
             "weights": ", ".join(sorted({info.weights for info in infos.values()})),
-            "weights_note": "; ".join(f"{name}: {info.weights_note}" for name, info in infos.items() if info.weights_note),
+            "weights_note": _weights_note({name: info.weights_note for name, info in infos.items()}),
             "members": {name: info.model_dump(mode="json") for name, info in infos.items()},
             "ensemble_method": joined.method,
             "ensemble": joined.report(),
@@ -87,6 +87,12 @@ def train_ensemble(
     if keys is not None:
         save_training_images(artifact.serving_dir(model_uri), keys)
     return joined
+
+
+def _weights_note(notes: Mapping[str, str]) -> str:
+    """Joins the members' notes; one that several share stands there once."""
+    sharing = {note: [name for name, other in notes.items() if other == note] for note in notes.values() if note}
+    return "; ".join(f"{', '.join(names)}: {note}" for note, names in sharing.items())
 
 
 def _write_run(joined: Joined, run_uri: str) -> None:

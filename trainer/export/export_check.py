@@ -3,27 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.trainer.export.recorded_requests import differences, read_recorded
+from cxr.trainer.export.recorded_requests import differences, predict_request, read_recorded
 
 PREDICTING = (features.SIGNATURE_EXAMPLES, features.SIGNATURE_BYTES, features.SIGNATURE_TENSOR)
 SIGNATURES = (*PREDICTING, features.SIGNATURE_TRANSFORM)
 TOLERANCE = 1e-4  # graph and eager execution fuse floating-point operations differently
 GPU_TOLERANCE = 1e-2  # TensorFloat-32 convolutions keep 10 bits of the mantissa
+MIXED_TOLERANCE = 0.05  # float16 keeps 11 bits; a network with a layer missing is off by several times as much
+COMPARED_IMAGES = 16
 
 
-def check_export(directory: str, signatures: Sequence[str] = PREDICTING, tolerance: float | None = None) -> int:
+@dataclass(frozen=True)
+class TrainedAnswers:
+    """Real images with what the network answered where it was trained."""
+
+    images: Sequence[bytes]  # encoded
+    probabilities: npt.NDArray[np.float32]  # [images, classes]
+    tolerance: float | None = None  # largest mean absolute difference; None: what the devices allow
+
+
+def check_export(
+    directory: str, signatures: Sequence[str] = PREDICTING, tolerance: float | None = None, trained: TrainedAnswers | None = None
+) -> int:
     """Replays the recorded requests in a TF1 session, where faults show that `tf.saved_model.load` hides.
 
     Args:
       directory: Folder of the SavedModel.
       signatures: Whose requests to replay. A session prepares the whole network once per signature, some 10 s for the largest.
       tolerance: Largest absolute difference between a recorded probability and the session's; None: what the devices allow.
+      trained: Answers that the model must give besides. The recorded ones come from the Keras model that was exported; where that is a
+        faulty copy of the trained one, only these show it.
 
     Returns:
       The number of requests answered rightly.
@@ -49,11 +67,26 @@ def check_export(directory: str, signatures: Sequence[str] = PREDICTING, toleran
                 raise CxrError(f"{what} fails in a TF1 session, as it would in TensorFlow Serving: {error.message}") from error
             expected = {key: tf.make_ndarray(value) for key, value in log.response.outputs.items()}
             for difference in differences(expected, answered, tolerance):
+                key = f"models.{log.request.model_spec.name}"
                 raise CxrError(
                     f"{what}: {difference}. Either the SavedModel is not the trained model, or rounding errors grow in the network: "
-                    "with random weights use bn_recalibration: per_layer, with trained ones a smaller learning rate"
+                    f"with random weights set {key}.bn_recalibration=per_layer, with trained ones a smaller "
+                    f"{key}.fine_tuning.optimizer.learning_rate"
                 )
+        if trained:
+            _compare(session, meta_graph, trained, directory, tolerance)
     return len(logs)
+
+
+def _compare(session: tf.compat.v1.Session, meta_graph: Any, trained: TrainedAnswers, directory: str, tolerance: float) -> None:
+    request = predict_request("", features.SIGNATURE_BYTES, {features.SIGNATURE_BYTES: np.array(trained.images, dtype=object)})
+    answered = run_signature(session, meta_graph, request)[features.PROBABILITIES]
+    difference, allowed = float(np.mean(np.abs(answered - trained.probabilities))), trained.tolerance or tolerance
+    if not difference <= allowed:  # NaN is none either
+        raise CxrError(
+            f"{directory}: the SavedModel is not the model that was trained: its probabilities for {len(trained.images)} images "
+            f"differ by {difference:.3g} on average, {allowed:g} is allowed. A fault of the trainer: report it with the configuration"
+        )
 
 
 def run_signature(session: tf.compat.v1.Session, meta_graph: Any, request: Any) -> dict[str, Any]:

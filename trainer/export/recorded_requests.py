@@ -36,7 +36,7 @@ def image_of(example: bytes) -> bytes:
 def example_of(encoded: bytes) -> bytes:
     """Returns a serialized raw tf.Example that holds nothing but an encoded image."""
     image = tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded]))
-    return tf.train.Example(features=tf.train.Features(feature={features.IMAGE: image})).SerializeToString()
+    return tf.train.Example(features=tf.train.Features(feature={features.IMAGE: image})).SerializeToString(deterministic=True)
 
 
 def predict_request(
@@ -68,7 +68,8 @@ def write_logs(saved_model: str, file: str, logs: Iterable[prediction_log_pb2.Pr
     tf.io.gfile.makedirs(f"{saved_model}/{path.parent}")
     with tf.io.TFRecordWriter(f"{saved_model}/{path}") as writer:
         for log in logs:
-            writer.write(log.SerializeToString())
+            # Without `deterministic` the order of a map's entries changes from process to process, and with it the export's fingerprint.
+            writer.write(log.SerializeToString(deterministic=True))
 
 
 def read_recorded(saved_model: str) -> Iterator[prediction_log_pb2.PredictionLog]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,13 +10,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
+from tensorflow.core.protobuf import fingerprint_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from cxr.core import features
 from cxr.data.images.reader import MAX_SIDE
 from cxr.trainer import artifact
 from cxr.trainer.export import recorded_requests
-from cxr.trainer.export.export_check import check_export
+from cxr.trainer.export.export_check import TrainedAnswers, check_export
 from cxr.trainer.export.phantoms import phantoms
 from cxr.trainer.export.signatures import Signatures
 from cxr.trainer.preprocessing import decode_and_resize
@@ -32,6 +34,7 @@ def export_model(
     directory: str,
     members: Sequence[str] = (),
     max_side: int = MAX_SIDE,
+    trained: TrainedAnswers | None = None,
 ) -> None:
     """Writes a SavedModel with the signatures, its description and recorded requests, and checks it.
 
@@ -45,10 +48,12 @@ def export_model(
       directory: Folder to write, of any filesystem that `tf.io.gfile` knows; must not exist or be empty.
       members: Ensemble only: names of the members; the model has a layer `probabilities_<member>` for each.
       max_side: Pixels that longer images were scaled down to before training; 0: none was.
+      trained: What the network answered to some images where it was trained; `model` may be a copy of that network.
 
     Raises:
       ValueError: The model has not as many outputs as there are classes.
-      CxrError: The SavedModel does not answer as the Keras model does when loaded as TensorFlow Serving loads it.
+      CxrError: The SavedModel does not answer as the Keras model does when loaded as TensorFlow Serving loads it, or not as
+        it did where it was trained.
     """
     if model.output.shape[-1] != len(class_names):
         raise ValueError(f"{name}: the model yields {model.output.shape[-1]} probabilities for {len(class_names)} class names")
@@ -60,6 +65,7 @@ def export_model(
     # Nobody differentiates a served model, and collecting the gradients of EfficientNet's activations takes half of the export's time.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, directory, signatures=module.functions, options=options)
+    _name_by_content(directory)
 
     about = {"name": name, "class_names": list(class_names), "image_size": image_size, "max_side": max_side}
     artifact.write_info(directory, {**info, **about})
@@ -68,7 +74,17 @@ def export_model(
     recorded_requests.write_logs(directory, recorded_requests.RECORDED_REQUESTS, recorder.recorded(examples))
     recorded_requests.write_logs(directory, recorded_requests.WARMUP, recorder.warmup(examples[0]))
     # One signature shows whether a session finds the variables; the infrastructure check replays all, in a server of its own.
-    check_export(directory, [features.SIGNATURE_BYTES])
+    check_export(directory, [features.SIGNATURE_BYTES], trained=trained)
+
+
+def _name_by_content(directory: str) -> None:
+    """Replaces the random number in TensorFlow's fingerprint.pb by one that follows from its hashes: equal models shall be equal files."""
+    path = f"{directory}/fingerprint.pb"
+    fingerprint = fingerprint_pb2.FingerprintDef.FromString(artifact.read_bytes(path))
+    fingerprint.ClearField("uuid")
+    digest = hashlib.sha256(fingerprint.SerializeToString(deterministic=True)).digest()
+    fingerprint.uuid = str(int.from_bytes(digest[:8], "big"))  # TensorFlow too writes 64 bits in decimal
+    artifact.write_bytes(path, fingerprint.SerializeToString(deterministic=True))
 
 
 class _Recorder:

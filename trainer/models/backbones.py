@@ -108,13 +108,15 @@ def all_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
             yield layer
 
 
-def build(backbone: Backbone, size: int, weights: str | None = None) -> keras.Model:
-    """Builds the network up to its last feature map.
+def build(backbone: Backbone, size: int) -> keras.Model:
+    """Builds the network up to its last feature map, with random weights.
+
+    This is the only way in which a network is built, whatever weights it gets afterwards: with weights="imagenet" keras.applications
+    gives some networks a layer more (see trainer/models/weights.py), and a copy built without it would not answer as the original.
 
     Args:
       backbone: Which.
       size: Height and width of its input, pixels.
-      weights: As keras.applications takes them: None (random) or "imagenet" (Keras's cache, or a download).
 
     Returns:
       What its adapter yields, [batch, size, size, 3], to a feature map [batch, height, width, channels].
@@ -123,7 +125,7 @@ def build(backbone: Backbone, size: int, weights: str | None = None) -> keras.Mo
       CxrError: The network cannot take images of this size.
     """
     try:
-        network = backbone.constructor(include_top=False, weights=weights, input_shape=(size, size, 3))
+        network = backbone.constructor(include_top=False, weights=None, input_shape=(size, size, 3))
     except ValueError as error:
         if "input" not in str(error).lower():
             raise

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import itertools
 import os
 import socket
 import sys
@@ -11,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from cxr.core.errors import CxrError
 from cxr.trainer.model_config import Model
-from cxr.trainer.models.backbones import LAYER, Backbone, all_layers, build
+from cxr.trainer.models.backbones import LAYER, Backbone, all_layers, build, find
 
 IMAGENET, NONE = "imagenet", "none"
 NETWORK_SECONDS = 10  # without an answer from the network there is none
@@ -33,24 +36,54 @@ def load_backbone(config: Model, backbone: Backbone, size: int) -> Weighted:
     """Builds the configured backbone with the weights it asks for.
 
     Args:
-      config: Its `weights` and `allow_random_weights`.
+      config: Its `weights`, `imagenet_rescaling` and `allow_random_weights`.
       backbone: Which one.
       size: Height and width of its input, pixels.
 
     Raises:
-      CxrError: The weights cannot be had and the configuration does not allow to go on without them.
+      CxrError: The weights cannot be had and the configuration does not allow to go on without them, or they do not fit.
     """
+    network = build(backbone, size)
     if config.weights == NONE:
-        return Weighted(build(backbone, size), "random weights", random=True)
+        return Weighted(network, "random weights", random=True)
     try:
         if config.weights == IMAGENET:
-            return Weighted(_imagenet(backbone, size), "ImageNet weights", random=False)
-        file = _file_in(Path(config.weights).expanduser(), backbone)
-        return Weighted(_from_file(file, backbone, size), f"weights of {file.name}", random=False)
+            copy_weights(_imagenet(backbone, size), network)
+            note = "ImageNet weights"
+        else:
+            file = _file_in(Path(config.weights).expanduser(), backbone)
+            _load(file, network, backbone)
+            note = f"weights of {file.name}"
+            if file.suffix == ".keras":
+                return Weighted(network, note, random=False)
     except WeightsMissing as error:
         if not config.allow_random_weights:
             raise
-        return Weighted(build(backbone, size), f"random weights (asked for {config.weights}: {error.reason})", random=True)
+        return Weighted(network, f"random weights (asked for {config.weights}: {error.reason})", random=True)
+    if config.imagenet_rescaling:
+        _rescale_as_imagenet(network, backbone)
+    return Weighted(network, note, random=False)
+
+
+def weights_version(config: Model) -> str:
+    """Tells what `load_backbone` would load, by content: for a cache, which must not outlive another file at the same path.
+
+    Returns:
+      A short hash of the file, or "absent"; "" where no weights are asked for.
+
+    Raises:
+      CxrError: No such backbone.
+    """
+    if config.weights == NONE:
+        return ""
+    backbone = find(config.backbone)
+    try:
+        folder = Path(config.weights).expanduser()
+        file = cache_folder() / backbone.weights_file if config.weights == IMAGENET else _file_in(folder, backbone)
+        with open(file, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
+    except (OSError, WeightsMissing):
+        return "absent"
 
 
 class WeightsMissing(CxrError):
@@ -69,14 +102,13 @@ def cache_folder() -> Path:
 def _imagenet(backbone: Backbone, size: int) -> keras.Model:
     try:
         with _network_timeout():
-            return build(backbone, size, IMAGENET)
-    except CxrError:
-        raise
+            return backbone.constructor(include_top=False, weights=IMAGENET, input_shape=(size, size, 3))
     except Exception as error:  # Keras raises a bare Exception where a download fails
         file = cache_folder() / backbone.weights_file
         raise WeightsMissing(
-            f"{backbone.name}: no ImageNet weights: {file} is not there or damaged, and the download failed ({error})",
-            f"Remedy: on a machine with network, run `python -c 'import keras; keras.applications.{backbone.name}(include_top=False, "
+            f"{backbone.name}: {backbone.weights_file} is missing from Keras's cache or damaged, and cannot be downloaded",
+            f"It was looked for at {file}; the download said: {error}. Remedy: on a machine with network, run "
+            f"`python -c 'import keras; keras.applications.{backbone.name}(include_top=False, "
             f"input_shape=({backbone.native_size}, {backbone.native_size}, 3))'` and copy {backbone.weights_file} from its ~/.keras/models "
             f"to {file.parent}, or to a folder that `weights` then names; or set `weights: none`, or `allow_random_weights: true`.",
         ) from error
@@ -104,20 +136,17 @@ def _file_in(folder: Path, backbone: Backbone) -> Path:
     )
 
 
-def _from_file(file: Path, backbone: Backbone, size: int) -> keras.Model:
-    network = build(backbone, size)
+def _load(file: Path, network: keras.Model, backbone: Backbone) -> None:
     try:
         if file.suffix == ".keras":
             saved = keras.saving.load_model(file, compile=False)
             inner = next((layer for layer in saved.layers if layer.name == LAYER), saved)
             copy_weights(inner, network)
+            _divide_variance(network, _rescaling_of(inner))
         else:
             network.load_weights(file)
     except (ValueError, OSError, KeyError, TypeError) as error:
         raise CxrError(f"{file}: holds no weights of {backbone.name} without its top layers: {error}") from error
-    if file.name == backbone.weights_file:
-        _scale_as_original(network, backbone)
-    return network
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
@@ -137,17 +166,31 @@ def _finalize(network: keras.Model) -> None:
             layer.finalize_state()
 
 
-def _scale_as_original(network: keras.Model, backbone: Backbone) -> None:
+def _rescale_as_imagenet(network: keras.Model, backbone: Backbone) -> None:
     """Does what Keras does for the first EfficientNets when it loads their ImageNet weights itself.
 
     Their original divides by the variance, not by the standard deviation. Keras makes up for it with one more Rescaling by
-    1 / sqrt(std), but only in networks built with weights="imagenet". The same factor fits into the Normalization layer: its divisor
-    sqrt(variance) becomes sqrt(variance * std).
+    1 / sqrt(std), but only in networks built with weights="imagenet".
     """
-    if not backbone.constructor.__module__.endswith(".efficientnet"):
-        return
-    std = sys.modules[backbone.constructor.__module__].IMAGENET_STDDEV_RGB
+    if backbone.constructor.__module__.endswith(".efficientnet"):
+        std = np.array(sys.modules[backbone.constructor.__module__].IMAGENET_STDDEV_RGB)
+        _divide_variance(network, 1 / np.sqrt(std))
+
+
+def _rescaling_of(network: keras.Model) -> np.ndarray:
+    """The factor of a Rescaling that follows the Normalization of a saved network; 1 where there is none."""
+    for layer, following in itertools.pairwise(network.layers):
+        if isinstance(layer, keras.layers.Normalization) and isinstance(following, keras.layers.Rescaling):
+            return np.asarray(following.scale)
+    return np.ones(1)
+
+
+def _divide_variance(network: keras.Model, factor: np.ndarray) -> None:
+    """Lets the Normalization layer do what a Rescaling after it would: its divisor sqrt(variance) becomes sqrt(variance) / factor.
+
+    A weight travels with every copy of the network; a layer that only some ways of building it have does not.
+    """
     for layer in network.layers:
         if isinstance(layer, keras.layers.Normalization):
-            layer.adapt_variance.assign(layer.adapt_variance * keras.ops.convert_to_tensor(std))
+            layer.adapt_variance.assign(np.asarray(layer.adapt_variance) / np.square(factor))
             layer.finalize_state()

@@ -128,7 +128,7 @@ def test_the_ensemble_answers_with_its_members(run, members, images, raw_example
     assert list(info.members) == NAMES
     assert info.members["one"].backbone == "Small"
     assert info.ensemble_method == "soft"
-    assert info.weights_note == "one: random; two: random"
+    assert info.weights_note == "one, two: random"
     assert info.synthetic
     assert info.data.synthetic == 12
     assert load_training_images(artifact.serving_dir(model_uri)).tolist() == image_keys(f"{i}" for i in range(12)).tolist()

@@ -2,11 +2,14 @@
 
 import shutil
 
+import grpc
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from cxr.components.infra_check.replay import check_model
+from cxr.components.infra_check.replay import check_model, replay
+from cxr.core.errors import CxrError
+from cxr.trainer.export.recorded_requests import read_recorded
 
 
 class Halve(tf.Module):
@@ -46,7 +49,7 @@ RIGHT = {"y": [0.5, 1.0], "label": ["small", "big"]}
 
 
 def check(folder):
-    return check_model(folder, "halve", load_seconds=120, tolerance=1e-3)
+    return check_model(folder, "halve", load_seconds=400, tolerance=1e-3)
 
 
 def test_right_answers_are_blessed(saved_model, tmp_path):
@@ -82,6 +85,14 @@ def test_a_model_that_does_not_load_is_not_blessed(saved_model, tmp_path):
     verdict = check(folder)
     assert not verdict.blessed
     assert "could not load the model" in verdict.problems[0]
+
+
+def test_what_the_machine_is_to_blame_for_is_no_verdict(saved_model, tmp_path):
+    folder = record(saved_model, tmp_path, [RIGHT])
+    with pytest.raises(CxrError, match="too busy.*infra_check.load_seconds.*was not ready after 0.01 s"):
+        check_model(folder, "halve", load_seconds=0.01, tolerance=1e-3)
+    with grpc.insecure_channel("127.0.0.1:9") as nobody, pytest.raises(CxrError, match="request 1 .*UNAVAILABLE.*run the check again"):
+        replay(nobody, read_recorded(folder), "halve", tolerance=1e-3, answer_seconds=5)
 
 
 def test_a_model_without_recorded_requests_is_not_blessed(saved_model):

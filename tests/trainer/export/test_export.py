@@ -16,7 +16,7 @@ from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.data.images.reader import encode, read_image
 from cxr.trainer import artifact
-from cxr.trainer.export.export_check import check_export
+from cxr.trainer.export.export_check import TrainedAnswers, check_export
 from cxr.trainer.export.phantoms import phantoms
 from cxr.trainer.export.recorded_requests import RECORDED_REQUESTS, WARMUP, example_of, read_recorded, write_logs
 from cxr.trainer.export.saved_model import export_model
@@ -187,6 +187,17 @@ def test_a_model_that_answers_otherwise_than_recorded_is_refused(exported, tmp_p
     write_logs(str(copy), RECORDED_REQUESTS, logs)
     with pytest.raises(CxrError, match="recorded request 1 .image_bytes.: probabilities differs"):
         check_export(str(copy))
+
+
+def test_an_export_of_a_faulty_copy_is_refused(model, transform_output, raw_examples, tmp_path):
+    """The recorded answers are the copy's own: only those of the trained network tell."""
+    encoded = [tf.train.Example.FromString(e).features.feature[features.IMAGE].bytes_list.value[0] for e in raw_examples]
+    answers = model.predict(images_of(transform_output, raw_examples), verbose=0)
+    export(model, tmp_path / "right", transform_output, raw_examples, trained=TrainedAnswers(encoded, answers))
+    copy = small_model()
+    copy.set_weights([3 * value for value in model.get_weights()])
+    with pytest.raises(CxrError, match="not the model that was trained: its probabilities for 12 images"):
+        export(copy, tmp_path / "wrong", transform_output, raw_examples, trained=TrainedAnswers(encoded, answers))
 
 
 def test_what_lies_beside_the_model(exported):

@@ -1,0 +1,37 @@
+import keras
+import numpy as np
+import pytest
+
+from cxr.core.errors import CxrError
+from cxr.trainer.cached_features import BatchedModel
+from cxr.trainer.models.stability import check_stability
+from cxr.trainer.training import Training
+
+CLASSES = ("covid19", "pneumonia", "normal")
+IMAGES = np.random.default_rng(0).uniform(size=(4, 8, 8, 3)).astype(np.float32)
+
+
+def extractor(gain):
+    """Features whose last digit is multiplied: sin(gain * mean)."""
+    image = keras.Input([8, 8, 3])
+    x = keras.layers.Rescaling(gain)(image)
+    return BatchedModel(keras.Model(image, keras.layers.Flatten()(keras.layers.Lambda(keras.ops.sin)(x))))
+
+
+def test_rounding_errors_are_found_where_they_grow():
+    assert check_stability(extractor(3.0), IMAGES, "") < 1e-4
+    with pytest.raises(CxrError, match="multiplies rounding errors.* set a.b=c"):
+        check_stability(extractor(1e5), IMAGES, "set a.b=c")
+
+
+def test_pictures_that_do_not_differ_say_nothing():
+    assert check_stability(extractor(3.0), np.full([2, 8, 8, 3], 0.5, np.float32), "") == 0
+
+
+@pytest.mark.slow
+def test_training_refuses_before_it_begins_and_names_the_key(splits, config, tmp_path):
+    chosen = config(backbone="EfficientNetB7", image_size=64)
+    epochs = []
+    with pytest.raises(CxrError, match="set models.large.bn_recalibration=per_layer, or set models.large.image_size=128"):
+        Training(chosen, CLASSES, 32, splits.train, None, name="large", on_epoch=lambda *row: epochs.append(row)).run()
+    assert epochs == []

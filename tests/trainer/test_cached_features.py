@@ -1,0 +1,74 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cxr.core.errors import CxrError
+from cxr.trainer import cached_features
+from cxr.trainer.cached_features import BATCH, BatchedModel
+
+COUNT = 2 * BATCH + 5
+IMAGES = np.random.default_rng(0).uniform(size=(COUNT, 4, 4, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(1)
+    image = keras.Input([4, 4, 3])
+    return keras.Model(image, keras.layers.Dense(6)(keras.layers.Flatten()(image)))
+
+
+class Killed(Exception):
+    pass
+
+
+def images(seen, stop_after=COUNT):
+    """Images from the first wanted one; raises instead of the one after `stop_after`."""
+
+    def those_from(first):
+        def generate():
+            for number in range(first, COUNT):
+                if number == stop_after:
+                    raise Killed
+                seen.append(number)
+                yield IMAGES[number]
+
+        return tf.data.Dataset.from_generator(generate, output_signature=tf.TensorSpec([4, 4, 3]))
+
+    return those_from
+
+
+def test_batches_answer_as_the_model_does(model):
+    np.testing.assert_allclose(BatchedModel(model).all(images([]), COUNT, "images"), model(IMAGES), atol=1e-5)
+
+
+def test_a_killed_extraction_goes_on_where_it_was(model, tmp_path):
+    file, seen = tmp_path / "state" / "features.float32", []
+    batched = BatchedModel(model)
+    with pytest.raises(Exception, match="Killed"):
+        batched.all(images([], stop_after=BATCH + 3), COUNT, "images", file)
+    assert file.stat().st_size == BATCH * 6 * 4
+    with open(file, "ab") as stream:
+        stream.write(b"half a row")
+    resumed = batched.all(images(seen), COUNT, "images", file)
+    assert seen == list(range(BATCH, COUNT))
+    np.testing.assert_array_equal(resumed, batched.all(images([]), COUNT, "images"))
+    seen.clear()
+    np.testing.assert_array_equal(batched.all(images(seen), COUNT, "images", file), resumed)
+    assert seen == []
+
+
+def test_what_is_not_finite_is_refused_and_not_kept(model, tmp_path):
+    def broken(first):
+        return tf.data.Dataset.from_tensors(tf.fill([4, 4, 3], np.nan))
+
+    with pytest.raises(CxrError, match="features of it: the backbone yields numbers that are not finite"):
+        BatchedModel(model).all(broken, 1, "features of it", tmp_path / "f")
+    assert (tmp_path / "f").stat().st_size == 0
+
+
+def test_an_array_is_made_once(tmp_path):
+    made = []
+    for _ in range(2):
+        array = cached_features.kept(tmp_path / "a.npy", lambda: made.append(1) or np.ones(3, np.float32))
+    assert (len(made), array.tolist()) == (1, [1, 1, 1])

@@ -1,0 +1,84 @@
+"""Training on two devices: two logical CPUs, which TensorFlow makes only before it is used, hence in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+CHILD = """
+import json, sys
+from pathlib import Path
+import keras
+import numpy as np
+import tensorflow as tf
+
+cpu, = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+from cxr.trainer import devices
+from cxr.trainer.model_config import Augmentation, Model
+from cxr.trainer.inputs import in_order, read_split
+from cxr.trainer.training import Training
+
+patterns, precision, folder, configs = json.loads(sys.argv[1])
+devices.precision = lambda mixed: precision  # as where there is a GPU
+whole = keras.applications.MobileNet
+def narrow(**arguments):
+    return whole(alpha=0.25, **arguments)
+narrow.__module__ = whole.__module__
+keras.applications.MobileNet = narrow
+
+classes = ("covid19", "pneumonia", "normal")
+train, val = (read_split([pattern], classes) for pattern in patterns)
+for name, config in configs.items():
+    trained = Training(Model.model_validate(config), classes, 32, train, val, state_root=Path(folder) / name).run()
+    print(json.dumps({
+        "name": name,
+        "stages": [[s.name, [row["loss"] for row in s.rows], [row["learning_rate"] for row in s.rows]] for s in trained.stages],
+        "finite": all(np.isfinite(w).all() for w in trained.model.get_weights()),
+        "answers": trained.probabilities["val"].tolist(),
+        "again": trained.model.predict(np.stack(list(in_order(val.images, 32, augmentation=Augmentation()))), verbose=0).tolist(),
+    }))
+"""
+# Of 24 training images a last batch of 4, or of 2: the second device would get none of these.
+FINE = {"epochs": 2, "batch_size": 10, "optimizer": {"learning_rate": 1e-3}}
+SCRATCH = {"epochs": 2, "batch_size": 22, "optimizer": {"learning_rate": 1e-3}}
+PLATEAU = {"reduce_on_plateau": {"monitor": "loss", "patience": 0, "factor": 0.5}, "early_stopping": {"monitor": "val_loss"}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_head_fine_tuning_and_from_scratch_on_two_devices(records, config, tmp_path, precision):
+    configs = {
+        "head": config(all_gpus=True, head_training={"epochs": 2, "batch_size": 5}),
+        "tuned": config(all_gpus=True, head_training={"epochs": 1, "batch_size": 5}, fine_tuning={**FINE, **PLATEAU}),
+        "scratch": config(all_gpus=True, head_training=None, head={}, fine_tuning=SCRATCH),
+    }
+    given = json.dumps(
+        [[records.train, records.val], precision, str(tmp_path), {name: c.model_dump(mode="json") for name, c in configs.items()}]
+    )
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    child = subprocess.run([sys.executable, "-c", CHILD, given], capture_output=True, text=True, env=environment, timeout=900)
+    assert child.returncode == 0, child.stderr[-3000:]
+    results = {result["name"]: result for result in map(json.loads, child.stdout.splitlines())}
+    assert list(results) == list(configs)
+    assert [[stage[0] for stage in result["stages"]] for result in results.values()] == [
+        ["head"],
+        ["head", "fine-tuning"],
+        ["from scratch"],
+    ]
+    for result in results.values():
+        assert result["finite"], result["name"]
+        assert all(loss == loss and rate > 0 for _, losses, rates in result["stages"] for loss, rate in zip(losses, rates, strict=True))
+        differences = [
+            abs(a - b) for row, other in zip(result["answers"], result["again"], strict=True) for a, b in zip(row, other, strict=True)
+        ]
+        assert sum(differences) / len(differences) < (1e-4 if precision == "float32" else 0.05), result["name"]
+
+
+def test_a_batch_goes_to_as_many_devices_as_share_it_evenly():
+    from cxr.trainer.devices import mirrored
+
+    assert mirrored(16) is None  # one CPU

@@ -1,0 +1,54 @@
+"""What a training computes on, and in which precision."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+from cxr.core import progress
+
+FLOAT32, MIXED = "float32", "mixed_float16"  # Keras's names
+
+
+def precision(mixed: bool) -> str:
+    """Returns the name of the dtype policy to train in.
+
+    Without a GPU that is float32, whatever is asked for: no CPU computes in float16 (100 images take minutes), and bfloat16 is slower than
+    float32 on those without instructions for it.
+
+    Args:
+      mixed: Whether the configuration asks for mixed precision.
+    """
+    if mixed and not tf.config.list_physical_devices("GPU"):
+        progress.report("mixed_precision: there is no GPU here, training computes in float32", 0)
+        return FLOAT32
+    return MIXED if mixed else FLOAT32
+
+
+@contextlib.contextmanager
+def computing_in(policy: str) -> Iterator[None]:
+    """Sets Keras's dtype policy while the block runs."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def mirrored(batch_size: int) -> tf.distribute.MirroredStrategy | None:
+    """Returns a strategy over as many devices as share a batch evenly; None where that is one.
+
+    Devices are the GPUs, or without any the logical CPUs, of which there is one unless somebody asks TensorFlow for more.
+
+    Args:
+      batch_size: Images of a step, on all devices together.
+    """
+    devices = [device.name for device in tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")]
+    count = max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)
+    if len(devices) > 1:
+        progress.report(f"training on {count} of {len(devices)} devices (they share batches of {batch_size} images)", 0)
+    return tf.distribute.MirroredStrategy(devices[:count]) if count > 1 else None
