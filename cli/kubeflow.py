@@ -220,7 +220,7 @@ def _no_baselines(package: Path) -> dict[str, str]:
     import yaml
 
     from cxr.core.errors import CxrError
-    from cxr.kubeflow.champion import NO_BASELINE
+    from cxr.kubeflow.baseline import NO_BASELINE
 
     try:
         spec = next(iter(yaml.safe_load_all(package.read_text())))

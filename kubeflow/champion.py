@@ -1,75 +1,172 @@
-"""The champion of a model: the version that was pushed last, named by a pointer file beside the pushed versions.
+"""The champion of a model: the pushed version that candidates are compared with, named by a pointer file beside the pushed versions.
 
-    <serving_models>/<model>/1763860000/...     what TensorFlow Serving loads; it looks at numbers only
-    <serving_models>/<model>/champion.json      the pointer
+    <serving_models>/<model>/1763860000/...      what TensorFlow Serving loads; it looks at numbers only
+    <serving_models>/<model>/champion.json       the pointer
+    <serving_models>/<model>/.champion.lock      held while a version is pushed and made the champion
 
-The entry point writes the pointer after a push. The next run gets the pointer's path as a parameter; its task `Baseline-<model>`
-(`python -m cxr.kubeflow.champion`, which imports neither TFX nor TensorFlow) copies the version that it names into an artifact of that run,
-so that nothing depends on an older run's artifacts.
+Writers hold the lock and state the champion that their candidate was compared with; a pointer that names another one by then stays as it
+is. Readers need no lock, because the pointer is replaced in one step.
+
+The lock is `flock`. It holds between processes, containers and, where the volume has file locks (NFSv4, CephFS, Lustre with `flock`),
+between nodes, and it ends with its holder, however that ends. Process ids play no part: they coincide across pods.
+
+Nothing here knows Kubeflow, TFX or TensorFlow.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
-import shutil
-import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from cxr.core.errors import CxrError
-from cxr.kubeflow import executor_output
-from cxr.kubeflow.executor_input import ABSENT
-from cxr.kubeflow.uris import local_path
 
 POINTER = "champion.json"
-NO_BASELINE = "none"  # value of the parameter for a run without baseline
-SERVING = "Format-Serving"  # folder of the SavedModel in a Model artifact
-_ABSENT_FILE = "NO_BASELINE"
+LOCK = ".champion.lock"
+LOCK_SECONDS = 900.0  # a push copies some hundred MB over the network; another one may be before us
+_POLL_SECONDS = 0.05
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
-def write_pointer(models: Path, version: str, fingerprint: str, source: str) -> None:
-    """Makes a pushed version the champion, in one step.
-
-    Args:
-      models: Folder of the model's versions.
-      version: Name of the version's folder.
-      fingerprint: `fingerprint` of its SavedModel.
-      source: URI of the Model artifact that it came from.
-    """
-    pointer = {
-        "version": version,
-        "fingerprint": fingerprint,
-        "source": source,
-        "pushed_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    temporary = models / f".{POINTER}-{os.getpid()}"
-    with open(temporary, "w") as file:
-        json.dump(pointer, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(models / POINTER)
+class ChampionChangedError(CxrError):
+    """The pointer names another champion than the one that the candidate was compared with."""
 
 
-def read_pointer(pointer: Path) -> dict[str, Any] | None:
-    """Returns the pointer's contents, with the version's folder as `path`; None where no model has been pushed yet.
+@dataclass(frozen=True)
+class Champion:
+    """What a pointer says."""
+
+    version: str  # name of the version's folder, a number
+    fingerprint: str  # of its SavedModel
+    source: str  # URI of the Model artifact that it came from
+    pushed_at: str  # ISO 8601, UTC
+    folder: Path  # of the version: beside the pointer, wherever the volume is mounted
+
+
+def read(pointer: Path) -> Champion | None:
+    """Returns the champion that a pointer file names; None where no model has been pushed yet.
 
     Raises:
       CxrError: The file is damaged, or the version is gone.
     """
-    if not pointer.is_file():
-        return None
     try:
-        champion = json.loads(pointer.read_text())
-        champion["path"] = str(pointer.parent / champion["version"])
+        found = json.loads(pointer.read_text())
+        champion = Champion(
+            version=found["version"],
+            fingerprint=found["fingerprint"],
+            source=found["source"],
+            pushed_at=found["pushed_at"],
+            folder=pointer.parent / found["version"],
+        )
+    except FileNotFoundError:
+        return None
     except (ValueError, KeyError, TypeError) as error:
-        raise CxrError(f"{pointer}: not a champion pointer ({error}); remove it to run without baseline") from error
-    if not (Path(champion["path"]) / "saved_model.pb").is_file():
-        raise CxrError(f"{pointer}: names version {champion['version']}, which is gone; restore it, or remove the pointer")
+        what = f"no {error}" if isinstance(error, KeyError) else error
+        raise CxrError(f"{pointer}: not a champion pointer ({what}); remove it to run without baseline") from error
+    if not (champion.folder / "saved_model.pb").is_file():
+        raise CxrError(f"{pointer}: names version {champion.version}, which is gone; restore it, or remove the pointer")
     return champion
+
+
+class LockedPointer:
+    """A model's pointer while its lock is held; `locked` makes it."""
+
+    def __init__(self, models: Path) -> None:
+        self._models = models
+
+    def read(self) -> Champion | None:
+        """Returns the champion; see `read`."""
+        return read(self._models / POINTER)
+
+    def require(self, expected: str | None) -> None:
+        """Makes sure that the champion is still the one that a candidate was compared with.
+
+        Args:
+          expected: Its version; None: there was none.
+
+        Raises:
+          ChampionChangedError: It is another one.
+        """
+        current = self.read()
+        if (current.version if current else None) != expected:
+            before = f"version {expected}" if expected else "no champion"
+            now = f"version {current.version} (pushed {current.pushed_at})" if current else "gone"
+            raise ChampionChangedError(
+                f"{self._models / POINTER}: the candidate was compared with {before}, but the champion is {now} by now; "
+                "nothing was replaced. Run again: the comparison is repeated with the new champion, training comes from the cache"
+            )
+
+    def write(self, version: str, fingerprint: str, source: str, *, expected: str | None) -> None:
+        """Makes a pushed version the champion: the file is replaced in one step, and on disk when this returns.
+
+        Args:
+          version: Name of the version's folder.
+          fingerprint: `fingerprint` of its SavedModel.
+          source: URI of the Model artifact that it came from.
+          expected: Version of the champion that the model was compared with; None: there was none.
+
+        Raises:
+          ChampionChangedError: The champion is another one by now.
+        """
+        self.require(expected)
+        text = json.dumps(
+            {
+                "version": version,
+                "fingerprint": fingerprint,
+                "source": source,
+                "pushed_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+            indent=2,
+        )
+        draft = self._models / f".{POINTER}-{uuid.uuid4().hex}"
+        try:
+            with open(draft, "x") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self._models / POINTER)
+        finally:
+            draft.unlink(missing_ok=True)
+        sync_folder(self._models)
+
+
+@contextmanager
+def locked(models: Path, timeout: float = LOCK_SECONDS) -> Iterator[LockedPointer]:
+    """Holds the lock of a model's folder; the folder is made where it does not exist.
+
+    Args:
+      models: Folder of the model's versions.
+      timeout: Seconds to wait for another holder.
+
+    Raises:
+      CxrError: The volume has no file locks, or another process holds the lock too long.
+    """
+    models.mkdir(parents=True, exist_ok=True)
+    lock = models / LOCK
+    deadline = time.monotonic() + timeout
+    with open(lock, "a") as file:  # NFS locks files that are open for writing only
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise CxrError(f"{lock}: held by another push for more than {timeout:.0f} s; look for a run that hangs") from None
+                time.sleep(_POLL_SECONDS)
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+                raise CxrError(f"{lock}: the volume has no file locks ({error.strerror}); use one that has: NFSv4, CephFS") from error
+        yield LockedPointer(models)  # closing the file releases the lock
 
 
 def fingerprint(folder: Path) -> str:
@@ -82,58 +179,11 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def fetch(baseline: str, target: Path) -> bool:
-    """Copies the baseline model into a Model artifact.
-
-    Args:
-      baseline: Path of a champion pointer, of a pushed version or of a Model artifact; "none" or "": no baseline.
-      target: Folder of the artifact.
-
-    Returns: whether there is a baseline. Without one, the artifact holds a file that says so: without any file it would not be uploaded.
-
-    Raises:
-      CxrError: A path that is neither.
-    """
-    source: Path | None = None
-    if baseline not in ("", NO_BASELINE):
-        given = Path(baseline)
-        if given.name == POINTER:
-            champion = read_pointer(given)
-            source = Path(champion["path"]) if champion else None
-        elif (given / "saved_model.pb").is_file():
-            source = given
-        elif (given / SERVING / "saved_model.pb").is_file():
-            source = given / SERVING
-        else:
-            raise CxrError(
-                f"baseline {baseline}: no champion pointer ({POINTER}), no SavedModel and no Model artifact; is the volume mounted? "
-                f"{NO_BASELINE!r} runs without baseline"
-            )
-    target.mkdir(parents=True, exist_ok=True)
-    if source is None:
-        (target / _ABSENT_FILE).write_text(f"no champion yet: {baseline or NO_BASELINE}\n")
-        return False
-    shutil.copytree(source, target / SERVING, dirs_exist_ok=True)
-    return True
-
-
-def main(argv: list[str]) -> int:
-    """The command of the task `Baseline-<model>`; its argument is the ExecutorInput."""
-    task = json.loads(argv[0])
-    (model,) = task["outputs"]["artifacts"]["model"]["artifacts"]
-    baseline = task["inputs"]["parameterValues"]["baseline"]
+def sync_folder(folder: Path) -> None:
+    """Brings a folder's entries to disk; without effect where the file system cannot (CIFS, some FUSE)."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        found = fetch(local_path(baseline), Path(local_path(model["uri"])))
-    except CxrError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"baseline: {baseline}" if found else f"no baseline ({baseline})")
-    # without TFX's version the Evaluator would look for the folders of models from before TFX 0.29
-    facts = {"tfx_version": metadata.version("tfx")} if found else {ABSENT: 1}
-    report = {"artifacts": {"model": {"artifacts": [{"name": model["name"], "uri": model["uri"], "metadata": facts}]}}}
-    executor_output.write(task["outputs"]["outputFile"], report)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+        with suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)

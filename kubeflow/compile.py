@@ -18,7 +18,7 @@ from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.executor_input import data_uri
 from cxr.kubeflow.parameters import DATA, EXAMPLE_GEN, run_parameters
 from cxr.kubeflow.platform_document import platform_document
-from cxr.pipeline.graph import RunPaths, create_pipeline
+from cxr.pipeline.graph import RunPaths, create_pipeline, node_id
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.schema import curated_schema
 
@@ -66,7 +66,9 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
     baselines: dict[str, BaseNode] = {}
     if baseline:
         component = baseline_component(image)
-        baselines = {name: component(baseline=f"{cluster.serving_models}/{name}/{POINTER}") for name in config.candidates}
+        for name in config.candidates:
+            pointer = f"{cluster.serving_models}/{name}/{POINTER}"
+            baselines[name] = component(baseline=pointer, pointer=pointer)
     paths = RunPaths(
         data=cluster.data,
         splits=cluster.splits,
@@ -86,6 +88,8 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
     if ir_pass.downloads_data(cluster):
         ir_pass.add_data_importer(spec, (EXAMPLE_GEN, ir_pass.FINGERPRINT_TASK), DATA)
     ir_pass.disable_caching(spec, [node.id for node in baselines.values()])
+    for name in baselines:
+        ir_pass.compare_and_swap(spec, node_id("Baseline", name), node_id("Pusher", name))
     ir_pass.push_blessed_only(spec)
     if shared := getattr(cluster.beam, "shared", None):
         ir_pass.share_with_workers(spec, shared)
@@ -113,18 +117,19 @@ def compile_pipeline(pipeline: tfx.dsl.Pipeline, image: str, command: tuple[str,
     if command:
         file_based = ir_pass.drop_lifecycle(spec)
         ir_pass.disable_caching(spec, (name for name in file_based if name != EXAMPLE_GEN))  # that one gets the data's fingerprint
+        ir_pass.disable_caching(spec, ir_pass.pushers(spec))  # what they push may be gone, or no longer the champion
         ir_pass.restore_defaults(spec, _defaults(pipeline))
     return spec
 
 
 def baseline_component(image: str) -> Any:
-    """Returns the component that copies the champion into the run, in place of a resolver (champion.py)."""
+    """Returns the component that copies the champion into the run, in place of a resolver (baseline.py)."""
     return tfx.dsl.experimental.create_container_component(
         name="Baseline",
         image=image,
-        command=["python", "-m", "cxr.kubeflow.champion", "{{$}}"],
+        command=["python", "-m", "cxr.kubeflow.baseline", "{{$}}"],
         outputs={"model": tfx.types.standard_artifacts.Model},
-        parameters={"baseline": str},
+        parameters={"baseline": str, "pointer": str},
     )
 
 

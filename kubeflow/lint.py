@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from cxr.core.errors import CxrError
-from cxr.kubeflow.ir_pass import Spec, executors, tasks
+from cxr.kubeflow.ir_pass import Spec, executors, pushers, tasks
+from cxr.kubeflow.pushing import DESTINATION
 
 SCHEMA_VERSION = "2.1.0"
 MAX_BYTES = 1_000_000  # Argo keeps the whole workflow in one Kubernetes object, 1.5 MB at most
@@ -80,6 +81,8 @@ def _task(spec: Spec, name: str) -> Iterator[str]:
     task = tasks(spec)[name]
     if not _NAME.fullmatch(name):
         yield f"task {name!r}: letters, digits and '-' only (Argo's names); give the node another id"
+    if name in pushers(spec) and task.get("cachingOptions", {}).get("enableCache"):
+        yield f"task {name}: it pushes, and may not come from the cache"
     component = spec["components"].get(task["componentRef"]["name"])
     if component is None:
         yield f"task {name}: no component {task['componentRef']['name']!r}"
@@ -143,7 +146,7 @@ def _platform(spec: Spec, platform: dict[str, Any]) -> Iterator[str]:
         if label not in executors(spec):
             yield f"platforms.kubernetes: no executor {label!r}"
     for task_name, task in tasks(spec).items():
-        destination = task.get("inputs", {}).get("parameters", {}).get("push_destination", {}).get("runtimeValue", {}).get("constant")
+        destination = task.get("inputs", {}).get("parameters", {}).get(DESTINATION, {}).get("runtimeValue", {}).get("constant")
         if destination:
             filesystem = json.loads(destination).get("filesystem", {})
             folder = filesystem.get("base_directory") or filesystem.get("baseDirectory", "")

@@ -90,6 +90,7 @@ TRAIN, PUSH = "deploymentSpec/executors/Train_executor", "root/dag/tasks/Push"
             "appends '_task'",
         ),
         (f"{PUSH}/inputs/parameters/push_destination/runtimeValue/constant", DESTINATION.replace("/mnt", "/tmp"), "lost with the pod"),
+        (f"{PUSH}/cachingOptions", {"enableCache": True}, "may not come from the cache"),
         (f"{PUSH}/inputs/parameters/module_path", {"runtimeValue": {"constant": "run@/tmp/x.whl"}}, "not an input"),
         ("root/dag/tasks/Train/inputs/parameters/epochs/componentInputParameter", "other", "no parameter"),
         ("root/dag/tasks/Train/inputs/parameters/epochs", {"runtimeValue": {"constant": "3"}}, "not of type NUMBER_INTEGER"),
