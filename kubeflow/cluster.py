@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.strict_model import StrictModel
+from cxr.kubeflow.uris import bucket_of, is_object_store
 
 SHIPPED = "cluster.yaml"
 DEFAULT = "default"  # key of `nodes` for what holds everywhere
@@ -153,6 +154,7 @@ class Cluster(StrictModel):
     serving_models: Absolute = Field(description="pushed models, on a volume")
     training_state: Absolute | None = Field(None, description="on a volume: interrupted training resumes from there")
     pipeline_root: str | None = Field(None, pattern="^(gs|s3|minio)://", description="null: the installation's own")
+    environment_credentials: bool = Field(False, description="the pods' environment may read a bucket of `data` that is not the root's")
     volumes: tuple[Volume, ...] = ()
     secrets: tuple[Secret, ...] = ()
     image_pull_secrets: tuple[str, ...] = ()
@@ -166,12 +168,23 @@ class Cluster(StrictModel):
         for field, path in {"serving_models": self.serving_models, "training_state": self.training_state, "beam.shared": shared}.items():
             if path and path.startswith("/") and not self.on_volume(path):
                 raise ValueError(f"{field} {path}: on none of the volumes; it would be lost with the pod")
-        if not self.data.startswith(("gs://", "s3://", "minio://")) and not self.on_volume(self.data):
+        if not is_object_store(self.data) and not self.on_volume(self.data):
             raise ValueError(f"data {self.data}: neither on one of the volumes nor gs://, s3:// or minio://")
         if isinstance(self.beam, Dataflow) and not self.data.startswith("gs://"):
             raise ValueError(f"data {self.data}: Dataflow's workers read gs:// only")
         if isinstance(self.beam, Portable) and not self.on_volume(self.data):
             raise ValueError(f"data {self.data}: the workers of {self.beam.runner} read the volume; put the data there")
+        if (
+            isinstance(self.beam, Direct)
+            and is_object_store(self.data)
+            and bucket_of(self.data) != bucket_of(self.pipeline_root or "")
+            and not self.environment_credentials
+        ):
+            raise ValueError(
+                f"data {self.data}: another bucket than pipeline_root's ({self.pipeline_root or 'not set'}). KFP's launcher would read it "
+                "with what the pods' environment holds (workload identity, or `secrets` with `env`; for minio:// also AWS_ENDPOINT_URL), "
+                "not with its own credentials: put the data into the root's bucket, or set `environment_credentials: true`"
+            )
         return self
 
     def on_volume(self, path: str) -> bool:

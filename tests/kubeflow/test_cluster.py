@@ -31,6 +31,8 @@ def test_the_more_special_entry_of_nodes_wins_field_by_field():
         ({"beam": {"runner": "dataflow", "project": "p", "region": "r", "shared": "gs://b/s", "worker_image": "i"}}, "gs:// only"),
         ({"beam": {"runner": "flink", "master": "f:8081", "shared": "/tmp/s"}}, "beam.shared"),
         ({"pipeline_root": "/mnt/cxr/root"}, "pipeline_root"),
+        ({"data": "gs://b/d"}, "environment_credentials"),
+        ({"data": "minio://b/d", "pipeline_root": "gs://b/root"}, "environment_credentials"),
         ({"colour": "blue"}, "colour"),
     ],
 )
@@ -41,6 +43,18 @@ def test_what_cannot_work_is_refused(tmp_path, change, message):
     file.write_text(yaml.safe_dump({**BASE, **change}))
     with pytest.raises(CxrError, match=message):
         load_cluster(file)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data": "gs://b/d", "pipeline_root": "gs://b/root"},  # KFP's own credentials
+        {"data": "gs://b/d", "pipeline_root": "gs://other/root", "environment_credentials": True},
+        {"data": "minio://b/d", "environment_credentials": True},
+    ],
+)
+def test_data_in_a_bucket(change):
+    assert Cluster.model_validate({**BASE, **change}).data == change["data"]
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,25 @@
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from cxr.core.errors import CxrError
 from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.ir_pass import container_of, tasks
 
+# Runs the command line and tells which heavy packages it has imported.
+COMMAND = """
+import sys
+from cxr.cli.main import main
+try:
+    status = main()
+except SystemExit as end:
+    status = end.code
+print("heavy:", [name for name in ("tfx", "tensorflow", "apache_beam", "kfp") if name in sys.modules])
+sys.exit(status)
+"""
 MANIFESTS = Path(__file__).parents[2] / "deploy/kubeflow"
 CLUSTER = {
     "data": "/mnt/cxr/data",
@@ -93,13 +104,13 @@ def test_what_is_kubernetes_alone_is_in_the_platform_document(compiled):
     assert compiled.spec["defaultPipelineRoot"] == "gs://bucket/root"
 
 
-@pytest.mark.slow
-def test_the_image_must_be_named_by_digest():
-    from cxr.kubeflow.compile import compile_config
-    from cxr.pipeline.pipeline_config import load
-
-    with pytest.raises(CxrError, match="by digest"):
-        compile_config(load("demo"), Cluster.model_validate(CLUSTER), "registry.example/cxr:latest")
+def test_an_image_tag_is_refused_before_tfx_is_imported(tmp_path):
+    command = ["kubeflow", "compile", "--config", "demo", "--image", "registry.example/cxr:latest"]
+    done = subprocess.run([sys.executable, "-c", COMMAND, *command], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert "--image 'registry.example/cxr:latest': name it by digest" in done.stderr
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == "heavy: []"
+    assert not (tmp_path / "pipeline.yaml").exists()
 
 
 @pytest.mark.slow

@@ -114,7 +114,8 @@ def test_data_of_an_object_store_are_downloaded_by_the_launcher(spec):
     ],
 )
 def test_where_the_launcher_has_to_download(data, beam, downloads):
-    assert ir_pass.downloads_data(Cluster.model_validate({**VOLUME, "data": data, "beam": beam})) is downloads
+    cluster = Cluster.model_validate({**VOLUME, "data": data, "beam": beam, "environment_credentials": True})
+    assert ir_pass.downloads_data(cluster) is downloads
 
 
 def test_resources_images_and_retries(spec):
