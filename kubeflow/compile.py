@@ -90,6 +90,8 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
     ir_pass.disable_caching(spec, [node.id for node in baselines.values()])
     for name in baselines:
         ir_pass.compare_and_swap(spec, node_id("Baseline", name), node_id("Pusher", name))
+    for name in config.candidates:
+        ir_pass.publish_evaluation(spec, node_id("Evaluator", name), config.class_names)
     ir_pass.push_blessed_only(spec)
     if shared := getattr(cluster.beam, "shared", None):
         ir_pass.share_with_workers(spec, shared)

@@ -1,7 +1,8 @@
 """`python -m cxr.kubeflow.entrypoint`: the command of every TFX node on Kubeflow Pipelines 2.x.
 
 It stands between KFP's launcher and TFX's own (unchanged) entry point, which does not run there; docs/kubeflow.md lists why. The steps are
-in `run`: prepare the input, run TFX's driver where there is one, run TFX's executor, make its report acceptable.
+in `run`: prepare the input, run TFX's driver where there is one, run TFX's executor, make its report acceptable. A Pusher runs inside
+`pushing.push`, and an Evaluator's results are also published for KFP's page (evaluation_page.py).
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from cxr.core.errors import CxrError
-from cxr.kubeflow import executor_input, executor_output, pushing, shared_folder
+from cxr.kubeflow import evaluation_page, executor_input, executor_output, pushing, shared_folder
 from cxr.kubeflow.baseline import CHAMPION
 
 MODULE = "cxr.kubeflow.entrypoint"
 MERGE, SHARED = "--cxr_merge", "--cxr_shared"  # arguments that the compiler adds
+_EVALUATOR = "tfx.components.evaluator.executor.Executor"
 _PUSHER = "tfx.components.pusher.executor.Executor"
 
 
@@ -51,7 +53,11 @@ def run(args: argparse.Namespace, beam_args: list[str], scratch: Path) -> None:
         report = _run_executor(args, beam_args, staged, folder)
         if shared:
             report = shared_folder.collect(task, staged, report)
-    executor_output.write(given["outputs"]["outputFile"], executor_output.finish(report, task))
+    result = executor_output.finish(report, task)
+    if args.executor_class_path == _EVALUATOR:
+        (evaluation,) = task["outputs"]["artifacts"]["evaluation"]["artifacts"]
+        result["artifacts"] |= evaluation_page.publish_from(evaluation["uri"], given)
+    executor_output.write(given["outputs"]["outputFile"], result)
 
 
 def _run_executor(args: argparse.Namespace, beam_args: list[str], task: dict[str, Any], folder: str) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from cxr.core.errors import CxrError
-from cxr.kubeflow import entrypoint, pushing, uris
+from cxr.kubeflow import entrypoint, evaluation_page, pushing, uris
 from cxr.kubeflow.baseline import CHAMPION
 from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.executor_input import OWN
@@ -153,6 +153,12 @@ def compare_and_swap(spec: Spec, baseline: str, pusher: str) -> None:
     source = {"taskOutputParameter": {"producerTask": baseline, "outputParameterKey": CHAMPION}}
     _add_input(spec, pusher, OWN + CHAMPION, STRING, source)
     _depend(spec, pusher, baseline)
+
+
+def publish_evaluation(spec: Spec, evaluator: str, class_names: Sequence[str]) -> None:
+    """Gives an Evaluator the outputs that KFP's page can show; the entry point fills them."""
+    outputs = _component(spec, evaluator).setdefault("outputDefinitions", {})
+    outputs.setdefault("artifacts", {}).update(evaluation_page.outputs(class_names))
 
 
 def push_blessed_only(spec: Spec) -> None:

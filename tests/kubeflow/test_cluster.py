@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import pytest
 
 from cxr.core.errors import CxrError
 from cxr.kubeflow.cluster import Cluster, load_cluster
 
+ROOT = Path(__file__).parents[2]
 BASE = {"data": "/mnt/cxr/data", "serving_models": "/mnt/cxr/models", "volumes": [{"claim": "cxr", "mount_path": "/mnt/cxr"}]}
 
 
@@ -10,6 +13,22 @@ def test_the_shipped_one_loads():
     cluster = load_cluster(None)
     assert cluster.on_volume(cluster.data)
     assert cluster.on_volume(cluster.serving_models)
+
+
+def test_servers_mount_what_the_pipeline_pushes_to():
+    """One claim under one name: in the shipped cluster file, the manifest that makes it, TensorFlow Serving's pods and KServe."""
+    import yaml
+
+    cluster = load_cluster(None)
+    (volume,) = cluster.volumes
+    folder = cluster.serving_models.removeprefix(f"{volume.mount_path}/")
+    assert yaml.safe_load((ROOT / "deploy/kubeflow/volume.yaml").read_text())["metadata"]["name"] == volume.claim
+    pod = yaml.safe_load((ROOT / "deploy/kubernetes/base/deployment.yaml").read_text())["spec"]["template"]["spec"]
+    (claimed,) = [item for item in pod["volumes"] if "persistentVolumeClaim" in item]
+    (mount,) = [item for item in pod["containers"][0]["volumeMounts"] if item["name"] == claimed["name"]]
+    assert (claimed["persistentVolumeClaim"]["claimName"], mount["subPath"]) == (volume.claim, folder)
+    service = yaml.safe_load((ROOT / "deploy/kserve/inference-service.yaml").read_text())
+    assert service["spec"]["predictor"]["model"]["storageUri"].startswith(f"pvc://{volume.claim}/{folder}/")
 
 
 def test_the_more_special_entry_of_nodes_wins_field_by_field():

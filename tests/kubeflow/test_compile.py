@@ -64,6 +64,21 @@ def test_parameters_carry_the_configurations_values(compiled):
 
 
 @pytest.mark.slow
+def test_evaluators_have_outputs_for_kfps_page(compiled):
+    component = compiled.spec["components"][tasks(compiled.spec)["Evaluator-mobilenet"]["componentRef"]["name"]]
+    found = {key: value["artifactType"].get("schemaTitle") for key, value in component["outputDefinitions"]["artifacts"].items()}
+    assert found["metrics"] == "system.Metrics"
+    assert found["confusion_matrix"] == found["roc_covid19"] == "system.ClassificationMetrics"
+    assert found["report"] == "system.HTML"
+
+
+@pytest.mark.slow
+def test_a_pusher_replaces_the_champion_that_its_candidate_was_compared_with(compiled):
+    source = tasks(compiled.spec)["Pusher-mobilenet"]["inputs"]["parameters"]["cxr_champion"]["taskOutputParameter"]
+    assert source == {"producerTask": "Baseline-mobilenet", "outputParameterKey": "champion"}
+
+
+@pytest.mark.slow
 def test_the_trainers_are_parallel(compiled):
     trainers = {name for name in tasks(compiled.spec) if name.startswith("Trainer-") and name != "Trainer-ensemble"}
     assert len(trainers) == 3
