@@ -51,12 +51,10 @@ CANCEL = """
 
 Host = Annotated[
     str | None,
-    typer.Option(
-        envvar="CXR_KFP_HOST", help="URL of Kubeflow Pipelines; none: the service of the cluster around this pod, elsewhere by kubeconfig"
-    ),
+    typer.Option(envvar="CXR_KFP_HOST", help="URL of Kubeflow Pipelines; none: the service beside this pod, elsewhere by kubeconfig"),
 ]
 Namespace = Annotated[
-    str, typer.Option("--namespace", "-n", envvar="CXR_KFP_NAMESPACE", help="where the runs are; yours where KFP has several users")
+    str, typer.Option("--namespace", "-n", envvar="CXR_KFP_NAMESPACE", help="of the runs; yours where KFP has several users")
 ]
 Installation = Annotated[str, typer.Option(envvar="CXR_KFP_INSTALLATION", help="namespace that Kubeflow Pipelines itself is installed in")]
 TokenFile = Annotated[Path | None, typer.Option(envvar="CXR_KFP_TOKEN_FILE", help="file with a bearer token (in a pod: the projected one)")]

@@ -1,7 +1,8 @@
-"""`python -m cxr.kubeflow.baseline`: the task `Baseline-<model>`, which brings the champion into a run. It imports neither TFX nor TensorFlow.
+"""`python -m cxr.kubeflow.baseline`: the task `Baseline-<model>`, which brings the champion into a run.
 
 The task gets the pointer's path as a parameter and copies the version that it names into an artifact of the run, so that nothing depends
-on an older run's artifacts. It also tells the run's Pusher which version was the champion then: only that one may be replaced.
+on an older run's artifacts. It also tells the run's Pusher which version was the champion then: only that one may be replaced. Neither TFX
+nor TensorFlow is imported.
 """
 
 from __future__ import annotations

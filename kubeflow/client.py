@@ -241,7 +241,8 @@ def _default_host(address: Address) -> str | None:
         return found
     if "KUBERNETES_SERVICE_HOST" in os.environ:  # Kubernetes sets it in every pod
         return f"http://ml-pipeline.{address.installation}.svc.cluster.local:8888"
-    remedy = f"`kubectl port-forward -n {address.installation} svc/ml-pipeline-ui 8080:80` and --host http://localhost:8080 (CXR_KFP_HOST) reach it"
+    forward = f"kubectl port-forward -n {address.installation} svc/ml-pipeline-ui 8080:80"
+    remedy = f"`{forward}` and --host http://localhost:8080 (CXR_KFP_HOST) reach it"
     if address.token or address.token_file:
         raise CxrError(f"a token needs the host that it is for: {remedy}, or give the installation's URL")
     try:

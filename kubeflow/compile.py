@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import yaml
+from apache_beam.options.pipeline_options import PipelineOptions
 from google.protobuf import text_format
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration import data_types
 
+from cxr.core.errors import CxrError
 from cxr.kubeflow import entrypoint, ir_pass, lint
 from cxr.kubeflow.champion import POINTER
-from cxr.kubeflow.cluster import Cluster
+from cxr.kubeflow.cluster import Cluster, Dataflow, Direct
 from cxr.kubeflow.executor_input import data_uri
 from cxr.kubeflow.parameters import DATA, EXAMPLE_GEN, run_parameters
 from cxr.kubeflow.platform_document import platform_document
@@ -78,8 +82,10 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
         training_state=cluster.training_state,
         baselines=baselines,
     )
-    options = list(cluster.beam.arguments())
-    pipeline = create_pipeline(config.model_copy(update={"beam": tuple(options)}), paths)
+    options = cluster.beam.arguments()
+    if isinstance(cluster.beam, (Direct, Dataflow)):  # the job servers of the other runners have options of their own
+        check_beam_options(options)
+    pipeline = create_pipeline(config.model_copy(update={"beam": options}), paths)
     spec = compile_pipeline(pipeline, image)
     for parameter in run_parameters(config):
         if parameter.task in ir_pass.tasks(spec):
@@ -122,6 +128,18 @@ def compile_pipeline(pipeline: tfx.dsl.Pipeline, image: str, command: tuple[str,
         ir_pass.disable_caching(spec, ir_pass.pushers(spec))  # what they push may be gone, or no longer the champion
         ir_pass.restore_defaults(spec, _defaults(pipeline))
     return spec
+
+
+def check_beam_options(options: Sequence[str]) -> None:
+    """Refuses options that Beam does not know: it would ignore them without a word.
+
+    Raises:
+      CxrError: They are named.
+    """
+    known = set(PipelineOptions(list(options)).get_all_options())
+    names = {option: option.split("=")[0].removeprefix("--").replace("-", "_") for option in options}
+    if unknown := [option for option, name in names.items() if not {name, name.removeprefix("no_")} & known]:
+        raise CxrError(f"beam.options of the cluster's file: Beam {beam.__version__} does not know {', '.join(unknown)}")
 
 
 def baseline_component(image: str) -> Any:

@@ -11,7 +11,7 @@ import yaml
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.kubeflow.cluster import Cluster, Dataflow
+from cxr.kubeflow.cluster import Cluster, Direct
 from cxr.kubeflow.ir_pass import Spec, executors, pushers, tasks
 from cxr.kubeflow.pushing import DESTINATION
 from cxr.pipeline.pipeline_config import Config
@@ -45,7 +45,7 @@ def check_settings(config: Config, cluster: Cluster, image: str) -> None:
 def _settings(config: Config, cluster: Cluster, image: str) -> Iterator[str]:
     images = {"--image": image}
     images |= {f"nodes.{key}.image": node.image for key, node in cluster.nodes.items() if node.image}
-    if isinstance(cluster.beam, Dataflow):
+    if not isinstance(cluster.beam, Direct):
         images["beam.worker_image"] = cluster.beam.worker_image
     for path, name in images.items():
         if not _DIGEST.fullmatch(name):

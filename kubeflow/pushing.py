@@ -64,10 +64,9 @@ def _push(task: Mapping[str, Any], models: Path, run_pusher: Callable[[dict[str,
     for left_over in models.glob(f"{_INCOMING}*"):  # of an attempt that was killed: whoever holds the lock is alone here
         shutil.rmtree(left_over)
     incoming = models / f"{_INCOMING}{uuid.uuid4().hex}"
+    filesystem = {**_filesystem(task), "base_directory": str(incoming)}
     redirected = copy.deepcopy(dict(task))
-    redirected["inputs"]["parameterValues"][DESTINATION] = json.dumps(
-        {"filesystem": {**_filesystem(task), "base_directory": str(incoming)}}
-    )
+    redirected["inputs"]["parameterValues"][DESTINATION] = json.dumps({"filesystem": filesystem})
     try:
         report = run_pusher(redirected)
         facts = _facts(report)

@@ -33,14 +33,14 @@ def write_split():
 def small_pipeline():
     """Makes a pipeline of ImportExampleGen and StatisticsGen."""
 
-    def make(data):
+    def make(data, beam=BEAM):
         from tfx import v1 as tfx
         from tfx.proto import example_gen_pb2
 
         splits = [example_gen_pb2.Input.Split(name=name, pattern=f"{name}/*") for name in ("train", "test")]
         gen = tfx.components.ImportExampleGen(input_base=str(data), input_config=example_gen_pb2.Input(splits=splits))
         statistics = tfx.components.StatisticsGen(examples=gen.outputs["examples"])
-        return tfx.dsl.Pipeline("small", "minio://unused", components=[gen, statistics], enable_cache=True, beam_pipeline_args=BEAM)
+        return tfx.dsl.Pipeline("small", "minio://unused", components=[gen, statistics], enable_cache=True, beam_pipeline_args=list(beam))
 
     return make
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cxr.data.ingest.pseudonyms import KEY_FILE_VARIABLE
 from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.ir_pass import container_of, tasks
 
@@ -144,7 +145,7 @@ def test_a_distributed_runner_gets_the_shared_folder(image):
     from cxr.kubeflow.compile import compile_config
     from cxr.pipeline.pipeline_config import load
 
-    beam = {"runner": "dataflow", "project": "p", "region": "r", "shared": "gs://bucket/shared", "worker_image": "i"}
+    beam = {"runner": "dataflow", "project": "p", "region": "r", "shared": "gs://bucket/shared", "worker_image": image}
     compiled = compile_config(load("demo"), Cluster.model_validate({**CLUSTER, "data": "gs://bucket/data", "beam": beam}), image)
     arguments = container_of(compiled.spec, "StatisticsGen")["args"]
     assert {"--runner=DataflowRunner", "--cxr_shared=gs://bucket/shared"} <= set(arguments)
@@ -157,7 +158,12 @@ def test_the_manifests_render():
     found = {(item["kind"], item["metadata"]["name"]): item for item in yaml.safe_load_all(done.stdout)}
     claim = found["PersistentVolumeClaim", "cxr"]
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
-    assert "@sha256:" in found["Job", "cxr-ingest"]["spec"]["template"]["spec"]["containers"][0]["image"]
+    pod = found["Job", "cxr-ingest"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert "@sha256:" in container["image"]
+    (key_file,) = [item["value"] for item in container["env"] if item["name"] == KEY_FILE_VARIABLE]
+    (mount,) = [item for item in container["volumeMounts"] if key_file.startswith(item["mountPath"] + "/")]
+    assert "secret" in next(item for item in pod["volumes"] if item["name"] == mount["name"])  # it outlives the pod
 
 
 @pytest.mark.slow

@@ -149,10 +149,11 @@ def test_a_champion_that_changes_during_a_run_is_not_replaced(second, cluster, t
     folder = volume / "models/mobilenet"
     before = champion.read(folder / "champion.json")
     thief = folder / str(int(before.version) + 1)
-    baseline = (
-        "from pathlib import Path; import shutil, sys; from cxr.kubeflow import baseline, champion; status = baseline.main(sys.argv[1:])"
-    )
     move = (
+        "import shutil, sys\n"
+        "from pathlib import Path\n"
+        "from cxr.kubeflow import baseline, champion\n"
+        "status = baseline.main(sys.argv[1:])\n"
         f"shutil.copytree({str(before.folder)!r}, {str(thief)!r}, dirs_exist_ok=True)\n"
         f"with champion.locked(Path({str(folder)!r})) as pointer:\n"
         f"    pointer.write({thief.name!r}, 'another', 'minio://b/model', expected={before.version!r})\n"
@@ -160,7 +161,7 @@ def test_a_champion_that_changes_during_a_run_is_not_replaced(second, cluster, t
     )
     spec, platform = yaml.safe_load_all(text)
     container = spec["deploymentSpec"]["executors"]["Baseline-mobilenet_executor"]["container"]
-    container["command"] = ["python", "-c", f"{baseline}\n{move}", *container["command"][3:]]
+    container["command"] = ["python", "-c", move, *container["command"][3:]]
     result = cluster.run(yaml.safe_dump_all([spec, platform]), {"epochs_mobilenet": 3})
     assert result.tasks["Pusher-mobilenet"].state is State.FAILED
     assert f"compared with version {before.version}, but the champion is version {thief.name}" in result.tasks["Pusher-mobilenet"].error
