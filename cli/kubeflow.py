@@ -120,7 +120,7 @@ def submit(
 ) -> None:
     """Submits."""
     from cxr.core.errors import CxrError
-    from cxr.kubeflow.client import checked_parameters
+    from cxr.kubeflow.package import checked_parameters
 
     given = dict(item.split("=", 1) for item in parameters or () if "=" in item)
     if wrong := [item for item in parameters or () if "=" not in item]:

@@ -4,7 +4,6 @@ import json
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 import typer
@@ -14,7 +13,7 @@ from typer.testing import CliRunner
 from cxr.cli import kubeflow
 from cxr.core import exit_codes
 from cxr.core.errors import CxrError
-from cxr.kubeflow.client import Address, Pipelines, Task, checked_parameters
+from cxr.kubeflow.client import Address, Pipelines, Task
 
 RUN = "11111111-2222-3333-4444-555555555555"
 
@@ -85,30 +84,6 @@ def server(monkeypatch, tmp_path):
     yield found
     found.shutdown()
     found.server_close()
-
-
-@pytest.fixture
-def package(tmp_path):
-    spec = {
-        "schemaVersion": "2.1.0",
-        "sdkVersion": "tfx-1.21.0",
-        "pipelineInfo": {"name": "tiny"},
-        "root": {
-            "inputDefinitions": {
-                "parameters": {
-                    "epochs_mobilenet": {"parameterType": "NUMBER_INTEGER", "defaultValue": 3, "isOptional": True},
-                    "data": {"parameterType": "STRING", "defaultValue": "/mnt/cxr/data", "isOptional": True},
-                    "baseline_mobilenet": {"parameterType": "STRING", "defaultValue": "/x/champion.json", "isOptional": True},
-                }
-            },
-            "dag": {"tasks": {"a": {"componentRef": {"name": "a"}, "taskInfo": {"name": "a"}}}},
-        },
-        "components": {"a": {"executorLabel": "a"}},
-        "deploymentSpec": {"executors": {"a": {"container": {"image": "i", "command": ["true"]}}}},
-    }
-    file = Path(tmp_path / "pipeline.yaml")
-    file.write_text(yaml.safe_dump_all([spec, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {}}}}}]))
-    return file
 
 
 def command(*arguments):
@@ -261,14 +236,6 @@ def test_an_unreachable_host_is_explained():
         Pipelines(Address(host="http://127.0.0.1:9"))
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "message"), [("epochs_mobilnet", "3", "the pipeline has"), ("epochs_mobilenet", "many", "not of type")]
-)
-def test_parameters_are_checked_before_anything_is_sent(package, name, value, message):
-    with pytest.raises(CxrError, match=message):
-        checked_parameters(package, {name: value})
-
-
 @pytest.fixture
 def kubeconfig(server, tmp_path, monkeypatch):
     """One that leads to the server; kubernetes reads its paths when it is imported."""
@@ -319,44 +286,3 @@ def test_options_in_remedies_exist(server, package):
         Pipelines(Address(host=server.host)).submit(package, {})
     help_text = command("submit", "--help").output
     assert all(word.strip(",;.") in help_text for word in str(refused.value).split() if word.startswith("--"))
-
-
-def compiled_for(package, data, root, tasks=("Data",)):
-    spec, platform = yaml.safe_load_all(package.read_text())
-    spec["root"]["inputDefinitions"]["parameters"]["data"]["defaultValue"] = data
-    spec["root"]["dag"]["tasks"] |= {name: {} for name in tasks}
-    spec["defaultPipelineRoot"] = root
-    package.write_text(yaml.safe_dump_all([spec, platform]))
-    return package
-
-
-@pytest.mark.parametrize(
-    ("data", "given", "message"),
-    [
-        ("/mnt/cxr/data", "gs://b/d", "compiled for data on a volume"),
-        ("gs://b/d", "/mnt/cxr/data", "compiled for data on an object store"),
-        ("gs://b/d", "gs://other/d", "another bucket than the pipeline root's"),
-    ],
-)
-def test_data_that_the_pipeline_cannot_read_are_refused(package, data, given, message):
-    with pytest.raises(CxrError, match=message):
-        checked_parameters(compiled_for(package, data, "gs://b/root"), {"data": given})
-
-
-@pytest.mark.parametrize(
-    ("data", "given", "tasks"),
-    [
-        ("/mnt/cxr/data", "/mnt/cxr/other", ()),
-        ("gs://b/d", "gs://b/other", ("Data",)),
-        ("gs://declared/d", "gs://other/d", ("Data",)),  # environment_credentials
-        ("gs://b/d", "gs://other/d", ()),  # Dataflow's workers read it themselves
-    ],
-)
-def test_data_that_it_can_read_are_not(package, data, given, tasks):
-    assert checked_parameters(compiled_for(package, data, "gs://b/root", tasks), {"data": given}) == {"data": given}
-
-
-def test_a_file_that_is_no_pipeline(tmp_path):
-    (tmp_path / "x.yaml").write_text("a: 1")
-    with pytest.raises(CxrError, match="not a compiled pipeline"):
-        checked_parameters(tmp_path / "x.yaml", {})
