@@ -45,7 +45,7 @@ def started(tmp_path):
         yield start
 
 
-def wait_for(port, seconds=120):
+def wait_for(port, seconds=600):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with socket.socket() as client:
