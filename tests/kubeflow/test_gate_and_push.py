@@ -47,9 +47,10 @@ def pipeline(tmp_path, raw_examples, write_split, image):
     from cxr.kubeflow.parameters import Parameter
     from cxr.pipeline.gate import Gate, eval_config
 
-    write_split(tmp_path / "records", "test", raw_examples)
-    split = example_gen_pb2.Input.Split(name="test", pattern="test/*")
-    gen = tfx.components.ImportExampleGen(input_base=str(tmp_path / "records"), input_config=example_gen_pb2.Input(splits=[split]))
+    for name in ("train", "test"):  # TFX would divide a single split
+        write_split(tmp_path / "records", name, raw_examples)
+    splits = [example_gen_pb2.Input.Split(name=name, pattern=f"{name}/*") for name in ("train", "test")]
+    gen = tfx.components.ImportExampleGen(input_base=str(tmp_path / "records"), input_config=example_gen_pb2.Input(splits=splits))
     model = tfx.dsl.Importer(
         MODEL, artifact_type=tfx.types.standard_artifacts.Model, custom_properties={"tfx_version": metadata.version("tfx")}, reimport=True
     ).with_id("Trainer")
