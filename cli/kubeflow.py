@@ -50,9 +50,13 @@ CANCEL = """
 """
 
 Host = Annotated[
-    str | None, typer.Option(envvar="CXR_KFP_HOST", help="URL of Kubeflow Pipelines; none: inside the cluster, or by kubeconfig")
+    str | None,
+    typer.Option(envvar="CXR_KFP_HOST", help="URL of Kubeflow Pipelines; none: the service beside this pod, elsewhere by kubeconfig"),
 ]
-Namespace = Annotated[str, typer.Option("--namespace", "-n", envvar="CXR_KFP_NAMESPACE", help="where the runs are")]
+Namespace = Annotated[
+    str, typer.Option("--namespace", "-n", envvar="CXR_KFP_NAMESPACE", help="of the runs; yours where KFP has several users")
+]
+Installation = Annotated[str, typer.Option(envvar="CXR_KFP_INSTALLATION", help="namespace that Kubeflow Pipelines itself is installed in")]
 TokenFile = Annotated[Path | None, typer.Option(envvar="CXR_KFP_TOKEN_FILE", help="file with a bearer token (in a pod: the projected one)")]
 CaCert = Annotated[Path | None, typer.Option(envvar="CXR_KFP_CA_CERT", help="certificate authority of the host")]
 RunId = Annotated[str, typer.Argument(help="as `submit` printed it")]
@@ -81,9 +85,11 @@ def compile_(
     from rich.console import Console
 
     from cxr.kubeflow.cluster import load_cluster
+    from cxr.kubeflow.lint import check_settings
     from cxr.pipeline.pipeline_config import load
 
     loaded, cluster_config = load(config, overrides or ()), load_cluster(cluster)
+    check_settings(loaded, cluster_config, image)
     with Console(stderr=True).status("importing TFX"):
         from cxr.kubeflow.compile import compile_config
 
@@ -99,6 +105,7 @@ def submit(
     ] = None,
     host: Host = None,
     namespace: Namespace = "kubeflow",
+    installation: Installation = "kubeflow",
     token_file: TokenFile = None,
     ca_cert: CaCert = None,
     experiment: Annotated[str, typer.Option(help="made where it does not exist")] = "cxr",
@@ -113,7 +120,7 @@ def submit(
 ) -> None:
     """Submits."""
     from cxr.core.errors import CxrError
-    from cxr.kubeflow.client import checked_parameters
+    from cxr.kubeflow.package import checked_parameters
 
     given = dict(item.split("=", 1) for item in parameters or () if "=" in item)
     if wrong := [item for item in parameters or () if "=" not in item]:
@@ -121,7 +128,7 @@ def submit(
     if no_baseline:
         given |= _no_baselines(package)
     values = checked_parameters(package, given)
-    pipelines = _connect(host, namespace, token_file, ca_cert)
+    pipelines = _connect(host, namespace, installation, token_file, ca_cert)
     if cron:
         recurring = pipelines.submit_recurring(
             package,
@@ -146,13 +153,14 @@ def status(
     run_id: RunId,
     host: Host = None,
     namespace: Namespace = "kubeflow",
+    installation: Installation = "kubeflow",
     token_file: TokenFile = None,
     ca_cert: CaCert = None,
     wait: Annotated[bool, typer.Option(help="follow the run to its end")] = False,
     timeout: Annotated[float | None, typer.Option(help="seconds to wait at most")] = None,
 ) -> None:
     """Shows a run."""
-    pipelines = _connect(host, namespace, token_file, ca_cert)
+    pipelines = _connect(host, namespace, installation, token_file, ca_cert)
     if wait:
         raise typer.Exit(_follow(pipelines, run_id, timeout))
     run = pipelines.run(run_id)
@@ -175,13 +183,18 @@ def logs(
 
 
 def cancel(
-    run_id: RunId, host: Host = None, namespace: Namespace = "kubeflow", token_file: TokenFile = None, ca_cert: CaCert = None
+    run_id: RunId,
+    host: Host = None,
+    namespace: Namespace = "kubeflow",
+    installation: Installation = "kubeflow",
+    token_file: TokenFile = None,
+    ca_cert: CaCert = None,
 ) -> None:
     """Stops a run."""
-    _connect(host, namespace, token_file, ca_cert).cancel(run_id)
+    _connect(host, namespace, installation, token_file, ca_cert).cancel(run_id)
 
 
-def _connect(host: str | None, namespace: str, token_file: Path | None, ca_cert: Path | None) -> Pipelines:
+def _connect(host: str | None, namespace: str, installation: str, token_file: Path | None, ca_cert: Path | None) -> Pipelines:
     from cxr.kubeflow.client import TOKEN_FILE, Address, Pipelines
 
     if token_file is None and host is None and Path(TOKEN_FILE).is_file():
@@ -190,6 +203,7 @@ def _connect(host: str | None, namespace: str, token_file: Path | None, ca_cert:
         Address(
             host=host,
             namespace=namespace,
+            installation=installation,
             token=os.environ.get("CXR_KFP_TOKEN"),  # not an option: command lines can be read by others
             token_file=str(token_file) if token_file else None,
             ca_cert=str(ca_cert) if ca_cert else None,
@@ -220,7 +234,7 @@ def _no_baselines(package: Path) -> dict[str, str]:
     import yaml
 
     from cxr.core.errors import CxrError
-    from cxr.kubeflow.champion import NO_BASELINE
+    from cxr.kubeflow.baseline import NO_BASELINE
 
     try:
         spec = next(iter(yaml.safe_load_all(package.read_text())))

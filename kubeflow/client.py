@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cxr.core import exit_codes
 from cxr.core.errors import CxrError
+from cxr.kubeflow.package import checked_parameters
 
 SUCCEEDED, SKIPPED = "SUCCEEDED", "SKIPPED"
 FINAL = frozenset({SUCCEEDED, SKIPPED, "FAILED", "CANCELED"})
 _PUSHER = "Pusher-"  # as in pipeline.graph.node_id; that module imports TFX, which takes seconds
 _LATE_POLLS = 3
+INSTALLATION = "kubeflow"  # the namespace that Kubeflow Pipelines is installed in, unless somebody chose another one
 TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"  # where Kubernetes projects the token of a pod that may use KFP's API
 
 
@@ -24,8 +25,9 @@ TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"  # where Kubernetes pro
 class Address:
     """How to reach the API server."""
 
-    host: str | None = None  # None: inside the cluster, or through the kubeconfig's proxy
-    namespace: str = "kubeflow"  # the profile's namespace where KFP is multi-user
+    host: str | None = None  # None: the service inside the cluster, elsewhere through the kubeconfig's proxy
+    namespace: str = INSTALLATION  # of the runs: the profile's where KFP is multi-user
+    installation: str = INSTALLATION  # of Kubeflow Pipelines itself: where the service is, whoever's the runs are
     token: str | None = None  # bearer token
     token_file: str | None = None  # a projected service-account token, read anew when it expires
     ca_cert: str | None = None
@@ -106,22 +108,28 @@ class Pipelines:
         """Connects.
 
         Raises:
-          CxrError: The API server cannot be reached or refuses the credentials.
+          CxrError: The API server cannot be reached or refuses the credentials, or serves several users and the namespace is nobody's.
         """
         import kfp
         from kfp.client import ServiceAccountTokenVolumeCredentials
 
         self.namespace = address.namespace
         credentials = ServiceAccountTokenVolumeCredentials(path=address.token_file) if address.token_file else None
-        with _explained(f"Kubeflow Pipelines at {address.host or 'the current cluster'}"):
+        host = address.host or _default_host(address)
+        with _explained(f"Kubeflow Pipelines at {host or 'the current cluster'}"):
             self._client = kfp.Client(
-                host=address.host,
-                namespace=address.namespace,
+                host=host,
+                namespace=address.installation,
                 existing_token=address.token,
                 credentials=credentials,
                 ssl_ca_cert=address.ca_cert,
             )
-            self._client.get_kfp_healthz()
+            multi_user = self._client.get_kfp_healthz().multi_user
+        if multi_user and address.namespace == address.installation:
+            raise CxrError(
+                f"this Kubeflow Pipelines serves several users, and namespace {address.namespace} is its own: "
+                "give your profile's with --namespace (CXR_KFP_NAMESPACE)"
+            )
 
     def submit(
         self,
@@ -216,6 +224,31 @@ class Pipelines:
             self._client.terminate_run(run_id)
 
 
+def _default_host(address: Address) -> str | None:
+    """Returns the API server's address where none was given; None: kfp's client takes the kubeconfig's proxy.
+
+    kfp's own default would look for the service in the runs' namespace, and for a token's server on this machine.
+
+    Raises:
+      CxrError: There is neither a cluster around this process nor a kubeconfig.
+    """
+    import kubernetes
+
+    if found := os.environ.get("KF_PIPELINES_ENDPOINT"):  # kfp's own variable
+        return found
+    if "KUBERNETES_SERVICE_HOST" in os.environ:  # Kubernetes sets it in every pod
+        return f"http://ml-pipeline.{address.installation}.svc.cluster.local:8888"
+    forward = f"kubectl port-forward -n {address.installation} svc/ml-pipeline-ui 8080:80"
+    remedy = f"`{forward}` and --host http://localhost:8080 (CXR_KFP_HOST) reach it"
+    if address.token or address.token_file:
+        raise CxrError(f"a token needs the host that it is for: {remedy}, or give the installation's URL")
+    try:
+        kubernetes.config.load_kube_config(client_configuration=kubernetes.client.Configuration())
+    except kubernetes.config.ConfigException as error:
+        raise CxrError(f"where is Kubeflow Pipelines? No --host, no pod around this command, no kubeconfig ({error}); {remedy}") from error
+    return None
+
+
 def pod_logs(run_id: str, namespace: str, task: str | None = None) -> Iterator[tuple[str, str]]:
     """Yields pod name and log of a run's executors, through the Kubernetes API: KFP's own has no logs.
 
@@ -239,30 +272,6 @@ def pod_logs(run_id: str, namespace: str, task: str | None = None) -> Iterator[t
         raise CxrError(f"logs come from Kubernetes itself: {error}; set KUBECONFIG") from error
     except kubernetes.client.ApiException as error:
         raise CxrError(f"namespace {namespace}: {error.status} {error.reason}; may you read pods and their logs there?") from error
-
-
-def checked_parameters(package: Path, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a run's parameters with their declared types.
-
-    Raises:
-      CxrError: A parameter that the pipeline does not have, or a value of another type.
-    """
-    try:
-        spec = next(iter(yaml.safe_load_all(package.read_text())))
-        definitions = spec["root"].get("inputDefinitions", {}).get("parameters", {})
-    except (OSError, yaml.YAMLError, StopIteration, KeyError, TypeError) as error:
-        raise CxrError(f"{package}: not a compiled pipeline ({error}); make one with `cxr kubeflow compile`") from error
-    values: dict[str, Any] = {}
-    convert = {"NUMBER_INTEGER": int, "NUMBER_DOUBLE": float, "STRING": str}
-    for name, value in given.items():
-        if name not in definitions:
-            raise CxrError(f"parameter {name!r}: the pipeline has {', '.join(sorted(definitions))}")
-        kind = definitions[name]["parameterType"]
-        try:
-            values[name] = convert[kind](value)
-        except ValueError:
-            raise CxrError(f"parameter {name} = {value!r}: not of type {kind}") from None
-    return values
 
 
 def _is_task(name: str) -> bool:
@@ -306,7 +315,11 @@ class _explained:
         import urllib3
 
         if isinstance(error, kfp_server_api.ApiException):
-            hint = {401: "; give --token or --token-file", 403: "; the account may not do this in the namespace", 404: "; no such thing"}
+            hint = {
+                401: "; set CXR_KFP_TOKEN, or give --token-file",
+                403: "; the account may not do this in the namespace",
+                404: "; no such thing",
+            }
             text = " ".join(str(error.body or error.reason or "").split())[:500]
             raise CxrError(f"{self.what}: {error.status} {text}{hint.get(error.status, '')}") from error
         if isinstance(error, (urllib3.exceptions.HTTPError, TimeoutError)):

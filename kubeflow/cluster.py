@@ -13,6 +13,8 @@ from pydantic import Field, model_validator
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.strict_model import StrictModel
+from cxr.kubeflow.beam_engines import Absolute, Beam, Dataflow, Direct, Portable
+from cxr.kubeflow.uris import bucket_of, is_object_store
 
 SHIPPED = "cluster.yaml"
 DEFAULT = "default"  # key of `nodes` for what holds everywhere
@@ -20,7 +22,6 @@ DEFAULT = "default"  # key of `nodes` for what holds everywhere
 # Kubernetes' grammar of resource quantities, without signs and without what is smaller than a thousandth: k is 1000, Ki 1024, K nothing.
 _QUANTITY = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(m|[kMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$"
 Quantity = Annotated[str, Field(pattern=_QUANTITY, description="Kubernetes quantity: 500m, 4, 16Gi")]
-Absolute = Annotated[str, Field(pattern=r"^/.+")]
 
 
 class Volume(StrictModel):
@@ -72,81 +73,6 @@ class Node(StrictModel):
     retries: int | None = Field(None, ge=0)
 
 
-class Direct(StrictModel):
-    """Beam inside the pod."""
-
-    runner: Literal["direct"] = "direct"
-    workers: int = Field(1, ge=1, description="more than 1: processes, which pays for large data only")
-    options: tuple[str, ...] = ()
-
-    def arguments(self) -> tuple[str, ...]:
-        """Returns Beam's options."""
-        mode = "in_memory" if self.workers == 1 else "multi_processing"
-        # by its own name: DirectRunner would first look for Beam's Prism binary on the network
-        return ("--runner=FnApiRunner", f"--direct_running_mode={mode}", f"--direct_num_workers={self.workers}", *self.options)
-
-
-class Dataflow(StrictModel):
-    """Google Cloud Dataflow; the pipeline root and the data must be on gs://."""
-
-    runner: Literal["dataflow"]
-    project: str
-    region: str
-    shared: str = Field(pattern="^gs://", description="folder for what pods and workers exchange")
-    worker_image: str = Field(description="image with this project's code for the workers")
-    options: tuple[str, ...] = ()
-
-    def arguments(self) -> tuple[str, ...]:
-        """Returns Beam's options."""
-        return (
-            "--runner=DataflowRunner",
-            f"--project={self.project}",
-            f"--region={self.region}",
-            f"--temp_location={self.shared.rstrip('/')}/beam-temp",
-            f"--sdk_container_image={self.worker_image}",
-            "--experiments=use_runner_v2",
-            *self.options,
-        )
-
-
-class Portable(StrictModel):
-    """What Flink and Spark have in common: a volume that pods and workers mount at the same place, and where the workers' Python is."""
-
-    shared: Absolute = Field(description="folder on a volume (ReadWriteMany) that Beam's workers mount too")
-    environment_type: Literal["EXTERNAL", "DOCKER", "PROCESS"] = "EXTERNAL"
-    environment_config: str = Field("localhost:50000", description="EXTERNAL: address of the worker pool beside each worker")
-    options: tuple[str, ...] = ()
-
-    def _environment(self) -> tuple[str, ...]:
-        return (f"--environment_type={self.environment_type}", f"--environment_config={self.environment_config}", *self.options)
-
-
-class Flink(Portable):
-    """A Flink cluster."""
-
-    runner: Literal["flink"]
-    master: str = Field(description="host:port of the job manager's REST service")
-    parallelism: int = Field(1, ge=1)
-
-    def arguments(self) -> tuple[str, ...]:
-        """Returns Beam's options."""
-        return ("--runner=FlinkRunner", f"--flink_master={self.master}", f"--parallelism={self.parallelism}", *self._environment())
-
-
-class Spark(Portable):
-    """A Spark cluster behind Beam's job server."""
-
-    runner: Literal["spark"]
-    job_endpoint: str = Field(description="host:port of Beam's Spark job server")
-
-    def arguments(self) -> tuple[str, ...]:
-        """Returns Beam's options."""
-        return ("--runner=PortableRunner", f"--job_endpoint={self.job_endpoint}", *self._environment())
-
-
-Beam = Annotated[Direct | Dataflow | Flink | Spark, Field(discriminator="runner")]
-
-
 class Cluster(StrictModel):
     """Everything that is the cluster's, not the pipeline's."""
 
@@ -155,6 +81,7 @@ class Cluster(StrictModel):
     serving_models: Absolute = Field(description="pushed models, on a volume")
     training_state: Absolute | None = Field(None, description="on a volume: interrupted training resumes from there")
     pipeline_root: str | None = Field(None, pattern="^(gs|s3|minio)://", description="null: the installation's own")
+    environment_credentials: bool = Field(False, description="the pods' environment may read a bucket of `data` that is not the root's")
     volumes: tuple[Volume, ...] = ()
     secrets: tuple[Secret, ...] = ()
     image_pull_secrets: tuple[str, ...] = ()
@@ -168,12 +95,23 @@ class Cluster(StrictModel):
         for field, path in {"serving_models": self.serving_models, "training_state": self.training_state, "beam.shared": shared}.items():
             if path and path.startswith("/") and not self.on_volume(path):
                 raise ValueError(f"{field} {path}: on none of the volumes; it would be lost with the pod")
-        if not self.data.startswith(("gs://", "s3://", "minio://")) and not self.on_volume(self.data):
+        if not is_object_store(self.data) and not self.on_volume(self.data):
             raise ValueError(f"data {self.data}: neither on one of the volumes nor gs://, s3:// or minio://")
         if isinstance(self.beam, Dataflow) and not self.data.startswith("gs://"):
             raise ValueError(f"data {self.data}: Dataflow's workers read gs:// only")
         if isinstance(self.beam, Portable) and not self.on_volume(self.data):
             raise ValueError(f"data {self.data}: the workers of {self.beam.runner} read the volume; put the data there")
+        if (
+            isinstance(self.beam, Direct)
+            and is_object_store(self.data)
+            and bucket_of(self.data) != bucket_of(self.pipeline_root or "")
+            and not self.environment_credentials
+        ):
+            raise ValueError(
+                f"data {self.data}: another bucket than pipeline_root's ({self.pipeline_root or 'not set'}). KFP's launcher would read it "
+                "with what the pods' environment holds (workload identity, or `secrets` with `env`; for minio:// also AWS_ENDPOINT_URL), "
+                "not with its own credentials: put the data into the root's bucket, or set `environment_credentials: true`"
+            )
         return self
 
     def on_volume(self, path: str) -> bool:

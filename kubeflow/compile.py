@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import yaml
+from apache_beam.options.pipeline_options import PipelineOptions
 from google.protobuf import text_format
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration import data_types
 
+from cxr.components.baseline.champion import POINTER
+from cxr.core.errors import CxrError
 from cxr.kubeflow import entrypoint, ir_pass, lint
-from cxr.kubeflow.champion import POINTER
-from cxr.kubeflow.cluster import Cluster
+from cxr.kubeflow.cluster import Cluster, Dataflow, Direct
 from cxr.kubeflow.executor_input import data_uri
 from cxr.kubeflow.parameters import DATA, EXAMPLE_GEN, run_parameters
 from cxr.kubeflow.platform_document import platform_document
-from cxr.pipeline.graph import RunPaths, create_pipeline
+from cxr.pipeline.graph import RunPaths, create_pipeline, node_id
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.schema import curated_schema
 
@@ -66,7 +70,9 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
     baselines: dict[str, BaseNode] = {}
     if baseline:
         component = baseline_component(image)
-        baselines = {name: component(baseline=f"{cluster.serving_models}/{name}/{POINTER}") for name in config.candidates}
+        for name in config.candidates:
+            pointer = f"{cluster.serving_models}/{name}/{POINTER}"
+            baselines[name] = component(baseline=pointer, pointer=pointer)
     paths = RunPaths(
         data=cluster.data,
         splits=cluster.splits,
@@ -76,8 +82,10 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
         training_state=cluster.training_state,
         baselines=baselines,
     )
-    options = list(cluster.beam.arguments())
-    pipeline = create_pipeline(config.model_copy(update={"beam": tuple(options)}), paths)
+    options = cluster.beam.arguments()
+    if isinstance(cluster.beam, (Direct, Dataflow)):  # the job servers of the other runners have options of their own
+        check_beam_options(options)
+    pipeline = create_pipeline(config.model_copy(update={"beam": options}), paths)
     spec = compile_pipeline(pipeline, image)
     for parameter in run_parameters(config):
         if parameter.task in ir_pass.tasks(spec):
@@ -86,6 +94,10 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
     if ir_pass.downloads_data(cluster):
         ir_pass.add_data_importer(spec, (EXAMPLE_GEN, ir_pass.FINGERPRINT_TASK), DATA)
     ir_pass.disable_caching(spec, [node.id for node in baselines.values()])
+    for name in baselines:
+        ir_pass.compare_and_swap(spec, node_id("Baseline", name), node_id("Pusher", name))
+    for name in config.candidates:
+        ir_pass.publish_evaluation(spec, node_id("Evaluator", name), config.class_names)
     ir_pass.push_blessed_only(spec)
     if shared := getattr(cluster.beam, "shared", None):
         ir_pass.share_with_workers(spec, shared)
@@ -113,18 +125,31 @@ def compile_pipeline(pipeline: tfx.dsl.Pipeline, image: str, command: tuple[str,
     if command:
         file_based = ir_pass.drop_lifecycle(spec)
         ir_pass.disable_caching(spec, (name for name in file_based if name != EXAMPLE_GEN))  # that one gets the data's fingerprint
+        ir_pass.disable_caching(spec, ir_pass.pushers(spec))  # what they push may be gone, or no longer the champion
         ir_pass.restore_defaults(spec, _defaults(pipeline))
     return spec
 
 
+def check_beam_options(options: Sequence[str]) -> None:
+    """Refuses options that Beam does not know: it would ignore them without a word.
+
+    Raises:
+      CxrError: They are named.
+    """
+    known = set(PipelineOptions(list(options)).get_all_options())
+    names = {option: option.split("=")[0].removeprefix("--").replace("-", "_") for option in options}
+    if unknown := [option for option, name in names.items() if not {name, name.removeprefix("no_")} & known]:
+        raise CxrError(f"beam.options of the cluster's file: Beam {beam.__version__} does not know {', '.join(unknown)}")
+
+
 def baseline_component(image: str) -> Any:
-    """Returns the component that copies the champion into the run, in place of a resolver (champion.py)."""
+    """Returns the component that copies the champion into the run, in place of a resolver (baseline.py)."""
     return tfx.dsl.experimental.create_container_component(
         name="Baseline",
         image=image,
-        command=["python", "-m", "cxr.kubeflow.champion", "{{$}}"],
+        command=["python", "-m", "cxr.kubeflow.baseline", "{{$}}"],
         outputs={"model": tfx.types.standard_artifacts.Model},
-        parameters={"baseline": str},
+        parameters={"baseline": str, "pointer": str},
     )
 
 

@@ -1,7 +1,8 @@
 """`python -m cxr.kubeflow.entrypoint`: the command of every TFX node on Kubeflow Pipelines 2.x.
 
 It stands between KFP's launcher and TFX's own (unchanged) entry point, which does not run there; docs/kubeflow.md lists why. The steps are
-in `run`: prepare the input, run TFX's driver where there is one, run TFX's executor, make its report acceptable.
+in `run`: prepare the input, run TFX's driver where there is one, run TFX's executor, make its report acceptable. A Pusher runs inside
+`pushing.push`, and an Evaluator's results are also published for KFP's page (evaluation_page.py).
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from cxr.core.errors import CxrError
-from cxr.kubeflow import executor_input, executor_output, pushing, shared_folder
+from cxr.kubeflow import evaluation_page, executor_input, executor_output, pushing, shared_folder
+from cxr.kubeflow.baseline import CHAMPION
 
 MODULE = "cxr.kubeflow.entrypoint"
 MERGE, SHARED = "--cxr_merge", "--cxr_shared"  # arguments that the compiler adds
+_EVALUATOR = "tfx.components.evaluator.executor.Executor"
 _PUSHER = "tfx.components.pusher.executor.Executor"
 
 
@@ -40,27 +43,32 @@ def run(args: argparse.Namespace, beam_args: list[str], scratch: Path) -> None:
     task = executor_input.prepare(given, inputs_spec, args.cxr_merge, scratch)
     executor_input.make_folders(task)
 
-    report = pushing.already_pushed(task) if args.executor_class_path == _PUSHER else None
-    if report is None:
+    if args.executor_class_path == _PUSHER:
+        compared_with = given["inputs"].get("parameterValues", {}).get(executor_input.OWN + CHAMPION)
+        report = pushing.push(task, compared_with, lambda redirected: _run_executor(args, beam_args, redirected, str(scratch)))
+    else:
         shared = args.cxr_shared and _uses_beam(args.executor_class_path)
         folder = shared_folder.task_folder(args.cxr_shared, task) if shared else str(scratch)
         staged = shared_folder.stage(task, folder) if shared else task
-        staged["outputs"]["outputFile"] = f"{folder}/executor_output.json"
-        if "input_base" in task["inputs"]["parameterValues"] and "input_config" in task["inputs"]["parameterValues"]:
-            _run_example_gen_driver(args, beam_args, staged)
-        _run_executor(args, beam_args, staged)
-        report = _read(staged["outputs"]["outputFile"])
+        report = _run_executor(args, beam_args, staged, folder)
         if shared:
             report = shared_folder.collect(task, staged, report)
-        if args.executor_class_path == _PUSHER:
-            pushing.update_champion(task, report)
-    executor_output.write(given["outputs"]["outputFile"], executor_output.finish(report, task))
+    result = executor_output.finish(report, task)
+    if args.executor_class_path == _EVALUATOR:
+        (evaluation,) = task["outputs"]["artifacts"]["evaluation"]["artifacts"]
+        result["artifacts"] |= evaluation_page.publish_from(evaluation["uri"], given)
+    executor_output.write(given["outputs"]["outputFile"], result)
 
 
-def _run_executor(args: argparse.Namespace, beam_args: list[str], task: dict[str, Any]) -> None:
+def _run_executor(args: argparse.Namespace, beam_args: list[str], task: dict[str, Any], folder: str) -> dict[str, Any]:
+    """Runs TFX's driver, where the node has one, and its executor; returns the executor's report, which it leaves in `folder`."""
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
+    task["outputs"]["outputFile"] = f"{folder}/executor_output.json"
+    if {"input_base", "input_config"} <= set(task["inputs"]["parameterValues"]):
+        _run_example_gen_driver(args, beam_args, task)
     kubeflow_v2_run_executor.main((_arguments_for_tfx(args, task), beam_args))
+    return _read(task["outputs"]["outputFile"])
 
 
 def _run_example_gen_driver(args: argparse.Namespace, beam_args: list[str], task: dict[str, Any]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from cxr.core.errors import CxrError
-from cxr.kubeflow import entrypoint, pushing, uris
+from cxr.kubeflow import entrypoint, evaluation_page, pushing, uris
+from cxr.kubeflow.baseline import CHAMPION
 from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.executor_input import OWN
 from cxr.kubeflow.parameters import INTEGER, STRING, Parameter
@@ -132,6 +133,32 @@ def disable_caching(spec: Spec, names: Iterable[str]) -> None:
     """Keeps tasks from being served from KFP's cache."""
     for name in names:
         tasks(spec)[name].pop("cachingOptions", None)
+
+
+def pushers(spec: Spec) -> list[str]:
+    """Returns the tasks that push: their effect lies outside the run, so a cached result would be no result."""
+    return [name for name, task in tasks(spec).items() if pushing.DESTINATION in task.get("inputs", {}).get("parameters", {})]
+
+
+def compare_and_swap(spec: Spec, baseline: str, pusher: str) -> None:
+    """Tells a Pusher which champion the candidate was compared with; it replaces no other one (pushing.push).
+
+    Args:
+      spec: The specification.
+      baseline: The task that fetches the champion (baseline.py); it gets an output parameter.
+      pusher: The task that pushes.
+    """
+    outputs = _component(spec, baseline).setdefault("outputDefinitions", {})
+    outputs.setdefault("parameters", {})[CHAMPION] = {"parameterType": STRING}
+    source = {"taskOutputParameter": {"producerTask": baseline, "outputParameterKey": CHAMPION}}
+    _add_input(spec, pusher, OWN + CHAMPION, STRING, source)
+    _depend(spec, pusher, baseline)
+
+
+def publish_evaluation(spec: Spec, evaluator: str, class_names: Sequence[str]) -> None:
+    """Gives an Evaluator the outputs that KFP's page can show; the entry point fills them."""
+    outputs = _component(spec, evaluator).setdefault("outputDefinitions", {})
+    outputs.setdefault("artifacts", {}).update(evaluation_page.outputs(class_names))
 
 
 def push_blessed_only(spec: Spec) -> None:

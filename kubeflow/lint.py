@@ -9,8 +9,12 @@ from typing import Any
 
 import yaml
 
+from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.kubeflow.ir_pass import Spec, executors, tasks
+from cxr.kubeflow.cluster import Cluster, Direct
+from cxr.kubeflow.ir_pass import Spec, executors, pushers, tasks
+from cxr.kubeflow.pushing import DESTINATION
+from cxr.pipeline.pipeline_config import Config
 
 SCHEMA_VERSION = "2.1.0"
 MAX_BYTES = 1_000_000  # Argo keeps the whole workflow in one Kubernetes object, 1.5 MB at most
@@ -18,6 +22,7 @@ MAX_BYTES = 1_000_000  # Argo keeps the whole workflow in one Kubernetes object,
 _NAME = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?")  # Argo's names of tasks and templates
 _PIPELINE = re.compile(r"[a-z0-9]([-a-z0-9]{0,126}[a-z0-9])?")
 _DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
+_DIGEST_RULE = "name it by digest (…@sha256: and 64 hexadecimal digits), else a cached result may be another image's"
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "STRING": lambda value: isinstance(value, str),
     "NUMBER_INTEGER": lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer(),
@@ -28,14 +33,40 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
 }
 
 
+def check_settings(config: Config, cluster: Cluster, image: str) -> None:
+    """Raises what can be told without compiling, hence without importing TFX, which takes many seconds.
+
+    Raises:
+      CxrError: All problems, one a line.
+    """
+    _raise(_settings(config, cluster, image), "cxr kubeflow compile:")
+
+
+def _settings(config: Config, cluster: Cluster, image: str) -> Iterator[str]:
+    images = {"--image": image}
+    images |= {f"nodes.{key}.image": node.image for key, node in cluster.nodes.items() if node.image}
+    if not isinstance(cluster.beam, Direct):
+        images["beam.worker_image"] = cluster.beam.worker_image
+    for path, name in images.items():
+        if not _DIGEST.fullmatch(name):
+            yield f"{path} {name!r}: {_DIGEST_RULE}"
+    for split in dict.fromkeys((features.SPLITS[0], config.gate.split)):
+        if split not in cluster.splits:
+            yield f"splits of the cluster's file: {split!r} is missing, which the pipeline trains or is judged on"
+
+
 def check(spec: Spec, platform: dict[str, Any]) -> None:
     """Raises what `problems` finds.
 
     Raises:
       CxrError: All problems, one a line.
     """
-    if found := list(problems(spec, platform)):
-        raise CxrError("Kubeflow Pipelines would not run this pipeline:\n" + "\n".join(f"  {problem}" for problem in found))
+    _raise(problems(spec, platform), "Kubeflow Pipelines would not run this pipeline:")
+
+
+def _raise(problems: Iterator[str], title: str) -> None:
+    if found := list(problems):
+        raise CxrError("\n".join((title, *(f"  {problem}" for problem in found))))
 
 
 def problems(spec: Spec, platform: dict[str, Any]) -> Iterator[str]:
@@ -55,7 +86,7 @@ def problems(spec: Spec, platform: dict[str, Any]) -> Iterator[str]:
     yield from _null_values(spec, "spec")
     for image in sorted({executor["container"].get("image", "") for executor in executors(spec).values() if "container" in executor}):
         if not _DIGEST.fullmatch(image):
-            yield f"image {image!r}: name it by digest (…@sha256:…), else a cached result may be another image's"
+            yield f"image {image!r}: {_DIGEST_RULE}"
     for label, executor in executors(spec).items():
         yield from _executor(label, executor)
     for key, definition in spec["root"].get("inputDefinitions", {}).get("parameters", {}).items():
@@ -80,6 +111,8 @@ def _task(spec: Spec, name: str) -> Iterator[str]:
     task = tasks(spec)[name]
     if not _NAME.fullmatch(name):
         yield f"task {name!r}: letters, digits and '-' only (Argo's names); give the node another id"
+    if name in pushers(spec) and task.get("cachingOptions", {}).get("enableCache"):
+        yield f"task {name}: it pushes, and may not come from the cache"
     component = spec["components"].get(task["componentRef"]["name"])
     if component is None:
         yield f"task {name}: no component {task['componentRef']['name']!r}"
@@ -143,7 +176,7 @@ def _platform(spec: Spec, platform: dict[str, Any]) -> Iterator[str]:
         if label not in executors(spec):
             yield f"platforms.kubernetes: no executor {label!r}"
     for task_name, task in tasks(spec).items():
-        destination = task.get("inputs", {}).get("parameters", {}).get("push_destination", {}).get("runtimeValue", {}).get("constant")
+        destination = task.get("inputs", {}).get("parameters", {}).get(DESTINATION, {}).get("runtimeValue", {}).get("constant")
         if destination:
             filesystem = json.loads(destination).get("filesystem", {})
             folder = filesystem.get("base_directory") or filesystem.get("baseDirectory", "")

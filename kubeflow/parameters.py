@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cxr.components.baseline.champion import POINTER
 from cxr.components.metrics import names
-from cxr.kubeflow.champion import POINTER
-from cxr.pipeline.graph import node_id
 from cxr.pipeline.pipeline_config import Config
 
 STRING, INTEGER, DOUBLE = "STRING", "NUMBER_INTEGER", "NUMBER_DOUBLE"
@@ -36,6 +35,8 @@ class Parameter:
 
 def run_parameters(config: Config) -> list[Parameter]:
     """Returns the parameters of a configuration's pipeline."""
+    from cxr.pipeline.graph import node_id  # imports TFX
+
     found = [Parameter(DATA, STRING, "folder that `cxr ingest` wrote", EXAMPLE_GEN, "input_base")]
     for name, model in config.models.items():
         for stage, prefix in (("head_training", ""), ("fine_tuning", "fine_tuning_")):

@@ -13,6 +13,14 @@ def is_object_store(uri: str) -> bool:
     return uri.startswith(tuple(SCHEMES))
 
 
+def bucket_of(uri: str) -> str:
+    """Returns scheme and bucket (`gs://bucket`); empty for anything but an object store's URI."""
+    if not is_object_store(uri):
+        return ""
+    scheme, _, rest = uri.partition("://")
+    return f"{scheme}://{rest.split('/')[0]}"
+
+
 def local_path(uri: str) -> str:
     """Returns the folder or file that the launcher downloads a URI to, or uploads from; anything but an object store's URI as it is."""
     for scheme, folder in SCHEMES.items():

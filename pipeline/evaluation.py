@@ -121,6 +121,22 @@ def read_evaluation(uri: str | Path) -> Evaluation:
     )
 
 
+def read_roc(uri: str | Path) -> dict[str, np.ndarray]:
+    """Reads each class's ROC curve on the whole split from the ModelEvaluation artifact at `uri`.
+
+    Returns:
+        By class name: float64 [thresholds, 3], threshold, false and true positive rate; see Tally.roc.
+
+    Raises:
+        CxrError: if the artifact holds no metrics of the whole split.
+    """
+    overall = _overall(_metrics_records(uri))
+    if overall is None:
+        raise CxrError(f"{uri} holds no metrics for the whole split: the Evaluator saw no examples, or did not finish; see its log")
+    values = _values(overall, CANDIDATES)
+    return {name: values[names.ROC, index] for index, name in enumerate(_class_names(uri))}
+
+
 def read_validation(uri: str | Path) -> Validation:
     """Reads the gate's answer from the ModelEvaluation artifact at `uri`.
 

@@ -117,6 +117,8 @@ class ClassificationCombiner(beam.CombineFn):
         for name, values in per_class.items():
             for class_id, value in enumerate(values):
                 result[self._key(name, class_id)] = float(value)
+        for class_id, curve in enumerate(accumulator.roc):
+            result[self._key(names.ROC, class_id)] = curve
         return result
 
     def _key(self, name: str, class_id: int | None = None) -> metric_types.MetricKey:

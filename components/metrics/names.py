@@ -20,4 +20,7 @@ AUC = "auc"
 CONFUSION_MATRIX = "confusion_matrix"  # int64 [true class, predicted class; the last column: no valid prediction]
 CALIBRATION_BINS = "calibration_bins"  # float64 [bin, (examples, sum of confidences, right answers)]
 
+# === Arrays per slice and class ===
+ROC = "roc"  # float64 [threshold, (threshold, false positive rate, true positive rate)], one against the rest
+
 CLASS_NAMES = "class_names"  # argument of the metric, in EvalConfig's JSON

@@ -14,6 +14,7 @@ LOG_LOSS_FLOOR = 1e-7  # probability below which log loss is cut off (Keras's ep
 SCORE_LIMIT = 17
 SCORE_BINS_PER_UNIT = 64
 SCORE_BINS = 2 * SCORE_LIMIT * SCORE_BINS_PER_UNIT
+ROC_STEP = 32  # bins between two points of a ROC curve: 69 points, enough to draw it
 
 
 @dataclass
@@ -126,12 +127,32 @@ class Tally:
         The Mann-Whitney statistic over binned scores, scores in one bin counting as ties (one half):
         Hanley and McNeil, Radiology 143, 1982.
         """
-        counts = np.zeros((len(self.confusion), 2, SCORE_BINS))
-        for (index, is_true, score), examples in self.scores.items():
-            counts[index, int(is_true), score] = examples
-        others, own = counts[:, 0], counts[:, 1]
+        others, own = self._score_counts()
         below = np.cumsum(others, axis=1) - others
         return _ratios((own * (below + others / 2)).sum(axis=1), own.sum(axis=1) * others.sum(axis=1))
+
+    @property
+    def roc(self) -> np.ndarray:
+        """Each class's one-vs-rest ROC curve, float64 [classes, thresholds, 3]: threshold, false and true positive rate.
+
+        The thresholds are the same for all tallies, from the lowest (everything is positive) to the highest (nothing is); a rate is NaN
+        where its side has no examples.
+        """
+        edges = np.arange(0, SCORE_BINS + 1, ROC_STEP)
+        thresholds = 1 / (1 + np.exp(SCORE_LIMIT - edges / SCORE_BINS_PER_UNIT))
+        rates = []
+        for counts in self._score_counts():
+            below = np.pad(np.cumsum(counts, axis=1), ((0, 0), (1, 0)))[:, edges]
+            total = counts.sum(axis=1, keepdims=True)
+            rates.append(np.divide(total - below, total, out=np.full(below.shape, np.nan), where=total > 0))
+        return np.stack([np.broadcast_to(thresholds, rates[0].shape), *rates], axis=-1)
+
+    def _score_counts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the examples per class and bin of its score, float64 [classes, SCORE_BINS]: those of other classes, those of its own."""
+        counts = np.zeros((2, len(self.confusion), SCORE_BINS))
+        for (index, is_true, score), examples in self.scores.items():
+            counts[int(is_true), index, score] = examples
+        return counts[0], counts[1]
 
 
 def score_bin(probabilities: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+import yaml
 
 IMAGE = "registry.example/cxr@sha256:" + "0" * 64
 BEAM = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
@@ -33,14 +34,14 @@ def write_split():
 def small_pipeline():
     """Makes a pipeline of ImportExampleGen and StatisticsGen."""
 
-    def make(data):
+    def make(data, beam=BEAM):
         from tfx import v1 as tfx
         from tfx.proto import example_gen_pb2
 
         splits = [example_gen_pb2.Input.Split(name=name, pattern=f"{name}/*") for name in ("train", "test")]
         gen = tfx.components.ImportExampleGen(input_base=str(data), input_config=example_gen_pb2.Input(splits=splits))
         statistics = tfx.components.StatisticsGen(examples=gen.outputs["examples"])
-        return tfx.dsl.Pipeline("small", "minio://unused", components=[gen, statistics], enable_cache=True, beam_pipeline_args=BEAM)
+        return tfx.dsl.Pipeline("small", "minio://unused", components=[gen, statistics], enable_cache=True, beam_pipeline_args=list(beam))
 
     return make
 
@@ -52,3 +53,28 @@ def records(tmp_path, raw_examples, write_split):
     write_split(folder, "train", raw_examples[:6])
     write_split(folder, "test", raw_examples[6:])
     return folder
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A small compiled pipeline."""
+    spec = {
+        "schemaVersion": "2.1.0",
+        "sdkVersion": "tfx-1.21.0",
+        "pipelineInfo": {"name": "tiny"},
+        "root": {
+            "inputDefinitions": {
+                "parameters": {
+                    "epochs_mobilenet": {"parameterType": "NUMBER_INTEGER", "defaultValue": 3, "isOptional": True},
+                    "data": {"parameterType": "STRING", "defaultValue": "/mnt/cxr/data", "isOptional": True},
+                    "baseline_mobilenet": {"parameterType": "STRING", "defaultValue": "/x/champion.json", "isOptional": True},
+                }
+            },
+            "dag": {"tasks": {"a": {"componentRef": {"name": "a"}, "taskInfo": {"name": "a"}}}},
+        },
+        "components": {"a": {"executorLabel": "a"}},
+        "deploymentSpec": {"executors": {"a": {"container": {"image": "i", "command": ["true"]}}}},
+    }
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(yaml.safe_dump_all([spec, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {}}}}}]))
+    return file

@@ -4,7 +4,6 @@ import json
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 import typer
@@ -14,7 +13,7 @@ from typer.testing import CliRunner
 from cxr.cli import kubeflow
 from cxr.core import exit_codes
 from cxr.core.errors import CxrError
-from cxr.kubeflow.client import Address, Pipelines, Task, checked_parameters
+from cxr.kubeflow.client import Address, Pipelines, Task
 
 RUN = "11111111-2222-3333-4444-555555555555"
 
@@ -26,7 +25,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.requests, self.states, self.status = [], ["SUCCEEDED"], 200
         self.pushers = [{}]  # per request (the last one stays): name of a node of Argo's workflow: state
-        self.spec = None
+        self.spec, self.multi_user = None, False
         self.daemon_threads = True
 
     @property
@@ -39,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.split("?")[0]
         self.server.requests.append(("GET", self.path, self.headers.get("authorization")))
         if path.endswith("/healthz"):
-            self.answer({"multi_user": False})
+            self.answer({"multi_user": self.server.multi_user})
         elif "/experiments" in path:
             self.answer({"experiments": [{"experiment_id": "e", "display_name": "cxr", "namespace": "kubeflow"}]})
         elif f"/runs/{RUN}" in path:
@@ -77,35 +76,14 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))  # kfp's client keeps a context file there
     monkeypatch.setattr("kfp.client.client.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
+    for name in ("KF_PIPELINES_ENDPOINT", "KUBERNETES_SERVICE_HOST", "CXR_KFP_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
     found = Server()
     thread = threading.Thread(target=found.serve_forever, daemon=True)
     thread.start()
     yield found
     found.shutdown()
     found.server_close()
-
-
-@pytest.fixture
-def package(tmp_path):
-    spec = {
-        "schemaVersion": "2.1.0",
-        "sdkVersion": "tfx-1.21.0",
-        "pipelineInfo": {"name": "tiny"},
-        "root": {
-            "inputDefinitions": {
-                "parameters": {
-                    "epochs_mobilenet": {"parameterType": "NUMBER_INTEGER", "defaultValue": 3, "isOptional": True},
-                    "baseline_mobilenet": {"parameterType": "STRING", "defaultValue": "/x/champion.json", "isOptional": True},
-                }
-            },
-            "dag": {"tasks": {"a": {"componentRef": {"name": "a"}, "taskInfo": {"name": "a"}}}},
-        },
-        "components": {"a": {"executorLabel": "a"}},
-        "deploymentSpec": {"executors": {"a": {"container": {"image": "i", "command": ["true"]}}}},
-    }
-    file = Path(tmp_path / "pipeline.yaml")
-    file.write_text(yaml.safe_dump_all([spec, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {}}}}}]))
-    return file
 
 
 def command(*arguments):
@@ -258,15 +236,53 @@ def test_an_unreachable_host_is_explained():
         Pipelines(Address(host="http://127.0.0.1:9"))
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "message"), [("epochs_mobilnet", "3", "the pipeline has"), ("epochs_mobilenet", "many", "not of type")]
-)
-def test_parameters_are_checked_before_anything_is_sent(package, name, value, message):
-    with pytest.raises(CxrError, match=message):
-        checked_parameters(package, {name: value})
+@pytest.fixture
+def kubeconfig(server, tmp_path, monkeypatch):
+    """One that leads to the server; kubernetes reads its paths when it is imported."""
+    file = tmp_path / "kubeconfig"
+    config = {
+        "clusters": [{"name": "c", "cluster": {"server": server.host}}],
+        "users": [{"name": "u", "user": {}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    file.write_text(yaml.safe_dump(config))
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(file))
+    return file
 
 
-def test_a_file_that_is_no_pipeline(tmp_path):
-    (tmp_path / "x.yaml").write_text("a: 1")
-    with pytest.raises(CxrError, match="not a compiled pipeline"):
-        checked_parameters(tmp_path / "x.yaml", {})
+def test_by_kubeconfig_the_service_is_looked_for_where_kfp_is_installed(server, kubeconfig):
+    server.multi_user = True
+    assert Pipelines(Address(namespace="alice")).run(RUN).state == "SUCCEEDED"
+    proxy = "/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy/"
+    assert server.requests
+    assert all(path.startswith(proxy) for _, path, _ in server.requests)
+
+
+def test_inside_a_cluster_too_and_with_a_token(server, monkeypatch):
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    with pytest.raises(CxrError, match=r"Kubeflow Pipelines at http://ml-pipeline\.kfp\.svc\.cluster\.local:8888: not reachable"):
+        Pipelines(Address(namespace="alice", installation="kfp", token="t"))
+
+
+def test_a_place_that_nobody_named_has_a_remedy(server, monkeypatch, tmp_path):
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
+    with pytest.raises(CxrError, match="kubectl port-forward -n kubeflow .* --host http://localhost:8080"):
+        Pipelines(Address())
+    with pytest.raises(CxrError, match="a token needs the host"):
+        Pipelines(Address(token="t"))
+
+
+def test_several_users_need_a_namespace_of_theirs(server):
+    server.multi_user = True
+    with pytest.raises(CxrError, match="give your profile's with --namespace"):
+        Pipelines(Address(host=server.host))
+    assert Pipelines(Address(host=server.host, namespace="alice")).run(RUN).state == "SUCCEEDED"
+
+
+def test_options_in_remedies_exist(server, package):
+    server.status = 401
+    with pytest.raises(CxrError) as refused:
+        Pipelines(Address(host=server.host)).submit(package, {})
+    help_text = command("submit", "--help").output
+    assert all(word.strip(",;.") in help_text for word in str(refused.value).split() if word.startswith("--"))

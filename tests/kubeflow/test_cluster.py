@@ -1,15 +1,48 @@
+from pathlib import Path
+
 import pytest
 
 from cxr.core.errors import CxrError
 from cxr.kubeflow.cluster import Cluster, load_cluster
 
+ROOT = Path(__file__).parents[2]
 BASE = {"data": "/mnt/cxr/data", "serving_models": "/mnt/cxr/models", "volumes": [{"claim": "cxr", "mount_path": "/mnt/cxr"}]}
+WORKERS = {"shared": "/mnt/cxr/s", "worker_image": "i"}
+FLINK = {**WORKERS, "runner": "flink", "job_endpoint": "f:8099", "parallelism": 4}
+FLINK_JAR = {**WORKERS, "runner": "flink", "master": "f:8081", "version": "1.20", "jar": "/opt/job.jar"}
+SPARK = {**WORKERS, "runner": "spark", "job_endpoint": "s:8099", "artifact_endpoint": "s:8098"}
+DATAFLOW = {
+    **WORKERS,
+    "runner": "dataflow",
+    "project": "p",
+    "region": "r",
+    "shared": "gs://b/s",
+    "service_account": "a",
+    "subnetwork": "n",
+    "max_workers": 4,
+}
 
 
 def test_the_shipped_one_loads():
     cluster = load_cluster(None)
     assert cluster.on_volume(cluster.data)
     assert cluster.on_volume(cluster.serving_models)
+
+
+def test_servers_mount_what_the_pipeline_pushes_to():
+    """One claim under one name: in the shipped cluster file, the manifest that makes it, TensorFlow Serving's pods and KServe."""
+    import yaml
+
+    cluster = load_cluster(None)
+    (volume,) = cluster.volumes
+    folder = cluster.serving_models.removeprefix(f"{volume.mount_path}/")
+    assert yaml.safe_load((ROOT / "deploy/kubeflow/volume.yaml").read_text())["metadata"]["name"] == volume.claim
+    pod = yaml.safe_load((ROOT / "deploy/kubernetes/base/deployment.yaml").read_text())["spec"]["template"]["spec"]
+    (claimed,) = [item for item in pod["volumes"] if "persistentVolumeClaim" in item]
+    (mount,) = [item for item in pod["containers"][0]["volumeMounts"] if item["name"] == claimed["name"]]
+    assert (claimed["persistentVolumeClaim"]["claimName"], mount["subPath"]) == (volume.claim, folder)
+    service = yaml.safe_load((ROOT / "deploy/kserve/inference-service.yaml").read_text())
+    assert service["spec"]["predictor"]["model"]["storageUri"].startswith(f"pvc://{volume.claim}/{folder}/")
 
 
 def test_the_more_special_entry_of_nodes_wins_field_by_field():
@@ -34,8 +67,20 @@ def test_quantities_are_those_of_kubernetes(quantity: str):
         ({"secrets": [{"name": "s"}]}, "either `env` or `mount_path`"),
         *(({"nodes": {"Trainer": {"memory": memory}}}, "nodes.Trainer.memory") for memory in ("16 GB", "4K", "4ki", "-1", "Gi", "1e")),
         ({"beam": {"runner": "dataflow", "project": "p", "region": "r", "shared": "gs://b/s", "worker_image": "i"}}, "gs:// only"),
-        ({"beam": {"runner": "flink", "master": "f:8081", "shared": "/tmp/s"}}, "beam.shared"),
+        ({"beam": {**FLINK, "shared": "/tmp/s"}}, "beam.shared"),
+        ({"beam": {"runner": "flink", "shared": "/mnt/cxr/s", "job_endpoint": "f:8099"}}, "worker_image: Field required"),
+        ({"beam": {**WORKERS, "runner": "flink"}}, "no job_endpoint, so master, version, jar"),
+        ({"beam": {**WORKERS, "runner": "flink", "master": "f:8081"}}, "no job_endpoint, so version, jar"),
+        ({"beam": {**FLINK, "master": "f:8081"}}, "either job_endpoint"),
+        ({"beam": {**FLINK, "version": "1.17"}}, "version"),
+        ({"beam": {**FLINK, "job_endpoint": "http://f:8099"}}, "job_endpoint"),
+        ({"beam": {**FLINK, "environment_config": "pool"}}, "EXTERNAL wants host:port"),
+        ({"beam": {**FLINK, "environment_type": "PROCESS", "environment_config": "boot"}}, "PROCESS wants JSON"),
+        ({"beam": {**WORKERS, "runner": "spark"}}, "job_endpoint: Field required"),
+        ({"beam": {**DATAFLOW, "shared": "/mnt/cxr/s"}, "data": "gs://b/d"}, "shared"),
         ({"pipeline_root": "/mnt/cxr/root"}, "pipeline_root"),
+        ({"data": "gs://b/d"}, "environment_credentials"),
+        ({"data": "minio://b/d", "pipeline_root": "gs://b/root"}, "environment_credentials"),
         ({"colour": "blue"}, "colour"),
     ],
 )
@@ -49,24 +94,56 @@ def test_what_cannot_work_is_refused(tmp_path, change, message):
 
 
 @pytest.mark.parametrize(
-    ("beam", "argument"),
+    "change",
     [
-        ({"runner": "direct"}, "--runner=FnApiRunner"),
-        ({"runner": "direct", "workers": 2}, "--direct_running_mode=multi_processing"),
-        ({"runner": "flink", "master": "f:8081", "shared": "/mnt/cxr/s"}, "--flink_master=f:8081"),
-        ({"runner": "spark", "job_endpoint": "s:8099", "shared": "/mnt/cxr/s"}, "--job_endpoint=s:8099"),
+        {"data": "gs://b/d", "pipeline_root": "gs://b/root"},  # KFP's own credentials
+        {"data": "gs://b/d", "pipeline_root": "gs://other/root", "environment_credentials": True},
+        {"data": "minio://b/d", "environment_credentials": True},
     ],
 )
-def test_beams_options(beam, argument):
-    assert argument in Cluster.model_validate({**BASE, "beam": beam}).beam.arguments()
+def test_data_in_a_bucket(change):
+    assert Cluster.model_validate({**BASE, **change}).data == change["data"]
 
 
-def test_beam_knows_the_options():
+@pytest.mark.parametrize(
+    ("beam", "arguments"),
+    [
+        ({"runner": "direct"}, {"--runner=FnApiRunner"}),
+        ({"runner": "direct", "workers": 2}, {"--direct_running_mode=multi_processing"}),
+        (FLINK, {"--runner=PortableRunner", "--job_endpoint=f:8099", "--environment_config=localhost:50000", "--parallelism=4"}),
+        (FLINK_JAR, {"--runner=FlinkRunner", "--flink_master=f:8081", "--flink_version=1.20", "--flink_job_server_jar=/opt/job.jar"}),
+        ({**FLINK, "environment_type": "DOCKER"}, {"--environment_type=DOCKER", "--environment_config=i"}),
+        ({**FLINK, "environment_type": "PROCESS"}, {'--environment_config={"command": "/opt/apache/beam/boot"}'}),
+        (SPARK, {"--runner=PortableRunner", "--job_endpoint=s:8099", "--artifact_endpoint=s:8098", "--environment_type=EXTERNAL"}),
+        (DATAFLOW, {"--runner=DataflowRunner", "--staging_location=gs://b/s/beam-staging", "--max_num_workers=4", "--subnetwork=n"}),
+    ],
+)
+def test_beams_options(beam, arguments):
+    data = "gs://b/d" if beam["runner"] == "dataflow" else BASE["data"]
+    assert arguments <= set(Cluster.model_validate({**BASE, "data": data, "beam": beam}).beam.arguments())
+
+
+@pytest.mark.parametrize("beam", [FLINK, FLINK_JAR, SPARK, DATAFLOW])
+def test_workers_install_nothing_at_their_start(beam):
+    """Without the image's name TFX would stage its own sources, and every worker would install them from the network."""
+    data = "gs://b/d" if beam["runner"] == "dataflow" else BASE["data"]
+    found = Cluster.model_validate({**BASE, "data": data, "beam": beam}).beam.arguments()
+    assert {"--sdk_container_image=i", "--sdk_location=container"} <= set(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beam", [FLINK, FLINK_JAR, SPARK, DATAFLOW, {"runner": "direct"}])
+def test_beam_knows_the_options(beam):
     """Beam parses them without complaint: a misspelt option would be ignored silently."""
-    from apache_beam.options.pipeline_options import PipelineOptions
+    from cxr.kubeflow.compile import check_beam_options
 
-    dataflow = {"runner": "dataflow", "project": "p", "region": "r", "shared": "gs://b/s", "worker_image": "i"}
-    for change in ({"beam": dataflow, "data": "gs://b/d"}, {"beam": {"runner": "flink", "master": "f:8081", "shared": "/mnt/cxr/s"}}):
-        arguments = Cluster.model_validate({**BASE, **change}).beam.arguments()
-        known = PipelineOptions(list(arguments)).get_all_options(drop_default=True)
-        assert {argument.split("=")[0].lstrip("-") for argument in arguments} <= set(known)
+    data = "gs://b/d" if beam["runner"] == "dataflow" else BASE["data"]
+    check_beam_options(Cluster.model_validate({**BASE, "data": data, "beam": beam}).beam.arguments())
+
+
+@pytest.mark.slow
+def test_options_that_beam_does_not_know_are_refused():
+    from cxr.kubeflow.compile import check_beam_options
+
+    with pytest.raises(CxrError, match="does not know --max_num_wrokers=3"):
+        check_beam_options(["--max_num_wrokers=3", "--no_use_public_ips"])

@@ -8,7 +8,29 @@ DOCKERFILE = (ROOT / "deploy/image/Dockerfile").read_text()
 
 
 def test_the_targets_exist():
-    assert {"cpu", "gpu", "serving"} <= set(re.findall(r"^FROM .+ AS (\S+)$", DOCKERFILE, re.MULTILINE))
+    assert {"cpu", "gpu", "serving", "worker"} <= set(re.findall(r"^FROM .+ AS (\S+)$", DOCKERFILE, re.MULTILINE))
+
+
+def stage(target):
+    """Text of one target's instructions."""
+    return re.search(rf"^FROM \S+ AS {target}$(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)[1]
+
+
+def test_beams_workers_start_through_its_boot_of_the_same_version():
+    """What Beam's own images do (sdks/python/container/Dockerfile); the user cannot write where boot would make its environments."""
+    from cxr.kubeflow.cluster import BOOT
+
+    assert f'ENTRYPOINT ["{BOOT}"]' in stage("worker")
+    assert re.search(rf"^COPY --from=beam .*{BOOT} ", stage("worker"), re.MULTILINE)
+    assert "ENV RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1" in stage("worker")
+    python, version = re.search(r"^ARG BEAM=\S+/beam_python(\S+)_sdk:(\S+)$", DOCKERFILE, re.MULTILINE).groups()
+    assert re.search(rf"^apache-beam=={re.escape(version)} ", (ROOT / "requirements/run.lock").read_text(), re.MULTILINE)
+    assert re.search(rf"^ARG PYTHON=\S+:{re.escape(python)}-", DOCKERFILE, re.MULTILINE)
+
+
+def test_the_other_targets_have_no_entry_point():
+    """KFP's launcher replaces it; `docker run cxr:cpu cxr ingest …` must not reach boot."""
+    assert all("ENTRYPOINT" not in stage(target) for target in ("base", "cpu", "gpu", "serving"))
 
 
 def test_dependencies_come_from_the_locks_with_hashes():

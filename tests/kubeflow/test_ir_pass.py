@@ -114,7 +114,8 @@ def test_data_of_an_object_store_are_downloaded_by_the_launcher(spec):
     ],
 )
 def test_where_the_launcher_has_to_download(data, beam, downloads):
-    assert ir_pass.downloads_data(Cluster.model_validate({**VOLUME, "data": data, "beam": beam})) is downloads
+    cluster = Cluster.model_validate({**VOLUME, "data": data, "beam": beam, "environment_credentials": True})
+    assert ir_pass.downloads_data(cluster) is downloads
 
 
 def test_resources_images_and_retries(spec):
@@ -136,10 +137,24 @@ def test_resources_images_and_retries(spec):
 
 def test_the_shared_folder_reaches_our_entry_point_only(spec):
     before = copy.deepcopy(spec)
-    ir_pass.container_of(spec, "Gen")["command"] = ["python", "-m", "cxr.kubeflow.champion"]
+    ir_pass.container_of(spec, "Gen")["command"] = ["python", "-m", "cxr.kubeflow.baseline"]
     ir_pass.share_with_workers(spec, "gs://b/shared")
     assert ir_pass.container_of(spec, "Gen")["args"] == ir_pass.container_of(before, "Gen")["args"]
     assert ir_pass.container_of(spec, "Trainer-a")["args"][-1] == "--cxr_shared=gs://b/shared"
+
+
+def test_the_pusher_learns_which_champion_the_candidate_was_compared_with(spec):
+    ir_pass.compare_and_swap(spec, "Gen", "Trainer-a")
+    source = {"taskOutputParameter": {"producerTask": "Gen", "outputParameterKey": "champion"}}
+    assert inputs(spec, "Trainer-a")["cxr_champion"] == source
+    assert ir_pass.tasks(spec)["Trainer-a"]["dependentTasks"] == ["Gen"]
+    assert spec["components"]["Gen"]["outputDefinitions"]["parameters"] == {"champion": {"parameterType": "STRING"}}
+
+
+def test_what_pushes_is_found_by_its_destination(spec):
+    assert ir_pass.pushers(spec) == []
+    inputs(spec, "Trainer-a")["push_destination"] = {"runtimeValue": {"constant": "{}"}}
+    assert ir_pass.pushers(spec) == ["Trainer-a"]
 
 
 @pytest.mark.parametrize(("gate", "infra", "pushes"), [(1.0, 1.0, True), (0.0, 1.0, False), (1.0, 0.0, False), (0.0, 0.0, False)])

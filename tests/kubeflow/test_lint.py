@@ -3,7 +3,9 @@ import copy
 import pytest
 
 from cxr.core.errors import CxrError
-from cxr.kubeflow.lint import check, problems
+from cxr.kubeflow.cluster import Cluster
+from cxr.kubeflow.lint import check, check_settings, problems
+from cxr.pipeline.pipeline_config import load
 
 IMAGE = "registry.example/cxr@sha256:" + "0" * 64
 MODEL = {"artifactType": {"instanceSchema": "title: tfx.Model\n"}}
@@ -90,6 +92,7 @@ TRAIN, PUSH = "deploymentSpec/executors/Train_executor", "root/dag/tasks/Push"
             "appends '_task'",
         ),
         (f"{PUSH}/inputs/parameters/push_destination/runtimeValue/constant", DESTINATION.replace("/mnt", "/tmp"), "lost with the pod"),
+        (f"{PUSH}/cachingOptions", {"enableCache": True}, "may not come from the cache"),
         (f"{PUSH}/inputs/parameters/module_path", {"runtimeValue": {"constant": "run@/tmp/x.whl"}}, "not an input"),
         ("root/dag/tasks/Train/inputs/parameters/epochs/componentInputParameter", "other", "no parameter"),
         ("root/dag/tasks/Train/inputs/parameters/epochs", {"runtimeValue": {"constant": "3"}}, "not of type NUMBER_INTEGER"),
@@ -120,3 +123,25 @@ def test_settings_for_unknown_executors():
     platform = copy.deepcopy(PLATFORM)
     platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["Nobody"] = {}
     assert any("no executor 'Nobody'" in problem for problem in problems(spec(), platform))
+
+
+CLUSTER = {"data": "/mnt/cxr/data", "serving_models": "/mnt/cxr/models", "volumes": [{"claim": "cxr", "mount_path": "/mnt/cxr"}]}
+DATAFLOW = {"runner": "dataflow", "project": "p", "region": "r", "shared": "gs://b/s", "worker_image": "worker:1"}
+
+
+def test_sound_settings_pass():
+    check_settings(load("demo"), Cluster.model_validate(CLUSTER), IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("change", "image", "message"),
+    [
+        ({}, "registry.example/cxr:latest", "--image 'registry.example/cxr:latest': name it by digest"),
+        ({"nodes": {"Trainer": {"image": "gpu:1"}}}, IMAGE, "nodes.Trainer.image 'gpu:1': name it by digest"),
+        ({"data": "gs://b/d", "beam": DATAFLOW}, IMAGE, "beam.worker_image 'worker:1': name it by digest"),
+        ({"splits": ["train", "val"]}, IMAGE, "'test' is missing"),
+    ],
+)
+def test_settings_that_need_no_graph_to_be_refused(change, image, message):
+    with pytest.raises(CxrError, match=message):
+        check_settings(load("demo"), Cluster.model_validate({**CLUSTER, **change}), image)

@@ -84,6 +84,24 @@ def test_the_first_run_passes_without_baseline(first, volume, champions):
         assert (volume / "models" / name / champions[name]["version"] / "saved_model.pb").is_file()
 
 
+def test_the_page_shows_every_evaluation(first, cluster):
+    for name in MODELS:
+        metrics, confusion = (first.artifact(f"Evaluator-{name}", key) for key in ("metrics", "confusion_matrix"))
+        assert (metrics.schema["schemaTitle"], metrics.metadata["gate"]) == ("system.Metrics", "blessed")
+        rows = [cell["row"] for cell in confusion.metadata["confusionMatrix"]["rows"]]
+        assert sum(map(sum, rows)) == metrics.metadata["examples"] > 0
+        assert first.artifact(f"Evaluator-{name}", "roc_covid19").metadata["confidenceMetrics"]
+        report = first.artifact(f"Evaluator-{name}", "report").uri
+        assert "Gate: blessed" in (cluster.objects.root / report.replace("://", "/")).read_text()
+
+
+def test_the_page_shows_what_a_gate_refused(second, cluster):
+    report = second.artifact("Evaluator-densenet201", "report").uri
+    page = (cluster.objects.root / report.replace("://", "/")).read_text()
+    assert "Gate: refused" in page
+    assert "accuracy of the champion" in page
+
+
 def test_uris_in_metadata_are_the_object_stores(first):
     blessing = first.artifact("Evaluator-mobilenet", "blessing").metadata
     assert blessing["current_model"] == first.artifact("Trainer-mobilenet", "model").uri
@@ -122,6 +140,35 @@ def test_a_new_model_becomes_the_champion(second, volume, champions):
         pointer = json.loads((volume / "models" / name / "champion.json").read_text())
         assert pointer["version"] != champions[name]["version"]
         assert versions(volume, name) == {pointer["version"], champions[name]["version"]}
+
+
+def test_a_champion_that_changes_during_a_run_is_not_replaced(second, cluster, text, volume):
+    """Another run pushes between this one's comparison and its push: played by a pointer that moves when the Evaluator has started."""
+    from cxr.components.baseline import champion
+
+    folder = volume / "models/mobilenet"
+    before = champion.read(folder / "champion.json")
+    thief = folder / str(int(before.version) + 1)
+    move = (
+        "import shutil, sys\n"
+        "from pathlib import Path\n"
+        "from cxr.components.baseline import champion\n"
+        "from cxr.kubeflow import baseline\n"
+        "status = baseline.main(sys.argv[1:])\n"
+        f"shutil.copytree({str(before.folder)!r}, {str(thief)!r}, dirs_exist_ok=True)\n"
+        f"with champion.locked(Path({str(folder)!r})) as pointer:\n"
+        f"    pointer.write({thief.name!r}, 'another', 'minio://b/model', expected={before.version!r})\n"
+        "sys.exit(status)"
+    )
+    spec, platform = yaml.safe_load_all(text)
+    container = spec["deploymentSpec"]["executors"]["Baseline-mobilenet_executor"]["container"]
+    container["command"] = ["python", "-c", move, *container["command"][3:]]
+    result = cluster.run(yaml.safe_dump_all([spec, platform]), {"epochs_mobilenet": 3})
+    assert result.tasks["Pusher-mobilenet"].state is State.FAILED
+    assert f"compared with version {before.version}, but the champion is version {thief.name}" in result.tasks["Pusher-mobilenet"].error
+    assert champion.read(folder / "champion.json").version == thief.name
+    assert versions(volume, "mobilenet") >= {before.version, thief.name}
+    assert max(map(int, versions(volume, "mobilenet"))) == int(thief.name)
 
 
 def test_the_epochs_reached_the_trainer(first, second, cluster):

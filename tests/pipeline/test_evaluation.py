@@ -15,7 +15,7 @@ from tensorflow_model_analysis.writers.metrics_plots_and_validations_writer impo
 from cxr.components.metrics import names
 from cxr.components.metrics.classification import ClassificationCombiner
 from cxr.core.errors import CxrError
-from cxr.pipeline.evaluation import read_evaluation, read_validation
+from cxr.pipeline.evaluation import read_evaluation, read_roc, read_validation
 
 CLASS_NAMES = ("covid19", "pneumonia", "normal")
 
@@ -51,6 +51,16 @@ def test_candidate_and_baseline_are_told_apart(tmp_path: Path) -> None:
     assert (evaluation.accuracy, evaluation.baseline_accuracy) == (0.5, 0.25)
     assert (evaluation.examples, evaluation.correct, evaluation.invalid_predictions) == (4, 2, 1)
     assert evaluation.confusion_matrix == ((2, 1, 0), (0, 0, 0), (0, 0, 0))
+
+
+def test_the_roc_curves_are_the_candidates(tmp_path: Path) -> None:
+    measurements = [(0, RIGHT), (1, WRONG), (1, RIGHT)]
+    found = read_roc(write(tmp_path, {(): measured("candidate", measurements) | measured("baseline", [(0, WRONG)])}))
+    assert list(found) == list(CLASS_NAMES)
+    threshold, false_positive, true_positive = found["covid19"].T
+    at = np.searchsorted(threshold, 0.5)
+    assert (false_positive[at], true_positive[at]) == (0.5, 1.0)
+    assert np.isnan(found["normal"][:, 2]).all()
 
 
 def test_classes_without_examples_are_nan_and_do_not_count(tmp_path: Path) -> None:

@@ -70,5 +70,5 @@ def test_what_is_not_finite_is_refused_and_not_kept(model, tmp_path):
 def test_an_array_is_made_once(tmp_path):
     made = []
     for _ in range(2):
-        array = cached_features.kept(tmp_path / "a.npy", lambda: made.append(1) or np.ones(3, np.float32))
+        array = cached_features.cached(tmp_path / "a.npy", lambda: made.append(1) or np.ones(3, np.float32))
     assert (len(made), array.tolist()) == (1, [1, 1, 1])

@@ -52,6 +52,21 @@ def test_matches_scikit_learn(seed: int) -> None:
     assert result.auc == pytest.approx(expected, abs=5e-4)
 
 
+def test_the_roc_curve_runs_through_its_corners_and_encloses_the_auc() -> None:
+    labels, probabilities = random_predictions(400)
+    result = tally(labels, probabilities)
+    for curve, auc in zip(result.roc, result.auc, strict=True):
+        threshold, false_positive, true_positive = curve.T
+        assert np.all(np.diff(threshold) > 0)
+        assert (curve[0, 1:] == 1).all()
+        assert (curve[-1, 1:] == 0).all()
+        assert np.trapezoid(true_positive[::-1], false_positive[::-1]) == pytest.approx(auc, abs=0.02)
+        middle = len(curve) // 2
+        assert threshold[middle] == 0.5
+    own = labels == 0
+    assert result.roc[0, len(result.roc[0]) // 2, 2] == pytest.approx((probabilities[own, 0] >= 0.5).mean())
+
+
 def test_auc_is_exact_with_ties_where_scores_are_further_apart_than_bins() -> None:
     random = np.random.default_rng(0)
     labels = random.integers(0, CLASSES, 200)

@@ -1,0 +1,160 @@
+"""What Kubeflow Pipelines' page shows of an evaluation: scalar metrics, confusion matrix, ROC curves and a report in HTML.
+
+TFX's ModelEvaluation is a folder that the page cannot read. The compiler therefore gives every Evaluator further outputs of KFP's own
+types (`outputs`), and the entry point fills them after TFX's executor has run (`publish`). The forms of the metadata are those of kfp.dsl.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cxr.kubeflow.uris import local_path
+from cxr.pipeline.evaluation import Evaluation, Validation, read_evaluation, read_roc, read_validation
+
+METRICS, CONFUSION_MATRIX, REPORT = "metrics", "confusion_matrix", "report"
+_ROC = "roc_"
+
+
+def outputs(class_names: Sequence[str]) -> dict[str, Any]:
+    """Returns the definitions of an Evaluator's further outputs.
+
+    Args:
+      class_names: The classes; each has a ROC curve of its own, one against the rest.
+    """
+    titles = {METRICS: "Metrics", CONFUSION_MATRIX: "ClassificationMetrics"}
+    titles |= dict.fromkeys(map(roc_key, class_names), "ClassificationMetrics")
+    titles[REPORT] = "HTML"
+    return {key: {"artifactType": {"schemaTitle": f"system.{title}", "schemaVersion": "0.0.1"}} for key, title in titles.items()}
+
+
+def roc_key(class_name: str) -> str:
+    """Returns the name of the output with a class's ROC curve."""
+    return _ROC + re.sub(r"\W", "_", class_name)
+
+
+def publish_from(folder: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Reads a ModelEvaluation artifact's folder and publishes it; see `publish`."""
+    return publish(given, read_evaluation(folder), read_validation(folder), read_roc(folder))
+
+
+def publish(given: Mapping[str, Any], evaluation: Evaluation, validation: Validation, curves: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Fills those of a task's outputs that are in `outputs`.
+
+    Args:
+      given: The launcher's ExecutorInput.
+      evaluation: What the Evaluator measured.
+      validation: The gate's answer.
+      curves: ROC curves by class name, float64 [thresholds, 3]; see read_roc.
+
+    Returns: entries for the `artifacts` of an ExecutorOutput.
+    """
+    metadata: dict[str, dict[str, Any]] = {
+        METRICS: _scalars(evaluation, validation),
+        CONFUSION_MATRIX: _confusion_matrix(evaluation),
+        REPORT: {},
+    }
+    metadata |= {roc_key(name): _roc(curve) for name, curve in curves.items()}
+    found = {}
+    for key, facts in metadata.items():
+        for artifact in given["outputs"]["artifacts"].get(key, {}).get("artifacts", []):
+            if key == REPORT:
+                file = Path(local_path(artifact["uri"]))
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(html_report(evaluation, validation), encoding="utf-8")
+            found[key] = {"artifacts": [{"name": artifact.get("name", key), "uri": artifact["uri"], "metadata": facts}]}
+    return found
+
+
+def _scalars(evaluation: Evaluation, validation: Validation) -> dict[str, float | str]:
+    values: dict[str, float | None] = {
+        "examples": evaluation.examples,
+        "accuracy": evaluation.accuracy,
+        "accuracy_low": evaluation.accuracy_interval.low,
+        "accuracy_high": evaluation.accuracy_interval.high,
+        "balanced_accuracy": evaluation.balanced_accuracy,
+        "log_loss": evaluation.log_loss,
+        "calibration_error": evaluation.calibration_error,
+        "invalid_predictions": evaluation.invalid_predictions,
+        "baseline_accuracy": evaluation.baseline_accuracy,
+    }
+    values |= {f"auc_{result.name}": result.auc for result in evaluation.classes}
+    # protojson has no NaN
+    finite = {name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)}
+    return {**finite, "gate": "blessed" if validation.blessed else "refused"}
+
+
+def _confusion_matrix(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "confusionMatrix": {
+            "annotationSpecs": [{"displayName": name} for name in evaluation.class_names],
+            "rows": [{"row": list(row)} for row in evaluation.confusion_matrix],
+        }
+    }
+
+
+def _roc(curve: np.ndarray) -> dict[str, Any]:
+    """Returns nothing for a class of which the split holds no examples, or nothing else."""
+    points = [
+        {"confidenceThreshold": threshold, "falsePositiveRate": false_positive, "recall": true_positive}
+        for threshold, false_positive, true_positive in curve[::-1].tolist()  # from the lower left corner
+        if math.isfinite(false_positive) and math.isfinite(true_positive)
+    ]
+    return {"confidenceMetrics": points} if points else {}
+
+
+def html_report(evaluation: Evaluation, validation: Validation) -> str:
+    """Returns the evaluation as one HTML page without scripts and without anything from elsewhere."""
+    import pandas as pd
+
+    def table(rows: Sequence[Mapping[str, Any]]) -> str:
+        return pd.DataFrame(rows).to_html(index=False, border=0, na_rep="–", float_format=lambda value: f"{value:.3f}")  # escapes
+
+    verdict = "blessed" if validation.blessed else "refused"
+    overall = [
+        {"metric": "accuracy", "value": evaluation.accuracy, "95 % interval": _interval(evaluation.accuracy_interval)},
+        {
+            "metric": "balanced accuracy",
+            "value": evaluation.balanced_accuracy,
+            "95 % interval": _interval(evaluation.balanced_accuracy_interval),
+        },
+        {"metric": "log loss", "value": evaluation.log_loss, "95 % interval": "–"},
+        {"metric": "expected calibration error", "value": evaluation.calibration_error, "95 % interval": "–"},
+    ]
+    if evaluation.baseline_accuracy is not None:
+        overall.append({"metric": "accuracy of the champion", "value": evaluation.baseline_accuracy, "95 % interval": "–"})
+    classes = [
+        {"class": result.name, "examples": result.examples, "precision": result.precision, "recall": result.recall, "AUC": result.auc}
+        for result in evaluation.classes
+    ]
+    slices = [
+        {
+            "feature": result.feature,
+            "value": result.value,
+            "examples": result.examples,
+            "accuracy": result.accuracy,
+            "95 % interval": _interval(result.accuracy_interval),
+            "balanced accuracy": result.balanced_accuracy,
+        }
+        for result in evaluation.slices
+    ]
+    parts = [
+        f"<h2>Gate: {verdict}</h2>",
+        "".join(f"<p>{html.escape(reason)}</p>" for reason in validation.reasons),
+        f"<p>{evaluation.examples} examples, {evaluation.correct} right, {evaluation.invalid_predictions} without a valid prediction. "
+        "Research software, not a diagnostic device.</p>",
+        f"<h3>Whole split</h3>{table(overall)}<h3>Classes, one against the rest</h3>{table(classes)}",
+        f"<h3>Slices</h3>{table(slices)}" if slices else "",
+    ]
+    style = "body{font:14px sans-serif;margin:1em} td,th{padding:.2em .8em;text-align:left} tr:nth-child(even){background:#f3f3f3}"
+    return f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><style>{style}</style></head><body>{"".join(parts)}</body></html>'
+
+
+def _interval(interval: Any) -> str:
+    return f"{interval.low:.3f} to {interval.high:.3f}"

@@ -1,0 +1,54 @@
+"""What a run may be started with: a compiled pipeline's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cxr.core.errors import CxrError
+from cxr.kubeflow.ir_pass import DATA_TASK
+from cxr.kubeflow.parameters import DATA
+from cxr.kubeflow.uris import bucket_of
+
+
+def checked_parameters(package: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a run's parameters with their declared types.
+
+    Raises:
+      CxrError: A parameter that the pipeline does not have, a value of another type, or data that the pipeline's pods could not read.
+    """
+    try:
+        spec = next(iter(yaml.safe_load_all(package.read_text())))
+        definitions = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+    except (OSError, yaml.YAMLError, StopIteration, KeyError, TypeError) as error:
+        raise CxrError(f"{package}: not a compiled pipeline ({error}); make one with `cxr kubeflow compile`") from error
+    values: dict[str, Any] = {}
+    convert = {"NUMBER_INTEGER": int, "NUMBER_DOUBLE": float, "STRING": str}
+    for name, value in given.items():
+        if name not in definitions:
+            raise CxrError(f"parameter {name!r}: the pipeline has {', '.join(sorted(definitions))}")
+        kind = definitions[name]["parameterType"]
+        try:
+            values[name] = convert[kind](value)
+        except ValueError:
+            raise CxrError(f"parameter {name} = {value!r}: not of type {kind}") from None
+    if DATA in values:
+        _check_data(spec, str(definitions[DATA].get("defaultValue", "")), values[DATA])
+    return values
+
+
+def _check_data(spec: Mapping[str, Any], compiled: str, given: str) -> None:
+    """Refuses data that the compiled pipeline has no way, or no credentials, to read (cluster.Cluster has the rule)."""
+    if bool(bucket_of(compiled)) != bool(bucket_of(given)):
+        kind = "an object store" if bucket_of(compiled) else "a volume"
+        raise CxrError(f"parameter {DATA} = {given}: the pipeline was compiled for data on {kind}; compile it again with `data: {given}`")
+    root = bucket_of(spec.get("defaultPipelineRoot", ""))
+    by_launcher = DATA_TASK in spec["root"]["dag"]["tasks"]
+    if by_launcher and bucket_of(compiled) == root != bucket_of(given):
+        raise CxrError(
+            f"parameter {DATA} = {given}: another bucket than the pipeline root's, which KFP's launcher reads with the pods' environment "
+            "instead of its own credentials; compile it again with this `data` and `environment_credentials: true`"
+        )

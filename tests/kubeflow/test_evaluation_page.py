@@ -1,0 +1,106 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from kfp import dsl
+
+from cxr.components.metrics.tally import Tally
+from cxr.core.intervals import mean_recall_interval, proportion_interval
+from cxr.kubeflow import evaluation_page
+from cxr.kubeflow.executor_output import write
+from cxr.pipeline.evaluation import ClassResult, Evaluation, SliceResult, Validation
+
+CLASSES = ("covid19", "pneumonia, viral", "normal")
+PREDICTIONS = [(0, [0.8, 0.1, 0.1]), (0, [0.3, 0.6, 0.1]), (1, [0.2, 0.7, 0.1]), (1, [0.4, 0.3, 0.3])]  # none is normal
+
+
+@pytest.fixture
+def tally():
+    found = Tally.empty(3, 5)
+    for label, probabilities in PREDICTIONS:
+        found.add(label, np.array(probabilities))
+    return found
+
+
+@pytest.fixture
+def evaluation(tally):
+    sizes, right = [2, 2, 0], [1, 1, 0]
+    return Evaluation(
+        class_names=CLASSES,
+        examples=tally.examples,
+        right=2,
+        accuracy=tally.accuracy,
+        accuracy_interval=proportion_interval(2, 4),
+        balanced_accuracy=tally.balanced_accuracy,
+        balanced_accuracy_interval=mean_recall_interval(right, sizes),
+        log_loss=tally.log_loss,
+        calibration_error=tally.calibration_error,
+        invalid_predictions=0,
+        classes=tuple(
+            ClassResult(name, n, float(p), float(r), float(a))
+            for name, n, p, r, a in zip(CLASSES, sizes, tally.precision, tally.recall, tally.auc, strict=True)
+        ),
+        confusion_matrix=tuple(tuple(int(n) for n in row[:-1]) for row in tally.confusion),
+        calibration_bins=(),
+        slices=(SliceResult("source", "<b>x</b>", 4, 2, 0.5, proportion_interval(2, 4), 0.5, 0.1),),
+    )
+
+
+@pytest.fixture
+def published(tally, evaluation, tmp_path, monkeypatch):
+    monkeypatch.setenv("CXR_KUBEFLOW_ROOT", str(tmp_path))
+    keys = ["evaluation", "executor-logs", *evaluation_page.outputs(CLASSES)]
+    given = {"outputs": {"artifacts": {key: {"artifacts": [{"name": key, "uri": f"minio://b/run/{key}"}]} for key in keys}}}
+    refused = Validation(False, ("accuracy 0.500 is below 0.600 <script>",))
+    return evaluation_page.publish(given, evaluation, refused, dict(zip(CLASSES, tally.roc, strict=True)))
+
+
+def metadata(published, key):
+    return published[key]["artifacts"][0]["metadata"]
+
+
+def test_every_declared_output_is_filled_and_no_other(published):
+    outputs = evaluation_page.outputs(CLASSES)
+    assert set(published) == set(outputs)
+    assert outputs["roc_pneumonia__viral"]["artifactType"]["schemaTitle"] == dsl.ClassificationMetrics.schema_title
+    assert outputs["metrics"]["artifactType"]["schemaTitle"] == dsl.Metrics.schema_title
+    assert outputs["report"]["artifactType"]["schemaTitle"] == dsl.HTML.schema_title
+
+
+def test_the_metadata_are_what_kfps_own_components_write(published, tally):
+    own = dsl.ClassificationMetrics()
+    own.log_confusion_matrix(list(CLASSES), tally.confusion[:, :-1].tolist())
+    assert metadata(published, "confusion_matrix") == own.metadata
+    own = dsl.ClassificationMetrics()
+    threshold, false_positive, true_positive = tally.roc[0][::-1].T.tolist()
+    own.log_roc_curve(false_positive, true_positive, threshold)
+    assert metadata(published, "roc_covid19") == own.metadata
+
+
+def test_a_roc_curve_goes_from_nothing_to_everything(published):
+    points = metadata(published, "roc_covid19")["confidenceMetrics"]
+    corners = [(points[at]["falsePositiveRate"], points[at]["recall"]) for at in (0, -1)]
+    assert corners == [(0, 0), (1, 1)]
+
+
+def test_a_class_without_examples_has_no_curve(published):
+    assert metadata(published, "roc_normal") == {}
+
+
+def test_the_scalars_are_numbers_that_json_knows(published, tmp_path):
+    found = metadata(published, "metrics")
+    assert (found["accuracy"], found["examples"], found["gate"]) == (0.5, 4, "refused")
+    assert "auc_normal" not in found
+    assert all(math.isfinite(value) for value in found.values() if isinstance(value, float))
+    write(str(tmp_path / "o.json"), {"artifacts": published})
+    assert "NaN" not in (tmp_path / "o.json").read_text()
+    assert json.loads((tmp_path / "o.json").read_text())["artifacts"] == published
+
+
+def test_the_report_is_a_page_that_trusts_no_text(published, tmp_path):
+    page = (tmp_path / "minio/b/run/report").read_text()
+    assert "Gate: refused" in page
+    assert "accuracy 0.500 is below 0.600 &lt;script&gt;" in page
+    assert "&lt;b&gt;x&lt;/b&gt;" in page
+    assert "<script" not in page

@@ -1,0 +1,119 @@
+"""From an exported model to the champion: the tasks Baseline, Evaluator and Pusher alone, TFX's own executors in the simulation.
+
+test_whole_pipeline.py does it with trained models.
+"""
+
+from importlib import metadata
+
+import pytest
+import yaml
+from simulator.cluster import SimulatedCluster, State
+
+from cxr.components.baseline import champion
+from cxr.kubeflow.baseline import CHAMPION
+
+MODEL = "minio://bucket/model"
+CLASSES = ("covid19", "pneumonia", "normal")
+
+
+@pytest.fixture(scope="module")
+def export():
+    """Writes a SavedModel that gives every image the same probabilities."""
+
+    def write(folder, probabilities):
+        import tensorflow as tf
+
+        from cxr.core import features
+
+        class Constant(tf.Module):
+            @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+            def serve(self, examples):
+                return {features.PROBABILITIES: tf.tile([probabilities], [tf.shape(examples)[0], 1])}
+
+        model = Constant()
+        tf.saved_model.save(model, str(folder / "Format-Serving"), signatures={features.SIGNATURE_EXAMPLES: model.serve})
+
+    return write
+
+
+@pytest.fixture
+def pipeline(tmp_path, raw_examples, write_split, image):
+    """Text of the compiled pipeline; pushes to `tmp_path`/models."""
+    from tfx import v1 as tfx
+    from tfx.proto import example_gen_pb2
+
+    from cxr.kubeflow import ir_pass
+    from cxr.kubeflow.compile import baseline_component, compile_pipeline
+    from cxr.kubeflow.parameters import Parameter
+    from cxr.pipeline.gate import Gate, eval_config
+
+    for name in ("train", "test"):  # TFX would divide a single split
+        write_split(tmp_path / "records", name, raw_examples)
+    splits = [example_gen_pb2.Input.Split(name=name, pattern=f"{name}/*") for name in ("train", "test")]
+    gen = tfx.components.ImportExampleGen(input_base=str(tmp_path / "records"), input_config=example_gen_pb2.Input(splits=splits))
+    model = tfx.dsl.Importer(
+        MODEL, artifact_type=tfx.types.standard_artifacts.Model, custom_properties={"tfx_version": metadata.version("tfx")}, reimport=True
+    ).with_id("Trainer")
+    pointer = f"{tmp_path}/models/champion.json"
+    baseline = baseline_component(image)(baseline=pointer, pointer=pointer).with_id("Baseline")
+    gate = Gate(min_accuracy=0.3, tolerance=0.0)
+    evaluator = tfx.components.Evaluator(
+        examples=gen.outputs["examples"],
+        model=model.outputs["result"],
+        baseline_model=baseline.outputs["model"],
+        example_splits=["test"],
+        eval_config=eval_config(gate, "constant", CLASSES),
+    )
+    destination = tfx.proto.PushDestination(filesystem=tfx.proto.PushDestination.Filesystem(base_directory=f"{tmp_path}/models"))
+    pusher = tfx.components.Pusher(
+        model=model.outputs["result"], model_blessing=evaluator.outputs["blessing"], push_destination=destination
+    )
+    beam = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+    graph = tfx.dsl.Pipeline(
+        "push", "minio://unused", components=[gen, model, baseline, evaluator, pusher], enable_cache=True, beam_pipeline_args=beam
+    )
+    spec = compile_pipeline(graph, image)
+    ir_pass.add_parameter(spec, Parameter("pretended", "STRING", "for the test", "Baseline", "pointer"))
+    ir_pass.disable_caching(spec, ["Baseline"])
+    ir_pass.compare_and_swap(spec, "Baseline", "Pusher")
+    ir_pass.publish_evaluation(spec, "Evaluator", CLASSES)
+    ir_pass.push_blessed_only(spec)
+    return yaml.safe_dump(spec)
+
+
+@pytest.mark.slow
+def test_gate_and_push(tmp_path, pipeline, export):
+    cluster = SimulatedCluster(tmp_path / "cluster")
+    stored, models = cluster.objects.root / "minio/bucket/model", tmp_path / "models"
+
+    export(stored, [0.6, 0.3, 0.1])
+    first = cluster.run(pipeline)
+    assert first.succeeded, {name: task.error for name, task in first.tasks.items() if task.error}
+    assert first.tasks["Baseline"].outputs.parameters == {CHAMPION: "none"}
+    found = champion.read(models / "champion.json")
+    pushed = first.artifact("Pusher", "pushed_model").metadata
+    assert (pushed["pushed_version"], pushed["pushed_destination"]) == (found.version, str(found.folder))
+    assert {path.name for path in models.iterdir()} == {found.version, champion.POINTER, champion.LOCK}
+
+    # What KFP's page shows.
+    assert first.artifact("Evaluator", "metrics").metadata["accuracy"] == pytest.approx(1 / 3)
+    matrix = first.artifact("Evaluator", "confusion_matrix").metadata["confusionMatrix"]
+    assert [row["row"] for row in matrix["rows"]] == [[4, 0, 0]] * 3
+    assert first.artifact("Evaluator", "roc_normal").metadata["confidenceMetrics"][0]["recall"] == 0
+    report = cluster.objects.root / first.artifact("Evaluator", "report").uri.replace("://", "/")
+    assert "Gate: blessed" in report.read_text()
+
+    # The same model again: compared with itself, pushed no second time.
+    again = cluster.run(pipeline)
+    assert again.succeeded, {name: task.error for name, task in again.tasks.items() if task.error}
+    assert again.tasks["Pusher"].state is State.SUCCEEDED
+    assert champion.read(models / "champion.json") == found
+    assert "baseline_accuracy" in again.artifact("Evaluator", "metrics").metadata
+
+    # Another model, whose run looked at the champion before the push above.
+    export(stored, [0.1, 0.6, 0.3])
+    late = cluster.run(pipeline, {"pretended": str(tmp_path / "nowhere.json")})
+    assert late.tasks["Pusher"].state is State.FAILED
+    assert f"compared with no champion, but the champion is version {found.version}" in late.tasks["Pusher"].error
+    assert champion.read(models / "champion.json") == found
+    assert {path.name for path in models.iterdir()} == {found.version, champion.POINTER, champion.LOCK}

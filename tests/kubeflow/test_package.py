@@ -1,0 +1,54 @@
+import pytest
+import yaml
+
+from cxr.core.errors import CxrError
+from cxr.kubeflow.package import checked_parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"), [("epochs_mobilnet", "3", "the pipeline has"), ("epochs_mobilenet", "many", "not of type")]
+)
+def test_parameters_are_checked_before_anything_is_sent(package, name, value, message):
+    with pytest.raises(CxrError, match=message):
+        checked_parameters(package, {name: value})
+
+
+def compiled_for(package, data, root, tasks=("Data",)):
+    spec, platform = yaml.safe_load_all(package.read_text())
+    spec["root"]["inputDefinitions"]["parameters"]["data"]["defaultValue"] = data
+    spec["root"]["dag"]["tasks"] |= {name: {} for name in tasks}
+    spec["defaultPipelineRoot"] = root
+    package.write_text(yaml.safe_dump_all([spec, platform]))
+    return package
+
+
+@pytest.mark.parametrize(
+    ("data", "given", "message"),
+    [
+        ("/mnt/cxr/data", "gs://b/d", "compiled for data on a volume"),
+        ("gs://b/d", "/mnt/cxr/data", "compiled for data on an object store"),
+        ("gs://b/d", "gs://other/d", "another bucket than the pipeline root's"),
+    ],
+)
+def test_data_that_the_pipeline_cannot_read_are_refused(package, data, given, message):
+    with pytest.raises(CxrError, match=message):
+        checked_parameters(compiled_for(package, data, "gs://b/root"), {"data": given})
+
+
+@pytest.mark.parametrize(
+    ("data", "given", "tasks"),
+    [
+        ("/mnt/cxr/data", "/mnt/cxr/other", ()),
+        ("gs://b/d", "gs://b/other", ("Data",)),
+        ("gs://declared/d", "gs://other/d", ("Data",)),  # environment_credentials
+        ("gs://b/d", "gs://other/d", ()),  # Dataflow's workers read it themselves
+    ],
+)
+def test_data_that_it_can_read_are_not(package, data, given, tasks):
+    assert checked_parameters(compiled_for(package, data, "gs://b/root", tasks), {"data": given}) == {"data": given}
+
+
+def test_a_file_that_is_no_pipeline(tmp_path):
+    (tmp_path / "x.yaml").write_text("a: 1")
+    with pytest.raises(CxrError, match="not a compiled pipeline"):
+        checked_parameters(tmp_path / "x.yaml", {})
