@@ -29,7 +29,7 @@ def evaluation(tally):
     return Evaluation(
         class_names=CLASSES,
         examples=tally.examples,
-        right=2,
+        correct=2,
         accuracy=tally.accuracy,
         accuracy_interval=proportion_interval(2, 4),
         balanced_accuracy=tally.balanced_accuracy,
