@@ -25,8 +25,8 @@ from sklearn.preprocessing import StandardScaler
 from cxr.core import features
 from cxr.pipeline.pipeline_config import Config, load
 from cxr.trainer import inputs
-from cxr.trainer.cached_features import apply_in_batches
-from cxr.trainer.model_config import Augmentation, Model
+from cxr.trainer.cached_features import BatchedModel
+from cxr.trainer.model_config import Augmentation, Model, Stage
 from cxr.trainer.models import bn_recalibration
 from cxr.trainer.models.assembly import assemble
 from cxr.trainer.models.heads import build_head
@@ -54,12 +54,16 @@ def features_of(model: Model, images: inputs.Split, size: int) -> np.ndarray:
         bn_recalibration.recalibrate_layers(assembly.extractor, network, next(iter(data)))
     elif model.bn_recalibration == "per_channel":
         bn_recalibration.recalibrate_channels(assembly.extractor, network, data, len(chosen) // bn_recalibration.BATCH)
-    every = inputs.in_order(images.images, size, augmentation=Augmentation())
-    return apply_in_batches(assembly.extractor, every, len(images), model.backbone)
+
+    def every(first: int) -> tf.data.Dataset:
+        return inputs.in_order(images.images, size, augmentation=Augmentation(), first=first)
+
+    return BatchedModel(assembly.extractor).all(every, len(images), model.backbone)
 
 
 def fold_predictions(model: Model, table: np.ndarray, labels: np.ndarray, patients: np.ndarray, classes: int, folds: int) -> np.ndarray:
     """Returns the class that a head trained on the other folds predicts for each image, int [images]."""
+    stage = model.head_training or Stage()
     predicted = np.empty(len(labels), int)
     eye = np.eye(classes, dtype=np.float32)
     for rest, held_out in StratifiedGroupKFold(folds, shuffle=True, random_state=0).split(table, labels, patients):
@@ -67,9 +71,8 @@ def fold_predictions(model: Model, table: np.ndarray, labels: np.ndarray, patien
         train, stop = (rest[part] for part in next(inner))
         keras.utils.set_random_seed(model.seed)
         head = build_head(model.head, table.shape[1], classes, table[train])
-        stage = model.head_training
 
-        def epochs_from(first: int, train=train, stage=stage) -> tf.data.Dataset:
+        def epochs_from(first: int, train: np.ndarray = train) -> tf.data.Dataset:
             order = inputs.Order(first, stage.epochs, stage.batch_size, model.seed)
             return inputs.feature_epochs(table[train][np.newaxis], labels[train], classes, order)
 

@@ -26,7 +26,7 @@ def read(records: Path, split: str, class_names: list[str], size: int, batch: in
     files = sorted(str(file) for file in (records / split).glob("*.tfrecord.gz"))
     spec = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.string)}
 
-    def parse(record):
+    def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         example = tf.io.parse_single_example(record, spec)
         image = tf.io.decode_image(example["image"], channels=3, expand_animations=False)
         image = tf.image.resize(image, [size, size], antialias=True)

@@ -11,6 +11,7 @@ MODELS_DIR is what the Pusher pushed into: <model>/<version>/saved_model.pb. Tak
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,7 @@ def build(folder: Path, names: list[str]) -> None:
     import keras
     import tensorflow as tf
 
-    def backbone(make) -> keras.Model:
+    def backbone(make: Callable[..., keras.Model]) -> keras.Model:
         pooled = make(weights=None, include_top=False, input_shape=(features.IMAGE_SIZE, features.IMAGE_SIZE, 3), pooling="avg")
         return keras.Model(pooled.input, keras.layers.Dense(len(features.CLASS_NAMES), activation="softmax")(pooled.output))
 
@@ -96,12 +97,12 @@ def build(folder: Path, names: list[str]) -> None:
                 self.values = [variable.value for model in models for variable in model.variables]
 
             @tf.function(input_signature=[tf.TensorSpec([None, features.IMAGE_SIZE, features.IMAGE_SIZE, 3], tf.float32)])
-            def image_tensor(self, image_tensor):
+            def image_tensor(self, image_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
                 return {features.PROBABILITIES: tf.add_n([model(image_tensor, training=False) for model in self.models]) / len(self.models)}
 
             @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-            def image_bytes(self, image_bytes):
-                def one(image):
+            def image_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+                def one(image: tf.Tensor) -> tf.Tensor:
                     pixels = tf.cast(tf.io.decode_image(image, channels=3, expand_animations=False), tf.float32) / 255.0
                     return tf.image.resize(pixels, [features.IMAGE_SIZE, features.IMAGE_SIZE], antialias=True)
 

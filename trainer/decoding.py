@@ -6,6 +6,9 @@ What `cxr ingest` writes is 8-bit grey, upright and bare, and takes the shortest
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from typing import Any
+
 import tensorflow as tf
 
 from cxr.core import features
@@ -46,7 +49,7 @@ def decode_grey(encoded: tf.Tensor, size: int) -> tf.Tensor:
     return tf.cond(is_png, lambda: _from_png(encoded, size), lambda: _from_jpeg(encoded, size))
 
 
-def required(condition: tf.Tensor, message: str):
+def required(condition: tf.Tensor, message: str) -> AbstractContextManager[Any]:
     """A scope whose operations run only where the condition holds; as a control dependency it survives pruning of the graph."""
     check = tf.debugging.Assert(condition, [message])
     return tf.control_dependencies([check] if check is not None else [])

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow.core.protobuf import fingerprint_pb2
-from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from cxr.core import features
 from cxr.data.images.reader import MAX_SIDE
@@ -119,10 +119,10 @@ class _Recorder:
         yield recorded_requests.log_of(self._bytes_request(features.SIGNATURE_EXAMPLES, features.EXAMPLES, example))
         yield recorded_requests.log_of(self._tensor_request())
 
-    def _bytes_request(self, signature: str, key: str, value: bytes):
+    def _bytes_request(self, signature: str, key: str, value: bytes) -> predict_pb2.PredictRequest:
         return recorded_requests.predict_request(self._name, signature, {key: np.array([value], dtype=object)})
 
-    def _tensor_request(self):
+    def _tensor_request(self) -> predict_pb2.PredictRequest:
         return recorded_requests.predict_request(self._name, features.SIGNATURE_TENSOR, {features.SIGNATURE_TENSOR: self._grey})
 
     def _answers(self, images: tf.Tensor) -> list[recorded_requests.Tensors]:
