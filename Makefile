@@ -39,6 +39,9 @@ test: setup ## run all tests (ARGS='tests/trainer -x' for some, WORKERS=2 for tw
 test-fast: setup ## run the tests that take seconds
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
 
+.PHONY: check
+check: lint test-fast ## lint, types and the fast tests: before every commit
+
 .PHONY: lint
 lint: setup ## check style, format, types and shell scripts; changes nothing
 	@failed=; \

@@ -63,5 +63,6 @@ def test_the_context_holds_what_the_wheel_needs_and_nothing_else():
         "pyproject.toml",
         "setup.py",
         "README.md",
+        "LICENSE",
     }
     assert all((ROOT / name).exists() for name in allowed)
