@@ -26,16 +26,19 @@ app = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"cxr {version('cxr-pipeline')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", help="print the version and stop", is_eager=True)] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="print the version and stop")] = False,
 ) -> None:
-    """Answers what belongs to no subcommand."""
-    if version:
-        from importlib.metadata import version as installed
-
-        typer.echo(f"cxr {installed('cxr-pipeline')}")
-        raise typer.Exit
+    """Takes the options that belong to no subcommand; `app`'s own help is shown in place of this text."""
 
 
 for _name in COMMANDS:

@@ -92,9 +92,13 @@ def test_whole_runs_on_changing_data(tmp_path):
     assert note.startswith(f"trained on other data than the champion (version {first['version']}): train ")
     assert f"mobilenet: {note}" in done.stdout
 
-    # === Another deal of the same images: the old models have seen images that the gate judges on ===
+    # === Another deal of the same images: the second model has seen images that the gate judges on, the first has not ===
+    best = read_record(folder / other["version"]).floor
     done, dealt = run("demo_data.seed=6", "data.seed=7")
-    assert dealt["baseline"] is None
-    assert "has seen" in dealt["notes"][0]
-    assert "no baseline, the gate's bounds decide alone" in done.stderr
-    assert read_record(folder / dealt["version"]).floor == dealt["version"]
+    if best == first["version"]:  # which of the two is better hangs on a random backbone
+        assert dealt["baseline"] == first["version"]
+    else:
+        assert dealt["baseline"] is None
+        assert "has seen" in dealt["notes"][0]
+        assert "no baseline, the gate's bounds decide alone" in done.stderr
+        assert read_record(folder / dealt["version"]).floor == dealt["version"]
