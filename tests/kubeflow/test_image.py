@@ -18,7 +18,7 @@ def stage(target):
 
 def test_beams_workers_start_through_its_boot_of_the_same_version():
     """What Beam's own images do (sdks/python/container/Dockerfile); the user cannot write where boot would make its environments."""
-    from cxr.kubeflow.cluster import BOOT
+    from cxr.kubeflow.beam_engines import BOOT
 
     assert f'ENTRYPOINT ["{BOOT}"]' in stage("worker")
     assert re.search(rf"^COPY --from=beam .*{BOOT} ", stage("worker"), re.MULTILINE)
@@ -26,6 +26,14 @@ def test_beams_workers_start_through_its_boot_of_the_same_version():
     python, version = re.search(r"^ARG BEAM=\S+/beam_python(\S+)_sdk:(\S+)$", DOCKERFILE, re.MULTILINE).groups()
     assert re.search(rf"^apache-beam=={re.escape(version)} ", (ROOT / "requirements/run.lock").read_text(), re.MULTILINE)
     assert re.search(rf"^ARG PYTHON=\S+:{re.escape(python)}-", DOCKERFILE, re.MULTILINE)
+
+
+def test_python_on_path_is_the_one_with_the_packages():
+    """Beam's boot and its worker pool start `python`; the base image's own has no apache_beam."""
+    assert re.search(r"^ENV PATH=/opt/cxr/bin:\$PATH\b", stage("base"), re.MULTILINE)
+    assert re.search(r"^FROM base AS cpu$", DOCKERFILE, re.MULTILINE)
+    assert re.search(r"^FROM cpu AS worker$", DOCKERFILE, re.MULTILINE)
+    assert "PATH=" not in stage("cpu") + stage("worker")
 
 
 def test_the_other_targets_have_no_entry_point():

@@ -4,11 +4,13 @@ Beam's own job server in Python stands for Flink's and Spark's, which speak the 
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
 import yaml
@@ -17,6 +19,8 @@ from simulator.cluster import SimulatedCluster
 from cxr.kubeflow.cluster import Cluster
 
 BOOT = "CXR_TEST_BEAM_BOOT"  # path of Beam's boot where there is one: the pool then starts its workers as in the image
+LISTENS_WITHIN = 300  # seconds; importing Beam takes a few, and many on a busy machine
+JOB_ENDS_WITHIN = 240  # seconds; Beam's Python job server has no other end for a job whose worker never comes
 
 
 def free_port():
@@ -25,9 +29,21 @@ def free_port():
         return found.getsockname()[1]
 
 
+def stop(process):
+    """Ends a process and those that it started: the pool forgets its workers when it is terminated."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(10)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 @pytest.fixture
 def started(tmp_path):
-    """Starts a module of Beam in the background; returns its log."""
+    """Starts a module of Beam in the background; returns its process and its log."""
+    # As in the image, where /opt/cxr/bin comes first: the pool starts its workers as `python`.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     with ExitStack() as stack:
 
         def start(module, *arguments):
@@ -36,23 +52,24 @@ def started(tmp_path):
                 [sys.executable, "-m", f"apache_beam.runners.{module}", *arguments],
                 stdout=stack.enter_context(open(log, "w")),
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT": "1"},
+                env={**os.environ, "PATH": path, "RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT": "1"},
+                start_new_session=True,
             )
-            stack.callback(process.wait)
-            stack.callback(process.terminate)
-            return log
+            stack.callback(stop, process)
+            return process, log
 
         yield start
 
 
-def wait_for(port, seconds=600):
-    end = time.monotonic() + seconds
+def wait_for(port, process, log):
+    end = time.monotonic() + LISTENS_WITHIN
     while time.monotonic() < end:
+        assert process.poll() is None, log.read_text()
         with socket.socket() as client:
             if client.connect_ex(("localhost", port)) == 0:
                 return
         time.sleep(0.2)
-    raise TimeoutError(f"nothing listens on {port}")
+    raise TimeoutError(f"nothing listens on {port}\n{log.read_text()}")
 
 
 @pytest.mark.slow
@@ -62,16 +79,15 @@ def test_a_job_server_with_a_worker_pool(tmp_path, records, small_pipeline, imag
 
     job, pool = free_port(), free_port()
     boot = [f"--container_executable={os.environ[BOOT]}"] if BOOT in os.environ else []
-    pool_log = started("worker.worker_pool_main", f"--service_port={pool}", *boot)
-    started("portability.local_job_service_main", f"--port={job}", f"--staging_dir={tmp_path}/staging")
-    wait_for(pool)
-    wait_for(job)
+    pool_process, pool_log = started("worker.worker_pool_main", f"--service_port={pool}", *boot)
+    job_process, job_log = started("portability.local_job_service_main", f"--port={job}", f"--staging_dir={tmp_path}/staging")
     settings = {
         "runner": "spark",
         "job_endpoint": f"localhost:{job}",
         "environment_config": f"localhost:{pool}",
         "worker_image": image,
         "shared": f"{tmp_path}/volume/shared",
+        "options": [f"--job_server_timeout={JOB_ENDS_WITHIN}"],
     }
     volume = {"volumes": [{"claim": "cxr", "mount_path": f"{tmp_path}/volume"}], "serving_models": f"{tmp_path}/volume/models"}
     (tmp_path / "volume").mkdir()
@@ -80,10 +96,11 @@ def test_a_job_server_with_a_worker_pool(tmp_path, records, small_pipeline, imag
 
     spec = compile_pipeline(small_pipeline(paths.data, paths.beam.arguments()), image)
     ir_pass.share_with_workers(spec, paths.beam.shared)
+    wait_for(pool, pool_process, pool_log)
+    wait_for(job, job_process, job_log)
     result = SimulatedCluster(tmp_path / "cluster", parallel=1).run(yaml.safe_dump(spec))
-    assert result.succeeded, result.tasks
+    assert result.succeeded, f"{result.tasks}\n{pool_log.read_text()}"
     for split in ("train", "test"):
         uri = result.artifact("StatisticsGen", "statistics").uri.replace("://", "/")
         assert (tmp_path / "cluster/objects" / uri / f"Split-{split}/FeatureStats.pb").stat().st_size > 0
-    if boot:
-        assert "Starting worker with command" in pool_log.read_text()
+    assert pool_log.read_text().count("Starting worker with command") >= len(result.tasks)  # the workers were the pool's
