@@ -1,8 +1,8 @@
 """`python -m cxr.kubeflow.baseline`: the task `Baseline-<model>`, which brings into a run what its candidate is compared with.
 
-The rule is the local run's (components/baseline/rule.py). The version that it chooses is copied into an artifact of the run, so that nothing
-depends on an older run's artifacts. The task also tells the run's Pusher which version that is, and which one is the champion: only that
-one may be replaced.
+The rule is the local run's (components/baseline/rule.py). The version that it chooses is copied into an artifact of the run, so that
+nothing depends on an older run's artifacts. The task also tells the run's Pusher which version that is, and which one is the champion:
+only that one may be replaced.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a Pusher is told on Kubeflow only after the compilation: the choice that the run's Baseline task made, the run, and the model's URI."""
+"""What a Pusher learns on Kubeflow only after the compilation: what the run's Baseline task chose, the run's id, the model's URI."""
 
 from __future__ import annotations
 

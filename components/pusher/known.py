@@ -15,7 +15,7 @@ class Known(StrictModel):
     pipeline: str
     split: str = Field(description="that the model is judged on")
     champion: str | None = Field(
-        None, description=f"version of the champion when the baseline was chosen, {NO_CHAMPION!r}: none yet; null: nobody chose, the last push counts"
+        None, description=f"version when the baseline was chosen, {NO_CHAMPION!r}: there was none; null: nobody chose, the last push counts"
     )
     baseline: str | None = Field(None, description="version that the model is compared with; null: none")
     run: str = Field("", description="the run's id; empty: TFX's context has it")

@@ -149,7 +149,9 @@ def test_the_pusher_learns_which_champion_the_candidate_was_compared_with(spec):
         source = {"taskOutputParameter": {"producerTask": "Gen", "outputParameterKey": key}}
         assert inputs(spec, "Trainer-a")[f"cxr_{key}"] == source
     assert ir_pass.tasks(spec)["Trainer-a"]["dependentTasks"] == ["Gen"]
-    assert spec["components"]["Gen"]["outputDefinitions"]["parameters"] == dict.fromkeys(("champion", "baseline"), {"parameterType": "STRING"})
+    assert spec["components"]["Gen"]["outputDefinitions"]["parameters"] == dict.fromkeys(
+        ("champion", "baseline"), {"parameterType": "STRING"}
+    )
 
 
 def test_what_pushes_is_found_by_its_destination(spec):

@@ -126,6 +126,4 @@ def test_a_picture_that_stands_in_two_splits_of_the_data_is_nobodys_advantage(mo
     pushed = models.version(17, seen=[f"{number:064x}" for number in (2, 3, 4, 5)])
     assert choose(models.pointer, judged_on).baseline == pushed
     models.version(18, seen=[f"{number:064x}" for number in (1, 2, 3)])
-    assert choose(models.pointer, judged_on).reasons == (
-        "version 18 has seen 1 of the 3 images that the gate judges on",
-    )
+    assert choose(models.pointer, judged_on).reasons == ("version 18 has seen 1 of the 3 images that the gate judges on",)
