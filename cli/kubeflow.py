@@ -234,7 +234,7 @@ def _no_baselines(package: Path) -> dict[str, str]:
     import yaml
 
     from cxr.core.errors import CxrError
-    from cxr.kubeflow.baseline import NO_BASELINE
+    from cxr.kubeflow.pushing import NO_BASELINE
 
     try:
         spec = next(iter(yaml.safe_load_all(package.read_text())))

@@ -1,8 +1,8 @@
-"""`python -m cxr.kubeflow.baseline`: the task `Baseline-<model>`, which brings the champion into a run.
+"""`python -m cxr.kubeflow.baseline`: the task `Baseline-<model>`, which brings into a run what its candidate is compared with.
 
-The task gets the pointer's path as a parameter and copies the version that it names into an artifact of the run, so that nothing depends
-on an older run's artifacts. It also tells the run's Pusher which version was the champion then: only that one may be replaced. Neither TFX
-nor TensorFlow is imported.
+The rule is the local run's (components/baseline/rule.py). The version that it chooses is copied into an artifact of the run, so that
+nothing depends on an older run's artifacts. The task also tells the run's Pusher which version that is, and which one is the champion:
+only that one may be replaced.
 """
 
 from __future__ import annotations
@@ -10,76 +10,108 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from cxr.components.baseline import champion
+from cxr.components.pusher.known import NO_CHAMPION
 from cxr.core.errors import CxrError
 from cxr.kubeflow import executor_output
 from cxr.kubeflow.executor_input import ABSENT
+from cxr.kubeflow.pushing import BASELINE, CHAMPION, NO_BASELINE
 from cxr.kubeflow.uris import local_path
 
-NO_BASELINE = "none"  # value of the parameter for a run without baseline
-NO_CHAMPION = "none"  # value of the output parameter where nothing has been pushed yet
-CHAMPION = "champion"  # the output parameter
 SERVING = "Format-Serving"  # folder of the SavedModel in a Model artifact
 _ABSENT_FILE = "NO_BASELINE"
 
 
-def fetch(baseline: str, target: Path) -> bool:
-    """Copies the baseline model into a Model artifact.
+def find(parameters: Mapping[str, Any]) -> Path | None:
+    """Finds what to compare with, and prints why.
 
     Args:
-      baseline: Path of a champion pointer, of a pushed version or of a Model artifact; "none" or "": no baseline.
-      target: Folder of the artifact.
+      parameters: Of the task. `baseline`: path of a champion pointer, from which the rule chooses; of a pushed version or a Model artifact,
+        taken as it is; "none" or "": no baseline. `data`, `split`, `class_names` (a JSON list): what the gate judges on.
 
-    Returns: whether there is a baseline. Without one, the artifact holds a file that says so: without any file it would not be uploaded.
+    Returns: Folder of the SavedModel; None: there is none that it could be compared with.
 
     Raises:
-      CxrError: A path that is neither.
+      CxrError: A path that is none of these; a damaged pointer or version; records that cannot be read.
     """
-    source: Path | None = None
-    if baseline not in ("", NO_BASELINE):
-        given = Path(baseline)
-        if given.name == champion.POINTER:
-            found = champion.read(given)
-            source = found.folder if found else None
-        elif (given / "saved_model.pb").is_file():
-            source = given
-        elif (given / SERVING / "saved_model.pb").is_file():
-            source = given / SERVING
-        else:
-            raise CxrError(
-                f"baseline {baseline}: no champion pointer ({champion.POINTER}), no SavedModel and no Model artifact; is the volume "
-                f"mounted? {NO_BASELINE!r} runs without baseline"
-            )
+    given = parameters["baseline"]
+    if given in ("", NO_BASELINE):
+        print("no baseline: the run asked for none, the gate's bounds decide alone")
+        return None
+    path = Path(local_path(given))
+    if path.name == champion.POINTER:
+        return _choose(path, parameters)
+    for folder in (path, path / SERVING):
+        if (folder / "saved_model.pb").is_file():
+            print(f"compared with {given}: the run asked for it")
+            return folder
+    raise CxrError(
+        f"baseline {given}: no champion pointer ({champion.POINTER}), no SavedModel and no Model artifact; is the volume "
+        f"mounted? {NO_BASELINE!r} runs without baseline"
+    )
+
+
+def _choose(pointer: Path, parameters: Mapping[str, Any]) -> Path | None:
+    if not pointer.is_file():  # a first run need not read the images
+        print(f"no baseline: nothing has been pushed yet ({pointer})")
+        return None
+    from cxr.components.baseline.rule import choose, read_judged_on  # imports TensorFlow, which takes seconds
+    from cxr.pipeline.baselines import remarks
+
+    data = parameters["data"]
+    copied = local_path(data)  # by the launcher; else TensorFlow reads the URI itself, as Dataflow's workers do
+    judged_on = read_judged_on(copied if Path(copied).is_dir() else data, parameters["split"], json.loads(parameters["class_names"]))
+    choice = choose(pointer, judged_on)
+    for remark in remarks(choice):
+        print(remark)
+    if choice.baseline and not choice.reasons:
+        print(f"compared with version {choice.baseline.name}, the best one pushed")
+    return choice.baseline
+
+
+def fetch(source: Path | None, target: Path) -> None:
+    """Makes the Model artifact.
+
+    Args:
+      source: Folder of a SavedModel; None: the artifact holds a file that says so, as without any file it would not be uploaded.
+      target: Folder of the artifact.
+    """
     target.mkdir(parents=True, exist_ok=True)
     if source is None:
-        (target / _ABSENT_FILE).write_text(f"no champion yet: {baseline or NO_BASELINE}\n")
-        return False
-    shutil.copytree(source, target / SERVING, dirs_exist_ok=True)
-    return True
+        (target / _ABSENT_FILE).write_text("there is no model to compare with\n")
+    else:
+        shutil.copytree(source, target / SERVING, dirs_exist_ok=True)
 
 
 def main(argv: list[str]) -> int:
-    """Fetches the baseline; `argv` holds the ExecutorInput."""
+    """Chooses and fetches the baseline; `argv` holds the ExecutorInput."""
     task = json.loads(argv[0])
     (model,) = task["outputs"]["artifacts"]["model"]["artifacts"]
     parameters = task["inputs"]["parameterValues"]
-    baseline = parameters["baseline"]
+    pointer = Path(parameters["pointer"])
     try:
-        # before the copy: a champion made champion in between is then told from the one that was copied
-        present = champion.read(Path(parameters["pointer"]))
-        found = fetch(local_path(baseline), Path(local_path(model["uri"])))
+        # before the choice: a version made champion in between is then told from the one that the choice knew
+        present = champion.read(pointer)
+        found = find(parameters)
     except CxrError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"baseline: {baseline}" if found else f"no baseline ({baseline})")
+    fetch(found, Path(local_path(model["uri"])))
     # without TFX's version the Evaluator would look for the folders of models from before TFX 0.29
     facts = {"tfx_version": metadata.version("tfx")} if found else {ABSENT: 1}
+    # what is no version of this model must not become the measure of later ones
+    of_this_model = found is not None and found.parent.resolve() == pointer.parent.resolve()
     report = {
         "artifacts": {"model": {"artifacts": [{"name": model["name"], "uri": model["uri"], "metadata": facts}]}},
-        "parameterValues": {CHAMPION: present.version if present else NO_CHAMPION},
+        "parameterValues": {
+            CHAMPION: present.version if present else NO_CHAMPION,
+            BASELINE: found.name if found and of_this_model else NO_BASELINE,
+        },
     }
     executor_output.write(task["outputs"]["outputFile"], report)
     return 0

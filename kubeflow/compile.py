@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,9 +71,10 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
     baselines: dict[str, BaseNode] = {}
     if baseline:
         component = baseline_component(image)
+        judged = {"data": cluster.data, "split": config.gate.split, "class_names": json.dumps(config.class_names)}
         for name in config.candidates:
             pointer = f"{cluster.serving_models}/{name}/{POINTER}"
-            baselines[name] = component(baseline=pointer, pointer=pointer)
+            baselines[name] = component(baseline=pointer, pointer=pointer, **judged)
     paths = RunPaths(
         data=cluster.data,
         splits=cluster.splits,
@@ -91,11 +93,13 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
         if parameter.task in ir_pass.tasks(spec):
             ir_pass.add_parameter(spec, parameter)
     ir_pass.add_fingerprint(spec, EXAMPLE_GEN, DATA, image)
+    choosing = {name: node_id("Baseline", name) for name in baselines}
+    for name, task in choosing.items():
+        ir_pass.compare_and_swap(spec, task, node_id("Pusher", name))
+    ir_pass.name_run(spec, ir_pass.pushers(spec))
+    ir_pass.disable_caching(spec, choosing.values())
     if ir_pass.downloads_data(cluster):
-        ir_pass.add_data_importer(spec, (EXAMPLE_GEN, ir_pass.FINGERPRINT_TASK), DATA)
-    ir_pass.disable_caching(spec, [node.id for node in baselines.values()])
-    for name in baselines:
-        ir_pass.compare_and_swap(spec, node_id("Baseline", name), node_id("Pusher", name))
+        ir_pass.add_data_importer(spec, (EXAMPLE_GEN, ir_pass.FINGERPRINT_TASK, *choosing.values()), DATA)
     for name in config.candidates:
         ir_pass.publish_evaluation(spec, node_id("Evaluator", name), config.class_names)
     ir_pass.push_blessed_only(spec)
@@ -143,13 +147,13 @@ def check_beam_options(options: Sequence[str]) -> None:
 
 
 def baseline_component(image: str) -> Any:
-    """Returns the component that copies the champion into the run, in place of a resolver (baseline.py)."""
+    """Returns the component that chooses the baseline and copies it into the run, in place of a resolver (baseline.py)."""
     return tfx.dsl.experimental.create_container_component(
         name="Baseline",
         image=image,
         command=["python", "-m", "cxr.kubeflow.baseline", "{{$}}"],
         outputs={"model": tfx.types.standard_artifacts.Model},
-        parameters={"baseline": str, "pointer": str},
+        parameters={"baseline": str, "pointer": str, "data": str, "split": str, "class_names": str},
     )
 
 

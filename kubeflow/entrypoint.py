@@ -1,8 +1,8 @@
 """`python -m cxr.kubeflow.entrypoint`: the command of every TFX node on Kubeflow Pipelines 2.x.
 
 It stands between KFP's launcher and TFX's own (unchanged) entry point, which does not run there; docs/kubeflow.md lists why. The steps are
-in `run`: prepare the input, run TFX's driver where there is one, run TFX's executor, make its report acceptable. A Pusher runs inside
-`pushing.push`, and an Evaluator's results are also published for KFP's page (evaluation_page.py).
+in `run`: prepare the input, run TFX's driver where there is one, run TFX's executor, make its report acceptable. A Pusher is
+told the run's choice (pushing.py), and an Evaluator's results are also published for KFP's page (evaluation_page.py).
 """
 
 from __future__ import annotations
@@ -19,12 +19,10 @@ from typing import Any
 
 from cxr.core.errors import CxrError
 from cxr.kubeflow import evaluation_page, executor_input, executor_output, pushing, shared_folder
-from cxr.kubeflow.baseline import CHAMPION
 
 MODULE = "cxr.kubeflow.entrypoint"
 MERGE, SHARED = "--cxr_merge", "--cxr_shared"  # arguments that the compiler adds
 _EVALUATOR = "tfx.components.evaluator.executor.Executor"
-_PUSHER = "tfx.components.pusher.executor.Executor"
 
 
 def run(args: argparse.Namespace, beam_args: list[str], scratch: Path) -> None:
@@ -43,16 +41,14 @@ def run(args: argparse.Namespace, beam_args: list[str], scratch: Path) -> None:
     task = executor_input.prepare(given, inputs_spec, args.cxr_merge, scratch)
     executor_input.make_folders(task)
 
-    if args.executor_class_path == _PUSHER:
-        compared_with = given["inputs"].get("parameterValues", {}).get(executor_input.OWN + CHAMPION)
-        report = pushing.push(task, compared_with, lambda redirected: _run_executor(args, beam_args, redirected, str(scratch)))
-    else:
-        shared = args.cxr_shared and _uses_beam(args.executor_class_path)
-        folder = shared_folder.task_folder(args.cxr_shared, task) if shared else str(scratch)
-        staged = shared_folder.stage(task, folder) if shared else task
-        report = _run_executor(args, beam_args, staged, folder)
-        if shared:
-            report = shared_folder.collect(task, staged, report)
+    if args.executor_class_path == pushing.EXECUTOR:
+        task = pushing.complete(task, given)
+    shared = args.cxr_shared and _uses_beam(args.executor_class_path)
+    folder = shared_folder.task_folder(args.cxr_shared, task) if shared else str(scratch)
+    staged = shared_folder.stage(task, folder) if shared else task
+    report = _run_executor(args, beam_args, staged, folder)
+    if shared:
+        report = shared_folder.collect(task, staged, report)
     result = executor_output.finish(report, task)
     if args.executor_class_path == _EVALUATOR:
         (evaluation,) = task["outputs"]["artifacts"]["evaluation"]["artifacts"]

@@ -9,7 +9,6 @@ from typing import Any
 
 from cxr.core.errors import CxrError
 from cxr.kubeflow import entrypoint, evaluation_page, pushing, uris
-from cxr.kubeflow.baseline import CHAMPION
 from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.executor_input import OWN
 from cxr.kubeflow.parameters import INTEGER, STRING, Parameter
@@ -18,6 +17,7 @@ Spec = dict[str, Any]
 
 FINGERPRINT_TASK, FINGERPRINT = "DataFingerprint", "fingerprint"
 DATA_TASK, DATA_OUTPUT = "Data", "artifact"
+_RUN_ID = "{{$.pipeline_job_uuid}}"  # KFP's driver puts the run's id in its place
 
 
 def executors(spec: Spec) -> dict[str, Any]:
@@ -141,18 +141,24 @@ def pushers(spec: Spec) -> list[str]:
 
 
 def compare_and_swap(spec: Spec, baseline: str, pusher: str) -> None:
-    """Tells a Pusher which champion the candidate was compared with; it replaces no other one (pushing.push).
+    """Tells a Pusher the champion of the moment when the baseline was chosen, which alone it replaces, and the baseline (pushing.py).
 
     Args:
       spec: The specification.
-      baseline: The task that fetches the champion (baseline.py); it gets an output parameter.
+      baseline: The task that chooses (baseline.py); it gets output parameters.
       pusher: The task that pushes.
     """
     outputs = _component(spec, baseline).setdefault("outputDefinitions", {})
-    outputs.setdefault("parameters", {})[CHAMPION] = {"parameterType": STRING}
-    source = {"taskOutputParameter": {"producerTask": baseline, "outputParameterKey": CHAMPION}}
-    _add_input(spec, pusher, OWN + CHAMPION, STRING, source)
+    for key in (pushing.CHAMPION, pushing.BASELINE):
+        outputs.setdefault("parameters", {})[key] = {"parameterType": STRING}
+        _add_input(spec, pusher, OWN + key, STRING, {"taskOutputParameter": {"producerTask": baseline, "outputParameterKey": key}})
     _depend(spec, pusher, baseline)
+
+
+def name_run(spec: Spec, names: Iterable[str]) -> None:
+    """Tells Pushers the run's id, which they keep beside the model."""
+    for name in names:
+        _add_input(spec, name, pushing.RUN, STRING, {"runtimeValue": {"constant": _RUN_ID}})
 
 
 def publish_evaluation(spec: Spec, evaluator: str, class_names: Sequence[str]) -> None:

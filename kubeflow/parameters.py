@@ -37,7 +37,9 @@ def run_parameters(config: Config) -> list[Parameter]:
     """Returns the parameters of a configuration's pipeline."""
     from cxr.pipeline.graph import node_id  # imports TFX
 
-    found = [Parameter(DATA, STRING, "folder that `cxr ingest` wrote", EXAMPLE_GEN, "input_base")]
+    # also what the rule for the baseline looks at
+    readers = [(EXAMPLE_GEN, "input_base"), *((node_id("Baseline", name), "data") for name in config.candidates)]
+    found = [Parameter(DATA, STRING, "folder that `cxr ingest` wrote", task, key) for task, key in readers]
     for name, model in config.models.items():
         for stage, prefix in (("head_training", ""), ("fine_tuning", "fine_tuning_")):
             if getattr(model, stage):

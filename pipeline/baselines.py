@@ -7,7 +7,6 @@ from pathlib import Path
 
 from cxr.components.baseline.champion import POINTER
 from cxr.components.baseline.rule import Choice, choose, read_judged_on
-from cxr.core import features
 from cxr.pipeline.pipeline_config import Config
 from cxr.trainer.artifact import ModelInfo
 
@@ -26,9 +25,7 @@ def choose_all(config: Config, data: Path, serving_models: Path) -> dict[str, Ch
     pointers = {name: serving_models / name / POINTER for name in config.candidates}
     if not any(pointer.is_file() for pointer in pointers.values()):
         return {name: Choice() for name in pointers}  # a first run need not read the images
-    files = {split: sorted(str(file) for file in (data / split).glob("*.tfrecord.gz")) for split in features.SPLITS}
-    judged = files.pop(config.gate.split)
-    judged_on = read_judged_on(judged, config.class_names, [file for others in files.values() for file in others])
+    judged_on = read_judged_on(str(data), config.gate.split, config.class_names)
     return {name: choose(pointer, judged_on) for name, pointer in pointers.items()}
 
 

@@ -17,6 +17,7 @@ from cxr.components.baseline.strategy import MODEL, PushedBaseline, as_artifact
 from cxr.components.ensemble_trainer.component import EnsembleTrainer
 from cxr.components.infra_check.component import InfraCheck
 from cxr.components.pusher.component import Pusher
+from cxr.components.pusher.known import NO_CHAMPION, Known
 from cxr.core import features
 from cxr.pipeline import gate
 from cxr.pipeline.code_version import code_version
@@ -46,8 +47,7 @@ class RunPaths:
     serving_models: str  # pushed models: <serving_models>/<model>/<version>
     training_state: str | None = None  # what interrupted training resumes from; None: it starts again
     metadata: metadata_store_pb2.ConnectionConfig | None = None
-    # model: what to compare with. A node yields it as `model`, and the platform pushes whole versions and keeps the champion pointer
-    # (Kubeflow); for a choice among the pushed versions our own Pusher does.
+    # model: what to compare with, chosen before the run; or the node that chooses it in the run and yields it as `model` (Kubeflow).
     baselines: Mapping[str, Choice | BaseNode] = field(default_factory=dict)
     baseline_links: str = ""  # folder, for choices only
 
@@ -143,7 +143,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             tolerance=config.infra_check.tolerance,
             code_version=code_version(*CODE["InfraCheck"]),
         ).with_id(node_id("InfraCheck", name))
-        pusher = _pusher(name, paths, config.gate.split, trainer, evaluator, infra_check).with_id(node_id("Pusher", name))
+        pusher = _pusher(name, config, paths, trainer, evaluator, infra_check).with_id(node_id("Pusher", name))
         candidates += [node for node in (trainer, baseline, evaluator, infra_check, pusher) if node]
 
     return tfx.dsl.Pipeline(
@@ -187,22 +187,16 @@ def _baseline(name: str, trainer: BaseNode, paths: RunPaths) -> BaseNode | None:
     return given.with_id(node_id("Baseline", name)) if given else None
 
 
-def _pusher(name: str, paths: RunPaths, split: str, trainer: BaseNode, evaluator: BaseNode, infra_check: BaseNode) -> BaseNode:
-    given = paths.baselines.get(name)
-    inputs = {
-        "model": trainer.outputs["model"],
-        "model_blessing": evaluator.outputs["blessing"],
-        "infra_blessing": infra_check.outputs["blessing"],
-    }
-    folder = f"{paths.serving_models}/{name}"
-    if isinstance(given, Choice):
-        return Pusher(
-            **inputs,
-            evaluation=evaluator.outputs["evaluation"],
-            models_folder=folder,
-            split=split,
-            champion=given.champion.version if given.champion else None,
-            baseline=given.baseline.name if given.baseline else None,
-        )
-    filesystem = tfx.proto.PushDestination.Filesystem(base_directory=folder)
-    return tfx.components.Pusher(**inputs, push_destination=tfx.proto.PushDestination(filesystem=filesystem))
+def _pusher(name: str, config: Config, paths: RunPaths, trainer: BaseNode, evaluator: BaseNode, infra_check: BaseNode) -> BaseNode:
+    known = Known(pipeline=config.name, split=config.gate.split)
+    if isinstance(given := paths.baselines.get(name), Choice):
+        champion = given.champion.version if given.champion else NO_CHAMPION
+        known = known.model_copy(update={"champion": champion, "baseline": given.baseline.name if given.baseline else None})
+    return Pusher(
+        model=trainer.outputs["model"],
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=infra_check.outputs["blessing"],
+        evaluation=evaluator.outputs["evaluation"],
+        models_folder=f"{paths.serving_models}/{name}",
+        known=known,
+    )

@@ -64,19 +64,23 @@ class Choice:
         return folder if (folder / "saved_model.pb").is_file() else None
 
 
-def read_judged_on(files: Sequence[str], class_names: Sequence[str], other_files: Sequence[str] = ()) -> JudgedOn:
-    """Reads what the gate judges on.
+def read_judged_on(data: str, split: str, class_names: Sequence[str]) -> JudgedOn:
+    """Reads what the gate judges on; the other splits are read only where a version turns out to have seen an image of the gate's.
 
     Args:
-      files: gzip-compressed TFRecords of the gate's split, as `cxr ingest` writes them.
+      data: Folder that `cxr ingest` wrote, or a URI that TensorFlow can read (`gs://`).
+      split: The gate's.
       class_names: In the order of the models' probabilities.
-      other_files: Those of the other splits; they are read only where a version turns out to have seen an image of the gate's.
 
     Raises:
-      CxrError: A file cannot be read.
+      CxrError: There are no records of the split, or a file cannot be read.
     """
-    images, synthetic = _read(files)
-    return JudgedOn(tuple(class_names), images, synthetic, tuple(other_files))
+    files = {name: _records(data, name) for name in features.SPLITS}
+    judged = files.pop(split)
+    if not judged:
+        raise CxrError(f"data {data}: no records of the split {split!r}, which the gate judges on; did `cxr ingest` write there?")
+    images, synthetic = _read(judged)
+    return JudgedOn(tuple(class_names), images, synthetic, tuple(file for others in files.values() for file in others))
 
 
 def choose(pointer: Path, judged_on: JudgedOn) -> Choice:
@@ -131,6 +135,15 @@ def why_unfair(version: Path, judged_on: JudgedOn) -> str:
     if len(shared):  # only now are the other splits read
         shared = np.setdiff1d(shared, judged_on.in_other_splits, assume_unique=True)
     return f"has seen {len(shared)} of the {len(judged_on.images)} images that the gate judges on" if len(shared) else ""
+
+
+def _records(data: str, split: str) -> list[str]:
+    folder = f"{data.rstrip('/')}/{split}"
+    try:
+        names = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []
+        return sorted(f"{folder}/{name}" for name in names if name.endswith(".tfrecord.gz"))
+    except tf.errors.OpError as error:
+        raise CxrError(f"data {data}: cannot be listed ({error.message})") from None
 
 
 def _read(files: Sequence[str]) -> tuple[Keys, bool]:

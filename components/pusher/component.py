@@ -1,4 +1,4 @@
-"""The Pusher of a local run. On Kubeflow the entry point does the same around TFX's own (kubeflow/pushing.py)."""
+"""The Pusher, in place of TFX's: on one machine and on Kubeflow."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.proto import pusher_pb2
 from tfx.types import component_spec, standard_artifacts, standard_component_specs
-from tfx.utils import json_utils
 
-from cxr.components.pusher.executor import BASELINE, CHAMPION, EVALUATION, SPLIT, Executor
+from cxr.components.pusher.executor import EVALUATION, Executor
+from cxr.components.pusher.known import Known
 
 
 class PusherSpec(standard_component_specs.PusherSpec):
@@ -33,9 +33,7 @@ class Pusher(base_component.BaseComponent):
         infra_blessing: types.BaseChannel,
         evaluation: types.BaseChannel,
         models_folder: str,
-        split: str,
-        champion: str | None,
-        baseline: str | None,
+        known: Known,
     ) -> None:
         """Makes the node.
 
@@ -45,9 +43,7 @@ class Pusher(base_component.BaseComponent):
           infra_blessing: The infrastructure check's.
           evaluation: The Evaluator's.
           models_folder: Folder of the model's versions.
-          split: That the model is judged on.
-          champion: Version of the champion when the run began. Part of the cache's key: after another push this node runs again.
-          baseline: Version that the model is compared with, unless it is the champion itself.
+          known: Of the run. Part of the cache's key: after another push this node runs again.
         """
         filesystem = pusher_pb2.PushDestination.Filesystem(base_directory=models_folder)
         super().__init__(
@@ -57,7 +53,7 @@ class Pusher(base_component.BaseComponent):
                 infra_blessing=infra_blessing,
                 evaluation=evaluation,
                 push_destination=pusher_pb2.PushDestination(filesystem=filesystem),
-                custom_config=json_utils.dumps({CHAMPION: champion, BASELINE: baseline, SPLIT: split}),
+                custom_config=known.model_dump_json(),
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             )
         )

@@ -10,15 +10,15 @@ from tfx import types
 from tfx.components.pusher import executor as tfx_pusher
 from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
-from tfx.utils import io_utils, json_utils, proto_utils
+from tfx.utils import io_utils, proto_utils
 
 from cxr.components.baseline.push_record import Comparison, PushRecord
 from cxr.components.metrics import names
+from cxr.components.pusher.known import Known
 from cxr.components.pusher.measured import measured
 from cxr.components.pusher.publish import publish
 
 EVALUATION = "evaluation"  # input: the ModelEvaluation artifact
-CHAMPION, BASELINE, SPLIT = "champion", "baseline", "split"  # keys of custom_config
 
 
 class Executor(tfx_pusher.Executor):
@@ -33,7 +33,7 @@ class Executor(tfx_pusher.Executor):
         """Reads and writes the artifacts that component.py names.
 
         Raises:
-          ChampionChangedError: The champion is another one than when the run began.
+          ChampionChangedError: The champion is another one than when the baseline was chosen.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         pushed = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
@@ -42,21 +42,22 @@ class Executor(tfx_pusher.Executor):
             return
         destination = pusher_pb2.PushDestination()
         proto_utils.json_to_proto(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
-        known = json_utils.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
-        model = artifact_utils.get_single_instance(input_dict[standard_component_specs.MODEL_KEY])
+        known = Known.model_validate_json(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
+        run = known.run or (self._context.pipeline_run_id if self._context else "") or ""
+        source = known.source or artifact_utils.get_single_uri(input_dict[standard_component_specs.MODEL_KEY])
         ours, theirs = measured(artifact_utils.get_single_uri(input_dict[EVALUATION]))
-        baseline = Comparison(version=known[BASELINE], metrics=theirs) if theirs and known[BASELINE] else None
+        baseline = Comparison(version=known.baseline, metrics=theirs) if theirs and known.baseline else None
 
         def record(version: str, fingerprint: str) -> PushRecord:
             falls_behind = baseline is not None and ours[names.ACCURACY] < baseline.metrics[names.ACCURACY]
             return PushRecord(
                 version=version,
                 pushed_at=datetime.now(UTC).isoformat(timespec="seconds"),
-                pipeline=self._context.pipeline_info.id if self._context and self._context.pipeline_info else "",
-                run=(self._context.pipeline_run_id if self._context else None) or "",
-                source=model.uri,
+                pipeline=known.pipeline,
+                run=run,
+                source=source,
                 fingerprint=fingerprint,
-                split=known[SPLIT],
+                split=known.split,
                 metrics=ours,
                 baseline=baseline,
                 floor=baseline.version if baseline and falls_behind else version,
@@ -64,6 +65,6 @@ class Executor(tfx_pusher.Executor):
 
         candidate = Path(self.GetModelPath(input_dict))
         models = Path(destination.filesystem.base_directory)
-        version = publish(models, candidate, record, source=model.uri, expected=known[CHAMPION])
+        version = publish(models, candidate, record, source=source, expected=known.champion)
         io_utils.copy_dir(str(version), pushed.uri)  # as TFX's does: the artifact holds what was pushed
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)

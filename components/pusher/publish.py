@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import RECORD, PushRecord, read_record
+from cxr.components.pusher.known import NO_CHAMPION
 
 _INCOMING = ".incoming-"  # first part of the hidden folder's name; servers look at numbers only
 
@@ -29,7 +30,7 @@ def publish(models: Path, candidate: Path, make_record: Callable[[str, str], Pus
       candidate: Folder of the SavedModel.
       make_record: From the version's name and the fingerprint to what is kept beside the model.
       source: URI of the Model artifact.
-      expected: Version of the champion when the run chose its baseline; None: there was none.
+      expected: Version of the champion when the baseline was chosen, NO_CHAMPION: there was none; None: whichever is the champion now.
 
     Returns: the version's folder.
 
@@ -42,7 +43,9 @@ def publish(models: Path, candidate: Path, make_record: Callable[[str, str], Pus
         current = pointer.read()
         if current and current.fingerprint == fingerprint:
             return current.folder
-        pointer.require(expected)
+        present = current.version if current else None
+        replaced = present if expected is None else None if expected == NO_CHAMPION else expected
+        pointer.require(replaced)
         newest = max((int(folder.name) for folder in models.iterdir() if folder.name.isdecimal()), default=0)
         version = models / str(newest)
         record = read_record(version)
@@ -50,7 +53,7 @@ def publish(models: Path, candidate: Path, make_record: Callable[[str, str], Pus
             # numbered by the clock, as TFX does; a server takes the highest number for the newest, whatever the clock says
             version = models / str(max(int(time.time()), newest + 1))
             _copy(candidate, version, make_record(version.name, fingerprint))
-        pointer.write(version.name, fingerprint, source, expected=expected)
+        pointer.write(version.name, fingerprint, source, expected=replaced)
     return version
 
 

@@ -3,70 +3,157 @@ import json
 import pytest
 
 from cxr.components.baseline import champion
+from cxr.components.baseline.push_record import RECORD, PushRecord
 from cxr.core.errors import CxrError
 from cxr.kubeflow import baseline
+from cxr.trainer import artifact
+from cxr.trainer.training_data import image_keys, save_training_images
+
+CLASSES = ["covid19", "pneumonia", "normal"]
 
 
 @pytest.fixture
 def models(tmp_path):
-    folder = tmp_path / "serving_models/mobilenet"
-    (folder / "17/variables").mkdir(parents=True)
-    (folder / "17/saved_model.pb").write_text("graph")
-    (folder / "17/variables/v").write_text("1")
-    return folder
-
-
-def update_champion(models):
-    with champion.locked(models) as pointer:
-        pointer.write("17", champion.fingerprint(models / "17"), "minio://b/run/model", expected=None)
-
-
-def test_fetch_copies_the_champion(models, tmp_path):
-    update_champion(models)
-    assert baseline.fetch(str(models / "champion.json"), tmp_path / "model")
-    assert (tmp_path / "model/Format-Serving/variables/v").read_text() == "1"
-
-
-@pytest.mark.parametrize("given", ["17", "../.."])
-def test_fetch_takes_a_version_and_refuses_other_folders(models, tmp_path, given):
-    if given == "17":
-        assert baseline.fetch(str(models / given), tmp_path / "model")
-    else:
-        with pytest.raises(CxrError, match="no champion pointer"):
-            baseline.fetch(str(models / given), tmp_path / "model")
-
-
-@pytest.mark.parametrize("given", ["", "none", "serving_models/mobilenet/champion.json"])
-def test_no_baseline_leaves_a_file_to_upload(models, tmp_path, given):
-    assert not baseline.fetch(str(tmp_path / given) if "/" in given else given, tmp_path / "model")
-    assert [file.name for file in (tmp_path / "model").iterdir()] == ["NO_BASELINE"]
+    return tmp_path / "serving_models/mobilenet"
 
 
 @pytest.fixture
-def task(models, tmp_path, monkeypatch):
+def push(models):
+    """Makes a version as the Pusher leaves it, and the champion of it."""
+
+    def push(number, *, floor=None, seen="abc", synthetic=False):
+        folder = models / str(number)
+        (folder / "variables").mkdir(parents=True)
+        (folder / "saved_model.pb").write_text("graph")
+        (folder / "variables/v").write_text(str(number))
+        artifact.write_info(str(folder), {"name": "mobilenet", "class_names": CLASSES, "image_size": 32, "synthetic": synthetic})
+        save_training_images(str(folder), image_keys(seen))
+        record = PushRecord(
+            version=str(number),
+            pushed_at="2026-11-25T00:00:00+00:00",
+            pipeline="small",
+            run="r",
+            source="minio://b/run/model",
+            fingerprint=f"f{number}",
+            split="test",
+            metrics={"accuracy": 0.8},
+            floor=str(floor or number),
+        )
+        (folder / RECORD).write_text(record.model_dump_json())
+        before = champion.read(models / "champion.json")
+        with champion.locked(models) as pointer:
+            pointer.write(str(number), f"f{number}", "minio://b/run/model", expected=before.version if before else None)
+
+    return push
+
+
+@pytest.fixture
+def run(models, records, tmp_path, monkeypatch):
+    """Runs the task's command; returns its exit status, the artifact's metadata and the output parameters."""
     monkeypatch.setenv("CXR_KUBEFLOW_ROOT", str(tmp_path))
-    return {
-        "inputs": {"parameterValues": {"baseline": "none", "pointer": str(models / "champion.json")}},
-        "outputs": {
-            "artifacts": {"model": {"artifacts": [{"name": "model", "uri": "minio://b/model"}]}},
-            "outputFile": str(tmp_path / "out/o.json"),
-        },
-    }
+    pointer = str(models / "champion.json")
+
+    def run(**parameters):
+        given = {"pointer": pointer, "baseline": pointer, "data": str(records), "split": "test", "class_names": json.dumps(CLASSES)}
+        task = {
+            "inputs": {"parameterValues": given | parameters},
+            "outputs": {
+                "artifacts": {"model": {"artifacts": [{"name": "model", "uri": "minio://b/model"}]}},
+                "outputFile": str(tmp_path / "out/o.json"),
+            },
+        }
+        status = baseline.main([json.dumps(task)])
+        if status:
+            return status, None, None
+        report = json.loads((tmp_path / "out/o.json").read_text())
+        (found,) = report["artifacts"]["model"]["artifacts"]
+        assert (found["name"], found["uri"]) == ("model", "minio://b/model")
+        return status, found["metadata"], report["parameterValues"]
+
+    run.model = tmp_path / "minio/b/model"
+    return run
 
 
-def test_the_command_reports_to_the_launcher(task, tmp_path, capsys):
-    assert baseline.main([json.dumps(task)]) == 0
-    report = json.loads((tmp_path / "out/o.json").read_text())
-    (found,) = report["artifacts"]["model"]["artifacts"]
-    assert found == {"name": "model", "uri": "minio://b/model", "metadata": {"cxr_absent": 1}}
-    assert report["parameterValues"] == {"champion": "none"}
+def hashes(*numbers):
+    """Content hashes of `raw_examples`; `records` has the last six in its split test, the first six in train."""
+    return [f"{number:064x}" for number in numbers]
 
-    task["inputs"]["parameterValues"]["baseline"] = "/nowhere"
-    assert baseline.main([json.dumps(task)]) == 1
+
+def test_the_best_pushed_version_is_fetched_not_the_last_one(push, run, capsys):
+    push(17)
+    push(18, floor=17)
+    status, facts, parameters = run()
+    assert status == 0
+    assert "tfx_version" in facts
+    assert parameters == {"champion": "18", "baseline": "17"}
+    assert (run.model / "Format-Serving/variables/v").read_text() == "17"
+    assert "compared with version 17, the best one pushed" in capsys.readouterr().out
+
+
+def test_where_the_best_one_has_seen_the_gates_images_the_champion_is_tried(push, run, capsys):
+    push(17, seen=hashes(6, 7))
+    push(18, floor=17)
+    assert run()[2] == {"champion": "18", "baseline": "18"}
+    assert "compared with version 18: version 17 has seen 2 of the 6 images that the gate judges on" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("version", "parameters", "reason"),
+    [
+        ({"seen": hashes(5, 6)}, {}, "has seen 1 of the 6 images"),
+        ({"synthetic": True}, {}, "was trained on synthetic images, these are real"),
+        ({}, {"class_names": json.dumps(CLASSES[::-1])}, "is for the classes covid19, pneumonia, normal, not"),
+    ],
+)
+def test_an_unfair_version_is_no_baseline_but_stays_the_champion(push, run, capsys, version, parameters, reason):
+    push(17, **version)
+    status, facts, outputs = run(**parameters)
+    assert (status, facts, outputs) == (0, {"cxr_absent": 1}, {"champion": "17", "baseline": "none"})
+    assert [file.name for file in run.model.iterdir()] == ["NO_BASELINE"]
+    assert f"the gate's bounds decide alone: version 17 {reason}" in capsys.readouterr().out
+
+
+def test_the_launchers_copy_of_data_in_a_bucket_is_read(push, run, records, tmp_path):
+    push(17)
+    (tmp_path / "minio/b").mkdir(parents=True)
+    records.rename(tmp_path / "minio/b/records")
+    assert run(data="minio://b/records")[2] == {"champion": "17", "baseline": "17"}
+
+
+@pytest.mark.parametrize("given", ["", "none", "serving_models/mobilenet/champion.json"])
+def test_no_baseline_leaves_a_file_to_upload(run, models, given):
+    parameters = {} if "/" in given else {"baseline": given}
+    status, facts, outputs = run(**parameters, data="/nowhere")  # which is not read
+    assert (status, facts, outputs) == (0, {"cxr_absent": 1}, {"champion": "none", "baseline": "none"})
+    assert [file.name for file in run.model.iterdir()] == ["NO_BASELINE"]
+
+
+def test_a_version_that_the_run_asks_for_is_taken(push, run, models, tmp_path):
+    push(17)
+    push(18)
+    assert run(baseline=str(models / "17"))[2] == {"champion": "18", "baseline": "17"}
+    elsewhere = tmp_path / "run/model/Format-Serving"
+    elsewhere.parent.mkdir(parents=True)
+    (models / "17").rename(elsewhere)
+    # it is compared with, but no version that a record could name
+    assert run(baseline=str(elsewhere.parent))[2] == {"champion": "18", "baseline": "none"}
+    assert (run.model / "Format-Serving/variables/v").read_text() == "17"
+
+
+def test_the_champion_of_the_moment_is_told_without_comparison_too(push, run):
+    push(17)
+    assert run(baseline="none")[2] == {"champion": "17", "baseline": "none"}
+
+
+@pytest.mark.parametrize("given", ["/nowhere", "data"])
+def test_what_cannot_be_read_fails_the_task(push, run, capsys, given):
+    push(17)
+    status, *_ = run(data="/nowhere") if given == "data" else run(baseline=given)
+    assert status == 1
     assert "/nowhere" in capsys.readouterr().err
 
 
-def test_the_champion_of_the_moment_is_told_without_comparison_too(task, models, tmp_path):
-    update_champion(models)
-    assert baseline.main([json.dumps(task)]) == 0
-    assert json.loads((tmp_path / "out/o.json").read_text())["parameterValues"] == {"champion": "17"}
+def test_other_folders_are_refused(push, models):
+    push(17)
+    with pytest.raises(CxrError, match="no champion pointer"):
+        baseline.find({"baseline": str(models.parent)})

@@ -1,3 +1,4 @@
+import json
 import shutil
 import subprocess
 import sys
@@ -77,6 +78,26 @@ def test_evaluators_have_outputs_for_kfps_page(compiled):
 def test_a_pusher_replaces_the_champion_that_its_candidate_was_compared_with(compiled):
     source = tasks(compiled.spec)["Pusher-mobilenet"]["inputs"]["parameters"]["cxr_champion"]["taskOutputParameter"]
     assert source == {"producerTask": "Baseline-mobilenet", "outputParameterKey": "champion"}
+
+
+@pytest.mark.slow
+def test_the_rule_for_the_baseline_gets_what_it_looks_at(compiled):
+    given = tasks(compiled.spec)["Baseline-ensemble"]["inputs"]["parameters"]
+    assert given["data"] == {"componentInputParameter": "data"}
+    assert given["split"]["runtimeValue"]["constant"] == "test"
+    assert json.loads(given["class_names"]["runtimeValue"]["constant"]) == ["covid19", "pneumonia", "normal"]
+
+
+@pytest.mark.slow
+def test_data_in_a_bucket_are_downloaded_for_all_that_read_them(image):
+    from cxr.kubeflow.compile import compile_config
+    from cxr.pipeline.pipeline_config import load
+
+    found = tasks(compile_config(load("demo"), Cluster.model_validate({**CLUSTER, "data": "gs://bucket/data"}), image).spec)
+    readers = {name for name, task in found.items() if "cxr_data" in task.get("inputs", {}).get("artifacts", {})}
+    baselines = {name for name in found if name.startswith("Baseline-")}
+    assert len(baselines) == 4
+    assert readers == {"ImportExampleGen", "DataFingerprint"} | baselines
 
 
 @pytest.mark.slow

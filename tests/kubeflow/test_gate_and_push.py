@@ -1,8 +1,9 @@
-"""From an exported model to the champion: the tasks Baseline, Evaluator and Pusher alone, TFX's own executors in the simulation.
+"""From an exported model to the champion: the tasks Baseline, Evaluator and Pusher alone, TFX's and our executors in the simulation.
 
 test_whole_pipeline.py does it with trained models.
 """
 
+import json
 from importlib import metadata
 
 import pytest
@@ -10,20 +11,23 @@ import yaml
 from simulator.cluster import SimulatedCluster, State
 
 from cxr.components.baseline import champion
-from cxr.kubeflow.baseline import CHAMPION
+from cxr.components.baseline.push_record import read_record
 
 MODEL = "minio://bucket/model"
+INFRA_BLESSING = "minio://bucket/blessing"
 CLASSES = ("covid19", "pneumonia", "normal")
 
 
 @pytest.fixture(scope="module")
 def export():
-    """Writes a SavedModel that gives every image the same probabilities."""
+    """Writes a SavedModel that gives every image the same probabilities, described as trained on other images."""
 
     def write(folder, probabilities):
         import tensorflow as tf
 
         from cxr.core import features
+        from cxr.trainer import artifact
+        from cxr.trainer.training_data import image_keys, save_training_images
 
         class Constant(tf.Module):
             @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
@@ -31,7 +35,10 @@ def export():
                 return {features.PROBABILITIES: tf.tile([probabilities], [tf.shape(examples)[0], 1])}
 
         model = Constant()
-        tf.saved_model.save(model, str(folder / "Format-Serving"), signatures={features.SIGNATURE_EXAMPLES: model.serve})
+        saved = str(folder / "Format-Serving")
+        tf.saved_model.save(model, saved, signatures={features.SIGNATURE_EXAMPLES: model.serve})
+        artifact.write_info(saved, {"name": "constant", "class_names": CLASSES, "image_size": 32, "synthetic": False})
+        save_training_images(saved, image_keys("abc"))
 
     return write
 
@@ -42,6 +49,8 @@ def pipeline(tmp_path, raw_examples, write_split, image):
     from tfx import v1 as tfx
     from tfx.proto import example_gen_pb2
 
+    from cxr.components.pusher.component import Pusher
+    from cxr.components.pusher.known import Known
     from cxr.kubeflow import ir_pass
     from cxr.kubeflow.compile import baseline_component, compile_pipeline
     from cxr.kubeflow.parameters import Parameter
@@ -55,7 +64,9 @@ def pipeline(tmp_path, raw_examples, write_split, image):
         MODEL, artifact_type=tfx.types.standard_artifacts.Model, custom_properties={"tfx_version": metadata.version("tfx")}, reimport=True
     ).with_id("Trainer")
     pointer = f"{tmp_path}/models/champion.json"
-    baseline = baseline_component(image)(baseline=pointer, pointer=pointer).with_id("Baseline")
+    baseline = baseline_component(image)(
+        baseline=pointer, pointer=pointer, data=str(tmp_path / "records"), split="test", class_names=json.dumps(CLASSES)
+    ).with_id("Baseline")
     gate = Gate(min_accuracy=0.3, tolerance=0.0)
     evaluator = tfx.components.Evaluator(
         examples=gen.outputs["examples"],
@@ -64,18 +75,26 @@ def pipeline(tmp_path, raw_examples, write_split, image):
         example_splits=["test"],
         eval_config=eval_config(gate, "constant", CLASSES),
     )
-    destination = tfx.proto.PushDestination(filesystem=tfx.proto.PushDestination.Filesystem(base_directory=f"{tmp_path}/models"))
-    pusher = tfx.components.Pusher(
-        model=model.outputs["result"], model_blessing=evaluator.outputs["blessing"], push_destination=destination
+    infra = tfx.dsl.Importer(
+        INFRA_BLESSING, artifact_type=tfx.types.standard_artifacts.InfraBlessing, custom_properties={"blessed": 1}
+    ).with_id("InfraCheck")
+    pusher = Pusher(
+        model=model.outputs["result"],
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=infra.outputs["result"],
+        evaluation=evaluator.outputs["evaluation"],
+        models_folder=f"{tmp_path}/models",
+        known=Known(pipeline="push", split="test"),
     )
     beam = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
     graph = tfx.dsl.Pipeline(
-        "push", "minio://unused", components=[gen, model, baseline, evaluator, pusher], enable_cache=True, beam_pipeline_args=beam
+        "push", "minio://unused", components=[gen, model, baseline, evaluator, infra, pusher], enable_cache=True, beam_pipeline_args=beam
     )
     spec = compile_pipeline(graph, image)
     ir_pass.add_parameter(spec, Parameter("pretended", "STRING", "for the test", "Baseline", "pointer"))
     ir_pass.disable_caching(spec, ["Baseline"])
     ir_pass.compare_and_swap(spec, "Baseline", "Pusher")
+    ir_pass.name_run(spec, ["Pusher"])
     ir_pass.publish_evaluation(spec, "Evaluator", CLASSES)
     ir_pass.push_blessed_only(spec)
     return yaml.safe_dump(spec)
@@ -85,15 +104,21 @@ def pipeline(tmp_path, raw_examples, write_split, image):
 def test_gate_and_push(tmp_path, pipeline, export):
     cluster = SimulatedCluster(tmp_path / "cluster")
     stored, models = cluster.objects.root / "minio/bucket/model", tmp_path / "models"
+    (cluster.objects.root / "minio/bucket/blessing").mkdir(parents=True)
+    (cluster.objects.root / "minio/bucket/blessing/INFRA_BLESSED").touch()
 
     export(stored, [0.6, 0.3, 0.1])
     first = cluster.run(pipeline)
     assert first.succeeded, {name: task.error for name, task in first.tasks.items() if task.error}
-    assert first.tasks["Baseline"].outputs.parameters == {CHAMPION: "none"}
+    assert first.tasks["Baseline"].outputs.parameters == {"champion": "none", "baseline": "none"}
     found = champion.read(models / "champion.json")
     pushed = first.artifact("Pusher", "pushed_model").metadata
     assert (pushed["pushed_version"], pushed["pushed_destination"]) == (found.version, str(found.folder))
     assert {path.name for path in models.iterdir()} == {found.version, champion.POINTER, champion.LOCK}
+    record = read_record(found.folder)
+    assert (record.pipeline, record.split, record.source, record.fingerprint) == ("push", "test", MODEL, found.fingerprint)
+    assert record.run == first.artifact("Pusher", "pushed_model").uri.split("/")[-4]  # <root>/<pipeline>/<run>/<task>/<id>/<output>
+    assert (record.metrics["accuracy"], record.baseline, record.floor) == (pytest.approx(1 / 3), None, found.version)
 
     # What KFP's page shows.
     assert first.artifact("Evaluator", "metrics").metadata["accuracy"] == pytest.approx(1 / 3)
@@ -117,3 +142,13 @@ def test_gate_and_push(tmp_path, pipeline, export):
     assert f"compared with no champion, but the champion is version {found.version}" in late.tasks["Pusher"].error
     assert champion.read(models / "champion.json") == found
     assert {path.name for path in models.iterdir()} == {found.version, champion.POINTER, champion.LOCK}
+
+    # Again, and in time: pushed, and its record says what it was compared with.
+    later = cluster.run(pipeline)
+    assert later.succeeded, {name: task.error for name, task in later.tasks.items() if task.error}
+    assert f"compared with version {found.version}, the best one pushed" in later.tasks["Baseline"].outputs.log
+    second = champion.read(models / "champion.json")
+    record = read_record(second.folder)
+    assert second.version != found.version
+    assert (record.baseline.version, record.baseline.metrics["accuracy"]) == (found.version, pytest.approx(1 / 3))
+    assert record.floor == second.version  # as good as the one before

@@ -145,10 +145,13 @@ def test_the_shared_folder_reaches_our_entry_point_only(spec):
 
 def test_the_pusher_learns_which_champion_the_candidate_was_compared_with(spec):
     ir_pass.compare_and_swap(spec, "Gen", "Trainer-a")
-    source = {"taskOutputParameter": {"producerTask": "Gen", "outputParameterKey": "champion"}}
-    assert inputs(spec, "Trainer-a")["cxr_champion"] == source
+    for key in ("champion", "baseline"):
+        source = {"taskOutputParameter": {"producerTask": "Gen", "outputParameterKey": key}}
+        assert inputs(spec, "Trainer-a")[f"cxr_{key}"] == source
     assert ir_pass.tasks(spec)["Trainer-a"]["dependentTasks"] == ["Gen"]
-    assert spec["components"]["Gen"]["outputDefinitions"]["parameters"] == {"champion": {"parameterType": "STRING"}}
+    assert spec["components"]["Gen"]["outputDefinitions"]["parameters"] == dict.fromkeys(
+        ("champion", "baseline"), {"parameterType": "STRING"}
+    )
 
 
 def test_what_pushes_is_found_by_its_destination(spec):

@@ -89,10 +89,11 @@ def test_a_damaged_record_is_named(models):
 @pytest.fixture
 def written(tmp_path):
     def write(name, examples):
-        with tf.io.TFRecordWriter(str(tmp_path / name), "GZIP") as writer:
+        file = tmp_path / f"{name}.tfrecord.gz"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tf.io.TFRecordWriter(str(file), "GZIP") as writer:
             for example in examples:
                 writer.write(example)
-        return str(tmp_path / name)
 
     return write
 
@@ -102,22 +103,27 @@ def keys(*numbers):
 
 
 def test_what_the_gate_judges_on_is_read_from_the_records(tmp_path, written, raw_examples):
-    real = read_judged_on([written("a.gz", raw_examples[:3]), written("b.gz", raw_examples[3:5])], CLASSES)
+    written("real/test/a", raw_examples[:3])
+    written("real/test/b", raw_examples[3:5])
+    real = read_judged_on(str(tmp_path / "real"), "test", CLASSES)
     assert real.images.tolist() == keys(*range(5)).tolist()
     assert not real.synthetic
     made_up = tf.train.Example.FromString(raw_examples[0])
     made_up.features.feature["source"].bytes_list.value[:] = [b"synthetic"]
-    assert read_judged_on([written("c.gz", [raw_examples[1], made_up.SerializeToString()])], CLASSES).synthetic
-    (tmp_path / "d.gz").write_bytes(b"no records")
-    with pytest.raises(CxrError, match=r"d\.gz"):
-        read_judged_on([str(tmp_path / "d.gz")], CLASSES)
+    written("mixed/test/c", [raw_examples[1], made_up.SerializeToString()])
+    assert read_judged_on(str(tmp_path / "mixed"), "test", CLASSES).synthetic
+    (tmp_path / "mixed/test/d.tfrecord.gz").write_bytes(b"no records")
+    with pytest.raises(CxrError, match=r"d\.tfrecord\.gz"):
+        read_judged_on(str(tmp_path / "mixed"), "test", CLASSES)
+    with pytest.raises(CxrError, match="no records of the split 'val'"):
+        read_judged_on(str(tmp_path / "mixed"), "val", CLASSES)
 
 
-def test_a_picture_that_stands_in_two_splits_of_the_data_is_nobodys_advantage(models, written, raw_examples):
-    test, train = written("test.gz", raw_examples[:3]), written("train.gz", raw_examples[2:6])  # number 2 is in both
+def test_a_picture_that_stands_in_two_splits_of_the_data_is_nobodys_advantage(models, tmp_path, written, raw_examples):
+    written("data/test/a", raw_examples[:3])
+    written("data/train/a", raw_examples[2:6])  # number 2 is in both
+    judged_on = read_judged_on(str(tmp_path / "data"), "test", CLASSES)
     pushed = models.version(17, seen=[f"{number:064x}" for number in (2, 3, 4, 5)])
-    assert choose(models.pointer, read_judged_on([test], CLASSES, [train])).baseline == pushed
+    assert choose(models.pointer, judged_on).baseline == pushed
     models.version(18, seen=[f"{number:064x}" for number in (1, 2, 3)])
-    assert choose(models.pointer, read_judged_on([test], CLASSES, [train])).reasons == (
-        "version 18 has seen 1 of the 3 images that the gate judges on",
-    )
+    assert choose(models.pointer, judged_on).reasons == ("version 18 has seen 1 of the 3 images that the gate judges on",)

@@ -7,6 +7,7 @@ import pytest
 
 from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import PushRecord, read_record
+from cxr.components.pusher.known import NO_CHAMPION
 from cxr.components.pusher.publish import publish
 
 
@@ -42,7 +43,7 @@ def candidate(tmp_path):
     return make
 
 
-def push(models, candidate, expected=None):
+def push(models, candidate, expected=NO_CHAMPION):
     return publish(models, candidate, record, source="/runs/1", expected=expected)
 
 
@@ -70,12 +71,20 @@ def test_a_later_push_has_a_higher_number_whatever_the_clock_says(models, candid
     assert int(push(models, candidate("two"), expected=ahead).name) == int(ahead) + 1
 
 
-def test_a_champion_that_changed_meanwhile_stays(models, candidate):
+@pytest.mark.parametrize("expected", ["99", NO_CHAMPION])
+def test_a_champion_that_changed_meanwhile_stays(models, candidate, expected):
     first = push(models, candidate())
     with pytest.raises(champion.ChampionChangedError):
-        push(models, candidate("two"), expected=None)
+        push(models, candidate("two"), expected=expected)
     assert champion.read(models / champion.POINTER).folder == first
     assert [entry.name for entry in models.iterdir() if entry.name.isdecimal()] == [first.name]
+
+
+def test_where_nothing_was_compared_the_last_push_counts(models, candidate):
+    push(models, candidate(), expected=None)
+    second = push(models, candidate("two"), expected=None)
+    assert champion.read(models / champion.POINTER).folder == second
+    assert (second / "saved_model.pb").read_text() == "graph two"
 
 
 def test_a_version_without_a_crown_gets_it_and_is_not_pushed_twice(models, candidate):

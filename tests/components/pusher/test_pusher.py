@@ -11,6 +11,7 @@ from cxr.components.baseline.push_record import read_record
 from cxr.components.baseline.rule import JudgedOn, choose
 from cxr.components.baseline.strategy import MODEL, PushedBaseline, as_artifact
 from cxr.components.pusher.component import Pusher
+from cxr.components.pusher.known import NO_CHAMPION, Known
 from cxr.core import features
 from cxr.pipeline.gate import Gate, eval_config
 from cxr.trainer import artifact
@@ -94,9 +95,12 @@ def run(tmp_path, examples_uri):
             infra_blessing=check.outputs["blessing"],
             evaluation=evaluator.outputs["evaluation"],
             models_folder=str(folder),
-            split="test",
-            champion=choice.champion.version if choice.champion else None,
-            baseline=choice.baseline.name if choice.baseline else None,
+            known=Known(
+                pipeline="tiny",
+                split="test",
+                champion=choice.champion.version if choice.champion else NO_CHAMPION,
+                baseline=choice.baseline.name if choice.baseline else None,
+            ),
         )
         pipeline = tfx.dsl.Pipeline(
             "tiny",

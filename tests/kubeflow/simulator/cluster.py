@@ -192,7 +192,8 @@ class _Run:
 
     def _parameter(self, source: Mapping[str, Any]) -> Any:
         if "runtimeValue" in source:
-            return source["runtimeValue"]["constant"]
+            value = source["runtimeValue"]["constant"]
+            return Path(self.launcher.run_root).name if value == "{{$.pipeline_job_uuid}}" else value
         if "componentInputParameter" in source:
             return self.values[source["componentInputParameter"]]
         output = source["taskOutputParameter"]
