@@ -103,9 +103,9 @@ class Client:
         reading = models.reading(self.connection, self.target, self._timeout)
         read = partial(self._read, max_side=reading.max_side)
         for answer in self._predict(parallel_map(read, paths, READERS, "cxr-read")):
-            # A version that took over meanwhile was not asked.
-            known = isinstance(answer, Prediction) and answer.version == reading.version
-            yield replace(answer, synthetic=reading.synthetic) if known else answer
+            if isinstance(answer, Prediction) and answer.version == reading.version:  # one that took over meanwhile was not asked
+                answer = replace(answer, synthetic=reading.synthetic)
+            yield answer
 
     def predict_bytes(self, images: Iterable[tuple[str, bytes]]) -> Iterator[Prediction | Failure]:
         """Classifies JPEG or PNG images already in memory, given as (name, bytes); otherwise as `predict_files`.

@@ -133,11 +133,12 @@ def reading(connection: Connection, target: Target, timeout: float) -> Reading:
     answer = connection.call("Predict", request, timeout, str(target))
     if features.MAX_SIDE not in answer.outputs:
         raise BadAnswer(f"{target}: no output {features.MAX_SIDE!r} in the answer; push a model of this pipeline")
-    told = {name: to_array(answer.outputs[name]).ravel()[0] for name in (features.MAX_SIDE, features.LEARNT_FROM_SYNTHETIC) if name in answer.outputs}
+    told = {name: to_array(tensor).ravel()[0] for name, tensor in answer.outputs.items()}
+    synthetic = told.get(features.LEARNT_FROM_SYNTHETIC)
     return Reading(
         answer.model_spec.version.value,
         max_side=int(told[features.MAX_SIDE]) or None,
-        synthetic=bool(told[features.LEARNT_FROM_SYNTHETIC]) if features.LEARNT_FROM_SYNTHETIC in told else None,
+        synthetic=None if synthetic is None else bool(synthetic),
     )
 
 

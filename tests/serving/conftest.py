@@ -16,7 +16,10 @@ from cxr.serving.server.process import start_server
 
 
 def save_model(
-    folder: Path, favourite: int = 0, members: tuple[str, ...] = ("densenet201", "mobilenet"), max_side: int | None = None,
+    folder: Path,
+    favourite: int = 0,
+    members: tuple[str, ...] = ("densenet201", "mobilenet"),
+    max_side: int | None = None,
     synthetic: bool | None = None,
 ) -> None:
     """Writes a SavedModel: dark images are of the class `favourite`, bright ones of the next. With `max_side` it says how to read them,

@@ -143,7 +143,6 @@ def test_the_model_says_how_to_read_images(exported, loaded):
     assert artifact.read_info(exported).max_side == 600
     assert loaded.signatures["image_reading"](image_reading=tf.constant(["", ""]))[features.MAX_SIDE].numpy().tolist() == [600, 600]
 
-
     assert set(loaded.signatures["image_reading"].structured_outputs) == {features.MAX_SIDE}  # nobody told what it learnt from
 
 
