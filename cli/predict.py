@@ -26,6 +26,8 @@ EXAMPLES = """
   cxr predict x.png -s serving.example.org:8500 --ca ca.pem --cert me.pem --key me.key
 """
 
+_SYNTHETIC = "note: {0.model} version {0.version} learnt from SYNTHETIC images: its answers say nothing about patients"
+
 
 def register(app: typer.Typer) -> None:
     """Mounts the command."""
@@ -81,12 +83,16 @@ def _show(client: Client, files: list[Path], as_json: bool, messages: Console) -
     from cxr.serving.client.table import table
 
     results: list[Prediction | Failure] = []
+    synthetic: set[int] = set()  # versions that the user was told of
     try:
         with Progress(console=messages, transient=True, disable=not messages.is_terminal) as progress:
             bar = progress.add_task("images", total=len(files))
             for result in client.predict_files(files):
                 results.append(result)
                 progress.advance(bar)
+                if isinstance(result, Prediction) and result.synthetic and result.version not in synthetic:
+                    synthetic.add(result.version)
+                    progress.console.print(_SYNTHETIC.format(result), style="yellow", markup=False, highlight=False, soft_wrap=True)
                 if as_json:
                     typer.echo(json_module.dumps(result.to_json(), ensure_ascii=False))
                 if isinstance(result, Failure):

@@ -97,7 +97,7 @@ def config(
     from cxr.core.errors import CxrError
     from cxr.serving.production import config_file
 
-    text = config_file.render(config_file.from_folder(models_dir, base_path))
+    text = config_file.render(config_file.first(models_dir, base_path))
     with config_file.locked(out):
         if out.exists() and not force:
             raise CxrError(f"{out}: exists; promote and rollback change it, --force starts anew")

@@ -35,11 +35,12 @@ SIGNATURE_EXAMPLES = "serving_default"  # input "examples": string [batch], seri
 SIGNATURE_BYTES = "image_bytes"  # input "image_bytes": string [batch], encoded JPEG or PNG
 SIGNATURE_TENSOR = "image_tensor"  # input "image_tensor": float32 [batch, size, size, 3] in [0, 1]
 SIGNATURE_TRANSFORM = "transform_features"  # input "examples": string [batch]
-SIGNATURE_READING = "image_reading"  # input "image_reading": string [batch], any; output MAX_SIDE: how a client must read images
+SIGNATURE_READING = "image_reading"  # input "image_reading": string [batch], any; outputs MAX_SIDE and LEARNT_FROM_SYNTHETIC
 
 EXAMPLES = "examples"
 PROBABILITIES = "probabilities"  # float32 [batch, classes]
 MAX_SIDE = "max_side"  # int64 [batch], pixels that longer images were scaled down to before training; 0: none was
+LEARNT_FROM_SYNTHETIC = "learnt_from_synthetic"  # bool [batch], from at least one made-up image; absent where nobody knows
 PREDICTED_LABEL = "label"  # string [batch]
 OUTPUT_CLASS_NAMES = "class_names"  # string [batch, classes], the order of PROBABILITIES
 MEMBER_PROBABILITIES = "probabilities_{member}"  # ensemble only, float32 [batch, classes] per member

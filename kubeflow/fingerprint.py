@@ -10,6 +10,7 @@ import hashlib
 import sys
 from pathlib import Path
 
+from cxr.core import fingerprints
 from cxr.core.errors import CxrError
 from cxr.kubeflow.uris import is_object_store, local_path
 
@@ -26,15 +27,9 @@ def data_fingerprint(data: str) -> str:
     folder = Path(local_path(data))
     if is_object_store(data) and not folder.is_dir():
         return _remote(data)
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    if not files:
+    if not any(path.is_file() for path in folder.rglob("*")):
         raise CxrError(f"data {data}: no files; is the volume mounted, and did `cxr ingest` write there?")
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(str(file.relative_to(folder)).encode() + b"\0")
-        with open(file, "rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()
+    return fingerprints.of_folder(folder)
 
 
 def _remote(data: str) -> str:

@@ -24,7 +24,7 @@ from cxr.pipeline.code_version import code_version
 from cxr.pipeline.pipeline_config import Config
 from cxr.trainer.model_config import Model as ModelConfig
 
-TRAIN, VAL, TEST = features.SPLITS
+TRAIN, VAL, _ = features.SPLITS
 # Which of our modules each kind of node runs: with all that they import they are part of its cache key.
 CODE = {
     "AnomalyCheck": ("cxr.components.anomaly_check.component",),

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from cxr.core.errors import CxrError
 
-DEFAULT = Path("workspace")
 LATEST = "latest"  # link in runs/ to the newest run
 REPORT = "report.json"
 LOG = "run.log"

@@ -78,8 +78,10 @@ def joint_data(members: Sequence[ModelInfo]) -> dict[str, Any]:
     """Returns an ensemble's keys of model.json: its members' data, which `ensemble.align` has found to be the same."""
     first = members[0]
     known: dict[str, Any] = {"code_version": first.code_version}
-    if all(info.synthetic is not None for info in members):
-        known["synthetic"] = any(info.synthetic for info in members)
+    if any(info.synthetic for info in members):  # one is enough, whatever the others say
+        known["synthetic"] = True
+    elif all(info.synthetic is not None for info in members):
+        known["synthetic"] = False
     if first.data:
         known["data"] = first.data.model_dump(mode="json")
     return known

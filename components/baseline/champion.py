@@ -26,8 +26,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+from cxr.core import fingerprints
 from cxr.core.errors import CxrError
 
 POINTER = "champion.json"
@@ -171,12 +173,7 @@ def locked(models: Path, timeout: float = LOCK_SECONDS) -> Iterator[LockedPointe
 
 def fingerprint(folder: Path) -> str:
     """Returns a hash over the names and contents of all files below a folder."""
-    digest = hashlib.blake2b(digest_size=16)
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(str(file.relative_to(folder)).encode() + b"\0")
-        with open(file, "rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()
+    return fingerprints.of_folder(folder, partial(hashlib.blake2b, digest_size=16))
 
 
 def sync_folder(folder: Path) -> None:

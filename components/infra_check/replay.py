@@ -85,6 +85,7 @@ def replay(
     Raises:
       CxrError: A request was not answered because of time-outs or load.
     """
+    # Not `cxr predict`'s client: what was recorded are TensorFlow Serving's own messages, and they are sent and compared as they are.
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
     answered, problems = 0, []
     for number, log in enumerate(recorded, 1):

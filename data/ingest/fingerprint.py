@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from cxr.core import fingerprints
 from cxr.data.ingest.dataset import RECORDS_VERSION
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.private_lists import BadRows
@@ -15,16 +16,6 @@ from cxr.data.ingest.rows import Row
 
 # Nothing in the records depends on these.
 WITHOUT_EFFECT = {"workers", "paths_outside", "max_reject_share"}
-
-
-def file_hash(path: str) -> str:
-    """Returns the SHA-256 (hex) of a file's bytes.
-
-    Raises:
-      OSError: It cannot be read.
-    """
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def state(rows: Sequence[Row], config: Ingest, key: bytes) -> str:
@@ -65,7 +56,7 @@ def content(rows: Sequence[Row], config: Ingest, key: bytes, hashes: Mapping[int
 
 def _hash_or_nothing(row: Row) -> str:
     try:
-        return file_hash(row.path)
+        return fingerprints.of_file(row.path)
     except OSError:  # it is a reject
         return ""
 

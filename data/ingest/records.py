@@ -12,10 +12,9 @@ import numpy as np
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from cxr.core import features
+from cxr.core import features, fingerprints
 from cxr.data.images import reader
 from cxr.data.images.errors import ImageError
-from cxr.data.ingest.fingerprint import file_hash
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.outcomes import DONE, RESULTS, STARTED, Outcome, line
 from cxr.data.ingest.rows import Row, uniform
@@ -110,7 +109,7 @@ class WriteShard(beam.DoFn):
     def _record(self, row: Row) -> tuple[Outcome, bytes | None]:
         outcome = Outcome(row.number, row.label, row.patient)
         try:
-            outcome.file_hash = file_hash(row.path)
+            outcome.file_hash = fingerprints.of_file(row.path)
             image = reader.read_image(row.path, max_pixels=self._max_pixels, max_side=self._max_side)
         except ImageError as error:
             outcome.reason, outcome.detail = error.reason, str(error).removeprefix(f"{row.path}: ")

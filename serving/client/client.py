@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -100,11 +100,18 @@ class Client:
         Raises:
             RequestFailed: what concerns all images: ModelNotFound, ServerUnavailable, DeadlineExceeded, …
         """
-        read = partial(self._read, max_side=models.max_side(self.connection, self.target, self._timeout))
-        return self._predict(parallel_map(read, paths, READERS, "cxr-read"))
+        reading = models.reading(self.connection, self.target, self._timeout)
+        read = partial(self._read, max_side=reading.max_side)
+        for answer in self._predict(parallel_map(read, paths, READERS, "cxr-read")):
+            if isinstance(answer, Prediction) and answer.version == reading.version:  # one that took over meanwhile was not asked
+                answer = replace(answer, synthetic=reading.synthetic)
+            yield answer
 
     def predict_bytes(self, images: Iterable[tuple[str, bytes]]) -> Iterator[Prediction | Failure]:
-        """Classifies JPEG or PNG images already in memory, given as (name, bytes); otherwise as `predict_files`."""
+        """Classifies JPEG or PNG images already in memory, given as (name, bytes); otherwise as `predict_files`.
+
+        The model is not asked what it learnt from: `Prediction.synthetic` stays None.
+        """
         return self._predict(_Image(name, data) for name, data in images)
 
     def _predict(self, images: Iterable[_Image]) -> Iterator[Prediction | Failure]:

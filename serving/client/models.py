@@ -72,6 +72,22 @@ class Metadata:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What the signature `image_reading` of a version says. The defaults are for a model that does not say it (of another project).
+
+    Attributes:
+        version: the one that the target meant.
+        max_side: pixels that longer images were scaled down to before the model was trained on them; None: none was. The default is
+            what `cxr ingest` does unless told otherwise.
+        synthetic: whether the model learnt from made-up images; None: unknown (it was pushed by an older release).
+    """
+
+    version: int
+    max_side: int | None = MAX_SIDE
+    synthetic: bool | None = None
+
+
+@dataclass(frozen=True)
 class VersionStatus:
     """State of one version: START, LOADING, AVAILABLE, UNLOADING or END, and why it ended."""
 
@@ -103,24 +119,27 @@ def metadata(connection: Connection, target: Target, timeout: float) -> Metadata
     return Metadata(answer.model_spec.name, answer.model_spec.version.value, signatures)
 
 
-def max_side(connection: Connection, target: Target, timeout: float) -> int | None:
-    """Asks how an image must be read for a model.
-
-    Returns:
-        Pixels that longer images were scaled down to before the model was trained on them; None: none was. For a model that does not say
-        it (of another project): what `cxr ingest` does unless told otherwise.
+def reading(connection: Connection, target: Target, timeout: float) -> Reading:
+    """Asks how an image must be read for a model, and what the model learnt from.
 
     Raises:
         RequestFailed: ModelNotFound, ServerUnavailable, …
     """
-    if features.SIGNATURE_READING not in metadata(connection, target, timeout).signatures:
-        return MAX_SIDE
+    found = metadata(connection, target, timeout)
+    if features.SIGNATURE_READING not in found.signatures:
+        return Reading(found.version)
     request = messages.PredictRequest(model_spec=target.spec(features.SIGNATURE_READING))
     request.inputs[features.SIGNATURE_READING].CopyFrom(from_bytes([b""]))
     answer = connection.call("Predict", request, timeout, str(target))
     if features.MAX_SIDE not in answer.outputs:
         raise BadAnswer(f"{target}: no output {features.MAX_SIDE!r} in the answer; push a model of this pipeline")
-    return int(to_array(answer.outputs[features.MAX_SIDE]).ravel()[0]) or None
+    told = {name: to_array(tensor).ravel()[0] for name, tensor in answer.outputs.items()}
+    synthetic = told.get(features.LEARNT_FROM_SYNTHETIC)
+    return Reading(
+        answer.model_spec.version.value,
+        max_side=int(told[features.MAX_SIDE]) or None,
+        synthetic=None if synthetic is None else bool(synthetic),
+    )
 
 
 def versions(connection: Connection, model: str, timeout: float) -> list[VersionStatus]:

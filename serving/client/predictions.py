@@ -25,6 +25,7 @@ class Prediction:
         probabilities: by class.
         members: the same by ensemble member; empty for a single model.
         model, version: what answered.
+        synthetic: whether that learnt from made-up images, so that its answers say nothing about patients; None: unknown.
     """
 
     path: str
@@ -33,6 +34,7 @@ class Prediction:
     members: dict[str, dict[str, float]]
     model: str
     version: int
+    synthetic: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields, ready for `json.dumps`."""

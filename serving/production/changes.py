@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cxr.core.errors import CxrError
+from cxr.serving import models_config
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.models import AVAILABLE, END, reload_config, versions
 from cxr.serving.production import config_file, model_states, rollout
@@ -137,7 +138,7 @@ class Changes:
                     raise CxrError(f"{server.server}: took the configuration, but {differs}; does it read another models.config?")
         except BaseException as error:
             config_file.replace(self._path, old_text)
-            old = config_file.parse(old_text, self._path)
+            old = models_config.parse(old_text, self._path)
             found = [rollout.restore(server, old, entry.model, current, gone, self._wait) for server in self._servers]
             problems = "; ".join(problem for problem in found if problem)
             reason = str(error) or type(error).__name__
@@ -203,16 +204,16 @@ class Changes:
 
     def _check_folders(self, entry: Entry) -> None:
         """Says early what cannot work, where the models' folder can be seen from here."""
-        base = Path(config_file.find(config_file.read(self._path), entry.model, self._path).base_path)
-        found = config_file.versions_in(base)
+        base = Path(config_file.find(models_config.read(self._path), entry.model, self._path).base_path)
+        found = models_config.versions_in(base)
         for label, version in sorted(entry.after.labels.items()):
             if base.is_dir() and version not in found and entry.before.labels.get(label) != version:
                 raise CxrError(f"{base}: has no version {version} (it has: {rollout.listed(found)}); push it, or name another")
 
     def _state(self, model: str) -> ModelState:
-        return model_states.read(config_file.find(config_file.read(self._path), model, self._path))
+        return model_states.read(config_file.find(models_config.read(self._path), model, self._path))
 
-    def _config(self, model: str, state: ModelState) -> config_file.ModelServerConfig:
-        config = config_file.read(self._path)
+    def _config(self, model: str, state: ModelState) -> models_config.ModelServerConfig:
+        config = models_config.read(self._path)
         model_states.write(config_file.find(config, model, self._path), state)
         return config

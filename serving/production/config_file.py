@@ -1,4 +1,4 @@
-"""models.config: reading it, making a first one, and replacing it so that no reader ever sees half of it."""
+"""models.config in production: a first one with labels, and replacing it so that no reader ever sees half of it."""
 
 from __future__ import annotations
 
@@ -14,48 +14,16 @@ from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
 from cxr.core.errors import CxrError
+from cxr.serving import models_config
 from cxr.serving.production import model_states
 from cxr.serving.production.model_states import SPECIFIC, ModelState
 
-MODEL_PLATFORM = "tensorflow"
 STABLE, CANARY = "stable", "canary"
-CONTAINER_MODELS = "/models"  # where the containers mount the models
 LOCK_SECONDS = 10.0
 _HEADER = """\
 # ModelServerConfig of TensorFlow Serving. `cxr serving promote` and `rollback` rewrite this file (comments are lost).
 # Start servers with --allow_version_labels_for_unavailable_models=true: they check the labels before they load the versions.
 """
-
-
-def parse(text: str, source: Path) -> ModelServerConfig:
-    """Reads a models.config.
-
-    Args:
-        text: a ModelServerConfig as text.
-        source: for messages.
-
-    Raises:
-        CxrError: no such message, or not a list of models.
-    """
-    try:
-        config = text_format.Parse(text, ModelServerConfig())
-    except text_format.ParseError as error:
-        raise CxrError(f"{source}: not a ModelServerConfig ({error}); make one with: cxr serving config MODELS_DIR") from None
-    if config.WhichOneof("config") != "model_config_list":
-        raise CxrError(f"{source}: holds no model_config_list; make one with: cxr serving config MODELS_DIR")
-    return config
-
-
-def read(path: Path) -> ModelServerConfig:
-    """Reads a file; see `parse`.
-
-    Raises:
-        CxrError: it cannot be read, too.
-    """
-    try:
-        return parse(path.read_text(), path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise CxrError(f"{path}: cannot be read ({error}); name a models.config, or make one with: cxr serving config MODELS_DIR") from None
 
 
 def find(config: ModelServerConfig, model: str, source: Path) -> ModelConfig:
@@ -76,7 +44,7 @@ def render(config: ModelServerConfig) -> str:
     return _HEADER + text_format.MessageToString(config)
 
 
-def from_folder(models_dir: Path, base_path: str | None = None) -> ModelServerConfig:
+def first(models_dir: Path, base_path: str | None = None) -> ModelServerConfig:
     """Makes a first configuration: of every model the newest version only, with both labels on it.
 
     Args:
@@ -86,27 +54,11 @@ def from_folder(models_dir: Path, base_path: str | None = None) -> ModelServerCo
     Raises:
         CxrError: no model there.
     """
-    config = ModelServerConfig()
-    for folder in sorted(models_dir.iterdir()) if models_dir.is_dir() else ():
-        if versions := versions_in(folder):
-            root = str(models_dir.resolve()) if base_path is None else base_path.rstrip("/")
-            add(config, folder.name, f"{root}/{folder.name}", versions[-1])
-    if not config.model_config_list.config:
-        raise CxrError(f"{models_dir}: holds no <model>/<version>/saved_model.pb; name the serving_models folder of a run")
+    config = models_config.from_folder(models_dir, base_path)
+    for entry in config.model_config_list.config:
+        newest = models_config.versions_in(models_dir / entry.name)[-1]
+        model_states.write(entry, ModelState(SPECIFIC, versions=(newest,), labels={STABLE: newest, CANARY: newest}))
     return config
-
-
-def add(config: ModelServerConfig, name: str, base_path: str, version: int) -> None:
-    """Adds a model that is served in one version, labelled stable and canary."""
-    entry = config.model_config_list.config.add(name=name, base_path=base_path, model_platform=MODEL_PLATFORM)
-    model_states.write(entry, ModelState(SPECIFIC, versions=(version,), labels={STABLE: version, CANARY: version}))
-
-
-def versions_in(folder: Path) -> list[int]:
-    """Returns the versions of a model that lie in a folder, ascending; empty where there is no folder."""
-    if not folder.is_dir():
-        return []
-    return sorted(int(child.name) for child in folder.iterdir() if child.name.isdecimal() and (child / "saved_model.pb").is_file())
 
 
 def replace(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cxr.serving import models_config
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.errors import ModelNotFound
 from cxr.serving.client.models import Target, metadata, versions
@@ -48,7 +49,7 @@ def states_in(path: Path) -> dict[str, ModelState]:
     Raises:
         CxrError: it cannot be read.
     """
-    return {entry.name: model_states.read(entry) for entry in config_file.read(path).model_config_list.config}
+    return {entry.name: model_states.read(entry) for entry in models_config.read(path).model_config_list.config}
 
 
 def overview(connection: Connection, names: Sequence[str], configured: Mapping[str, ModelState]) -> list[Row]:

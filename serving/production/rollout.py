@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
 from cxr.core.errors import CxrError
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.errors import ModelNotFound, RequestFailed
 from cxr.serving.client.models import AVAILABLE, END, Target, VersionStatus, metadata, reload_config, versions
-from cxr.serving.production.config_file import ModelServerConfig
 from cxr.serving.production.model_states import SPECIFIC, ModelState
 
 RPC_SECONDS = 30.0

@@ -13,8 +13,8 @@ from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from cxr.core.errors import CxrError
+from cxr.serving import models_config
 from cxr.serving.server import configuring
-from cxr.serving.server import served_models as configs
 from cxr.serving.server.batching import Runner
 from cxr.serving.server.manager import Manager
 from cxr.serving.server.metrics import Metrics
@@ -78,10 +78,10 @@ class Server:
         """Loads the models, then opens the ports; see `start` for errors."""
         options = self.options
         if options.model_config_file is not None:
-            config = configs.read_file(options.model_config_file)
+            config = models_config.read(options.model_config_file)
         else:
             assert options.models_dir is not None
-            config = configs.from_folder(options.models_dir)
+            config = models_config.from_folder(options.models_dir)
         configuring.start(self.manager, config, options.start_seconds)
         if options.model_config_file_poll_seconds is not None:
             pause = options.model_config_file_poll_seconds

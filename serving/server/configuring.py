@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cxr.core.errors import CxrError
+from cxr.serving import models_config
 from cxr.serving.server.errors import ServingError
 from cxr.serving.server.manager import Manager
-from cxr.serving.server.served_models import ModelServerConfig, read_file, validate
+from cxr.serving.server.served_models import ModelServerConfig, validate
 
 RELOAD_SECONDS = 600.0  # patience for the new models of a reload
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def watch_file(manager: Manager, path: Path, pause: float, stopped: Callable[[fl
     applying: tuple[ModelServerConfig, threading.Thread] | None = None
     while not stopped(pause):
         try:
-            config = read_file(path)
+            config = models_config.read(path)
         except CxrError as error:
             log.error("%s: not applied: %s", path, error)
             continue

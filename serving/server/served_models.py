@@ -1,55 +1,12 @@
-"""Which models a server offers: ModelServerConfig from a file, from a folder of models or from a reload request."""
+"""Which models a server offers: its ModelServerConfig checked as TensorFlow Serving does, and the versions that it wants now."""
 
 from pathlib import Path
 
-from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
-from cxr.core.errors import CxrError
+from cxr.serving.models_config import PLATFORM, version_of
 from cxr.serving.server.errors import invalid, precondition
-
-PLATFORM = "tensorflow"
-
-
-def read_file(path: Path) -> ModelServerConfig:
-    """Reads a models.config (text proto ModelServerConfig).
-
-    Raises:
-        CxrError: no such file, or not that message; the text names file, line and column.
-    """
-    try:
-        return text_format.Parse(path.read_text(), ModelServerConfig())
-    except (OSError, UnicodeDecodeError) as error:
-        raise CxrError(f"{path}: cannot be read ({error}); name a models.config") from error
-    except text_format.ParseError as error:
-        raise CxrError(f"{path}: not a ModelServerConfig text proto: {error}") from error
-
-
-def from_folder(models_dir: Path) -> ModelServerConfig:
-    """Makes a configuration of every sub-folder that has at least one version (a folder named by an integer), policy latest.
-
-    Raises:
-        CxrError: the folder is missing or holds no model.
-    """
-    if not models_dir.is_dir():
-        raise CxrError(f"{models_dir}: no such folder; name the folder that holds <model>/<version>/saved_model.pb")
-    config = ModelServerConfig()
-    for folder in sorted(models_dir.iterdir()):
-        if folder.is_dir() and any(version_of(child) is not None for child in folder.iterdir()):
-            config.model_config_list.config.add(name=folder.name, base_path=str(folder.resolve()), model_platform=PLATFORM)
-    if not config.model_config_list.config:
-        raise CxrError(f"{models_dir}: no <model>/<version>/saved_model.pb below; run `cxr run` first, or name another folder")
-    return config
-
-
-def version_of(folder: Path) -> int | None:
-    """Returns the version number a folder is named by, or None for other folders and for files."""
-    try:
-        version = int(folder.name)
-    except ValueError:
-        return None
-    return version if version >= 0 and folder.is_dir() else None
 
 
 def validate(config: ModelServerConfig, current: dict[str, ModelConfig]) -> list[ModelConfig]:

@@ -48,10 +48,10 @@ def arguments(options: ServerOptions, folder: Path | None = None) -> list[str]:
         raise CxrError("TensorFlow Serving has no TLS for REST: it would answer in plaintext beside the protected port; add --no-rest")
     config_file = options.model_config_file
     if config_file is None:
-        from cxr.serving.server import served_models  # imports TensorFlow's protocol messages
+        from cxr.serving import models_config  # imports TensorFlow's protocol messages
 
         assert options.models_dir is not None
-        config_file = _write(folder, "models.config", str(served_models.from_folder(options.models_dir)))
+        config_file = _write(folder, "models.config", str(models_config.from_folder(options.models_dir)))
     channel = [f"grpc.max_receive_message_length={options.limits.max_message_bytes}"]
     if options.max_connection_age_seconds is not None:
         channel.append(f"grpc.max_connection_age_ms={round(options.max_connection_age_seconds * 1000)}")

@@ -16,9 +16,14 @@ from cxr.serving.server.process import start_server
 
 
 def save_model(
-    folder: Path, favourite: int = 0, members: tuple[str, ...] = ("densenet201", "mobilenet"), max_side: int | None = None
+    folder: Path,
+    favourite: int = 0,
+    members: tuple[str, ...] = ("densenet201", "mobilenet"),
+    max_side: int | None = None,
+    synthetic: bool | None = None,
 ) -> None:
-    """Writes a SavedModel: dark images are of the class `favourite`, bright ones of the next. With `max_side` it says how to read them."""
+    """Writes a SavedModel: dark images are of the class `favourite`, bright ones of the next. With `max_side` it says how to read them,
+    with `synthetic` what it learnt from."""
     import tensorflow as tf
 
     class Model(tf.Module):
@@ -36,7 +41,10 @@ def save_model(
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.SIGNATURE_READING)])
         def image_reading(self, image_reading: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {features.MAX_SIDE: tf.fill(tf.shape(image_reading), tf.constant(max_side or 0, tf.int64))}
+            facts = {features.MAX_SIDE: tf.constant(max_side or 0, tf.int64)}
+            if synthetic is not None:
+                facts[features.LEARNT_FROM_SYNTHETIC] = tf.constant(synthetic)
+            return {key: tf.fill(tf.shape(image_reading), value) for key, value in facts.items()}
 
         def _outputs(self, bright: tf.Tensor) -> dict[str, tf.Tensor]:
             classes = tf.constant(features.CLASS_NAMES)
@@ -80,12 +88,19 @@ def small_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
     save_model(root / "ensemble" / "1", favourite=0)
     save_model(root / "ensemble" / "2", favourite=1)
-    save_model(root / "mobilenet" / "7", members=(), max_side=20)
+    save_model(root / "mobilenet" / "7", members=(), max_side=20, synthetic=True)
     return root
 
 
 @pytest.fixture(scope="session")
-def small_server(small_models: Path) -> Iterator[str]:
-    """Address of an embedded server of these models, the latest version of each; batches of 8 at most."""
-    with start_server({name: small_models / name for name in ("ensemble", "mobilenet")}, batching=Batching(max_batch_size=8)) as running:
+def small_server(small_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of an embedded server of these models, the latest version of each, and of two more; batches of 8 at most.
+
+    mobilenet learnt from synthetic images, `real` from real ones, `older` does not say it, ensemble says nothing.
+    """
+    models = {name: small_models / name for name in ("ensemble", "mobilenet")}
+    for name, synthetic in (("real", False), ("older", None)):
+        models[name] = tmp_path_factory.mktemp(name)
+        save_model(models[name] / "1", max_side=20, synthetic=synthetic)
+    with start_server(models, batching=Batching(max_batch_size=8)) as running:
         yield running.address

@@ -70,6 +70,7 @@ def test_an_ensemble_is_as_synthetic_as_any_member():
         return ModelInfo(name="m", class_names=CLASSES, image_size=32, **more)
 
     assert joint_data([info(synthetic=False), info(synthetic=True)])["synthetic"] is True
+    assert joint_data([info(), info(synthetic=True)])["synthetic"] is True
     assert "synthetic" not in joint_data([info(synthetic=False), info()])
 
 

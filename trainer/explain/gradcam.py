@@ -42,7 +42,21 @@ class GradCam:
         self._by_cell = GRID in [layer.name for layer in model.layers]
 
     def __call__(self, images: npt.ArrayLike, class_index: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
-        """Computes how strongly each region speaks for a class; see `grad_cam`."""
+        """Computes how strongly each region speaks for a class.
+
+        With A the last feature map and y the class's score before the softmax: ReLU(sum_k a_k A_k), where a_k is the mean of dy/dA_k
+        over the map (equations 1 and 2 of the paper), or dy/dA_k itself where the head keeps a grid (HiResCAM), divided by its maximum.
+
+        Args:
+          images: float32 [batch, height, width, 3] in [0, 1].
+          class_index: One class for all images, or one per image; None: the class that the model predicts.
+
+        Returns:
+          float32 [batch, rows, columns] in [0, 1], at the feature map's resolution; all zero where no region speaks for the class.
+
+        Raises:
+          ValueError: The model has no such class.
+        """
         batch = tf.convert_to_tensor(images, tf.float32)
         with tf.GradientTape() as tape:
             tape.watch(batch)  # the weights may be frozen, and then nothing else would be recorded
@@ -59,26 +73,6 @@ class GradCam:
         heat = np.asarray(tf.nn.relu(tf.reduce_sum(weights * maps, axis=3)), dtype=np.float32)
         most = heat.max(axis=(1, 2), keepdims=True)
         return np.divide(heat, most, out=np.zeros_like(heat), where=most > 0)
-
-
-def grad_cam(model: keras.Model, images: npt.ArrayLike, class_index: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
-    """Computes how strongly each region speaks for a class.
-
-    With A the last feature map and y the class's score before the softmax: ReLU(sum_k a_k A_k), where a_k is the mean of dy/dA_k over
-    the map (equations 1 and 2 of the paper), or dy/dA_k itself where the head keeps a grid (HiResCAM), divided by its maximum.
-
-    Args:
-      model: With one backbone, see `backbones_of`.
-      images: float32 [batch, height, width, 3] in [0, 1].
-      class_index: One class for all images, or one per image; None: the class that the model predicts.
-
-    Returns:
-      float32 [batch, rows, columns] in [0, 1], at the feature map's resolution; all zero where no region speaks for the class.
-
-    Raises:
-      ValueError: The model has no layer named "backbone", or no such class.
-    """
-    return GradCam(model)(images, class_index)
 
 
 def _scored(model: keras.Model) -> keras.Model:

@@ -44,7 +44,7 @@ def export_model(
       class_names: In the order of the probabilities.
       image_size: Height and width, pixels.
       transform_output: What the Transform component wrote.
-      info: Further keys of model.json, see `artifact.ModelInfo`.
+      info: Further keys of model.json, see `artifact.ModelInfo`; `synthetic` is also told to clients.
       directory: Folder to write, of any filesystem that `tf.io.gfile` knows; must not exist or be empty.
       members: Ensemble only: names of the members; the model has a layer `probabilities_<member>` for each.
       max_side: Pixels that longer images were scaled down to before training; 0: none was.
@@ -61,7 +61,7 @@ def export_model(
         layers = [model.get_layer(features.MEMBER_PROBABILITIES.format(member=member)) for member in members]
         model = keras.Model(model.input, [model.output, *(layer.output for layer in layers)])
 
-    module = Signatures(model, class_names, image_size, transform_output, members, max_side)
+    module = Signatures(model, class_names, image_size, transform_output, members, max_side, info.get("synthetic"))
     # Nobody differentiates a served model, and collecting the gradients of EfficientNet's activations takes half of the export's time.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, directory, signatures=module.functions, options=options)

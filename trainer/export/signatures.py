@@ -35,6 +35,7 @@ class Signatures(tf.Module):
         transform_output: tft.TFTransformOutput,
         members: Sequence[str] = (),
         max_side: int = 0,
+        synthetic: bool | None = None,
     ) -> None:
         """Traces nothing yet.
 
@@ -46,6 +47,7 @@ class Signatures(tf.Module):
           transform_output: What the Transform component wrote.
           members: Names of the ensemble's members, in the order of the model's further outputs.
           max_side: Pixels that longer images were scaled down to before training; 0: none was.
+          synthetic: Whether the model learnt from made-up images; None: not known.
         """
         super().__init__()
         self._state = [variable.value for variable in model.variables]
@@ -95,7 +97,10 @@ class Signatures(tf.Module):
         @_signature(features.SIGNATURE_READING, tf.TensorSpec([None], tf.string, name=features.SIGNATURE_READING))
         def image_reading(asked: tf.Tensor) -> Outputs:
             # TensorFlow Serving hands out nothing of a SavedModel but answers.
-            return {features.MAX_SIDE: tf.fill(tf.shape(asked), tf.constant(max_side, tf.int64))}
+            facts = {features.MAX_SIDE: tf.constant(max_side, tf.int64)}
+            if synthetic is not None:
+                facts[features.LEARNT_FROM_SYNTHETIC] = tf.constant(synthetic)
+            return {key: tf.fill(tf.shape(asked), value) for key, value in facts.items()}
 
         self._network = network
         self.functions = {f.name: f for f in (serving_default, image_bytes, image_tensor, transform_features, image_reading)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import os
 import socket
@@ -15,6 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from cxr.core import fingerprints
 from cxr.core.errors import CxrError
 from cxr.trainer.model_config import Model
 from cxr.trainer.models.backbones import LAYER, Backbone, all_layers, build, find
@@ -80,8 +80,7 @@ def weights_version(config: Model) -> str:
     try:
         folder = Path(config.weights).expanduser()
         file = cache_folder() / backbone.weights_file if config.weights == IMAGENET else _file_in(folder, backbone)
-        with open(file, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
+        return fingerprints.of_file(file)[:12]
     except (OSError, WeightsMissing):
         return "absent"
 

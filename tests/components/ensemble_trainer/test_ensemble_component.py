@@ -117,7 +117,8 @@ def test_the_ensemble_answers_with_its_members(run, members, images, raw_example
     parts = [np.asarray(load_model(uri)(images)) for uri in members]
     np.testing.assert_allclose(load_model(model_uri)(images), (parts[0] + parts[1]) / 2, atol=1e-5)
 
-    served = tf.saved_model.load(artifact.serving_dir(model_uri)).signatures["serving_default"](examples=tf.constant(raw_examples))
+    signatures = tf.saved_model.load(artifact.serving_dir(model_uri)).signatures
+    served = signatures["serving_default"](examples=tf.constant(raw_examples))
     np.testing.assert_allclose(served["probabilities_one"], parts[0], atol=1e-5)
     np.testing.assert_allclose(served["probabilities_two"], parts[1], atol=1e-5)
     np.testing.assert_allclose(served["probabilities"], (parts[0] + parts[1]) / 2, atol=1e-5)
@@ -130,6 +131,7 @@ def test_the_ensemble_answers_with_its_members(run, members, images, raw_example
     assert info.ensemble_method == "soft"
     assert info.weights_note == "one, two: random"
     assert info.synthetic
+    assert signatures["image_reading"](image_reading=tf.constant([""]))[features.LEARNT_FROM_SYNTHETIC].numpy().tolist() == [True]
     assert info.data.synthetic == 12
     assert load_training_images(artifact.serving_dir(model_uri)).tolist() == image_keys(f"{i}" for i in range(12)).tolist()
     assert not (Path(run_uri) / "learning_curves.png").exists()

@@ -73,6 +73,16 @@ def test_files_are_scaled_down_as_the_models_training_images_were(small_server, 
             assert picture.size == (side, side)
 
 
+def test_predictions_say_what_their_model_learnt_from(small_server, png, tmp_path: Path):
+    (tmp_path / "x.png").write_bytes(png(9, 64))
+    found = {}
+    for model in ("mobilenet", "real", "older", "ensemble"):
+        with Client(small_server, model) as client:
+            (answer,) = client.predict_files([tmp_path / "x.png"])
+            found[model] = answer.synthetic
+    assert found == {"mobilenet": True, "real": False, "older": None, "ensemble": None}
+
+
 @pytest.mark.parametrize(
     ("asked", "named"),
     [({"model": "nope"}, "nope"), ({"version": 9}, "version 9"), ({"label": "stable"}, "label stable")],

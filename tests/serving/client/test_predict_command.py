@@ -48,6 +48,15 @@ def test_json_lines_for_scripts_and_a_failed_image(small_server, folder):
     assert "1 of 3 images failed" in done.stderr
 
 
+@pytest.mark.parametrize(("model", "synthetic"), [("mobilenet", True), ("real", False), ("older", None)])
+def test_answers_of_a_model_that_learnt_from_synthetic_images_are_marked(small_server, folder, model, synthetic):
+    done = _cxr("predict", folder, "--server", small_server, "--json", "--model", model)
+    assert done.returncode == exit_codes.OK, done.stderr
+    assert [json.loads(line)["synthetic"] for line in done.stdout.splitlines()] == [synthetic] * 2
+    note = "note: mobilenet version 7 learnt from SYNTHETIC images: its answers say nothing about patients\n"
+    assert done.stderr.count(note) == done.stderr.count("SYNTHETIC") == (1 if synthetic else 0)
+
+
 def test_no_server_says_how_to_start_one(folder):
     done = _cxr("predict", folder, "--server", "127.0.0.1:1")
     assert done.returncode == exit_codes.FAILED

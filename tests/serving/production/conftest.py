@@ -9,10 +9,11 @@ from pathlib import Path
 import grpc
 import pytest
 
+from cxr.serving import models_config
 from cxr.serving.client.connection import METHODS, Connection
 from cxr.serving.client.wire import messages
 from cxr.serving.production import config_file, model_states
-from cxr.serving.production.model_states import ModelState
+from cxr.serving.production.model_states import SPECIFIC, ModelState
 from cxr.serving.server.options import ServerOptions
 from cxr.serving.server.process import run_server
 
@@ -20,8 +21,9 @@ from cxr.serving.server.process import run_server
 @pytest.fixture
 def configured(small_models: Path, tmp_path: Path) -> Path:
     """A models.config of the small models: ensemble pinned to 1 (stable), 2 lies there; mobilenet the latest."""
-    config = config_file.ModelServerConfig()
-    config_file.add(config, "ensemble", str(small_models / "ensemble"), 1)
+    config = models_config.ModelServerConfig()
+    ensemble = config.model_config_list.config.add(name="ensemble", base_path=str(small_models / "ensemble"), model_platform="tensorflow")
+    model_states.write(ensemble, ModelState(SPECIFIC, versions=(1,), labels={"stable": 1, "canary": 1}))
     config.model_config_list.config.add(name="mobilenet", base_path=str(small_models / "mobilenet"), model_platform="tensorflow")
     path = tmp_path / "models.config"
     config_file.replace(path, config_file.render(config))
@@ -52,12 +54,12 @@ class LabelsFirst:
         stuck: set to keep reloads from returning, as a model that never appears does.
     """
 
-    def __init__(self, config: config_file.ModelServerConfig):
+    def __init__(self, config: models_config.ModelServerConfig):
         self.refused: list[str] = []
         self.stuck = threading.Event()
         self._states = {entry.name: model_states.read(entry) for entry in config.model_config_list.config}
 
-    def apply(self, config: config_file.ModelServerConfig) -> bool:
+    def apply(self, config: models_config.ModelServerConfig) -> bool:
         """Takes a configuration. Returns whether it did."""
         wanted = {entry.name: model_states.read(entry) for entry in config.model_config_list.config}
         for name, state in wanted.items():
@@ -77,7 +79,7 @@ class LabelsFirst:
         if method == "HandleReloadConfigRequest":
             if self.stuck.is_set():
                 context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "busy")
-            if not self.apply(config_file.ModelServerConfig.FromString(request.config)):
+            if not self.apply(models_config.ModelServerConfig.FromString(request.config)):
                 context.abort(grpc.StatusCode.FAILED_PRECONDITION, self.refused[-1])
             return messages.ReloadConfigResponse()
         state = self._states[request.model_spec.name]
@@ -106,7 +108,7 @@ def labels_first() -> Iterator[Callable[[Path], tuple[LabelsFirst, Connection]]]
     with ExitStack() as stack:
 
         def start(path: Path) -> tuple[LabelsFirst, Connection]:
-            made, server = LabelsFirst(config_file.read(path)), grpc.server(ThreadPoolExecutor(4))
+            made, server = LabelsFirst(models_config.read(path)), grpc.server(ThreadPoolExecutor(4))
             for method, request in REQUESTS.items():
                 _, service, name = METHODS[method][0].split("/")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cxr.core.errors import CxrError
+from cxr.serving import models_config
 from cxr.serving.client.client import Client
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.errors import RequestFailed, ServerUnavailable
@@ -115,7 +116,7 @@ def test_a_broken_version_leaves_everything_as_it_was(configured: Path, running,
 
 @pytest.mark.slow
 def test_latest_needs_a_pin_for_a_version_it_does_not_serve(configured: Path, running, png, small_models: Path):
-    text = config_file.read(configured)
+    text = models_config.read(configured)
     entry = config_file.find(text, "ensemble", configured)
     entry.ClearField("model_version_policy")
     entry.ClearField("version_labels")
@@ -202,7 +203,7 @@ def test_a_change_interrupted_between_versions_and_labels_needs_the_confirmation
 
 
 def test_pinning_in_a_published_file_loads_before_it_labels(configured: Path):
-    text = config_file.read(configured)
+    text = models_config.read(configured)
     entry = config_file.find(text, "ensemble", configured)
     entry.ClearField("model_version_policy")
     config_file.replace(configured, config_file.render(text))
@@ -214,7 +215,7 @@ def test_pinning_in_a_published_file_loads_before_it_labels(configured: Path):
 
 def test_no_published_file_is_refused_by_tensorflow_servings_order(configured: Path, labels_first):
     server, connection = labels_first(configured)
-    in_one_file = config_file.read(configured)
+    in_one_file = models_config.read(configured)
     model_states.write(config_file.find(in_one_file, "ensemble", configured), BOTH_NEW)
     assert not server.apply(in_one_file)  # what `--no-server` wrote before
 
@@ -222,12 +223,12 @@ def test_no_published_file_is_refused_by_tensorflow_servings_order(configured: P
     assert changes.promote("ensemble", 2).entry.outcome == STAGED
     with pytest.raises(CxrError, match="finds no version 2 of ensemble"):
         changes.promote("ensemble", 2)  # not published yet
-    assert server.apply(config_file.read(configured))
+    assert server.apply(models_config.read(configured))
     assert changes.promote("ensemble", 2).entry.servers == (connection.server,)
-    assert server.apply(config_file.read(configured))
+    assert server.apply(models_config.read(configured))
     assert server.state("ensemble") == BOTH_NEW
     changes.rollback("ensemble")
-    assert server.apply(config_file.read(configured))
+    assert server.apply(models_config.read(configured))
     assert server.state("ensemble") == PINNED_1
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from cxr.core.errors import CxrError
+from cxr.serving import models_config
 from cxr.serving.production import config_file, model_states
 from cxr.serving.production.model_states import ALL, LATEST, SPECIFIC, ModelState
 
@@ -24,17 +25,16 @@ def _model(folder: Path, *versions: int) -> None:
 
 @pytest.mark.parametrize("state", STATES, ids=str)
 def test_states_survive_file_and_journal(state: ModelState, tmp_path: Path):
-    config = config_file.ModelServerConfig()
-    config_file.add(config, "m", "/models/m", 9)
-    model_states.write(config.model_config_list.config[0], state)
-    again = config_file.parse(config_file.render(config), tmp_path)
+    config = models_config.ModelServerConfig()
+    model_states.write(config.model_config_list.config.add(name="m", base_path="/models/m"), state)
+    again = models_config.parse(config_file.render(config), tmp_path)
     assert model_states.read(config_file.find(again, "m", tmp_path)) == state
     assert ModelState.from_json(state.to_json()) == state
 
 
 def test_no_policy_means_the_latest(tmp_path: Path):
     text = 'model_config_list { config { name: "m" base_path: "/m" model_platform: "tensorflow" } }'
-    assert model_states.read(config_file.find(config_file.parse(text, tmp_path), "m", tmp_path)) == ModelState(LATEST, 1)
+    assert model_states.read(config_file.find(models_config.parse(text, tmp_path), "m", tmp_path)) == ModelState(LATEST, 1)
 
 
 def test_a_moved_label_keeps_the_version_it_left():
@@ -50,24 +50,14 @@ def test_first_configuration_of_a_folder(tmp_path: Path):
     _model(tmp_path / "mobilenet", 3)
     (tmp_path / "mobilenet" / "4").mkdir()  # no saved_model.pb: the Pusher is still at it
     (tmp_path / "empty").mkdir()
-    config = config_file.from_folder(tmp_path, "/models/")
+    config = config_file.first(tmp_path, "/models/")
     entries = {entry.name: (entry.base_path, model_states.read(entry)) for entry in config.model_config_list.config}
     assert entries == {
         "ensemble": ("/models/ensemble", ModelState(SPECIFIC, versions=(10,), labels={"stable": 10, "canary": 10})),
         "mobilenet": ("/models/mobilenet", ModelState(SPECIFIC, versions=(3,), labels={"stable": 3, "canary": 3})),
     }
     with pytest.raises(CxrError, match="saved_model.pb"):
-        config_file.from_folder(tmp_path / "empty")
-
-
-@pytest.mark.parametrize(("text", "told"), [("nonsense", "not a ModelServerConfig"), ("", "no model_config_list")])
-def test_bad_files_are_named(tmp_path: Path, text: str, told: str):
-    path = tmp_path / "models.config"
-    path.write_text(text)
-    with pytest.raises(CxrError, match=told):
-        config_file.read(path)
-    with pytest.raises(CxrError, match="cannot be read"):
-        config_file.read(tmp_path / "missing")
+        config_file.first(tmp_path / "empty")
 
 
 def test_replacing_keeps_mode_and_link_and_leaves_nothing_behind(tmp_path: Path):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cxr.serving import models_config
 from cxr.serving.production import config_file, overview
 from cxr.serving.production.model_states import SPECIFIC, ModelState
 from cxr.serving.server.textprotos import read_batching
@@ -150,7 +151,7 @@ def test_the_flags_name_files_that_are_mounted(overlay: str):
 
 def test_models_config_names_the_four_models_with_both_labels():
     path = ROOT / "config" / "models.config"
-    config = config_file.read(path)
+    config = models_config.read(path)
     assert [entry.name for entry in config.model_config_list.config] == list(overview.MODELS)
     assert all(entry.base_path == f"/models/{entry.name}" for entry in config.model_config_list.config)
     state = ModelState(SPECIFIC, versions=(1,), labels={"stable": 1, "canary": 1})

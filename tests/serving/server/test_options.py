@@ -81,7 +81,9 @@ def test_ssl_config_file(tmp_path):
 
 
 def options(tmp_path, **more):
-    (tmp_path / "models" / "mobilenet" / "1").mkdir(parents=True, exist_ok=True)
+    version = tmp_path / "models" / "mobilenet" / "1"
+    version.mkdir(parents=True, exist_ok=True)
+    (version / "saved_model.pb").touch()
     return ServerOptions(**{"models_dir": tmp_path / "models", "host": "0.0.0.0", **more})
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from cxr.trainer.ensemble.joining import joint_model
 from cxr.trainer.ensemble.voting import HardVote
-from cxr.trainer.explain.gradcam import backbones_of, grad_cam
+from cxr.trainer.explain.gradcam import GradCam, backbones_of
 from cxr.trainer.models.heads import GRID
 
 SIZE, CLASSES = 12, 3
@@ -47,6 +47,10 @@ def grid_model(seed=0):
 
 def images(count=2):
     return np.random.default_rng(5).random((count, SIZE, SIZE, 3)).astype(np.float32)
+
+
+def grad_cam(model, images, class_index=None):
+    return GradCam(model)(images, class_index)
 
 
 def numeric_grad_cam(model, image, class_index, step=1e-2):

@@ -20,6 +20,7 @@ from cxr.trainer.export.export_check import TrainedAnswers, check_export
 from cxr.trainer.export.phantoms import phantoms
 from cxr.trainer.export.recorded_requests import RECORDED_REQUESTS, WARMUP, example_of, read_recorded, write_logs
 from cxr.trainer.export.saved_model import export_model
+from cxr.trainer.export.signatures import Signatures
 
 CLASSES = ("covid19", "pneumonia", "normal")
 SIZE = 32
@@ -141,6 +142,16 @@ def test_a_wrong_shape_is_an_error_in_a_server_that_checks_none(exported, shape)
 def test_the_model_says_how_to_read_images(exported, loaded):
     assert artifact.read_info(exported).max_side == 600
     assert loaded.signatures["image_reading"](image_reading=tf.constant(["", ""]))[features.MAX_SIDE].numpy().tolist() == [600, 600]
+
+    assert set(loaded.signatures["image_reading"].structured_outputs) == {features.MAX_SIDE}  # nobody told what it learnt from
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_the_model_says_whether_it_learnt_from_synthetic_images(model, transform_output, synthetic):
+    reading = Signatures(model, CLASSES, SIZE, transform_output, synthetic=synthetic).functions["image_reading"]
+    answer = reading(tf.constant(["", ""]))[features.LEARNT_FROM_SYNTHETIC]
+    assert answer.numpy().tolist() == [synthetic] * 2
+    assert not [op for op in reading.get_concrete_function().graph.get_operations() if "Call" in op.type]  # asks no network
 
 
 def test_what_is_not_an_image_is_an_error(loaded):

@@ -1,0 +1,38 @@
+"""Hashes of files and folders. They are stored (champion pointer, cache keys, records): whoever changes one makes all of those look new."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def of_file(path: str | Path) -> str:
+    """Returns the SHA-256 (hex) of a file's bytes.
+
+    Raises:
+      OSError: It cannot be read.
+    """
+    return _of_file(path).hex()
+
+
+def of_folder(folder: Path, new: Callable[[], Any] = hashlib.sha256) -> str:
+    """Returns a hash (hex) over the names and contents of all files below a folder; times and empty folders do not count.
+
+    Args:
+      folder: May be empty or missing: the hash of nothing.
+      new: Makes the hash that joins the files' own ones, such as `hashlib.sha256`.
+
+    Raises:
+      OSError: A file cannot be read.
+    """
+    digest = new()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(str(file.relative_to(folder)).encode() + b"\0" + _of_file(file))
+    return str(digest.hexdigest())
+
+
+def _of_file(path: str | Path) -> bytes:
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()

@@ -1,0 +1,83 @@
+"""models.config (a text proto ModelServerConfig): read from a file, or made of a folder of models. Server and promotion share it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from google.protobuf import text_format
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+from cxr.core.errors import CxrError
+
+PLATFORM = "tensorflow"
+_REMEDY = "make one with: cxr serving config MODELS_DIR"
+
+
+def read(path: Path) -> ModelServerConfig:
+    """Reads a file; see `parse`.
+
+    Raises:
+        CxrError: it cannot be read, too.
+    """
+    try:
+        return parse(path.read_text(), path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise CxrError(f"{path}: cannot be read ({error}); name a models.config, or {_REMEDY}") from None
+
+
+def parse(text: str, source: Path) -> ModelServerConfig:
+    """Reads a models.config.
+
+    Args:
+        text: a ModelServerConfig as text.
+        source: for messages.
+
+    Raises:
+        CxrError: no such message (the text names line and column), or not a list of models.
+    """
+    try:
+        config = text_format.Parse(text, ModelServerConfig())
+    except text_format.ParseError as error:
+        raise CxrError(f"{source}: not a ModelServerConfig ({error}); {_REMEDY}") from None
+    if config.WhichOneof("config") != "model_config_list":
+        raise CxrError(f"{source}: holds no model_config_list; {_REMEDY}")
+    return config
+
+
+def from_folder(models_dir: Path, base_path: str | None = None) -> ModelServerConfig:
+    """Makes a configuration of every model that has at least one whole version; it says nothing on versions, so the latest is served.
+
+    Args:
+        models_dir: holds <model>/<version>/saved_model.pb, as the Pusher leaves it.
+        base_path: folder of the models as the server sees it (a container's mount); None: `models_dir` itself.
+
+    Raises:
+        CxrError: the folder is missing or holds no model.
+    """
+    if not models_dir.is_dir():
+        raise CxrError(f"{models_dir}: no such folder; name the folder that holds <model>/<version>/saved_model.pb")
+    root = str(models_dir.resolve()) if base_path is None else base_path.rstrip("/")
+    config = ModelServerConfig()
+    for folder in sorted(models_dir.iterdir()):
+        if versions_in(folder):
+            config.model_config_list.config.add(name=folder.name, base_path=f"{root}/{folder.name}", model_platform=PLATFORM)
+    if not config.model_config_list.config:
+        raise CxrError(f"{models_dir}: no <model>/<version>/saved_model.pb below; run `cxr run` first, or name another folder")
+    return config
+
+
+def versions_in(folder: Path) -> list[int]:
+    """Returns the whole versions of a model that lie in a folder, ascending; empty where there is no folder."""
+    if not folder.is_dir():
+        return []
+    found = {version_of(child) for child in folder.iterdir() if (child / "saved_model.pb").is_file()}
+    return sorted(version for version in found if version is not None)
+
+
+def version_of(folder: Path) -> int | None:
+    """Returns the version number a folder is named by, or None for other folders and for files."""
+    try:
+        version = int(folder.name)
+    except ValueError:
+        return None
+    return version if version >= 0 and folder.is_dir() else None
