@@ -204,11 +204,11 @@ def test_an_export_of_a_faulty_copy_is_refused(model, transform_output, raw_exam
     """The recorded answers are the copy's own: only those of the trained network tell."""
     encoded = [tf.train.Example.FromString(e).features.feature[features.IMAGE].bytes_list.value[0] for e in raw_examples]
     answers = model.predict(images_of(transform_output, raw_examples), verbose=0)
-    export(model, tmp_path / "right", transform_output, raw_examples, trained=TrainedAnswers(encoded, answers))
+    export(model, tmp_path / "right", transform_output, trained=TrainedAnswers(encoded, answers))
     copy = small_model()
     copy.set_weights([3 * value for value in model.get_weights()])
     with pytest.raises(CxrError, match="not the model that was trained: its probabilities for 12 images"):
-        export(copy, tmp_path / "wrong", transform_output, raw_examples, trained=TrainedAnswers(encoded, answers))
+        export(copy, tmp_path / "wrong", transform_output, trained=TrainedAnswers(encoded, answers))
 
 
 def test_what_lies_beside_the_model(exported):
