@@ -9,11 +9,11 @@ import tensorflow as tf
 from cxr.core.errors import CxrError
 from cxr.trainer.cached_features import BatchedModel
 
-# Some eight times what float32 rounds a pixel by. EfficientNetB7 with random weights and re-estimated statistics moves its features by
-# 0.013 (pictures of noise) to 0.33 (smooth pictures) of their spread at 64 pixels, where an export differs by 7e-4 in its probabilities,
-# and by 0.002 at 96, where none does.
+# Some eight times what float32 rounds a pixel by. EfficientNetB7 with random weights and re-estimated statistics moves its features by 0.33
+# of their spread over smooth pictures at 64 pixels, where an export differs by 7e-4 in its probabilities, and by 0.002 (smooth pictures)
+# to 0.011 (the demo's) at 96, where none does.
 NOISE = 1e-6
-LARGEST = 0.005
+LARGEST = 0.02
 
 
 def check_stability(extractor: BatchedModel, images: npt.NDArray[np.float32], remedy: str) -> float:
