@@ -4,13 +4,14 @@ For each model of a configuration and each value of `bn_recalibration`: features
 then the configuration's own head is trained five times, each time without the patients of one fold (a sixth part of the others stops it
 early), and asked about them. Statistics are taken from images alone, labels play no part in them, so they are measured once on all images.
 
-usage: python benchmarks/bn_recalibration.py RECORDS [--config cpu] [--folds 5] [key=value …]
+usage: python benchmarks/bn_recalibration.py RECORDS [--config cpu] [--folds 5] [--models NAME …]
 
 RECORDS is a folder that `cxr ingest` wrote. About 15 minutes for 834 images at 224×224 on 2 cores.
 """
 
 import argparse
 import glob
+from collections.abc import Sequence
 from typing import get_args
 
 import keras
@@ -100,9 +101,10 @@ def interval(correct: np.ndarray, patients: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def report(config: Config, images: inputs.Split, patients: np.ndarray, folds: int) -> None:
+def report(config: Config, names: Sequence[str], images: inputs.Split, patients: np.ndarray, folds: int) -> None:
     """Prints one line per model and kind of statistics."""
-    for name, model in config.models.items():
+    for name in names:
+        model = config.models[name]
         for kind in get_args(Model.model_fields["bn_recalibration"].annotation):
             chosen = model.model_copy(update={"bn_recalibration": kind})
             table = features_of(chosen, images, config.image_size)
@@ -122,17 +124,17 @@ def main() -> None:
     """Reads the records and measures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("records")
-    parser.add_argument("overrides", nargs="*")
     parser.add_argument("--config", default="cpu")
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--models", nargs="*", help="only these of the configuration")
     args = parser.parse_args()
-    config = load(args.config, args.overrides)
+    config = load(args.config)
     patterns = [f"{args.records}/{split}/*.tfrecord.gz" for split in READ]
     images = inputs.read_split(patterns, config.class_names)
     patient = patients_of([file for pattern in patterns for file in sorted(glob.glob(pattern))])
     patients = np.array([patient[content] for content in images.content_hash])
     print(f"{len(images)} images of {len(set(patients))} patients, {args.folds} folds by patient; the test split is not read", flush=True)
-    report(config, images, patients, args.folds)
+    report(config, args.models or tuple(config.models), images, patients, args.folds)
 
 
 if __name__ == "__main__":
