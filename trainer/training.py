@@ -25,6 +25,8 @@ from cxr.trainer.models.backbones import LAYER
 from cxr.trainer.models.heads import build_head
 from cxr.trainer.models.stability import check_stability
 from cxr.trainer.models.weights import NONE, copy_weights
+from cxr.trainer.phantoms import phantoms
+from cxr.trainer.preprocessing import decode_and_resize
 from cxr.trainer.stages import StageData, StageHistory, run_stage
 from cxr.trainer.training_state import Row, fingerprint
 
@@ -151,7 +153,9 @@ class Training:
         copies = 1 + config.augmentation.variants
         extractor = BatchedModel(assembly.extractor)
         if keras.config.dtype_policy().compute_dtype == devices.FLOAT32:  # half precision rounds by more than the noise of this check
-            check_stability(extractor, np.stack(list(self._in_order(train).take(BATCH))), self._remedy(assembly))
+            drawn = decode_and_resize(tf.constant(phantoms()), self._size)
+            tried = [*self._in_order(train).take(BATCH - len(drawn)), *drawn]
+            check_stability(extractor, np.stack(tried), self._remedy(assembly))
         pooled = {
             split: extractor.all(
                 partial(self._in_order, images, passes - 1),
@@ -259,7 +263,7 @@ class Training:
         larger = f"set {self._key}.image_size={2 * assembly.backbone.network.input.shape[1]}"
         if self._config.bn_recalibration == "per_layer":
             return f"Remedy: {larger} or {self._key}.bn_recalibration=none."
-        return f"Remedy: set {self._key}.bn_recalibration=per_layer, or {larger}."
+        return f"Remedy: set {self._key}.bn_recalibration=none or per_layer, or {larger}."
 
     def _in_order(self, split: inputs.Split, variants: int = 0, first: int = 0) -> tf.data.Dataset:
         config = self._config

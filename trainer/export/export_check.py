@@ -70,7 +70,7 @@ def check_export(
                 key = f"models.{log.request.model_spec.name}"
                 raise CxrError(
                     f"{what}: {difference}. Either the SavedModel is not the trained model, or rounding errors grow in the network: "
-                    f"with random weights set {key}.bn_recalibration=per_layer, with trained ones a smaller "
+                    f"with random weights set {key}.bn_recalibration=none, with trained ones a smaller "
                     f"{key}.fine_tuning.optimizer.learning_rate"
                 )
         if trained:

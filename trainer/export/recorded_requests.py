@@ -1,6 +1,6 @@
 """Requests kept with a SavedModel: some with their right answers, to check a server with, and some to warm it up.
 
-Both are TFRecords of TensorFlow Serving's PredictionLog in the SavedModel's `assets.extra`. Their pictures are drawn (phantoms.py).
+Both are TFRecords of TensorFlow Serving's PredictionLog in the SavedModel's `assets.extra`. Their pictures are drawn (trainer/phantoms.py).
 """
 
 from __future__ import annotations

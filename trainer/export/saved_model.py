@@ -18,7 +18,7 @@ from cxr.data.images.reader import MAX_SIDE
 from cxr.trainer import artifact
 from cxr.trainer.export import recorded_requests
 from cxr.trainer.export.export_check import TrainedAnswers, check_export
-from cxr.trainer.export.phantoms import phantoms
+from cxr.trainer.phantoms import phantoms
 from cxr.trainer.export.signatures import Signatures
 from cxr.trainer.preprocessing import decode_and_resize
 

@@ -17,7 +17,7 @@ from cxr.core.errors import CxrError
 from cxr.data.images.reader import encode, read_image
 from cxr.trainer import artifact
 from cxr.trainer.export.export_check import TrainedAnswers, check_export
-from cxr.trainer.export.phantoms import phantoms
+from cxr.trainer.phantoms import phantoms
 from cxr.trainer.export.recorded_requests import RECORDED_REQUESTS, WARMUP, example_of, read_recorded, write_logs
 from cxr.trainer.export.saved_model import export_model
 from cxr.trainer.export.signatures import Signatures

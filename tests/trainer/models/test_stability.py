@@ -5,9 +5,11 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 from scipy.ndimage import gaussian_filter
 
 from cxr.core.errors import CxrError
+from cxr.data.demo.generate import make_demo_data
 from cxr.trainer.cached_features import BatchedModel
 from cxr.trainer.inputs import Split
 from cxr.trainer.models.stability import check_stability
@@ -49,6 +51,16 @@ def smooth(split: Split) -> Split:
 def test_training_refuses_before_it_begins_and_names_the_key(splits, config, tmp_path):
     chosen = config(backbone="EfficientNetB7", image_size=64)
     epochs = []
-    with pytest.raises(CxrError, match="set models.large.bn_recalibration=per_layer, or set models.large.image_size=128"):
+    with pytest.raises(CxrError, match="set models.large.bn_recalibration=none or per_layer, or set models.large.image_size=128"):
         Training(chosen, CLASSES, 64, smooth(splits.train), None, name="large", on_epoch=lambda *row: epochs.append(row)).run()
     assert epochs == []
+
+
+@pytest.mark.slow
+def test_a_backbone_that_is_steady_on_its_training_images_only_is_refused(splits, config, tmp_path):
+    make_demo_data(tmp_path / "demo", images=90, image_size=64, seed=5, console=Console(quiet=True))
+    files = sorted((tmp_path / "demo").rglob("*.png"))[: len(splits.train)]
+    train = replace(splits.train, images=np.array([file.read_bytes() for file in files], dtype=object))
+    chosen = config(backbone="EfficientNetB7", image_size=32, bn_recalibration="per_layer")
+    with pytest.raises(CxrError, match="set models.large.image_size=64 or models.large.bn_recalibration=none"):
+        Training(chosen, CLASSES, 32, train, None, name="large").run()

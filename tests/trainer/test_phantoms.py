@@ -1,7 +1,7 @@
 import numpy as np
 
 from cxr.data.images.reader import read_image
-from cxr.trainer.export.phantoms import KINDS, phantoms
+from cxr.trainer.phantoms import KINDS, phantoms
 
 
 def test_phantoms_are_pictures_as_ingest_stores_them_and_always_the_same():
