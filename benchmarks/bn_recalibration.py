@@ -11,6 +11,7 @@ RECORDS is a folder that `cxr ingest` wrote. About 15 minutes for 834 images at 
 
 import argparse
 import glob
+import tempfile
 from collections.abc import Sequence
 from typing import get_args
 
@@ -24,6 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cxr.core import features
+from cxr.pipeline.analysis import write_transform_graph
 from cxr.pipeline.pipeline_config import Config, load
 from cxr.trainer import inputs
 from cxr.trainer.cached_features import BatchedModel
@@ -32,6 +34,7 @@ from cxr.trainer.models import bn_recalibration
 from cxr.trainer.models.assembly import assemble
 from cxr.trainer.models.heads import build_head
 from cxr.trainer.stages import StageData, run_stage
+from cxr.trainer.transform_graph import TransformGraph
 
 READ = ("train", "val")
 CASES = 1000  # bootstrap samples of patients
@@ -44,20 +47,22 @@ def patients_of(files: list[str]) -> dict[str, str]:
     return {row[features.CONTENT_HASH].numpy().decode(): row[features.PATIENT_ID].numpy().decode() for row in parsed}
 
 
-def features_of(model: Model, images: inputs.Split, size: int) -> np.ndarray:
+def features_of(model: Model, images: inputs.Split, transform: TransformGraph) -> np.ndarray:
     """Returns the pooled features, float32 [images, width], of a backbone with the statistics that the model asks for."""
     keras.utils.set_random_seed(model.seed)
-    assembly = assemble(model, size)
+    assembly = assemble(model, transform.image_size)
     network = assembly.backbone.network
     chosen = np.random.default_rng(model.seed).permutation(len(images))[: bn_recalibration.MAX_IMAGES]
-    data = inputs.in_order(images.images[chosen], size, augmentation=Augmentation()).batch(bn_recalibration.BATCH, drop_remainder=True)
+    data = inputs.in_order(images.images[chosen], transform.image, augmentation=Augmentation()).batch(
+        bn_recalibration.BATCH, drop_remainder=True
+    )
     if model.bn_recalibration == "per_layer":
         bn_recalibration.recalibrate_layers(assembly.extractor, network, next(iter(data)))
     elif model.bn_recalibration == "per_channel":
         bn_recalibration.recalibrate_channels(assembly.extractor, network, data, len(chosen) // bn_recalibration.BATCH)
 
     def every(first: int) -> tf.data.Dataset:
-        return inputs.in_order(images.images, size, augmentation=Augmentation(), first=first)
+        return inputs.in_order(images.images, transform.image, augmentation=Augmentation(), first=first)
 
     return BatchedModel(assembly.extractor).all(every, len(images), model.backbone)
 
@@ -101,13 +106,13 @@ def interval(correct: np.ndarray, patients: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def report(config: Config, names: Sequence[str], images: inputs.Split, patients: np.ndarray, folds: int) -> None:
+def report(config: Config, names: Sequence[str], images: inputs.Split, transform: TransformGraph, patients: np.ndarray, folds: int) -> None:
     """Prints one line per model and kind of statistics."""
     for name in names:
         model = config.models[name]
         for kind in get_args(Model.model_fields["bn_recalibration"].annotation):
             chosen = model.model_copy(update={"bn_recalibration": kind})
-            table = features_of(chosen, images, config.image_size)
+            table = features_of(chosen, images, transform)
             predicted = fold_predictions(chosen, table, images.labels, patients, len(config.class_names), folds)
             low, high = interval(predicted == images.labels, patients)
             logistic = np.mean(logistic_predictions(table, images.labels, patients, folds) == images.labels)
@@ -130,11 +135,15 @@ def main() -> None:
     args = parser.parse_args()
     config = load(args.config)
     patterns = [f"{args.records}/{split}/*.tfrecord.gz" for split in READ]
-    images = inputs.read_split(patterns, config.class_names)
+    with tempfile.TemporaryDirectory() as folder:
+        shared = {"class_names": list(config.class_names), "image_size": config.image_size}
+        write_transform_graph(patterns, folder, {**shared, "preprocessing": config.preprocessing.model_dump(mode="json")})
+        transform = TransformGraph(folder, config.class_names)
+    images = inputs.read_split(patterns, transform)
     patient = patients_of([file for pattern in patterns for file in sorted(glob.glob(pattern))])
     patients = np.array([patient[content] for content in images.content_hash])
     print(f"{len(images)} images of {len(set(patients))} patients, {args.folds} folds by patient; the test split is not read", flush=True)
-    report(config, args.models or tuple(config.models), images, patients, args.folds)
+    report(config, args.models or tuple(config.models), images, transform, patients, args.folds)
 
 
 if __name__ == "__main__":

@@ -28,18 +28,19 @@ SLICE_FEATURES = (LABEL, SOURCE, VIEW, SEX, AGE_BAND)
 
 # === Transformed features (what the Transform graph yields) ===
 IMAGE_TENSOR = "image_tensor"  # float32 [batch, size, size, 3] in [0, 1]
-LABEL_INDEX = "label_index"  # int64 [batch, 1]
+LABEL_INDEX = "label_index"  # int64 [batch, 1]; -1: none of the classes
 
 # === Signatures and outputs of every SavedModel ===
 SIGNATURE_EXAMPLES = "serving_default"  # input "examples": string [batch], serialized tf.Examples
 SIGNATURE_BYTES = "image_bytes"  # input "image_bytes": string [batch], encoded JPEG or PNG
 SIGNATURE_TENSOR = "image_tensor"  # input "image_tensor": float32 [batch, size, size, 3] in [0, 1]
-SIGNATURE_TRANSFORM = "transform_features"  # input "examples": string [batch]
-SIGNATURE_READING = "image_reading"  # input "image_reading": string [batch], any; outputs MAX_SIDE and LEARNT_FROM_SYNTHETIC
+SIGNATURE_LABELS = "transform_labels"  # input "examples": string [batch], serialized tf.Examples; output LABEL_INDEX, for TFMA
+SIGNATURE_READING = "image_reading"  # input "image_reading": string [batch], any; outputs the next three
 
 EXAMPLES = "examples"
 PROBABILITIES = "probabilities"  # float32 [batch, classes]
 MAX_SIDE = "max_side"  # int64 [batch], pixels that longer images were scaled down to before training; 0: none was
+READING_RULES = "reading_rules"  # int64 [batch], see data/images/reader.py; absent: 1
 LEARNT_FROM_SYNTHETIC = "learnt_from_synthetic"  # bool [batch], from at least one made-up image; absent where nobody knows
 PREDICTED_LABEL = "label"  # string [batch]
 OUTPUT_CLASS_NAMES = "class_names"  # string [batch, classes], the order of PROBABILITIES

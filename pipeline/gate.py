@@ -38,8 +38,7 @@ class Gate(StrictModel):
 def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CLASS_NAMES, *, code_version: str = "") -> EvalConfig:
     """Returns the Evaluator's configuration for one model, the same with and without a baseline.
 
-    Labels are the raw examples' class names, compared with the class names of the model's probabilities: what is judged is what a client
-    sees, and a Transform that numbers the classes differently from `class_names` fails the gate instead of going unnoticed.
+    Labels are numbered by the model itself, with the graph of Transform that it was exported with (signature `transform_labels`).
 
     The Evaluator adds the baseline's ModelSpec (a copy of the one here, which must carry no name for that), or, where there is none,
     drops the change threshold.
@@ -77,7 +76,8 @@ def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CL
             config_pb2.ModelSpec(
                 model_type=TF_GENERIC,  # without it TFMA tries to load the SavedModel as a Keras model first
                 signature_name=features.SIGNATURE_EXAMPLES,
-                label_key=features.LABEL,
+                preprocessing_function_names=[features.SIGNATURE_LABELS],
+                label_key=features.LABEL_INDEX,
                 prediction_key=features.PROBABILITIES,
             )
         ],

@@ -79,13 +79,13 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
     validator = tfx.components.ExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema)
     anomaly_check = AnomalyCheck(anomalies=validator.outputs["anomalies"], code_version=code_version(*CODE["AnomalyCheck"]))
 
-    # Decode, resize, normalise, label to index. The graph alone: images are decoded where they are read, never stored as floats.
-    shared = {"class_names": list(config.class_names), "image_size": config.image_size}
+    # Decode, resize, normalise, label to index. The graph alone: it is applied where examples are read, images are never stored as floats.
+    shared = {"class_names": list(config.class_names), "preprocessing": config.preprocessing.model_dump(mode="json")}
     transform = tfx.components.Transform(
         examples=examples,
         schema=schema,
         preprocessing_fn="cxr.trainer.preprocessing.preprocessing_fn",
-        custom_config={**shared, "code_version": code_version(*CODE["Transform"])},
+        custom_config={**shared, "image_size": config.image_size, "code_version": code_version(*CODE["Transform"])},
         materialize=False,
         disable_statistics=True,
     )
@@ -119,7 +119,6 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             transform_graph=transform.outputs["transform_graph"],
             ensemble=config.ensemble,
             class_names=config.class_names,
-            image_size=config.image_size,
             code_version=code_version(*CODE["EnsembleTrainer"]),
         ).with_id(node_id("Trainer", features.ENSEMBLE))
 

@@ -17,6 +17,7 @@ from cxr.core.strict_model import StrictModel
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.pipeline.gate import Gate
 from cxr.trainer.model_config import Ensemble, Model, Stage
+from cxr.trainer.preprocessing_config import Preprocessing
 
 # Keys of version 0.1: what they are called now.
 RENAMED = {"head_layers": "head", "batch_statistics": "bn_recalibration (none, per_layer, per_channel)"}
@@ -45,6 +46,7 @@ class Config(StrictModel):
     data: Ingest = Ingest()
     demo_data: DemoData | None = Field(None, description="set: the run makes synthetic data where --data is not given")
     image_size: int = Field(features.IMAGE_SIZE, ge=32, description="height and width of what Transform yields, pixels")
+    preprocessing: Preprocessing = Preprocessing()
     schema_file: Path | None = Field(None, description="curated schema (pbtxt); null: the shipped one, with this configuration's classes")
     models: dict[str, Model] = Field(min_length=1, description="name of the pushed model: what it is")
     ensemble: Ensemble | None = Ensemble()

@@ -56,39 +56,34 @@ def raw_examples() -> list[bytes]:
 
 
 @pytest.fixture(scope="session")
-def transform_dir(raw_examples, tmp_path_factory) -> str:
-    """Folder of what Transform makes of `raw_examples` (a TransformGraph artifact)."""
-    import functools
-    from importlib import resources
+def make_transform(tmp_path_factory):
+    """Returns a function that has Transform analyse examples: the folder of the TransformGraph artifact."""
+    import tensorflow as tf
 
-    import tensorflow_transform.beam as tft_beam
-    from apache_beam import Create, Pipeline
-    from google.protobuf import text_format
-    from tensorflow_metadata.proto.v0 import schema_pb2
-    from tensorflow_transform.tf_metadata import dataset_metadata
-    from tfx_bsl.public import tfxio
-
+    from cxr.pipeline.analysis import write_transform_graph
     from cxr.trainer.preprocessing import preprocessing_fn
 
-    schema = text_format.Parse((resources.files("cxr.pipeline") / "schema.pbtxt").read_text(), schema_pb2.Schema())
-    next(f for f in schema.feature if f.name == "label").string_domain.value.extend(CLASSES)
-    folder = str(tmp_path_factory.mktemp("transform"))
-    config = {"class_names": list(CLASSES), "image_size": SIZE}
-    with Pipeline("DirectRunner", argv=["--direct_running_mode=in_memory"]) as pipeline, tft_beam.Context(temp_dir=f"{folder}/tmp"):
-        source = tfxio.TFExampleBeamRecord(physical_format="inmem", schema=schema)
-        records = pipeline | Create(raw_examples) | source.BeamSource()
-        function = (records, source.TensorAdapterConfig()) | tft_beam.AnalyzeDataset(
-            functools.partial(preprocessing_fn, custom_config=config)
-        )
-        _ = function | tft_beam.WriteTransformFn(folder)
-        raw_metadata = dataset_metadata.DatasetMetadata(schema)
-        _ = raw_metadata | tft_beam.WriteMetadata(f"{folder}/metadata", pipeline)
-    return folder
+    def make(examples, size=SIZE, normalization="none", function=preprocessing_fn) -> str:
+        folder = tmp_path_factory.mktemp("transform")
+        with tf.io.TFRecordWriter(str(folder / "examples.gz"), "GZIP") as writer:
+            for example in examples:
+                writer.write(example)
+        config = {"class_names": list(CLASSES), "image_size": size, "preprocessing": {"normalization": normalization}}
+        write_transform_graph([str(folder / "examples.gz")], str(folder / "artifact"), config, function)
+        return str(folder / "artifact")
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def transform_output(transform_dir):
-    """The same, loaded."""
-    import tensorflow_transform as tft
+def transform_dir(raw_examples, make_transform) -> str:
+    """Folder of what Transform makes of `raw_examples` (a TransformGraph artifact)."""
+    return make_transform(raw_examples)
 
-    return tft.TFTransformOutput(transform_dir)
+
+@pytest.fixture(scope="session")
+def transform(transform_dir):
+    """The same, loaded."""
+    from cxr.trainer.transform_graph import TransformGraph
+
+    return TransformGraph(transform_dir, CLASSES)

@@ -86,7 +86,7 @@ def test_pipeline(tmp_path):
     first = pipeline.pushed()
     assert all(len(versions) == 1 for versions in first.values())
     model = tf.saved_model.load(str(pipeline.home / "serving_models" / "ensemble" / first["ensemble"][0]))
-    assert set(model.signatures) == {"serving_default", "image_bytes", "image_tensor", "transform_features", "image_reading"}
+    assert set(model.signatures) == {"serving_default", "image_bytes", "image_tensor", "transform_labels", "image_reading"}
     evaluation = report["models"]["ensemble"]["evaluation"]
     assert evaluation["accuracy_interval"]["low"] <= evaluation["accuracy"] <= evaluation["accuracy_interval"]["high"]
     assert {part["feature"] for part in evaluation["slices"]} == {"label", "source", "view", "sex", "age_band"}

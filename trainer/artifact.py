@@ -4,6 +4,7 @@
 <uri>/Format-Serving/                     SavedModel; all that the Pusher copies
 <uri>/Format-Serving/assets.extra/        model.json, training_images.npy, warm-up and recorded requests
 <uri>/Format-Keras/model.keras            image_tensor -> probabilities, for the ensemble and for Grad-CAM
+<uri>/Format-Keras/transform_graph/         what images went through before they came to it
 <uri>/Format-Keras/predictions_<split>.npz
 ```
 
@@ -47,6 +48,7 @@ class ModelInfo(pydantic.BaseModel):
     class_names: tuple[str, ...]
     image_size: int
     max_side: int = MAX_SIDE  # pixels that longer images were scaled down to before training; 0: none was
+    reading_rules: int = 1  # of data/images/reader.py; models of version 0.2 do not say it
     weights: str = ""  # as configured: "imagenet", "none" or a folder
     weights_note: str = ""  # what the backbone really started from
     backbone: str | None = None  # None for an ensemble
@@ -54,6 +56,7 @@ class ModelInfo(pydantic.BaseModel):
     ensemble_method: str | None = None
     synthetic: bool | None = None  # learnt from at least one made-up image; None: an older version did not say
     data: TrainingData | None = None
+    preprocessing: dict[str, Any] | None = None  # what Transform did besides decoding and resizing; None: an older version did nothing
     code_version: str = ""
 
 
@@ -74,6 +77,11 @@ def serving_dir(uri: str) -> str:
 def keras_path(uri: str) -> str:
     """File of the Keras model."""
     return f"{uri.rstrip('/')}/Format-Keras/model.keras"
+
+
+def transform_path(uri: str) -> str:
+    """Folder of a copy of the TransformGraph artifact that the model was trained with."""
+    return f"{uri.rstrip('/')}/Format-Keras/transform_graph"
 
 
 def predictions_path(uri: str, split: str) -> str:
@@ -154,6 +162,15 @@ def write_bytes(path: str, contents: bytes) -> None:
     make_parent(path)
     with tf.io.gfile.GFile(path, "wb") as file:
         file.write(contents)
+
+
+def copy_folder(source: str, target: str) -> None:
+    """Copies the files of a folder, of any filesystem that `tf.io.gfile` knows."""
+    for folder, _, files in tf.io.gfile.walk(source):
+        inside = folder.rstrip("/")[len(source.rstrip("/")) :]
+        tf.io.gfile.makedirs(f"{target}{inside}")
+        for file in files:
+            tf.io.gfile.copy(f"{folder.rstrip('/')}/{file}", f"{target}{inside}/{file}", overwrite=True)
 
 
 def make_parent(path: str) -> None:

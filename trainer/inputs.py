@@ -19,9 +19,10 @@ from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.trainer.augmentation import augment, changes_images
 from cxr.trainer.model_config import Augmentation
-from cxr.trainer.preprocessing import decode_one
+from cxr.trainer.transform_graph import TransformGraph
 
 _PARSED_AT_ONCE = 256
+Decoder = Callable[[tf.Tensor], tf.Tensor]  # one image, string [] -> float32 [size, size, 3] in [0, 1]
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,12 @@ class Order:
     full: bool = False  # the last batch of an epoch is filled up with images that it begins with
 
 
-def read_split(patterns: Sequence[str], class_names: Sequence[str]) -> Split:
+def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
     """Reads TFRecords of raw examples.
 
     Args:
       patterns: File patterns; files that end in .gz are decompressed.
-      class_names: In the order of the indices.
+      transform: Numbers the labels.
 
     Raises:
       CxrError: No file, a damaged one, or an example without image, label or content hash, or with an unknown label.
@@ -78,13 +79,13 @@ def read_split(patterns: Sequence[str], class_names: Sequence[str]) -> Split:
                 synthetic += int(np.sum(parsed[features.SOURCE].numpy() == features.SYNTHETIC.encode()))
         except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
             raise CxrError(f"{file}: cannot be read as raw examples ({error.message}); make it again with `cxr ingest`") from None
-    positions = {name.encode(): i for i, name in enumerate(class_names)}
-    if unknown := sorted(set(labels) - set(positions)):
-        raise CxrError(f"{files[0]}: label {unknown[0].decode()!r} is none of {', '.join(class_names)}; set data.class_names")
+    indices = transform.label_indices(tf.constant(labels, tf.string)).numpy()
+    if unknown := sorted(label.decode() for label, index in zip(labels, indices, strict=True) if index < 0):
+        raise CxrError(f"{files[0]}: label {unknown[0]!r} is none of {', '.join(transform.class_names)}; set data.class_names")
     order = sorted(range(len(hashes)), key=lambda i: (hashes[i], labels[i]))
     return Split(
         np.array([images[i] for i in order], dtype=object),
-        np.array([positions[labels[i]] for i in order], dtype=np.int64),
+        indices[order],
         np.array([hashes[i].decode() for i in order], dtype=np.str_),
         synthetic,
     )
@@ -96,13 +97,13 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def in_order(
-    images: npt.NDArray[np.object_], size: int, *, augmentation: Augmentation, variants: int = 0, seed: int = 0, first: int = 0
+    images: npt.NDArray[np.object_], decode: Decoder, *, augmentation: Augmentation, variants: int = 0, seed: int = 0, first: int = 0
 ) -> tf.data.Dataset:
     """Yields every image as it is, then each augmented variant of all of them.
 
     Args:
       images: [images], encoded.
-      size: Height and width, pixels.
+      decode: Of one image.
       augmentation: What the variants differ by.
       variants: Augmented passes over the images.
       seed: Of the variants.
@@ -114,7 +115,7 @@ def in_order(
     encoded, seed_value = tf.constant(list(images), tf.string), tf.constant(seed, tf.int64)
 
     def decoded(number: tf.Tensor) -> tf.Tensor:
-        image = decode_one(encoded[number % len(images)], size)
+        image = decode(encoded[number % len(images)])
         if not variants:
             return image
         return tf.cond(number < len(images), lambda: image, lambda: augment(image, augmentation, tf.stack([seed_value, number])))
@@ -122,12 +123,12 @@ def in_order(
     return tf.data.Dataset.range(first, (1 + variants) * len(images)).map(decoded, tf.data.AUTOTUNE, deterministic=True)
 
 
-def image_epochs(split: Split, classes: int, size: int, augmentation: Augmentation, order: Order) -> tf.data.Dataset:
+def image_epochs(split: Split, classes: int, decode: Decoder, augmentation: Augmentation, order: Order) -> tf.data.Dataset:
     """Yields shuffled batches of images for fine-tuning, all epochs in a row: float32 [batch, size, size, 3], one-hot [batch, classes]."""
     encoded, one_hot = tf.constant(list(split.images), tf.string), tf.constant(np.eye(classes, dtype=np.float32)[split.labels])
 
     def element(epoch: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        image = decode_one(encoded[index], size)
+        image = decode(encoded[index])
         if changes_images(augmentation):
             image = augment(image, augmentation, tf.stack([order.seed + epoch, index]))
         return image, one_hot[index]

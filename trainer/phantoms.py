@@ -1,5 +1,6 @@
 """Drawn pictures that stand in for radiographs: in the requests recorded with a model, since nobody's image may travel with it, and where a
-network is tried on pictures that its training images do not resemble."""
+network is tried on pictures that its training images do not resemble.
+"""
 
 from __future__ import annotations
 

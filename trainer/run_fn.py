@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pydantic
-import tensorflow_transform as tft
 
 from cxr.core import features
 from cxr.core.errors import CxrError
@@ -23,8 +22,10 @@ from cxr.trainer.export.export_check import COMPARED_IMAGES, MIXED_TOLERANCE, Tr
 from cxr.trainer.export.saved_model import export_model
 from cxr.trainer.inputs import Split, read_split
 from cxr.trainer.model_config import Model
+from cxr.trainer.preprocessing_config import Preprocessing
 from cxr.trainer.training import Trained, Training
 from cxr.trainer.training_data import image_keys, save_training_images, training_data
+from cxr.trainer.transform_graph import TransformGraph
 
 TRAIN, VAL, _ = features.SPLITS
 
@@ -37,7 +38,7 @@ class Settings(StrictModel):
     name: str
     model: Model
     class_names: tuple[str, ...]
-    image_size: int
+    preprocessing: Preprocessing = Preprocessing()
     max_side: int | None = MAX_SIDE
     validation_split: bool = True
     state_dir: str | None = None
@@ -55,17 +56,17 @@ def run_fn(fn_args: Any) -> None:
     """
     begin = time.monotonic()
     settings = _settings(fn_args.custom_config)
-    train = read_split(fn_args.train_files, settings.class_names)
+    transform = TransformGraph(fn_args.transform_output, settings.class_names)
+    train = read_split(fn_args.train_files, transform)
     if len(train) < len(settings.class_names):
         raise CxrError(f"training split: {len(train)} images; at least one for each of {len(settings.class_names)} classes is needed")
-    val = read_split(fn_args.eval_files, settings.class_names) if settings.validation_split else None
+    val = read_split(fn_args.eval_files, transform) if settings.validation_split else None
 
     log = TensorBoardLog(fn_args.model_run_dir)
     try:
         training = Training(
             settings.model,
-            settings.class_names,
-            settings.image_size,
+            transform,
             train,
             val,
             name=settings.name,
@@ -89,7 +90,7 @@ def run_fn(fn_args: Any) -> None:
         "seconds": round(time.monotonic() - begin, 1),
     }
     write_history(fn_args.model_run_dir, trained.stages, about)
-    _write_model(fn_args, settings, trained, {TRAIN: train, **({VAL: val} if val else {})})
+    _write_model(fn_args, settings, transform, trained, {TRAIN: train, **({VAL: val} if val else {})})
     if trained.state_dir:
         shutil.rmtree(trained.state_dir, ignore_errors=True)
 
@@ -102,26 +103,26 @@ def _settings(custom_config: dict[str, Any]) -> Settings:
         raise CxrError("custom_config of the Trainer:\n" + "\n".join(lines)) from None
 
 
-def _write_model(fn_args: Any, settings: Settings, trained: Trained, splits: dict[str, Split]) -> None:
+def _write_model(fn_args: Any, settings: Settings, transform: TransformGraph, trained: Trained, splits: dict[str, Split]) -> None:
     uri = fn_args.serving_model_dir.rstrip("/").rpartition("/")[0]
     path = artifact.keras_path(uri)
     artifact.make_parent(path)
     trained.model.save(path)
+    artifact.copy_folder(fn_args.transform_output, artifact.transform_path(uri))
     for split, images in splits.items():
         artifact.save_predictions(uri, split, images.content_hash, images.labels, trained.probabilities[split])
     data = training_data(splits, settings.class_names)
     export_model(
         trained.model,
         name=settings.name,
-        class_names=settings.class_names,
-        image_size=settings.image_size,
-        transform_output=tft.TFTransformOutput(fn_args.transform_output),
+        transform=transform,
         info={
             "weights": settings.model.weights,
             "weights_note": trained.weights_note,
             "backbone": settings.model.backbone,
             "synthetic": data.synthetic > 0,
             "data": data.model_dump(mode="json"),
+            "preprocessing": settings.preprocessing.model_dump(mode="json"),
             "code_version": settings.code_version,
         },
         directory=fn_args.serving_model_dir,

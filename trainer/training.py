@@ -26,9 +26,9 @@ from cxr.trainer.models.heads import build_head
 from cxr.trainer.models.stability import check_stability
 from cxr.trainer.models.weights import NONE, copy_weights
 from cxr.trainer.phantoms import phantoms
-from cxr.trainer.preprocessing import decode_and_resize
 from cxr.trainer.stages import StageData, StageHistory, run_stage
 from cxr.trainer.training_state import Row, fingerprint
+from cxr.trainer.transform_graph import TransformGraph
 
 SCRATCH_MOMENTUM = 0.9  # Keras's 0.99 leaves the moving statistics far behind after some hundred steps
 _NO_AUGMENTATION = Augmentation()
@@ -54,8 +54,7 @@ class Training:
     def __init__(
         self,
         config: Model,
-        class_names: Sequence[str],
-        image_size: int,
+        transform: TransformGraph,
         train: inputs.Split,
         val: inputs.Split | None,
         *,
@@ -68,8 +67,7 @@ class Training:
 
         Args:
           config: What to train and how.
-          class_names: In the order of the indices.
-          image_size: Height and width of the model's input, pixels.
+          transform: Decodes the images; knows classes and size.
           train: Training split.
           val: Validation split, if there is one.
           name: Of the model in the configuration, for error messages.
@@ -80,15 +78,18 @@ class Training:
         Raises:
           CxrError: A class without training images, or an empty validation split.
         """
+        class_names = transform.class_names
         counts = np.bincount(train.labels, minlength=len(class_names))
         if missing := [name for name, count in zip(class_names, counts, strict=True) if not count]:
             raise CxrError(f"training split: no image of class {', '.join(missing)} among {len(train)}; add some or change class_names")
         if val is not None and not len(val):
             raise CxrError("validation split: it holds no images; add some, or leave the split out")
-        self._config, self._classes, self._size, self._train, self._val = config, len(class_names), image_size, train, val
+        self._config, self._classes, self._train, self._val = config, len(class_names), train, val
+        self._size, self._decode = transform.image_size, transform.image
         self._key = f"models.{name}"
         self._state_root, self._on_epoch = state_root, on_epoch
-        self._identity = [config.model_dump(mode="json"), list(class_names), image_size, *identity, keras.__version__, tf.__version__]
+        libraries = [keras.__version__, tf.__version__]
+        self._identity = [config.model_dump(mode="json"), list(class_names), transform.fingerprint, *identity, *libraries]
         self._class_weights = balanced_class_weights(train.labels, self._classes) if config.class_weights else None
 
     def run(self) -> Trained:
@@ -153,7 +154,7 @@ class Training:
         copies = 1 + config.augmentation.variants
         extractor = BatchedModel(assembly.extractor)
         if keras.config.dtype_policy().compute_dtype == devices.FLOAT32:  # half precision rounds by more than the noise of this check
-            drawn = decode_and_resize(tf.constant(phantoms()), self._size)
+            drawn = [self._decode(tf.constant(picture)) for picture in phantoms()]
             tried = [*self._in_order(train).take(BATCH - len(drawn)), *drawn]
             check_stability(extractor, np.stack(tried), self._remedy(assembly))
         pooled = {
@@ -207,7 +208,7 @@ class Training:
         ).batch(val_batch).prefetch(2)
         return StageData(
             lambda first: inputs.image_epochs(
-                self._train, self._classes, self._size, self._config.augmentation, self._order(stage, first, full=replicas > 1)
+                self._train, self._classes, self._decode, self._config.augmentation, self._order(stage, first, full=replicas > 1)
             ),
             inputs.steps_per_epoch(len(self._train), stage.batch_size),
             val,
@@ -222,7 +223,9 @@ class Training:
             chosen = np.random.default_rng(self._config.seed).permutation(len(self._train))[: bn_recalibration.MAX_IMAGES]
             size = min(bn_recalibration.BATCH, len(chosen))
             batches = len(chosen) // size  # all of one size: the rest is left out
-            images = inputs.in_order(self._train.images[chosen], self._size, augmentation=_NO_AUGMENTATION).batch(size, drop_remainder=True)
+            images = inputs.in_order(self._train.images[chosen], self._decode, augmentation=_NO_AUGMENTATION).batch(
+                size, drop_remainder=True
+            )
             if self._config.bn_recalibration == "per_layer":
                 bn_recalibration.recalibrate_layers(assembly.extractor, network, next(iter(images)))
             else:
@@ -267,7 +270,9 @@ class Training:
 
     def _in_order(self, split: inputs.Split, variants: int = 0, first: int = 0) -> tf.data.Dataset:
         config = self._config
-        return inputs.in_order(split.images, self._size, augmentation=config.augmentation, variants=variants, seed=config.seed, first=first)
+        return inputs.in_order(
+            split.images, self._decode, augmentation=config.augmentation, variants=variants, seed=config.seed, first=first
+        )
 
     def _order(self, stage: Stage, first: int, *, full: bool = False) -> inputs.Order:
         return inputs.Order(first, stage.epochs, stage.batch_size, self._config.seed, full)

@@ -123,6 +123,8 @@ def why_unfair(version: Path, judged_on: JudgedOn) -> str:
     info = read_info(str(version))
     if info.class_names != judged_on.class_names:
         return f"is for the classes {', '.join(info.class_names)}, not {', '.join(judged_on.class_names)}"
+    if info.preprocessing is None:
+        return "does not number the labels that it is judged by: it is of an older version of this project"
     if info.synthetic is None:
         return "does not say what it was trained on: it is of an older version of this project"
     if info.synthetic != judged_on.synthetic:

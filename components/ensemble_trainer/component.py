@@ -20,7 +20,6 @@ class EnsembleTrainerSpec(component_spec.ComponentSpec):
         "member_names": component_spec.ExecutionParameter(type=str),  # JSON list, in the order of the member inputs
         "ensemble": component_spec.ExecutionParameter(type=str),  # JSON of trainer.config.Ensemble
         "class_names": component_spec.ExecutionParameter(type=str),  # JSON list
-        "image_size": component_spec.ExecutionParameter(type=int),
         "code_version": component_spec.ExecutionParameter(type=str),  # not read: changed code must not be served from the cache
     }
     INPUTS = {
@@ -50,7 +49,6 @@ class EnsembleTrainer(base_component.BaseComponent):
         transform_graph: types.BaseChannel,
         ensemble: Ensemble,
         class_names: Sequence[str],
-        image_size: int,
         code_version: str = "",
     ) -> None:
         """Makes the node.
@@ -61,7 +59,6 @@ class EnsembleTrainer(base_component.BaseComponent):
           transform_graph: The Transform component's, as the members used it.
           ensemble: How to join them.
           class_names: In the order of the probabilities.
-          image_size: Height and width, pixels.
           code_version: Of this project.
 
         Raises:
@@ -74,7 +71,6 @@ class EnsembleTrainer(base_component.BaseComponent):
                 member_names=json.dumps(list(members)),
                 ensemble=ensemble.model_dump_json(),
                 class_names=json.dumps(list(class_names)),
-                image_size=image_size,
                 code_version=code_version,
                 examples=examples,
                 transform_graph=transform_graph,

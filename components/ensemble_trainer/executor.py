@@ -40,7 +40,6 @@ class Executor(base_executor.BaseExecutor):
             has_validation=val in artifact_utils.decode_split_names(artifact_utils.get_single_instance(examples).split_names),
             transform_graph=artifact_utils.get_single_uri(input_dict["transform_graph"]),
             class_names=json.loads(exec_properties["class_names"]),
-            image_size=int(exec_properties["image_size"]),
             model_uri=artifact_utils.get_single_uri(output_dict["model"]),
             run_uri=artifact_utils.get_single_uri(output_dict["model_run"]),
         )

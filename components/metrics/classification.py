@@ -21,7 +21,7 @@ from cxr.components.metrics.tally import Tally
 
 
 class ClassificationMetrics(tfma.metrics.Metric):
-    """Metrics of a classifier whose labels are class names and whose predictions are one probability per class.
+    """Metrics of a classifier whose labels are class numbers (int64 [1]) and whose predictions are one probability per class.
 
     For each slice: every name of `names`, with per-class values under the sub-key `class_id`. Example weights are not supported.
     """
@@ -72,7 +72,7 @@ class ClassificationCombiner(beam.CombineFn):
         model_name: str,
         output_name: str,
     ):
-        self._class_index = {name: index for index, name in enumerate(class_names)}
+        self._class_names = tuple(class_names)
         self._calibration_bins = calibration_bins
         self._eval_config = eval_config
         self._model_name = model_name
@@ -80,7 +80,7 @@ class ClassificationCombiner(beam.CombineFn):
 
     def create_accumulator(self) -> Tally:
         """Returns the sums over no examples."""
-        return Tally.empty(len(self._class_index), self._calibration_bins)
+        return Tally.empty(len(self._class_names), self._calibration_bins)
 
     def add_input(self, accumulator: Tally, element: metric_types.StandardMetricInputs) -> Tally:
         """Adds one example."""
@@ -132,8 +132,7 @@ class ClassificationCombiner(beam.CombineFn):
         )
 
     def _true_class(self, label: np.ndarray) -> int:
-        name = np.asarray(label).reshape(-1)[0]
-        name = name.decode() if isinstance(name, bytes) else str(name)
-        if name not in self._class_index:
-            raise ValueError(f"an example has the label {name!r}, which is none of the classes {list(self._class_index)}; ingest it again")
-        return self._class_index[name]
+        index = int(np.asarray(label).reshape(-1)[0])
+        if not 0 <= index < len(self._class_names):
+            raise ValueError(f"an example's label is none of the classes {', '.join(self._class_names)}; ingest it again")
+        return index

@@ -14,10 +14,14 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
 
+from cxr.core.errors import CxrError
 from cxr.core.features import MAX_PIXELS
 from cxr.data.images.errors import ImageError, NotAnImage, SeveralFrames, TooManyPixels, TooSmall, Truncated, Unreadable
 from cxr.data.images.grey_levels import check_content, picture_range, to_8_bit
 
+# Raise it, and data/ingest's RECORDS_VERSION with it, whenever a file comes to yield other pixels: window, 8-bit mapping, scaling. Models
+# carry it, and a client with other rules refuses to ask them.
+READING_RULES = 1
 MAX_SIDE = 1024  # pixels
 MIN_SIDE = 16  # pixels; pipeline/schema.pbtxt says the same
 JPEG_QUALITY = 95
@@ -50,6 +54,19 @@ class GreyImage:
         """SHA-256 (hex) of size and pixels: equal for the same picture in different files."""
         height, width = self.array.shape
         return hashlib.sha256(b"%d %d " % (height, width) + self.array.tobytes()).hexdigest()
+
+
+def check_rules(rules: int, model: str) -> None:
+    """Refuses to read images for a model that was trained on images read otherwise.
+
+    Raises:
+      CxrError: It was.
+    """
+    if rules != READING_RULES:
+        raise CxrError(
+            f"{model}: the images that it was trained on were read by rules {rules}, this release reads by rules {READING_RULES}, which "
+            "yield other pixels; use the release that trained it, or train it again with this one"
+        )
 
 
 def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, max_side: int | None = MAX_SIDE) -> GreyImage:

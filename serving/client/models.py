@@ -9,7 +9,7 @@ from google.protobuf.wrappers_pb2 import Int64Value
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.data.images.reader import MAX_SIDE
+from cxr.data.images.reader import MAX_SIDE, check_rules
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.errors import BadAnswer, RequestFailed
 from cxr.serving.client.tensors import dtype_name, from_bytes, to_array
@@ -124,6 +124,7 @@ def reading(connection: Connection, target: Target, timeout: float) -> Reading:
 
     Raises:
         RequestFailed: ModelNotFound, ServerUnavailable, …
+        CxrError: this release reads images otherwise than the one that trained the model.
     """
     found = metadata(connection, target, timeout)
     if features.SIGNATURE_READING not in found.signatures:
@@ -134,6 +135,7 @@ def reading(connection: Connection, target: Target, timeout: float) -> Reading:
     if features.MAX_SIDE not in answer.outputs:
         raise BadAnswer(f"{target}: no output {features.MAX_SIDE!r} in the answer; push a model of this pipeline")
     told = {name: to_array(tensor).ravel()[0] for name, tensor in answer.outputs.items()}
+    check_rules(int(told.get(features.READING_RULES, 1)), str(target))
     synthetic = told.get(features.LEARNT_FROM_SYNTHETIC)
     return Reading(
         answer.model_spec.version.value,

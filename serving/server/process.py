@@ -6,7 +6,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,12 @@ def _first_line(process: subprocess.Popen[str], timeout: float) -> dict[str, Any
     reader = threading.Thread(target=lambda out=process.stdout: lines.append(out.readline()), daemon=True)
     reader.start()
     reader.join(timeout)
-    return json.loads(lines[0]) if lines and lines[0].startswith("{") else None
+    if lines and lines[0].startswith("{"):
+        return json.loads(lines[0])
+    if lines:  # its output is closed: it is about to end, and how it ends tells a faulty model from a busy machine
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+    return None
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

@@ -26,7 +26,9 @@ def push(models):
         (folder / "variables").mkdir(parents=True)
         (folder / "saved_model.pb").write_text("graph")
         (folder / "variables/v").write_text(str(number))
-        artifact.write_info(str(folder), {"name": "mobilenet", "class_names": CLASSES, "image_size": 32, "synthetic": synthetic})
+        artifact.write_info(
+            str(folder), {"name": "mobilenet", "class_names": CLASSES, "image_size": 32, "synthetic": synthetic, "preprocessing": {}}
+        )
         save_training_images(str(folder), image_keys(seen))
         record = PushRecord(
             version=str(number),

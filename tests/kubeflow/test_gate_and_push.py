@@ -27,6 +27,7 @@ def export():
 
         from cxr.core import features
         from cxr.trainer import artifact
+        from cxr.trainer.preprocessing import label_to_index
         from cxr.trainer.training_data import image_keys, save_training_images
 
         class Constant(tf.Module):
@@ -34,10 +35,16 @@ def export():
             def serve(self, examples):
                 return {features.PROBABILITIES: tf.tile([probabilities], [tf.shape(examples)[0], 1])}
 
+            @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+            def labels(self, examples):
+                parsed = tf.io.parse_example(examples, {features.LABEL: tf.io.FixedLenFeature([1], tf.string)})
+                return {features.LABEL_INDEX: label_to_index(parsed[features.LABEL], CLASSES)}
+
         model = Constant()
         saved = str(folder / "Format-Serving")
-        tf.saved_model.save(model, saved, signatures={features.SIGNATURE_EXAMPLES: model.serve})
-        artifact.write_info(saved, {"name": "constant", "class_names": CLASSES, "image_size": 32, "synthetic": False})
+        signatures = {features.SIGNATURE_EXAMPLES: model.serve, features.SIGNATURE_LABELS: model.labels}
+        tf.saved_model.save(model, saved, signatures=signatures)
+        artifact.write_info(saved, {"name": "constant", "class_names": CLASSES, "image_size": 32, "synthetic": False, "preprocessing": {}})
         save_training_images(saved, image_keys("abc"))
 
     return write

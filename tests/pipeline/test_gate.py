@@ -13,6 +13,7 @@ from sklearn import metrics as reference
 from cxr.core import features
 from cxr.pipeline.evaluation import Validation, read_evaluation, read_validation
 from cxr.pipeline.gate import Gate, eval_config
+from cxr.trainer.preprocessing import label_to_index
 
 EXAMPLES = 60
 # the image is not used by a local runner; naming one keeps TFX from packing a copy of itself for remote workers
@@ -96,10 +97,16 @@ def model(tmp_path_factory: pytest.TempPathFactory):
                 features.OUTPUT_CLASS_NAMES: tf.repeat(names[tf.newaxis], tf.shape(logits)[0], axis=0),
             }
 
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES)])
+        def labels(self, examples):
+            parsed = tf.io.parse_example(examples, {features.LABEL: tf.io.FixedLenFeature([1], tf.string)})
+            return {features.LABEL_INDEX: label_to_index(parsed[features.LABEL], features.CLASS_NAMES)}
+
     def export(weights: np.ndarray) -> str:
         uri = tmp_path_factory.mktemp("model")
         module = Classifier(weights)
-        tf.saved_model.save(module, str(uri / "Format-Serving"), signatures={features.SIGNATURE_EXAMPLES: module.serve})
+        signatures = {features.SIGNATURE_EXAMPLES: module.serve, features.SIGNATURE_LABELS: module.labels}
+        tf.saved_model.save(module, str(uri / "Format-Serving"), signatures=signatures)
         return str(uri)
 
     return export

@@ -21,10 +21,13 @@ def save_model(
     members: tuple[str, ...] = ("densenet201", "mobilenet"),
     max_side: int | None = None,
     synthetic: bool | None = None,
+    rules: int = 1,
 ) -> None:
     """Writes a SavedModel: dark images are of the class `favourite`, bright ones of the next. With `max_side` it says how to read them,
     with `synthetic` what it learnt from."""
     import tensorflow as tf
+
+    told = {features.MAX_SIDE: max_side or 0, **({features.READING_RULES: rules} if rules > 1 else {})}
 
     class Model(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.SIGNATURE_BYTES)])
@@ -41,7 +44,7 @@ def save_model(
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.SIGNATURE_READING)])
         def image_reading(self, image_reading: tf.Tensor) -> dict[str, tf.Tensor]:
-            facts = {features.MAX_SIDE: tf.constant(max_side or 0, tf.int64)}
+            facts = {name: tf.constant(value, tf.int64) for name, value in told.items()}
             if synthetic is not None:
                 facts[features.LEARNT_FROM_SYNTHETIC] = tf.constant(synthetic)
             return {key: tf.fill(tf.shape(image_reading), value) for key, value in facts.items()}
@@ -94,13 +97,14 @@ def small_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_server(small_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of an embedded server of these models, the latest version of each, and of two more; batches of 8 at most.
+    """Address of an embedded server of these models, the latest version of each, and of three more; batches of 8 at most.
 
-    mobilenet learnt from synthetic images, `real` from real ones, `older` does not say it, ensemble says nothing.
+    mobilenet learnt from synthetic images, `real` from real ones, `older` does not say it, ensemble says nothing; `future` learnt from
+    images read by other rules.
     """
     models = {name: small_models / name for name in ("ensemble", "mobilenet")}
-    for name, synthetic in (("real", False), ("older", None)):
+    for name, synthetic, rules in (("real", False, 1), ("older", None, 1), ("future", False, 99)):
         models[name] = tmp_path_factory.mktemp(name)
-        save_model(models[name] / "1", max_side=20, synthetic=synthetic)
+        save_model(models[name] / "1", max_side=20, synthetic=synthetic, rules=rules)
     with start_server(models, batching=Batching(max_batch_size=8)) as running:
         yield running.address

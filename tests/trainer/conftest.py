@@ -56,10 +56,10 @@ def records(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def splits(records):
+def splits(records, transform):
     from cxr.trainer.inputs import read_split
 
-    return SimpleNamespace(train=read_split([records.train], CLASSES), val=read_split([records.val], CLASSES))
+    return SimpleNamespace(train=read_split([records.train], transform), val=read_split([records.val], transform), transform=transform)
 
 
 @pytest.fixture

@@ -22,8 +22,9 @@ from cxr.trainer import devices
 from cxr.trainer.model_config import Augmentation, Model
 from cxr.trainer.inputs import in_order, read_split
 from cxr.trainer.training import Training
+from cxr.trainer.transform_graph import TransformGraph
 
-patterns, precision, folder, configs = json.loads(sys.argv[1])
+patterns, transform_dir, precision, folder, configs = json.loads(sys.argv[1])
 devices.precision = lambda mixed: precision  # as where there is a GPU
 whole = keras.applications.MobileNet
 def narrow(**arguments):
@@ -31,16 +32,17 @@ def narrow(**arguments):
 narrow.__module__ = whole.__module__
 keras.applications.MobileNet = narrow
 
-classes = ("covid19", "pneumonia", "normal")
-train, val = (read_split([pattern], classes) for pattern in patterns)
+transform = TransformGraph(transform_dir, ("covid19", "pneumonia", "normal"))
+train, val = (read_split([pattern], transform) for pattern in patterns)
 for name, config in configs.items():
-    trained = Training(Model.model_validate(config), classes, 32, train, val, state_root=Path(folder) / name).run()
+    trained = Training(Model.model_validate(config), transform, train, val, state_root=Path(folder) / name).run()
+    images = np.stack(list(in_order(val.images, transform.image, augmentation=Augmentation())))
     print(json.dumps({
         "name": name,
         "stages": [[s.name, [row["loss"] for row in s.rows], [row["learning_rate"] for row in s.rows]] for s in trained.stages],
         "finite": all(np.isfinite(w).all() for w in trained.model.get_weights()),
         "answers": trained.probabilities["val"].tolist(),
-        "again": trained.model.predict(np.stack(list(in_order(val.images, 32, augmentation=Augmentation()))), verbose=0).tolist(),
+        "again": trained.model.predict(images, verbose=0).tolist(),
     }))
 """
 # Of 24 training images a last batch of 4, or of 2: the second device would get none of these.
@@ -51,7 +53,7 @@ PLATEAU = {"reduce_on_plateau": {"monitor": "loss", "patience": 0, "factor": 0.5
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-def test_head_fine_tuning_and_from_scratch_on_two_devices(records, config, tmp_path, precision):
+def test_head_fine_tuning_and_from_scratch_on_two_devices(records, transform_dir, config, tmp_path, precision):
     configs = {
         "head": config(all_gpus=True, head_training={"epochs": 2, "batch_size": 5}),
         "tuned": config(all_gpus=True, head_training={"epochs": 1, "batch_size": 5}, fine_tuning={**FINE, **PLATEAU}),
@@ -60,7 +62,7 @@ def test_head_fine_tuning_and_from_scratch_on_two_devices(records, config, tmp_p
     results = {}
     # One process each, as each trainer has its own: in one, TensorFlow gives the collective operations of two strategies the same keys.
     for name, chosen in configs.items():
-        given = json.dumps([[records.train, records.val], precision, str(tmp_path), {name: chosen.model_dump(mode="json")}])
+        given = json.dumps([[records.train, records.val], transform_dir, precision, str(tmp_path), {name: chosen.model_dump(mode="json")}])
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
         child = subprocess.run([sys.executable, "-c", CHILD, given], capture_output=True, text=True, env=environment, timeout=900)
         assert child.returncode == 0, f"{name}: {child.stderr[-3000:]}"

@@ -5,41 +5,39 @@ from cxr.core.errors import CxrError
 from cxr.trainer import inputs
 from cxr.trainer.model_config import Augmentation
 
-CLASSES = ("covid19", "pneumonia", "normal")
 
-
-def test_a_split_does_not_depend_on_shards(tmp_path, make_example, write, splits):
+def test_a_split_does_not_depend_on_shards(tmp_path, make_example, write, splits, transform):
     pattern = write(tmp_path / "s" / "a.gz", [make_example(i) for i in reversed(range(10))])
     write(tmp_path / "s" / "b.gz", [make_example(i) for i in range(10, 24)])
-    read = inputs.read_split([pattern], CLASSES)
+    read = inputs.read_split([pattern], transform)
     assert read.content_hash.tolist() == splits.train.content_hash.tolist()
     assert read.labels.tolist() == [i % 3 for i in range(24)]
     assert list(read.images) == list(splits.train.images)
 
 
-def test_faults_name_the_file(tmp_path, make_example, write):
+def test_faults_name_the_file(tmp_path, make_example, write, transform):
     with pytest.raises(CxrError, match="none: no TFRecords"):
-        inputs.read_split([str(tmp_path / "none")], CLASSES)
+        inputs.read_split([str(tmp_path / "none")], transform)
     with pytest.raises(CxrError, match="'flu' is none of"):
-        inputs.read_split([write(tmp_path / "label" / "a.gz", [make_example(0, "flu")])], CLASSES)
+        inputs.read_split([write(tmp_path / "label" / "a.gz", [make_example(0, "flu")])], transform)
     with pytest.raises(CxrError, match="b.gz: cannot be read as raw examples"):
-        inputs.read_split([write(tmp_path / "empty" / "b.gz", [b""])], CLASSES)
+        inputs.read_split([write(tmp_path / "empty" / "b.gz", [b""])], transform)
     pattern = write(tmp_path / "cut" / "c.gz", [make_example(i) for i in range(9)])
     file = tmp_path / "cut" / "c.gz"
     file.write_bytes(file.read_bytes()[:-200])
     with pytest.raises(CxrError, match="c.gz: cannot be read"):
-        inputs.read_split([pattern], CLASSES)
+        inputs.read_split([pattern], transform)
 
 
-def test_in_order_gives_the_originals_first(splits):
+def test_in_order_gives_the_originals_first(splits, transform):
     images = splits.train.images[:4]
-    plain = np.stack(list(inputs.in_order(images, 32, augmentation=Augmentation())))
-    varied = np.stack(list(inputs.in_order(images, 32, augmentation=Augmentation(rotation=20), variants=2, seed=3)))
+    plain = np.stack(list(inputs.in_order(images, transform.image, augmentation=Augmentation())))
+    varied = np.stack(list(inputs.in_order(images, transform.image, augmentation=Augmentation(rotation=20), variants=2, seed=3)))
     assert varied.shape == (12, 32, 32, 3)
     np.testing.assert_array_equal(varied[:4], plain)
     assert np.abs(varied[4:8] - plain).max() > 0.05
     assert np.abs(varied[4:8] - varied[8:]).max() > 0.05
-    rest = np.stack(list(inputs.in_order(images, 32, augmentation=Augmentation(rotation=20), variants=2, seed=3, first=5)))
+    rest = np.stack(list(inputs.in_order(images, transform.image, augmentation=Augmentation(rotation=20), variants=2, seed=3, first=5)))
     np.testing.assert_array_equal(rest, varied[5:])
 
 
@@ -79,9 +77,9 @@ def test_full_batches_begin_again_with_the_epoch(splits):
         assert values[24:] == [values[i % 24] for i in range(len(values) - 24)]
 
 
-def test_image_epochs_augment_anew_and_resume_where_they_were(splits):
+def test_image_epochs_augment_anew_and_resume_where_they_were(splits, transform):
     def epochs(first, augmentation):
-        return rows(inputs.image_epochs(splits.val, 3, 16, augmentation, inputs.Order(first, 2, 4, 7)))
+        return rows(inputs.image_epochs(splits.val, 3, transform.image, augmentation, inputs.Order(first, 2, 4, 7)))
 
     turned = Augmentation(rotation=20)
     assert epochs(1, turned) == epochs(0, turned)[3:]

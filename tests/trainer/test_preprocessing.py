@@ -24,11 +24,10 @@ def test_all_kinds_give_the_same_grey_levels(wrap):
     images = [encoded(pixels) for pixels in (GRADIENT, wide, colour)]
     images += [encoded(pixels, "jpeg", quality=100) for pixels in (GRADIENT, colour)]
     result = wrap(lambda batch: decode_and_resize(batch, 32))(tf.constant(images)).numpy()
-    assert result.shape == (5, 32, 32, 3)
+    assert result.shape == (5, 32, 32, 1)
     assert result.dtype == np.float32
     for image in result[1:]:
         np.testing.assert_allclose(image, result[0], atol=0.01)
-    np.testing.assert_array_equal(result[..., 0], result[..., 2])
     assert 0 <= result.min() < 0.02 < 0.98 < result.max() <= 1
 
 
@@ -39,7 +38,7 @@ def test_shrinking_averages():
 
 
 def test_empty_batch():
-    assert decode_and_resize(tf.constant([], tf.string), 32).shape == (0, 32, 32, 3)
+    assert decode_and_resize(tf.constant([], tf.string), 32).shape == (0, 32, 32, 1)
 
 
 BAD = {
@@ -74,15 +73,6 @@ def test_a_png_that_claims_to_be_huge_is_refused():
 
 def test_labels():
     names = ("covid19", "pneumonia", "normal")
-    index = label_to_index(tf.constant([["normal"], ["covid19"]]), names)
+    index = label_to_index(tf.constant([["normal"], ["covid19"], ["flu"]]), names)
     assert index.dtype == tf.int64
-    assert index.numpy().tolist() == [[2], [0]]
-    with pytest.raises(tf.errors.InvalidArgumentError, match="none of"):
-        label_to_index(tf.constant([["flu"]]), names)
-
-
-def test_in_transform(transform_output, raw_examples):
-    parsed = tf.io.parse_example(raw_examples, transform_output.raw_feature_spec())
-    result = transform_output.transform_raw_features(parsed)
-    assert result["image_tensor"].shape == (12, 32, 32, 3)
-    assert result["label_index"].numpy().ravel().tolist() == [i % 3 for i in range(12)]
+    assert index.numpy().tolist() == [[2], [0], [-1]]

@@ -40,7 +40,6 @@ def arguments(folder: Path, records, transform_dir, model, **more):
             "name": "mobilenet",
             "model": model.model_dump(mode="json"),
             "class_names": CLASSES,
-            "image_size": 32,
             "validation_split": True,
             "state_dir": str(folder / "state"),
             **more,
@@ -50,7 +49,7 @@ def arguments(folder: Path, records, transform_dir, model, **more):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_mobilenet")
-def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, config):
+def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, transform, config):
     run_fn(SimpleNamespace(**arguments(tmp_path, records, transform_dir, config(), code_version="c0de")))
     uri = str(tmp_path / "model")
     info = artifact.read_info(uri)
@@ -70,7 +69,7 @@ def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, config)
     model = keras.saving.load_model(artifact.keras_path(uri))
     for name, split in (("train", splits.train), ("val", splits.val)):
         kept = artifact.load_predictions(uri, name)
-        images = np.stack(list(in_order(split.images, 32, augmentation=config().augmentation)))
+        images = np.stack(list(in_order(split.images, transform.image, augmentation=config().augmentation)))
         np.testing.assert_allclose(kept.probabilities, model.predict(images, verbose=0), atol=1e-4)
         assert kept.content_hash.tolist() == split.content_hash.tolist()
     assert not list((tmp_path / "state" / "mobilenet").iterdir())

@@ -13,11 +13,11 @@ pytestmark = pytest.mark.usefixtures("small_mobilenet")
 
 
 def train(config, splits, val=True, **more):
-    return Training(config, CLASSES, 32, splits.train, splits.val if val else None, **more).run()
+    return Training(config, splits.transform, splits.train, splits.val if val else None, **more).run()
 
 
-def answers(trained, split, config):
-    images = np.stack(list(in_order(split.images, 32, augmentation=config.augmentation)))
+def answers(trained, split, config, transform):
+    images = np.stack(list(in_order(split.images, transform.image, augmentation=config.augmentation)))
     return trained.model.predict(images, verbose=0)
 
 
@@ -43,7 +43,7 @@ def test_head_stage(splits, config, passes, tmp_path):
     assert len(trained.stages[0].rows) == 4
     assert trained.weights_note == "random weights"
     for name, split in (("train", splits.train), ("val", splits.val)):
-        np.testing.assert_allclose(trained.probabilities[name], answers(trained, split, chosen), atol=1e-4)
+        np.testing.assert_allclose(trained.probabilities[name], answers(trained, split, chosen, splits.transform), atol=1e-4)
     assert trained.model.get_layer(LAYER).output.shape == (None, 1, 1, 256)
     assert trained.model.input.name == "image_tensor"
 
@@ -63,7 +63,7 @@ def test_reestimated_statistics_wake_up_a_random_backbone(splits, config):
     spread = {}
     for kind in ("none", "per_channel"):
         trained = train(config(bn_recalibration=kind, head_training={"epochs": 1}), splits)
-        features = np.stack(list(in_order(splits.train.images, 32, augmentation=training._NO_AUGMENTATION)))
+        features = np.stack(list(in_order(splits.train.images, splits.transform.image, augmentation=training._NO_AUGMENTATION)))
         for layer in trained.model.layers[1:-1]:
             features = layer(features)
         spread[kind] = np.std(features, axis=0).mean()
@@ -101,7 +101,7 @@ def test_fine_tuning_moves_the_last_layers_and_no_batch_normalisation(splits, co
     names = {path.rpartition("/")[2] for path in moved}
     assert {"conv_pw_13", "probabilities"} <= names
     assert not any(name.endswith("_bn") or name in ("conv1", "normalize") for name in names)
-    np.testing.assert_allclose(trained.probabilities["val"], answers(trained, splits.val, chosen), atol=1e-4)
+    np.testing.assert_allclose(trained.probabilities["val"], answers(trained, splits.val, chosen, splits.transform), atol=1e-4)
 
 
 @pytest.mark.slow
@@ -124,7 +124,7 @@ def test_what_fine_tuning_makes_worse_is_not_kept(splits, config):
     assert [stage.name for stage in trained.stages] == ["head", "fine-tuning"]
     assert trained.kept_stage == "head"
     np.testing.assert_allclose(trained.probabilities["val"], head.probabilities["val"], atol=1e-5)
-    np.testing.assert_allclose(answers(trained, splits.val, config()), head.probabilities["val"], atol=1e-4)
+    np.testing.assert_allclose(answers(trained, splits.val, config(), splits.transform), head.probabilities["val"], atol=1e-4)
     assert train(config(fine_tuning=tuning), splits, val=False).kept_stage == "fine-tuning"  # nothing to judge by
 
 
@@ -142,7 +142,7 @@ def test_mixed_precision_yields_a_float32_model_and_restores_the_policy(splits, 
     assert keras.config.dtype_policy().name == "float32"
     assert {layer.compute_dtype for layer in all_layers(trained.model)} == {"float32"}
     # Half precision through 27 random layers is coarse; weights that were not carried over would differ by far more.
-    assert np.abs(answers(trained, splits.val, config()) - trained.probabilities["val"]).mean() < 0.03
+    assert np.abs(answers(trained, splits.val, config(), splits.transform) - trained.probabilities["val"]).mean() < 0.03
 
 
 def test_data_that_cannot_be_trained_with(splits, config):
@@ -150,10 +150,10 @@ def test_data_that_cannot_be_trained_with(splits, config):
     two = train_split.labels != 1
     part = Split(train_split.images[two], train_split.labels[two], train_split.content_hash[two])
     with pytest.raises(CxrError, match="no image of class pneumonia among 16"):
-        Training(config(), CLASSES, 32, part, None)
+        Training(config(), splits.transform, part, None)
     empty = Split(train_split.images[:0], train_split.labels[:0], train_split.content_hash[:0])
     with pytest.raises(CxrError, match="validation split: it holds no images"):
-        Training(config(), CLASSES, 32, train_split, empty)
+        Training(config(), splits.transform, train_split, empty)
 
 
 def test_the_state_depends_on_what_is_trained(splits, config, tmp_path):

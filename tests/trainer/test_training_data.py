@@ -40,7 +40,7 @@ def test_damaged_keys_are_named(tmp_path):
         load_training_images(str(tmp_path))
 
 
-def test_data_are_told_apart_by_images_labels_and_splits(tmp_path, make_example, write, splits):
+def test_data_are_told_apart_by_images_labels_and_splits(tmp_path, make_example, write, splits, transform):
     facts = training_data({"train": splits.train, "val": splits.val}, CLASSES)
     assert facts.images == {"train": dict.fromkeys(CLASSES, 8), "val": dict.fromkeys(CLASSES, 3)}
     assert facts.synthetic == 0
@@ -49,11 +49,11 @@ def test_data_are_told_apart_by_images_labels_and_splits(tmp_path, make_example,
     labels = [CLASSES[i % 3] for i in range(24)]
     labels[0] = CLASSES[1]
     other = write(tmp_path / "other" / "a.gz", [make_example(i, labels[i]) for i in range(24)])
-    relabelled = training_data({"train": read_split([other], CLASSES), "val": splits.val}, CLASSES)
+    relabelled = training_data({"train": read_split([other], transform), "val": splits.val}, CLASSES)
     assert relabelled.fingerprint != facts.fingerprint
 
 
-def test_made_up_images_are_counted(tmp_path, make_example, write):
+def test_made_up_images_are_counted(tmp_path, make_example, write, transform):
     import tensorflow as tf
 
     def of_source(number, source):
@@ -62,7 +62,7 @@ def test_made_up_images_are_counted(tmp_path, make_example, write):
         return example.SerializeToString()
 
     pattern = write(tmp_path / "mixed" / "a.gz", [of_source(0, b"synthetic"), of_source(1, b"clinic"), make_example(2)])
-    assert training_data({"train": read_split([pattern], CLASSES)}, CLASSES).synthetic == 1
+    assert training_data({"train": read_split([pattern], transform)}, CLASSES).synthetic == 1
 
 
 def test_an_ensemble_is_as_synthetic_as_any_member():

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-import tensorflow_transform as tft
-
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.trainer import artifact
@@ -16,6 +14,7 @@ from cxr.trainer.export.saved_model import export_model
 from cxr.trainer.model_config import Ensemble
 from cxr.trainer.models.keras_files import load_model
 from cxr.trainer.training_data import joint_data, joint_training_images, save_training_images
+from cxr.trainer.transform_graph import TransformGraph
 
 TRAIN, VAL, _ = features.SPLITS
 
@@ -27,7 +26,6 @@ def train_ensemble(
     has_validation: bool,
     transform_graph: str,
     class_names: Sequence[str],
-    image_size: int,
     model_uri: str,
     run_uri: str,
 ) -> Joined:
@@ -39,19 +37,19 @@ def train_ensemble(
       has_validation: Whether the members saved predictions on a validation split.
       transform_graph: URI of the TransformGraph artifact.
       class_names: In the order of the probabilities.
-      image_size: Height and width, pixels.
       model_uri: Model artifact to write.
       run_uri: ModelRun artifact to write: history.json and, where a layer was trained, learning_curves.png.
 
     Raises:
       CxrError: Members that do not fit together or the configuration, or an export that fails its check.
     """
+    transform = TransformGraph(transform_graph, class_names)
     infos = {name: artifact.read_info(uri) for name, uri in members.items()}
     for name, info in infos.items():
-        if (info.class_names, info.image_size) != (tuple(class_names), image_size):
+        if (info.class_names, info.image_size) != (transform.class_names, transform.image_size):
             raise CxrError(
                 f"{members[name]}: {name} was trained for {', '.join(info.class_names)} at {info.image_size} pixels, "
-                f"the ensemble is for {', '.join(class_names)} at {image_size}; train it again"
+                f"the ensemble is for {', '.join(class_names)} at {transform.image_size}; train it again"
             )
 
     def votes(split: str) -> Votes:
@@ -61,22 +59,22 @@ def train_ensemble(
     joined = join(config, list(members), votes(TRAIN), val if val is not None and len(val.labels) else None)
     _write_run(joined, run_uri)
 
-    model = joint_model({name: load_model(uri) for name, uri in members.items()}, joined.layer, image_size)
+    model = joint_model({name: load_model(uri) for name, uri in members.items()}, joined.layer, transform.image_size)
     path = artifact.keras_path(model_uri)
     artifact.make_parent(path)
     model.save(path)
+    artifact.copy_folder(transform_graph, artifact.transform_path(model_uri))
     export_model(
         model,
         name=features.ENSEMBLE,
-        class_names=class_names,
-        image_size=image_size,
-        transform_output=tft.TFTransformOutput(transform_graph),
+        transform=transform,
         info={
             "weights": ", ".join(sorted({info.weights for info in infos.values()})),
             "weights_note": _weights_note({name: info.weights_note for name, info in infos.items()}),
             "members": {name: info.model_dump(mode="json") for name, info in infos.items()},
             "ensemble_method": joined.method,
             "ensemble": joined.report(),
+            "preprocessing": next(iter(infos.values())).preprocessing,
             **joint_data(list(infos.values())),
         },
         directory=artifact.serving_dir(model_uri),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -14,11 +14,12 @@ from matplotlib import colormaps
 from PIL import Image
 
 from cxr.core.errors import CxrError, UsageError
-from cxr.data.images.reader import MAX_SIDE, encode, read_image
+from cxr.data.images.reader import MAX_SIDE, check_rules, encode, read_image
 from cxr.trainer import artifact
 from cxr.trainer.explain.gradcam import GradCam, backbones_of
 from cxr.trainer.models.keras_files import load_model
 from cxr.trainer.preprocessing import decode_and_resize
+from cxr.trainer.transform_graph import TransformGraph
 
 TABLE = "explanations.csv"
 COLOURS = "turbo"  # of the heat, from 0 (blue) to 1 (red)
@@ -48,13 +49,16 @@ class Explainer:
           source: URI of a Model artifact, or a .keras file.
 
         Raises:
-          CxrError: No such model.
+          CxrError: No such model, or one that was trained on images read otherwise than this release reads them.
         """
         self._model = load_model(source)
         info = read_info(source)
+        if info:
+            check_rules(info.reading_rules, source)
         self.class_names = info.class_names if info else tuple(str(i) for i in range(self._model.output_shape[-1]))
         self._max_side = (info.max_side or None) if info else MAX_SIDE
         name = info.name if info else Path(source).stem
+        self._images = self._reading(source)
         self._parts = {part_name: (part, GradCam(part)) for part_name, part in backbones_of(self._model, name).items()}
 
     def explain(self, file: Path, out: Path, class_name: str | None = None) -> Iterator[Explanation]:
@@ -71,8 +75,8 @@ class Explainer:
         """
         wanted = self.index_of(class_name) if class_name is not None else None
         grey = read_image(file, max_side=self._max_side)
-        # Through the same bytes and the same decoder as a served request.
-        images = decode_and_resize(tf.constant([encode(grey)]), self._model.input_shape[1])
+        # Through the same bytes and the same graph as a served request.
+        images = self._images(tf.constant([encode(grey)]))
         index = int(np.argmax(self._model(images, training=False)[0])) if wanted is None else wanted
         explained = self.class_names[index]
         for name, (part, cam) in self._parts.items():
@@ -83,6 +87,14 @@ class Explainer:
             overlay(grey.array, heat).save(path)
             predicted = self.class_names[int(probabilities.argmax())]
             yield Explanation(str(file), name, explained, predicted, round(probability, 4), not heat.any(), path.name)
+
+    def _reading(self, source: str) -> Callable[[tf.Tensor], tf.Tensor]:
+        """What encoded images, string [batch], go through before the model: the graph kept beside it, or what version 0.2 always did."""
+        kept = artifact.transform_path(_artifact_of(source))
+        if tf.io.gfile.exists(kept):
+            return TransformGraph(kept, self.class_names).images
+        size = self._model.input_shape[1]
+        return lambda encoded: tf.repeat(decode_and_resize(encoded, size), 3, axis=3)
 
     def index_of(self, class_name: str) -> int:
         """Returns the position of a class.
@@ -125,11 +137,14 @@ def read_info(source: str) -> artifact.ModelInfo | None:
     Args:
       source: URI of a Model artifact, or a .keras file.
     """
-    uri = str(Path(source).parent.parent) if source.endswith(".keras") else source
     try:
-        return artifact.read_info(uri)
+        return artifact.read_info(_artifact_of(source))
     except CxrError:
         return None
+
+
+def _artifact_of(source: str) -> str:
+    return str(Path(source).parent.parent) if source.endswith(".keras") else source
 
 
 def index_of(class_name: str, class_names: Sequence[str]) -> int:

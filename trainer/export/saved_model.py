@@ -9,27 +9,24 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_transform as tft
 from tensorflow.core.protobuf import fingerprint_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from cxr.core import features
-from cxr.data.images.reader import MAX_SIDE
+from cxr.data.images.reader import MAX_SIDE, READING_RULES
 from cxr.trainer import artifact
 from cxr.trainer.export import recorded_requests
 from cxr.trainer.export.export_check import TrainedAnswers, check_export
-from cxr.trainer.phantoms import phantoms
 from cxr.trainer.export.signatures import Signatures
-from cxr.trainer.preprocessing import decode_and_resize
+from cxr.trainer.phantoms import phantoms
+from cxr.trainer.transform_graph import TransformGraph
 
 
 def export_model(
     model: keras.Model,
     *,
     name: str,
-    class_names: Sequence[str],
-    image_size: int,
-    transform_output: tft.TFTransformOutput,
+    transform: TransformGraph,
     info: dict[str, Any],
     directory: str,
     members: Sequence[str] = (),
@@ -41,9 +38,7 @@ def export_model(
     Args:
       model: float32 [batch, image_size, image_size, 3] in [0, 1] -> probabilities [batch, classes].
       name: Name it will be served under.
-      class_names: In the order of the probabilities.
-      image_size: Height and width, pixels.
-      transform_output: What the Transform component wrote.
+      transform: What images and labels go through; knows classes and size.
       info: Further keys of model.json, see `artifact.ModelInfo`; `synthetic` is also told to clients.
       directory: Folder to write, of any filesystem that `tf.io.gfile` knows; must not exist or be empty.
       members: Ensemble only: names of the members; the model has a layer `probabilities_<member>` for each.
@@ -55,21 +50,23 @@ def export_model(
       CxrError: The SavedModel does not answer as the Keras model does when loaded as TensorFlow Serving loads it, or not as
         it did where it was trained.
     """
+    class_names, image_size = transform.class_names, transform.image_size
     if model.output.shape[-1] != len(class_names):
         raise ValueError(f"{name}: the model yields {model.output.shape[-1]} probabilities for {len(class_names)} class names")
     if members:
         layers = [model.get_layer(features.MEMBER_PROBABILITIES.format(member=member)) for member in members]
         model = keras.Model(model.input, [model.output, *(layer.output for layer in layers)])
 
-    module = Signatures(model, class_names, image_size, transform_output, members, max_side, info.get("synthetic"))
+    module = Signatures(model, transform, members, max_side, info.get("synthetic"))
     # Nobody differentiates a served model, and collecting the gradients of EfficientNet's activations takes half of the export's time.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, directory, signatures=module.functions, options=options)
     _name_by_content(directory)
 
-    about = {"name": name, "class_names": list(class_names), "image_size": image_size, "max_side": max_side}
-    artifact.write_info(directory, {**info, **about})
-    recorder = _Recorder(model, name, class_names, image_size, members)
+    about = {"name": name, "class_names": list(class_names), "image_size": image_size}
+    reading = {"max_side": max_side, "reading_rules": READING_RULES}
+    artifact.write_info(directory, {**info, **about, **reading})
+    recorder = _Recorder(model, name, transform, members)
     examples = [recorded_requests.example_of(image) for image in phantoms()]
     recorded_requests.write_logs(directory, recorded_requests.RECORDED_REQUESTS, recorder.recorded(examples))
     recorded_requests.write_logs(directory, recorded_requests.WARMUP, recorder.warmup(examples[0]))
@@ -94,19 +91,18 @@ class _Recorder:
         self,
         model: keras.Model,
         name: str,
-        class_names: Sequence[str],
-        image_size: int,
+        transform: TransformGraph,
         members: Sequence[str],
     ) -> None:
-        self._model, self._name, self._class_names = model, name, np.array(class_names, dtype=object)
+        self._model, self._name, self._transform = model, name, transform
+        self._class_names = np.array(transform.class_names, dtype=object)
         self._keys = [features.PROBABILITIES, *(features.MEMBER_PROBABILITIES.format(member=member) for member in members)]
-        self._image_size = image_size
         # One value in a TensorProto stands for all elements: a whole grey picture in a few bytes.
-        self._grey = tf.make_tensor_proto(0.5, tf.float32, shape=[1, image_size, image_size, 3])
+        self._grey = tf.make_tensor_proto(0.5, tf.float32, shape=[1, transform.image_size, transform.image_size, 3])
 
     def recorded(self, examples: Sequence[bytes]) -> Iterator[prediction_log_pb2.PredictionLog]:
         encoded = [recorded_requests.image_of(example) for example in examples]
-        images = decode_and_resize(tf.constant(encoded), self._image_size)
+        images = self._transform.images(tf.constant(encoded))
         answers = self._answers(tf.concat([images, tf.make_ndarray(self._grey)], axis=0))
         for example, image, answer in zip(examples, encoded, answers[:-1], strict=True):
             yield recorded_requests.log_of(self._bytes_request(features.SIGNATURE_BYTES, features.SIGNATURE_BYTES, image), answer)

@@ -7,10 +7,10 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_transform as tft
 
 from cxr.core import features
-from cxr.trainer.preprocessing import decode_and_resize
+from cxr.data.images.reader import READING_RULES
+from cxr.trainer.transform_graph import TransformGraph
 
 SLICE = 32  # images of a serving_default request that go through the network at once
 
@@ -30,9 +30,7 @@ class Signatures(tf.Module):
     def __init__(
         self,
         model: keras.Model,
-        class_names: Sequence[str],
-        image_size: int,
-        transform_output: tft.TFTransformOutput,
+        transform: TransformGraph,
         members: Sequence[str] = (),
         max_side: int = 0,
         synthetic: bool | None = None,
@@ -42,20 +40,18 @@ class Signatures(tf.Module):
         Args:
           model: float32 [batch, image_size, image_size, 3] in [0, 1] -> [batch, classes]; for an ensemble the
             list of that and of each member's.
-          class_names: In the order of the probabilities.
-          image_size: Height and width, pixels.
-          transform_output: What the Transform component wrote.
+          transform: What images and labels go through.
           members: Names of the ensemble's members, in the order of the model's further outputs.
           max_side: Pixels that longer images were scaled down to before training; 0: none was.
           synthetic: Whether the model learnt from made-up images; None: not known.
         """
         super().__init__()
         self._state = [variable.value for variable in model.variables]
-        self._transform = transform_output.transform_features_layer()  # wants features of rank 2
-        self._class_names = tf.constant(list(class_names))
+        self._transform = transform
+        class_names, image_size = transform.class_names, transform.image_size
+        self._class_names = tf.constant(class_names)
         keys = [features.PROBABILITIES, *(features.MEMBER_PROBABILITIES.format(member=member) for member in members)]
         shape = [None, image_size, image_size, 3]
-        raw_spec = transform_output.raw_feature_spec()
 
         # Every other function calls this one, so that a large backbone is traced and stored once.
         @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False)
@@ -72,13 +68,9 @@ class Signatures(tf.Module):
             padded = tf.pad(images, [[0, tf.cast(tf.equal(count, 0), tf.int32)], [0, 0], [0, 0], [0, 0]])
             return {key: value[:count] for key, value in network(padded).items()}
 
-        def decoded(encoded: tf.Tensor) -> tf.Tensor:
-            # The function that Transform runs, not Transform's graph: that one insists on a label.
-            return tf.ensure_shape(decode_and_resize(encoded, image_size), shape)
-
         @_signature(features.SIGNATURE_BYTES, tf.TensorSpec([None], tf.string, name=features.SIGNATURE_BYTES))
         def image_bytes(encoded: tf.Tensor) -> Outputs:
-            return self._named(answered(decoded(encoded)))
+            return self._named(answered(transform.images(encoded)))
 
         @_signature(features.SIGNATURE_TENSOR, tf.TensorSpec(shape, tf.float32, name=features.SIGNATURE_TENSOR))
         def image_tensor(images: tf.Tensor) -> Outputs:
@@ -88,22 +80,23 @@ class Signatures(tf.Module):
         @_signature(features.SIGNATURE_EXAMPLES, tf.TensorSpec([None], tf.string, name=features.EXAMPLES))
         def serving_default(examples: tf.Tensor) -> Outputs:
             encoded = tf.io.parse_example(examples, {features.IMAGE: tf.io.FixedLenFeature([], tf.string)})[features.IMAGE]
-            return self._named(_in_slices(lambda part: answered(decoded(part)), encoded, keys, len(class_names)))
+            return self._named(_in_slices(lambda part: answered(transform.images(part)), encoded, keys, len(class_names)))
 
-        @_signature(features.SIGNATURE_TRANSFORM, tf.TensorSpec([None], tf.string, name=features.EXAMPLES))
-        def transform_features(examples: tf.Tensor) -> Outputs:
-            return dict(self._transform(tf.io.parse_example(examples, raw_spec)))
+        @_signature(features.SIGNATURE_LABELS, tf.TensorSpec([None], tf.string, name=features.EXAMPLES))
+        def transform_labels(examples: tf.Tensor) -> Outputs:
+            labels = tf.io.parse_example(examples, {features.LABEL: tf.io.FixedLenFeature([], tf.string)})[features.LABEL]
+            return {features.LABEL_INDEX: transform.label_indices(labels)[:, tf.newaxis]}
 
         @_signature(features.SIGNATURE_READING, tf.TensorSpec([None], tf.string, name=features.SIGNATURE_READING))
         def image_reading(asked: tf.Tensor) -> Outputs:
             # TensorFlow Serving hands out nothing of a SavedModel but answers.
-            facts = {features.MAX_SIDE: tf.constant(max_side, tf.int64)}
+            facts = {features.MAX_SIDE: tf.constant(max_side, tf.int64), features.READING_RULES: tf.constant(READING_RULES, tf.int64)}
             if synthetic is not None:
                 facts[features.LEARNT_FROM_SYNTHETIC] = tf.constant(synthetic)
             return {key: tf.fill(tf.shape(asked), value) for key, value in facts.items()}
 
         self._network = network
-        self.functions = {f.name: f for f in (serving_default, image_bytes, image_tensor, transform_features, image_reading)}
+        self.functions = {f.name: f for f in (serving_default, image_bytes, image_tensor, transform_labels, image_reading)}
 
     def _named(self, outputs: Outputs) -> Outputs:
         """Adds the outputs that say which class each probability belongs to."""

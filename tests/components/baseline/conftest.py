@@ -22,7 +22,7 @@ class Models:
         folder = self.folder / str(number)
         folder.mkdir(parents=True)
         (folder / "saved_model.pb").write_text(f"graph {number}")
-        known = {"synthetic": False, **info}
+        known = {"synthetic": False, "preprocessing": {"normalization": "none"}, **info}
         artifact.write_info(str(folder), {"name": "mobilenet", "class_names": classes, "image_size": 32, **known})
         if seen is not None:
             save_training_images(str(folder), image_keys(seen))

@@ -54,6 +54,7 @@ def test_where_the_best_version_is_gone_the_champion_is_the_measure_and_that_is_
         ({"seen": "az"}, REAL, "has seen 1 of the 3 images that the gate judges on"),
         ({"synthetic": True}, REAL, "was trained on synthetic images, these are real"),
         ({}, JudgedOn(CLASSES, REAL.images, synthetic=True), "was trained on real images, these are synthetic"),
+        ({"preprocessing": None}, REAL, "does not number the labels"),
         ({"synthetic": None}, REAL, "does not say what it was trained on"),
         ({"seen": None}, REAL, "does not say which images"),
     ],

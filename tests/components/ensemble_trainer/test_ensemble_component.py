@@ -17,6 +17,7 @@ from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.trainer import artifact
 from cxr.trainer.export.export_check import check_export
+from cxr.trainer.export.recorded_requests import image_of
 from cxr.trainer.model_config import Ensemble, Stage
 from cxr.trainer.models.keras_files import load_model
 from cxr.trainer.training_data import image_keys, load_training_images, save_training_images
@@ -37,9 +38,8 @@ def member(seed: int) -> keras.Model:
 
 
 @pytest.fixture(scope="module")
-def images(transform_output, raw_examples):
-    parsed = tf.io.parse_example(raw_examples, transform_output.raw_feature_spec())
-    return transform_output.transform_features_layer()(parsed)[features.IMAGE_TENSOR]
+def images(transform, raw_examples):
+    return transform.images(tf.constant([image_of(example) for example in raw_examples]))
 
 
 @pytest.fixture
@@ -104,7 +104,6 @@ def run(members, raw_examples, transform_dir, tmp_path):
             "member_names": json.dumps(NAMES),
             "ensemble": config.model_dump_json(),
             "class_names": json.dumps(CLASSES),
-            "image_size": SIZE,
         }
         Executor().Do(inputs, outputs, properties)
         return outputs["model"][0].uri, outputs["model_run"][0].uri
@@ -170,7 +169,6 @@ def nodes():
         transform_graph=graph.outputs["result"],
         ensemble=Ensemble(method="hard"),
         class_names=CLASSES,
-        image_size=SIZE,
     )
     return [*made.values(), examples, graph, trainer]
 
@@ -186,7 +184,7 @@ def test_members_keep_their_order_in_the_component():
 def test_one_member_is_no_ensemble():
     model = Importer("/models/one", standard_artifacts.Model)
     with pytest.raises(ValueError, match="2 to 8 members, 1 were given"):
-        EnsembleTrainer({"one": model.outputs["result"]}, None, None, Ensemble(), CLASSES, SIZE)
+        EnsembleTrainer({"one": model.outputs["result"]}, None, None, Ensemble(), CLASSES)
 
 
 def test_it_compiles_for_kubeflow(tmp_path):

@@ -16,7 +16,7 @@ from cxr.components.metrics.classification import ClassificationMetrics
 CLASS_NAMES = ["covid19", "pneumonia", "normal"]
 
 
-def inputs(label: bytes, probabilities: list[float]) -> StandardMetricInputs:
+def inputs(label: int, probabilities: list[float]) -> StandardMetricInputs:
     return StandardMetricInputs(labels=np.array([label]), predictions={"probabilities": np.array(probabilities)})
 
 
@@ -27,7 +27,7 @@ def config(models: list[str]) -> config_pb2.EvalConfig:
         config=json.dumps({names.CLASS_NAMES: CLASS_NAMES, "calibration_bins": 5}),
     )
     return config_pb2.EvalConfig(
-        model_specs=[config_pb2.ModelSpec(name=model, prediction_key="probabilities", label_key="label") for model in models],
+        model_specs=[config_pb2.ModelSpec(name=model, prediction_key="probabilities", label_key="label_index") for model in models],
         metrics_specs=[config_pb2.MetricsSpec(metrics=[metric], model_names=models)],
     )
 
@@ -42,10 +42,10 @@ def test_names_and_values_through_beam() -> None:
     eval_config = config([""])
     (computation,) = metric_specs.to_computations(eval_config.metrics_specs, eval_config)
     examples = [
-        inputs(b"covid19", [0.6, 0.4, 0.0]),
-        inputs(b"covid19", [0.2, 0.1, 0.7]),
-        inputs(b"normal", [0.1, 0.2, 0.7]),
-        inputs(b"pneumonia", [0.2, 0.7, 0.1]),
+        inputs(0, [0.6, 0.4, 0.0]),
+        inputs(0, [0.2, 0.1, 0.7]),
+        inputs(2, [0.1, 0.2, 0.7]),
+        inputs(1, [0.2, 0.7, 0.1]),
     ]
     with beam.Pipeline("DirectRunner", argv=["--direct_running_mode=in_memory"]) as pipeline:
 
@@ -65,5 +65,5 @@ def test_names_and_values_through_beam() -> None:
 
 def test_unknown_label() -> None:
     (computation,) = ClassificationMetrics(CLASS_NAMES).computations(eval_config=config([""]))
-    with pytest.raises(ValueError, match="'tuberculosis'"):
-        computation.combiner.add_input(computation.combiner.create_accumulator(), inputs(b"tuberculosis", [1, 0, 0]))
+    with pytest.raises(ValueError, match="none of the classes covid19, pneumonia, normal"):
+        computation.combiner.add_input(computation.combiner.create_accumulator(), inputs(-1, [1, 0, 0]))

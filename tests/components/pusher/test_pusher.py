@@ -15,6 +15,7 @@ from cxr.components.pusher.known import NO_CHAMPION, Known
 from cxr.core import features
 from cxr.pipeline.gate import Gate, eval_config
 from cxr.trainer import artifact
+from cxr.trainer.preprocessing import label_to_index
 from cxr.trainer.training_data import image_keys, save_training_images
 
 EXAMPLES = 60
@@ -37,12 +38,20 @@ class Classifier(tf.Module):
         right = image[:, :3]
         return {features.PROBABILITIES: tf.where(image[:, 3:] < self.wrong, tf.roll(right, 1, axis=1), right)}
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES)])
+    def labels(self, examples):
+        parsed = tf.io.parse_example(examples, {features.LABEL: tf.io.FixedLenFeature([1], tf.string)})
+        return {features.LABEL_INDEX: label_to_index(parsed[features.LABEL], features.CLASS_NAMES)}
+
 
 @tfx.dsl.components.component
 def Train(model: tfx.dsl.components.OutputArtifact[standard.Model], wrong: tfx.dsl.components.Parameter[int]):
     module, folder = Classifier(wrong), artifact.serving_dir(model.uri)
-    tf.saved_model.save(module, folder, signatures={features.SIGNATURE_EXAMPLES: module.serve})
-    artifact.write_info(folder, {"name": "tiny", "class_names": features.CLASS_NAMES, "image_size": 32, "synthetic": False})
+    signatures = {features.SIGNATURE_EXAMPLES: module.serve, features.SIGNATURE_LABELS: module.labels}
+    tf.saved_model.save(module, folder, signatures=signatures)
+    artifact.write_info(
+        folder, {"name": "tiny", "class_names": features.CLASS_NAMES, "image_size": 32, "synthetic": False, "preprocessing": {}}
+    )
     save_training_images(folder, image_keys("abc"))
 
 

@@ -472,3 +472,28 @@ def test_limits_agree_with_the_schema():
     dullest[:2] += 8
     reader.read_image(saved(dullest, "PNG"))
     assert dullest.std() > float(re.search(r"min: ([\d.]+)", domains["std"])[1])
+
+
+def test_pixels_are_those_of_the_rules_that_models_carry():
+    """Where this fails, files yield other pixels than before: raise READING_RULES and RECORDS_VERSION, and write the new values here."""
+    deep = np.add.outer(np.arange(40) * 900, np.arange(60) * 400).astype(np.uint16)
+    files = {
+        "8 bits": saved(ramp(), "PNG"),
+        "16 bits": saved(deep, "PNG"),
+        "scaled down": saved(ramp(400, 1600), "PNG"),
+        "colours": saved(np.stack([ramp(), 255 - ramp(), ramp() // 2], axis=-1), "PNG"),
+        "window": dicom_bytes(deep, WindowCenter=20000, WindowWidth=15000),
+        "no window": dicom_bytes(deep, PhotometricInterpretation="MONOCHROME1"),
+    }
+    hashes = {name: reader.read_image(data).content_hash[:8] for name, data in files.items()}
+    assert (reader.READING_RULES, hashes) == (
+        1,
+        {
+            "8 bits": "04644227",
+            "16 bits": "71cda96b",
+            "scaled down": "a03dc733",
+            "colours": "fcc04a1a",
+            "window": "33b7ffef",
+            "no window": "ca4a6056",
+        },
+    )

@@ -73,6 +73,12 @@ def test_files_are_scaled_down_as_the_models_training_images_were(small_server, 
             assert picture.size == (side, side)
 
 
+def test_images_that_would_be_read_otherwise_than_before_training_are_not_sent(small_server, png, tmp_path: Path):
+    (tmp_path / "x.png").write_bytes(png(9, 64))
+    with Client(small_server, "future") as client, pytest.raises(CxrError, match=r"future.*by rules 99.*by rules 1,.*use the release"):
+        next(client.predict_files([tmp_path / "x.png"]))
+
+
 def test_predictions_say_what_their_model_learnt_from(small_server, png, tmp_path: Path):
     (tmp_path / "x.png").write_bytes(png(9, 64))
     found = {}

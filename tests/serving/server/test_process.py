@@ -13,7 +13,7 @@ import pytest
 
 from cxr.core.errors import CxrError
 from cxr.serving.server.options import ServerOptions
-from cxr.serving.server.process import run_server, start_server
+from cxr.serving.server.process import _first_line, run_server, start_server
 
 PATIENCE = 120
 
@@ -136,3 +136,12 @@ def test_server_ends_with_the_process_that_started_it(golden_models, until):
             return True
 
     until(gone, "the end of the server")
+
+
+def test_a_server_that_closed_its_output_is_waited_for():
+    """Between the two it is neither ready nor ended, which would be read as a lack of time."""
+    code = "import os, time; os.close(1); time.sleep(1); os._exit(3)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert _first_line(process, 60) is None
+    assert process.poll() == 3
+    process.stdout.close()

@@ -48,6 +48,15 @@ def test_images_are_read_as_before_training(uri, picture, tmp_path):
         assert drawn.size == (30, 25)
 
 
+def test_a_model_whose_images_were_read_by_other_rules_is_refused(uri, tmp_path):
+    copy = tmp_path / "model"
+    shutil.copytree(uri, copy)
+    about = {"name": "ensemble", "class_names": CLASSES, "image_size": SIZE, "reading_rules": 99}
+    artifact.write_info(artifact.serving_dir(str(copy)), about)
+    with pytest.raises(CxrError, match="by rules 99"):
+        Explainer(str(copy))
+
+
 @pytest.fixture
 def picture(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 255, (50, 60), dtype=np.uint8)

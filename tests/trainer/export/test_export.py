@@ -14,13 +14,13 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.data.images.reader import encode, read_image
+from cxr.data.images.reader import READING_RULES, encode, read_image
 from cxr.trainer import artifact
 from cxr.trainer.export.export_check import TrainedAnswers, check_export
-from cxr.trainer.phantoms import phantoms
-from cxr.trainer.export.recorded_requests import RECORDED_REQUESTS, WARMUP, example_of, read_recorded, write_logs
+from cxr.trainer.export.recorded_requests import RECORDED_REQUESTS, WARMUP, example_of, image_of, read_recorded, write_logs
 from cxr.trainer.export.saved_model import export_model
 from cxr.trainer.export.signatures import Signatures
+from cxr.trainer.phantoms import phantoms
 
 CLASSES = ("covid19", "pneumonia", "normal")
 SIZE = 32
@@ -47,13 +47,11 @@ def mobilenet() -> keras.Model:
     return with_head(backbone, "mobilenet")
 
 
-def export(model, directory, transform_output, **more):
+def export(model, directory, transform, **more):
     export_model(
         model,
         name=model.name,
-        class_names=CLASSES,
-        image_size=SIZE,
-        transform_output=transform_output,
+        transform=transform,
         info={"backbone": "a small one", "weights": "none", "weights_note": "random", **more.pop("info", {})},
         directory=str(directory),
         **more,
@@ -68,8 +66,8 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def exported(model, transform_output, tmp_path_factory):
-    return export(model, tmp_path_factory.mktemp("small") / "Format-Serving", transform_output, max_side=600)
+def exported(model, transform, tmp_path_factory):
+    return export(model, tmp_path_factory.mktemp("small") / "Format-Serving", transform, max_side=600)
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +75,12 @@ def loaded(exported):
     return tf.saved_model.load(exported)
 
 
-def images_of(transform_output, raw_examples):
-    parsed = tf.io.parse_example(raw_examples, transform_output.raw_feature_spec())
-    return transform_output.transform_features_layer()(parsed)[features.IMAGE_TENSOR]
+def images_of(transform, raw_examples):
+    return transform.images(tf.constant([image_of(example) for example in raw_examples]))
 
 
-def test_all_signatures_agree_with_the_keras_model(model, loaded, transform_output, raw_examples):
-    images = images_of(transform_output, raw_examples)
+def test_all_signatures_agree_with_the_keras_model(model, loaded, transform, raw_examples):
+    images = images_of(transform, raw_examples)
     expected = model.predict(images, verbose=0)
     encoded = [tf.train.Example.FromString(e).features.feature[features.IMAGE].bytes_list.value[0] for e in raw_examples]
     answers = {
@@ -106,10 +103,14 @@ def test_predicting_needs_the_image_alone(loaded, raw_examples):
     assert answer[features.PROBABILITIES].shape == (1, 3)
 
 
-def test_transform_features_gives_evaluation_its_labels(loaded, raw_examples):
-    answer = loaded.signatures["transform_features"](examples=tf.constant(raw_examples))
+def test_transform_labels_gives_evaluation_its_labels(loaded, raw_examples):
+    answer = loaded.signatures["transform_labels"](examples=tf.constant(raw_examples))
     assert answer[features.LABEL_INDEX].numpy().tolist() == [[i % 3] for i in range(len(raw_examples))]
-    assert answer[features.IMAGE_TENSOR].shape == (len(raw_examples), SIZE, SIZE, 3)
+    example = tf.train.Example.FromString(raw_examples[1])
+    del example.features.feature[features.IMAGE]  # no picture is decoded for its label
+    example.features.feature[features.LABEL].bytes_list.value[:] = [b"flu"]
+    answer = loaded.signatures["transform_labels"](examples=tf.constant([example.SerializeToString()]))
+    assert answer[features.LABEL_INDEX].numpy().tolist() == [[-1]]
 
 
 @pytest.mark.parametrize("count", [0, 31, 32, 33, 70])
@@ -140,15 +141,18 @@ def test_a_wrong_shape_is_an_error_in_a_server_that_checks_none(exported, shape)
 
 
 def test_the_model_says_how_to_read_images(exported, loaded):
-    assert artifact.read_info(exported).max_side == 600
-    assert loaded.signatures["image_reading"](image_reading=tf.constant(["", ""]))[features.MAX_SIDE].numpy().tolist() == [600, 600]
-
-    assert set(loaded.signatures["image_reading"].structured_outputs) == {features.MAX_SIDE}  # nobody told what it learnt from
+    info = artifact.read_info(exported)
+    assert (info.max_side, info.reading_rules) == (600, READING_RULES)
+    answer = loaded.signatures["image_reading"](image_reading=tf.constant(["", ""]))
+    assert {key: value.numpy().tolist() for key, value in answer.items()} == {  # nobody told what it learnt from
+        features.MAX_SIDE: [600, 600],
+        features.READING_RULES: [READING_RULES] * 2,
+    }
 
 
 @pytest.mark.parametrize("synthetic", [True, False])
-def test_the_model_says_whether_it_learnt_from_synthetic_images(model, transform_output, synthetic):
-    reading = Signatures(model, CLASSES, SIZE, transform_output, synthetic=synthetic).functions["image_reading"]
+def test_the_model_says_whether_it_learnt_from_synthetic_images(model, transform, synthetic):
+    reading = Signatures(model, transform, synthetic=synthetic).functions["image_reading"]
     answer = reading(tf.constant(["", ""]))[features.LEARNT_FROM_SYNTHETIC]
     assert answer.numpy().tolist() == [synthetic] * 2
     assert not [op for op in reading.get_concrete_function().graph.get_operations() if "Call" in op.type]  # asks no network
@@ -165,9 +169,9 @@ def test_the_network_is_stored_once(exported):
     assert len(convolutions) == 2
 
 
-def test_the_obvious_export_fails_the_check_and_ours_passes(transform_output, tmp_path):
+def test_the_obvious_export_fails_the_check_and_ours_passes(transform, tmp_path):
     model = mobilenet()
-    ours = export(model, tmp_path / "ours", transform_output)
+    ours = export(model, tmp_path / "ours", transform)
     assert check_export(ours) == 7
 
     # What TFX's own examples do: the Keras model itself, with signatures.
@@ -179,7 +183,7 @@ def test_the_obvious_export_fails_the_check_and_ours_passes(transform_output, tm
     spec = tf.TensorSpec([None, SIZE, SIZE, 3], tf.float32, name="image_tensor")
     one = tf.function(answer, input_signature=[spec])
     tf.saved_model.save(
-        model, obvious, signatures=dict.fromkeys(("serving_default", "image_bytes", "image_tensor", "transform_features"), one)
+        model, obvious, signatures=dict.fromkeys(("serving_default", "image_bytes", "image_tensor", "transform_labels"), one)
     )
     in_python = tf.saved_model.load(obvious).signatures["image_tensor"](image_tensor=tf.fill([1, SIZE, SIZE, 3], 0.5))
     recorded = [log for log in read_recorded(ours) if log.predict_log.request.model_spec.signature_name == "image_tensor"]
@@ -200,15 +204,15 @@ def test_a_model_that_answers_otherwise_than_recorded_is_refused(exported, tmp_p
         check_export(str(copy))
 
 
-def test_an_export_of_a_faulty_copy_is_refused(model, transform_output, raw_examples, tmp_path):
+def test_an_export_of_a_faulty_copy_is_refused(model, transform, raw_examples, tmp_path):
     """The recorded answers are the copy's own: only those of the trained network tell."""
     encoded = [tf.train.Example.FromString(e).features.feature[features.IMAGE].bytes_list.value[0] for e in raw_examples]
-    answers = model.predict(images_of(transform_output, raw_examples), verbose=0)
-    export(model, tmp_path / "right", transform_output, trained=TrainedAnswers(encoded, answers))
+    answers = model.predict(images_of(transform, raw_examples), verbose=0)
+    export(model, tmp_path / "right", transform, trained=TrainedAnswers(encoded, answers))
     copy = small_model()
     copy.set_weights([3 * value for value in model.get_weights()])
     with pytest.raises(CxrError, match="not the model that was trained: its probabilities for 12 images"):
-        export(copy, tmp_path / "wrong", transform_output, trained=TrainedAnswers(encoded, answers))
+        export(copy, tmp_path / "wrong", transform, trained=TrainedAnswers(encoded, answers))
 
 
 def test_what_lies_beside_the_model(exported):

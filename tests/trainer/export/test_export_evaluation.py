@@ -13,7 +13,7 @@ CLASSES, SIZE = ("covid19", "pneumonia", "normal"), 32
 
 
 @pytest.mark.slow
-def test_tfma_finds_labels_and_predictions(transform_output, raw_examples, tmp_path):
+def test_tfma_finds_labels_and_predictions(transform, raw_examples, tmp_path):
     keras.utils.set_random_seed(0)
     image = keras.Input([SIZE, SIZE, 3])
     x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3, strides=4)(image))
@@ -22,9 +22,7 @@ def test_tfma_finds_labels_and_predictions(transform_output, raw_examples, tmp_p
     export_model(
         model,
         name="small",
-        class_names=CLASSES,
-        image_size=SIZE,
-        transform_output=transform_output,
+        transform=transform,
         info={},
         directory=serving,
     )
@@ -38,7 +36,7 @@ def test_tfma_finds_labels_and_predictions(transform_output, raw_examples, tmp_p
 
     config = text_format.Parse(
         """
-        model_specs { signature_name: "serving_default" preprocessing_function_names: "transform_features"
+        model_specs { signature_name: "serving_default" preprocessing_function_names: "transform_labels"
                       label_key: "label_index" prediction_key: "probabilities" }
         metrics_specs { metrics { class_name: "SparseCategoricalAccuracy" } metrics { class_name: "ExampleCount" } }
         slicing_specs {} slicing_specs { feature_keys: "sex" }

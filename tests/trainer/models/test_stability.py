@@ -14,6 +14,7 @@ from cxr.trainer.cached_features import BatchedModel
 from cxr.trainer.inputs import Split
 from cxr.trainer.models.stability import check_stability
 from cxr.trainer.training import Training
+from cxr.trainer.transform_graph import TransformGraph
 
 CLASSES = ("covid19", "pneumonia", "normal")
 IMAGES = np.random.default_rng(0).uniform(size=(4, 8, 8, 3)).astype(np.float32)
@@ -48,11 +49,12 @@ def smooth(split: Split) -> Split:
 
 
 @pytest.mark.slow
-def test_training_refuses_before_it_begins_and_names_the_key(splits, config, tmp_path):
+def test_training_refuses_before_it_begins_and_names_the_key(splits, config, raw_examples, make_transform):
     chosen = config(backbone="EfficientNetB7", image_size=64)
+    transform = TransformGraph(make_transform(raw_examples, size=64), CLASSES)
     epochs = []
     with pytest.raises(CxrError, match="set models.large.bn_recalibration=none or per_layer, or set models.large.image_size=128"):
-        Training(chosen, CLASSES, 64, smooth(splits.train), None, name="large", on_epoch=lambda *row: epochs.append(row)).run()
+        Training(chosen, transform, smooth(splits.train), None, name="large", on_epoch=lambda *row: epochs.append(row)).run()
     assert epochs == []
 
 
@@ -63,4 +65,4 @@ def test_a_backbone_that_is_steady_on_its_training_images_only_is_refused(splits
     train = replace(splits.train, images=np.array([file.read_bytes() for file in files], dtype=object))
     chosen = config(backbone="EfficientNetB7", image_size=32, bn_recalibration="per_layer")
     with pytest.raises(CxrError, match="set models.large.image_size=64 or models.large.bn_recalibration=none"):
-        Training(chosen, CLASSES, 32, train, None, name="large").run()
+        Training(chosen, splits.transform, train, None, name="large").run()

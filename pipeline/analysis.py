@@ -1,0 +1,38 @@
+"""A TransformGraph artifact without a pipeline run: for experiments (benchmarks/) that need what trainers need."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import apache_beam as beam
+import tensorflow_transform.beam as tft_beam
+from tensorflow_transform.tf_metadata import dataset_metadata
+from tfx_bsl.public import tfxio
+
+from cxr.pipeline.schema import curated_schema
+from cxr.trainer.preprocessing import preprocessing_fn
+
+
+def write_transform_graph(records: Sequence[str], folder: str, custom_config: dict[str, Any], function: Any = preprocessing_fn) -> None:
+    """Analyses records as the Transform component does.
+
+    Args:
+      records: Files or patterns of raw examples (.tfrecord.gz).
+      folder: Artifact to write.
+      custom_config: See `preprocessing_fn`.
+      function: In its place, another of the same form.
+    """
+    schema = curated_schema(tuple(custom_config["class_names"]))
+    source = tfxio.TFExampleRecord(list(records), schema=schema)
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        beam.Pipeline("FnApiRunner", argv=["--direct_running_mode=in_memory"]) as pipeline,
+        tft_beam.Context(temp_dir=temporary),
+    ):
+        data = (pipeline | source.BeamSource(), source.TensorAdapterConfig())
+        graph = data | tft_beam.AnalyzeDataset(functools.partial(function, custom_config=custom_config))
+        _ = graph | tft_beam.WriteTransformFn(folder)
+        _ = dataset_metadata.DatasetMetadata(schema) | tft_beam.WriteMetadata(f"{folder}/metadata", pipeline)

@@ -1,0 +1,88 @@
+"""Transform's graph is the one definition: another preprocessing_fn changes training, serving and evaluation, and all alike."""
+
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+
+from cxr.core import features
+from cxr.pipeline.gate import Gate, eval_config
+from cxr.trainer import artifact
+from cxr.trainer.preprocessing import decode_and_resize, preprocessing_fn
+from cxr.trainer.run_fn import run_fn
+
+CLASSES = ("covid19", "pneumonia", "normal")
+SIZE = 32
+
+
+def as_it_is(grey):
+    return grey
+
+
+def stretched(grey):
+    """Inverted, and no linear map of the original, which a network that normalises might not notice."""
+    return 1 - grey**3
+
+
+def changed(inputs, custom_config):
+    outputs = preprocessing_fn(inputs, custom_config)
+    return {**outputs, features.IMAGE_TENSOR: stretched(outputs[features.IMAGE_TENSOR])}
+
+
+def accuracy_by_tfma(saved_model, pattern, folder):
+    """As the pipeline's Evaluator has it."""
+    config = tfma.update_eval_config_with_defaults(
+        eval_config(Gate(min_accuracy=0), "mobilenet", CLASSES), has_baseline=False, rubber_stamp=True
+    )
+    (file,) = tf.io.gfile.glob(pattern)
+    plain = str(folder / "plain.tfrecord")
+    with tf.io.TFRecordWriter(plain) as writer:
+        for record in tf.data.TFRecordDataset(file, "GZIP"):
+            writer.write(record.numpy())
+    shared = tfma.default_eval_shared_model(saved_model, eval_config=config)
+    result = tfma.run_model_analysis(shared, config, data_location=plain, output_path=str(folder / "evaluation"))
+    metrics = dict(result.slicing_metrics)
+    return metrics[()][""][""]["accuracy"]["doubleValue"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_mobilenet")
+@pytest.mark.parametrize(("function", "seen"), [(preprocessing_fn, as_it_is), (changed, stretched)])
+def test_training_serving_and_evaluation_follow_transform(tmp_path, records, splits, make_transform, raw_examples, config, function, seen):
+    arguments = SimpleNamespace(
+        train_files=[records.train],
+        eval_files=[records.val],
+        transform_output=make_transform(raw_examples, function=function),
+        serving_model_dir=str(tmp_path / "model" / "Format-Serving"),
+        model_run_dir=str(tmp_path / "run"),
+        custom_config={
+            "name": "mobilenet",
+            "model": config(head_training={"epochs": 1}).model_dump(mode="json"),
+            "class_names": CLASSES,
+            "validation_split": True,
+            "state_dir": str(tmp_path / "state"),
+        },
+    )
+    run_fn(arguments)
+    uri = str(tmp_path / "model")
+    network = keras.saving.load_model(artifact.keras_path(uri))
+
+    def answers(how):
+        grey = decode_and_resize(tf.constant(list(splits.val.images)), SIZE).numpy()
+        return network.predict(np.repeat(how(grey), 3, axis=3), verbose=0)
+
+    expected, other = answers(seen), answers(stretched if seen is as_it_is else as_it_is)
+    assert np.abs(expected - other).max() > 0.05
+
+    trained = artifact.load_predictions(uri, "val").probabilities
+    np.testing.assert_allclose(trained, expected, atol=1e-4)
+
+    serving = arguments.serving_model_dir
+    served = tf.saved_model.load(serving).signatures["image_bytes"](image_bytes=tf.constant(list(splits.val.images)))
+    np.testing.assert_allclose(served["probabilities"], expected, atol=1e-4)
+
+    right = expected.argmax(axis=1) == splits.val.labels
+    assert accuracy_by_tfma(serving, records.val, tmp_path) == pytest.approx(right.mean())
