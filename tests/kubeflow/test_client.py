@@ -4,6 +4,7 @@ import json
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 import typer
@@ -23,9 +24,11 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.requests, self.states, self.status = [], ["SUCCEEDED"], 200
-        self.pushers = [{}]  # per request (the last one stays): name of a node of Argo's workflow: state
-        self.spec, self.multi_user = None, False
+        self.requests: list[tuple[str, str, Any]] = []  # method, path, and what came with it
+        self.states, self.status = ["SUCCEEDED"], 200
+        self.pushers: list[dict[str, str]] = [{}]  # per request (the last one stays): name of a node of Argo's workflow: state
+        self.spec: dict[str, Any] | None = None
+        self.multi_user = False
         self.daemon_threads = True
 
     @property
@@ -34,6 +37,8 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
+    server: Server
+
     def do_GET(self):
         path = self.path.split("?")[0]
         self.server.requests.append(("GET", self.path, self.headers.get("authorization")))
@@ -174,7 +179,7 @@ def test_everything_pushed_is_ok_and_silent(server):
 
 @pytest.mark.parametrize("wrapped", [True, False])
 def test_a_configured_model_that_kfp_says_nothing_of_is_no_success(server, wrapped):
-    spec = {"root": {"dag": {"tasks": {"Trainer-mobilenet": {}, "Pusher-mobilenet": {}, "Pusher-ensemble": {}}}}}
+    spec: dict[str, Any] = {"root": {"dag": {"tasks": {"Trainer-mobilenet": {}, "Pusher-mobilenet": {}, "Pusher-ensemble": {}}}}}
     server.spec = {"pipeline_spec": spec, "platform_spec": {}} if wrapped else spec
     server.pushers = [{"Pusher-mobilenet": "SUCCEEDED"}]
     run = found(server)

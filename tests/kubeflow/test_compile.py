@@ -36,6 +36,12 @@ CLUSTER = {
 }
 
 
+def container(compiled, task):
+    found = container_of(compiled.spec, task)
+    assert found is not None
+    return found
+
+
 @pytest.fixture(scope="module")
 def compiled(image):
     from cxr.kubeflow.compile import compile_config
@@ -136,8 +142,8 @@ def test_what_is_kubernetes_alone_is_in_the_platform_document(compiled):
     assert trainer["nodeSelector"]["labels"] == {"pool": "gpu"}
     assert trainer["secretAsEnv"][0]["secretName"] == "store"
     assert "secretAsEnv" not in evaluator
-    assert container_of(compiled.spec, "Trainer-mobilenet")["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"
-    assert container_of(compiled.spec, "ImportExampleGen")["resources"]["memoryLimit"] > 4
+    assert container(compiled, "Trainer-mobilenet")["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"
+    assert container(compiled, "ImportExampleGen")["resources"]["memoryLimit"] > 4
     assert compiled.spec["defaultPipelineRoot"] == "gs://bucket/root"
 
 
@@ -168,7 +174,7 @@ def test_a_distributed_runner_gets_the_shared_folder(image):
 
     beam = {"runner": "dataflow", "project": "p", "region": "r", "shared": "gs://bucket/shared", "worker_image": image}
     compiled = compile_config(load("demo"), Cluster.model_validate({**CLUSTER, "data": "gs://bucket/data", "beam": beam}), image)
-    arguments = container_of(compiled.spec, "StatisticsGen")["args"]
+    arguments = container(compiled, "StatisticsGen")["args"]
     assert {"--runner=DataflowRunner", "--cxr_shared=gs://bucket/shared"} <= set(arguments)
     assert "Data" not in tasks(compiled.spec)
 

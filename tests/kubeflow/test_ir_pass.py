@@ -50,9 +50,15 @@ def inputs(spec, task):
     return ir_pass.tasks(spec)[task]["inputs"]["parameters"]
 
 
+def container(spec, task):
+    found = ir_pass.container_of(spec, task)
+    assert found is not None
+    return found
+
+
 def test_lifecycle_goes(spec):
     assert ir_pass.drop_lifecycle(spec) == ["Gen"]
-    assert "lifecycle" not in ir_pass.container_of(spec, "Gen")
+    assert "lifecycle" not in container(spec, "Gen")
     assert ir_pass.drop_lifecycle(spec) == []
 
 
@@ -75,7 +81,7 @@ def test_a_parameter_inside_json_is_merged_by_the_entry_point(spec):
     assert spec["root"]["inputDefinitions"]["parameters"]["epochs_a"]["defaultValue"] == 16
     assert inputs(spec, "Trainer-a")["cxr_epochs_a"] == {"componentInputParameter": "epochs_a"}
     assert inputs(spec, "Trainer-a")["custom_config"] == {"runtimeValue": {"constant": CONFIG}}
-    assert ir_pass.container_of(spec, "Trainer-a")["args"][-1] == "--cxr_merge=custom_config/model/head_training/epochs=cxr_epochs_a"
+    assert container(spec, "Trainer-a")["args"][-1] == "--cxr_merge=custom_config/model/head_training/epochs=cxr_epochs_a"
 
 
 @pytest.mark.parametrize("change", [{"task": "Trainer-b"}, {"property": "other"}, {"pointer": "model/tail"}])
@@ -124,23 +130,23 @@ def test_resources_images_and_retries(spec):
         "Trainer": {"gpus": 2, "image": "gpu@sha256:" + "1" * 64, "retries": 2},
     }
     ir_pass.set_resources(spec, Cluster.model_validate({**VOLUME, "data": "/mnt/cxr/data", "nodes": nodes}))
-    container = ir_pass.container_of(spec, "Trainer-a")
-    assert container["image"].startswith("gpu@")
-    assert container["resources"]["resourceCpuRequest"] == "500m"
-    assert container["resources"]["cpuRequest"] == 0.5
-    assert container["resources"]["memoryLimit"] == pytest.approx(4.294967296)
-    assert container["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"
-    assert container["resources"]["accelerator"]["resourceCount"] == "2"
+    trainer = container(spec, "Trainer-a")
+    assert trainer["image"].startswith("gpu@")
+    assert trainer["resources"]["resourceCpuRequest"] == "500m"
+    assert trainer["resources"]["cpuRequest"] == 0.5
+    assert trainer["resources"]["memoryLimit"] == pytest.approx(4.294967296)
+    assert trainer["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"
+    assert trainer["resources"]["accelerator"]["resourceCount"] == "2"
     assert ir_pass.tasks(spec)["Trainer-a"]["retryPolicy"]["maxRetryCount"] == 2
-    assert "accelerator" not in ir_pass.container_of(spec, "Gen")["resources"]
+    assert "accelerator" not in container(spec, "Gen")["resources"]
 
 
 def test_the_shared_folder_reaches_our_entry_point_only(spec):
     before = copy.deepcopy(spec)
-    ir_pass.container_of(spec, "Gen")["command"] = ["python", "-m", "cxr.kubeflow.baseline"]
+    container(spec, "Gen")["command"] = ["python", "-m", "cxr.kubeflow.baseline"]
     ir_pass.share_with_workers(spec, "gs://b/shared")
-    assert ir_pass.container_of(spec, "Gen")["args"] == ir_pass.container_of(before, "Gen")["args"]
-    assert ir_pass.container_of(spec, "Trainer-a")["args"][-1] == "--cxr_shared=gs://b/shared"
+    assert container(spec, "Gen")["args"] == container(before, "Gen")["args"]
+    assert container(spec, "Trainer-a")["args"][-1] == "--cxr_shared=gs://b/shared"
 
 
 def test_the_pusher_learns_which_champion_the_candidate_was_compared_with(spec):

@@ -43,7 +43,8 @@ def test_batches_answer_as_the_model_does(model):
 
 
 def test_a_killed_extraction_goes_on_where_it_was(model, tmp_path):
-    file, seen = tmp_path / "state" / "features.float32", []
+    file = tmp_path / "state" / "features.float32"
+    seen: list[int] = []
     batched = BatchedModel(model)
     with pytest.raises(Exception, match="Killed"):
         batched.all(images([], stop_after=BATCH + 3), COUNT, "images", file)
@@ -69,6 +70,11 @@ def test_what_is_not_finite_is_refused_and_not_kept(model, tmp_path):
 
 def test_an_array_is_made_once(tmp_path):
     made = []
+
+    def make():
+        made.append(1)
+        return np.ones(3, np.float32)
+
     for _ in range(2):
-        array = cached_features.cached(tmp_path / "a.npy", lambda: made.append(1) or np.ones(3, np.float32))
+        array = cached_features.cached(tmp_path / "a.npy", make)
     assert (len(made), array.tolist()) == (1, [1, 1, 1])

@@ -24,7 +24,7 @@ def answers(trained, split, config):
 @pytest.fixture
 def passes(monkeypatch):
     """How many images went through a network, by what for."""
-    counted = {}
+    counted: dict[str, int] = {}
     real = cached_features.BatchedModel.all
 
     def counting(model, images, count, what, file=None):

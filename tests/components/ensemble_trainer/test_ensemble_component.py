@@ -132,8 +132,11 @@ def test_the_ensemble_answers_with_its_members(run, members, images, raw_example
     assert info.weights_note == "one, two: random"
     assert info.synthetic
     assert signatures["image_reading"](image_reading=tf.constant([""]))[features.LEARNT_FROM_SYNTHETIC].numpy().tolist() == [True]
+    keys = load_training_images(artifact.serving_dir(model_uri))
+    assert info.data is not None
+    assert keys is not None
     assert info.data.synthetic == 12
-    assert load_training_images(artifact.serving_dir(model_uri)).tolist() == image_keys(f"{i}" for i in range(12)).tolist()
+    assert keys.tolist() == image_keys(f"{i}" for i in range(12)).tolist()
     assert not (Path(run_uri) / "learning_curves.png").exists()
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -95,7 +96,7 @@ class LabelsFirst:
         return answer
 
 
-REQUESTS = {
+REQUESTS: dict[str, Any] = {  # message classes
     "GetModelMetadata": messages.GetModelMetadataRequest,
     "GetModelStatus": messages.GetModelStatusRequest,
     "HandleReloadConfigRequest": messages.ReloadConfigRequest,

@@ -101,11 +101,13 @@ def test_sigterm_drains(slow_model, connect):
     options = ServerOptions(models_dir=slow_model, port=0, rest_port=None).model_dump_json()
     command = [sys.executable, "-m", "cxr.serving.server"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
         process.stdin.write(options)
         process.stdin.close()
         caller = connect(json.loads(process.stdout.readline())["address"])
-        future = caller.prediction.Predict.future(caller.request("slow", x=np.float32([1.0])), timeout=60)
+        future = caller.prediction.Predict.future(caller.request("slow", x=np.array([1.0], np.float32)), timeout=60)
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
         assert list(future.result().outputs["y"].float_val) == [1.0]
@@ -122,6 +124,7 @@ def test_server_ends_with_the_process_that_started_it(golden_models, until):
     code += "with start_server({'half_plus': sys.argv[1]}, 120) as server: print(server.pid, flush=True); time.sleep(600)"
     command = [sys.executable, "-c", code, str(golden_models / "half_plus")]
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert parent.stdout is not None
     pid = int(parent.stdout.readline())
     parent.kill()
     parent.wait()

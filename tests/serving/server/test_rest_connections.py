@@ -161,8 +161,11 @@ def test_two_large_bodies_take_little_memory(golden_models):
 
         codes = []
 
+        address = server.rest_address
+        assert address is not None
+
         def send():
-            connection = http.client.HTTPConnection(server.rest_address, timeout=PATIENCE)
+            connection = http.client.HTTPConnection(address, timeout=PATIENCE)
             connection.request("POST", "/v1/models/half_plus:predict", body)
             codes.append(connection.getresponse().status)
             connection.close()
@@ -184,6 +187,9 @@ def test_sigterm_closes_the_port_and_drains(slow_model, until):
     options = ServerOptions(models_dir=slow_model, port=0, rest_port=0).model_dump_json()
     command = [sys.executable, "-m", "cxr.serving.server"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     try:
         process.stdin.write(options)
         process.stdin.close()
