@@ -68,13 +68,14 @@ def test_what_is_not_finite_is_refused_and_not_kept(model, tmp_path):
     assert (tmp_path / "f").stat().st_size == 0
 
 
-def test_an_array_is_made_once(tmp_path):
-    made = []
+def test_arrays_are_made_once_and_keep_their_order(tmp_path):
+    made, expected = [], [np.full(number % 3 + 1, number, np.float32) for number in range(12)]
 
     def make():
         made.append(1)
-        return np.ones(3, np.float32)
+        return expected
 
     for _ in range(2):
-        array = cached_features.cached(tmp_path / "a.npy", make)
-    assert (len(made), array.tolist()) == (1, [1, 1, 1])
+        arrays = cached_features.cached(tmp_path / "a.npz", make)
+        assert [array.tolist() for array in arrays] == [array.tolist() for array in expected]
+    assert len(made) == 1
