@@ -37,9 +37,14 @@ test: setup ## run all tests (ARGS='tests/trainer -x' for some, WORKERS=2 for tw
 
 .PHONY: test-fast
 test-fast: setup ## run the tests that take seconds
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
+
+.PHONY: coverage
+coverage: setup ## run all tests and fail where the fast ones cover too little (see pyproject.toml)
+	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered $(ARGS)
 
 .PHONY: check
+check: WORKERS = 2
 check: lint test-fast ## lint, types and the fast tests: before every commit
 
 .PHONY: lint

@@ -18,6 +18,7 @@ from cxr.serving.server.process import run_server, start_server
 PATIENCE = 120
 
 
+@pytest.mark.slow
 def test_serves_bare_and_versioned_folders(golden_models, connect):
     paths = {"bare": golden_models / "half_plus" / "123", "versions": golden_models / "half_plus"}
     with start_server(paths, PATIENCE, rest_port=0) as server:
@@ -29,6 +30,7 @@ def test_serves_bare_and_versioned_folders(golden_models, connect):
         os.kill(server.pid, 0)
 
 
+@pytest.mark.slow
 def test_broken_model_says_why_and_leaves_no_process(tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"broken")
     text = "Some models did not become available: broken: version 1"

@@ -69,6 +69,7 @@ def test_200_requests_at_once(start, golden_models):
     assert sorted(answers) == [(k, (200, {"predictions": [k / 2 + 3]})) for k in range(200)]
 
 
+@pytest.mark.slow
 def test_slow_posts_hold_few_connections_and_no_threads(start, golden_models):
     address = start(golden_models, rest_port=0, rest={"max_connections": 40, "body_seconds": 5}).rest_address
     assert get(address)[0] == 200
@@ -144,6 +145,7 @@ def test_inference_has_a_time_limit(start, slow_model):
     assert document["error"].startswith("Deadline exceeded")
 
 
+@pytest.mark.slow
 def test_two_large_bodies_take_little_memory(golden_models):
     """14 MB of `[0],` would be 350 MB of Python objects, each."""
     from cxr.serving.server.process import start_server
