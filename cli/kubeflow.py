@@ -11,7 +11,8 @@ import typer
 from cxr.cli.options import help_of
 
 if TYPE_CHECKING:
-    from cxr.kubeflow.client import Pipelines, Run
+    from cxr.kubeflow.client import Pipelines
+    from cxr.kubeflow.run_state import Run
 
 COMPILE = """
 [bold]Examples[/bold]
@@ -180,7 +181,7 @@ def logs(
     task: Annotated[str | None, typer.Option(help="one task only")] = None,
 ) -> None:
     """Print the logs of a run's tasks."""
-    from cxr.kubeflow.client import pod_logs
+    from cxr.kubeflow.pod_logs import pod_logs
 
     for pod, text in pod_logs(run_id, namespace, task):
         typer.echo(f"=== {pod}\n{text}")

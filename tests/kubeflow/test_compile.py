@@ -9,7 +9,7 @@ import yaml
 
 from cxr.data.ingest.pseudonyms import KEY_FILE_VARIABLE
 from cxr.kubeflow.cluster import Cluster
-from cxr.kubeflow.ir_pass import container_of, tasks
+from cxr.kubeflow.pipeline_spec import container_of, tasks
 
 # Runs the command line and tells which heavy packages it has imported.
 COMMAND = """
