@@ -34,7 +34,7 @@ class Pipelines:
     """Runs on one installation of Kubeflow Pipelines."""
 
     def __init__(self, address: Address) -> None:
-        """Connects.
+        """Makes the client and asks the server whether it serves several users.
 
         Raises:
           CxrError: The API server cannot be reached or refuses the credentials, or serves several users and the namespace is nobody's.

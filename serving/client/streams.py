@@ -34,13 +34,13 @@ def batches(items: Iterable[T], size: Callable[[T], int], max_items: int, max_by
     """Groups items.
 
     Args:
-        items: in order.
-        size: bytes of one.
-        max_items: in a group, 1 or more.
-        max_bytes: of a group; a larger item makes a group alone.
+      items: in order.
+      size: bytes of one.
+      max_items: in a group, 1 or more.
+      max_bytes: of a group; a larger item makes a group alone.
 
     Yields:
-        Groups of at least one item.
+      Groups of at least one item.
     """
     group: list[T] = []
     total = 0

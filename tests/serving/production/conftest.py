@@ -51,8 +51,8 @@ class LabelsFirst:
     Labels are compared with what is available before the configuration; versions change after that. Every version loads at once.
 
     Attributes:
-        refused: texts of the refusals.
-        stuck: set to keep reloads from returning, as a model that never appears does.
+      refused: texts of the refusals.
+      stuck: set to keep reloads from returning, as a model that never appears does.
     """
 
     def __init__(self, config: models_config.ModelServerConfig):
