@@ -74,7 +74,7 @@ def measured(code: str, *arguments: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Runs and prints."""
+    """Prints the seconds and the peak of memory of each way."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=Path, help="folder of JPEG files")
     parser.add_argument("--workers", type=int, default=2)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cxr.cli import options
+
 if TYPE_CHECKING:
     from cxr.pipeline.workspace import Workspace
 
@@ -24,8 +26,8 @@ EXAMPLES = """
 
 
 def register(app: typer.Typer) -> None:
-    """Mounts the command."""
-    app.command("explain", help="Write Grad-CAM overlays; 1 is the exit code when an image failed.\n" + EXAMPLES)(explain)
+    """Adds `cxr explain`."""
+    app.command("explain", help=options.help_of(explain, EXAMPLES))(explain)
 
 
 def explain(
@@ -35,17 +37,16 @@ def explain(
         str, typer.Option("--model", "-m", help="a model of the latest run, a Model artifact's folder, or a .keras file")
     ] = "ensemble",
     class_name: Annotated[str | None, typer.Option("--class", help="explain this class, not the predicted one")] = None,
-    workspace: Annotated[Path, typer.Option(envvar="CXR_WORKSPACE", help="where runs keep what they write")] = Path("workspace"),
+    workspace: options.Workspace = Path("workspace"),
     pipeline: Annotated[str, typer.Option("--pipeline", "-p", help="whose latest run to look in")] = "demo",
 ) -> None:
-    """Explains images."""
+    """Write Grad-CAM overlays; 1 is the exit code when an image failed."""
     import os
 
     from rich.console import Console
     from rich.progress import track
     from rich.table import Table
 
-    from cxr.cli.connection_options import stdout_console
     from cxr.core import exit_codes
     from cxr.core.errors import CxrError, UsageError
     from cxr.pipeline.workspace import Workspace
@@ -83,7 +84,7 @@ def explain(
     for row in made:
         name = f"{row.overlay} (empty)" if row.empty else row.overlay
         table.add_row(Path(row.image).name, row.model, row.explained, f"{row.probability:.2f}", row.predicted, name)
-    stdout_console().print(table)
+    options.stdout_console().print(table)
     if empty := sum(row.empty for row in made):
         messages.print(f"{empty} of {len(made)} maps are empty: no region of the picture speaks for the class; these overlays show it bare")
     messages.print(f"{len(made)} overlays in {out}, listed in {write_table(out, made).name}", highlight=False, soft_wrap=True)

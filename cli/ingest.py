@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cxr.cli.options import help_of
+
 if TYPE_CHECKING:
     from cxr.data.ingest.ingest_config import Ingest
 
@@ -34,9 +36,9 @@ DEMO_EXAMPLES = """
 
 
 def register(app: typer.Typer) -> None:
-    """Mounts the commands."""
-    app.command("ingest", help="Turn labelled X-rays into TFRecords, split by patient.\n" + INGEST_EXAMPLES)(ingest)
-    app.command("demo-data", help="Make synthetic chest radiographs; nothing medical can be learnt from them.\n" + DEMO_EXAMPLES)(demo_data)
+    """Adds `cxr ingest` and `cxr demo-data`."""
+    app.command("ingest", help=help_of(ingest, INGEST_EXAMPLES))(ingest)
+    app.command("demo-data", help=help_of(demo_data, DEMO_EXAMPLES))(demo_data)
 
 
 def ingest(
@@ -56,7 +58,7 @@ def ingest(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the records of another source or configuration")] = False,
     beam: Annotated[list[str] | None, typer.Option(help="option of Beam, for example --beam=--runner=DataflowRunner (repeatable)")] = None,
 ) -> None:
-    """Turns labelled X-rays into TFRecords."""
+    """Turn labelled X-rays into TFRecords, split by patient."""
     import logging
     import os
 
@@ -136,7 +138,7 @@ def demo_data(
     size: Annotated[int, typer.Option(min=32, max=1024, help="height and width, pixels")] = 128,
     seed: Annotated[int, typer.Option(help="the same seed makes the same images")] = 2021,
 ) -> None:
-    """Makes synthetic chest radiographs."""
+    """Make synthetic chest radiographs; nothing medical can be learnt from them."""
     from rich.console import Console
 
     from cxr.data.demo.generate import make_demo_data

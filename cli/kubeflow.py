@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cxr.cli.options import help_of
+
 if TYPE_CHECKING:
-    from cxr.kubeflow.client import Pipelines, Run
+    from cxr.kubeflow.client import Pipelines
+    from cxr.kubeflow.run_state import Run
 
 COMPILE = """
 [bold]Examples[/bold]
@@ -59,17 +62,19 @@ Namespace = Annotated[
 Installation = Annotated[str, typer.Option(envvar="CXR_KFP_INSTALLATION", help="namespace that Kubeflow Pipelines itself is installed in")]
 TokenFile = Annotated[Path | None, typer.Option(envvar="CXR_KFP_TOKEN_FILE", help="file with a bearer token (in a pod: the projected one)")]
 CaCert = Annotated[Path | None, typer.Option(envvar="CXR_KFP_CA_CERT", help="certificate authority of the host")]
+Wait = Annotated[bool, typer.Option(help="follow the run to its end")]
+Timeout = Annotated[float | None, typer.Option(help="seconds to wait at most")]
 RunId = Annotated[str, typer.Argument(help="as `submit` printed it")]
 
 
 def register(app: typer.Typer) -> None:
-    """Mounts the commands."""
+    """Adds `cxr kubeflow` and its commands."""
     kubeflow = typer.Typer(help="The same pipeline on Kubeflow Pipelines 2.x.", no_args_is_help=True, rich_markup_mode="rich")
-    kubeflow.command("compile", help="Write the pipeline as the YAML that Kubeflow Pipelines takes.\n" + COMPILE)(compile_)
-    kubeflow.command("submit", help="Start a run, or a recurring one, and wait for it.\n" + CODES + SUBMIT)(submit)
-    kubeflow.command("status", help="Show the state of a run and its tasks.\n" + CODES + STATUS)(status)
-    kubeflow.command("logs", help="Print the logs of a run's tasks.\n" + LOGS)(logs)
-    kubeflow.command("cancel", help="Stop a run.\n" + CANCEL)(cancel)
+    kubeflow.command("compile", help=help_of(compile_, COMPILE))(compile_)
+    kubeflow.command("submit", help=help_of(submit, CODES, SUBMIT))(submit)
+    kubeflow.command("status", help=help_of(status, CODES, STATUS))(status)
+    kubeflow.command("logs", help=help_of(logs, LOGS))(logs)
+    kubeflow.command("cancel", help=help_of(cancel, CANCEL))(cancel)
     app.add_typer(kubeflow, name="kubeflow")
 
 
@@ -81,7 +86,7 @@ def compile_(
     out: Annotated[Path, typer.Option("--out", "-o", help="file to write")] = Path("pipeline.yaml"),
     baseline: Annotated[bool, typer.Option(help="compare with the champions, where there are any")] = True,
 ) -> None:
-    """Compiles."""
+    """Write the pipeline as the YAML that Kubeflow Pipelines takes."""
     from rich.console import Console
 
     from cxr.kubeflow.cluster import load_cluster
@@ -115,10 +120,10 @@ def submit(
     service_account: Annotated[str | None, typer.Option(help="of the run's pods")] = None,
     cache: Annotated[bool, typer.Option(help="use results of earlier runs")] = True,
     cron: Annotated[str | None, typer.Option(help='recurring run instead: "second minute hour day month weekday"')] = None,
-    wait: Annotated[bool, typer.Option(help="follow the run to its end")] = True,
-    timeout: Annotated[float | None, typer.Option(help="seconds to wait at most")] = None,
+    wait: Wait = True,
+    timeout: Timeout = None,
 ) -> None:
-    """Submits."""
+    """Start a run, or a recurring one, and wait for it."""
     from cxr.core.errors import CxrError
     from cxr.kubeflow.package import checked_parameters
 
@@ -156,10 +161,10 @@ def status(
     installation: Installation = "kubeflow",
     token_file: TokenFile = None,
     ca_cert: CaCert = None,
-    wait: Annotated[bool, typer.Option(help="follow the run to its end")] = False,
-    timeout: Annotated[float | None, typer.Option(help="seconds to wait at most")] = None,
+    wait: Wait = False,
+    timeout: Timeout = None,
 ) -> None:
-    """Shows a run."""
+    """Show the state of a run and its tasks."""
     pipelines = _connect(host, namespace, installation, token_file, ca_cert)
     if wait:
         raise typer.Exit(_follow(pipelines, run_id, timeout))
@@ -175,8 +180,8 @@ def logs(
     namespace: Namespace = "kubeflow",
     task: Annotated[str | None, typer.Option(help="one task only")] = None,
 ) -> None:
-    """Prints logs."""
-    from cxr.kubeflow.client import pod_logs
+    """Print the logs of a run's tasks."""
+    from cxr.kubeflow.pod_logs import pod_logs
 
     for pod, text in pod_logs(run_id, namespace, task):
         typer.echo(f"=== {pod}\n{text}")
@@ -190,7 +195,7 @@ def cancel(
     token_file: TokenFile = None,
     ca_cert: CaCert = None,
 ) -> None:
-    """Stops a run."""
+    """Stop a run."""
     _connect(host, namespace, installation, token_file, ca_cert).cancel(run_id)
 
 

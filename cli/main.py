@@ -46,7 +46,7 @@ for _name in COMMANDS:
 
 
 def main() -> None:
-    """Runs the command line."""
+    """Runs the command line; errors become messages and exit codes."""
     try:
         app()
     except CxrError as error:

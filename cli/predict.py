@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cxr.cli.connection_options import LOCAL_SERVER, Ca, Cert, Key, Server, ServerName, UseTls, stdout_console, tls_of
+from cxr.cli import options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,27 +30,27 @@ _SYNTHETIC = "note: {0.model} version {0.version} learnt from SYNTHETIC images: 
 
 
 def register(app: typer.Typer) -> None:
-    """Mounts the command."""
-    app.command("predict", help="Classify images on a model server; 1 is the exit code when an image failed.\n" + EXAMPLES)(predict)
+    """Adds `cxr predict`."""
+    app.command("predict", help=options.help_of(predict, EXAMPLES))(predict)
 
 
 def predict(
     images: Annotated[list[Path], typer.Argument(help="PNG, JPEG, BMP, TIFF or DICOM files, or folders of them")],
-    server: Server = LOCAL_SERVER,
-    model: Annotated[str, typer.Option("--model", "-m", help="name of the model on the server")] = "ensemble",
-    version: Annotated[int | None, typer.Option(help="this version")] = None,
-    label: Annotated[str | None, typer.Option(help="the version with this label: stable, canary")] = None,
-    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table")] = False,
+    server: options.Server = options.LOCAL_SERVER,
+    model: options.Model = "ensemble",
+    version: options.Version = None,
+    label: options.Label = None,
+    json: options.Json = False,
     timeout: Annotated[float, typer.Option(min=0.001, help="seconds for one request, retries included")] = 60.0,
     batch_size: Annotated[int, typer.Option(min=1, help="images in one request")] = 16,
     in_flight: Annotated[int, typer.Option(min=1, max=64, help="requests at a time")] = 4,
-    tls: UseTls = False,
-    ca: Ca = None,
-    cert: Cert = None,
-    key: Key = None,
-    server_name: ServerName = None,
+    tls: options.UseTls = False,
+    ca: options.Ca = None,
+    cert: options.Cert = None,
+    key: options.Key = None,
+    server_name: options.ServerName = None,
 ) -> None:
-    """Classifies images."""
+    """Classify images on a model server; 1 is the exit code when an image failed."""
     from rich.console import Console
 
     from cxr.core import exit_codes
@@ -59,12 +59,11 @@ def predict(
     from cxr.serving.client.inputs import find_images
 
     files = find_images(images)
-    security = tls_of(tls, ca, cert, key, server_name)
+    security = options.tls_of(tls, ca, cert, key, server_name)
     messages = Console(stderr=True)
     if security is None and not is_loopback(server):
         messages.print(f"note: images travel to {server} unencrypted; --tls encrypts them", style="yellow", soft_wrap=True)
-    options = {"tls": security, "timeout": timeout, "batch_size": batch_size, "max_in_flight": in_flight}
-    with Client(server, model, version, label, **options) as client:  # type: ignore[arg-type]
+    with Client(server, model, version, label, tls=security, timeout=timeout, batch_size=batch_size, max_in_flight=in_flight) as client:
         client.metadata()  # a server or model that is not there is said before any image is read
         failed = _show(client, files, json, messages)
     if failed:
@@ -102,5 +101,5 @@ def _show(client: Client, files: list[Path], as_json: bool, messages: Console) -
         raise
     finally:
         if not as_json and results:
-            stdout_console().print(table(results))
+            options.stdout_console().print(table(results))
     return sum(isinstance(result, Failure) for result in results)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cxr.cli.options import Workspace, help_of
+
 EXAMPLES = """
 [bold]Examples[/bold]
 
@@ -21,9 +23,9 @@ EXAMPLES = """
 
 
 def register(app: typer.Typer) -> None:
-    """Mounts the commands."""
-    app.command("run", help="Run the pipeline: validate, train, evaluate, check and push every model.\n" + EXAMPLES)(run)
-    app.command("config", help="Print a configuration in full, or list those that are shipped.")(config)
+    """Adds `cxr run` and `cxr config`."""
+    app.command("run", help=help_of(run, EXAMPLES))(run)
+    app.command("config")(config)
 
 
 Overrides = Annotated[
@@ -37,10 +39,10 @@ def run(
     data: Annotated[
         str | None, typer.Option("--data", "-d", help="folder of `cxr ingest`, or images: a folder per class, or a manifest CSV")
     ] = None,
-    workspace: Annotated[Path, typer.Option(envvar="CXR_WORKSPACE", help="where runs keep what they write")] = Path("workspace"),
+    workspace: Workspace = Path("workspace"),
     cache: Annotated[bool, typer.Option(help="use the results of earlier runs where nothing they depend on has changed")] = True,
 ) -> None:
-    """Runs the pipeline."""
+    """Run the pipeline: validate, train, evaluate, check and push every model."""
     from rich.console import Console
 
     from cxr.pipeline.local_run import run as run_pipeline
@@ -62,7 +64,7 @@ def config(
     name: Annotated[str | None, typer.Argument(help="a shipped configuration or a YAML file; none: list what is shipped")] = None,
     overrides: Overrides = None,
 ) -> None:
-    """Prints configurations."""
+    """Print a configuration in full, or list those that are shipped."""
     from cxr.pipeline.pipeline_config import load, shipped
 
     if name is None:

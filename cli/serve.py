@@ -6,18 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-_HELP = """Serve models over gRPC and REST, as TensorFlow Serving does.
+from cxr.cli.options import help_of
 
-MODELS_DIR holds <model>/<version>/saved_model.pb, as a pipeline run pushes it (workspace/<pipeline>/serving_models). New versions are
-found while it runs; each is loaded and warmed up before the old one goes. Prints one line when it answers, and finishes the
-requests it has accepted on SIGTERM or Ctrl-C.
+EXAMPLES = """
+[bold]Examples[/bold]
 
-\b
-Examples:
-  cxr serve workspace/cxr/serving_models
-  cxr serve workspace/cxr/serving_models --port 0 --json       free ports, printed as JSON
+  cxr serve workspace/demo/serving_models
+
+  cxr serve workspace/demo/serving_models --port 0 --json      free ports, printed as JSON
+
   cxr serve --model-config-file models.config --host 0.0.0.0   policies and labels; reachable from other machines
+
   cxr serve MODELS_DIR --no-batching --no-rest
+
   cxr serve MODELS_DIR --engine tfserving --host 0.0.0.0       TensorFlow Serving's binary with the same options
 """
 
@@ -30,8 +31,8 @@ class Engine(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command to an app."""
-    app.command("serve", help=_HELP)(serve)
+    """Adds `cxr serve`."""
+    app.command("serve", help=help_of(serve, EXAMPLES))(serve)
 
 
 def serve(
@@ -68,7 +69,12 @@ def serve(
     engine: Annotated[Engine, typer.Option(help="Who answers.")] = Engine.embedded,
     json: Annotated[bool, typer.Option("--json", help="Print the addresses as JSON.")] = False,
 ) -> None:
-    """Checks the arguments, builds the options and runs the server until it is told to stop."""
+    """Serve models over gRPC and REST, as TensorFlow Serving does.
+
+    MODELS_DIR holds <model>/<version>/saved_model.pb, as a pipeline run pushes it (workspace/<pipeline>/serving_models). New versions are
+    found while it runs; each is loaded and warmed up before the old one goes. Prints one line when it answers, and finishes the
+    requests it has accepted on SIGTERM or Ctrl-C.
+    """
     from pydantic import ValidationError
 
     from cxr.core.errors import CxrError

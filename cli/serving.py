@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from cxr.cli.connection_options import LOCAL_SERVER, Ca, Cert, Key, ServerName, UseTls, stdout_console, tls_of
+from cxr.cli.options import LOCAL_SERVER, Ca, Cert, Json, Key, ServerName, UseTls, help_of, stdout_console, tls_of
 from cxr.cli.serving_bench import bench
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ EXAMPLES = {
   cxr serving bench --images xrays/ --payload image_bytes --rate 40 --duration 30
 """,
 }
-_HEADING = "\n\n[bold]Examples[/bold]\n"
+_HEADING = "\n[bold]Examples[/bold]\n"
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", envvar="CXR_MODELS_CONFIG", help="the servers' models.config")]
 Servers = Annotated[
@@ -72,18 +72,12 @@ DEFAULT_CONFIG = Path("models.config")
 
 
 def register(app: typer.Typer) -> None:
-    """Mounts the group."""
+    """Adds `cxr serving` and its commands."""
     group = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
-    for function, text in (
-        (config, "Write a first models.config for a folder of models."),
-        (promote, "Move a label to a version, on running servers and in models.config, or not at all."),
-        (rollback, "Take back the last change of a model."),
-        (status, "Show models, versions, states and labels of running servers."),
-        (bench, "Measure images per second and latencies of a server you name."),
-    ):
-        group.command(function.__name__, help=text + _HEADING + EXAMPLES[function.__name__])(function)
+    for command in (config, promote, rollback, status, bench):
+        group.command(command.__name__, help=help_of(command, _HEADING, EXAMPLES[command.__name__]))(command)
     app.add_typer(
-        group, name="serving", help="TensorFlow Serving in production: versions, labels, speed." + _HEADING + "".join(EXAMPLES.values())
+        group, name="serving", help="TensorFlow Serving in production: versions, labels, speed.\n" + _HEADING + "".join(EXAMPLES.values())
     )
 
 
@@ -93,7 +87,7 @@ def config(
     base_path: Annotated[str | None, typer.Option(help="folder of the models as the server sees it; /models in the containers")] = None,
     force: Annotated[bool, typer.Option(help="replace a file that exists, and with it the present labels")] = False,
 ) -> None:
-    """Writes a first models.config."""
+    """Write a first models.config for a folder of models."""
     from cxr.core.errors import CxrError
     from cxr.serving.production import config_file
 
@@ -123,7 +117,7 @@ def promote(
     key: Key = None,
     server_name: ServerName = None,
 ) -> None:
-    """Moves a label."""
+    """Move a label to a version, on running servers and in models.config, or not at all."""
     security, where = tls_of(tls, ca, cert, key, server_name), _Where(server, no_server, check, confirmed)
     _change(config, where, wait, security, lambda changes: changes.promote(model, version, label, pin, reason))
 
@@ -143,7 +137,7 @@ def rollback(
     key: Key = None,
     server_name: ServerName = None,
 ) -> None:
-    """Takes back the last change."""
+    """Take back the last change of a model."""
     security, where = tls_of(tls, ca, cert, key, server_name), _Where(server, no_server, check, confirmed)
     _change(config, where, wait, security, lambda changes: changes.rollback(model, reason))
 
@@ -188,7 +182,7 @@ def status(
         list[str] | None, typer.Option("--model", "-m", help="ask for this model; may be repeated (default: those of --config)")
     ] = None,
     server: Servers = None,
-    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table")] = False,
+    json: Json = False,
     history: Annotated[int, typer.Option(min=0, help="show the last changes of the journal, too")] = 0,
     tls: UseTls = False,
     ca: Ca = None,
@@ -196,7 +190,7 @@ def status(
     key: Key = None,
     server_name: ServerName = None,
 ) -> None:
-    """Shows what is served."""
+    """Show models, versions, states and labels of running servers."""
     import json as json_module
 
     from cxr.serving.client.connection import connect_each

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from cxr.cli.connection_options import LOCAL_SERVER, Ca, Cert, Key, Server, ServerName, UseTls, stdout_console, tls_of
+from cxr.cli import options
 
 
 def bench(
-    server: Server = LOCAL_SERVER,
-    model: Annotated[str, typer.Option("--model", "-m", help="name of the model on the server")] = "ensemble",
-    version: Annotated[int | None, typer.Option(help="this version")] = None,
-    label: Annotated[str | None, typer.Option(help="the version with this label")] = None,
+    server: options.Server = options.LOCAL_SERVER,
+    model: options.Model = "ensemble",
+    version: options.Version = None,
+    label: options.Label = None,
     images: Annotated[Path | None, typer.Option(help="folder of images to send; none: made-up ones")] = None,
     payload: Annotated[str, typer.Option(help="image_bytes, image_tensor or both")] = "both",
     concurrency: Annotated[
@@ -25,14 +25,14 @@ def bench(
     requests: Annotated[int, typer.Option(min=1, max=1_000_000, help="end a measurement after that many requests")] = 100_000,
     rate: Annotated[float, typer.Option(min=0, help="requests per second to offer; 0: as many as the server answers")] = 0.0,
     timeout: Annotated[float, typer.Option(min=0.001, help="seconds for one request")] = 30.0,
-    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table")] = False,
-    tls: UseTls = False,
-    ca: Ca = None,
-    cert: Cert = None,
-    key: Key = None,
-    server_name: ServerName = None,
+    json: options.Json = False,
+    tls: options.UseTls = False,
+    ca: options.Ca = None,
+    cert: options.Cert = None,
+    key: options.Key = None,
+    server_name: options.ServerName = None,
 ) -> None:
-    """Measures a server."""
+    """Measure images per second and latencies of a server you name."""
     import json as json_module
 
     from rich.console import Console
@@ -49,7 +49,7 @@ def bench(
         raise CxrError(f"--payload {payload!r}: must be both, {' or '.join(payloads.PAYLOADS)}")
     target, messages = Target(model, version, label), Console(stderr=True)
     results: list[Result] = []
-    with Connection(server, tls_of(tls, ca, cert, key, server_name)) as connection:
+    with Connection(server, options.tls_of(tls, ca, cert, key, server_name)) as connection:
         known = metadata(connection, target, timeout)
         pictures = payloads.pictures(images)
         for signature in signatures:
@@ -61,4 +61,4 @@ def bench(
                 if json:
                     typer.echo(json_module.dumps(results[-1].to_json()))
     if not json:
-        stdout_console().print(table(f"{known.model} version {known.version} on {server}", results))
+        options.stdout_console().print(table(f"{known.model} version {known.version} on {server}", results))

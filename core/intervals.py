@@ -24,8 +24,8 @@ def proportion_interval(correct: int, examples: int) -> Interval:
     """Returns Wilson's score interval of a proportion (Wilson, JASA 22, 1927), as SciPy computes it.
 
     Args:
-        correct: correct predictions.
-        examples: all answers; 0 gives NaN limits.
+      correct: correct predictions.
+      examples: all answers; 0 gives NaN limits.
     """
     if not examples:
         return Interval(nan, nan)
@@ -43,8 +43,8 @@ def mean_recall_interval(correct: Sequence[int], examples: Sequence[int]) -> Int
     add up like standard errors. It needs no resampling and keeps a positive width at a recall of 0 or 1.
 
     Args:
-        correct: correct predictions per class.
-        examples: examples per class; classes without any are left out, as they are in balanced accuracy.
+      correct: correct predictions per class.
+      examples: examples per class; classes without any are left out, as they are in balanced accuracy.
     """
     present = [(r, n) for r, n in zip(correct, examples, strict=True) if n]
     if not present:

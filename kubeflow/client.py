@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cxr.core import exit_codes
 from cxr.core.errors import CxrError
 from cxr.kubeflow.package import checked_parameters
+from cxr.kubeflow.run_state import Run, run_state
 
-SUCCEEDED, SKIPPED = "SUCCEEDED", "SKIPPED"
-FINAL = frozenset({SUCCEEDED, SKIPPED, "FAILED", "CANCELED"})
-_PUSHER = "Pusher-"  # as in pipeline.graph.node_id; that module imports TFX, which takes seconds
 _LATE_POLLS = 3
 INSTALLATION = "kubeflow"  # the namespace that Kubeflow Pipelines is installed in, unless somebody chose another one
 TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"  # where Kubernetes projects the token of a pod that may use KFP's API
@@ -33,79 +30,11 @@ class Address:
     ca_cert: str | None = None
 
 
-@dataclass(frozen=True)
-class Task:
-    """One task of a run as the API server reports it."""
-
-    name: str
-    state: str
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run as the API server reports it."""
-
-    id: str
-    name: str
-    state: str
-    error: str
-    tasks: tuple[Task, ...]
-    models: tuple[str, ...] = ()  # those with a Pusher, by the run's specification where KFP returns it, else by its tasks
-
-    @property
-    def finished(self) -> bool:
-        """Whether its state is final."""
-        return self.state in FINAL
-
-    @property
-    def refused(self) -> tuple[str, ...]:
-        """Models that a gate refused: the condition of their Pusher (ir_pass.push_blessed_only) did not hold, and KFP skipped it."""
-        return tuple(model for model in self.models if SKIPPED in self._pushes(model) and SUCCEEDED not in self._pushes(model))
-
-    @property
-    def unreported(self) -> tuple[str, ...]:
-        """Models of a successful run of which KFP says neither that they were pushed nor that the push was skipped."""
-        if self.state != SUCCEEDED:
-            return ()
-        return tuple(model for model in self.models if not self._pushes(model) & {SUCCEEDED, SKIPPED})
-
-    @property
-    def exit_code(self) -> int:
-        """One of pipeline.exit_codes; OK when every model was blessed and pushed, or as long as the run goes on."""
-        if not self.finished:
-            return exit_codes.OK
-        if self.state != SUCCEEDED or self.unreported:
-            return exit_codes.FAILED
-        return exit_codes.REFUSED if self.refused else exit_codes.OK
-
-    @property
-    def verdict(self) -> str:
-        """Which models were not pushed, why, and what to do; empty where there is nothing to say beyond the states."""
-        if self.state != SUCCEEDED:
-            return ""
-        lines = [
-            f"{model}: refused by the gate, not pushed. Evaluator-{model} or InfraCheck-{model} has `blessed: 0` on its output `blessing`; "
-            f"look at the metrics in Evaluator-{model}'s `evaluation` and at reasons.txt in InfraCheck-{model}'s `blessing`. "
-            f"Then train it better, or submit with other bounds (min_accuracy_{model}=…, min_change_{model}=…)"
-            for model in self.refused
-        ]
-        lines += [
-            f"{model}: KFP does not say whether it was pushed; look at {_PUSHER}{model} in its UI, and into serving_models/{model}"
-            for model in self.unreported
-        ]
-        return "\n".join(lines)
-
-    def _pushes(self, model: str) -> set[str]:
-        """States of a model's Pusher; several where the run was retried."""
-        return {task.state for task in self.tasks if task.name == _PUSHER + model}
-
-
 class Pipelines:
     """Runs on one installation of Kubeflow Pipelines."""
 
     def __init__(self, address: Address) -> None:
-        """Connects.
+        """Makes the client and asks the server whether it serves several users.
 
         Raises:
           CxrError: The API server cannot be reached or refuses the credentials, or serves several users and the namespace is nobody's.
@@ -192,11 +121,7 @@ class Pipelines:
           CxrError: There is no such run, or the API server does not answer.
         """
         with _explained(f"run {run_id}"):
-            found = self._client.get_run(run_id)
-        details = found.run_details.task_details if found.run_details and found.run_details.task_details else []
-        tasks = [Task(task.display_name or "", task.state or "PENDING", _message(task.error)) for task in details]
-        shown = tuple(task for task in tasks if _is_task(task.name))
-        return Run(run_id, found.display_name or "", found.state or "PENDING", _message(found.error), shown, _models(found, shown))
+            return run_state(self._client.get_run(run_id))
 
     def watch(self, run_id: str, *, timeout: float | None = None, poll: float = 5.0) -> Iterator[Run]:
         """Yields the run's state at once and after every change, the last time when it has finished.
@@ -247,58 +172,6 @@ def _default_host(address: Address) -> str | None:
     except kubernetes.config.ConfigException as error:
         raise CxrError(f"where is Kubeflow Pipelines? No --host, no pod around this command, no kubeconfig ({error}); {remedy}") from error
     return None
-
-
-def pod_logs(run_id: str, namespace: str, task: str | None = None) -> Iterator[tuple[str, str]]:
-    """Yields pod name and log of a run's executors, through the Kubernetes API: KFP's own has no logs.
-
-    Raises:
-      CxrError: No access to the cluster.
-    """
-    import kubernetes
-
-    try:
-        try:
-            kubernetes.config.load_incluster_config()
-        except kubernetes.config.ConfigException:
-            kubernetes.config.load_kube_config()
-        core = kubernetes.client.CoreV1Api()
-        pods = core.list_namespaced_pod(namespace, label_selector=f"pipeline/runid={run_id}").items
-        for pod in sorted(pods, key=lambda pod: pod.metadata.creation_timestamp):
-            names = " ".join([pod.metadata.name, *(pod.metadata.annotations or {}).values()])
-            if "system-container-impl" in pod.metadata.name and (task is None or task.lower() in names.lower()):
-                yield pod.metadata.name, core.read_namespaced_pod_log(pod.metadata.name, namespace, container="main")
-    except kubernetes.config.ConfigException as error:
-        raise CxrError(f"logs come from Kubernetes itself: {error}; set KUBECONFIG") from error
-    except kubernetes.client.ApiException as error:
-        raise CxrError(f"namespace {namespace}: {error.status} {error.reason}; may you read pods and their logs there?") from error
-
-
-def _is_task(name: str) -> bool:
-    """Tells the pipeline's tasks from the other nodes of Argo's workflow.
-
-    KFP lists them all. Those named `executor` (`executor(0)` where retried) are the containers inside the tasks; they are SKIPPED when a
-    task is served from the cache, while the task itself is SUCCEEDED.
-    """
-    return bool(name) and not name.endswith("-driver") and name != "root" and name.split("(")[0] != "executor"
-
-
-def _models(run: Any, tasks: tuple[Task, ...]) -> tuple[str, ...]:
-    """Returns the models that a run has a Pusher for.
-
-    Args:
-      run: kfp_server_api.V2beta1Run; its specification is an inline one, with or without the platform's beside it, or missing (the run
-        was started from an uploaded version).
-      tasks: What KFP reports of its tasks.
-    """
-    spec = run.pipeline_spec or {}
-    spec = spec.get("pipeline_spec", spec)
-    names = [*spec.get("root", {}).get("dag", {}).get("tasks", {}), *(task.name for task in tasks)]
-    return tuple(dict.fromkeys(name.removeprefix(_PUSHER) for name in names if name.startswith(_PUSHER)))
-
-
-def _message(error: Any) -> str:
-    return (error.message or "") if error is not None else ""
 
 
 class _explained:

@@ -22,7 +22,9 @@ from cxr.kubeflow import entrypoint, ir_pass, lint
 from cxr.kubeflow.cluster import Cluster, Dataflow, Direct
 from cxr.kubeflow.executor_input import data_uri
 from cxr.kubeflow.parameters import DATA, EXAMPLE_GEN, run_parameters
+from cxr.kubeflow.pipeline_spec import tasks
 from cxr.kubeflow.platform_document import platform_document
+from cxr.kubeflow.resources import set_resources
 from cxr.pipeline.graph import RunPaths, create_pipeline, node_id
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.schema import curated_schema
@@ -90,7 +92,7 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
     pipeline = create_pipeline(config.model_copy(update={"beam": options}), paths)
     spec = compile_pipeline(pipeline, image)
     for parameter in run_parameters(config):
-        if parameter.task in ir_pass.tasks(spec):
+        if parameter.task in tasks(spec):
             ir_pass.add_parameter(spec, parameter)
     ir_pass.add_fingerprint(spec, EXAMPLE_GEN, DATA, image)
     choosing = {name: node_id("Baseline", name) for name in baselines}
@@ -105,7 +107,7 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
     ir_pass.push_blessed_only(spec)
     if shared := getattr(cluster.beam, "shared", None):
         ir_pass.share_with_workers(spec, shared)
-    ir_pass.set_resources(spec, cluster)
+    set_resources(spec, cluster)
     if cluster.pipeline_root:
         spec["defaultPipelineRoot"] = cluster.pipeline_root
     compiled = Compiled(spec, platform_document(spec, cluster))

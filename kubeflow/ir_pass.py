@@ -1,10 +1,9 @@
-"""Repairs and completes the PipelineSpec that TFX emits. It works on the specification as a dictionary (protojson), in place."""
+"""Repairs and completes the PipelineSpec that TFX emits, in place."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from cxr.core.errors import CxrError
@@ -12,28 +11,11 @@ from cxr.kubeflow import entrypoint, evaluation_page, pushing, uris
 from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.executor_input import OWN
 from cxr.kubeflow.parameters import INTEGER, STRING, Parameter
-
-Spec = dict[str, Any]
+from cxr.kubeflow.pipeline_spec import Spec, add_dependency, add_input, add_task, component_of, container_of, tasks
 
 FINGERPRINT_TASK, FINGERPRINT = "DataFingerprint", "fingerprint"
 DATA_TASK, DATA_OUTPUT = "Data", "artifact"
 _RUN_ID = "{{$.pipeline_job_uuid}}"  # KFP's driver puts the run's id in its place
-
-
-def executors(spec: Spec) -> dict[str, Any]:
-    """Returns the specification's executors by label."""
-    return spec["deploymentSpec"]["executors"]
-
-
-def tasks(spec: Spec) -> dict[str, Any]:
-    """Returns the root's tasks by name."""
-    return spec["root"]["dag"]["tasks"]
-
-
-def container_of(spec: Spec, task: str) -> dict[str, Any] | None:
-    """Returns a task's container, None for an importer."""
-    component = spec["components"][tasks(spec)[task]["componentRef"]["name"]]
-    return executors(spec)[component["executorLabel"]].get("container")
 
 
 def drop_lifecycle(spec: Spec) -> list[str]:
@@ -76,7 +58,7 @@ def add_parameter(spec: Spec, parameter: Parameter) -> None:
         container = container_of(spec, parameter.task)
         assert container is not None
         container["args"].append(f"{entrypoint.MERGE}={parameter.property}/{parameter.pointer}={name}")
-    _add_input(spec, parameter.task, name, parameter.type, {"componentInputParameter": parameter.name})
+    add_input(spec, parameter.task, name, parameter.type, {"componentInputParameter": parameter.name})
 
 
 def add_fingerprint(spec: Spec, task: str, data: str, image: str) -> None:
@@ -88,7 +70,7 @@ def add_fingerprint(spec: Spec, task: str, data: str, image: str) -> None:
       data: Name of the run's parameter with the data's URI.
       image: The container image.
     """
-    _add_task(
+    add_task(
         spec,
         FINGERPRINT_TASK,
         inputs={"data": ("STRING", data)},
@@ -102,8 +84,8 @@ def add_fingerprint(spec: Spec, task: str, data: str, image: str) -> None:
         },
     )
     source = {"taskOutputParameter": {"producerTask": FINGERPRINT_TASK, "outputParameterKey": FINGERPRINT}}
-    _add_input(spec, task, OWN + FINGERPRINT, STRING, source)
-    _depend(spec, task, FINGERPRINT_TASK)
+    add_input(spec, task, OWN + FINGERPRINT, STRING, source)
+    add_dependency(spec, task, FINGERPRINT_TASK)
 
 
 def add_data_importer(spec: Spec, consumers: Iterable[str], data: str) -> None:
@@ -113,7 +95,7 @@ def add_data_importer(spec: Spec, consumers: Iterable[str], data: str) -> None:
     fingerprint tells whether the content is still the same.
     """
     schema = {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}
-    _add_task(
+    add_task(
         spec,
         DATA_TASK,
         inputs={"uri": (STRING, data)},
@@ -121,12 +103,12 @@ def add_data_importer(spec: Spec, consumers: Iterable[str], data: str) -> None:
         executor={"importer": {"artifactUri": {"runtimeParameter": "uri"}, "typeSchema": schema, "reimport": False}},
     )
     for task in consumers:
-        component = _component(spec, task)
+        component = component_of(spec, task)
         component.setdefault("inputDefinitions", {}).setdefault("artifacts", {})[f"{OWN}data"] = {"artifactType": schema}
         tasks(spec)[task].setdefault("inputs", {}).setdefault("artifacts", {})[f"{OWN}data"] = {
             "taskOutputArtifact": {"producerTask": DATA_TASK, "outputArtifactKey": DATA_OUTPUT}
         }
-        _depend(spec, task, DATA_TASK)
+        add_dependency(spec, task, DATA_TASK)
 
 
 def disable_caching(spec: Spec, names: Iterable[str]) -> None:
@@ -148,22 +130,22 @@ def compare_and_swap(spec: Spec, baseline: str, pusher: str) -> None:
       baseline: The task that chooses (baseline.py); it gets output parameters.
       pusher: The task that pushes.
     """
-    outputs = _component(spec, baseline).setdefault("outputDefinitions", {})
+    outputs = component_of(spec, baseline).setdefault("outputDefinitions", {})
     for key in (pushing.CHAMPION, pushing.BASELINE):
         outputs.setdefault("parameters", {})[key] = {"parameterType": STRING}
-        _add_input(spec, pusher, OWN + key, STRING, {"taskOutputParameter": {"producerTask": baseline, "outputParameterKey": key}})
-    _depend(spec, pusher, baseline)
+        add_input(spec, pusher, OWN + key, STRING, {"taskOutputParameter": {"producerTask": baseline, "outputParameterKey": key}})
+    add_dependency(spec, pusher, baseline)
 
 
 def name_run(spec: Spec, names: Iterable[str]) -> None:
     """Tells Pushers the run's id, which they keep beside the model."""
     for name in names:
-        _add_input(spec, name, pushing.RUN, STRING, {"runtimeValue": {"constant": _RUN_ID}})
+        add_input(spec, name, pushing.RUN, STRING, {"runtimeValue": {"constant": _RUN_ID}})
 
 
 def publish_evaluation(spec: Spec, evaluator: str, class_names: Sequence[str]) -> None:
     """Gives an Evaluator the outputs that KFP's page can show; the entry point fills them."""
-    outputs = _component(spec, evaluator).setdefault("outputDefinitions", {})
+    outputs = component_of(spec, evaluator).setdefault("outputDefinitions", {})
     outputs.setdefault("artifacts", {}).update(evaluation_page.outputs(class_names))
 
 
@@ -171,7 +153,7 @@ def push_blessed_only(spec: Spec) -> None:
     """Lets KFP skip the Pusher of a model that a gate refused.
 
     TFX's Pusher would run, push nothing and succeed; `pushed: 0` on its output is out of reach for KFP's client, the state of a task is
-    not (client.Run). The form of the condition is the one that TFX's own compiler emits.
+    not (run_state.Run). The form of the condition is the one that TFX's own compiler emits.
     """
     for task in tasks(spec).values():
         given = task.get("inputs", {}).get("artifacts", {})
@@ -188,49 +170,6 @@ def share_with_workers(spec: Spec, folder: str) -> None:
             container["args"].append(f"{entrypoint.SHARED}={folder}")
 
 
-def set_resources(spec: Spec, cluster: Cluster) -> None:
-    """Gives every container its image, requests, limits and retries; TFX drops those of file-based ExampleGens."""
-    for name, task in tasks(spec).items():
-        container = container_of(spec, name)
-        if container is None:
-            continue
-        node = cluster.node(name)
-        if node.image:
-            container["image"] = node.image
-        found: dict[str, Any] = {}
-        for key, value, kind in (
-            ("CpuRequest", node.cpu, "cpu"),
-            ("CpuLimit", node.cpu_limit, "cpu"),
-            ("MemoryRequest", node.memory, "memory"),
-            ("MemoryLimit", node.memory, "memory"),
-        ):
-            if value:  # both forms: the second one is for installations before KFP 2.4
-                found["resource" + key] = value
-                found[key[0].lower() + key[1:]] = amount(value, kind)
-        if node.gpus:
-            kind = node.gpu_type or "nvidia.com/gpu"
-            found["accelerator"] = {"resourceType": kind, "resourceCount": str(node.gpus), "type": kind, "count": str(node.gpus)}
-        if found:
-            container["resources"] = found
-        if node.retries:
-            task["retryPolicy"] = {
-                "maxRetryCount": node.retries,
-                "backoffDuration": "60s",
-                "backoffFactor": 2.0,
-                "backoffMaxDuration": "3600s",
-            }
-
-
-def amount(quantity: str, kind: str) -> float:
-    """Returns a Kubernetes quantity as KFP's older fields want it: cores, or 10^9 bytes."""
-    units = {"m": Decimal("0.001"), "": Decimal(1)}
-    units |= {letter: Decimal(1000) ** power for power, letter in enumerate("kMGTPE", 1)}
-    units |= {f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)}
-    digits = quantity.rstrip("mkKMGTPEi")  # an exponent (16e9) stays with them
-    value = Decimal(digits) * units[quantity.removeprefix(digits)]
-    return float(value if kind == "cpu" else value / 10**9)
-
-
 def downloads_data(cluster: Cluster) -> bool:
     """Tells whether the launcher has to download the data: not where they are on a volume, or read by a runner's workers themselves."""
     return uris.is_object_store(cluster.data) and cluster.beam.runner == "direct"
@@ -244,34 +183,3 @@ def _define(spec: Spec, parameter: Parameter, default: Any) -> None:
         "isOptional": True,
         "description": parameter.description,
     }
-
-
-def _component(spec: Spec, task: str) -> dict[str, Any]:
-    return spec["components"][tasks(spec)[task]["componentRef"]["name"]]
-
-
-def _add_input(spec: Spec, task: str, name: str, kind: str, source: dict[str, Any]) -> None:
-    definitions = _component(spec, task).setdefault("inputDefinitions", {}).setdefault("parameters", {})
-    definitions[name] = {"parameterType": kind}
-    tasks(spec)[task].setdefault("inputs", {}).setdefault("parameters", {})[name] = source
-
-
-def _add_task(spec: Spec, name: str, *, inputs: Mapping[str, tuple[str, str]], outputs: dict[str, Any], executor: dict[str, Any]) -> None:
-    label = f"{name}_executor"
-    spec["components"][name] = {
-        "executorLabel": label,
-        "inputDefinitions": {"parameters": {key: {"parameterType": kind} for key, (kind, _) in inputs.items()}},
-        "outputDefinitions": outputs,
-    }
-    executors(spec)[label] = executor
-    tasks(spec)[name] = {
-        "taskInfo": {"name": name},
-        "componentRef": {"name": name},
-        "inputs": {"parameters": {key: {"componentInputParameter": source} for key, (_, source) in inputs.items()}},
-    }
-
-
-def _depend(spec: Spec, task: str, upstream: str) -> None:
-    needed = tasks(spec)[task].setdefault("dependentTasks", [])
-    if upstream not in needed:
-        needed.append(upstream)

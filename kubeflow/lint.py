@@ -12,7 +12,8 @@ import yaml
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.kubeflow.cluster import Cluster, Direct
-from cxr.kubeflow.ir_pass import Spec, executors, pushers, tasks
+from cxr.kubeflow.ir_pass import pushers
+from cxr.kubeflow.pipeline_spec import Spec, executors, tasks
 from cxr.kubeflow.pushing import DESTINATION
 from cxr.pipeline.pipeline_config import Config
 

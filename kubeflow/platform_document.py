@@ -8,7 +8,7 @@ from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 
 from cxr.kubeflow.cluster import Cluster
-from cxr.kubeflow.ir_pass import Spec, container_of, tasks
+from cxr.kubeflow.pipeline_spec import Spec, container_of, tasks
 
 
 def platform_document(spec: Spec, cluster: Cluster) -> dict[str, Any]:

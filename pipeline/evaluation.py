@@ -52,10 +52,10 @@ class Evaluation:
     """What the Evaluator measured for one candidate; intervals are 95 %, see intervals.py for what they assume.
 
     Attributes:
-        confusion_matrix: counts, rows are true classes, columns predicted ones; without `invalid_predictions`.
-        invalid_predictions: examples whose prediction was no probability (NaN, say); they count as wrong.
-        calibration_bins: (examples, mean confidence, accuracy) per bin of the top probability; NaN in empty bins.
-        baseline_accuracy: of the pushed version that it was compared with, on the same examples; None without one.
+      confusion_matrix: counts, rows are true classes, columns predicted ones; without `invalid_predictions`.
+      invalid_predictions: examples whose prediction was no probability (NaN, say); they count as wrong.
+      calibration_bins: (examples, mean confidence, accuracy) per bin of the top probability; NaN in empty bins.
+      baseline_accuracy: of the pushed version that it was compared with, on the same examples; None without one.
     """
 
     class_names: tuple[str, ...]
@@ -87,7 +87,7 @@ def read_evaluation(uri: str | Path) -> Evaluation:
     """Reads the ModelEvaluation artifact at `uri`.
 
     Raises:
-        CxrError: if the artifact holds no metrics of the whole split.
+      CxrError: if the artifact holds no metrics of the whole split.
     """
     records = list(_metrics_records(uri))
     overall = _overall(records)
@@ -125,10 +125,10 @@ def read_roc(uri: str | Path) -> dict[str, np.ndarray]:
     """Reads each class's ROC curve on the whole split from the ModelEvaluation artifact at `uri`.
 
     Returns:
-        By class name: float64 [thresholds, 3], threshold, false and true positive rate; see Tally.roc.
+      By class name: float64 [thresholds, 3], threshold, false and true positive rate; see Tally.roc.
 
     Raises:
-        CxrError: if the artifact holds no metrics of the whole split.
+      CxrError: if the artifact holds no metrics of the whole split.
     """
     overall = _overall(_metrics_records(uri))
     if overall is None:
@@ -141,10 +141,10 @@ def read_validation(uri: str | Path) -> Validation:
     """Reads the gate's answer from the ModelEvaluation artifact at `uri`.
 
     Returns:
-        Whether every threshold held, and one sentence for each that did not.
+      Whether every threshold held, and one sentence for each that did not.
 
     Raises:
-        CxrError: if the artifact holds no validation result.
+      CxrError: if the artifact holds no validation result.
     """
     import tensorflow_model_analysis as tfma
 
@@ -251,8 +251,8 @@ def _reason(failure: validation_result_pb2.ValidationFailure, accuracy: float | 
     """Returns a sentence that says what was measured and what was asked for.
 
     Args:
-        failure: one threshold that did not hold on the whole split (pipeline/gate.py sets none on slices).
-        accuracy: the candidate's, which a failure of the change threshold does not carry.
+      failure: one threshold that did not hold on the whole split (pipeline/gate.py sets none on slices).
+      accuracy: the candidate's, which a failure of the change threshold does not carry.
     """
     name = failure.metric_key.name.replace("_", " ")
     if not failure.HasField("metric_value"):

@@ -44,10 +44,10 @@ def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CL
     drops the change threshold.
 
     Args:
-        gate: the bounds.
-        model: name of the model, which selects its bound.
-        class_names: in the order of the model's probabilities.
-        code_version: of the metrics' code, which makes it part of the Evaluator's cache key.
+      gate: the bounds.
+      model: name of the model, which selects its bound.
+      class_names: in the order of the model's probabilities.
+      code_version: of the metrics' code, which makes it part of the Evaluator's cache key.
     """
     # the protos' own module: TFMA 0.52 exports them under its root only once TFX has been imported
     from tensorflow_model_analysis.constants import TF_GENERIC

@@ -17,7 +17,7 @@ def read(path: Path) -> ModelServerConfig:
     """Reads a file; see `parse`.
 
     Raises:
-        CxrError: it cannot be read, too.
+      CxrError: it cannot be read, too.
     """
     try:
         return parse(path.read_text(), path)
@@ -29,11 +29,11 @@ def parse(text: str, source: Path) -> ModelServerConfig:
     """Reads a models.config.
 
     Args:
-        text: a ModelServerConfig as text.
-        source: for messages.
+      text: a ModelServerConfig as text.
+      source: for messages.
 
     Raises:
-        CxrError: no such message (the text names line and column), or not a list of models.
+      CxrError: no such message (the text names line and column), or not a list of models.
     """
     try:
         config = text_format.Parse(text, ModelServerConfig())
@@ -48,11 +48,11 @@ def from_folder(models_dir: Path, base_path: str | None = None) -> ModelServerCo
     """Makes a configuration of every model that has at least one whole version; it says nothing on versions, so the latest is served.
 
     Args:
-        models_dir: holds <model>/<version>/saved_model.pb, as the Pusher leaves it.
-        base_path: folder of the models as the server sees it (a container's mount); None: `models_dir` itself.
+      models_dir: holds <model>/<version>/saved_model.pb, as the Pusher leaves it.
+      base_path: folder of the models as the server sees it (a container's mount); None: `models_dir` itself.
 
     Raises:
-        CxrError: the folder is missing or holds no model.
+      CxrError: the folder is missing or holds no model.
     """
     if not models_dir.is_dir():
         raise CxrError(f"{models_dir}: no such folder; name the folder that holds <model>/<version>/saved_model.pb")

@@ -8,6 +8,23 @@ CLASSES = ("covid19", "pneumonia", "normal")
 SIZE = 32  # pixels, of the transformed images
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Under `--cov`, measures fast tests only: the trace slows TensorFlow's Python down, and CI should take no longer."""
+    if not (item.get_closest_marker("slow") and item.config.pluginmanager.hasplugin("_cov")):
+        return (yield)
+    from coverage import Coverage
+
+    coverage = Coverage.current()
+    if coverage is None:  # --no-cov
+        return (yield)
+    coverage.stop()
+    try:
+        return (yield)
+    finally:
+        coverage.start()
+
+
 def _raw_example(number: int) -> bytes:
     """A small random grey picture; its brightness tells its class."""
     import numpy as np

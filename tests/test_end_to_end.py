@@ -50,7 +50,7 @@ class Pipeline:
         self.config.write_text(yaml.safe_dump(CONFIG))
 
     def run(self, *arguments: str) -> tuple[subprocess.CompletedProcess, dict]:
-        command = [CXR, "run", "--config", self.config, "--workspace", self.home.parent, *arguments]
+        command = [str(CXR), "run", "--config", str(self.config), "--workspace", str(self.home.parent), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=1500, env={**os.environ, "COLUMNS": "120"})
         report = self.home / "runs" / "latest" / "report.json"
         return done, json.loads(report.read_text()) if report.is_file() else {}

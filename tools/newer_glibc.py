@@ -49,8 +49,8 @@ def stanzas(name: str, text: str) -> Iterator[dict[str, str]]:
     """Yields the package sources of one apt file as deb822 fields with lower-case names.
 
     Args:
-        name: the file's name; it decides the format (`.sources` is deb822, all else one line per source).
-        text: the file's content.
+      name: the file's name; it decides the format (`.sources` is deb822, all else one line per source).
+      text: the file's content.
     """
     if name.endswith(".sources"):
         lines = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
@@ -76,11 +76,11 @@ def newer_sources(files: dict[str, str], release: str) -> str:
     """Returns the deb822 sources that offer the newer release on the mirrors that offer this one.
 
     Args:
-        files: apt's source files, name to content.
-        release: this system's release name, a key of `NEWER`.
+      files: apt's source files, name to content.
+      release: this system's release name, a key of `NEWER`.
 
     Returns:
-        The text of a .sources file, with each source's keyring kept; '' if no source offers `release`.
+      The text of a .sources file, with each source's keyring kept; '' if no source offers `release`.
     """
     wanted, _ = NEWER[release]
     found = []
@@ -117,7 +117,7 @@ def download(folder: Path, release: str, sources: str) -> list[Path]:
     """Downloads `PACKAGES` of the newer release into `folder` with a private apt set-up and returns the files.
 
     Raises:
-        SetupError: apt could not fetch them.
+      SetupError: apt could not fetch them.
     """
     wanted, origin = NEWER[release]
     for name in ("lists/partial", "cache/archives/partial"):
@@ -188,7 +188,7 @@ def install(venv: Path) -> None:
     """Downloads the libraries into `venv`/glibc and makes the environment's interpreter use them.
 
     Raises:
-        SetupError: the system is not one this is known for, or a step failed; the text names the remedy.
+      SetupError: the system is not one this is known for, or a step failed; the text names the remedy.
     """
     release = codename(Path("/etc/os-release").read_text() if Path("/etc/os-release").exists() else "")
     if release not in NEWER or not (shutil.which("apt-get") and shutil.which("dpkg-deb")):

@@ -84,12 +84,12 @@ class BatchedModel:
         return done
 
 
-def cached(file: Path | None, make: Callable[[], Array]) -> Array:
-    """Returns an array of an earlier, interrupted run, or makes it and keeps it.
+def cached(file: Path | None, make: Callable[[], list[Array]]) -> list[Array]:
+    """Returns the arrays of an earlier, interrupted run, or makes them and keeps them.
 
     Args:
-      file: .npy file; None: nothing is kept.
-      make: Makes the array.
+      file: .npz file; None: nothing is kept.
+      make: Makes the arrays.
     """
     if file is None:
         return make()
@@ -97,6 +97,7 @@ def cached(file: Path | None, make: Callable[[], Array]) -> Array:
         file.parent.mkdir(parents=True, exist_ok=True)
         unfinished = file.with_suffix(".unfinished")
         with open(unfinished, "wb") as stream:
-            np.save(stream, make())
+            np.savez(stream, *make())
         unfinished.rename(file)
-    return np.load(file, allow_pickle=False)
+    with np.load(file, allow_pickle=False) as kept:
+        return list(kept.values())  # in the order in which they were written

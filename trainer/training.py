@@ -111,7 +111,7 @@ class Training:
         from_scratch = config.head_training is None and assembly.backbone.random
         # Before any training: statistics from scratch come from training itself.
         if config.bn_recalibration != "none" and not from_scratch:
-            self._recalibrate(assembly, state / "bn_recalibration.npy" if state else None)
+            self._recalibrate(assembly, state / "bn_recalibration.npz" if state else None)
 
         stages: list[StageHistory] = []
         probabilities: dict[str, Array] = {}
@@ -217,9 +217,9 @@ class Training:
 
     def _recalibrate(self, assembly: Assembly, file: Path | None) -> None:
         network = assembly.backbone.network
-        layers = bn_recalibration.batch_norm_layers(network)
+        variables = [v for layer in bn_recalibration.batch_norm_layers(network) for v in (layer.moving_mean, layer.moving_variance)]
 
-        def statistics() -> Array:
+        def statistics() -> list[Array]:
             chosen = np.random.default_rng(self._config.seed).permutation(len(self._train))[: bn_recalibration.MAX_IMAGES]
             size = min(bn_recalibration.BATCH, len(chosen))
             batches = len(chosen) // size  # all of one size: the rest is left out
@@ -230,14 +230,10 @@ class Training:
                 bn_recalibration.recalibrate_layers(assembly.extractor, network, next(iter(images)))
             else:
                 bn_recalibration.recalibrate_channels(assembly.extractor, network, images, batches)
-            return np.concatenate([np.ravel(v) for layer in layers for v in (layer.moving_mean, layer.moving_variance)])
+            return [variable.numpy() for variable in variables]
 
-        flat, begin = cached(file, statistics), 0
-        for layer in layers:
-            for variable in (layer.moving_mean, layer.moving_variance):
-                end = begin + variable.shape[0]
-                variable.assign(flat[begin:end])
-                begin = end
+        for variable, value in zip(variables, cached(file, statistics), strict=True):
+            variable.assign(value)
 
     def _state_dir(self, assembly: Assembly) -> Path | None:
         if self._state_root is None:

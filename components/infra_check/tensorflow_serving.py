@@ -37,10 +37,10 @@ def start_tensorflow_serving(saved_models: Mapping[str, str], timeout: float) ->
       timeout: Seconds until all must be loaded.
 
     Yields:
-        "host:port" of gRPC.
+      "host:port" of gRPC.
 
     Raises:
-        CxrError: A model cannot be loaded, or not in time; the text has the reason or the end of the log.
+      CxrError: A model cannot be loaded, or not in time; the text has the reason or the end of the log.
     """
     with tempfile.TemporaryDirectory(prefix="cxr-tfserving-") as name:
         folder = Path(name)

@@ -1,8 +1,7 @@
-"""What the component runs: TFX's Pusher, with a copy of our own."""
+"""What the component runs: TFX's Pusher, with `push` in place of its copy."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,8 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, proto_utils
 
-from cxr.components.baseline.push_record import Comparison, PushRecord
-from cxr.components.metrics import names
 from cxr.components.pusher.known import Known
-from cxr.components.pusher.measured import measured
-from cxr.components.pusher.publish import publish
+from cxr.components.pusher.push import push
 
 EVALUATION = "evaluation"  # input: the ModelEvaluation artifact
 
@@ -43,28 +39,13 @@ class Executor(tfx_pusher.Executor):
         destination = pusher_pb2.PushDestination()
         proto_utils.json_to_proto(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
         known = Known.model_validate_json(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
-        run = known.run or (self._context.pipeline_run_id if self._context else "") or ""
-        source = known.source or artifact_utils.get_single_uri(input_dict[standard_component_specs.MODEL_KEY])
-        ours, theirs = measured(artifact_utils.get_single_uri(input_dict[EVALUATION]))
-        baseline = Comparison(version=known.baseline, metrics=theirs) if theirs and known.baseline else None
-
-        def record(version: str, fingerprint: str) -> PushRecord:
-            falls_behind = baseline is not None and ours[names.ACCURACY] < baseline.metrics[names.ACCURACY]
-            return PushRecord(
-                version=version,
-                pushed_at=datetime.now(UTC).isoformat(timespec="seconds"),
-                pipeline=known.pipeline,
-                run=run,
-                source=source,
-                fingerprint=fingerprint,
-                split=known.split,
-                metrics=ours,
-                baseline=baseline,
-                floor=baseline.version if baseline and falls_behind else version,
-            )
-
-        candidate = Path(self.GetModelPath(input_dict))
-        models = Path(destination.filesystem.base_directory)
-        version = publish(models, candidate, record, source=source, expected=known.champion)
+        version = push(
+            Path(destination.filesystem.base_directory),
+            Path(self.GetModelPath(input_dict)),
+            artifact_utils.get_single_uri(input_dict[EVALUATION]),
+            known,
+            run=known.run or (self._context.pipeline_run_id if self._context else "") or "",
+            source=known.source or artifact_utils.get_single_uri(input_dict[standard_component_specs.MODEL_KEY]),
+        )
         io_utils.copy_dir(str(version), pushed.uri)  # as TFX's does: the artifact holds what was pushed
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)

@@ -23,13 +23,13 @@ class Load:
     """How hard, and for how long.
 
     Attributes:
-        concurrency: requests at a time.
-        seconds: length of the measurement; requests under way then are waited for, and counted.
-        most_requests: ends it earlier.
-        rate: requests per second to offer; 0: each follows the last (saturation). With a rate a request's latency counts from the
-            moment it was due, so that a server that stalls cannot hide the queue behind it.
-        warm_up: seconds before the measurement.
-        timeout: of one request.
+      concurrency: requests at a time.
+      seconds: length of the measurement; requests under way then are waited for, and counted.
+      most_requests: ends it earlier.
+      rate: requests per second to offer; 0: each follows the last (saturation). With a rate a request's latency counts from the
+        moment it was due, so that a server that stalls cannot hide the queue behind it.
+      warm_up: seconds before the measurement.
+      timeout: of one request.
     """
 
     concurrency: int = 8
@@ -45,7 +45,7 @@ class Result:
     """What one measurement found; latencies in seconds, of answered requests.
 
     Attributes:
-        errors: number of failed requests by status code; each was sent once, so that an overloaded server shows here.
+      errors: number of failed requests by status code; each was sent once, so that an overloaded server shows here.
     """
 
     signature: str
@@ -73,14 +73,14 @@ def measure(connection: Connection, payload: Payload, batch_size: int, load: Loa
     """Sends requests from `load.concurrency` threads over one channel.
 
     Args:
-        connection: to the server.
-        payload: the requests, sent in turn.
-        batch_size: images in each.
-        load: how many, how long.
-        about: model, for messages.
+      connection: to the server.
+      payload: the requests, sent in turn.
+      batch_size: images in each.
+      load: how many, how long.
+      about: model, for messages.
 
     Raises:
-        RequestFailed: the very first request failed: nothing to measure.
+      RequestFailed: the very first request failed: nothing to measure.
     """
     connection.call("Predict", payload.requests[0], load.timeout, about)
     if load.warm_up > 0:

@@ -54,18 +54,18 @@ class Client:
         """Nothing is sent yet.
 
         Args:
-            server: host:port of gRPC.
-            model: its name on the server.
-            version: which one; not together with a label. Neither: the latest.
-            label: "stable", "canary" …
-            tls: None for plaintext.
-            timeout: seconds for one request, retries included.
-            max_in_flight: requests at a time.
-            batch_size: most images of one request.
-            max_batch_bytes: most bytes of one request; a larger image goes alone.
+          server: host:port of gRPC.
+          model: its name on the server.
+          version: which one; not together with a label. Neither: the latest.
+          label: "stable", "canary" …
+          tls: None for plaintext.
+          timeout: seconds for one request, retries included.
+          max_in_flight: requests at a time.
+          batch_size: most images of one request.
+          max_batch_bytes: most bytes of one request; a larger image goes alone.
 
         Raises:
-            CxrError: a malformed address, version and label at once, an unreadable TLS file.
+          CxrError: a malformed address, version and label at once, an unreadable TLS file.
         """
         self.target = Target(model, version, label)
         self.connection = Connection(server, tls)
@@ -76,7 +76,7 @@ class Client:
         """Returns the version that answers and its signatures.
 
         Raises:
-            RequestFailed: ModelNotFound, ServerUnavailable, …
+          RequestFailed: ModelNotFound, ServerUnavailable, …
         """
         return models.metadata(self.connection, self.target, timeout)
 
@@ -84,7 +84,7 @@ class Client:
         """Returns the state of every version of the model, newest first.
 
         Raises:
-            RequestFailed: ModelNotFound, ServerUnavailable, …
+          RequestFailed: ModelNotFound, ServerUnavailable, …
         """
         return models.versions(self.connection, self.target.model, timeout)
 
@@ -92,13 +92,13 @@ class Client:
         """Reads and classifies images, several requests at a time.
 
         Args:
-            paths: files that data/images/reader.py reads: PNG, JPEG, BMP, TIFF, DICOM.
+          paths: files that data/images/reader.py reads: PNG, JPEG, BMP, TIFF, DICOM.
 
         Yields:
-            One Prediction or Failure per path, in their order. An image that cannot be read or decoded loses no other.
+          One Prediction or Failure per path, in their order. An image that cannot be read or decoded loses no other.
 
         Raises:
-            RequestFailed: what concerns all images: ModelNotFound, ServerUnavailable, DeadlineExceeded, …
+          RequestFailed: what concerns all images: ModelNotFound, ServerUnavailable, DeadlineExceeded, …
         """
         reading = models.reading(self.connection, self.target, self._timeout)
         read = partial(self._read, max_side=reading.max_side)

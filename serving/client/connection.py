@@ -41,9 +41,9 @@ class Tls:
     """How to trust the server and how to be trusted by it.
 
     Attributes:
-        ca: PEM file of the authority that signed the server's certificate; None: the authorities gRPC brings along.
-        certificate, key: PEM files of the client's own certificate, where the server asks for one (both or neither).
-        server_name: name in the server's certificate, where it differs from the address.
+      ca: PEM file of the authority that signed the server's certificate; None: the authorities gRPC brings along.
+      certificate, key: PEM files of the client's own certificate, where the server asks for one (both or neither).
+      server_name: name in the server's certificate, where it differs from the address.
     """
 
     ca: Path | None = None
@@ -55,7 +55,7 @@ class Tls:
         """Reads the files.
 
         Raises:
-            CxrError: a file cannot be read, or certificate and key are not both given.
+          CxrError: a file cannot be read, or certificate and key are not both given.
         """
         if (self.certificate is None) != (self.key is None):
             raise CxrError("a client certificate needs its key: give both --cert and --key, or neither")
@@ -70,12 +70,12 @@ class Connection:
         """Makes the channel; nothing is sent before the first call.
 
         Args:
-            server: host:port, or another target that gRPC resolves, dns:///host:port among them. Where the name has several addresses
-                requests go to each in turn.
-            tls: None for plaintext.
+          server: host:port, or another target that gRPC resolves, dns:///host:port among them. Where the name has several addresses
+            requests go to each in turn.
+          tls: None for plaintext.
 
         Raises:
-            CxrError: the address has no port, or a TLS file cannot be read.
+          CxrError: the address has no port, or a TLS file cannot be read.
         """
         _split(server)
         self.server = server
@@ -103,17 +103,17 @@ class Connection:
         """Sends one request, again where no server or an overloaded one is found (every call can be repeated without harm).
 
         Args:
-            method: a key of METHODS.
-            request: its message.
-            timeout: seconds for all tries together.
-            about: model, for error messages.
-            retry: try again after growing pauses, as long as the deadline allows.
+          method: a key of METHODS.
+          request: its message.
+          timeout: seconds for all tries together.
+          about: model, for error messages.
+          retry: try again after growing pauses, as long as the deadline allows.
 
         Returns:
-            The answer's message.
+          The answer's message.
 
         Raises:
-            RequestFailed: one of its subclasses.
+          RequestFailed: one of its subclasses.
         """
         deadline, pause = time.monotonic() + timeout, FIRST_PAUSE
         last: RequestFailed | None = None
@@ -156,11 +156,11 @@ def connect_each(server: str, tls: Tls | None = None) -> list[Connection]:
     """Connects to each server behind an address, to tell or ask every one of them.
 
     Args:
-        server: host:port for one connection; dns:///host:port for one to each address that the name has now.
-        tls: None for plaintext; certificates are compared with the name, not with the addresses.
+      server: host:port for one connection; dns:///host:port for one to each address that the name has now.
+      tls: None for plaintext; certificates are compared with the name, not with the addresses.
 
     Raises:
-        CxrError: malformed, or the name has no address.
+      CxrError: malformed, or the name has no address.
     """
     if not server.startswith(EVERY_ADDRESS):
         return [Connection(server, tls)]

@@ -15,8 +15,8 @@ class RequestFailed(CxrError):
     """The server answered with an error, or did not answer.
 
     Attributes:
-        code: gRPC status code.
-        details: the server's own text.
+      code: gRPC status code.
+      details: the server's own text.
     """
 
     def __init__(self, message: str, code: grpc.StatusCode = grpc.StatusCode.UNKNOWN, details: str = ""):
@@ -69,9 +69,9 @@ def from_rpc(error: grpc.RpcError, server: str, model: str) -> RequestFailed:
     """Turns gRPC's error into one that says what to do.
 
     Args:
-        error: as raised by a call.
-        server: host:port, for the message.
-        model: "ensemble", "ensemble version 3" …, for the message.
+      error: as raised by a call.
+      server: host:port, for the message.
+      model: "ensemble", "ensemble version 3" …, for the message.
     """
     code: grpc.StatusCode = error.code()
     details: str = error.details() or ""

@@ -14,14 +14,14 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
     """Lists the images that paths name.
 
     Args:
-        paths: files are taken as they are; folders give the images below them (by suffix or, where that says nothing, by content: DICOM
-            files are named by numbers with dots), hidden files and folders left out.
+      paths: files are taken as they are; folders give the images below them (by suffix or, where that says nothing, by content: DICOM
+        files are named by numbers with dots), hidden files and folders left out.
 
     Returns:
-        Files, those of a folder in alphabetical order. A file named twice comes twice.
+      Files, those of a folder in alphabetical order. A file named twice comes twice.
 
     Raises:
-        CxrError: a folder holds no image.
+      CxrError: a folder holds no image.
     """
     found: list[Path] = []
     for path in paths:
@@ -39,14 +39,14 @@ def encoded(path: Path, max_side: int | None = reader.MAX_SIDE) -> bytes:
     """Reads an image as `cxr ingest` does, so that a model sees here what it saw in training.
 
     Args:
-        path: a file that data/images/reader.py reads.
-        max_side: pixels that longer images are scaled down to, see `models.max_side`; None: none is.
+      path: a file that data/images/reader.py reads.
+      max_side: pixels that longer images are scaled down to, see `models.max_side`; None: none is.
 
     Returns:
-        An 8-bit grey picture, upright, encoded for the signature `image_bytes`.
+      An 8-bit grey picture, upright, encoded for the signature `image_bytes`.
 
     Raises:
-        BadImage: no such file, or no usable image.
+      BadImage: no such file, or no usable image.
     """
     try:
         return reader.encode(reader.read_image(path, max_side=max_side))

@@ -76,10 +76,10 @@ class Reading:
     """What the signature `image_reading` of a version says. The defaults are for a model that does not say it (of another project).
 
     Attributes:
-        version: the one that the target meant.
-        max_side: pixels that longer images were scaled down to before the model was trained on them; None: none was. The default is
-            what `cxr ingest` does unless told otherwise.
-        synthetic: whether the model learnt from made-up images; None: unknown (it was pushed by an older release).
+      version: the one that the target meant.
+      max_side: pixels that longer images were scaled down to before the model was trained on them; None: none was. The default is
+        what `cxr ingest` does unless told otherwise.
+      synthetic: whether the model learnt from made-up images; None: unknown (it was pushed by an older release).
     """
 
     version: int
@@ -100,7 +100,7 @@ def metadata(connection: Connection, target: Target, timeout: float) -> Metadata
     """Asks for the signatures of a model.
 
     Raises:
-        RequestFailed: ModelNotFound, ServerUnavailable, …
+      RequestFailed: ModelNotFound, ServerUnavailable, …
     """
     request = messages.GetModelMetadataRequest(model_spec=target.spec(), metadata_field=["signature_def"])
     answer = connection.call("GetModelMetadata", request, timeout, str(target))
@@ -123,8 +123,8 @@ def reading(connection: Connection, target: Target, timeout: float) -> Reading:
     """Asks how an image must be read for a model, and what the model learnt from.
 
     Raises:
-        RequestFailed: ModelNotFound, ServerUnavailable, …
-        CxrError: this release reads images otherwise than the one that trained the model.
+      RequestFailed: ModelNotFound, ServerUnavailable, …
+      CxrError: this release reads images otherwise than the one that trained the model.
     """
     found = metadata(connection, target, timeout)
     if features.SIGNATURE_READING not in found.signatures:
@@ -148,7 +148,7 @@ def versions(connection: Connection, model: str, timeout: float) -> list[Version
     """Asks for the states of all versions that the server knows, newest first.
 
     Raises:
-        RequestFailed: ModelNotFound, ServerUnavailable, …
+      RequestFailed: ModelNotFound, ServerUnavailable, …
     """
     request = messages.GetModelStatusRequest(model_spec=Target(model).spec())
     answer = connection.call("GetModelStatus", request, timeout, model)
@@ -162,12 +162,12 @@ def reload_config(connection: Connection, config: bytes, timeout: float) -> None
     """Gives the server a new configuration of all its models.
 
     Args:
-        connection: to the server.
-        config: a serialized ModelServerConfig.
-        timeout: seconds.
+      connection: to the server.
+      config: a serialized ModelServerConfig.
+      timeout: seconds.
 
     Raises:
-        RequestFailed: the server refused it; its configuration is as before.
+      RequestFailed: the server refused it; its configuration is as before.
     """
     answer = connection.call("HandleReloadConfigRequest", messages.ReloadConfigRequest(config=config), timeout, "the new configuration")
     if answer.status.error_code:

@@ -27,9 +27,9 @@ class Payload:
     """Ready requests of one signature; a test goes through them in turn.
 
     Attributes:
-        signature: one of PAYLOADS.
-        requests: built once, so that a test measures the server and not the building of messages.
-        bytes_per_image: mean of what one image costs on the wire.
+      signature: one of PAYLOADS.
+      requests: built once, so that a test measures the server and not the building of messages.
+      bytes_per_image: mean of what one image costs on the wire.
     """
 
     signature: str
@@ -41,7 +41,7 @@ def pictures(folder: Path | None) -> list[bytes]:
     """Returns encoded images: those of a folder (at most MOST_IMAGES), or smooth made-up ones of a radiograph's file size.
 
     Raises:
-        CxrError: the folder holds no image, or one cannot be read.
+      CxrError: the folder holds no image, or one cannot be read.
     """
     if folder is not None:
         return [encoded(path) for path in find_images([folder])[:MOST_IMAGES]]
@@ -54,14 +54,14 @@ def payload(signature: str, images: Sequence[bytes], batch_size: int, target: Ta
     """Builds the requests.
 
     Args:
-        signature: one of PAYLOADS.
-        images: JPEG or PNG.
-        batch_size: images per request; the list is gone through in circles.
-        target: model and version.
-        metadata: of the model; its image_tensor signature gives height and width.
+      signature: one of PAYLOADS.
+      images: JPEG or PNG.
+      batch_size: images per request; the list is gone through in circles.
+      target: model and version.
+      metadata: of the model; its image_tensor signature gives height and width.
 
     Raises:
-        SignatureMismatch: the model lacks the signature.
+      SignatureMismatch: the model lacks the signature.
     """
     if signature not in metadata.signatures:
         raise SignatureMismatch(f"{target}: has no signature {signature!r}, only {sorted(metadata.signatures)}; choose another --payload")

@@ -20,12 +20,12 @@ class Prediction:
     """What a model says about one image.
 
     Attributes:
-        path: the file, as given.
-        label: the likeliest class.
-        probabilities: by class.
-        members: the same by ensemble member; empty for a single model.
-        model, version: what answered.
-        synthetic: whether that learnt from made-up images, so that its answers say nothing about patients; None: unknown.
+      path: the file, as given.
+      label: the likeliest class.
+      probabilities: by class.
+      members: the same by ensemble member; empty for a single model.
+      model, version: what answered.
+      synthetic: whether that learnt from made-up images, so that its answers say nothing about patients; None: unknown.
     """
 
     path: str
@@ -61,11 +61,11 @@ def predictions(paths: Sequence[str], response: messages.PredictResponse) -> lis
     """Reads an answer to the signature `image_bytes`.
 
     Args:
-        paths: of the images in the request, in its order.
-        response: has the outputs named in cxr.core.features.
+      paths: of the images in the request, in its order.
+      response: has the outputs named in cxr.core.features.
 
     Raises:
-        BadAnswer: an output is missing, or has another number of rows.
+      BadAnswer: an output is missing, or has another number of rows.
     """
     outputs = {name: to_array(tensor) for name, tensor in response.outputs.items()}
     spec = response.model_spec

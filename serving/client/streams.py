@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def parallel_map(function: Callable[[T], R], items: Iterable[T], workers: int, name: str) -> Iterator[R]:
+def parallel_map(function: Callable[[T], R], items: Iterable[T], workers: int, name: str) -> Generator[R, None, None]:
     """Yields `function(item)` in the order of the items; at most `workers` items are under way or waiting to be taken.
 
     `items` is read as results are taken, so that an endless one is fine. An exception of `function` is raised in its turn; what is not
@@ -34,13 +34,13 @@ def batches(items: Iterable[T], size: Callable[[T], int], max_items: int, max_by
     """Groups items.
 
     Args:
-        items: in order.
-        size: bytes of one.
-        max_items: in a group, 1 or more.
-        max_bytes: of a group; a larger item makes a group alone.
+      items: in order.
+      size: bytes of one.
+      max_items: in a group, 1 or more.
+      max_bytes: of a group; a larger item makes a group alone.
 
     Yields:
-        Groups of at least one item.
+      Groups of at least one item.
     """
     group: list[T] = []
     total = 0

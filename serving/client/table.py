@@ -15,7 +15,7 @@ def table(results: Sequence[Prediction | Failure]) -> Table:
     """Makes the table of one run.
 
     Args:
-        results: in the order of the rows.
+      results: in the order of the rows.
     """
     answered = [result for result in results if isinstance(result, Prediction)]
     classes = list(answered[0].probabilities) if answered else []

@@ -38,13 +38,13 @@ def to_array(proto: messages.TensorProto) -> npt.NDArray[Any]:
     """Reads a tensor.
 
     Args:
-        proto: of a float, double, integer, boolean or string type.
+      proto: of a float, double, integer, boolean or string type.
 
     Returns:
-        The values in the tensor's shape; strings as an object array of bytes.
+      The values in the tensor's shape; strings as an object array of bytes.
 
     Raises:
-        BadAnswer: another type, or fewer or more values than the shape needs.
+      BadAnswer: another type, or fewer or more values than the shape needs.
     """
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     wanted = math.prod(shape)

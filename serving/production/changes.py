@@ -46,11 +46,11 @@ class Changes:
         """Touches nothing.
 
         Args:
-            path: models.config.
-            servers: to tell; none: the file only, for servers that poll it.
-            wait: seconds a version may take to load, and a server to be as before where a change fails.
-            published_to: where servers poll the file: those to ask whether a version is loaded before a label moves to it.
-            confirmed: the user has made sure of that.
+          path: models.config.
+          servers: to tell; none: the file only, for servers that poll it.
+          wait: seconds a version may take to load, and a server to be as before where a change fails.
+          published_to: where servers poll the file: those to ask whether a version is loaded before a label moves to it.
+          confirmed: the user has made sure of that.
         """
         self._path, self._servers, self._wait = path, servers, wait
         self._published_to, self._confirmed = published_to, confirmed
@@ -60,15 +60,15 @@ class Changes:
         """Moves a label to a version, or prepares that (see `Entry.outcome`) where servers poll the file.
 
         Args:
-            model: its name.
-            version: where the label goes.
-            label: which label moves.
-            pin: serve labelled versions only from now on (policy "specific").
-            reason: for the journal.
+          model: its name.
+          version: where the label goes.
+          label: which label moves.
+          pin: serve labelled versions only from now on (policy "specific").
+          reason: for the journal.
 
         Raises:
-            CxrError: the version does not exist or does not load, or a server refused; the message and the journal say whether
-                everything is as before.
+          CxrError: the version does not exist or does not load, or a server refused; the message and the journal say whether
+            everything is as before.
         """
         with config_file.locked(self._path):
             before = self._state(model)
@@ -92,7 +92,7 @@ class Changes:
         """Takes back the last change of a model; again takes back the one before it.
 
         Raises:
-            CxrError: nothing to take back, the file was edited since, or as for `promote`.
+          CxrError: nothing to take back, the file was edited since, or as for `promote`.
         """
         with config_file.locked(self._path):
             current = self._state(model)

@@ -30,7 +30,7 @@ def find(config: ModelServerConfig, model: str, source: Path) -> ModelConfig:
     """Returns the entry of a model.
 
     Raises:
-        CxrError: there is none; the message lists those that are.
+      CxrError: there is none; the message lists those that are.
     """
     for entry in config.model_config_list.config:
         if entry.name == model:
@@ -48,11 +48,11 @@ def first(models_dir: Path, base_path: str | None = None) -> ModelServerConfig:
     """Makes a first configuration: of every model the newest version only, with both labels on it.
 
     Args:
-        models_dir: holds <model>/<version>/saved_model.pb, as the Pusher leaves it.
-        base_path: folder of the models as the server sees it (a container's mount); None: `models_dir` itself.
+      models_dir: holds <model>/<version>/saved_model.pb, as the Pusher leaves it.
+      base_path: folder of the models as the server sees it (a container's mount); None: `models_dir` itself.
 
     Raises:
-        CxrError: no model there.
+      CxrError: no model there.
     """
     config = models_config.from_folder(models_dir, base_path)
     for entry in config.model_config_list.config:
@@ -91,7 +91,7 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
     """Keeps others from changing the file: one promotion at a time.
 
     Raises:
-        CxrError: another one holds the lock all the time.
+      CxrError: another one holds the lock all the time.
     """
     lock_path = path.resolve().with_name(path.resolve().name + ".lock")
     try:

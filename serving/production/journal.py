@@ -20,17 +20,17 @@ class Entry:
     """One change; written as BEGUN before anything is touched, and again with its outcome.
 
     Attributes:
-        id: counts the changes of one file from 1.
-        action: "promote" or "rollback".
-        model: whose versions or labels.
-        before, after: its state.
-        reason: what the user said.
-        servers: that were told (or, where the file is published, asked); empty: the file only.
-        outcome: BEGUN (interrupted, where it stays so); STAGED (the versions stand in the file, the labels are to follow); APPLIED; REFUSED
-            (file and servers were found to be as before); UNVERIFIED (the file is as before, a server is not, or did not say).
-        undoes: id of the change that a rollback takes back.
-        time, user: when (UTC) and who.
-        error: why it was refused, and which server is not as before.
+      id: counts the changes of one file from 1.
+      action: "promote" or "rollback".
+      model: whose versions or labels.
+      before, after: its state.
+      reason: what the user said.
+      servers: that were told (or, where the file is published, asked); empty: the file only.
+      outcome: BEGUN (interrupted, where it stays so); STAGED (the versions stand in the file, the labels are to follow); APPLIED; REFUSED
+        (file and servers were found to be as before); UNVERIFIED (the file is as before, a server is not, or did not say).
+      undoes: id of the change that a rollback takes back.
+      time, user: when (UTC) and who.
+      error: why it was refused, and which server is not as before.
     """
 
     id: int
@@ -60,7 +60,6 @@ class Journal:
     """The file beside a models.config; the caller holds the lock of `config_file.locked`."""
 
     def __init__(self, config_path: Path):
-        """Touches nothing."""
         resolved = config_path.resolve()
         self.path = resolved.with_name(resolved.name + ".journal.jsonl")
 
@@ -94,8 +93,8 @@ class Journal:
         """Returns the last change of a model if its labels are still to follow (it was interrupted there, or it is STAGED), or None.
 
         Args:
-            model: its name.
-            current: its state now; after another edit of the file nothing is pending.
+          model: its name.
+          current: its state now; after another edit of the file nothing is pending.
         """
         last = next((entry for entry in reversed(self.entries()) if entry.model == model), None)
         if last is None or last.outcome not in (BEGUN, STAGED) or current == last.before:
@@ -106,8 +105,8 @@ class Journal:
         """Returns the last change of a model that took effect and was not yet taken back, or None.
 
         Args:
-            model: its name.
-            current: its state now; a change that was interrupted counts where the file shows it was made.
+          model: its name.
+          current: its state now; a change that was interrupted counts where the file shows it was made.
         """
         done: list[Entry] = []
         for entry in self.entries():

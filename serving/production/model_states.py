@@ -16,10 +16,10 @@ class ModelState:
     """The part of a ModelConfig that promotions change.
 
     Attributes:
-        policy: "latest", "all" or "specific".
-        count: how many versions "latest" keeps.
-        versions: those of "specific", ascending.
-        labels: version by label.
+      policy: "latest", "all" or "specific".
+      count: how many versions "latest" keeps.
+      versions: those of "specific", ascending.
+      labels: version by label.
     """
 
     policy: str = LATEST
@@ -52,8 +52,8 @@ class ModelState:
         """Returns the state between this one and another: what that one needs is loaded too, no label has moved yet.
 
         Args:
-            after: the state to reach.
-            present: versions that are served now by another policy than "specific", and stay for the time being.
+          after: the state to reach.
+          present: versions that are served now by another policy than "specific", and stay for the time being.
         """
         return ModelState(SPECIFIC, versions=tuple(sorted(self.named | after.named | set(present))), labels=self.labels)
 

@@ -24,10 +24,10 @@ class Row:
     """One version of one model on one server.
 
     Attributes:
-        state: START, LOADING, AVAILABLE, UNLOADING or END; "not served" with version None where the server does not know the model.
-        labels: that the server resolves to this version.
-        policy: of models.config; empty where the file does not name the model.
-        error: why a version ended.
+      state: START, LOADING, AVAILABLE, UNLOADING or END; "not served" with version None where the server does not know the model.
+      labels: that the server resolves to this version.
+      policy: of models.config; empty where the file does not name the model.
+      error: why a version ended.
     """
 
     server: str
@@ -47,7 +47,7 @@ def states_in(path: Path) -> dict[str, ModelState]:
     """Returns the state of every model in a models.config.
 
     Raises:
-        CxrError: it cannot be read.
+      CxrError: it cannot be read.
     """
     return {entry.name: model_states.read(entry) for entry in models_config.read(path).model_config_list.config}
 
@@ -56,15 +56,15 @@ def overview(connection: Connection, names: Sequence[str], configured: Mapping[s
     """Asks a server for the state of models.
 
     Args:
-        connection: to the server.
-        names: models; those it does not serve get a row that says so.
-        configured: states of models.config, for policies and for further labels to try.
+      connection: to the server.
+      names: models; those it does not serve get a row that says so.
+      configured: states of models.config, for policies and for further labels to try.
 
     Returns:
-        Rows by model and falling version.
+      Rows by model and falling version.
 
     Raises:
-        RequestFailed: no server there, …
+      RequestFailed: no server there, …
     """
     rows: list[Row] = []
     for name in names:

@@ -24,8 +24,8 @@ def steps(servers: Sequence[Connection], model: str, before: ModelState, after: 
     First the wanted versions are loaded beside the present ones, then the labels move, then what is no longer wanted goes.
 
     Raises:
-        CxrError: the policy does not load a version that gets a label.
-        RequestFailed: a server cannot be asked.
+      CxrError: the policy does not load a version that gets a label.
+      RequestFailed: a server cannot be asked.
     """
     available = {s.version for server in servers for s in versions(server, model, RPC_SECONDS) if s.state == AVAILABLE}
     missing = sorted(set(after.labels.values()) - available)
@@ -47,15 +47,15 @@ def wait_for(servers: Sequence[Connection], model: str, wanted: Iterable[int], s
     """Waits until versions are available on every server.
 
     Args:
-        servers: to ask.
-        model: its name.
-        wanted: version numbers.
-        seconds: patience for all of them.
-        unknown: patience with a server that does not list a version at all.
+      servers: to ask.
+      model: its name.
+      wanted: version numbers.
+      seconds: patience for all of them.
+      unknown: patience with a server that does not list a version at all.
 
     Raises:
-        CxrError: a version does not load, is not there, or takes too long.
-        RequestFailed: a server cannot be asked.
+      CxrError: a version does not load, is not there, or takes too long.
+      RequestFailed: a server cannot be asked.
     """
     began, wanted = time.monotonic(), sorted(wanted)
     for server in servers:
@@ -90,17 +90,17 @@ def difference(server: Connection, model: str, state: ModelState, gone: Iterable
     """Asks a server whether it serves a model in a state.
 
     Args:
-        server: to ask.
-        model: its name.
-        state: versions of "specific" must be available, labels must resolve as it says.
-        gone: labels that must not resolve.
-        timeout: seconds per question.
+      server: to ask.
+      model: its name.
+      state: versions of "specific" must be available, labels must resolve as it says.
+      gone: labels that must not resolve.
+      timeout: seconds per question.
 
     Returns:
-        What differs; empty where nothing does.
+      What differs; empty where nothing does.
 
     Raises:
-        RequestFailed: it does not answer.
+      RequestFailed: it does not answer.
     """
     available = {status.version for status in versions(server, model, timeout) if status.state == AVAILABLE}
     if missing := sorted(set(state.versions) - available):
@@ -119,15 +119,15 @@ def restore(server: Connection, config: ModelServerConfig, model: str, state: Mo
     """Gives a server its former configuration until it is found to serve it.
 
     Args:
-        server: to tell.
-        config: the former one, whole.
-        model: whose change failed.
-        state: its former state.
-        gone: labels that it did not have.
-        seconds: patience.
+      server: to tell.
+      config: the former one, whole.
+      model: whose change failed.
+      state: its former state.
+      gone: labels that it did not have.
+      seconds: patience.
 
     Returns:
-        What still differs, or why that is not known; empty where the server is as before.
+      What still differs, or why that is not known; empty where the server is as before.
     """
     deadline, problem = time.monotonic() + seconds, "not asked"
     while (left := deadline - time.monotonic()) > 0:

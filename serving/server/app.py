@@ -35,8 +35,8 @@ class Server:
     """An embedded server; use `Server.start`, and `stop` or `with`.
 
     Attributes:
-        address: "host:port" of gRPC.
-        rest_address: "host:port" of REST, or None.
+      address: "host:port" of gRPC.
+      rest_address: "host:port" of REST, or None.
     """
 
     def __init__(self, options: ServerOptions):
@@ -59,12 +59,12 @@ class Server:
         """Loads the models, opens the ports and returns a server that answers.
 
         Args:
-            models_dir: folder of <model>/<version>/saved_model.pb.
-            **options: fields of ServerOptions.
+          models_dir: folder of <model>/<version>/saved_model.pb.
+          **options: fields of ServerOptions.
 
         Raises:
-            CxrError: no model, a model that does not load, or a port in use.
-            pydantic.ValidationError: wrong options.
+          CxrError: no model, a model that does not load, or a port in use.
+          pydantic.ValidationError: wrong options.
         """
         server = cls(ServerOptions(models_dir=None if models_dir is None else Path(models_dir), **options))
         try:
@@ -134,7 +134,7 @@ class Server:
         """Closes the ports, finishes the requests already accepted and frees the models.
 
         Args:
-            drain_seconds: how long those requests may take; None takes it from the options.
+          drain_seconds: how long those requests may take; None takes it from the options.
         """
         if self._closing.is_set():
             return

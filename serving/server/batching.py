@@ -25,9 +25,9 @@ class Call:
     """What the transport knows about a request.
 
     Attributes:
-        seconds: until the client's deadline; None without one.
-        when_gone: takes a function to call when the client goes away (what is still queued is then dropped); returns False when
-            it has gone already.
+      seconds: until the client's deadline; None without one.
+      when_gone: takes a function to call when the client goes away (what is still queued is then dropped); returns False when
+        it has gone already.
     """
 
     seconds: float | None = None
@@ -92,18 +92,18 @@ class Runner:
         """Runs the tensors of one request and waits for its outputs.
 
         Args:
-            version: held by the caller until this returns.
-            signature: its name; requests of one signature share batches.
-            feeds: tensor names.
-            arrays: one value per feed; with batching on, the 0th dimension is the batch.
-            fetches: tensor names.
-            call: deadline and departure of the client.
+          version: held by the caller until this returns.
+          signature: its name; requests of one signature share batches.
+          feeds: tensor names.
+          arrays: one value per feed; with batching on, the 0th dimension is the batch.
+          fetches: tensor names.
+          call: deadline and departure of the client.
 
         Returns:
-            One array per fetch.
+          One array per fetch.
 
         Raises:
-            ServingError: refused, too late, or an operation failed.
+          ServingError: refused, too late, or an operation failed.
         """
         if not self._options.enabled:
             return _run(version, feeds, arrays, fetches)
@@ -135,7 +135,7 @@ class Runner:
         """Refuses a request of more examples than may be sent at once; cheap, to be asked before they are decoded.
 
         Raises:
-            ServingError: INVALID_ARGUMENT.
+          ServingError: INVALID_ARGUMENT.
         """
         options = self._options
         if options.enabled and not options.enable_large_batch_splitting and size > options.max_batch_size:
@@ -244,7 +244,7 @@ def check_batch(arrays: Sequence[np.ndarray]) -> None:
     """Refuses inputs that cannot be part of a batch.
 
     Raises:
-        ServingError: INVALID_ARGUMENT. An empty batch hangs until the client's deadline in TensorFlow Serving; here it is refused.
+      ServingError: INVALID_ARGUMENT. An empty batch hangs until the client's deadline in TensorFlow Serving; here it is refused.
     """
     if any(array.ndim == 0 for array in arrays):
         raise invalid("Batching Run() input tensors must have at least one dimension")

@@ -25,12 +25,12 @@ def start(manager: Manager, config: ModelServerConfig, seconds: float | None) ->
     """Loads the first configuration and returns when every model has an available version.
 
     Args:
-        manager: an empty one.
-        config: models, policies, labels.
-        seconds: patience; None waits for ever.
+      manager: an empty one.
+      config: models, policies, labels.
+      seconds: patience; None waits for ever.
 
     Raises:
-        CxrError: the configuration is wrong, a model cannot be loaded, or there are labels although they need available versions.
+      CxrError: the configuration is wrong, a model cannot be loaded, or there are labels although they need available versions.
     """
     try:
         _change(manager, config, seconds)
@@ -45,13 +45,13 @@ def reload(manager: Manager, config: ModelServerConfig, seconds: float | None = 
     """Replaces the configuration as a whole, or not at all: new models are awaited, then policies and labels change and unlisted models go.
 
     Args:
-        manager: with a configuration.
-        config: the new one, whole.
-        seconds: until the client's deadline, if it has one; at most RELOAD_SECONDS are waited.
+      manager: with a configuration.
+      config: the new one, whole.
+      seconds: until the client's deadline, if it has one; at most RELOAD_SECONDS are waited.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, the configuration is wrong; FAILED_PRECONDITION, a label names a version that is not
-            available; UNKNOWN, a new model did not load; ABORTED, a later reload came meanwhile. Nothing has changed then.
+      ServingError: INVALID_ARGUMENT, the configuration is wrong; FAILED_PRECONDITION, a label names a version that is not
+        available; UNKNOWN, a new model did not load; ABORTED, a later reload came meanwhile. Nothing has changed then.
     """
     _change(manager, config, RELOAD_SECONDS if seconds is None else min(seconds, RELOAD_SECONDS))
 
@@ -71,10 +71,10 @@ def watch_file(manager: Manager, path: Path, pause: float, stopped: Callable[[fl
     """Applies a models.config whenever it is not what the server has; what is refused is logged and tried at each look.
 
     Args:
-        manager: with a configuration.
-        path: the file.
-        pause: seconds between two looks.
-        stopped: waits that long and returns whether to end (an Event's `wait`).
+      manager: with a configuration.
+      path: the file.
+      pause: seconds between two looks.
+      stopped: waits that long and returns whether to end (an Event's `wait`).
     """
     applying: tuple[ModelServerConfig, threading.Thread] | None = None
     while not stopped(pause):

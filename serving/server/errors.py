@@ -10,8 +10,8 @@ class ServingError(Exception):
     """An answer that is not OK.
 
     Attributes:
-        code: gRPC status code.
-        message: text for the client, cut at MAX_MESSAGE characters as TensorFlow Serving does.
+      code: gRPC status code.
+      message: text for the client, cut at MAX_MESSAGE characters as TensorFlow Serving does.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str):

@@ -24,12 +24,12 @@ def check_images(values: np.ndarray, max_pixels: int, max_total: int) -> None:
     """Refuses images that would be too large once decoded.
 
     Args:
-        values: strings [any shape]: encoded images, serialized tf.Examples with such images in bytes features, or anything else.
-        max_pixels: limit for one image.
-        max_total: limit for all of them.
+      values: strings [any shape]: encoded images, serialized tf.Examples with such images in bytes features, or anything else.
+      max_pixels: limit for one image.
+      max_total: limit for all of them.
 
     Raises:
-        ServingError: INVALID_ARGUMENT. What has no readable header is left to the decoder in the graph, which knows the right text.
+      ServingError: INVALID_ARGUMENT. What has no readable header is left to the decoder in the graph, which knows the right text.
     """
     total = 0
     for index, value in enumerate(values.ravel()):
@@ -55,7 +55,7 @@ def pixels(data: bytes) -> int:
     """Returns the pixels (width times height, over all frames of a GIF) that an encoded image announces; 0 when it announces none.
 
     Raises:
-        ServingError: INVALID_ARGUMENT for JPEG XL, whose size cannot be read here.
+      ServingError: INVALID_ARGUMENT for JPEG XL, whose size cannot be read here.
     """
     if data.startswith(_JPEG_XL):
         raise invalid("JPEG XL images are not accepted; send JPEG or PNG")

@@ -25,19 +25,19 @@ class LoadedModel:
     """A session with a restored SavedModel.
 
     Attributes:
-        signatures: SignatureDef by name, as stored in the SavedModel (with `__saved_model_init_op`).
+      signatures: SignatureDef by name, as stored in the SavedModel (with `__saved_model_init_op`).
     """
 
     def __init__(self, path: Path, intra_op_threads: int = 0, inter_op_threads: int = 0):
         """Loads the SavedModel and runs its initialisers.
 
         Args:
-            path: folder with saved_model.pb.
-            intra_op_threads: threads inside an operation; 0 leaves them to TensorFlow.
-            inter_op_threads: threads between operations; the same.
+          path: folder with saved_model.pb.
+          intra_op_threads: threads inside an operation; 0 leaves them to TensorFlow.
+          inter_op_threads: threads between operations; the same.
 
         Raises:
-            OSError, tf.errors.OpError, RuntimeError, ValueError: no SavedModel, or a broken one.
+          OSError, tf.errors.OpError, RuntimeError, ValueError: no SavedModel, or a broken one.
         """
         config = config_pb2.ConfigProto(
             intra_op_parallelism_threads=intra_op_threads, inter_op_parallelism_threads=inter_op_threads, allow_soft_placement=True
@@ -59,16 +59,16 @@ class LoadedModel:
         """Runs part of the graph.
 
         Args:
-            feeds: tensor names.
-            values: one array per feed; dtypes must be those of the graph (the low-level callable casts nothing).
-            fetches: tensor names.
+          feeds: tensor names.
+          values: one array per feed; dtypes must be those of the graph (the low-level callable casts nothing).
+          fetches: tensor names.
 
         Returns:
-            One array per fetch.
+          One array per fetch.
 
         Raises:
-            tf.errors.OpError: an operation failed.
-            ServingError: INTERNAL, TensorFlow Serving could not run it.
+          tf.errors.OpError: an operation failed.
+          ServingError: INTERNAL, TensorFlow Serving could not run it.
         """
         return self._callable(tuple(feeds), tuple(fetches))(*values)  # type: ignore[operator]
 

@@ -15,13 +15,13 @@ def assign_labels(
     """Returns the labels of a model after a change of configuration.
 
     Args:
-        config: the new configuration of the model.
-        old: labels it has now.
-        available: versions that answer requests now.
-        allow_unavailable: a label that is not in use yet, or names that version already, may name one that is not available.
+      config: the new configuration of the model.
+      old: labels it has now.
+      available: versions that answer requests now.
+      allow_unavailable: a label that is not in use yet, or names that version already, may name one that is not available.
 
     Raises:
-        ServingError: FAILED_PRECONDITION, a label names a version that is not available.
+      ServingError: FAILED_PRECONDITION, a label names a version that is not available.
     """
     for label, version in config.version_labels.items():
         if version not in available and not (allow_unavailable and old.get(label, version) == version):
@@ -35,12 +35,12 @@ def find(spec: model_pb2.ModelSpec, versions: Mapping[int, Version], labels: Map
     """Returns the version that a ModelSpec means.
 
     Args:
-        spec: of a request.
-        versions: of that model, by number, in any state.
-        labels: of that model.
+      spec: of a request.
+      versions: of that model, by number, in any state.
+      labels: of that model.
 
     Raises:
-        ServingError: no name, unknown label, or nothing available under that name and version.
+      ServingError: no name, unknown label, or nothing available under that name and version.
     """
     if not spec.name:
         raise invalid("ModelSpec has no name specified.")

@@ -26,11 +26,11 @@ def serve(options: ServerOptions, as_json: bool = False) -> None:
     Prints one line on stdout when it answers: `listening on HOST:PORT …`, or with `as_json` an object with `address` and `rest_address`.
 
     Args:
-        options: the server.
-        as_json: for scripts.
+      options: the server.
+      as_json: for scripts.
 
     Raises:
-        CxrError: a model does not load, or a port is in use.
+      CxrError: a model does not load, or a port is in use.
     """
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     asked = threading.Event()

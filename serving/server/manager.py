@@ -33,8 +33,8 @@ class Manager:
         """Makes an empty manager; `begin` and `commit` give it models.
 
         Args:
-            options: polling, retries and threads.
-            warm_up: see `Versions`.
+          options: polling, retries and threads.
+          warm_up: see `Versions`.
         """
         self._options = options
         self._versions = Versions(options, warm_up)
@@ -50,13 +50,13 @@ class Manager:
         """Begins a change of configuration: those of the models that are new start to load, all others stay as they are.
 
         Args:
-            models: checked by `config.validate`.
+          models: checked by `config.validate`.
 
         Returns:
-            Number of the change, for `wait`, `commit` and `withdraw`. A later change takes the place of one that still waits.
+          Number of the change, for `wait`, `commit` and `withdraw`. A later change takes the place of one that still waits.
 
         Raises:
-            ServingError: FAILED_PRECONDITION, a label names a version that is not available now; nothing has changed.
+          ServingError: FAILED_PRECONDITION, a label names a version that is not available now; nothing has changed.
         """
         with self._changed:
             kept = {name: model for name, model in self._models.items() if not model.new}
@@ -72,7 +72,7 @@ class Manager:
         """Makes these models the configured ones, with their policies and labels; what is not among them will be unloaded.
 
         Raises:
-            ServingError: ABORTED, a later change has begun; FAILED_PRECONDITION, a labelled version has gone since `begin`.
+          ServingError: ABORTED, a later change has begun; FAILED_PRECONDITION, a labelled version has gone since `begin`.
         """
         with self._changed:
             self._refuse_superseded(number)
@@ -105,8 +105,8 @@ class Manager:
         The lock is free meanwhile: requests are answered, and a later change ends this waiting.
 
         Raises:
-            ServingError: UNKNOWN (TensorFlow Serving's code), a model has no version and will get none, or the seconds (None: no
-                limit) are over, and the text says why; ABORTED, a later change has begun.
+          ServingError: UNKNOWN (TensorFlow Serving's code), a model has no version and will get none, or the seconds (None: no
+            limit) are over, and the text says why; ABORTED, a later change has begun.
         """
         wanted = self._versions.wanted
 
@@ -167,7 +167,7 @@ class Manager:
         """Holds the version that a ModelSpec means, so that it is not unloaded meanwhile.
 
         Raises:
-            ServingError: no name, unknown label, or nothing available under that name and version.
+          ServingError: no name, unknown label, or nothing available under that name and version.
         """
         with self._changed:
             model = self._models.get(spec.name)

@@ -44,11 +44,11 @@ class Metrics(Collector):
         """Counts one request; TensorFlow Serving measures the latency only of those that it answers without error.
 
         Args:
-            entrypoint: GRPC or REST.
-            api: name of the call, as TensorFlow Serving writes it: "Predict" of gRPC, "predict" of REST.
-            model: as the client named it; counted as "" when it is not configured, so that strangers' names do not fill the metrics.
-            code: name of the status code.
-            seconds: from request to answer.
+          entrypoint: GRPC or REST.
+          api: name of the call, as TensorFlow Serving writes it: "Predict" of gRPC, "predict" of REST.
+          model: as the client named it; counted as "" when it is not configured, so that strangers' names do not fill the metrics.
+          code: name of the status code.
+          seconds: from request to answer.
         """
         model = model if model in self._manager.models() else ""
         with self._lock:

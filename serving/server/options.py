@@ -82,15 +82,15 @@ class ServerOptions(_Frozen):
     ModelServerConfig) names the models.
 
     Attributes:
-        port, rest_port: 0 takes a free one; `rest_port` None means no REST.
-        tls: for both ports.
-        poll_seconds: pause between two looks for new versions.
-        model_config_file_poll_seconds: pause between two looks at the file; None reads it once.
-        load_retries, load_retry_seconds: a failed load is tried again that often, that far apart.
-        start_seconds: gives up when not every model is loaded by then; None waits for ever, as TensorFlow Serving does.
-        drain_seconds: after SIGTERM, how long requests already accepted may take.
-        max_connection_age_seconds: gRPC clients are asked to connect again after about that long (what is under way is finished), so
-            that they find servers added meanwhile; None lets connections last.
+      port, rest_port: 0 takes a free one; `rest_port` None means no REST.
+      tls: for both ports.
+      poll_seconds: pause between two looks for new versions.
+      model_config_file_poll_seconds: pause between two looks at the file; None reads it once.
+      load_retries, load_retry_seconds: a failed load is tried again that often, that far apart.
+      start_seconds: gives up when not every model is loaded by then; None waits for ever, as TensorFlow Serving does.
+      drain_seconds: after SIGTERM, how long requests already accepted may take.
+      max_connection_age_seconds: gRPC clients are asked to connect again after about that long (what is under way is finished), so
+        that they find servers added meanwhile; None lets connections last.
     """
 
     models_dir: Path | None = None

@@ -41,14 +41,14 @@ def predict(request: predict_pb2.PredictRequest, source: Source, runner: Runner,
     """Answers a Predict request.
 
     Args:
-        request: as received.
-        source: where the model comes from.
-        runner: runs the tensors, alone or in a batch.
-        limits: pixels and bytes allowed.
-        call: deadline and departure of the client.
+      request: as received.
+      source: where the model comes from.
+      runner: runs the tensors, alone or in a batch.
+      limits: pixels and bytes allowed.
+      call: deadline and departure of the client.
 
     Raises:
-        ServingError: docs/serving.md has the table of codes; operation errors keep theirs.
+      ServingError: docs/serving.md has the table of codes; operation errors keep theirs.
     """
     if not request.HasField("model_spec"):
         raise invalid("Missing ModelSpec")
@@ -117,7 +117,7 @@ def check_tensor(index: int, dtype: int, array: np.ndarray, info: meta_graph_pb2
     inputs declared with IMAGE_RANK are compared here, with the text that `tf.ensure_shape` gives in the graph.
 
     Raises:
-        ServingError: INVALID_ARGUMENT.
+      ServingError: INVALID_ARGUMENT.
     """
     if dtype != info.dtype:
         raise invalid(f"Expects arg[{index}] to be {tensors.dtype_name(info.dtype)} but {tensors.dtype_name(dtype)} is provided")

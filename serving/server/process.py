@@ -23,10 +23,10 @@ class RunningServer:
     """A server in another process.
 
     Attributes:
-        address: "host:port" of gRPC.
-        rest_address: "host:port" of REST, or None.
-        pid: its process.
-        log_path: its log.
+      address: "host:port" of gRPC.
+      rest_address: "host:port" of REST, or None.
+      pid: its process.
+      log_path: its log.
     """
 
     address: str
@@ -40,15 +40,15 @@ def start_server(base_paths: Mapping[str, Path | str], timeout: float = 120.0, *
     """Runs a server for some models in a fresh process; ready when the block begins, gone when it ends.
 
     Args:
-        base_paths: by model name, either a folder with version folders or a bare SavedModel folder (served as version 1).
-        timeout: seconds until it must be ready; importing TensorFlow takes some, loading the models the rest.
-        **options: fields of ServerOptions; a failed load is not tried again unless `load_retries` says so, and REST is off.
+      base_paths: by model name, either a folder with version folders or a bare SavedModel folder (served as version 1).
+      timeout: seconds until it must be ready; importing TensorFlow takes some, loading the models the rest.
+      **options: fields of ServerOptions; a failed load is not tried again unless `load_retries` says so, and REST is off.
 
     Yields:
-        Its addresses.
+      Its addresses.
 
     Raises:
-        CxrError: a folder holds no SavedModel, or the server does not come up; the text has the end of its log.
+      CxrError: a folder holds no SavedModel, or the server does not come up; the text has the end of its log.
     """
     with tempfile.TemporaryDirectory(prefix="cxr-serve-") as folder:
         models = Path(folder) / "models"
@@ -64,7 +64,7 @@ def run_server(options: ServerOptions, timeout: float, log_path: Path) -> Iterat
     """Runs a server with these options in a fresh process; see `start_server`.
 
     Raises:
-        CxrError: the server does not come up in `timeout` seconds.
+      CxrError: the server does not come up in `timeout` seconds.
     """
     with log_path.open("wb") as log:
         command = [sys.executable, "-m", "cxr.serving.server"]

@@ -30,7 +30,7 @@ class RestServer:
         """Opens the port `options.rest_port` and starts answering.
 
         Raises:
-            CxrError: the port cannot be opened, or the TLS key and certificates are not usable.
+          CxrError: the port cannot be opened, or the TLS key and certificates are not usable.
         """
         assert options.rest_port is not None
         self._app = RestApp(handlers, metrics, options.limits, options.rest)

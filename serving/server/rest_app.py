@@ -64,7 +64,6 @@ class RestApp:
     """
 
     def __init__(self, handlers: Handlers, metrics: Metrics, limits: Limits, rest: Rest):
-        """Binds the parts of a server."""
         self._handlers, self._metrics, self._limits, self._rest = handlers, metrics, limits, rest
         self._memory = rest_body.Memory(_BODIES * limits.max_message_bytes)
         self._json = ThreadPoolExecutor(1, "rest-json")

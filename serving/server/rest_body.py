@@ -17,7 +17,7 @@ class BodyRefusedError(ServingError):
     """A body that TensorFlow Serving would not refuse; so its HTTP status follows from HTTP, not from the gRPC code.
 
     Attributes:
-        status: HTTP status.
+      status: HTTP status.
     """
 
     def __init__(self, status: HTTPStatus, code: grpc.StatusCode, message: str):
@@ -50,7 +50,6 @@ class Lease:
     """What one request holds of a Memory."""
 
     def __init__(self, memory: Memory):
-        """Holds nothing yet."""
         self._memory = memory
         self._count = 0
 
@@ -70,15 +69,15 @@ async def read(request: Request, lease: Lease, limit: int, seconds: float) -> by
     """Reads and decompresses a body.
 
     Args:
-        request: at its beginning.
-        lease: grows by what arrives.
-        limit: largest body in bytes, decompressed.
-        seconds: until the body must be here.
+      request: at its beginning.
+      lease: grows by what arrives.
+      limit: largest body in bytes, decompressed.
+      seconds: until the body must be here.
 
     Raises:
-        BodyRefusedError: 413, too large; 408, too slow.
-        ServingError: UNAVAILABLE, no memory; INVALID_ARGUMENT, a body that is not what its headers say.
-        starlette.requests.ClientDisconnect: the client went away.
+      BodyRefusedError: 413, too large; 408, too slow.
+      ServingError: UNAVAILABLE, no memory; INVALID_ARGUMENT, a body that is not what its headers say.
+      starlette.requests.ClientDisconnect: the client went away.
     """
     length = request.headers.get("content-length")
     if length is not None and int(length) > limit:  # h11 lets only digits through

@@ -15,7 +15,7 @@ def example_of(document: Any) -> example_pb2.Example:
     """Returns the tf.Example of a JSON object: a feature per key, a number, string, {"b64": …} or a list of one kind each.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, anything else.
+      ServingError: INVALID_ARGUMENT, anything else.
     """
     if not isinstance(document, dict):
         raise invalid("JSON Value: an example must be an object")
@@ -29,7 +29,7 @@ def unicode_text(value: str) -> str:
     """Returns a string of a JSON document, which may hold what UTF-8 does not have: half a surrogate pair, as an escape.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, it does.
+      ServingError: INVALID_ARGUMENT, it does.
     """
     if not value.isascii():
         try:

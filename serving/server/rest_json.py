@@ -58,15 +58,15 @@ def request_of(method: str, spec: model_pb2.ModelSpec, body: bytearray, handlers
     """Returns the request message of a POST to …:predict, …:classify or …:regress, and whether it came in rows ("instances").
 
     Args:
-        method: "predict", "classify" or "regress".
-        spec: model from the path; gets the signature's name.
-        body: JSON; emptied, so that its memory is free before the message is built.
-        handlers: know the signatures.
-        max_cost: bytes that reading it may take, by `cost`.
+      method: "predict", "classify" or "regress".
+      spec: model from the path; gets the signature's name.
+      body: JSON; emptied, so that its memory is free before the message is built.
+      handlers: know the signatures.
+      max_cost: bytes that reading it may take, by `cost`.
 
     Raises:
-        BodyRefusedError: 413, it is too costly.
-        ServingError: the body is not what TensorFlow Serving accepts.
+      BodyRefusedError: 413, it is too costly.
+      ServingError: the body is not what TensorFlow Serving accepts.
     """
     document = _object(body, max_cost)
     signature = document.get("signature_name", "")

@@ -13,11 +13,11 @@ def validate(config: ModelServerConfig, current: dict[str, ModelConfig]) -> list
     """Returns the models of a configuration, checked as TensorFlow Serving checks them.
 
     Args:
-        config: the new configuration.
-        current: models served now, by name.
+      config: the new configuration.
+      current: models served now, by name.
 
     Raises:
-        ServingError: INVALID_ARGUMENT or FAILED_PRECONDITION with TensorFlow Serving's text.
+      ServingError: INVALID_ARGUMENT or FAILED_PRECONDITION with TensorFlow Serving's text.
     """
     if config.WhichOneof("config") != "model_config_list":
         raise invalid("ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently supported")
@@ -49,8 +49,8 @@ def aspired_versions(model: ModelConfig) -> dict[int, Path] | None:
     """Looks which versions the policy of a model wants now.
 
     Returns:
-        Folder by version; empty when there is no version. `specific` versions that have no folder are left out. None when the
-        base path cannot be listed (a volume that went away): what is loaded then stays.
+      Folder by version; empty when there is no version. `specific` versions that have no folder are left out. None when the
+      base path cannot be listed (a volume that went away): what is loaded then stays.
     """
     try:
         found = {version: child for child in Path(model.base_path).iterdir() if (version := version_of(child)) is not None}

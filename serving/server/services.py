@@ -36,7 +36,6 @@ class Handlers:
     """What every transport calls: requests in, responses out, ServingError otherwise."""
 
     def __init__(self, manager: Manager, runner: Runner, limits: Limits, metrics: Metrics):
-        """Binds the parts of a server."""
         self.manager, self._runner, self._limits, self._metrics = manager, runner, limits, metrics
         self._slots = threading.BoundedSemaphore(limits.max_concurrent_requests)
 
@@ -44,14 +43,14 @@ class Handlers:
         """Answers Predict, Classify, Regress or MultiInference.
 
         Args:
-            method: the name of the call.
-            request: its request message.
-            call: deadline and departure of the client.
-            entrypoint: transport it came by; REST counts its requests itself, the malformed ones too.
+          method: the name of the call.
+          request: its request message.
+          call: deadline and departure of the client.
+          entrypoint: transport it came by; REST counts its requests itself, the malformed ones too.
 
         Raises:
-            ServingError: any refusal; UNAVAILABLE above `max_concurrent_requests`: the client may try again, RESOURCE_EXHAUSTED
-                would tell it that its request is too large.
+          ServingError: any refusal; UNAVAILABLE above `max_concurrent_requests`: the client may try again, RESOURCE_EXHAUSTED
+            would tell it that its request is too large.
         """
         spec = request.model_spec if method != "MultiInference" else request.tasks[0].model_spec if request.tasks else None
         begin, code = time.perf_counter(), grpc.StatusCode.OK
@@ -115,7 +114,6 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     """tensorflow.serving.PredictionService."""
 
     def __init__(self, handlers: Handlers):
-        """Binds the handlers."""
         self._handlers = handlers
 
     def _infer(self, method: str, request: Any, context: grpc.ServicerContext) -> Any:
@@ -142,7 +140,6 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     """tensorflow.serving.ModelService."""
 
     def __init__(self, handlers: Handlers):
-        """Binds the handlers."""
         self._handlers = handlers
 
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: D102, N802

@@ -17,9 +17,9 @@ class Version:
     """One version of one model. Fields change only under the manager's lock.
 
     Attributes:
-        aspired: the policy wants it now.
-        error: why it did not load (while LOADING: why the last attempt failed).
-        loaded: the model while AVAILABLE or UNLOADING.
+      aspired: the policy wants it now.
+      error: why it did not load (while LOADING: why the last attempt failed).
+      loaded: the model while AVAILABLE or UNLOADING.
     """
 
     def __init__(self, model: str, number: int, path: Path):

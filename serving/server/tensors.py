@@ -37,14 +37,14 @@ def checked_shape(proto: tensor_pb2.TensorProto, max_bytes: int) -> list[int]:
     MAX_FILLED_BYTES that is honoured; above, every value must have been sent.
 
     Args:
-        proto: dtype any, shape any.
-        max_bytes: the decoded array may not be larger.
+      proto: dtype any, shape any.
+      max_bytes: the decoded array may not be larger.
 
     Returns:
-        Its shape.
+      Its shape.
 
     Raises:
-        TypeError, ValueError: malformed: unknown dtype or rank, negative dimension, content that does not fill the shape, too large.
+      TypeError, ValueError: malformed: unknown dtype or rank, negative dimension, content that does not fill the shape, too large.
     """
     dtype = tf.dtypes.as_dtype(proto.dtype)  # TypeError or ValueError for DT_INVALID and strangers
     if proto.tensor_shape.unknown_rank or len(proto.tensor_shape.dim) > MAX_DIMENSIONS:
@@ -69,10 +69,10 @@ def to_array(proto: tensor_pb2.TensorProto) -> np.ndarray:
     """Decodes a tensor of a request that passed `checked_shape`.
 
     Returns:
-        Array; strings as object dtype.
+      Array; strings as object dtype.
 
     Raises:
-        TypeError, ValueError: the values do not fit the shape.
+      TypeError, ValueError: the values do not fit the shape.
     """
     return _strings(proto) if proto.dtype == types_pb2.DT_STRING else tf.make_ndarray(proto)
 

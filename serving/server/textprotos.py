@@ -20,7 +20,7 @@ def read_batching(path: Path) -> Batching:
     """Reads a BatchingParameters text proto.
 
     Raises:
-        CxrError: unreadable, not that message, or values that contradict each other.
+      CxrError: unreadable, not that message, or values that contradict each other.
     """
     message = _read(path, server_files_pb2.BatchingParameters())
     if message.pad_variable_length_inputs:
@@ -40,7 +40,7 @@ def read_tls(path: Path) -> Tls:
     """Reads an SSLConfig text proto; its fields hold the PEM texts themselves, as TensorFlow Serving wants them.
 
     Raises:
-        CxrError: unreadable, not that message, or without key and certificate.
+      CxrError: unreadable, not that message, or without key and certificate.
     """
     message = _read(path, server_files_pb2.SSLConfig())
     if not message.server_key or not message.server_cert:

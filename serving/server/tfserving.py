@@ -17,10 +17,10 @@ def execute(options: ServerOptions) -> None:
     """Replaces this process by tensorflow_model_server; returns never.
 
     Args:
-        options: the server; limits of images and requests do not exist there and are not passed on.
+      options: the server; limits of images and requests do not exist there and are not passed on.
 
     Raises:
-        CxrError: the binary is not on PATH, or it cannot do what the options ask for.
+      CxrError: the binary is not on PATH, or it cannot do what the options ask for.
     """
     binary = shutil.which(BINARY)
     if binary is None:
@@ -33,12 +33,12 @@ def arguments(options: ServerOptions, folder: Path | None = None) -> list[str]:
     """Returns tensorflow_model_server's arguments and writes the files they name.
 
     Args:
-        options: the server.
-        folder: where models.config, batching, monitoring and TLS files are written; must be readable by the owner only. None writes
-            them to memory: this process and the one it becomes by `exec` can read them, and they (a TLS key) end with it.
+      options: the server.
+      folder: where models.config, batching, monitoring and TLS files are written; must be readable by the owner only. None writes
+        them to memory: this process and the one it becomes by `exec` can read them, and they (a TLS key) end with it.
 
     Raises:
-        CxrError: a port or address that TensorFlow Serving cannot have, or no model.
+      CxrError: a port or address that TensorFlow Serving cannot have, or no model.
     """
     if options.port == 0 or options.rest_port == 0:
         raise CxrError("--port 0: TensorFlow Serving takes no free port by itself (0 switches it off there); name one")

@@ -20,16 +20,16 @@ class Versions:
     Loads and unloads run in threads of their own, so that requests for other models and versions go on meanwhile.
 
     Attributes:
-        changed: the lock of everything here, notified when a version changes its state; held by callers of what says so.
-        stopped: set when the server ends.
+      changed: the lock of everything here, notified when a version changes its state; held by callers of what says so.
+      stopped: set when the server ends.
     """
 
     def __init__(self, options: ServerOptions, warm_up: Callable[[Version], int]):
         """Makes an empty set.
 
         Args:
-            options: retries and threads.
-            warm_up: called with each version after its load and before it becomes available; an exception fails the load.
+          options: retries and threads.
+          warm_up: called with each version after its load and before it becomes available; an exception fails the load.
         """
         self._options, self._warm_up = options, warm_up
         self._live: dict[str, dict[Path, Version]] = {}  # wanted, or still loaded; by folder: one number can move to another folder
@@ -66,8 +66,8 @@ class Versions:
         """Starts what it takes to have these versions of a model, and no others; under the lock.
 
         Args:
-            name: of the model.
-            folders: of the versions, by number.
+          name: of the model.
+          folders: of the versions, by number.
         """
         live = self._live.setdefault(name, {})
         for path, version in list(live.items()):

@@ -24,10 +24,10 @@ def warm_up(version: Version, limits: Limits) -> int:
     """Runs the warm-up requests of a version that has just been loaded.
 
     Returns:
-        Number of requests run; 0 without the file.
+      Number of requests run; 0 without the file.
 
     Raises:
-        ServingError: a record is broken, of another kind, or fails; the load then counts as failed, as in TensorFlow Serving.
+      ServingError: a record is broken, of another kind, or fails; the load then counts as failed, as in TensorFlow Serving.
     """
     path = version.path / FILE
     if not path.is_file():

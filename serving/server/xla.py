@@ -22,9 +22,9 @@ def reaches(graph: tf.Graph, fetches: Iterable[str], compiled: frozenset[str]) -
     """Returns whether computing the tensors runs one of the compiled functions.
 
     Args:
-        graph: of the session.
-        fetches: tensor names.
-        compiled: from `compiled_functions`.
+      graph: of the session.
+      fetches: tensor names.
+      compiled: from `compiled_functions`.
     """
     if not compiled:
         return False

@@ -50,6 +50,12 @@ def push(models):
 
 
 @pytest.fixture
+def model(tmp_path):
+    """Where the task's output is mounted."""
+    return tmp_path / "minio/b/model"
+
+
+@pytest.fixture
 def run(models, records, tmp_path, monkeypatch):
     """Runs the task's command; returns its exit status, the artifact's metadata and the output parameters."""
     monkeypatch.setenv("CXR_KUBEFLOW_ROOT", str(tmp_path))
@@ -72,7 +78,6 @@ def run(models, records, tmp_path, monkeypatch):
         assert (found["name"], found["uri"]) == ("model", "minio://b/model")
         return status, found["metadata"], report["parameterValues"]
 
-    run.model = tmp_path / "minio/b/model"
     return run
 
 
@@ -81,14 +86,14 @@ def hashes(*numbers):
     return [f"{number:064x}" for number in numbers]
 
 
-def test_the_best_pushed_version_is_fetched_not_the_last_one(push, run, capsys):
+def test_the_best_pushed_version_is_fetched_not_the_last_one(push, run, model, capsys):
     push(17)
     push(18, floor=17)
     status, facts, parameters = run()
     assert status == 0
     assert "tfx_version" in facts
     assert parameters == {"champion": "18", "baseline": "17"}
-    assert (run.model / "Format-Serving/variables/v").read_text() == "17"
+    assert (model / "Format-Serving/variables/v").read_text() == "17"
     assert "compared with version 17, the best one pushed" in capsys.readouterr().out
 
 
@@ -107,11 +112,11 @@ def test_where_the_best_one_has_seen_the_gates_images_the_champion_is_tried(push
         ({}, {"class_names": json.dumps(CLASSES[::-1])}, "is for the classes covid19, pneumonia, normal, not"),
     ],
 )
-def test_an_unfair_version_is_no_baseline_but_stays_the_champion(push, run, capsys, version, parameters, reason):
+def test_an_unfair_version_is_no_baseline_but_stays_the_champion(push, run, model, capsys, version, parameters, reason):
     push(17, **version)
     status, facts, outputs = run(**parameters)
     assert (status, facts, outputs) == (0, {"cxr_absent": 1}, {"champion": "17", "baseline": "none"})
-    assert [file.name for file in run.model.iterdir()] == ["NO_BASELINE"]
+    assert [file.name for file in model.iterdir()] == ["NO_BASELINE"]
     assert f"the gate's bounds decide alone: version 17 {reason}" in capsys.readouterr().out
 
 
@@ -123,14 +128,14 @@ def test_the_launchers_copy_of_data_in_a_bucket_is_read(push, run, records, tmp_
 
 
 @pytest.mark.parametrize("given", ["", "none", "serving_models/mobilenet/champion.json"])
-def test_no_baseline_leaves_a_file_to_upload(run, models, given):
+def test_no_baseline_leaves_a_file_to_upload(run, model, models, given):
     parameters = {} if "/" in given else {"baseline": given}
     status, facts, outputs = run(**parameters, data="/nowhere")  # which is not read
     assert (status, facts, outputs) == (0, {"cxr_absent": 1}, {"champion": "none", "baseline": "none"})
-    assert [file.name for file in run.model.iterdir()] == ["NO_BASELINE"]
+    assert [file.name for file in model.iterdir()] == ["NO_BASELINE"]
 
 
-def test_a_version_that_the_run_asks_for_is_taken(push, run, models, tmp_path):
+def test_a_version_that_the_run_asks_for_is_taken(push, run, model, models, tmp_path):
     push(17)
     push(18)
     assert run(baseline=str(models / "17"))[2] == {"champion": "18", "baseline": "17"}
@@ -139,7 +144,7 @@ def test_a_version_that_the_run_asks_for_is_taken(push, run, models, tmp_path):
     (models / "17").rename(elsewhere)
     # it is compared with, but no version that a record could name
     assert run(baseline=str(elsewhere.parent))[2] == {"champion": "18", "baseline": "none"}
-    assert (run.model / "Format-Serving/variables/v").read_text() == "17"
+    assert (model / "Format-Serving/variables/v").read_text() == "17"
 
 
 def test_the_champion_of_the_moment_is_told_without_comparison_too(push, run):

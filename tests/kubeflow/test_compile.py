@@ -9,7 +9,7 @@ import yaml
 
 from cxr.data.ingest.pseudonyms import KEY_FILE_VARIABLE
 from cxr.kubeflow.cluster import Cluster
-from cxr.kubeflow.ir_pass import container_of, tasks
+from cxr.kubeflow.pipeline_spec import container_of, tasks
 
 # Runs the command line and tells which heavy packages it has imported.
 COMMAND = """
@@ -34,6 +34,12 @@ CLUSTER = {
         "Trainer": {"gpus": 1, "tolerations": [{"key": "nvidia.com/gpu", "effect": "NoSchedule"}], "node_selector": {"pool": "gpu"}},
     },
 }
+
+
+def container(compiled, task):
+    found = container_of(compiled.spec, task)
+    assert found is not None
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -136,8 +142,8 @@ def test_what_is_kubernetes_alone_is_in_the_platform_document(compiled):
     assert trainer["nodeSelector"]["labels"] == {"pool": "gpu"}
     assert trainer["secretAsEnv"][0]["secretName"] == "store"
     assert "secretAsEnv" not in evaluator
-    assert container_of(compiled.spec, "Trainer-mobilenet")["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"
-    assert container_of(compiled.spec, "ImportExampleGen")["resources"]["memoryLimit"] > 4
+    assert container(compiled, "Trainer-mobilenet")["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"
+    assert container(compiled, "ImportExampleGen")["resources"]["memoryLimit"] > 4
     assert compiled.spec["defaultPipelineRoot"] == "gs://bucket/root"
 
 
@@ -168,7 +174,7 @@ def test_a_distributed_runner_gets_the_shared_folder(image):
 
     beam = {"runner": "dataflow", "project": "p", "region": "r", "shared": "gs://bucket/shared", "worker_image": image}
     compiled = compile_config(load("demo"), Cluster.model_validate({**CLUSTER, "data": "gs://bucket/data", "beam": beam}), image)
-    arguments = container_of(compiled.spec, "StatisticsGen")["args"]
+    arguments = container(compiled, "StatisticsGen")["args"]
     assert {"--runner=DataflowRunner", "--cxr_shared=gs://bucket/shared"} <= set(arguments)
     assert "Data" not in tasks(compiled.spec)
 

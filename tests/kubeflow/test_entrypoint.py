@@ -138,7 +138,9 @@ def test_a_shared_folder_on_a_gs_root(tmp_path, records, small_pipeline, image):
     ir_pass.share_with_workers(spec, str(shared))
     result = SimulatedCluster(tmp_path / "cluster").run(yaml.safe_dump(spec), pipeline_root="gs://bucket/root")
     assert result.succeeded, result.tasks
-    assert f"{shared}/" in result.tasks[GEN].outputs.log  # the executor's URIs
+    outputs = result.tasks[GEN].outputs
+    assert outputs is not None
+    assert f"{shared}/" in outputs.log  # the executor's URIs
     statistics = result.artifact(STATISTICS, "statistics")
     assert statistics.uri.startswith("gs://bucket/root/small/")
     stored = tmp_path / "cluster/objects" / statistics.uri.replace("://", "/")

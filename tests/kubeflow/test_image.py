@@ -13,7 +13,9 @@ def test_the_targets_exist():
 
 def stage(target):
     """Text of one target's instructions."""
-    return re.search(rf"^FROM \S+ AS {target}$(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)[1]
+    found = re.search(rf"^FROM \S+ AS {target}$(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    assert found is not None, target
+    return found[1]
 
 
 def test_beams_workers_start_through_its_boot_of_the_same_version():
@@ -23,7 +25,7 @@ def test_beams_workers_start_through_its_boot_of_the_same_version():
     assert f'ENTRYPOINT ["{BOOT}"]' in stage("worker")
     assert re.search(rf"^COPY --from=beam .*{BOOT} ", stage("worker"), re.MULTILINE)
     assert "ENV RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1" in stage("worker")
-    python, version = re.search(r"^ARG BEAM=\S+/beam_python(\S+)_sdk:(\S+)$", DOCKERFILE, re.MULTILINE).groups()
+    ((python, version),) = re.findall(r"^ARG BEAM=\S+/beam_python(\S+)_sdk:(\S+)$", DOCKERFILE, re.MULTILINE)
     assert re.search(rf"^apache-beam=={re.escape(version)} ", (ROOT / "requirements/run.lock").read_text(), re.MULTILINE)
     assert re.search(rf"^ARG PYTHON=\S+:{re.escape(python)}-", DOCKERFILE, re.MULTILINE)
 

@@ -8,6 +8,7 @@ from cxr.core.errors import CxrError
 from cxr.kubeflow import ir_pass
 from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.parameters import Parameter
+from cxr.kubeflow.pipeline_spec import container_of, tasks
 
 IMAGE = "registry.example/cxr@sha256:" + "0" * 64
 CONFIG = json.dumps({"model": {"head_training": {"epochs": 16}}})
@@ -47,12 +48,18 @@ EPOCHS = Parameter("epochs_a", "NUMBER_INTEGER", "epochs", "Trainer-a", "custom_
 
 
 def inputs(spec, task):
-    return ir_pass.tasks(spec)[task]["inputs"]["parameters"]
+    return tasks(spec)[task]["inputs"]["parameters"]
+
+
+def container(spec, task):
+    found = container_of(spec, task)
+    assert found is not None
+    return found
 
 
 def test_lifecycle_goes(spec):
     assert ir_pass.drop_lifecycle(spec) == ["Gen"]
-    assert "lifecycle" not in ir_pass.container_of(spec, "Gen")
+    assert "lifecycle" not in container(spec, "Gen")
     assert ir_pass.drop_lifecycle(spec) == []
 
 
@@ -75,7 +82,7 @@ def test_a_parameter_inside_json_is_merged_by_the_entry_point(spec):
     assert spec["root"]["inputDefinitions"]["parameters"]["epochs_a"]["defaultValue"] == 16
     assert inputs(spec, "Trainer-a")["cxr_epochs_a"] == {"componentInputParameter": "epochs_a"}
     assert inputs(spec, "Trainer-a")["custom_config"] == {"runtimeValue": {"constant": CONFIG}}
-    assert ir_pass.container_of(spec, "Trainer-a")["args"][-1] == "--cxr_merge=custom_config/model/head_training/epochs=cxr_epochs_a"
+    assert container(spec, "Trainer-a")["args"][-1] == "--cxr_merge=custom_config/model/head_training/epochs=cxr_epochs_a"
 
 
 @pytest.mark.parametrize("change", [{"task": "Trainer-b"}, {"property": "other"}, {"pointer": "model/tail"}])
@@ -92,14 +99,14 @@ def test_the_fingerprint_is_an_input_of_the_example_gen_and_never_cached(spec):
     assert inputs(spec, "Gen")["cxr_fingerprint"] == {
         "taskOutputParameter": {"producerTask": "DataFingerprint", "outputParameterKey": "fingerprint"}
     }
-    assert ir_pass.tasks(spec)["Gen"]["dependentTasks"] == ["DataFingerprint"]
-    assert "cachingOptions" not in ir_pass.tasks(spec)["DataFingerprint"]
+    assert tasks(spec)["Gen"]["dependentTasks"] == ["DataFingerprint"]
+    assert "cachingOptions" not in tasks(spec)["DataFingerprint"]
 
 
 def test_data_of_an_object_store_are_downloaded_by_the_launcher(spec):
     ir_pass.add_parameter(spec, DATA)
     ir_pass.add_data_importer(spec, ["Gen"], "data")
-    artifact = ir_pass.tasks(spec)["Gen"]["inputs"]["artifacts"]["cxr_data"]
+    artifact = tasks(spec)["Gen"]["inputs"]["artifacts"]["cxr_data"]
     assert artifact == {"taskOutputArtifact": {"producerTask": "Data", "outputArtifactKey": "artifact"}}
     assert "importer" in spec["deploymentSpec"]["executors"]["Data_executor"]
 
@@ -118,29 +125,12 @@ def test_where_the_launcher_has_to_download(data, beam, downloads):
     assert ir_pass.downloads_data(cluster) is downloads
 
 
-def test_resources_images_and_retries(spec):
-    nodes = {
-        "default": {"cpu": "500m", "memory": "4Gi"},
-        "Trainer": {"gpus": 2, "image": "gpu@sha256:" + "1" * 64, "retries": 2},
-    }
-    ir_pass.set_resources(spec, Cluster.model_validate({**VOLUME, "data": "/mnt/cxr/data", "nodes": nodes}))
-    container = ir_pass.container_of(spec, "Trainer-a")
-    assert container["image"].startswith("gpu@")
-    assert container["resources"]["resourceCpuRequest"] == "500m"
-    assert container["resources"]["cpuRequest"] == 0.5
-    assert container["resources"]["memoryLimit"] == pytest.approx(4.294967296)
-    assert container["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"
-    assert container["resources"]["accelerator"]["resourceCount"] == "2"
-    assert ir_pass.tasks(spec)["Trainer-a"]["retryPolicy"]["maxRetryCount"] == 2
-    assert "accelerator" not in ir_pass.container_of(spec, "Gen")["resources"]
-
-
 def test_the_shared_folder_reaches_our_entry_point_only(spec):
     before = copy.deepcopy(spec)
-    ir_pass.container_of(spec, "Gen")["command"] = ["python", "-m", "cxr.kubeflow.baseline"]
+    container(spec, "Gen")["command"] = ["python", "-m", "cxr.kubeflow.baseline"]
     ir_pass.share_with_workers(spec, "gs://b/shared")
-    assert ir_pass.container_of(spec, "Gen")["args"] == ir_pass.container_of(before, "Gen")["args"]
-    assert ir_pass.container_of(spec, "Trainer-a")["args"][-1] == "--cxr_shared=gs://b/shared"
+    assert container(spec, "Gen")["args"] == container(before, "Gen")["args"]
+    assert container(spec, "Trainer-a")["args"][-1] == "--cxr_shared=gs://b/shared"
 
 
 def test_the_pusher_learns_which_champion_the_candidate_was_compared_with(spec):
@@ -148,7 +138,7 @@ def test_the_pusher_learns_which_champion_the_candidate_was_compared_with(spec):
     for key in ("champion", "baseline"):
         source = {"taskOutputParameter": {"producerTask": "Gen", "outputParameterKey": key}}
         assert inputs(spec, "Trainer-a")[f"cxr_{key}"] == source
-    assert ir_pass.tasks(spec)["Trainer-a"]["dependentTasks"] == ["Gen"]
+    assert tasks(spec)["Trainer-a"]["dependentTasks"] == ["Gen"]
     assert spec["components"]["Gen"]["outputDefinitions"]["parameters"] == dict.fromkeys(
         ("champion", "baseline"), {"parameterType": "STRING"}
     )
@@ -162,18 +152,9 @@ def test_what_pushes_is_found_by_its_destination(spec):
 
 @pytest.mark.parametrize(("gate", "infra", "pushes"), [(1.0, 1.0, True), (0.0, 1.0, False), (1.0, 0.0, False), (0.0, 0.0, False)])
 def test_either_gate_keeps_kfp_from_running_the_pusher(spec, gate, infra, pushes):
-    ir_pass.tasks(spec)["Pusher-a"] = {"inputs": {"artifacts": {"model": {}, "model_blessing": {}, "infra_blessing": {}}}}
+    tasks(spec)["Pusher-a"] = {"inputs": {"artifacts": {"model": {}, "model_blessing": {}, "infra_blessing": {}}}}
     ir_pass.push_blessed_only(spec)
     blessings = {"model_blessing": gate, "infra_blessing": infra}
     given = {key: {"artifacts": [{"metadata": {"blessed": blessed}}]} for key, blessed in blessings.items()}
-    assert holds(ir_pass.tasks(spec)["Pusher-a"]["triggerPolicy"]["condition"], {"inputs": {"artifacts": given}}) is pushes
-    assert "triggerPolicy" not in ir_pass.tasks(spec)["Trainer-a"]
-
-
-@pytest.mark.parametrize(
-    ("quantity", "kind", "value"),
-    [("500m", "cpu", 0.5), ("4", "cpu", 4.0), ("16G", "memory", 16.0), ("1Gi", "memory", 1.073741824)]
-    + [("4k", "memory", 4e-6), ("4Ki", "memory", 4.096e-6), ("2P", "memory", 2e6), ("1Ei", "memory", 2**60 / 1e9), ("1e9", "memory", 1.0)],
-)
-def test_amounts(quantity, kind, value):
-    assert ir_pass.amount(quantity, kind) == pytest.approx(value)
+    assert holds(tasks(spec)["Pusher-a"]["triggerPolicy"]["condition"], {"inputs": {"artifacts": given}}) is pushes
+    assert "triggerPolicy" not in tasks(spec)["Trainer-a"]

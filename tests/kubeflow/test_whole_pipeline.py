@@ -148,6 +148,7 @@ def test_a_champion_that_changes_during_a_run_is_not_replaced(second, cluster, t
 
     folder = volume / "models/mobilenet"
     before = champion.read(folder / "champion.json")
+    assert before is not None
     thief = folder / str(int(before.version) + 1)
     move = (
         "import shutil, sys\n"
@@ -166,7 +167,9 @@ def test_a_champion_that_changes_during_a_run_is_not_replaced(second, cluster, t
     result = cluster.run(yaml.safe_dump_all([spec, platform]), {"epochs_mobilenet": 3})
     assert result.tasks["Pusher-mobilenet"].state is State.FAILED
     assert f"compared with version {before.version}, but the champion is version {thief.name}" in result.tasks["Pusher-mobilenet"].error
-    assert champion.read(folder / "champion.json").version == thief.name
+    after = champion.read(folder / "champion.json")
+    assert after is not None
+    assert after.version == thief.name
     assert versions(volume, "mobilenet") >= {before.version, thief.name}
     assert max(map(int, versions(volume, "mobilenet"))) == int(thief.name)
 

@@ -95,7 +95,7 @@ def test_a_job_server_with_a_worker_pool(tmp_path, records, small_pipeline, imag
     paths = Cluster.model_validate({**volume, "data": f"{tmp_path}/volume/records", "beam": settings})
 
     spec = compile_pipeline(small_pipeline(paths.data, paths.beam.arguments()), image)
-    ir_pass.share_with_workers(spec, paths.beam.shared)
+    ir_pass.share_with_workers(spec, settings["shared"])
     wait_for(pool, pool_process, pool_log)
     wait_for(job, job_process, job_log)
     result = SimulatedCluster(tmp_path / "cluster", parallel=1).run(yaml.safe_dump(spec))

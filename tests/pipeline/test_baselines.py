@@ -74,15 +74,21 @@ def test_whole_runs_on_changing_data(tmp_path):
         report = json.loads((home / "runs" / "latest" / "report.json").read_text())
         return done, report["models"]["mobilenet"]
 
+    def record_of(model):
+        found = read_record(folder / model["version"])
+        assert found is not None
+        return found
+
     # === The first push: judged by the bounds alone, with its provenance ===
     _, first = run()
     assert (first["champion"], first["baseline"], first["notes"]) == (None, None, [])
-    record, info = read_record(folder / first["version"]), read_info(str(folder / first["version"]))
+    record, info = record_of(first), read_info(str(folder / first["version"]))
     assert (record.pipeline, record.split, record.baseline, record.floor) == ("small", "test", None, first["version"])
     assert record.metrics["accuracy"] == first["evaluation"]["accuracy"]
     assert record.run
     assert info.synthetic
     assert info.code_version
+    assert info.data is not None
     assert sum(info.data.images["train"].values()) >= 30
 
     # === Other data under the same name: said, and compared all the same where that is fair ===
@@ -93,7 +99,7 @@ def test_whole_runs_on_changing_data(tmp_path):
     assert f"mobilenet: {note}" in done.stdout
 
     # === Another deal of the same images: the second model has seen images that the gate judges on, the first has not ===
-    best = read_record(folder / other["version"]).floor
+    best = record_of(other).floor
     done, dealt = run("demo_data.seed=6", "data.seed=7")
     if best == first["version"]:  # which of the two is better hangs on a random backbone
         assert dealt["baseline"] == first["version"]
@@ -101,4 +107,4 @@ def test_whole_runs_on_changing_data(tmp_path):
         assert dealt["baseline"] is None
         assert "has seen" in dealt["notes"][0]
         assert "no baseline, the gate's bounds decide alone" in done.stderr
-        assert read_record(folder / dealt["version"]).floor == dealt["version"]
+        assert record_of(dealt).floor == dealt["version"]

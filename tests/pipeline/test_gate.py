@@ -205,6 +205,7 @@ def test_slices_by_raw_features(blessed: tuple[str, bool], data: Data) -> None:
     assert (slices["view", "ap"].examples, slices["view", "ap"].accuracy) == (1, 0.0)
 
 
+@pytest.mark.slow
 def test_swapped_classes_are_refused_and_the_direction_of_the_comparison_is_right(evaluate) -> None:
     gate = Gate(min_accuracy=0.3, tolerance=0.02)
     uri, is_blessed = evaluate(gate, candidate=SWAPPED, baseline=GOOD)

@@ -8,6 +8,8 @@ from tfx.orchestration import metadata
 
 from cxr.pipeline.local_runner import WatchedDagRunner
 
+pytestmark = pytest.mark.slow  # the first that needs it waits until the fork server has imported TFX
+
 String = tfx.types.standard_artifacts.String
 
 

@@ -13,6 +13,8 @@ import pytest
 from cxr.core import progress
 from cxr.pipeline import node_process
 
+pytestmark = pytest.mark.slow  # the first that needs it waits until the fork server has imported TFX
+
 
 def work(number):
     progress.report("counting", 1, number)

@@ -30,20 +30,26 @@ def test_shipped_configurations_load_and_survive_a_round_trip(name, tmp_path):
     assert load(str(file)) == config
 
 
+def head(model):
+    """Settings of a model's first stage."""
+    assert model.head_training is not None
+    return model.head_training
+
+
 def test_defaults_reach_every_model_and_models_may_differ(small):
     config = load(small)
     assert {name: model.weights for name, model in config.models.items()} == {"mobilenet": "none", "densenet": "none"}
-    assert (config.models["mobilenet"].head_training.epochs, config.models["densenet"].head_training.epochs) == (2, 5)
-    assert config.models["densenet"].head_training.batch_size == 8
+    assert (head(config.models["mobilenet"]).epochs, head(config.models["densenet"]).epochs) == (2, 5)
+    assert head(config.models["densenet"]).batch_size == 8
     assert config.candidates == ("mobilenet", "densenet", "ensemble")
 
 
 def test_overrides_reach_one_model_or_all(small):
     config = load(small, ["models.mobilenet.head_training.epochs=7", "gate.min_accuracy=0.9", "ensemble=null"])
-    assert (config.models["mobilenet"].head_training.epochs, config.models["densenet"].head_training.epochs) == (7, 5)
+    assert (head(config.models["mobilenet"]).epochs, head(config.models["densenet"]).epochs) == (7, 5)
     assert config.gate.min_accuracy == 0.9
     assert config.candidates == ("mobilenet", "densenet")
-    assert {model.head_training.epochs for model in load(small, ["defaults.head_training.epochs=9"]).models.values()} == {9}
+    assert {head(model).epochs for model in load(small, ["defaults.head_training.epochs=9"]).models.values()} == {9}
 
 
 @pytest.mark.parametrize(
@@ -82,7 +88,7 @@ def test_files_that_are_no_configuration(tmp_path, text):
 
 def test_is_immutable(small):
     with pytest.raises(Exception, match="frozen"):
-        load(small).name = "other"
+        load(small).name = "other"  # type: ignore[misc] # mypy, too, knows that it is read-only
 
 
 def test_printed_form_is_complete(small):

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 SPEC = importlib.util.spec_from_file_location("newer_glibc", Path(__file__).parents[2] / "tools/newer_glibc.py")
+assert SPEC is not None
+assert SPEC.loader is not None
 newer_glibc = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(newer_glibc)
 

@@ -53,6 +53,7 @@ def test_direct_dependencies_are_locked():
     }.items():
         for requirement in wanted:
             match = re.match(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?(?:==(\S+))?", requirement)
+            assert match is not None, requirement
             name = match[1].lower().replace("_", "-")
             assert name in versions(lock), f"{name} is not in {lock}.lock: call 'make lock'"
             assert match[2] in (None, versions(lock)[name]), f"{name} in {lock}.lock is {versions(lock)[name]}: call 'make lock'"

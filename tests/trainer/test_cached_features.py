@@ -43,7 +43,8 @@ def test_batches_answer_as_the_model_does(model):
 
 
 def test_a_killed_extraction_goes_on_where_it_was(model, tmp_path):
-    file, seen = tmp_path / "state" / "features.float32", []
+    file = tmp_path / "state" / "features.float32"
+    seen: list[int] = []
     batched = BatchedModel(model)
     with pytest.raises(Exception, match="Killed"):
         batched.all(images([], stop_after=BATCH + 3), COUNT, "images", file)
@@ -67,8 +68,14 @@ def test_what_is_not_finite_is_refused_and_not_kept(model, tmp_path):
     assert (tmp_path / "f").stat().st_size == 0
 
 
-def test_an_array_is_made_once(tmp_path):
-    made = []
+def test_arrays_are_made_once_and_keep_their_order(tmp_path):
+    made, expected = [], [np.full(number % 3 + 1, number, np.float32) for number in range(12)]
+
+    def make():
+        made.append(1)
+        return expected
+
     for _ in range(2):
-        array = cached_features.cached(tmp_path / "a.npy", lambda: made.append(1) or np.ones(3, np.float32))
-    assert (len(made), array.tolist()) == (1, [1, 1, 1])
+        arrays = cached_features.cached(tmp_path / "a.npz", make)
+        assert [array.tolist() for array in arrays] == [array.tolist() for array in expected]
+    assert len(made) == 1

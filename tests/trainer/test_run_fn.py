@@ -55,6 +55,7 @@ def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, transfo
     info = artifact.read_info(uri)
     assert (info.name, info.backbone, info.weights, info.weights_note) == ("mobilenet", "MobileNet", "none", "random weights")
     assert (info.synthetic, info.code_version) == (False, "c0de")
+    assert info.data is not None
     assert info.data.images == {"train": dict.fromkeys(CLASSES, 8), "val": dict.fromkeys(CLASSES, 3)}
     seen = [*splits.train.content_hash, *splits.val.content_hash]
     np.testing.assert_array_equal(load_training_images(artifact.serving_dir(uri)), image_keys(seen))
@@ -168,5 +169,5 @@ def test_killed_training_goes_on_where_it_was(tmp_path, records, transform_dir, 
     for stage, other in zip(stages, expected, strict=True):
         for key in ("loss", "val_loss"):
             np.testing.assert_allclose([row[key] for row in stage["rows"]], [row[key] for row in other["rows"]], rtol=1e-3)
-    answers = [artifact.load_predictions(str(tmp_path / name / "model"), "val").probabilities for name in ("whole", "killed")]
-    np.testing.assert_allclose(*answers, atol=1e-3)
+    whole, killed = (artifact.load_predictions(str(tmp_path / name / "model"), "val").probabilities for name in ("whole", "killed"))
+    np.testing.assert_allclose(whole, killed, atol=1e-3)

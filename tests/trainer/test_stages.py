@@ -54,6 +54,7 @@ CALLBACKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [2, 4])
 @pytest.mark.parametrize("callbacks", [{}, CALLBACKS], ids=["plain", "callbacks"])
 def test_resumed_training_equals_uninterrupted_training(tmp_path, stop_after, callbacks):

@@ -24,7 +24,7 @@ def answers(trained, split, config, transform):
 @pytest.fixture
 def passes(monkeypatch):
     """How many images went through a network, by what for."""
-    counted = {}
+    counted: dict[str, int] = {}
     real = cached_features.BatchedModel.all
 
     def counting(model, images, count, what, file=None):
@@ -35,6 +35,7 @@ def passes(monkeypatch):
     return counted
 
 
+@pytest.mark.slow
 def test_head_stage(splits, config, passes, tmp_path):
     chosen = config(augmentation={"rotation": 10, "variants": 2}, class_weights=True)
     trained = train(chosen, splits)
@@ -53,12 +54,14 @@ def test_head_stage(splits, config, passes, tmp_path):
     np.testing.assert_allclose(loaded(image), trained.model(image), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_seeds_repeat_a_training(splits, config):
     first, second, other = (train(config(seed=seed), splits) for seed in (1, 1, 2))
     np.testing.assert_allclose(first.probabilities["val"], second.probabilities["val"], atol=1e-5)
     assert not np.allclose(first.probabilities["val"], other.probabilities["val"], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_reestimated_statistics_wake_up_a_random_backbone(splits, config):
     spread = {}
     for kind in ("none", "per_channel"):
@@ -70,6 +73,7 @@ def test_reestimated_statistics_wake_up_a_random_backbone(splits, config):
     assert spread["per_channel"] > 5 * spread["none"]
 
 
+@pytest.mark.slow
 def test_another_input_size_and_the_identity_adapter(splits, config):
     trained = train(config(image_size=48, head_training={"epochs": 1}), splits, val=False)
     assert trained.model.input.shape[1:] == (32, 32, 3)
@@ -128,6 +132,7 @@ def test_what_fine_tuning_makes_worse_is_not_kept(splits, config):
     assert train(config(fine_tuning=tuning), splits, val=False).kept_stage == "fine-tuning"  # nothing to judge by
 
 
+@pytest.mark.slow
 def test_without_a_gpu_mixed_precision_is_float32_and_said(splits, config, caplog):
     with caplog.at_level("INFO", logger="cxr.progress"):
         trained = train(config(mixed_precision=True, head_training={"epochs": 1}), splits)
@@ -156,6 +161,7 @@ def test_data_that_cannot_be_trained_with(splits, config):
         Training(config(), splits.transform, train_split, empty)
 
 
+@pytest.mark.slow
 def test_the_state_depends_on_what_is_trained(splits, config, tmp_path):
     first = train(config(head_training={"epochs": 1}), splits, state_root=tmp_path)
     again = train(config(head_training={"epochs": 1}), splits, state_root=tmp_path)

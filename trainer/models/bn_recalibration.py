@@ -7,7 +7,7 @@ with depth. With the statistics of the training images it is a usable random pro
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import keras
 import numpy as np
@@ -78,31 +78,31 @@ def recalibrate_layers(model: keras.Model, network: keras.Model, images: tf.Tens
     Raises:
       CxrError: A statistic that is no finite positive number.
     """
-    layers = batch_norm_layers(network)
-    measured: dict[int, tf.Tensor] = {}
-
-    def measuring(layer: keras.layers.BatchNormalization) -> Callable[..., tf.Tensor]:
-        def call(x: tf.Tensor, **_: object) -> tf.Tensor:
-            values = tf.cast(x, tf.float32)
-            square = measured[id(layer)] = tf.reduce_mean(tf.square(values))
-            return tf.cast(tf.nn.batch_normalization(values, 0.0, square, layer.beta, layer.gamma, layer.epsilon), x.dtype)
-
-        return call
-
+    stand_ins = {id(layer): _UnitMeanSquare(layer) for layer in batch_norm_layers(network)}
+    # The same model with the same weights, but for these layers.
+    measuring = keras.models.clone_model(model, clone_function=lambda layer: stand_ins.get(id(layer), layer), recursive=True)
     # A graph frees each activation after its last use; called eagerly, a Keras model holds all of them (16 GB for EfficientNetB7).
-    @tf.function(autograph=False)
-    def forward(batch: tf.Tensor) -> list[tf.Tensor]:
-        model(batch, training=False)
-        return [measured[id(layer)] for layer in layers]
+    tf.function(lambda batch: tf.reduce_sum(measuring(batch, training=False)), autograph=False)(images)
+    for stand_in in stand_ins.values():
+        stand_in.hand_over()
 
-    try:
-        for layer in layers:
-            layer.call = measuring(layer)
-        statistics = forward(images)
-    finally:
-        for layer in layers:
-            del layer.call
-    for layer, square in zip(layers, statistics, strict=True):
+
+class _UnitMeanSquare(keras.layers.Layer):
+    """Stands in for a batch normalisation: divides by the root mean square of all it is given, and remembers the mean square."""
+
+    def __init__(self, layer: keras.layers.BatchNormalization) -> None:
+        super().__init__(dtype=layer.dtype_policy)
+        self._layer = layer
+        self._square = self.add_weight(shape=(), dtype="float32", autocast=False, trainable=False, name="square")
+
+    def call(self, x: tf.Tensor, mask: None = None) -> tf.Tensor:
+        layer, values = self._layer, tf.cast(x, tf.float32)
+        square = tf.reduce_mean(tf.square(values))
+        self._square.assign(square)
+        return tf.cast(tf.nn.batch_normalization(values, 0.0, square, layer.beta, layer.gamma, layer.epsilon), x.dtype)
+
+    def hand_over(self) -> None:
+        layer, square = self._layer, self._square.numpy()
         if not 0 < square < np.inf:
             raise CxrError(f"bn_recalibration: {layer.name} yields nothing, or no finite numbers; check images and weights")
         layer.moving_mean.assign(tf.zeros_like(layer.moving_mean))

@@ -22,6 +22,7 @@ def test_the_champion_is_the_baseline(models):
     pushed = models.version(17)
     choice = choose(models.pointer, REAL)
     assert (choice.baseline, choice.reasons) == (pushed, ())
+    assert choice.champion is not None
     assert choice.champion.source == "/runs/17"
 
 
@@ -31,6 +32,7 @@ def test_the_floor_does_not_slide(models):
     models.version(18, baseline=17, floor=17)
     models.version(19, baseline=17, floor=17)
     choice = choose(models.pointer, REAL)
+    assert choice.champion is not None
     assert choice.champion.version == "19"
     assert choice.baseline == best
     assert choice.previous == best

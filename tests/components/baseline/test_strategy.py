@@ -29,7 +29,9 @@ def version(tmp_path):
 
 
 def resolve(store, candidate, **uris):
-    return PushedBaseline(**uris).resolve_artifacts(store, {MODEL: [candidate]})[MODEL]
+    resolved = PushedBaseline(**uris).resolve_artifacts(store, {MODEL: [candidate]})
+    assert resolved is not None  # TFX would skip the node
+    return resolved[MODEL]
 
 
 def test_the_pushed_version_has_the_layout_of_a_model_artifact(store, candidate, version, tmp_path):

@@ -111,6 +111,7 @@ def run(members, raw_examples, transform_dir, tmp_path):
     return call
 
 
+@pytest.mark.slow
 def test_the_ensemble_answers_with_its_members(run, members, images, raw_examples):
     model_uri, run_uri = run(Ensemble(method="soft"))
     parts = [np.asarray(load_model(uri)(images)) for uri in members]
@@ -131,11 +132,15 @@ def test_the_ensemble_answers_with_its_members(run, members, images, raw_example
     assert info.weights_note == "one, two: random"
     assert info.synthetic
     assert signatures["image_reading"](image_reading=tf.constant([""]))[features.LEARNT_FROM_SYNTHETIC].numpy().tolist() == [True]
+    keys = load_training_images(artifact.serving_dir(model_uri))
+    assert info.data is not None
+    assert keys is not None
     assert info.data.synthetic == 12
-    assert load_training_images(artifact.serving_dir(model_uri)).tolist() == image_keys(f"{i}" for i in range(12)).tolist()
+    assert keys.tolist() == image_keys(f"{i}" for i in range(12)).tolist()
     assert not (Path(run_uri) / "learning_curves.png").exists()
 
 
+@pytest.mark.slow
 def test_auto_reports_every_method_and_concat_leaves_its_curves(run):
     _, run_uri = run(Ensemble(stage=Stage(epochs=2)))
     report = json.loads((Path(run_uri) / "history.json").read_text())
@@ -145,6 +150,7 @@ def test_auto_reports_every_method_and_concat_leaves_its_curves(run):
     assert chosen["accuracy"] >= max(score["accuracy"] for score in report["validation"]["members"].values())
 
 
+@pytest.mark.slow
 def test_the_papers_ensemble_needs_no_validation_split(run):
     _, run_uri = run(Ensemble(method="stacking", start="random", stage=Stage(epochs=2)), splits=("train",))
     (stage,) = json.loads((Path(run_uri) / "history.json").read_text())["stages"]

@@ -52,11 +52,13 @@ def check(folder):
     return check_model(folder, "halve", load_seconds=400, tolerance=1e-3)
 
 
+@pytest.mark.slow
 def test_right_answers_are_blessed(saved_model, tmp_path):
     verdict = check(record(saved_model, tmp_path, [RIGHT, RIGHT]))
     assert (verdict.blessed, verdict.answered, verdict.problems) == (True, 2, ())
 
 
+@pytest.mark.slow
 def test_every_kind_of_difference_is_named(saved_model, tmp_path):
     wrong = [
         {**RIGHT, "y": [0.5, 1.1]},
@@ -78,6 +80,7 @@ def test_every_kind_of_difference_is_named(saved_model, tmp_path):
         assert problem.startswith(f"request {number} (serving_default): {expected}")
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_load_is_not_blessed(saved_model, tmp_path):
     folder = record(saved_model, tmp_path, [RIGHT])
     with open(f"{folder}/saved_model.pb", "r+b") as file:

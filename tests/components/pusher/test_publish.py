@@ -1,6 +1,5 @@
 import multiprocessing
 import os
-import signal
 import time
 
 import pytest
@@ -47,12 +46,20 @@ def push(models, candidate, expected=NO_CHAMPION):
     return publish(models, candidate, record, source="/runs/1", expected=expected)
 
 
+def champion_in(models):
+    found = champion.read(models / champion.POINTER)
+    assert found is not None
+    return found
+
+
 def test_a_push_is_a_version_with_its_record_and_the_champion(models, candidate):
     source = candidate()
     version = push(models, source)
     assert (version / "saved_model.pb").read_text() == "graph one"
-    assert read_record(version).fingerprint == champion.fingerprint(source)
-    assert champion.read(models / champion.POINTER).folder == version
+    record = read_record(version)
+    assert record is not None
+    assert record.fingerprint == champion.fingerprint(source)
+    assert champion_in(models).folder == version
     assert {entry.name for entry in models.iterdir()} == {version.name, champion.POINTER, champion.LOCK}
 
 
@@ -76,14 +83,14 @@ def test_a_champion_that_changed_meanwhile_stays(models, candidate, expected):
     first = push(models, candidate())
     with pytest.raises(champion.ChampionChangedError):
         push(models, candidate("two"), expected=expected)
-    assert champion.read(models / champion.POINTER).folder == first
+    assert champion_in(models).folder == first
     assert [entry.name for entry in models.iterdir() if entry.name.isdecimal()] == [first.name]
 
 
 def test_where_nothing_was_compared_the_last_push_counts(models, candidate):
     push(models, candidate(), expected=None)
     second = push(models, candidate("two"), expected=None)
-    assert champion.read(models / champion.POINTER).folder == second
+    assert champion_in(models).folder == second
     assert (second / "saved_model.pb").read_text() == "graph two"
 
 
@@ -91,7 +98,7 @@ def test_a_version_without_a_crown_gets_it_and_is_not_pushed_twice(models, candi
     version = push(models, candidate())
     (models / champion.POINTER).unlink()  # as if killed between the two
     assert push(models, models.parent.parent / "one") == version
-    assert champion.read(models / champion.POINTER).folder == version
+    assert champion_in(models).folder == version
 
 
 def test_nobody_sees_half_a_version_even_when_the_push_is_killed(models, candidate):
@@ -103,7 +110,7 @@ def test_nobody_sees_half_a_version_even_when_the_push_is_killed(models, candida
     while not list(models.glob(".incoming-*/variables/part-*")):
         assert child.is_alive()
         time.sleep(0.001)
-    os.kill(child.pid, signal.SIGKILL)
+    child.kill()
     child.join()
     assert not [entry for entry in models.iterdir() if entry.name.isdecimal()]
 

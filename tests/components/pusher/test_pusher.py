@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from tfx import v1 as tfx
 from tfx.orchestration import metadata
+from tfx.types import standard_artifacts
 
 from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import read_record
@@ -21,7 +22,6 @@ from cxr.trainer.training_data import image_keys, save_training_images
 EXAMPLES = 60
 BEAM = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1", "--sdk_container_image=none"]
 JUDGED_ON = JudgedOn(features.CLASS_NAMES, image_keys("xyz"), synthetic=False)
-standard = tfx.types.standard_artifacts
 
 
 class Classifier(tf.Module):
@@ -45,7 +45,7 @@ class Classifier(tf.Module):
 
 
 @tfx.dsl.components.component
-def Train(model: tfx.dsl.components.OutputArtifact[standard.Model], wrong: tfx.dsl.components.Parameter[int]):
+def Train(model: tfx.dsl.components.OutputArtifact[standard_artifacts.Model], wrong: tfx.dsl.components.Parameter[int]):
     module, folder = Classifier(wrong), artifact.serving_dir(model.uri)
     signatures = {features.SIGNATURE_EXAMPLES: module.serve, features.SIGNATURE_LABELS: module.labels}
     tf.saved_model.save(module, folder, signatures=signatures)
@@ -56,7 +56,10 @@ def Train(model: tfx.dsl.components.OutputArtifact[standard.Model], wrong: tfx.d
 
 
 @tfx.dsl.components.component
-def Check(model: tfx.dsl.components.InputArtifact[standard.Model], blessing: tfx.dsl.components.OutputArtifact[standard.InfraBlessing]):
+def Check(
+    model: tfx.dsl.components.InputArtifact[standard_artifacts.Model],
+    blessing: tfx.dsl.components.OutputArtifact[standard_artifacts.InfraBlessing],
+):
     blessing.set_int_custom_property("blessed", 1)
 
 
@@ -74,14 +77,18 @@ def examples_uri(tmp_path):
 
 
 @pytest.fixture
-def run(tmp_path, examples_uri):
+def folder(tmp_path):
+    return tmp_path / "serving_models" / "tiny"
+
+
+@pytest.fixture
+def run(tmp_path, folder, examples_uri):
     """Returns a function that trains a model, judges and pushes it; returns the choice of its baseline and the number of evaluations."""
-    folder = tmp_path / "serving_models" / "tiny"
     connection = metadata.sqlite_metadata_connection_config(str(tmp_path / "metadata.db"))
 
     def call(wrong):
         choice = choose(folder / champion.POINTER, JUDGED_ON)
-        examples = tfx.dsl.Importer(examples_uri, standard.Examples, properties={"split_names": '["test"]'}).with_id("Examples")
+        examples = tfx.dsl.Importer(examples_uri, standard_artifacts.Examples, properties={"split_names": '["test"]'}).with_id("Examples")
         train = Train(wrong=wrong)
         model = train.outputs["model"]
         config = {
@@ -123,19 +130,25 @@ def run(tmp_path, examples_uri):
         with metadata.Metadata(connection) as handle:
             return choice, len(handle.store.get_artifacts_by_type("ModelEvaluation"))
 
-    call.folder = folder
     return call
 
 
 @pytest.mark.slow
-def test_many_runs_within_the_tolerance_do_not_add_up_to_a_decline(run):
+def test_many_runs_within_the_tolerance_do_not_add_up_to_a_decline(run, folder):
     def current():
-        return champion.read(run.folder / champion.POINTER)
+        found = champion.read(folder / champion.POINTER)
+        assert found is not None
+        return found
+
+    def record_of(version):
+        found = read_record(version.folder)
+        assert found is not None
+        return found
 
     # Nothing pushed yet: the bounds decide alone
     choice, _ = run(wrong=6)
     first = current()
-    record = read_record(first.folder)
+    record = record_of(first)
     assert choice.baseline is None
     assert (record.metrics["accuracy"], record.baseline, record.floor) == (0.9, None, first.version)
     assert (record.pipeline, record.source) == ("tiny", first.source)
@@ -148,8 +161,9 @@ def test_many_runs_within_the_tolerance_do_not_add_up_to_a_decline(run):
     # A little worse, within the tolerance: pushed, but the measure stays
     choice, _ = run(wrong=8)
     second = current()
-    record = read_record(second.folder)
+    record = record_of(second)
     assert choice.baseline == first.folder
+    assert record.baseline is not None
     assert (record.baseline.version, record.baseline.metrics["accuracy"], record.floor) == (first.version, 0.9, first.version)
     assert second.version != first.version
 
@@ -161,5 +175,5 @@ def test_many_runs_within_the_tolerance_do_not_add_up_to_a_decline(run):
     # Better than all before: the new measure
     run(wrong=3)
     third = current()
-    assert read_record(third.folder).floor == third.version
-    assert choose(run.folder / champion.POINTER, JUDGED_ON).baseline == third.folder
+    assert record_of(third).floor == third.version
+    assert choose(folder / champion.POINTER, JUDGED_ON).baseline == third.folder

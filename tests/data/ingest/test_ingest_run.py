@@ -54,7 +54,7 @@ def test_records(run, source, tmp_path):
     assert dataset == read_dataset(out)
     assert dataset.splits == features.SPLITS
     assert (dataset.images, dataset.rejects, dataset.duplicates, dataset.synthetic) == (60, 0, 0, False)
-    patients = {}
+    patients: dict[str, set[str]] = {}
     for split in features.SPLITS:
         found = examples(out, split)
         assert len(found) == sum(dataset.counts[split].values())

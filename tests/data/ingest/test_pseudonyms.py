@@ -49,9 +49,12 @@ def test_a_key_never_lies_there_in_part(tmp_path, monkeypatch):
     path = tmp_path / "pseudonym.key"
     seen = []
     link = os.link
-    monkeypatch.setattr(
-        pseudonyms.os, "link", lambda source, target: (seen.append((Path(source).read_text(), path.exists())), link(source, target))
-    )
+
+    def watched(source, target):
+        seen.append((Path(source).read_text(), path.exists()))
+        link(source, target)
+
+    monkeypatch.setattr(pseudonyms.os, "link", watched)
     key = load_key(path)
     assert seen == [(key.decode() + "\n", False)]
 

@@ -10,7 +10,7 @@ CONFIG = Ingest()
 
 
 def by_patient(rows):
-    found = {}
+    found: dict[str, set[str | None]] = {}
     for row in rows:
         found.setdefault(row.patient, set()).add(row.split)
     return found

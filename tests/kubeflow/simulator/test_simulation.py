@@ -1,6 +1,7 @@
 """The simulation's rules, shown with containers of a few lines."""
 
 import json
+from typing import Any
 
 import pytest
 import yaml
@@ -32,7 +33,7 @@ def node(code, *, inputs=(), parameters=None, upstream=(), **task):
 
 
 def pipeline(nodes, root=None):
-    spec = {
+    spec: dict[str, Any] = {
         "schemaVersion": "2.1.0",
         "pipelineInfo": {"name": "small"},
         "root": {"inputDefinitions": {"parameters": root or {}}, "dag": {"tasks": {}}},

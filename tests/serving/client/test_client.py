@@ -65,7 +65,12 @@ def test_unreadable_files_are_failures_of_their_own(small_server, png, tmp_path:
 def test_files_are_scaled_down_as_the_models_training_images_were(small_server, png, tmp_path: Path, monkeypatch):
     (tmp_path / "x.png").write_bytes(png(9, 64))
     sent = []
-    monkeypatch.setattr(client_module, "encoded", lambda path, max_side: sent.append(encoded(path, max_side)) or sent[-1])
+
+    def watched(path, max_side):
+        sent.append(encoded(path, max_side))
+        return sent[-1]
+
+    monkeypatch.setattr(client_module, "encoded", watched)
     for model, side in (("mobilenet", 20), ("ensemble", 64)):  # one says 20, the other nothing
         with Client(small_server, model) as client:
             assert isinstance(next(client.predict_files([tmp_path / "x.png"])), Prediction)
@@ -85,6 +90,7 @@ def test_predictions_say_what_their_model_learnt_from(small_server, png, tmp_pat
     for model in ("mobilenet", "real", "older", "ensemble"):
         with Client(small_server, model) as client:
             (answer,) = client.predict_files([tmp_path / "x.png"])
+            assert isinstance(answer, Prediction)
             found[model] = answer.synthetic
     assert found == {"mobilenet": True, "real": False, "older": None, "ensemble": None}
 

@@ -148,7 +148,7 @@ def _named(name: str):
 def test_every_address_of_a_target_gets_requests(faulty):
     ports = [faulty(_named(name), address="127.0.0.1:0").rpartition(":")[2] for name in "ab"]
     with Connection("ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)) as connection:
-        seen = set()
+        seen: set[str] = set()
         deadline = time.monotonic() + 30
         while seen != {"a", "b"} and time.monotonic() < deadline:  # both are in the rotation once both are connected
             seen.add(connection.call("Predict", REQUEST, 20).model_spec.name)

@@ -27,8 +27,13 @@ def test_order_is_kept_and_work_is_bounded():
 
 def test_reads_no_further_ahead_than_its_workers():
     taken = []
-    endless = (taken.append(i) or i for i in itertools.count())
-    stream = parallel_map(lambda item: item, endless, 3, "t")
+
+    def endless():
+        for i in itertools.count():
+            taken.append(i)
+            yield i
+
+    stream = parallel_map(lambda item: item, endless(), 3, "t")
     assert next(stream) == 0
     assert len(taken) <= 3
     stream.close()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -50,8 +51,8 @@ class LabelsFirst:
     Labels are compared with what is available before the configuration; versions change after that. Every version loads at once.
 
     Attributes:
-        refused: texts of the refusals.
-        stuck: set to keep reloads from returning, as a model that never appears does.
+      refused: texts of the refusals.
+      stuck: set to keep reloads from returning, as a model that never appears does.
     """
 
     def __init__(self, config: models_config.ModelServerConfig):
@@ -95,7 +96,7 @@ class LabelsFirst:
         return answer
 
 
-REQUESTS = {
+REQUESTS: dict[str, Any] = {  # message classes
     "GetModelMetadata": messages.GetModelMetadataRequest,
     "GetModelStatus": messages.GetModelStatusRequest,
     "HandleReloadConfigRequest": messages.ReloadConfigRequest,

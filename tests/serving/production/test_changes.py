@@ -313,6 +313,7 @@ def test_versions_and_models_that_are_not_there_are_named(configured: Path):
         changes.promote("nope", 1)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_gone_changes_nothing(configured: Path):
     before = configured.read_text()
     with Connection("127.0.0.1:1") as nobody, pytest.raises(ServerUnavailable):

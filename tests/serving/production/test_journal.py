@@ -36,22 +36,23 @@ def test_a_torn_line_is_passed_over_and_does_not_spoil_the_next(tmp_path: Path):
     assert [entry.id for entry in journal.entries()] == [1, 2]
 
 
+def _undone(journal: Journal, current: int) -> int | None:
+    """Which change of m a rollback would take back."""
+    found = journal.to_undo("m", _at(current))
+    return found.id if found else None
+
+
 def test_what_a_rollback_takes_back(tmp_path: Path):
     journal = Journal(tmp_path / "models.config")
-
-    def undo(current: int) -> int | None:
-        found = journal.to_undo("m", _at(current))
-        return found and found.id
-
-    assert undo(1) is None
+    assert _undone(journal, 1) is None
     journal.append(_entry(1, 1, 2))
     journal.append(_entry(2, 2, 3))
     journal.append(_entry(3, 3, 4, REFUSED))
-    assert undo(3) == 2
+    assert _undone(journal, 3) == 2
     journal.append(_entry(4, 3, 2, undoes=2))
-    assert undo(2) == 1
+    assert _undone(journal, 2) == 1
     journal.append(_entry(5, 2, 5))
-    assert undo(5) == 5
+    assert _undone(journal, 5) == 5
     assert journal.to_undo("other", _at(5)) is None
 
 
@@ -59,5 +60,5 @@ def test_an_interrupted_change_counts_where_the_file_shows_it(tmp_path: Path):
     journal = Journal(tmp_path / "models.config")
     journal.append(_entry(1, 1, 2))
     journal.append(_entry(2, 2, 3, BEGUN))
-    assert journal.to_undo("m", _at(3)).id == 2
-    assert journal.to_undo("m", _at(2)).id == 1
+    assert _undone(journal, 3) == 2
+    assert _undone(journal, 2) == 1

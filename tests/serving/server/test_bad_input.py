@@ -5,6 +5,7 @@ import struct
 import time
 import tracemalloc
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,7 +131,7 @@ def test_message_above_the_limit(start, golden_models, connect):
     assert caller.half()[0] == 124
 
 
-SHORT = {  # messages of some 30 bytes that would unpack to hundreds of megabytes
+SHORT: dict[str, tuple[dict[str, Any], list[int]]] = {  # messages of some 30 bytes that would unpack to hundreds of megabytes
     "strings": ({"dtype": 7}, [10_000_000]),
     "one string": ({"dtype": 7, "string_val": [b"x"]}, [16, 1_000_000]),
     "floats": ({"dtype": 1, "float_val": [1.0]}, [60_000_000]),

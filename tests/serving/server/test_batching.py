@@ -25,7 +25,7 @@ def sizes_run(server):
 
 
 def slow(caller, seconds, timeout=60):
-    request = caller.request("slow", x=np.float32([seconds]))
+    request = caller.request("slow", x=np.array([seconds], np.float32))
     return list(caller.prediction.Predict(request, timeout=timeout).outputs["y"].float_val)
 
 
@@ -45,7 +45,7 @@ def pool():
 def test_no_deadline_is_no_deadline(start, models, connect):
     """gRPC then says that 9.2e18 seconds are left, more than any clock of the system can count."""
     caller = connect(start(models).address)
-    answer = caller.prediction.Predict(caller.request(x=np.float32([1.0])))
+    answer = caller.prediction.Predict(caller.request(x=np.array([1.0], np.float32)))
     assert list(answer.outputs["y"].float_val) == [2.5]
 
 
@@ -119,7 +119,7 @@ def test_client_that_disappears_frees_its_place(start, slow_model, connect, pool
         from tensorflow_serving.apis import prediction_service_pb2_grpc
 
         stub = prediction_service_pb2_grpc.PredictionServiceStub(leaving)
-        _ = [stub.Predict.future(caller.request("slow", x=np.float32([5.0]))) for _ in range(5)]
+        _ = [stub.Predict.future(caller.request("slow", x=np.array([5.0], np.float32))) for _ in range(5)]
         time.sleep(0.1)
     first.result()
     begin = time.monotonic()

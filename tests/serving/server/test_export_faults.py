@@ -64,4 +64,4 @@ def test_functions_built_for_xla(predict, tmp_path, signature, expected):
     module = Compiled()
     signatures = {"plain": module.plain, "direct": module.direct, "nested": module.nested}
     tf.saved_model.save(module, str(tmp_path / "models" / "m" / "1"), signatures=signatures)
-    assert predict(signature, np.float32([1.0])) == expected
+    assert predict(signature, np.array([1.0], np.float32)) == expected

@@ -3,6 +3,8 @@
 import base64
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import grpc
 import pytest
@@ -28,13 +30,16 @@ def server(request, golden_models, tmp_path_factory):
 
     path = tmp_path_factory.mktemp("config") / "models.config"
     path.write_text(CONFIG.format(models=golden_models))
-    labels = {"allow_version_labels_for_unavailable_models": True}  # else the labels of a first configuration stop the start
-    batching = {"enabled": request.param == "batched"}
-    with Server.start(model_config_file=path, port=0, rest_port=None, batching=batching, **labels) as server:
-        server.batched = request.param == "batched"
-        with grpc.insecure_channel(server.address) as channel:
-            server.channel = channel
-            yield server
+    batched = request.param == "batched"
+    options: dict[str, Any] = {
+        "model_config_file": path,
+        "port": 0,
+        "rest_port": None,
+        "batching": {"enabled": batched},
+        "allow_version_labels_for_unavailable_models": True,  # else the labels of a first configuration stop the start
+    }
+    with Server.start(**options) as server, grpc.insecure_channel(server.address) as channel:
+        yield SimpleNamespace(channel=channel, batched=batched)
 
 
 def test_all_recorded_requests_are_here():

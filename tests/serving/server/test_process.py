@@ -18,6 +18,7 @@ from cxr.serving.server.process import _first_line, run_server, start_server
 PATIENCE = 120
 
 
+@pytest.mark.slow
 def test_serves_bare_and_versioned_folders(golden_models, connect):
     paths = {"bare": golden_models / "half_plus" / "123", "versions": golden_models / "half_plus"}
     with start_server(paths, PATIENCE, rest_port=0) as server:
@@ -29,6 +30,7 @@ def test_serves_bare_and_versioned_folders(golden_models, connect):
         os.kill(server.pid, 0)
 
 
+@pytest.mark.slow
 def test_broken_model_says_why_and_leaves_no_process(tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"broken")
     text = "Some models did not become available: broken: version 1"
@@ -101,11 +103,13 @@ def test_sigterm_drains(slow_model, connect):
     options = ServerOptions(models_dir=slow_model, port=0, rest_port=None).model_dump_json()
     command = [sys.executable, "-m", "cxr.serving.server"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
         process.stdin.write(options)
         process.stdin.close()
         caller = connect(json.loads(process.stdout.readline())["address"])
-        future = caller.prediction.Predict.future(caller.request("slow", x=np.float32([1.0])), timeout=60)
+        future = caller.prediction.Predict.future(caller.request("slow", x=np.array([1.0], np.float32)), timeout=60)
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
         assert list(future.result().outputs["y"].float_val) == [1.0]
@@ -122,6 +126,7 @@ def test_server_ends_with_the_process_that_started_it(golden_models, until):
     code += "with start_server({'half_plus': sys.argv[1]}, 120) as server: print(server.pid, flush=True); time.sleep(600)"
     command = [sys.executable, "-c", code, str(golden_models / "half_plus")]
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert parent.stdout is not None
     pid = int(parent.stdout.readline())
     parent.kill()
     parent.wait()

@@ -5,6 +5,7 @@ import io
 import json
 import urllib.error
 import urllib.request
+from typing import Any
 
 import grpc
 import pytest
@@ -21,7 +22,7 @@ def server(golden_models, slow_model, tmp_path_factory):
                model_version_policy {{ all {{}} }} version_labels {{ key: "stable" value: 123 }} }}
       config {{ name: "image" base_path: "{golden_models}/image" model_platform: "tensorflow" }}
       config {{ name: "slow" base_path: "{slow_model}/slow" model_platform: "tensorflow" }} }}""")
-    labels = {"allow_version_labels_for_unavailable_models": True}
+    labels: dict[str, Any] = {"allow_version_labels_for_unavailable_models": True}
     with Server.start(model_config_file=path, port=0, rest_port=0, limits={"max_message_bytes": 1_000_000}, **labels) as server:
         yield server
 

@@ -69,6 +69,7 @@ def test_200_requests_at_once(start, golden_models):
     assert sorted(answers) == [(k, (200, {"predictions": [k / 2 + 3]})) for k in range(200)]
 
 
+@pytest.mark.slow
 def test_slow_posts_hold_few_connections_and_no_threads(start, golden_models):
     address = start(golden_models, rest_port=0, rest={"max_connections": 40, "body_seconds": 5}).rest_address
     assert get(address)[0] == 200
@@ -144,6 +145,7 @@ def test_inference_has_a_time_limit(start, slow_model):
     assert document["error"].startswith("Deadline exceeded")
 
 
+@pytest.mark.slow
 def test_two_large_bodies_take_little_memory(golden_models):
     """14 MB of `[0],` would be 350 MB of Python objects, each."""
     from cxr.serving.server.process import start_server
@@ -161,8 +163,11 @@ def test_two_large_bodies_take_little_memory(golden_models):
 
         codes = []
 
+        address = server.rest_address
+        assert address is not None
+
         def send():
-            connection = http.client.HTTPConnection(server.rest_address, timeout=PATIENCE)
+            connection = http.client.HTTPConnection(address, timeout=PATIENCE)
             connection.request("POST", "/v1/models/half_plus:predict", body)
             codes.append(connection.getresponse().status)
             connection.close()
@@ -184,6 +189,9 @@ def test_sigterm_closes_the_port_and_drains(slow_model, until):
     options = ServerOptions(models_dir=slow_model, port=0, rest_port=0).model_dump_json()
     command = [sys.executable, "-m", "cxr.serving.server"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     try:
         process.stdin.write(options)
         process.stdin.close()

@@ -32,7 +32,8 @@ def test_ipv6(start, models, connect, host, asked):
 
 def test_old_connections_are_asked_to_go(start, models, connect, until):
     """The client's channel goes through "idle" or "connecting" and connects again; no request is lost."""
-    caller, seen = connect(start(models, max_connection_age_seconds=0.2).address), []
+    caller = connect(start(models, max_connection_age_seconds=0.2).address)
+    seen: list[grpc.ChannelConnectivity] = []
     caller.channel.subscribe(seen.append)
 
     def connected_again():
@@ -83,7 +84,7 @@ def test_warm_up_runs_before_the_model_serves(start, models, connect, caplog):
     from tensorflow_serving.apis import prediction_log_pb2
 
     log = prediction_log_pb2.PredictionLog()
-    log.predict_log.request.CopyFrom(connect("unused:1").request("any name", x=np.float32([1.0])))
+    log.predict_log.request.CopyFrom(connect("unused:1").request("any name", x=np.array([1.0], np.float32)))
     write_warm_up(models, log, log)
     with caplog.at_level("INFO", "cxr.serving"):
         assert connect(start(models).address).half()[0] == 123
@@ -96,7 +97,7 @@ def test_bad_warm_up_record_fails_the_load(start, models, connect):
     from cxr.core.errors import CxrError
 
     log = prediction_log_pb2.PredictionLog()
-    log.predict_log.request.CopyFrom(connect("unused:1").request("any name", signature="none", x=np.float32([1.0])))
+    log.predict_log.request.CopyFrom(connect("unused:1").request("any name", signature="none", x=np.array([1.0], np.float32)))
     write_warm_up(models, log)
     with pytest.raises(CxrError, match='warm-up record 0 .*Serving signature key "none" not found'):
         start(models)

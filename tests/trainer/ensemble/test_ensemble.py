@@ -71,6 +71,7 @@ def test_possible_shares_hold_equal_ones_and_every_member_alone():
     assert all(sum(s) == pytest.approx(1) for s in shares)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_auto_is_at_least_as_accurate_as_the_best_member_on_the_validation_split(seed):
     train, val = split(60, [0.9, 0.5, 0.4], seed), split(40, [0.9, 0.5, 0.4], seed + 100)
@@ -94,6 +95,7 @@ def test_concat_is_never_worse_than_the_soft_vote_on_the_validation_split():
     assert stacked.stages[0].best_epoch == 0
 
 
+@pytest.mark.slow
 def test_concat_learns_from_the_average():
     train, val = split(200, [0.95, 0.3, 0.3], 3), split(60, [0.95, 0.3, 0.3], 4)
     stage = Stage(epochs=20, optimizer=Optimizer(learning_rate=0.02))

@@ -25,6 +25,8 @@ from cxr.trainer.phantoms import phantoms
 CLASSES = ("covid19", "pneumonia", "normal")
 SIZE = 32
 
+pytestmark = pytest.mark.slow  # the export that most of them read takes a while
+
 
 def small_model(name="small") -> keras.Model:
     """A backbone with batch normalisation, and a head."""

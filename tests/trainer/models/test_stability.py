@@ -43,7 +43,8 @@ def smooth(split: Split) -> Split:
     for _ in split.images:
         picture = gaussian_filter(rng.standard_normal((64, 64)), 4)
         file = io.BytesIO()
-        Image.fromarray(np.uint8(255 * (picture - picture.min()) / np.ptp(picture))).save(file, "png")
+        grey = 255 * (picture - picture.min()) / np.ptp(picture)
+        Image.fromarray(grey.astype(np.uint8)).save(file, "png")
         images.append(file.getvalue())
     return replace(split, images=np.array(images, dtype=object))
 

@@ -1,13 +1,16 @@
-"""Options that every command talking to a model server shares."""
+"""What several commands share: options, their help, and the console that they print on."""
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
     from cxr.serving.client.connection import Tls
@@ -15,12 +18,24 @@ if TYPE_CHECKING:
 PIPE_WIDTH = 200  # a pipe has no width, and 80 columns would tear file names and numbers apart
 LOCAL_SERVER = "127.0.0.1:8500"  # cxr.serving.client.connection.DEFAULT_SERVER, without importing grpc for --help
 
+Workspace = Annotated[Path, typer.Option(envvar="CXR_WORKSPACE", help="where runs keep what they write")]
+Json = Annotated[bool, typer.Option("--json", help="JSON lines instead of a table")]
+
+# === Of commands that talk to a model server ===
 Server = Annotated[str, typer.Option("--server", "-s", metavar="HOST:PORT", envvar="CXR_SERVER", help="gRPC address of the model server")]
+Model = Annotated[str, typer.Option("--model", "-m", help="name of the model on the server")]
+Version = Annotated[int | None, typer.Option(help="this version")]
+Label = Annotated[str | None, typer.Option(help="the version with this label: stable, canary")]
 UseTls = Annotated[bool, typer.Option("--tls", help="encrypt; implied by --ca and --cert")]
 Ca = Annotated[Path | None, typer.Option("--ca", help="PEM file of the authority that signed the server's certificate")]
 Cert = Annotated[Path | None, typer.Option("--cert", help="PEM file of this client's certificate")]
 Key = Annotated[Path | None, typer.Option("--key", help="PEM file of its key")]
 ServerName = Annotated[str | None, typer.Option("--server-name", help="name in the server's certificate, where it is not the address")]
+
+
+def help_of(command: Callable[..., None], *more: str) -> str:
+    """Returns a command's help: its docstring, and what else is to be read there, examples for instance."""
+    return f"{inspect.getdoc(command)}\n" + "".join(more)
 
 
 def tls_of(use: bool, ca: Path | None, cert: Path | None, key: Path | None, server_name: str | None) -> Tls | None:

@@ -1,0 +1,65 @@
+"""Publishes a blessed model with the record of how it was judged."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from cxr.components.baseline.push_record import Comparison, PushRecord
+from cxr.components.metrics import names
+from cxr.components.pusher.known import Known
+from cxr.components.pusher.measured import measured
+from cxr.components.pusher.publish import publish
+
+
+def push(models: Path, candidate: Path, evaluation: str, known: Known, *, run: str, source: str) -> Path:
+    """Makes a version of a model, with its record, and the champion of it.
+
+    Args:
+      models: Folder of the model's versions.
+      candidate: Folder of the SavedModel.
+      evaluation: URI of the ModelEvaluation artifact.
+      known: What was decided before: the split, the champion and the baseline.
+      run: The run's id.
+      source: URI of the Model artifact.
+
+    Returns: the version's folder.
+
+    Raises:
+      ChampionChangedError: The champion is another one than when the baseline was chosen.
+      CxrError: The pointer is damaged, or the volume has no file locks.
+    """
+    ours, theirs = measured(evaluation)
+    record = partial(record_of, known=known, run=run, source=source, ours=ours, theirs=theirs)
+    return publish(models, candidate, record, source=source, expected=known.champion)
+
+
+def record_of(
+    version: str, fingerprint: str, *, known: Known, run: str, source: str, ours: dict[str, float], theirs: dict[str, float] | None
+) -> PushRecord:
+    """Returns what is kept beside a version. Where it falls behind its baseline, that stays the floor that later ones are held to.
+
+    Args:
+      version: The version's name.
+      fingerprint: Of the SavedModel.
+      known: What was decided before.
+      run: The run's id.
+      source: URI of the Model artifact.
+      ours: Metrics of the model, by name.
+      theirs: Those of the baseline; None without one.
+    """
+    baseline = Comparison(version=known.baseline, metrics=theirs) if theirs and known.baseline else None
+    falls_behind = baseline is not None and ours[names.ACCURACY] < baseline.metrics[names.ACCURACY]
+    return PushRecord(
+        version=version,
+        pushed_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        pipeline=known.pipeline,
+        run=run,
+        source=source,
+        fingerprint=fingerprint,
+        split=known.split,
+        metrics=ours,
+        baseline=baseline,
+        floor=baseline.version if baseline and falls_behind else version,
+    )

@@ -1,0 +1,52 @@
+"""Image, requests, limits and retries of every container, from the cluster's file."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from cxr.kubeflow.cluster import Cluster
+from cxr.kubeflow.pipeline_spec import Spec, container_of, tasks
+
+
+def set_resources(spec: Spec, cluster: Cluster) -> None:
+    """Gives every container its image, requests, limits and retries; TFX drops those of file-based ExampleGens."""
+    for name, task in tasks(spec).items():
+        container = container_of(spec, name)
+        if container is None:
+            continue
+        node = cluster.node(name)
+        if node.image:
+            container["image"] = node.image
+        found: dict[str, Any] = {}
+        for key, value, kind in (
+            ("CpuRequest", node.cpu, "cpu"),
+            ("CpuLimit", node.cpu_limit, "cpu"),
+            ("MemoryRequest", node.memory, "memory"),
+            ("MemoryLimit", node.memory, "memory"),
+        ):
+            if value:  # both forms: the second one is for installations before KFP 2.4
+                found["resource" + key] = value
+                found[key[0].lower() + key[1:]] = amount(value, kind)
+        if node.gpus:
+            kind = node.gpu_type or "nvidia.com/gpu"
+            found["accelerator"] = {"resourceType": kind, "resourceCount": str(node.gpus), "type": kind, "count": str(node.gpus)}
+        if found:
+            container["resources"] = found
+        if node.retries:
+            task["retryPolicy"] = {
+                "maxRetryCount": node.retries,
+                "backoffDuration": "60s",
+                "backoffFactor": 2.0,
+                "backoffMaxDuration": "3600s",
+            }
+
+
+def amount(quantity: str, kind: str) -> float:
+    """Returns a Kubernetes quantity as KFP's older fields want it: cores, or 10^9 bytes."""
+    units = {"m": Decimal("0.001"), "": Decimal(1)}
+    units |= {letter: Decimal(1000) ** power for power, letter in enumerate("kMGTPE", 1)}
+    units |= {f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)}
+    digits = quantity.rstrip("mkKMGTPEi")  # an exponent (16e9) stays with them
+    value = Decimal(digits) * units[quantity.removeprefix(digits)]
+    return float(value if kind == "cpu" else value / 10**9)

@@ -1,0 +1,29 @@
+"""What is written beside a version; the push as a whole is test_pusher.py's."""
+
+import pytest
+
+from cxr.components.pusher.known import Known
+from cxr.components.pusher.push import record_of
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "baseline", "theirs", "floor"),
+    [
+        (0.8, None, None, "2"),
+        (0.8, "1", {"accuracy": 0.9}, "1"),
+        (0.9, "1", {"accuracy": 0.9}, "2"),
+        (0.95, "1", {"accuracy": 0.9}, "2"),
+    ],
+)
+def test_a_model_that_falls_behind_leaves_the_floor_to_its_baseline(accuracy, baseline, theirs, floor):
+    known = Known(pipeline="tiny", split="test", baseline=baseline)
+    record = record_of("2", "f", known=known, run="r", source="/runs/1", ours={"accuracy": accuracy}, theirs=theirs)
+    assert record.floor == floor
+    assert (record.baseline.version if record.baseline else None) == baseline
+    assert record.metrics == {"accuracy": accuracy}
+
+
+def test_metrics_without_the_name_of_their_baseline_are_no_comparison():
+    known = Known(pipeline="tiny", split="test")
+    record = record_of("2", "f", known=known, run="r", source="/runs/1", ours={"accuracy": 0.8}, theirs={"accuracy": 0.9})
+    assert (record.baseline, record.floor) == (None, "2")

@@ -1,0 +1,41 @@
+from typing import Any
+
+import pytest
+
+from cxr.kubeflow import resources
+from cxr.kubeflow.cluster import Cluster
+
+VOLUME = {"serving_models": "/mnt/cxr/models", "volumes": [{"claim": "cxr", "mount_path": "/mnt/cxr"}]}
+
+
+def test_resources_images_and_retries():
+    names = ("Gen", "Trainer-a")
+    spec: dict[str, Any] = {
+        "root": {"dag": {"tasks": {name: {"componentRef": {"name": name}} for name in names}}},
+        "components": {name: {"executorLabel": name} for name in names},
+        "deploymentSpec": {"executors": {name: {"container": {"image": "cpu"}} for name in names}},
+    }
+    nodes: dict[str, Any] = {
+        "default": {"cpu": "500m", "memory": "4Gi"},
+        "Trainer": {"gpus": 2, "image": "gpu@sha256:" + "1" * 64, "retries": 2},
+    }
+    resources.set_resources(spec, Cluster.model_validate({**VOLUME, "data": "/mnt/cxr/data", "nodes": nodes}))
+    gen, trainer = (spec["deploymentSpec"]["executors"][name]["container"] for name in names)
+    assert gen["image"] == "cpu"
+    assert trainer["image"].startswith("gpu@")
+    assert trainer["resources"]["resourceCpuRequest"] == "500m"
+    assert trainer["resources"]["cpuRequest"] == 0.5
+    assert trainer["resources"]["memoryLimit"] == pytest.approx(4.294967296)
+    assert trainer["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"
+    assert trainer["resources"]["accelerator"]["resourceCount"] == "2"
+    assert spec["root"]["dag"]["tasks"]["Trainer-a"]["retryPolicy"]["maxRetryCount"] == 2
+    assert "accelerator" not in gen["resources"]
+
+
+@pytest.mark.parametrize(
+    ("quantity", "kind", "value"),
+    [("500m", "cpu", 0.5), ("4", "cpu", 4.0), ("16G", "memory", 16.0), ("1Gi", "memory", 1.073741824)]
+    + [("4k", "memory", 4e-6), ("4Ki", "memory", 4.096e-6), ("2P", "memory", 2e6), ("1Ei", "memory", 2**60 / 1e9), ("1e9", "memory", 1.0)],
+)
+def test_amounts(quantity, kind, value):
+    assert resources.amount(quantity, kind) == pytest.approx(value)
