@@ -13,6 +13,8 @@ import tempfile
 import time
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from cxr.core import features
@@ -23,7 +25,7 @@ from cxr.trainer.preprocessing import decode_and_resize
 from cxr.trainer.transform_graph import TransformGraph
 
 
-def images_per_second(images: list[bytes], decode: Callable[[tf.Tensor], tf.Tensor]) -> float:
+def images_per_second(images: npt.NDArray[np.object_], decode: Callable[[tf.Tensor], tf.Tensor]) -> float:
     """Decodes every image once."""
     data = inputs.in_order(images, decode, augmentation=Augmentation()).batch(32)
     started = time.perf_counter()

@@ -146,7 +146,6 @@ def test_server_ends_with_the_process_that_started_it(golden_models, until):
 def test_a_server_that_closed_its_output_is_waited_for():
     """Between the two it is neither ready nor ended, which would be read as a lack of time."""
     code = "import os, time; os.close(1); time.sleep(1); os._exit(3)"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert _first_line(process, 60) is None
-    assert process.poll() == 3
-    process.stdout.close()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert _first_line(process, 60) is None
+        assert process.poll() == 3
