@@ -1,56 +1,76 @@
-"""95 % confidence intervals of the accuracies that a run reports.
-
-Both take the examples as independent. Images of one patient are not: with several images per patient the true intervals are wider.
-"""
+"""95 % confidence intervals of what a run reports, from draws of patients (components/metrics/resampling.py)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan, sqrt
+from math import isfinite, isnan, nan, sqrt
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 CONFIDENCE = 0.95
+MIN_PATIENTS = 10  # draws of fewer say little about others
+_Z = 1.959964  # of CONFIDENCE, standard normal distribution
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Lower and upper limit, both in [0, 1]; NaN where there is nothing to estimate from."""
+    """Lower and upper limit; NaN where there is nothing to estimate from."""
 
     low: float
     high: float
 
 
-def proportion_interval(correct: int, examples: int) -> Interval:
-    """Returns Wilson's score interval of a proportion (Wilson, JASA 22, 1927), as SciPy computes it.
+def bootstrap_interval(draws: npt.ArrayLike) -> Interval:
+    """Returns the percentile interval (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
 
     Args:
-      correct: correct predictions.
-      examples: all answers; 0 gives NaN limits.
+      draws: the figure in each draw; NaN where it was not defined. NaN limits where that is so in more than half of them.
     """
-    if not examples:
+    import numpy as np
+
+    values = np.asarray(draws, np.float64)
+    defined = values[~np.isnan(values)]
+    if len(defined) * 2 <= len(values):
         return Interval(nan, nan)
-    from scipy.stats import binomtest
-
-    limits = binomtest(correct, examples).proportion_ci(CONFIDENCE, method="wilson")
-    return Interval(float(limits.low), float(limits.high))
+    low, high = np.percentile(defined, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
+    return Interval(float(low), float(high))
 
 
-def mean_recall_interval(correct: Sequence[int], examples: Sequence[int]) -> Interval:
-    """Returns the interval of balanced accuracy, the mean of the classes' recalls.
+def share_interval(share: float, draws: npt.ArrayLike, patients: float) -> Interval:
+    """Returns the interval of a share: from the draws, or where these cannot tell from the number of patients.
 
-    The recalls are independent binomial proportions; their Wilson limits are joined by the method of variance estimates recovery
-    (Zou, Huang and Zhang, Computational Statistics and Data Analysis 53, 2009): the distances between each recall and its limit
-    add up like standard errors. It needs no resampling and keeps a positive width at a recall of 0 or 1.
+    They cannot where there are fewer than MIN_PATIENTS, and where all agree: with every answer right (or wrong) no draw differs.
 
     Args:
-      correct: correct predictions per class.
-      examples: examples per class; classes without any are left out, as they are in balanced accuracy.
+      share: what was measured, in [0, 1].
+      draws: the share in each draw of patients.
+      patients: whom it was measured on.
     """
-    present = [(r, n) for r, n in zip(correct, examples, strict=True) if n]
-    if not present:
+    interval = bootstrap_interval(draws)
+    if patients < MIN_PATIENTS or interval.low == interval.high:
+        return proportion_interval(share, patients)
+    return interval
+
+
+def proportion_interval(share: float, trials: float) -> Interval:
+    """Returns Wilson's score interval of a proportion (Wilson, JASA 22, 1927).
+
+    Args:
+      share: in [0, 1]; a share of images, though the trials are patients, need not be a whole number of them.
+      trials: independent ones; 0 gives NaN limits.
+    """
+    if not trials or isnan(share):
         return Interval(nan, nan)
-    recalls = [(r / n, proportion_interval(r, n)) for r, n in present]
-    mean = sum(recall for recall, _ in recalls) / len(recalls)
-    below = sqrt(sum((recall - limits.low) ** 2 for recall, limits in recalls)) / len(recalls)
-    above = sqrt(sum((limits.high - recall) ** 2 for recall, limits in recalls)) / len(recalls)
-    return Interval(max(mean - below, 0.0), min(mean + above, 1.0))
+    shrunk = 1 + _Z**2 / trials
+    centre = (share + _Z**2 / (2 * trials)) / shrunk
+    half = _Z / shrunk * sqrt(share * (1 - share) / trials + _Z**2 / (4 * trials**2))
+    return Interval(max(centre - half, 0.0), min(centre + half, 1.0))
+
+
+def text(interval: Interval) -> str:
+    """Returns an interval as a table shows it."""
+    if not (isfinite(interval.low) and isfinite(interval.high)):
+        return "–"
+    return f"{interval.low:.3f} to {interval.high:.3f}"

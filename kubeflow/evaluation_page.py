@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from cxr.core.intervals import text
 from cxr.kubeflow.uris import local_path
 from cxr.pipeline.evaluation import Evaluation, Validation, read_evaluation, read_roc, read_validation
 
@@ -118,19 +119,34 @@ def html_report(evaluation: Evaluation, validation: Validation) -> str:
 
     verdict = "blessed" if validation.blessed else "refused"
     overall = [
-        {"metric": "accuracy", "value": evaluation.accuracy, "95 % interval": _interval(evaluation.accuracy_interval)},
+        {"metric": "accuracy", "value": evaluation.accuracy, "95 % interval": text(evaluation.accuracy_interval)},
         {
             "metric": "balanced accuracy",
             "value": evaluation.balanced_accuracy,
-            "95 % interval": _interval(evaluation.balanced_accuracy_interval),
+            "95 % interval": text(evaluation.balanced_accuracy_interval),
         },
-        {"metric": "log loss", "value": evaluation.log_loss, "95 % interval": "–"},
-        {"metric": "expected calibration error", "value": evaluation.calibration_error, "95 % interval": "–"},
+        {"metric": "log loss", "value": evaluation.log_loss, "95 % interval": text(evaluation.log_loss_interval)},
+        {
+            "metric": "expected calibration error",
+            "value": evaluation.calibration_error,
+            "95 % interval": text(evaluation.calibration_error_interval),
+        },
     ]
-    if evaluation.baseline_accuracy is not None:
+    if evaluation.baseline_accuracy is not None and evaluation.change is not None:
         overall.append({"metric": "accuracy of the champion", "value": evaluation.baseline_accuracy, "95 % interval": "–"})
+        change = evaluation.accuracy - evaluation.baseline_accuracy
+        overall.append({"metric": "change of accuracy (same patients)", "value": change, "95 % interval": text(evaluation.change)})
     classes = [
-        {"class": result.name, "examples": result.examples, "precision": result.precision, "recall": result.recall, "AUC": result.auc}
+        {
+            "class": result.name,
+            "examples": result.examples,
+            "precision": result.precision,
+            "95 % interval": text(result.precision_interval),
+            "recall": result.recall,
+            "95 % interval ": text(result.recall_interval),
+            "AUC": result.auc,
+            "95 % interval  ": text(result.auc_interval),
+        }
         for result in evaluation.classes
     ]
     slices = [
@@ -138,8 +154,9 @@ def html_report(evaluation: Evaluation, validation: Validation) -> str:
             "feature": result.feature,
             "value": result.value,
             "examples": result.examples,
+            "patients": result.patients,
             "accuracy": result.accuracy,
-            "95 % interval": _interval(result.accuracy_interval),
+            "95 % interval": text(result.accuracy_interval),
             "balanced accuracy": result.balanced_accuracy,
         }
         for result in evaluation.slices
@@ -147,14 +164,11 @@ def html_report(evaluation: Evaluation, validation: Validation) -> str:
     parts = [
         f"<h2>Gate: {verdict}</h2>",
         "".join(f"<p>{html.escape(reason)}</p>" for reason in validation.reasons),
-        f"<p>{evaluation.examples} examples, {evaluation.correct} right, {evaluation.invalid_predictions} without a valid prediction. "
+        f"<p>{evaluation.examples} examples of {evaluation.patients} patients, {evaluation.correct} right, "
+        f"{evaluation.invalid_predictions} without a valid prediction. "
         "Research software, not a diagnostic device.</p>",
         f"<h3>Whole split</h3>{table(overall)}<h3>Classes, one against the rest</h3>{table(classes)}",
         f"<h3>Slices</h3>{table(slices)}" if slices else "",
     ]
     style = "body{font:14px sans-serif;margin:1em} td,th{padding:.2em .8em;text-align:left} tr:nth-child(even){background:#f3f3f3}"
     return f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><style>{style}</style></head><body>{"".join(parts)}</body></html>'
-
-
-def _interval(interval: Any) -> str:
-    return f"{interval.low:.3f} to {interval.high:.3f}"

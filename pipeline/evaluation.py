@@ -13,13 +13,15 @@ import numpy as np
 from cxr.components.metrics import names
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.core.intervals import Interval, mean_recall_interval, proportion_interval
+from cxr.core.intervals import MIN_PATIENTS, Interval, bootstrap_interval, share_interval
 
 if TYPE_CHECKING:
     from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2
 
 CANDIDATES = ("", "candidate")  # TFMA's model name without and with a baseline
 BASELINE = "baseline"
+
+Values = dict[tuple[str, int | None], Any]  # by metric and class; None: of all classes
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,9 @@ class ClassResult:
     precision: float
     recall: float
     auc: float
+    precision_interval: Interval
+    recall_interval: Interval
+    auc_interval: Interval
 
 
 @dataclass(frozen=True)
@@ -40,39 +45,47 @@ class SliceResult:
     feature: str
     value: str
     examples: int
+    patients: int
     correct: int
     accuracy: float
     accuracy_interval: Interval
     balanced_accuracy: float
+    balanced_accuracy_interval: Interval
     calibration_error: float
+    calibration_error_interval: Interval
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the Evaluator measured for one candidate; intervals are 95 %, see intervals.py for what they assume.
+    """What the Evaluator measured for one candidate; intervals are 95 %, by bootstrap over patients.
 
     Attributes:
       confusion_matrix: counts, rows are true classes, columns predicted ones; without `invalid_predictions`.
       invalid_predictions: examples whose prediction was no probability (NaN, say); they count as wrong.
       calibration_bins: (examples, mean confidence, accuracy) per bin of the top probability; NaN in empty bins.
       baseline_accuracy: of the pushed version that it was compared with, on the same examples; None without one.
+      change: of the accuracy against that version, with the same patients drawn for both; None without one.
     """
 
     class_names: tuple[str, ...]
     examples: int
+    patients: int
     correct: int
     accuracy: float
     accuracy_interval: Interval
     balanced_accuracy: float
     balanced_accuracy_interval: Interval
     log_loss: float
+    log_loss_interval: Interval
     calibration_error: float
+    calibration_error_interval: Interval
     invalid_predictions: int
     classes: tuple[ClassResult, ...]
     confusion_matrix: tuple[tuple[int, ...], ...]
     calibration_bins: tuple[tuple[float, float, float], ...]
     slices: tuple[SliceResult, ...]
     baseline_accuracy: float | None = None
+    change: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -93,31 +106,21 @@ def read_evaluation(uri: str | Path) -> Evaluation:
     overall = _overall(records)
     if overall is None:
         raise CxrError(f"{uri} holds no metrics for the whole split: the Evaluator saw no examples, or did not finish; see its log")
-    values = _values(overall, CANDIDATES)
+    values, baseline = _values(overall, CANDIDATES), _values(overall, (BASELINE,))
     class_names = _class_names(uri)
     confusion = values[names.CONFUSION_MATRIX, None]
-    right_per_class = [int(count) for count in np.diag(confusion)]
-    examples_per_class = [int(count) for count in confusion.sum(axis=1)]
-    correct, examples = sum(right_per_class), sum(examples_per_class)
     return Evaluation(
         class_names=class_names,
-        examples=examples,
-        correct=correct,
-        accuracy=values[names.ACCURACY, None],
-        accuracy_interval=proportion_interval(correct, examples),
-        balanced_accuracy=values[names.BALANCED_ACCURACY, None],
-        balanced_accuracy_interval=mean_recall_interval(right_per_class, examples_per_class),
+        **_common(values),
         log_loss=values[names.LOG_LOSS, None],
-        calibration_error=values[names.CALIBRATION_ERROR, None],
+        log_loss_interval=_interval(values, names.LOG_LOSS),
         invalid_predictions=int(values[names.INVALID_PREDICTIONS, None]),
-        classes=tuple(
-            ClassResult(name, n, values[names.PRECISION, index], values[names.RECALL, index], values[names.AUC, index])
-            for index, (name, n) in enumerate(zip(class_names, examples_per_class, strict=True))
-        ),
+        classes=tuple(_class_result(values, index, name) for index, name in enumerate(class_names)),
         confusion_matrix=tuple(tuple(int(count) for count in row[:-1]) for row in confusion),
         calibration_bins=_calibration_bins(values[names.CALIBRATION_BINS, None]),
         slices=_slices(records, class_names),
-        baseline_accuracy=_values(overall, (BASELINE,)).get((names.ACCURACY, None)),
+        baseline_accuracy=baseline.get((names.ACCURACY, None)),
+        change=bootstrap_interval(_draws(values, names.ACCURACY) - _draws(baseline, names.ACCURACY)) if baseline else None,
     )
 
 
@@ -191,9 +194,9 @@ def _class_names(uri: str | Path) -> tuple[str, ...]:
     raise CxrError(f"{path} names no classes: the evaluation was not configured by pipeline/gate.py")
 
 
-def _values(record: metrics_for_slice_pb2.MetricsForSlice, models: tuple[str, ...]) -> dict[tuple[str, int | None], Any]:
+def _values(record: metrics_for_slice_pb2.MetricsForSlice, models: tuple[str, ...]) -> Values:
     """Returns the metrics of that one of `models` that is in the record, by (name, class index or None); differences left out."""
-    result: dict[tuple[str, int | None], Any] = {}
+    result: Values = {}
     for item in record.metric_keys_and_values:
         key = item.key
         if key.model_name not in models or key.is_diff:
@@ -206,9 +209,55 @@ def _values(record: metrics_for_slice_pb2.MetricsForSlice, models: tuple[str, ..
 def _value(value: metrics_for_slice_pb2.MetricValue) -> float | np.ndarray:
     if value.WhichOneof("type") == "array_value":
         array = value.array_value
-        data = array.int64_values or array.float64_values
+        data = array.int64_values or array.float64_values or array.float32_values
         return np.array(data).reshape(tuple(array.shape))
     return value.double_value.value
+
+
+def _common(values: Values) -> dict[str, Any]:
+    """Returns what is known of the whole split and of a slice alike."""
+    confusion = values[names.CONFUSION_MATRIX, None]
+    return {
+        "examples": int(confusion.sum()),
+        "patients": int(values[names.PATIENT_COUNT, None]),
+        "correct": int(np.trace(confusion)),
+        "accuracy": values[names.ACCURACY, None],
+        "accuracy_interval": _interval(values, names.ACCURACY),
+        "balanced_accuracy": values[names.BALANCED_ACCURACY, None],
+        "balanced_accuracy_interval": _interval(values, names.BALANCED_ACCURACY),
+        "calibration_error": values[names.CALIBRATION_ERROR, None],
+        "calibration_error_interval": _interval(values, names.CALIBRATION_ERROR),
+    }
+
+
+def _class_result(values: Values, index: int, name: str) -> ClassResult:
+    found: dict[str, Any] = {figure: values[figure, index] for figure in names.CLASS_FIGURES}
+    found |= {f"{figure}_interval": _interval(values, figure, index) for figure in names.CLASS_FIGURES}
+    return ClassResult(name=name, examples=int(values[names.CONFUSION_MATRIX, None][index].sum()), **found)
+
+
+def _draws(values: Values, figure: str, index: int | None = None) -> np.ndarray:
+    """Returns one figure in each draw of patients."""
+    draws = values[names.DRAWS, None]
+    if index is None:
+        return draws[:, names.FIGURES.index(figure)]
+    classes = len(values[names.CONFUSION_MATRIX, None])
+    return draws[:, len(names.FIGURES) + names.CLASS_FIGURES.index(figure) * classes + index]
+
+
+def _interval(values: Values, figure: str, index: int | None = None) -> Interval:
+    """Returns a figure's interval; NaN limits where there are too few patients to tell."""
+    draws, patients = _draws(values, figure, index), int(values[names.PATIENT_COUNT, None])
+    labelled, predicted = values[names.PATIENTS, None]
+    trials = {
+        names.ACCURACY: patients,
+        names.BALANCED_ACCURACY: int((labelled > 0).sum() * labelled[labelled > 0].min(initial=patients)),  # the rarest class decides
+        names.RECALL: int(labelled[index or 0]),
+        names.PRECISION: int(predicted[index or 0]),
+    }
+    if figure in trials:
+        return share_interval(values[figure, index], draws, trials[figure])
+    return bootstrap_interval(draws) if patients >= MIN_PATIENTS else Interval(np.nan, np.nan)
 
 
 def _calibration_bins(bins: np.ndarray) -> tuple[tuple[float, float, float], ...]:
@@ -225,21 +274,8 @@ def _slices(records: Iterable[metrics_for_slice_pb2.MetricsForSlice], class_name
         if len(record.slice_key.single_slice_keys) != 1:
             continue
         slice_key = record.slice_key.single_slice_keys[0]
-        values = _values(record, CANDIDATES)
-        confusion = values[names.CONFUSION_MATRIX, None]
-        correct, examples = int(np.trace(confusion)), int(confusion.sum())
-        results.append(
-            SliceResult(
-                feature=slice_key.column,
-                value=slice_key.bytes_value.decode(),
-                examples=examples,
-                correct=correct,
-                accuracy=values[names.ACCURACY, None],
-                accuracy_interval=proportion_interval(correct, examples),
-                balanced_accuracy=values[names.BALANCED_ACCURACY, None],
-                calibration_error=values[names.CALIBRATION_ERROR, None],
-            )
-        )
+        common = _common(_values(record, CANDIDATES))
+        results.append(SliceResult(feature=slice_key.column, value=slice_key.bytes_value.decode(), **common))
     results.sort(key=lambda r: (features.SLICE_FEATURES.index(r.feature), order.get(r.value, 0), r.value))
     return tuple(results)
 

@@ -1,8 +1,8 @@
 """All classification metrics from one pass over a slice, as a TFMA metric.
 
 TFMA would need one combiner per metric and class for them (and has no balanced accuracy by argmax and no expected calibration error);
-its accuracy is a float32 mean, which falls below a bound that it equals (14 of 20 is 0.69999999, not 0.7), and its AUC stops
-the Evaluator at the first NaN, where a diverged model should be refused. The integers kept here avoid all three.
+its accuracy is a float32 mean, which falls below a bound that it equals (14 of 20 is 0.69999999, not 0.7), its AUC stops
+the Evaluator at the first NaN, where a diverged model should be refused, and its bootstrap draws images, not patients.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
 from cxr.components.metrics import names
+from cxr.components.metrics.figures import Figures, Floats
 from cxr.components.metrics.tally import Tally
+from cxr.core import features
 
 
 class ClassificationMetrics(tfma.metrics.Metric):
@@ -58,7 +60,11 @@ def _computations(
     """Returns the one computation; its key only tells candidate and baseline apart, the combiner yields all metrics' keys."""
     key = metric_types.MetricKey(name=name, model_name=model_name, output_name=output_name)
     combiner = ClassificationCombiner(class_names, calibration_bins, eval_config, model_name, output_name)
-    return [metric_types.MetricComputation(keys=[key], preprocessors=None, combiner=combiner)]
+    return [
+        metric_types.MetricComputation(
+            keys=[key], preprocessors=[metric_types.FeaturePreprocessor([features.PATIENT_ID])], combiner=combiner
+        )
+    ]
 
 
 class ClassificationCombiner(beam.CombineFn):
@@ -80,7 +86,7 @@ class ClassificationCombiner(beam.CombineFn):
 
     def create_accumulator(self) -> Tally:
         """Returns the sums over no examples."""
-        return Tally.empty(len(self._class_names), self._calibration_bins)
+        return Tally(len(self._class_names), self._calibration_bins)
 
     def add_input(self, accumulator: Tally, element: metric_types.StandardMetricInputs) -> Tally:
         """Adds one example."""
@@ -91,7 +97,7 @@ class ClassificationCombiner(beam.CombineFn):
             output_name=self._output_name,
             flatten=False,
         ):
-            accumulator.add(self._true_class(label), np.asarray(prediction))
+            accumulator.add(self._true_class(label), np.asarray(prediction), _patient(element))
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[Tally]) -> Tally:
@@ -103,21 +109,23 @@ class ClassificationCombiner(beam.CombineFn):
 
     def extract_output(self, accumulator: Tally) -> dict[metric_types.MetricKey, Any]:
         """Returns the metrics of the slice; the arrays as NumPy, which TFMA writes as ArrayValue."""
-        result = {
-            self._key(names.EXAMPLE_COUNT): accumulator.examples,
-            self._key(names.ACCURACY): accumulator.accuracy,
-            self._key(names.BALANCED_ACCURACY): accumulator.balanced_accuracy,
-            self._key(names.LOG_LOSS): accumulator.log_loss,
-            self._key(names.CALIBRATION_ERROR): accumulator.calibration_error,
-            self._key(names.INVALID_PREDICTIONS): accumulator.invalid_predictions,
-            self._key(names.CONFUSION_MATRIX): accumulator.confusion,
-            self._key(names.CALIBRATION_BINS): accumulator.calibration,
+        found = accumulator.results()
+        figures = found.figures
+        result: dict[metric_types.MetricKey, Any] = {
+            self._key(names.EXAMPLE_COUNT): found.examples,
+            self._key(names.PATIENT_COUNT): found.patients,
+            self._key(names.INVALID_PREDICTIONS): found.invalid_predictions,
+            self._key(names.CONFUSION_MATRIX): found.confusion,
+            self._key(names.CALIBRATION_BINS): figures.calibration[0],
+            self._key(names.PATIENTS): found.patients_per_class,
+            self._key(names.DRAWS): np.concatenate([_columns(part) for part in found.draws or [figures]]).astype(np.float32),
         }
-        per_class = {names.PRECISION: accumulator.precision, names.RECALL: accumulator.recall, names.AUC: accumulator.auc}
-        for name, values in per_class.items():
-            for class_id, value in enumerate(values):
+        for name in names.FIGURES:
+            result[self._key(name)] = float(getattr(figures, name)[0])
+        for name in names.CLASS_FIGURES:
+            for class_id, value in enumerate(getattr(figures, name)[0]):
                 result[self._key(name, class_id)] = float(value)
-        for class_id, curve in enumerate(accumulator.roc):
+        for class_id, curve in enumerate(found.roc):
             result[self._key(names.ROC, class_id)] = curve
         return result
 
@@ -136,3 +144,16 @@ class ClassificationCombiner(beam.CombineFn):
         if not 0 <= index < len(self._class_names):
             raise ValueError(f"an example's label is none of the classes {', '.join(self._class_names)}; ingest it again")
         return index
+
+
+def _columns(figures: Figures) -> Floats:
+    """Returns the columns of names.DRAWS, [weightings, figures]."""
+    single = [getattr(figures, name)[:, np.newaxis] for name in names.FIGURES]
+    return np.concatenate([*single, *(getattr(figures, name) for name in names.CLASS_FIGURES)], axis=1)
+
+
+def _patient(element: metric_types.StandardMetricInputs) -> bytes:
+    found = np.asarray((element.features or {}).get(features.PATIENT_ID, [])).reshape(-1)
+    if not len(found):
+        raise ValueError(f"an example has no {features.PATIENT_ID}; ingest it again")
+    return found[0] if isinstance(found[0], bytes) else str(found[0]).encode()

@@ -5,6 +5,7 @@ Imports nothing.
 
 # === One number per slice ===
 EXAMPLE_COUNT = "example_count"
+PATIENT_COUNT = "patient_count"
 ACCURACY = "accuracy"
 BALANCED_ACCURACY = "balanced_accuracy"
 LOG_LOSS = "log_loss"
@@ -16,7 +17,12 @@ PRECISION = "precision"
 RECALL = "recall"
 AUC = "auc"
 
+FIGURES = (ACCURACY, BALANCED_ACCURACY, LOG_LOSS, CALIBRATION_ERROR)
+CLASS_FIGURES = (PRECISION, RECALL, AUC)
+
 # === Arrays per slice ===
+PATIENTS = "patients"  # int64 [2, class]: patients with an image of the class, and with one that is taken for it
+DRAWS = "draws"  # float32 [draw of patients, figure]: FIGURES, then for each of CLASS_FIGURES one column per class
 CONFUSION_MATRIX = "confusion_matrix"  # int64 [true class, predicted class; the last column: no valid prediction]
 CALIBRATION_BINS = "calibration_bins"  # float64 [bin, (examples, sum of confidences, right answers)]
 

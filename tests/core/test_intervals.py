@@ -3,36 +3,39 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cxr.core.intervals import mean_recall_interval, proportion_interval
+from cxr.core.intervals import Interval, bootstrap_interval, proportion_interval, share_interval, text
 
 
 def test_wilson_example_from_the_literature() -> None:
     # Newcombe, Statistics in Medicine 17, 1998, table I: 81 of 263
-    interval = proportion_interval(81, 263)
+    interval = proportion_interval(81 / 263, 263)
     assert (interval.low, interval.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
 
 
-def test_nothing_measured() -> None:
-    assert np.isnan([proportion_interval(0, 0).low, mean_recall_interval([0], [0]).high]).all()
+def test_wilson_is_scipys() -> None:
+    from scipy.stats import binomtest
+
+    for right, trials in ((0, 7), (7, 7), (3, 11)):
+        limits = binomtest(right, trials).proportion_ci(0.95, method="wilson")
+        interval = proportion_interval(right / trials, trials)
+        assert (interval.low, interval.high) == pytest.approx((limits.low, limits.high), abs=1e-6)
 
 
-def test_one_class_is_wilsons() -> None:
-    joined, single = mean_recall_interval([7, 0], [10, 0]), proportion_interval(7, 10)
-    assert (joined.low, joined.high) == pytest.approx((single.low, single.high))
+def test_percentiles_of_what_is_defined() -> None:
+    draws = [*np.linspace(0, 1, 1001), *[np.nan] * 500]
+    interval = bootstrap_interval(draws)
+    assert (interval.low, interval.high) == pytest.approx((0.025, 0.975))
+    assert np.isnan(bootstrap_interval([np.nan] * 5 + [1.0] * 5).low)  # no majority
+    assert np.isnan(bootstrap_interval([]).high)
 
 
-def test_perfect_recalls_leave_room_below_only() -> None:
-    interval = mean_recall_interval([20, 20, 20], [20, 20, 20])
-    assert interval.high == 1.0
-    assert proportion_interval(20, 20).low < interval.low < 1.0
+def test_where_draws_cannot_tell_the_number_of_patients_does() -> None:
+    assert share_interval(1.0, [1.0] * 100, 20) == proportion_interval(1.0, 20)  # all right: no draw differs
+    assert share_interval(0.5, [0.4, 0.5, 0.6], 9) == proportion_interval(0.5, 9)  # few patients
+    assert share_interval(0.5, [0.4, 0.5, 0.6], 10) == bootstrap_interval([0.4, 0.5, 0.6])
+    assert np.isnan(share_interval(np.nan, [np.nan], 0).low)
 
 
-def test_covers_the_truth_in_about_95_of_100_experiments() -> None:
-    random = np.random.default_rng(0)
-    recalls, examples = np.array([0.9, 0.7, 0.8]), np.array([40, 25, 60])
-    experiments = 1000
-    covered = 0
-    for correct in random.binomial(examples, recalls, (experiments, 3)):
-        interval = mean_recall_interval(correct.tolist(), examples.tolist())
-        covered += interval.low <= recalls.mean() <= interval.high
-    assert 0.93 <= covered / experiments <= 0.98
+def test_text() -> None:
+    assert text(Interval(0.1, 0.25)) == "0.100 to 0.250"
+    assert text(Interval(np.nan, np.nan)) == "–"

@@ -6,7 +6,7 @@ import pytest
 from kfp import dsl
 
 from cxr.components.metrics.tally import Tally
-from cxr.core.intervals import mean_recall_interval, proportion_interval
+from cxr.core.intervals import Interval
 from cxr.kubeflow import evaluation_page
 from cxr.kubeflow.executor_output import write
 from cxr.pipeline.evaluation import ClassResult, Evaluation, SliceResult, Validation
@@ -16,44 +16,49 @@ PREDICTIONS = [(0, [0.8, 0.1, 0.1]), (0, [0.3, 0.6, 0.1]), (1, [0.2, 0.7, 0.1]),
 
 
 @pytest.fixture
-def tally():
-    found = Tally.empty(3, 5)
-    for label, probabilities in PREDICTIONS:
-        found.add(label, np.array(probabilities))
-    return found
+def measured():
+    found = Tally(3, 5)
+    for number, (label, probabilities) in enumerate(PREDICTIONS):
+        found.add(label, np.array(probabilities), b"%d" % number)
+    return found.results()
 
 
 @pytest.fixture
-def evaluation(tally):
-    sizes, right = [2, 2, 0], [1, 1, 0]
+def evaluation(measured):
+    figures, some = measured.figures, Interval(0.25, 0.75)
     return Evaluation(
         class_names=CLASSES,
-        examples=tally.examples,
+        examples=measured.examples,
+        patients=measured.patients,
         correct=2,
-        accuracy=tally.accuracy,
-        accuracy_interval=proportion_interval(2, 4),
-        balanced_accuracy=tally.balanced_accuracy,
-        balanced_accuracy_interval=mean_recall_interval(right, sizes),
-        log_loss=tally.log_loss,
-        calibration_error=tally.calibration_error,
+        accuracy=float(figures.accuracy[0]),
+        accuracy_interval=some,
+        balanced_accuracy=float(figures.balanced_accuracy[0]),
+        balanced_accuracy_interval=some,
+        log_loss=float(figures.log_loss[0]),
+        log_loss_interval=some,
+        calibration_error=float(figures.calibration_error[0]),
+        calibration_error_interval=Interval(math.nan, math.nan),
         invalid_predictions=0,
         classes=tuple(
-            ClassResult(name, n, float(p), float(r), float(a))
-            for name, n, p, r, a in zip(CLASSES, sizes, tally.precision, tally.recall, tally.auc, strict=True)
+            ClassResult(name, n, float(p), float(r), float(a), some, some, some)
+            for name, n, p, r, a in zip(CLASSES, [2, 2, 0], figures.precision[0], figures.recall[0], figures.auc[0], strict=True)
         ),
-        confusion_matrix=tuple(tuple(int(n) for n in row[:-1]) for row in tally.confusion),
+        confusion_matrix=tuple(tuple(int(n) for n in row[:-1]) for row in measured.confusion),
         calibration_bins=(),
-        slices=(SliceResult("source", "<b>x</b>", 4, 2, 0.5, proportion_interval(2, 4), 0.5, 0.1),),
+        slices=(SliceResult("source", "<b>x</b>", 4, 3, 2, 0.5, some, 0.5, some, 0.1, some),),
+        baseline_accuracy=0.25,
+        change=Interval(-0.125, 0.625),
     )
 
 
 @pytest.fixture
-def published(tally, evaluation, tmp_path, monkeypatch):
+def published(measured, evaluation, tmp_path, monkeypatch):
     monkeypatch.setenv("CXR_KUBEFLOW_ROOT", str(tmp_path))
     keys = ["evaluation", "executor-logs", *evaluation_page.outputs(CLASSES)]
     given = {"outputs": {"artifacts": {key: {"artifacts": [{"name": key, "uri": f"minio://b/run/{key}"}]} for key in keys}}}
     refused = Validation(False, ("accuracy 0.500 is below 0.600 <script>",))
-    return evaluation_page.publish(given, evaluation, refused, dict(zip(CLASSES, tally.roc, strict=True)))
+    return evaluation_page.publish(given, evaluation, refused, dict(zip(CLASSES, measured.roc, strict=True)))
 
 
 def metadata(published, key):
@@ -68,12 +73,12 @@ def test_every_declared_output_is_filled_and_no_other(published):
     assert outputs["report"]["artifactType"]["schemaTitle"] == dsl.HTML.schema_title
 
 
-def test_the_metadata_are_what_kfps_own_components_write(published, tally):
+def test_the_metadata_are_what_kfps_own_components_write(published, measured):
     own = dsl.ClassificationMetrics()
-    own.log_confusion_matrix(list(CLASSES), tally.confusion[:, :-1].tolist())
+    own.log_confusion_matrix(list(CLASSES), measured.confusion[:, :-1].tolist())
     assert metadata(published, "confusion_matrix") == own.metadata
     own = dsl.ClassificationMetrics()
-    threshold, false_positive, true_positive = tally.roc[0][::-1].T.tolist()
+    threshold, false_positive, true_positive = measured.roc[0][::-1].T.tolist()
     own.log_roc_curve(false_positive, true_positive, threshold)
     assert metadata(published, "roc_covid19") == own.metadata
 

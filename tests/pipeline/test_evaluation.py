@@ -23,8 +23,8 @@ CLASS_NAMES = ("covid19", "pneumonia", "normal")
 def measured(model: str, predictions: list[tuple[int, list[float]]]) -> dict:
     combiner = ClassificationCombiner(CLASS_NAMES, 5, None, model, "")
     tally = combiner.create_accumulator()
-    for label, probabilities in predictions:
-        tally.add(label, np.array(probabilities))
+    for number, (label, probabilities) in enumerate(predictions):
+        tally.add(label, np.array(probabilities), b"%d" % number)
     return combiner.extract_output(tally)
 
 

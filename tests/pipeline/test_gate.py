@@ -56,6 +56,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
             values = {
                 features.IMAGE: strings(logits[i].tobytes()),
                 features.LABEL: strings(features.CLASS_NAMES[labels[i]]),
+                features.PATIENT_ID: strings(f"patient{i // 2}"),
                 features.SOURCE: strings("clinic"),
                 features.VIEW: strings("ap" if i == 0 else "pa"),
                 features.SEX: strings(sex[i]),
@@ -65,7 +66,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
                 values[features.AGE] = tf.train.Feature(float_list=tf.train.FloatList(value=[30.0]))
             writer.write(tf.train.Example(features=tf.train.Features(feature=values)).SerializeToString())
     schema = schema_pb2.Schema()
-    for name in (features.IMAGE, *features.SLICE_FEATURES, features.AGE):
+    for name in (features.IMAGE, features.PATIENT_ID, *features.SLICE_FEATURES, features.AGE):
         kind = schema_pb2.FLOAT if name == features.AGE else schema_pb2.BYTES
         feature = schema.feature.add(name=name, type=kind)
         feature.value_count.min = feature.value_count.max = 1
@@ -183,7 +184,12 @@ def test_numbers_are_scikit_learns(blessed: tuple[str, bool], data: Data) -> Non
         assert (result.name, result.examples) == (features.CLASS_NAMES[index], support[index])
         assert (result.precision, result.recall) == pytest.approx((precision[index], recall[index]))
         assert result.auc == pytest.approx(reference.roc_auc_score(data.labels == index, probabilities[:, index]), abs=2e-3)
+    assert evaluation.patients == EXAMPLES // 2
+    assert evaluation.change is None
     assert evaluation.accuracy_interval.low < evaluation.accuracy < evaluation.accuracy_interval.high
+    for result in evaluation.classes:
+        assert result.recall_interval.low < result.recall < result.recall_interval.high
+        assert result.auc_interval.low < result.auc <= result.auc_interval.high
     assert evaluation.balanced_accuracy_interval.low < evaluation.balanced_accuracy < evaluation.balanced_accuracy_interval.high
 
 
@@ -209,6 +215,10 @@ def test_slices_by_raw_features(blessed: tuple[str, bool], data: Data) -> None:
 def test_swapped_classes_are_refused_and_the_direction_of_the_comparison_is_right(evaluate) -> None:
     gate = Gate(min_accuracy=0.3, tolerance=0.02)
     uri, is_blessed = evaluate(gate, candidate=SWAPPED, baseline=GOOD)
+    found = read_evaluation(uri)
+    assert found.change is not None
+    assert found.baseline_accuracy is not None
+    assert found.change.low < found.accuracy - found.baseline_accuracy < found.change.high < 0
     assert not is_blessed
     accuracy = read_evaluation(uri).accuracy
     assert read_evaluation(uri).baseline_accuracy == 51 / 60

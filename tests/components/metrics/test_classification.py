@@ -12,12 +12,14 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from cxr.components.metrics import names
 from cxr.components.metrics.classification import ClassificationMetrics
+from cxr.components.metrics.resampling import DRAWS
 
 CLASS_NAMES = ["covid19", "pneumonia", "normal"]
 
 
-def inputs(label: int, probabilities: list[float]) -> StandardMetricInputs:
-    return StandardMetricInputs(labels=np.array([label]), predictions={"probabilities": np.array(probabilities)})
+def inputs(label: int, probabilities: list[float], **features: np.ndarray) -> StandardMetricInputs:
+    given = {"labels": np.array([label]), "predictions": {"probabilities": np.array(probabilities)}}
+    return StandardMetricInputs(**given, features=features)
 
 
 def config(models: list[str]) -> config_pb2.EvalConfig:
@@ -42,25 +44,36 @@ def test_names_and_values_through_beam() -> None:
     eval_config = config([""])
     (computation,) = metric_specs.to_computations(eval_config.metrics_specs, eval_config)
     examples = [
-        inputs(0, [0.6, 0.4, 0.0]),
-        inputs(0, [0.2, 0.1, 0.7]),
-        inputs(2, [0.1, 0.2, 0.7]),
-        inputs(1, [0.2, 0.7, 0.1]),
+        inputs(0, [0.6, 0.4, 0.0], patient_id=np.array([b"0"])),
+        inputs(0, [0.2, 0.1, 0.7], patient_id=np.array([b"0"])),
+        inputs(2, [0.1, 0.2, 0.7], patient_id=np.array([b"1"])),
+        inputs(1, [0.2, 0.7, 0.1], patient_id=np.array([b"1"])),
     ]
     with beam.Pipeline("DirectRunner", argv=["--direct_running_mode=in_memory"]) as pipeline:
 
         def check(found: list[dict]) -> None:
             (result,) = found
             assert result[MetricKey(names.EXAMPLE_COUNT, example_weighted=None)] == 4
+            assert result[MetricKey(names.PATIENT_COUNT, example_weighted=None)] == 2
             assert result[MetricKey(names.ACCURACY, example_weighted=None)] == 0.75
             assert result[MetricKey(names.RECALL, sub_key=SubKey(class_id=0), example_weighted=None)] == 0.5
             assert result[MetricKey(names.PRECISION, sub_key=SubKey(class_id=2), example_weighted=None)] == 0.5
             expected = [[1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 1, 0]]  # rows: true classes
             assert result[MetricKey(names.CONFUSION_MATRIX, example_weighted=None)].tolist() == expected
             assert result[MetricKey(names.CALIBRATION_BINS, example_weighted=None)].shape == (5, 3)
+            assert result[MetricKey(names.PATIENTS, example_weighted=None)].tolist() == [[1, 1, 1], [1, 1, 2]]
+            draws = result[MetricKey(names.DRAWS, example_weighted=None)]
+            assert draws.shape == (DRAWS, len(names.FIGURES) + 3 * len(names.CLASS_FIGURES))
+            assert set(draws[:, names.FIGURES.index(names.ACCURACY)].tolist()) == {0.5, 0.75, 1.0}  # one patient twice, or both
 
         found = pipeline | beam.Create(examples) | beam.CombineGlobally(computation.combiner)
         assert_that(found, check)
+
+
+def test_no_patient() -> None:
+    (computation,) = ClassificationMetrics(CLASS_NAMES).computations(eval_config=config([""]))
+    with pytest.raises(ValueError, match="no patient_id; ingest it again"):
+        computation.combiner.add_input(computation.combiner.create_accumulator(), inputs(0, [1, 0, 0]))
 
 
 def test_unknown_label() -> None:
