@@ -25,7 +25,7 @@ View = tuple[float, float, float, float]  # shares of the side cut off left, rig
 WHOLE: View = (0.0, 0.0, 0.0, 0.0)
 # A cut of up to a tenth at one end of a side lies within 0.025 of 0.025 or 0.075, and that much the descriptors tolerate.
 _CUTS = tuple(product((0.025, 0.075), repeat=2))
-VIEWS: tuple[View, ...] = (WHOLE, *((*across, *down) for across in _CUTS for down in _CUTS))
+VIEWS: tuple[View, ...] = (WHOLE, *((left, right, top, bottom) for left, right in _CUTS for top, bottom in _CUTS))
 
 SIDE = 32  # pixels of a view
 BAND = 12  # waves of half a period along a side: higher frequencies do not tolerate what lies between two views

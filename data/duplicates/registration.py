@@ -12,7 +12,7 @@ from cxr.data.duplicates.thumbnails import SIDE, Thumbnails
 
 COARSE, FINE = 32, SIDE  # pixels of a side
 FIRST_ITERATIONS, COARSE_ITERATIONS, FINE_ITERATIONS = 5, 8, 4
-PROMISING = 0.7  # correlation after the first iterations, below which no pair is registered further
+PROMISING = 0.6  # correlation after the first iterations, below which no pair is registered further
 MAX_STEP = 0.1  # of half a side, in one iteration
 TILES = 8  # along a side
 QUANTILE = 0.25  # of the tiles' correlations: up to a quarter of a picture may lie under letters or markers
@@ -81,7 +81,7 @@ def register(moving: Thumbnails, fixed: Thumbnails, maps: Maps, side: int, itera
     return maps
 
 
-def _correlation(moving: Thumbnails, fixed: Thumbnails, maps: Maps) -> npt.NDArray[np.float64]:
+def _correlation(moving: Thumbnails, fixed: Thumbnails, maps: Maps) -> npt.NDArray[np.floating]:
     """Returns the correlation over all that two pictures have in common, [pairs]."""
     goal = _contrast(fixed, COARSE)
     warped, inside = _warped(descriptors.view(moving, WHOLE, COARSE), maps)

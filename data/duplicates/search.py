@@ -58,8 +58,9 @@ class Index:
           start: Number of the first of them.
           pool: For the blocks.
         """
-        parts = [np.ascontiguousarray(views[..., part]) for part in (even(), ~even())]
-        return np.concatenate(list(pool.map(lambda column: self._block(*parts, start, column), range(0, len(self._even), COLUMNS))))
+        evens, odds = (np.ascontiguousarray(views[..., part]) for part in (even(), ~even()))
+        columns = range(0, len(self._even), COLUMNS)
+        return np.concatenate(list(pool.map(lambda column: self._block(evens, odds, start, column), columns)))
 
     def _block(self, evens: Floats, odds: Floats, start: int, column: int) -> Candidates:
         even_part, odd_part = (part[column : column + COLUMNS] for part in (self._even, self._odd))

@@ -36,9 +36,7 @@ def thumbnail(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.asarray(inner.resize((SIDE, SIDE), Image.Resampling.BOX if min(inner.size) >= SIDE else Image.Resampling.BILINEAR))
 
 
-def read_thumbnails(
-    paths: Sequence[str], max_pixels: int, workers: int, advance: Callable[[int], None] = lambda files: None
-) -> tuple[Thumbnails, npt.NDArray[np.bool_]]:
+def read_thumbnails(paths: Sequence[str], max_pixels: int, workers: int, advance: Callable[[int], None] = lambda files: None) -> Thumbnails:
     """Reads files as `reader.read_image` does, JPEGs at a fraction of their size.
 
     Args:
@@ -48,9 +46,9 @@ def read_thumbnails(
       advance: Is told how many more files are done.
 
     Returns:
-      Thumbnails [files, SIDE, SIDE], and which of them show something, [files].
+      [files, SIDE, SIDE].
     """
-    found, usable = np.zeros((len(paths), SIDE, SIDE), np.uint8), np.zeros(len(paths), bool)
+    found = np.zeros((len(paths), SIDE, SIDE), np.uint8)
 
     def read(number: int) -> None:
         try:
@@ -58,12 +56,11 @@ def read_thumbnails(
         except (ImageError, OSError):  # it will be a reject
             return
         found[number] = thumbnail(image.array)
-        usable[number] = True
 
     with ThreadPoolExecutor(workers) as pool:
         for _ in pool.map(read, range(len(paths))):
             advance(1)
-    return found, usable
+    return found
 
 
 def _borders(grey: npt.NDArray[np.uint8]) -> tuple[int, int]:

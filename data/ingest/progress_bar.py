@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -39,13 +39,35 @@ class LineCounter:
 
 
 @contextlib.contextmanager
+def counted(console: Console, text: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Shows progress while the block runs; what it yields is told how many more images are done."""
+    bar, last, done = _bar(console, text), time.monotonic(), 0
+    task = bar.add_task("images", total=total)
+
+    def advance(images: int) -> None:
+        nonlocal last, done
+        done += images
+        bar.update(task, advance=images)
+        if not console.is_terminal and time.monotonic() - last >= PLAIN_INTERVAL:
+            last = time.monotonic()
+            console.print(f"{text}: {done} of {total}", highlight=False)
+
+    with bar:
+        yield advance
+
+
+def _bar(console: Console, text: str) -> Progress:
+    return Progress(
+        TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
 def shown(console: Console, out: Path, total: int) -> Iterator[None]:
     """Shows progress while the block runs: a bar on a terminal, else a line now and then."""
     counter, ended = LineCounter(out / RESULTS), threading.Event()
-    bar = Progress(
-        TextColumn("reading images"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
-    )  # fmt: skip
+    bar = _bar(console, "reading images")
     task = bar.add_task("images", total=total)
 
     def watch() -> None:

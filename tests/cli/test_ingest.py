@@ -19,6 +19,8 @@ def called(*arguments):
         ("paths_outside", "allow", "--paths-outside allow"),
         ("max_reject_share", 0.05, "--max-reject-share 0.05"),
         ("class_names", "[a,b]", "--classes a,b"),
+        ("label_conflicts", "drop", "--label-conflicts drop"),
+        ("source_priority", "[a,b]", "--source-priority a,b"),
         ("splits", "{train: 0.8}", "`data.splits={train: 0.8}` in a file for --config"),
     ],
 )
@@ -28,7 +30,15 @@ def test_settings_are_named_as_options(name, value, expected):
 
 def test_every_option_that_is_named_exists():
     shown = CliRunner().invoke(app, ["ingest", "--help"], env={"COLUMNS": "200"}).output
-    for name in ("listed_twice", "paths_outside", "max_reject_share", "class_names"):
+    for name in (
+        "listed_twice",
+        "paths_outside",
+        "max_reject_share",
+        "class_names",
+        "near_duplicates",
+        "label_conflicts",
+        "source_priority",
+    ):
         assert ingest._spelled(name, "").split()[0] in shown
 
 
