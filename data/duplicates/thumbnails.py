@@ -13,9 +13,10 @@ from cxr.data.images import reader
 from cxr.data.images.errors import ImageError
 
 SIDE = 64  # pixels
-READ_SIDE = 160  # pixels of the longest side that a file is read at; more is not seen
+READ_SIDE = 224  # pixels of the longest side that a file is read at; more is not seen
 # Of the rows that may be a border: their grey levels differ by no more than this, from each other and from the outermost row's.
 FLAT = 12
+MIXED = 2  # pixels beside a border that scaling has mixed with it
 MAX_TRIMMED = 0.3  # of a side, at each end: beyond it the picture itself is dark
 
 Thumbnails = npt.NDArray[np.uint8]  # [pictures, SIDE, SIDE]
@@ -33,7 +34,8 @@ def thumbnail(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     top, bottom = _borders(grey)
     left, right = _borders(grey[top:bottom].T)
     inner = Image.fromarray(np.ascontiguousarray(grey[top:bottom, left:right]))
-    return np.asarray(inner.resize((SIDE, SIDE), Image.Resampling.BOX if min(inner.size) >= SIDE else Image.Resampling.BILINEAR))
+    # Bilinear: a box filter would sample at uneven places, others than in a copy of another size.
+    return np.asarray(inner.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 
 def read_thumbnails(paths: Sequence[str], max_pixels: int, workers: int, advance: Callable[[int], None] = lambda files: None) -> Thumbnails:
@@ -71,6 +73,6 @@ def _borders(grey: npt.NDArray[np.uint8]) -> tuple[int, int]:
     def width(low: npt.NDArray[np.int_], high: npt.NDArray[np.int_]) -> int:
         border = (np.maximum.accumulate(high) - np.minimum.accumulate(low) <= FLAT)[: limit + 1]
         found = int(border.argmin()) if not border.all() else limit + 1
-        return found if found <= limit else 0
+        return found + MIXED if 0 < found <= limit else 0
 
     return width(low, high), len(grey) - width(low[::-1], high[::-1])

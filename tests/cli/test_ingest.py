@@ -30,15 +30,8 @@ def test_settings_are_named_as_options(name, value, expected):
 
 def test_every_option_that_is_named_exists():
     shown = CliRunner().invoke(app, ["ingest", "--help"], env={"COLUMNS": "200"}).output
-    for name in (
-        "listed_twice",
-        "paths_outside",
-        "max_reject_share",
-        "class_names",
-        "near_duplicates",
-        "label_conflicts",
-        "source_priority",
-    ):
+    names = "listed_twice paths_outside max_reject_share class_names near_duplicates label_conflicts source_priority"
+    for name in names.split():
         assert ingest._spelled(name, "").split()[0] in shown
 
 
