@@ -27,7 +27,7 @@ from cxr.data.images import reader
 from picture_changes import CHANGES
 
 WORKERS = 2
-LEVELS = (0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
+LEVELS = (0.75, 0.80, 0.85, 0.88, 0.90, 0.95)
 
 
 def compared(thumbnails: Thumbnails) -> tuple[search.Candidates, np.ndarray]:

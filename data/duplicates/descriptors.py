@@ -84,7 +84,7 @@ class Whitening:
         trust = count / (count + PRIOR)
         mean = np.where(mask, samples.mean(axis=0), 0) * trust
         centred = samples - mean
-        variance = float(np.mean(centred * centred))
+        variance = max(float(np.mean(centred * centred)), 1e-6)  # blank pictures have none
         matrix = np.zeros((len(mask), len(mask)))
         for part in (mask, ~mask):
             own = centred[:, part].astype(np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from cxr.data.duplicates.descriptors import VIEWS
 from cxr.data.duplicates.search import Candidates
 from cxr.data.duplicates.thumbnails import Thumbnails
 
-CONFIRMED = 0.85  # agreement of copies; benchmarks/duplicates.py prints what falls on either side
+CONFIRMED = 0.88  # agreement of copies; benchmarks/duplicates.py prints what falls on either side
 BATCH = 64  # pairs registered at a time
 MIN_SPREAD = 2.0  # grey levels, standard deviation: a thumbnail with less shows nothing to compare
 
@@ -30,10 +31,7 @@ class Pair(NamedTuple):
 
 
 def near_duplicates(
-    thumbnails: Thumbnails,
-    workers: int,
-    searched: Callable[[int], None] = lambda pictures: None,
-    confirming: Callable[[int], Callable[[int], None]] = lambda pairs: lambda done: None,
+    thumbnails: Thumbnails, workers: int, stage: Callable[[str, int], Callable[[int], None]] = lambda name, total: lambda done: None
 ) -> list[Pair]:
     """Finds the pictures that show the same radiograph.
 
@@ -42,17 +40,18 @@ def near_duplicates(
     Args:
       thumbnails: [pictures, SIDE, SIDE]; black ones are left out.
       workers: Threads.
-      searched: Is told how many more pictures have been compared.
-      confirming: Is told how many pairs will be laid over each other; what it returns is told how many more are done.
+      stage: Is told what begins and how many pictures or pairs it takes; what it returns is told how many more are done.
     """
     same: dict[bytes, list[int]] = defaultdict(list)
-    for number in np.flatnonzero(thumbnails.std(axis=(1, 2)) >= MIN_SPREAD):
-        same[thumbnails[number].tobytes()].append(int(number))
+    for number, picture in enumerate(thumbnails):
+        if picture.std() >= MIN_SPREAD:
+            same[hashlib.blake2b(picture.tobytes(), digest_size=16).digest()].append(number)
     pairs = [Pair(first, other, 1.0) for first, *others in same.values() for other in others]
     distinct = np.array([numbers[0] for numbers in same.values()], int)
     if len(distinct) > 1:
-        found = search.candidates(thumbnails[distinct], workers, searched)
-        scores = agreements(thumbnails[distinct], found, workers, confirming(len(found)))
+        chosen = thumbnails if len(distinct) == len(thumbnails) else thumbnails[distinct]  # no second copy where none is needed
+        found = search.candidates(chosen, workers, stage("comparing", len(chosen)))
+        scores = agreements(chosen, found, workers, stage("confirming", len(found)))
         for candidate, score in zip(found, scores, strict=True):
             if score >= CONFIRMED:
                 first, second = sorted(int(distinct[candidate[side]]) for side in ("first", "second"))

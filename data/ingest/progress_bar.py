@@ -1,4 +1,4 @@
-"""Shows how many images are done, from the result files that the workers write."""
+"""Shows how many images are done: from the result files that the workers write, or as the work itself says."""
 
 from __future__ import annotations
 
@@ -39,26 +39,34 @@ class LineCounter:
 
 
 @contextlib.contextmanager
-def counted(console: Console, text: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Shows progress while the block runs; what it yields is told how many more images are done."""
-    bar, last, done = _bar(console, text), time.monotonic(), 0
-    task = bar.add_task("images", total=total)
+def stages(console: Console, title: str) -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+    """Shows the progress of work that knows itself how far it is.
 
-    def advance(images: int) -> None:
-        nonlocal last, done
-        done += images
-        bar.update(task, advance=images)
-        if not console.is_terminal and time.monotonic() - last >= PLAIN_INTERVAL:
-            last = time.monotonic()
-            console.print(f"{text}: {done} of {total}", highlight=False)
+    What it yields is told each stage's name and how much it takes, and returns what is told how much more is done.
+    """
+    bar = _bar(console)
+
+    def begin(name: str, total: int) -> Callable[[int], None]:
+        for task in bar.tasks:
+            bar.update(task.id, visible=False)
+        current, last = bar.add_task(title + name, total=total), time.monotonic()
+
+        def advance(more: int) -> None:
+            nonlocal last
+            bar.update(current, advance=more)
+            if not console.is_terminal and time.monotonic() - last >= PLAIN_INTERVAL:
+                last = time.monotonic()
+                console.print(f"{title}{name}: {bar.tasks[-1].completed:.0f} of {total}", highlight=False)
+
+        return advance
 
     with bar:
-        yield advance
+        yield begin
 
 
-def _bar(console: Console, text: str) -> Progress:
+def _bar(console: Console) -> Progress:
     return Progress(
-        TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
         console=console, transient=True, disable=not console.is_terminal,
     )  # fmt: skip
 
@@ -67,8 +75,8 @@ def _bar(console: Console, text: str) -> Progress:
 def shown(console: Console, out: Path, total: int) -> Iterator[None]:
     """Shows progress while the block runs: a bar on a terminal, else a line now and then."""
     counter, ended = LineCounter(out / RESULTS), threading.Event()
-    bar = _bar(console, "reading images")
-    task = bar.add_task("images", total=total)
+    bar = _bar(console)
+    task = bar.add_task("reading images", total=total)
 
     def watch() -> None:
         last = time.monotonic()

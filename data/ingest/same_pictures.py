@@ -16,7 +16,7 @@ from cxr.data.duplicates.thumbnails import read_thumbnails
 from cxr.data.ingest import private_lists
 from cxr.data.ingest.ingest_config import Ingest, Spelling
 from cxr.data.ingest.private_lists import CONFLICTS, SHOWN
-from cxr.data.ingest.progress_bar import counted
+from cxr.data.ingest.progress_bar import stages
 from cxr.data.ingest.rows import PATIENT, Row
 
 Group = list[int]  # places in the list of rows, ascending
@@ -54,10 +54,9 @@ def compare(rows: Sequence[Row], config: Ingest, console: Console) -> list[Pair]
     """Returns the pairs of rows (their places in the list) that show the same radiograph; none if `near_duplicates` says so."""
     if config.near_duplicates == "ignore":
         return []
-    with counted(console, "looking for duplicates: reading", len(rows)) as advance:
-        thumbnails = read_thumbnails([row.path for row in rows], config.max_pixels, config.workers, advance)
-    with counted(console, "looking for duplicates: comparing", len(rows)) as advance:
-        pairs = near_duplicates(thumbnails, config.workers, advance)
+    with stages(console, "looking for duplicates: ") as stage:
+        thumbnails = read_thumbnails([row.path for row in rows], config.max_pixels, config.workers, stage("reading", len(rows)))
+        pairs = near_duplicates(thumbnails, config.workers, stage)
     files: dict[str, int] = {}
     for number, row in enumerate(rows):  # one file under two labels: no matter whether it can be read
         first = files.setdefault(os.path.realpath(row.path), number)
