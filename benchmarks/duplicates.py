@@ -18,13 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from picture_changes import CHANGES
 
 from cxr.core.features import MAX_PIXELS
 from cxr.data.duplicates import search
 from cxr.data.duplicates.find import CONFIRMED, agreements
 from cxr.data.duplicates.thumbnails import READ_SIDE, SIDE, Thumbnails, read_thumbnails, thumbnail
 from cxr.data.images import reader
-from picture_changes import CHANGES
 
 WORKERS = 2
 LEVELS = (0.75, 0.80, 0.85, 0.88, 0.90, 0.95)

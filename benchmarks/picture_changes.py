@@ -1,4 +1,4 @@
-"""What happens to radiographs on their way from one collection to another; benchmarks/duplicates.py and the tests look for them afterwards."""
+"""What happens to radiographs on their way from one collection to another; duplicates.py and the tests look for them afterwards."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ INGEST_EXAMPLES = """
   cxr ingest xrays/ records/ --config cpu --seed 7        the section `data` of a configuration, and another seed
 
 A manifest has the columns image and label, and where known patient_id, split, source, view, sex, age.
+A radiograph that stands under several labels stops it (records.private/conflicts.csv), unless --label-conflicts says what to do.
 A second call with nothing changed returns at once. Exit codes: 0 done, 1 failed (nothing is written), 2 wrong arguments.
 """
 DEMO_EXAMPLES = """
@@ -119,7 +120,7 @@ def _options(
 ) -> Ingest:
     import pydantic
 
-    from cxr.core.errors import CxrError
+    from cxr.core.errors import UsageError
     from cxr.data.ingest.ingest_config import Ingest
 
     if config is None:
@@ -133,7 +134,7 @@ def _options(
         pairs = [item.partition("=") for item in where]
         for item, (column, equals, _) in zip(where, pairs, strict=True):
             if not column or not equals:
-                raise CxrError(f"--where {item!r}: must be COLUMN=VALUE, for example subset=main")
+                raise UsageError(f"--where {item!r}: must be COLUMN=VALUE, for example subset=main")
         values["where"] = {column: value for column, _, value in pairs}
     if classes:
         values["class_names"] = _names(classes)
@@ -143,7 +144,7 @@ def _options(
         return Ingest.model_validate(values)
     except pydantic.ValidationError as error:
         lines = (f"{_spelled('.'.join(map(str, e['loc'])), e['input'])}: {e['msg']}" if e["loc"] else e["msg"] for e in error.errors())
-        raise CxrError("\n".join(lines)) from None
+        raise UsageError("\n".join(lines)) from None
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from cxr.core.errors import CxrError
 from cxr.data.duplicates.find import Pair, near_duplicates
 from cxr.data.duplicates.thumbnails import read_thumbnails
 from cxr.data.ingest import private_lists
+from cxr.data.ingest.dataset import SYNTHETIC
 from cxr.data.ingest.ingest_config import Ingest, Spelling
 from cxr.data.ingest.private_lists import CONFLICTS, SHOWN
 from cxr.data.ingest.progress_bar import stages
@@ -51,12 +52,18 @@ class Settled:
 
 
 def compare(rows: Sequence[Row], config: Ingest, console: Console) -> list[Pair]:
-    """Returns the pairs of rows (their places in the list) that show the same radiograph; none if `near_duplicates` says so."""
+    """Returns the pairs of rows (their places in the list) that show the same radiograph; none if `near_duplicates` says so.
+
+    Synthetic pictures are left out: they are drawn from a few numbers, so that two made-up patients may agree as copies do.
+    """
     if config.near_duplicates == "ignore":
         return []
+    places = [number for number, row in enumerate(rows) if row.source != SYNTHETIC]
     with stages(console, "looking for duplicates: ") as stage:
-        thumbnails = read_thumbnails([row.path for row in rows], config.max_pixels, config.workers, stage("reading", len(rows)))
-        pairs = near_duplicates(thumbnails, config.workers, stage)
+        paths = [rows[place].path for place in places]
+        thumbnails = read_thumbnails(paths, config.max_pixels, config.workers, stage("reading", len(paths)))
+        found = near_duplicates(thumbnails, config.workers, stage)
+    pairs = [Pair(places[pair.first], places[pair.second], pair.agreement) for pair in found]
     files: dict[str, int] = {}
     for number, row in enumerate(rows):  # one file under two labels: no matter whether it can be read
         first = files.setdefault(os.path.realpath(row.path), number)
