@@ -86,7 +86,7 @@ def _by_tiles(moving: Thumbnails, fixed: Thumbnails, maps: Maps) -> npt.NDArray[
     warped, inside = _warped(moving.astype(np.float32), maps)
     share = _tiled(inside.astype(np.float32))
 
-    def mean(values: Floats) -> Floats:
+    def mean(values: Floats) -> npt.NDArray[np.floating]:
         return _tiled(np.where(inside, values, 0)) / np.maximum(share, 1e-6)
 
     mean_a, mean_b = mean(warped), mean(goal)

@@ -82,7 +82,7 @@ def test_few_pictures(strangers, count):
 def test_blocks_do_not_matter(strangers, monkeypatch):
     thumbnails = np.concatenate([strangers, strangers[:6, :, ::-1]])
     whole = search.candidates(thumbnails, 2)
-    for name in ("ROWS", "COLUMNS"):
+    for name in ("ROWS", "COLUMNS", "PAIRS"):
         monkeypatch.setattr(search, name, 7)
     blocks = search.candidates(thumbnails, 2)
     pairs = {tuple(sorted((pair["first"], pair["second"]))) for pair in whole}
