@@ -22,6 +22,7 @@ INGEST_EXAMPLES = """
   cxr ingest xrays/ records/ --config cpu --seed 7        the section `data` of a configuration, and another seed
 
 A manifest has the columns image and label, and where known patient_id, split, source, view, sex, age.
+A radiograph that stands under several labels stops it (records.private/conflicts.csv), unless --label-conflicts says what to do.
 A second call with nothing changed returns at once. Exit codes: 0 done, 1 failed (nothing is written), 2 wrong arguments.
 """
 DEMO_EXAMPLES = """
@@ -50,6 +51,15 @@ def ingest(
     classes: Annotated[str | None, typer.Option(help="class names, comma-separated, in the order of the models' outputs")] = None,
     split_by: Annotated[str | None, typer.Option(help="patient or image")] = None,
     listed_twice: Annotated[str | None, typer.Option(help="a path that stands twice: refuse, or merge (read once)")] = None,
+    near_duplicates: Annotated[
+        str | None, typer.Option(help="pictures of the same radiograph: join (one split, one person), list, or ignore")
+    ] = None,
+    label_conflicts: Annotated[
+        str | None, typer.Option(help="a radiograph under several labels: fail, drop, or keep_by_source (see --source-priority)")
+    ] = None,
+    source_priority: Annotated[
+        str | None, typer.Option(help="sources, comma-separated, the most trusted first: whose label counts in a conflict")
+    ] = None,
     paths_outside: Annotated[str | None, typer.Option(help="images outside SOURCE (absolute, ../, links): refuse or allow")] = None,
     max_reject_share: Annotated[float | None, typer.Option(help="past this share of unusable files nothing is written")] = None,
     max_side: Annotated[int | None, typer.Option(help="longer images are scaled down to this many pixels")] = None,
@@ -64,9 +74,10 @@ def ingest(
 
     from rich.console import Console
 
-    options = _options(config, where, classes, {
+    options = _options(config, where, classes, source_priority, {
         "seed": seed, "split_by": split_by, "listed_twice": listed_twice, "paths_outside": paths_outside,
         "max_reject_share": max_reject_share, "max_side": max_side, "workers": workers,
+        "near_duplicates": near_duplicates, "label_conflicts": label_conflicts,
     })  # fmt: skip
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only writes files here; its greeting would tear the progress bar
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
@@ -99,15 +110,19 @@ def _spelled(name: str, value: object) -> str:
 
     if name == "class_names":
         return f"--classes {str(value).strip('[]')}"
+    if name == "source_priority":
+        return f"--source-priority {str(value).strip('[]')}"
     if name in inspect.signature(ingest).parameters:
         return f"--{name.replace('_', '-')} {value}"
     return f"`{dotted(name, value)}` in a file for --config"
 
 
-def _options(config: str | None, where: list[str] | None, classes: str | None, changes: dict[str, Any]) -> Ingest:
+def _options(
+    config: str | None, where: list[str] | None, classes: str | None, source_priority: str | None, changes: dict[str, Any]
+) -> Ingest:
     import pydantic
 
-    from cxr.core.errors import CxrError
+    from cxr.core.errors import UsageError
     from cxr.data.ingest.ingest_config import Ingest
 
     if config is None:
@@ -121,15 +136,21 @@ def _options(config: str | None, where: list[str] | None, classes: str | None, c
         pairs = [item.partition("=") for item in where]
         for item, (column, equals, _) in zip(where, pairs, strict=True):
             if not column or not equals:
-                raise CxrError(f"--where {item!r}: must be COLUMN=VALUE, for example subset=main")
+                raise UsageError(f"--where {item!r}: must be COLUMN=VALUE, for example subset=main")
         values["where"] = {column: value for column, _, value in pairs}
     if classes:
-        values["class_names"] = tuple(name.strip() for name in classes.split(","))
+        values["class_names"] = _names(classes)
+    if source_priority:
+        values["source_priority"] = _names(source_priority)
     try:
         return Ingest.model_validate(values)
     except pydantic.ValidationError as error:
         lines = (f"{_spelled('.'.join(map(str, e['loc'])), e['input'])}: {e['msg']}" if e["loc"] else e["msg"] for e in error.errors())
-        raise CxrError("\n".join(lines)) from None
+        raise UsageError("\n".join(lines)) from None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
 
 
 def demo_data(

@@ -14,7 +14,7 @@ from cxr.data.ingest.ingest_config import Ingest
 
 DATASET = "dataset.json"
 SYNTHETIC = features.SYNTHETIC  # the source of demo images
-RECORDS_VERSION = 2  # raise it when the same images make other records
+RECORDS_VERSION = 3  # raise it when the same images make other records
 
 
 class Dataset(StrictModel):
@@ -29,6 +29,10 @@ class Dataset(StrictModel):
     rejects: int
     reject_reasons: dict[str, int] = Field({}, description="reason: files left out for it")
     duplicates: int = Field(description="pictures that stand under more than one path")
+    near_duplicates: int = Field(0, description="radiographs that stand under more than one path, in copies that differ")
+    joined_patients: int = Field(0, description="patients who count as another one, as they share a radiograph")
+    label_conflicts: int = Field(0, description="radiographs that stood under several labels")
+    left_out: int = Field(0, description="images left out for a label conflict")
     warnings: tuple[str, ...] = ()
     seed: int
     synthetic: bool = Field(description="at least one image is synthetic: nothing medical can be learnt from it")

@@ -23,6 +23,7 @@ from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.private_lists import PROBLEMS, SHOWN, BadRows
 from cxr.data.ingest.pseudonyms import key_path, load_key, pseudonym
 from cxr.data.ingest.rows import Row
+from cxr.data.ingest.same_pictures import Settled, compare, settle
 from cxr.data.ingest.sources import discover, is_uri
 from cxr.data.ingest.splits import assign
 
@@ -85,29 +86,33 @@ def ingest(
             console.print(f"{out}: up to date", highlight=False, soft_wrap=True)
             return found
         output_folder.check(out, overwrite)
-        rows, more = assign([dataclasses.replace(row) for row in rows], config, spelled)
+        rows = [dataclasses.replace(row) for row in rows]
+        settled = settle(rows, compare(rows, config, console), config, out, spelled)
+        people = {row.number: row.own_unit for row in rows}
+        rows, more = assign(settled.rows, config, spelled)
     except BadRows as error:
         raise CxrError(f"{error}{private_lists.write_problems(out, error)}") from None
-    notes += more
+    notes += [*settled.notes(), *more]
     for note in notes:
         _warn(console, note)
     own = sum(not row.patient for row in rows)
     for row in rows:
-        row.patient = pseudonym(key, row.unit)
+        row.patient, row.person = pseudonym(key, row.unit), ""
     with output_folder.replaced(out) as partial:
         started = time.monotonic()
         _write(rows, partial, config, console, beam_options)
-        result = summary.tally(outcomes.read_outcomes(str(partial)))
+        groups = [[row.number for row in group] for group in settled.groups]
+        result = summary.tally(outcomes.read_outcomes(str(partial)), groups)
         shutil.rmtree(partial / outcomes.RESULTS)
         _check(result, rows, out, partial, config, spelled)
         found_warnings = result.warnings()
         for note in found_warnings:
             _warn(console, note)
-        dataset = _described(result, rows, (*notes, *found_warnings), own, partial, request)
+        dataset = _described(result, rows, (*notes, *found_warnings), own, partial, request, settled)
         seconds = time.monotonic() - started
     by_number = {row.number: row for row in rows}
     summary.write_rejects(result, by_number, out)
-    summary.write_duplicates(result, by_number, out)
+    summary.write_duplicates(result, by_number, people, out)
     private_lists.write(out, PROBLEMS, (), ())
     console.print(f"{len(rows)} images read in {seconds:.1f} s ({len(rows) / seconds:.0f} a second)", highlight=False)
     return dataset
@@ -159,7 +164,9 @@ def _splits(rows: list[Row]) -> list[str]:
     return [split for split in features.SPLITS if any(row.split == split for row in rows)]
 
 
-def _described(result: summary.Tally, rows: list[Row], notes: Sequence[str], own: int, partial: Path, request: _Request) -> Dataset:
+def _described(
+    result: summary.Tally, rows: list[Row], notes: Sequence[str], own: int, partial: Path, request: _Request, settled: Settled
+) -> Dataset:
     """Writes dataset.json."""
     config, splits = request.config, _splits(rows)
     dataset = Dataset(
@@ -170,7 +177,11 @@ def _described(result: summary.Tally, rows: list[Row], notes: Sequence[str], own
         own_patients=own,
         rejects=len(result.rejects),
         reject_reasons=result.reject_reasons,
-        duplicates=len(result.duplicates),
+        duplicates=result.exact_duplicates,
+        near_duplicates=result.near_duplicates,
+        joined_patients=settled.joined,
+        label_conflicts=settled.conflicts,
+        left_out=settled.left_out,
         warnings=tuple(notes),
         seed=config.seed,
         synthetic=any(row.source == SYNTHETIC for row in rows),

@@ -55,6 +55,17 @@ class Ingest(StrictModel):
     listed_twice: Literal["refuse", "merge"] = Field(
         "refuse", description="a path that stands twice in the source; merge: read once, and its patients count as one (same label only)"
     )
+    near_duplicates: Literal["join", "list", "ignore"] = Field(
+        "join",
+        description="pictures of the same radiograph (rescaled, cropped, …); join: they stay on one side of the split, and their patients "
+        "count as one; list: label conflicts are found, splits stay as they are; ignore: not looked for",
+    )
+    label_conflicts: Literal["fail", "drop", "keep_by_source"] = Field(
+        "fail", description="a radiograph under several labels; drop: none of its images is used; keep_by_source: see source_priority"
+    )
+    source_priority: tuple[str, ...] = Field(
+        (), description="sources, the most trusted first: its label counts where labels contradict each other; of others none is used"
+    )
     paths_outside: Literal["refuse", "allow"] = Field(
         "refuse", description="images outside the source's folder: absolute paths, `../`, links that lead out"
     )
@@ -70,6 +81,10 @@ class Ingest(StrictModel):
     def _check(self) -> Ingest:
         if len(set(self.class_names)) != len(self.class_names) or not all(name.strip() for name in self.class_names):
             raise ValueError("class_names: every class needs a name of its own")
+        if bool(self.source_priority) != (self.label_conflicts == "keep_by_source"):
+            raise ValueError("source_priority: belongs to `label_conflicts: keep_by_source`; set both or neither")
+        if self.near_duplicates == "ignore" and self.label_conflicts != "fail":
+            raise ValueError("label_conflicts: are found only where `near_duplicates` is `join` or `list`")
         if self.per_class is not None:
             if self.split_by != "image":
                 raise ValueError("per_class: exact numbers need `split_by: image` (a patient's images cannot be parted)")

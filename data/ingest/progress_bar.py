@@ -1,11 +1,11 @@
-"""Shows how many images are done, from the result files that the workers write."""
+"""Shows how many images are done: from the result files that the workers write, or as the work itself says."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -39,14 +39,44 @@ class LineCounter:
 
 
 @contextlib.contextmanager
+def stages(console: Console, title: str) -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+    """Shows the progress of work that knows itself how far it is.
+
+    What it yields is told each stage's name and how much it takes, and returns what is told how much more is done.
+    """
+    bar = _bar(console)
+
+    def begin(name: str, total: int) -> Callable[[int], None]:
+        for task in bar.tasks:
+            bar.update(task.id, visible=False)
+        current, last = bar.add_task(title + name, total=total), time.monotonic()
+
+        def advance(more: int) -> None:
+            nonlocal last
+            bar.update(current, advance=more)
+            if not console.is_terminal and time.monotonic() - last >= PLAIN_INTERVAL:
+                last = time.monotonic()
+                console.print(f"{title}{name}: {bar.tasks[-1].completed:.0f} of {total}", highlight=False)
+
+        return advance
+
+    with bar:
+        yield begin
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
 def shown(console: Console, out: Path, total: int) -> Iterator[None]:
     """Shows progress while the block runs: a bar on a terminal, else a line now and then."""
     counter, ended = LineCounter(out / RESULTS), threading.Event()
-    bar = Progress(
-        TextColumn("reading images"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
-    )  # fmt: skip
-    task = bar.add_task("images", total=total)
+    bar = _bar(console)
+    task = bar.add_task("reading images", total=total)
 
     def watch() -> None:
         last = time.monotonic()

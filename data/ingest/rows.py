@@ -22,6 +22,7 @@ SEXES = {
     "unknown": features.UNKNOWN,
 }
 YEARS_PER_UNIT = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}  # DICOM's age strings: 054Y, 006M
+PATIENT = "patient:"  # begins a unit that is a patient
 MAX_AGE = 120  # years; pipeline/schema.pbtxt says the same
 
 
@@ -36,6 +37,7 @@ class Row:
       patient: Raw patient id; empty where the source gives none (`unit` then stands in). Never leaves the machine that plans the work.
       split: Given split; empty where the source gives none.
       age: Years; None where not stated.
+      person: Unit that stands for this row's as well, where pictures show that several patients are one person; raw, like patient.
       number: Position among the rows of this ingest; what workers report back in place of a name.
     """
 
@@ -49,12 +51,18 @@ class Row:
     view: str = features.UNKNOWN
     sex: str = features.UNKNOWN
     age: float | None = None
+    person: str = ""
     number: int = 0
 
     @property
     def unit(self) -> str:
-        """What never stands in two splits: the patient, or the image where the patient is unknown."""
-        return f"patient:{self.patient}" if self.patient else self.image_unit
+        """What never stands in two splits: the person that pictures show several patients to be, else `own_unit`."""
+        return self.person or self.own_unit
+
+    @property
+    def own_unit(self) -> str:
+        """The patient, or the image where the patient is unknown."""
+        return f"{PATIENT}{self.patient}" if self.patient else self.image_unit
 
     @property
     def image_unit(self) -> str:

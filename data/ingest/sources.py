@@ -131,8 +131,8 @@ def _check_files(rows: list[Row]) -> None:
 
 
 def _without_repeats(rows: list[Row], config: Ingest, spelled: Spelling) -> tuple[list[Row], list[str]]:
-    """Leaves each file once. Who stands under one picture is one person: with `merge`, all their images get one patient id."""
-    kept: dict[str, Row] = {}
+    """Leaves each file once per label. Who stands under one picture is one person: with `merge`, all their images get one patient id."""
+    kept: dict[tuple[str, str], Row] = {}
     same: dict[str, str] = {}  # patient: another id of the same person; a forest
     refused: list[tuple[Row, Row]] = []
     contradictory: list[tuple[Row, Row]] = []
@@ -143,7 +143,9 @@ def _without_repeats(rows: list[Row], config: Ingest, spelled: Spelling) -> tupl
         return patient
 
     for row in rows:
-        first = kept.setdefault(os.path.realpath(row.path), row)
+        # A file under two labels stays twice: settled where the label conflicts of all pictures are (same_pictures.py).
+        label = "" if config.near_duplicates == "ignore" else row.label
+        first = kept.setdefault((os.path.realpath(row.path), label), row)
         if first is row:
             continue
         if row.label != first.label or (row.split and first.split and row.split != first.split):

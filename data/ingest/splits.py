@@ -31,7 +31,7 @@ def assign(rows: list[Row], config: Ingest, spelled: Spelling = dotted) -> tuple
     if config.per_class is not None:
         return _exact(rows, config), []
     units = [row.image_unit if config.split_by == "image" else row.unit for row in rows]
-    given = _given(rows, units)
+    given = _given(rows, units, spelled)
     present = {(given[unit], row.label) for row, unit in zip(rows, units, strict=True) if unit in given}
     classes: dict[str, set[str]] = defaultdict(set)
     for row, unit in zip(rows, units, strict=True):
@@ -48,7 +48,7 @@ def assign(rows: list[Row], config: Ingest, spelled: Spelling = dotted) -> tuple
     return rows, _uneven([row for row, unit in zip(rows, units, strict=True) if unit in dealt], patients, config)
 
 
-def _given(rows: list[Row], units: list[str]) -> dict[str, str]:
+def _given(rows: list[Row], units: list[str], spelled: Spelling) -> dict[str, str]:
     first: dict[str, Row] = {}
     torn: dict[str, Row] = {}
     for row, unit in zip(rows, units, strict=True):
@@ -56,8 +56,10 @@ def _given(rows: list[Row], units: list[str]) -> dict[str, str]:
             torn.setdefault(unit, row)
     if torn:
         pairs = [(first[unit], row) for unit, row in torn.items()]
+        several = any(row.person for pair in pairs for row in pair)
+        shared = f" (who shares a radiograph counts as one; {spelled('near_duplicates', 'list')} keeps them apart)" if several else ""
         raise BadRows(
-            f"{len(torn)} patients stand in two splits; move their images or drop the given splits:",
+            f"{len(torn)} patients stand in two splits{shared}; move their images or drop the given splits:",
             [row for pair in pairs for row in pair],
             [f"{one.split} ({one.where}) and {other.split} ({other.where})" for one, other in pairs],
         )

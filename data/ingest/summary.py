@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from rich.table import Table
+from scipy.cluster.hierarchy import DisjointSet
 
 from cxr.data.ingest import private_lists
 from cxr.data.ingest.dataset import Dataset
 from cxr.data.ingest.outcomes import Outcome
-from cxr.data.ingest.private_lists import DUPLICATES, REJECTS
+from cxr.data.ingest.private_lists import CONFLICTS, DUPLICATES, REJECTS
 from cxr.data.ingest.rows import Row
 
 
 @dataclass
 class Tally:
-    """Counts over all images, and the two lists."""
+    """Counts over all images, and the two lists.
+
+    Attributes:
+      duplicates: For each radiograph that stands under several paths: split and outcome of each.
+    """
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     patients: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -41,6 +47,16 @@ class Tally:
         """Returns "12 truncated, 3 blank"."""
         return ", ".join(f"{count} {reason}" for reason, count in self.reject_reasons.items())
 
+    @property
+    def exact_duplicates(self) -> int:
+        """Pictures that stand under more than one path, to the pixel the same."""
+        return sum(count > 1 for copies in self.duplicates for count in _hashes(copies).values())
+
+    @property
+    def near_duplicates(self) -> int:
+        """Radiographs that stand under more than one path, in copies that differ."""
+        return sum(len(_hashes(copies)) > 1 for copies in self.duplicates)
+
     def warnings(self) -> list[str]:
         """What is suspicious about the duplicates."""
         found = []
@@ -55,10 +71,20 @@ class Tally:
         return found
 
 
-def tally(outcomes: Iterable[tuple[str, Outcome]]) -> Tally:
-    """Adds up what became of the images."""
+def _hashes(copies: Iterable[tuple[str, Outcome]]) -> Counter[str]:
+    return Counter(outcome.content_hash for _, outcome in copies)
+
+
+def tally(outcomes: Iterable[tuple[str, Outcome]], groups: Iterable[Iterable[int]] = ()) -> Tally:
+    """Adds up what became of the images.
+
+    Args:
+      outcomes: Split and outcome of every image.
+      groups: Numbers of rows that show the same radiograph; equal pixels are found here as well.
+    """
     result = Tally()
-    by_hash: dict[str, list[tuple[str, Outcome]]] = defaultdict(list)
+    used: dict[int, tuple[str, Outcome]] = {}
+    by_hash: dict[str, list[int]] = defaultdict(list)
     for split, outcome in outcomes:
         result.total += 1
         result.hashes[outcome.number] = outcome.file_hash
@@ -67,9 +93,17 @@ def tally(outcomes: Iterable[tuple[str, Outcome]]) -> Tally:
             continue
         result.counts[split, outcome.label] += 1
         result.patients[split].add(outcome.patient)
-        by_hash[outcome.content_hash].append((split, outcome))
+        used[outcome.number] = split, outcome
+        by_hash[outcome.content_hash].append(outcome.number)
     result.rejects.sort(key=lambda outcome: outcome.number)
-    result.duplicates = [sorted(copies, key=lambda copy: copy[1].number) for copies in by_hash.values() if len(copies) > 1]
+    same: DisjointSet = DisjointSet(used)
+    for numbers in (*by_hash.values(), *groups):
+        for one, other in pairwise(number for number in numbers if number in used):
+            same.merge(one, other)
+    result.duplicates = sorted(
+        ([used[number] for number in sorted(numbers)] for numbers in same.subsets() if len(numbers) > 1),
+        key=lambda copies: copies[0][1].number,
+    )
     return result
 
 
@@ -84,21 +118,27 @@ def write_rejects(result: Tally, rows: Mapping[int, Row], out: Path, name: str =
     return private_lists.write(out, name, header, lines)
 
 
-def write_duplicates(result: Tally, rows: Mapping[int, Row], out: Path) -> Path | None:
-    """Writes the pictures that stand under several paths into the private folder; returns the list, None where there is none.
+def write_duplicates(result: Tally, rows: Mapping[int, Row], people: Mapping[int, str], out: Path) -> Path | None:
+    """Writes the radiographs that stand under several paths into the private folder; returns the list, None where there is none.
 
     Nothing in it leads to a record: patients are numbered within each picture, in place of their pseudonyms.
+
+    Args:
+      result: The duplicates.
+      rows: By number.
+      people: Number of a row: the patient, before patients were joined.
+      out: The output folder.
 
     Raises:
       OSError: It cannot be written.
     """
     lines = []
-    for picture, copies in enumerate(sorted(result.duplicates, key=lambda copies: copies[0][1].number), 1):
-        patients = list(dict.fromkeys(outcome.patient for _, outcome in copies))
+    for picture, copies in enumerate(result.duplicates, 1):
+        patients, hashes = list(dict.fromkeys(people[o.number] for _, o in copies)), _hashes(copies)
         for split, o in copies:
-            row = rows[o.number]
-            lines.append((picture, row.where, row.name, split, o.label, patients.index(o.patient) + 1))
-    return private_lists.write(out, DUPLICATES, ("picture", "where", "path", "split", "label", "patient"), lines)
+            row, copy = rows[o.number], "exact" if hashes[o.content_hash] > 1 else "near"
+            lines.append((picture, row.where, row.name, split, o.label, patients.index(people[o.number]) + 1, copy))
+    return private_lists.write(out, DUPLICATES, ("picture", "where", "path", "split", "label", "patient", "copy"), lines)
 
 
 def table(dataset: Dataset) -> Table:
@@ -124,7 +164,13 @@ def remarks(dataset: Dataset, out: Path) -> list[str]:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dataset.reject_reasons.items())
         lines.append(f"{dataset.rejects} files left out ({reasons}): {lists / REJECTS}")
     if dataset.duplicates:
-        lines.append(f"{dataset.duplicates} pictures under more than one path: {lists / DUPLICATES}")
+        lines.append(f"{dataset.duplicates} pictures under more than one path, the same to the pixel: {lists / DUPLICATES}")
+    if dataset.near_duplicates:
+        lines.append(f"{dataset.near_duplicates} radiographs under more than one path, in copies that differ: {lists / DUPLICATES}")
+    if dataset.joined_patients:
+        lines.append(f"{dataset.joined_patients} patients share a radiograph with another one and count as the same person")
+    if dataset.label_conflicts:
+        lines.append(f"{dataset.label_conflicts} radiographs under several labels, {dataset.left_out} images left out: {lists / CONFLICTS}")
     if dataset.own_patients:
         lines.append(f"{dataset.own_patients} images without a patient id: each counts as a patient of its own")
     return lines

@@ -1,9 +1,18 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from cxr.cli import ingest
 from cxr.cli.main import app
-from cxr.core.errors import CxrError
+from cxr.core import exit_codes, features
+from cxr.core.errors import CxrError, UsageError
+
+CXR = Path(sys.executable).with_name("cxr")
 
 
 def called(*arguments):
@@ -19,6 +28,8 @@ def called(*arguments):
         ("paths_outside", "allow", "--paths-outside allow"),
         ("max_reject_share", 0.05, "--max-reject-share 0.05"),
         ("class_names", "[a,b]", "--classes a,b"),
+        ("label_conflicts", "drop", "--label-conflicts drop"),
+        ("source_priority", "[a,b]", "--source-priority a,b"),
         ("splits", "{train: 0.8}", "`data.splits={train: 0.8}` in a file for --config"),
     ],
 )
@@ -28,7 +39,8 @@ def test_settings_are_named_as_options(name, value, expected):
 
 def test_every_option_that_is_named_exists():
     shown = CliRunner().invoke(app, ["ingest", "--help"], env={"COLUMNS": "200"}).output
-    for name in ("listed_twice", "paths_outside", "max_reject_share", "class_names"):
+    names = "listed_twice paths_outside max_reject_share class_names near_duplicates label_conflicts source_priority"
+    for name in names.split():
         assert ingest._spelled(name, "").split()[0] in shown
 
 
@@ -42,3 +54,29 @@ def test_errors_name_options(tmp_path, monkeypatch):
     assert "SECRET" not in text
     assert "--max-reject-share 1.5: Input should be" in called("m.csv", "out/records", "--max-reject-share", "1.5")
     assert "gs://bucket: is no path of this machine" in called("gs://bucket", "out/records")
+
+
+def test_a_label_conflict_has_its_exit_code(tmp_path):
+    tree = tmp_path / "xrays"
+    for name in features.CLASS_NAMES:
+        (tree / name).mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 255, (16, 16)).astype(np.uint8)
+    picture = Image.fromarray(pixels).resize((128, 128), Image.Resampling.BICUBIC)
+    picture.save(tree / "covid19" / "SECRET.png")
+    picture.resize((96, 96)).save(tree / "pneumonia" / "SECRET2.jpg")
+    picture.transpose(Image.Transpose.ROTATE_90).save(tree / "normal" / "other.png")
+    found = subprocess.run([CXR, "ingest", "xrays", "records"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert found.returncode == exit_codes.FAILED
+    assert "1 radiographs stand under several labels" in found.stderr
+    assert "--label-conflicts drop" in found.stderr
+    assert "--label-conflicts keep_by_source with --source-priority" in found.stderr
+    assert "SECRET" not in found.stderr + found.stdout
+    assert [path.name for path in (tmp_path / "records.private").iterdir()] == ["conflicts.csv"]
+    assert not (tmp_path / "records").exists()
+
+
+def test_a_policy_that_cannot_be_is_a_usage_error():
+    with pytest.raises(UsageError):
+        ingest._options(None, None, None, None, {"label_conflicts": "keep_by_source"})
+    assert "source_priority: belongs to" in called("m.csv", "records", "--label-conflicts", "keep_by_source")
+    assert "are found only where" in called("m.csv", "records", "--label-conflicts", "drop", "--near-duplicates", "ignore")

@@ -81,7 +81,7 @@ def test_no_patient_id_in_any_output(run, source, tmp_path):
 def test_no_path_of_an_image_in_any_output_or_message(run, source, tmp_path, console):
     (source.parent / "0-0.png").rename(source.parent / "SECRET.png")
     (source.parent / "SECRET.png").write_bytes(b"no image")
-    (source.parent / "SECRET2.png").write_bytes((source.parent / "0-1.png").read_bytes())
+    (source.parent / "SECRET2.png").write_bytes((source.parent / "4-0.png").read_bytes())  # patient 1 has the same label
     source.write_text(source.read_text().replace("0-0.png", "SECRET.png", 1).replace("1-0.png", "SECRET2.png", 1))
     dataset = run(source)
     assert (dataset.rejects, dataset.reject_reasons, dataset.duplicates) == (1, {"not an image": 1}, 1)
@@ -98,11 +98,11 @@ def test_killed_ingest_leaves_no_path(run, source, tmp_path, monkeypatch):
     """What lies in the output folder while workers are busy."""
     from cxr.data.ingest import summary
 
-    def look(outcomes):
+    def look(outcomes, groups):
         found = [path.read_bytes() for path in tmp_path.rglob("*.jsonl")]
         assert found
         assert not any(b".png" in data or b"DOE" in data for data in found)
-        return real(outcomes)
+        return real(outcomes, groups)
 
     real = summary.tally
     monkeypatch.setattr(summary, "tally", look)
@@ -240,19 +240,31 @@ def test_a_class_whose_images_are_all_rejected(run, tmp_path, make_manifest, key
         run(source, Ingest(max_reject_share=0.5))
 
 
-def test_duplicates(run, tmp_path, make_manifest, console):
+def test_copies_to_the_pixel(run, tmp_path, make_manifest, console):
+    rows = [{"image": f"{k}.png", "label": features.CLASS_NAMES[k % 3], "patient_id": str(k)} for k in range(60)]
+    source = make_manifest(tmp_path / "source", rows)
+    (source.parent / "9.png").write_bytes((source.parent / "6.png").read_bytes())
+    dataset = run(source)
+    assert (dataset.duplicates, dataset.near_duplicates, dataset.joined_patients) == (1, 0, 1)
+    assert dataset.images == 60
+    assert sum(dataset.patients.values()) == 59
+    assert any("1 patients share a radiograph" in warning for warning in dataset.warnings)
+    with (tmp_path / "records.private" / "duplicates.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    listed = [(row["picture"], row["path"], row["patient"], row["copy"]) for row in rows]
+    assert listed == [("1", "6.png", "1", "exact"), ("1", "9.png", "2", "exact")]
+    pseudonyms = {value(one, "patient_id") for split in features.SPLITS for one in examples(tmp_path / "records", split)}
+    assert not any(pseudonym in str(rows) for pseudonym in pseudonyms)
+
+
+def test_copies_that_nobody_looked_for_are_warned_of(run, tmp_path, make_manifest):
     rows = [{"image": f"{k}.png", "label": features.CLASS_NAMES[k % 3], "patient_id": str(k)} for k in range(60)]
     source = make_manifest(tmp_path / "source", rows)
     (source.parent / "7.png").write_bytes((source.parent / "6.png").read_bytes())
-    dataset = run(source)
-    assert dataset.duplicates == 1
-    assert "1 pictures stand under several labels" in shown(console)
+    dataset = run(source, CONFIG.model_copy(update={"near_duplicates": "ignore"}))
+    assert (dataset.duplicates, dataset.joined_patients, dataset.label_conflicts) == (1, 0, 0)
+    assert any("several labels" in warning for warning in dataset.warnings)
     assert any("several patients" in warning for warning in dataset.warnings)
-    with (tmp_path / "records.private" / "duplicates.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
-    assert [(row["picture"], row["path"], row["patient"]) for row in rows] == [("1", "6.png", "1"), ("1", "7.png", "2")]
-    pseudonyms = {value(one, "patient_id") for split in features.SPLITS for one in examples(tmp_path / "records", split)}
-    assert not any(pseudonym in str(rows) for pseudonym in pseudonyms)
 
 
 def test_synthetic_data_are_called_so(run, tmp_path, make_manifest):

@@ -211,8 +211,11 @@ def test_listed_twice_is_refused_or_makes_one_patient(tmp_path, make_manifest):
 
 def test_listed_twice_under_two_labels_is_never_merged(tmp_path, make_manifest):
     manifest = make_manifest(tmp_path, [row(), row(label="covid19"), *OTHERS])
+    found, warnings = discover(manifest, Ingest(listed_twice="merge"))
+    assert [r.label for r in found if r.name == "a.png"] == ["normal", "covid19"]  # a label conflict: tests of same_pictures
+    assert warnings == []
     with pytest.raises(CxrError, match="another label"):
-        discover(manifest, Ingest(listed_twice="merge"))
+        discover(manifest, Ingest(listed_twice="merge", near_duplicates="ignore"))
 
 
 def test_dicom_header_fills_what_the_manifest_leaves_open(tmp_path, make_manifest):

@@ -1,0 +1,78 @@
+"""Small pictures of one size, without uniform borders: what duplicates are looked for in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cxr.data.images import reader
+from cxr.data.images.errors import ImageError
+
+SIDE = 64  # pixels
+READ_SIDE = 224  # pixels of the longest side that a file is read at; more is not seen
+# Of the rows that may be a border: their grey levels differ by no more than this, from each other and from the outermost row's.
+FLAT = 12
+MIXED = 2  # pixels beside a border that scaling has mixed with it
+MAX_TRIMMED = 0.3  # of a side, at each end: beyond it the picture itself is dark
+
+Thumbnails = npt.NDArray[np.uint8]  # [pictures, SIDE, SIDE]
+
+
+def thumbnail(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Cuts off uniform borders and scales to SIDE × SIDE, whatever the aspect was: a crop may have changed it.
+
+    Args:
+      grey: [height, width].
+
+    Returns:
+      [SIDE, SIDE].
+    """
+    top, bottom = _borders(grey)
+    left, right = _borders(grey[top:bottom].T)
+    inner = Image.fromarray(np.ascontiguousarray(grey[top:bottom, left:right]))
+    # Bilinear: a box filter would sample at uneven places, others than in a copy of another size.
+    return np.asarray(inner.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+
+
+def read_thumbnails(paths: Sequence[str], max_pixels: int, workers: int, advance: Callable[[int], None] = lambda files: None) -> Thumbnails:
+    """Reads files as `reader.read_image` does, JPEGs at a fraction of their size.
+
+    Args:
+      paths: Of image files; those that cannot be used are left black.
+      max_pixels: Larger pictures are not read.
+      workers: Threads.
+      advance: Is told how many more files are done.
+
+    Returns:
+      [files, SIDE, SIDE].
+    """
+    found = np.zeros((len(paths), SIDE, SIDE), np.uint8)
+
+    def read(number: int) -> None:
+        try:
+            image = reader.read_image(paths[number], max_pixels=max_pixels, max_side=READ_SIDE)
+        except (ImageError, OSError):  # it will be a reject
+            return
+        found[number] = thumbnail(image.array)
+
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(read, range(len(paths))):
+            advance(1)
+    return found
+
+
+def _borders(grey: npt.NDArray[np.uint8]) -> tuple[int, int]:
+    """Returns the first row and the end of what is left when uniform rows are cut off at both ends."""
+    low, high = grey.min(axis=1).astype(int), grey.max(axis=1).astype(int)
+    limit = int(MAX_TRIMMED * len(grey))
+
+    def width(low: npt.NDArray[np.int_], high: npt.NDArray[np.int_]) -> int:
+        border = (np.maximum.accumulate(high) - np.minimum.accumulate(low) <= FLAT)[: limit + 1]
+        found = int(border.argmin()) if not border.all() else limit + 1
+        return found + MIXED if 0 < found <= limit else 0
+
+    return width(low, high), len(grey) - width(low[::-1], high[::-1])

@@ -1,0 +1,173 @@
+"""What follows when pictures show the same radiograph: label conflicts are settled, and patients who share a picture become one person."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from scipy.cluster.hierarchy import DisjointSet
+
+from cxr.core.errors import CxrError
+from cxr.data.duplicates.find import Pair, near_duplicates
+from cxr.data.duplicates.thumbnails import read_thumbnails
+from cxr.data.ingest import private_lists
+from cxr.data.ingest.dataset import SYNTHETIC
+from cxr.data.ingest.ingest_config import Ingest, Spelling
+from cxr.data.ingest.private_lists import CONFLICTS, SHOWN
+from cxr.data.ingest.progress_bar import stages
+from cxr.data.ingest.rows import PATIENT, Row
+
+Group = list[int]  # places in the list of rows, ascending
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The rows after the pictures were compared.
+
+    Attributes:
+      rows: Those that are used; `person` is set where patients were joined.
+      groups: Rows that show the same radiograph, two or more each.
+      joined: Patients (and images without one) that turned out to be another one.
+      conflicts: Radiographs that stood under several labels.
+      left_out: Images left out for that.
+    """
+
+    rows: list[Row]
+    groups: tuple[tuple[Row, ...], ...] = ()
+    joined: int = 0
+    conflicts: int = 0
+    left_out: int = 0
+
+    def notes(self) -> list[str]:
+        """Returns warnings."""
+        found = []
+        if self.conflicts:
+            found.append(f"{self.conflicts} radiographs stand under several labels, {self.left_out} images are left out ({CONFLICTS})")
+        if self.joined:
+            found.append(f"{self.joined} patients share a radiograph with another one and count as the same person")
+        return found
+
+
+def compare(rows: Sequence[Row], config: Ingest, console: Console) -> list[Pair]:
+    """Returns the pairs of rows (their places in the list) that show the same radiograph; none if `near_duplicates` says so.
+
+    Synthetic pictures are left out: they are drawn from a few numbers, so that two made-up patients may agree as copies do.
+    """
+    if config.near_duplicates == "ignore":
+        return []
+    places = [number for number, row in enumerate(rows) if row.source != SYNTHETIC]
+    with stages(console, "looking for duplicates: ") as stage:
+        paths = [rows[place].path for place in places]
+        thumbnails = read_thumbnails(paths, config.max_pixels, config.workers, stage("reading", len(paths)))
+        found = near_duplicates(thumbnails, config.workers, stage)
+    pairs = [Pair(places[pair.first], places[pair.second], pair.agreement) for pair in found]
+    files: dict[str, int] = {}
+    for number, row in enumerate(rows):  # one file under two labels: no matter whether it can be read
+        first = files.setdefault(os.path.realpath(row.path), number)
+        if first != number:
+            pairs.append(Pair(first, number, 1.0))
+    return pairs
+
+
+def settle(rows: list[Row], pairs: Sequence[Pair], config: Ingest, out: Path, spelled: Spelling) -> Settled:
+    """Applies `label_conflicts` and `near_duplicates` to the pairs that were found.
+
+    Args:
+      rows: All rows; those of joined patients get a `person`.
+      pairs: From `compare`.
+      config: The policies.
+      out: Conflicts are listed in its private folder.
+      spelled: Names settings in messages.
+
+    Raises:
+      CxrError: A radiograph stands under several labels, and no policy says what to do.
+      OSError: The list cannot be written.
+    """
+    groups = _groups(pairs)
+    conflicts = [group for group in groups if len({rows[number].label for number in group}) > 1]
+    left_out = {number for group in conflicts for number in _left_out([rows[number] for number in group], group, config)}
+    listed = _list_conflicts(rows, pairs, conflicts, left_out, out, config)
+    if conflicts and config.label_conflicts == "fail":
+        raise CxrError(_refusal([[rows[number] for number in group] for group in conflicts], listed, spelled))
+    joined = _join(rows, groups) if config.near_duplicates == "join" else 0
+    remaining = (tuple(rows[number] for number in group if number not in left_out) for group in groups)
+    return Settled(
+        [row for number, row in enumerate(rows) if number not in left_out],
+        tuple(group for group in remaining if len(group) > 1),
+        joined,
+        len(conflicts),
+        len(left_out),
+    )
+
+
+def _groups(pairs: Sequence[Pair]) -> list[Group]:
+    sets = DisjointSet({number for pair in pairs for number in (pair.first, pair.second)})
+    for pair in pairs:
+        sets.merge(pair.first, pair.second)
+    return sorted(sorted(group) for group in sets.subsets())
+
+
+def _left_out(rows: Sequence[Row], group: Group, config: Ingest) -> Group:
+    """Returns which pictures of a conflict are not used: all, or those that contradict the first of the sources that has one."""
+    if config.label_conflicts == "keep_by_source":
+        for source in config.source_priority:
+            labels = {row.label for row in rows if row.source == source}
+            if len(labels) == 1:
+                return [number for number, row in zip(group, rows, strict=True) if row.label not in labels]
+            if labels:
+                break  # the source contradicts itself
+    return group
+
+
+def _list_conflicts(
+    rows: Sequence[Row], pairs: Sequence[Pair], conflicts: Sequence[Group], left_out: set[int], out: Path, config: Ingest
+) -> Path | None:
+    """Writes each picture beside every other one of the same radiograph that has another label; returns the list, if there is one."""
+    agreements = {(pair.first, pair.second): f"{pair.agreement:.3f}" for pair in pairs}
+    decided = config.label_conflicts != "fail"
+
+    def facts(number: int) -> tuple[str, ...]:
+        row = rows[number]
+        return row.label, row.source, row.where, row.name, ("no" if number in left_out else "yes") if decided else ""
+
+    columns = ("label", "source", "where", "path", "used")
+    lines = [
+        (k, *facts(one), *facts(other), agreements.get((one, other), ""))  # no agreement: only a third one connects them
+        for k, group in enumerate(conflicts, 1)
+        for place, one in enumerate(group)
+        for other in group[place + 1 :]
+        if rows[one].label != rows[other].label
+    ]
+    return private_lists.write(out, CONFLICTS, ("picture", *columns, *(f"other_{name}" for name in columns), "agreement"), lines)
+
+
+def _refusal(conflicts: Sequence[Sequence[Row]], listed: Path | None, spelled: Spelling) -> str:
+    places = ["; ".join(f"{row.label} ({row.where})" for row in group) for group in conflicts]
+    more = f"\n  and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
+    return (
+        f"{len(conflicts)} radiographs stand under several labels; correct the labels, or set {spelled('label_conflicts', 'drop')} "
+        f"(none of their images is used) or {spelled('label_conflicts', 'keep_by_source')} with {spelled('source_priority', '[…]')}:"
+        + "".join(f"\n  {place}" for place in places[:SHOWN])
+        + f"{more}\nall of them with their paths: {listed}"
+    )
+
+
+def _join(rows: Sequence[Row], groups: Sequence[Group]) -> int:
+    """Makes one person of the patients in a group; returns how many patients became another one.
+
+    All take the place of the first patient id in order, so that whoever had it before moves to no other split.
+    """
+    people: DisjointSet = DisjointSet({rows[number].unit for group in groups for number in group})
+    for group in groups:
+        for number in group[1:]:
+            people.merge(rows[group[0]].unit, rows[number].unit)
+    named: dict[str, str] = {}
+    for units in people.subsets():
+        if len(units) > 1:
+            named |= dict.fromkeys(units, min(units, key=lambda unit: (not unit.startswith(PATIENT), unit)))
+    for row in rows:
+        row.person = named.get(row.unit, "")
+    return len(named) - len(set(named.values()))

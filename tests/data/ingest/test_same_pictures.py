@@ -1,0 +1,202 @@
+import csv
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.data.duplicates.find import Pair
+from cxr.data.ingest.dataset import SYNTHETIC
+from cxr.data.ingest.ingest import ingest
+from cxr.data.ingest.ingest_config import Ingest, dotted
+from cxr.data.ingest.same_pictures import compare, settle
+from cxr.data.ingest.sources import discover
+from cxr.data.ingest.splits import assign
+
+COVID19, PNEUMONIA, NORMAL = features.CLASS_NAMES
+
+
+def textured(path, seed):
+    """A picture that differs from those of other seeds in all its parts."""
+    field = gaussian_filter(np.random.default_rng(seed).standard_normal((120, 120)), 4)
+    Image.fromarray((127 + 40 * field / field.std()).clip(0, 255).astype(np.uint8)).save(path)
+
+
+def copied(path, to):
+    """A smaller, cropped, recompressed copy."""
+    picture = Image.open(path).crop((4, 2, 118, 117)).resize((80, 90))
+    picture.save(to, "JPEG", quality=50)
+
+
+@pytest.fixture
+def source(tmp_path, make_manifest):
+    """45 textured pictures of 45 patients, the classes in turn, from `here` and `there` in turn."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for k in range(45):
+        textured(folder / f"{k}.png", k)
+    rows = [
+        {"image": f"{k}.png", "label": features.CLASS_NAMES[k % 3], "patient_id": f"DOE-{k}", "source": ("here", "there")[k % 2]}
+        for k in range(45)
+    ]
+    return make_manifest(folder, rows, columns=("image", "label", "patient_id", "source"))
+
+
+@pytest.fixture
+def run(tmp_path, key_file, console):
+    def call(source, out="records", **settings):
+        return ingest(source, tmp_path / out, Ingest(**settings), key_file=key_file, console=console)
+
+    return call
+
+
+def used(folder):
+    """Returns split and pseudonym of each record."""
+    import tensorflow as tf
+
+    found = []
+    for split in features.SPLITS:
+        for record in tf.data.TFRecordDataset(sorted(map(str, (folder / split).glob("*.gz"))), "GZIP"):
+            feature = tf.train.Example.FromString(record.numpy()).features.feature
+            found.append((split, feature["patient_id"].bytes_list.value[0]))
+    return found
+
+
+def rows_of(source):
+    return discover(source, Ingest())[0]
+
+
+def listed(tmp_path, name, out="records"):
+    with (tmp_path / f"{out}.private" / name).open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_near_duplicates_stay_on_one_side_and_their_patients_count_as_one(run, source, tmp_path, console):
+    rows, _ = assign(rows_of(source), Ingest())
+    one = next(row for row in rows if (row.label, row.split) == (NORMAL, "train"))
+    other = next(row for row in rows if (row.label, row.split) == (NORMAL, "test"))
+    copied(one.path, other.path)
+
+    torn = run(source, out="torn", near_duplicates="list")
+    assert (torn.near_duplicates, torn.joined_patients, sum(torn.patients.values())) == (1, 0, 45)
+    assert {row["split"] for row in listed(tmp_path, "duplicates.csv", "torn")} == {"train", "test"}
+    assert any("several splits" in warning for warning in torn.warnings)
+
+    joined = run(source)
+    assert (joined.images, joined.near_duplicates, joined.joined_patients, sum(joined.patients.values())) == (45, 1, 1, 44)
+    found = listed(tmp_path, "duplicates.csv")
+    assert {row["path"] for row in found} == {one.name, other.name}
+    assert [row["copy"] for row in found] == ["near", "near"]
+    assert len({row["split"] for row in found}) == 1
+    assert len({patient for _, patient in used(tmp_path / "records")}) == 44
+    assert "1 patients share a radiograph" in console.file.getvalue()
+
+
+def test_a_label_conflict_fails_and_is_listed(run, source, tmp_path):
+    copied(source.parent / "0.png", source.parent / "31.png")  # covid19 and pneumonia
+    with pytest.raises(CxrError) as error:
+        run(source)
+    text = str(error.value)
+    assert "1 radiographs stand under several labels" in text
+    assert "data.label_conflicts=drop" in text
+    assert "covid19 (" in text
+    assert "line 2); pneumonia (" in text
+    assert ".png" not in text
+    assert "DOE" not in text
+    assert not (tmp_path / "records").exists()
+    (row,) = listed(tmp_path, "conflicts.csv")
+    assert (row["path"], row["label"], row["other_path"], row["other_label"]) == ("0.png", COVID19, "31.png", PNEUMONIA)
+    assert float(row["agreement"]) > 0.88
+    assert stat.S_IMODE((tmp_path / "records.private" / "conflicts.csv").stat().st_mode) == 0o600
+
+
+def test_the_list_goes_when_the_conflict_does(run, source, tmp_path):
+    copied(source.parent / "0.png", source.parent / "31.png")
+    with pytest.raises(CxrError):
+        run(source)
+    textured(source.parent / "31.png", 31)
+    run(source)
+    assert not (tmp_path / "records.private").exists()
+
+
+def test_conflicts_dropped_or_kept_by_source(run, source, tmp_path):
+    copied(source.parent / "0.png", source.parent / "31.png")  # here, there
+    copied(source.parent / "1.png", source.parent / "3.png")  # there, there: contradicts itself
+    dropped = run(source, out="dropped", label_conflicts="drop")
+    assert (dropped.images, dropped.label_conflicts, dropped.left_out) == (41, 2, 4)
+    assert {row["used"] for row in listed(tmp_path, "conflicts.csv", "dropped")} == {"no"}
+    kept = run(source, out="kept", label_conflicts="keep_by_source", source_priority=("there", "here"))
+    assert (kept.images, kept.label_conflicts, kept.left_out) == (42, 2, 3)
+    by_path = {row["path"]: (row["used"], row["other_used"]) for row in listed(tmp_path, "conflicts.csv", "kept")}
+    assert by_path == {"0.png": ("no", "yes"), "1.png": ("no", "no")}
+    counts = {name: sum(split[name] for split in kept.counts.values()) for name in features.CLASS_NAMES}
+    assert counts == {COVID19: 13, PNEUMONIA: 14, NORMAL: 15}  # lost: 0 and 3; 1; none
+
+
+def test_one_file_under_two_labels_is_a_conflict(run, source, tmp_path):
+    with source.open("a") as stream:
+        stream.write("0.png,normal,DOE-0,here\n")
+    with pytest.raises(CxrError, match="several labels"):
+        run(source)
+    (row,) = listed(tmp_path, "conflicts.csv")
+    assert row["path"] == row["other_path"] == "0.png"
+    dataset = run(source, label_conflicts="drop")
+    assert (dataset.images, dataset.left_out) == (44, 2)
+
+
+def test_a_second_call_with_a_policy_is_up_to_date(run, source, console):
+    copied(source.parent / "0.png", source.parent / "31.png")
+    first = run(source, label_conflicts="drop")
+    assert run(source, label_conflicts="drop") == first
+    assert "up to date" in console.file.getvalue()
+
+
+def test_given_splits_that_part_a_radiograph_are_an_error(tmp_path, make_rows):
+    rows = make_rows(12)
+    rows[0].split, rows[3].split = "train", "test"
+    settled = settle(rows, [Pair(0, 3, 0.95)], Ingest(), tmp_path / "records", dotted)
+    with pytest.raises(CxrError, match="shares a radiograph counts as one; data.near_duplicates=list"):
+        assign(settled.rows, Ingest())
+
+
+def test_patients_are_joined_through_others(tmp_path, make_rows):
+    rows = make_rows(30, images_each=2)  # patient 0: 0, 1; patient 3: 6, 7; patient 6: 12, 13
+    settled = settle(rows, [Pair(1, 6, 0.95), Pair(7, 12, 0.95)], Ingest(), tmp_path / "records", dotted)
+    assert settled.joined == 2
+    assert {settled.rows[k].unit for k in (0, 1, 6, 7, 12, 13)} == {"patient:0"}
+    assert settled.rows[2].unit == "patient:1"
+    assigned, _ = assign(settled.rows, Ingest())
+    assert len({assigned[k].split for k in (0, 1, 6, 7, 12, 13)}) == 1
+
+
+def test_a_conflict_through_a_third_picture(tmp_path, make_rows):
+    rows = make_rows(30)
+    pairs = [Pair(0, 3, 0.95), Pair(3, 4, 0.93)]  # 0 and 3 are of one class, 4 is not; 0 and 4 were not found to agree
+    with pytest.raises(CxrError, match="1 radiographs"):
+        settle(rows, pairs, Ingest(), tmp_path / "records", dotted)
+    found = listed(tmp_path, "conflicts.csv")
+    told = [(row["path"], row["other_path"], row["agreement"]) for row in found]
+    assert told == [("0-0.png", "4-0.png", ""), ("3-0.png", "4-0.png", "0.930")]
+    assert settle(rows, pairs, Ingest(label_conflicts="drop"), tmp_path / "records", dotted).left_out == 3
+
+
+def test_synthetic_pictures_are_not_compared(source, console):
+    rows = rows_of(source)
+    copied(rows[0].path, rows[3].path)
+    assert [pair[:2] for pair in compare(rows, Ingest(), console)] == [(0, 3)]
+    rows[3].source = SYNTHETIC
+    assert compare(rows, Ingest(), console) == []
+    rows[3].source, rows[1].source = "here", SYNTHETIC  # places count among all rows
+    assert [pair[:2] for pair in compare(rows, Ingest(), console)] == [(0, 3)]
+    assert compare(rows, Ingest(near_duplicates="ignore"), console) == []
+
+
+def test_unreadable_files_are_left_to_the_reader(source, console):
+    rows = rows_of(source)
+    for k in (0, 4):
+        Path(rows[k].path).write_bytes(b"no image")
+    assert compare(rows, Ingest(), console) == []
