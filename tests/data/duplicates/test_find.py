@@ -1,10 +1,8 @@
 """Synthetic radiographs, changed in every way of benchmarks/picture_changes.py, are found again; other patients' are not taken for them."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
+from picture_changes import CHANGES
 
 from cxr.core import features
 from cxr.data.demo.anatomy import Anatomy
@@ -12,17 +10,6 @@ from cxr.data.demo.radiograph import render
 from cxr.data.duplicates import find, search
 from cxr.data.duplicates.thumbnails import thumbnail
 
-ROOT = Path(__file__).parents[3]
-
-
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-CHANGES = load(ROOT / "benchmarks" / "picture_changes.py").CHANGES
 PATIENTS = 40
 
 

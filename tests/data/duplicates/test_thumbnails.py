@@ -25,7 +25,7 @@ def test_a_dark_picture_is_no_border():
 def test_unusable_files_are_black(tmp_path):
     Image.fromarray(picture()).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"no image")
-    done = []
+    done: list[int] = []
     found = read_thumbnails([str(tmp_path / name) for name in ("a.png", "b.png", "missing.png")], 10**6, 2, done.append)
     assert found.shape == (3, SIDE, SIDE)
     assert [bool(one.any()) for one in found] == [True, False, False]
