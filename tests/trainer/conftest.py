@@ -25,6 +25,7 @@ def example(number: int, label: str | None = None) -> bytes:
     values = {
         features.IMAGE: file.getvalue(),
         features.LABEL: (label or CLASSES[number % 3]).encode(),
+        features.PATIENT_ID: f"patient{number}".encode(),
         features.CONTENT_HASH: f"{number:064x}".encode(),
     }
     return tf.train.Example(

@@ -16,6 +16,7 @@ from cxr.trainer.run_fn import run_fn
 
 CLASSES = ("covid19", "pneumonia", "normal")
 SIZE = 32
+NEAR = 1e-3  # a random network enlarges what rounding leaves between the graph and the eager function; another function is 0.05 away
 
 
 def as_it_is(grey):
@@ -78,11 +79,11 @@ def test_training_serving_and_evaluation_follow_transform(tmp_path, records, spl
     assert np.abs(expected - other).max() > 0.05
 
     trained = artifact.load_predictions(uri, "val").probabilities
-    np.testing.assert_allclose(trained, expected, atol=1e-4)
+    np.testing.assert_allclose(trained, expected, atol=NEAR)
 
     serving = arguments.serving_model_dir
     served = tf.saved_model.load(serving).signatures["image_bytes"](image_bytes=tf.constant(list(splits.val.images)))
-    np.testing.assert_allclose(served["probabilities"], expected, atol=1e-4)
+    np.testing.assert_allclose(served["probabilities"], expected, atol=NEAR)
 
     right = expected.argmax(axis=1) == splits.val.labels
     assert accuracy_by_tfma(serving, records.val, tmp_path) == pytest.approx(right.mean())

@@ -71,6 +71,7 @@ def examples_uri(tmp_path):
             image = np.append(np.eye(3)[number % 3], number).astype(np.float32).tobytes()
             values = {features.IMAGE: image, features.LABEL: features.CLASS_NAMES[number % 3].encode()}
             values |= dict.fromkeys(features.SLICE_FEATURES[1:], b"one")
+            values[features.PATIENT_ID] = f"patient{number}".encode()
             feature = {key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for key, value in values.items()}
             writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
     return str(tmp_path / "examples")
