@@ -95,7 +95,8 @@ def test_an_efficientnet_with_imagenet_weights_is_exported_as_it_was_trained(
     _, file = stand_in_imagenet(backbone, tmp_path)
     monkeypatch.setattr(file_utils, "get_file", lambda *_, **__: str(file))
     monkeypatch.setattr(devices, "precision", lambda mixed: "mixed_bfloat16")  # as where there is a GPU, whose float16 takes minutes here
-    model = config(backbone="EfficientNetB0", weights="imagenet", mixed_precision=True, bn_recalibration="per_layer")
+    # Recalibrated, a random network of this depth enlarges the rounding of bfloat16, and what it learns of 24 images is a matter of chance.
+    model = config(backbone="EfficientNetB0", weights="imagenet", mixed_precision=True, bn_recalibration="none")
     run_fn(SimpleNamespace(**arguments(tmp_path, records, transform_dir, model)))
     uri = str(tmp_path / "model")
     served = tf.saved_model.load(artifact.serving_dir(uri)).signatures["image_bytes"]
