@@ -24,7 +24,10 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from cxr.components.metrics.figures import Answers, Measure
+from cxr.components.metrics.resampling import resampled
 from cxr.core import features
+from cxr.core.intervals import Interval, bootstrap_interval
 from cxr.pipeline.analysis import write_transform_graph
 from cxr.pipeline.pipeline_config import Config, load
 from cxr.trainer import inputs
@@ -37,7 +40,6 @@ from cxr.trainer.stages import StageData, run_stage
 from cxr.trainer.transform_graph import TransformGraph
 
 READ = ("train", "val")
-CASES = 1000  # bootstrap samples of patients
 
 
 def patients_of(files: list[str]) -> dict[str, str]:
@@ -97,13 +99,10 @@ def logistic_predictions(table: np.ndarray, labels: np.ndarray, patients: np.nda
     return predicted
 
 
-def interval(correct: np.ndarray, patients: np.ndarray) -> tuple[float, float]:
+def interval(predicted: np.ndarray, labels: np.ndarray, patients: np.ndarray, classes: int) -> Interval:
     """Returns the 95 % interval of the accuracy by bootstrap over patients."""
-    names, index = np.unique(patients, return_inverse=True)
-    hits, counts = np.bincount(index, correct), np.bincount(index)
-    draws = np.random.default_rng(0).integers(len(names), size=(CASES, len(names)))
-    low, high = np.percentile(hits[draws].sum(axis=1) / counts[draws].sum(axis=1), [2.5, 97.5])
-    return float(low), float(high)
+    answers = Answers(np.unique(patients, return_inverse=True)[1], labels, np.eye(classes)[predicted])
+    return bootstrap_interval(np.concatenate([part.accuracy for part in resampled(answers, Measure(answers, bins=1))]))
 
 
 def report(config: Config, names: Sequence[str], images: inputs.Split, transform: TransformGraph, patients: np.ndarray, folds: int) -> None:
@@ -114,11 +113,11 @@ def report(config: Config, names: Sequence[str], images: inputs.Split, transform
             chosen = model.model_copy(update={"bn_recalibration": kind})
             table = features_of(chosen, images, transform)
             predicted = fold_predictions(chosen, table, images.labels, patients, len(config.class_names), folds)
-            low, high = interval(predicted == images.labels, patients)
+            within = interval(predicted, images.labels, patients, len(config.class_names))
             logistic = np.mean(logistic_predictions(table, images.labels, patients, folds) == images.labels)
             mark = " (as configured)" if kind == model.bn_recalibration else ""
             print(
-                f"{name:15} {kind:12} accuracy {np.mean(predicted == images.labels):.3f} ({low:.3f} to {high:.3f})  "
+                f"{name:15} {kind:12} accuracy {np.mean(predicted == images.labels):.3f} ({within})  "
                 f"balanced {balanced_accuracy_score(images.labels, predicted):.3f}  logistic regression {logistic:.3f}{mark}",
                 flush=True,
             )

@@ -1,10 +1,10 @@
 """What it costs to decode through Transform's graph: images per second, beside the same function mapped directly.
 
-Both are what a trainer does: a tf.data map in parallel. The two take turns; medians are printed.
+Both are what a trainer does: a tf.data map in parallel. The two take turns in going first; medians are printed.
 
-usage: python benchmarks/transform_graph.py RECORDS [--size 224] [--rounds 5]
+usage: python benchmarks/transform_graph.py RECORDS [--size 224] [--rounds 20]
 
-RECORDS is a folder that `cxr ingest` wrote. About 1 minute for 705 images on 2 cores.
+RECORDS is a folder that `cxr ingest` wrote. About 3 minutes for 705 images on 2 cores.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +26,20 @@ from cxr.trainer.preprocessing import decode_and_resize
 from cxr.trainer.transform_graph import TransformGraph
 
 
-def images_per_second(images: npt.NDArray[np.object_], decode: Callable[[tf.Tensor], tf.Tensor]) -> float:
+class Pace(NamedTuple):
+    """How fast every image was decoded once."""
+
+    images_per_second: float
+    cpu_milliseconds: float  # per image, of all threads
+
+
+def decode_all(images: npt.NDArray[np.object_], decode: Callable[[tf.Tensor], tf.Tensor]) -> Pace:
     """Decodes every image once."""
     data = inputs.in_order(images, decode, augmentation=Augmentation()).batch(32)
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     for _ in data:
         pass
-    return len(images) / (time.perf_counter() - started)
+    return Pace(len(images) / (time.perf_counter() - started), 1000 * (time.process_time() - used) / len(images))
 
 
 def main() -> None:
@@ -39,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("records")
     parser.add_argument("--size", type=int, default=features.IMAGE_SIZE)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=20)
     args = parser.parse_args()
     pattern = f"{args.records}/train/*.tfrecord.gz"
     with tempfile.TemporaryDirectory() as folder:
@@ -53,14 +61,16 @@ def main() -> None:
         return tf.repeat(decode_and_resize(encoded[tf.newaxis], args.size)[0], 3, axis=2)
 
     ways = {"Transform's graph": transform.image, "the same function": directly}
-    speeds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(args.rounds):
-        for name, decode in ways.items():
-            speeds[name].append(images_per_second(images, decode))
-    graph, direct = (statistics.median(speeds[name]) for name in ways)
-    for name, speed in speeds.items():
-        print(f"{name:18} {statistics.median(speed):6.0f} images/s  ({min(speed):.0f} to {max(speed):.0f})")
-    print(f"ratio              {graph / direct:6.2f}")
+    paces: dict[str, list[Pace]] = {name: [] for name in ways}
+    for number in range(args.rounds):
+        for name in list(ways)[:: 1 if number % 2 else -1]:  # neither always comes first
+            paces[name].append(decode_all(images, ways[name]))
+    for name, found in paces.items():
+        speed, cpu = (statistics.median(values) for values in zip(*found, strict=True))
+        speeds = [pace.images_per_second for pace in found]
+        print(f"{name:18} {speed:4.0f} images/s ({min(speeds):.0f} to {max(speeds):.0f}), {cpu:.2f} ms of CPU per image")
+    graph, direct = (statistics.median(pace.images_per_second for pace in paces[name]) for name in ways)
+    print(f"ratio of the speeds {graph / direct:.2f}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite, isnan, nan, sqrt
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 MIN_PATIENTS = 10  # draws of fewer say little about others
-_Z = 1.959964  # of CONFIDENCE, standard normal distribution
+_Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,10 @@ class Interval:
 
     low: float
     high: float
+
+    def __str__(self) -> str:
+        """As tables show it."""
+        return f"{self.low:.3f} to {self.high:.3f}" if isfinite(self.low) and isfinite(self.high) else "–"
 
 
 def bootstrap_interval(draws: npt.ArrayLike) -> Interval:
@@ -67,10 +72,3 @@ def proportion_interval(share: float, trials: float) -> Interval:
     centre = (share + _Z**2 / (2 * trials)) / shrunk
     half = _Z / shrunk * sqrt(share * (1 - share) / trials + _Z**2 / (4 * trials**2))
     return Interval(max(centre - half, 0.0), min(centre + half, 1.0))
-
-
-def text(interval: Interval) -> str:
-    """Returns an interval as a table shows it."""
-    if not (isfinite(interval.low) and isfinite(interval.high)):
-        return "–"
-    return f"{interval.low:.3f} to {interval.high:.3f}"

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from cxr.core.intervals import text
 from cxr.kubeflow.uris import local_path
 from cxr.pipeline.evaluation import Evaluation, Validation, read_evaluation, read_roc, read_validation
 
@@ -119,33 +118,33 @@ def html_report(evaluation: Evaluation, validation: Validation) -> str:
 
     verdict = "blessed" if validation.blessed else "refused"
     overall = [
-        {"metric": "accuracy", "value": evaluation.accuracy, "95 % interval": text(evaluation.accuracy_interval)},
+        {"metric": "accuracy", "value": evaluation.accuracy, "95 % interval": str(evaluation.accuracy_interval)},
         {
             "metric": "balanced accuracy",
             "value": evaluation.balanced_accuracy,
-            "95 % interval": text(evaluation.balanced_accuracy_interval),
+            "95 % interval": str(evaluation.balanced_accuracy_interval),
         },
-        {"metric": "log loss", "value": evaluation.log_loss, "95 % interval": text(evaluation.log_loss_interval)},
+        {"metric": "log loss", "value": evaluation.log_loss, "95 % interval": str(evaluation.log_loss_interval)},
         {
             "metric": "expected calibration error",
             "value": evaluation.calibration_error,
-            "95 % interval": text(evaluation.calibration_error_interval),
+            "95 % interval": str(evaluation.calibration_error_interval),
         },
     ]
     if evaluation.baseline_accuracy is not None and evaluation.change is not None:
         overall.append({"metric": "accuracy of the champion", "value": evaluation.baseline_accuracy, "95 % interval": "–"})
         change = evaluation.accuracy - evaluation.baseline_accuracy
-        overall.append({"metric": "change of accuracy (same patients)", "value": change, "95 % interval": text(evaluation.change)})
+        overall.append({"metric": "change of accuracy (same patients)", "value": change, "95 % interval": str(evaluation.change)})
     classes = [
         {
             "class": result.name,
             "examples": result.examples,
             "precision": result.precision,
-            "95 % interval": text(result.precision_interval),
+            "precision, 95 %": str(result.precision_interval),
             "recall": result.recall,
-            "95 % interval ": text(result.recall_interval),
+            "recall, 95 %": str(result.recall_interval),
             "AUC": result.auc,
-            "95 % interval  ": text(result.auc_interval),
+            "AUC, 95 %": str(result.auc_interval),
         }
         for result in evaluation.classes
     ]
@@ -156,7 +155,7 @@ def html_report(evaluation: Evaluation, validation: Validation) -> str:
             "examples": result.examples,
             "patients": result.patients,
             "accuracy": result.accuracy,
-            "95 % interval": text(result.accuracy_interval),
+            "95 % interval": str(result.accuracy_interval),
             "balanced accuracy": result.balanced_accuracy,
         }
         for result in evaluation.slices

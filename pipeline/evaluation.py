@@ -128,7 +128,7 @@ def read_roc(uri: str | Path) -> dict[str, np.ndarray]:
     """Reads each class's ROC curve on the whole split from the ModelEvaluation artifact at `uri`.
 
     Returns:
-      By class name: float64 [thresholds, 3], threshold, false and true positive rate; see Tally.roc.
+      By class name: float64 [thresholds, 3], threshold, false and true positive rate; see components.metrics.tally.Results.roc.
 
     Raises:
       CxrError: if the artifact holds no metrics of the whole split.

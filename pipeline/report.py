@@ -13,7 +13,7 @@ from tfx.types import Artifact
 from cxr.components.baseline.rule import Choice
 from cxr.components.infra_check.component import REASONS
 from cxr.core import exit_codes, features
-from cxr.core.intervals import Interval, text
+from cxr.core.intervals import Interval
 from cxr.core.strict_model import StrictModel
 from cxr.pipeline.baselines import change_of_data, remarks
 from cxr.pipeline.evaluation import Evaluation, read_evaluation, read_validation
@@ -178,7 +178,7 @@ def weights_notes(report: Report) -> dict[str, list[str]]:
 
 
 def _with_interval(value: float, interval: Interval) -> str:
-    return f"{value:.3f} ({text(interval)})"
+    return f"{value:.3f} ({interval})"
 
 
 def _verdict(value: bool | None, yes: str, no: str) -> str:

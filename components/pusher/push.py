@@ -24,7 +24,8 @@ def push(models: Path, candidate: Path, evaluation: str, known: Known, *, run: s
       run: The run's id.
       source: URI of the Model artifact.
 
-    Returns: the version's folder.
+    Returns:
+      The version's folder.
 
     Raises:
       ChampionChangedError: The champion is another one than when the baseline was chosen.

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cxr.core.intervals import Interval, bootstrap_interval, proportion_interval, share_interval, text
+from cxr.core.intervals import Interval, bootstrap_interval, proportion_interval, share_interval
 
 
 def test_wilson_example_from_the_literature() -> None:
@@ -37,5 +37,5 @@ def test_where_draws_cannot_tell_the_number_of_patients_does() -> None:
 
 
 def test_text() -> None:
-    assert text(Interval(0.1, 0.25)) == "0.100 to 0.250"
-    assert text(Interval(np.nan, np.nan)) == "–"
+    assert str(Interval(0.1, 0.25)) == "0.100 to 0.250"
+    assert str(Interval(np.nan, np.nan)) == "–"

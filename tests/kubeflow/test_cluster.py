@@ -63,7 +63,7 @@ def test_quantities_are_those_of_kubernetes(quantity: str):
     [
         ({"serving_models": "/tmp/models"}, "lost with the pod"),
         ({"serving_models": "/mnt/cxr2/models"}, "lost with the pod"),
-        ({"data": "/home/me/data"}, "neither on one of the volumes"),
+        ({"data": "/srv/data"}, "neither on one of the volumes"),
         ({"secrets": [{"name": "s"}]}, "either `env` or `mount_path`"),
         *(({"nodes": {"Trainer": {"memory": memory}}}, "nodes.Trainer.memory") for memory in ("16 GB", "4K", "4ki", "-1", "Gi", "1e")),
         ({"beam": {"runner": "dataflow", "project": "p", "region": "r", "shared": "gs://b/s", "worker_image": "i"}}, "gs:// only"),

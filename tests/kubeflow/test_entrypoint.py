@@ -98,19 +98,19 @@ def test_changed_data_are_not_served_from_the_cache(tmp_path, records, small_pip
     ir_pass.add_data_importer(spec, (GEN, ir_pass.FINGERPRINT_TASK), "data")
     text = yaml.safe_dump(spec)
 
-    first = cluster.run(text, pipeline_root="s3://other/root")
+    first = cluster.run(text, pipeline_root="s3://other/prefix")
     assert first.succeeded, first.tasks
     examples = first.artifact(GEN, "examples")
-    assert examples.uri.startswith("s3://other/root/small/")
+    assert examples.uri.startswith("s3://other/prefix/small/")
     assert json.loads(examples.metadata["split_names"]) == ["train", "test"]
     assert examples.metadata["span"] == 0
     assert "num_files:1" in examples.metadata["input_fingerprint"]
 
-    again = cluster.run(text, pipeline_root="s3://other/root")
+    again = cluster.run(text, pipeline_root="s3://other/prefix")
     assert again.tasks[GEN].state is again.tasks[STATISTICS].state is State.CACHED
 
     write_split(stored, "train", raw_examples[:3])
-    changed = cluster.run(text, pipeline_root="s3://other/root")
+    changed = cluster.run(text, pipeline_root="s3://other/prefix")
     assert changed.tasks[GEN].state is State.SUCCEEDED
     assert changed.artifact(GEN, "examples").id != examples.id
 
@@ -136,13 +136,13 @@ def test_a_shared_folder_on_a_gs_root(tmp_path, records, small_pipeline, image):
     shared = tmp_path / "shared"
     spec = compile_pipeline(small_pipeline(records), image)
     ir_pass.share_with_workers(spec, str(shared))
-    result = SimulatedCluster(tmp_path / "cluster").run(yaml.safe_dump(spec), pipeline_root="gs://bucket/root")
+    result = SimulatedCluster(tmp_path / "cluster").run(yaml.safe_dump(spec), pipeline_root="gs://bucket/prefix")
     assert result.succeeded, result.tasks
     outputs = result.tasks[GEN].outputs
     assert outputs is not None
     assert f"{shared}/" in outputs.log  # the executor's URIs
     statistics = result.artifact(STATISTICS, "statistics")
-    assert statistics.uri.startswith("gs://bucket/root/small/")
+    assert statistics.uri.startswith("gs://bucket/prefix/small/")
     stored = tmp_path / "cluster/objects" / statistics.uri.replace("://", "/")
     assert {path.name for path in stored.iterdir()} == {"Split-train", "Split-test"}
     assert not [path for path in shared.rglob("*") if path.is_file() and "executor_output" not in path.name]

@@ -114,7 +114,7 @@ def test_wheels_of_module_files():
     broken = spec()
     broken["components"]["Push"]["inputDefinitions"]["parameters"]["module_path"] = {"parameterType": "STRING"}
     broken["root"]["dag"]["tasks"]["Push"]["inputs"]["parameters"]["module_path"] = {
-        "runtimeValue": {"constant": "run@/root/_wheels/x.whl"}
+        "runtimeValue": {"constant": "run@/pipelines/_wheels/x.whl"}
     }
     assert any("importable function" in problem for problem in problems(broken, PLATFORM))
 

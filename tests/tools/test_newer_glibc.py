@@ -14,19 +14,19 @@ SPEC.loader.exec_module(newer_glibc)
 DEBIAN = """\
 Types: deb deb-src
 # a comment
-URIs: http://mirror.example/debian
+URIs: file:/srv/mirror/debian
 Suites: bookworm bookworm-updates
 Components: main contrib
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 
 Types: deb
-URIs: http://mirror.example/debian-security
+URIs: file:/srv/mirror/debian-security
 Suites: bookworm-security
 Components: main
 """
 WANTED = """\
 Types: deb
-URIs: http://mirror.example/debian
+URIs: file:/srv/mirror/debian
 Suites: trixie
 Components: main
 Architectures: amd64
@@ -63,17 +63,17 @@ def test_keyring_inside_the_file_is_kept():
 def test_one_line_sources():
     text = "\n".join(
         [
-            "# deb http://old.example/ubuntu jammy main",
+            "# deb file:/srv/old/ubuntu jammy main",
             "deb cdrom:[Ubuntu 22.04]/ jammy main",
-            "deb-src http://mirror.example/ubuntu jammy main",
-            "deb [arch=amd64 signed-by=/etc/apt/keyrings/u.gpg] https://mirror.example/ubuntu jammy main universe # ours",
-            "deb https://mirror.example/ubuntu jammy-updates main",
-            "deb https://vendor.example/ubuntu jammy stable",
+            "deb-src file:/srv/mirror/ubuntu jammy main",
+            "deb [arch=amd64 signed-by=/etc/apt/keyrings/u.gpg] file:/srv/mirror/ubuntu jammy main universe # ours",
+            "deb file:/srv/mirror/ubuntu jammy-updates main",
+            "deb file:/srv/vendor/ubuntu jammy stable",
         ]
     )
     result = newer_glibc.newer_sources({"/etc/apt/sources.list": text}, "jammy")
     assert result == (
-        "Types: deb\nURIs: https://mirror.example/ubuntu\nSuites: noble\nComponents: main\nArchitectures: amd64\n"
+        "Types: deb\nURIs: file:/srv/mirror/ubuntu\nSuites: noble\nComponents: main\nArchitectures: amd64\n"
         "Signed-By: /etc/apt/keyrings/u.gpg\n"
     )
 
