@@ -95,12 +95,12 @@ def make_transform(tmp_path_factory):
     from cxr.pipeline.analysis import write_transform_graph
     from cxr.trainer.preprocessing import preprocessing_fn
 
-    def make(examples, size=SIZE, normalization="none", function=preprocessing_fn) -> str:
+    def make(examples, size=SIZE, function=preprocessing_fn, **preprocessing) -> str:
         folder = tmp_path_factory.mktemp("transform")
         with tf.io.TFRecordWriter(str(folder / "examples.gz"), "GZIP") as writer:
             for example in examples:
                 writer.write(example)
-        config = {"class_names": list(CLASSES), "image_size": size, "preprocessing": {"normalization": normalization}}
+        config = {"class_names": list(CLASSES), "image_size": size, "preprocessing": preprocessing}
         write_transform_graph([str(folder / "examples.gz")], str(folder / "artifact"), config, function)
         return str(folder / "artifact")
 
