@@ -6,8 +6,8 @@ import tensorflow as tf
 from PIL import Image
 
 from cxr.core.errors import CxrError
-from cxr.trainer.export.recorded_requests import image_of
 from cxr.trainer import contrast
+from cxr.trainer.export.recorded_requests import image_of
 from cxr.trainer.preprocessing import decode_and_resize, preprocessing_fn
 from cxr.trainer.transform_graph import TransformGraph
 
