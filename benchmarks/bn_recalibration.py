@@ -24,8 +24,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cxr.components.metrics.figures import Answers, Measure
-from cxr.components.metrics.resampling import resampled
+from cxr.core.figures import Answers, Measure
+from cxr.core.resampling import resampled
 from cxr.core import features
 from cxr.core.intervals import Interval, bootstrap_interval
 from cxr.pipeline.analysis import write_transform_graph
