@@ -31,7 +31,7 @@ CODE = {
     "Transform": ("cxr.trainer.preprocessing",),
     "Trainer": ("cxr.trainer.run_fn",),
     "EnsembleTrainer": ("cxr.components.ensemble_trainer.executor",),
-    "Evaluator": ("cxr.components.metrics.classification",),
+    "Evaluator": ("cxr.components.metrics.classification", "cxr.components.metrics.demanded"),
     "InfraCheck": ("cxr.components.infra_check.component", "cxr.serving.server.__main__"),  # the server is a process of its own
 }
 
@@ -187,7 +187,7 @@ def _baseline(name: str, trainer: BaseNode, paths: RunPaths) -> BaseNode | None:
 
 
 def _pusher(name: str, config: Config, paths: RunPaths, trainer: BaseNode, evaluator: BaseNode, infra_check: BaseNode) -> BaseNode:
-    known = Known(pipeline=config.name, split=config.gate.split)
+    known = Known(pipeline=config.name, split=config.gate.split, compared=config.gate.compared)
     if isinstance(given := paths.baselines.get(name), Choice):
         champion = given.champion.version if given.champion else NO_CHAMPION
         known = known.model_copy(update={"champion": champion, "baseline": given.baseline.name if given.baseline else None})
