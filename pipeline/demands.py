@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -15,7 +15,7 @@ Bound = Annotated[float, Field(allow_inf_nan=False)]
 Margin = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 FIGURES = (*names.FIGURES, *names.CLASS_FIGURES)
-VALUE = "value"
+VALUE: Final = "value"
 
 
 class Demand(StrictModel):
@@ -63,7 +63,7 @@ class Demand(StrictModel):
 class NonInferiority(StrictModel):
     """That a candidate is with 97.5 % confidence at most `margin` worse than the baseline: both on the same draws of patients."""
 
-    metric: Literal["accuracy", "balanced_accuracy", "log_loss", "calibration_error"] = names.ACCURACY
+    metric: Literal["accuracy", "balanced_accuracy", "log_loss", "calibration_error"] = "accuracy"
     margin: Margin = Field(description="how much worse the unfavourable end of the change's 95 % interval may be, absolute")
 
     @property

@@ -197,7 +197,7 @@ def _demanded(gate: Gate, model: str, class_names: Sequence[str]) -> Iterator[Me
 
 def _try(gate: Gate, config: EvalConfig) -> None:
     """Makes what the Evaluator will make, now and not after hours of training."""
-    from tensorflow_model_analysis.metrics import metric_specs
+    from tensorflow_model_analysis.metrics import metric_specs, metric_types
 
     if not gate.metrics:
         return
@@ -206,7 +206,7 @@ def _try(gate: Gate, config: EvalConfig) -> None:
     except Exception as error:  # whatever the class of the metric raises
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"gate.metrics: TFMA cannot make {', '.join(metric.name for metric in gate.metrics)}: {reason}") from error
-    found = {key.name for computation in computations for key in computation.keys}
+    found = {key.name for computation in computations for key in computation.keys if not isinstance(key, metric_types.PlotKey)}
     for metric in gate.metrics:
         if metric.name not in found and any(demand.metric == metric.name for demand in gate.demands):
             given = ", ".join(sorted(name for name in found if not name.startswith(("_", "demands."))))

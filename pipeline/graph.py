@@ -123,6 +123,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
         ).with_id(node_id("Trainer", features.ENSEMBLE))
 
     # Every candidate: gate, infrastructure check, push.
+    metrics_code = code_version(*CODE["Evaluator"], *(metric.module for metric in config.gate.metrics if metric.module))
     candidates: list[BaseNode] = []
     for name, trainer in trained.items():
         model = trainer.outputs["model"]
@@ -132,7 +133,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             model=model,
             baseline_model=baseline.outputs["model"] if baseline else None,
             example_splits=[config.gate.split],
-            eval_config=gate.eval_config(config.gate, name, config.class_names, code_version=code_version(*CODE["Evaluator"])),
+            eval_config=gate.eval_config(config.gate, name, config.class_names, code_version=metrics_code),
             schema=schema,
         ).with_id(node_id("Evaluator", name))
         infra_check = InfraCheck(

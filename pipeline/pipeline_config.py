@@ -188,6 +188,8 @@ def _reason(error: Any) -> str:
         if key in RENAMED:
             return f"is called {RENAMED[key]} now"
         return "unknown key; remove it or correct its spelling"
+    if error["type"] == "missing":
+        return "is missing"
     if isinstance(error["input"], dict):  # a check of several fields together: its message names them
         return str(error["msg"].removeprefix("Value error, "))
-    return f"{error['msg']} (given: {error['input']!r})" if error["type"] != "missing" else "is missing"
+    return f"{error['msg']} (given: {error['input']!r})"
