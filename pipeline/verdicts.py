@@ -51,6 +51,7 @@ class Judgement:
       least: lowest that passes; None: there is no such bound.
       most: highest that passes; None: there is no such bound.
       patients: on whom the figure rests.
+      min_patients: how many a slice needs to be judged; 0: the whole split always is.
       verdict: `not judged` where the figure rests on too few patients of a slice, or is not defined there.
     """
 
@@ -61,6 +62,7 @@ class Judgement:
     least: float | None
     most: float | None
     patients: int
+    min_patients: int
     verdict: Verdict
 
     @property
@@ -109,7 +111,8 @@ def not_judged(judgements: Sequence[Judgement]) -> list[str]:
     for judgement in judgements:
         if judgement.verdict == "not judged" and judgement.where:
             feature, value = judgement.where
-            why = "not defined" if judgement.patients and isnan(judgement.measured) else f"{judgement.patients} patients"
+            enough = judgement.patients >= judgement.min_patients
+            why = "not defined" if enough else f"{judgement.patients} patients"
             found.setdefault((judgement.what, feature), []).append(f"{value} ({why})")
     return [f"gate: {what} was not judged in {feature.replace('_', ' ')} {', '.join(values)}" for (what, feature), values in found.items()]
 
@@ -172,7 +175,7 @@ def _of_figures(spec: config_pb2.MetricsSpec, part: Measured, failed: set[tuple[
             if item.threshold.HasField("value_threshold"):
                 measured = float(part.values.get((name, None), nan))
                 missed = (None, name, False) in failed
-                yield Judgement(name, name.replace("_", " "), None, measured, *_bounds(value), patients, "missed" if missed else "met")
+                yield Judgement(name, name.replace("_", " "), None, measured, *_bounds(value), patients, 0, "missed" if missed else "met")
             if item.threshold.HasField("change_threshold"):
                 figure, _, end = name.partition("_change_")
                 bound = change.absolute.value
@@ -184,6 +187,7 @@ def _of_figures(spec: config_pb2.MetricsSpec, part: Measured, failed: set[tuple[
                     least=None if figure in names.LOWER_IS_BETTER else bound,
                     most=bound if figure in names.LOWER_IS_BETTER else None,
                     patients=patients,
+                    min_patients=0,
                     verdict="missed" if (None, name, True) in failed else "met",
                 )
 
@@ -202,12 +206,16 @@ def _of_demand(
                 continue
             values = part.values
             patients = patients_behind(figure, class_id, int(values[names.PATIENT_COUNT, None]), values[names.PATIENTS, None])
-            measured = float(values.get((names.end(figure, end) if end else figure, class_id), nan))
-            verdict: Verdict = "missed" if (part.where, name, False) in failed else "met"
-            if demand["min_patients"] and not judged(measured, patients, demand["min_patients"]):
-                verdict = "not judged"
+            figure_here = values.get((names.end(figure, end) if end else figure, class_id), nan)
+            measured = float(figure_here) if isinstance(figure_here, float) else nan
+            enough = demand["min_patients"]
+            if enough and not judged(measured, patients, enough):
+                verdict: Verdict = "not judged"
+            else:
+                measured = float(values.get((name, None), nan))  # what TFMA held to the bounds
+                verdict = "missed" if (part.where, name, False) in failed else "met"
             what = f"{figure.replace('_', ' ')}{of_class}{_INTERVAL[end]}"
-            yield Judgement(name, what, part.where, measured, *_bounds(item.threshold.value_threshold), patients, verdict)
+            yield Judgement(name, what, part.where, measured, *_bounds(item.threshold.value_threshold), patients, enough, verdict)
 
 
 def _bounds(threshold: config_pb2.GenericValueThreshold) -> tuple[float | None, float | None]:

@@ -58,7 +58,7 @@ def published(measured, evaluation, tmp_path, monkeypatch):
     monkeypatch.setenv("CXR_KUBEFLOW_ROOT", str(tmp_path))
     keys = ["evaluation", "executor-logs", *evaluation_page.outputs(CLASSES)]
     given = {"outputs": {"artifacts": {key: {"artifacts": [{"name": key, "uri": f"minio://b/run/{key}"}]} for key in keys}}}
-    demanded = Judgement("demands.0.accuracy", "accuracy", ("source", "<i>x</i>"), 0.5, 0.6, None, 4, "missed")
+    demanded = Judgement("demands.0.accuracy", "accuracy", ("source", "<i>x</i>"), 0.5, 0.6, None, 4, 2, "missed")
     refused = Validation(False, ("accuracy 0.500 is below 0.600 <script>",), (demanded,))
     return evaluation_page.publish(given, evaluation, refused, dict(zip(CLASSES, measured.roc, strict=True)))
 

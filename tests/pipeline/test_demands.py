@@ -21,6 +21,8 @@ from cxr.core.errors import UsageError
 from cxr.pipeline.evaluation import Validation, read_evaluation, read_validation
 from cxr.pipeline.gate import Gate, eval_config
 from cxr.pipeline.pipeline_config import load
+from cxr.pipeline.report import Candidate
+from cxr.pipeline.verdicts import not_judged
 
 PATIENTS, CLASSES = 120, 3
 LOW_ON_CLASS_2 = np.array([0.95, 0.9, 0.6])
@@ -145,7 +147,7 @@ def test_slices_with_enough_patients_are_judged_and_the_others_named(judge: Judg
     assert found.reasons == ("accuracy in source cohen 0.500 is below 0.700",)
     verdicts = {judgement.where: (judgement.verdict, judgement.patients) for judgement in found.demands if judgement.where}
     assert verdicts == {("source", "nih"): ("met", 120), ("source", "cohen"): ("missed", 120), ("source", "new"): ("not judged", 19)}
-    assert judge(gate({"metric": "accuracy", "slice": "source", "max": 0.2}), whole[:38], {("source", "new"): bad[:38]}).blessed
+    assert judge(gate({"metric": "accuracy", "slice": "source", "max": -0.5}), whole[:38], {("source", "new"): bad[:38]}).blessed
 
 
 def test_a_figure_of_a_class_counts_the_patients_of_the_class(judge: Judge) -> None:
@@ -162,6 +164,24 @@ def test_a_class_that_a_slice_does_not_have_is_not_judged_there(judge: Judge) ->
     )
     assert found.blessed
     assert [judgement.verdict for judgement in found.demands if judgement.where] == ["not judged"]
+
+
+def test_slices_that_were_not_judged_are_named_with_the_reason(judge: Judge) -> None:
+    few = answers([1, 1, 1], patients=6)  # enough for this demand, too few for an interval
+    demand = {"metric": "calibration_error", "at": "upper", "slice": "age_band", "max": 0.0, "min_patients": 6}
+    found = judge(gate(demand), answers([1, 1, 1]), {("age_band", "0-17"): few, ("age_band", "65+"): few[:10]})
+    assert found.blessed
+    assert not_judged(found.demands) == [
+        "gate: calibration error (upper end of the 95 % interval) was not judged in age band 0-17 (not defined), 65+ (5 patients)"
+    ]
+
+
+def test_the_report_holds_every_demand(judge: Judge) -> None:
+    without = [answer for answer in answers([1, 1, 1]) if answer[0] != 2]
+    demands = judge(gate({"metric": "auc", "class": "normal", "min": 0.1}), without).demands
+    written = json.loads(Candidate(name="tiny", outcome="refused", demands=demands).model_dump_json())["demands"]
+    assert [demand["demand"] for demand in written] == ["accuracy", "invalid_predictions", "demands.0.auc.normal"]
+    assert (written[2]["verdict"], written[2]["measured"], written[2]["least"], written[2]["where"]) == ("missed", None, 0.1, None)
 
 
 # === Non-inferiority ===
