@@ -19,8 +19,8 @@ from tensorflow_model_analysis.writers.metrics_plots_and_validations_writer impo
 
 from cxr.core.errors import UsageError
 from cxr.pipeline.evaluation import Validation, read_evaluation, read_validation
-from cxr.pipeline.gate import Gate, eval_config
-from cxr.pipeline.pipeline_config import load
+from cxr.pipeline.gate import DEMANDED_CLASS, Gate, eval_config
+from cxr.pipeline.pipeline_config import load, shipped
 from cxr.pipeline.report import Candidate
 from cxr.pipeline.verdicts import not_judged
 
@@ -261,6 +261,16 @@ def test_a_printed_configuration_is_read_back(tmp_path: Path) -> None:
     config = load("cpu", [*overrides, "gate.non_inferiority={margin: 0.1}"])
     (tmp_path / "printed.yaml").write_text(config.to_yaml())
     assert load(str(tmp_path / "printed.yaml")) == config
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_configuration_makes_a_gate_for_each_model(name: str) -> None:
+    config = load(name)
+    for candidate in config.candidates:
+        made = eval_config(config.gate, candidate, config.class_names)
+        demanded = [metric for spec in made.metrics_specs for metric in spec.metrics if metric.class_name == DEMANDED_CLASS]
+        assert bool(demanded) == any(demand.holds_for(candidate) for demand in config.gate.demands)
+        assert metric_specs.to_computations(made.metrics_specs, eval_config=made)
 
 
 def test_classes_of_the_data_are_checked_too() -> None:
