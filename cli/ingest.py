@@ -21,6 +21,8 @@ INGEST_EXAMPLES = """
 
   cxr ingest xrays/ records/ --config cpu --seed 7        the section `data` of a configuration, and another seed
 
+  cxr ingest other.csv records/ --split test              another hospital's images, to measure models on: one split, any of the classes
+
 A manifest has the columns image and label, and where known patient_id, split, source, view, sex, age.
 A radiograph that stands under several labels stops it (records.private/conflicts.csv), unless --label-conflicts says what to do.
 A second call with nothing changed returns at once. Exit codes: 0 done, 1 failed (nothing is written), 2 wrong arguments.
@@ -49,6 +51,7 @@ def ingest(
     seed: Annotated[int | None, typer.Option(help="decides who goes to which split")] = None,
     where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE: take only these rows of a manifest (repeatable)")] = None,
     classes: Annotated[str | None, typer.Option(help="class names, comma-separated, in the order of the models' outputs")] = None,
+    split: Annotated[str | None, typer.Option(help="put all images into this split, train, val or test; classes may be missing")] = None,
     split_by: Annotated[str | None, typer.Option(help="patient or image")] = None,
     listed_twice: Annotated[str | None, typer.Option(help="a path that stands twice: refuse, or merge (read once)")] = None,
     near_duplicates: Annotated[
@@ -75,7 +78,7 @@ def ingest(
     from rich.console import Console
 
     options = _options(config, where, classes, source_priority, {
-        "seed": seed, "split_by": split_by, "listed_twice": listed_twice, "paths_outside": paths_outside,
+        "seed": seed, "only_split": split, "split_by": split_by, "listed_twice": listed_twice, "paths_outside": paths_outside,
         "max_reject_share": max_reject_share, "max_side": max_side, "workers": workers,
         "near_duplicates": near_duplicates, "label_conflicts": label_conflicts,
     })  # fmt: skip
@@ -112,6 +115,8 @@ def _spelled(name: str, value: object) -> str:
         return f"--classes {str(value).strip('[]')}"
     if name == "source_priority":
         return f"--source-priority {str(value).strip('[]')}"
+    if name == "only_split":
+        return f"--split {value}"
     if name in inspect.signature(ingest).parameters:
         return f"--{name.replace('_', '-')} {value}"
     return f"`{dotted(name, value)}` in a file for --config"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cxr.components.metrics import names
+from cxr.components.metrics.values import Values
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.intervals import MIN_PATIENTS, Interval, bootstrap_interval, share_interval
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 CANDIDATES = ("", "candidate")  # TFMA's model name without and with a baseline
 BASELINE = "baseline"
-
-Values = dict[tuple[str, int | None], Any]  # by metric and class; None: of all classes
 
 
 @dataclass(frozen=True)
@@ -108,6 +107,21 @@ def read_evaluation(uri: str | Path) -> Evaluation:
         raise CxrError(f"{uri} holds no metrics for the whole split: the Evaluator saw no examples, or did not finish; see its log")
     values, baseline = _values(overall, CANDIDATES), _values(overall, (BASELINE,))
     class_names = _class_names(uri)
+    return replace(
+        evaluation_of(values, _slices(records), class_names),
+        baseline_accuracy=baseline.get((names.ACCURACY, None)),
+        change=bootstrap_interval(_draws(values, names.ACCURACY) - _draws(baseline, names.ACCURACY)) if baseline else None,
+    )
+
+
+def evaluation_of(values: Values, slices: Mapping[tuple[str, str], Values], class_names: tuple[str, ...]) -> Evaluation:
+    """Makes an evaluation of metrics, wherever they were computed.
+
+    Args:
+      values: Of all examples.
+      slices: By feature and its value.
+      class_names: In the order of the probabilities.
+    """
     confusion = values[names.CONFUSION_MATRIX, None]
     return Evaluation(
         class_names=class_names,
@@ -118,9 +132,7 @@ def read_evaluation(uri: str | Path) -> Evaluation:
         classes=tuple(_class_result(values, index, name) for index, name in enumerate(class_names)),
         confusion_matrix=tuple(tuple(int(count) for count in row[:-1]) for row in confusion),
         calibration_bins=_calibration_bins(values[names.CALIBRATION_BINS, None]),
-        slices=_slices(records, class_names),
-        baseline_accuracy=baseline.get((names.ACCURACY, None)),
-        change=bootstrap_interval(_draws(values, names.ACCURACY) - _draws(baseline, names.ACCURACY)) if baseline else None,
+        slices=_slice_results(slices, class_names),
     )
 
 
@@ -266,16 +278,17 @@ def _calibration_bins(bins: np.ndarray) -> tuple[tuple[float, float, float], ...
     return tuple((float(n), float(confidence), float(accuracy)) for n, (confidence, accuracy) in zip(bins[:, 0], means, strict=True))
 
 
-def _slices(records: Iterable[metrics_for_slice_pb2.MetricsForSlice], class_names: tuple[str, ...]) -> tuple[SliceResult, ...]:
-    """Returns the slices by a single feature, in the order of SLICE_FEATURES, classes and age bands."""
+def _slices(records: Iterable[metrics_for_slice_pb2.MetricsForSlice]) -> dict[tuple[str, str], Values]:
+    """Returns the metrics of the slices by a single feature, by feature and value."""
+    single = [record for record in records if len(record.slice_key.single_slice_keys) == 1]
+    keys = [record.slice_key.single_slice_keys[0] for record in single]
+    return {(key.column, key.bytes_value.decode()): _values(record, CANDIDATES) for key, record in zip(keys, single, strict=True)}
+
+
+def _slice_results(slices: Mapping[tuple[str, str], Values], class_names: tuple[str, ...]) -> tuple[SliceResult, ...]:
+    """Returns the slices in the order of SLICE_FEATURES, classes and age bands."""
     order = {value: index for index, value in enumerate((*class_names, *features.AGE_BANDS))}  # the rest by name, UNKNOWN last
-    results = []
-    for record in records:
-        if len(record.slice_key.single_slice_keys) != 1:
-            continue
-        slice_key = record.slice_key.single_slice_keys[0]
-        common = _common(_values(record, CANDIDATES))
-        results.append(SliceResult(feature=slice_key.column, value=slice_key.bytes_value.decode(), **common))
+    results = [SliceResult(feature=feature, value=value, **_common(values)) for (feature, value), values in slices.items()]
     results.sort(key=lambda r: (features.SLICE_FEATURES.index(r.feature), order.get(r.value, 0), r.value))
     return tuple(results)
 

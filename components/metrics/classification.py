@@ -16,9 +16,8 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
-from cxr.components.metrics import names
-from cxr.components.metrics.figures import Figures, Floats
 from cxr.components.metrics.tally import Tally
+from cxr.components.metrics.values import values_of
 from cxr.core import features
 
 
@@ -109,25 +108,7 @@ class ClassificationCombiner(beam.CombineFn):
 
     def extract_output(self, accumulator: Tally) -> dict[metric_types.MetricKey, Any]:
         """Returns the metrics of the slice; the arrays as NumPy, which TFMA writes as ArrayValue."""
-        found = accumulator.results()
-        figures = found.figures
-        result: dict[metric_types.MetricKey, Any] = {
-            self._key(names.EXAMPLE_COUNT): found.examples,
-            self._key(names.PATIENT_COUNT): found.patients,
-            self._key(names.INVALID_PREDICTIONS): found.invalid_predictions,
-            self._key(names.CONFUSION_MATRIX): found.confusion,
-            self._key(names.CALIBRATION_BINS): figures.calibration[0],
-            self._key(names.PATIENTS): found.patients_per_class,
-            self._key(names.DRAWS): np.concatenate([_columns(part) for part in found.draws or [figures]]).astype(np.float32),
-        }
-        for name in names.FIGURES:
-            result[self._key(name)] = float(getattr(figures, name)[0])
-        for name in names.CLASS_FIGURES:
-            for class_id, value in enumerate(getattr(figures, name)[0]):
-                result[self._key(name, class_id)] = float(value)
-        for class_id, curve in enumerate(found.roc):
-            result[self._key(names.ROC, class_id)] = curve
-        return result
+        return {self._key(name, class_id): value for (name, class_id), value in values_of(accumulator.results()).items()}
 
     def _key(self, name: str, class_id: int | None = None) -> metric_types.MetricKey:
         # example_weighted=None: so are the keys that TFMA makes from MetricsSpec.thresholds, and the two must be equal
@@ -144,12 +125,6 @@ class ClassificationCombiner(beam.CombineFn):
         if not 0 <= index < len(self._class_names):
             raise ValueError(f"an example's label is none of the classes {', '.join(self._class_names)}; ingest it again")
         return index
-
-
-def _columns(figures: Figures) -> Floats:
-    """Returns the columns of names.DRAWS, [weightings, figures]."""
-    single = [getattr(figures, name)[:, np.newaxis] for name in names.FIGURES]
-    return np.concatenate([*single, *(getattr(figures, name) for name in names.CLASS_FIGURES)], axis=1)
 
 
 def _patient(element: metric_types.StandardMetricInputs) -> bytes:

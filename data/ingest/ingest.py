@@ -154,7 +154,9 @@ def _check(result: summary.Tally, rows: list[Row], out: Path, partial: Path, con
             f"{spelled('max_reject_share', config.max_reject_share)} allows; no records were written:{first}{more}\n"
             f"all of them with their paths: {summary.write_rejects(result, by_number, out, PROBLEMS)}"
         )
-    for split in _splits(rows):
+    if config.only_split and len(result.rejects) == result.total:
+        raise CxrError(f"no image can be used; all of them were rejected ({result.reasons()})")
+    for split in () if config.only_split else _splits(rows):
         for name in config.class_names:
             if not result.counts[split, name]:
                 raise CxrError(f"class {name!r} has no usable image in split {split!r}; all of them were rejected ({result.reasons()})")
