@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cxr.cli.options import help_of
+from cxr.cli.options import conditions, help_of, names
 
 if TYPE_CHECKING:
     from cxr.data.ingest.ingest_config import Ingest
@@ -94,7 +94,7 @@ def ingest(
         console=Console(stderr=True),
         overwrite=overwrite,
         beam_options=beam or (),
-        spelled=_spelled,
+        spelled=spelled,
     )
     from cxr.data.ingest.summary import remarks, table
 
@@ -105,7 +105,7 @@ def ingest(
     console.print(f"records: {out}", highlight=False, soft_wrap=True)
 
 
-def _spelled(name: str, value: object) -> str:
+def spelled(name: str, value: object) -> str:
     """Spells a setting as an option of `cxr ingest`; what has none can be set in a configuration file."""
     import inspect
 
@@ -137,25 +137,17 @@ def _options(
 
         base = load(config).data
     values = base.model_dump(exclude_unset=True) | {key: value for key, value in changes.items() if value is not None}
-    if where:
-        pairs = [item.partition("=") for item in where]
-        for item, (column, equals, _) in zip(where, pairs, strict=True):
-            if not column or not equals:
-                raise UsageError(f"--where {item!r}: must be COLUMN=VALUE, for example subset=main")
-        values["where"] = {column: value for column, _, value in pairs}
+    if found := conditions(where):
+        values["where"] = found
     if classes:
-        values["class_names"] = _names(classes)
+        values["class_names"] = names(classes)
     if source_priority:
-        values["source_priority"] = _names(source_priority)
+        values["source_priority"] = names(source_priority)
     try:
         return Ingest.model_validate(values)
     except pydantic.ValidationError as error:
-        lines = (f"{_spelled('.'.join(map(str, e['loc'])), e['input'])}: {e['msg']}" if e["loc"] else e["msg"] for e in error.errors())
+        lines = (f"{spelled('.'.join(map(str, e['loc'])), e['input'])}: {e['msg']}" if e["loc"] else e["msg"] for e in error.errors())
         raise UsageError("\n".join(lines)) from None
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(","))
 
 
 def demo_data(

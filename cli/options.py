@@ -47,6 +47,28 @@ def tls_of(use: bool, ca: Path | None, cert: Path | None, key: Path | None, serv
     return Tls(ca, cert, key, server_name)
 
 
+def conditions(where: list[str] | None) -> dict[str, str] | None:
+    """Reads `--where COLUMN=VALUE`; None where it was not given.
+
+    Raises:
+      UsageError: One is none.
+    """
+    from cxr.core.errors import UsageError
+
+    if not where:
+        return None
+    pairs = [item.partition("=") for item in where]
+    for item, (column, equals, _) in zip(where, pairs, strict=True):
+        if not column or not equals:
+            raise UsageError(f"--where {item!r}: must be COLUMN=VALUE, for example subset=main")
+    return {column: value for column, _, value in pairs}
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Reads names that are separated by commas."""
+    return tuple(name.strip() for name in text.split(","))
+
+
 def stdout_console() -> Console:
     """Returns a console for tables on stdout."""
     from rich.console import Console

@@ -52,8 +52,8 @@ class Ingest(StrictModel):
     )
     only_split: Literal["train", "val", "test"] | None = Field(
         None,
-        description="all images go to this one split, and classes may be missing: data of another hospital, to measure or compare, never to "
-        "train on",
+        description="all images go to this one split, and classes may be missing: data of another hospital, to measure or to compare, "
+        "never to train on",
     )
     seed: int = Field(2021, description="decides who goes to which split")
     where: dict[str, str] = Field({}, description="manifest column: value; other rows are left out")

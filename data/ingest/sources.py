@@ -38,7 +38,8 @@ def discover(source: Path, config: Ingest, spelled: Spelling = dotted) -> tuple[
 
     Raises:
       CxrError: Names the file, the line and the remedy, never a patient, an image or a folder of the source: nothing there, an unknown
-        label or split, a class without images (unless `only_split` allows it), a path listed twice or outside the source, a missing file, a wrong age or sex.
+        label or split, a class without images (unless `only_split` allows it), a path listed twice
+        or outside the source, a missing file, a wrong age or sex.
     """
     if source.is_dir() and (source / MANIFEST).is_file():
         source = source / MANIFEST

@@ -19,8 +19,8 @@ MAX_DEVIATION = 0.05  # of a class's share of images in a split from the asked-f
 def assign(rows: list[Row], config: Ingest, spelled: Spelling = dotted) -> tuple[list[Row], list[str]]:
     """Sets the split of every row.
 
-    With `only_split` that is all rows' split. Else given splits are kept; a patient of whom one image has a given split goes there with all images. The others are dealt (deal.py), so
-    that a patient never stands in two splits, whatever the classes.
+    With `only_split` that is the split of all rows. Else given splits are kept; a patient of whom one image has a given split goes there
+    with all images. The others are dealt (deal.py), so that a patient never stands in two splits, whatever the classes.
 
     Returns:
       The rows that are used (all, unless `per_class` asks for fewer), and warnings.
