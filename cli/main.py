@@ -12,7 +12,17 @@ from rich.console import Console
 from cxr.core import exit_codes
 from cxr.core.errors import CxrError
 
-COMMANDS = ("run", "ingest", "evaluate", "explain", "predict", "serve", "serving", "kubeflow")  # modules of cli, in the order of the help
+COMMANDS = (
+    "run",
+    "ingest",
+    "evaluate",
+    "validate",
+    "explain",
+    "predict",
+    "serve",
+    "serving",
+    "kubeflow",
+)  # modules of cli, in the order of the help
 
 app = typer.Typer(
     name="cxr",
