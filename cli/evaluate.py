@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,9 @@ from cxr.cli import options
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cxr.pipeline.outside.evaluate import Measured, Model
+    from cxr.data.ingest.ingest_config import Ingest
+    from cxr.pipeline.outside.evaluate import Known, Measured, Model
+    from cxr.pipeline.outside.training import Training
     from cxr.serving.client.connection import Tls
 
 EXAMPLES = """
@@ -25,6 +27,8 @@ EXAMPLES = """
   cxr evaluate -m ensemble --pipeline cpu --data manifest.csv --json found.json   by name; a manifest
 
   cxr evaluate -m ensemble --server 127.0.0.1:8500 --data records                 a model server; records of `cxr ingest --split test`
+
+  cxr evaluate -m ensemble --data hospital/ --apart-from records                  without near copies and patients of the training data
 
   cxr evaluate --predictions answers.csv                                          a table: label, a column per class, patient_id, source, …
 
@@ -56,6 +60,9 @@ def evaluate(
     paths_outside: Annotated[str | None, typer.Option(help="images outside the folder of the data: refuse or allow")] = None,
     classes: Annotated[str | None, typer.Option(help="class names of --predictions, comma-separated (default: the project's)")] = None,
     include_seen: Annotated[bool, typer.Option("--include-seen", help="measure also on images that the model was trained on")] = False,
+    apart_from: Annotated[
+        str | None, typer.Option(help="leave out near copies and patients of these training data too: records, a run, or a pushed model")
+    ] = None,
     min_accuracy: Annotated[float | None, typer.Option(min=0, max=1, help="exit with 3 where accuracy is below")] = None,
     min_low: Annotated[float | None, typer.Option(min=0, max=1, help="exit with 3 where the lower end of its interval is below")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="images of one call")] = 32,
@@ -97,7 +104,14 @@ def evaluate(
             opened = _loaded(model, workspace, pipeline, messages)
         settings = {"where": options.conditions(where), "listed_twice": listed_twice, "paths_outside": paths_outside}
         with opened as asked:
-            found = _of_model(asked, data, split, settings, batch_size, include_seen, messages)
+            from cxr.pipeline.outside.labelled import reading_config  # TensorFlow is there by now
+            from cxr.pipeline.outside.training import find_training
+            from cxr.pipeline.workspace import Workspace
+
+            config = reading_config(asked.class_names, asked.max_side, **settings)
+            trained = find_training(apart_from, Workspace(workspace, pipeline), "--apart-from") if apart_from else None
+            known = _known(data, split, config, trained, messages) if trained else None
+            found = _of_model(asked, data, split, config, batch_size, include_seen, known, messages)
     _show(found, json, messages)
     _demand(found, min_accuracy, min_low, messages)
 
@@ -138,17 +152,35 @@ def _served(server: str, model: str, version: int | None, label: str | None, sec
         yield ServedModel(client)
 
 
+def _known(data: str, split: str | None, config: Ingest, trained: Training, messages: Console) -> Known:
+    from cxr.cli.ingest import spelled
+    from cxr.data.ingest.progress_bar import stages
+    from cxr.pipeline.outside.evaluate import known_from
+    from cxr.pipeline.outside.gathered import gather
+    from cxr.pipeline.outside.labelled import open_labelled
+
+    with stages(messages, "") as stage:
+        new = gather(open_labelled(data, split, config, spelled), True, "looking for known images", stage)
+        return known_from(new, trained.gather(True, stage), stage)
+
+
 def _of_model(
-    model: Model, data: str, split: str | None, settings: dict[str, Any], batch_size: int, include_seen: bool, messages: Console
+    model: Model,
+    data: str,
+    split: str | None,
+    config: Ingest,
+    batch_size: int,
+    include_seen: bool,
+    known: Known | None,
+    messages: Console,
 ) -> Measured:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from cxr.cli.ingest import spelled
     from cxr.pipeline.gate import Gate
     from cxr.pipeline.outside.evaluate import evaluate as measure
-    from cxr.pipeline.outside.labelled import open_labelled, reading_config
+    from cxr.pipeline.outside.labelled import open_labelled
 
-    config = reading_config(model.class_names, model.max_side, **settings)
     images = open_labelled(data, split, config, spelled)
     columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
@@ -159,6 +191,7 @@ def _of_model(
             bins=Gate().calibration_bins,
             batch_size=batch_size,
             include_seen=include_seen,
+            known=known,
             advance=lambda: progress.advance(bar),
         )
 

@@ -66,8 +66,9 @@ def validate(
     with messages.status("importing TensorFlow Data Validation"), silenced():
         from cxr.pipeline.outside import validate as validation
         from cxr.pipeline.outside.drift import Thresholds
+        from cxr.pipeline.outside.training import find_training
 
-    training = validation.find_training(against, Workspace(workspace, pipeline))
+    training = find_training(against, Workspace(workspace, pipeline))
     made_with = training.dataset.config
     settings = {"where": options.conditions(where), "listed_twice": listed_twice, "paths_outside": paths_outside}
     config = reading_config(training.dataset.class_names, made_with.max_side, **settings)

@@ -13,7 +13,7 @@ from cxr.components.metrics.tally import Tally
 from cxr.components.metrics.values import values_of
 from cxr.core import features
 from cxr.core.intervals import Interval
-from cxr.pipeline.evaluation import Evaluation, evaluation_of
+from cxr.pipeline.evaluation import ClassResult, Evaluation, evaluation_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,9 @@ def measure(answers: Iterable[Answer], class_names: Sequence[str], bins: int) ->
         whole.add(index[answer.label], answer.probabilities, answer.patient.encode())
     values = {part: values_of(tally.results()) for part, tally in slices.items()}
     found = evaluation_of(values_of(whole.results()), values, tuple(class_names))
-    undefined = {"precision": nan, "recall": nan, "auc": nan} | dict.fromkeys(
-        ("precision_interval", "recall_interval", "auc_interval"), Interval(nan, nan)
-    )
-    return replace(found, classes=tuple(one if one.examples else replace(one, **undefined) for one in found.classes))
+    return replace(found, classes=tuple(one if one.examples else _undefined(one) for one in found.classes))
+
+
+def _undefined(one: ClassResult) -> ClassResult:
+    none = Interval(nan, nan)
+    return replace(one, precision=nan, recall=nan, auc=nan, precision_interval=none, recall_interval=none, auc_interval=none)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from cxr.core.errors import CxrError
 from cxr.core.strict_model import StrictModel
 from cxr.pipeline.evaluation import Evaluation
 from cxr.pipeline.outside.answers import Answer, measure
+from cxr.pipeline.outside.gathered import Gathered, Stage, copies
 from cxr.pipeline.outside.labelled import Labelled, LabelledImages
 
 if TYPE_CHECKING:
@@ -73,6 +75,8 @@ class Measured(StrictModel):
     seen: int | None = Field(description="images of the data that the model was trained on or chosen by; null: it does not say which")
     seen_included: bool = Field(description="they are among `images`")
     rejects: dict[str, int] = Field({}, description="reason: files that could not be used")
+    near_copies: int | None = Field(None, description="left out: they show a radiograph of the training data; null: not looked for")
+    known_patients: int | None = Field(None, description="images left out: the patient is one of the training data; null: not looked for")
     repeated: int = Field(0, description="images whose pixels stand in the data before; they are measured all the same")
     contradictory: int = Field(0, description="pictures that stand under several labels; they are measured all the same")
     synthetic_data: bool = Field(False, description="made-up images are among them: the figures say nothing about patients")
@@ -82,6 +86,34 @@ class Measured(StrictModel):
     evaluation: Evaluation
 
 
+@dataclass(frozen=True)
+class Known:
+    """What training data hold besides pictures that are equal to the pixel.
+
+    Attributes:
+      patients: Pseudonyms.
+      near_copies: Content hashes of new pictures that show one of its radiographs.
+    """
+
+    patients: frozenset[str]
+    near_copies: frozenset[str]
+
+
+def known_from(new: Gathered, trained: Gathered, stage: Stage) -> Known:
+    """Looks for the patients and the radiographs of training data among new images.
+
+    Args:
+      new: With thumbnails.
+      trained: The same.
+      stage: See `near_duplicates`.
+    """
+    near = copies(new, trained, stage).near or frozenset()
+    return Known(
+        frozenset(trained.table[features.PATIENT_ID]),
+        frozenset(new.table[features.CONTENT_HASH].iloc[sorted(near)]) if near else frozenset(),
+    )
+
+
 def evaluate(
     model: Model,
     data: LabelledImages,
@@ -89,6 +121,7 @@ def evaluate(
     bins: int,
     batch_size: int,
     include_seen: bool = False,
+    known: Known | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Measured:
     """Asks a model about all images and measures its answers.
@@ -99,6 +132,7 @@ def evaluate(
       bins: Of the calibration error.
       batch_size: Images of one call.
       include_seen: Measure also on images that the model was trained on or chosen by (equal pixels); else they are left out.
+      known: Images of its patients and near copies are left out too; None: nobody looked for them.
       advance: Called once per image.
 
     Raises:
@@ -119,6 +153,10 @@ def evaluate(
             if seen and not include_seen:
                 advance()
                 continue
+            if known and (item.content_hash in known.near_copies or item.facts[features.PATIENT_ID] in known.patients):
+                counts["near" if item.content_hash in known.near_copies else "patient"] += 1
+                advance()
+                continue
             counts["synthetic"] += item.facts.get(features.SOURCE) == features.SYNTHETIC
             counts["repeated"] += item.content_hash in labels
             labels.setdefault(item.content_hash, set()).add(item.facts[features.LABEL])
@@ -133,6 +171,7 @@ def evaluate(
     if not answers:
         raise CxrError(
             f"no image is left to measure on: of {data.total} the model was trained on {counts['seen']} (--include-seen measures on them), "
+            f"{counts['near']} are near copies, {counts['patient']} of its patients, "
             f"and {data.rejects.total()} cannot be used"
         )
     return measured(
@@ -144,6 +183,8 @@ def evaluate(
         seen=None if model.training_images is None else counts["seen"],
         seen_included=include_seen,
         rejects=dict(data.rejects.most_common()),
+        near_copies=counts["near"] if known else None,
+        known_patients=counts["patient"] if known else None,
         repeated=counts["repeated"],
         contradictory=sum(len(found) > 1 for found in labels.values()),
         synthetic_data=counts["synthetic"] > 0,

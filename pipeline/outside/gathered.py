@@ -17,6 +17,8 @@ from cxr.data.duplicates.thumbnails import READ_SIDE, SIDE, Thumbnails, thumbnai
 from cxr.data.images import reader
 from cxr.pipeline.outside.labelled import Labelled, LabelledImages
 
+SPLIT = "split"  # column of a table of several splits
+Stage = Callable[[str, int], Callable[[int], None]]  # see `near_duplicates`
 _AT_ONCE = 256
 
 
@@ -43,39 +45,40 @@ class Copies:
     """Images of the new data that the training data hold too.
 
     Attributes:
-      exact: Equal to the pixel.
-      near: Others that show the same radiograph; None: not looked for.
+      exact: Rows of those that are equal to the pixel.
+      near: Rows of others that show the same radiograph; None: not looked for.
       other_label: Of both, how many stand there under another label.
     """
 
-    exact: int
-    near: int | None
+    exact: frozenset[int]
+    near: frozenset[int] | None
     other_label: int
 
 
-def gather(data: LabelledImages, small: bool, advance: Callable[[], None]) -> Gathered:
+def gather(data: LabelledImages, small: bool, name: str, stage: Stage) -> Gathered:
     """Reads all images of a set.
 
     Args:
       data: Not read yet.
       small: Whether thumbnails are wanted.
-      advance: Called once per image.
+      name: Of the stage.
+      stage: Is told that this begins and how many images it takes; what it returns is told how many more are done.
 
     Raises:
       CxrError: The data are damaged, or hold too much that is no image.
     """
+    done = stage(name, data.total)
     facts, pictures = [], [np.zeros((0, SIDE, SIDE), np.uint8)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while some := list(islice(data.images, _AT_ONCE)):
             facts += [item.facts for item in some]
             if small:
                 pictures.append(np.stack(list(pool.map(_thumbnail, some))))
-            for _ in some:
-                advance()
+            done(len(some))
     return Gathered(pd.DataFrame(facts), np.concatenate(pictures) if small else None)
 
 
-def copies(new: Gathered, training: Gathered, stage: Callable[[str, int], Callable[[int], None]]) -> Copies:
+def copies(new: Gathered, training: Gathered, stage: Stage) -> Copies:
     """Finds the training pictures among new ones.
 
     Args:
@@ -87,19 +90,17 @@ def copies(new: Gathered, training: Gathered, stage: Callable[[str, int], Callab
     for key, label in zip(training.table[features.CONTENT_HASH], training.table[features.LABEL], strict=True):
         labels.setdefault(key, set()).add(label)
     own = list(zip(new.table[features.CONTENT_HASH], new.table[features.LABEL], strict=True))
-    known = {number: labels[key] for number, (key, _) in enumerate(own) if key in labels}
-    exact = len(known)
-    if new.thumbnails is None or training.thumbnails is None:
-        return Copies(exact, None, sum(own[number][1] not in found for number, found in known.items()))
-    count = len(own)
-    theirs = training.table[features.LABEL].tolist()
-    # Of pictures with one and the same thumbnail only the pairs with the first are given: with the training pictures first, none is missed.
-    both = np.concatenate([training.thumbnails, new.thumbnails])
-    for pair in near_duplicates(both, os.cpu_count() or 1, stage):
-        first, second = pair.first, pair.second - len(theirs)
-        if first < len(theirs) and 0 <= second < count:
-            known.setdefault(second, set()).add(theirs[first])
-    return Copies(exact, len(known) - exact, sum(own[number][1] not in found for number, found in known.items()))
+    known = {number: set(labels[key]) for number, (key, _) in enumerate(own) if key in labels}
+    exact, near = frozenset(known), None
+    if new.thumbnails is not None and training.thumbnails is not None:
+        theirs = training.table[features.LABEL].tolist()
+        # Of pictures with the same thumbnail only the pairs with the first are given: with the training pictures first, none is missed.
+        both = np.concatenate([training.thumbnails, new.thumbnails])
+        for pair in near_duplicates(both, os.cpu_count() or 1, stage):
+            if pair.first < len(theirs) <= pair.second:
+                known.setdefault(pair.second - len(theirs), set()).add(theirs[pair.first])
+        near = frozenset(known) - exact
+    return Copies(exact, near, sum(own[number][1] not in found for number, found in known.items()))
 
 
 def _thumbnail(item: Labelled) -> np.ndarray:

@@ -151,7 +151,7 @@ def labelled(example: tf.train.Example, where: str) -> Labelled:
     image = b""
     for name, feature in example.features.feature.items():
         kind = feature.WhichOneof("kind")
-        values = getattr(feature, kind).value if kind else ()
+        values: Sequence[Any] = getattr(feature, kind).value if kind else ()
         if name == features.IMAGE:
             image = values[0] if values else b""
         elif len(values):

@@ -71,13 +71,15 @@ def remarks(found: Measured) -> Iterator[str]:
     if found.model and found.seen is None:
         yield "the model does not say which images it was trained on: none of them could be left out"
     elif found.seen:
-        rest = (
-            "they are measured with the others, which flatters"
-            if found.seen_included
-            else "they are left out (--include-seen measures on them)"
-        )
-        total = found.images + (0 if found.seen_included else found.seen)
+        rest = "they are left out (--include-seen measures on them)"
+        if found.seen_included:
+            rest = "they are measured with the others, which flatters"
+        apart = (found.near_copies or 0) + (found.known_patients or 0)
+        total = found.images + apart + (0 if found.seen_included else found.seen)
         yield f"{found.seen} of {total} images were seen in training; {rest}"
+    if found.near_copies or found.known_patients:
+        others = f"{found.known_patients} other images of patients that were trained on"
+        yield f"left out besides: {found.near_copies} near copies of pictures that were trained on, and {others}"
     if found.rejects:
         reasons = ", ".join(f"{count} {why}" for why, count in found.rejects.items())
         yield f"{sum(found.rejects.values())} files could not be used: {reasons}"

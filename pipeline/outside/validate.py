@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 
 from pydantic import Field
 from rich.table import Table
 
-from cxr.components.baseline.push_record import read_record
 from cxr.core import features
-from cxr.core.errors import CxrError, UsageError
+from cxr.core.errors import CxrError
 from cxr.core.strict_model import StrictModel
-from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
 from cxr.pipeline.outside.drift import FeatureDrift, Thresholds, anomalies_of, drift
-from cxr.pipeline.outside.gathered import Copies, Gathered, copies, gather
-from cxr.pipeline.outside.labelled import LabelledImages, open_labelled, reading_config
-from cxr.pipeline.outside.versions import find_version
+from cxr.pipeline.outside.gathered import SPLIT, Stage, copies, gather
+from cxr.pipeline.outside.labelled import LabelledImages
+from cxr.pipeline.outside.training import TRAIN, Training
 from cxr.pipeline.schema import curated_schema
-from cxr.pipeline.workspace import REPORT, Workspace
-
-TRAIN, CHOSEN_BY = "train", "val"
-Stage = Callable[[str, int], Callable[[int], None]]
 
 
 class Compared(StrictModel):
@@ -57,49 +48,6 @@ class Compared(StrictModel):
         return found
 
 
-@dataclass(frozen=True)
-class Training:
-    """Records that a model was trained on."""
-
-    folder: Path
-    dataset: Dataset
-
-
-def find_training(against: str, workspace: Workspace) -> Training:
-    """Finds the records that new data are compared with.
-
-    Args:
-      against: Records of `cxr ingest`, the folder of a run, or a model as `find_version` takes it.
-      workspace: Where names are looked up.
-
-    Raises:
-      UsageError: None of these, or the records cannot be found from it.
-    """
-    path = Path(against)
-    if (path / DATASET).is_file():
-        folder = path
-    elif (path / REPORT).is_file():
-        folder = Path(json.loads((path / REPORT).read_text())["data"])
-    else:
-        folder = _of_version(find_version(against, workspace), against)
-    if not (folder / DATASET).is_file():
-        raise UsageError(f"--against {against}: it was trained on {folder}, which is gone; name its records, wherever they are now")
-    dataset = read_dataset(folder)
-    if TRAIN not in dataset.splits:
-        raise UsageError(f"--against {folder}: has no split {TRAIN!r}; name records that a model was trained on")
-    return Training(folder, dataset)
-
-
-def _of_version(version: Path, against: str) -> Path:
-    record = read_record(version)
-    if record is not None:
-        for report in sorted(version.parents[2].glob(f"runs/*/{REPORT}")):  # <pipeline>/serving_models/<model>/<version>
-            found = json.loads(report.read_text())
-            if any(model["model_uri"] == record.source for model in found["models"].values()):
-                return Path(found["data"])
-    raise UsageError(f"--against {against}: no run beside it says what it was trained on; name its records")
-
-
 def validate(
     data: LabelledImages,
     training: Training,
@@ -120,29 +68,29 @@ def validate(
     Raises:
       CxrError: The data cannot be read, or hold no image.
     """
-    new = _gathered(data, near, "reading the new data", stage)
+    new = gather(data, near, "reading the new data", stage)
     if new.table.empty:
         raise CxrError(f"no image can be used: {', '.join(f'{count} {why}' for why, count in data.rejects.items()) or 'there is none'}")
-    known = {name: _gathered(_split(training, name), near, f"reading {name}", stage) for name in _splits(training)}
-    trained = known[TRAIN] + known[CHOSEN_BY] if CHOSEN_BY in known else known[TRAIN]
+    trained = training.gather(near, stage)
+    of_training = trained.table[trained.table[SPLIT] == TRAIN]
     schema = curated_schema(training.dataset.class_names)
-    found: Copies = copies(new, trained, stage)
+    found = copies(new, trained, stage)
     notes = data.notes
     if data.max_side != training.dataset.config.max_side:
         sides = f"{data.max_side or 'no'} and {training.dataset.config.max_side or 'no'}"
         notes += (f"max_side differs ({sides} pixels, here and in training): larger pictures are other pixels, and sizes drift for it",)
     done = stage("comparing distributions", 1)
-    distances = drift(new.table, known[TRAIN].table, schema, thresholds)
+    distances = drift(new.table, of_training, schema, thresholds)
     done(1)
     return Compared(
         images=len(new.table),
         patients=new.table[features.PATIENT_ID].nunique(),
-        training_images=len(known[TRAIN].table),
+        training_images=len(of_training),
         anomalies=tuple(anomalies_of(new.table, schema)),
         thresholds=thresholds,
         drift=tuple(distances),
-        copies=found.exact,
-        near_copies=found.near,
+        copies=len(found.exact),
+        near_copies=None if found.near is None else len(found.near),
         other_label=found.other_label,
         known_patients=len(set(new.table[features.PATIENT_ID]) & set(trained.table[features.PATIENT_ID])),
         rejects=dict(data.rejects.most_common()),
@@ -178,20 +126,6 @@ def remarks(found: Compared) -> Iterator[str]:
     if found.rejects:
         yield f"{sum(found.rejects.values())} files could not be used: {', '.join(f'{n} {why}' for why, n in found.rejects.items())}"
     yield from found.notes
-
-
-def _splits(training: Training) -> list[str]:
-    return [name for name in (TRAIN, CHOSEN_BY) if name in training.dataset.splits]
-
-
-def _split(training: Training, name: str) -> LabelledImages:
-    config = reading_config(training.dataset.class_names, training.dataset.config.max_side)
-    return open_labelled(str(training.folder), name, config, lambda setting, value: f"{setting}={value}")
-
-
-def _gathered(data: LabelledImages, near: bool, name: str, stage: Stage) -> Gathered:
-    done = stage(name, data.total)
-    return gather(data, near, lambda: done(1))
 
 
 def _with_chance(value: float | None, chance: float | None) -> str:
