@@ -57,7 +57,7 @@ def find_training(against: str, workspace: Workspace, option: str = "--against")
     elif (path / REPORT).is_file():
         folder = Path(json.loads((path / REPORT).read_text())["data"])
     else:
-        folder = _of_version(find_version(against, workspace), f"{option} {against}")
+        folder = _of_version(find_version(against, workspace, option), f"{option} {against}")
     if not (folder / DATASET).is_file():
         raise UsageError(f"{option} {against}: it was trained on {folder}, which is gone; name its records, wherever they are now")
     dataset = read_dataset(folder)

@@ -13,13 +13,14 @@ from cxr.trainer import artifact
 SAVED_MODEL = "saved_model.pb"
 
 
-def find_version(model: str, workspace: Workspace) -> Path:
+def find_version(model: str, workspace: Workspace, option: str = "--model") -> Path:
     """Returns the folder of a SavedModel.
 
     Args:
       model: A pushed version's folder; a model's folder, whose champion is meant (without one, the highest version); a Model artifact; or
         a model's name: the workspace's pushed one, else the one of the latest run, which its gate refused.
       workspace: Where names are looked up.
+      option: That named it, for messages.
 
     Raises:
       UsageError: There is none.
@@ -30,7 +31,7 @@ def find_version(model: str, workspace: Workspace) -> Path:
         found = _in_folder(path)
         if found is None:
             raise UsageError(
-                f"--model {model}: holds no {SAVED_MODEL} and no versions; give the folder of a version, for example "
+                f"{option} {model}: holds no {SAVED_MODEL} and no versions; give the folder of a version, for example "
                 "serving_models/mobilenet/1795601477, or that of its model"
             )
         return found
@@ -39,11 +40,13 @@ def find_version(model: str, workspace: Workspace) -> Path:
         return found
     report = workspace.runs / LATEST / REPORT
     if not report.is_file():
-        raise UsageError(f"--model {model}: no such folder, and neither {pushed} nor {report} is there; set --workspace and --pipeline")
+        raise UsageError(f"{option} {model}: no such folder, and neither {pushed} nor {report} is there; set --workspace and --pipeline")
     models = json.loads(report.read_text())["models"]
     uri = models.get(model, {}).get("model_uri")
     if not uri:
-        raise UsageError(f"--model {model}: no such folder; {report} has {', '.join(name for name in models if models[name]['model_uri'])}")
+        raise UsageError(
+            f"{option} {model}: no such folder; {report} has {', '.join(name for name in models if models[name]['model_uri'])}"
+        )
     return Path(artifact.serving_dir(uri))
 
 

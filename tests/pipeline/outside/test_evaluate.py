@@ -126,6 +126,8 @@ def test_what_does_not_fit_the_model(version, records, tmp_path):
     assert "were read by rules 99" in str(refused("-m", other, "-d", records))
     model_says(class_names=["covid19", "pneumonia", "healthy"])
     assert "has images of the class 'normal'" in str(refused("-m", other, "-d", records))
+    model_says(synthetic=True)
+    assert "SYNTHETIC images: the numbers say nothing about patients" in evaluated("-m", other, "-d", records)[1]
     model_says()
     assert "does not say which images it was trained on" in evaluated("-m", other, "-d", records)[1]
     for arguments in (["-m", other], ["-d", records], [], ["-m", other, "-d", "nowhere"], ["-m", other, "-d", records, "--split", "x"]):
