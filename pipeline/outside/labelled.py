@@ -20,7 +20,7 @@ from cxr.core.errors import CxrError, UsageError
 from cxr.data.images import reader
 from cxr.data.images.errors import ImageError
 from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
-from cxr.data.ingest.ingest_config import Ingest, Spelling
+from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.private_lists import SHOWN
 from cxr.data.ingest.pseudonyms import key_path, load_key, pseudonym
 from cxr.data.ingest.rows import Row
@@ -67,7 +67,7 @@ class LabelledImages:
     rejects: Counter[str] = field(default_factory=Counter)
 
 
-def open_labelled(data: str, split: str | None, config: Ingest, spelled: Spelling) -> LabelledImages:
+def open_labelled(data: str, split: str | None, config: Ingest, spelled: Spelling = dotted) -> LabelledImages:
     """Opens labelled images; none is read yet.
 
     Args:

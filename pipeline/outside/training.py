@@ -9,7 +9,6 @@ from pathlib import Path
 from cxr.components.baseline.push_record import read_record
 from cxr.core.errors import UsageError
 from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
-from cxr.data.ingest.ingest_config import dotted
 from cxr.pipeline.outside.gathered import SPLIT, Gathered, Stage, gather
 from cxr.pipeline.outside.labelled import open_labelled, reading_config
 from cxr.pipeline.outside.versions import find_version
@@ -34,7 +33,7 @@ class Training:
         config = reading_config(self.dataset.class_names, self.dataset.config.max_side)
         parts = []
         for split in (name for name in (TRAIN, CHOSEN_BY) if name in self.dataset.splits):
-            images = open_labelled(str(self.folder), split, config, dotted)
+            images = open_labelled(str(self.folder), split, config)
             part = gather(images, small, f"reading {split} of the training data", stage)
             parts.append(replace(part, table=part.table.assign(**{SPLIT: split})))
         return parts[0] + parts[1] if len(parts) > 1 else parts[0]

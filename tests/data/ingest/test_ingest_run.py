@@ -356,10 +356,10 @@ def test_data_to_measure_on_have_one_split_and_any_of_the_classes(run, make_mani
 def test_records_of_before_only_split_stay_up_to_date():
     from cxr.data.ingest import fingerprint
 
-    rows, key = [], b"key"
-    plain = fingerprint.state(rows, CONFIG, key)
+    key = b"key"
+    plain = fingerprint.state([], CONFIG, key)
     before = CONFIG.model_dump(mode="json", exclude=fingerprint.WITHOUT_EFFECT | {"only_split"})
     digest = hashlib.sha256(hashlib.sha256(key).digest())
     digest.update(json.dumps([RECORDS_VERSION, before], sort_keys=True).encode())
     assert plain == digest.hexdigest()
-    assert fingerprint.state(rows, CONFIG.model_copy(update={"only_split": "test"}), key) != plain
+    assert fingerprint.state([], CONFIG.model_copy(update={"only_split": "test"}), key) != plain

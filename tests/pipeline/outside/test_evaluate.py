@@ -88,7 +88,7 @@ def _a_training_image(source, records):
     from cxr.data.images.reader import read_image
     from cxr.pipeline.outside.labelled import open_labelled, reading_config
 
-    hashes = {item.content_hash for item in open_labelled(str(records), "train", reading_config(features.CLASS_NAMES, 1024), str).images}
+    hashes = {item.content_hash for item in open_labelled(str(records), "train", reading_config(features.CLASS_NAMES, 1024)).images}
     return next(number for number in range(60) if read_image(source / "images" / f"SECRET{number}.png").content_hash in hashes)
 
 
