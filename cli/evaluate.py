@@ -99,7 +99,7 @@ def evaluate(
     else:
         security = options.tls_of(tls, ca, cert, key, server_name)
         if server is not None:
-            opened = _served(server, model, version, label, security, messages)
+            opened = _served(server, model, (version, label), security, batch_size, messages)
         else:
             opened = _loaded(model, workspace, pipeline, messages)
         settings = {"where": options.conditions(where), "listed_twice": listed_twice, "paths_outside": paths_outside}
@@ -141,26 +141,27 @@ def _loaded(model: str, workspace: Path, pipeline: str, messages: Console) -> It
 
 
 @contextmanager
-def _served(server: str, model: str, version: int | None, label: str | None, security: Tls | None, messages: Console) -> Iterator[Model]:
+def _served(
+    server: str, model: str, which: tuple[int | None, str | None], security: Tls | None, batch_size: int, messages: Console
+) -> Iterator[Model]:
     from cxr.serving.client.client import Client
     from cxr.serving.client.connection import is_loopback
     from cxr.serving.client.scoring import ServedModel
 
     if security is None and not is_loopback(server):
         messages.print(f"note: images travel to {server} unencrypted; --tls encrypts them", style="yellow", soft_wrap=True)
-    with Client(server, model, version, label, tls=security) as client:
+    with Client(server, model, *which, tls=security, batch_size=batch_size) as client:
         yield ServedModel(client)
 
 
 def _known(data: str, split: str | None, config: Ingest, trained: Training, messages: Console) -> Known:
-    from cxr.cli.ingest import spelled
     from cxr.data.ingest.progress_bar import stages
     from cxr.pipeline.outside.evaluate import known_from
     from cxr.pipeline.outside.gathered import gather
     from cxr.pipeline.outside.labelled import open_labelled
 
     with stages(messages, "") as stage:
-        new = gather(open_labelled(data, split, config, spelled), True, "looking for known images", stage)
+        new = gather(open_labelled(data, split, config, options.spelled_for("--model")), True, "looking for known images", stage)
         return known_from(new, trained.gather(True, stage), stage)
 
 
@@ -176,12 +177,11 @@ def _of_model(
 ) -> Measured:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from cxr.cli.ingest import spelled
     from cxr.pipeline.gate import Gate
     from cxr.pipeline.outside.evaluate import evaluate as measure
     from cxr.pipeline.outside.labelled import open_labelled
 
-    images = open_labelled(data, split, config, spelled)
+    images = open_labelled(data, split, config, options.spelled_for("--model"))
     columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
         bar = progress.add_task("images", total=images.total)

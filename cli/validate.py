@@ -50,7 +50,6 @@ def validate(
 
     from rich.console import Console
 
-    from cxr.cli.ingest import spelled
     from cxr.core import exit_codes
     from cxr.core.errors import UsageError
     from cxr.core.silence import silenced
@@ -72,7 +71,7 @@ def validate(
     made_with = training.dataset.config
     settings = {"where": options.conditions(where), "listed_twice": listed_twice, "paths_outside": paths_outside}
     config = reading_config(training.dataset.class_names, made_with.max_side, **settings)
-    images = open_labelled(data, split, config, spelled)
+    images = open_labelled(data, split, config, options.spelled_for("--against"))
     limits = {"jensen_shannon": js, "l_infinity": l_infinity}
     thresholds = Thresholds.model_validate({name: value for name, value in limits.items() if value is not None})
     with stages(messages, "") as stage:

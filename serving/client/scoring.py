@@ -55,7 +55,7 @@ class ServedModel:
         Args:
           items: Read while earlier ones are under way.
           image_of: Encoded JPEG or PNG of an item.
-          batch_size: Without effect: the client has its own.
+          batch_size: Without effect: the client has one of its own.
 
         Raises:
           CxrError: The server cannot be asked, refuses an image, or another version took over meanwhile.
