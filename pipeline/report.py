@@ -20,6 +20,7 @@ from cxr.pipeline.evaluation import Evaluation, read_evaluation, read_validation
 from cxr.pipeline.graph import node_id
 from cxr.pipeline.local_runner import NodeResult
 from cxr.pipeline.pipeline_config import Config
+from cxr.pipeline.verdicts import Judgement, not_judged
 from cxr.trainer.artifact import read_info
 from cxr.trainer.curves import PICTURE
 
@@ -39,6 +40,7 @@ class Candidate(StrictModel):
     champion: str | None = Field(None, description="the version that was pushed last when the run began; null: none")
     baseline: str | None = Field(None, description="the pushed version that it was compared with; null: the bounds decided alone")
     notes: tuple[str, ...] = Field((), description="why the best pushed version is not the baseline; a change of data")
+    demands: tuple[Judgement, ...] = Field((), description="what the gate asked for, what was measured, and the verdict")
     blessed: bool | None = Field(None, description="by the gate; null: it was not reached")
     servable: bool | None = Field(None, description="by the infrastructure check; null: it was not reached")
     version: str | None = None
@@ -112,16 +114,17 @@ def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice) -> 
         notes += filter(None, [change_of_data(choice, info)])
     if model_run := _output(trainer, "model_run"):
         known["learning_curves"] = f"{model_run.uri}/{PICTURE}"
-    known["notes"] = tuple(notes)
     if evaluation := _output(evaluator, "evaluation"):
         validation = read_validation(evaluation.uri)
         numbers = read_evaluation(evaluation.uri)
-        known |= {"evaluation": numbers, "blessed": validation.blessed}
+        known |= {"evaluation": numbers, "blessed": validation.blessed, "demands": validation.demands}
+        notes += not_judged(validation.demands)
         if model and numbers.baseline_accuracy is not None:
             is_champion = choice.champion is not None and choice.champion.source == model.uri
             compared = choice.previous if is_champion else choice.baseline  # as PushedBaseline resolves it
             known["baseline"] = compared.name if compared else None
         refusals += [f"gate: {reason}" for reason in validation.reasons]
+    known["notes"] = tuple(notes)
     if blessing := _output(infra_check, "blessing"):
         known["servable"] = blessing.get_int_custom_property("blessed") == 1
         refusals += [f"infrastructure check: {reason}" for reason in (Path(blessing.uri) / REASONS).read_text().splitlines()]

@@ -9,8 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from cxr.components.metrics.figures import Answers, Figures, Floats, Measure
-from cxr.components.metrics.resampling import resampled
+from cxr.core.figures import Answers, Figures, Floats, Measure
+from cxr.core.resampling import resampled
 
 # The ROC curve's thresholds are evenly spaced in the logit: a saturated softmax keeps its resolution there.
 ROC_LIMIT = 17  # of |logit|; that of a float32 probability other than 0 and 1 can pass it towards 0 only

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cxr.components.metrics.figures import Answers, Figures, Floats, Measure
+from cxr.core.figures import Answers, Figures, Floats, Measure
 
 DRAWS = 1000
 SEED = 2021  # the same patients are drawn for every model that is judged on them: differences are paired
