@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +113,22 @@ def read_evaluation(uri: str | Path) -> Evaluation:
         raise CxrError(f"{uri} holds no metrics for the whole split: the Evaluator saw no examples, or did not finish; see its log")
     values, baseline = _values(overall, CANDIDATES), _values(overall, (BASELINE,))
     class_names = _class_names(uri)
+    return replace(
+        evaluation_of(values, _slices(records), class_names),
+        baseline_accuracy=baseline.get((names.ACCURACY, None)),
+        change=_change(_values(overall, CANDIDATES, changes=True)) if baseline else None,
+        added=_added(_eval_config(uri), values, class_names),
+    )
+
+
+def evaluation_of(values: Values, slices: Mapping[tuple[str, str], Values], class_names: tuple[str, ...]) -> Evaluation:
+    """Makes an evaluation of metrics, wherever they were computed.
+
+    Args:
+      values: Of all examples.
+      slices: By feature and its value.
+      class_names: In the order of the probabilities.
+    """
     confusion = values[names.CONFUSION_MATRIX, None]
     return Evaluation(
         class_names=class_names,
@@ -123,10 +139,7 @@ def read_evaluation(uri: str | Path) -> Evaluation:
         classes=tuple(_class_result(values, index, name) for index, name in enumerate(class_names)),
         confusion_matrix=tuple(tuple(int(count) for count in row[:-1]) for row in confusion),
         calibration_bins=_calibration_bins(values[names.CALIBRATION_BINS, None]),
-        slices=_slices(records, class_names),
-        baseline_accuracy=baseline.get((names.ACCURACY, None)),
-        change=_change(_values(overall, CANDIDATES, changes=True)) if baseline else None,
-        added=_added(_eval_config(uri), values, class_names),
+        slices=_slice_results(slices, class_names),
     )
 
 
@@ -291,15 +304,16 @@ def _calibration_bins(bins: np.ndarray) -> tuple[tuple[float, float, float], ...
     return tuple((float(n), float(confidence), float(accuracy)) for n, (confidence, accuracy) in zip(bins[:, 0], means, strict=True))
 
 
-def _slices(records: Iterable[metrics_for_slice_pb2.MetricsForSlice], class_names: tuple[str, ...]) -> tuple[SliceResult, ...]:
-    """Returns the slices by a single feature, in the order of SLICE_FEATURES, classes and age bands."""
+def _slices(records: Iterable[metrics_for_slice_pb2.MetricsForSlice]) -> dict[tuple[str, str], Values]:
+    """Returns the metrics of the slices by a single feature, by feature and value."""
+    single = [record for record in records if len(record.slice_key.single_slice_keys) == 1]
+    keys = [record.slice_key.single_slice_keys[0] for record in single]
+    return {(key.column, key.bytes_value.decode()): _values(record, CANDIDATES) for key, record in zip(keys, single, strict=True)}
+
+
+def _slice_results(slices: Mapping[tuple[str, str], Values], class_names: tuple[str, ...]) -> tuple[SliceResult, ...]:
+    """Returns the slices in the order of SLICE_FEATURES, classes and age bands."""
     order = {value: index for index, value in enumerate((*class_names, *features.AGE_BANDS))}  # the rest by name, UNKNOWN last
-    results = []
-    for record in records:
-        if len(record.slice_key.single_slice_keys) != 1:
-            continue
-        slice_key = record.slice_key.single_slice_keys[0]
-        common = _common(_values(record, CANDIDATES))
-        results.append(SliceResult(feature=slice_key.column, value=slice_key.bytes_value.decode(), **common))
+    results = [SliceResult(feature=feature, value=value, **_common(values)) for (feature, value), values in slices.items()]
     results.sort(key=lambda r: (features.SLICE_FEATURES.index(r.feature), order.get(r.value, 0), r.value))
     return tuple(results)

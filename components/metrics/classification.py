@@ -19,10 +19,10 @@ from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import model_util
 
 from cxr.components.metrics import names
-from cxr.components.metrics.intervals import change_interval, interval
+from cxr.components.metrics.intervals import change_interval
 from cxr.components.metrics.tally import Tally
+from cxr.components.metrics.values import values_of
 from cxr.core import features
-from cxr.core.figures import Figures, Floats
 
 
 class ClassificationMetrics(tfma.metrics.Metric):
@@ -148,29 +148,7 @@ class ClassificationCombiner(beam.CombineFn):
 
     def extract_output(self, accumulator: Tally) -> dict[metric_types.MetricKey, Any]:
         """Returns the metrics of the slice; the arrays as NumPy, which TFMA writes as ArrayValue."""
-        found = accumulator.results()
-        figures = found.figures
-        draws = np.concatenate([_columns(part) for part in found.draws or [figures]]).astype(np.float32)
-        per_class = found.patients_per_class
-        result: dict[metric_types.MetricKey, Any] = {
-            self._key(names.EXAMPLE_COUNT): found.examples,
-            self._key(names.PATIENT_COUNT): found.patients,
-            self._key(names.INVALID_PREDICTIONS): found.invalid_predictions,
-            self._key(names.CONFUSION_MATRIX): found.confusion,
-            self._key(names.CALIBRATION_BINS): figures.calibration[0],
-            self._key(names.PATIENTS): per_class,
-            self._key(names.DRAWS): draws,
-        }
-        values = _columns(figures)[0]
-        for column, (name, class_id) in enumerate(names.columns(len(self._class_names))):
-            value = float(values[column])
-            ends = interval(name, class_id, value, draws[:, column], patients=found.patients, per_class=per_class)
-            result[self._key(name, class_id)] = value
-            result[self._key(names.end(name, names.LOWER), class_id)] = ends.low
-            result[self._key(names.end(name, names.UPPER), class_id)] = ends.high
-        for class_id, curve in enumerate(found.roc):
-            result[self._key(names.ROC, class_id)] = curve
-        return result
+        return {self._key(name, class_id): value for (name, class_id), value in values_of(accumulator.results()).items()}
 
     def _key(self, name: str, class_id: int | None = None) -> metric_types.MetricKey:
         return _key(name, self._model_name, self._output_name, class_id)
@@ -180,12 +158,6 @@ class ClassificationCombiner(beam.CombineFn):
         if not 0 <= index < len(self._class_names):
             raise ValueError(f"an example's label is none of the classes {', '.join(self._class_names)}; ingest it again")
         return index
-
-
-def _columns(figures: Figures) -> Floats:
-    """Returns the figures in the order of names.columns, [weightings, figures]."""
-    single = [getattr(figures, name)[:, np.newaxis] for name in names.FIGURES]
-    return np.concatenate([*single, *(getattr(figures, name) for name in names.CLASS_FIGURES)], axis=1)
 
 
 def _patient(element: metric_types.StandardMetricInputs) -> bytes:
