@@ -52,9 +52,10 @@ class OutsideScore(keras.layers.Layer):
     def call(self, pooled: Any) -> Any:
         ops = keras.ops
         z = (pooled - self._mean) * self._scale
-        along = ops.square(ops.matmul(z, ops.transpose(self._directions)))
-        beside = ops.maximum(ops.sum(ops.square(z), axis=1) - ops.sum(along, axis=1), 0)
-        distance = ops.sqrt((ops.mean(along / self._variances, axis=1) + beside / self._residual) / 2)
+        along = ops.matmul(z, ops.transpose(self._directions))
+        # Not |z|² - |along|²: what is left of two large numbers would be their rounding.
+        beside = ops.sum(ops.square(z - ops.matmul(along, self._directions)), axis=1)
+        distance = ops.sqrt((ops.mean(ops.square(along) / self._variances, axis=1) + beside / self._residual) / 2)
         return distance / (distance + self._border)
 
     def compute_output_shape(self, shape: Any) -> Any:

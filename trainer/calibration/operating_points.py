@@ -72,15 +72,21 @@ def measure(
     """
     called = np.asarray(probabilities, np.float64) >= threshold
     is_class = np.asarray(positive, np.bool_)
+    whose = np.asarray(patients)
+    figures = zip(_rates(called, is_class, np.ones(len(called))), _rates(called, is_class, patient_draws(whose)), strict=True)
+    found = {}
+    for name, inside, (share, draws) in zip((SENSITIVITY, SPECIFICITY), (is_class, ~is_class), figures, strict=True):
+        found[name] = (float(share), share_interval(float(share), draws, len(np.unique(whose[inside]))))
+    return found
+
+
+def patient_draws(patients: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Returns how often each image counts, [DRAWS, images], where patients are drawn with all their images, as many as there are."""
     _, patient = np.unique(np.asarray(patients), return_inverse=True)
     count = int(patient.max(initial=-1)) + 1
-    rng = np.random.default_rng(SEED)
-    drawn = rng.multinomial(count, np.full(count, 1 / count), DRAWS)[:, patient] if count else np.zeros((DRAWS, 0))
-    found = {}
-    figures = zip(_rates(called, is_class, np.ones(len(called))), _rates(called, is_class, drawn), strict=True)
-    for name, inside, (share, draws) in zip((SENSITIVITY, SPECIFICITY), (is_class, ~is_class), figures, strict=True):
-        found[name] = (float(share), share_interval(float(share), draws, len(np.unique(patient[inside]))))
-    return found
+    if not count:
+        return np.zeros((DRAWS, 0))
+    return np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), DRAWS)[:, patient].astype(np.float64)
 
 
 def _rates(called: npt.NDArray[np.bool_], positive: npt.NDArray[np.bool_], weights: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray]:

@@ -47,8 +47,8 @@ class Detector:
     def distances(self, pooled: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Returns the distance of features [images, features], [images]; root of the mean of both parts, about 1 on training images."""
         z = (np.asarray(pooled, np.float64) - self.mean) * self.scale
-        along = z @ self.directions.T.astype(np.float64)
-        beside = np.maximum((z**2).sum(axis=1) - (along**2).sum(axis=1), 0)
+        along = z @ self.directions.T
+        beside = ((z - along @ self.directions) ** 2).sum(axis=1)
         return np.sqrt(((along**2 / self.variances).mean(axis=1) + beside / self.residual) / 2)
 
     def scores(self, pooled: npt.ArrayLike) -> Array:
@@ -80,9 +80,10 @@ def fit(pooled: dict[str, Array], share: float, seed: int) -> tuple[Detector | N
     mean, scale = chosen.mean(axis=0), 1 / np.sqrt(np.maximum(variance, _VARIANCE_FLOOR * variance.mean() + _TINY))
     z = (chosen - mean) * scale
     # The floors keep distances numbers where features do not vary at all.
-    found = PCA(count, svd_solver="full").fit(z)
+    with np.errstate(invalid="ignore"):  # the share of a variance of zero that each direction explains; not read
+        found = PCA(count, svd_solver="full").fit(z)
     along = found.transform(z)
-    beside = max(float(((z**2).sum(axis=1) - (along**2).sum(axis=1)).mean()), _ROUNDING)
+    beside = max(float(((z - found.inverse_transform(along)) ** 2).sum(axis=1).mean()), _ROUNDING)
     parts = (mean, scale, found.components_, np.maximum(found.explained_variance_, _ROUNDING), beside, 1.0)
     unscaled = Detector(*(np.asarray(part, np.float32) for part in parts))
     distances = unscaled.distances(val)

@@ -38,7 +38,9 @@ class Settled:
         return {
             "calibration": self.calibration.model_dump(mode="json"),
             "conformal": self.conformal.model_dump(mode="json") if self.conformal else None,
-            "operating_points": {name: [point.model_dump(mode="json") for point in points] for name, points in self.operating_points.items()},
+            "operating_points": {
+                name: [point.model_dump(mode="json") for point in points] for name, points in self.operating_points.items()
+            },
         }
 
 

@@ -65,7 +65,9 @@ def train_ensemble(
     _write_run(joined, run_uri)
     # The members' answers are calibrated already; what joins them makes them too timid or too sure again.
     answered = {VAL: (joined.answer(val), val.labels.argmax(axis=1))} if val is not None else {}
-    settled = settle(config, class_names, {split: answers for split, (answers, _) in answered.items()}, {split: y for split, (_, y) in answered.items()})
+    settled = settle(
+        config, class_names, {split: answers for split, (answers, _) in answered.items()}, {split: y for split, (_, y) in answered.items()}
+    )
 
     shift, border = None, None
     if config.outside_share is not None and val is not None:

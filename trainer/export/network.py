@@ -36,7 +36,9 @@ def with_outside_score(model: keras.Model, detector: Detector) -> keras.Model:
     return keras.Model(image, {features.PROBABILITIES: head(pooled), features.UNLIKE_TRAINING: score}, name=model.name)
 
 
-def joint_network(model: keras.Model, members: Mapping[str, keras.Model], detectors: Mapping[str, Detector], shift: float | None) -> keras.Model:
+def joint_network(
+    model: keras.Model, members: Mapping[str, keras.Model], detectors: Mapping[str, Detector], shift: float | None
+) -> keras.Model:
     """Returns an ensemble's network with what its members say.
 
     Args:
