@@ -121,14 +121,15 @@ def save_predictions(
     hashes = np.asarray([h.decode() if isinstance(h, bytes) else str(h) for h in np.ravel(np.asarray(content_hash))], dtype=np.str_)
     labels = np.ravel(np.asarray(label_index)).astype(np.int64)
     shares = np.asarray(probabilities, dtype=np.float32)
-    further = {} if unlike_training is None else {"unlike_training": np.asarray(unlike_training, dtype=np.float32)}
-    if {len(labels), len(shares), *map(len, further.values())} - {len(hashes)}:
-        raise ValueError(
-            f"{split}: {len(hashes)} content hashes, {len(labels)} labels, {len(shares)} rows of probabilities"
-            + "".join(f", {len(values)} of {name}" for name, values in further.items())
-        )
+    if not len(hashes) == len(labels) == len(shares):
+        raise ValueError(f"{split}: {len(hashes)} content hashes, {len(labels)} labels, {len(shares)} rows of probabilities")
+    arrays: dict[str, Any] = {"content_hash": hashes, "label_index": labels, "probabilities": shares}
+    if unlike_training is not None:
+        arrays["unlike_training"] = np.asarray(unlike_training, dtype=np.float32)
+        if len(arrays["unlike_training"]) != len(hashes):
+            raise ValueError(f"{split}: {len(hashes)} content hashes, {len(arrays['unlike_training'])} scores")
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, content_hash=hashes, label_index=labels, probabilities=shares, **further)
+    np.savez_compressed(buffer, **arrays)
     write_bytes(predictions_path(uri, split), buffer.getvalue())
 
 

@@ -20,7 +20,7 @@ def fit(probabilities: npt.ArrayLike, labels: npt.ArrayLike, coverage: float) ->
     """Finds the least probability of a class in the set.
 
     Args:
-      probabilities: [images, classes] of the validation split, calibrated.
+      probabilities: [images, classes] of the validation split, calibrated; at least one image.
       labels: [images], classes' numbers.
       coverage: Share of images whose class shall be in their set.
     """
@@ -34,8 +34,8 @@ def fit(probabilities: npt.ArrayLike, labels: npt.ArrayLike, coverage: float) ->
         least_probability=least,
         split=VAL,
         images=len(y),
-        covered=float(sets[np.arange(len(y)), y].mean()) if len(y) else None,
-        mean_size=float(sets.sum(axis=1).mean()) if len(y) else None,
+        covered=float(sets[np.arange(len(y)), y].mean()),
+        mean_size=float(sets.sum(axis=1).mean()),
         note=note,
     )
 

@@ -57,8 +57,8 @@ class Conformal(_Description):
     least_probability: float
     split: str
     images: int
-    covered: float | None  # share of the split's images whose class is in it; by construction
-    mean_size: float | None  # classes
+    covered: float  # share of the split's images whose class is in it; by construction
+    mean_size: float  # classes
     note: str = ""
 
 

@@ -28,12 +28,10 @@ def fit(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> Calibration:
     rises without end as T falls, and says nothing about the images that will be answered wrongly: T then stays at 1.
 
     Args:
-      probabilities: [images, classes], before calibration.
+      probabilities: [images, classes], before calibration; at least one image.
       labels: [images], classes' numbers; a class may be missing.
     """
     p, y = np.asarray(probabilities, np.float64), np.asarray(labels, np.int64)
-    if not len(y):
-        return Calibration(temperature=1.0, note="the validation split is empty: not calibrated")
     logits = np.log(np.maximum(p, LEAST))
     all_right = bool(np.all(p.argmax(axis=1) == y))
 

@@ -124,12 +124,14 @@ class _Recorder:
 
     def _answers(self, images: tf.Tensor) -> list[recorded_requests.Tensors]:
         """Returns the right outputs for each image by itself."""
-        outputs = {key: np.asarray(value, dtype=np.float32) for key, value in self._model(images, training=False).items()}
+        outputs: dict[str, np.ndarray] = {
+            key: np.asarray(value, dtype=np.float32) for key, value in self._model(images, training=False).items()
+        }
         probabilities = outputs[features.PROBABILITIES]
         outputs[features.PREDICTED_LABEL] = self._class_names[np.argmax(probabilities, axis=1)]
         outputs[features.OUTPUT_CLASS_NAMES] = np.tile(self._class_names, [len(probabilities), 1])
         if features.UNLIKE_TRAINING in outputs:
             outputs[features.OUTSIDE] = outputs[features.UNLIKE_TRAINING] > features.UNLIKE_BORDER
         if self._least is not None:
-            outputs[features.CONFORMAL_SET] = conformal.members(probabilities, np.float32(self._least))
+            outputs[features.CONFORMAL_SET] = conformal.members(probabilities, self._least)
         return [{key: array[i : i + 1] for key, array in outputs.items()} for i in range(len(probabilities))]

@@ -12,9 +12,14 @@ def drawn(images, seed):
     return p, np.array([rng.choice(3, p=row) for row in p])
 
 
+def fit(images, coverage):
+    p, labels = drawn(images, 1)
+    return conformal.fit(p, labels, coverage)
+
+
 @pytest.mark.parametrize("coverage", [0.8, 0.9, 0.99])
 def test_sets_hold_the_class_as_often_as_promised(coverage):
-    fitted = conformal.fit(*drawn(1000, 1), coverage)
+    fitted = fit(1000, coverage)
     p, labels = drawn(5000, 2)
     sets = conformal.members(p, fitted.least_probability)
     assert coverage - 0.02 <= sets[np.arange(5000), labels].mean() <= coverage + 0.02
@@ -27,7 +32,7 @@ def test_the_likeliest_class_is_always_in_the_set():
 
 
 def test_too_few_images_rule_nothing_out():
-    fitted = conformal.fit(*drawn(8, 1), 0.9)  # (8 + 1) · 0.9 is more than eight
+    fitted = fit(8, 0.9)  # (8 + 1) · 0.9 is more than eight
     assert fitted.least_probability == 0
     assert fitted.mean_size == 3
     assert "8 images are too few" in fitted.note

@@ -14,9 +14,15 @@ def pooled(images, seed, width=40, spread=1.0):
     return (3 + along @ directions + rng.normal(0, 0.3, (images, width))).astype(np.float32)
 
 
+def fit(splits, share, seed) -> tuple[outside.Detector, outside.Outside]:
+    detector, description = outside.fit(splits, share, seed)
+    assert detector is not None
+    return detector, description
+
+
 @pytest.fixture(scope="module")
 def fitted():
-    return outside.fit({"train": pooled(300, 1), "val": pooled(799, 2)}, 0.05, 7)
+    return fit({"train": pooled(300, 1), "val": pooled(799, 2)}, 0.05, 7)
 
 
 def test_the_stated_share_of_good_images_is_flagged(fitted):
@@ -51,12 +57,12 @@ def test_the_layer_computes_what_the_detector_does(fitted):
 
 
 def test_tiny_features_count_like_large_ones(fitted):
-    small, _ = outside.fit({"train": 1e-7 * pooled(300, 1), "val": 1e-7 * pooled(799, 2)}, 0.05, 7)
+    small, _ = fit({"train": 1e-7 * pooled(300, 1), "val": 1e-7 * pooled(799, 2)}, 0.05, 7)
     np.testing.assert_allclose(small.scores(1e-7 * pooled(30, 3)), fitted[0].scores(pooled(30, 3)), atol=1e-3)
 
 
 def test_constant_features_yield_numbers():
-    detector, description = outside.fit({"train": np.ones((40, 5), np.float32), "val": np.ones((9, 5), np.float32)}, 0.05, 0)
+    detector, description = fit({"train": np.ones((40, 5), np.float32), "val": np.ones((9, 5), np.float32)}, 0.05, 0)
     assert np.isfinite(detector.scores(np.array([[1] * 5, [2] * 5], np.float32))).all()
     assert "none of them is flagged" in description.note  # of nine images no twentieth can be
     assert description.flagged == 0
@@ -76,7 +82,9 @@ def test_without_images_to_fit_on_there_is_no_such_output():
 def test_it_is_kept_beside_the_model(fitted, tmp_path):
     assert outside.load(str(tmp_path)) is None
     outside.save(str(tmp_path), fitted[0])
-    np.testing.assert_array_equal(outside.load(str(tmp_path)).scores(pooled(9, 3)), fitted[0].scores(pooled(9, 3)))
+    kept = outside.load(str(tmp_path))
+    assert kept is not None
+    np.testing.assert_array_equal(kept.scores(pooled(9, 3)), fitted[0].scores(pooled(9, 3)))
 
 
 def test_an_ensemble_asks_its_members():
@@ -84,7 +92,7 @@ def test_an_ensemble_asks_its_members():
     members = [rng.uniform(0.3, 0.5, 199).astype(np.float32) for _ in range(3)]
     shift, description = outside.fit_joint(members, 0.05)
     assert description.flagged == pytest.approx(9 / 199)
-    odd = [np.float32([0.8]), np.float32([0.7]), np.float32([0.4])]  # one member sees nothing
+    odd = [np.array([score], np.float32) for score in (0.8, 0.7, 0.4)]  # one member sees nothing
     assert outside.joint_scores(odd, shift)[0] > features.UNLIKE_BORDER
     alike = outside.joint_scores([members[0]] * 3, outside.fit_joint([members[0]] * 3, 0.05)[0])
     assert np.array_equal(np.argsort(alike), np.argsort(members[0]))

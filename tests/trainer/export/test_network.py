@@ -31,6 +31,10 @@ def member(seed):
     return keras.Model(image, head(keras.layers.GlobalAveragePooling2D()(x)))
 
 
+def pooled_of(model, images):
+    return np.asarray(keras.Model(model.input, model.layers[-2].output)(images))
+
+
 @pytest.fixture(scope="module")
 def members():
     return {"one": member(1), "two": member(2)}
@@ -43,14 +47,12 @@ def images(transform, raw_examples):
 
 @pytest.fixture(scope="module")
 def detectors(members, images):
-    def pooled(model):
-        return np.asarray(keras.Model(model.input, model.layers[-2].output)(images))
-
     fitted = {}
     for name, model in members.items():
-        x = pooled(model)
-        fitted[name], _ = outside.fit({"train": np.tile(x, [2, 1]), "val": x}, 0.5, 0)
-        fitted[name + " scores"] = fitted[name].scores(x)
+        x = pooled_of(model, images)
+        detector, _ = outside.fit({"train": np.tile(x, [2, 1]), "val": x}, 0.5, 0)
+        assert detector is not None
+        fitted[name] = detector
     return fitted
 
 
@@ -66,7 +68,7 @@ def exported(members, detectors, transform, tmp_path_factory):
 def test_every_signature_gives_all_outputs(exported, members, detectors, images, raw_examples):
     one, two = (np.asarray(model(images)) for model in members.values())
     probabilities = apply(0.25 * one + 0.75 * two, TEMPERATURE)
-    scores = outside.joint_scores([detectors["one scores"], detectors["two scores"]], SHIFT)
+    scores = outside.joint_scores([detectors[name].scores(pooled_of(model, images)) for name, model in members.items()], SHIFT)
     sets = conformal.members(probabilities, LEAST)
     assert 0 < (scores > features.UNLIKE_BORDER).mean() < 1
     assert 0 < sets.mean() < 1
@@ -83,7 +85,7 @@ def test_every_signature_gives_all_outputs(exported, members, detectors, images,
         }
         np.testing.assert_allclose(answer[features.PROBABILITIES], probabilities, atol=1e-5)
         np.testing.assert_allclose(answer["probabilities_two"], two, atol=1e-5)
-        np.testing.assert_allclose(answer[features.UNLIKE_TRAINING], scores, atol=1e-4)
+        np.testing.assert_allclose(answer[features.UNLIKE_TRAINING], scores, atol=1e-3)  # see SCORE_FACTOR
         np.testing.assert_array_equal(answer[features.OUTSIDE], scores > features.UNLIKE_BORDER)
         np.testing.assert_array_equal(answer[features.CONFORMAL_SET], sets)
         assert answer[features.OUTSIDE].dtype == tf.bool
