@@ -63,7 +63,7 @@ def fit(pooled: dict[str, Array], share: float, seed: int) -> tuple[Detector | N
     Args:
       pooled: By split, [images, features].
       share: Of the validation images, that may be flagged.
-      seed: Of the choice among many training images.
+      seed: Of the choice among many training images, and of the search for directions.
 
     Returns:
       None, with the reason in the description, where there are too few images.
@@ -81,7 +81,7 @@ def fit(pooled: dict[str, Array], share: float, seed: int) -> tuple[Detector | N
     z = (chosen - mean) * scale
     # The floors keep distances numbers where features do not vary at all.
     with np.errstate(invalid="ignore"):  # the share of a variance of zero that each direction explains; not read
-        found = PCA(count, svd_solver="full").fit(z)
+        found = PCA(count, svd_solver="randomized", random_state=seed).fit(z)
     along = found.transform(z)
     beside = max(float(((z - found.inverse_transform(along)) ** 2).sum(axis=1).mean()), _ROUNDING)
     parts = (mean, scale, found.components_, np.maximum(found.explained_variance_, _ROUNDING), beside, 1.0)
