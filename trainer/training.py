@@ -45,6 +45,7 @@ class Trained:
     precision: str  # dtype policy of the training
     weights_note: str
     probabilities: dict[str, Array]  # split: [images, classes], of the images without augmentation
+    features: dict[str, Array]  # split: [images, features], what the head answered from
     state_dir: Path | None  # no longer needed once the model is written
 
 
@@ -115,8 +116,10 @@ class Training:
 
         stages: list[StageHistory] = []
         probabilities: dict[str, Array] = {}
+        pooled: dict[str, Array] = {}
         if config.head_training:
-            head, history, probabilities = self._head_stage(assembly, config.head_training, state)
+            head, history, pooled = self._head_stage(assembly, config.head_training, state)
+            probabilities = _answers(head, pooled)
             stages.append(history)
         else:
             head = build_head(config.head, assembly.width, self._classes)
@@ -127,16 +130,18 @@ class Training:
             stages.append(self._fine_tune(model, config.fine_tuning, from_scratch, state))
             if config.bn_recalibration == "per_channel" and from_scratch:
                 self._recalibrate(assembly, None)
-            batched = BatchedModel(model)
-            tuned = {
-                split: batched.all(partial(self._in_order, images, 0), len(images), f"answers for the {split} split")
+            extractor = BatchedModel(assembly.extractor)
+            tuned_features = {
+                split: extractor.all(partial(self._in_order, images, 0), len(images), f"answers for the {split} split")
                 for split, images in self._splits().items()
             }
+            tuned = _answers(head, tuned_features)
             if self._better(tuned, probabilities):
-                kept_stage, probabilities = stages[-1].name, tuned
+                kept_stage, probabilities, pooled = stages[-1].name, tuned, tuned_features
             else:
                 model.set_weights(before)
-        return Trained(self._in_float32(model, precision), stages, kept_stage, precision, assembly.backbone.note, probabilities, state)
+        whole = self._in_float32(model, precision)
+        return Trained(whole, stages, kept_stage, precision, assembly.backbone.note, probabilities, pooled, state)
 
     def _better(self, tuned: dict[str, Array], before: dict[str, Array]) -> bool:
         """Tells whether fine-tuning lowered the validation loss; without that split or a head stage there is nothing to compare."""
@@ -176,8 +181,7 @@ class Training:
             self._class_weights,
         )
         history = run_stage("head", head, stage, config.loss, data, state_dir=state and state / "head", on_epoch=self._on_epoch)
-        answers = {"train": features[0], **({"val": pooled["val"]} if self._val else {})}
-        return head, history, {split: head.predict(x, batch_size=256, verbose=0) for split, x in answers.items()}
+        return head, history, {"train": features[0], **({"val": pooled["val"]} if self._val else {})}
 
     def _fine_tune(self, model: keras.Model, stage: FineTuning, from_scratch: bool, state: Path | None) -> StageHistory:
         """Trains backbone and head in place; only this stage runs on several devices."""
@@ -278,6 +282,11 @@ class Training:
 
     def _one_hot(self, split: inputs.Split) -> Array:
         return np.eye(self._classes, dtype=np.float32)[split.labels]
+
+
+def _answers(head: keras.Model, pooled: dict[str, Array]) -> dict[str, Array]:
+    """Returns what the head makes of features, by split."""
+    return {split: head.predict(x, batch_size=256, verbose=0) for split, x in pooled.items()}
 
 
 def _set_trainable(network: keras.Model, last_layers: int | None, from_scratch: bool) -> None:

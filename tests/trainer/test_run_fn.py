@@ -15,6 +15,7 @@ from keras.src.utils import file_utils
 
 from cxr.core.errors import CxrError
 from cxr.trainer import artifact, devices
+from cxr.trainer.calibration.reliability import measure
 from cxr.trainer.inputs import in_order
 from cxr.trainer.models import backbones
 from cxr.trainer.run_fn import run_fn
@@ -60,6 +61,14 @@ def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, transfo
     seen = [*splits.train.content_hash, *splits.val.content_hash]
     np.testing.assert_array_equal(load_training_images(artifact.serving_dir(uri)), image_keys(seen))
 
+    assert info.calibration is not None
+    assert (info.calibration.split, info.calibration.images) == ("val", 9)
+    assert info.calibration.before is not None
+    assert info.calibration.after is not None
+    assert info.calibration.after.log_loss <= info.calibration.before.log_loss
+    kept = artifact.load_predictions(uri, "val")  # calibrated
+    assert measure(kept.probabilities, kept.label_index).log_loss == pytest.approx(info.calibration.after.log_loss, abs=1e-5)
+
     history = json.loads((tmp_path / "run" / "history.json").read_text())
     assert [len(stage["rows"]) for stage in history["stages"]] == [4]
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"} == set(history["stages"][0]["rows"][0])
@@ -84,6 +93,10 @@ def test_without_a_validation_split(tmp_path, records, transform_dir, config):
     assert "val_loss" not in history["stages"][0]["rows"][0]
     with pytest.raises(CxrError, match="saved no predictions"):
         artifact.load_predictions(str(tmp_path / "model"), "val")
+    calibration = artifact.read_info(str(tmp_path / "model")).calibration
+    assert calibration is not None
+    assert calibration.temperature == 1
+    assert "no validation split" in calibration.note
 
 
 @pytest.mark.slow

@@ -8,8 +8,12 @@ from collections.abc import Mapping, Sequence
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.trainer import artifact
+from cxr.trainer.calibration import outside
+from cxr.trainer.calibration.description import Outside
+from cxr.trainer.calibration.settling import settle
 from cxr.trainer.curves import HISTORY, write_history
 from cxr.trainer.ensemble.joining import Joined, Votes, align, join, joint_model
+from cxr.trainer.export.network import joint_network
 from cxr.trainer.export.saved_model import export_model
 from cxr.trainer.model_config import Ensemble
 from cxr.trainer.models.keras_files import load_model
@@ -56,16 +60,31 @@ def train_ensemble(
         return align({name: artifact.load_predictions(uri, split) for name, uri in members.items()}, split)
 
     val: Votes | None = votes(VAL) if has_validation else None
-    joined = join(config, list(members), votes(TRAIN), val if val is not None and len(val.labels) else None)
+    val = val if val is not None and len(val.labels) else None
+    joined = join(config, list(members), votes(TRAIN), val)
     _write_run(joined, run_uri)
+    # The members' answers are calibrated already; what joins them makes them too timid or too sure again.
+    answered = {VAL: (joined.answer(val), val.labels.argmax(axis=1))} if val is not None else {}
+    settled = settle(
+        config, class_names, {split: answers for split, (answers, _) in answered.items()}, {split: y for split, (_, y) in answered.items()}
+    )
 
-    model = joint_model({name: load_model(uri) for name, uri in members.items()}, joined.layer, transform.image_size)
+    shift, border = None, None
+    if config.outside_share is not None and val is not None:
+        if val.unlike_training is None:
+            border = Outside(share=config.outside_share, note="not every member has the output: the ensemble has none")
+        else:
+            shift, border = outside.fit_joint(val.unlike_training, config.outside_share)
+    detectors = {name: detector for name, uri in members.items() if (detector := outside.load(uri))}
+
+    loaded = {name: load_model(uri) for name, uri in members.items()}
+    model = joint_model(loaded, joined.layer, transform.image_size, settled.calibration.temperature)
     path = artifact.keras_path(model_uri)
     artifact.make_parent(path)
     model.save(path)
     artifact.copy_folder(transform_graph, artifact.transform_path(model_uri))
     export_model(
-        model,
+        joint_network(model, loaded, detectors, shift),
         name=features.ENSEMBLE,
         transform=transform,
         info={
@@ -76,10 +95,12 @@ def train_ensemble(
             "ensemble": joined.report(),
             "preprocessing": next(iter(infos.values())).preprocessing,
             **joint_data(list(infos.values())),
+            **settled.info(),
+            "outside": border.model_dump(mode="json") if border else None,
         },
         directory=artifact.serving_dir(model_uri),
-        members=list(members),
         max_side=next(iter(infos.values())).max_side,
+        least_probability=settled.least_probability,
     )
     keys = joint_training_images([artifact.serving_dir(uri) for uri in members.values()])
     if keys is not None:

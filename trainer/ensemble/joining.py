@@ -23,6 +23,7 @@ import numpy.typing as npt
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.trainer.artifact import Predictions
+from cxr.trainer.calibration.layers import Temperature
 from cxr.trainer.ensemble.stacking import train_stacking
 from cxr.trainer.ensemble.voting import HardVote, WeightedVote
 from cxr.trainer.losses import make_loss
@@ -39,6 +40,7 @@ class Votes:
 
     probabilities: list[npt.NDArray[np.float32]]  # one [images, classes] per member
     labels: npt.NDArray[np.float32]  # [images, classes], one-hot
+    unlike_training: list[npt.NDArray[np.float32]] | None = None  # one [images] per member; None: some member has no such output
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,10 @@ class Joined:
     methods: dict[str, Score]  # on the validation split; empty without one
     members: dict[str, Score]
     stages: tuple[StageHistory, ...]  # the stacking method's training, where it was chosen
+
+    def answer(self, votes: Votes) -> npt.NDArray[np.float32]:
+        """Returns the joined answers, [images, classes], before the ensemble's own temperature."""
+        return _answer(self.layer, votes)
 
     def report(self) -> dict[str, Any]:
         """Returns what history.json keeps."""
@@ -80,7 +86,8 @@ def align(predictions: Mapping[str, Predictions], split: str) -> Votes:
     ordered = {}
     for member, p in predictions.items():
         order = np.lexsort((p.label_index, p.content_hash))
-        ordered[member] = Predictions(p.content_hash[order], p.label_index[order], p.probabilities[order])
+        scores = p.unlike_training[order] if p.unlike_training is not None else None
+        ordered[member] = Predictions(p.content_hash[order], p.label_index[order], p.probabilities[order], scores)
     first_name, first = next(iter(ordered.items()))
     for member, p in ordered.items():
         if not (np.array_equal(p.content_hash, first.content_hash) and np.array_equal(p.label_index, first.label_index)):
@@ -89,7 +96,9 @@ def align(predictions: Mapping[str, Predictions], split: str) -> Votes:
                 f"({len(p.label_index)} and {len(first.label_index)}); train all members in one run"
             )
     classes = first.probabilities.shape[1]
-    return Votes([p.probabilities for p in ordered.values()], np.eye(classes, dtype=np.float32)[first.label_index])
+    scored = [p.unlike_training for p in ordered.values() if p.unlike_training is not None]
+    one_hot = np.eye(classes, dtype=np.float32)[first.label_index]
+    return Votes([p.probabilities for p in ordered.values()], one_hot, scored if len(scored) == len(ordered) else None)
 
 
 def join(config: Ensemble, member_names: Sequence[str], train: Votes, val: Votes | None) -> Joined:
@@ -134,13 +143,14 @@ def join(config: Ensemble, member_names: Sequence[str], train: Votes, val: Votes
     return Joined(chosen, layers[chosen], scores, members, stages if chosen == "stacking" else ())
 
 
-def joint_model(members: Mapping[str, keras.Model], layer: keras.layers.Layer, image_size: int) -> keras.Model:
+def joint_model(members: Mapping[str, keras.Model], layer: keras.layers.Layer, image_size: int, temperature: float = 1.0) -> keras.Model:
     """Returns one model with one image input that runs all members.
 
     Args:
       members: Name to model, float32 [batch, image_size, image_size, 3] in [0, 1] -> [batch, classes]. They are frozen and renamed.
       layer: How their answers are joined.
       image_size: Height and width, pixels.
+      temperature: Of the joined answers; 1: they stay as they are.
 
     Returns:
       A model of the same kind, with a layer `<member>` and a layer `probabilities_<member>` for each member.
@@ -153,7 +163,10 @@ def joint_model(members: Mapping[str, keras.Model], layer: keras.layers.Layer, i
         # A layer of its own, so that the export finds each member's answer; float32 also where the member computes in half precision.
         output = keras.layers.Identity(name=features.MEMBER_PROBABILITIES.format(member=name), dtype="float32")
         probabilities.append(output(member(image)))
-    return keras.Model(image, layer(probabilities), name=features.ENSEMBLE)
+    joined = layer(probabilities)
+    if temperature != 1:
+        joined = Temperature(temperature, name="temperature", dtype="float32")(joined)
+    return keras.Model(image, joined, name=features.ENSEMBLE)
 
 
 def possible_shares(members: int) -> Iterator[tuple[float, ...]]:

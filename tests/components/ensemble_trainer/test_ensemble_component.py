@@ -16,6 +16,7 @@ from cxr.components.ensemble_trainer.executor import Executor
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.trainer import artifact
+from cxr.trainer.calibration.temperature import apply
 from cxr.trainer.export.export_check import check_export
 from cxr.trainer.export.recorded_requests import image_of
 from cxr.trainer.model_config import Ensemble, Stage
@@ -113,7 +114,7 @@ def run(members, raw_examples, transform_dir, tmp_path):
 
 @pytest.mark.slow
 def test_the_ensemble_answers_with_its_members(run, members, images, raw_examples):
-    model_uri, run_uri = run(Ensemble(method="soft"))
+    model_uri, run_uri = run(Ensemble(method="soft", calibration="none"))
     parts = [np.asarray(load_model(uri)(images)) for uri in members]
     np.testing.assert_allclose(load_model(model_uri)(images), (parts[0] + parts[1]) / 2, atol=1e-5)
 
@@ -138,6 +139,20 @@ def test_the_ensemble_answers_with_its_members(run, members, images, raw_example
     assert info.data.synthetic == 12
     assert keys.tolist() == image_keys(f"{i}" for i in range(12)).tolist()
     assert not (Path(run_uri) / "learning_curves.png").exists()
+
+
+@pytest.mark.slow
+def test_the_ensemble_has_a_temperature_of_its_own(run, members, images, raw_examples):
+    model_uri, _ = run(Ensemble(method="soft"))
+    joined = sum(np.asarray(load_model(uri)(images)) for uri in members) / 2
+    calibration = artifact.read_info(model_uri).calibration
+    assert calibration is not None
+    assert (calibration.split, calibration.images) == ("val", 12)
+    assert abs(calibration.temperature - 1) > 0.01
+    np.testing.assert_allclose(load_model(model_uri)(images), apply(joined, calibration.temperature), atol=1e-5)
+    served = tf.saved_model.load(artifact.serving_dir(model_uri)).signatures["serving_default"](examples=tf.constant(raw_examples))
+    np.testing.assert_allclose(served["probabilities"], apply(joined, calibration.temperature), atol=1e-5)
+    np.testing.assert_allclose(served["probabilities_one"], np.asarray(load_model(members[0])(images)), atol=1e-5)
 
 
 @pytest.mark.slow
