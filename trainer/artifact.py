@@ -6,6 +6,7 @@
 <uri>/Format-Keras/model.keras            image_tensor -> probabilities, for the ensemble and for Grad-CAM
 <uri>/Format-Keras/transform_graph/         what images went through before they came to it
 <uri>/Format-Keras/predictions_<split>.npz
+<uri>/Format-Keras/predictions_train_oof.npz  out of fold: of heads that had not seen the image's patient; frozen backbones only
 ```
 
 A URI may be of any filesystem that `tf.io.gfile` knows.
@@ -26,6 +27,7 @@ import tensorflow as tf
 from cxr.core.errors import CxrError
 from cxr.data.images.reader import MAX_SIDE
 
+TRAIN_OOF = "train_oof"  # in place of a split's name: out-of-fold answers to the training split
 INFO = "assets.extra/model.json"  # below the SavedModel
 
 
@@ -67,6 +69,7 @@ class Predictions:
     content_hash: npt.NDArray[np.str_]  # [images]
     label_index: npt.NDArray[np.int64]  # [images]
     probabilities: npt.NDArray[np.float32]  # [images, classes]
+    patients: npt.NDArray[np.int64]  # [images], numbers: images with the same one are of the same patient
 
 
 def serving_dir(uri: str) -> str:
@@ -89,7 +92,14 @@ def predictions_path(uri: str, split: str) -> str:
     return f"{uri.rstrip('/')}/Format-Keras/predictions_{split}.npz"
 
 
-def save_predictions(uri: str, split: str, content_hash: npt.ArrayLike, label_index: npt.ArrayLike, probabilities: npt.ArrayLike) -> None:
+def save_predictions(
+    uri: str,
+    split: str,
+    content_hash: npt.ArrayLike,
+    label_index: npt.ArrayLike,
+    probabilities: npt.ArrayLike,
+    patients: npt.ArrayLike | None = None,
+) -> None:
     """Keeps a model's answers on a split for the ensemble.
 
     Args:
@@ -98,17 +108,21 @@ def save_predictions(uri: str, split: str, content_hash: npt.ArrayLike, label_in
       content_hash: [images] str or bytes, which image each row is of.
       label_index: [images] or [images, 1], integers.
       probabilities: [images, classes], floats.
+      patients: [images], anything that tells them apart; numbers are kept in their place. None: each image is of another one.
 
     Raises:
-      ValueError: The three differ in length.
+      ValueError: They differ in length.
     """
     hashes = np.asarray([h.decode() if isinstance(h, bytes) else str(h) for h in np.ravel(np.asarray(content_hash))], dtype=np.str_)
     labels = np.ravel(np.asarray(label_index)).astype(np.int64)
     shares = np.asarray(probabilities, dtype=np.float32)
-    if not len(hashes) == len(labels) == len(shares):
-        raise ValueError(f"{split}: {len(hashes)} content hashes, {len(labels)} labels, {len(shares)} rows of probabilities")
+    numbers = np.unique(hashes if patients is None else np.asarray(patients), return_inverse=True)[1].astype(np.int64)
+    if not len(hashes) == len(labels) == len(shares) == len(numbers):
+        raise ValueError(
+            f"{split}: {len(hashes)} content hashes, {len(labels)} labels, {len(shares)} rows of probabilities, {len(numbers)} patients"
+        )
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, content_hash=hashes, label_index=labels, probabilities=shares)
+    np.savez_compressed(buffer, content_hash=hashes, label_index=labels, probabilities=shares, patients=numbers)
     write_bytes(predictions_path(uri, split), buffer.getvalue())
 
 
@@ -122,7 +136,12 @@ def load_predictions(uri: str, split: str) -> Predictions:
     if not tf.io.gfile.exists(path):
         raise CxrError(f"{path}: this model saved no predictions on the split {split!r}; train it again")
     with np.load(io.BytesIO(read_bytes(path)), allow_pickle=False) as arrays:
-        return Predictions(arrays["content_hash"], arrays["label_index"], arrays["probabilities"])
+        return Predictions(arrays["content_hash"], arrays["label_index"], arrays["probabilities"], arrays["patients"])
+
+
+def has_predictions(uri: str, split: str) -> bool:
+    """Tells whether `save_predictions` wrote any."""
+    return bool(tf.io.gfile.exists(predictions_path(uri, split)))
 
 
 def read_info(uri: str) -> ModelInfo:

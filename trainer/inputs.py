@@ -32,10 +32,20 @@ class Split:
     images: npt.NDArray[np.object_]  # [images] bytes, encoded
     labels: npt.NDArray[np.int64]  # [images], positions among the class names
     content_hash: npt.NDArray[np.str_]  # [images]
-    synthetic: int = 0  # how many of them were made up
+    patients: npt.NDArray[np.str_]  # [images], pseudonyms; an image without one is a patient of its own
+    sources: npt.NDArray[np.str_]  # [images], the collections that they come from
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def synthetic(self) -> int:
+        """How many of them were made up."""
+        return int(np.sum(self.sources == features.SYNTHETIC))
+
+    def take(self, which: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Split:
+        """Returns some of the examples, by position or by mask."""
+        return Split(self.images[which], self.labels[which], self.content_hash[which], self.patients[which], self.sources[which])
 
 
 @dataclass(frozen=True)
@@ -64,10 +74,12 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
         raise CxrError(f"{', '.join(patterns) or 'no pattern given'}: no TFRecords of examples")
     spec = {key: tf.io.FixedLenFeature([], tf.string) for key in (features.IMAGE, features.LABEL, features.CONTENT_HASH)}
     spec[features.SOURCE] = tf.io.FixedLenFeature([], tf.string, features.UNKNOWN)
+    spec[features.PATIENT_ID] = tf.io.FixedLenFeature([], tf.string, "")
     images: list[bytes] = []
     labels: list[bytes] = []
     hashes: list[bytes] = []
-    synthetic = 0
+    patients: list[bytes] = []
+    sources: list[bytes] = []
     for file in files:
         records = tf.data.TFRecordDataset(file, compression_type="GZIP" if file.endswith(".gz") else None)
         try:
@@ -76,7 +88,8 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
                 images.extend(parsed[features.IMAGE].numpy())
                 labels.extend(parsed[features.LABEL].numpy())
                 hashes.extend(parsed[features.CONTENT_HASH].numpy())
-                synthetic += int(np.sum(parsed[features.SOURCE].numpy() == features.SYNTHETIC.encode()))
+                patients.extend(parsed[features.PATIENT_ID].numpy())
+                sources.extend(parsed[features.SOURCE].numpy())
         except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
             raise CxrError(f"{file}: cannot be read as raw examples ({error.message}); make it again with `cxr ingest`") from None
     indices = transform.label_indices(tf.constant(labels, tf.string)).numpy()
@@ -87,7 +100,8 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
         np.array([images[i] for i in order], dtype=object),
         indices[order],
         np.array([hashes[i].decode() for i in order], dtype=np.str_),
-        synthetic,
+        np.array([(patients[i] or hashes[i]).decode() for i in order], dtype=np.str_),
+        np.array([sources[i].decode() for i in order], dtype=np.str_),
     )
 
 

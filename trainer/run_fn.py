@@ -42,6 +42,7 @@ class Settings(StrictModel):
     max_side: int | None = MAX_SIDE
     validation_split: bool = True
     state_dir: str | None = None
+    folds: int = 0  # see `Training`
     code_version: str = ""
 
 
@@ -71,6 +72,7 @@ def run_fn(fn_args: Any) -> None:
             val,
             name=settings.name,
             state_root=Path(settings.state_dir) / settings.name if settings.state_dir else None,
+            folds=settings.folds,
             identity=[settings.code_version],
             on_epoch=log,
         )
@@ -109,8 +111,9 @@ def _write_model(fn_args: Any, settings: Settings, transform: TransformGraph, tr
     artifact.make_parent(path)
     trained.model.save(path)
     artifact.copy_folder(fn_args.transform_output, artifact.transform_path(uri))
-    for split, images in splits.items():
-        artifact.save_predictions(uri, split, images.content_hash, images.labels, trained.probabilities[split])
+    for split, answers in trained.probabilities.items():
+        images = splits[TRAIN if split == artifact.TRAIN_OOF else split]
+        artifact.save_predictions(uri, split, images.content_hash, images.labels, answers, images.patients)
     data = training_data(splits, settings.class_names)
     export_model(
         trained.model,

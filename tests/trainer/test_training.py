@@ -4,7 +4,7 @@ import pytest
 
 from cxr.core.errors import CxrError
 from cxr.trainer import cached_features, devices, training
-from cxr.trainer.inputs import Split, in_order
+from cxr.trainer.inputs import in_order
 from cxr.trainer.models.backbones import LAYER, all_layers
 from cxr.trainer.training import Training
 
@@ -152,11 +152,10 @@ def test_mixed_precision_yields_a_float32_model_and_restores_the_policy(splits, 
 
 def test_data_that_cannot_be_trained_with(splits, config):
     train_split = splits.train
-    two = train_split.labels != 1
-    part = Split(train_split.images[two], train_split.labels[two], train_split.content_hash[two])
+    part = train_split.take(train_split.labels != 1)
     with pytest.raises(CxrError, match="no image of class pneumonia among 16"):
         Training(config(), splits.transform, part, None)
-    empty = Split(train_split.images[:0], train_split.labels[:0], train_split.content_hash[:0])
+    empty = train_split.take(np.arange(0))
     with pytest.raises(CxrError, match="validation split: it holds no images"):
         Training(config(), splits.transform, train_split, empty)
 
