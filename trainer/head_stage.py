@@ -80,7 +80,7 @@ def train_head(
         val and tf.data.Dataset.from_tensor_slices((val.features[0], eye[val.labels])).batch(_BATCH),
         balanced_class_weights(train.labels, classes) if config.class_weights else None,
     )
-    return head, run_stage("head", head, stage, config.loss, data, state_dir=state_dir, on_epoch=on_epoch)
+    return head, run_stage("head", head, stage, config.loss, data, small=True, state_dir=state_dir, on_epoch=on_epoch)
 
 
 def answers_of(head: keras.Model, features: Array) -> Array:

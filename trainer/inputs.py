@@ -147,7 +147,10 @@ def image_epochs(split: Split, classes: int, decode: Decoder, augmentation: Augm
             image = augment(image, augmentation, tf.stack([order.seed + epoch, index]))
         return image, one_hot[index]
 
-    return _epochs(len(split), order, element)
+    def batches(epoch: tf.Tensor, indices: tf.data.Dataset) -> tf.data.Dataset:
+        return indices.map(lambda index: element(epoch, index), tf.data.AUTOTUNE, deterministic=True).batch(order.batch_size)
+
+    return _epochs(len(split), order, batches)
 
 
 def feature_epochs(cached: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], classes: int, order: Order) -> tf.data.Dataset:
@@ -161,20 +164,29 @@ def feature_epochs(cached: npt.NDArray[np.float32], labels: npt.NDArray[np.int64
     """
     table, one_hot = tf.constant(cached), tf.constant(np.eye(classes, dtype=np.float32)[labels])
 
-    def element(epoch: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        variant = tf.random.stateless_uniform([], tf.stack([order.seed + epoch, index]), 0, len(cached), tf.int64)
-        return table[variant, index], one_hot[index]
+    def variants(epoch: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+        if len(cached) == 1:
+            return tf.zeros_like(indices)
+        return tf.map_fn(
+            lambda index: tf.random.stateless_uniform([], tf.stack([order.seed + epoch, index]), 0, len(cached), tf.int64), indices
+        )
 
-    return _epochs(len(labels), order, element)
+    def batches(epoch: tf.Tensor, indices: tf.data.Dataset) -> tf.data.Dataset:
+        # Whole batches: a row by itself costs several times what the head does with it.
+        return indices.batch(order.batch_size).map(
+            lambda batch: (tf.gather_nd(table, tf.stack([variants(epoch, batch), batch], axis=1)), tf.gather(one_hot, batch))
+        )
+
+    return _epochs(len(labels), order, batches)
 
 
-def _epochs(count: int, order: Order, element: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]) -> tf.data.Dataset:
+def _epochs(count: int, order: Order, batches: Callable[[tf.Tensor, tf.data.Dataset], tf.data.Dataset]) -> tf.data.Dataset:
     def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
         seed = tf.stack([tf.constant(order.seed, tf.int64), epoch])
         shuffled = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), seed)
         missing = -count % order.batch_size if order.full else 0
-        indices = tf.data.Dataset.from_tensor_slices(tf.concat([shuffled, tf.gather(shuffled, tf.range(missing) % count)], axis=0))
-        return indices.map(lambda index: element(epoch, index), tf.data.AUTOTUNE, deterministic=True).batch(order.batch_size)
+        filled = tf.concat([shuffled, tf.gather(shuffled, tf.range(missing) % count)], axis=0)
+        return batches(epoch, tf.data.Dataset.from_tensor_slices(filled))
 
     options = tf.data.Options()
     # One in-memory source has no files to share out among several GPUs: each takes its slice of every batch.

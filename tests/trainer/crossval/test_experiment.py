@@ -15,7 +15,7 @@ from cxr.trainer.inputs import Split
 from cxr.trainer.model_config import Ensemble, Model, Stage
 
 CLASSES = ("covid19", "pneumonia", "normal")
-PATIENTS, EACH, WIDTH = 30, 4, 40
+PATIENTS, EACH, WIDTH = 30, 4, 400
 STAGE = {"epochs": 3, "batch_size": 32, "optimizer": {"learning_rate": 0.1}}
 MODEL = Model.model_validate({"backbone": "MobileNet", "weights": "none", "head_training": STAGE})
 
@@ -57,7 +57,7 @@ def test_leakage_shows_by_image_and_not_by_patient(images, own_features, tmp_pat
     results = collector.results()
     logistic = LOGISTIC.format(model="mobilenet")
     assert set(results[BY_PATIENT]) == {"mobilenet", logistic}
-    assert results[BY_IMAGE][logistic].accuracy.value == 1.0
+    assert results[BY_IMAGE][logistic].accuracy.value > 0.8
     assert results[BY_PATIENT][logistic].accuracy.value < 0.6
     for name in ("mobilenet", logistic):
         leak = collector.leakage()[name]
