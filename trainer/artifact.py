@@ -58,6 +58,7 @@ class ModelInfo(pydantic.BaseModel):
     ensemble_method: str | None = None
     synthetic: bool | None = None  # learnt from at least one made-up image; None: an older version did not say
     data: TrainingData | None = None
+    data_used: dict[str, str] = {}  # "weights": what they were fitted to; "choice": what chose among methods and ended the training
     preprocessing: dict[str, Any] | None = None  # what Transform did besides decoding and resizing; None: an older version did nothing
     code_version: str = ""
 

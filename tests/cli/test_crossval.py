@@ -15,7 +15,6 @@ SMALL = {
         "mobilenet": {
             "backbone": "MobileNet",
             "weights": "none",
-            "bn_recalibration": "per_layer",
             "head_training": {"epochs": 2, "optimizer": {"learning_rate": 0.01}},
         }
     },
@@ -66,7 +65,7 @@ def records(tmp_path, raw_examples):
 
 
 @pytest.mark.slow
-def test_figures_of_two_folds_and_a_second_call_that_computes_no_features(configuration, records, tmp_path, monkeypatch):
+def test_figures_of_two_folds_and_a_second_call_that_computes_and_trains_nothing(configuration, records, tmp_path, monkeypatch):
     arguments = ["crossval", "-c", configuration, "-d", records, "--folds", 2, "--splits", "train", "--workspace", tmp_path / "workspace"]
     done = CliRunner().invoke(app, [*map(str, arguments), "--out", str(tmp_path / "first"), "--json", str(tmp_path / "summary.json")])
     assert done.exit_code == exit_codes.OK, done.output
@@ -82,9 +81,11 @@ def test_figures_of_two_folds_and_a_second_call_that_computes_no_features(config
     assert len(list((tmp_path / "first/folds").iterdir())) == 4
     assert "patient0" not in "".join(file.read_text() for file in tmp_path.glob("first/**/*.json"))
 
-    monkeypatch.setattr("cxr.trainer.crossval.features.BatchedModel", None)
-    again = CliRunner().invoke(app, [*map(str, arguments), "--out", str(tmp_path / "second"), "models.mobilenet.head_training.epochs=1"])
+    for used in ("features.BatchedModel", "fold_run.train_head"):
+        monkeypatch.setattr(f"cxr.trainer.crossval.{used}", None)
+    again = CliRunner().invoke(app, [*map(str, arguments), "--out", str(tmp_path / "second")])
     assert again.exit_code == exit_codes.OK, again.output
+    assert json.loads((tmp_path / "second/crossval.json").read_text()) == summary
 
 
 def test_what_cannot_be_cross_validated_is_refused_before_anything_is_read(configuration, tmp_path):

@@ -98,8 +98,9 @@ def test_fine_tuning_moves_the_last_layers_and_no_batch_normalisation(splits, co
 
     monkeypatch.setattr(training, "run_stage", spying)
     chosen = config(fine_tuning={"epochs": 2, "last_layers": 9, "optimizer": {"learning_rate": 1e-3}}, augmentation={"zoom": 0.1})
-    trained = train(chosen, splits)
+    trained = train(chosen, splits, folds=2)
     assert [stage.name for stage in trained.stages] == ["head", "fine-tuning"]
+    assert set(trained.probabilities) == {"train", "val"}  # nothing out of fold: that would take two fine-tunings more
     after = weights_of(trained.model)
     moved = {path for path, old in before["fine-tuning"].items() if any((a != b).any() for a, b in zip(old, after[path], strict=True))}
     names = {path.rpartition("/")[2] for path in moved}

@@ -72,12 +72,12 @@ def deal_schemes(images: Split, folds: int, seed: int) -> tuple[list[Scheme], di
       UsageError: A class has too few patients for so many folds, or is missing.
     """
     singles = by_image(len(images))
+    left_out, skipped = by_source(images.labels, images.patients, images.sources, folds)
     schemes = [
         Scheme(BY_PATIENT, deal(images.labels, images.patients, folds, seed), images.patients),
+        *(Scheme(WITHOUT_SOURCE.format(source=fold.name), [fold], images.patients) for fold in left_out),
         Scheme(BY_IMAGE, deal(images.labels, singles, folds, seed), singles),
     ]
-    left_out, skipped = by_source(images.labels, images.patients, images.sources, folds)
-    schemes += [Scheme(WITHOUT_SOURCE.format(source=fold.name), [fold], images.patients) for fold in left_out]
     return schemes, skipped
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.decomposition import KernelPCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -25,5 +26,7 @@ def logistic_answers(train: Array, labels: npt.NDArray[np.int64], asked: Array) 
     Returns:
       Probabilities, float32 [others, classes].
     """
-    fitted = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=_ITERATIONS)).fit(train, labels)
+    # With more features than images the solution lies among the images: their coordinates there, as many as images, give the same answers.
+    rotation = [KernelPCA(kernel="linear")] if train.shape[1] > train.shape[0] else []
+    fitted = make_pipeline(StandardScaler(), *rotation, LogisticRegression(C=C, max_iter=_ITERATIONS)).fit(train, labels)
     return np.asarray(fitted.predict_proba(asked), np.float32)

@@ -72,6 +72,7 @@ def train_ensemble(
             "members": {name: info.model_dump(mode="json") for name, info in infos.items()},
             "ensemble_method": joined.method,
             "ensemble": report,
+            "data_used": data.sources,
             "preprocessing": next(iter(infos.values())).preprocessing,
             **joint_data(list(infos.values())),
         },

@@ -142,10 +142,11 @@ def test_the_ensemble_answers_with_its_members(run, members, images, raw_example
 
 @pytest.mark.slow
 def test_auto_reports_every_method_and_concat_leaves_its_curves(run):
-    _, run_uri = run(Ensemble(stage=Stage(epochs=2)))
+    uri, run_uri = run(Ensemble(stage=Stage(epochs=2)))
     report = json.loads((Path(run_uri) / "history.json").read_text())
     assert set(report["validation"]["methods"]) == {"soft", "hard", "weighted", "stacking", "best"}
     assert report["data"]["weights"] == "the members' out-of-fold answers to the training split, by patient"
+    assert artifact.read_info(uri).data_used == report["data"]
     assert report["data"]["choice"] == "the validation split"
     assert set(report["validation"]["members"]) == set(NAMES)
     chosen = report["validation"]["methods"][report["method"]]
