@@ -23,7 +23,7 @@ def test_predictions_of_an_empty_split(tmp_path):
 
 
 def test_predictions_of_unequal_length_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="val: 1 content hashes, 2 labels"):
+    with pytest.raises(ValueError, match="val: content_hash of 1 images, label_index of 2 images"):
         artifact.save_predictions(str(tmp_path), "val", ["a"], [0, 1], np.zeros((2, 3)))
 
 
