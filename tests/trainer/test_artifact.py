@@ -15,6 +15,9 @@ def test_predictions_come_back_as_they_were_saved(tmp_path):
     assert loaded.patients.tolist() == [1, 0]
     assert loaded.probabilities.dtype == np.float32
     np.testing.assert_allclose(loaded.probabilities, probabilities)
+    assert loaded.unlike_training is None
+    artifact.save_predictions(str(tmp_path), "val", [b"aa", b"bb"], [[2], [0]], probabilities, [0.25, 0.75])
+    np.testing.assert_allclose(artifact.load_predictions(str(tmp_path), "val").unlike_training, [0.25, 0.75])
 
 
 def test_predictions_of_an_empty_split(tmp_path):
@@ -25,6 +28,8 @@ def test_predictions_of_an_empty_split(tmp_path):
 def test_predictions_of_unequal_length_are_refused(tmp_path):
     with pytest.raises(ValueError, match="val: content_hash of 1 images, label_index of 2 images"):
         artifact.save_predictions(str(tmp_path), "val", ["a"], [0, 1], np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="val: 2 content hashes, 1 scores"):
+        artifact.save_predictions(str(tmp_path), "val", ["a", "b"], [0, 1], np.zeros((2, 3)), [0.5])
 
 
 def test_missing_predictions_name_the_file(tmp_path):

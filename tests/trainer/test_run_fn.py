@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 from keras.src.utils import file_utils
 
+from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.trainer import artifact, devices
 from cxr.trainer.calibration.reliability import measure
@@ -77,16 +78,25 @@ def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, transfo
     assert {p.name for p in (tmp_path / "run" / "tensorboard").iterdir()} == {"train", "validation"}
 
     model = keras.saving.load_model(artifact.keras_path(uri))
+    served = tf.saved_model.load(artifact.serving_dir(uri)).signatures[features.SIGNATURE_BYTES]
     for name, split in (("train", splits.train), ("val", splits.val)):
         kept = artifact.load_predictions(uri, name)
         images = np.stack(list(in_order(split.images, transform.image, augmentation=config().augmentation)))
         np.testing.assert_allclose(kept.probabilities, model.predict(images, verbose=0), atol=1e-4)
         assert kept.content_hash.tolist() == split.content_hash.tolist()
         assert len(set(kept.patients)) == len(split)
+        answers = served(image_bytes=tf.constant(list(split.images)))
+        np.testing.assert_allclose(answers[features.PROBABILITIES], kept.probabilities, atol=1e-4)
+        np.testing.assert_allclose(answers[features.UNLIKE_TRAINING], kept.unlike_training, atol=2e-3)
     unseen = artifact.load_predictions(uri, artifact.TRAIN_OOF)
     assert unseen.content_hash.tolist() == splits.train.content_hash.tolist()
     np.testing.assert_allclose(unseen.probabilities.sum(axis=1), 1, atol=1e-5)
     assert np.abs(unseen.probabilities - artifact.load_predictions(uri, "train").probabilities).max() > 1e-3
+        assert answers[features.CONFORMAL_SET].numpy().any(axis=1).all()
+    assert info.outside is not None
+    assert (info.outside.share, info.outside.images) == (0.05, 9)
+    assert info.conformal is not None
+    assert set(info.operating_points) == set(CLASSES)
     assert not list((tmp_path / "state" / "mobilenet").iterdir())
 
 

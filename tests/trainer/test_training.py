@@ -107,6 +107,8 @@ def test_fine_tuning_moves_the_last_layers_and_no_batch_normalisation(splits, co
     assert {"conv_pw_13", "probabilities"} <= names
     assert not any(name.endswith("_bn") or name in ("conv1", "normalize") for name in names)
     np.testing.assert_allclose(trained.probabilities["val"], answers(trained, splits.val, chosen, splits.transform), atol=1e-4)
+    for split in ("train", "val"):  # the features of the tuned network
+        np.testing.assert_allclose(trained.model.layers[-1](trained.features[split]), trained.probabilities[split], atol=1e-5)
 
 
 @pytest.mark.slow

@@ -172,7 +172,7 @@ def joint_model(members: Mapping[str, keras.Model], layer: keras.layers.Layer, i
         probabilities.append(output(member(image)))
     joined = layer(probabilities)
     if temperature != 1:
-        joined = Temperature(temperature, name="temperature", dtype="float32")(joined)
+        joined = Temperature(temperature, name="joint_temperature", dtype="float32")(joined)
     return keras.Model(image, joined, name=features.ENSEMBLE)
 
 

@@ -58,7 +58,8 @@ def joint_network(
     answers = [with_outside_score(member, detectors[name])(image) for name, member in members.items()]
     outputs = {key: model.get_layer(key)(answer[features.PROBABILITIES]) for key, answer in zip(keys, answers, strict=True)}
     joined: keras.KerasTensor | list[keras.KerasTensor] = list(outputs.values())
-    for layer in model.layers[model.layers.index(model.get_layer(keys[-1])) + 1 :]:  # the vote and, where there is one, the temperature
-        joined = layer(joined)
+    for layer in model.layers[1:]:
+        if layer.name not in (*members, *keys):  # the vote and, where there is one, the temperature
+            joined = layer(joined)
     score = JointOutsideScore(shift, name=features.UNLIKE_TRAINING)([answer[features.UNLIKE_TRAINING] for answer in answers])
     return keras.Model(image, {features.PROBABILITIES: joined, **outputs, features.UNLIKE_TRAINING: score}, name=model.name)
