@@ -110,6 +110,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
                 "weights_version": _weights_version(model),
                 "validation_split": VAL in paths.splits,
                 "state_dir": paths.training_state,
+                "folds": config.ensemble.folds if config.ensemble else 0,
             },
         ).with_id(node_id("Trainer", name))
     if config.ensemble:

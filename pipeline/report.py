@@ -36,6 +36,7 @@ class Candidate(StrictModel):
     model_uri: str | None = Field(None, description="the Model artifact")
     learning_curves: str | None = Field(None, description="picture of loss and accuracy per epoch")
     weights: str = Field("", description="where the backbone's weights came from, a fall-back included")
+    data_used: dict[str, str] = Field({}, description="which data fitted its weights, chose (method, end of training) and evaluated it")
     evaluation: Evaluation | None = None
     champion: str | None = Field(None, description="the version that was pushed last when the run began; null: none")
     baseline: str | None = Field(None, description="the pushed version that it was compared with; null: the bounds decided alone")
@@ -95,12 +96,12 @@ def make_report(config: Config, results: Mapping[str, NodeResult], choices: Mapp
         pipeline=config.name,
         synthetic=synthetic,
         data=data,
-        models={name: _candidate(name, results, choices.get(name, Choice())) for name in config.candidates},
+        models={name: _candidate(name, results, choices.get(name, Choice()), config.gate.split) for name in config.candidates},
         nodes={key: Node(state=result.state, seconds=round(result.seconds, 1), error=result.error) for key, result in results.items()},
     )
 
 
-def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice) -> Candidate:
+def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice, evaluated_on: str) -> Candidate:
     trainer, evaluator, infra_check, pusher = (
         results.get(node_id(role, name)) for role in ("Trainer", "Evaluator", "InfraCheck", "Pusher")
     )
@@ -111,6 +112,7 @@ def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice) -> 
     if model:
         info = read_info(model.uri)
         known |= {"model_uri": model.uri, "weights": info.weights_note}
+        known["data_used"] = {**info.data_used, "evaluation": f"the {evaluated_on} split"}
         notes += filter(None, [change_of_data(choice, info)])
     if model_run := _output(trainer, "model_run"):
         known["learning_curves"] = f"{model_run.uri}/{PICTURE}"
