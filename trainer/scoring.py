@@ -20,7 +20,8 @@ from cxr.trainer.artifact import read_info
 from cxr.trainer.training_data import load_training_images
 
 T = TypeVar("T")
-Answers = npt.NDArray[np.float32]  # [classes]
+Shares = npt.NDArray[np.float32]  # [classes]
+Replies = tuple[npt.NDArray[np.float32], list[bool | None]]  # [images, classes], and what the model says of each image
 
 BATCH = 32  # images of one call
 CALLS = 2  # under way at once: while one decodes its pictures the other one's network computes
@@ -59,8 +60,14 @@ class SavedModel:
         except (OSError, KeyError) as error:
             raise CxrError(f"{folder}: no SavedModel with the signature {features.SIGNATURE_BYTES!r} ({error})") from None
 
-    def answers(self, items: Iterable[T], image_of: Callable[[T], bytes], batch_size: int = BATCH) -> Iterator[tuple[T, Answers]]:
-        """Yields each item with the probabilities of its image, in the order of the items, of which a few batches are held at a time.
+    def answers(
+        self, items: Iterable[T], image_of: Callable[[T], bytes], batch_size: int = BATCH
+    ) -> Iterator[tuple[T, Shares, bool | None]]:
+        """Asks about the images of items, of which a few batches are held at a time.
+
+        Yields:
+          Each item in order, the probabilities of its image, and whether the model finds this unlike anything that it was trained on; None:
+          it does not say.
 
         Args:
           items: Read by this thread, while earlier batches are computed.
@@ -71,7 +78,7 @@ class SavedModel:
           CxrError: The model cannot decode an image.
         """
         iterator = iter(items)
-        pending: deque[tuple[list[T], Future[npt.NDArray[np.float32]]]] = deque()
+        pending: deque[tuple[list[T], Future[Replies]]] = deque()
         pool = ThreadPoolExecutor(CALLS, thread_name_prefix="cxr-score")
         try:
             while batch := list(islice(iterator, batch_size)):
@@ -83,14 +90,15 @@ class SavedModel:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _ask(self, images: list[bytes]) -> npt.NDArray[np.float32]:
+    def _ask(self, images: list[bytes]) -> Replies:
         try:
             outputs = self._answer(**{features.SIGNATURE_BYTES: tf.constant(images, tf.string)})
-            return np.asarray(outputs[features.PROBABILITIES], np.float32)
+            flags = np.asarray(outputs[features.OUTSIDE]).tolist() if features.OUTSIDE in outputs else [None] * len(images)
+            return np.asarray(outputs[features.PROBABILITIES], np.float32), flags
         except tf.errors.InvalidArgumentError as error:
             reason = error.message.partition("\n")[0]  # the graph's place follows
             raise CxrError(f"model {self.name} version {self.version} cannot read an image of these data: {reason}") from None
 
 
-def _finished(batch: list[T], call: Future[npt.NDArray[np.float32]]) -> Iterator[tuple[T, Answers]]:
-    return zip(batch, call.result(), strict=True)
+def _finished(batch: list[T], call: Future[Replies]) -> Iterator[tuple[T, Shares, bool | None]]:
+    return zip(batch, *call.result(), strict=True)

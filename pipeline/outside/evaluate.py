@@ -58,8 +58,8 @@ class Model(Protocol):
         """Keys of the images that it was trained on and chosen by; None: unknown."""
         ...
 
-    def answers(self, items: Iterable[T], image_of: Callable[[T], bytes], batch_size: int) -> Iterator[tuple[T, np.ndarray]]:
-        """Yields each item with its image's probabilities, float32 [classes], in order."""
+    def answers(self, items: Iterable[T], image_of: Callable[[T], bytes], batch_size: int) -> Iterator[tuple[T, np.ndarray, bool | None]]:
+        """Yields each item in order, its image's probabilities, float32 [classes], and whether that is unlike the training data."""
         ...
 
 
@@ -77,6 +77,9 @@ class Measured(StrictModel):
     rejects: dict[str, int] = Field({}, description="reason: files that could not be used")
     near_copies: int | None = Field(None, description="left out: they show a radiograph of the training data; null: not looked for")
     known_patients: int | None = Field(None, description="images left out: the patient is one of the training data; null: not looked for")
+    outside: int | None = Field(
+        None, description="of `images`, those that the model finds unlike anything that it was trained on; null: it does not say"
+    )
     repeated: int = Field(0, description="images whose pixels stand in the data before; they are measured all the same")
     contradictory: int = Field(0, description="pictures that stand under several labels; they are measured all the same")
     synthetic_data: bool = Field(False, description="made-up images are among them: the figures say nothing about patients")
@@ -162,9 +165,10 @@ def evaluate(
             labels.setdefault(item.content_hash, set()).add(item.facts[features.LABEL])
             yield item
 
-    answers = []
+    answers, flags = [], []
     started = time.monotonic()
-    for item, shares in model.answers(unseen(), _image_of, batch_size):
+    for item, shares, outside in model.answers(unseen(), _image_of, batch_size):
+        flags.append(outside)
         answers.append(Answer(item.facts[features.LABEL], shares, item.facts[features.PATIENT_ID], item.facts))
         advance()
     seconds = time.monotonic() - started
@@ -185,6 +189,7 @@ def evaluate(
         rejects=dict(data.rejects.most_common()),
         near_copies=counts["near"] if known else None,
         known_patients=counts["patient"] if known else None,
+        outside=None if None in flags else sum(map(bool, flags)),
         repeated=counts["repeated"],
         contradictory=sum(len(found) > 1 for found in labels.values()),
         synthetic_data=counts["synthetic"] > 0,

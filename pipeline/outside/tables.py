@@ -80,6 +80,8 @@ def remarks(found: Measured) -> Iterator[str]:
     if found.near_copies or found.known_patients:
         others = f"{found.known_patients} other images of patients that were trained on"
         yield f"left out besides: {found.near_copies} near copies of pictures that were trained on, and {others}"
+    if found.outside is not None:
+        yield f"the model finds {found.outside} of {found.images} images unlike anything that it was trained on"
     if found.rejects:
         reasons = ", ".join(f"{count} {why}" for why, count in found.rejects.items())
         yield f"{sum(found.rejects.values())} files could not be used: {reasons}"

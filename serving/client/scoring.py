@@ -49,8 +49,14 @@ class ServedModel:
         self.name, self.version = first.model, str(first.version)
         self.class_names = tuple(first.probabilities)
 
-    def answers(self, items: Iterable[T], image_of: Callable[[T], bytes], batch_size: int = 0) -> Iterator[tuple[T, np.ndarray]]:
-        """Yields each item with the probabilities of its image, float32 [classes], in the order of the items.
+    def answers(
+        self, items: Iterable[T], image_of: Callable[[T], bytes], batch_size: int = 0
+    ) -> Iterator[tuple[T, np.ndarray, bool | None]]:
+        """Asks about the images of items.
+
+        Yields:
+          Each item in order, the probabilities of its image, float32 [classes], and whether the model finds this unlike anything that it
+          was trained on; None: it does not say.
 
         Args:
           items: Read while earlier ones are under way.
@@ -71,7 +77,7 @@ class ServedModel:
             found = self._answered(answer)
             if str(found.version) != self.version:
                 raise CxrError(f"{self.name}: version {found.version} took over from {self.version} meanwhile; name one with --version")
-            yield waiting.popleft(), np.array([found.probabilities[name] for name in self.class_names], np.float32)
+            yield waiting.popleft(), np.array([found.probabilities[name] for name in self.class_names], np.float32), found.outside
 
     @staticmethod
     def _answered(answer: Prediction | Failure) -> Prediction:

@@ -77,7 +77,8 @@ class _Brightness(tf.Module):
             return tf.reduce_mean(tf.cast(tf.io.decode_image(image, channels=1, expand_animations=False), tf.float32))
 
         bright = tf.map_fn(brightness, image_bytes, fn_output_signature=tf.float32)
-        return {features.PROBABILITIES: tf.nn.softmax(-tf.abs(bright[:, None] - tf.constant([[50.0, 120.0, 190.0]])) / 10)}
+        shares = tf.nn.softmax(-tf.abs(bright[:, None] - tf.constant([[50.0, 120.0, 190.0]])) / 10)
+        return {features.PROBABILITIES: shares, features.OUTSIDE: bright > 215}
 
 
 @pytest.fixture(scope="session")

@@ -92,6 +92,18 @@ def _a_training_image(source, records):
     return next(number for number in range(60) if read_image(source / "images" / f"SECRET{number}.png").content_hash in hashes)
 
 
+def test_what_the_model_finds_unlike_its_training_is_counted(version, write, tmp_path):
+    manifest = write(tmp_path / "there", ["normal"] * 4, first=100)
+    write(tmp_path / "bright", ["normal"] * 3, first=200, level=240)
+    for file in (tmp_path / "bright" / "images").iterdir():
+        file.rename(manifest.parent / "images" / file.name)
+    with manifest.open("a") as stream:
+        stream.writelines(f"images/SECRET{number}.png,normal,DOE-{number}\n" for number in (200, 201, 202))
+    found, shown = evaluated("-m", version, "-d", manifest)
+    assert (found["images"], found["outside"]) == (7, 3)
+    assert "finds 3 of 7 images unlike anything that it was trained on" in shown
+
+
 def test_demands_have_their_exit_code(version, records):
     found, _ = evaluated("-m", version, "-d", records, "--min-accuracy", 0.5, "--min-low", 0.3)
     assert found["evaluation"]["accuracy"] >= 0.5
@@ -159,8 +171,8 @@ def test_answers_come_in_order_whatever_the_batches(version, records):
     expected = np.stack([next(answer)[1] for answer in alone])
     for batch_size in (1, 3, 100):
         answered = list(model.answers(files, Path.read_bytes, batch_size))
-        assert [file for file, _ in answered] == files
-        np.testing.assert_allclose(np.stack([shares for _, shares in answered]), expected, rtol=1e-5)
+        assert [file for file, *_ in answered] == files
+        np.testing.assert_allclose(np.stack([shares for _, shares, _ in answered]), expected, rtol=1e-5)
 
 
 def test_the_figures_are_scikit_learns():

@@ -22,8 +22,8 @@ def test_answers_in_order_with_what_the_model_says_about_itself(small_server, pn
         assert (model.max_side, model.synthetic, model.training_images) == (20, True, None)
         levels = [200, 20, 120, 60, 240, 10, 90]
         answered = list(model.answers(levels, png))
-        assert [level for level, _ in answered] == levels
-        assert [shares[1] for _, shares in answered] == pytest.approx([level / 255 for level in levels], abs=0.01)
+        assert [level for level, *_ in answered] == levels
+        assert [shares[1] for _, shares, _ in answered] == pytest.approx([level / 255 for level in levels], abs=0.01)
         with pytest.raises(BadImage, match="image 2"):
             list(model.answers([b"", b"no picture"], lambda data: data or png(100)))
 
@@ -48,5 +48,6 @@ def test_the_command_measures_what_a_server_answers(small_server, tmp_path, monk
     found = json.loads((tmp_path / "found.json").read_text())
     assert (found["model"], found["version"], found["images"], found["absent_classes"]) == ("ensemble", "2", 6, ["covid19"])
     assert (found["evaluation"]["accuracy"], found["synthetic_model"], found["seen"]) == (1.0, None, None)
+    assert found["outside"] == 3  # the bright ones
     assert "does not say which images it was trained on" in " ".join(result.output.split())
     assert "SECRET" not in result.output
