@@ -88,11 +88,11 @@ def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, transfo
         answers = served(image_bytes=tf.constant(list(split.images)))
         np.testing.assert_allclose(answers[features.PROBABILITIES], kept.probabilities, atol=1e-4)
         np.testing.assert_allclose(answers[features.UNLIKE_TRAINING], kept.unlike_training, atol=2e-3)
+        assert answers[features.CONFORMAL_SET].numpy().any(axis=1).all()
     unseen = artifact.load_predictions(uri, artifact.TRAIN_OOF)
     assert unseen.content_hash.tolist() == splits.train.content_hash.tolist()
     np.testing.assert_allclose(unseen.probabilities.sum(axis=1), 1, atol=1e-5)
     assert np.abs(unseen.probabilities - artifact.load_predictions(uri, "train").probabilities).max() > 1e-3
-        assert answers[features.CONFORMAL_SET].numpy().any(axis=1).all()
     assert info.outside is not None
     assert (info.outside.share, info.outside.images) == (0.05, 9)
     assert info.conformal is not None
