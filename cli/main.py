@@ -12,7 +12,7 @@ from rich.console import Console
 from cxr.core import exit_codes
 from cxr.core.errors import CxrError
 
-COMMANDS = ("run", "ingest", "explain", "predict", "serve", "serving", "kubeflow")  # modules of cli, in the order of the help
+COMMANDS = ("run", "report", "ingest", "explain", "predict", "serve", "serving", "kubeflow")  # modules of cli, in the order of the help
 
 app = typer.Typer(
     name="cxr",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Share = Annotated[float, Field(ge=0, le=1)]
 
 METRIC_MODULE, METRIC_CLASS = "cxr.components.metrics.classification", "ClassificationMetrics"
+ANSWERS_MODULE, ANSWERS_CLASS = "cxr.components.metrics.answers", "ImageAnswers"
 ROUNDING = 1e-9  # 0.84 - 0.86 is -0.020000000000000018: without this a drop of exactly the tolerance would be refused
 
 
@@ -58,6 +59,11 @@ def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CL
         module=METRIC_MODULE,
         config=json.dumps({names.CLASS_NAMES: list(class_names), "calibration_bins": gate.calibration_bins, "code_version": code_version}),
     )
+    answers = config_pb2.MetricConfig(
+        class_name=ANSWERS_CLASS,
+        module=ANSWERS_MODULE,
+        config=json.dumps({"classes": len(class_names), "code_version": code_version}),
+    )
     accuracy = config_pb2.MetricThreshold(
         value_threshold=config_pb2.GenericValueThreshold(lower_bound={"value": gate.lower_bound(model)}),
         change_threshold=config_pb2.GenericChangeThreshold(
@@ -66,7 +72,7 @@ def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CL
     )
     all_valid = config_pb2.MetricThreshold(value_threshold=config_pb2.GenericValueThreshold(upper_bound={"value": 0}))
 
-    metrics = config_pb2.MetricsSpec(metrics=[metric])
+    metrics = config_pb2.MetricsSpec(metrics=[metric, answers])
     for name, threshold in {names.ACCURACY: accuracy, names.INVALID_PREDICTIONS: all_valid}.items():
         # on the whole split only: MetricsSpec.thresholds would hold in every slice, down to the one with a single example
         metrics.per_slice_thresholds[name].thresholds.add(slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold)

@@ -1,4 +1,4 @@
-"""Names of the metrics in an Evaluator's output: written by `classification`, gated by pipeline/gate.py, read by pipeline/evaluation.py.
+"""Names of the metrics in an Evaluator's output: written by `classification` and `answers`, gated by pipeline/gate.py, read by `evaluation`.
 
 Imports nothing.
 """
@@ -25,6 +25,11 @@ PATIENTS = "patients"  # int64 [2, class]: patients with an image of the class, 
 DRAWS = "draws"  # float32 [draw of patients, figure]: FIGURES, then for each of CLASS_FIGURES one column per class
 CONFUSION_MATRIX = "confusion_matrix"  # int64 [true class, predicted class; the last column: no valid prediction]
 CALIBRATION_BINS = "calibration_bins"  # float64 [bin, (examples, sum of confidences, right answers)]
+
+# === Arrays per slice, one row per example, sorted (answers.py) ===
+ANSWERED_IMAGES = "answered_images"  # int64 [example]: answers.image_number of its content hash
+ANSWERED_LABELS = "answered_labels"  # int64 [example]: true class
+ANSWERED_PROBABILITIES = "answered_probabilities"  # float32 [example, class]
 
 # === Arrays per slice and class ===
 ROC = "roc"  # float64 [threshold, (threshold, false positive rate, true positive rate)], one against the rest

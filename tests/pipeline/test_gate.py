@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sklearn import metrics as reference
 
 from cxr.core import features
-from cxr.pipeline.evaluation import Validation, read_evaluation, read_validation
+from cxr.components.metrics.evaluation import Validation, read_evaluation, read_validation
 from cxr.pipeline.gate import Gate, eval_config
 from cxr.trainer.preprocessing import label_to_index
 

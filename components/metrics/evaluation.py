@@ -140,6 +140,27 @@ def read_roc(uri: str | Path) -> dict[str, np.ndarray]:
     return {name: values[names.ROC, index] for index, name in enumerate(_class_names(uri))}
 
 
+def read_answers(uri: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Reads what the candidate answered to each image of the split from the ModelEvaluation artifact at `uri`.
+
+    Returns:
+      Numbers of the images (answers.image_number) and true classes, int64 [images]; probabilities, float32 [images, classes]. None where
+      the Evaluator of an older version kept none.
+
+    Raises:
+      CxrError: if the artifact holds no metrics of the whole split.
+    """
+    overall = _overall(_metrics_records(uri))
+    if overall is None:
+        raise CxrError(f"{uri} holds no metrics for the whole split: the Evaluator saw no examples, or did not finish; see its log")
+    values = _values(overall, CANDIDATES)
+    keys = (names.ANSWERED_IMAGES, names.ANSWERED_LABELS, names.ANSWERED_PROBABILITIES)
+    if any((key, None) not in values for key in keys):
+        return None
+    images, labels, probabilities = (values[key, None] for key in keys)
+    return images.astype(np.int64), labels.astype(np.int64), probabilities.astype(np.float32)
+
+
 def read_validation(uri: str | Path) -> Validation:
     """Reads the gate's answer from the ModelEvaluation artifact at `uri`.
 
