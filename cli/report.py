@@ -28,7 +28,9 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    run: Annotated[str | None, typer.Argument(help="name of a run, or its folder; none: the newest that has a page", show_default=False)] = None,
+    run: Annotated[
+        str | None, typer.Argument(help="name of a run, or its folder; none: the newest that has a page", show_default=False)
+    ] = None,
     workspace: options.Workspace = Path("workspace"),
     pipeline: Annotated[str | None, typer.Option("--pipeline", "-p", help="look among the runs of this pipeline only")] = None,
     path: Annotated[bool, typer.Option("--path", help="print the page's path in place of opening it")] = False,
@@ -74,5 +76,7 @@ def find_page(run: str | None, workspace: Path, pipeline: str | None) -> Path:
             raise UsageError(f"{run}: no such run in {workspace}{newest}")
     page = folder / PAGE
     if not page.is_file():
-        raise UsageError(f"{folder}: has no {PAGE}: the run is under way, or ended before its nodes did (its run.log says why), or is of an older version")
+        raise UsageError(
+            f"{folder}: has no {PAGE}: it is under way, ended before its nodes did (its run.log says why), or is of an older version"
+        )
     return page

@@ -1,7 +1,7 @@
 """Shows report.html on Kubeflow Pipelines' page.
 
-TFX's type for the page (a string) is one that KFP's page does not open. The compiler therefore gives the node an output of KFP's own type for
-HTML (`outputs`), and the entry point copies the page there after TFX's executor has run (`publish`).
+TFX's type for the report (a string) is one that KFP's page does not open. The compiler therefore gives the node an output of KFP's own type
+for HTML (`outputs`), and the entry point copies the report there after TFX's executor has run (`publish`).
 """
 
 from __future__ import annotations

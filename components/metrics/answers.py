@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,9 +33,7 @@ class ImageAnswers(tfma.metrics.Metric):
             code_version: not read; in EvalConfig it keeps TFX's cache from answering with what other code wrote.
             name: TFMA wants one; it shows up in no output.
         """
-        super().__init__(
-            metric_util.merge_per_key_computations(_computations), classes=classes, code_version=code_version, name=name
-        )
+        super().__init__(metric_util.merge_per_key_computations(_computations), classes=classes, code_version=code_version, name=name)
 
 
 def image_number(content_hash: bytes | str) -> int:
@@ -128,7 +126,7 @@ def _computations(
 
 
 def _content_hash(element: metric_types.StandardMetricInputs) -> bytes:
-    found: Sequence[Any] = np.asarray((element.features or {}).get(features.CONTENT_HASH, [])).reshape(-1)
+    found = np.asarray((element.features or {}).get(features.CONTENT_HASH, [])).reshape(-1)
     if not len(found):
         raise ValueError(f"an example has no {features.CONTENT_HASH}; ingest it again")
     return found[0] if isinstance(found[0], bytes) else str(found[0]).encode()

@@ -1,4 +1,5 @@
-"""Names of the metrics in an Evaluator's output: written by `classification` and `answers`, gated by pipeline/gate.py, read by `evaluation`.
+"""Names of the metrics in an Evaluator's output: written by `classification` and `answers`, gated by
+pipeline/gate.py, read by `evaluation`.
 
 Imports nothing.
 """

@@ -19,7 +19,16 @@ from cxr.components.report.redaction import configuration_without_paths, without
 from cxr.components.report.sources import ModelSources, Sources
 from cxr.core import features
 
-LIBRARIES = ("cxr-pipeline", "tfx", "tensorflow", "keras", "tensorflow-model-analysis", "tensorflow-data-validation", "apache-beam", "numpy")
+LIBRARIES = (
+    "cxr-pipeline",
+    "tfx",
+    "tensorflow",
+    "keras",
+    "tensorflow-model-analysis",
+    "tensorflow-data-validation",
+    "apache-beam",
+    "numpy",
+)
 
 
 def gather(sources: Sources) -> Content:

@@ -70,7 +70,9 @@ def look_through(
                 _keep_smallest(drawn[label], (-number, image, source))
         seen.patients[split] = len(patients)
     seen.samples = tuple(
-        Picture(small_jpeg(image), label, source, sampled) for label, kept in drawn.items() for _, image, source in sorted(kept, reverse=True)
+        Picture(small_jpeg(image), label, source, sampled)
+        for label, kept in drawn.items()
+        for _, image, source in sorted(kept, reverse=True)
     )
     return seen
 
@@ -105,8 +107,7 @@ def _examples(folder: str) -> Iterator[tuple[bytes, str, str, bytes, bytes]]:
         for serialized in records.batch(_PARSED_AT_ONCE):
             parsed = tf.io.parse_example(serialized, spec)
             columns = [
-                parsed[key].numpy()
-                for key in (features.IMAGE, features.LABEL, features.SOURCE, features.CONTENT_HASH, features.PATIENT_ID)
+                parsed[key].numpy() for key in (features.IMAGE, features.LABEL, features.SOURCE, features.CONTENT_HASH, features.PATIENT_ID)
             ]
             for image, label, source, content_hash, patient in zip(*columns, strict=True):
                 yield image, label.decode(), source.decode(), content_hash, patient

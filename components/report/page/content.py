@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from cxr.components.metrics.evaluation import Evaluation
 
-
 # === Data ===
 
 

@@ -32,12 +32,12 @@ def _steps(content: Content) -> Iterator[str]:
         yield "These images are synthetic. Run on radiographs of your own: make run DATA=FOLDER CONFIG=cpu."
     random = [model.name for model in content.models if model.training and model.training.facts.get("weights", "").startswith(_RANDOM)]
     if random:
-        yield f"The backbones of {', '.join(random)} have random weights: for a classifier worth comparing, use ImageNet weights (configuration full)."
+        yield f"The backbones of {', '.join(random)} have random weights; ImageNet weights (configuration full) make more than a baseline."
     data = content.data
     if data and data.ingested and data.images and data.ingested.own_patients > MANY_UNKNOWN * sum(data.images.values()):
-        yield "Most images have no patient id: give them, or one patient may stand on both sides of the split and the intervals are too narrow."
+        yield "Most images have no patient id: patients may stand on both sides of the split, and intervals are too narrow. Give the ids."
     if content.mistakes and content.mistakes.total:
         yield "Look at the errors with somebody who reads radiographs: some may be wrong labels."
     pushed = [model.name for model in content.models if model.verdict.outcome == "pushed"]
     if pushed:
-        yield f"Pushed and ready to be served: {', '.join(pushed)} (cxr serve WORKSPACE/{content.pipeline}/serving_models; cxr predict IMAGE)."
+        yield f"Pushed, ready to be served: {', '.join(pushed)} (cxr serve WORKSPACE/{content.pipeline}/serving_models; cxr predict IMAGE)."

@@ -1,122 +1,119 @@
-"""A run with everything in it, small, and with names that want to break out of the page."""
+"""A run's artifacts as TFX writes them, small, with a patient and paths planted wherever one could stand."""
 
 from __future__ import annotations
 
-import base64
-import io
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+import tensorflow as tf
+from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
+from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
+from tensorflow_model_analysis.writers.metrics_plots_and_validations_writer import convert_slice_metrics_to_proto
 
-from cxr.components.metrics.evaluation import ClassResult, Evaluation, SliceResult
-from cxr.components.metrics.tally import Tally
-from cxr.components.report.page.content import (
-    Answer,
-    Artifact,
-    Content,
-    Data,
-    ImageAnswers,
-    Ingested,
-    Mistake,
-    Mistakes,
-    Model,
-    NumberStatistics,
-    Picture,
-    Stage,
-    Step,
-    Training,
-    ValueCounts,
-    Verdict,
-)
-from cxr.core.intervals import Interval
+from cxr.components.metrics import names
+from cxr.components.metrics.answers import AnswersCombiner, image_number
+from cxr.components.metrics.classification import ClassificationCombiner
+from cxr.components.report.page.content import Step, Verdict
+from cxr.components.report.sources import ModelSources, Sources
 
-HOSTILE = '"><script>alert(1)</script>'
-CLASSES = ("covid19", "$x_{<b>$", HOSTILE)
-SOME = Interval(0.25, 0.75)
+CLASSES = ("covid19", "pneumonia", "normal")
+WRONG = 5  # number of the test image that the model gets wrong; of the third class
 
 
-def jpeg() -> str:
-    file = io.BytesIO()
-    Image.fromarray(np.full((8, 8), 90, np.uint8)).save(file, "JPEG")
-    return base64.b64encode(file.getvalue()).decode()
+def write_split(folder: Path, examples: list[bytes]) -> None:
+    folder.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(folder / "data.gz"), "GZIP") as writer:
+        for example in examples:
+            writer.write(example)
 
 
-def evaluation(baseline: float | None = None) -> Evaluation:
-    tally = Tally(3, 5)
-    for number, (label, probabilities) in enumerate([(0, [0.8, 0.1, 0.1]), (0, [0.3, 0.6, 0.1]), (1, [0.2, 0.7, 0.1]), (1, [0.4, 0.3, 0.3])]):
-        tally.add(label, np.array(probabilities), b"%d" % number)
-    figures = tally.results().figures
-    rows = zip(CLASSES, [2, 2, 0], figures.precision[0], figures.recall[0], figures.auc[0], strict=True)
-    return Evaluation(
-        class_names=CLASSES,
-        examples=4,
-        patients=4,
-        correct=2,
-        accuracy=0.5,
-        accuracy_interval=SOME,
-        balanced_accuracy=0.5,
-        balanced_accuracy_interval=SOME,
-        log_loss=0.8,
-        log_loss_interval=SOME,
-        calibration_error=0.2,
-        calibration_error_interval=Interval(np.nan, np.nan),
-        invalid_predictions=0,
-        classes=tuple(ClassResult(name, n, float(p), float(r), float(a), SOME, SOME, SOME) for name, n, p, r, a in rows),
-        confusion_matrix=((1, 1, 0), (1, 1, 0), (0, 0, 0)),
-        calibration_bins=((0.0, np.nan, np.nan), (2.0, 0.5, 0.5), (2.0, 0.75, 0.5)),
-        slices=(SliceResult("source", HOSTILE, 4, 3, 2, 0.5, SOME, 0.5, SOME, 0.1, SOME),),
-        baseline_accuracy=baseline,
-        change=None if baseline is None else Interval(-0.125, 0.625),
+def write_statistics(folder: Path) -> None:
+    for split in ("test", "train"):
+        dataset = statistics_pb2.DatasetFeatureStatistics(num_examples=6)
+        height = dataset.features.add()
+        height.path.step.append("height")
+        height.num_stats.common_stats.num_non_missing = 6
+        height.num_stats.mean = 40
+        patient = dataset.features.add()
+        patient.path.step.append("patient_id")
+        patient.string_stats.rank_histogram.buckets.add(label="patient0", sample_count=2)
+        source = dataset.features.add()
+        source.path.step.append("source")
+        for number in range(14):
+            source.string_stats.rank_histogram.buckets.add(label=f"hospital {number:02d}", sample_count=20 - number)
+        (folder / f"Split-{split}").mkdir(parents=True)
+        file = folder / f"Split-{split}" / "FeatureStats.pb"
+        file.write_bytes(statistics_pb2.DatasetFeatureStatisticsList(datasets=[dataset]).SerializeToString())
+
+
+def write_anomalies(folder: Path) -> None:
+    (folder / "Split-train").mkdir(parents=True)
+    found = anomalies_pb2.Anomalies()
+    found.anomaly_info["view"].short_description = "Unexpected value"
+    found.anomaly_info["view"].description = "/data/Jane Doe/study7.dcm was seen"
+    (folder / "Split-train" / "SchemaDiff.pb").write_bytes(found.SerializeToString())
+
+
+def write_evaluation(folder: Path) -> None:
+    """Six test images, of which one is taken for the first class."""
+    classification = ClassificationCombiner(CLASSES, 5, None, "", "")
+    tally = classification.create_accumulator()
+    answers = AnswersCombiner(3, None, "", "")
+    answered = answers.create_accumulator()
+    for number in range(6):
+        probabilities = np.eye(3)[0 if number == WRONG else number % 3] * 0.7 + 0.1
+        tally.add(number % 3, probabilities, b"patient%d" % (number // 2))
+        answered.images.append(image_number(f"{number:064x}"))
+        answered.labels.append(number % 3)
+        answered.probabilities.extend(probabilities.tolist())
+    metrics = classification.extract_output(tally) | answers.extract_output(answered)
+    folder.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(folder / "metrics-00000-of-00001.tfrecord")) as writer:
+        writer.write(convert_slice_metrics_to_proto(((), metrics), []).SerializeToString())
+    metric = {"config": json.dumps({names.CLASS_NAMES: CLASSES})}
+    (folder / "eval_config.json").write_text(json.dumps({"evalConfig": {"metricsSpecs": [{"metrics": [metric]}]}}))
+    refused = validation_result_pb2.ValidationResult(validation_ok=False)
+    failure = refused.metric_validations_per_slice.add().failures.add()
+    failure.metric_key.name = "accuracy"
+    failure.metric_value.double_value.value = 5 / 6
+    failure.metric_threshold.CopyFrom(
+        config_pb2.MetricThreshold(value_threshold=config_pb2.GenericValueThreshold(lower_bound={"value": 0.9}))
     )
+    with tf.io.TFRecordWriter(str(folder / "validations.tfrecord")) as writer:
+        writer.write(refused.SerializeToString())
 
 
-def roc() -> dict[str, np.ndarray]:
-    curve = np.array([[0.1, 1, 1], [0.3, 0.5, 1], [0.4, 0.5, 1], [0.5, 0, 0.5], [0.9, 0, 0]])
-    return {CLASSES[0]: curve, CLASSES[1]: curve, CLASSES[2]: np.full((5, 3), np.nan)}
-
-
-def training() -> Training:
-    rows = tuple({"loss": 1 / n, "val_loss": 1.1 / n, "accuracy": n / 5, "val_accuracy": n / 6, "learning_rate": 0.001} for n in (1, 2, 3))
-    return Training((Stage("head", rows, 2, True, 0), Stage("fine-tuning", rows[:2], None, False, 0)), {"weights": "random weights"})
-
-
-def answers() -> ImageAnswers:
-    probabilities = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.2, 0.7, 0.1], [0.4, 0.3, 0.3]], np.float32)
-    return ImageAnswers(np.arange(4), np.array([0, 0, 1, 1]), probabilities)
+def write_run(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    row = {"loss": 0.5, "accuracy": 0.8, "learning_rate": 0.001}
+    stage = {"name": "head", "rows": [row], "best_epoch": 1, "stopped_early": False, "resumed_from": 0}
+    about = {"backbone": "MobileNet", "weights_note": "weights of /home/Doe/weights/mobilenet.h5", "images": {"train": 12}, "seconds": 4.2}
+    (folder / "history.json").write_text(json.dumps({**about, "stages": [stage]}))
 
 
 @pytest.fixture(scope="session")
-def content() -> Content:
-    """Everything that a page can show."""
-    picture = Picture(jpeg(), CLASSES[0], HOSTILE, "test")
-    refused = Verdict("refused", False, True, reasons=(f"gate: accuracy 0.5 is below 0.6 {HOSTILE}",), notes=(HOSTILE,))
-    models = (
-        Model("mobilenet", refused, training(), evaluation(), roc(), answers(), {"weights": HOSTILE}),
-        Model("ensemble", Verdict("pushed", True, True, "1795601476", "1"), None, evaluation(0.25), roc(), answers()),
-        Model("densenet201", Verdict("failed", reasons=("Trainer-densenet201 failed: no memory",))),
-    )
-    wrong = Mistake(CLASSES[0], HOSTILE, picture, (Answer("ensemble", (0.3, 0.6, 0.1), CLASSES[1]), Answer("mobilenet", (0.9, 0.1, 0), CLASSES[0])))
-    return Content(
+def sources(tmp_path_factory: pytest.TempPathFactory, raw_examples: list[bytes]) -> Sources:
+    root = tmp_path_factory.mktemp("artifacts")
+    write_split(root / "examples" / "Split-test", raw_examples[:6])
+    write_split(root / "examples" / "Split-train", raw_examples)
+    write_statistics(root / "statistics")
+    write_anomalies(root / "anomalies")
+    write_evaluation(root / "evaluation")
+    write_run(root / "run")
+    verdict = Verdict("refused", reasons=("infrastructure check: /tmp/Doe/model is gone",), notes=("compared with /models/Doe/1",))
+    return Sources(
         pipeline="demo",
         class_names=CLASSES,
         split="test",
-        synthetic=True,
-        pictures=True,
-        models=models,
-        run="20261125-103209-306",
-        data=Data(
-            {("train", CLASSES[0], HOSTILE): 3, ("test", CLASSES[1], "nih"): 1},
-            {"train": 2, "test": 1},
-            (picture,),
-            (NumberStatistics("height", "train", 3, 0, 40, 1, 38, 40, 44), NumberStatistics("age", "train", 0, 3)),
-            (ValueCounts("source", "train", {HOSTILE: 3}),),
-            (f"split train, feature {HOSTILE}: wrong",),
-            Ingested(1, {HOSTILE: 1}, 0, 0, 0, 0, 0, 4, (HOSTILE,)),
+        models=(
+            ModelSources("mobilenet", str(root / "evaluation"), str(root / "run"), verdict, {"weights": "from /home/Doe/w.h5"}),
+            ModelSources("ensemble"),
         ),
-        mistakes=Mistakes("ensemble", 2, (wrong,), 1),
-        steps=(Step("Trainer-mobilenet", "done", 95.8), Step("Trainer-densenet201", "failed", 3.0, f"no memory {HOSTILE}"), Step("Pusher", "skipped", 0)),
-        artifacts=(Artifact("Trainer-mobilenet", "model", "Model", 7, "Trainer-mobilenet/model/12"),),
-        configuration=f"name: {HOSTILE}\n",
-        versions={"python": "3.11"},
+        examples=str(root / "examples"),
+        statistics=str(root / "statistics"),
+        anomalies=str(root / "anomalies"),
+        configuration="name: demo\ndata: {where: {patient_id: '4711'}}\nschema_file: /home/Doe/schema.pbtxt\n",
+        steps=(Step("Trainer-ensemble", "failed", 1.0, "/data/Jane Doe/study7.dcm: not an image"),),
     )

@@ -32,9 +32,7 @@ def accuracy_chart(evaluations: Mapping[str, Evaluation]) -> Chart:
 
     described = "; ".join(f"{name} {number(value)} ({interval})" for name, (value, interval) in figures["accuracy"].items())
     description = f"Accuracy of all models with 95 % intervals: {described}. The table below has the balanced accuracy too."
-    rows = tuple(
-        (name, *(cell for what in figures for cell in _cells(*figures[what][name]))) for name in evaluations
-    )
+    rows = tuple((name, *(cell for what in figures for cell in _cells(*figures[what][name]))) for name in evaluations)
     columns = ("model", "accuracy", "95 % interval", "balanced accuracy", "95 % interval")
     return Chart("All models", draw("models", description, plot, (4.3, 1.1 + 0.42 * len(evaluations))), columns, rows)
 

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
@@ -22,7 +23,7 @@ _COLOUR = re.compile("|".join(_VARIABLES))
 _FONT = re.compile(r"font: (?:[a-z]+ )*([\d.]+px)[^;]*")
 
 SIZE = (4.3, 3.0)  # inches of 72 points: small, so that text stays readable on a phone
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 10,
     "svg.fonttype": "none",
     "text.parse_math": False,  # a class may be called $x$

@@ -93,7 +93,13 @@ def test_the_disclaimer_and_the_banner_come_first(page: html.HtmlElement, conten
 
 def test_the_verdict_says_why_and_what_next(page: html.HtmlElement) -> None:
     verdict = page.xpath("//section[@id='verdict']")[0].text_content()
-    for words in ("pushed as version 1795601476", "accuracy 0.5 is below 0.6", "Trainer-densenet201 failed", "0.500 (0.250 to 0.750)", "cxr serve"):
+    for words in (
+        "pushed as version 1795601476",
+        "accuracy 0.5 is below 0.6",
+        "Trainer-densenet201 failed",
+        "0.500 (0.250 to 0.750)",
+        "cxr serve",
+    ):
         assert words in verdict
 
 
