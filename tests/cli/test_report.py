@@ -55,7 +55,12 @@ def test_what_is_not_there(workspace: Path, run: str | None, pipeline: str | Non
 @pytest.mark.parametrize("browser", [True, False])
 def test_it_is_opened_in_the_browser_where_there_is_one(workspace: Path, monkeypatch: pytest.MonkeyPatch, browser: bool) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or browser)
+
+    def open_(address: str) -> bool:
+        opened.append(address)
+        return browser
+
+    monkeypatch.setattr(webbrowser, "open", open_)
     result = CliRunner().invoke(app, ["report", "--workspace", str(workspace)])
     assert opened == [(workspace / "demo/runs/20261102-1/report.html").as_uri()]
     assert ("no browser on this machine" in result.output) is not browser

@@ -26,5 +26,9 @@ def span(seconds: float) -> str:
 
 
 def with_interval(value: float, interval: Interval) -> str:
-    """Returns "0.912 (0.850 to 0.960)"; without the brackets where there is no interval."""
-    return number(value) if str(interval) == NONE else f"{number(value)} ({interval})"
+    """Returns "0.912 (0.850 to 0.960)", to be broken before the bracket only; without the brackets where there is no interval."""
+    return (
+        number(value)
+        if str(interval) == NONE
+        else f"{number(value)} ({interval})".replace(" to ", "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}")
+    )

@@ -41,7 +41,10 @@ def roc_chart(key: str, model: str, evaluation: Evaluation, roc: Mapping[str, Fl
 
 
 def precision_recall_chart(key: str, model: str, evaluation: Evaluation, roc: Mapping[str, Floats]) -> Chart:
-    """Returns each class's precision over its recall, from the ROC curve's rates and the number of examples on either side."""
+    """Returns each class's precision over its recall, from the ROC curve's rates and the number of examples on either side.
+
+    Between two points the lower threshold's precision holds, as in average precision (scikit-learn's average_precision_score).
+    """
     points = {}
     for result in evaluation.classes:
         own, others = result.examples, evaluation.examples - evaluation.invalid_predictions - result.examples
@@ -53,7 +56,7 @@ def precision_recall_chart(key: str, model: str, evaluation: Evaluation, roc: Ma
 
     def plot(axes: Axes) -> None:
         for at, (name, curve) in enumerate(points.items()):
-            axes.step(curve[:, 1], curve[:, 2], where="post", linestyle=DASHES[at % 6], color=SERIES[at % 6], label=name)
+            axes.step(curve[:, 1], curve[:, 2], where="pre", linestyle=DASHES[at % 6], color=SERIES[at % 6], label=name)
         axes.set(xlabel="recall", ylabel="precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axes.legend(loc="lower left")
 

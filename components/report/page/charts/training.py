@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from cxr.components.report.page.charts.svg import DASHES, MUTED, SERIES, Chart, draw
 from cxr.components.report.page.content import Training
@@ -57,7 +58,7 @@ def _chart(key: str, model: str, what: str, training: Training) -> Chart:
         for at, epoch in enumerate(best):
             axes.axvline(epoch, color=SERIES[2], linewidth=1, label=None if at else "best epoch")
         axes.set(xlabel="epoch", ylabel=what)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if what == "learning rate":
             axes.set_yscale("log")
             for axis_ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
