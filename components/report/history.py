@@ -7,6 +7,7 @@ from pathlib import Path
 import pydantic
 
 from cxr.components.report.page.content import Stage, Training
+from cxr.components.report.page.numbers import span
 from cxr.components.report.redaction import without_paths
 from cxr.core.errors import CxrError
 
@@ -62,9 +63,9 @@ def read_training(folder: str) -> Training:
         "backbone": history.backbone,
         "weights": without_paths(history.weights_note),
         "precision": history.precision,
-        "kept": history.kept_stage or "",
+        "weights of stage": history.kept_stage or "",
         "images": ", ".join(f"{split} {count}" for split, count in history.images.items()),
-        "seconds": f"{history.seconds:.0f}" if history.seconds is not None else "",
+        "training took": span(history.seconds) if history.seconds is not None else "",
     }
     scores = history.validation.members | history.validation.methods
     return Training(
