@@ -17,9 +17,16 @@ def _context(content: Content) -> Mapping[str, Any]:
         "has_outcomes": any(model.verdict.outcome for model in content.models),
         "reasons": [(model.name, reason) for model in content.models for reason in model.verdict.reasons],
         "notes": [(model.name, note) for model in content.models for note in model.verdict.notes],
+        "failed": [(step.node, *_parted(step.error)) for step in content.failed],
         "skipped": [step.node for step in content.steps if step.state == "skipped"],
         "next_steps": next_steps(content),
     }
+
+
+def _parted(error: str) -> tuple[str, str]:
+    """Returns the first line of a message and the others: a library's can fill screens."""
+    first, _, rest = error.partition("\n")
+    return first, rest
 
 
 def _row(model: Model) -> tuple[str, str, str, tuple[str, str], tuple[str, str], tuple[str, str]]:
