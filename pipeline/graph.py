@@ -34,7 +34,7 @@ CODE = {
     "Trainer": ("cxr.trainer.run_fn",),
     "EnsembleTrainer": ("cxr.components.ensemble_trainer.executor",),
     "Evaluator": ("cxr.components.metrics.classification", "cxr.components.metrics.answers"),
-    "Report": ("cxr.components.report.executor",),
+    "Report": ("cxr.components.report.executor",),  # its templates count by the container image, which is in KFP's key
     "InfraCheck": ("cxr.components.infra_check.component", "cxr.serving.server.__main__"),  # the server is a process of its own
 }
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from tfx.types import Artifact
 
 from cxr.components.baseline.rule import Choice
-from cxr.components.infra_check.component import REASONS
+from cxr.components.infra_check.reasons import REASONS
 from cxr.components.metrics.evaluation import Evaluation, read_evaluation, read_validation
 from cxr.core import exit_codes, features
 from cxr.core.intervals import Interval

@@ -17,6 +17,8 @@ from tensorflow_model_analysis.proto import config_pb2
 from cxr.components.metrics import names
 from cxr.core import features
 
+NO_IMAGE = 0  # number of an example without a content hash: its answer cannot be shown, which is no reason to stop an evaluation
+
 
 class ImageAnswers(tfma.metrics.Metric):
     """Each example's image, label and probabilities, in arrays (names.ANSWERED_IMAGES and the two after it).
@@ -86,7 +88,7 @@ class AnswersCombiner(beam.CombineFn):
         for label, prediction, _ in metric_util.to_label_prediction_example_weight(
             element, eval_config=self._eval_config, model_name=self._model_name, output_name=self._output_name, flatten=False
         ):
-            accumulator.images.append(image_number(_content_hash(element)))
+            accumulator.images.append(_number(element))
             accumulator.labels.append(int(np.asarray(label).reshape(-1)[0]))
             accumulator.probabilities.extend(np.asarray(prediction, np.float32).reshape(-1).tolist())
         return accumulator
@@ -125,8 +127,6 @@ def _computations(
     ]
 
 
-def _content_hash(element: metric_types.StandardMetricInputs) -> bytes:
+def _number(element: metric_types.StandardMetricInputs) -> int:
     found = np.asarray((element.features or {}).get(features.CONTENT_HASH, [])).reshape(-1)
-    if not len(found):
-        raise ValueError(f"an example has no {features.CONTENT_HASH}; ingest it again")
-    return found[0] if isinstance(found[0], bytes) else str(found[0]).encode()
+    return image_number(found[0]) if len(found) else NO_IMAGE

@@ -10,7 +10,7 @@ from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from cxr.components.infra_check.component import REASONS
+from cxr.components.infra_check.reasons import REASONS
 from cxr.components.report.gather import gather
 from cxr.components.report.page.content import Artifact, Verdict
 from cxr.components.report.page.render import render

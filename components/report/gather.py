@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cxr.components.anomaly_check.anomalies import describe_anomalies
+from cxr.components.metrics.answers import NO_IMAGE
 from cxr.components.metrics.evaluation import read_answers, read_evaluation, read_roc, read_validation
 from cxr.components.report.feature_statistics import read_statistics
 from cxr.components.report.history import read_training
@@ -77,14 +78,23 @@ def _model(sources: ModelSources) -> Model:
     )
     if not sources.evaluation:
         return model
-    answers = read_answers(sources.evaluation)
     return replace(
         model,
         verdict=_with_gate(verdict, sources.evaluation),
         evaluation=read_evaluation(sources.evaluation),
         roc=read_roc(sources.evaluation),
-        answers=ImageAnswers(*answers) if answers else None,
+        answers=_answers(sources.evaluation),
     )
+
+
+def _answers(evaluation: str) -> ImageAnswers | None:
+    """What the model answered to the images that can be told apart."""
+    found = read_answers(evaluation)
+    if found is None:
+        return None
+    images, labels, probabilities = found
+    known = images != NO_IMAGE
+    return ImageAnswers(images[known], labels[known], probabilities[known]) if known.any() else None
 
 
 def _with_gate(verdict: Verdict, evaluation: str) -> Verdict:

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from cxr.components.metrics.answers import NO_IMAGE
 from cxr.components.report.gather import gather
 from cxr.components.report.page.content import Content
 from cxr.components.report.page.render import render
@@ -83,6 +84,16 @@ def test_gate_training_and_evaluation_are_read(content: Content) -> None:
     assert mobilenet.training is not None
     assert mobilenet.training.facts["backbone"] == "MobileNet"
     assert (ensemble.training, ensemble.evaluation, ensemble.verdict.blessed) == (None, None, None)
+
+
+def test_answers_to_images_that_cannot_be_told_apart_are_left_out(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, labels, probabilities = np.array([NO_IMAGE, 7, NO_IMAGE]), np.array([0, 1, 2]), np.eye(3, dtype=np.float32)
+    monkeypatch.setattr("cxr.components.report.gather.read_answers", lambda uri: (known, labels, probabilities))
+    answers = gather(replace(sources, examples=None)).models[0].answers
+    assert answers is not None
+    assert (answers.images.tolist(), answers.labels.tolist(), answers.probabilities.tolist()) == ([7], [1], [[0, 1, 0]])
+    known[:] = NO_IMAGE
+    assert gather(replace(sources, examples=None)).models[0].answers is None
 
 
 def test_no_patient_and_no_path_on_the_page(content: Content, sources: Sources) -> None:
