@@ -14,6 +14,7 @@ from cxr.core.errors import CxrError
 
 COMMANDS = (
     "run",
+    "report",
     "crossval",
     "ingest",
     "evaluate",

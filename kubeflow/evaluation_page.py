@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from cxr.components.metrics.evaluation import Evaluation, Validation, read_evaluation, read_roc, read_validation
 from cxr.kubeflow.uris import local_path
-from cxr.pipeline.evaluation import Evaluation, Validation, read_evaluation, read_roc, read_validation
 
 METRICS, CONFUSION_MATRIX, REPORT = "metrics", "confusion_matrix", "report"
 _ROC = "roc_"

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
-METRIC_MODULE, METRIC_CLASS = "cxr.components.metrics.classification", "ClassificationMetrics"
-DEMANDED_MODULE, DEMANDED_CLASS = "cxr.components.metrics.demanded", "DemandedFigure"
 ROUNDING = 1e-9  # 0.84 - 0.86 is -0.020000000000000018: without this a drop of exactly the tolerance would be refused
 
 
@@ -103,9 +101,14 @@ def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CL
     from tensorflow_model_analysis.proto import config_pb2
 
     metric = config_pb2.MetricConfig(
-        class_name=METRIC_CLASS,
-        module=METRIC_MODULE,
+        class_name=names.METRIC_CLASS,
+        module=names.METRIC_MODULE,
         config=json.dumps({names.CLASS_NAMES: list(class_names), "calibration_bins": gate.calibration_bins, "code_version": code_version}),
+    )
+    answers = config_pb2.MetricConfig(
+        class_name=names.ANSWERS_CLASS,
+        module=names.ANSWERS_MODULE,
+        config=json.dumps({"classes": len(class_names), "code_version": code_version}),
     )
     accuracy = config_pb2.MetricThreshold(
         value_threshold=config_pb2.GenericValueThreshold(lower_bound={"value": gate.lower_bound(model)}),
@@ -123,7 +126,7 @@ def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CL
             change_threshold=config_pb2.GenericChangeThreshold(direction=direction, absolute={"value": worst})
         )
 
-    metrics = config_pb2.MetricsSpec(metrics=[metric])  # the first: kubeflow/parameters.py points into it
+    metrics = config_pb2.MetricsSpec(metrics=[metric, answers])  # the first: kubeflow/parameters.py points into it
     for name, threshold in thresholds.items():
         # on the whole split only: MetricsSpec.thresholds would hold in every slice, down to the one with a single example
         metrics.per_slice_thresholds[name].thresholds.add(slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold)
@@ -190,7 +193,7 @@ def _demanded(gate: Gate, model: str, class_names: Sequence[str]) -> Iterator[Me
                 "otherwise": demand.max if demand.min is None else demand.min,
                 "name": ".".join(filter(None, ("demands", str(number), demand.metric, class_name))),
             }
-            found = config_pb2.MetricConfig(class_name=DEMANDED_CLASS, module=DEMANDED_MODULE, config=json.dumps(config))
+            found = config_pb2.MetricConfig(class_name=names.DEMANDED_CLASS, module=names.DEMANDED_MODULE, config=json.dumps(config))
             found.per_slice_thresholds.add(slicing_specs=[spec], threshold=config_pb2.MetricThreshold(value_threshold=bounds))
             yield found
 

@@ -18,6 +18,7 @@ from cxr.components.ensemble_trainer.component import EnsembleTrainer
 from cxr.components.infra_check.component import InfraCheck
 from cxr.components.pusher.component import Pusher
 from cxr.components.pusher.known import NO_CHAMPION, Known
+from cxr.components.report import component as report_page
 from cxr.core import features
 from cxr.pipeline import gate
 from cxr.pipeline.code_version import code_version
@@ -25,13 +26,15 @@ from cxr.pipeline.pipeline_config import Config
 from cxr.trainer.model_config import Model as ModelConfig
 
 TRAIN, VAL, _ = features.SPLITS
+REPORT = "Report"  # id of the node that makes report.html
 # Which of our modules each kind of node runs: with all that they import they are part of its cache key.
 CODE = {
     "AnomalyCheck": ("cxr.components.anomaly_check.component",),
     "Transform": ("cxr.trainer.preprocessing",),
     "Trainer": ("cxr.trainer.run_fn",),
     "EnsembleTrainer": ("cxr.components.ensemble_trainer.executor",),
-    "Evaluator": ("cxr.components.metrics.classification", "cxr.components.metrics.demanded"),
+    "Evaluator": ("cxr.components.metrics.classification", "cxr.components.metrics.demanded", "cxr.components.metrics.answers"),
+    "Report": ("cxr.components.report.executor",),  # its templates count by the container image, which is in KFP's key
     "InfraCheck": ("cxr.components.infra_check.component", "cxr.serving.server.__main__"),  # the server is a process of its own
 }
 
@@ -50,6 +53,7 @@ class RunPaths:
     # model: what to compare with, chosen before the run; or the node that chooses it in the run and yields it as `model` (Kubeflow).
     baselines: Mapping[str, Choice | BaseNode] = field(default_factory=dict)
     baseline_links: str = ""  # folder, for choices only
+    report_node: bool = False  # a node makes report.html; a local run makes it at its end, of a failed run too (report_page.py)
 
 
 def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = True) -> tfx.dsl.Pipeline:
@@ -126,6 +130,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
     # Every candidate: gate, infrastructure check, push.
     metrics_code = code_version(*CODE["Evaluator"], *(metric.module for metric in config.gate.metrics if metric.module))
     candidates: list[BaseNode] = []
+    shown: dict[str, report_page.Candidate] = {}
     for name, trainer in trained.items():
         model = trainer.outputs["model"]
         baseline = _baseline(name, trainer, paths)
@@ -145,7 +150,23 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             code_version=code_version(*CODE["InfraCheck"]),
         ).with_id(node_id("InfraCheck", name))
         pusher = _pusher(name, config, paths, trainer, evaluator, infra_check).with_id(node_id("Pusher", name))
+        shown[name] = report_page.Candidate(trainer.outputs["model_run"], evaluator.outputs["evaluation"], infra_check.outputs["blessing"])
         candidates += [node for node in (trainer, baseline, evaluator, infra_check, pusher) if node]
+
+    if paths.report_node:
+        report = report_page.Report(
+            pipeline=config.name,
+            examples=examples,
+            statistics=statistics_gen.outputs["statistics"],
+            anomalies=validator.outputs["anomalies"],
+            candidates=shown,
+            split=config.gate.split,
+            class_names=config.class_names,
+            configuration=config.to_yaml(),
+            pictures=config.report.pictures,
+            code_version=code_version(*CODE["Report"]),
+        )
+        candidates.append(report.with_id(REPORT))
 
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from rich.console import Console
@@ -48,6 +49,7 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
 
 
 def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, out: Console, err: Console, enable_cache: bool) -> int:
+    from cxr.data.ingest.dataset import read_dataset
     from cxr.pipeline.examples import prepare_data
 
     start_fork_server()
@@ -63,6 +65,7 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
         from cxr.pipeline.local_runner import WatchedDagRunner
         from cxr.pipeline.progress_display import RunProgress
         from cxr.pipeline.report import make_report, table, weights_notes
+        from cxr.pipeline.report_page import page_sources, write_page
         from cxr.pipeline.schema import curated_schema, write_schema
     choices = choose_all(config, examples.path, workspace.serving_models)
     for name, choice in choices.items():
@@ -87,6 +90,12 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
         results = WatchedDagRunner(progress).run(pipeline)
     report = make_report(config, results, choices, data=str(examples.path), synthetic=examples.synthetic)
     report.save(folder / ws.REPORT)
+    page = folder / ws.PAGE
+    try:
+        write_page(page_sources(config, results, report, read_dataset(examples.path), run=folder.name), page)
+    except Exception as error:  # models that were pushed stay pushed, whatever becomes of their picture
+        logging.getLogger(__name__).exception("%s", page.name)
+        err.print(f"{page.name} could not be made: {error}; {ws.REPORT} has the figures", style="yellow", markup=False, soft_wrap=True)
     out.print(table(report))
     for candidate in report.models.values():
         for reason in candidate.reasons:
@@ -97,7 +106,7 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
         out.print(f"{note}: {', '.join(names)}", markup=False, highlight=False, soft_wrap=True)
     made = (
         ("models", workspace.serving_models),
-        ("report", folder / ws.REPORT),
+        ("report", page if page.is_file() else folder / ws.REPORT),
         ("curves", f".venv/bin/tensorboard --logdir {workspace.pipeline_root}"),
         ("log", folder / ws.LOG),
     )

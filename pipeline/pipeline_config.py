@@ -30,6 +30,12 @@ class InfraCheck(StrictModel):
     tolerance: float = Field(1e-3, ge=0, description="largest difference allowed between recorded and served probabilities")
 
 
+class ReportPage(StrictModel):
+    """What report.html shows."""
+
+    pictures: bool = Field(True, description="radiographs: samples and errors; false: none, for a page that may be passed on")
+
+
 class DemoData(StrictModel):
     """Synthetic images that a run makes where no data are given."""
 
@@ -52,6 +58,7 @@ class Config(StrictModel):
     ensemble: Ensemble | None = Ensemble()
     gate: Gate = Gate()
     infra_check: InfraCheck = InfraCheck()
+    report: ReportPage = ReportPage()
     # The runner by its own name: DirectRunner would first look for Beam's Prism binary on the network. The last option spares every
     # component a copy of all of TFX in /tmp, which only remote workers need.
     beam: tuple[str, ...] = Field(

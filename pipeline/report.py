@@ -11,16 +11,16 @@ from rich.table import Table
 from tfx.types import Artifact
 
 from cxr.components.baseline.rule import Choice
-from cxr.components.infra_check.component import REASONS
+from cxr.components.infra_check.reasons import REASONS
+from cxr.components.metrics.evaluation import Evaluation, read_evaluation, read_validation
+from cxr.components.metrics.verdicts import Judgement, not_judged
 from cxr.core import exit_codes, features
 from cxr.core.intervals import Interval
 from cxr.core.strict_model import StrictModel
 from cxr.pipeline.baselines import change_of_data, remarks
-from cxr.pipeline.evaluation import Evaluation, read_evaluation, read_validation
 from cxr.pipeline.graph import node_id
 from cxr.pipeline.local_runner import NodeResult
 from cxr.pipeline.pipeline_config import Config
-from cxr.pipeline.verdicts import Judgement, not_judged
 from cxr.trainer.artifact import read_info
 from cxr.trainer.curves import PICTURE
 

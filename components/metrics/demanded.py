@@ -2,7 +2,7 @@
 
 TFMA applies a threshold on a sliced feature to every value of it, down to the one with a single patient, and counts it as failed where the
 metric is missing (metrics_validator.validate_metrics) or the slice is left out (`min_slice_size`). A slice that cannot be judged therefore
-needs a number, and one that passes: this metric gives out the bound itself there. pipeline/verdicts.py names these slices.
+needs a number, and one that passes: this metric gives out the bound itself there. components/metrics/verdicts.py names these slices.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Names of the metrics in an Evaluator's output: written by `classification`, gated by pipeline/gate.py, read by pipeline/evaluation.py.
+"""Names of the metrics in an Evaluator's output: written by `classification` and `answers`, gated by
+pipeline/gate.py, read by `evaluation`.
 
 Imports nothing.
 """
@@ -31,6 +32,11 @@ DRAWS = "draws"  # float32 [draw of patients, figure]: FIGURES, then for each of
 CONFUSION_MATRIX = "confusion_matrix"  # int64 [true class, predicted class; the last column: no valid prediction]
 CALIBRATION_BINS = "calibration_bins"  # float64 [bin, (examples, sum of confidences, right answers)]
 
+# === Arrays per slice, one row per example, sorted (answers.py) ===
+ANSWERED_IMAGES = "answered_images"  # int64 [example]: answers.image_number of its content hash
+ANSWERED_LABELS = "answered_labels"  # int64 [example]: true class
+ANSWERED_PROBABILITIES = "answered_probabilities"  # float32 [example, class]
+
 # === Arrays per slice and class ===
 ROC = "roc"  # float64 [threshold, (threshold, false positive rate, true positive rate)], one against the rest
 
@@ -58,3 +64,10 @@ def taken() -> frozenset[str]:
     figures = (*FIGURES, *CLASS_FIGURES)
     derived = {name(figure, which) for figure in figures for which in ENDS for name in (end, change)}
     return frozenset({EXAMPLE_COUNT, PATIENT_COUNT, INVALID_PREDICTIONS, *figures, *derived})
+
+
+# === Modules and classes of the metrics, as an EvalConfig names them ===
+METRIC_MODULE, METRIC_CLASS = "cxr.components.metrics.classification", "ClassificationMetrics"
+DEMANDED_MODULE, DEMANDED_CLASS = "cxr.components.metrics.demanded", "DemandedFigure"
+ANSWERS_MODULE, ANSWERS_CLASS = "cxr.components.metrics.answers", "ImageAnswers"
+OUR_CLASSES = (METRIC_CLASS, DEMANDED_CLASS, ANSWERS_CLASS)

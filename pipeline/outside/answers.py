@@ -9,11 +9,11 @@ from math import nan
 import numpy as np
 import numpy.typing as npt
 
+from cxr.components.metrics.evaluation import ClassResult, Evaluation, evaluation_of
 from cxr.components.metrics.tally import Tally
 from cxr.components.metrics.values import values_of
 from cxr.core import features
 from cxr.core.intervals import Interval
-from cxr.pipeline.evaluation import ClassResult, Evaluation, evaluation_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import numpy as np
 from pydantic import Field
 
+from cxr.components.metrics.evaluation import Evaluation
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.strict_model import StrictModel
-from cxr.pipeline.evaluation import Evaluation
 from cxr.pipeline.outside.answers import Answer, measure
 from cxr.pipeline.outside.gathered import Gathered, Stage, copies
 from cxr.pipeline.outside.labelled import Labelled, LabelledImages

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from kfp import dsl
 
+from cxr.components.metrics.evaluation import ClassResult, Evaluation, SliceResult, Validation
 from cxr.components.metrics.tally import Tally
+from cxr.components.metrics.verdicts import Judgement
 from cxr.core.intervals import Interval
 from cxr.kubeflow import evaluation_page
 from cxr.kubeflow.executor_output import write
-from cxr.pipeline.evaluation import ClassResult, Evaluation, SliceResult, Validation
-from cxr.pipeline.verdicts import Judgement
 
 CLASSES = ("covid19", "pneumonia, viral", "normal")
 PREDICTIONS = [(0, [0.8, 0.1, 0.1]), (0, [0.3, 0.6, 0.1]), (1, [0.2, 0.7, 0.1]), (1, [0.4, 0.3, 0.3])]  # none is normal

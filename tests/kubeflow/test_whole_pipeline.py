@@ -95,6 +95,17 @@ def test_the_page_shows_every_evaluation(first, cluster):
         assert "Gate: blessed" in (cluster.objects.root / report.replace("://", "/")).read_text()
 
 
+def test_the_report_shows_all_models_with_their_errors(first, cluster):
+    shown = first.artifact("Report", "report")
+    assert shown.schema["schemaTitle"] == "system.HTML"
+    page = (cluster.objects.root / shown.uri.replace("://", "/")).read_text()
+    assert page == (cluster.objects.root / first.artifact("Report", "page").uri.replace("://", "/")).read_text()
+    for name in MODELS:
+        assert f"Confusion matrix, {name}" in page
+    assert "Errors" in page
+    assert "patient1" not in page
+
+
 def test_the_page_shows_what_a_gate_refused(second, cluster):
     report = second.artifact("Evaluator-densenet201", "report").uri
     page = (cluster.objects.root / report.replace("://", "/")).read_text()

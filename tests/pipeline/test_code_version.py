@@ -21,6 +21,10 @@ HELD = {
         ["cxr.trainer.training", "cxr.trainer.explain.gradcam"],
     ),
     "Evaluator": (["cxr.components.metrics.tally"], ["cxr.trainer.training", "cxr.components.infra_check.replay"]),
+    "Report": (
+        ["cxr.components.report.page.sections.errors", "cxr.components.metrics.evaluation"],
+        ["cxr.trainer.training", "cxr.serving.server.inference"],
+    ),
     "InfraCheck": (
         ["cxr.components.infra_check.replay", "cxr.serving.server.inference"],
         ["cxr.trainer.training", "cxr.components.metrics.tally"],

@@ -17,12 +17,13 @@ from tensorflow_model_analysis.metrics.metric_types import DerivedMetricComputat
 from tensorflow_model_analysis.proto import validation_result_pb2
 from tensorflow_model_analysis.writers.metrics_plots_and_validations_writer import convert_slice_metrics_to_proto
 
+from cxr.components.metrics import names
+from cxr.components.metrics.evaluation import Validation, read_evaluation, read_validation
+from cxr.components.metrics.verdicts import not_judged
 from cxr.core.errors import UsageError
-from cxr.pipeline.evaluation import Validation, read_evaluation, read_validation
-from cxr.pipeline.gate import DEMANDED_CLASS, Gate, eval_config
+from cxr.pipeline.gate import Gate, eval_config
 from cxr.pipeline.pipeline_config import load, shipped
 from cxr.pipeline.report import Candidate
-from cxr.pipeline.verdicts import not_judged
 
 PATIENTS, CLASSES = 120, 3
 LOW_ON_CLASS_2 = np.array([0.95, 0.9, 0.6])
@@ -268,7 +269,7 @@ def test_every_shipped_configuration_makes_a_gate_for_each_model(name: str) -> N
     config = load(name)
     for candidate in config.candidates:
         made = eval_config(config.gate, candidate, config.class_names)
-        demanded = [metric for spec in made.metrics_specs for metric in spec.metrics if metric.class_name == DEMANDED_CLASS]
+        demanded = [metric for spec in made.metrics_specs for metric in spec.metrics if metric.class_name == names.DEMANDED_CLASS]
         assert bool(demanded) == any(demand.holds_for(candidate) for demand in config.gate.demands)
         assert metric_specs.to_computations(made.metrics_specs, eval_config=made)
 

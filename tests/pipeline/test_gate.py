@@ -10,8 +10,8 @@ import tensorflow as tf
 from pydantic import ValidationError
 from sklearn import metrics as reference
 
+from cxr.components.metrics.evaluation import read_evaluation, read_validation
 from cxr.core import features
-from cxr.pipeline.evaluation import read_evaluation, read_validation
 from cxr.pipeline.gate import Gate, eval_config
 from cxr.trainer.preprocessing import label_to_index
 

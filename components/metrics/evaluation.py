@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cxr.components.metrics import names
+from cxr.components.metrics.verdicts import Failure, Judgement, Measured, Slice, Values, class_names_of, judge, reason
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.intervals import Interval
-from cxr.pipeline.gate import DEMANDED_CLASS, METRIC_CLASS
-from cxr.pipeline.verdicts import Failure, Judgement, Measured, Slice, Values, class_names_of, judge, reason
 
 if TYPE_CHECKING:
     from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
@@ -159,6 +158,27 @@ def read_roc(uri: str | Path) -> dict[str, np.ndarray]:
     return {name: values[names.ROC, index] for index, name in enumerate(_class_names(uri))}
 
 
+def read_answers(uri: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Reads what the candidate answered to each image of the split from the ModelEvaluation artifact at `uri`.
+
+    Returns:
+      Numbers of the images (answers.image_number) and true classes, int64 [images]; probabilities, float32 [images, classes]. None where
+      the Evaluator of an older version kept none.
+
+    Raises:
+      CxrError: if the artifact holds no metrics of the whole split.
+    """
+    overall = _overall(_metrics_records(uri))
+    if overall is None:
+        raise CxrError(f"{uri} holds no metrics for the whole split: the Evaluator saw no examples, or did not finish; see its log")
+    values = _values(overall, CANDIDATES)
+    keys = (names.ANSWERED_IMAGES, names.ANSWERED_LABELS, names.ANSWERED_PROBABILITIES)
+    if any((key, None) not in values for key in keys):
+        return None
+    images, labels, probabilities = (values[key, None] for key in keys)
+    return images.astype(np.int64), labels.astype(np.int64), probabilities.astype(np.float32)
+
+
 def read_validation(uri: str | Path) -> Validation:
     """Reads the gate's answer from the ModelEvaluation artifact at `uri`.
 
@@ -284,7 +304,7 @@ def _interval(values: Values, figure: str, index: int | None = None) -> Interval
 
 def _added(config: config_pb2.EvalConfig, values: Values, class_names: tuple[str, ...]) -> dict[str, float]:
     """Returns the metrics of `gate.metrics` that are numbers."""
-    specs = [metric for spec in config.metrics_specs for metric in spec.metrics if metric.class_name not in (METRIC_CLASS, DEMANDED_CLASS)]
+    specs = [metric for spec in config.metrics_specs for metric in spec.metrics if metric.class_name not in names.OUR_CLASSES]
     wanted = {json.loads(metric.config or "{}").get("name") for metric in specs}
     return {
         name if class_id is None else f"{name}.{class_names[class_id]}": float(value)

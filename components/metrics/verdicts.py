@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cxr.components.metrics import names
 from cxr.components.metrics.intervals import judged, patients_behind
-from cxr.pipeline.gate import DEMANDED_CLASS
 
 if TYPE_CHECKING:
     from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
@@ -100,7 +99,7 @@ def judge(config: config_pb2.EvalConfig, slices: Sequence[Measured], failures: S
     class_names = class_names_of(config)
     for spec in config.metrics_specs:
         for metric in spec.metrics:
-            if metric.class_name == DEMANDED_CLASS:
+            if metric.class_name == names.DEMANDED_CLASS:
                 found += _of_demand(metric, class_names, slices, failed)
     return found
 
