@@ -19,6 +19,7 @@ from rich.progress import track
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.data.demo.anatomy import Anatomy
+from cxr.data.demo.confounders import CONFOUNDED, CONFOUNDERS, NO_CONFOUNDER
 from cxr.data.demo.radiograph import NORMAL, render
 from cxr.data.ingest.dataset import SYNTHETIC
 from cxr.data.ingest.sources import MANIFEST
@@ -36,7 +37,9 @@ class Picture(NamedTuple):
     pixels: np.ndarray
 
 
-def make_demo_data(out: Path, *, images: int, image_size: int, seed: int, console: Console) -> Path:
+def make_demo_data(
+    out: Path, *, images: int, image_size: int, seed: int, console: Console, confounder: str = NO_CONFOUNDER
+) -> Path:
     """Writes synthetic radiographs of the three classes as PNG, equally many of each, several per synthetic patient.
 
     Args:
@@ -45,6 +48,7 @@ def make_demo_data(out: Path, *, images: int, image_size: int, seed: int, consol
       image_size: Height and width, pixels.
       seed: The same seed makes the same pictures.
       console: For progress.
+      confounder: One of `confounders.CONFOUNDERS`: what is planted in one class, so that it can be told without the lungs.
 
     Returns:
       The manifest.
@@ -53,7 +57,8 @@ def make_demo_data(out: Path, *, images: int, image_size: int, seed: int, consol
       CxrError: `out` holds something else.
     """
     out = Path(os.path.abspath(out))
-    request = json.dumps({"version": VERSION, "images": images, "image_size": image_size, "seed": seed, "source": SYNTHETIC})
+    about = {"version": VERSION, "images": images, "image_size": image_size, "seed": seed, "source": SYNTHETIC}
+    request = json.dumps(about | {"confounder": confounder})
     manifest = out / MANIFEST
     if manifest.is_file() and (out / REQUEST).is_file() and (out / REQUEST).read_text() == request:
         return manifest
@@ -61,6 +66,7 @@ def make_demo_data(out: Path, *, images: int, image_size: int, seed: int, consol
         raise CxrError(f"{out}: exists and holds no demo data; name another folder")
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
+    plant = CONFOUNDERS[confounder]
     try:
         (partial / "images").mkdir(parents=True)
         with (partial / MANIFEST).open("w", newline="", encoding="utf-8") as stream:
@@ -70,7 +76,8 @@ def make_demo_data(out: Path, *, images: int, image_size: int, seed: int, consol
             for picture in track(
                 pictures, "drawing synthetic images", images, console=console, transient=True, disable=not console.is_terminal
             ):
-                Image.fromarray(picture.pixels).save(partial / picture.values[0])
+                pixels = plant(picture.pixels) if picture.values[COLUMNS.index("label")] == CONFOUNDED else picture.pixels
+                Image.fromarray(pixels).save(partial / picture.values[0])
                 writer.writerow(picture.values)
         (partial / REQUEST).write_text(request)
         if out.exists():
