@@ -29,7 +29,7 @@ def run_audit(data: Tables, class_names: Sequence[str], config: Audit, split: st
     In k folds by patient over all images, and as a pipeline's models are judged: learnt from the training split, measured on the gate's.
 
     Args:
-      data: All images.
+      data: All images; shortcuts that have no table in it are left out.
       class_names: In the order of the labels.
       config: Folds, seed, bounds.
       split: The gate's.
@@ -45,8 +45,9 @@ def run_audit(data: Tables, class_names: Sequence[str], config: Audit, split: st
     parts = folds_by_patient(data.labels[everybody], data.patients[everybody], config.folds, config.seed)
     found: list[ShortcutResult] = []
     draws: dict[str, Draws] = {}
-    for number, shortcut in enumerate(SHORTCUTS):
-        progress.report(f"audit: {shortcut.phrase}", number, len(SHORTCUTS))
+    shortcuts = [shortcut for shortcut in SHORTCUTS if shortcut.name in data.tables]
+    for number, shortcut in enumerate(shortcuts):
+        progress.report(f"audit: {shortcut.phrase}", number, len(shortcuts))
         table, classes = data.tables[shortcut.name], len(class_names)
         folds = gate = None
         if parts:

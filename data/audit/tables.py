@@ -1,6 +1,6 @@
 """What each shortcut knows of an image: a small row of numbers.
 
-All pictures are scaled to one size first, so that only the shortcut `size` knows how large they were.
+Larger pictures are scaled down to one size first: how large they were is the shortcut `size`'s alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.data.audit.regions import FRAME, blacked_out, corners
 
-SIDE = features.IMAGE_SIZE  # pixels that pictures are scaled to
+SIDE = features.IMAGE_SIZE  # pixels that larger pictures are scaled down to
 THUMBNAIL = 25  # pixels; its outermost two are the frame (regions.FRAME)
 CORNER_THUMBNAIL = 8  # pixels, of each corner
 BINS = 16  # of the grey histogram
@@ -28,12 +28,12 @@ Row = list[float] | list[str] | npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Example:
-    """One record, its picture scaled to SIDE × SIDE."""
+    """One record, its picture scaled down."""
 
     facts: Mapping[str, str]  # source, format, view, sex, age_band
     height: int  # pixels of the stored picture
     width: int
-    grey: npt.NDArray[np.uint8]  # [SIDE, SIDE]
+    grey: npt.NDArray[np.uint8]  # [SIDE, SIDE] at most
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ def decode(encoded: bytes) -> npt.NDArray[np.uint8]:
 
 
 def decode_scaled(encoded: bytes) -> npt.NDArray[np.uint8]:
-    """Returns a stored picture scaled to SIDE × SIDE whatever its aspect, as the networks get it.
+    """Returns a stored picture scaled down to SIDE × SIDE at most, whatever its aspect; enlarging would blur it, and that be measured.
 
     Raises:
       CxrError: It cannot be decoded.
     """
     grey = Image.fromarray(_decoded(encoded, draft=(2 * SIDE, 2 * SIDE)))
-    return np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+    return np.asarray(grey.resize((min(SIDE, grey.width), min(SIDE, grey.height)), Image.Resampling.BILINEAR))
 
 
 def _decoded(encoded: bytes, draft: tuple[int, int] | None) -> npt.NDArray[np.uint8]:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
+from scipy.stats import beta
 
 from cxr.core import features
 from cxr.data.demo import findings
 from cxr.data.demo.anatomy import SIDES, Anatomy, Pose, chest, coordinates, lung, noise, soft
 
 COVID19, PNEUMONIA, NORMAL = features.CLASS_NAMES
+
+LEVELS = (1.9, 2.1)  # both parameters of the beta distribution that a picture's grey levels follow
+# Grey levels from one side of the picture to the other, across and down together; without noise no picture of 48 to 256 pixels is as sharp.
+SHARPNESS = (2350, 2600)
+MOST_NOISE, HALVINGS = 0.5, 9  # attenuation; noise is met to a five-hundredth of that
 
 
 def render(
@@ -35,9 +41,9 @@ def render(
     attenuation = chest(x, y, anatomy, np.maximum(*lungs), rng, front=view == "AP")
     places = np.random.default_rng(finding_seed)
     if label == COVID19:
-        attenuation += findings.ground_glass(x, lungs, extent, places)
+        attenuation = _rearranged(attenuation, findings.ground_glass(x, lungs, extent, places), lungs)
     elif label == PNEUMONIA:
-        attenuation += findings.consolidation(x, y, lungs, extent, places)
+        attenuation = _rearranged(attenuation, findings.consolidation(x, y, lungs, extent, places), lungs)
     return _exposed(attenuation + _leads(x, y, rng), rng)
 
 
@@ -52,14 +58,45 @@ def _leads(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray
     return total
 
 
+def _rearranged(healthy: np.ndarray, finding: np.ndarray, lungs: list[np.ndarray]) -> np.ndarray:
+    """Adds a finding, and gives the lungs back the attenuations that they had when healthy, in the new order.
+
+    What tells the classes apart is then where in the lungs they stand, not how many of each there are: no grey histogram sees that.
+    """
+    inside = np.maximum(*lungs) > 0.5
+    sick = healthy + finding
+    sick[inside] = _with_levels(sick[inside], np.sort(healthy[inside]))
+    return sick
+
+
+def _with_levels(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Returns the levels (ascending, as many as there are values) in the order of the values, in their shape."""
+    result = np.empty(values.size)
+    result[np.argsort(values, axis=None, kind="stable")] = levels
+    return result.reshape(values.shape)
+
+
 def _exposed(attenuation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Detector and display: scatter, noise, uneven field, window, contrast curve."""
+    """Detector and display: scatter, uneven field, noise, grey levels.
+
+    Grey levels and sharpness (mean difference of neighbours) are drawn from the same distributions for all classes, and met by the display
+    curve and by the noise: brightness, histogram and gradients say nothing of the class.
+    """
     size = len(attenuation)
     blurred = gaussian_filter(attenuation, rng.uniform(0.3, 0.6) * size / 128)
     tilt = rng.normal(0, 0.06, 2)
     line = np.linspace(-0.5, 0.5, size)
     field = blurred + tilt[0] * line[None, :] + tilt[1] * line[:, None] + 0.03 * noise(rng, size, 0.5)
-    field += rng.uniform(0.008, 0.014) * rng.standard_normal((size, size))
-    low, high = rng.uniform(-0.03, 0.07), rng.uniform(1.0, 1.2)
-    shown = np.clip((field - low) / (high - low), 0, 1) ** rng.uniform(0.85, 1.2)
-    return np.clip(np.rint(255 * shown), 0, 255).astype(np.uint8)
+    levels = 255 * beta.ppf((np.arange(field.size) + 0.5) / field.size, *rng.uniform(*LEVELS, 2))
+    grain, sharpness = rng.standard_normal((size, size)), rng.uniform(*SHARPNESS) / size
+    least, most = 0.0, MOST_NOISE
+    shown = _with_levels(field, levels)
+    for _ in range(HALVINGS):  # sharpness grows with the noise
+        middle = (least + most) / 2
+        shown = _with_levels(field + middle * grain, levels)
+        least, most = (middle, most) if _sharpness(shown) < sharpness else (least, middle)
+    return np.clip(np.rint(shown), 0, 255).astype(np.uint8)
+
+
+def _sharpness(shown: np.ndarray) -> float:
+    return float(np.abs(np.diff(shown, axis=0)).mean() + np.abs(np.diff(shown, axis=1)).mean())
