@@ -32,7 +32,9 @@ DEMO_EXAMPLES = """
 
   cxr demo-data demo/ --images 120 --size 64 --seed 7
 
-  cxr demo-data marked/ --confounder marker        a burnt-in marker on every picture of one class, for `cxr audit` to find
+  cxr demo-data clean/ --matched                   nothing but where grey levels stand in the lungs tells the class
+
+  cxr demo-data marked/ --matched --confounder marker   and a burnt-in marker on every picture of one class, for `cxr audit` to find
 
   cxr ingest demo/ records/                        what comes next
 """
@@ -163,6 +165,9 @@ def demo_data(
     confounder: Annotated[
         str, typer.Option(help="plant what tells one class without the lungs: none, marker (in a corner) or brightness")
     ] = "none",
+    matched: Annotated[
+        bool, typer.Option("--matched", help="brightness, grey histogram and borders say nothing of the class (and networks find less)")
+    ] = False,
 ) -> None:
     """Make synthetic chest radiographs; nothing medical can be learnt from them."""
     from rich.console import Console
@@ -174,6 +179,8 @@ def demo_data(
     if confounder not in CONFOUNDERS:
         raise UsageError(f"--confounder {confounder!r}: must be one of {', '.join(CONFOUNDERS)}")
     console = Console()
-    manifest = make_demo_data(out, images=images, image_size=size, seed=seed, confounder=confounder, console=Console(stderr=True))
+    manifest = make_demo_data(
+        out, images=images, image_size=size, seed=seed, confounder=confounder, matched=matched, console=Console(stderr=True)
+    )
     console.print(f"{images} synthetic images: {manifest}", highlight=False, soft_wrap=True)
     console.print(f"next: cxr ingest {out} records/", highlight=False, soft_wrap=True)

@@ -76,6 +76,7 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
 
         demo = config.demo_data
         planted = "" if demo.confounder == NO_CONFOUNDER else f"-{demo.confounder}"
+        planted += "-matched" if demo.matched else ""
         name = f"synthetic-{demo.images}-{demo.image_size}-{demo.seed}{planted}"
         source = make_demo_data(workspace.data / name, **demo.model_dump(), console=console)
         records = workspace.data / f"{name}-records"

@@ -40,6 +40,7 @@ class DemoData(StrictModel):
     confounder: Literal["none", "marker", "brightness"] = Field(
         "none", description="planted in one class, so that the audit has something to find: a marker in a corner, or brighter pictures"
     )
+    matched: bool = Field(False, description="brightness, grey histogram and borders say nothing of the class (and networks find less)")
 
 
 class Config(StrictModel):

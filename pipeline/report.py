@@ -134,7 +134,9 @@ def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice) -> 
         verdict = Verdict.load(Path(blessing.uri))
         known["shortcut_check"] = verdict
         refusals += [f"shortcut check: {reason}" for reason in verdict.reasons]
-    failures = [_failure(result) for result in (trainer, evaluator, infra_check, shortcut_check, pusher) if result and result.state == "failed"]
+    failures = [
+        _failure(result) for result in (trainer, evaluator, infra_check, shortcut_check, pusher) if result and result.state == "failed"
+    ]
     if not failures and pusher and pusher.state == "skipped":
         failures = [f"not reached, because {', '.join(pusher.roots)} failed"]
     if failures:

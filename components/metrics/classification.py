@@ -17,9 +17,9 @@ from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
 from cxr.components.metrics import names
-from cxr.core.figures import Figures, Floats
 from cxr.components.metrics.tally import Tally
 from cxr.core import features
+from cxr.core.figures import Figures, Floats
 
 
 class ClassificationMetrics(tfma.metrics.Metric):

@@ -57,9 +57,7 @@ def _masked(encoded: bytes, part: Masked) -> bytes:
     return file.getvalue()
 
 
-def _summary(
-    model: str, part: Masked, told: npt.NDArray[np.float64], pictures: Pictures, class_names: Sequence[str]
-) -> MaskedAnswers:
+def _summary(model: str, part: Masked, told: npt.NDArray[np.float64], pictures: Pictures, class_names: Sequence[str]) -> MaskedAnswers:
     measured, _ = figures_of(told, pictures.labels, pictures.patients, class_names)
     most_frequent = float(np.bincount(pictures.labels).max() / len(pictures.labels))
     return MaskedAnswers(

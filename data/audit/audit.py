@@ -84,9 +84,7 @@ def figures_of(told: Probabilities, labels: Labels, patients: npt.NDArray[Any], 
     answers = Answers(numbers, labels, told)
     measure = Measure(answers, bins=1)
     whole, drawn = measure(np.ones((1, len(labels)))), list(resampled(answers, measure))
-    accuracy, balanced, auc = (
-        np.concatenate([getattr(part, name) for part in drawn]) for name in ("accuracy", "balanced_accuracy", "auc")
-    )
+    accuracy, balanced, auc = (np.concatenate([getattr(part, name) for part in drawn]) for name in ("accuracy", "balanced_accuracy", "auc"))
     of_class = [len(set(numbers[labels == label])) for label in np.unique(labels)]
     nowhere = Interval(np.nan, np.nan)
     return (

@@ -145,9 +145,7 @@ def _identity(file: str, example: Any, class_names: Sequence[str]) -> Identity:
     label = _text(example, features.LABEL)
     if label not in class_names:
         raise CxrError(f"{file}: label {label!r} is none of {', '.join(class_names)}; set data.class_names")
-    return Identity(
-        _text(example, features.CONTENT_HASH), list(class_names).index(label), _text(example, features.PATIENT_ID).encode()
-    )
+    return Identity(_text(example, features.CONTENT_HASH), list(class_names).index(label), _text(example, features.PATIENT_ID).encode())
 
 
 def _rows(found: tuple[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import numpy as np
 from cxr.data.demo.anatomy import SIDES, noise, soft
 
 # attenuation, and width of the structures as share of the side
-GROUND_GLASS, GROUND_GLASS_GRAIN = 0.8, 0.03
-CONSOLIDATION, CONSOLIDATION_GRAIN = 0.8, 0.08
+GROUND_GLASS, GROUND_GLASS_GRAIN = 0.40, 0.025
+CONSOLIDATION, CONSOLIDATION_GRAIN = 0.42, 0.07
 HAZE, DENSITY = 0.04, 0.06  # mean attenuation of the two
 
 

@@ -31,7 +31,15 @@ def verdict(value, margin, found=AUDIT, patients=100):
 
 @pytest.mark.parametrize(
     ("value", "margin", "blessed"),
-    [(0.81, 0.0, True), (0.8, 0.0, False), (0.79, 0.0, False), (0.85, 0.05, False), (0.86, 0.05, True), (0.79, -0.02, True), (0.1, None, True)],
+    [
+        (0.81, 0.0, True),
+        (0.8, 0.0, False),
+        (0.79, 0.0, False),
+        (0.85, 0.05, False),
+        (0.86, 0.05, True),
+        (0.79, -0.02, True),
+        (0.1, None, True),
+    ],
 )
 def test_a_model_must_be_more_than_the_margin_above_the_best_shortcut(value, margin, blessed):
     assert verdict(value, margin).blessed is blessed
@@ -39,7 +47,9 @@ def test_a_model_must_be_more_than_the_margin_above_the_best_shortcut(value, mar
 
 def test_the_reason_names_both_figures_and_the_remedy():
     (reason,) = verdict(0.79, 0.0).reasons
-    assert reason.startswith("ensemble (0.790) is no better than the grey_histogram alone (0.800): balanced accuracy on test, better is demanded")
+    assert reason.startswith(
+        "ensemble (0.790) is no better than the grey_histogram alone (0.800): balanced accuracy on test, better is demanded"
+    )
     assert "gate.shortcut_margin=null" in reason
     (reason,) = verdict(0.81, 0.3).reasons
     assert "is not clearly better than the grey_histogram alone (0.800) (and so is 1 more)" in reason

@@ -33,7 +33,9 @@ def test_clean_data_are_clean(demo_records):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("confounder", "shortcut", "not_seen"), [("marker", "corners", "brightness"), ("brightness", "brightness", "source")])
+@pytest.mark.parametrize(
+    ("confounder", "shortcut", "not_seen"), [("marker", "corners", "brightness"), ("brightness", "brightness", "source")]
+)
 def test_a_planted_confounder_is_found(demo_records, confounder, shortcut, not_seen):
     found = clear(demo_records(confounder))
     assert found[shortcut] == features.CLASS_NAMES[0]
