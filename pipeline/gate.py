@@ -28,13 +28,13 @@ class Gate(StrictModel):
     min_accuracy: Share = Field(0.5, description="lowest accuracy that passes (three balanced classes: 0.33 by chance)")
     min_accuracy_of: dict[str, Share] = Field({}, description="the same for single models, by name")
     tolerance: Share = Field(0.02, description="how far accuracy may fall below the baseline's (the best pushed version), absolute")
-    # Who is told the class as well by 18 numbers has shown nothing. More than 0 would ask for what test splits of some hundred images cannot
-    # show: the difference's interval is about as wide as 0.15 there.
+    # A network that is no better than a forest on 18 numbers has shown nothing. More than 0 would ask for what test splits of some hundred
+    # images cannot show: the difference's interval is about 0.15 wide there.
     shortcut_margin: float | None = Field(
         0.0,
         ge=-1,
         lt=1,
-        description="balanced accuracy must be more than this above that of every shortcut of the audit (grey histogram, border, source, …); "
+        description="balanced accuracy must be more than this above that of each shortcut of the audit (grey histogram, border, …); "
         "null: shown, not demanded",
     )
     calibration_bins: int = Field(15, ge=1, description="bins of the expected calibration error")

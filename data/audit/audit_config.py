@@ -17,9 +17,7 @@ class Audit(StrictModel):
         0.8, gt=0.5, le=1, description="a shortcut tells a class clearly where its AUC, one class against the rest, is surely above this"
     )
     max_images: int = Field(20_000, ge=100, description="that the small models learn from and the folds hold; of more, patients are drawn")
-    masked_models: bool = Field(
-        True, description="ask the trained models too, with the lungs blacked out and with all but them blacked out"
-    )
+    masked_models: bool = Field(True, description="ask the trained models too, with the lungs and with all but the lungs blacked out")
     masked_images: int = Field(
         100, ge=1, description="of the gate's split, that they are asked about twice each: a large network takes 0.3 s per image on 2 cores"
     )

@@ -116,7 +116,7 @@ def read_pictures(patterns: Sequence[str], class_names: Sequence[str], limit: in
 def some_patients(
     positions: npt.NDArray[np.int64], patients: npt.NDArray[np.object_], limit: int, rng: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """Returns the positions of patients drawn, whole, while there are no more than `limit` images; at least one's, and all where they fit."""
+    """Returns the positions of drawn patients, each with all images, `limit` at most (one patient at least); all where they fit."""
     if len(positions) <= limit:
         return positions
     names, owner = np.unique(patients[positions], return_inverse=True)
