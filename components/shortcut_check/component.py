@@ -10,6 +10,7 @@ from tfx.utils import path_utils
 from cxr.components.shortcut_check.evaluated import read_evaluated
 from cxr.components.shortcut_check.judge import judge
 from cxr.components.shortcut_check.masked_models import ask_masked
+from cxr.components.shortcut_check.verdict import MaskedAnswers
 from cxr.data.audit.audit_config import Audit as Settings
 from cxr.data.audit.records import read_pictures
 from cxr.data.audit.result import AuditResult, load_draws
@@ -31,7 +32,7 @@ def ShortcutCheck(
 ) -> None:
     """Blesses a model that is better than every shortcut, and shows how it answers where the lungs are blacked out."""
     options, result, names = Settings.model_validate_json(settings), AuditResult.load(Path(audit.uri)), json.loads(class_names)
-    masked = ()
+    masked: tuple[MaskedAnswers, ...] = ()
     if options.masked_models:
         patterns = [f"{artifact_utils.get_split_uri([examples], result.split)}/*"]
         pictures = read_pictures(patterns, names, options.masked_images, options.seed)

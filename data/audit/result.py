@@ -30,8 +30,8 @@ class Figure(StrictModel):
     @classmethod
     def of(cls, value: float, interval: Interval) -> Figure:
         """Makes one of floats that may be NaN."""
-        value, low, high = (number if math.isfinite(number) else None for number in (value, interval.low, interval.high))
-        return cls(value=value, low=low, high=high)
+        defined = [number if math.isfinite(number) else None for number in (value, interval.low, interval.high)]
+        return cls(value=defined[0], low=defined[1], high=defined[2])
 
     def __str__(self) -> str:
         """As tables show it."""

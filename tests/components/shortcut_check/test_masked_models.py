@@ -49,4 +49,3 @@ def test_a_model_fails_where_what_it_looks_at_is_black(tmp_path, pictures, at, w
     assert found["border"].accuracy.value == pytest.approx(lungs_alone, abs=0.06)
     assert found["centre"].verdict.startswith(f"with the lungs blacked out tiny is right on {found['centre'].accuracy.value:.3f}")
     assert (found["border"].images, found["border"].patients) == (IMAGES, IMAGES // 2)
-    assert found["border"].accuracy.low < found["border"].accuracy.value or found["border"].accuracy.value == 0.5

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -22,7 +23,7 @@ def demo_records(tmp_path_factory):
     """Returns a function from a confounder to a folder of records, 90 images of 64 pixels; Beam would take seconds for it."""
     import tensorflow as tf
 
-    made = {}
+    made: dict[str, Path] = {}
 
     def make(confounder):
         if confounder in made:
@@ -40,8 +41,10 @@ def demo_records(tmp_path_factory):
                     patient = row["patient_id"]
                     if (int(patient.rpartition("-")[2]) % TEST_SHARE == 0) == (split == "test"):
                         image = read_image(str(manifest.parent / row["image"]))
-                        facts = {name: row[name] for name in ("label", "source", "view", "sex")}
-                        one = Row(row["image"], row["image"], "", patient=patient, age=float(row["age"]), split=split, **facts)
+                        one = Row(
+                            row["image"], row["image"], "", row["label"], patient, split, row["source"], row["view"], row["sex"],
+                            age=float(row["age"]),
+                        )  # fmt: skip
                         writer.write(example(one, image).SerializeToString())
                         counts[split][row["label"]] += 1
         dataset = Dataset(
