@@ -44,6 +44,10 @@ READING_RULES = "reading_rules"  # int64 [batch], see data/images/reader.py; abs
 LEARNT_FROM_SYNTHETIC = "learnt_from_synthetic"  # bool [batch], from at least one made-up image; absent where nobody knows
 PREDICTED_LABEL = "label"  # string [batch]
 OUTPUT_CLASS_NAMES = "class_names"  # string [batch, classes], the order of PROBABILITIES
+UNLIKE_TRAINING = "unlike_training"  # float32 [batch], 0: like the training images, 0.5: the border, 1: nothing like them; may be absent
+UNLIKE_BORDER = 0.5  # of UNLIKE_TRAINING
+OUTSIDE = "outside"  # bool [batch], UNLIKE_TRAINING beyond UNLIKE_BORDER; absent where that is
+CONFORMAL_SET = "conformal_set"  # bool [batch, classes], which classes it may be; may be absent
 MEMBER_PROBABILITIES = "probabilities_{member}"  # ensemble only, float32 [batch, classes] per member
 ENSEMBLE = "ensemble"  # name of the ensemble among the models
 

@@ -160,9 +160,20 @@ def html_report(evaluation: Evaluation, validation: Validation) -> str:
         }
         for result in evaluation.slices
     ]
+    demands = [
+        {
+            "demand": demand.subject,
+            "wanted": demand.wanted,
+            "measured": demand.measured,
+            "patients": demand.patients,
+            "verdict": demand.verdict,
+        }
+        for demand in validation.demands
+    ]
     parts = [
         f"<h2>Gate: {verdict}</h2>",
         "".join(f"<p>{html.escape(reason)}</p>" for reason in validation.reasons),
+        table(demands) if demands else "",
         f"<p>{evaluation.examples} examples of {evaluation.patients} patients, {evaluation.correct} right, "
         f"{evaluation.invalid_predictions} without a valid prediction. "
         "Research software, not a diagnostic device.</p>",

@@ -103,6 +103,11 @@ def _examples(folder: Path, config: Config) -> Examples:
             f"{folder}: ingested for the classes {', '.join(dataset.class_names)}, but data.class_names of the configuration is "
             f"{', '.join(config.class_names)}; ingest again or change data.class_names"
         )
+    if dataset.config.only_split:
+        raise CxrError(
+            f"{folder}: was ingested as the one split {dataset.config.only_split!r}, to measure models on (cxr evaluate --data {folder}); "
+            "to train, ingest the images again without --split"
+        )
     if config.gate.split not in dataset.splits:
         raise CxrError(f"{folder}: has the splits {', '.join(dataset.splits)}, not gate.split {config.gate.split!r}")
     return Examples(folder.absolute(), tuple(dataset.splits), dataset.synthetic, dataset.config)

@@ -35,7 +35,7 @@ CODE = {
     "Transform": ("cxr.trainer.preprocessing",),
     "Trainer": ("cxr.trainer.run_fn",),
     "EnsembleTrainer": ("cxr.components.ensemble_trainer.executor",),
-    "Evaluator": ("cxr.components.metrics.classification",),
+    "Evaluator": ("cxr.components.metrics.classification", "cxr.components.metrics.demanded"),
     "InfraCheck": ("cxr.components.infra_check.component", "cxr.serving.server.__main__"),  # the server is a process of its own
     "ShortcutCheck": ("cxr.components.shortcut_check.component",),
 }
@@ -126,6 +126,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
                 "weights_version": _weights_version(model),
                 "validation_split": VAL in paths.splits,
                 "state_dir": paths.training_state,
+                "folds": config.ensemble.folds if config.ensemble else 0,
             },
         ).with_id(node_id("Trainer", name))
     if config.ensemble:
@@ -139,6 +140,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
         ).with_id(node_id("Trainer", features.ENSEMBLE))
 
     # Every candidate: gate, shortcut check, infrastructure check, push.
+    metrics_code = code_version(*CODE["Evaluator"], *(metric.module for metric in config.gate.metrics if metric.module))
     candidates: list[BaseNode] = []
     for name, trainer in trained.items():
         model = trainer.outputs["model"]
@@ -148,7 +150,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             model=model,
             baseline_model=baseline.outputs["model"] if baseline else None,
             example_splits=[config.gate.split],
-            eval_config=gate.eval_config(config.gate, name, config.class_names, code_version=code_version(*CODE["Evaluator"])),
+            eval_config=gate.eval_config(config.gate, name, config.class_names, code_version=metrics_code),
             schema=schema,
         ).with_id(node_id("Evaluator", name))
         infra_check = InfraCheck(
@@ -222,7 +224,7 @@ def _pusher(
     infra_check: BaseNode,
     shortcut_check: BaseNode,
 ) -> BaseNode:
-    known = Known(pipeline=config.name, split=config.gate.split)
+    known = Known(pipeline=config.name, split=config.gate.split, compared=config.gate.compared)
     if isinstance(given := paths.baselines.get(name), Choice):
         champion = given.champion.version if given.champion else NO_CHAMPION
         known = known.model_copy(update={"champion": champion, "baseline": given.baseline.name if given.baseline else None})

@@ -77,6 +77,8 @@ class Config(StrictModel):
         unknown = set(self.gate.min_accuracy_of) - set(self.candidates)
         if unknown:
             raise ValueError(f"gate.min_accuracy_of.{min(unknown)}: no such model; there are {', '.join(self.candidates)}")
+        if problem := self.gate.unknown(self.candidates, self.class_names):
+            raise ValueError(f"gate.{problem}")
         return self
 
     @property
@@ -192,4 +194,8 @@ def _reason(error: Any) -> str:
         if key in RENAMED:
             return f"is called {RENAMED[key]} now"
         return "unknown key; remove it or correct its spelling"
-    return f"{error['msg']} (given: {error['input']!r})" if error["type"] != "missing" else "is missing"
+    if error["type"] == "missing":
+        return "is missing"
+    if isinstance(error["input"], dict):  # a check of several fields together: its message names them
+        return str(error["msg"].removeprefix("Value error, "))
+    return f"{error['msg']} (given: {error['input']!r})"

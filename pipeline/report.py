@@ -22,6 +22,7 @@ from cxr.pipeline.evaluation import Evaluation, read_evaluation, read_validation
 from cxr.pipeline.graph import node_id
 from cxr.pipeline.local_runner import NodeResult
 from cxr.pipeline.pipeline_config import Config
+from cxr.pipeline.verdicts import Judgement, not_judged
 from cxr.trainer.artifact import read_info
 from cxr.trainer.curves import PICTURE
 
@@ -37,10 +38,12 @@ class Candidate(StrictModel):
     model_uri: str | None = Field(None, description="the Model artifact")
     learning_curves: str | None = Field(None, description="picture of loss and accuracy per epoch")
     weights: str = Field("", description="where the backbone's weights came from, a fall-back included")
+    data_used: dict[str, str] = Field({}, description="which data fitted its weights, chose (method, end of training) and evaluated it")
     evaluation: Evaluation | None = None
     champion: str | None = Field(None, description="the version that was pushed last when the run began; null: none")
     baseline: str | None = Field(None, description="the pushed version that it was compared with; null: the bounds decided alone")
     notes: tuple[str, ...] = Field((), description="why the best pushed version is not the baseline; a change of data")
+    demands: tuple[Judgement, ...] = Field((), description="what the gate asked for, what was measured, and the verdict")
     blessed: bool | None = Field(None, description="by the gate; null: it was not reached")
     servable: bool | None = Field(None, description="by the infrastructure check; null: it was not reached")
     shortcut_check: Verdict | None = Field(None, description="beside what can be told without the lungs; null: it was not reached")
@@ -98,12 +101,12 @@ def make_report(config: Config, results: Mapping[str, NodeResult], choices: Mapp
         synthetic=synthetic,
         data=data,
         audit=AuditResult.load(Path(audit.uri)) if (audit := _output(results.get("Audit"), "audit")) else None,
-        models={name: _candidate(name, results, choices.get(name, Choice())) for name in config.candidates},
+        models={name: _candidate(name, results, choices.get(name, Choice()), config.gate.split) for name in config.candidates},
         nodes={key: Node(state=result.state, seconds=round(result.seconds, 1), error=result.error) for key, result in results.items()},
     )
 
 
-def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice) -> Candidate:
+def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice, evaluated_on: str) -> Candidate:
     trainer, evaluator, infra_check, shortcut_check, pusher = (
         results.get(node_id(role, name)) for role in ("Trainer", "Evaluator", "InfraCheck", "ShortcutCheck", "Pusher")
     )
@@ -114,19 +117,21 @@ def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice) -> 
     if model:
         info = read_info(model.uri)
         known |= {"model_uri": model.uri, "weights": info.weights_note}
+        known["data_used"] = {**info.data_used, "evaluation": f"the {evaluated_on} split"}
         notes += filter(None, [change_of_data(choice, info)])
     if model_run := _output(trainer, "model_run"):
         known["learning_curves"] = f"{model_run.uri}/{PICTURE}"
-    known["notes"] = tuple(notes)
     if evaluation := _output(evaluator, "evaluation"):
         validation = read_validation(evaluation.uri)
         numbers = read_evaluation(evaluation.uri)
-        known |= {"evaluation": numbers, "blessed": validation.blessed}
+        known |= {"evaluation": numbers, "blessed": validation.blessed, "demands": validation.demands}
+        notes += not_judged(validation.demands)
         if model and numbers.baseline_accuracy is not None:
             is_champion = choice.champion is not None and choice.champion.source == model.uri
             compared = choice.previous if is_champion else choice.baseline  # as PushedBaseline resolves it
             known["baseline"] = compared.name if compared else None
         refusals += [f"gate: {reason}" for reason in validation.reasons]
+    known["notes"] = tuple(notes)
     if blessing := _output(infra_check, "blessing"):
         known["servable"] = blessing.get_int_custom_property("blessed") == 1
         refusals += [f"infrastructure check: {reason}" for reason in (Path(blessing.uri) / REASONS).read_text().splitlines()]

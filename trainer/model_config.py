@@ -99,7 +99,21 @@ class FineTuning(Stage):
     last_layers: int | None = Field(None, ge=1, description="how many of the backbone's last layers learn; null: all of them")
 
 
-class Model(StrictModel):
+class Calibrated(StrictModel):
+    """What a model's answers say about themselves; fitted on the validation split, without one left out."""
+
+    calibration: Literal["temperature", "none"] = Field(
+        "temperature", description="temperature: probabilities as sure as they are right (Guo 2017); none: as the network yields them"
+    )
+    outside_share: float | None = Field(
+        0.05, gt=0, lt=1, description="share of the validation images that the output `outside` may flag; null: no such output"
+    )
+    conformal_coverage: float | None = Field(
+        0.9, gt=0, lt=1, description="share of images whose class the output `conformal_set` shall hold; null: no such output"
+    )
+
+
+class Model(Calibrated):
     """One candidate: a backbone with its head.
 
     Stages: `head_training` trains the head on the frozen backbone's cached features; `fine_tuning` trains backbone and head together
@@ -143,12 +157,19 @@ class Model(StrictModel):
         return self
 
 
-class Ensemble(StrictModel):
+class Ensemble(Calibrated):
     """How the trained, frozen members are joined."""
 
     method: Literal["auto", "soft", "hard", "weighted", "stacking"] = Field(
         "auto", description="auto: the lowest loss on the validation split among those at least as accurate there as the best member"
     )
+    fitted_on: Literal["out_of_fold", "training"] = Field(
+        "out_of_fold",
+        description="whose answers the weights of weighted and stacking are fitted to: out_of_fold: to training images that the answering "
+        "head has not seen (where a member's backbone learns too: to one half of the validation patients, the other half chooses); "
+        "training: to the training images that the members learnt from, by which they flatter themselves",
+    )
+    folds: int = Field(3, ge=2, description="by patient, for the out-of-fold answers: so many more heads are trained on cached features")
     start: Literal["average", "random"] = Field("average", description="initial value of the stacking method's Dense layer")
     loss: Loss = Loss()
     stage: Stage = Stage()

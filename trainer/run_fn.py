@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pydantic
 
 from cxr.core import features
@@ -16,9 +15,13 @@ from cxr.core.errors import CxrError
 from cxr.core.strict_model import StrictModel
 from cxr.data.images.reader import MAX_SIDE
 from cxr.trainer import artifact
+from cxr.trainer.calibration import outside
+from cxr.trainer.calibration.settling import Settled, settle
+from cxr.trainer.calibration.temperature import scale_logits
 from cxr.trainer.curves import TensorBoardLog, write_history
 from cxr.trainer.devices import FLOAT32
 from cxr.trainer.export.export_check import COMPARED_IMAGES, MIXED_TOLERANCE, TrainedAnswers
+from cxr.trainer.export.network import with_outside_score
 from cxr.trainer.export.saved_model import export_model
 from cxr.trainer.inputs import Split, read_split
 from cxr.trainer.model_config import Model
@@ -42,6 +45,7 @@ class Settings(StrictModel):
     max_side: int | None = MAX_SIDE
     validation_split: bool = True
     state_dir: str | None = None
+    folds: int = 0  # see `Training`
     code_version: str = ""
 
 
@@ -71,6 +75,7 @@ def run_fn(fn_args: Any) -> None:
             val,
             name=settings.name,
             state_root=Path(settings.state_dir) / settings.name if settings.state_dir else None,
+            folds=settings.folds,
             identity=[settings.code_version],
             on_epoch=log,
         )
@@ -105,15 +110,25 @@ def _settings(custom_config: dict[str, Any]) -> Settings:
 
 def _write_model(fn_args: Any, settings: Settings, transform: TransformGraph, trained: Trained, splits: dict[str, Split]) -> None:
     uri = fn_args.serving_model_dir.rstrip("/").rpartition("/")[0]
+    labels = {split: images.labels for split, images in splits.items()}
+    settled = settle(settings.model, settings.class_names, trained.probabilities, labels)
+    scale_logits(trained.model, settled.calibration.temperature)
+    detector, border = None, None
+    if settings.model.outside_share is not None:
+        detector, border = outside.fit(trained.features, settings.model.outside_share, settings.model.seed)
     path = artifact.keras_path(uri)
     artifact.make_parent(path)
     trained.model.save(path)
     artifact.copy_folder(fn_args.transform_output, artifact.transform_path(uri))
-    for split, images in splits.items():
-        artifact.save_predictions(uri, split, images.content_hash, images.labels, trained.probabilities[split])
+    for split, answers in settled.probabilities.items():
+        images = splits[TRAIN if split == artifact.TRAIN_OOF else split]
+        scores = detector.scores(trained.features[split]) if detector and split in trained.features else None
+        artifact.save_predictions(uri, split, images.content_hash, images.labels, answers, images.patients, scores)
+    if detector:
+        outside.save(uri, detector)
     data = training_data(splits, settings.class_names)
     export_model(
-        trained.model,
+        with_outside_score(trained.model, detector) if detector else trained.model,
         name=settings.name,
         transform=transform,
         info={
@@ -122,18 +137,24 @@ def _write_model(fn_args: Any, settings: Settings, transform: TransformGraph, tr
             "backbone": settings.model.backbone,
             "synthetic": data.synthetic > 0,
             "data": data.model_dump(mode="json"),
+            "data_used": {"weights": "the training split", "choice": "the validation split" if VAL in splits else "nothing"},
             "preprocessing": settings.preprocessing.model_dump(mode="json"),
             "code_version": settings.code_version,
+            **settled.info(),
+            "outside": border.model_dump(mode="json") if border else None,
         },
         directory=fn_args.serving_model_dir,
         max_side=settings.max_side or 0,
-        trained=_answers(trained, splits[VAL if VAL in splits else TRAIN], trained.probabilities[VAL if VAL in splits else TRAIN]),
+        least_probability=settled.least_probability,
+        trained=_answers(trained, settled, splits),
     )
     save_training_images(fn_args.serving_model_dir, image_keys(np.concatenate([images.content_hash for images in splits.values()])))
 
 
-def _answers(trained: Trained, split: Split, probabilities: npt.NDArray[np.float32]) -> TrainedAnswers:
-    """What the network answered to some images while it was being trained: no copy of it that is exported has a part in that."""
+def _answers(trained: Trained, settled: Settled, splits: dict[str, Split]) -> TrainedAnswers:
+    """What the network answered to some images while it was being trained, then calibrated: no copy that is exported has a part in that."""
+    name = VAL if VAL in splits else TRAIN
+    split, probabilities = splits[name], settled.probabilities[name]
     some = np.linspace(0, len(split) - 1, min(COMPARED_IMAGES, len(split))).astype(int)
     tolerance = None if trained.precision == FLOAT32 else MIXED_TOLERANCE
     return TrainedAnswers([bytes(split.images[i]) for i in some], probabilities[some], tolerance)

@@ -19,6 +19,11 @@ AUC = "auc"
 
 FIGURES = (ACCURACY, BALANCED_ACCURACY, LOG_LOSS, CALIBRATION_ERROR)
 CLASS_FIGURES = (PRECISION, RECALL, AUC)
+LOWER_IS_BETTER = (LOG_LOSS, CALIBRATION_ERROR)
+
+# === The ends of each figure's 95 % interval, and of that of its change against the baseline: numbers too, see `end` and `change` ===
+LOWER, UPPER = "lower", "upper"
+ENDS = (LOWER, UPPER)
 
 # === Arrays per slice ===
 PATIENTS = "patients"  # int64 [2, class]: patients with an image of the class, and with one that is taken for it
@@ -30,3 +35,26 @@ CALIBRATION_BINS = "calibration_bins"  # float64 [bin, (examples, sum of confide
 ROC = "roc"  # float64 [threshold, (threshold, false positive rate, true positive rate)], one against the rest
 
 CLASS_NAMES = "class_names"  # argument of the metric, in EvalConfig's JSON
+
+
+def end(figure: str, which: str) -> str:
+    """Returns the metric that is one end of a figure's interval: `recall_lower`."""
+    return f"{figure}_{which}"
+
+
+def change(figure: str, which: str) -> str:
+    """Returns the metric that is one end of the interval of candidate minus baseline, as TFMA's difference: `accuracy_change_lower`."""
+    return f"{figure}_change_{which}"
+
+
+def columns(classes: int) -> list[tuple[str, int | None]]:
+    """Returns figure and class (None: of all classes) of each column of DRAWS, in order."""
+    single: list[tuple[str, int | None]] = [(name, None) for name in FIGURES]
+    return single + [(name, class_id) for name in CLASS_FIGURES for class_id in range(classes)]
+
+
+def taken() -> frozenset[str]:
+    """Returns every name of this module's that is a number."""
+    figures = (*FIGURES, *CLASS_FIGURES)
+    derived = {name(figure, which) for figure in figures for which in ENDS for name in (end, change)}
+    return frozenset({EXAMPLE_COUNT, PATIENT_COUNT, INVALID_PREDICTIONS, *figures, *derived})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,6 +25,9 @@ class Prediction:
       probabilities: by class.
       members: the same by ensemble member; empty for a single model.
       model, version: what answered.
+      unlike_training: how unlike the model's training images the image is: 0 like them, 0.5 the border, 1 nothing like them.
+      outside: whether it is beyond that border, so that the probabilities say nothing about it.
+      conformal_set: the classes it may be: all that the model cannot rule out. These three are None where the model does not say.
       synthetic: whether that learnt from made-up images, so that its answers say nothing about patients; None: unknown.
     """
 
@@ -34,6 +37,9 @@ class Prediction:
     members: dict[str, dict[str, float]]
     model: str
     version: int
+    unlike_training: float | None = None
+    outside: bool | None = None
+    conformal_set: tuple[str, ...] | None = None
     synthetic: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -42,6 +48,7 @@ class Prediction:
             **asdict(self),
             "probabilities": _rounded(self.probabilities),
             "members": {member: _rounded(shares) for member, shares in self.members.items()},
+            "unlike_training": None if self.unlike_training is None else round(self.unlike_training, DIGITS),
         }
 
 
@@ -69,7 +76,9 @@ def predictions(paths: Sequence[str], response: messages.PredictResponse) -> lis
     """
     outputs = {name: to_array(tensor) for name, tensor in response.outputs.items()}
     spec = response.model_spec
-    for name in (features.PROBABILITIES, features.PREDICTED_LABEL, features.OUTPUT_CLASS_NAMES):
+    needed = (features.PROBABILITIES, features.PREDICTED_LABEL, features.OUTPUT_CLASS_NAMES)
+    further = [name for name in (features.UNLIKE_TRAINING, features.OUTSIDE, features.CONFORMAL_SET) if name in outputs]
+    for name in (*needed, *further):
         if name not in outputs:
             raise BadAnswer(f"{spec.name}: no output {name!r} in the answer, only {sorted(outputs)}; push a model of this pipeline")
         if outputs[name].shape[:1] != (len(paths),):
@@ -84,9 +93,18 @@ def predictions(paths: Sequence[str], response: messages.PredictResponse) -> lis
             members={member: _by_class(classes[i], array[i]) for member, array in members.items()},
             model=spec.name,
             version=spec.version.value,
+            **{name: _FURTHER[name](outputs[name][i], classes[i]) for name in further},
         )
         for i, path in enumerate(paths)
     ]
+
+
+# By output, from one image's values and the class names to the field of the same name.
+_FURTHER: dict[str, Callable[[Any, Sequence[str]], Any]] = {
+    features.UNLIKE_TRAINING: lambda score, _: float(score),
+    features.OUTSIDE: lambda flag, _: bool(flag),
+    features.CONFORMAL_SET: lambda inside, classes: tuple(name for name, is_in in zip(classes, inside, strict=True) if is_in),
+}
 
 
 def _by_class(classes: Sequence[str], shares: Any) -> dict[str, float]:

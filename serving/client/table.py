@@ -10,6 +10,8 @@ from rich.text import Text
 
 from cxr.serving.client.predictions import Failure, Prediction
 
+OUTSIDE = "outside of what the model knows"
+
 
 def table(results: Sequence[Prediction | Failure]) -> Table:
     """Makes the table of one run.
@@ -23,13 +25,16 @@ def table(results: Sequence[Prediction | Failure]) -> Table:
     made = Table(title=_title(answered), title_justify="left", title_style="dim", box=box.SIMPLE, pad_edge=False)
     made.add_column("image", overflow="fold")
     made.add_column("label")
+    if flagged := any(result.outside for result in answered):
+        made.add_column("note")
     for name in classes:
         made.add_column(name, justify="right")
     for member in members:
         made.add_column(member)
     for result in results:
         if isinstance(result, Prediction):
-            cells = [Text(result.path), Text(result.label, style="bold")]
+            cells = [Text(result.path), Text(result.label, style="dim" if result.outside else "bold")]
+            cells += [Text(OUTSIDE if result.outside else "", style="yellow")] if flagged else []
             cells += [_share(result.probabilities[name], name == result.label) for name in classes]
             cells += [_opinion(result.members.get(member, {}), result.label) for member in members]
             made.add_row(*cells)

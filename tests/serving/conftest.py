@@ -58,6 +58,10 @@ def save_model(
                 features.PREDICTED_LABEL: tf.gather(classes, tf.argmax(shares, axis=1)),
                 features.OUTPUT_CLASS_NAMES: tf.tile(classes[None, :], [tf.shape(bright)[0], 1]),
             }
+            if members:  # as an ensemble of today; a model by itself is as one of version 0.1
+                outputs[features.UNLIKE_TRAINING] = bright
+                outputs[features.OUTSIDE] = bright > features.UNLIKE_BORDER
+                outputs[features.CONFORMAL_SET] = shares >= 0.25
             for member in members:
                 outputs[features.MEMBER_PROBABILITIES.format(member=member)] = shares
             return outputs

@@ -7,11 +7,12 @@ from cxr.trainer import artifact
 
 def test_predictions_come_back_as_they_were_saved(tmp_path):
     probabilities = np.array([[0.2, 0.3, 0.5], [1, 0, 0]])
-    artifact.save_predictions(str(tmp_path), "val", [b"aa", b"bb"], [[2], [0]], probabilities)
+    artifact.save_predictions(str(tmp_path), "val", [b"aa", b"bb"], [[2], [0]], probabilities, ["b", "a"])
     loaded = artifact.load_predictions(str(tmp_path), "val")
     assert loaded.content_hash.tolist() == ["aa", "bb"]
     assert loaded.label_index.tolist() == [2, 0]
     assert loaded.label_index.dtype == np.int64
+    assert loaded.patients.tolist() == [1, 0]
     assert loaded.probabilities.dtype == np.float32
     np.testing.assert_allclose(loaded.probabilities, probabilities)
 

@@ -15,6 +15,7 @@ from keras.src.utils import file_utils
 
 from cxr.core.errors import CxrError
 from cxr.trainer import artifact, devices
+from cxr.trainer.calibration.reliability import measure
 from cxr.trainer.inputs import in_order
 from cxr.trainer.models import backbones
 from cxr.trainer.run_fn import run_fn
@@ -50,7 +51,7 @@ def arguments(folder: Path, records, transform_dir, model, **more):
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_mobilenet")
 def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, transform, config):
-    run_fn(SimpleNamespace(**arguments(tmp_path, records, transform_dir, config(), code_version="c0de")))
+    run_fn(SimpleNamespace(**arguments(tmp_path, records, transform_dir, config(), code_version="c0de", folds=2)))
     uri = str(tmp_path / "model")
     info = artifact.read_info(uri)
     assert (info.name, info.backbone, info.weights, info.weights_note) == ("mobilenet", "MobileNet", "none", "random weights")
@@ -59,6 +60,14 @@ def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, transfo
     assert info.data.images == {"train": dict.fromkeys(CLASSES, 8), "val": dict.fromkeys(CLASSES, 3)}
     seen = [*splits.train.content_hash, *splits.val.content_hash]
     np.testing.assert_array_equal(load_training_images(artifact.serving_dir(uri)), image_keys(seen))
+
+    assert info.calibration is not None
+    assert (info.calibration.split, info.calibration.images) == ("val", 9)
+    assert info.calibration.before is not None
+    assert info.calibration.after is not None
+    assert info.calibration.after.log_loss <= info.calibration.before.log_loss
+    kept = artifact.load_predictions(uri, "val")  # calibrated
+    assert measure(kept.probabilities, kept.label_index).log_loss == pytest.approx(info.calibration.after.log_loss, abs=1e-5)
 
     history = json.loads((tmp_path / "run" / "history.json").read_text())
     assert [len(stage["rows"]) for stage in history["stages"]] == [4]
@@ -73,6 +82,11 @@ def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, transfo
         images = np.stack(list(in_order(split.images, transform.image, augmentation=config().augmentation)))
         np.testing.assert_allclose(kept.probabilities, model.predict(images, verbose=0), atol=1e-4)
         assert kept.content_hash.tolist() == split.content_hash.tolist()
+        assert len(set(kept.patients)) == len(split)
+    unseen = artifact.load_predictions(uri, artifact.TRAIN_OOF)
+    assert unseen.content_hash.tolist() == splits.train.content_hash.tolist()
+    np.testing.assert_allclose(unseen.probabilities.sum(axis=1), 1, atol=1e-5)
+    assert np.abs(unseen.probabilities - artifact.load_predictions(uri, "train").probabilities).max() > 1e-3
     assert not list((tmp_path / "state" / "mobilenet").iterdir())
 
 
@@ -84,6 +98,10 @@ def test_without_a_validation_split(tmp_path, records, transform_dir, config):
     assert "val_loss" not in history["stages"][0]["rows"][0]
     with pytest.raises(CxrError, match="saved no predictions"):
         artifact.load_predictions(str(tmp_path / "model"), "val")
+    calibration = artifact.read_info(str(tmp_path / "model")).calibration
+    assert calibration is not None
+    assert calibration.temperature == 1
+    assert "no validation split" in calibration.note
 
 
 @pytest.mark.slow

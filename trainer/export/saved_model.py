@@ -15,8 +15,10 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from cxr.core import features
 from cxr.data.images.reader import MAX_SIDE, READING_RULES
 from cxr.trainer import artifact
+from cxr.trainer.calibration import conformal
 from cxr.trainer.export import recorded_requests
 from cxr.trainer.export.export_check import TrainedAnswers, check_export
+from cxr.trainer.export.network import named_outputs
 from cxr.trainer.export.signatures import Signatures
 from cxr.trainer.phantoms import phantoms
 from cxr.trainer.transform_graph import TransformGraph
@@ -29,20 +31,21 @@ def export_model(
     transform: TransformGraph,
     info: dict[str, Any],
     directory: str,
-    members: Sequence[str] = (),
     max_side: int = MAX_SIDE,
+    least_probability: float | None = None,
     trained: TrainedAnswers | None = None,
 ) -> None:
     """Writes a SavedModel with the signatures, its description and recorded requests, and checks it.
 
     Args:
-      model: float32 [batch, image_size, image_size, 3] in [0, 1] -> probabilities [batch, classes].
+      model: float32 [batch, image_size, image_size, 3] in [0, 1] -> probabilities [batch, classes], or a dict of outputs that holds
+        them (PROBABILITIES; MEMBER_PROBABILITIES, UNLIKE_TRAINING).
       name: Name it will be served under.
       transform: What images and labels go through; knows classes and size.
       info: Further keys of model.json, see `artifact.ModelInfo`; `synthetic` is also told to clients.
       directory: Folder to write, of any filesystem that `tf.io.gfile` knows; must not exist or be empty.
-      members: Ensemble only: names of the members; the model has a layer `probabilities_<member>` for each.
       max_side: Pixels that longer images were scaled down to before training; 0: none was.
+      least_probability: Of a class in the conformal set; None: no such output.
       trained: What the network answered to some images where it was trained; `model` may be a copy of that network.
 
     Raises:
@@ -51,13 +54,12 @@ def export_model(
         it did where it was trained.
     """
     class_names, image_size = transform.class_names, transform.image_size
-    if model.output.shape[-1] != len(class_names):
-        raise ValueError(f"{name}: the model yields {model.output.shape[-1]} probabilities for {len(class_names)} class names")
-    if members:
-        layers = [model.get_layer(features.MEMBER_PROBABILITIES.format(member=member)) for member in members]
-        model = keras.Model(model.input, [model.output, *(layer.output for layer in layers)])
+    model = named_outputs(model)
+    width = model.output[features.PROBABILITIES].shape[-1]
+    if width != len(class_names):
+        raise ValueError(f"{name}: the model yields {width} probabilities for {len(class_names)} class names")
 
-    module = Signatures(model, transform, members, max_side, info.get("synthetic"))
+    module = Signatures(model, transform, max_side, info.get("synthetic"), least_probability)
     # Nobody differentiates a served model, and collecting the gradients of EfficientNet's activations takes half of the export's time.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, directory, signatures=module.functions, options=options)
@@ -66,7 +68,7 @@ def export_model(
     about = {"name": name, "class_names": list(class_names), "image_size": image_size}
     reading = {"max_side": max_side, "reading_rules": READING_RULES}
     artifact.write_info(directory, {**info, **about, **reading})
-    recorder = _Recorder(model, name, transform, members)
+    recorder = _Recorder(model, name, transform, least_probability)
     examples = [recorded_requests.example_of(image) for image in phantoms()]
     recorded_requests.write_logs(directory, recorded_requests.RECORDED_REQUESTS, recorder.recorded(examples))
     recorded_requests.write_logs(directory, recorded_requests.WARMUP, recorder.warmup(examples[0]))
@@ -92,11 +94,10 @@ class _Recorder:
         model: keras.Model,
         name: str,
         transform: TransformGraph,
-        members: Sequence[str],
+        least_probability: float | None,
     ) -> None:
-        self._model, self._name, self._transform = model, name, transform
+        self._model, self._name, self._transform, self._least = model, name, transform, least_probability
         self._class_names = np.array(transform.class_names, dtype=object)
-        self._keys = [features.PROBABILITIES, *(features.MEMBER_PROBABILITIES.format(member=member) for member in members)]
         # One value in a TensorProto stands for all elements: a whole grey picture in a few bytes.
         self._grey = tf.make_tensor_proto(0.5, tf.float32, shape=[1, transform.image_size, transform.image_size, 3])
 
@@ -123,14 +124,14 @@ class _Recorder:
 
     def _answers(self, images: tf.Tensor) -> list[recorded_requests.Tensors]:
         """Returns the right outputs for each image by itself."""
-        outputs = self._model(images, training=False)
-        arrays = [np.asarray(o, dtype=np.float32) for o in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
-        labels = self._class_names[np.argmax(arrays[0], axis=1)]
-        return [
-            {
-                **{key: array[i : i + 1] for key, array in zip(self._keys, arrays, strict=True)},
-                features.PREDICTED_LABEL: labels[i : i + 1],
-                features.OUTPUT_CLASS_NAMES: self._class_names[np.newaxis, :],
-            }
-            for i in range(len(labels))
-        ]
+        outputs: dict[str, np.ndarray] = {
+            key: np.asarray(value, dtype=np.float32) for key, value in self._model(images, training=False).items()
+        }
+        probabilities = outputs[features.PROBABILITIES]
+        outputs[features.PREDICTED_LABEL] = self._class_names[np.argmax(probabilities, axis=1)]
+        outputs[features.OUTPUT_CLASS_NAMES] = np.tile(self._class_names, [len(probabilities), 1])
+        if features.UNLIKE_TRAINING in outputs:
+            outputs[features.OUTSIDE] = outputs[features.UNLIKE_TRAINING] > features.UNLIKE_BORDER
+        if self._least is not None:
+            outputs[features.CONFORMAL_SET] = conformal.members(probabilities, self._least)
+        return [{key: array[i : i + 1] for key, array in outputs.items()} for i in range(len(probabilities))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from cxr.core import features
 from cxr.data.images.reader import READING_RULES
+from cxr.trainer.export.network import named_outputs
 from cxr.trainer.transform_graph import TransformGraph
 
 SLICE = 32  # images of a serving_default request that go through the network at once
@@ -31,36 +32,34 @@ class Signatures(tf.Module):
         self,
         model: keras.Model,
         transform: TransformGraph,
-        members: Sequence[str] = (),
         max_side: int = 0,
         synthetic: bool | None = None,
+        least_probability: float | None = None,
     ) -> None:
         """Traces nothing yet.
 
         Args:
-          model: float32 [batch, image_size, image_size, 3] in [0, 1] -> [batch, classes]; for an ensemble the
-            list of that and of each member's.
+          model: float32 [batch, image_size, image_size, 3] in [0, 1] -> PROBABILITIES [batch, classes], or a dict of
+            them and further outputs, [batch, classes] or [batch].
           transform: What images and labels go through.
-          members: Names of the ensemble's members, in the order of the model's further outputs.
           max_side: Pixels that longer images were scaled down to before training; 0: none was.
           synthetic: Whether the model learnt from made-up images; None: not known.
+          least_probability: Of a class in the conformal set, see calibration/conformal.py; None: no such output.
         """
         super().__init__()
+        model = named_outputs(model)
         self._state = [variable.value for variable in model.variables]
         self._transform = transform
         class_names, image_size = transform.class_names, transform.image_size
-        self._class_names = tf.constant(class_names)
-        keys = [features.PROBABILITIES, *(features.MEMBER_PROBABILITIES.format(member=member) for member in members)]
+        self._class_names, self._least_probability = tf.constant(class_names), least_probability
+        shapes = {key: [None, *value.shape[1:]] for key, value in sorted(model.output.items())}
         shape = [None, image_size, image_size, 3]
 
         # Every other function calls this one, so that a large backbone is traced and stored once.
         @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False)
         def network(images: tf.Tensor) -> Outputs:
             outputs = model(images, training=False)
-            outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-            return {
-                key: tf.ensure_shape(tf.cast(value, tf.float32), [None, len(class_names)]) for key, value in zip(keys, outputs, strict=True)
-            }
+            return {key: tf.ensure_shape(tf.cast(outputs[key], tf.float32), of) for key, of in shapes.items()}
 
         def answered(images: tf.Tensor) -> Outputs:
             # oneDNN's convolution fails on an empty batch: it gets one black image, whose answer is dropped.
@@ -80,7 +79,7 @@ class Signatures(tf.Module):
         @_signature(features.SIGNATURE_EXAMPLES, tf.TensorSpec([None], tf.string, name=features.EXAMPLES))
         def serving_default(examples: tf.Tensor) -> Outputs:
             encoded = tf.io.parse_example(examples, {features.IMAGE: tf.io.FixedLenFeature([], tf.string)})[features.IMAGE]
-            return self._named(_in_slices(lambda part: answered(transform.images(part)), encoded, keys, len(class_names)))
+            return self._named(_in_slices(lambda part: answered(transform.images(part)), encoded, shapes))
 
         @_signature(features.SIGNATURE_LABELS, tf.TensorSpec([None], tf.string, name=features.EXAMPLES))
         def transform_labels(examples: tf.Tensor) -> Outputs:
@@ -99,14 +98,18 @@ class Signatures(tf.Module):
         self.functions = {f.name: f for f in (serving_default, image_bytes, image_tensor, transform_labels, image_reading)}
 
     def _named(self, outputs: Outputs) -> Outputs:
-        """Adds the outputs that say which class each probability belongs to."""
+        """Adds the outputs that follow from the network's: which class each probability belongs to, and what is beyond its bound."""
         probabilities = outputs[features.PROBABILITIES]
-        names = tf.broadcast_to(self._class_names, tf.shape(probabilities))
-        return {
-            **outputs,
+        further = {
             features.PREDICTED_LABEL: tf.gather(self._class_names, tf.argmax(probabilities, axis=1)),
-            features.OUTPUT_CLASS_NAMES: names,
+            features.OUTPUT_CLASS_NAMES: tf.broadcast_to(self._class_names, tf.shape(probabilities)),
         }
+        if features.UNLIKE_TRAINING in outputs:
+            further[features.OUTSIDE] = outputs[features.UNLIKE_TRAINING] > features.UNLIKE_BORDER
+        if self._least_probability is not None:
+            most = tf.reduce_max(probabilities, axis=1, keepdims=True)
+            further[features.CONFORMAL_SET] = probabilities >= tf.minimum(most, self._least_probability)
+        return {**outputs, **further}
 
 
 def _signature(name: str, spec: tf.TensorSpec) -> Callable[[Callable[[tf.Tensor], Outputs]], Any]:
@@ -117,15 +120,15 @@ def _signature(name: str, spec: tf.TensorSpec) -> Callable[[Callable[[tf.Tensor]
     return wrap
 
 
-def _in_slices(answer: Callable[[tf.Tensor], Outputs], encoded: tf.Tensor, keys: Sequence[str], classes: int) -> Outputs:
+def _in_slices(answer: Callable[[tf.Tensor], Outputs], encoded: tf.Tensor, shapes: Mapping[str, list[int | None]]) -> Outputs:
     """Answers a batch of any size in bounded memory: batch jobs such as TFMA send hundreds of images at once."""
     count = tf.shape(encoded)[0]
     slices = tf.maximum(1, (count + SLICE - 1) // SLICE)  # an empty batch is one empty slice
-    arrays = tuple(tf.TensorArray(tf.float32, size=slices, element_shape=[None, classes], infer_shape=False) for _ in keys)
+    arrays = tuple(tf.TensorArray(tf.float32, size=slices, element_shape=of, infer_shape=False) for of in shapes.values())
 
     def step(i: tf.Tensor, arrays: tuple[tf.TensorArray, ...]) -> tuple[tf.Tensor, tuple[tf.TensorArray, ...]]:
         outputs = answer(encoded[i * SLICE : (i + 1) * SLICE])
-        return i + 1, tuple(array.write(i, outputs[key]) for array, key in zip(arrays, keys, strict=True))
+        return i + 1, tuple(array.write(i, outputs[key]) for array, key in zip(arrays, shapes, strict=True))
 
     _, arrays = tf.while_loop(lambda i, _: i < slices, step, (tf.constant(0), arrays), parallel_iterations=1)
-    return {key: tf.ensure_shape(array.concat(), [None, classes]) for key, array in zip(keys, arrays, strict=True)}
+    return {key: tf.ensure_shape(array.concat(), of) for array, (key, of) in zip(arrays, shapes.items(), strict=True)}

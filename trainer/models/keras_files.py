@@ -11,7 +11,7 @@ from cxr.core.errors import CxrError
 from cxr.trainer import artifact
 
 # Modules whose layers register themselves with Keras when they are imported; a model that has them cannot be read before.
-LAYERS = ("cxr.trainer.models.adapters", "cxr.trainer.ensemble.voting")
+LAYERS = ("cxr.trainer.models.adapters", "cxr.trainer.ensemble.voting", "cxr.trainer.calibration.layers")
 
 
 def load_model(source: str) -> keras.Model:

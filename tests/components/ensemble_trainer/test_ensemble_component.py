@@ -16,6 +16,7 @@ from cxr.components.ensemble_trainer.executor import Executor
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.trainer import artifact
+from cxr.trainer.calibration.temperature import apply
 from cxr.trainer.export.export_check import check_export
 from cxr.trainer.export.recorded_requests import image_of
 from cxr.trainer.model_config import Ensemble, Stage
@@ -64,7 +65,7 @@ def members(images, tmp_path) -> list[str]:
         artifact.write_info(artifact.serving_dir(uri), info)
         save_training_images(artifact.serving_dir(uri), image_keys(f"{i}" for i in range(12)))
         answers = model.predict(images, verbose=0)
-        for split in ("train", "val"):
+        for split in ("train", "val", artifact.TRAIN_OOF):
             order = np.random.default_rng(seed).permutation(12)
             artifact.save_predictions(uri, split, [f"{i}" for i in order], [i % 3 for i in order], answers[order])
         uris.append(uri)
@@ -113,7 +114,7 @@ def run(members, raw_examples, transform_dir, tmp_path):
 
 @pytest.mark.slow
 def test_the_ensemble_answers_with_its_members(run, members, images, raw_examples):
-    model_uri, run_uri = run(Ensemble(method="soft"))
+    model_uri, run_uri = run(Ensemble(method="soft", calibration="none"))
     parts = [np.asarray(load_model(uri)(images)) for uri in members]
     np.testing.assert_allclose(load_model(model_uri)(images), (parts[0] + parts[1]) / 2, atol=1e-5)
 
@@ -141,10 +142,27 @@ def test_the_ensemble_answers_with_its_members(run, members, images, raw_example
 
 
 @pytest.mark.slow
+def test_the_ensemble_has_a_temperature_of_its_own(run, members, images, raw_examples):
+    model_uri, _ = run(Ensemble(method="soft"))
+    joined = sum(np.asarray(load_model(uri)(images)) for uri in members) / 2
+    calibration = artifact.read_info(model_uri).calibration
+    assert calibration is not None
+    assert (calibration.split, calibration.images) == ("val", 12)
+    assert abs(calibration.temperature - 1) > 0.01
+    np.testing.assert_allclose(load_model(model_uri)(images), apply(joined, calibration.temperature), atol=1e-5)
+    served = tf.saved_model.load(artifact.serving_dir(model_uri)).signatures["serving_default"](examples=tf.constant(raw_examples))
+    np.testing.assert_allclose(served["probabilities"], apply(joined, calibration.temperature), atol=1e-5)
+    np.testing.assert_allclose(served["probabilities_one"], np.asarray(load_model(members[0])(images)), atol=1e-5)
+
+
+@pytest.mark.slow
 def test_auto_reports_every_method_and_concat_leaves_its_curves(run):
-    _, run_uri = run(Ensemble(stage=Stage(epochs=2)))
+    uri, run_uri = run(Ensemble(stage=Stage(epochs=2)))
     report = json.loads((Path(run_uri) / "history.json").read_text())
-    assert set(report["validation"]["methods"]) == {"soft", "hard", "weighted", "stacking"}
+    assert set(report["validation"]["methods"]) == {"soft", "hard", "weighted", "stacking", "best"}
+    assert report["data"]["weights"] == "the members' out-of-fold answers to the training split, by patient"
+    assert artifact.read_info(uri).data_used == report["data"]
+    assert report["data"]["choice"] == "the validation split"
     assert set(report["validation"]["members"]) == set(NAMES)
     chosen = report["validation"]["methods"][report["method"]]
     assert chosen["accuracy"] >= max(score["accuracy"] for score in report["validation"]["members"].values())
@@ -152,7 +170,7 @@ def test_auto_reports_every_method_and_concat_leaves_its_curves(run):
 
 @pytest.mark.slow
 def test_the_papers_ensemble_needs_no_validation_split(run):
-    _, run_uri = run(Ensemble(method="stacking", start="random", stage=Stage(epochs=2)), splits=("train",))
+    _, run_uri = run(Ensemble(method="stacking", start="random", stage=Stage(epochs=2), fitted_on="training"), splits=("train",))
     (stage,) = json.loads((Path(run_uri) / "history.json").read_text())["stages"]
     assert [set(row) >= {"loss", "accuracy"} for row in stage["rows"]] == [True, True]
     assert (Path(run_uri) / "learning_curves.png").stat().st_size > 1000

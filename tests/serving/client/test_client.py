@@ -32,6 +32,18 @@ def test_predictions_come_in_order_with_members_and_version(small_server, png):
         assert answer.label == ("pneumonia" if level < 128 else "normal")
         assert set(answer.members) == {"densenet201", "mobilenet"}
         assert answer.members["mobilenet"] == answer.probabilities
+        assert answer.unlike_training == pytest.approx(level / 255, abs=1e-6)
+        assert answer.outside == (level > 127)
+        assert answer.conformal_set == tuple(name for name, share in answer.probabilities.items() if share >= 0.25)
+        assert 1 <= len(answer.conformal_set) <= 2
+
+
+def test_models_without_these_outputs_say_nothing_about_them(small_server, png):
+    with Client(small_server, "mobilenet") as client:
+        (answer,) = client.predict_bytes([("a.png", png(200))])
+    assert isinstance(answer, Prediction)
+    assert (answer.unlike_training, answer.outside, answer.conformal_set) == (None, None, None)
+    assert answer.to_json()["unlike_training"] is None
 
 
 def test_one_bad_image_loses_no_other(small_server, png):

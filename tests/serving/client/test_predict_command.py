@@ -34,6 +34,8 @@ def test_table_for_people(small_server, folder):
     rows = {line.split()[0]: line for line in done.stdout.splitlines() if ".png" in line}
     assert "pneumonia" in rows[str(folder / "10.png")]
     assert "normal" in rows[str(folder / "240.png")]
+    assert "outside of" not in rows[str(folder / "10.png")]
+    assert "outside of" in rows[str(folder / "240.png")]  # the words may be folded
 
 
 def test_json_lines_for_scripts_and_a_failed_image(small_server, folder):

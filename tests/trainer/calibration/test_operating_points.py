@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.metrics import roc_curve
+
+from cxr.trainer.calibration.operating_points import SENSITIVITY, SPECIFICITY, choose, measure
+
+NAMES = ("a", "b", "c")
+
+
+def drawn(images, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, images)
+    return softmax(rng.normal(0, 1, (images, 3)) + 1.5 * np.eye(3)[labels], axis=1), labels
+
+
+@pytest.mark.parametrize("images", [20, 143, 500])
+def test_they_are_the_best_points_of_the_roc_curve(images):
+    p, labels = drawn(images)
+    chosen = choose(p, labels, NAMES)
+    assert list(chosen) == list(NAMES)
+    for index, name in enumerate(NAMES):
+        false, true, _ = roc_curve(labels == index, p[:, index], drop_intermediate=False)
+        by_specificity, by_sensitivity = chosen[name]
+        assert (by_specificity.at_least, by_sensitivity.at_least) == (SPECIFICITY, SENSITIVITY)
+        assert by_specificity.specificity >= 0.9 - 1e-9
+        assert by_specificity.sensitivity == pytest.approx(true[1 - false >= 0.9 - 1e-9].max())
+        assert by_sensitivity.sensitivity >= 0.9 - 1e-9
+        assert by_sensitivity.specificity == pytest.approx(1 - false[true >= 0.9 - 1e-9].min())
+
+
+def test_classes_that_cannot_be_told_are_left_out():
+    p, labels = drawn(60)
+    assert list(choose(p[labels < 2], labels[labels < 2], NAMES)) == ["a", "b"]
+    assert choose(p[labels == 1], labels[labels == 1], NAMES) == {}
+
+
+def test_nobody_reaches_a_threshold_where_the_others_are_as_sure():
+    point, _ = choose(np.full((10, 3), 1 / 3), np.arange(10) % 3, NAMES)["a"]
+    assert (point.sensitivity, point.specificity) == (0, 1)
+
+
+def test_intervals_are_by_patient():
+    p, labels = drawn(400, 1)
+    called = {SENSITIVITY: np.mean(p[labels == 0, 0] >= 0.5), SPECIFICITY: np.mean(p[labels != 0, 0] < 0.5)}
+    alone = measure(0.5, p[:, 0], labels == 0, np.arange(400))
+    for name, (value, interval) in alone.items():
+        assert value == pytest.approx(called[name])
+        assert interval.low < value < interval.high
+    ten_each = [np.tile(part[:40], 10) for part in (p[:, 0], labels == 0, np.arange(40))]  # the same forty images again and again
+    copies, forty = measure(0.5, *ten_each), measure(0.5, p[:40, 0], labels[:40] == 0, np.arange(40))
+    for name in (SENSITIVITY, SPECIFICITY):
+        assert copies[name][0] == pytest.approx(forty[name][0])
+        assert copies[name][1].low == pytest.approx(forty[name][1].low, abs=0.03)

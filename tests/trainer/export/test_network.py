@@ -1,0 +1,110 @@
+"""An ensemble with all that it may say, exported: every signature agrees with what was fitted."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cxr.core import features
+from cxr.trainer import artifact
+from cxr.trainer.calibration import conformal, outside
+from cxr.trainer.calibration.temperature import apply
+from cxr.trainer.ensemble.joining import joint_model
+from cxr.trainer.ensemble.voting import WeightedVote
+from cxr.trainer.export.export_check import check_export
+from cxr.trainer.export.network import joint_network
+from cxr.trainer.export.recorded_requests import image_of
+from cxr.trainer.export.saved_model import export_model
+
+pytestmark = pytest.mark.slow  # one export, which all tests read
+
+SIZE, CLASSES = 32, 3
+TEMPERATURE, SHIFT, LEAST = 0.4, 0.1, 0.3
+
+
+def member(seed):
+    keras.utils.set_random_seed(seed)
+    image = keras.Input([SIZE, SIZE, 3])
+    x = keras.layers.Conv2D(6, 5, strides=3, activation="relu", kernel_initializer="random_normal", name="backbone")(image)
+    pooled = keras.Input([6])
+    head = keras.Model(pooled, keras.layers.Dense(CLASSES, "softmax", kernel_initializer=keras.initializers.RandomNormal(0, 9))(pooled))
+    return keras.Model(image, head(keras.layers.GlobalAveragePooling2D()(x)))
+
+
+def pooled_of(model, images):
+    return np.asarray(keras.Model(model.input, model.layers[-2].output)(images))
+
+
+@pytest.fixture(scope="module")
+def members():
+    return {"one": member(1), "two": member(2)}
+
+
+@pytest.fixture(scope="module")
+def images(transform, raw_examples):
+    return transform.images(tf.constant([image_of(example) for example in raw_examples]))
+
+
+@pytest.fixture(scope="module")
+def detectors(members, images):
+    fitted = {}
+    for name, model in members.items():
+        x = pooled_of(model, images)
+        detector, _ = outside.fit({"train": np.tile(x, [2, 1]), "val": x}, 0.5, 0)
+        assert detector is not None
+        fitted[name] = detector
+    return fitted
+
+
+@pytest.fixture(scope="module")
+def exported(members, detectors, transform, tmp_path_factory):
+    model = joint_model(members, WeightedVote([0.25, 0.75]), SIZE, TEMPERATURE)
+    directory = str(tmp_path_factory.mktemp("ensemble") / "Format-Serving")
+    network = joint_network(model, members, detectors, SHIFT)
+    export_model(network, name="ensemble", transform=transform, info={}, directory=directory, least_probability=LEAST)
+    return directory
+
+
+def test_every_signature_gives_all_outputs(exported, members, detectors, images, raw_examples):
+    one, two = (np.asarray(model(images)) for model in members.values())
+    probabilities = apply(0.25 * one + 0.75 * two, TEMPERATURE)
+    scores = outside.joint_scores([detectors[name].scores(pooled_of(model, images)) for name, model in members.items()], SHIFT)
+    sets = conformal.members(probabilities, LEAST)
+    assert 0 < (scores > features.UNLIKE_BORDER).mean() < 1
+    assert 0 < sets.mean() < 1
+    signatures = tf.saved_model.load(exported).signatures
+    encoded = tf.constant([image_of(example) for example in raw_examples])
+    for answer in (
+        signatures["serving_default"](examples=tf.constant(raw_examples)),
+        signatures["image_bytes"](image_bytes=encoded),
+        signatures["image_tensor"](image_tensor=images),
+    ):
+        assert set(answer) == {
+            *(features.PROBABILITIES, features.PREDICTED_LABEL, features.OUTPUT_CLASS_NAMES, "probabilities_one", "probabilities_two"),
+            *(features.UNLIKE_TRAINING, features.OUTSIDE, features.CONFORMAL_SET),
+        }
+        np.testing.assert_allclose(answer[features.PROBABILITIES], probabilities, atol=1e-5)
+        np.testing.assert_allclose(answer["probabilities_two"], two, atol=1e-5)
+        np.testing.assert_allclose(answer[features.UNLIKE_TRAINING], scores, atol=1e-3)  # see SCORE_FACTOR
+        np.testing.assert_array_equal(answer[features.OUTSIDE], scores > features.UNLIKE_BORDER)
+        np.testing.assert_array_equal(answer[features.CONFORMAL_SET], sets)
+        assert answer[features.OUTSIDE].dtype == tf.bool
+
+
+def test_a_session_as_servings_gives_the_recorded_answers(exported):
+    assert check_export(exported) == 7
+    assert artifact.read_info(exported).name == "ensemble"
+
+
+@pytest.mark.parametrize("count", [0, 33])
+def test_batches_of_any_size(exported, raw_examples, count):
+    examples = [raw_examples[i % len(raw_examples)] for i in range(count)]
+    answer = tf.saved_model.load(exported).signatures["serving_default"](examples=tf.constant(examples, tf.string))
+    assert answer[features.UNLIKE_TRAINING].shape == answer[features.OUTSIDE].shape == (count,)
+    assert answer[features.CONFORMAL_SET].shape == (count, CLASSES)
+
+
+def test_members_without_a_detector_leave_the_score_out(members):
+    model = joint_model({name: keras.models.clone_model(m) for name, m in members.items()}, WeightedVote([0.5, 0.5]), SIZE)
+    network = joint_network(model, members, {}, None)
+    assert set(network.output) == {features.PROBABILITIES, "probabilities_one", "probabilities_two"}

@@ -1,0 +1,76 @@
+"""From a trained model's answers to what it will say about them: what the trainers of models and ensemble run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.trainer.calibration import conformal, operating_points, temperature
+from cxr.trainer.calibration.description import Calibration, Conformal, OperatingPoint
+from cxr.trainer.model_config import Calibrated
+
+_, VAL, _ = features.SPLITS
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What was fitted on the validation split."""
+
+    probabilities: dict[str, Array]  # by split, [images, classes], calibrated
+    calibration: Calibration
+    conformal: Conformal | None
+    operating_points: dict[str, tuple[OperatingPoint, ...]]
+
+    @property
+    def least_probability(self) -> float | None:
+        """Of a class in the conformal set; None: there is no such output."""
+        return self.conformal.least_probability if self.conformal else None
+
+    def info(self) -> dict[str, Any]:
+        """Returns its keys of model.json."""
+        return {
+            "calibration": self.calibration.model_dump(mode="json"),
+            "conformal": self.conformal.model_dump(mode="json") if self.conformal else None,
+            "operating_points": {
+                name: [point.model_dump(mode="json") for point in points] for name, points in self.operating_points.items()
+            },
+        }
+
+
+def settle(
+    config: Calibrated, class_names: Sequence[str], probabilities: Mapping[str, Array], labels: Mapping[str, npt.NDArray[np.int64]]
+) -> Settled:
+    """Fits temperature and thresholds.
+
+    Args:
+      config: What is wanted.
+      class_names: In the order of the probabilities.
+      probabilities: By split, [images, classes], as the network yields them; without the validation split nothing is fitted.
+      labels: By split, [images].
+
+    Raises:
+      CxrError: Answers that are no numbers.
+    """
+    for split, answers in probabilities.items():
+        if not np.isfinite(answers).all():
+            raise CxrError(f"{split} split: the trained model answers with numbers that are not finite; lower the learning_rate")
+    if config.calibration == "none":
+        fitted = Calibration(temperature=1.0, note="calibration: none was configured")
+    elif VAL not in probabilities:
+        fitted = Calibration(temperature=1.0, note="no validation split to fit a temperature on: not calibrated")
+    else:
+        fitted = temperature.fit(probabilities[VAL], labels[VAL])
+    calibrated = {split: temperature.apply(answers, fitted.temperature) for split, answers in probabilities.items()}
+    sets, points = None, {}
+    if VAL in calibrated:
+        if config.conformal_coverage is not None:
+            sets = conformal.fit(calibrated[VAL], labels[VAL], config.conformal_coverage)
+        points = operating_points.choose(calibrated[VAL], labels[VAL], class_names)
+    return Settled(calibrated, fitted, sets, points)
