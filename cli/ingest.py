@@ -34,6 +34,10 @@ DEMO_EXAMPLES = """
 
   cxr demo-data demo/ --images 120 --size 64 --seed 7
 
+  cxr demo-data clean/ --matched                   nothing but where grey levels stand in the lungs tells the class
+
+  cxr demo-data marked/ --matched --confounder marker   and a burnt-in marker on every picture of one class, for `cxr audit` to find
+
   cxr ingest demo/ records/                        what comes next
 """
 
@@ -155,13 +159,25 @@ def demo_data(
     images: Annotated[int, typer.Option(min=30, help="number of images")] = 480,
     size: Annotated[int, typer.Option(min=32, max=1024, help="height and width, pixels")] = 128,
     seed: Annotated[int, typer.Option(help="the same seed makes the same images")] = 2021,
+    confounder: Annotated[
+        str, typer.Option(help="plant what tells one class without the lungs: none, marker (in a corner) or brightness")
+    ] = "none",
+    matched: Annotated[
+        bool, typer.Option("--matched", help="brightness, grey histogram and borders say nothing of the class (and networks find less)")
+    ] = False,
 ) -> None:
     """Make synthetic chest radiographs; nothing medical can be learnt from them."""
     from rich.console import Console
 
+    from cxr.core.errors import UsageError
+    from cxr.data.demo.confounders import CONFOUNDERS
     from cxr.data.demo.generate import make_demo_data
 
+    if confounder not in CONFOUNDERS:
+        raise UsageError(f"--confounder {confounder!r}: must be one of {', '.join(CONFOUNDERS)}")
     console = Console()
-    manifest = make_demo_data(out, images=images, image_size=size, seed=seed, console=Console(stderr=True))
+    manifest = make_demo_data(
+        out, images=images, image_size=size, seed=seed, confounder=confounder, matched=matched, console=Console(stderr=True)
+    )
     console.print(f"{images} synthetic images: {manifest}", highlight=False, soft_wrap=True)
     console.print(f"next: cxr ingest {out} records/", highlight=False, soft_wrap=True)

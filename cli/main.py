@@ -19,6 +19,7 @@ COMMANDS = (
     "ingest",
     "evaluate",
     "validate",
+    "audit",
     "explain",
     "predict",
     "serve",

@@ -33,6 +33,15 @@ class Gate(StrictModel):
     # Not on by default: by chance alone the interval of a small test split is wider than any margin worth demanding (docs/evaluation.md).
     non_inferiority: NonInferiority | None = Field(None, description="what the comparison must prove, beside the tolerance; null: nothing")
     metrics: tuple[AddedMetric, ...] = Field((), description="TFMA metrics beside ours")
+    # A network that is no better than a forest on 18 numbers has shown nothing. More than 0 would ask for what test splits of some hundred
+    # images cannot show: the difference's interval is about 0.15 wide there.
+    shortcut_margin: float | None = Field(
+        0.0,
+        ge=-1,
+        lt=1,
+        description="balanced accuracy must be more than this above that of each shortcut of the audit (grey histogram, border, …); "
+        "null: shown, not demanded",
+    )
     calibration_bins: int = Field(15, ge=1, description="bins of the expected calibration error")
 
     @model_validator(mode="after")

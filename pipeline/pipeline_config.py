@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 import yaml
@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from cxr.core import features
 from cxr.core.errors import UsageError
 from cxr.core.strict_model import StrictModel
+from cxr.data.audit.audit_config import Audit
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.pipeline.gate import Gate
 from cxr.trainer.model_config import Ensemble, Model, Stage
@@ -42,6 +43,10 @@ class DemoData(StrictModel):
     images: int = Field(480, ge=30)
     image_size: int = Field(128, ge=32, description="height and width, pixels")
     seed: int = 2021
+    confounder: Literal["none", "marker", "brightness"] = Field(
+        "none", description="planted in one class, so that the audit has something to find: a marker in a corner, or brighter pictures"
+    )
+    matched: bool = Field(False, description="brightness, grey histogram and borders say nothing of the class (and networks find less)")
 
 
 class Config(StrictModel):
@@ -56,6 +61,7 @@ class Config(StrictModel):
     schema_file: Path | None = Field(None, description="curated schema (pbtxt); null: the shipped one, with this configuration's classes")
     models: dict[str, Model] = Field(min_length=1, description="name of the pushed model: what it is")
     ensemble: Ensemble | None = Ensemble()
+    audit: Audit = Audit()
     gate: Gate = Gate()
     infra_check: InfraCheck = InfraCheck()
     report: ReportPage = ReportPage()

@@ -141,6 +141,18 @@ def test_every_push_and_nothing_else_is_conditional(compiled):
     for condition in conditional.values():
         assert "['model_blessing']" in condition
         assert "['infra_blessing']" in condition
+        assert "['shortcut_blessing']" in condition
+
+
+@pytest.mark.slow
+def test_one_audit_serves_every_shortcut_check(compiled):
+    checks = {name: task for name, task in tasks(compiled.spec).items() if name.startswith("ShortcutCheck-")}
+    assert len(checks) == 4
+    for name, task in checks.items():
+        assert task["inputs"]["artifacts"]["audit"]["taskOutputArtifact"]["producerTask"] == "Audit"
+        assert "Trainer-" + name.partition("-")[2] in task["dependentTasks"]
+        assert task["inputs"]["parameters"]["margin"]["runtimeValue"]["constant"] == "-0.1"  # demo.yaml's
+    assert "AnomalyCheck" in tasks(compiled.spec)["Audit"]["dependentTasks"]
 
 
 @pytest.mark.slow
