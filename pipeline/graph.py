@@ -177,7 +177,13 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             code_version=code_version(*CODE["ShortcutCheck"]),
         ).with_id(node_id("ShortcutCheck", name))
         pusher = _pusher(name, config, paths, trainer, evaluator, infra_check, shortcut_check).with_id(node_id("Pusher", name))
-        shown[name] = report_page.Candidate(trainer.outputs["model_run"], evaluator.outputs["evaluation"], infra_check.outputs["blessing"])
+        shown[name] = report_page.Candidate(
+            model=model,
+            model_run=trainer.outputs["model_run"],
+            evaluation=evaluator.outputs["evaluation"],
+            infra_blessing=infra_check.outputs["blessing"],
+            shortcut_blessing=shortcut_check.outputs["blessing"],
+        )
         candidates += [node for node in (trainer, baseline, evaluator, infra_check, shortcut_check, pusher) if node]
 
     if paths.report_node:
@@ -186,6 +192,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             examples=examples,
             statistics=statistics_gen.outputs["statistics"],
             anomalies=validator.outputs["anomalies"],
+            audit=audit.outputs["audit"],
             candidates=shown,
             split=config.gate.split,
             class_names=config.class_names,

@@ -53,6 +53,7 @@ def page_sources(config: Config, results: Mapping[str, NodeResult], report: Repo
         examples=_uri(results, "ImportExampleGen", "examples"),
         statistics=_uri(results, "StatisticsGen", "statistics"),
         anomalies=_uri(results, "ExampleValidator", "anomalies"),
+        audit=_uri(results, "Audit", "audit"),
         ingested=_ingested(dataset),
         configuration=config.to_yaml(),
         steps=tuple(Step(node, result.state, result.seconds, result.error) for node, result in results.items()),
@@ -65,6 +66,8 @@ def _model(candidate: Candidate, results: Mapping[str, NodeResult]) -> ModelSour
         name=candidate.name,
         evaluation=_uri(results, node_id("Evaluator", candidate.name), "evaluation"),
         model_run=_uri(results, node_id("Trainer", candidate.name), "model_run"),
+        model=candidate.model_uri,
+        shortcut_check=_uri(results, node_id("ShortcutCheck", candidate.name), "blessing"),
         verdict=Verdict(
             outcome=candidate.outcome,
             blessed=candidate.blessed,

@@ -10,7 +10,7 @@ from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 
-from cxr.components.report.executor import EVALUATION, INFRA_BLESSING, MODEL_RUN, MOST_MODELS, PAGE, Executor
+from cxr.components.report.executor import EVALUATION, INFRA_BLESSING, MODEL, MODEL_RUN, MOST_MODELS, PAGE, SHORTCUT_BLESSING, Executor
 
 
 class ReportSpec(component_spec.ComponentSpec):
@@ -24,12 +24,15 @@ class ReportSpec(component_spec.ComponentSpec):
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "statistics": component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics),
         "anomalies": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
+        "audit": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
         **{
             key.format(number): component_spec.ChannelParameter(type=kind, optional=True)
             for key, kind in (
+                (MODEL, standard_artifacts.Model),
                 (EVALUATION, standard_artifacts.ModelEvaluation),
                 (MODEL_RUN, standard_artifacts.ModelRun),
                 (INFRA_BLESSING, standard_artifacts.InfraBlessing),
+                (SHORTCUT_BLESSING, standard_artifacts.InfraBlessing),
             )
             for number in range(1, MOST_MODELS + 1)
         },
@@ -42,9 +45,11 @@ class ReportSpec(component_spec.ComponentSpec):
 class Candidate:
     """What a model's nodes yield."""
 
+    model: types.BaseChannel
     model_run: types.BaseChannel
     evaluation: types.BaseChannel
     infra_blessing: types.BaseChannel
+    shortcut_blessing: types.BaseChannel
 
 
 class Report(base_component.BaseComponent):
@@ -59,6 +64,7 @@ class Report(base_component.BaseComponent):
         examples: types.BaseChannel,
         statistics: types.BaseChannel,
         anomalies: types.BaseChannel,
+        audit: types.BaseChannel,
         candidates: Mapping[str, Candidate],
         split: str,
         class_names: Sequence[str],
@@ -73,6 +79,7 @@ class Report(base_component.BaseComponent):
           examples: Raw tf.Examples.
           statistics: Of them.
           anomalies: In them.
+          audit: What tells the class in them and should not.
           candidates: By the model's name; one to nine.
           split: That the models are judged on.
           class_names: In the order of the probabilities.
@@ -95,9 +102,11 @@ class Report(base_component.BaseComponent):
         }
         channels = {}
         for number, candidate in enumerate(candidates.values(), 1):
+            channels[MODEL.format(number)] = candidate.model
             channels[MODEL_RUN.format(number)] = candidate.model_run
             channels[EVALUATION.format(number)] = candidate.evaluation
             channels[INFRA_BLESSING.format(number)] = candidate.infra_blessing
+            channels[SHORTCUT_BLESSING.format(number)] = candidate.shortcut_blessing
         super().__init__(
             ReportSpec(
                 settings=json.dumps(settings),
@@ -105,6 +114,7 @@ class Report(base_component.BaseComponent):
                 examples=examples,
                 statistics=statistics,
                 anomalies=anomalies,
+                audit=audit,
                 **channels,
                 page=types.Channel(type=standard_artifacts.String),
             )

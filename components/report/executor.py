@@ -16,8 +16,11 @@ from cxr.components.report.page.content import Artifact, Verdict
 from cxr.components.report.page.render import render
 from cxr.components.report.redaction import place
 from cxr.components.report.sources import ModelSources, Sources
+from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
 
-EVALUATION, MODEL_RUN, INFRA_BLESSING = "evaluation_{}", "model_run_{}", "infra_blessing_{}"  # inputs of the n-th model, from 1
+# Inputs of the n-th model, from 1.
+MODEL, MODEL_RUN, EVALUATION = "model_{}", "model_run_{}", "evaluation_{}"
+INFRA_BLESSING, SHORTCUT_BLESSING = "infra_blessing_{}", "shortcut_blessing_{}"
 MOST_MODELS = 9  # eight members and their ensemble
 PAGE = "page"
 
@@ -46,6 +49,7 @@ class Executor(base_executor.BaseExecutor):
             examples=_uri(input_dict, "examples"),
             statistics=_uri(input_dict, "statistics"),
             anomalies=_uri(input_dict, "anomalies"),
+            audit=_uri(input_dict, "audit"),
             configuration=settings["configuration"],
             artifacts=tuple(artifacts(settings["models"], input_dict)),
         )
@@ -54,19 +58,25 @@ class Executor(base_executor.BaseExecutor):
 
 def _model(name: str, number: int, input_dict: dict[str, list[types.Artifact]]) -> ModelSources:
     (blessing,) = input_dict[INFRA_BLESSING.format(number)]
-    problems = (Path(blessing.uri) / REASONS).read_text().splitlines()
-    verdict = Verdict(
-        servable=blessing.get_int_custom_property("blessed") == 1,
-        reasons=tuple(f"infrastructure check: {problem}" for problem in problems),
+    shortcut_check = _uri(input_dict, SHORTCUT_BLESSING.format(number))
+    reasons = [f"infrastructure check: {reason}" for reason in (Path(blessing.uri) / REASONS).read_text().splitlines()]
+    if shortcut_check:
+        reasons += [f"shortcut check: {reason}" for reason in ShortcutVerdict.load(Path(shortcut_check)).reasons]
+    return ModelSources(
+        name,
+        evaluation=_uri(input_dict, EVALUATION.format(number)),
+        model_run=_uri(input_dict, MODEL_RUN.format(number)),
+        model=_uri(input_dict, MODEL.format(number)),
+        shortcut_check=shortcut_check,
+        verdict=Verdict(servable=blessing.get_int_custom_property("blessed") == 1, reasons=tuple(reasons)),
     )
-    return ModelSources(name, _uri(input_dict, EVALUATION.format(number)), _uri(input_dict, MODEL_RUN.format(number)), verdict)
 
 
 def artifacts(models: list[str], input_dict: dict[str, list[types.Artifact]]) -> list[Artifact]:
     """Returns what the page was made from; the nodes are told by the ends of the URIs."""
-    names = {"examples": "", "statistics": "", "anomalies": ""}
+    names = {"examples": "", "statistics": "", "anomalies": "", "audit": ""}
     for number, name in enumerate(models, 1):
-        names |= {key.format(number): name for key in (EVALUATION, MODEL_RUN, INFRA_BLESSING)}
+        names |= {key.format(number): name for key in (MODEL, MODEL_RUN, EVALUATION, INFRA_BLESSING, SHORTCUT_BLESSING)}
     return [
         Artifact(names.get(key, ""), key.rsplit("_", 1)[0] if names.get(key) else key, artifact.type_name, artifact.id, place(artifact.uri))
         for key, found in input_dict.items()

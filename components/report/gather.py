@@ -18,7 +18,10 @@ from cxr.components.report.page.content import Content, Data, ImageAnswers, Mode
 from cxr.components.report.pictures import Seen, look_through
 from cxr.components.report.redaction import configuration_without_paths, without_paths
 from cxr.components.report.sources import ModelSources, Sources
+from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
 from cxr.core import features
+from cxr.data.audit.result import AuditResult
+from cxr.trainer.artifact import read_info
 
 LIBRARIES = (
     "cxr-pipeline",
@@ -56,6 +59,7 @@ def gather(sources: Sources) -> Content:
         models=models,
         run=sources.run,
         data=_data(sources, seen),
+        audit=AuditResult.load(Path(sources.audit)) if sources.audit else None,
         mistakes=explained(mistakes, sources.class_names, seen) if mistakes else None,
         steps=tuple(replace(step, error=without_paths(step.error)) for step in sources.steps),
         artifacts=sources.artifacts,
@@ -74,6 +78,8 @@ def _model(sources: ModelSources) -> Model:
         sources.name,
         verdict,
         training=read_training(sources.model_run) if sources.model_run else None,
+        shortcuts=ShortcutVerdict.load(Path(sources.shortcut_check)) if sources.shortcut_check else None,
+        info=read_info(sources.model) if sources.model else None,
         facts={key: without_paths(text) for key, text in sources.facts.items()},
     )
     if not sources.evaluation:

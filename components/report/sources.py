@@ -17,6 +17,8 @@ class ModelSources:
     model_run: str | None = None  # ModelRun
     verdict: Verdict = Verdict()  # the gate's part is read from the evaluation, where there is one
     facts: Mapping[str, str] = field(default_factory=dict)
+    model: str | None = None  # Model
+    shortcut_check: str | None = None  # InfraBlessing of ShortcutCheck
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Sources:
     examples: str | None = None
     statistics: str | None = None
     anomalies: str | None = None
+    audit: str | None = None  # of the component Audit
     ingested: Ingested | None = None
     configuration: str = ""  # YAML, in full
     steps: tuple[Step, ...] = ()

@@ -9,6 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.components.metrics.evaluation import Evaluation
+from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
+from cxr.data.audit.result import AuditResult
+from cxr.trainer.artifact import ModelInfo
 
 # === Data ===
 
@@ -139,6 +142,8 @@ class Model:
     roc: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)  # class: [thresholds, 3], see read_roc
     answers: ImageAnswers | None = None
     facts: Mapping[str, str] = field(default_factory=dict)  # where it comes from
+    shortcuts: ShortcutVerdict | None = None  # beside what can be told without the lungs
+    info: ModelInfo | None = None  # what the model says of itself: calibration, operating points
 
 
 @dataclass(frozen=True)
@@ -206,6 +211,7 @@ class Content:
     models: tuple[Model, ...]
     run: str = ""
     data: Data | None = None
+    audit: AuditResult | None = None
     mistakes: Mistakes | None = None
     steps: tuple[Step, ...] = ()
     artifacts: tuple[Artifact, ...] = ()

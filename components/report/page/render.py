@@ -15,14 +15,16 @@ from markupsafe import Markup
 from cxr.components.report.page import numbers
 from cxr.components.report.page.content import Content
 from cxr.components.report.page.section import Section
-from cxr.components.report.page.sections import comparison, curves, data, errors, evaluation, lineage, verdict
+from cxr.components.report.page.sections import calibration, comparison, curves, data, errors, evaluation, lineage, shortcuts, verdict
 
 # In the order of the page. A new section is a module with a SECTION, a template of the same name, and a word here.
 SECTIONS: tuple[Section, ...] = (
     verdict.SECTION,
     data.SECTION,
+    shortcuts.SECTION,
     curves.SECTION,
     evaluation.SECTION,
+    calibration.SECTION,
     errors.SECTION,
     comparison.SECTION,
     lineage.SECTION,

@@ -17,6 +17,9 @@ from cxr.components.metrics.answers import AnswersCombiner, image_number
 from cxr.components.metrics.classification import ClassificationCombiner
 from cxr.components.report.page.content import Step, Verdict
 from cxr.components.report.sources import ModelSources, Sources
+from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
+from cxr.data.audit.result import AuditResult, Figure, Measured, ShortcutResult
+from cxr.trainer.artifact import write_info
 
 CLASSES = ("covid19", "pneumonia", "normal")
 WRONG = 5  # number of the test image that the model gets wrong; of the third class
@@ -93,6 +96,28 @@ def write_run(folder: Path) -> None:
     (folder / "history.json").write_text(json.dumps({**about, "stages": [stage]}))
 
 
+def write_shortcuts(audit: Path, verdict: Path) -> None:
+    """As Audit and ShortcutCheck write them."""
+    figure = Figure(value=0.75, low=0.5, high=0.9)
+    measured = Measured(images=6, patients=3, accuracy=figure, balanced_accuracy=figure, auc={})
+    shortcut = ShortcutResult(
+        name="border",
+        phrase="the border",
+        kind="shortcut",
+        columns=9,
+        values=6,
+        folds=None,
+        gate=measured,
+        clear_class=None,
+        verdict="nothing",
+    )
+    result = AuditResult(class_names=CLASSES, split="test", images={}, patients=3, folds=0, clear_auc=0.8, shortcuts=(shortcut,))
+    result.save(audit, {"border": np.zeros(2, np.float32)})
+    ShortcutVerdict(
+        model="mobilenet", split="test", balanced_accuracy=0.5, margin=0, comparisons=(), masked=(), reasons=("no better than the border",)
+    ).save(verdict)
+
+
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory: pytest.TempPathFactory, raw_examples: list[bytes]) -> Sources:
     root = tmp_path_factory.mktemp("artifacts")
@@ -102,18 +127,29 @@ def sources(tmp_path_factory: pytest.TempPathFactory, raw_examples: list[bytes])
     write_anomalies(root / "anomalies")
     write_evaluation(root / "evaluation")
     write_run(root / "run")
+    write_shortcuts(root / "audit", root / "shortcut_check")
+    write_info(str(root / "model" / "Format-Serving"), {"name": "mobilenet", "class_names": CLASSES, "image_size": 32})
     verdict = Verdict("refused", reasons=("infrastructure check: /tmp/Doe/model is gone",), notes=("compared with /models/Doe/1",))
     return Sources(
         pipeline="demo",
         class_names=CLASSES,
         split="test",
         models=(
-            ModelSources("mobilenet", str(root / "evaluation"), str(root / "run"), verdict, {"weights": "from /home/Doe/w.h5"}),
+            ModelSources(
+                "mobilenet",
+                evaluation=str(root / "evaluation"),
+                model_run=str(root / "run"),
+                verdict=verdict,
+                facts={"weights": "from /home/Doe/w.h5"},
+                model=str(root / "model"),
+                shortcut_check=str(root / "shortcut_check"),
+            ),
             ModelSources("ensemble"),
         ),
         examples=str(root / "examples"),
         statistics=str(root / "statistics"),
         anomalies=str(root / "anomalies"),
+        audit=str(root / "audit"),
         configuration="name: demo\ndata: {where: {patient_id: '4711'}}\nschema_file: /home/Doe/schema.pbtxt\n",
         steps=(Step("Trainer-ensemble", "failed", 1.0, "/data/Jane Doe/study7.dcm: not an image"),),
     )

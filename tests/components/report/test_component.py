@@ -32,12 +32,17 @@ def channel(kind: type[types.Artifact]) -> types.Channel:
 
 def report(models: int) -> Report:
     candidate = Candidate(
-        channel(standard_artifacts.ModelRun), channel(standard_artifacts.ModelEvaluation), channel(standard_artifacts.InfraBlessing)
+        channel(standard_artifacts.Model),
+        channel(standard_artifacts.ModelRun),
+        channel(standard_artifacts.ModelEvaluation),
+        channel(standard_artifacts.InfraBlessing),
+        channel(standard_artifacts.InfraBlessing),
     )
     return Report(
         "demo",
         channel(standard_artifacts.Examples),
         channel(standard_artifacts.ExampleStatistics),
+        channel(standard_artifacts.ExampleAnomalies),
         channel(standard_artifacts.ExampleAnomalies),
         {f"model{number}": candidate for number in range(models)},
         split="test",
@@ -51,7 +56,7 @@ def test_too_few_and_too_many_models() -> None:
     for number in (0, MOST_MODELS + 1):
         with pytest.raises(ValueError, match=f"{number} were given"):
             report(number)
-    assert len(report(MOST_MODELS).inputs) == 3 + 3 * MOST_MODELS
+    assert len(report(MOST_MODELS).inputs) == 4 + 5 * MOST_MODELS
 
 
 def test_the_component_writes_the_page_of_what_it_is_given(sources: Sources, tmp_path: Path) -> None:
@@ -67,13 +72,22 @@ def test_the_component_writes_the_page_of_what_it_is_given(sources: Sources, tmp
         "evaluation_1": artifact(standard_artifacts.ModelEvaluation, model.evaluation),
         "model_run_1": artifact(standard_artifacts.ModelRun, model.model_run),
         "infra_blessing_1": blessing,
+        "audit": artifact(standard_artifacts.ExampleAnomalies, sources.audit),
+        "model_1": artifact(standard_artifacts.Model, model.model),
+        "shortcut_blessing_1": artifact(standard_artifacts.InfraBlessing, model.shortcut_check),
     }
     output = artifact(standard_artifacts.String, tmp_path / "page")
     properties = {**report(1).exec_properties}
     Executor().Do(inputs, {"page": output}, properties)
     page = (tmp_path / "page").read_text()
     assert json.loads(properties["settings"])["models"] == ["model0"]
-    for words in ("model0", "accuracy 0.833 is below 0.900", "another answer than the recorded one", "refused"):
+    for words in (
+        "model0",
+        "accuracy 0.833 is below 0.900",
+        "another answer than the recorded one",
+        "refused",
+        "shortcut check: no better",
+    ):
         assert words in page
     assert "Jane" not in page
     assert "InfraCheck-model0/blessing/5" in page
@@ -89,6 +103,9 @@ def test_on_kubeflow_it_makes_the_artifact_that_kfp_shows(sources: Sources, tmp_
         "Examples": (sources.examples, standard_artifacts.Examples),
         "Statistics": (sources.statistics, standard_artifacts.ExampleStatistics),
         "Anomalies": (sources.anomalies, standard_artifacts.ExampleAnomalies),
+        "Audit": (sources.audit, standard_artifacts.ExampleAnomalies),
+        "Model": (sources.models[0].model, standard_artifacts.Model),
+        "ShortcutCheck": (sources.models[0].shortcut_check, standard_artifacts.InfraBlessing),
         "Trainer": (sources.models[0].model_run, standard_artifacts.ModelRun),
         "Evaluator": (sources.models[0].evaluation, standard_artifacts.ModelEvaluation),
         "InfraCheck": (None, standard_artifacts.InfraBlessing),
@@ -109,7 +126,8 @@ def test_on_kubeflow_it_makes_the_artifact_that_kfp_shows(sources: Sources, tmp_
         found["Examples"],
         found["Statistics"],
         found["Anomalies"],
-        {"mobilenet": Candidate(found["Trainer"], found["Evaluator"], found["InfraCheck"])},
+        found["Audit"],
+        {"mobilenet": Candidate(found["Model"], found["Trainer"], found["Evaluator"], found["InfraCheck"], found["ShortcutCheck"])},
         split="test",
         class_names=("covid19", "pneumonia", "normal"),
         configuration="name: demo\n",
@@ -121,7 +139,13 @@ def test_on_kubeflow_it_makes_the_artifact_that_kfp_shows(sources: Sources, tmp_
     shown = run.artifact("Report", "report")
     assert shown.schema["schemaTitle"] == "system.HTML"
     page = (cluster.objects.root / shown.uri.replace("://", "/")).read_text()
-    for words in ("Confusion matrix, mobilenet", "another answer than the recorded one", "normal, taken for covid19", "data:image/jpeg"):
+    for words in (
+        "Confusion matrix, mobilenet",
+        "no better than the border",
+        "another answer than the recorded one",
+        "normal, taken for covid19",
+        "data:image/jpeg",
+    ):
         assert words in page
     for secret in ("Jane", "patient0", str(tmp_path)):
         assert secret not in page

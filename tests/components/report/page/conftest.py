@@ -29,7 +29,12 @@ from cxr.components.report.page.content import (
     ValueCounts,
     Verdict,
 )
+from cxr.components.shortcut_check.verdict import Comparison, MaskedAnswers
+from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
 from cxr.core.intervals import Interval
+from cxr.data.audit.result import AuditResult, Figure, Measured, ShortcutResult
+from cxr.trainer.artifact import ModelInfo
+from cxr.trainer.calibration.description import Calibration, Conformal, OperatingPoint, Outside, Reliability
 
 HOSTILE = '"><script>alert(1)</script>'
 CLASSES = ("covid19", "$x_{<b>$", HOSTILE)
@@ -88,13 +93,51 @@ def answers() -> ImageAnswers:
     return ImageAnswers(np.arange(4), np.array([0, 0, 1, 1]), probabilities)
 
 
+FIGURE = Figure(value=0.5, low=0.25, high=0.75)
+
+
+def audit() -> AuditResult:
+    measured = Measured(images=4, patients=4, accuracy=FIGURE, balanced_accuracy=FIGURE, auc={CLASSES[0]: FIGURE})
+    found = {"columns": 1, "values": 3, "kind": "shortcut", "verdict": f"it tells {HOSTILE}"}
+    shortcuts = (
+        ShortcutResult(name="source", phrase=f"the source {HOSTILE}", folds=measured, gate=measured, clear_class=HOSTILE, **found),
+        ShortcutResult(name="grey_histogram", phrase="the grey histogram", folds=None, gate=None, clear_class=None, **found),
+    )
+    return AuditResult(class_names=CLASSES, split="test", images={"test": 4}, patients=4, folds=2, clear_auc=0.8, shortcuts=shortcuts)
+
+
+def shortcut_verdict() -> ShortcutVerdict:
+    beside = Comparison(shortcut="source", balanced_accuracy=0.5, difference=FIGURE, beaten=False, verdict=f"no better than {HOSTILE}")
+    black = MaskedAnswers(
+        blacked_out="centre", images=4, patients=4, accuracy=FIGURE, balanced_accuracy=FIGURE, most_frequent=0.5, verdict="right on half"
+    )
+    return ShortcutVerdict(
+        model="mobilenet", split="test", balanced_accuracy=0.5, margin=0.0, comparisons=(beside,), masked=(black,), reasons=("no better",)
+    )
+
+
+def info() -> ModelInfo:
+    reliability = Reliability(calibration_error=0.125, log_loss=0.875, bins=())
+    return ModelInfo(
+        name="mobilenet",
+        class_names=CLASSES,
+        image_size=32,
+        calibration=Calibration(temperature=1.625, split="val", images=9, before=reliability, after=reliability, note=HOSTILE),
+        outside=Outside(share=0.05, flagged=0.04, split="val", images=9),
+        conformal=Conformal(coverage=0.9, least_probability=0.2, split="val", images=9, covered=0.91, mean_size=1.25),
+        operating_points={
+            HOSTILE: (OperatingPoint(at_least="specificity", demanded=0.9, threshold=0.375, sensitivity=0.7, specificity=0.92),)
+        },
+    )
+
+
 @pytest.fixture(scope="session")
 def content() -> Content:
     """Everything that a page can show."""
     picture = Picture(jpeg(), CLASSES[0], HOSTILE, "test")
     refused = Verdict("refused", False, True, reasons=(f"gate: accuracy 0.5 is below 0.6 {HOSTILE}",), notes=(HOSTILE,))
     models = (
-        Model("mobilenet", refused, training(), evaluation(), roc(), answers(), {"weights": HOSTILE}),
+        Model("mobilenet", refused, training(), evaluation(), roc(), answers(), {"weights": HOSTILE}, shortcut_verdict(), info()),
         Model("ensemble", Verdict("pushed", True, True, "1795601476", "1"), None, evaluation(0.25), roc(), answers()),
         Model("densenet201", Verdict("failed", reasons=("Trainer-densenet201 failed: no memory",))),
     )
@@ -118,6 +161,7 @@ def content() -> Content:
             (f"split train, feature {HOSTILE}: wrong",),
             Ingested(1, {HOSTILE: 1}, 0, 0, 0, 0, 0, 4, (HOSTILE,)),
         ),
+        audit=audit(),
         mistakes=Mistakes("ensemble", 2, (wrong,), 1),
         steps=(
             Step("Trainer-mobilenet", "done", 95.8),

@@ -67,12 +67,25 @@ def test_headings_skip_no_level(page: html.HtmlElement) -> None:
 
 def test_pictures_and_charts_have_words(page: html.HtmlElement) -> None:
     pictures, charts = page.xpath("//img"), page.xpath("//*[local-name() = 'svg']")
-    assert (len(pictures), len(charts)) == (2, 3 + 1 + 2 * 4)  # curves; all models; ROC, precision-recall, reliability and slices of two
+    # Curves; shortcuts; all models; ROC, precision-recall, reliability and slices of two.
+    assert (len(pictures), len(charts)) == (2, 3 + 1 + 1 + 2 * 4)
+        2,
+        3 + 1 + 1 + 2 * 4,
+    )  # curves; shortcuts; all models; ROC, precision-recall, reliability and slices of two
     assert all(picture.get("alt") for picture in pictures)
     for chart in charts:
         assert chart.get("role") == "img"
         assert len(chart.get("aria-label")) > 40
         assert chart.xpath("./ancestor::figure//details//table//td")  # its numbers
+
+
+def test_shortcuts_and_calibration_are_shown(page: html.HtmlElement) -> None:
+    (found,) = page.xpath("//section[@id='shortcuts']")
+    for words in ("These tell a class clearly", "no better than", "right on half", "not above", "0.500 (0.250 to 0.750)"):
+        assert words in words_of(found)
+    (found,) = page.xpath("//section[@id='calibration']")
+    for words in ("1.625", "0.125, 0.875", "4 % (at most 5 %)", "91 % (90 % wanted)", "1.25", "specificity 90 %", "0.375"):
+        assert words in words_of(found)
 
 
 def test_tables_name_their_columns_and_rows(page: html.HtmlElement) -> None:
@@ -137,9 +150,9 @@ def test_the_comparison_has_the_change_with_its_interval(page: html.HtmlElement)
 
 @pytest.mark.parametrize("failed", [True, False])
 def test_a_run_that_came_to_nothing_has_a_page(content: Content, failed: bool) -> None:
-    models = tuple(replace(model, training=None, evaluation=None, roc={}, answers=None) for model in content.models)
+    models = tuple(replace(model, training=None, evaluation=None, roc={}, answers=None, shortcuts=None, info=None) for model in content.models)
     page = html.document_fromstring(
-        render(replace(content, models=models, steps=content.steps if failed else (), data=None, mistakes=None))
+        render(replace(content, models=models, steps=content.steps if failed else (), data=None, audit=None, mistakes=None))
     )
     assert page.xpath("//main/section/@id") == ["verdict", "lineage"]
     assert ("What failed" in page.text_content()) is failed

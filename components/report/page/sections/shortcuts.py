@@ -1,0 +1,54 @@
+"""Shortcuts: what tells the class and should not, and the models beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cxr.components.report.page.charts.shortcuts import Row, shortcuts_chart
+from cxr.components.report.page.content import Content
+from cxr.components.report.page.section import Section
+from cxr.core.intervals import Interval
+from cxr.data.audit.result import AuditResult, Figure, Measured
+
+
+def _context(content: Content) -> Mapping[str, Any] | None:
+    audit = content.audit
+    if audit is None:
+        return None
+    judged = [model for model in content.models if model.shortcuts]
+    rows = [*_models(content), *_shortcuts(audit)]
+    rows.sort(key=lambda row: -(row[2].value or 0.0))
+    return {
+        "split": audit.split,
+        "folds": audit.folds,
+        "clear": [(found.phrase, found.clear_class) for found in audit.clear],
+        "clear_auc": audit.clear_auc,
+        "chart": shortcuts_chart("shortcuts", rows, 1 / len(audit.class_names)) if rows else None,
+        "table": [(found.phrase, found.kind, _balanced(found.folds), _balanced(found.gate), found.verdict) for found in audit.shortcuts],
+        "against": [
+            (model.name, found.verdict, str(found.difference), "above" if found.beaten else "not above")
+            for model in judged
+            if model.shortcuts
+            for found in model.shortcuts.comparisons[:1]
+        ],
+        "margins": sorted({str(model.shortcuts.margin) for model in judged if model.shortcuts and model.shortcuts.margin is not None}),
+        "masked": [found.verdict for model in judged if model.shortcuts for found in model.shortcuts.masked],
+    }
+
+
+def _models(content: Content) -> list[Row]:
+    evaluations = [(model.name, model.evaluation) for model in content.models if model.evaluation]
+    return [(name, True, Figure.of(found.balanced_accuracy, found.balanced_accuracy_interval)) for name, found in evaluations]
+
+
+def _shortcuts(audit: AuditResult) -> list[Row]:
+    measured = [(found.name.replace("_", " "), found.gate.balanced_accuracy) for found in audit.shortcuts if found.gate]
+    return [(name, False, found) for name, found in measured if found.value is not None]
+
+
+def _balanced(found: Measured | None) -> str:
+    return str(found.balanced_accuracy if found else Figure.of(float("nan"), Interval(float("nan"), float("nan"))))
+
+
+SECTION = Section("shortcuts", "Shortcuts", _context)
