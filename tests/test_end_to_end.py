@@ -95,7 +95,6 @@ def test_pipeline(tmp_path):
     assert {shortcut["name"] for shortcut in report["audit"]["shortcuts"]} >= {"source", "grey_histogram", "corners", "border"}
     for model in report["models"].values():
         assert model["shortcut_check"]["balanced_accuracy"] == pytest.approx(model["evaluation"]["balanced_accuracy"])
-        assert model["shortcut_check"]["comparisons"][0]["difference"]["low"] is not None  # of the same patients
         assert model["shortcut_check"]["comparisons"][0]["verdict"] in done.stdout
 
     # === The same again: from the cache, nothing new is pushed ===

@@ -27,7 +27,7 @@ def shortcuts_chart(key: str, rows: Sequence[Row], chance: float) -> Chart:
             colour = SERIES[0] if is_model else SERIES[1]
             if found.low is not None and found.high is not None:
                 axes.plot([found.low, found.high], [place, place], color=colour, linewidth=1.4)
-            axes.plot([found.value], [place], "o" if is_model else "s", color=colour)
+            axes.plot([found.value or 0.0], [place], "o" if is_model else "s", color=colour)
         axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
         axes.set(xlabel="balanced accuracy (dotted: a guess)", ylim=(len(rows) - 0.5, -0.5), xlim=(-0.02, 1.02))
 
