@@ -86,6 +86,7 @@ def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, transfo
         assert kept.content_hash.tolist() == split.content_hash.tolist()
         answers = served(image_bytes=tf.constant(list(split.images)))
         np.testing.assert_allclose(answers[features.PROBABILITIES], kept.probabilities, atol=1e-4)
+        assert kept.unlike_training is not None
         np.testing.assert_allclose(answers[features.UNLIKE_TRAINING], kept.unlike_training, atol=2e-3)
         assert answers[features.CONFORMAL_SET].numpy().any(axis=1).all()
     assert info.outside is not None
