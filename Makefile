@@ -11,8 +11,8 @@ DATA ?=
 ARGS ?=
 GPU ?=
 KEY ?=
-# Processes that share the tests (0: none beside pytest's own). Each imports TensorFlow and TFX: about 2 GB of memory.
-WORKERS ?= 0
+# Processes that share the tests; auto: one per core where the memory holds them (tests/conftest.py), 0: none beside pytest's own.
+WORKERS ?= auto
 
 .PHONY: help
 help: ## this text
@@ -32,15 +32,14 @@ run: setup ## run the whole pipeline: on synthetic demo images, or with DATA=fol
 	@CXR_CALLED_BY=make $(BIN)/cxr run --config "$(CONFIG)" $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 .PHONY: test
-test: setup ## run all tests (ARGS='tests/trainer -x' for some, ARGS=--cov with their coverage, WORKERS=2 for two processes)
+test: setup ## run all tests (ARGS='tests/trainer -x' for some, ARGS=--cov with their coverage, WORKERS=0 in one process)
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 .PHONY: test-fast
 test-fast: setup ## run the tests that take seconds
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
 
 .PHONY: check
-check: WORKERS = 2
 check: lint test-fast ## lint, types and the fast tests: before every commit
 
 .PHONY: lint

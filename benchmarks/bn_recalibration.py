@@ -24,10 +24,10 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cxr.components.metrics.figures import Answers, Measure
-from cxr.components.metrics.resampling import resampled
 from cxr.core import features
+from cxr.core.figures import Answers, Measure
 from cxr.core.intervals import Interval, bootstrap_interval
+from cxr.core.resampling import resampled
 from cxr.pipeline.analysis import write_transform_graph
 from cxr.pipeline.pipeline_config import Config, load
 from cxr.trainer import inputs

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cxr.cli.options import help_of
+from cxr.cli.options import conditions, help_of, names
 
 if TYPE_CHECKING:
     from cxr.data.ingest.ingest_config import Ingest
@@ -21,6 +21,8 @@ INGEST_EXAMPLES = """
 
   cxr ingest xrays/ records/ --config cpu --seed 7        the section `data` of a configuration, and another seed
 
+  cxr ingest other.csv records/ --split test              another hospital's images, to measure models on: one split, any of the classes
+
 A manifest has the columns image and label, and where known patient_id, split, source, view, sex, age.
 A radiograph that stands under several labels stops it (records.private/conflicts.csv), unless --label-conflicts says what to do.
 A second call with nothing changed returns at once. Exit codes: 0 done, 1 failed (nothing is written), 2 wrong arguments.
@@ -31,6 +33,10 @@ DEMO_EXAMPLES = """
   cxr demo-data demo/                              480 images of 128x128 pixels
 
   cxr demo-data demo/ --images 120 --size 64 --seed 7
+
+  cxr demo-data clean/ --matched                   nothing but where grey levels stand in the lungs tells the class
+
+  cxr demo-data marked/ --matched --confounder marker   and a burnt-in marker on every picture of one class, for `cxr audit` to find
 
   cxr ingest demo/ records/                        what comes next
 """
@@ -49,6 +55,7 @@ def ingest(
     seed: Annotated[int | None, typer.Option(help="decides who goes to which split")] = None,
     where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE: take only these rows of a manifest (repeatable)")] = None,
     classes: Annotated[str | None, typer.Option(help="class names, comma-separated, in the order of the models' outputs")] = None,
+    split: Annotated[str | None, typer.Option(help="put all images into this split, train, val or test; classes may be missing")] = None,
     split_by: Annotated[str | None, typer.Option(help="patient or image")] = None,
     listed_twice: Annotated[str | None, typer.Option(help="a path that stands twice: refuse, or merge (read once)")] = None,
     near_duplicates: Annotated[
@@ -75,7 +82,7 @@ def ingest(
     from rich.console import Console
 
     options = _options(config, where, classes, source_priority, {
-        "seed": seed, "split_by": split_by, "listed_twice": listed_twice, "paths_outside": paths_outside,
+        "seed": seed, "only_split": split, "split_by": split_by, "listed_twice": listed_twice, "paths_outside": paths_outside,
         "max_reject_share": max_reject_share, "max_side": max_side, "workers": workers,
         "near_duplicates": near_duplicates, "label_conflicts": label_conflicts,
     })  # fmt: skip
@@ -91,7 +98,7 @@ def ingest(
         console=Console(stderr=True),
         overwrite=overwrite,
         beam_options=beam or (),
-        spelled=_spelled,
+        spelled=spelled,
     )
     from cxr.data.ingest.summary import remarks, table
 
@@ -102,7 +109,7 @@ def ingest(
     console.print(f"records: {out}", highlight=False, soft_wrap=True)
 
 
-def _spelled(name: str, value: object) -> str:
+def spelled(name: str, value: object) -> str:
     """Spells a setting as an option of `cxr ingest`; what has none can be set in a configuration file."""
     import inspect
 
@@ -112,6 +119,8 @@ def _spelled(name: str, value: object) -> str:
         return f"--classes {str(value).strip('[]')}"
     if name == "source_priority":
         return f"--source-priority {str(value).strip('[]')}"
+    if name == "only_split":
+        return f"--split {value}"
     if name in inspect.signature(ingest).parameters:
         return f"--{name.replace('_', '-')} {value}"
     return f"`{dotted(name, value)}` in a file for --config"
@@ -132,25 +141,17 @@ def _options(
 
         base = load(config).data
     values = base.model_dump(exclude_unset=True) | {key: value for key, value in changes.items() if value is not None}
-    if where:
-        pairs = [item.partition("=") for item in where]
-        for item, (column, equals, _) in zip(where, pairs, strict=True):
-            if not column or not equals:
-                raise UsageError(f"--where {item!r}: must be COLUMN=VALUE, for example subset=main")
-        values["where"] = {column: value for column, _, value in pairs}
+    if found := conditions(where):
+        values["where"] = found
     if classes:
-        values["class_names"] = _names(classes)
+        values["class_names"] = names(classes)
     if source_priority:
-        values["source_priority"] = _names(source_priority)
+        values["source_priority"] = names(source_priority)
     try:
         return Ingest.model_validate(values)
     except pydantic.ValidationError as error:
-        lines = (f"{_spelled('.'.join(map(str, e['loc'])), e['input'])}: {e['msg']}" if e["loc"] else e["msg"] for e in error.errors())
+        lines = (f"{spelled('.'.join(map(str, e['loc'])), e['input'])}: {e['msg']}" if e["loc"] else e["msg"] for e in error.errors())
         raise UsageError("\n".join(lines)) from None
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(","))
 
 
 def demo_data(
@@ -158,13 +159,25 @@ def demo_data(
     images: Annotated[int, typer.Option(min=30, help="number of images")] = 480,
     size: Annotated[int, typer.Option(min=32, max=1024, help="height and width, pixels")] = 128,
     seed: Annotated[int, typer.Option(help="the same seed makes the same images")] = 2021,
+    confounder: Annotated[
+        str, typer.Option(help="plant what tells one class without the lungs: none, marker (in a corner) or brightness")
+    ] = "none",
+    matched: Annotated[
+        bool, typer.Option("--matched", help="brightness, grey histogram and borders say nothing of the class (and networks find less)")
+    ] = False,
 ) -> None:
     """Make synthetic chest radiographs; nothing medical can be learnt from them."""
     from rich.console import Console
 
+    from cxr.core.errors import UsageError
+    from cxr.data.demo.confounders import CONFOUNDERS
     from cxr.data.demo.generate import make_demo_data
 
+    if confounder not in CONFOUNDERS:
+        raise UsageError(f"--confounder {confounder!r}: must be one of {', '.join(CONFOUNDERS)}")
     console = Console()
-    manifest = make_demo_data(out, images=images, image_size=size, seed=seed, console=Console(stderr=True))
+    manifest = make_demo_data(
+        out, images=images, image_size=size, seed=seed, confounder=confounder, matched=matched, console=Console(stderr=True)
+    )
     console.print(f"{images} synthetic images: {manifest}", highlight=False, soft_wrap=True)
     console.print(f"next: cxr ingest {out} records/", highlight=False, soft_wrap=True)

@@ -12,13 +12,26 @@ from rich.console import Console
 from cxr.core import exit_codes
 from cxr.core.errors import CxrError
 
-COMMANDS = ("run", "ingest", "explain", "predict", "serve", "serving", "kubeflow")  # modules of cli, in the order of the help
+COMMANDS = (
+    "run",
+    "report",
+    "crossval",
+    "ingest",
+    "evaluate",
+    "validate",
+    "audit",
+    "explain",
+    "predict",
+    "serve",
+    "serving",
+    "kubeflow",
+)  # modules of cli, in the order of the help
 
 app = typer.Typer(
     name="cxr",
     help="Chest X-ray classification with TFX: from labelled images to gated SavedModels behind TensorFlow Serving.\n\n"
     "Research software, not a diagnostic device.",
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 a gate refused a model, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 a gate refused a model or a check found something, 130 interrupted.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

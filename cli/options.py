@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from cxr.data.ingest.ingest_config import Spelling
     from cxr.serving.client.connection import Tls
 
 PIPE_WIDTH = 200  # a pipe has no width, and 80 columns would tear file names and numbers apart
@@ -45,6 +46,39 @@ def tls_of(use: bool, ca: Path | None, cert: Path | None, key: Path | None, serv
     if not (use or ca or cert or key or server_name):
         return None
     return Tls(ca, cert, key, server_name)
+
+
+def conditions(where: list[str] | None) -> dict[str, str] | None:
+    """Reads `--where COLUMN=VALUE`; None where it was not given.
+
+    Raises:
+      UsageError: One is none.
+    """
+    from cxr.core.errors import UsageError
+
+    if not where:
+        return None
+    pairs = [item.partition("=") for item in where]
+    for item, (column, equals, _) in zip(where, pairs, strict=True):
+        if not column or not equals:
+            raise UsageError(f"--where {item!r}: must be COLUMN=VALUE, for example subset=main")
+    return {column: value for column, _, value in pairs}
+
+
+def spelled_for(option: str) -> Spelling:
+    """Returns how a command spells the settings of ingest, where classes come from what an option names.
+
+    Args:
+      option: `--model`, say.
+    """
+    from cxr.cli.ingest import spelled
+
+    return lambda name, value: f"{option} to one that knows it" if name == "class_names" else spelled(name, value)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Reads names that are separated by commas."""
+    return tuple(name.strip() for name in text.split(","))
 
 
 def stdout_console() -> Console:

@@ -1,4 +1,4 @@
-"""95 % confidence intervals of what a run reports, from draws of patients (components/metrics/resampling.py)."""
+"""95 % confidence intervals of what a run reports, from draws of patients (core/resampling.py)."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from cxr.kubeflow.parameters import DATA, EXAMPLE_GEN, run_parameters
 from cxr.kubeflow.pipeline_spec import tasks
 from cxr.kubeflow.platform_document import platform_document
 from cxr.kubeflow.resources import set_resources
-from cxr.pipeline.graph import RunPaths, create_pipeline, node_id
+from cxr.pipeline.graph import REPORT, RunPaths, create_pipeline, node_id
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.schema import curated_schema
 
@@ -85,6 +85,7 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
         serving_models=cluster.serving_models,
         training_state=cluster.training_state,
         baselines=baselines,
+        report_node=True,
     )
     options = cluster.beam.arguments()
     if isinstance(cluster.beam, (Direct, Dataflow)):  # the job servers of the other runners have options of their own
@@ -104,6 +105,7 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
         ir_pass.add_data_importer(spec, (EXAMPLE_GEN, ir_pass.FINGERPRINT_TASK, *choosing.values()), DATA)
     for name in config.candidates:
         ir_pass.publish_evaluation(spec, node_id("Evaluator", name), config.class_names)
+    ir_pass.publish_report(spec, REPORT)
     ir_pass.push_blessed_only(spec)
     if shared := getattr(cluster.beam, "shared", None):
         ir_pass.share_with_workers(spec, shared)

@@ -2,7 +2,8 @@
 
 It stands between KFP's launcher and TFX's own (unchanged) entry point, which does not run there; docs/kubeflow.md lists why. The steps are
 in `run`: prepare the input, run TFX's driver where there is one, run TFX's executor, make its report acceptable. A Pusher is
-told the run's choice (pushing.py), and an Evaluator's results are also published for KFP's page (evaluation_page.py).
+told the run's choice (pushing.py); an Evaluator's results and the run's report are also published for KFP's page (evaluation_page.py,
+report_page.py).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr.core.errors import CxrError
-from cxr.kubeflow import evaluation_page, executor_input, executor_output, pushing, shared_folder
+from cxr.kubeflow import evaluation_page, executor_input, executor_output, pushing, report_page, shared_folder
 
 MODULE = "cxr.kubeflow.entrypoint"
 MERGE, SHARED = "--cxr_merge", "--cxr_shared"  # arguments that the compiler adds
@@ -53,6 +54,8 @@ def run(args: argparse.Namespace, beam_args: list[str], scratch: Path) -> None:
     if args.executor_class_path == _EVALUATOR:
         (evaluation,) = task["outputs"]["artifacts"]["evaluation"]["artifacts"]
         result["artifacts"] |= evaluation_page.publish_from(evaluation["uri"], given)
+    if args.executor_class_path == report_page.EXECUTOR:
+        result["artifacts"] |= report_page.publish(given, task)
     executor_output.write(given["outputs"]["outputFile"], result)
 
 

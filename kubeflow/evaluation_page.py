@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from cxr.components.metrics.evaluation import Evaluation, Validation, read_evaluation, read_roc, read_validation
 from cxr.kubeflow.uris import local_path
-from cxr.pipeline.evaluation import Evaluation, Validation, read_evaluation, read_roc, read_validation
 
 METRICS, CONFUSION_MATRIX, REPORT = "metrics", "confusion_matrix", "report"
 _ROC = "roc_"
@@ -160,9 +160,20 @@ def html_report(evaluation: Evaluation, validation: Validation) -> str:
         }
         for result in evaluation.slices
     ]
+    demands = [
+        {
+            "demand": demand.subject,
+            "wanted": demand.wanted,
+            "measured": demand.measured,
+            "patients": demand.patients,
+            "verdict": demand.verdict,
+        }
+        for demand in validation.demands
+    ]
     parts = [
         f"<h2>Gate: {verdict}</h2>",
         "".join(f"<p>{html.escape(reason)}</p>" for reason in validation.reasons),
+        table(demands) if demands else "",
         f"<p>{evaluation.examples} examples of {evaluation.patients} patients, {evaluation.correct} right, "
         f"{evaluation.invalid_predictions} without a valid prediction. "
         "Research software, not a diagnostic device.</p>",

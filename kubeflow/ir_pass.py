@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cxr.core.errors import CxrError
-from cxr.kubeflow import entrypoint, evaluation_page, pushing, uris
+from cxr.kubeflow import entrypoint, evaluation_page, pushing, report_page, uris
 from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.executor_input import OWN
 from cxr.kubeflow.parameters import INTEGER, STRING, Parameter
@@ -147,6 +147,12 @@ def publish_evaluation(spec: Spec, evaluator: str, class_names: Sequence[str]) -
     """Gives an Evaluator the outputs that KFP's page can show; the entry point fills them."""
     outputs = component_of(spec, evaluator).setdefault("outputDefinitions", {})
     outputs.setdefault("artifacts", {}).update(evaluation_page.outputs(class_names))
+
+
+def publish_report(spec: Spec, report: str) -> None:
+    """Gives the node that makes report.html an output that KFP's page can show; the entry point fills it."""
+    outputs = component_of(spec, report).setdefault("outputDefinitions", {})
+    outputs.setdefault("artifacts", {}).update(report_page.outputs())
 
 
 def push_blessed_only(spec: Spec) -> None:

@@ -10,7 +10,7 @@ from cxr.components.pusher.known import Known
 from cxr.kubeflow.executor_input import OWN
 
 EXECUTOR = "cxr.components.pusher.executor.Executor"
-BLESSINGS = ("model_blessing", "infra_blessing")  # inputs of the Pusher, each with the property `blessed`
+BLESSINGS = ("model_blessing", "infra_blessing", "shortcut_blessing")  # inputs of the Pusher, each with the property `blessed`
 DESTINATION, KNOWN = "push_destination", "custom_config"  # its parameters
 CHAMPION, BASELINE = "champion", "baseline"  # output parameters of the Baseline task; the Pusher has them as OWN + name
 NO_BASELINE = "none"  # value of BASELINE without one, and of the run's parameters `baseline_<model>`

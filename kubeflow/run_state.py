@@ -64,8 +64,8 @@ class Run:
         if self.state != SUCCEEDED:
             return ""
         lines = [
-            f"{model}: refused by the gate, not pushed. Evaluator-{model} or InfraCheck-{model} has `blessed: 0` on its output `blessing`; "
-            f"look at the metrics in Evaluator-{model}'s `evaluation` and at reasons.txt in InfraCheck-{model}'s `blessing`. "
+            f"{model}: refused by the gate, not pushed. Evaluator-{model}, InfraCheck-{model} or ShortcutCheck-{model} has `blessed: 0` "
+            f"on its output `blessing`; look at the metrics in Evaluator-{model}'s `evaluation` and at reasons.txt in the others'. "
             f"Then train it better, or submit with other bounds (min_accuracy_{model}=…, min_change_{model}=…)"
             for model in self.refused
         ]

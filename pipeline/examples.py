@@ -71,11 +71,14 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
         key = hashlib.sha256(json.dumps([str(source.resolve()), config.data.model_dump(mode="json")]).encode()).hexdigest()[:12]
         records = workspace.data / f"{source.stem}-{key}"
     elif config.demo_data:
+        from cxr.data.demo.confounders import NO_CONFOUNDER
         from cxr.data.demo.generate import make_demo_data
 
         demo = config.demo_data
-        name = f"synthetic-{demo.images}-{demo.image_size}-{demo.seed}"
-        source = make_demo_data(workspace.data / name, images=demo.images, image_size=demo.image_size, seed=demo.seed, console=console)
+        planted = "" if demo.confounder == NO_CONFOUNDER else f"-{demo.confounder}"
+        planted += "-matched" if demo.matched else ""
+        name = f"synthetic-{demo.images}-{demo.image_size}-{demo.seed}{planted}"
+        source = make_demo_data(workspace.data / name, **demo.model_dump(), console=console)
         records = workspace.data / f"{name}-records"
     else:
         raise CxrError(f"--data is missing: configuration {config.name!r} needs images (only one with `demo_data` makes its own)")
@@ -99,6 +102,11 @@ def _examples(folder: Path, config: Config) -> Examples:
         raise CxrError(
             f"{folder}: ingested for the classes {', '.join(dataset.class_names)}, but data.class_names of the configuration is "
             f"{', '.join(config.class_names)}; ingest again or change data.class_names"
+        )
+    if dataset.config.only_split:
+        raise CxrError(
+            f"{folder}: was ingested as the one split {dataset.config.only_split!r}, to measure models on (cxr evaluate --data {folder}); "
+            "to train, ingest the images again without --split"
         )
     if config.gate.split not in dataset.splits:
         raise CxrError(f"{folder}: has the splits {', '.join(dataset.splits)}, not gate.split {config.gate.split!r}")

@@ -3,36 +3,89 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cxr.components.metrics import names
 from cxr.core import features
+from cxr.core.errors import UsageError
 from cxr.core.strict_model import StrictModel
+from cxr.pipeline.demands import FIGURES, VALUE, AddedMetric, Demand, NonInferiority
 
 if TYPE_CHECKING:
-    from tensorflow_model_analysis.proto.config_pb2 import EvalConfig
+    from tensorflow_model_analysis.proto.config_pb2 import EvalConfig, MetricConfig, MetricsSpec
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
-METRIC_MODULE, METRIC_CLASS = "cxr.components.metrics.classification", "ClassificationMetrics"
 ROUNDING = 1e-9  # 0.84 - 0.86 is -0.020000000000000018: without this a drop of exactly the tolerance would be refused
 
 
 class Gate(StrictModel):
-    """Bounds that hold on the whole evaluation split; the slices are reported, not gated."""
+    """All that is demanded. `min_accuracy` and `tolerance` hold on the whole evaluation split, `demands` where each says."""
 
     split: str = Field("test", description="split that the models are judged on")
     min_accuracy: Share = Field(0.5, description="lowest accuracy that passes (three balanced classes: 0.33 by chance)")
     min_accuracy_of: dict[str, Share] = Field({}, description="the same for single models, by name")
     tolerance: Share = Field(0.02, description="how far accuracy may fall below the baseline's (the best pushed version), absolute")
+    demands: tuple[Demand, ...] = Field((), description="bounds on any figure, on the ends of its interval, in slices")
+    # Not on by default: by chance alone the interval of a small test split is wider than any margin worth demanding (docs/evaluation.md).
+    non_inferiority: NonInferiority | None = Field(None, description="what the comparison must prove, beside the tolerance; null: nothing")
+    metrics: tuple[AddedMetric, ...] = Field((), description="TFMA metrics beside ours")
+    # A network that is no better than a forest on 18 numbers has shown nothing. More than 0 would ask for what test splits of some hundred
+    # images cannot show: the difference's interval is about 0.15 wide there.
+    shortcut_margin: float | None = Field(
+        0.0,
+        ge=-1,
+        lt=1,
+        description="balanced accuracy must be more than this above that of each shortcut of the audit (grey histogram, border, …); "
+        "null: shown, not demanded",
+    )
     calibration_bins: int = Field(15, ge=1, description="bins of the expected calibration error")
+
+    @model_validator(mode="after")
+    def _check_metrics(self) -> Gate:
+        added: dict[str, AddedMetric] = {}
+        for number, metric in enumerate(self.metrics):
+            if metric.name in names.taken() or metric.name in added:
+                raise ValueError(f"metrics.{number}: the name {metric.name} is taken; give it another with `config: {{name: …}}`")
+            added[metric.name] = metric
+        for number, demand in enumerate(self.demands):
+            if demand.metric not in (*FIGURES, *added):
+                known = f"the figures {', '.join(FIGURES)}" + (f", and gate.metrics has {', '.join(added)}" if added else "")
+                raise ValueError(f"demands.{number}.metric: there is no {demand.metric}; there are {known}")
+            if demand.class_name is not None and demand.metric in added and not added[demand.metric].per_class:
+                raise ValueError(f"demands.{number}.class: {demand.metric} has one value; set per_class in gate.metrics for one per class")
+        return self
 
     def lower_bound(self, model: str) -> float:
         """Returns the lowest accuracy with which `model` passes."""
         return self.min_accuracy_of.get(model, self.min_accuracy)
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Metrics that a candidate must not lose against the baseline; a version that is worse in one of them is no new floor."""
+        return tuple(dict.fromkeys([names.ACCURACY, *([self.non_inferiority.metric] if self.non_inferiority else [])]))
+
+    def per_class(self, metric: str) -> bool:
+        """Returns whether a metric has a value for each class."""
+        return metric in names.CLASS_FIGURES or any(added.per_class for added in self.metrics if added.name == metric)
+
+    def unknown(self, candidates: Sequence[str], class_names: Sequence[str]) -> str:
+        """Returns which demand names a model or a class that there is not; empty: none does.
+
+        Args:
+          candidates: the models.
+          class_names: the classes.
+        """
+        for number, demand in enumerate(self.demands):
+            for model in demand.models or ():
+                if model not in candidates:
+                    return f"demands.{number}.models: there is no model {model}; there are {', '.join(candidates)}"
+            if demand.class_name is not None and demand.class_name not in class_names:
+                return f"demands.{number}.class: there is no class {demand.class_name}; there are {', '.join(class_names)}"
+        return ""
 
 
 def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CLASS_NAMES, *, code_version: str = "") -> EvalConfig:
@@ -48,15 +101,23 @@ def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CL
       model: name of the model, which selects its bound.
       class_names: in the order of the model's probabilities.
       code_version: of the metrics' code, which makes it part of the Evaluator's cache key.
+
+    Raises:
+      UsageError: a demand names a class that there is not, or an added metric cannot be made.
     """
     # the protos' own module: TFMA 0.52 exports them under its root only once TFX has been imported
     from tensorflow_model_analysis.constants import TF_GENERIC
     from tensorflow_model_analysis.proto import config_pb2
 
     metric = config_pb2.MetricConfig(
-        class_name=METRIC_CLASS,
-        module=METRIC_MODULE,
+        class_name=names.METRIC_CLASS,
+        module=names.METRIC_MODULE,
         config=json.dumps({names.CLASS_NAMES: list(class_names), "calibration_bins": gate.calibration_bins, "code_version": code_version}),
+    )
+    answers = config_pb2.MetricConfig(
+        class_name=names.ANSWERS_CLASS,
+        module=names.ANSWERS_MODULE,
+        config=json.dumps({"classes": len(class_names), "code_version": code_version}),
     )
     accuracy = config_pb2.MetricThreshold(
         value_threshold=config_pb2.GenericValueThreshold(lower_bound={"value": gate.lower_bound(model)}),
@@ -66,12 +127,23 @@ def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CL
     )
     all_valid = config_pb2.MetricThreshold(value_threshold=config_pb2.GenericValueThreshold(upper_bound={"value": 0}))
 
-    metrics = config_pb2.MetricsSpec(metrics=[metric])
-    for name, threshold in {names.ACCURACY: accuracy, names.INVALID_PREDICTIONS: all_valid}.items():
+    thresholds = {names.ACCURACY: accuracy, names.INVALID_PREDICTIONS: all_valid}
+    if rule := gate.non_inferiority:
+        worst = -rule.margin - ROUNDING if rule.higher_is_better else rule.margin + ROUNDING
+        direction = config_pb2.MetricDirection.HIGHER_IS_BETTER if rule.higher_is_better else config_pb2.MetricDirection.LOWER_IS_BETTER
+        thresholds[rule.threshold_on] = config_pb2.MetricThreshold(
+            change_threshold=config_pb2.GenericChangeThreshold(direction=direction, absolute={"value": worst})
+        )
+
+    metrics = config_pb2.MetricsSpec(metrics=[metric, answers])  # the first: kubeflow/parameters.py points into it
+    for name, threshold in thresholds.items():
         # on the whole split only: MetricsSpec.thresholds would hold in every slice, down to the one with a single example
         metrics.per_slice_thresholds[name].thresholds.add(slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold)
+    specs = [metrics, *_added(gate, len(class_names))]
+    if demanded := list(_demanded(gate, model, class_names)):
+        specs.append(config_pb2.MetricsSpec(metrics=demanded))  # the last: TFMA derives metrics in order, these from others
     # no options.min_slice_size: TFMA counts the thresholds as failed in each slice that it leaves out
-    return config_pb2.EvalConfig(
+    config = config_pb2.EvalConfig(
         model_specs=[
             config_pb2.ModelSpec(
                 model_type=TF_GENERIC,  # without it TFMA tries to load the SavedModel as a Keras model first
@@ -82,5 +154,72 @@ def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CL
             )
         ],
         slicing_specs=[config_pb2.SlicingSpec(), *(config_pb2.SlicingSpec(feature_keys=[name]) for name in features.SLICE_FEATURES)],
-        metrics_specs=[metrics],
+        metrics_specs=specs,
     )
+    _try(gate, config)
+    return config
+
+
+def _added(gate: Gate, classes: int) -> Iterator[MetricsSpec]:
+    from tensorflow_model_analysis.proto import config_pb2
+
+    for per_class in (False, True):
+        metrics = [
+            config_pb2.MetricConfig(
+                class_name=added.class_name, module=added.module, config=json.dumps({**added.config, "name": added.name})
+            )
+            for added in gate.metrics
+            if added.per_class == per_class
+        ]
+        if metrics:
+            spec = config_pb2.MetricsSpec(metrics=metrics)
+            if per_class:
+                spec.binarize.class_ids.values.extend(range(classes))
+            yield spec
+
+
+def _demanded(gate: Gate, model: str, class_names: Sequence[str]) -> Iterator[MetricConfig]:
+    """Yields a metric with its threshold for each demand on `model`; of a figure with a value per class one for each class."""
+    from tensorflow_model_analysis.proto import config_pb2
+
+    if problem := gate.unknown([model, *(name for demand in gate.demands for name in demand.models or ())], class_names):
+        raise UsageError(f"gate.{problem}")
+    for number, demand in enumerate(gate.demands):
+        if not demand.holds_for(model):
+            continue
+        bounds = config_pb2.GenericValueThreshold()
+        if demand.min is not None:
+            bounds.lower_bound.value = demand.min
+        if demand.max is not None:
+            bounds.upper_bound.value = demand.max
+        spec = config_pb2.SlicingSpec(feature_keys=[demand.slice] if demand.slice else [])
+        for class_name in [demand.class_name] if demand.class_name or not gate.per_class(demand.metric) else class_names:
+            config = {
+                "figure": demand.metric,
+                "end": "" if demand.at == VALUE else demand.at,
+                "class_id": None if class_name is None else list(class_names).index(class_name),
+                "min_patients": demand.min_patients if demand.slice else 0,
+                "otherwise": demand.max if demand.min is None else demand.min,
+                "name": ".".join(filter(None, ("demands", str(number), demand.metric, class_name))),
+            }
+            found = config_pb2.MetricConfig(class_name=names.DEMANDED_CLASS, module=names.DEMANDED_MODULE, config=json.dumps(config))
+            found.per_slice_thresholds.add(slicing_specs=[spec], threshold=config_pb2.MetricThreshold(value_threshold=bounds))
+            yield found
+
+
+def _try(gate: Gate, config: EvalConfig) -> None:
+    """Makes what the Evaluator will make, now and not after hours of training."""
+    from tensorflow_model_analysis.metrics import metric_specs, metric_types
+
+    if not gate.metrics:
+        return
+    try:
+        computations = metric_specs.to_computations(config.metrics_specs, eval_config=config)
+    except Exception as error:  # whatever the class of the metric raises
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"gate.metrics: TFMA cannot make {', '.join(metric.name for metric in gate.metrics)}: {reason}") from error
+    found = {key.name for computation in computations for key in computation.keys if not isinstance(key, metric_types.PlotKey)}
+    for metric in gate.metrics:
+        if metric.name not in found and any(demand.metric == metric.name for demand in gate.demands):
+            given = ", ".join(sorted(name for name in found if not name.startswith(("_", "demands."))))
+            raise UsageError(f"gate.metrics: {metric.class_name} gives no number named {metric.name}, which is demanded; there are {given}")

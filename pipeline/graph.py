@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +13,15 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.proto import example_gen_pb2
 
 from cxr.components.anomaly_check.component import AnomalyCheck
+from cxr.components.audit.component import Audit
 from cxr.components.baseline.rule import Choice
 from cxr.components.baseline.strategy import MODEL, PushedBaseline, as_artifact
 from cxr.components.ensemble_trainer.component import EnsembleTrainer
 from cxr.components.infra_check.component import InfraCheck
 from cxr.components.pusher.component import Pusher
 from cxr.components.pusher.known import NO_CHAMPION, Known
+from cxr.components.report import component as report_page
+from cxr.components.shortcut_check.component import ShortcutCheck
 from cxr.core import features
 from cxr.pipeline import gate
 from cxr.pipeline.code_version import code_version
@@ -25,14 +29,18 @@ from cxr.pipeline.pipeline_config import Config
 from cxr.trainer.model_config import Model as ModelConfig
 
 TRAIN, VAL, _ = features.SPLITS
+REPORT = "Report"  # id of the node that makes report.html
 # Which of our modules each kind of node runs: with all that they import they are part of its cache key.
 CODE = {
     "AnomalyCheck": ("cxr.components.anomaly_check.component",),
+    "Audit": ("cxr.components.audit.component",),
     "Transform": ("cxr.trainer.preprocessing",),
     "Trainer": ("cxr.trainer.run_fn",),
     "EnsembleTrainer": ("cxr.components.ensemble_trainer.executor",),
-    "Evaluator": ("cxr.components.metrics.classification",),
+    "Evaluator": ("cxr.components.metrics.classification", "cxr.components.metrics.demanded", "cxr.components.metrics.answers"),
+    "Report": ("cxr.components.report.executor",),  # its templates count by the container image, which is in KFP's key
     "InfraCheck": ("cxr.components.infra_check.component", "cxr.serving.server.__main__"),  # the server is a process of its own
+    "ShortcutCheck": ("cxr.components.shortcut_check.component",),
 }
 
 
@@ -50,6 +58,7 @@ class RunPaths:
     # model: what to compare with, chosen before the run; or the node that chooses it in the run and yields it as `model` (Kubeflow).
     baselines: Mapping[str, Choice | BaseNode] = field(default_factory=dict)
     baseline_links: str = ""  # folder, for choices only
+    report_node: bool = False  # a node makes report.html; a local run makes it at its end, of a failed run too (report_page.py)
 
 
 def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = True) -> tfx.dsl.Pipeline:
@@ -78,6 +87,17 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
     inferred_schema = tfx.components.SchemaGen(statistics=statistics_gen.outputs["statistics"]).with_id("InferredSchema")
     validator = tfx.components.ExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema)
     anomaly_check = AnomalyCheck(anomalies=validator.outputs["anomalies"], code_version=code_version(*CODE["AnomalyCheck"]))
+
+    # How well can the class be told from what should not matter?
+    class_names = json.dumps(config.class_names)
+    audit = Audit(
+        examples=examples,
+        class_names=class_names,
+        split=config.gate.split,
+        settings=config.audit.model_dump_json(exclude={"masked_models", "masked_images"}),  # of the models' check alone
+        code_version=code_version(*CODE["Audit"]),
+    )
+    audit.add_upstream_node(anomaly_check)
 
     # Decode, resize, normalise, label to index. The graph alone: it is applied where examples are read, images are never stored as floats.
     shared = {"class_names": list(config.class_names), "preprocessing": config.preprocessing.model_dump(mode="json")}
@@ -110,6 +130,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
                 "weights_version": _weights_version(model),
                 "validation_split": VAL in paths.splits,
                 "state_dir": paths.training_state,
+                "folds": config.ensemble.folds if config.ensemble else 0,
             },
         ).with_id(node_id("Trainer", name))
     if config.ensemble:
@@ -122,8 +143,10 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             code_version=code_version(*CODE["EnsembleTrainer"]),
         ).with_id(node_id("Trainer", features.ENSEMBLE))
 
-    # Every candidate: gate, infrastructure check, push.
+    # Every candidate: gate, shortcut check, infrastructure check, push.
+    metrics_code = code_version(*CODE["Evaluator"], *(metric.module for metric in config.gate.metrics if metric.module))
     candidates: list[BaseNode] = []
+    shown: dict[str, report_page.Candidate] = {}
     for name, trainer in trained.items():
         model = trainer.outputs["model"]
         baseline = _baseline(name, trainer, paths)
@@ -132,7 +155,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             model=model,
             baseline_model=baseline.outputs["model"] if baseline else None,
             example_splits=[config.gate.split],
-            eval_config=gate.eval_config(config.gate, name, config.class_names, code_version=code_version(*CODE["Evaluator"])),
+            eval_config=gate.eval_config(config.gate, name, config.class_names, code_version=metrics_code),
             schema=schema,
         ).with_id(node_id("Evaluator", name))
         infra_check = InfraCheck(
@@ -142,13 +165,40 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             tolerance=config.infra_check.tolerance,
             code_version=code_version(*CODE["InfraCheck"]),
         ).with_id(node_id("InfraCheck", name))
-        pusher = _pusher(name, config, paths, trainer, evaluator, infra_check).with_id(node_id("Pusher", name))
-        candidates += [node for node in (trainer, baseline, evaluator, infra_check, pusher) if node]
+        shortcut_check = ShortcutCheck(
+            model=model,
+            evaluation=evaluator.outputs["evaluation"],
+            audit=audit.outputs["audit"],
+            examples=examples,
+            model_name=name,
+            class_names=class_names,
+            margin=json.dumps(config.gate.shortcut_margin),
+            settings=config.audit.model_dump_json(),
+            code_version=code_version(*CODE["ShortcutCheck"]),
+        ).with_id(node_id("ShortcutCheck", name))
+        pusher = _pusher(name, config, paths, trainer, evaluator, infra_check, shortcut_check).with_id(node_id("Pusher", name))
+        shown[name] = report_page.Candidate(trainer.outputs["model_run"], evaluator.outputs["evaluation"], infra_check.outputs["blessing"])
+        candidates += [node for node in (trainer, baseline, evaluator, infra_check, shortcut_check, pusher) if node]
+
+    if paths.report_node:
+        report = report_page.Report(
+            pipeline=config.name,
+            examples=examples,
+            statistics=statistics_gen.outputs["statistics"],
+            anomalies=validator.outputs["anomalies"],
+            candidates=shown,
+            split=config.gate.split,
+            class_names=config.class_names,
+            configuration=config.to_yaml(),
+            pictures=config.report.pictures,
+            code_version=code_version(*CODE["Report"]),
+        )
+        candidates.append(report.with_id(REPORT))
 
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
         pipeline_root=paths.pipeline_root,
-        components=[example_gen, schema_gen, statistics_gen, inferred_schema, validator, anomaly_check, transform, *candidates],
+        components=[example_gen, schema_gen, statistics_gen, inferred_schema, validator, anomaly_check, audit, transform, *candidates],
         enable_cache=enable_cache,
         metadata_connection_config=paths.metadata,
         beam_pipeline_args=list(config.beam),
@@ -186,8 +236,16 @@ def _baseline(name: str, trainer: BaseNode, paths: RunPaths) -> BaseNode | None:
     return given.with_id(node_id("Baseline", name)) if given else None
 
 
-def _pusher(name: str, config: Config, paths: RunPaths, trainer: BaseNode, evaluator: BaseNode, infra_check: BaseNode) -> BaseNode:
-    known = Known(pipeline=config.name, split=config.gate.split)
+def _pusher(
+    name: str,
+    config: Config,
+    paths: RunPaths,
+    trainer: BaseNode,
+    evaluator: BaseNode,
+    infra_check: BaseNode,
+    shortcut_check: BaseNode,
+) -> BaseNode:
+    known = Known(pipeline=config.name, split=config.gate.split, compared=config.gate.compared)
     if isinstance(given := paths.baselines.get(name), Choice):
         champion = given.champion.version if given.champion else NO_CHAMPION
         known = known.model_copy(update={"champion": champion, "baseline": given.baseline.name if given.baseline else None})
@@ -195,6 +253,7 @@ def _pusher(name: str, config: Config, paths: RunPaths, trainer: BaseNode, evalu
         model=trainer.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=infra_check.outputs["blessing"],
+        shortcut_blessing=shortcut_check.outputs["blessing"],
         evaluation=evaluator.outputs["evaluation"],
         models_folder=f"{paths.serving_models}/{name}",
         known=known,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from rich.console import Console
@@ -48,6 +49,7 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
 
 
 def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, out: Console, err: Console, enable_cache: bool) -> int:
+    from cxr.data.ingest.dataset import read_dataset
     from cxr.pipeline.examples import prepare_data
 
     start_fork_server()
@@ -62,7 +64,8 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
         from cxr.pipeline.graph import RunPaths, create_pipeline
         from cxr.pipeline.local_runner import WatchedDagRunner
         from cxr.pipeline.progress_display import RunProgress
-        from cxr.pipeline.report import make_report, table, weights_notes
+        from cxr.pipeline.report import make_report, shortcut_lines, table, weights_notes
+        from cxr.pipeline.report_page import page_sources, write_page
         from cxr.pipeline.schema import curated_schema, write_schema
     choices = choose_all(config, examples.path, workspace.serving_models)
     for name, choice in choices.items():
@@ -87,17 +90,25 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
         results = WatchedDagRunner(progress).run(pipeline)
     report = make_report(config, results, choices, data=str(examples.path), synthetic=examples.synthetic)
     report.save(folder / ws.REPORT)
+    page = folder / ws.PAGE
+    try:
+        write_page(page_sources(config, results, report, read_dataset(examples.path), run=folder.name), page)
+    except Exception as error:  # models that were pushed stay pushed, whatever becomes of their picture
+        logging.getLogger(__name__).exception("%s", page.name)
+        err.print(f"{page.name} could not be made: {error}; {ws.REPORT} has the figures", style="yellow", markup=False, soft_wrap=True)
     out.print(table(report))
     for candidate in report.models.values():
         for reason in candidate.reasons:
             out.print(f"{candidate.name}: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
         for note in candidate.notes:
             out.print(f"{candidate.name}: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    for line in shortcut_lines(report):
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
     for note, names in weights_notes(report).items():
         out.print(f"{note}: {', '.join(names)}", markup=False, highlight=False, soft_wrap=True)
     made = (
         ("models", workspace.serving_models),
-        ("report", folder / ws.REPORT),
+        ("report", page if page.is_file() else folder / ws.REPORT),
         ("curves", f".venv/bin/tensorboard --logdir {workspace.pipeline_root}"),
         ("log", folder / ws.LOG),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 import yaml
@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from cxr.core import features
 from cxr.core.errors import UsageError
 from cxr.core.strict_model import StrictModel
+from cxr.data.audit.audit_config import Audit
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.pipeline.gate import Gate
 from cxr.trainer.model_config import Ensemble, Model, Stage
@@ -30,12 +31,22 @@ class InfraCheck(StrictModel):
     tolerance: float = Field(1e-3, ge=0, description="largest difference allowed between recorded and served probabilities")
 
 
+class ReportPage(StrictModel):
+    """What report.html shows."""
+
+    pictures: bool = Field(True, description="radiographs: samples and errors; false: none, for a page that may be passed on")
+
+
 class DemoData(StrictModel):
     """Synthetic images that a run makes where no data are given."""
 
     images: int = Field(480, ge=30)
     image_size: int = Field(128, ge=32, description="height and width, pixels")
     seed: int = 2021
+    confounder: Literal["none", "marker", "brightness"] = Field(
+        "none", description="planted in one class, so that the audit has something to find: a marker in a corner, or brighter pictures"
+    )
+    matched: bool = Field(False, description="brightness, grey histogram and borders say nothing of the class (and networks find less)")
 
 
 class Config(StrictModel):
@@ -50,8 +61,10 @@ class Config(StrictModel):
     schema_file: Path | None = Field(None, description="curated schema (pbtxt); null: the shipped one, with this configuration's classes")
     models: dict[str, Model] = Field(min_length=1, description="name of the pushed model: what it is")
     ensemble: Ensemble | None = Ensemble()
+    audit: Audit = Audit()
     gate: Gate = Gate()
     infra_check: InfraCheck = InfraCheck()
+    report: ReportPage = ReportPage()
     # The runner by its own name: DirectRunner would first look for Beam's Prism binary on the network. The last option spares every
     # component a copy of all of TFX in /tmp, which only remote workers need.
     beam: tuple[str, ...] = Field(
@@ -71,6 +84,8 @@ class Config(StrictModel):
         unknown = set(self.gate.min_accuracy_of) - set(self.candidates)
         if unknown:
             raise ValueError(f"gate.min_accuracy_of.{min(unknown)}: no such model; there are {', '.join(self.candidates)}")
+        if problem := self.gate.unknown(self.candidates, self.class_names):
+            raise ValueError(f"gate.{problem}")
         return self
 
     @property
@@ -186,4 +201,8 @@ def _reason(error: Any) -> str:
         if key in RENAMED:
             return f"is called {RENAMED[key]} now"
         return "unknown key; remove it or correct its spelling"
-    return f"{error['msg']} (given: {error['input']!r})" if error["type"] != "missing" else "is missing"
+    if error["type"] == "missing":
+        return "is missing"
+    if isinstance(error["input"], dict):  # a check of several fields together: its message names them
+        return str(error["msg"].removeprefix("Value error, "))
+    return f"{error['msg']} (given: {error['input']!r})"

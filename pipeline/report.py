@@ -11,12 +11,15 @@ from rich.table import Table
 from tfx.types import Artifact
 
 from cxr.components.baseline.rule import Choice
-from cxr.components.infra_check.component import REASONS
+from cxr.components.infra_check.reasons import REASONS
+from cxr.components.metrics.evaluation import Evaluation, read_evaluation, read_validation
+from cxr.components.metrics.verdicts import Judgement, not_judged
+from cxr.components.shortcut_check.verdict import Verdict
 from cxr.core import exit_codes, features
 from cxr.core.intervals import Interval
 from cxr.core.strict_model import StrictModel
+from cxr.data.audit.result import AuditResult
 from cxr.pipeline.baselines import change_of_data, remarks
-from cxr.pipeline.evaluation import Evaluation, read_evaluation, read_validation
 from cxr.pipeline.graph import node_id
 from cxr.pipeline.local_runner import NodeResult
 from cxr.pipeline.pipeline_config import Config
@@ -35,12 +38,15 @@ class Candidate(StrictModel):
     model_uri: str | None = Field(None, description="the Model artifact")
     learning_curves: str | None = Field(None, description="picture of loss and accuracy per epoch")
     weights: str = Field("", description="where the backbone's weights came from, a fall-back included")
+    data_used: dict[str, str] = Field({}, description="which data fitted its weights, chose (method, end of training) and evaluated it")
     evaluation: Evaluation | None = None
     champion: str | None = Field(None, description="the version that was pushed last when the run began; null: none")
     baseline: str | None = Field(None, description="the pushed version that it was compared with; null: the bounds decided alone")
     notes: tuple[str, ...] = Field((), description="why the best pushed version is not the baseline; a change of data")
+    demands: tuple[Judgement, ...] = Field((), description="what the gate asked for, what was measured, and the verdict")
     blessed: bool | None = Field(None, description="by the gate; null: it was not reached")
     servable: bool | None = Field(None, description="by the infrastructure check; null: it was not reached")
+    shortcut_check: Verdict | None = Field(None, description="beside what can be told without the lungs; null: it was not reached")
     version: str | None = None
     serving_path: str | None = None
 
@@ -59,6 +65,7 @@ class Report(StrictModel):
     pipeline: str
     synthetic: bool = Field(description="the data are synthetic: the numbers say nothing about patients")
     data: str
+    audit: AuditResult | None = Field(None, description="how well the class can be told from what should not matter; null: not reached")
     models: dict[str, Candidate]
     nodes: dict[str, Node]
 
@@ -93,14 +100,15 @@ def make_report(config: Config, results: Mapping[str, NodeResult], choices: Mapp
         pipeline=config.name,
         synthetic=synthetic,
         data=data,
-        models={name: _candidate(name, results, choices.get(name, Choice())) for name in config.candidates},
+        audit=AuditResult.load(Path(audit.uri)) if (audit := _output(results.get("Audit"), "audit")) else None,
+        models={name: _candidate(name, results, choices.get(name, Choice()), config.gate.split) for name in config.candidates},
         nodes={key: Node(state=result.state, seconds=round(result.seconds, 1), error=result.error) for key, result in results.items()},
     )
 
 
-def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice) -> Candidate:
-    trainer, evaluator, infra_check, pusher = (
-        results.get(node_id(role, name)) for role in ("Trainer", "Evaluator", "InfraCheck", "Pusher")
+def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice, evaluated_on: str) -> Candidate:
+    trainer, evaluator, infra_check, shortcut_check, pusher = (
+        results.get(node_id(role, name)) for role in ("Trainer", "Evaluator", "InfraCheck", "ShortcutCheck", "Pusher")
     )
     known: dict[str, object] = {"champion": choice.champion.version if choice.champion else None}
     notes = list(remarks(choice))
@@ -109,23 +117,31 @@ def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice) -> 
     if model:
         info = read_info(model.uri)
         known |= {"model_uri": model.uri, "weights": info.weights_note}
+        known["data_used"] = {**info.data_used, "evaluation": f"the {evaluated_on} split"}
         notes += filter(None, [change_of_data(choice, info)])
     if model_run := _output(trainer, "model_run"):
         known["learning_curves"] = f"{model_run.uri}/{PICTURE}"
-    known["notes"] = tuple(notes)
     if evaluation := _output(evaluator, "evaluation"):
         validation = read_validation(evaluation.uri)
         numbers = read_evaluation(evaluation.uri)
-        known |= {"evaluation": numbers, "blessed": validation.blessed}
+        known |= {"evaluation": numbers, "blessed": validation.blessed, "demands": validation.demands}
+        notes += not_judged(validation.demands)
         if model and numbers.baseline_accuracy is not None:
             is_champion = choice.champion is not None and choice.champion.source == model.uri
             compared = choice.previous if is_champion else choice.baseline  # as PushedBaseline resolves it
             known["baseline"] = compared.name if compared else None
         refusals += [f"gate: {reason}" for reason in validation.reasons]
+    known["notes"] = tuple(notes)
     if blessing := _output(infra_check, "blessing"):
         known["servable"] = blessing.get_int_custom_property("blessed") == 1
         refusals += [f"infrastructure check: {reason}" for reason in (Path(blessing.uri) / REASONS).read_text().splitlines()]
-    failures = [_failure(result) for result in (trainer, evaluator, infra_check, pusher) if result and result.state == "failed"]
+    if blessing := _output(shortcut_check, "blessing"):
+        verdict = Verdict.load(Path(blessing.uri))
+        known["shortcut_check"] = verdict
+        refusals += [f"shortcut check: {reason}" for reason in verdict.reasons]
+    failures = [
+        _failure(result) for result in (trainer, evaluator, infra_check, shortcut_check, pusher) if result and result.state == "failed"
+    ]
     if not failures and pusher and pusher.state == "skipped":
         failures = [f"not reached, because {', '.join(pusher.roots)} failed"]
     if failures:
@@ -166,6 +182,16 @@ def table(report: Report) -> Table:
             candidate.version or f"[red]{'not pushed' if candidate.outcome == 'refused' else 'failed'}[/red]",
         )
     return shown
+
+
+def shortcut_lines(report: Report) -> list[str]:
+    """Returns what a reader of the table must know of shortcuts: the audit's findings, and each model beside the best one and masked."""
+    lines = [f"audit: {found.verdict}" for found in report.audit.clear] if report.audit else []
+    for candidate in report.models.values():
+        if verdict := candidate.shortcut_check:
+            seen = [comparison.verdict for comparison in verdict.comparisons[:1]] + [answers.verdict for answers in verdict.masked]
+            lines += [f"shortcuts: {sentence}" for sentence in seen]
+    return lines
 
 
 def weights_notes(report: Report) -> dict[str, list[str]]:

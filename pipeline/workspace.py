@@ -14,6 +14,7 @@ from cxr.core.errors import CxrError
 
 LATEST = "latest"  # link in runs/ to the newest run
 REPORT = "report.json"
+PAGE = "report.html"
 LOG = "run.log"
 CONFIG = "config.yaml"
 
@@ -93,3 +94,9 @@ class Workspace:
                     f"{self.home}: another run of pipeline {self.pipeline!r} is under way; wait for it or use --workspace"
                 ) from None
             yield
+
+
+def all_runs(root: Path, pipeline: str | None = None) -> list[Path]:
+    """Returns the folders of the runs of a workspace, of all its pipelines or of one; the newest last."""
+    folders = Path(root).glob(f"{pipeline or '*'}/runs/*/")
+    return sorted((folder for folder in folders if folder.name != LATEST), key=lambda folder: folder.name)

@@ -1,11 +1,26 @@
-"""Fixtures that several packages' tests share: raw examples and what Transform makes of them."""
+"""Fixtures that several packages' tests share: raw examples and what Transform makes of them; and how the tests are dealt out."""
 
 import io
+import os
 
 import pytest
 
 CLASSES = ("covid19", "pneumonia", "normal")
 SIZE = 32  # pixels, of the transformed images
+WORKER_MEMORY = 7 * 2**30  # bytes: pytest with TensorFlow and TFX, and a whole pipeline's processes beside it
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """As many processes as cores, and as the memory holds; `make test` asks for it."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(len(os.sched_getaffinity(0)), memory // WORKER_MEMORY))
+
+
+def pytest_collection_modifyitems(items):
+    """Files with whole pipelines first: begun last, one process would run them while the others wait."""
+    whole = {item.path for item in items if item.get_closest_marker("e2e")}
+    items.sort(key=lambda item: item.path not in whole)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -80,12 +95,12 @@ def make_transform(tmp_path_factory):
     from cxr.pipeline.analysis import write_transform_graph
     from cxr.trainer.preprocessing import preprocessing_fn
 
-    def make(examples, size=SIZE, normalization="none", function=preprocessing_fn) -> str:
+    def make(examples, size=SIZE, function=preprocessing_fn, **preprocessing) -> str:
         folder = tmp_path_factory.mktemp("transform")
         with tf.io.TFRecordWriter(str(folder / "examples.gz"), "GZIP") as writer:
             for example in examples:
                 writer.write(example)
-        config = {"class_names": list(CLASSES), "image_size": size, "preprocessing": {"normalization": normalization}}
+        config = {"class_names": list(CLASSES), "image_size": size, "preprocessing": preprocessing}
         write_transform_graph([str(folder / "examples.gz")], str(folder / "artifact"), config, function)
         return str(folder / "artifact")
 

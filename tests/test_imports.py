@@ -10,7 +10,7 @@ IMPORTS = {
     "data": {"core"},
     "trainer": {"core", "data.images"},
     "serving": {"core", "data.images"},
-    "components": {"core", "trainer", "serving"},
+    "components": {"core", "data", "trainer", "serving"},
     "pipeline": {"core", "data", "trainer", "components"},
     "kubeflow": {"core", "components", "pipeline"},
     "cli": {"core", "data", "trainer", "serving", "pipeline", "kubeflow"},

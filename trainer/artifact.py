@@ -7,6 +7,7 @@
 <uri>/Format-Keras/transform_graph/         what images went through before they came to it
 <uri>/Format-Keras/outside.npz              what tells pictures unlike the training images, for the ensemble
 <uri>/Format-Keras/predictions_<split>.npz
+<uri>/Format-Keras/predictions_train_oof.npz  out of fold: of heads that had not seen the image's patient; frozen backbones only
 ```
 
 A URI may be of any filesystem that `tf.io.gfile` knows.
@@ -28,6 +29,7 @@ from cxr.core.errors import CxrError
 from cxr.data.images.reader import MAX_SIDE
 from cxr.trainer.calibration.description import Calibration, Conformal, OperatingPoint, Outside
 
+TRAIN_OOF = "train_oof"  # in place of a split's name: out-of-fold answers to the training split
 INFO = "assets.extra/model.json"  # below the SavedModel
 
 
@@ -58,6 +60,7 @@ class ModelInfo(pydantic.BaseModel):
     ensemble_method: str | None = None
     synthetic: bool | None = None  # learnt from at least one made-up image; None: an older version did not say
     data: TrainingData | None = None
+    data_used: dict[str, str] = {}  # "weights": what they were fitted to; "choice": what chose among methods and ended the training
     preprocessing: dict[str, Any] | None = None  # what Transform did besides decoding and resizing; None: an older version did nothing
     code_version: str = ""
     # The next four: None, or empty, where an older version was exported, or the configuration or the data had no place for them.
@@ -74,6 +77,7 @@ class Predictions:
     content_hash: npt.NDArray[np.str_]  # [images]
     label_index: npt.NDArray[np.int64]  # [images]
     probabilities: npt.NDArray[np.float32]  # [images, classes]
+    patients: npt.NDArray[np.int64]  # [images], numbers: images with the same one are of the same patient
     unlike_training: npt.NDArray[np.float32] | None = None  # [images], output UNLIKE_TRAINING; None: the model has none
 
 
@@ -103,6 +107,7 @@ def save_predictions(
     content_hash: npt.ArrayLike,
     label_index: npt.ArrayLike,
     probabilities: npt.ArrayLike,
+    patients: npt.ArrayLike | None = None,
     unlike_training: npt.ArrayLike | None = None,
 ) -> None:
     """Keeps a model's answers on a split for the ensemble.
@@ -113,6 +118,7 @@ def save_predictions(
       content_hash: [images] str or bytes, which image each row is of.
       label_index: [images] or [images, 1], integers.
       probabilities: [images, classes], floats, calibrated.
+      patients: [images], anything that tells them apart; numbers are kept in their place. None: each image is of another one.
       unlike_training: [images], floats; None: the model has no such output.
 
     Raises:
@@ -121,13 +127,12 @@ def save_predictions(
     hashes = np.asarray([h.decode() if isinstance(h, bytes) else str(h) for h in np.ravel(np.asarray(content_hash))], dtype=np.str_)
     labels = np.ravel(np.asarray(label_index)).astype(np.int64)
     shares = np.asarray(probabilities, dtype=np.float32)
-    if not len(hashes) == len(labels) == len(shares):
-        raise ValueError(f"{split}: {len(hashes)} content hashes, {len(labels)} labels, {len(shares)} rows of probabilities")
-    arrays: dict[str, Any] = {"content_hash": hashes, "label_index": labels, "probabilities": shares}
+    numbers = np.unique(hashes if patients is None else np.asarray(patients), return_inverse=True)[1].astype(np.int64)
+    arrays: dict[str, Any] = {"content_hash": hashes, "label_index": labels, "probabilities": shares, "patients": numbers}
     if unlike_training is not None:
         arrays["unlike_training"] = np.asarray(unlike_training, dtype=np.float32)
-        if len(arrays["unlike_training"]) != len(hashes):
-            raise ValueError(f"{split}: {len(hashes)} content hashes, {len(arrays['unlike_training'])} scores")
+    if len({len(array) for array in arrays.values()}) > 1:
+        raise ValueError(f"{split}: " + ", ".join(f"{key} of {len(array)} images" for key, array in arrays.items()))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_bytes(predictions_path(uri, split), buffer.getvalue())
@@ -143,7 +148,14 @@ def load_predictions(uri: str, split: str) -> Predictions:
     if not tf.io.gfile.exists(path):
         raise CxrError(f"{path}: this model saved no predictions on the split {split!r}; train it again")
     with np.load(io.BytesIO(read_bytes(path)), allow_pickle=False) as arrays:
-        return Predictions(arrays["content_hash"], arrays["label_index"], arrays["probabilities"], arrays.get("unlike_training"))
+        return Predictions(
+            arrays["content_hash"], arrays["label_index"], arrays["probabilities"], arrays["patients"], arrays.get("unlike_training")
+        )
+
+
+def has_predictions(uri: str, split: str) -> bool:
+    """Tells whether `save_predictions` wrote any."""
+    return bool(tf.io.gfile.exists(predictions_path(uri, split)))
 
 
 def read_info(uri: str) -> ModelInfo:

@@ -32,10 +32,20 @@ class Split:
     images: npt.NDArray[np.object_]  # [images] bytes, encoded
     labels: npt.NDArray[np.int64]  # [images], positions among the class names
     content_hash: npt.NDArray[np.str_]  # [images]
-    synthetic: int = 0  # how many of them were made up
+    patients: npt.NDArray[np.str_]  # [images], pseudonyms; an image without one is a patient of its own
+    sources: npt.NDArray[np.str_]  # [images], the collections that they come from
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def synthetic(self) -> int:
+        """How many of them were made up."""
+        return int(np.sum(self.sources == features.SYNTHETIC))
+
+    def take(self, which: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Split:
+        """Returns some of the examples, by position or by mask."""
+        return Split(self.images[which], self.labels[which], self.content_hash[which], self.patients[which], self.sources[which])
 
 
 @dataclass(frozen=True)
@@ -64,10 +74,12 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
         raise CxrError(f"{', '.join(patterns) or 'no pattern given'}: no TFRecords of examples")
     spec = {key: tf.io.FixedLenFeature([], tf.string) for key in (features.IMAGE, features.LABEL, features.CONTENT_HASH)}
     spec[features.SOURCE] = tf.io.FixedLenFeature([], tf.string, features.UNKNOWN)
+    spec[features.PATIENT_ID] = tf.io.FixedLenFeature([], tf.string, "")
     images: list[bytes] = []
     labels: list[bytes] = []
     hashes: list[bytes] = []
-    synthetic = 0
+    patients: list[bytes] = []
+    sources: list[bytes] = []
     for file in files:
         records = tf.data.TFRecordDataset(file, compression_type="GZIP" if file.endswith(".gz") else None)
         try:
@@ -76,7 +88,8 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
                 images.extend(parsed[features.IMAGE].numpy())
                 labels.extend(parsed[features.LABEL].numpy())
                 hashes.extend(parsed[features.CONTENT_HASH].numpy())
-                synthetic += int(np.sum(parsed[features.SOURCE].numpy() == features.SYNTHETIC.encode()))
+                patients.extend(parsed[features.PATIENT_ID].numpy())
+                sources.extend(parsed[features.SOURCE].numpy())
         except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
             raise CxrError(f"{file}: cannot be read as raw examples ({error.message}); make it again with `cxr ingest`") from None
     indices = transform.label_indices(tf.constant(labels, tf.string)).numpy()
@@ -87,7 +100,8 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
         np.array([images[i] for i in order], dtype=object),
         indices[order],
         np.array([hashes[i].decode() for i in order], dtype=np.str_),
-        synthetic,
+        np.array([(patients[i] or hashes[i]).decode() for i in order], dtype=np.str_),
+        np.array([sources[i].decode() for i in order], dtype=np.str_),
     )
 
 
@@ -133,7 +147,10 @@ def image_epochs(split: Split, classes: int, decode: Decoder, augmentation: Augm
             image = augment(image, augmentation, tf.stack([order.seed + epoch, index]))
         return image, one_hot[index]
 
-    return _epochs(len(split), order, element)
+    def batches(epoch: tf.Tensor, indices: tf.data.Dataset) -> tf.data.Dataset:
+        return indices.map(lambda index: element(epoch, index), tf.data.AUTOTUNE, deterministic=True).batch(order.batch_size)
+
+    return _epochs(len(split), order, batches)
 
 
 def feature_epochs(cached: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], classes: int, order: Order) -> tf.data.Dataset:
@@ -147,20 +164,29 @@ def feature_epochs(cached: npt.NDArray[np.float32], labels: npt.NDArray[np.int64
     """
     table, one_hot = tf.constant(cached), tf.constant(np.eye(classes, dtype=np.float32)[labels])
 
-    def element(epoch: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        variant = tf.random.stateless_uniform([], tf.stack([order.seed + epoch, index]), 0, len(cached), tf.int64)
-        return table[variant, index], one_hot[index]
+    def variants(epoch: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+        if len(cached) == 1:
+            return tf.zeros_like(indices)
+        return tf.map_fn(
+            lambda index: tf.random.stateless_uniform([], tf.stack([order.seed + epoch, index]), 0, len(cached), tf.int64), indices
+        )
 
-    return _epochs(len(labels), order, element)
+    def batches(epoch: tf.Tensor, indices: tf.data.Dataset) -> tf.data.Dataset:
+        # Whole batches: a row by itself costs several times what the head does with it.
+        return indices.batch(order.batch_size).map(
+            lambda batch: (tf.gather_nd(table, tf.stack([variants(epoch, batch), batch], axis=1)), tf.gather(one_hot, batch))
+        )
+
+    return _epochs(len(labels), order, batches)
 
 
-def _epochs(count: int, order: Order, element: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]) -> tf.data.Dataset:
+def _epochs(count: int, order: Order, batches: Callable[[tf.Tensor, tf.data.Dataset], tf.data.Dataset]) -> tf.data.Dataset:
     def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
         seed = tf.stack([tf.constant(order.seed, tf.int64), epoch])
         shuffled = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), seed)
         missing = -count % order.batch_size if order.full else 0
-        indices = tf.data.Dataset.from_tensor_slices(tf.concat([shuffled, tf.gather(shuffled, tf.range(missing) % count)], axis=0))
-        return indices.map(lambda index: element(epoch, index), tf.data.AUTOTUNE, deterministic=True).batch(order.batch_size)
+        filled = tf.concat([shuffled, tf.gather(shuffled, tf.range(missing) % count)], axis=0)
+        return batches(epoch, tf.data.Dataset.from_tensor_slices(filled))
 
     options = tf.data.Options()
     # One in-memory source has no files to share out among several GPUs: each takes its slice of every batch.

@@ -163,6 +163,13 @@ class Ensemble(Calibrated):
     method: Literal["auto", "soft", "hard", "weighted", "stacking"] = Field(
         "auto", description="auto: the lowest loss on the validation split among those at least as accurate there as the best member"
     )
+    fitted_on: Literal["out_of_fold", "training"] = Field(
+        "out_of_fold",
+        description="whose answers the weights of weighted and stacking are fitted to: out_of_fold: to training images that the answering "
+        "head has not seen (where a member's backbone learns too: to one half of the validation patients, the other half chooses); "
+        "training: to the training images that the members learnt from, by which they flatter themselves",
+    )
+    folds: int = Field(3, ge=2, description="by patient, for the out-of-fold answers: so many more heads are trained on cached features")
     start: Literal["average", "random"] = Field("average", description="initial value of the stacking method's Dense layer")
     loss: Loss = Loss()
     stage: Stage = Stage()

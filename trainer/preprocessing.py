@@ -1,4 +1,5 @@
-"""What Transform does to an image: decoded, shrunk or enlarged to a square, grey levels in [0, 1], normalised; a label becomes an index.
+"""What Transform does to an image: decoded, cropped, shrunk or enlarged to a square, grey levels in [0, 1] mapped and normalised; a label
+becomes an index.
 
 This is the only definition. Trainers, evaluation and servers apply the graph that Transform makes of it (transform_graph.py).
 """
@@ -12,6 +13,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from cxr.core import features
+from cxr.trainer import contrast
 from cxr.trainer.decoding import decode_grey
 from cxr.trainer.preprocessing_config import Normalization, Preprocessing
 
@@ -31,19 +33,21 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
       custom_config: `class_names` (in the order of the indices), `image_size` (pixels) and `preprocessing` (of `Preprocessing`).
     """
     options = Preprocessing.model_validate(custom_config["preprocessing"])
-    grey = decode_and_resize(tf.squeeze(inputs[features.IMAGE], axis=1), custom_config["image_size"])
+    grey = decode_and_resize(tf.squeeze(inputs[features.IMAGE], axis=1), custom_config["image_size"], options.border)
+    grey = contrast.apply(grey, options.contrast)
     return {
         features.IMAGE_TENSOR: tf.repeat(_normalized(grey, options.normalization), 3, axis=3),
         features.LABEL_INDEX: label_to_index(inputs[features.LABEL], custom_config["class_names"]),
     }
 
 
-def decode_and_resize(encoded: tf.Tensor, size: int) -> tf.Tensor:
+def decode_and_resize(encoded: tf.Tensor, size: int, border: float = 0.0) -> tf.Tensor:
     """Decodes a batch of images.
 
     Args:
       encoded: string [batch], PNG or JPEG. Whatever is not 8-bit, grey and upright is made so, as `cxr ingest` does.
       size: Height and width of the result, pixels. The aspect ratio is not kept.
+      border: Share of height and width that is left out at each side.
 
     Returns:
       float32 [batch, size, size, 1] in [0, 1].
@@ -52,8 +56,9 @@ def decode_and_resize(encoded: tf.Tensor, size: int) -> tf.Tensor:
       tf.errors.InvalidArgumentError: An image cannot be decoded, has more than features.MAX_PIXELS pixels, or is of a kind that only
         data/images/reader.py reads (decoding.py names them).
     """
+    cut = round(size * border / (1 - 2 * border))  # pixels at each side of a picture whose inner part has the size
     return tf.map_fn(
-        lambda one: decode_grey(one, size),
+        lambda one: decode_grey(one, size + 2 * cut)[cut : cut + size, cut : cut + size],
         encoded,
         parallel_iterations=DECODED_AT_ONCE,
         fn_output_signature=tf.TensorSpec([size, size, 1], tf.float32),

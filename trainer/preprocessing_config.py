@@ -8,11 +8,20 @@ from pydantic import Field
 
 from cxr.core.strict_model import StrictModel
 
+Contrast = Literal["none", "percentiles", "equalize", "clahe"]
 Normalization = Literal["none", "training_set", "per_image"]
 
 
 class Preprocessing(StrictModel):
-    """What Transform does to an image besides decoding and resizing it.
+    """What Transform does to an image besides decoding and resizing it, in this order.
+
+    border: so much of each side is cut off before the picture is resized: letters, markers and collimator edges often stand there.
+
+    contrast (trainer/contrast.py), per picture:
+      none: nothing.
+      percentiles: a linear map that takes the darkest and the brightest hundredth to 0 and 1.
+      equalize: histogram equalisation; all grey levels become equally frequent.
+      clahe: the same in 8 by 8 tiles, interpolated, with limited contrast.
 
     normalization:
       none: grey levels stay what the detector, or whoever exported the picture, made of them.
@@ -22,4 +31,6 @@ class Preprocessing(StrictModel):
         the training split have on average. What tells hospitals apart by exposure alone is gone.
     """
 
+    border: float = Field(0.0, ge=0, lt=0.5, description="share of height and width that is cut off at each side")
+    contrast: Contrast = Field("none", description="of each picture: none, percentiles, equalize or clahe")
     normalization: Normalization = Field("none", description="of grey levels: none, training_set or per_image")

@@ -45,6 +45,7 @@ class Settings(StrictModel):
     max_side: int | None = MAX_SIDE
     validation_split: bool = True
     state_dir: str | None = None
+    folds: int = 0  # see `Training`
     code_version: str = ""
 
 
@@ -74,6 +75,7 @@ def run_fn(fn_args: Any) -> None:
             val,
             name=settings.name,
             state_root=Path(settings.state_dir) / settings.name if settings.state_dir else None,
+            folds=settings.folds,
             identity=[settings.code_version],
             on_epoch=log,
         )
@@ -118,9 +120,10 @@ def _write_model(fn_args: Any, settings: Settings, transform: TransformGraph, tr
     artifact.make_parent(path)
     trained.model.save(path)
     artifact.copy_folder(fn_args.transform_output, artifact.transform_path(uri))
-    for split, images in splits.items():
-        scores = detector.scores(trained.features[split]) if detector else None
-        artifact.save_predictions(uri, split, images.content_hash, images.labels, settled.probabilities[split], scores)
+    for split, answers in settled.probabilities.items():
+        images = splits[TRAIN if split == artifact.TRAIN_OOF else split]
+        scores = detector.scores(trained.features[split]) if detector and split in trained.features else None
+        artifact.save_predictions(uri, split, images.content_hash, images.labels, answers, images.patients, scores)
     if detector:
         outside.save(uri, detector)
     data = training_data(splits, settings.class_names)
@@ -134,6 +137,7 @@ def _write_model(fn_args: Any, settings: Settings, transform: TransformGraph, tr
             "backbone": settings.model.backbone,
             "synthetic": data.synthetic > 0,
             "data": data.model_dump(mode="json"),
+            "data_used": {"weights": "the training split", "choice": "the validation split" if VAL in splits else "nothing"},
             "preprocessing": settings.preprocessing.model_dump(mode="json"),
             "code_version": settings.code_version,
             **settled.info(),

@@ -47,6 +47,7 @@ def run_stage(
     loss: Loss,
     data: StageData,
     *,
+    small: bool = False,
     state_dir: Path | None = None,
     on_epoch: Callable[[str, int, Row], None] = lambda *_: None,
 ) -> StageHistory:
@@ -58,6 +59,7 @@ def run_stage(
       stage: Epochs, optimizer and callbacks.
       loss: What is minimised.
       data: Batches.
+      small: A step of this model takes less than coming back to Python: TensorFlow runs whole epochs, with the same result.
       state_dir: Where the state of an interrupted run is, and where this run keeps its own; None: it cannot be resumed.
       on_epoch: Called with the stage's name, the epoch (counted from 1) and its row, for resumed epochs too.
 
@@ -71,7 +73,13 @@ def run_stage(
         on_epoch(name, epoch, row)
 
     # XLA would take minutes to compile the large backbones, for a few epochs.
-    model.compile(optimizer=make_optimizer(stage.optimizer), loss=make_loss(loss), metrics=["accuracy"], jit_compile=False)
+    model.compile(
+        optimizer=make_optimizer(stage.optimizer),
+        loss=make_loss(loss),
+        metrics=["accuracy"],
+        jit_compile=False,
+        steps_per_execution=data.steps if small else 1,
+    )
     state.restore(model)
     if state.finished:
         state.restore_callbacks()

@@ -16,10 +16,14 @@ import tensorflow as tf
 from cxr.core import progress
 from cxr.core.errors import CxrError
 from cxr.trainer import devices, inputs
+from cxr.trainer.artifact import TRAIN_OOF
+from cxr.trainer.batch_statistics import recalibrate
 from cxr.trainer.cached_features import BATCH, BatchedModel, cached
+from cxr.trainer.crossval.folds import deal, most_folds
+from cxr.trainer.crossval.heads import out_of_fold
+from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
 from cxr.trainer.losses import balanced_class_weights, make_loss
 from cxr.trainer.model_config import Augmentation, FineTuning, Model, Stage
-from cxr.trainer.models import bn_recalibration
 from cxr.trainer.models.assembly import Assembly, assemble
 from cxr.trainer.models.backbones import LAYER
 from cxr.trainer.models.heads import build_head
@@ -44,7 +48,7 @@ class Trained:
     kept_stage: str  # whose weights the model has
     precision: str  # dtype policy of the training
     weights_note: str
-    probabilities: dict[str, Array]  # split: [images, classes], of the images without augmentation
+    probabilities: dict[str, Array]  # split, or TRAIN_OOF: [images, classes], of the images without augmentation
     features: dict[str, Array]  # split: [images, features], what the head answered from
     state_dir: Path | None  # no longer needed once the model is written
 
@@ -61,6 +65,7 @@ class Training:
         *,
         name: str = "NAME",
         state_root: Path | None = None,
+        folds: int = 0,
         identity: Sequence[str] = (),
         on_epoch: Callable[[str, int, Row], None] = lambda *_: None,
     ) -> None:
@@ -73,6 +78,7 @@ class Training:
           val: Validation split, if there is one.
           name: Of the model in the configuration, for error messages.
           state_root: Folder for the state of interrupted trainings; None: they start again.
+          folds: By patient, for out-of-fold answers to the training split where the backbone is frozen; 0: none.
           identity: What else tells this training from others (version of the code).
           on_epoch: See `run_stage`.
 
@@ -88,9 +94,9 @@ class Training:
         self._config, self._classes, self._train, self._val = config, len(class_names), train, val
         self._size, self._decode = transform.image_size, transform.image
         self._key = f"models.{name}"
-        self._state_root, self._on_epoch = state_root, on_epoch
+        self._state_root, self._on_epoch, self._folds = state_root, on_epoch, folds
         libraries = [keras.__version__, tf.__version__]
-        self._identity = [config.model_dump(mode="json"), list(class_names), transform.fingerprint, *identity, *libraries]
+        self._identity = [config.model_dump(mode="json"), list(class_names), transform.fingerprint, folds, *identity, *libraries]
         self._class_weights = balanced_class_weights(train.labels, self._classes) if config.class_weights else None
 
     def run(self) -> Trained:
@@ -118,8 +124,8 @@ class Training:
         probabilities: dict[str, Array] = {}
         pooled: dict[str, Array] = {}
         if config.head_training:
-            head, history, pooled = self._head_stage(assembly, config.head_training, state)
-            probabilities = _answers(head, pooled)
+            head, history, pooled, out = self._head_stage(assembly, config.head_training, state)
+            probabilities = {**_answers(head, pooled), **out}
             stages.append(history)
         else:
             head = build_head(config.head, assembly.width, self._classes)
@@ -153,7 +159,10 @@ class Training:
             progress.report(f"validation loss {after:.4f} after fine-tuning, {earlier:.4f} before: the model is kept as it was before", 0)
         return after < earlier
 
-    def _head_stage(self, assembly: Assembly, stage: Stage, state: Path | None) -> tuple[keras.Model, StageHistory, dict[str, Array]]:
+    def _head_stage(
+        self, assembly: Assembly, stage: Stage, state: Path | None
+    ) -> tuple[keras.Model, StageHistory, dict[str, Array], dict[str, Array]]:
+        """Returns the head, its training, the features by split, and out-of-fold answers under TRAIN_OOF where there are any."""
         config, train = self._config, self._train
         assembly.backbone.network.trainable = False
         copies = 1 + config.augmentation.variants
@@ -172,16 +181,27 @@ class Training:
             for split, images, passes in ((split, images, copies if images is train else 1) for split, images in self._splits().items())
         }
         features = pooled["train"].reshape(copies, len(train), assembly.width)
-        head = build_head(config.head, assembly.width, self._classes, features[0])
-        val = self._val and tf.data.Dataset.from_tensor_slices((pooled["val"], self._one_hot(self._val))).batch(256)
-        data = StageData(
-            lambda first: inputs.feature_epochs(features, train.labels, self._classes, self._order(stage, first)),
-            inputs.steps_per_epoch(len(train), stage.batch_size),
-            val,
-            self._class_weights,
+        train_features = LabelledFeatures(features, train.labels)
+        val_features = LabelledFeatures(pooled["val"][np.newaxis], self._val.labels) if self._val else None
+        head, history = train_head(
+            config,
+            stage,
+            self._classes,
+            train_features,
+            val_features,
+            state_dir=state and state / "head",
+            on_epoch=self._on_epoch,
         )
-        history = run_stage("head", head, stage, config.loss, data, state_dir=state and state / "head", on_epoch=self._on_epoch)
-        return head, history, {"train": features[0], **({"val": pooled["val"]} if self._val else {})}
+        answered_from = {"train": features[0], **({"val": pooled["val"]} if self._val else {})}
+        if self._folds and config.fine_tuning is None:
+            # Fewer where a class has fewer patients; of one nothing can be left out.
+            folds = min(self._folds, most_folds(train.labels, train.patients))
+            if folds > 1:
+                dealt = deal(train.labels, train.patients, folds, config.seed)
+                file = state / "out_of_fold.npz" if state else None
+                (out,) = cached(file, lambda: [out_of_fold(config, stage, self._classes, train_features, val_features, dealt)])
+                return head, history, answered_from, {TRAIN_OOF: out}
+        return head, history, answered_from, {}
 
     def _fine_tune(self, model: keras.Model, stage: FineTuning, from_scratch: bool, state: Path | None) -> StageHistory:
         """Trains backbone and head in place; only this stage runs on several devices."""
@@ -220,29 +240,12 @@ class Training:
         )
 
     def _recalibrate(self, assembly: Assembly, file: Path | None) -> None:
-        network = assembly.backbone.network
-        variables = [v for layer in bn_recalibration.batch_norm_layers(network) for v in (layer.moving_mean, layer.moving_variance)]
-
-        def statistics() -> list[Array]:
-            chosen = np.random.default_rng(self._config.seed).permutation(len(self._train))[: bn_recalibration.MAX_IMAGES]
-            size = min(bn_recalibration.BATCH, len(chosen))
-            batches = len(chosen) // size  # all of one size: the rest is left out
-            images = inputs.in_order(self._train.images[chosen], self._decode, augmentation=_NO_AUGMENTATION).batch(
-                size, drop_remainder=True
-            )
-            if self._config.bn_recalibration == "per_layer":
-                bn_recalibration.recalibrate_layers(assembly.extractor, network, next(iter(images)))
-            else:
-                bn_recalibration.recalibrate_channels(assembly.extractor, network, images, batches)
-            return [variable.numpy() for variable in variables]
-
-        for variable, value in zip(variables, cached(file, statistics), strict=True):
-            variable.assign(value)
+        recalibrate(assembly, self._config, self._train.images, self._decode, file)
 
     def _state_dir(self, assembly: Assembly) -> Path | None:
         if self._state_root is None:
             return None
-        data = [array for split in self._splits().values() for array in (split.content_hash, split.labels)]
+        data = [array for split in self._splits().values() for array in (split.content_hash, split.labels, split.patients)]
         weights = [] if assembly.backbone.random else assembly.backbone.network.get_weights()
         return self._state_root / fingerprint([*self._identity, assembly.backbone.note, *data, *weights])
 
@@ -286,7 +289,7 @@ class Training:
 
 def _answers(head: keras.Model, pooled: dict[str, Array]) -> dict[str, Array]:
     """Returns what the head makes of features, by split."""
-    return {split: head.predict(x, batch_size=256, verbose=0) for split, x in pooled.items()}
+    return {split: answers_of(head, x) for split, x in pooled.items()}
 
 
 def _set_trainable(network: keras.Model, last_layers: int | None, from_scratch: bool) -> None:

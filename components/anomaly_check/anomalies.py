@@ -22,13 +22,23 @@ def describe_anomalies(folder: str) -> list[str]:
     sentences = []
     for file in files:
         split = file.parent.name.removeprefix("Split-")
-        anomalies = anomalies_pb2.Anomalies.FromString(file.read_bytes())
-        if anomalies.HasField("dataset_anomaly_info"):
-            sentences.append(f"split {split}: {_text(anomalies.dataset_anomaly_info)}")
-        if anomalies.data_missing:
-            sentences.append(f"split {split}: holds no example")
-        sentences += [f"split {split}, feature {name}: {_text(info)}" for name, info in sorted(anomalies.anomaly_info.items())]
+        sentences += sentences_of(anomalies_pb2.Anomalies.FromString(file.read_bytes()), f"split {split}")
     return sentences
+
+
+def sentences_of(anomalies: anomalies_pb2.Anomalies, data: str) -> list[str]:
+    """Returns one sentence per anomaly.
+
+    Args:
+      anomalies: Of one set of examples.
+      data: What they are called.
+    """
+    found = []
+    if anomalies.HasField("dataset_anomaly_info"):
+        found.append(f"{data}: {_text(anomalies.dataset_anomaly_info)}")
+    if anomalies.data_missing:
+        found.append(f"{data}: holds no example")
+    return found + [f"{data}, feature {name}: {_text(info)}" for name, info in sorted(anomalies.anomaly_info.items())]
 
 
 def _text(info: anomalies_pb2.AnomalyInfo) -> str:

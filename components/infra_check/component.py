@@ -5,9 +5,8 @@ from pathlib import Path
 from tfx import v1 as tfx
 from tfx.utils import path_utils
 
+from cxr.components.infra_check.reasons import REASONS
 from cxr.components.infra_check.replay import check_model
-
-REASONS = "reasons.txt"  # in the blessing's folder, one line per problem
 
 
 @tfx.dsl.components.component

@@ -8,6 +8,7 @@ the Evaluator at the first NaN, where a diverged model should be refused, and it
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -15,17 +16,21 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.utils import model_util
 
 from cxr.components.metrics import names
-from cxr.components.metrics.figures import Figures, Floats
+from cxr.components.metrics.intervals import change_interval
 from cxr.components.metrics.tally import Tally
+from cxr.components.metrics.values import values_of
 from cxr.core import features
 
 
 class ClassificationMetrics(tfma.metrics.Metric):
     """Metrics of a classifier whose labels are class numbers (int64 [1]) and whose predictions are one probability per class.
 
-    For each slice: every name of `names`, with per-class values under the sub-key `class_id`. Example weights are not supported.
+    For each slice: every name of `names`, with per-class values under the sub-key `class_id`; each figure with both ends of its interval.
+    Where TFMA compares with a baseline also both ends of each figure's change, as differences (`is_diff`) that a change threshold can
+    bound: TFX drops those where there is no baseline. Example weights are not supported.
     """
 
     def __init__(
@@ -40,7 +45,7 @@ class ClassificationMetrics(tfma.metrics.Metric):
             name: TFMA wants one; it shows up in no output.
         """
         super().__init__(
-            metric_util.merge_per_key_computations(_computations),
+            _computations,
             class_names=list(class_names),
             calibration_bins=calibration_bins,
             code_version=code_version,
@@ -54,17 +59,51 @@ def _computations(
     code_version: str,
     name: str,
     eval_config: config_pb2.EvalConfig | None = None,
-    model_name: str = "",
-    output_name: str = "",
+    model_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
 ) -> metric_types.MetricComputations:
-    """Returns the one computation; its key only tells candidate and baseline apart, the combiner yields all metrics' keys."""
-    key = metric_types.MetricKey(name=name, model_name=model_name, output_name=output_name)
-    combiner = ClassificationCombiner(class_names, calibration_bins, eval_config, model_name, output_name)
-    return [
-        metric_types.MetricComputation(
-            keys=[key], preprocessors=[metric_types.FeaturePreprocessor([features.PATIENT_ID])], combiner=combiner
-        )
-    ]
+    """Returns one computation per model; its key only tells candidate and baseline apart, the combiner yields all metrics' keys.
+
+    With a baseline, one more for each other model. Both models' combiners have drawn the same patients, so that draw minus draw is paired.
+    """
+    computations: metric_types.MetricComputations = []
+    baseline = model_util.get_baseline_model_spec(eval_config) if eval_config else None
+    for output_name in output_names or [""]:
+        for model_name in model_names or [""]:
+            key = metric_types.MetricKey(name=name, model_name=model_name, output_name=output_name)
+            combiner = ClassificationCombiner(class_names, calibration_bins, eval_config, model_name, output_name)
+            patient = metric_types.FeaturePreprocessor([features.PATIENT_ID])
+            computations.append(metric_types.MetricComputation(keys=[key], preprocessors=[patient], combiner=combiner))
+            if baseline and model_name != baseline.name:
+                result = partial(_changes, candidate=model_name, baseline=baseline.name, output_name=output_name, classes=len(class_names))
+                key = metric_types.MetricKey(name=f"{name}_change", model_name=model_name, output_name=output_name, is_diff=True)
+                computations.append(metric_types.DerivedMetricComputation(keys=[key], result=result))
+    return computations
+
+
+def _changes(
+    metrics: dict[metric_types.MetricKey, Any], *, candidate: str, baseline: str, output_name: str, classes: int
+) -> dict[metric_types.MetricKey, float]:
+    """Returns both ends of the interval of every figure's change, from what the combiners found in one slice."""
+    ours, theirs = (metrics[_key(names.DRAWS, model, output_name)] for model in (candidate, baseline))
+    patients = int(metrics[_key(names.PATIENT_COUNT, candidate, output_name)])
+    result = {}
+    for column, (figure, class_id) in enumerate(names.columns(classes)):
+        found = change_interval(ours[:, column], theirs[:, column], patients=patients)
+        for which, value in zip(names.ENDS, (found.low, found.high), strict=True):
+            result[_key(names.change(figure, which), candidate, output_name, class_id).make_diff_key()] = value
+    return result
+
+
+def _key(name: str, model_name: str, output_name: str, class_id: int | None = None) -> metric_types.MetricKey:
+    # example_weighted=None: so are the keys that TFMA makes from the thresholds of a MetricsSpec, and the two must be equal
+    return metric_types.MetricKey(
+        name=name,
+        model_name=model_name,
+        output_name=output_name,
+        sub_key=None if class_id is None else metric_types.SubKey(class_id=class_id),
+        example_weighted=None,
+    )
 
 
 class ClassificationCombiner(beam.CombineFn):
@@ -109,47 +148,16 @@ class ClassificationCombiner(beam.CombineFn):
 
     def extract_output(self, accumulator: Tally) -> dict[metric_types.MetricKey, Any]:
         """Returns the metrics of the slice; the arrays as NumPy, which TFMA writes as ArrayValue."""
-        found = accumulator.results()
-        figures = found.figures
-        result: dict[metric_types.MetricKey, Any] = {
-            self._key(names.EXAMPLE_COUNT): found.examples,
-            self._key(names.PATIENT_COUNT): found.patients,
-            self._key(names.INVALID_PREDICTIONS): found.invalid_predictions,
-            self._key(names.CONFUSION_MATRIX): found.confusion,
-            self._key(names.CALIBRATION_BINS): figures.calibration[0],
-            self._key(names.PATIENTS): found.patients_per_class,
-            self._key(names.DRAWS): np.concatenate([_columns(part) for part in found.draws or [figures]]).astype(np.float32),
-        }
-        for name in names.FIGURES:
-            result[self._key(name)] = float(getattr(figures, name)[0])
-        for name in names.CLASS_FIGURES:
-            for class_id, value in enumerate(getattr(figures, name)[0]):
-                result[self._key(name, class_id)] = float(value)
-        for class_id, curve in enumerate(found.roc):
-            result[self._key(names.ROC, class_id)] = curve
-        return result
+        return {self._key(name, class_id): value for (name, class_id), value in values_of(accumulator.results()).items()}
 
     def _key(self, name: str, class_id: int | None = None) -> metric_types.MetricKey:
-        # example_weighted=None: so are the keys that TFMA makes from MetricsSpec.thresholds, and the two must be equal
-        return metric_types.MetricKey(
-            name=name,
-            model_name=self._model_name,
-            output_name=self._output_name,
-            sub_key=None if class_id is None else metric_types.SubKey(class_id=class_id),
-            example_weighted=None,
-        )
+        return _key(name, self._model_name, self._output_name, class_id)
 
     def _true_class(self, label: np.ndarray) -> int:
         index = int(np.asarray(label).reshape(-1)[0])
         if not 0 <= index < len(self._class_names):
             raise ValueError(f"an example's label is none of the classes {', '.join(self._class_names)}; ingest it again")
         return index
-
-
-def _columns(figures: Figures) -> Floats:
-    """Returns the columns of names.DRAWS, [weightings, figures]."""
-    single = [getattr(figures, name)[:, np.newaxis] for name in names.FIGURES]
-    return np.concatenate([*single, *(getattr(figures, name) for name in names.CLASS_FIGURES)], axis=1)
 
 
 def _patient(element: metric_types.StandardMetricInputs) -> bytes:

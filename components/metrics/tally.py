@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
-from cxr.components.metrics.figures import Answers, Figures, Floats, Measure
-from cxr.components.metrics.resampling import resampled
+from cxr.core.figures import Answers, Figures, Floats, Measure
+from cxr.core.resampling import patient_key, resampled
 
 # The ROC curve's thresholds are evenly spaced in the logit: a saturated softmax keeps its resolution there.
 ROC_LIMIT = 17  # of |logit|; that of a float32 probability other than 0 and 1 can pass it towards 0 only
@@ -47,7 +46,7 @@ class Tally:
             raise ValueError(
                 f"probabilities have shape {probabilities.shape}, expected ({self.classes},): does the model know these classes?"
             )
-        self._patients.append(int.from_bytes(hashlib.sha256(patient).digest()[:8], "big", signed=True))
+        self._patients.append(patient_key(patient))
         self._labels.append(true_class)
         self._probabilities.extend(probabilities.astype(np.float32).tolist())
 

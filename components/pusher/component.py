@@ -7,16 +7,17 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.proto import pusher_pb2
 from tfx.types import component_spec, standard_artifacts, standard_component_specs
 
-from cxr.components.pusher.executor import EVALUATION, Executor
+from cxr.components.pusher.executor import EVALUATION, SHORTCUT_BLESSING, Executor
 from cxr.components.pusher.known import Known
 
 
 class PusherSpec(standard_component_specs.PusherSpec):
-    """TFX's, with the evaluation whose numbers are kept beside the model."""
+    """TFX's, with the evaluation whose numbers are kept beside the model, and a third blessing."""
 
     INPUTS = {
         **standard_component_specs.PusherSpec.INPUTS,
         EVALUATION: component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
+        SHORTCUT_BLESSING: component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing, optional=True),
     }
 
 
@@ -34,6 +35,7 @@ class Pusher(base_component.BaseComponent):
         evaluation: types.BaseChannel,
         models_folder: str,
         known: Known,
+        shortcut_blessing: types.BaseChannel | None = None,
     ) -> None:
         """Makes the node.
 
@@ -44,6 +46,7 @@ class Pusher(base_component.BaseComponent):
           evaluation: The Evaluator's.
           models_folder: Folder of the model's versions.
           known: Of the run. Part of the cache's key: after another push this node runs again.
+          shortcut_blessing: The shortcut check's; None: nobody asks for one.
         """
         filesystem = pusher_pb2.PushDestination.Filesystem(base_directory=models_folder)
         super().__init__(
@@ -52,6 +55,7 @@ class Pusher(base_component.BaseComponent):
                 model_blessing=model_blessing,
                 infra_blessing=infra_blessing,
                 evaluation=evaluation,
+                shortcut_blessing=shortcut_blessing,
                 push_destination=pusher_pb2.PushDestination(filesystem=filesystem),
                 custom_config=known.model_dump_json(),
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),

@@ -15,10 +15,11 @@ from cxr.components.pusher.known import Known
 from cxr.components.pusher.push import push
 
 EVALUATION = "evaluation"  # input: the ModelEvaluation artifact
+SHORTCUT_BLESSING = "shortcut_blessing"  # input: an InfraBlessing artifact, as the infrastructure check's
 
 
 class Executor(tfx_pusher.Executor):
-    """Pushes where both blessings say so."""
+    """Pushes where all blessings say so."""
 
     def Do(
         self,
@@ -33,7 +34,8 @@ class Executor(tfx_pusher.Executor):
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         pushed = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
-        if not self.CheckBlessing(input_dict):
+        shortcuts = input_dict.get(SHORTCUT_BLESSING)
+        if not self.CheckBlessing(input_dict) or (shortcuts and not shortcuts[0].get_int_custom_property("blessed")):
             self._MarkNotPushed(pushed)
             return
         destination = pusher_pb2.PushDestination()

@@ -51,7 +51,8 @@ def record_of(
       theirs: Those of the baseline; None without one.
     """
     baseline = Comparison(version=known.baseline, metrics=theirs) if theirs and known.baseline else None
-    falls_behind = baseline is not None and ours[names.ACCURACY] < baseline.metrics[names.ACCURACY]
+    # in any of the metrics: with a floor that moves wherever accuracy rises, what is lost of another metric each time would add up
+    falls_behind = baseline is not None and any(_worse(name, ours[name], baseline.metrics[name]) for name in known.compared)
     return PushRecord(
         version=version,
         pushed_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -64,3 +65,7 @@ def record_of(
         baseline=baseline,
         floor=baseline.version if baseline and falls_behind else version,
     )
+
+
+def _worse(name: str, ours: float, theirs: float) -> bool:
+    return ours > theirs if name in names.LOWER_IS_BETTER else ours < theirs

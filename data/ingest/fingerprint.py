@@ -63,7 +63,9 @@ def _hash_or_nothing(row: Row) -> str:
 
 def _digest(rows: Sequence[Row], config: Ingest, key: bytes, files: Mapping[int, str]) -> str:
     digest = hashlib.sha256(hashlib.sha256(key).digest())
-    digest.update(json.dumps([RECORDS_VERSION, config.model_dump(mode="json", exclude=WITHOUT_EFFECT)], sort_keys=True).encode())
+    # Left out where not set, so that folders of earlier releases stay up to date.
+    unset = {"only_split"} if config.only_split is None else set()
+    digest.update(json.dumps([RECORDS_VERSION, config.model_dump(mode="json", exclude=WITHOUT_EFFECT | unset)], sort_keys=True).encode())
     for row in sorted(rows, key=lambda row: row.name):
         facts = [row.name, row.label, row.patient, row.split, row.source, row.view, row.sex, row.age, files[row.number]]
         digest.update(json.dumps(facts).encode() + b"\n")

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.silence import silenced
 from cxr.data.ingest import fingerprint, outcomes, output_folder, private_lists, progress_bar, summary
 from cxr.data.ingest.dataset import DATASET, RECORDS_VERSION, SYNTHETIC, Dataset, read_dataset
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
@@ -119,7 +120,8 @@ def ingest(
 
 
 def _write(rows: list[Row], partial: Path, config: Ingest, console: Console, beam_options: Sequence[str]) -> None:
-    _load_tensorflow()
+    with silenced():
+        import tensorflow.io  # noqa: F401
     from cxr.data.ingest import records  # Beam: not before there is something to do
 
     for folder in {row.split for row in rows} | {outcomes.RESULTS}:
@@ -127,18 +129,6 @@ def _write(rows: list[Row], partial: Path, config: Ingest, console: Console, bea
     with progress_bar.shown(console, partial, len(rows)), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's and pydicom's remarks on single files: what matters of them comes back as an error
         records.write_records(records.plan(rows, config), str(partial), config, beam_options)
-
-
-def _load_tensorflow() -> None:
-    """Imports it without the greeting that its libraries write to file descriptor 2: it would tear the progress bar."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        import tensorflow.io  # noqa: F401
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _check(result: summary.Tally, rows: list[Row], out: Path, partial: Path, config: Ingest, spelled: Spelling) -> None:
@@ -154,7 +144,9 @@ def _check(result: summary.Tally, rows: list[Row], out: Path, partial: Path, con
             f"{spelled('max_reject_share', config.max_reject_share)} allows; no records were written:{first}{more}\n"
             f"all of them with their paths: {summary.write_rejects(result, by_number, out, PROBLEMS)}"
         )
-    for split in _splits(rows):
+    if config.only_split and len(result.rejects) == result.total:
+        raise CxrError(f"no image can be used; all of them were rejected ({result.reasons()})")
+    for split in () if config.only_split else _splits(rows):
         for name in config.class_names:
             if not result.counts[split, name]:
                 raise CxrError(f"class {name!r} has no usable image in split {split!r}; all of them were rejected ({result.reasons()})")

@@ -50,6 +50,11 @@ class Ingest(StrictModel):
         None,
         description="exact numbers of usable images per split and class in place of `splits`, as for the paper's 248/90",
     )
+    only_split: Literal["train", "val", "test"] | None = Field(
+        None,
+        description="all images go to this one split, and classes may be missing: data of another hospital, to measure or to compare, "
+        "never to train on",
+    )
     seed: int = Field(2021, description="decides who goes to which split")
     where: dict[str, str] = Field({}, description="manifest column: value; other rows are left out")
     listed_twice: Literal["refuse", "merge"] = Field(
@@ -86,6 +91,8 @@ class Ingest(StrictModel):
         if self.near_duplicates == "ignore" and self.label_conflicts != "fail":
             raise ValueError("label_conflicts: are found only where `near_duplicates` is `join` or `list`")
         if self.per_class is not None:
+            if self.only_split:
+                raise ValueError("only_split: `per_class` sets the splits itself; set one of the two")
             if self.split_by != "image":
                 raise ValueError("per_class: exact numbers need `split_by: image` (a patient's images cannot be parted)")
             if "train" not in self.per_class:
@@ -100,6 +107,8 @@ class Ingest(StrictModel):
     @property
     def split_names(self) -> tuple[str, ...]:
         """The splits this configuration asks for, in the order of features.SPLITS."""
+        if self.only_split:
+            return (self.only_split,)
         if self.per_class is not None:
             return tuple(split for split in features.SPLITS if split in self.per_class)
         return tuple(split for split, _ in self.splits.items())

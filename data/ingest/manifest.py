@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cxr.core.errors import CxrError
@@ -27,10 +27,14 @@ _SEPARATOR_LINE = re.compile(r'\s*"?sep=(.)"?[ \t]*\r?\n', re.IGNORECASE)  # Exc
 _OWN_COLUMNS = {name.replace("_", ""): name for name in (*REQUIRED, *OPTIONAL)}
 
 
-def read_manifest(manifest: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]], list[str]]:
+def read_manifest(manifest: Path, required: Sequence[str] = REQUIRED) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]], list[str]]:
     """Reads the header, and gives the rows as they are asked for.
 
     Columns of ours are found in any spelling (`Image`, `Patient ID`) and get their own name; others keep theirs. Empty lines are left out.
+
+    Args:
+      manifest: The file.
+      required: Columns that it must have.
 
     Returns:
       Column names; (number of the line that a row begins in, column: value) for every row; warnings.
@@ -40,14 +44,14 @@ def read_manifest(manifest: Path) -> tuple[list[str], Iterator[tuple[int, dict[s
         and remedy, and no value of a row: it may be a patient's name. The iterator raises it, too.
     """
     text, warnings = _decoded(manifest)
-    separator, start = _separator(text)
+    separator, start = _separator(text, required)
     records = _records(manifest, text, separator, start)
     line, fields = next((record for record in records if any(record[1])), (start + 1, []))
     columns = [_canonical(name) for name in fields]
-    for name in REQUIRED:
+    for name in required:
         if name not in columns:
             raise CxrError(
-                f"{manifest} line {line}: no column {name!r}; the header needs {' and '.join(REQUIRED)}, may have {', '.join(OPTIONAL)}, "
+                f"{manifest} line {line}: no column {name!r}; the header needs {' and '.join(required)}, may have {', '.join(OPTIONAL)}, "
                 "and is separated by commas, semicolons or tabs"
             )
     for name in columns:
@@ -108,7 +112,7 @@ def _decoded(manifest: Path) -> tuple[str, list[str]]:
             raise CxrError(f"{manifest} line {line}: no text in UTF-8 or {FALLBACK}; {SAVE_AS}") from None
 
 
-def _separator(text: str) -> tuple[str, int]:
+def _separator(text: str, required: Sequence[str]) -> tuple[str, int]:
     """Returns the separator, and the number of lines to skip: it is what the first line names, or what makes a header of the first line."""
     named = _SEPARATOR_LINE.match(text)
     if named:
@@ -118,7 +122,7 @@ def _separator(text: str) -> tuple[str, int]:
             header = next((fields for fields in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if any(fields)), [])
         except csv.Error:  # told with its line when the rows are read
             continue
-        if set(REQUIRED) <= {_canonical(name) for name in header}:
+        if set(required) <= {_canonical(name) for name in header}:
             return separator, 0
     return SEPARATORS[0], 0
 

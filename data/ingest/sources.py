@@ -38,7 +38,8 @@ def discover(source: Path, config: Ingest, spelled: Spelling = dotted) -> tuple[
 
     Raises:
       CxrError: Names the file, the line and the remedy, never a patient, an image or a folder of the source: nothing there, an unknown
-        label or split, a class without images, a path listed twice or outside the source, a missing file, a wrong age or sex.
+        label or split, a class without images (unless `only_split` allows it), a path listed twice
+        or outside the source, a missing file, a wrong age or sex.
     """
     if source.is_dir() and (source / MANIFEST).is_file():
         source = source / MANIFEST
@@ -178,6 +179,8 @@ def _twice(pairs: list[tuple[Row, Row]], remedy: str) -> BadRows:
 
 def _check_classes(rows: list[Row], source: Path, config: Ingest, spelled: Spelling) -> None:
     present = {row.label for row in rows}
+    if config.only_split and present:
+        return
     for name in config.class_names:
         if name not in present:
             condition = "".join(f", where {key}={value}" for key, value in config.where.items())

@@ -19,8 +19,8 @@ MAX_DEVIATION = 0.05  # of a class's share of images in a split from the asked-f
 def assign(rows: list[Row], config: Ingest, spelled: Spelling = dotted) -> tuple[list[Row], list[str]]:
     """Sets the split of every row.
 
-    Given splits are kept; a patient of whom one image has a given split goes there with all images. The others are dealt (deal.py), so
-    that a patient never stands in two splits, whatever the classes.
+    With `only_split` that is the split of all rows. Else given splits are kept; a patient of whom one image has a given split goes there
+    with all images. The others are dealt (deal.py), so that a patient never stands in two splits, whatever the classes.
 
     Returns:
       The rows that are used (all, unless `per_class` asks for fewer), and warnings.
@@ -30,6 +30,8 @@ def assign(rows: list[Row], config: Ingest, spelled: Spelling = dotted) -> tuple
     """
     if config.per_class is not None:
         return _exact(rows, config), []
+    if config.only_split:
+        return _all_in(rows, config.only_split, spelled), []
     units = [row.image_unit if config.split_by == "image" else row.unit for row in rows]
     given = _given(rows, units, spelled)
     present = {(given[unit], row.label) for row, unit in zip(rows, units, strict=True) if unit in given}
@@ -46,6 +48,18 @@ def assign(rows: list[Row], config: Ingest, spelled: Spelling = dotted) -> tuple
     patients = Counter(name for own in classes.values() for name in own)
     _check_dealt(rows, patients, config, spelled)
     return rows, _uneven([row for row, unit in zip(rows, units, strict=True) if unit in dealt], patients, config)
+
+
+def _all_in(rows: list[Row], split: str, spelled: Spelling) -> list[Row]:
+    placed = next((row for row in rows if row.split not in ("", split)), None)
+    if placed:
+        raise CxrError(
+            f"{placed.where}: states the split {placed.split!r}, and {spelled('only_split', split)} puts all images into one; take only "
+            f"those of that split ({spelled('where', f'split={split}')} of a manifest, the folder {split!r} of a tree)"
+        )
+    for row in rows:
+        row.split = split
+    return rows
 
 
 def _given(rows: list[Row], units: list[str], spelled: Spelling) -> dict[str, str]:

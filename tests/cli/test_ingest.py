@@ -26,6 +26,7 @@ def called(*arguments):
     [
         ("listed_twice", "merge", "--listed-twice merge"),
         ("paths_outside", "allow", "--paths-outside allow"),
+        ("only_split", "test", "--split test"),
         ("max_reject_share", 0.05, "--max-reject-share 0.05"),
         ("class_names", "[a,b]", "--classes a,b"),
         ("label_conflicts", "drop", "--label-conflicts drop"),
@@ -34,14 +35,14 @@ def called(*arguments):
     ],
 )
 def test_settings_are_named_as_options(name, value, expected):
-    assert ingest._spelled(name, value) == expected
+    assert ingest.spelled(name, value) == expected
 
 
 def test_every_option_that_is_named_exists():
     shown = CliRunner().invoke(app, ["ingest", "--help"], env={"COLUMNS": "200"}).output
-    names = "listed_twice paths_outside max_reject_share class_names near_duplicates label_conflicts source_priority"
+    names = "only_split listed_twice paths_outside max_reject_share class_names near_duplicates label_conflicts source_priority"
     for name in names.split():
-        assert ingest._spelled(name, "").split()[0] in shown
+        assert ingest.spelled(name, "").split()[0] in shown
 
 
 def test_errors_name_options(tmp_path, monkeypatch):

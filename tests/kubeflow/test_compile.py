@@ -81,6 +81,16 @@ def test_evaluators_have_outputs_for_kfps_page(compiled):
 
 
 @pytest.mark.slow
+def test_the_report_is_shown_on_kfps_page_and_waits_for_every_model_but_for_no_push(compiled):
+    component = compiled.spec["components"][tasks(compiled.spec)["Report"]["componentRef"]["name"]]
+    assert component["outputDefinitions"]["artifacts"]["report"]["artifactType"]["schemaTitle"] == "system.HTML"
+    upstream = set(tasks(compiled.spec)["Report"]["dependentTasks"])
+    models = ("densenet201", "efficientnetb7", "mobilenet", "ensemble")
+    assert {f"{role}-{model}" for role in ("Trainer", "Evaluator", "InfraCheck") for model in models} <= upstream
+    assert not {name for name in upstream if name.startswith("Pusher-")}
+
+
+@pytest.mark.slow
 def test_a_pusher_replaces_the_champion_that_its_candidate_was_compared_with(compiled):
     source = tasks(compiled.spec)["Pusher-mobilenet"]["inputs"]["parameters"]["cxr_champion"]["taskOutputParameter"]
     assert source == {"producerTask": "Baseline-mobilenet", "outputParameterKey": "champion"}
@@ -131,6 +141,18 @@ def test_every_push_and_nothing_else_is_conditional(compiled):
     for condition in conditional.values():
         assert "['model_blessing']" in condition
         assert "['infra_blessing']" in condition
+        assert "['shortcut_blessing']" in condition
+
+
+@pytest.mark.slow
+def test_one_audit_serves_every_shortcut_check(compiled):
+    checks = {name: task for name, task in tasks(compiled.spec).items() if name.startswith("ShortcutCheck-")}
+    assert len(checks) == 4
+    for name, task in checks.items():
+        assert task["inputs"]["artifacts"]["audit"]["taskOutputArtifact"]["producerTask"] == "Audit"
+        assert "Trainer-" + name.partition("-")[2] in task["dependentTasks"]
+        assert task["inputs"]["parameters"]["margin"]["runtimeValue"]["constant"] == "-0.1"  # demo.yaml's
+    assert "AnomalyCheck" in tasks(compiled.spec)["Audit"]["dependentTasks"]
 
 
 @pytest.mark.slow

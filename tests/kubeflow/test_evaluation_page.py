@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from kfp import dsl
 
+from cxr.components.metrics.evaluation import ClassResult, Evaluation, SliceResult, Validation
 from cxr.components.metrics.tally import Tally
+from cxr.components.metrics.verdicts import Judgement
 from cxr.core.intervals import Interval
 from cxr.kubeflow import evaluation_page
 from cxr.kubeflow.executor_output import write
-from cxr.pipeline.evaluation import ClassResult, Evaluation, SliceResult, Validation
 
 CLASSES = ("covid19", "pneumonia, viral", "normal")
 PREDICTIONS = [(0, [0.8, 0.1, 0.1]), (0, [0.3, 0.6, 0.1]), (1, [0.2, 0.7, 0.1]), (1, [0.4, 0.3, 0.3])]  # none is normal
@@ -57,7 +58,8 @@ def published(measured, evaluation, tmp_path, monkeypatch):
     monkeypatch.setenv("CXR_KUBEFLOW_ROOT", str(tmp_path))
     keys = ["evaluation", "executor-logs", *evaluation_page.outputs(CLASSES)]
     given = {"outputs": {"artifacts": {key: {"artifacts": [{"name": key, "uri": f"minio://b/run/{key}"}]} for key in keys}}}
-    refused = Validation(False, ("accuracy 0.500 is below 0.600 <script>",))
+    demanded = Judgement("demands.0.accuracy", "accuracy", ("source", "<i>x</i>"), 0.5, 0.6, None, 4, 2, "missed")
+    refused = Validation(False, ("accuracy 0.500 is below 0.600 <script>",), (demanded,))
     return evaluation_page.publish(given, evaluation, refused, dict(zip(CLASSES, measured.roc, strict=True)))
 
 
@@ -108,4 +110,6 @@ def test_the_report_is_a_page_that_trusts_no_text(published, tmp_path):
     assert "Gate: refused" in page
     assert "accuracy 0.500 is below 0.600 &lt;script&gt;" in page
     assert "&lt;b&gt;x&lt;/b&gt;" in page
+    for cell in ("accuracy in source &lt;i&gt;x&lt;/i&gt;", "at least 0.600", "missed"):
+        assert f"<td>{cell}</td>" in page
     assert "<script" not in page

@@ -20,7 +20,8 @@ models:
   efficientnetb7: {backbone: EfficientNetB7}
   mobilenet: {backbone: MobileNet}
 ensemble: {method: soft}
-gate: {min_accuracy: 0.0, tolerance: 1.0}
+gate: {min_accuracy: 0.0, tolerance: 1.0, shortcut_margin: null}
+audit: {masked_models: false}
 """
 
 
@@ -81,6 +82,7 @@ def test_the_first_run_passes_without_baseline(first, volume, champions):
         blessing = first.artifact(f"Evaluator-{name}", "blessing").metadata
         assert blessing["blessed"] == 1
         assert "baseline_model" not in blessing
+        assert first.artifact(f"ShortcutCheck-{name}", "blessing").metadata["blessed"] == 1
         assert (volume / "models" / name / champions[name]["version"] / "saved_model.pb").is_file()
 
 
@@ -93,6 +95,17 @@ def test_the_page_shows_every_evaluation(first, cluster):
         assert first.artifact(f"Evaluator-{name}", "roc_covid19").metadata["confidenceMetrics"]
         report = first.artifact(f"Evaluator-{name}", "report").uri
         assert "Gate: blessed" in (cluster.objects.root / report.replace("://", "/")).read_text()
+
+
+def test_the_report_shows_all_models_with_their_errors(first, cluster):
+    shown = first.artifact("Report", "report")
+    assert shown.schema["schemaTitle"] == "system.HTML"
+    page = (cluster.objects.root / shown.uri.replace("://", "/")).read_text()
+    assert page == (cluster.objects.root / first.artifact("Report", "page").uri.replace("://", "/")).read_text()
+    for name in MODELS:
+        assert f"Confusion matrix, {name}" in page
+    assert "Errors" in page
+    assert "patient1" not in page
 
 
 def test_the_page_shows_what_a_gate_refused(second, cluster):
@@ -120,6 +133,7 @@ def test_the_second_run_compares_with_the_champions(second, champions):
 def test_the_second_run_does_again_only_what_changed(second):
     cached = second.in_state(State.CACHED)
     assert {"ImportExampleGen", "Transform", "Trainer-densenet201", "Trainer-efficientnetb7", "InfraCheck-densenet201"} <= cached
+    assert "Audit" in cached
     assert not {"Trainer-mobilenet", "Trainer-ensemble", "InfraCheck-mobilenet", "DataFingerprint"} & cached
 
 

@@ -11,6 +11,7 @@ from cxr.pipeline.graph import CODE
 # What must and what must not be part of a node's key.
 HELD = {
     "AnomalyCheck": (["cxr.components.anomaly_check.anomalies"], ["cxr.trainer.training"]),
+    "Audit": (["cxr.data.audit.tables", "cxr.core.resampling"], ["cxr.trainer.training", "cxr.data.ingest.ingest"]),
     "Transform": (["cxr.trainer.preprocessing", "cxr.core.features"], ["cxr.trainer.training", "cxr.trainer.export.saved_model"]),
     "Trainer": (
         ["cxr.trainer.training", "cxr.trainer.models.backbones", "cxr.trainer.export.signatures", "cxr.trainer.augmentation"],
@@ -21,6 +22,14 @@ HELD = {
         ["cxr.trainer.training", "cxr.trainer.explain.gradcam"],
     ),
     "Evaluator": (["cxr.components.metrics.tally"], ["cxr.trainer.training", "cxr.components.infra_check.replay"]),
+    "Report": (
+        ["cxr.components.report.page.sections.errors", "cxr.components.metrics.evaluation"],
+        ["cxr.trainer.training", "cxr.serving.server.inference"],
+    ),
+    "ShortcutCheck": (
+        ["cxr.components.shortcut_check.masked_models", "cxr.data.audit.regions", "cxr.components.metrics.names"],
+        ["cxr.trainer.training", "cxr.components.infra_check.replay"],
+    ),
     "InfraCheck": (
         ["cxr.components.infra_check.replay", "cxr.serving.server.inference"],
         ["cxr.trainer.training", "cxr.components.metrics.tally"],

@@ -89,3 +89,8 @@ def test_help_promises_no_object_store():
     from cxr.cli.main import app
 
     assert "://" not in CliRunner().invoke(app, ["run", "--help"]).output
+
+
+def test_data_to_measure_on_are_not_trained_on(prepared):
+    with pytest.raises(CxrError, match=r"was ingested as the one split 'test', to measure models on \(cxr evaluate --data "):
+        prepared(None, "data.only_split=test")

@@ -10,8 +10,8 @@ import tensorflow as tf
 from pydantic import ValidationError
 from sklearn import metrics as reference
 
+from cxr.components.metrics.evaluation import read_evaluation, read_validation
 from cxr.core import features
-from cxr.pipeline.evaluation import Validation, read_evaluation, read_validation
 from cxr.pipeline.gate import Gate, eval_config
 from cxr.trainer.preprocessing import label_to_index
 
@@ -158,15 +158,57 @@ def evaluate(data: Data, model, tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="module")
 def blessed(evaluate) -> tuple[str, bool]:
-    """The good model, alone, with its own accuracy as the bound."""
-    return evaluate(Gate(min_accuracy=0.99, min_accuracy_of={"tiny": 51 / 60}), GOOD)
+    """The good model, alone, with its own accuracy as the bound, and demands that it meets."""
+    gate = {
+        "min_accuracy": 0.99,
+        "min_accuracy_of": {"tiny": 51 / 60},
+        "demands": [
+            {"metric": "recall", "class": "pneumonia", "at": "lower", "min": 0.1},
+            {"metric": "accuracy", "slice": "view", "min": 0.5},
+            {"metric": "top_two", "min": 0.5},
+            {"metric": "mean_squared_error", "max": 0.5},
+        ],
+        "metrics": [
+            {"class_name": "SparseTopKCategoricalAccuracy", "config": {"k": 2, "name": "top_two"}},  # Keras's
+            {"class_name": "MeanSquaredError", "per_class": True},  # TFMA's
+        ],
+    }
+    return evaluate(Gate.model_validate(gate), GOOD)
 
 
 def test_good_model_is_blessed_at_exactly_the_bound(blessed: tuple[str, bool]) -> None:
     uri, is_blessed = blessed
     assert is_blessed
-    assert read_validation(uri) == Validation(True, ())
+    found = read_validation(uri)
+    assert (found.blessed, found.reasons) == (True, ())
     assert read_evaluation(uri).baseline_accuracy is None
+
+
+def test_demands_are_judged_by_the_evaluator_on_the_split_and_in_slices(blessed: tuple[str, bool], data: Data) -> None:
+    found = {(judgement.demand, judgement.where): judgement for judgement in read_validation(blessed[0]).demands}
+    interval = read_evaluation(blessed[0]).classes[1].recall_interval
+    lower = found["demands.0.recall.pneumonia", None]
+    assert (lower.verdict, lower.measured, lower.least) == ("met", interval.low, 0.1)
+    view = {where[1]: judgement for (demand, where), judgement in found.items() if demand == "demands.1.accuracy" and where}
+    assert {value: (judgement.verdict, judgement.patients) for value, judgement in view.items()} == {
+        "ap": ("not judged", 1),
+        "pa": ("met", 30),
+    }
+    assert view["ap"].measured == 0  # what was measured, not what TFMA was given
+    assert found["accuracy", None].least == 51 / 60
+
+
+def test_a_metric_of_tfma_is_added_with_one_line_and_can_be_demanded(blessed: tuple[str, bool], data: Data) -> None:
+    added = read_evaluation(blessed[0]).added
+    probabilities = data.probabilities(GOOD)
+    top_two = (np.argsort(probabilities, axis=1)[:, 1:] == data.labels[:, np.newaxis]).any(axis=1).mean()
+    assert added["top_two"] == pytest.approx(top_two)
+    for index, name in enumerate(features.CLASS_NAMES):
+        expected = reference.brier_score_loss(data.labels == index, probabilities[:, index])
+        assert added[f"mean_squared_error.{name}"] == pytest.approx(expected, rel=1e-5)
+    found = {judgement.demand: judgement for judgement in read_validation(blessed[0]).demands}
+    assert found["demands.2.top_two"].measured == pytest.approx(top_two)
+    assert found["demands.3.mean_squared_error.normal"].measured == pytest.approx(added["mean_squared_error.normal"])
 
 
 def test_numbers_are_scikit_learns(blessed: tuple[str, bool], data: Data) -> None:
@@ -213,7 +255,7 @@ def test_slices_by_raw_features(blessed: tuple[str, bool], data: Data) -> None:
 
 @pytest.mark.slow
 def test_swapped_classes_are_refused_and_the_direction_of_the_comparison_is_right(evaluate) -> None:
-    gate = Gate(min_accuracy=0.3, tolerance=0.02)
+    gate = Gate(min_accuracy=0.3, tolerance=0.02, non_inferiority={"metric": "balanced_accuracy", "margin": 0.2})
     uri, is_blessed = evaluate(gate, candidate=SWAPPED, baseline=GOOD)
     found = read_evaluation(uri)
     assert found.change is not None
@@ -222,14 +264,15 @@ def test_swapped_classes_are_refused_and_the_direction_of_the_comparison_is_righ
     assert not is_blessed
     accuracy = read_evaluation(uri).accuracy
     assert read_evaluation(uri).baseline_accuracy == 51 / 60
-    assert read_validation(uri) == Validation(
-        False,
-        (f"accuracy {accuracy:.3f} is {51 / 60 - accuracy:.3f} below the baseline's 0.850; 0.020 is allowed",),
-    )
+    worse, inferior = sorted(read_validation(uri).reasons)
+    assert worse == f"accuracy {accuracy:.3f} is {51 / 60 - accuracy:.3f} below the baseline's 0.850; 0.020 is allowed"
+    assert inferior.startswith("balanced accuracy may be 0.")
+    assert inferior.endswith("0.200 is allowed")
 
     uri, is_blessed = evaluate(gate, candidate=GOOD, baseline=SWAPPED)
     assert is_blessed
-    assert read_validation(uri) == Validation(True, ())
+    assert read_validation(uri).reasons == ()
+    assert {judgement.verdict for judgement in read_validation(uri).demands} == {"met"}
     assert (read_evaluation(uri).accuracy, read_evaluation(uri).baseline_accuracy) == (51 / 60, accuracy)
 
 
@@ -237,7 +280,8 @@ def test_swapped_classes_are_refused_and_the_direction_of_the_comparison_is_righ
 def test_bound_refuses_without_baseline(evaluate) -> None:
     uri, is_blessed = evaluate(Gate(min_accuracy=0.9), GOOD)
     assert not is_blessed
-    assert read_validation(uri) == Validation(False, ("accuracy 0.850 is below 0.900",))
+    found = read_validation(uri)
+    assert (found.blessed, found.reasons) == (False, ("accuracy 0.850 is below 0.900",))
 
 
 @pytest.mark.slow

@@ -13,6 +13,9 @@ def test_a_split_does_not_depend_on_shards(tmp_path, make_example, write, splits
     assert read.content_hash.tolist() == splits.train.content_hash.tolist()
     assert read.labels.tolist() == [i % 3 for i in range(24)]
     assert list(read.images) == list(splits.train.images)
+    assert read.patients.tolist() == [f"patient{i}" for i in range(24)]
+    some = read.take(np.array([3, 1]))
+    assert (some.patients.tolist(), some.labels.tolist(), some.sources.tolist()) == (["patient3", "patient1"], [0, 1], ["unknown"] * 2)
 
 
 def test_faults_name_the_file(tmp_path, make_example, write, transform):

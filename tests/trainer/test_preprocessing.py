@@ -37,6 +37,16 @@ def test_shrinking_averages():
     np.testing.assert_allclose(result[0, 2:-2, 2:-2], 0.5, atol=0.02)
 
 
+def test_a_border_is_cut_off_at_each_side():
+    framed = np.full((60, 80), 255, np.uint8)  # a white frame, a tenth of each side
+    framed[6:54, 8:72] = 100
+    whole = decode_and_resize(tf.constant([encoded(framed)]), 40).numpy()[0, ..., 0]
+    inner = decode_and_resize(tf.constant([encoded(framed)]), 40, border=0.1).numpy()[0, ..., 0]
+    assert inner.shape == (40, 40)
+    assert whole[:3].min() > 0.9
+    np.testing.assert_allclose(inner[1:-1, 1:-1], 100 / 255, atol=0.01)  # at the very edge the frame's pixels are averaged in
+
+
 def test_empty_batch():
     assert decode_and_resize(tf.constant([], tf.string), 32).shape == (0, 32, 32, 1)
 

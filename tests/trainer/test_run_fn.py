@@ -52,7 +52,7 @@ def arguments(folder: Path, records, transform_dir, model, **more):
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_mobilenet")
 def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, transform, config):
-    run_fn(SimpleNamespace(**arguments(tmp_path, records, transform_dir, config(), code_version="c0de")))
+    run_fn(SimpleNamespace(**arguments(tmp_path, records, transform_dir, config(), code_version="c0de", folds=2)))
     uri = str(tmp_path / "model")
     info = artifact.read_info(uri)
     assert (info.name, info.backbone, info.weights, info.weights_note) == ("mobilenet", "MobileNet", "none", "random weights")
@@ -84,11 +84,16 @@ def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, transfo
         images = np.stack(list(in_order(split.images, transform.image, augmentation=config().augmentation)))
         np.testing.assert_allclose(kept.probabilities, model.predict(images, verbose=0), atol=1e-4)
         assert kept.content_hash.tolist() == split.content_hash.tolist()
+        assert len(set(kept.patients)) == len(split)
         answers = served(image_bytes=tf.constant(list(split.images)))
         np.testing.assert_allclose(answers[features.PROBABILITIES], kept.probabilities, atol=1e-4)
         assert kept.unlike_training is not None
         np.testing.assert_allclose(answers[features.UNLIKE_TRAINING], kept.unlike_training, atol=2e-3)
         assert answers[features.CONFORMAL_SET].numpy().any(axis=1).all()
+    unseen = artifact.load_predictions(uri, artifact.TRAIN_OOF)
+    assert unseen.content_hash.tolist() == splits.train.content_hash.tolist()
+    np.testing.assert_allclose(unseen.probabilities.sum(axis=1), 1, atol=1e-5)
+    assert np.abs(unseen.probabilities - artifact.load_predictions(uri, "train").probabilities).max() > 1e-3
     assert info.outside is not None
     assert (info.outside.share, info.outside.images) == (0.05, 9)
     assert info.conformal is not None

@@ -55,6 +55,20 @@ CALLBACKS = {
 
 
 @pytest.mark.slow
+def test_epochs_that_tensorflow_runs_alone_give_the_same(tmp_path):
+    config = stage(**CALLBACKS)
+    networks, histories = zip(*(_run_small(config, small) for small in (False, True)), strict=True)
+    assert figures(histories[0]) == figures(histories[1])
+    for one, other in zip(networks[0].get_weights(), networks[1].get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def _run_small(config, small):
+    network = model()
+    return network, run_stage("head", network, config, Loss(), data(config), small=small)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [2, 4])
 @pytest.mark.parametrize("callbacks", [{}, CALLBACKS], ids=["plain", "callbacks"])
 def test_resumed_training_equals_uninterrupted_training(tmp_path, stop_after, callbacks):

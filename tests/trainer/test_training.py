@@ -4,7 +4,7 @@ import pytest
 
 from cxr.core.errors import CxrError
 from cxr.trainer import cached_features, devices, training
-from cxr.trainer.inputs import Split, in_order
+from cxr.trainer.inputs import in_order
 from cxr.trainer.models.backbones import LAYER, all_layers
 from cxr.trainer.training import Training
 
@@ -98,8 +98,9 @@ def test_fine_tuning_moves_the_last_layers_and_no_batch_normalisation(splits, co
 
     monkeypatch.setattr(training, "run_stage", spying)
     chosen = config(fine_tuning={"epochs": 2, "last_layers": 9, "optimizer": {"learning_rate": 1e-3}}, augmentation={"zoom": 0.1})
-    trained = train(chosen, splits)
+    trained = train(chosen, splits, folds=2)
     assert [stage.name for stage in trained.stages] == ["head", "fine-tuning"]
+    assert set(trained.probabilities) == {"train", "val"}  # nothing out of fold: that would take two fine-tunings more
     after = weights_of(trained.model)
     moved = {path for path, old in before["fine-tuning"].items() if any((a != b).any() for a, b in zip(old, after[path], strict=True))}
     names = {path.rpartition("/")[2] for path in moved}
@@ -154,11 +155,10 @@ def test_mixed_precision_yields_a_float32_model_and_restores_the_policy(splits, 
 
 def test_data_that_cannot_be_trained_with(splits, config):
     train_split = splits.train
-    two = train_split.labels != 1
-    part = Split(train_split.images[two], train_split.labels[two], train_split.content_hash[two])
+    part = train_split.take(train_split.labels != 1)
     with pytest.raises(CxrError, match="no image of class pneumonia among 16"):
         Training(config(), splits.transform, part, None)
-    empty = Split(train_split.images[:0], train_split.labels[:0], train_split.content_hash[:0])
+    empty = train_split.take(np.arange(0))
     with pytest.raises(CxrError, match="validation split: it holds no images"):
         Training(config(), splits.transform, train_split, empty)
 

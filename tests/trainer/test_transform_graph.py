@@ -6,6 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from cxr.core.errors import CxrError
+from cxr.trainer import contrast
 from cxr.trainer.export.recorded_requests import image_of
 from cxr.trainer.preprocessing import decode_and_resize, preprocessing_fn
 from cxr.trainer.transform_graph import TransformGraph
@@ -66,6 +67,14 @@ def test_normalization_by_image_takes_brightness_and_contrast_away(make_transfor
     flat = io.BytesIO()
     Image.fromarray(np.full((40, 40), 128, np.uint8)).save(flat, "png")
     assert np.isfinite(graph.images(tf.constant([flat.getvalue()])).numpy()).all()
+
+
+def test_border_and_contrast_come_before_normalization(make_transform, two_hospitals):
+    graph = TransformGraph(make_transform(two_hospitals, border=0.1, contrast="percentiles", normalization="per_image"), CLASSES)
+    images = graph.images(encoded(two_hospitals)).numpy()[..., 0]
+    inner = contrast.apply(decode_and_resize(encoded(two_hospitals), 32, 0.1), "percentiles").numpy()[..., 0]
+    means, spreads = inner.mean(axis=(1, 2), keepdims=True), inner.std(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(images, np.clip(means.mean() + (inner - means) / spreads * spreads.mean(), 0, 1), atol=1e-3)
 
 
 def renumbering(inputs, custom_config):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from cxr.core import features
 from cxr.core.errors import CxrError
@@ -12,7 +13,8 @@ from cxr.trainer.calibration import outside
 from cxr.trainer.calibration.description import Outside
 from cxr.trainer.calibration.settling import settle
 from cxr.trainer.curves import HISTORY, write_history
-from cxr.trainer.ensemble.joining import Joined, Votes, align, join, joint_model
+from cxr.trainer.ensemble.fitting_data import fitting_data
+from cxr.trainer.ensemble.joining import Joined, join, joint_model
 from cxr.trainer.export.network import joint_network
 from cxr.trainer.export.saved_model import export_model
 from cxr.trainer.model_config import Ensemble
@@ -20,7 +22,7 @@ from cxr.trainer.models.keras_files import load_model
 from cxr.trainer.training_data import joint_data, joint_training_images, save_training_images
 from cxr.trainer.transform_graph import TransformGraph
 
-TRAIN, VAL, _ = features.SPLITS
+_, VAL, _ = features.SPLITS
 
 
 def train_ensemble(
@@ -56,18 +58,14 @@ def train_ensemble(
                 f"the ensemble is for {', '.join(class_names)} at {transform.image_size}; train it again"
             )
 
-    def votes(split: str) -> Votes:
-        return align({name: artifact.load_predictions(uri, split) for name, uri in members.items()}, split)
-
-    val: Votes | None = votes(VAL) if has_validation else None
-    val = val if val is not None and len(val.labels) else None
-    joined = join(config, list(members), votes(TRAIN), val)
-    _write_run(joined, run_uri)
+    data = fitting_data(config, members, has_validation=has_validation)
+    joined = join(config, list(members), data.fit, data.choose)
+    report = {**joined.report(), "data": data.sources}
+    _write_run(joined, report, run_uri)
     # The members' answers are calibrated already; what joins them makes them too timid or too sure again.
-    answered = {VAL: (joined.answer(val), val.labels.argmax(axis=1))} if val is not None else {}
-    settled = settle(
-        config, class_names, {split: answers for split, (answers, _) in answered.items()}, {split: y for split, (_, y) in answered.items()}
-    )
+    val = data.validation
+    answers, labels = ({VAL: joined.answer(val)}, {VAL: val.labels.argmax(axis=1)}) if val is not None else ({}, {})
+    settled = settle(config, class_names, answers, labels)
 
     shift, border = None, None
     if config.outside_share is not None and val is not None:
@@ -92,7 +90,8 @@ def train_ensemble(
             "weights_note": _weights_note({name: info.weights_note for name, info in infos.items()}),
             "members": {name: info.model_dump(mode="json") for name, info in infos.items()},
             "ensemble_method": joined.method,
-            "ensemble": joined.report(),
+            "ensemble": report,
+            "data_used": data.sources,
             "preprocessing": next(iter(infos.values())).preprocessing,
             **joint_data(list(infos.values())),
             **settled.info(),
@@ -114,8 +113,8 @@ def _weights_note(notes: Mapping[str, str]) -> str:
     return "; ".join(f"{', '.join(names)}: {note}" for note, names in sharing.items())
 
 
-def _write_run(joined: Joined, run_uri: str) -> None:
-    about = {"name": features.ENSEMBLE, **joined.report()}
+def _write_run(joined: Joined, report: dict[str, Any], run_uri: str) -> None:
+    about = {"name": features.ENSEMBLE, **report}
     if joined.stages:
         write_history(run_uri, joined.stages, about)
     else:  # nothing was trained, there are no curves

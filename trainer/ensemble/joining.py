@@ -1,8 +1,9 @@
 """How trained, frozen members are joined: from their predictions alone, no image passes through a backbone again.
 
-Methods (voting.py): soft, hard, weighted (a soft vote whose shares are fitted on the validation split) and stacking (Dense on the
-concatenated probabilities, trained on the training split). `auto` takes the method with the lowest loss on the validation split among
-those that are at least as accurate there as the best member. There is always one: the weighted vote may give all to that member.
+Methods (voting.py): soft, hard, weighted (a soft vote with fitted shares), stacking (Dense on the concatenated probabilities, trained)
+and best (one member alone, the most accurate on the validation split). Shares and layer are fitted to answers that fitting_data.py
+chooses: the out-of-fold ones where there are any. `auto` takes the method with the lowest loss on the validation split among those that
+are at least as accurate there as the best member. There is always one: that member itself.
 
 With some 150 validation images this choice must not have much freedom. So the shares are quarters (15 ways for three members) instead of
 fitted numbers, and the Dense layer starts at the soft vote and keeps the weights with the lowest validation loss, those it started with
@@ -30,7 +31,7 @@ from cxr.trainer.losses import make_loss
 from cxr.trainer.model_config import Ensemble
 from cxr.trainer.stages import StageHistory
 
-METHODS = ("soft", "hard", "weighted", "stacking")  # simplest first: it wins where losses are equal
+METHODS = ("soft", "hard", "weighted", "stacking", "best")  # the first wins where losses are equal
 STEPS = 4  # shares of a weighted vote are multiples of 1 / STEPS
 
 
@@ -40,7 +41,13 @@ class Votes:
 
     probabilities: list[npt.NDArray[np.float32]]  # one [images, classes] per member
     labels: npt.NDArray[np.float32]  # [images, classes], one-hot
+    patients: npt.NDArray[np.int64]  # [images], numbers
     unlike_training: list[npt.NDArray[np.float32]] | None = None  # one [images] per member; None: some member has no such output
+
+    def take(self, which: npt.NDArray[np.int64]) -> Votes:
+        """Returns some of the images, by position."""
+        scores = self.unlike_training and [s[which] for s in self.unlike_training]
+        return Votes([p[which] for p in self.probabilities], self.labels[which], self.patients[which], scores)
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ def align(predictions: Mapping[str, Predictions], split: str) -> Votes:
     for member, p in predictions.items():
         order = np.lexsort((p.label_index, p.content_hash))
         scores = p.unlike_training[order] if p.unlike_training is not None else None
-        ordered[member] = Predictions(p.content_hash[order], p.label_index[order], p.probabilities[order], scores)
+        ordered[member] = Predictions(p.content_hash[order], p.label_index[order], p.probabilities[order], p.patients[order], scores)
     first_name, first = next(iter(ordered.items()))
     for member, p in ordered.items():
         if not (np.array_equal(p.content_hash, first.content_hash) and np.array_equal(p.label_index, first.label_index)):
@@ -98,25 +105,23 @@ def align(predictions: Mapping[str, Predictions], split: str) -> Votes:
     classes = first.probabilities.shape[1]
     scored = [p.unlike_training for p in ordered.values() if p.unlike_training is not None]
     one_hot = np.eye(classes, dtype=np.float32)[first.label_index]
-    return Votes([p.probabilities for p in ordered.values()], one_hot, scored if len(scored) == len(ordered) else None)
+    return Votes([p.probabilities for p in ordered.values()], one_hot, first.patients, scored if len(scored) == len(ordered) else None)
 
 
-def join(config: Ensemble, member_names: Sequence[str], train: Votes, val: Votes | None) -> Joined:
+def join(config: Ensemble, member_names: Sequence[str], fit: Votes, val: Votes | None) -> Joined:
     """Fits the configured method, or all of them and chooses.
 
     Args:
       config: Which method, and how the stacking method is trained.
       member_names: In the order of the votes.
-      train: Answers on the training split.
-      val: Answers on the validation split, if there is one.
+      fit: Answers that weights are fitted to.
+      val: Answers on the validation split, if there is one: they choose, and tell where the training of stacking stops.
 
     Raises:
       CxrError: The method needs a validation split and there is none.
     """
-    if val is None and config.method in ("auto", "weighted"):
-        raise CxrError(
-            f"ensemble.method: {config.method!r} needs a validation split; add one to the data, or choose soft, hard or stacking"
-        )
+    if val is None and config.method == "auto":
+        raise CxrError("ensemble.method: 'auto' needs a validation split; add one to the data, or choose soft, hard, weighted or stacking")
     members = {name: _score(config, p, val.labels) for name, p in zip(member_names, val.probabilities, strict=True)} if val else {}
     floor = max((score.accuracy for score in members.values()), default=0.0)
 
@@ -128,11 +133,13 @@ def join(config: Ensemble, member_names: Sequence[str], train: Votes, val: Votes
         elif method == "hard":
             layers[method] = HardVote()
         elif method == "weighted":
-            assert val is not None  # checked above
-            layers[method] = _fit_shares(config, val, floor)
-        else:
-            layers[method], history = train_stacking(config, _pair(train), _pair(val) if val else None)
+            layers[method] = _fit_shares(config, fit)
+        elif method == "stacking":
+            layers[method], history = train_stacking(config, _pair(fit), _pair(val) if val else None)
             stages = (history,)
+        else:
+            best = max(member_names, key=lambda name: (members[name].accuracy, -members[name].loss))
+            layers[method] = WeightedVote([float(name == best) for name in member_names])
 
     scores = {name: _score(config, _answer(layer, val), val.labels) for name, layer in layers.items()} if val else {}
     if config.method == "auto":
@@ -176,9 +183,10 @@ def possible_shares(members: int) -> Iterator[tuple[float, ...]]:
         yield tuple(owners.count(member) / STEPS for member in range(members))
 
 
-def _fit_shares(config: Ensemble, val: Votes, floor: float) -> WeightedVote:
-    """The shares with the lowest validation loss among those at least as accurate as the best member."""
-    tried = [(shares, _score(config, _answer(WeightedVote(shares), val), val.labels)) for shares in possible_shares(len(val.probabilities))]
+def _fit_shares(config: Ensemble, fit: Votes) -> WeightedVote:
+    """The shares with the lowest loss among those at least as accurate as the best member, one of which is that member alone."""
+    floor = max(_score(config, p, fit.labels).accuracy for p in fit.probabilities)
+    tried = [(shares, _score(config, _answer(WeightedVote(shares), fit), fit.labels)) for shares in possible_shares(len(fit.probabilities))]
     shares, _ = min((pair for pair in tried if pair[1].accuracy >= floor), key=lambda pair: pair[1].loss)
     return WeightedVote(shares)
 

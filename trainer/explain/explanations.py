@@ -19,6 +19,7 @@ from cxr.trainer import artifact
 from cxr.trainer.explain.gradcam import GradCam, backbones_of
 from cxr.trainer.models.keras_files import load_model
 from cxr.trainer.preprocessing import decode_and_resize
+from cxr.trainer.preprocessing_config import Preprocessing
 from cxr.trainer.transform_graph import TransformGraph
 
 TABLE = "explanations.csv"
@@ -59,6 +60,7 @@ class Explainer:
         self._max_side = (info.max_side or None) if info else MAX_SIDE
         name = info.name if info else Path(source).stem
         self._images = self._reading(source)
+        self._border = Preprocessing.model_validate(info.preprocessing or {}).border if info else 0.0
         self._parts = {part_name: (part, GradCam(part)) for part_name, part in backbones_of(self._model, name).items()}
 
     def explain(self, file: Path, out: Path, class_name: str | None = None) -> Iterator[Explanation]:
@@ -84,7 +86,7 @@ class Explainer:
             probability = float(probabilities[index])
             path = _free(out, f"{file.stem}_{name}_{explained}_{probability:.2f}")
             heat = cam(images, index)[0]
-            overlay(grey.array, heat).save(path)
+            overlay(grey.array, heat, self._border).save(path)
             predicted = self.class_names[int(probabilities.argmax())]
             yield Explanation(str(file), name, explained, predicted, round(probability, 4), not heat.any(), path.name)
 
@@ -105,18 +107,23 @@ class Explainer:
         return index_of(class_name, self.class_names)
 
 
-def overlay(grey: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32]) -> Image.Image:
+def overlay(grey: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32], border: float = 0.0) -> Image.Image:
     """Lays a heat map over a radiograph.
 
     Args:
       grey: uint8 [height, width].
       heat: float32 [rows, columns] in [0, 1].
+      border: Share of height and width at each side that the model did not see.
 
     Returns:
       RGB, of the radiograph's size.
     """
     height, width = grey.shape
-    large = np.asarray(Image.fromarray(heat.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)).clip(0, 1)
+    top, left = round(height * border), round(width * border)
+    large = np.zeros(grey.shape, np.float32)
+    inner = large[top : height - top, left : width - left]
+    seen = Image.fromarray(heat.astype(np.float32)).resize(inner.shape[::-1], Image.Resampling.BICUBIC)
+    inner[:] = np.asarray(seen).clip(0, 1)
     colours = colormaps[COLOURS](large)[..., :3] * 255
     opacity = OPACITY * large[..., np.newaxis]
     return Image.fromarray((grey[..., np.newaxis] * (1 - opacity) + colours * opacity).round().astype(np.uint8))

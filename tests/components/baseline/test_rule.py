@@ -5,6 +5,8 @@ import tensorflow as tf
 
 from cxr.components.baseline.push_record import RECORD
 from cxr.components.baseline.rule import JudgedOn, choose, read_judged_on
+from cxr.components.pusher.known import Known
+from cxr.components.pusher.push import record_of
 from cxr.core.errors import CxrError
 from cxr.trainer.artifact import INFO
 from cxr.trainer.training_data import image_keys
@@ -36,6 +38,34 @@ def test_the_floor_does_not_slide(models):
     assert choice.champion.version == "19"
     assert choice.baseline == best
     assert choice.previous == best
+
+
+@pytest.mark.parametrize(
+    ("compared", "step"),
+    [
+        (("accuracy",), {"accuracy": -0.0125}),
+        # accuracy rises all the while: a floor that followed it would let the other sink
+        (("accuracy", "balanced_accuracy"), {"accuracy": 0.001, "balanced_accuracy": -0.0125}),
+        (("accuracy", "log_loss"), {"accuracy": 0.001, "log_loss": 0.0125}),
+    ],
+)
+def test_many_runs_within_the_tolerance_do_not_add_up_to_a_decline(models, compared, step):
+    """Each run is a step worse than the one before, which the tolerance allows, until the distance from the first one exceeds it."""
+    tolerance = 0.02
+    measured = {"17": dict.fromkeys(compared, 0.5)}
+    models.version(17)
+    for number in range(18, 30):
+        baseline = choose(models.pointer, REAL).baseline
+        assert baseline is not None
+        ours = {name: value + step[name] for name, value in measured[str(number - 1)].items()}
+        theirs = measured[baseline.name]
+        if any((theirs[name] - ours[name]) * (-1 if name == "log_loss" else 1) > tolerance for name in compared):
+            break  # what the gate refuses
+        known = Known(pipeline="tiny", split="test", baseline=baseline.name, compared=compared)
+        record = record_of(str(number), "f", known=known, run="r", source="/runs/1", ours=ours, theirs=theirs)
+        models.version(number, baseline=int(baseline.name), floor=int(record.floor))
+        measured[str(number)] = ours
+    assert list(measured) == ["17", "18"]
 
 
 def test_where_the_best_version_is_gone_the_champion_is_the_measure_and_that_is_said(models):

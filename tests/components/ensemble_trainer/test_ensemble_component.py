@@ -65,7 +65,7 @@ def members(images, tmp_path) -> list[str]:
         artifact.write_info(artifact.serving_dir(uri), info)
         save_training_images(artifact.serving_dir(uri), image_keys(f"{i}" for i in range(12)))
         answers = model.predict(images, verbose=0)
-        for split in ("train", "val"):
+        for split in ("train", "val", artifact.TRAIN_OOF):
             order = np.random.default_rng(seed).permutation(12)
             artifact.save_predictions(uri, split, [f"{i}" for i in order], [i % 3 for i in order], answers[order])
         uris.append(uri)
@@ -157,9 +157,12 @@ def test_the_ensemble_has_a_temperature_of_its_own(run, members, images, raw_exa
 
 @pytest.mark.slow
 def test_auto_reports_every_method_and_concat_leaves_its_curves(run):
-    _, run_uri = run(Ensemble(stage=Stage(epochs=2)))
+    uri, run_uri = run(Ensemble(stage=Stage(epochs=2)))
     report = json.loads((Path(run_uri) / "history.json").read_text())
-    assert set(report["validation"]["methods"]) == {"soft", "hard", "weighted", "stacking"}
+    assert set(report["validation"]["methods"]) == {"soft", "hard", "weighted", "stacking", "best"}
+    assert report["data"]["weights"] == "the members' out-of-fold answers to the training split, by patient"
+    assert artifact.read_info(uri).data_used == report["data"]
+    assert report["data"]["choice"] == "the validation split"
     assert set(report["validation"]["members"]) == set(NAMES)
     chosen = report["validation"]["methods"][report["method"]]
     assert chosen["accuracy"] >= max(score["accuracy"] for score in report["validation"]["members"].values())
@@ -167,7 +170,7 @@ def test_auto_reports_every_method_and_concat_leaves_its_curves(run):
 
 @pytest.mark.slow
 def test_the_papers_ensemble_needs_no_validation_split(run):
-    _, run_uri = run(Ensemble(method="stacking", start="random", stage=Stage(epochs=2)), splits=("train",))
+    _, run_uri = run(Ensemble(method="stacking", start="random", stage=Stage(epochs=2), fitted_on="training"), splits=("train",))
     (stage,) = json.loads((Path(run_uri) / "history.json").read_text())["stages"]
     assert [set(row) >= {"loss", "accuracy"} for row in stage["rows"]] == [True, True]
     assert (Path(run_uri) / "learning_curves.png").stat().st_size > 1000

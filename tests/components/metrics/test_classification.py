@@ -12,7 +12,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from cxr.components.metrics import names
 from cxr.components.metrics.classification import ClassificationMetrics
-from cxr.components.metrics.resampling import DRAWS
+from cxr.core.resampling import DRAWS
 
 CLASS_NAMES = ["covid19", "pneumonia", "normal"]
 

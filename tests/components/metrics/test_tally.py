@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from cxr.components.metrics.figures import LOG_LOSS_FLOOR, Measure
-from cxr.components.metrics.resampling import DRAWS
 from cxr.components.metrics.tally import Results, Tally
+from cxr.core.figures import LOG_LOSS_FLOOR, Measure
+from cxr.core.resampling import DRAWS
 
 CLASSES, BINS = 3, 10
 

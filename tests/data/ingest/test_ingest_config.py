@@ -26,11 +26,17 @@ def test_paper_protocol():
         ({"class_names": ("a",)}, "class_names"),
         ({"max_pixels": features.MAX_PIXELS + 1}, "max_pixels"),  # training could not decode what ingest let through
         ({"nonsense": 1}, "nonsense"),
+        ({"only_split": "test", "per_class": PAPER, "split_by": "image"}, "only_split"),
+        ({"only_split": "all"}, "only_split"),
     ],
 )
 def test_what_is_refused(values, match):
     with pytest.raises(pydantic.ValidationError, match=match):
         Ingest(**values)
+
+
+def test_one_split():
+    assert Ingest(only_split="val").split_names == ("val",)
 
 
 def test_splits_without_validation():

@@ -1,4 +1,6 @@
 import csv
+import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +12,7 @@ import pytest
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.data.ingest import output_folder
-from cxr.data.ingest.dataset import read_dataset
+from cxr.data.ingest.dataset import RECORDS_VERSION, read_dataset
 from cxr.data.ingest.ingest import ingest
 from cxr.data.ingest.ingest_config import Ingest
 
@@ -332,3 +334,32 @@ def test_records_pass_the_curated_schema(run, source, tmp_path):
     for split in features.SPLITS:
         statistics = tfdv.generate_statistics_from_tfrecord(str(tmp_path / "records" / split / "*.tfrecord.gz"))
         assert not tfdv.validate_statistics(statistics, schema).anomaly_info
+
+
+def test_data_to_measure_on_have_one_split_and_any_of_the_classes(run, make_manifest, tmp_path):
+    manifest = make_manifest(tmp_path / "there", [{"image": f"{k}.png", "label": "normal", "patient_id": f"p{k // 2}"} for k in range(6)])
+    with pytest.raises(CxrError, match="class 'covid19' has no images"):
+        run(manifest)
+    dataset = run(manifest, Ingest(only_split="test"))
+    assert dataset.counts == {"test": {"covid19": 0, "pneumonia": 0, "normal": 6}}
+    assert (dataset.splits, dataset.patients) == (("test",), {"test": 3})
+    assert len(examples(tmp_path / "records", "test")) == 6
+    assert run(manifest, Ingest(only_split="test")) == dataset  # up to date
+    with pytest.raises(CxrError, match="--overwrite"):
+        run(manifest, Ingest(only_split="val"))
+    for k in range(6):
+        (tmp_path / "there" / f"{k}.png").write_bytes(b"no picture")
+    with pytest.raises(CxrError, match=r"no image can be used; all of them were rejected \(6 not an image\)"):
+        run(manifest, Ingest(only_split="test", max_reject_share=1), overwrite=True)
+
+
+def test_records_of_before_only_split_stay_up_to_date():
+    from cxr.data.ingest import fingerprint
+
+    key = b"key"
+    plain = fingerprint.state([], CONFIG, key)
+    before = CONFIG.model_dump(mode="json", exclude=fingerprint.WITHOUT_EFFECT | {"only_split"})
+    digest = hashlib.sha256(hashlib.sha256(key).digest())
+    digest.update(json.dumps([RECORDS_VERSION, before], sort_keys=True).encode())
+    assert plain == digest.hexdigest()
+    assert fingerprint.state([], CONFIG.model_copy(update={"only_split": "test"}), key) != plain

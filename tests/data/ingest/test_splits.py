@@ -160,3 +160,15 @@ def test_exact_numbers_are_of_usable_images(images):
     assert spoilt <= {row.name for row in rows}  # they are read again, and become rejects
     with pytest.raises(CxrError, match="1[0-9] usable images, 20 are asked for"):
         assign([_fresh(row) for row in images], Ingest(per_class={"train": dict.fromkeys(features.CLASS_NAMES, 20)}, split_by="image"))
+
+
+def test_one_split_for_all_takes_any_of_the_classes(make_rows):
+    rows = make_rows(9, 2, label="normal")
+    rows[0].split = "test"
+    assert {row.split for row in assign(rows, Ingest(only_split="test"))[0]} == {"test"}
+    with pytest.raises(CxrError, match="states the split 'test', and data.only_split=val puts all images into one"):
+        assign(rows, Ingest(only_split="val"))
+    for row in rows:
+        row.split = ""
+    with pytest.raises(CxrError, match="has no image in split"):  # without it nothing has changed
+        assign(rows, CONFIG)

@@ -23,7 +23,7 @@ def split(images, good, seed=0):
         logits = rng.normal(0, 1, (images, 3)) + np.eye(3)[labels] * np.where(rng.random(images) < share, 3, -1)[:, None]
         p = np.exp(logits)
         members.append((p / p.sum(axis=1, keepdims=True)).astype(np.float32))
-    return Votes(members, np.eye(3, dtype=np.float32)[labels])
+    return Votes(members, np.eye(3, dtype=np.float32)[labels], np.arange(images))
 
 
 def accuracy(p, votes):
@@ -78,7 +78,7 @@ def test_auto_is_at_least_as_accurate_as_the_best_member_on_the_validation_split
     joined = join(Ensemble(stage=Stage(epochs=2)), NAMES, train, val)
     best = max(accuracy(p, val) for p in val.probabilities)
     assert accuracy(joined.layer(val.probabilities), val) >= best
-    assert set(joined.methods) == {"soft", "hard", "weighted", "stacking"}
+    assert set(joined.methods) == {"soft", "hard", "weighted", "stacking", "best"}
     chosen = joined.methods[joined.method]
     assert chosen.loss == min(s.loss for s in joined.methods.values() if s.accuracy >= best)
     assert joined.report()["validation"]["members"]["a"]["accuracy"] == pytest.approx(accuracy(val.probabilities[0], val))
@@ -116,16 +116,17 @@ def test_without_validation_the_method_must_be_stated():
 
 
 def test_align_brings_rows_into_one_order():
-    one = Predictions(np.array(["x", "y", "x"]), np.array([0, 1, 2]), np.eye(3, dtype=np.float32))
-    two = Predictions(np.array(["x", "x", "y"]), np.array([2, 0, 1]), np.eye(3, dtype=np.float32)[[2, 0, 1]])
+    one = Predictions(np.array(["x", "y", "x"]), np.array([0, 1, 2]), np.eye(3, dtype=np.float32), np.array([0, 1, 0]))
+    two = Predictions(np.array(["x", "x", "y"]), np.array([2, 0, 1]), np.eye(3, dtype=np.float32)[[2, 0, 1]], np.array([0, 0, 1]))
     votes = align({"one": one, "two": two}, "train")
     np.testing.assert_array_equal(votes.probabilities[0], votes.probabilities[1])
     np.testing.assert_array_equal(votes.labels, votes.probabilities[0])
+    np.testing.assert_array_equal(votes.patients, [0, 0, 1])
 
 
 def test_members_of_different_data_are_refused():
-    one = Predictions(np.array(["x"]), np.array([0]), np.ones((1, 3), np.float32))
-    two = Predictions(np.array(["y"]), np.array([0]), np.ones((1, 3), np.float32))
+    one = Predictions(np.array(["x"]), np.array([0]), np.ones((1, 3), np.float32), np.array([0]))
+    two = Predictions(np.array(["y"]), np.array([0]), np.ones((1, 3), np.float32), np.array([0]))
     with pytest.raises(CxrError, match="split 'val': two and one were not trained on the same images"):
         align({"one": one, "two": two}, "val")
 

@@ -6,15 +6,31 @@ Patients are drawn with replacement, all images of each together (the cluster bo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 
-from cxr.components.metrics.figures import Answers, Figures, Floats, Measure
+from cxr.core.figures import Answers, Figures, Floats, Measure
 
 DRAWS = 1000
 SEED = 2021  # the same patients are drawn for every model that is judged on them: differences are paired
 _CELLS = 4_000_000  # weights held at once, 32 MB
+
+
+def patient_key(patient: bytes) -> int:
+    """Returns 64 bits, signed, that stand for a patient's pseudonym; their order is that of the draws."""
+    return int.from_bytes(hashlib.sha256(patient).digest()[:8], "big", signed=True)
+
+
+def patient_numbers(patients: Iterable[bytes]) -> tuple[npt.NDArray[np.int64], int]:
+    """Returns whose image each is, as `Answers.patients` wants it, and how many patients there are.
+
+    Whoever numbers the same patients so gets the same draws, whatever order the images come in.
+    """
+    keys, numbers = np.unique(np.array([patient_key(patient) for patient in patients], np.int64), return_inverse=True)
+    return numbers.astype(np.int64), len(keys)
 
 
 def resampled(answers: Answers, measure: Measure) -> Iterator[Figures]:

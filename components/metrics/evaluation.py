@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cxr.components.metrics import names
+from cxr.components.metrics.verdicts import Failure, Judgement, Measured, Slice, Values, class_names_of, judge, reason
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.core.intervals import MIN_PATIENTS, Interval, bootstrap_interval, share_interval
+from cxr.core.intervals import Interval
 
 if TYPE_CHECKING:
-    from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2
+    from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 
 CANDIDATES = ("", "candidate")  # TFMA's model name without and with a baseline
 BASELINE = "baseline"
 
-Values = dict[tuple[str, int | None], Any]  # by metric and class; None: of all classes
+_EVAL_CONFIG = "eval_config.json"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Evaluation:
       calibration_bins: (examples, mean confidence, accuracy) per bin of the top probability; NaN in empty bins.
       baseline_accuracy: of the pushed version that it was compared with, on the same examples; None without one.
       change: of the accuracy against that version, with the same patients drawn for both; None without one.
+      added: metrics that `gate.metrics` adds, by name, with `.class` where there is one per class.
     """
 
     class_names: tuple[str, ...]
@@ -86,14 +88,16 @@ class Evaluation:
     slices: tuple[SliceResult, ...]
     baseline_accuracy: float | None = None
     change: Interval | None = None
+    added: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Validation:
-    """The gate's answer; `reasons` is empty where it blessed the candidate."""
+    """The gate's answer; `reasons` is empty where it blessed the candidate, `demands` says what became of each demand."""
 
     blessed: bool
     reasons: tuple[str, ...]
+    demands: tuple[Judgement, ...] = ()
 
 
 def read_evaluation(uri: str | Path) -> Evaluation:
@@ -108,6 +112,22 @@ def read_evaluation(uri: str | Path) -> Evaluation:
         raise CxrError(f"{uri} holds no metrics for the whole split: the Evaluator saw no examples, or did not finish; see its log")
     values, baseline = _values(overall, CANDIDATES), _values(overall, (BASELINE,))
     class_names = _class_names(uri)
+    return replace(
+        evaluation_of(values, _slices(records), class_names),
+        baseline_accuracy=baseline.get((names.ACCURACY, None)),
+        change=_change(_values(overall, CANDIDATES, changes=True)) if baseline else None,
+        added=_added(_eval_config(uri), values, class_names),
+    )
+
+
+def evaluation_of(values: Values, slices: Mapping[tuple[str, str], Values], class_names: tuple[str, ...]) -> Evaluation:
+    """Makes an evaluation of metrics, wherever they were computed.
+
+    Args:
+      values: Of all examples.
+      slices: By feature and its value.
+      class_names: In the order of the probabilities.
+    """
     confusion = values[names.CONFUSION_MATRIX, None]
     return Evaluation(
         class_names=class_names,
@@ -118,9 +138,7 @@ def read_evaluation(uri: str | Path) -> Evaluation:
         classes=tuple(_class_result(values, index, name) for index, name in enumerate(class_names)),
         confusion_matrix=tuple(tuple(int(count) for count in row[:-1]) for row in confusion),
         calibration_bins=_calibration_bins(values[names.CALIBRATION_BINS, None]),
-        slices=_slices(records, class_names),
-        baseline_accuracy=baseline.get((names.ACCURACY, None)),
-        change=bootstrap_interval(_draws(values, names.ACCURACY) - _draws(baseline, names.ACCURACY)) if baseline else None,
+        slices=_slice_results(slices, class_names),
     )
 
 
@@ -140,11 +158,32 @@ def read_roc(uri: str | Path) -> dict[str, np.ndarray]:
     return {name: values[names.ROC, index] for index, name in enumerate(_class_names(uri))}
 
 
+def read_answers(uri: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Reads what the candidate answered to each image of the split from the ModelEvaluation artifact at `uri`.
+
+    Returns:
+      Numbers of the images (answers.image_number) and true classes, int64 [images]; probabilities, float32 [images, classes]. None where
+      the Evaluator of an older version kept none.
+
+    Raises:
+      CxrError: if the artifact holds no metrics of the whole split.
+    """
+    overall = _overall(_metrics_records(uri))
+    if overall is None:
+        raise CxrError(f"{uri} holds no metrics for the whole split: the Evaluator saw no examples, or did not finish; see its log")
+    values = _values(overall, CANDIDATES)
+    keys = (names.ANSWERED_IMAGES, names.ANSWERED_LABELS, names.ANSWERED_PROBABILITIES)
+    if any((key, None) not in values for key in keys):
+        return None
+    images, labels, probabilities = (values[key, None] for key in keys)
+    return images.astype(np.int64), labels.astype(np.int64), probabilities.astype(np.float32)
+
+
 def read_validation(uri: str | Path) -> Validation:
     """Reads the gate's answer from the ModelEvaluation artifact at `uri`.
 
     Returns:
-      Whether every threshold held, and one sentence for each that did not.
+      Whether every threshold held, one sentence for each that did not, and what was measured and wanted of each.
 
     Raises:
       CxrError: if the artifact holds no validation result.
@@ -155,14 +194,20 @@ def read_validation(uri: str | Path) -> Validation:
         result = tfma.load_validation_result(str(uri))
     except AssertionError as error:  # TFMA's way of saying that there is no such file
         raise CxrError(f"{uri} holds no validation result: the Evaluator did not finish; see its log") from error
-    overall = _overall(_metrics_records(uri))
-    accuracy = _values(overall, CANDIDATES).get((names.ACCURACY, None)) if overall else None
-    reasons = [_reason(failure, accuracy) for part in result.metric_validations_per_slice for failure in part.failures]
+    measured = [
+        Measured(_where(record.slice_key), _values(record, CANDIDATES), _values(record, CANDIDATES, changes=True))
+        for record in _metrics_records(uri)
+    ]
+    measured.sort(key=lambda part: part.where or ())
+    failures = [Failure(_where(part.slice_key), failure) for part in result.metric_validations_per_slice for failure in part.failures]
+    demands = judge(_eval_config(uri), measured, failures)
+    accuracy = next((part.values.get((names.ACCURACY, None)) for part in measured if part.where is None), None)
+    reasons = [reason(failure, demands, accuracy) for failure in failures]
     if result.missing_slices:
         reasons.append("the evaluation split holds no, or too few, examples")
     if not result.validation_ok and not reasons:
         reasons.append("the Evaluator gave no reason; see its log")
-    return Validation(bool(result.validation_ok), tuple(reasons))
+    return Validation(bool(result.validation_ok), tuple(reasons), tuple(demands))
 
 
 # === Records ===
@@ -179,31 +224,46 @@ def _overall(records: Iterable[metrics_for_slice_pb2.MetricsForSlice]) -> metric
     return next((record for record in records if not record.slice_key.single_slice_keys), None)
 
 
-def _class_names(uri: str | Path) -> tuple[str, ...]:
-    """Reads the class names from the EvalConfig that TFMA keeps beside the metrics."""
+def _eval_config(uri: str | Path) -> config_pb2.EvalConfig:
+    """Reads the EvalConfig that TFMA keeps beside the metrics: as it ran, with the parameters of a run on Kubeflow."""
     import tensorflow as tf
+    from google.protobuf import json_format
+    from tensorflow_model_analysis.proto import config_pb2
 
-    path = f"{uri}/eval_config.json"
-    with tf.io.gfile.GFile(path) as file:
-        config = json.load(file)["evalConfig"]
-    for spec in config["metricsSpecs"]:
-        for metric in spec["metrics"]:
-            class_names = json.loads(metric["config"]).get(names.CLASS_NAMES)
-            if class_names:
-                return tuple(class_names)
-    raise CxrError(f"{path} names no classes: the evaluation was not configured by pipeline/gate.py")
+    with tf.io.gfile.GFile(f"{uri}/{_EVAL_CONFIG}") as file:
+        return json_format.ParseDict(json.load(file)["evalConfig"], config_pb2.EvalConfig(), ignore_unknown_fields=True)
 
 
-def _values(record: metrics_for_slice_pb2.MetricsForSlice, models: tuple[str, ...]) -> Values:
-    """Returns the metrics of that one of `models` that is in the record, by (name, class index or None); differences left out."""
-    result: Values = {}
+def _class_names(uri: str | Path) -> tuple[str, ...]:
+    """Returns the classes that the Evaluator was configured with."""
+    class_names = class_names_of(_eval_config(uri))
+    if not class_names:
+        raise CxrError(f"{uri}/{_EVAL_CONFIG} names no classes: the evaluation was not configured by pipeline/gate.py")
+    return class_names
+
+
+def _values(record: metrics_for_slice_pb2.MetricsForSlice, models: tuple[str, ...], *, changes: bool = False) -> Values:
+    """Returns the metrics of that one of `models` that is in the record.
+
+    Args:
+      record: of one slice.
+      models: TFMA's names.
+      changes: the differences to the baseline, in place of the metrics themselves.
+    """
+    result = {}
     for item in record.metric_keys_and_values:
         key = item.key
-        if key.model_name not in models or key.is_diff:
+        if key.model_name not in models or key.is_diff != changes:
             continue
         class_id = key.sub_key.class_id.value if key.sub_key.HasField("class_id") else None
         result[key.name, class_id] = _value(item.value)
     return result
+
+
+def _where(key: metrics_for_slice_pb2.SliceKey) -> Slice:
+    """Returns feature and value of a slice by a single feature, which all of ours are; None for the whole split."""
+    single = next(iter(key.single_slice_keys), None)
+    return (single.column, single.bytes_value.decode()) if single else None
 
 
 def _value(value: metrics_for_slice_pb2.MetricValue) -> float | np.ndarray:
@@ -236,28 +296,26 @@ def _class_result(values: Values, index: int, name: str) -> ClassResult:
     return ClassResult(name=name, examples=int(values[names.CONFUSION_MATRIX, None][index].sum()), **found)
 
 
-def _draws(values: Values, figure: str, index: int | None = None) -> np.ndarray:
-    """Returns one figure in each draw of patients."""
-    draws = values[names.DRAWS, None]
-    if index is None:
-        return draws[:, names.FIGURES.index(figure)]
-    classes = len(values[names.CONFUSION_MATRIX, None])
-    return draws[:, len(names.FIGURES) + names.CLASS_FIGURES.index(figure) * classes + index]
-
-
 def _interval(values: Values, figure: str, index: int | None = None) -> Interval:
     """Returns a figure's interval; NaN limits where there are too few patients to tell."""
-    draws, patients = _draws(values, figure, index), int(values[names.PATIENT_COUNT, None])
-    labelled, predicted = values[names.PATIENTS, None]
-    trials = {
-        names.ACCURACY: patients,
-        names.BALANCED_ACCURACY: int((labelled > 0).sum() * labelled[labelled > 0].min(initial=patients)),  # the rarest class decides
-        names.RECALL: int(labelled[index or 0]),
-        names.PRECISION: int(predicted[index or 0]),
+    low, high = (values[names.end(figure, which), index] for which in names.ENDS)
+    return Interval(low, high)
+
+
+def _added(config: config_pb2.EvalConfig, values: Values, class_names: tuple[str, ...]) -> dict[str, float]:
+    """Returns the metrics of `gate.metrics` that are numbers."""
+    specs = [metric for spec in config.metrics_specs for metric in spec.metrics if metric.class_name not in names.OUR_CLASSES]
+    wanted = {json.loads(metric.config or "{}").get("name") for metric in specs}
+    return {
+        name if class_id is None else f"{name}.{class_names[class_id]}": float(value)
+        for (name, class_id), value in values.items()
+        if name in wanted and np.ndim(value) == 0
     }
-    if figure in trials:
-        return share_interval(values[figure, index], draws, trials[figure])
-    return bootstrap_interval(draws) if patients >= MIN_PATIENTS else Interval(np.nan, np.nan)
+
+
+def _change(changes: Values) -> Interval:
+    low, high = (changes.get((names.change(names.ACCURACY, which), None), np.nan) for which in names.ENDS)
+    return Interval(low, high)
 
 
 def _calibration_bins(bins: np.ndarray) -> tuple[tuple[float, float, float], ...]:
@@ -266,42 +324,16 @@ def _calibration_bins(bins: np.ndarray) -> tuple[tuple[float, float, float], ...
     return tuple((float(n), float(confidence), float(accuracy)) for n, (confidence, accuracy) in zip(bins[:, 0], means, strict=True))
 
 
-def _slices(records: Iterable[metrics_for_slice_pb2.MetricsForSlice], class_names: tuple[str, ...]) -> tuple[SliceResult, ...]:
-    """Returns the slices by a single feature, in the order of SLICE_FEATURES, classes and age bands."""
+def _slices(records: Iterable[metrics_for_slice_pb2.MetricsForSlice]) -> dict[tuple[str, str], Values]:
+    """Returns the metrics of the slices by a single feature, by feature and value."""
+    single = [record for record in records if len(record.slice_key.single_slice_keys) == 1]
+    keys = [record.slice_key.single_slice_keys[0] for record in single]
+    return {(key.column, key.bytes_value.decode()): _values(record, CANDIDATES) for key, record in zip(keys, single, strict=True)}
+
+
+def _slice_results(slices: Mapping[tuple[str, str], Values], class_names: tuple[str, ...]) -> tuple[SliceResult, ...]:
+    """Returns the slices in the order of SLICE_FEATURES, classes and age bands."""
     order = {value: index for index, value in enumerate((*class_names, *features.AGE_BANDS))}  # the rest by name, UNKNOWN last
-    results = []
-    for record in records:
-        if len(record.slice_key.single_slice_keys) != 1:
-            continue
-        slice_key = record.slice_key.single_slice_keys[0]
-        common = _common(_values(record, CANDIDATES))
-        results.append(SliceResult(feature=slice_key.column, value=slice_key.bytes_value.decode(), **common))
+    results = [SliceResult(feature=feature, value=value, **_common(values)) for (feature, value), values in slices.items()]
     results.sort(key=lambda r: (features.SLICE_FEATURES.index(r.feature), order.get(r.value, 0), r.value))
     return tuple(results)
-
-
-# === Reasons ===
-
-
-def _reason(failure: validation_result_pb2.ValidationFailure, accuracy: float | None) -> str:
-    """Returns a sentence that says what was measured and what was asked for.
-
-    Args:
-      failure: one threshold that did not hold on the whole split (pipeline/gate.py sets none on slices).
-      accuracy: the candidate's, which a failure of the change threshold does not carry.
-    """
-    name = failure.metric_key.name.replace("_", " ")
-    if not failure.HasField("metric_value"):
-        return f"{name} was not measured"
-    value, threshold = failure.metric_value.double_value.value, failure.metric_threshold
-    if failure.metric_key.name == names.INVALID_PREDICTIONS:
-        return f"{value:.0f} predictions are no probabilities (NaN, infinite or outside [0, 1])"
-    if threshold.HasField("change_threshold"):
-        allowed = -threshold.change_threshold.absolute.value
-        ours = f"{name} {accuracy:.3f}" if accuracy is not None else name
-        theirs = f"'s {accuracy - value:.3f}" if accuracy is not None else ""
-        return f"{ours} is {-value:.3f} below the baseline{theirs}; {allowed:.3f} is allowed"
-    bounds = threshold.value_threshold
-    if bounds.HasField("upper_bound") and value > bounds.upper_bound.value:
-        return f"{name} {value:.3f} is above {bounds.upper_bound.value:.3f}"
-    return f"{name} {value:.3f} is below {bounds.lower_bound.value:.3f}"

@@ -1,0 +1,109 @@
+"""`cxr audit`: what the class can be told from besides the lungs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cxr.cli.options import help_of
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from cxr.data.audit.result import AuditResult
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  cxr audit records/                      records of `cxr ingest`: a table, and a sentence per shortcut
+
+  cxr audit records/ --json > audit.json  the same as `cxr run` keeps it
+
+  cxr audit records/ --clear-auc 0.9      only what tells a class nearly perfectly counts
+
+A small model (a random forest) learns the class from each shortcut: source, file type, view, sex and age, size, brightness, grey
+histogram, corners, border. It is measured in folds by patient, and, where there are such splits, learnt from the training split and
+measured on --split. Centre and whole picture are there for comparison. docs/evaluation.md explains it.
+
+Exit codes: 0 no shortcut tells a class clearly, 3 at least one does, 1 failed, 2 wrong arguments.
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `cxr audit`."""
+    app.command("audit", help=help_of(audit, EXAMPLES))(audit)
+
+
+def audit(
+    records: Annotated[Path, typer.Argument(help="folder that `cxr ingest` wrote")],
+    split: Annotated[str, typer.Option(help="split that models are judged on")] = "test",
+    folds: Annotated[int | None, typer.Option(min=2, help="by patient")] = None,
+    seed: Annotated[int | None, typer.Option(help="of the folds and of the small models")] = None,
+    clear_auc: Annotated[
+        float | None, typer.Option(min=0.5, max=1, help="a class is told clearly where the AUC's interval is above this")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table")] = False,
+) -> None:
+    """Ask how well the class can be told from what should not matter."""
+    import os
+
+    from rich.console import Console
+
+    from cxr.cli.options import stdout_console
+    from cxr.core import exit_codes
+    from cxr.core.errors import UsageError
+    from cxr.data.ingest.dataset import DATASET, read_dataset
+
+    if not (records / DATASET).is_file():
+        raise UsageError(f"{records}: holds no {DATASET}; make it with `cxr ingest SOURCE {records}`")
+    dataset = read_dataset(records)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only reads files here
+    from cxr.data.audit.audit import run_audit
+    from cxr.data.audit.audit_config import Audit
+    from cxr.data.audit.records import read_tables
+
+    given = {"folds": folds, "seed": seed, "clear_auc": clear_auc}
+    with Console(stderr=True).status("reading pictures, then a small model on each shortcut"):
+        tables = read_tables({name: [f"{records}/{name}/*.tfrecord.gz"] for name in dataset.splits}, dataset.class_names)
+        settings = Audit.model_validate({key: value for key, value in given.items() if value is not None})
+        result, _ = run_audit(tables, dataset.class_names, settings, split)
+    if as_json:
+        typer.echo(result.model_dump_json(indent=2))
+    else:
+        console = stdout_console()
+        console.print(table(result, dataset.synthetic))
+        for found in result.shortcuts:
+            console.print(found.verdict, style="yellow" if found in result.clear else None, highlight=False, soft_wrap=True)
+    raise typer.Exit(exit_codes.REFUSED if result.clear else exit_codes.OK)
+
+
+def table(result: AuditResult, synthetic: bool) -> Table:
+    """Returns the table of an audit.
+
+    Args:
+      result: What was found.
+      synthetic: The images are made up, which the title says.
+    """
+    from rich.table import Table
+
+    images = sum(result.images.values())
+    shown = Table(
+        title=f"what the class can be told from: {images} {'SYNTHETIC ' if synthetic else ''}images of {result.patients} patients "
+        f"(chance: {1 / len(result.class_names):.3f}; in brackets 95 %, by patient)"
+    )
+    columns = ("shortcut", f"balanced accuracy, {result.folds} folds", "accuracy, folds", f"balanced accuracy, {result.split}")
+    for column in (*columns, *(f"AUC {name}, folds" for name in result.class_names)):
+        shown.add_column(column, overflow="fold")
+    for found in result.shortcuts:
+        folds, gate = found.folds, found.gate
+        shown.add_row(
+            found.name + (" (reference)" if found.kind == "reference" else ""),
+            str(folds.balanced_accuracy) if folds else "–",
+            str(folds.accuracy) if folds else "–",
+            str(gate.balanced_accuracy) if gate else "–",
+            *(str(folds.auc[name]) if folds else "–" for name in result.class_names),
+            style="yellow" if found in result.clear else None,
+        )
+    return shown

@@ -1,0 +1,121 @@
+"""`cxr crossval`: a configuration in folds by patient, by image and by source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cxr.cli.options import Workspace, help_of, stdout_console
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from cxr.trainer.crossval.report import Report
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  cxr crossval --config cpu --data records                               five folds of the training and validation patients
+
+  cxr crossval --config cpu --data records defaults.bn_recalibration=none  the same with other batch statistics
+
+  cxr crossval --config full --data records defaults.fine_tuning=null    the heads of a configuration that fine-tunes
+
+  cxr crossval -c cpu -d records --folds 10 --out figures                ten folds, every fold's answers below figures/folds
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `cxr crossval`."""
+    app.command("crossval", help=help_of(crossval, EXAMPLES))(crossval)
+
+
+def crossval(
+    data: Annotated[str, typer.Option("--data", "-d", help="folder of `cxr ingest`, or images: a folder per class, or a manifest CSV")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value changes of the configuration, as in `cxr run`")] = None,
+    config: Annotated[str, typer.Option("--config", "-c", help="a shipped configuration or a YAML file")] = "cpu",
+    folds: Annotated[int, typer.Option(min=2, help="how many, by patient and by image")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="of the deals")] = 0,
+    splits: Annotated[str, typer.Option(help="whose images take part, with commas; the files of others are not opened")] = "train,val",
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="also write the summary there")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="folder for summary and folds; else below the workspace, by date", file_okay=False)
+    ] = None,
+    workspace: Workspace = Path("workspace"),
+) -> None:
+    """Cross-validate a configuration: members, ensemble and logistic regression in folds by patient.
+
+    Beside it the same by image (what leakage is worth) and with one source left out at a time. Backbones stay frozen: their features are
+    computed once and kept in the workspace, so that a second call goes on from there; only heads and the ensemble's weights are trained
+    per fold.
+    """
+    import os
+    from datetime import datetime
+
+    from rich.console import Console
+
+    from cxr.pipeline.pipeline_config import load
+    from cxr.pipeline.workspace import CONFIG
+    from cxr.pipeline.workspace import Workspace as Folders
+
+    loaded = load(config, overrides or ())
+    messages = Console(stderr=True)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greeting would tear the progress bar
+    # TensorFlow: not before the arguments are known to be right
+    from cxr.pipeline.crossval import cross_validate
+    from cxr.trainer.crossval.report import SUMMARY
+
+    places = Folders(workspace, loaded.name)
+    target = out or places.home / "crossval" / "results" / datetime.now().strftime("%Y%m%d-%H%M%S")
+    wanted = tuple(dict.fromkeys(part.strip() for part in splits.split(",") if part.strip()))
+    report = cross_validate(loaded, data, wanted, places, messages, folds=folds, seed=seed, folder=target)
+    (target / CONFIG).write_text(loaded.to_yaml())
+    text = report.model_dump_json(indent=2) + "\n"
+    for file in filter(None, (target / SUMMARY, json_file)):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    console = stdout_console()
+    console.print(table(report))
+    for line in remarks(report):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    messages.print(f"every fold's figures and answers: {target}", highlight=False, markup=False, soft_wrap=True)
+
+
+def table(report: Report) -> Table:
+    """The table that ends a cross-validation."""
+    from rich.table import Table
+
+    from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT
+    from cxr.trainer.crossval.report import rows_of
+
+    results = report.results
+    others = [scheme for scheme in results if scheme not in (BY_PATIENT, BY_IMAGE)]
+    images = f"{report.images} images of {report.patients} patients ({', '.join(report.splits)})"
+    warning = " (SYNTHETIC images: the numbers say nothing about patients)" if report.synthetic else ""
+    shown = Table(title=f"{report.folds} folds, {images}; 95 % intervals by bootstrap over patients{warning}")
+    columns = ["model", "accuracy by patient", "balanced by patient", "accuracy by image", "what leakage is worth"]
+    for column in [*columns, *(f"accuracy {scheme}" for scheme in others), *(f"balanced {scheme}" for scheme in others)]:
+        shown.add_column(column, overflow="fold")
+    for name in rows_of(results):
+        own = results[BY_PATIENT][name]
+        shown.add_row(
+            name,
+            str(own.accuracy),
+            str(own.balanced_accuracy),
+            str(results[BY_IMAGE][name].accuracy),
+            str(report.leakage[name]),
+            *(str(results[scheme][name].accuracy) for scheme in others),
+            *(str(results[scheme][name].balanced_accuracy) for scheme in others),
+        )
+    return shown
+
+
+def remarks(report: Report) -> list[str]:
+    """What belongs to the table."""
+    lines = [f"best backbone by logistic regression on its frozen features: {report.best_backbone}"]
+    lines += [f"{what}: {data}" for what, data in report.data_used.items()]
+    lines += [f"backbone of {name}: {note}" for name, note in report.weights.items()]
+    lines += [f"source {source} was not left out: {reason}" for source, reason in report.sources_not_left_out.items()]
+    return lines

@@ -1,0 +1,226 @@
+"""`cxr evaluate`: how good a model is on labelled images that no run had."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cxr.cli import options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cxr.data.ingest.ingest_config import Ingest
+    from cxr.pipeline.outside.evaluate import Known, Measured, Model
+    from cxr.pipeline.outside.training import Training
+    from cxr.serving.client.connection import Tls
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  cxr evaluate --model workspace/cpu/serving_models/ensemble --data hospital/     the champion, on a folder with one folder per class
+
+  cxr evaluate -m ensemble --pipeline cpu --data manifest.csv --json found.json   by name; a manifest
+
+  cxr evaluate -m ensemble --server 127.0.0.1:8500 --data records                 a model server; records of `cxr ingest --split test`
+
+  cxr evaluate -m ensemble --data hospital/ --apart-from records                  without near copies and patients of the training data
+
+  cxr evaluate --predictions answers.csv                                          a table: label, a column per class, patient_id, source, …
+
+  cxr evaluate -m ensemble --pipeline cpu --data hospital/ --min-low 0.7 || echo "not good enough there"
+
+The data may have any of the classes. Images that the model was trained on are left out and counted. Nothing is written but --json.
+Exit codes: 0 measured, 1 failed, 2 wrong arguments, 3 below --min-accuracy or --min-low.
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `cxr evaluate`."""
+    app.command("evaluate", help=options.help_of(evaluate, EXAMPLES))(evaluate)
+
+
+def evaluate(
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="a pushed version, a model's folder (its champion), or a name (see --pipeline, --server)"),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", "-d", help="images (a folder per class, or a manifest CSV), or records of `cxr ingest`")
+    ] = None,
+    predictions: Annotated[Path | None, typer.Option(help="a CSV of predictions, in place of a model and data")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="file for all figures")] = None,
+    split: Annotated[str | None, typer.Option(help="of data with several: one of them, or all (default: test)")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE: take only these rows of a manifest (repeatable)")] = None,
+    listed_twice: Annotated[str | None, typer.Option(help="a path that stands twice: refuse, or merge (read once)")] = None,
+    paths_outside: Annotated[str | None, typer.Option(help="images outside the folder of the data: refuse or allow")] = None,
+    classes: Annotated[str | None, typer.Option(help="class names of --predictions, comma-separated (default: the project's)")] = None,
+    include_seen: Annotated[bool, typer.Option("--include-seen", help="measure also on images that the model was trained on")] = False,
+    apart_from: Annotated[
+        str | None, typer.Option(help="leave out near copies and patients of these training data too: records, a run, or a pushed model")
+    ] = None,
+    min_accuracy: Annotated[float | None, typer.Option(min=0, max=1, help="exit with 3 where accuracy is below")] = None,
+    min_low: Annotated[float | None, typer.Option(min=0, max=1, help="exit with 3 where the lower end of its interval is below")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="images of one call")] = 32,
+    workspace: options.Workspace = Path("workspace"),
+    pipeline: Annotated[str, typer.Option("--pipeline", "-p", help="whose pushed models a name is looked up in")] = "demo",
+    server: Annotated[
+        str | None, typer.Option("--server", "-s", metavar="HOST:PORT", help="ask a model server; --model is a name there")
+    ] = None,
+    version: options.Version = None,
+    label: options.Label = None,
+    tls: options.UseTls = False,
+    ca: options.Ca = None,
+    cert: options.Cert = None,
+    key: options.Key = None,
+    server_name: options.ServerName = None,
+) -> None:
+    """Measure a model on labelled images of another place, with the figures and intervals of a run."""
+    import os
+
+    from rich.console import Console
+
+    from cxr.core.errors import UsageError
+
+    messages = Console(stderr=True)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greeting would tear the progress bar
+    if json is not None and not json.absolute().parent.is_dir():
+        raise UsageError(f"--json {json}: the folder {json.absolute().parent} does not exist")
+    if predictions is not None:
+        if model is not None or data is not None:
+            raise UsageError("--predictions: is measured by itself; leave out --model and --data")
+        found = _of_table(predictions, classes)
+    elif model is None or data is None:
+        raise UsageError(f"{'--model' if model is None else '--data'} is missing (or give --predictions)")
+    else:
+        security = options.tls_of(tls, ca, cert, key, server_name)
+        if server is not None:
+            opened = _served(server, model, (version, label), security, batch_size, messages)
+        else:
+            opened = _loaded(model, workspace, pipeline, messages)
+        settings = {"where": options.conditions(where), "listed_twice": listed_twice, "paths_outside": paths_outside}
+        with opened as asked:
+            from cxr.pipeline.outside.labelled import reading_config  # TensorFlow is there by now
+            from cxr.pipeline.outside.training import find_training
+            from cxr.pipeline.workspace import Workspace
+
+            config = reading_config(asked.class_names, asked.max_side, **settings)
+            trained = find_training(apart_from, Workspace(workspace, pipeline), "--apart-from") if apart_from else None
+            known = _known(data, split, config, trained, messages) if trained else None
+            found = _of_model(asked, data, split, config, batch_size, include_seen, known, messages)
+    _show(found, json, messages)
+    _demand(found, min_accuracy, min_low, messages)
+
+
+def _of_table(predictions: Path, classes: str | None) -> Measured:
+    from cxr.core import features
+    from cxr.pipeline.gate import Gate
+    from cxr.pipeline.outside.evaluate import measured
+    from cxr.pipeline.outside.predictions import read_predictions
+
+    names = options.names(classes) if classes else features.CLASS_NAMES
+    answers, notes = read_predictions(predictions, names)
+    return measured(answers, names, Gate().calibration_bins, notes=notes)
+
+
+@contextmanager
+def _loaded(model: str, workspace: Path, pipeline: str, messages: Console) -> Iterator[Model]:
+    from cxr.core.silence import silenced
+    from cxr.pipeline.workspace import Workspace
+
+    with messages.status("loading the model"), silenced():
+        from cxr.pipeline.outside.versions import find_version  # TensorFlow: seconds
+        from cxr.trainer.scoring import SavedModel
+
+        loaded = SavedModel(str(find_version(model, Workspace(workspace, pipeline))))
+    yield loaded
+
+
+@contextmanager
+def _served(
+    server: str, model: str, which: tuple[int | None, str | None], security: Tls | None, batch_size: int, messages: Console
+) -> Iterator[Model]:
+    from cxr.serving.client.client import Client
+    from cxr.serving.client.connection import is_loopback
+    from cxr.serving.client.scoring import ServedModel
+
+    if security is None and not is_loopback(server):
+        messages.print(f"note: images travel to {server} unencrypted; --tls encrypts them", style="yellow", soft_wrap=True)
+    with Client(server, model, *which, tls=security, batch_size=batch_size) as client:
+        yield ServedModel(client)
+
+
+def _known(data: str, split: str | None, config: Ingest, trained: Training, messages: Console) -> Known:
+    from cxr.data.ingest.progress_bar import stages
+    from cxr.pipeline.outside.evaluate import known_from
+    from cxr.pipeline.outside.gathered import gather
+    from cxr.pipeline.outside.labelled import open_labelled
+
+    with stages(messages, "") as stage:
+        new = gather(open_labelled(data, split, config, options.spelled_for("--model")), True, "looking for known images", stage)
+        return known_from(new, trained.gather(True, stage), stage)
+
+
+def _of_model(
+    model: Model,
+    data: str,
+    split: str | None,
+    config: Ingest,
+    batch_size: int,
+    include_seen: bool,
+    known: Known | None,
+    messages: Console,
+) -> Measured:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from cxr.pipeline.gate import Gate
+    from cxr.pipeline.outside.evaluate import evaluate as measure
+    from cxr.pipeline.outside.labelled import open_labelled
+
+    images = open_labelled(data, split, config, options.spelled_for("--model"))
+    columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
+        bar = progress.add_task("images", total=images.total)
+        return measure(
+            model,
+            images,
+            bins=Gate().calibration_bins,
+            batch_size=batch_size,
+            include_seen=include_seen,
+            known=known,
+            advance=lambda: progress.advance(bar),
+        )
+
+
+def _show(found: Measured, json: Path | None, messages: Console) -> None:
+    from cxr.pipeline.outside.tables import remarks, tables
+
+    console = options.stdout_console()
+    for table in tables(found):
+        console.print(table)
+    for line in remarks(found):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if found.images_per_second is not None:
+        messages.print(f"{found.images_per_second:.0f} images a second", highlight=False)
+    if json is not None:
+        json.write_text(found.model_dump_json(indent=2) + "\n")
+        messages.print(f"all figures: {json}", highlight=False, soft_wrap=True)
+
+
+def _demand(found: Measured, min_accuracy: float | None, min_low: float | None, messages: Console) -> None:
+    from cxr.core import exit_codes
+
+    e = found.evaluation
+    failed = []
+    if min_accuracy is not None and not e.accuracy >= min_accuracy:
+        failed.append(f"accuracy {e.accuracy:.3f} is below {min_accuracy:.3f} (--min-accuracy)")
+    if min_low is not None and not e.accuracy_interval.low >= min_low:  # NaN too
+        failed.append(f"the interval of accuracy begins at {e.accuracy_interval.low:.3f}, below {min_low:.3f} (--min-low)")
+    for line in failed:
+        messages.print(line, style="red", highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(exit_codes.REFUSED)

@@ -1,0 +1,90 @@
+"""`cxr validate`: new data beside those that a model was trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cxr.cli import options
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  cxr validate hospital/ --against records                       images beside the records that were trained on
+
+  cxr validate new.csv --against ensemble --pipeline cpu         beside what the pushed ensemble was trained on
+
+  cxr validate records2 --against workspace/cpu/runs/latest --json found.json
+
+  cxr validate hospital/ --against records --js 0.2 --no-near    a wider limit; copies only where equal to the pixel
+
+The data need labels; classes may be missing. Looked at: schema, drift of each feature, copies of training pictures. No model is asked.
+Exit codes: 0 nothing found, 1 failed, 2 wrong arguments, 3 findings.
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `cxr validate`."""
+    app.command("validate", help=options.help_of(validate, EXAMPLES))(validate)
+
+
+def validate(
+    data: Annotated[str, typer.Argument(help="images (a folder per class, or a manifest CSV), or records of `cxr ingest`")],
+    against: Annotated[str, typer.Option("--against", "-a", help="records, a run's folder, or a pushed model (folder or name)")],
+    json: Annotated[Path | None, typer.Option("--json", help="file for all that was found")] = None,
+    js: Annotated[float | None, typer.Option("--js", min=0, max=1, help="Jensen-Shannon divergence that counts as drift (0.1)")] = None,
+    l_infinity: Annotated[float | None, typer.Option(min=0, max=1, help="L-infinity distance that counts as drift (0.1)")] = None,
+    near: Annotated[bool, typer.Option(help="look for near copies of training pictures too")] = True,
+    split: Annotated[str | None, typer.Option(help="of data with several: one of them, or all (default: test)")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE: take only these rows of a manifest (repeatable)")] = None,
+    listed_twice: Annotated[str | None, typer.Option(help="a path that stands twice: refuse, or merge (read once)")] = None,
+    paths_outside: Annotated[str | None, typer.Option(help="images outside the folder of the data: refuse or allow")] = None,
+    workspace: options.Workspace = Path("workspace"),
+    pipeline: Annotated[str, typer.Option("--pipeline", "-p", help="whose pushed models a name is looked up in")] = "demo",
+) -> None:
+    """Compare new data with the training data: schema, drift, duplicates."""
+    import logging
+    import os
+
+    from rich.console import Console
+
+    from cxr.core import exit_codes
+    from cxr.core.errors import UsageError
+    from cxr.core.silence import silenced
+    from cxr.data.ingest.progress_bar import stages
+    from cxr.pipeline.outside.labelled import open_labelled, reading_config
+    from cxr.pipeline.workspace import Workspace
+
+    messages = Console(stderr=True)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    if json is not None and not json.absolute().parent.is_dir():
+        raise UsageError(f"--json {json}: the folder {json.absolute().parent} does not exist")
+    with messages.status("importing TensorFlow Data Validation"), silenced():
+        from cxr.pipeline.outside import validate as validation
+        from cxr.pipeline.outside.drift import Thresholds
+        from cxr.pipeline.outside.training import find_training
+
+    training = find_training(against, Workspace(workspace, pipeline))
+    made_with = training.dataset.config
+    settings = {"where": options.conditions(where), "listed_twice": listed_twice, "paths_outside": paths_outside}
+    config = reading_config(training.dataset.class_names, made_with.max_side, **settings)
+    images = open_labelled(data, split, config, options.spelled_for("--against"))
+    limits = {"jensen_shannon": js, "l_infinity": l_infinity}
+    thresholds = Thresholds.model_validate({name: value for name, value in limits.items() if value is not None})
+    with stages(messages, "") as stage:
+        found = validation.validate(images, training, thresholds, near=near, stage=stage)
+    console = options.stdout_console()
+    console.print(validation.table(found))
+    for line in validation.remarks(found):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for line in found.findings:
+        console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+    if json is not None:
+        json.write_text(found.model_dump_json(indent=2) + "\n")
+        messages.print(f"all that was found: {json}", highlight=False, soft_wrap=True)
+    if found.findings:
+        raise typer.Exit(exit_codes.REFUSED)
+    console.print("nothing found: the new data look like the training data", highlight=False)

@@ -1,0 +1,46 @@
+"""Every metric of a slice by name, as plain numbers and arrays: what `classification` hands to TFMA, and what is read without it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cxr.components.metrics import names
+from cxr.components.metrics.intervals import interval
+from cxr.components.metrics.tally import Results
+from cxr.core.figures import Figures, Floats
+
+Values = dict[tuple[str, int | None], Any]  # by metric and class; None: of all classes
+
+
+def values_of(found: Results) -> Values:
+    """Returns all of `names` that one model has in a slice: floats and ints, and the arrays that are described there."""
+    figures = found.figures
+    draws = np.concatenate([_columns(part) for part in found.draws or [figures]]).astype(np.float32)
+    per_class = found.patients_per_class
+    result: Values = {
+        (names.EXAMPLE_COUNT, None): found.examples,
+        (names.PATIENT_COUNT, None): found.patients,
+        (names.INVALID_PREDICTIONS, None): found.invalid_predictions,
+        (names.CONFUSION_MATRIX, None): found.confusion,
+        (names.CALIBRATION_BINS, None): figures.calibration[0],
+        (names.PATIENTS, None): per_class,
+        (names.DRAWS, None): draws,
+    }
+    values = _columns(figures)[0]
+    for column, (name, class_id) in enumerate(names.columns(figures.confusion.shape[1])):
+        value = float(values[column])
+        ends = interval(name, class_id, value, draws[:, column], patients=found.patients, per_class=per_class)
+        result[name, class_id] = value
+        result[names.end(name, names.LOWER), class_id] = ends.low
+        result[names.end(name, names.UPPER), class_id] = ends.high
+    for class_id, curve in enumerate(found.roc):
+        result[names.ROC, class_id] = curve
+    return result
+
+
+def _columns(figures: Figures) -> Floats:
+    """Returns the figures in the order of names.columns, [weightings, figures]."""
+    single = [getattr(figures, name)[:, np.newaxis] for name in names.FIGURES]
+    return np.concatenate([*single, *(getattr(figures, name) for name in names.CLASS_FIGURES)], axis=1)

@@ -1,0 +1,79 @@
+"""What the component runs: artifacts to sources, then `write_page`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+
+from cxr.components.infra_check.reasons import REASONS
+from cxr.components.report.gather import gather
+from cxr.components.report.page.content import Artifact, Verdict
+from cxr.components.report.page.render import render
+from cxr.components.report.redaction import place
+from cxr.components.report.sources import ModelSources, Sources
+
+EVALUATION, MODEL_RUN, INFRA_BLESSING = "evaluation_{}", "model_run_{}", "infra_blessing_{}"  # inputs of the n-th model, from 1
+MOST_MODELS = 9  # eight members and their ensemble
+PAGE = "page"
+
+
+class Executor(base_executor.BaseExecutor):
+    """Writes the page of a run."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Reads and writes the artifacts that component.py names.
+
+        Raises:
+          CxrError: An artifact is damaged.
+        """
+        settings = json.loads(exec_properties["settings"])
+        sources = Sources(
+            pipeline=settings["pipeline"],
+            class_names=tuple(settings["class_names"]),
+            split=settings["split"],
+            models=tuple(_model(name, number, input_dict) for number, name in enumerate(settings["models"], 1)),
+            pictures=settings["pictures"],
+            examples=_uri(input_dict, "examples"),
+            statistics=_uri(input_dict, "statistics"),
+            anomalies=_uri(input_dict, "anomalies"),
+            configuration=settings["configuration"],
+            artifacts=tuple(artifacts(settings["models"], input_dict)),
+        )
+        artifact_utils.get_single_instance(output_dict[PAGE]).write(render(gather(sources)))
+
+
+def _model(name: str, number: int, input_dict: dict[str, list[types.Artifact]]) -> ModelSources:
+    (blessing,) = input_dict[INFRA_BLESSING.format(number)]
+    problems = (Path(blessing.uri) / REASONS).read_text().splitlines()
+    verdict = Verdict(
+        servable=blessing.get_int_custom_property("blessed") == 1,
+        reasons=tuple(f"infrastructure check: {problem}" for problem in problems),
+    )
+    return ModelSources(name, _uri(input_dict, EVALUATION.format(number)), _uri(input_dict, MODEL_RUN.format(number)), verdict)
+
+
+def artifacts(models: list[str], input_dict: dict[str, list[types.Artifact]]) -> list[Artifact]:
+    """Returns what the page was made from; the nodes are told by the ends of the URIs."""
+    names = {"examples": "", "statistics": "", "anomalies": ""}
+    for number, name in enumerate(models, 1):
+        names |= {key.format(number): name for key in (EVALUATION, MODEL_RUN, INFRA_BLESSING)}
+    return [
+        Artifact(names.get(key, ""), key.rsplit("_", 1)[0] if names.get(key) else key, artifact.type_name, artifact.id, place(artifact.uri))
+        for key, found in input_dict.items()
+        for artifact in found
+    ]
+
+
+def _uri(input_dict: dict[str, list[types.Artifact]], key: str) -> str | None:
+    found = input_dict.get(key)
+    return artifact_utils.get_single_uri(found) if found else None

@@ -1,0 +1,93 @@
+"""ROC, precision-recall and reliability of one model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+
+from cxr.components.metrics.evaluation import Evaluation
+from cxr.components.report.page.charts.svg import DASHES, MUTED, SERIES, Chart, draw
+from cxr.components.report.page.numbers import number, with_interval
+
+Floats = npt.NDArray[np.float64]
+
+
+def roc_chart(key: str, model: str, evaluation: Evaluation, roc: Mapping[str, Floats]) -> Chart:
+    """Returns each class's ROC curve, one against the rest.
+
+    Args:
+      key: Of the chart.
+      model: Its name.
+      evaluation: With the areas.
+      roc: Class to [thresholds, 3], see `read_roc`.
+    """
+    points = {name: _distinct(curve) for name, curve in roc.items()}
+
+    def plot(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":")
+        for at, (name, curve) in enumerate(points.items()):
+            axes.plot(curve[:, 1], curve[:, 2], linestyle=DASHES[at % 6], color=SERIES[at % 6], label=name)
+        axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        axes.legend(loc="lower right")
+
+    areas = ", ".join(f"{result.name} {with_interval(result.auc, result.auc_interval)}" for result in evaluation.classes)
+    description = f"{model}: ROC curves, one class against the rest. Areas: {areas}."
+    rows = tuple((name, *map(number, (float(x) for x in point))) for name, curve in points.items() for point in curve)
+    return Chart("ROC", draw(key, description, plot), ("class", "threshold", "false positive rate", "true positive rate"), rows)
+
+
+def precision_recall_chart(key: str, model: str, evaluation: Evaluation, roc: Mapping[str, Floats]) -> Chart:
+    """Returns each class's precision over its recall, from the ROC curve's rates and the number of examples on either side.
+
+    Between two points the lower threshold's precision holds, as in average precision (scikit-learn's average_precision_score).
+    """
+    points = {}
+    for result in evaluation.classes:
+        own, others = result.examples, evaluation.examples - evaluation.invalid_predictions - result.examples
+        curve = _distinct(roc.get(result.name, np.empty((0, 3))))
+        right, wrong = curve[:, 2] * own, curve[:, 1] * others
+        with np.errstate(invalid="ignore"):
+            found = np.stack([curve[:, 0], curve[:, 2], right / (right + wrong)], axis=1)
+        points[result.name] = found[np.isfinite(found).all(axis=1)]
+
+    def plot(axes: Axes) -> None:
+        for at, (name, curve) in enumerate(points.items()):
+            axes.step(curve[:, 1], curve[:, 2], where="pre", linestyle=DASHES[at % 6], color=SERIES[at % 6], label=name)
+        axes.set(xlabel="recall", ylabel="precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        axes.legend(loc="lower left")
+
+    chance = ", ".join(f"{result.name} {number(result.examples / evaluation.examples)}" for result in evaluation.classes)
+    description = f"{model}: precision over recall, one class against the rest. By chance the precision is: {chance}."
+    rows = tuple((name, *map(number, (float(x) for x in point))) for name, curve in points.items() for point in curve)
+    return Chart("Precision and recall", draw(key, description, plot), ("class", "threshold", "recall", "precision"), rows)
+
+
+def reliability_chart(key: str, model: str, evaluation: Evaluation) -> Chart:
+    """Returns how often the model is right where it says that it is so sure."""
+    bins = [found for found in evaluation.calibration_bins if found[0] and math.isfinite(found[1])]
+    most = max((found[0] for found in bins), default=1)
+
+    def plot(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":", label="as sure as right")
+        axes.plot([found[1] for found in bins], [found[2] for found in bins], color=SERIES[0])
+        sizes = [20 + 120 * found[0] / most for found in bins]
+        axes.scatter([found[1] for found in bins], [found[2] for found in bins], s=sizes, color=SERIES[0], label="answers (larger: more)")
+        axes.set(xlabel="probability of the answer", ylabel="share that is right", xlim=(-0.02, 1.02), ylim=(-0.05, 1.05))
+        axes.legend(loc="upper left")
+
+    error = with_interval(evaluation.calibration_error, evaluation.calibration_error_interval)
+    description = f"{model}: reliability, the share of right answers over the probability given. Expected calibration error {error}."
+    rows = tuple((number(found[1]), f"{found[0]:.0f}", number(found[2])) for found in bins)
+    return Chart("Reliability", draw(key, description, plot), ("mean probability", "answers", "share right"), rows)
+
+
+def _distinct(curve: Floats) -> Floats:
+    """Leaves out points that say nothing new, and all of a class that has none; from the highest threshold on."""
+    curve = curve[np.isfinite(curve).all(axis=1)][::-1]
+    new = np.ones(len(curve), bool)
+    new[1:-1] = (np.diff(curve[:-1, 1:], axis=0) != 0).any(axis=1) | (np.diff(curve[1:, 1:], axis=0) != 0).any(axis=1)
+    return curve[new]

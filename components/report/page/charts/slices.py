@@ -1,0 +1,43 @@
+"""Accuracy by slice of one model."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+
+from cxr.components.metrics.evaluation import Evaluation
+from cxr.components.report.page.charts.svg import MUTED, SERIES, Chart, draw
+from cxr.components.report.page.numbers import number
+
+
+def slices_chart(key: str, model: str, evaluation: Evaluation) -> Chart:
+    """Returns each slice's accuracy with its 95 % interval, beside that of the whole split."""
+    slices = evaluation.slices
+
+    def plot(axes: Axes) -> None:
+        axes.axvline(evaluation.accuracy, color=MUTED, linewidth=1, linestyle=":")
+        for place, found in enumerate(slices):
+            axes.plot([found.accuracy_interval.low, found.accuracy_interval.high], [place, place], color=SERIES[0], linewidth=1.4)
+            axes.plot([found.accuracy], [place], "o", color=SERIES[0])
+        axes.set_yticks(range(len(slices)), [f"{_short(found.value)} ({found.examples})" for found in slices])
+        axes.set(xlabel="accuracy (dotted: whole split)", ylim=(len(slices) - 0.5, -0.5), xlim=(-0.02, 1.02))
+
+    described = "; ".join(f"{s.feature} {s.value} {number(s.accuracy)} ({s.accuracy_interval}), {s.examples} images" for s in slices)
+    rows = tuple(
+        (
+            f"{s.feature}: {s.value}",
+            str(s.examples),
+            str(s.patients),
+            number(s.accuracy),
+            str(s.accuracy_interval),
+            number(s.balanced_accuracy),
+            number(s.calibration_error),
+        )
+        for s in slices
+    )
+    columns = ("slice", "images", "patients", "accuracy", "95 % interval", "balanced accuracy", "calibration error")
+    svg = draw(key, f"{model}: accuracy by slice. {described}.", plot, (4.3, 0.9 + 0.24 * len(slices)))
+    return Chart("Slices", svg, columns, rows)
+
+
+def _short(text: str, most: int = 24) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

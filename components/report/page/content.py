@@ -1,0 +1,218 @@
+"""What the page shows, as plain values: gathered by `cxr.components.report.gather`, rendered by `render`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from cxr.components.metrics.evaluation import Evaluation
+
+# === Data ===
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A radiograph, small; nothing in it leads to a patient, a file or a path."""
+
+    jpeg: str  # base64
+    label: str
+    source: str
+    split: str
+
+
+@dataclass(frozen=True)
+class NumberStatistics:
+    """A numeric feature of one split; None where it has no values."""
+
+    feature: str
+    split: str
+    values: int
+    missing: int
+    mean: float | None = None
+    deviation: float | None = None
+    low: float | None = None
+    median: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class ValueCounts:
+    """How often each value of a categorical feature stands in one split, the most frequent first."""
+
+    feature: str
+    split: str
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What `cxr ingest` left out or changed; counts of files, radiographs or patients."""
+
+    rejects: int
+    reject_reasons: Mapping[str, int]
+    duplicates: int
+    near_duplicates: int
+    joined_patients: int
+    label_conflicts: int
+    left_out: int
+    own_patients: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Data:
+    """The images of a run."""
+
+    images: Mapping[tuple[str, str, str], int]  # split, class, source: images
+    patients: Mapping[str, int] = field(default_factory=dict)  # split: patients
+    samples: tuple[Picture, ...] = ()
+    numbers: tuple[NumberStatistics, ...] = ()
+    values: tuple[ValueCounts, ...] = ()
+    anomalies: tuple[str, ...] | None = None  # None: not looked for
+    ingested: Ingested | None = None  # None: not known where the page was made
+
+
+# === Models ===
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training."""
+
+    name: str
+    rows: tuple[Mapping[str, float], ...]  # per epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, seconds
+    best_epoch: int | None  # from 1; None: the last epoch's weights were kept
+    stopped_early: bool
+    resumed_from: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model was trained; an ensemble's has a method, and stages only where it trained a layer."""
+
+    stages: tuple[Stage, ...]
+    facts: Mapping[str, str]
+    method: str = ""
+    shares: Mapping[str, float] = field(default_factory=dict)  # member: its share of the vote
+    validation: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # method or member: loss and accuracy
+
+
+@dataclass(frozen=True)
+class ImageAnswers:
+    """What a model answered to each image of the evaluation split.
+
+    Attributes:
+      images: int64 [images], the number of each (components.metrics.answers.image_number).
+      labels: int64 [images], true class.
+      probabilities: float32 [images, classes].
+    """
+
+    images: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a model; None where a run did not come to it, or where the page was made before it did."""
+
+    outcome: str | None = None  # pushed, refused, failed
+    blessed: bool | None = None  # by the gate
+    servable: bool | None = None  # by the infrastructure check
+    version: str | None = None  # pushed
+    baseline: str | None = None  # version that it was compared with
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """One candidate."""
+
+    name: str
+    verdict: Verdict = Verdict()
+    training: Training | None = None
+    evaluation: Evaluation | None = None
+    roc: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)  # class: [thresholds, 3], see read_roc
+    answers: ImageAnswers | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)  # where it comes from
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A model's answer to one image."""
+
+    model: str
+    probabilities: tuple[float, ...]
+    predicted: str
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An image that a model got wrong."""
+
+    label: str
+    source: str
+    picture: Picture | None  # None: pictures are left out, or it was not found
+    answers: tuple[Answer, ...]  # of every model, the one whose mistake it is first
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """The most confident wrong answers of one model."""
+
+    model: str
+    total: int
+    shown: tuple[Mistake, ...]
+    wrong_by_all: int  # images that every model got wrong
+
+
+# === Run ===
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node of the graph."""
+
+    node: str
+    state: str  # done, cached, failed, skipped
+    seconds: float
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Something that a node made."""
+
+    node: str
+    output: str
+    kind: str
+    id: int
+    place: str  # the end of its URI
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything on the page."""
+
+    pipeline: str
+    class_names: tuple[str, ...]
+    split: str  # that the models are judged on
+    synthetic: bool
+    pictures: bool  # False: left out, because somebody asked for that
+    models: tuple[Model, ...]
+    run: str = ""
+    data: Data | None = None
+    mistakes: Mistakes | None = None
+    steps: tuple[Step, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    configuration: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> tuple[Step, ...]:
+        """Nodes that broke."""
+        return tuple(step for step in self.steps if step.state == "failed")

@@ -1,0 +1,43 @@
+"""What a run's outcome suggests to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cxr.components.report.page.content import Content
+
+GATE, CHECK = "gate: ", "infrastructure check: "  # how reasons begin
+MANY_UNKNOWN = 0.5  # share of images without a patient id from which on intervals are too narrow
+_RANDOM = "random weights"  # how the note on weights that were never trained begins
+
+
+def next_steps(content: Content) -> tuple[str, ...]:
+    """Returns sentences, the most urgent first."""
+    return tuple(dict.fromkeys(_steps(content)))
+
+
+def _steps(content: Content) -> Iterator[str]:
+    reasons = [reason for model in content.models for reason in model.verdict.reasons]
+    for step in content.failed:
+        yield f"{step.node} failed: its message is above, all of it in the run's log. The same command goes on where this one stopped."
+    if content.data and content.data.anomalies:
+        yield "The data break the schema: see the anomalies under Data; ingest the images again, or change the schema (schema_file)."
+    if any(reason.startswith(GATE) and "below the baseline" in reason for reason in reasons):
+        yield "A model fell behind the version that is pushed: see Comparison; what changed in data or configuration is the first suspect."
+    elif any(reason.startswith(GATE) for reason in reasons):
+        yield "The gate refused a model: see its errors and slices. Train it better; lower a bound only if the lower figure is good enough."
+    if any(reason.startswith(CHECK) for reason in reasons):
+        yield "A server could not answer as the trainer did: the reasons are above; such a model must not be served."
+    if content.synthetic:
+        yield "These images are synthetic. Run on radiographs of your own: make run DATA=FOLDER CONFIG=cpu."
+    random = [model.name for model in content.models if model.training and model.training.facts.get("weights", "").startswith(_RANDOM)]
+    if random:
+        yield f"The backbones of {', '.join(random)} have random weights; ImageNet weights (configuration full) make more than a baseline."
+    data = content.data
+    if data and data.ingested and data.images and data.ingested.own_patients > MANY_UNKNOWN * sum(data.images.values()):
+        yield "Most images have no patient id: patients may stand on both sides of the split, and intervals are too narrow. Give the ids."
+    if content.mistakes and content.mistakes.total:
+        yield "Look at the errors with somebody who reads radiographs: some may be wrong labels."
+    pushed = [model.name for model in content.models if model.verdict.outcome == "pushed"]
+    if pushed:
+        yield f"Pushed, ready to be served: {', '.join(pushed)} (cxr serve WORKSPACE/{content.pipeline}/serving_models; cxr predict IMAGE)."

@@ -1,0 +1,74 @@
+"""Data: what the run saw, and what ingest left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Any
+
+from cxr.components.report.page.content import Content, Data, Ingested
+from cxr.components.report.page.numbers import number
+from cxr.components.report.page.section import Section
+
+
+def _context(content: Content) -> Mapping[str, Any] | None:
+    data = content.data
+    if data is None:
+        return None
+    return {
+        "data": data,
+        "counts": _counts(data, content.class_names),
+        "sources": _sources(data, content.class_names),
+        "samples": [(label, list(group)) for label, group in groupby(data.samples, key=lambda picture: picture.label)],
+        "numbers": [
+            (
+                f"{row.feature}, {row.split}",
+                str(row.values),
+                str(row.missing),
+                *(number(value, 1) for value in (row.mean, row.deviation, row.low, row.median, row.high)),
+            )
+            for row in data.numbers
+        ],
+        "values": [
+            (f"{row.feature}, {row.split}", ", ".join(f"{value} {count}" for value, count in row.counts.items())) for row in data.values
+        ],
+        "ingested": _ingested(data.ingested) if data.ingested else (),
+    }
+
+
+def _counts(data: Data, class_names: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Rows: split, images of each class, all images, patients; and all splits."""
+    splits = list(dict.fromkeys(split for split, _, _ in data.images))
+    rows = []
+    for split in splits:
+        of_class = [sum(n for (s, label, _), n in data.images.items() if (s, label) == (split, name)) for name in class_names]
+        rows.append((split, *map(str, of_class), str(sum(of_class)), str(data.patients.get(split, "–"))))
+    if rows:
+        totals = [sum(int(row[column]) for row in rows) for column in range(1, len(class_names) + 2)]
+        rows.append(("all", *map(str, totals), str(sum(data.patients.values()))))
+    return rows
+
+
+def _sources(data: Data, class_names: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Rows: source, images of each class in all splits, and how far the most frequent class of the source prevails."""
+    rows = []
+    for source in sorted({source for _, _, source in data.images}):
+        of_class = [sum(n for (_, label, s), n in data.images.items() if (label, s) == (name, source)) for name in class_names]
+        rows.append((source, *map(str, of_class), str(sum(of_class))))
+    return rows
+
+
+def _ingested(found: Ingested) -> list[tuple[str, str]]:
+    """Rows: what, how many."""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in found.reject_reasons.items())
+    return [
+        ("files left out", f"{found.rejects}{f' ({reasons})' if reasons else ''}"),
+        ("pictures under more than one path, the same to the pixel", str(found.duplicates)),
+        ("radiographs under more than one path, in copies that differ", str(found.near_duplicates)),
+        ("patients who share a radiograph with another one and count as one", str(found.joined_patients)),
+        ("radiographs under several labels", f"{found.label_conflicts} ({found.left_out} images left out for it)"),
+        ("images without a patient id, each a patient of its own", str(found.own_patients)),
+    ]
+
+
+SECTION = Section("data", "Data", _context)

@@ -1,0 +1,102 @@
+"""Evaluation: how good each model is on the split that it is judged on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from cxr.components.metrics.evaluation import Evaluation
+from cxr.components.report.page.charts.curves import precision_recall_chart, reliability_chart, roc_chart
+from cxr.components.report.page.charts.models import accuracy_chart
+from cxr.components.report.page.charts.slices import slices_chart
+from cxr.components.report.page.charts.svg import Chart
+from cxr.components.report.page.content import Content, Model
+from cxr.components.report.page.numbers import number, percent, with_interval
+from cxr.components.report.page.section import Section
+from cxr.core import features
+
+
+def _context(content: Content) -> Mapping[str, Any] | None:
+    judged = {model.name: model for model in content.models if model.evaluation}
+    if not judged:
+        return None
+    evaluations = {name: model.evaluation for name, model in judged.items() if model.evaluation}
+    some = next(iter(evaluations.values()))
+    return {
+        "examples": some.examples,
+        "patients": some.patients,
+        "overview": accuracy_chart(evaluations),
+        "against": _against_ensemble(judged),
+        "models": [
+            {
+                "name": name,
+                "totals": _totals(evaluation),
+                "classes": _classes(evaluation),
+                "matrix": _matrix(evaluation),
+                "class_names": evaluation.class_names,
+                "invalid": evaluation.invalid_predictions,
+                "charts": list(_charts(f"evaluation-{at}", judged[name], evaluation)),
+                "slices": slices_chart(f"slices-{at}", name, evaluation) if evaluation.slices else None,
+            }
+            for at, (name, evaluation) in enumerate(evaluations.items())
+        ],
+    }
+
+
+def _charts(key: str, model: Model, evaluation: Evaluation) -> Iterator[Chart]:
+    if model.roc:
+        yield roc_chart(f"{key}-roc", model.name, evaluation, model.roc)
+        yield precision_recall_chart(f"{key}-pr", model.name, evaluation, model.roc)
+    yield reliability_chart(f"{key}-reliability", model.name, evaluation)
+
+
+def _totals(evaluation: Evaluation) -> list[tuple[str, str]]:
+    return [
+        ("accuracy", with_interval(evaluation.accuracy, evaluation.accuracy_interval)),
+        ("balanced accuracy", with_interval(evaluation.balanced_accuracy, evaluation.balanced_accuracy_interval)),
+        ("log loss", with_interval(evaluation.log_loss, evaluation.log_loss_interval)),
+        ("expected calibration error", with_interval(evaluation.calibration_error, evaluation.calibration_error_interval)),
+    ]
+
+
+def _classes(evaluation: Evaluation) -> list[tuple[str, ...]]:
+    return [
+        (
+            result.name,
+            str(result.examples),
+            with_interval(result.precision, result.precision_interval),
+            with_interval(result.recall, result.recall_interval),
+            with_interval(result.auc, result.auc_interval),
+        )
+        for result in evaluation.classes
+    ]
+
+
+def _matrix(evaluation: Evaluation) -> list[tuple[str, list[tuple[int, str, float]]]]:
+    """Rows: true class; count, rate and its number in [0, 1] for each predicted class. Rates are of all images of the true class."""
+    rows = []
+    for result, counts in zip(evaluation.classes, evaluation.confusion_matrix, strict=True):
+        shares = [count / result.examples if result.examples else 0.0 for count in counts]
+        rows.append((result.name, [(count, percent(share), round(share, 3)) for count, share in zip(counts, shares, strict=True)]))
+    return rows
+
+
+def _against_ensemble(judged: Mapping[str, Model]) -> list[tuple[str, ...]]:
+    """Rows: member, images that both get right, only the ensemble, only the member, none; change of accuracy."""
+    ensemble = judged.get(features.ENSEMBLE)
+    if ensemble is None or ensemble.answers is None:
+        return []
+    ours = ensemble.answers.probabilities.argmax(axis=1) == ensemble.answers.labels
+    rows = []
+    for name, model in judged.items():
+        if model is ensemble or model.answers is None or not np.array_equal(model.answers.images, ensemble.answers.images):
+            continue
+        theirs = model.answers.probabilities.argmax(axis=1) == model.answers.labels
+        counts = [int(part.sum()) for part in (ours & theirs, ours & ~theirs, ~ours & theirs, ~ours & ~theirs)]
+        rows.append((name, *map(str, counts), number(float(ours.mean() - theirs.mean()))))
+    return rows
+
+
+SECTION = Section("evaluation", "Evaluation", _context)

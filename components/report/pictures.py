@@ -1,0 +1,113 @@
+"""One pass over the examples: how many of what there are, a few pictures of each class, and those that were asked for."""
+
+from __future__ import annotations
+
+import base64
+import heapq
+import io
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import tensorflow as tf
+from PIL import Image
+
+from cxr.components.metrics.answers import image_number
+from cxr.components.report.page.content import Picture
+from cxr.core import features
+
+SAMPLES = 4  # pictures shown of each class
+SIDE = 224  # pixels, longest side of a picture on the page
+_QUALITY = 78  # of JPEG: 5 to 9 KB a picture
+_PARSED_AT_ONCE = 256
+
+
+@dataclass
+class Seen:
+    """What the pass found.
+
+    Attributes:
+      images: split, class, source: images.
+      patients: split: patients.
+      samples: of the first split, the same ones whatever order the records come in.
+      found: number of an image that was asked for: its picture.
+      sources: the same: class and source, pictures or not.
+    """
+
+    images: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    patients: dict[str, int] = field(default_factory=dict)
+    samples: tuple[Picture, ...] = ()
+    found: dict[int, Picture] = field(default_factory=dict)
+    sources: dict[int, str] = field(default_factory=dict)
+
+
+def look_through(
+    splits: Mapping[str, str], class_names: Collection[str], wanted: Collection[int] = (), wanted_split: str = "", *, pictures: bool = True
+) -> Seen:
+    """Reads all examples once, a few at a time.
+
+    Args:
+      splits: Name to folder of TFRecords; samples are taken of the first.
+      class_names: In the order of the page.
+      wanted: Numbers of images to look for.
+      wanted_split: Where they are.
+      pictures: Make pictures of what is found; else only count.
+    """
+    seen, numbers = Seen(), set(wanted)
+    drawn: dict[str, list[tuple[int, bytes, str]]] = {name: [] for name in class_names}
+    sampled = next(iter(splits), "")
+    for split, folder in splits.items():
+        patients = set()
+        for image, label, source, content_hash, patient in _examples(folder):
+            seen.images[split, label, source] += 1
+            patients.add(patient)
+            number = image_number(content_hash)
+            if split == wanted_split and number in numbers and number not in seen.sources:
+                seen.sources[number] = source
+                if pictures:
+                    seen.found[number] = Picture(small_jpeg(image), label, source, split)
+            if pictures and split == sampled and label in drawn:
+                _keep_smallest(drawn[label], (-number, image, source))
+        seen.patients[split] = len(patients)
+    seen.samples = tuple(
+        Picture(small_jpeg(image), label, source, sampled)
+        for label, kept in drawn.items()
+        for _, image, source in sorted(kept, reverse=True)
+    )
+    return seen
+
+
+def small_jpeg(encoded: bytes) -> str:
+    """Returns a grey picture, scaled down and without any metadata, as base64.
+
+    Args:
+      encoded: JPEG or PNG.
+    """
+    with Image.open(io.BytesIO(encoded)) as image:
+        small = image.convert("L")
+        small.thumbnail((SIDE, SIDE))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _keep_smallest(heap: list[tuple[int, bytes, str]], item: tuple[int, bytes, str]) -> None:
+    """Keeps the SAMPLES images with the smallest numbers, which are as good as random and never change."""
+    if item in heap:
+        return
+    (heapq.heappush if len(heap) < SAMPLES else heapq.heappushpop)(heap, item)
+
+
+def _examples(folder: str) -> Iterator[tuple[bytes, str, str, bytes, bytes]]:
+    spec = {key: tf.io.FixedLenFeature([], tf.string) for key in (features.IMAGE, features.LABEL)}
+    spec |= {key: tf.io.FixedLenFeature([], tf.string, features.UNKNOWN) for key in (features.SOURCE,)}
+    spec |= {key: tf.io.FixedLenFeature([], tf.string, "") for key in (features.CONTENT_HASH, features.PATIENT_ID)}
+    for file in sorted(tf.io.gfile.glob(f"{folder}/*")):
+        records = tf.data.TFRecordDataset(file, compression_type="GZIP" if file.endswith(".gz") else None)
+        for serialized in records.batch(_PARSED_AT_ONCE):
+            parsed = tf.io.parse_example(serialized, spec)
+            columns = [
+                parsed[key].numpy() for key in (features.IMAGE, features.LABEL, features.SOURCE, features.CONTENT_HASH, features.PATIENT_ID)
+            ]
+            for image, label, source, content_hash, patient in zip(*columns, strict=True):
+                yield image, label.decode(), source.decode(), content_hash, patient

@@ -1,0 +1,39 @@
+"""Where what the page shows is to be read: URIs of artifacts, and what is known without reading. What a run did not come to is None."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cxr.components.report.page.content import Artifact, Ingested, Step, Verdict
+
+
+@dataclass(frozen=True)
+class ModelSources:
+    """One candidate's artifacts."""
+
+    name: str
+    evaluation: str | None = None  # ModelEvaluation
+    model_run: str | None = None  # ModelRun
+    verdict: Verdict = Verdict()  # the gate's part is read from the evaluation, where there is one
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """A run's artifacts."""
+
+    pipeline: str
+    class_names: tuple[str, ...]
+    split: str  # that the models are judged on
+    models: tuple[ModelSources, ...]
+    run: str = ""
+    synthetic: bool = False  # also true where the examples say so
+    pictures: bool = True
+    examples: str | None = None
+    statistics: str | None = None
+    anomalies: str | None = None
+    ingested: Ingested | None = None
+    configuration: str = ""  # YAML, in full
+    steps: tuple[Step, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()

@@ -1,0 +1,42 @@
+"""The TFX component around `judge`; the Pusher asks for its blessing beside the other two."""
+
+import json
+from pathlib import Path
+
+from tfx import v1 as tfx
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
+
+from cxr.components.shortcut_check.evaluated import read_evaluated
+from cxr.components.shortcut_check.judge import judge
+from cxr.components.shortcut_check.masked_models import ask_masked
+from cxr.components.shortcut_check.verdict import MaskedAnswers
+from cxr.data.audit.audit_config import Audit as Settings
+from cxr.data.audit.records import read_pictures
+from cxr.data.audit.result import AuditResult, load_draws
+
+
+@tfx.dsl.components.component
+def ShortcutCheck(
+    model: tfx.dsl.components.InputArtifact[tfx.types.standard_artifacts.Model],
+    evaluation: tfx.dsl.components.InputArtifact[tfx.types.standard_artifacts.ModelEvaluation],
+    audit: tfx.dsl.components.InputArtifact[tfx.types.standard_artifacts.ExampleAnomalies],
+    examples: tfx.dsl.components.InputArtifact[tfx.types.standard_artifacts.Examples],
+    # one of TFX's own types: its entry point on Kubeflow knows no others
+    blessing: tfx.dsl.components.OutputArtifact[tfx.types.standard_artifacts.InfraBlessing],
+    model_name: tfx.dsl.components.Parameter[str],
+    class_names: tfx.dsl.components.Parameter[str],  # JSON list
+    margin: tfx.dsl.components.Parameter[str],  # JSON: a number or null
+    settings: tfx.dsl.components.Parameter[str],  # JSON of data.audit.audit_config.Audit
+    code_version: tfx.dsl.components.Parameter[str],  # not read: changed code must not be served from the cache
+) -> None:
+    """Blesses a model that is better than every shortcut, and shows how it answers where the lungs are blacked out."""
+    options, result, names = Settings.model_validate_json(settings), AuditResult.load(Path(audit.uri)), json.loads(class_names)
+    masked: tuple[MaskedAnswers, ...] = ()
+    if options.masked_models:
+        patterns = [f"{artifact_utils.get_split_uri([examples], result.split)}/*"]
+        pictures = read_pictures(patterns, names, options.masked_images, options.seed)
+        masked = ask_masked(model_name, path_utils.serving_model_path(model.uri), pictures, names)
+    verdict = judge(model_name, read_evaluated(evaluation.uri), result, load_draws(Path(audit.uri)), json.loads(margin), masked)
+    verdict.save(Path(blessing.uri))
+    blessing.set_int_custom_property("blessed", int(verdict.blessed))

@@ -1,0 +1,87 @@
+"""Compares a model with every shortcut on the same images. Plain NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cxr.components.shortcut_check.verdict import Comparison, MaskedAnswers, Verdict
+from cxr.core.intervals import MIN_PATIENTS, Interval, bootstrap_interval
+from cxr.data.audit.result import AuditResult, Figure, ShortcutResult, balanced_on_gate
+
+ROUNDING = 1e-9  # 0.85 - 0.80 is 0.04999999999999993
+REMEDY = "gate.shortcut_margin=null asks for nothing"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What the Evaluator measured of a model on the whole split."""
+
+    balanced_accuracy: float
+    draws: npt.NDArray[np.float32]  # the same in each draw of patients
+    examples: int
+    patients: int
+
+
+def judge(
+    model: str,
+    evaluated: Evaluated,
+    audit: AuditResult,
+    draws: Mapping[str, npt.NDArray[np.float32]],
+    margin: float | None,
+    masked: Sequence[MaskedAnswers] = (),
+) -> Verdict:
+    """Returns the verdict on a model.
+
+    Args:
+      model: Its name.
+      evaluated: On the gate's split.
+      audit: Of the same data.
+      draws: Of the audit, by shortcut.
+      margin: The model's balanced accuracy must be more than this above every shortcut's; None: nothing is demanded.
+      masked: Its answers to masked pictures, which are shown and not judged.
+    """
+    found = [shortcut for shortcut in audit.shortcuts if shortcut.kind == "shortcut" and balanced_on_gate(shortcut) is not None]
+    found.sort(key=lambda shortcut: -(balanced_on_gate(shortcut) or 0.0))
+    comparisons = tuple(_compared(model, evaluated, shortcut, draws, margin or 0.0) for shortcut in found)
+    reasons: list[str] = []
+    if margin is not None and not comparisons:
+        reasons.append(f"no shortcut could be measured on the split {audit.split}; {REMEDY}")
+    elif margin is not None and not comparisons[0].beaten:
+        demanded = f"more than {margin:.3f} above it is demanded" if margin else "better is demanded"
+        others = sum(not comparison.beaten for comparison in comparisons[1:])
+        also = f" (and so {'is' if others == 1 else 'are'} {others} more)" if others else ""
+        reasons.append(f"{comparisons[0].verdict}{also}: balanced accuracy on {audit.split}, {demanded}; {REMEDY}")
+    return Verdict(
+        model=model,
+        split=audit.split,
+        balanced_accuracy=evaluated.balanced_accuracy,
+        margin=margin,
+        comparisons=comparisons,
+        masked=tuple(masked),
+        reasons=tuple(reasons),
+    )
+
+
+def _compared(
+    model: str, evaluated: Evaluated, shortcut: ShortcutResult, draws: Mapping[str, npt.NDArray[np.float32]], margin: float
+) -> Comparison:
+    assert shortcut.gate is not None
+    theirs = balanced_on_gate(shortcut) or 0.0
+    interval = Interval(np.nan, np.nan)
+    same = (shortcut.gate.images, shortcut.gate.patients) == (evaluated.examples, evaluated.patients)
+    if same and evaluated.patients >= MIN_PATIENTS:  # else the draws are not of the same patients, or say little
+        interval = bootstrap_interval(evaluated.draws - draws[shortcut.name])
+    difference = evaluated.balanced_accuracy - theirs
+    beaten = bool(difference > margin + ROUNDING)
+    relation = "is better than" if beaten else "is not clearly better than" if difference > ROUNDING else "is no better than"
+    return Comparison(
+        shortcut=shortcut.name,
+        balanced_accuracy=theirs,
+        difference=Figure.of(difference, interval),
+        beaten=beaten,
+        verdict=f"{model} ({evaluated.balanced_accuracy:.3f}) {relation} {shortcut.phrase} alone ({theirs:.3f})",
+    )

@@ -1,0 +1,75 @@
+"""What the shortcut check found for one model: verdict.json in the blessing's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pydantic
+from pydantic import Field
+
+from cxr.core.errors import CxrError
+from cxr.core.strict_model import StrictModel
+from cxr.data.audit.regions import Masked
+from cxr.data.audit.result import Figure
+
+VERDICT = "verdict.json"
+REASONS = "reasons.txt"  # one line per reason, as the infrastructure check's
+
+
+class Comparison(StrictModel):
+    """A model beside one shortcut, on the gate's split."""
+
+    shortcut: str
+    balanced_accuracy: float = Field(description="the shortcut's")
+    difference: Figure = Field(description="the model's less the shortcut's, the same patients drawn for both")
+    beaten: bool = Field(description="the difference is above the margin")
+    verdict: str
+
+
+class MaskedAnswers(StrictModel):
+    """The model's answers to pictures of which a part is black."""
+
+    blacked_out: Masked = Field(description="centre: the lungs with all that lies in the same box; border: the frame round it")
+    images: int
+    patients: int
+    accuracy: Figure
+    balanced_accuracy: Figure
+    most_frequent: float = Field(description="share of the most frequent class: what is right without looking")
+    verdict: str
+
+
+class Verdict(StrictModel):
+    """The check of one model."""
+
+    model: str
+    split: str
+    balanced_accuracy: float = Field(description="the model's on the gate's split")
+    margin: float | None = Field(description="gate.shortcut_margin; null: nothing was demanded")
+    comparisons: tuple[Comparison, ...] = Field(description="the best shortcut first")
+    masked: tuple[MaskedAnswers, ...] = Field(description="empty: audit.masked_models is off")
+    reasons: tuple[str, ...] = Field(description="why the model is refused; empty: it is blessed")
+
+    @property
+    def blessed(self) -> bool:
+        """Whether the model may be pushed."""
+        return not self.reasons
+
+    def save(self, folder: Path) -> None:
+        """Writes verdict.json, reasons.txt and a file whose name says the answer, as TFX's own validators do."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / VERDICT).write_text(self.model_dump_json(indent=2) + "\n")
+        (folder / REASONS).write_text("".join(f"{reason}\n" for reason in self.reasons))
+        (folder / ("BLESSED" if self.blessed else "NOT_BLESSED")).touch()
+
+    @classmethod
+    def load(cls, folder: Path) -> Verdict:
+        """Reads verdict.json.
+
+        Raises:
+          CxrError: There is none, or it is damaged.
+        """
+        try:
+            return cls.model_validate_json((folder / VERDICT).read_text())
+        except (OSError, pydantic.ValidationError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
+            raise CxrError(f"{folder / VERDICT}: cannot be read ({reason}); run again with --no-cache") from None

@@ -1,0 +1,1 @@
+"""The confounding audit: how well the class can be told from what should not matter."""

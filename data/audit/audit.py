@@ -1,0 +1,139 @@
+"""The confounding audit: a small model on each shortcut, by patient, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cxr.core import features, progress
+from cxr.core.figures import Answers, Measure
+from cxr.core.intervals import MIN_PATIENTS, Interval, bootstrap_interval, share_interval
+from cxr.core.resampling import patient_numbers, resampled
+from cxr.data.audit.audit_config import Audit
+from cxr.data.audit.classifier import Labels, Probabilities, fit_and_predict, folds_by_patient, out_of_fold
+from cxr.data.audit.records import Tables, some_patients
+from cxr.data.audit.result import AuditResult, Figure, Measured, ShortcutResult
+from cxr.data.audit.tables import SHORTCUTS, Shortcut
+
+TRAIN = features.SPLITS[0]
+
+Draws = npt.NDArray[np.float32]
+
+
+def run_audit(data: Tables, class_names: Sequence[str], config: Audit, split: str) -> tuple[AuditResult, dict[str, Draws]]:
+    """Tries to tell the class from each shortcut.
+
+    In k folds by patient over all images, and as a pipeline's models are judged: learnt from the training split, measured on the gate's.
+
+    Args:
+      data: All images; shortcuts that have no table in it are left out.
+      class_names: In the order of the labels.
+      config: Folds, seed, bounds.
+      split: The gate's.
+
+    Returns:
+      The result, and for each shortcut its balanced accuracy on the gate's split in each draw of patients: the same draws as an
+      Evaluator's of the same images (core/resampling.py), so that differences are paired.
+    """
+    rng = np.random.default_rng(config.seed)
+    everybody = some_patients(np.arange(len(data)), data.patients, config.max_images, rng)
+    training = some_patients(np.flatnonzero(data.splits == TRAIN), data.patients, config.max_images, rng)
+    judged = np.flatnonzero(data.splits == split)
+    parts = folds_by_patient(data.labels[everybody], data.patients[everybody], config.folds, config.seed)
+    found: list[ShortcutResult] = []
+    draws: dict[str, Draws] = {}
+    shortcuts = [shortcut for shortcut in SHORTCUTS if shortcut.name in data.tables]
+    for number, shortcut in enumerate(shortcuts):
+        progress.report(f"audit: {shortcut.phrase}", number, len(shortcuts))
+        table, classes = data.tables[shortcut.name], len(class_names)
+        folds = gate = None
+        if parts:
+            told = out_of_fold(table[everybody], data.labels[everybody], parts, classes, words=shortcut.words, seed=config.seed)
+            folds, _ = figures_of(told, data.labels[everybody], data.patients[everybody], class_names)
+        if len(training) and len(judged):
+            told = fit_and_predict(table[training], data.labels[training], table[judged], classes, words=shortcut.words, seed=config.seed)
+            gate, draws[shortcut.name] = figures_of(told, data.labels[judged], data.patients[judged], class_names)
+        found.append(_result(shortcut, table, folds, gate, config))
+    return (
+        AuditResult(
+            class_names=tuple(class_names),
+            split=split,
+            images={str(name): int(np.sum(data.splits == name)) for name in dict.fromkeys(data.splits)},
+            patients=len(set(data.patients)),
+            folds=len(parts),
+            clear_auc=config.clear_auc,
+            shortcuts=tuple(found),
+        ),
+        draws,
+    )
+
+
+def figures_of(told: Probabilities, labels: Labels, patients: npt.NDArray[Any], class_names: Sequence[str]) -> tuple[Measured, Draws]:
+    """Returns the figures of some answers, and their balanced accuracy in each draw of patients.
+
+    Args:
+      told: [images, classes].
+      labels: [images].
+      patients: [images] pseudonyms, bytes.
+      class_names: By index.
+    """
+    numbers, count = patient_numbers(patients)
+    answers = Answers(numbers, labels, told)
+    measure = Measure(answers, bins=1)
+    whole, drawn = measure(np.ones((1, len(labels)))), list(resampled(answers, measure))
+    accuracy, balanced, auc = (np.concatenate([getattr(part, name) for part in drawn]) for name in ("accuracy", "balanced_accuracy", "auc"))
+    of_class = [len(set(numbers[labels == label])) for label in np.unique(labels)]
+    nowhere = Interval(np.nan, np.nan)
+    return (
+        Measured(
+            images=len(labels),
+            patients=count,
+            accuracy=Figure.of(whole.accuracy[0], share_interval(whole.accuracy[0], accuracy, count)),
+            # the rarest class decides how many patients there are to tell from
+            balanced_accuracy=Figure.of(
+                whole.balanced_accuracy[0], share_interval(whole.balanced_accuracy[0], balanced, len(of_class) * min(of_class))
+            ),
+            auc={
+                name: Figure.of(whole.auc[0, k], bootstrap_interval(auc[:, k]) if count >= MIN_PATIENTS else nowhere)
+                for k, name in enumerate(class_names)
+            },
+        ),
+        balanced.astype(np.float32),
+    )
+
+
+def _result(shortcut: Shortcut, table: npt.NDArray[Any], folds: Measured | None, gate: Measured | None, config: Audit) -> ShortcutResult:
+    values = len(np.unique(table.astype(str) if shortcut.words else table, axis=0))
+    clear, verdict = _verdict(shortcut, values, folds or gate, config)
+    return ShortcutResult(
+        name=shortcut.name,
+        phrase=shortcut.phrase,
+        kind="reference" if shortcut.reference else "shortcut",
+        columns=table.shape[1],
+        values=values,
+        folds=folds,
+        gate=gate,
+        clear_class=clear,
+        verdict=verdict,
+    )
+
+
+def _verdict(shortcut: Shortcut, values: int, found: Measured | None, config: Audit) -> tuple[str | None, str]:
+    """Returns the class that is told clearly, if any, and a sentence."""
+    if values == 1:
+        return None, f"{shortcut.phrase}: the same for all images"
+    if found is None:
+        return None, f"{shortcut.phrase}: not measured (too few patients, or no training split and no split of the gate)"
+    aucs: Mapping[str, Figure] = {name: figure for name, figure in found.auc.items() if figure.value is not None}
+    if not aucs:
+        return None, f"{shortcut.phrase}: not measured (all images are of one class)"
+    name = max(aucs, key=lambda key: (aucs[key].low or 0.0, aucs[key].value or 0.0))
+    best = aucs[name]
+    if (best.low or 0.0) >= config.clear_auc:
+        return name, f"{name} can be told from {shortcut.phrase} alone: AUC {best}"
+    if (best.low or 0.0) > 0.5:
+        return None, f"something about {name} can be told from {shortcut.phrase} alone: AUC {best}"
+    return None, f"no class can be told from {shortcut.phrase} alone: no AUC is surely above 0.5"

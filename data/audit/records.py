@@ -1,0 +1,165 @@
+"""Reads records of examples for the audit; one picture in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from google.protobuf.message import DecodeError
+
+from cxr.core import features, progress
+from cxr.core.errors import CxrError
+from cxr.data.audit.tables import SHORTCUTS, Example, decode_scaled
+
+_FACTS = (features.SOURCE, features.FORMAT, features.VIEW, features.SEX, features.AGE_BAND)
+_AT_ONCE = 64  # encoded pictures in memory
+_THREADS = 4  # Pillow lets others work while it decodes
+
+
+class Identity(NamedTuple):
+    """Which image it is, of which class (index) and whose."""
+
+    content_hash: str
+    label: int
+    patient: bytes
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Some pictures of one split."""
+
+    labels: npt.NDArray[np.int64]  # [images]
+    patients: npt.NDArray[np.object_]  # [images] pseudonyms, bytes
+    encoded: Sequence[bytes]  # PNG or JPEG
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What the audit knows of the images of a data set.
+
+    Attributes:
+      labels: int64 [images], index of the class.
+      patients: [images] pseudonyms, bytes.
+      splits: [images] names.
+      tables: By shortcut, [images, columns]: float32 numbers, or words.
+    """
+
+    labels: npt.NDArray[np.int64]
+    patients: npt.NDArray[np.object_]
+    splits: npt.NDArray[np.str_]
+    tables: Mapping[str, npt.NDArray[Any]]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def read_tables(patterns: Mapping[str, Sequence[str]], class_names: Sequence[str]) -> Tables:
+    """Reads all images, ordered by split and content hash, so that the order of files plays no part.
+
+    Args:
+      patterns: Split to file patterns of TFRecords (.gz: compressed), of any filesystem that TensorFlow knows.
+      class_names: The classes.
+
+    Raises:
+      CxrError: A split without records, a damaged file, a picture that cannot be decoded, an unknown label.
+    """
+    found: list[tuple[tuple[int, str], Identity, str, dict[str, Any]]] = []
+    for number, (split, given) in enumerate(patterns.items()):
+        examples = _examples(given)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            while part := list(islice(examples, _AT_ONCE)):
+                for (file, example), rows in zip(part, pool.map(_rows, part), strict=True):
+                    identity = _identity(file, example, class_names)
+                    found.append(((number, identity.content_hash), identity, split, rows))
+                progress.report(f"reading {split}", len(found))
+    found.sort(key=lambda row: row[0])
+    return Tables(
+        np.array([identity.label for _, identity, _, _ in found], np.int64),
+        np.array([identity.patient for _, identity, _, _ in found], object),
+        np.array([split for _, _, split, _ in found], np.str_),
+        {
+            shortcut.name: np.array([rows[shortcut.name] for *_, rows in found], object if shortcut.words else np.float32)
+            for shortcut in SHORTCUTS
+        },
+    )
+
+
+def read_pictures(patterns: Sequence[str], class_names: Sequence[str], limit: int, seed: int) -> Pictures:
+    """Reads the encoded pictures of one split, ordered by content hash; of more than `limit`, those of patients that are drawn.
+
+    Args:
+      patterns: File patterns of TFRecords.
+      class_names: The classes.
+      limit: Images; a single patient's may be more.
+      seed: Of the draw.
+
+    Raises:
+      CxrError: As of `read_tables`.
+    """
+    identities = sorted((_identity(file, example, class_names) for file, example in _examples(patterns)), key=lambda i: i.content_hash)
+    patients = np.array([identity.patient for identity in identities], object)
+    kept = some_patients(np.arange(len(identities)), patients, limit, np.random.default_rng(seed))
+    wanted = {identities[position].content_hash: place for place, position in enumerate(kept)}
+    encoded: list[bytes] = [b""] * len(kept)
+    for _, example in _examples(patterns):
+        place = wanted.get(_text(example, features.CONTENT_HASH))
+        if place is not None:
+            encoded[place] = example.features.feature[features.IMAGE].bytes_list.value[0]
+    return Pictures(np.array([identities[position].label for position in kept], np.int64), patients[kept], encoded)
+
+
+def some_patients(
+    positions: npt.NDArray[np.int64], patients: npt.NDArray[np.object_], limit: int, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Returns the positions of drawn patients, each with all images, `limit` at most (one patient at least); all where they fit."""
+    if len(positions) <= limit:
+        return positions
+    names, owner = np.unique(patients[positions], return_inverse=True)
+    drawn = rng.permutation(len(names))
+    count = int(np.searchsorted(np.cumsum(np.bincount(owner)[drawn]), limit, side="right"))
+    return positions[np.isin(owner, drawn[: max(1, count)])]
+
+
+def _examples(patterns: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Yields the file and the tf.train.Example of each record."""
+    import tensorflow as tf  # seconds, and only this needs it
+
+    files = sorted({file for pattern in patterns for file in tf.io.gfile.glob(pattern)})
+    if not files:
+        raise CxrError(f"{', '.join(patterns)}: no records; make them with `cxr ingest`")
+    for file in files:
+        records = tf.data.TFRecordDataset(file, compression_type="GZIP" if file.endswith(".gz") else None)
+        try:
+            for record in records.as_numpy_iterator():
+                yield file, tf.train.Example.FromString(record)
+        except (tf.errors.OpError, DecodeError) as error:
+            raise CxrError(f"{file}: cannot be read as raw examples ({error}); make it again with `cxr ingest`") from None
+
+
+def _identity(file: str, example: Any, class_names: Sequence[str]) -> Identity:
+    label = _text(example, features.LABEL)
+    if label not in class_names:
+        raise CxrError(f"{file}: label {label!r} is none of {', '.join(class_names)}; set data.class_names")
+    return Identity(_text(example, features.CONTENT_HASH), list(class_names).index(label), _text(example, features.PATIENT_ID).encode())
+
+
+def _rows(found: tuple[str, Any]) -> dict[str, Any]:
+    _, example = found
+    values = example.features.feature
+    height, width, image = values[features.HEIGHT].int64_list, values[features.WIDTH].int64_list, values[features.IMAGE].bytes_list
+    if not (height.value and width.value and image.value):
+        raise CxrError(f"{found[0]}: an example without image, height or width; make the records again with `cxr ingest`")
+    facts = {name: _text(example, name) for name in _FACTS}
+    seen = Example(facts, height.value[0], width.value[0], decode_scaled(image.value[0]))
+    return {shortcut.name: shortcut.row(seen) for shortcut in SHORTCUTS}
+
+
+def _text(example: Any, name: str) -> str:
+    """A categorical feature; UNKNOWN where the record lacks it."""
+    values = example.features.feature[name].bytes_list.value
+    return str(values[0].decode()) if values else features.UNKNOWN

@@ -1,0 +1,119 @@
+"""What the audit found: audit.json, and the draws that comparisons with a model need."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pydantic
+from pydantic import Field
+
+from cxr.core.errors import CxrError
+from cxr.core.intervals import Interval
+from cxr.core.strict_model import StrictModel
+
+AUDIT = "audit.json"
+DRAWS = "draws.npz"  # shortcut: its balanced accuracy on the gate's split in each draw of patients, float32 [draws]
+
+
+class Figure(StrictModel):
+    """A measured value with its 95 % interval; null where it is not defined."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def of(cls, value: float, interval: Interval) -> Figure:
+        """Makes one of floats that may be NaN."""
+        defined = [number if math.isfinite(number) else None for number in (value, interval.low, interval.high)]
+        return cls(value=defined[0], low=defined[1], high=defined[2])
+
+    def __str__(self) -> str:
+        """As tables show it."""
+        if self.value is None:
+            return "–"
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} ({Interval(self.low, self.high)})"
+
+
+class Measured(StrictModel):
+    """How well the class was told on some images."""
+
+    images: int
+    patients: int
+    accuracy: Figure
+    balanced_accuracy: Figure
+    auc: dict[str, Figure] = Field(description="class: area under the ROC curve, one against the rest")
+
+
+class ShortcutResult(StrictModel):
+    """What one small model told."""
+
+    name: str
+    phrase: str = Field(description="what it saw, for sentences")
+    kind: Literal["shortcut", "reference"] = Field(description="reference: it may tell the class, and no gate asks about it")
+    columns: int = Field(description="numbers or words per image")
+    values: int = Field(description="different rows; 1: it is the same for all images and can tell nothing")
+    folds: Measured | None = Field(description="out of fold, by patient; null: too few patients")
+    gate: Measured | None = Field(description="learnt from the training split, on the gate's; null: there are no such splits")
+    clear_class: str | None = Field(description="the class that it tells clearly; null: none")
+    verdict: str
+
+
+class AuditResult(StrictModel):
+    """The whole audit."""
+
+    class_names: tuple[str, ...]
+    split: str = Field(description="the gate's")
+    images: dict[str, int] = Field(description="split: images")
+    patients: int
+    folds: int = Field(description="that could be made; 0: too few patients")
+    clear_auc: float
+    shortcuts: tuple[ShortcutResult, ...]
+
+    @property
+    def clear(self) -> tuple[ShortcutResult, ...]:
+        """Shortcuts that tell a class clearly, references left out."""
+        return tuple(found for found in self.shortcuts if found.kind == "shortcut" and found.clear_class)
+
+    @property
+    def best(self) -> ShortcutResult | None:
+        """The shortcut with the highest balanced accuracy on the gate's split; None where none was measured there."""
+        measured = [found for found in self.shortcuts if found.kind == "shortcut" and balanced_on_gate(found) is not None]
+        return max(measured, key=lambda found: balanced_on_gate(found) or 0.0, default=None)
+
+    def save(self, folder: Path, draws: Mapping[str, npt.NDArray[np.float32]]) -> None:
+        """Writes audit.json and the draws."""
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(folder / DRAWS, **draws)  # type: ignore[arg-type]
+        (folder / AUDIT).write_text(self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> AuditResult:
+        """Reads audit.json.
+
+        Raises:
+          CxrError: There is none, or it is damaged.
+        """
+        try:
+            return cls.model_validate_json((folder / AUDIT).read_text())
+        except (OSError, pydantic.ValidationError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
+            raise CxrError(f"{folder / AUDIT}: cannot be read ({reason}); run the audit again (cxr run --no-cache)") from None
+
+
+def load_draws(folder: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """Reads the draws beside audit.json, by shortcut."""
+    with np.load(folder / DRAWS, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def balanced_on_gate(found: ShortcutResult) -> float | None:
+    """Returns a shortcut's balanced accuracy on the gate's split; None where it was not measured."""
+    return found.gate.balanced_accuracy.value if found.gate else None

@@ -1,0 +1,144 @@
+"""What each shortcut knows of an image: a small row of numbers.
+
+Larger pictures are scaled down to one size first: how large they were is the shortcut `size`'s alone.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.data.audit.regions import FRAME, blacked_out, corners
+
+SIDE = features.IMAGE_SIZE  # pixels that larger pictures are scaled down to
+THUMBNAIL = 25  # pixels; its outermost two are the frame (regions.FRAME)
+CORNER_THUMBNAIL = 8  # pixels, of each corner
+BINS = 16  # of the grey histogram
+_EDGE = round(FRAME * THUMBNAIL)
+
+Row = list[float] | list[str] | npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One record, its picture scaled down."""
+
+    facts: Mapping[str, str]  # source, format, view, sex, age_band
+    height: int  # pixels of the stored picture
+    width: int
+    grey: npt.NDArray[np.uint8]  # [SIDE, SIDE] at most
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """One view of an image, and the row of numbers or words that it sees.
+
+    Attributes:
+      name: For tables and settings.
+      phrase: For sentences: "{phrase} alone tells …".
+      row: Of one example.
+      reference: It may tell the class; it is measured beside the others for comparison, and no gate asks about it.
+      words: The row holds words (categories), not numbers.
+    """
+
+    name: str
+    phrase: str
+    row: Callable[[Example], Row]
+    reference: bool = False
+    words: bool = False
+
+
+def decode(encoded: bytes) -> npt.NDArray[np.uint8]:
+    """Returns a stored picture at its own size, uint8 [height, width].
+
+    Raises:
+      CxrError: It cannot be decoded.
+    """
+    return _decoded(encoded, draft=None)
+
+
+def decode_scaled(encoded: bytes) -> npt.NDArray[np.uint8]:
+    """Returns a stored picture scaled down to SIDE × SIDE at most, whatever its aspect; enlarging would blur it, and that be measured.
+
+    Raises:
+      CxrError: It cannot be decoded.
+    """
+    grey = Image.fromarray(_decoded(encoded, draft=(2 * SIDE, 2 * SIDE)))
+    return np.asarray(grey.resize((min(SIDE, grey.width), min(SIDE, grey.height)), Image.Resampling.BILINEAR))
+
+
+def _decoded(encoded: bytes, draft: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(encoded), formats=("PNG", "JPEG")) as picture:
+            if draft:
+                picture.draft("L", draft)
+            return np.array(picture.convert("L"))
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error and more
+        raise CxrError(f"a picture in the records cannot be decoded ({error}); make them again with `cxr ingest`") from None
+
+
+# === Rows ===
+
+
+def _words(*names: str) -> Callable[[Example], Row]:
+    return lambda example: [example.facts[name] for name in names]
+
+
+def _size(example: Example) -> Row:
+    return [example.height, example.width, example.width / example.height]
+
+
+def _brightness(example: Example) -> Row:
+    return [float(example.grey.mean()), float(example.grey.std())]
+
+
+def _grey_histogram(example: Example) -> Row:
+    """16 shares of grey levels, and the mean absolute difference of neighbours across and down: 18 numbers."""
+    grey = example.grey.astype(np.float32)
+    counts = np.histogram(grey, BINS, (0, 256))[0] / grey.size
+    return np.r_[counts, np.abs(np.diff(grey, axis=1)).mean(), np.abs(np.diff(grey, axis=0)).mean()].astype(np.float32)
+
+
+def _corners(example: Example) -> Row:
+    return np.concatenate([_thumbnail(part, CORNER_THUMBNAIL).ravel() for part in corners(example.grey)])
+
+
+def _border(example: Example) -> Row:
+    framed = _thumbnail(blacked_out(example.grey, "centre"), THUMBNAIL)
+    inside = np.zeros_like(framed, bool)
+    inside[_EDGE:-_EDGE, _EDGE:-_EDGE] = True
+    return framed[~inside]
+
+
+def _centre(example: Example) -> Row:
+    return _thumbnail(blacked_out(example.grey, "border"), THUMBNAIL)[_EDGE:-_EDGE, _EDGE:-_EDGE].ravel()
+
+
+def _whole(example: Example) -> Row:
+    return _thumbnail(example.grey, THUMBNAIL).ravel()
+
+
+def _thumbnail(grey: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.float32]:
+    return np.asarray(Image.fromarray(np.ascontiguousarray(grey)).resize((side, side), Image.Resampling.BOX), np.float32)
+
+
+SHORTCUTS: Sequence[Shortcut] = (
+    Shortcut("source", "the source", _words(features.SOURCE), words=True),
+    Shortcut("file_type", "the file type", _words(features.FORMAT), words=True),
+    Shortcut("view", "the view", _words(features.VIEW), words=True),
+    Shortcut("sex_and_age", "sex and age", _words(features.SEX, features.AGE_BAND), words=True),
+    Shortcut("size", "the picture's size", _size),
+    Shortcut("brightness", "brightness and contrast", _brightness),
+    Shortcut("grey_histogram", "the grey histogram", _grey_histogram),
+    Shortcut("corners", "the corners", _corners),
+    Shortcut("border", "the border", _border),
+    Shortcut("centre", "a thumbnail of the centre", _centre, reference=True),
+    Shortcut("whole_picture", "a thumbnail of the whole picture", _whole, reference=True),
+)

@@ -1,0 +1,230 @@
+"""Measures a model on labelled images that no run had: another hospital's."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import numpy as np
+from pydantic import Field
+
+from cxr.components.metrics.evaluation import Evaluation
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.core.strict_model import StrictModel
+from cxr.pipeline.outside.answers import Answer, measure
+from cxr.pipeline.outside.gathered import Gathered, Stage, copies
+from cxr.pipeline.outside.labelled import Labelled, LabelledImages
+
+if TYPE_CHECKING:
+    from cxr.trainer.training_data import Keys
+
+T = TypeVar("T")
+
+
+class Model(Protocol):
+    """What answers: a SavedModel of this machine (trainer/scoring.py) or one behind a server (serving/client/scoring.py)."""
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Which one answers."""
+        ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """In the order of the probabilities."""
+        ...
+
+    @property
+    def max_side(self) -> int | None:
+        """Pixels that longer images must be scaled down to; None: none is."""
+        ...
+
+    @property
+    def synthetic(self) -> bool | None:
+        """Whether it learnt from made-up images; None: unknown."""
+        ...
+
+    @property
+    def training_images(self) -> Keys | None:
+        """Keys of the images that it was trained on and chosen by; None: unknown."""
+        ...
+
+    def answers(self, items: Iterable[T], image_of: Callable[[T], bytes], batch_size: int) -> Iterator[tuple[T, np.ndarray, bool | None]]:
+        """Yields each item in order, its image's probabilities, float32 [classes], and whether that is unlike the training data."""
+        ...
+
+
+class Measured(StrictModel):
+    """What `cxr evaluate --json` writes."""
+
+    model: str | None = Field(description="null: a table of predictions")
+    version: str | None
+    images: int = Field(description="that the figures are of")
+    absent_classes: tuple[str, ...] = Field(
+        description="classes without images: their figures are null, balanced accuracy is over the others"
+    )
+    seen: int | None = Field(description="images of the data that the model was trained on or chosen by; null: it does not say which")
+    seen_included: bool = Field(description="they are among `images`")
+    rejects: dict[str, int] = Field({}, description="reason: files that could not be used")
+    near_copies: int | None = Field(None, description="left out: they show a radiograph of the training data; null: not looked for")
+    known_patients: int | None = Field(None, description="images left out: the patient is one of the training data; null: not looked for")
+    outside: int | None = Field(
+        None, description="of `images`, those that the model finds unlike anything that it was trained on; null: it does not say"
+    )
+    repeated: int = Field(0, description="images whose pixels stand in the data before; they are measured all the same")
+    contradictory: int = Field(0, description="pictures that stand under several labels; they are measured all the same")
+    synthetic_data: bool = Field(False, description="made-up images are among them: the figures say nothing about patients")
+    synthetic_model: bool | None = Field(None, description="the model learnt from made-up images; null: unknown")
+    notes: tuple[str, ...] = ()
+    images_per_second: float | None = Field(None, description="read and answered; null: a table of predictions")
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class Known:
+    """What training data hold besides pictures that are equal to the pixel.
+
+    Attributes:
+      patients: Pseudonyms.
+      near_copies: Content hashes of new pictures that show one of its radiographs.
+    """
+
+    patients: frozenset[str]
+    near_copies: frozenset[str]
+
+
+def known_from(new: Gathered, trained: Gathered, stage: Stage) -> Known:
+    """Looks for the patients and the radiographs of training data among new images.
+
+    Args:
+      new: With thumbnails.
+      trained: The same.
+      stage: See `near_duplicates`.
+    """
+    near = copies(new, trained, stage).near or frozenset()
+    return Known(
+        frozenset(trained.table[features.PATIENT_ID]),
+        frozenset(new.table[features.CONTENT_HASH].iloc[sorted(near)]) if near else frozenset(),
+    )
+
+
+def evaluate(
+    model: Model,
+    data: LabelledImages,
+    *,
+    bins: int,
+    batch_size: int,
+    include_seen: bool = False,
+    known: Known | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> Measured:
+    """Asks a model about all images and measures its answers.
+
+    Args:
+      model: It answers.
+      data: Labels must be among the model's classes.
+      bins: Of the calibration error.
+      batch_size: Images of one call.
+      include_seen: Measure also on images that the model was trained on or chosen by (equal pixels); else they are left out.
+      known: Images of its patients and near copies are left out too; None: nobody looked for them.
+      advance: Called once per image.
+
+    Raises:
+      CxrError: The images were read for another model, or none is left to measure on.
+    """
+    if data.max_side != model.max_side:
+        raise CxrError(
+            f"longer images of the data were scaled down to {data.max_side or 'nothing'} pixels (max_side), the model was trained with "
+            f"{model.max_side or 'none scaled'}; give the images themselves, or ingest them with data.max_side={model.max_side or 'null'}"
+        )
+    labels: dict[str, set[str]] = {}
+    counts: Counter[str] = Counter()
+
+    def unseen() -> Iterator[Labelled]:
+        for item in data.images:
+            seen = model.training_images is not None and _contains(model.training_images, item.content_hash)
+            counts["seen"] += seen
+            if seen and not include_seen:
+                advance()
+                continue
+            if known and (item.content_hash in known.near_copies or item.facts[features.PATIENT_ID] in known.patients):
+                counts["near" if item.content_hash in known.near_copies else "patient"] += 1
+                advance()
+                continue
+            counts["synthetic"] += item.facts.get(features.SOURCE) == features.SYNTHETIC
+            counts["repeated"] += item.content_hash in labels
+            labels.setdefault(item.content_hash, set()).add(item.facts[features.LABEL])
+            yield item
+
+    answers, flags = [], []
+    started = time.monotonic()
+    for item, shares, outside in model.answers(unseen(), _image_of, batch_size):
+        flags.append(outside)
+        answers.append(Answer(item.facts[features.LABEL], shares, item.facts[features.PATIENT_ID], item.facts))
+        advance()
+    seconds = time.monotonic() - started
+    if not answers:
+        raise CxrError(
+            f"no image is left to measure on: of {data.total} the model was trained on {counts['seen']} (--include-seen measures on them), "
+            f"{counts['near']} are near copies, {counts['patient']} of its patients, "
+            f"and {data.rejects.total()} cannot be used"
+        )
+    return measured(
+        answers,
+        model.class_names,
+        bins,
+        model=model.name,
+        version=model.version,
+        seen=None if model.training_images is None else counts["seen"],
+        seen_included=include_seen,
+        rejects=dict(data.rejects.most_common()),
+        near_copies=counts["near"] if known else None,
+        known_patients=counts["patient"] if known else None,
+        outside=None if None in flags else sum(map(bool, flags)),
+        repeated=counts["repeated"],
+        contradictory=sum(len(found) > 1 for found in labels.values()),
+        synthetic_data=counts["synthetic"] > 0,
+        synthetic_model=model.synthetic,
+        notes=data.notes,
+        images_per_second=round(len(answers) / seconds, 1),
+    )
+
+
+def measured(answers: Sequence[Answer], class_names: Sequence[str], bins: int, **known: object) -> Measured:
+    """Measures answers.
+
+    Args:
+      answers: At least one.
+      class_names: In the order of the probabilities.
+      bins: Of the calibration error.
+      known: Further fields of `Measured`.
+    """
+    present = {answer.label for answer in answers}
+    values = {"model": None, "version": None, "seen": None, "seen_included": True} | known
+    return Measured(
+        images=len(answers),
+        absent_classes=tuple(name for name in class_names if name not in present),
+        evaluation=measure(answers, class_names, bins),
+        **values,
+    )
+
+
+def _image_of(item: Labelled) -> bytes:
+    return item.image
+
+
+def _contains(keys: Keys, content_hash: str) -> bool:
+    from cxr.trainer.training_data import image_keys  # TensorFlow, which a table of predictions does without
+
+    key = image_keys([content_hash])[0]
+    place = int(np.searchsorted(keys, key))
+    return place < len(keys) and bool(keys[place] == key)

@@ -1,0 +1,98 @@
+"""The tables that `cxr evaluate` ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import isnan
+
+from rich.table import Table
+
+from cxr.core.intervals import Interval
+from cxr.pipeline.outside.evaluate import Measured
+
+SYNTHETIC = "SYNTHETIC images: the numbers say nothing about patients"
+
+
+def tables(found: Measured) -> Iterator[Table]:
+    """Yields the figures of the whole, of each class, the confusion matrix, and the slices."""
+    e = found.evaluation
+    name = f"model {found.model} version {found.version}" if found.model else "predictions"
+    made_up = f" ({SYNTHETIC})" if found.synthetic_data or found.synthetic_model else ""
+    whole = Table(title=f"{name} on {e.examples} images of {e.patients} patients{made_up}")
+    whole.add_column("figure")
+    whole.add_column("value (95 % interval)")
+    over = f", over {', '.join(one.name for one in e.classes if one.examples)}" if found.absent_classes else ""
+    whole.add_row("accuracy", _shown(e.accuracy, e.accuracy_interval))
+    whole.add_row(f"balanced accuracy{over}", _shown(e.balanced_accuracy, e.balanced_accuracy_interval))
+    whole.add_row("log loss", _shown(e.log_loss, e.log_loss_interval))
+    whole.add_row("calibration error", _shown(e.calibration_error, e.calibration_error_interval))
+    yield whole
+
+    classes = Table(title="each class against the others")
+    for column in ("class", "images", "recall", "precision", "AUC"):
+        classes.add_column(column)
+    for one in e.classes:
+        classes.add_row(
+            one.name,
+            str(one.examples),
+            _shown(one.recall, one.recall_interval),
+            _shown(one.precision, one.precision_interval),
+            _shown(one.auc, one.auc_interval),
+        )
+    yield classes
+
+    confusion = Table(title="labels (rows) and what they were taken for")
+    for column in ("", *e.class_names):
+        confusion.add_column(column, justify="right" if column else "left")
+    for one, counts in zip(e.classes, e.confusion_matrix, strict=True):
+        confusion.add_row(one.name, *map(str, counts)) if one.examples else confusion.add_row(one.name, *("–" for _ in counts))
+    yield confusion
+
+    slices = Table(title="slices")
+    for column in ("slice", "images", "patients", "accuracy", "balanced accuracy", "calibration error"):
+        slices.add_column(column, overflow="fold")
+    for part in e.slices:
+        slices.add_row(
+            f"{part.feature} {part.value}",
+            str(part.examples),
+            str(part.patients),
+            _shown(part.accuracy, part.accuracy_interval),
+            _shown(part.balanced_accuracy, part.balanced_accuracy_interval),
+            _shown(part.calibration_error, part.calibration_error_interval),
+        )
+    yield slices
+
+
+def remarks(found: Measured) -> Iterator[str]:
+    """Yields what must be known beside the figures."""
+    if found.absent_classes:
+        rest = "balanced accuracy is the mean recall of the others"
+        yield f"no image of {', '.join(found.absent_classes)}: figures of a class without images are shown as –, and {rest}"
+    if found.model and found.seen is None:
+        yield "the model does not say which images it was trained on: none of them could be left out"
+    elif found.seen:
+        rest = "they are left out (--include-seen measures on them)"
+        if found.seen_included:
+            rest = "they are measured with the others, which flatters"
+        apart = (found.near_copies or 0) + (found.known_patients or 0)
+        total = found.images + apart + (0 if found.seen_included else found.seen)
+        yield f"{found.seen} of {total} images were seen in training; {rest}"
+    if found.near_copies or found.known_patients:
+        others = f"{found.known_patients} other images of patients that were trained on"
+        yield f"left out besides: {found.near_copies} near copies of pictures that were trained on, and {others}"
+    if found.outside is not None:
+        yield f"the model finds {found.outside} of {found.images} images unlike anything that it was trained on"
+    if found.rejects:
+        reasons = ", ".join(f"{count} {why}" for why, count in found.rejects.items())
+        yield f"{sum(found.rejects.values())} files could not be used: {reasons}"
+    if found.repeated:
+        yield f"{found.repeated} images are copies, equal to the pixel, of others in the data"
+    if found.contradictory:
+        yield f"{found.contradictory} pictures stand under several labels; `cxr ingest` lists them"
+    yield from found.notes
+
+
+def _shown(value: float, interval: Interval) -> str:
+    if isnan(value):
+        return "–"
+    return f"{value:.3f} ({interval})"

@@ -1,0 +1,132 @@
+"""New data beside those that a model was trained on: schema, drift, copies. No model is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field
+from rich.table import Table
+
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.core.strict_model import StrictModel
+from cxr.pipeline.outside.drift import FeatureDrift, Thresholds, anomalies_of, drift
+from cxr.pipeline.outside.gathered import SPLIT, Stage, copies, gather
+from cxr.pipeline.outside.labelled import LabelledImages
+from cxr.pipeline.outside.training import TRAIN, Training
+from cxr.pipeline.schema import curated_schema
+
+
+class Compared(StrictModel):
+    """What `cxr validate --json` writes."""
+
+    images: int
+    patients: int
+    training_images: int = Field(description="of the training split, which the distributions are compared with")
+    anomalies: tuple[str, ...] = Field(description="ways in which the new data break the schema")
+    thresholds: Thresholds
+    drift: tuple[FeatureDrift, ...]
+    copies: int = Field(description="new images that the training or validation split holds too, equal to the pixel")
+    near_copies: int | None = Field(description="further new images that show a radiograph of these splits; null: not looked for")
+    other_label: int = Field(description="of all these, how many have another label there")
+    known_patients: int = Field(description="new patients with an image in these splits, by pseudonym; 0 also where another key made them")
+    rejects: dict[str, int] = Field(description="reason: files that could not be used")
+    notes: tuple[str, ...] = ()
+
+    @property
+    def findings(self) -> list[str]:
+        """Returns a sentence for each reason not to use the data without a second look; none where they are like the training data."""
+        found = list(self.anomalies)
+        if drifted := [one.feature for one in self.drift if one.drifted]:
+            found.append(f"{len(drifted)} features have drifted: {', '.join(drifted)}")
+        if self.copies or self.near_copies:
+            near = f" and {self.near_copies} near" if self.near_copies else ""
+            other = f", {self.other_label} of them under another label" if self.other_label else ""
+            found.append(f"{self.copies} exact{near} copies of pictures that were trained on{other}")
+        if self.known_patients:
+            found.append(f"{self.known_patients} patients have images among those that were trained on")
+        return found
+
+
+def validate(
+    data: LabelledImages,
+    training: Training,
+    thresholds: Thresholds,
+    *,
+    near: bool = True,
+    stage: Stage = lambda name, total: lambda done: None,
+) -> Compared:
+    """Compares new data with training data.
+
+    Args:
+      data: New; read for the training data's classes and `max_side`.
+      training: Records.
+      thresholds: When a feature counts as drifted.
+      near: Look for near copies too, which takes a while among many thousands.
+      stage: Is told what begins and how much it is; what it returns is told how much more is done.
+
+    Raises:
+      CxrError: The data cannot be read, or hold no image.
+    """
+    new = gather(data, near, "reading the new data", stage)
+    if new.table.empty:
+        raise CxrError(f"no image can be used: {', '.join(f'{count} {why}' for why, count in data.rejects.items()) or 'there is none'}")
+    trained = training.gather(near, stage)
+    of_training = trained.table[trained.table[SPLIT] == TRAIN]
+    schema = curated_schema(training.dataset.class_names)
+    found = copies(new, trained, stage)
+    notes = data.notes
+    if data.max_side != training.dataset.config.max_side:
+        sides = f"{data.max_side or 'no'} and {training.dataset.config.max_side or 'no'}"
+        notes += (f"max_side differs ({sides} pixels, here and in training): larger pictures are other pixels, and sizes drift for it",)
+    done = stage("comparing distributions", 1)
+    distances = drift(new.table, of_training, schema, thresholds)
+    done(1)
+    return Compared(
+        images=len(new.table),
+        patients=new.table[features.PATIENT_ID].nunique(),
+        training_images=len(of_training),
+        anomalies=tuple(anomalies_of(new.table, schema)),
+        thresholds=thresholds,
+        drift=tuple(distances),
+        copies=len(found.exact),
+        near_copies=None if found.near is None else len(found.near),
+        other_label=found.other_label,
+        known_patients=len(set(new.table[features.PATIENT_ID]) & set(trained.table[features.PATIENT_ID])),
+        rejects=dict(data.rejects.most_common()),
+        notes=notes,
+    )
+
+
+def table(found: Compared) -> Table:
+    """The table that `cxr validate` ends with."""
+    limits = found.thresholds
+    shown = Table(title=f"{found.images} new images of {found.patients} patients beside {found.training_images} of the training split")
+    shown.add_column("feature")
+    shown.add_column("stated (in training)")
+    shown.add_column(f"Jensen-Shannon (by chance), limit {limits.jensen_shannon:g}")
+    shown.add_column(f"L-infinity (by chance), limit {limits.l_infinity:g}")
+    shown.add_column("")
+    for one in found.drift:
+        verdict = "[red]drifted[/red]" if one.drifted else "" if one.judged else "not judged"
+        shown.add_row(
+            one.feature,
+            f"{one.stated:.0%} ({one.stated_in_training:.0%})",
+            _with_chance(one.jensen_shannon, one.jensen_shannon_by_chance),
+            _with_chance(one.l_infinity, one.l_infinity_by_chance),
+            verdict,
+        )
+    return shown
+
+
+def remarks(found: Compared) -> Iterator[str]:
+    """Yields what must be known beside the table, findings apart."""
+    if found.near_copies is None:
+        yield "near copies of training pictures were not looked for"
+    if found.rejects:
+        yield f"{sum(found.rejects.values())} files could not be used: {', '.join(f'{n} {why}' for why, n in found.rejects.items())}"
+    yield from found.notes
+
+
+def _with_chance(value: float | None, chance: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}" + ("" if chance is None else f" ({chance:.3f})")

@@ -1,0 +1,61 @@
+"""Which pushed version a user means."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from cxr.components.baseline import champion
+from cxr.core.errors import UsageError
+from cxr.pipeline.workspace import LATEST, REPORT, Workspace
+from cxr.trainer import artifact
+
+SAVED_MODEL = "saved_model.pb"
+
+
+def find_version(model: str, workspace: Workspace, option: str = "--model") -> Path:
+    """Returns the folder of a SavedModel.
+
+    Args:
+      model: A pushed version's folder; a model's folder, whose champion is meant (without one, the highest version); a Model artifact; or
+        a model's name: the workspace's pushed one, else the one of the latest run, which its gate refused.
+      workspace: Where names are looked up.
+      option: That named it, for messages.
+
+    Raises:
+      UsageError: There is none.
+      CxrError: The champion's pointer is damaged.
+    """
+    path = Path(model)
+    if path.is_dir():
+        found = _in_folder(path)
+        if found is None:
+            raise UsageError(
+                f"{option} {model}: holds no {SAVED_MODEL} and no versions; give the folder of a version, for example "
+                "serving_models/mobilenet/1795601477, or that of its model"
+            )
+        return found
+    pushed = workspace.serving_models / model
+    if (found := _in_folder(pushed)) is not None:
+        return found
+    report = workspace.runs / LATEST / REPORT
+    if not report.is_file():
+        raise UsageError(f"{option} {model}: no such folder, and neither {pushed} nor {report} is there; set --workspace and --pipeline")
+    models = json.loads(report.read_text())["models"]
+    uri = models.get(model, {}).get("model_uri")
+    if not uri:
+        raise UsageError(
+            f"{option} {model}: no such folder; {report} has {', '.join(name for name in models if models[name]['model_uri'])}"
+        )
+    return Path(artifact.serving_dir(uri))
+
+
+def _in_folder(path: Path) -> Path | None:
+    artifact_version = Path(artifact.serving_dir(str(path)))
+    for folder in (path, artifact_version):
+        if (folder / SAVED_MODEL).is_file():
+            return folder
+    if found := champion.read(path / champion.POINTER):
+        return found.folder
+    versions = [folder for folder in path.glob("*") if folder.name.isdecimal() and (folder / SAVED_MODEL).is_file()]
+    return max(versions, key=lambda folder: int(folder.name), default=None)

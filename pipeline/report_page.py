@@ -1,0 +1,109 @@
+"""report.html of a local run, made at its end: also of one that failed half-way, from what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from cxr.components.report.gather import gather
+from cxr.components.report.page.content import Artifact, Ingested, Step, Verdict
+from cxr.components.report.page.render import render
+from cxr.components.report.redaction import place
+from cxr.components.report.sources import ModelSources, Sources
+from cxr.data.ingest.dataset import Dataset
+from cxr.pipeline.graph import node_id
+from cxr.pipeline.local_runner import NodeResult
+from cxr.pipeline.pipeline_config import Config
+from cxr.pipeline.report import Candidate, Report
+from cxr.trainer.artifact import ModelInfo, read_info
+
+_CHARACTERS = 12  # of a fingerprint: enough to compare two runs
+
+
+def write_page(sources: Sources, file: Path) -> None:
+    """Makes the page; the file appears whole or not at all.
+
+    Raises:
+      CxrError: An artifact is damaged.
+      OSError: The file cannot be written.
+    """
+    draft = file.with_suffix(".part")
+    draft.write_text(render(gather(sources)), encoding="utf-8")
+    draft.replace(file)
+
+
+def page_sources(config: Config, results: Mapping[str, NodeResult], report: Report, dataset: Dataset, *, run: str) -> Sources:
+    """Returns where the page's content is to be read.
+
+    Args:
+      config: Of the run.
+      results: Node to what became of it.
+      report: What the run came to.
+      dataset: What it ran on.
+      run: The run's name.
+    """
+    return Sources(
+        pipeline=config.name,
+        class_names=config.class_names,
+        split=config.gate.split,
+        models=tuple(_model(report.models[name], results) for name in config.candidates),
+        run=run,
+        synthetic=report.synthetic,
+        pictures=config.report.pictures,
+        examples=_uri(results, "ImportExampleGen", "examples"),
+        statistics=_uri(results, "StatisticsGen", "statistics"),
+        anomalies=_uri(results, "ExampleValidator", "anomalies"),
+        ingested=_ingested(dataset),
+        configuration=config.to_yaml(),
+        steps=tuple(Step(node, result.state, result.seconds, result.error) for node, result in results.items()),
+        artifacts=tuple(_artifacts(results)),
+    )
+
+
+def _model(candidate: Candidate, results: Mapping[str, NodeResult]) -> ModelSources:
+    return ModelSources(
+        name=candidate.name,
+        evaluation=_uri(results, node_id("Evaluator", candidate.name), "evaluation"),
+        model_run=_uri(results, node_id("Trainer", candidate.name), "model_run"),
+        verdict=Verdict(
+            outcome=candidate.outcome,
+            blessed=candidate.blessed,
+            servable=candidate.servable,
+            version=candidate.version,
+            baseline=candidate.baseline,
+            reasons=candidate.reasons,
+            notes=candidate.notes,
+        ),
+        facts=_facts(read_info(candidate.model_uri)) if candidate.model_uri else {},
+    )
+
+
+def _facts(info: ModelInfo) -> dict[str, str]:
+    facts = {"image size": f"{info.image_size} pixels", "weights": info.weights_note, "code": info.code_version}
+    if info.ensemble_method:
+        facts["method"] = info.ensemble_method
+    if info.data:
+        images = "; ".join(f"{split} {sum(classes.values())}" for split, classes in info.data.images.items())
+        facts |= {"learnt from": f"{images} images", "fingerprint of these": info.data.fingerprint[:_CHARACTERS]}
+    if info.preprocessing:
+        facts["preprocessing"] = ", ".join(f"{key} {value}" for key, value in info.preprocessing.items())
+    return facts
+
+
+def _ingested(dataset: Dataset) -> Ingested:
+    fields = ("rejects", "reject_reasons", "duplicates", "near_duplicates", "joined_patients", "label_conflicts", "left_out")
+    return Ingested(**{name: getattr(dataset, name) for name in (*fields, "own_patients", "warnings")})
+
+
+def _uri(results: Mapping[str, NodeResult], node: str, output: str) -> str | None:
+    result = results.get(node)
+    return result.outputs[output][0].uri if result and result.outputs.get(output) else None
+
+
+def _artifacts(results: Mapping[str, NodeResult]) -> list[Artifact]:
+    return [
+        Artifact(node, output, artifact.type_name, artifact.id, place(artifact.uri))
+        for node, result in results.items()
+        for output, artifacts in result.outputs.items()
+        for artifact in artifacts
+    ]

@@ -1,0 +1,103 @@
+import json
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from cxr.cli.main import app
+from cxr.core import exit_codes
+from cxr.core.errors import UsageError
+
+SMALL = {
+    "name": "small",
+    "image_size": 32,
+    "models": {
+        "mobilenet": {
+            "backbone": "MobileNet",
+            "weights": "none",
+            "head_training": {"epochs": 2, "optimizer": {"learning_rate": 0.01}},
+        }
+    },
+    "ensemble": None,
+}
+
+
+@pytest.fixture
+def configuration(tmp_path):
+    file = tmp_path / "small.yaml"
+    file.write_text(yaml.safe_dump(SMALL))
+    return file
+
+
+@pytest.fixture
+def records(tmp_path, raw_examples):
+    """Twelve images of six patients in `train`; nothing that can be read in `test`."""
+    import tensorflow as tf
+
+    from cxr.data.ingest.dataset import DATASET, Dataset
+    from cxr.data.ingest.ingest_config import Ingest
+
+    folder = tmp_path / "records"
+    (folder / "train").mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(folder / "train/examples-00000-of-00001.tfrecord.gz"), "GZIP") as writer:
+        for example in raw_examples:
+            writer.write(example)
+    (folder / "test").mkdir()
+    (folder / "test/examples-00000-of-00001.tfrecord.gz").write_bytes(b"not to be opened")
+    config = Ingest()
+    dataset = Dataset(
+        source="images",
+        class_names=config.class_names,
+        counts={"train": dict.fromkeys(config.class_names, 4), "test": dict.fromkeys(config.class_names, 1)},
+        patients={"train": 6, "test": 3},
+        own_patients=0,
+        rejects=0,
+        duplicates=0,
+        seed=1,
+        synthetic=False,
+        config=config,
+        fingerprint="",
+        files={},
+        versions={},
+    )
+    (folder / DATASET).write_text(dataset.model_dump_json())
+    return folder
+
+
+@pytest.mark.slow
+def test_figures_of_two_folds_and_a_second_call_that_computes_and_trains_nothing(configuration, records, tmp_path, monkeypatch):
+    arguments = ["crossval", "-c", configuration, "-d", records, "--folds", 2, "--splits", "train", "--workspace", tmp_path / "workspace"]
+    done = CliRunner().invoke(app, [*map(str, arguments), "--out", str(tmp_path / "first"), "--json", str(tmp_path / "summary.json")])
+    assert done.exit_code == exit_codes.OK, done.output
+    shown = " ".join(done.output.split())
+    assert "2 folds, 12 images of 6 patients (train)" in shown
+    assert "batch statistics: where a backbone is recalibrated: from images of all folds, without their labels" in shown
+    assert "source made up was not left out" in shown
+    summary = json.loads((tmp_path / "first/crossval.json").read_text())
+    assert summary == json.loads((tmp_path / "summary.json").read_text())
+    assert set(summary["results"]) == {"by patient", "by image"}
+    assert summary["best_backbone"] == "mobilenet"
+    assert summary["configuration"]["models"]["mobilenet"]["head_training"]["epochs"] == 2
+    assert len(list((tmp_path / "first/folds").iterdir())) == 4
+    assert "patient0" not in "".join(file.read_text() for file in tmp_path.glob("first/**/*.json"))
+
+    for used in ("features.BatchedModel", "fold_run.train_head"):
+        monkeypatch.setattr(f"cxr.trainer.crossval.{used}", None)
+    again = CliRunner().invoke(app, [*map(str, arguments), "--out", str(tmp_path / "second")])
+    assert again.exit_code == exit_codes.OK, again.output
+    assert json.loads((tmp_path / "second/crossval.json").read_text()) == summary
+
+
+def test_what_cannot_be_cross_validated_is_refused_before_anything_is_read(configuration, tmp_path):
+    arguments = ["crossval", "-c", str(configuration), "-d", "nowhere", "models.mobilenet.fine_tuning.epochs=1"]
+    done = CliRunner().invoke(app, [*arguments, "--workspace", str(tmp_path / "workspace")])
+    assert isinstance(done.exception, UsageError)
+    assert "defaults.fine_tuning=null" in str(done.exception)
+    assert not (tmp_path / "workspace").exists()
+
+
+def test_a_split_that_the_records_lack_is_named(configuration, records, tmp_path):
+    arguments = ["crossval", "-c", str(configuration), "-d", str(records), "--workspace", str(tmp_path / "workspace")]
+    done = CliRunner().invoke(app, arguments)
+    assert isinstance(done.exception, UsageError)
+    assert "has no split 'val', only train, test" in str(done.exception)

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from cxr.components.metrics import names
+from cxr.components.metrics.intervals import change_interval, interval, judged, patients_behind
+from cxr.core.intervals import MIN_PATIENTS, bootstrap_interval, proportion_interval
+
+PER_CLASS = np.array([[4, 30, 0], [7, 20, 9]])  # patients with an image of the class; with one that is taken for it
+DRAWS = np.random.default_rng(0).uniform(0.4, 0.6, 1000)
+
+
+@pytest.mark.parametrize(
+    ("figure", "class_id", "patients"),
+    [
+        ("accuracy", None, 32),
+        ("balanced_accuracy", None, 8),  # two classes have patients, the rarer one four
+        ("recall", 1, 30),
+        ("precision", 2, 9),
+        ("auc", 1, 4),
+        ("auc", 2, 0),
+        ("of_tfma", None, 32),
+        ("of_tfma", 0, 4),
+    ],
+)
+def test_on_whom_a_figure_rests(figure: str, class_id: int | None, patients: int) -> None:
+    assert patients_behind(figure, class_id, 32, PER_CLASS) == patients
+
+
+def test_a_share_on_few_patients_has_wilsons_interval_and_other_figures_none() -> None:
+    assert interval("recall", 0, 0.5, DRAWS, patients=32, per_class=PER_CLASS) == proportion_interval(0.5, 4)
+    assert interval("recall", 1, 0.5, DRAWS, patients=32, per_class=PER_CLASS) == bootstrap_interval(DRAWS)
+    assert interval("log_loss", None, 0.5, DRAWS, patients=MIN_PATIENTS, per_class=PER_CLASS) == bootstrap_interval(DRAWS)
+    assert math.isnan(interval("log_loss", None, 0.5, DRAWS, patients=MIN_PATIENTS - 1, per_class=PER_CLASS).low)
+
+
+def test_a_change_is_paired_draw_by_draw() -> None:
+    found = change_interval(DRAWS + 0.01, DRAWS, patients=MIN_PATIENTS)
+    assert (found.low, found.high) == pytest.approx((0.01, 0.01))
+    assert math.isnan(change_interval(DRAWS, DRAWS, patients=MIN_PATIENTS - 1).low)
+
+
+def test_what_a_slice_needs_to_be_judged() -> None:
+    assert judged(0.0, 20, 20)
+    assert not judged(0.9, 19, 20)
+    assert not judged(math.nan, 20, 20)
+
+
+def test_every_column_of_the_draws_has_a_name_of_its_own() -> None:
+    found = names.columns(3)
+    assert len(found) == len(set(found)) == len(names.FIGURES) + 3 * len(names.CLASS_FIGURES)
+    assert {name for name, _ in found} < names.taken()
+    assert {"recall_lower", "log_loss_upper", "accuracy_change_lower"} < names.taken()

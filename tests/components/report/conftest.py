@@ -1,0 +1,119 @@
+"""A run's artifacts as TFX writes them, small, with a patient and paths planted wherever one could stand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
+from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
+from tensorflow_model_analysis.writers.metrics_plots_and_validations_writer import convert_slice_metrics_to_proto
+
+from cxr.components.metrics import names
+from cxr.components.metrics.answers import AnswersCombiner, image_number
+from cxr.components.metrics.classification import ClassificationCombiner
+from cxr.components.report.page.content import Step, Verdict
+from cxr.components.report.sources import ModelSources, Sources
+
+CLASSES = ("covid19", "pneumonia", "normal")
+WRONG = 5  # number of the test image that the model gets wrong; of the third class
+
+
+def write_split(folder: Path, examples: list[bytes]) -> None:
+    folder.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(folder / "data.gz"), "GZIP") as writer:
+        for example in examples:
+            writer.write(example)
+
+
+def write_statistics(folder: Path) -> None:
+    for split in ("test", "train"):
+        dataset = statistics_pb2.DatasetFeatureStatistics(num_examples=6)
+        height = dataset.features.add()
+        height.path.step.append("height")
+        height.num_stats.common_stats.num_non_missing = 6
+        height.num_stats.mean = 40
+        patient = dataset.features.add()
+        patient.path.step.append("patient_id")
+        patient.string_stats.rank_histogram.buckets.add(label="patient0", sample_count=2)
+        source = dataset.features.add()
+        source.path.step.append("source")
+        for number in range(14):
+            source.string_stats.rank_histogram.buckets.add(label=f"hospital {number:02d}", sample_count=20 - number)
+        (folder / f"Split-{split}").mkdir(parents=True)
+        file = folder / f"Split-{split}" / "FeatureStats.pb"
+        file.write_bytes(statistics_pb2.DatasetFeatureStatisticsList(datasets=[dataset]).SerializeToString())
+
+
+def write_anomalies(folder: Path) -> None:
+    (folder / "Split-train").mkdir(parents=True)
+    found = anomalies_pb2.Anomalies()
+    found.anomaly_info["view"].short_description = "Unexpected value"
+    found.anomaly_info["view"].description = "/data/Jane Doe/study7.dcm was seen"
+    (folder / "Split-train" / "SchemaDiff.pb").write_bytes(found.SerializeToString())
+
+
+def write_evaluation(folder: Path) -> None:
+    """Six test images, of which one is taken for the first class."""
+    classification = ClassificationCombiner(CLASSES, 5, None, "", "")
+    tally = classification.create_accumulator()
+    answers = AnswersCombiner(3, None, "", "")
+    answered = answers.create_accumulator()
+    for number in range(6):
+        probabilities = np.eye(3)[0 if number == WRONG else number % 3] * 0.7 + 0.1
+        tally.add(number % 3, probabilities, b"patient%d" % (number // 2))
+        answered.images.append(image_number(f"{number:064x}"))
+        answered.labels.append(number % 3)
+        answered.probabilities.extend(probabilities.tolist())
+    metrics = classification.extract_output(tally) | answers.extract_output(answered)
+    folder.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(folder / "metrics-00000-of-00001.tfrecord")) as writer:
+        writer.write(convert_slice_metrics_to_proto(((), metrics), []).SerializeToString())
+    metric = {"config": json.dumps({names.CLASS_NAMES: CLASSES})}
+    (folder / "eval_config.json").write_text(json.dumps({"evalConfig": {"metricsSpecs": [{"metrics": [metric]}]}}))
+    refused = validation_result_pb2.ValidationResult(validation_ok=False)
+    failure = refused.metric_validations_per_slice.add().failures.add()
+    failure.metric_key.name = "accuracy"
+    failure.metric_value.double_value.value = 5 / 6
+    failure.metric_threshold.CopyFrom(
+        config_pb2.MetricThreshold(value_threshold=config_pb2.GenericValueThreshold(lower_bound={"value": 0.9}))
+    )
+    with tf.io.TFRecordWriter(str(folder / "validations.tfrecord")) as writer:
+        writer.write(refused.SerializeToString())
+
+
+def write_run(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    row = {"loss": 0.5, "accuracy": 0.8, "learning_rate": 0.001}
+    stage = {"name": "head", "rows": [row], "best_epoch": 1, "stopped_early": False, "resumed_from": 0}
+    about = {"backbone": "MobileNet", "weights_note": "weights of /home/Doe/weights/mobilenet.h5", "images": {"train": 12}, "seconds": 4.2}
+    (folder / "history.json").write_text(json.dumps({**about, "stages": [stage]}))
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory, raw_examples: list[bytes]) -> Sources:
+    root = tmp_path_factory.mktemp("artifacts")
+    write_split(root / "examples" / "Split-test", raw_examples[:6])
+    write_split(root / "examples" / "Split-train", raw_examples)
+    write_statistics(root / "statistics")
+    write_anomalies(root / "anomalies")
+    write_evaluation(root / "evaluation")
+    write_run(root / "run")
+    verdict = Verdict("refused", reasons=("infrastructure check: /tmp/Doe/model is gone",), notes=("compared with /models/Doe/1",))
+    return Sources(
+        pipeline="demo",
+        class_names=CLASSES,
+        split="test",
+        models=(
+            ModelSources("mobilenet", str(root / "evaluation"), str(root / "run"), verdict, {"weights": "from /home/Doe/w.h5"}),
+            ModelSources("ensemble"),
+        ),
+        examples=str(root / "examples"),
+        statistics=str(root / "statistics"),
+        anomalies=str(root / "anomalies"),
+        configuration="name: demo\ndata: {where: {patient_id: '4711'}}\nschema_file: /home/Doe/schema.pbtxt\n",
+        steps=(Step("Trainer-ensemble", "failed", 1.0, "/data/Jane Doe/study7.dcm: not an image"),),
+    )

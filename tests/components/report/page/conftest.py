@@ -1,0 +1,130 @@
+"""A run with everything in it, small, and with names that want to break out of the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cxr.components.metrics.evaluation import ClassResult, Evaluation, SliceResult
+from cxr.components.metrics.tally import Tally
+from cxr.components.report.page.content import (
+    Answer,
+    Artifact,
+    Content,
+    Data,
+    ImageAnswers,
+    Ingested,
+    Mistake,
+    Mistakes,
+    Model,
+    NumberStatistics,
+    Picture,
+    Stage,
+    Step,
+    Training,
+    ValueCounts,
+    Verdict,
+)
+from cxr.core.intervals import Interval
+
+HOSTILE = '"><script>alert(1)</script>'
+CLASSES = ("covid19", "$x_{<b>$", HOSTILE)
+SOME = Interval(0.25, 0.75)
+
+
+def jpeg() -> str:
+    file = io.BytesIO()
+    Image.fromarray(np.full((8, 8), 90, np.uint8)).save(file, "JPEG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def evaluation(baseline: float | None = None) -> Evaluation:
+    tally = Tally(3, 5)
+    for number, (label, probabilities) in enumerate(
+        [(0, [0.8, 0.1, 0.1]), (0, [0.3, 0.6, 0.1]), (1, [0.2, 0.7, 0.1]), (1, [0.4, 0.3, 0.3])]
+    ):
+        tally.add(label, np.array(probabilities), b"%d" % number)
+    figures = tally.results().figures
+    rows = zip(CLASSES, [2, 2, 0], figures.precision[0], figures.recall[0], figures.auc[0], strict=True)
+    return Evaluation(
+        class_names=CLASSES,
+        examples=4,
+        patients=4,
+        correct=2,
+        accuracy=0.5,
+        accuracy_interval=SOME,
+        balanced_accuracy=0.5,
+        balanced_accuracy_interval=SOME,
+        log_loss=0.8,
+        log_loss_interval=SOME,
+        calibration_error=0.2,
+        calibration_error_interval=Interval(np.nan, np.nan),
+        invalid_predictions=0,
+        classes=tuple(ClassResult(name, n, float(p), float(r), float(a), SOME, SOME, SOME) for name, n, p, r, a in rows),
+        confusion_matrix=((1, 1, 0), (1, 1, 0), (0, 0, 0)),
+        calibration_bins=((0.0, np.nan, np.nan), (2.0, 0.5, 0.5), (2.0, 0.75, 0.5)),
+        slices=(SliceResult("source", HOSTILE, 4, 3, 2, 0.5, SOME, 0.5, SOME, 0.1, SOME),),
+        baseline_accuracy=baseline,
+        change=None if baseline is None else Interval(-0.125, 0.625),
+    )
+
+
+def roc() -> dict[str, np.ndarray]:
+    curve = np.array([[0.1, 1, 1], [0.3, 0.5, 1], [0.4, 0.5, 1], [0.5, 0, 0.5], [0.9, 0, 0]])
+    return {CLASSES[0]: curve, CLASSES[1]: curve, CLASSES[2]: np.full((5, 3), np.nan)}
+
+
+def training() -> Training:
+    rows = tuple({"loss": 1 / n, "val_loss": 1.1 / n, "accuracy": n / 5, "val_accuracy": n / 6, "learning_rate": 0.001} for n in (1, 2, 3))
+    return Training((Stage("head", rows, 2, True, 0), Stage("fine-tuning", rows[:2], None, False, 0)), {"weights": "random weights"})
+
+
+def answers() -> ImageAnswers:
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.2, 0.7, 0.1], [0.4, 0.3, 0.3]], np.float32)
+    return ImageAnswers(np.arange(4), np.array([0, 0, 1, 1]), probabilities)
+
+
+@pytest.fixture(scope="session")
+def content() -> Content:
+    """Everything that a page can show."""
+    picture = Picture(jpeg(), CLASSES[0], HOSTILE, "test")
+    refused = Verdict("refused", False, True, reasons=(f"gate: accuracy 0.5 is below 0.6 {HOSTILE}",), notes=(HOSTILE,))
+    models = (
+        Model("mobilenet", refused, training(), evaluation(), roc(), answers(), {"weights": HOSTILE}),
+        Model("ensemble", Verdict("pushed", True, True, "1795601476", "1"), None, evaluation(0.25), roc(), answers()),
+        Model("densenet201", Verdict("failed", reasons=("Trainer-densenet201 failed: no memory",))),
+    )
+    wrong = Mistake(
+        CLASSES[0], HOSTILE, picture, (Answer("ensemble", (0.3, 0.6, 0.1), CLASSES[1]), Answer("mobilenet", (0.9, 0.1, 0), CLASSES[0]))
+    )
+    return Content(
+        pipeline="demo",
+        class_names=CLASSES,
+        split="test",
+        synthetic=True,
+        pictures=True,
+        models=models,
+        run="20261125-103209-306",
+        data=Data(
+            {("train", CLASSES[0], HOSTILE): 3, ("test", CLASSES[1], "nih"): 1},
+            {"train": 2, "test": 1},
+            (picture,),
+            (NumberStatistics("height", "train", 3, 0, 40, 1, 38, 40, 44), NumberStatistics("age", "train", 0, 3)),
+            (ValueCounts("source", "train", {HOSTILE: 3}),),
+            (f"split train, feature {HOSTILE}: wrong",),
+            Ingested(1, {HOSTILE: 1}, 0, 0, 0, 0, 0, 4, (HOSTILE,)),
+        ),
+        mistakes=Mistakes("ensemble", 2, (wrong,), 1),
+        steps=(
+            Step("Trainer-mobilenet", "done", 95.8),
+            Step("Trainer-densenet201", "failed", 3.0, f"no memory {HOSTILE}"),
+            Step("Pusher", "skipped", 0),
+        ),
+        artifacts=(Artifact("Trainer-mobilenet", "model", "Model", 7, "Trainer-mobilenet/model/12"),),
+        configuration=f"name: {HOSTILE}\n",
+        versions={"python": "3.11"},
+    )

@@ -1,0 +1,159 @@
+"""The page as a reader's browser and screen reader get it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from lxml import html
+
+from cxr.components.report.page.content import Content
+from cxr.components.report.page.render import SECTIONS, render
+from cxr.components.report.page.sections import data, errors
+
+HOSTILE = '"><script>alert(1)</script>'
+
+
+@pytest.fixture(scope="module")
+def page(content: Content) -> html.HtmlElement:
+    return html.document_fromstring(render(content))
+
+
+def words_of(element: html.HtmlElement) -> str:
+    """Its text with single spaces."""
+    return " ".join(element.text_content().split())
+
+
+def test_nothing_comes_from_elsewhere(page: html.HtmlElement) -> None:
+    inside = {f"#{found}" for found in page.xpath("//@id")}
+    links = page.xpath("//@href | //@src | //@action | //@poster | //@srcset | //@data")
+    assert len(links) > len(SECTIONS)
+    for link in links:
+        assert link in inside or link.startswith("data:"), link
+    assert not page.xpath("//script | //iframe | //object | //embed | //base | //form | //@*[starts-with(name(), 'on')]")
+    for style in (*page.xpath("//style/text()"), *page.xpath("//@style | //@clip-path | //@fill")):
+        assert "@import" not in style
+        for address in re.findall(r"url\(([^)]*)\)", style):
+            assert address in inside, address
+    (policy,) = page.xpath("//meta[@http-equiv='Content-Security-Policy']/@content")
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def test_hostile_names_stay_text(page: html.HtmlElement, content: Content) -> None:
+    assert HOSTILE in page.text_content()
+    assert "$x_{<b>$" in page.text_content()
+    assert not page.xpath("//script | //section//b")
+    labels = [text for text in page.xpath("//@alt | //@aria-label") if HOSTILE in text]
+    assert labels  # inside an attribute too they are text
+
+
+def test_every_section_has_a_heading_that_can_be_linked(page: html.HtmlElement) -> None:
+    assert page.xpath("//nav//a/@href") == [f"#{section.key}" for section in SECTIONS]
+    for section in SECTIONS:
+        (found,) = page.xpath(f"//main/section[@id='{section.key}']")
+        (title,) = found.xpath("./h2")
+        assert title.text_content().strip() == section.title
+        assert found.get("aria-labelledby") == title.get("id")
+
+
+def test_headings_skip_no_level(page: html.HtmlElement) -> None:
+    levels = [int(heading.tag[1]) for heading in page.xpath("//h1 | //h2 | //h3 | //h4 | //h5")]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+
+
+def test_pictures_and_charts_have_words(page: html.HtmlElement) -> None:
+    pictures, charts = page.xpath("//img"), page.xpath("//*[local-name() = 'svg']")
+    assert (len(pictures), len(charts)) == (2, 3 + 1 + 2 * 4)  # curves; all models; ROC, precision-recall, reliability and slices of two
+    assert all(picture.get("alt") for picture in pictures)
+    for chart in charts:
+        assert chart.get("role") == "img"
+        assert len(chart.get("aria-label")) > 40
+        assert chart.xpath("./ancestor::figure//details//table//td")  # its numbers
+
+
+def test_tables_name_their_columns_and_rows(page: html.HtmlElement) -> None:
+    for table in page.xpath("//table"):
+        assert table.xpath("./caption")[0].text_content().strip()
+        assert set(table.xpath("./thead//th/@scope")) == {"col"}
+        widths = {len(row.xpath("./th | ./td")) for row in table.xpath(".//tr")}
+        assert len(widths) == 1, table.text_content()
+        assert all(row.xpath("./th/@scope") == ["row"] for row in table.xpath("./tbody/tr"))
+    scrolled = page.xpath("//*[contains(@class, 'scroll') and not(self::pre)]")
+    assert all(found.get("tabindex") == "0" for found in scrolled if found.get("role") == "region")
+
+
+def test_no_id_stands_twice(page: html.HtmlElement) -> None:
+    assert [found for found, count in Counter(page.xpath("//@id")).items() if count > 1] == []
+
+
+def test_the_disclaimer_and_the_banner_come_first(page: html.HtmlElement, content: Content) -> None:
+    header = page.xpath("//header")[0].text_content()
+    assert "not a diagnostic device" in header
+    assert "SYNTHETIC" in header
+    assert "SYNTHETIC" not in render(replace(content, synthetic=False), ())
+
+
+def test_the_verdict_says_why_and_what_next(page: html.HtmlElement) -> None:
+    verdict = words_of(page.xpath("//section[@id='verdict']")[0])
+    for words in (
+        "pushed as version 1795601476",
+        "accuracy 0.5 is below 0.6",
+        "Trainer-densenet201 failed",
+        "0.500 (0.250 to 0.750)",
+        "cxr serve",
+    ):
+        assert words in verdict
+
+
+def test_the_best_epoch_and_the_stages_are_told(page: html.HtmlElement) -> None:
+    curves = page.xpath("//section[@id='curves']")[0]
+    assert "head: epochs 1 to 3, stopped early; the weights of epoch 2 were kept." in curves.text_content()
+    assert "fine-tuning: epochs 4 to 5, ran to its end; the last epoch's weights were kept." in curves.text_content()
+    assert [row.xpath("./th")[0].text for row in curves.xpath(".//table")[0].xpath("./tbody/tr")] == ["1", "2 (best)", "3", "4", "5"]
+
+
+def test_the_matrix_has_counts_and_rates(page: html.HtmlElement) -> None:
+    matrix = page.xpath("//table[contains(@class, 'matrix')]")[0]
+    assert [" ".join(cell.text_content().split()) for cell in matrix.xpath("./tbody/tr[1]/td")] == ["1 50 %", "1 50 %", "0 0 %"]
+    assert matrix.xpath("./tbody/tr[1]/td/@class") == ["right", "wrong", "wrong"]
+
+
+def test_precision_follows_from_the_rates(page: html.HtmlElement) -> None:
+    table = page.xpath("//table[caption[starts-with(., 'Precision and recall of mobilenet')]]")[0]
+    rows = [tuple(cell.text_content() for cell in row) for row in table.xpath("./tbody/tr")]
+    assert ("covid19", "0.500", "0.500", "1.000") in rows  # one of two found, none of the two others
+    assert ("covid19", "0.100", "1.000", "0.500") in rows  # everything: two of four
+
+
+def test_the_comparison_has_the_change_with_its_interval(page: html.HtmlElement) -> None:
+    text = words_of(page.xpath("//section[@id='comparison']")[0])
+    assert "0.250 (-0.125 to 0.625)" in text
+    assert "Compared with no pushed version: mobilenet." in text
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_run_that_came_to_nothing_has_a_page(content: Content, failed: bool) -> None:
+    models = tuple(replace(model, training=None, evaluation=None, roc={}, answers=None) for model in content.models)
+    page = html.document_fromstring(
+        render(replace(content, models=models, steps=content.steps if failed else (), data=None, mistakes=None))
+    )
+    assert page.xpath("//main/section/@id") == ["verdict", "lineage"]
+    assert ("What failed" in page.text_content()) is failed
+
+
+def test_pictures_can_be_left_out(content: Content) -> None:
+    assert content.data is not None
+    assert content.mistakes is not None
+    without = replace(
+        content,
+        pictures=False,
+        data=replace(content.data, samples=()),
+        mistakes=replace(content.mistakes, shown=(replace(content.mistakes.shown[0], picture=None),)),
+    )
+    page = html.document_fromstring(render(without, (data.SECTION, errors.SECTION)))
+    assert not page.xpath("//img")
+    assert page.text_content().count("Pictures are left out") == 2

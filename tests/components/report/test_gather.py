@@ -1,0 +1,126 @@
+"""From artifacts as TFX writes them to the page; nothing in it leads to a patient or a file."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from cxr.components.metrics.answers import NO_IMAGE
+from cxr.components.report.gather import gather
+from cxr.components.report.page.content import Content
+from cxr.components.report.page.render import render
+from cxr.components.report.page.sections import data, errors
+from cxr.components.report.pictures import SAMPLES
+from cxr.components.report.sources import ModelSources, Sources
+from cxr.core.errors import CxrError
+
+CLASSES = ("covid19", "pneumonia", "normal")
+WRONG = 5  # number of the test image that the model gets wrong (conftest.py)
+SECRETS = ("Jane", "Doe", "study7", "patient0", "patient2", "4711")
+
+
+@pytest.fixture(scope="module")
+def content(sources: Sources) -> Content:
+    return gather(sources)
+
+
+def test_counts_are_those_of_the_examples(content: Content) -> None:
+    assert content.data is not None
+    images = content.data.images
+    assert {split: sum(n for (s, _, _), n in images.items() if s == split) for split in ("train", "test")} == {"train": 12, "test": 6}
+    assert images["train", "normal", "made up"] == 4
+    assert content.data.patients == {"train": 6, "test": 3}
+
+
+def test_samples_do_not_hang_on_the_order_of_the_records(
+    content: Content, sources: Sources, tmp_path: Path, raw_examples: list[bytes]
+) -> None:
+    (tmp_path / "Split-train").mkdir()
+    with tf.io.TFRecordWriter(str(tmp_path / "Split-train" / "data.gz"), "GZIP") as writer:
+        for example in reversed(raw_examples):
+            writer.write(example)
+    again = gather(replace(sources, examples=str(tmp_path), models=()))
+    assert content.data is not None
+    assert again.data is not None
+    assert content.data.samples == again.data.samples
+    assert [picture.label for picture in content.data.samples] == [name for name in CLASSES for _ in range(SAMPLES)]
+    assert {picture.split for picture in content.data.samples} == {"train"}
+
+
+def test_the_mistake_comes_with_its_own_picture(content: Content, raw_examples: list[bytes]) -> None:
+    assert content.mistakes is not None
+    (mistake,) = content.mistakes.shown
+    assert (mistake.label, mistake.answers[0].predicted, mistake.source) == ("normal", "covid19", "made up")
+    assert mistake.picture is not None
+    example = tf.train.Example.FromString(raw_examples[WRONG])
+    with Image.open(io.BytesIO(example.features.feature["image"].bytes_list.value[0])) as original:
+        expected = np.asarray(original, float)
+    with Image.open(io.BytesIO(base64.b64decode(mistake.picture.jpeg))) as shown:
+        assert np.abs(np.asarray(shown, float) - expected).mean() < 10  # grey levels; JPEG of noise
+        assert not shown.getexif()
+
+
+def test_statistics_by_feature_then_split(content: Content) -> None:
+    assert content.data is not None
+    assert [(row.feature, row.split, row.mean) for row in content.data.numbers] == [("height", "train", 40), ("height", "test", 40)]
+    assert [(row.feature, row.split) for row in content.data.values] == [("source", "train"), ("source", "test")]
+    counts = content.data.values[0].counts
+    assert (len(counts), counts["hospital 00"], counts["others"]) == (13, 20, 8 + 7)
+
+
+def test_gate_training_and_evaluation_are_read(content: Content) -> None:
+    mobilenet, ensemble = content.models
+    assert mobilenet.verdict.blessed is False
+    assert mobilenet.verdict.reasons[0] == "gate: accuracy 0.833 is below 0.900"
+    assert mobilenet.evaluation is not None
+    assert mobilenet.evaluation.correct == 5
+    assert mobilenet.training is not None
+    assert mobilenet.training.facts["backbone"] == "MobileNet"
+    assert (ensemble.training, ensemble.evaluation, ensemble.verdict.blessed) == (None, None, None)
+
+
+def test_answers_to_images_that_cannot_be_told_apart_are_left_out(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, labels, probabilities = np.array([NO_IMAGE, 7, NO_IMAGE]), np.array([0, 1, 2]), np.eye(3, dtype=np.float32)
+    monkeypatch.setattr("cxr.components.report.gather.read_answers", lambda uri: (known, labels, probabilities))
+    answers = gather(replace(sources, examples=None)).models[0].answers
+    assert answers is not None
+    assert (answers.images.tolist(), answers.labels.tolist(), answers.probabilities.tolist()) == ([7], [1], [[0, 1, 0]])
+    known[:] = NO_IMAGE
+    assert gather(replace(sources, examples=None)).models[0].answers is None
+
+
+def test_no_patient_and_no_path_on_the_page(content: Content, sources: Sources) -> None:
+    page = render(content)
+    for secret in (*SECRETS, str(Path(sources.examples or "").parent)):
+        assert secret not in page, secret
+    for shown in ("not an image", "Unexpected value", "hospital 00"):  # what stood beside them is there
+        assert shown in page
+
+
+def test_pictures_can_be_left_out(sources: Sources) -> None:
+    without = gather(replace(sources, pictures=False))
+    assert without.data is not None
+    assert without.mistakes is not None
+    assert not without.data.samples
+    assert without.mistakes.shown[0].picture is None
+    assert without.mistakes.shown[0].source == "made up"
+    assert "data:image/jpeg" not in render(without, (data.SECTION, errors.SECTION))
+
+
+def test_a_run_that_broke_before_its_first_node_ended(sources: Sources) -> None:
+    bare = gather(Sources("demo", CLASSES, "test", (ModelSources("ensemble"),), steps=sources.steps))
+    assert (bare.data, bare.mistakes) == (None, None)
+    assert "Trainer-ensemble" in render(bare)
+
+
+def test_a_damaged_history_says_so(tmp_path: Path) -> None:
+    (tmp_path / "history.json").write_text("{}")
+    with pytest.raises(CxrError, match="not the history of a training"):
+        gather(Sources("demo", CLASSES, "test", (ModelSources("mobilenet", model_run=str(tmp_path)),)))

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from cxr.components.report.redaction import configuration_without_paths, place, without_paths
+from cxr.pipeline.pipeline_config import load
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("/data/Jane Doe/scan 1.dcm: cannot be read", "(path) cannot be read"),
+        ("cannot open images/7.png or images/8.png today", "cannot open (path) today"),
+        (r"C:\studies\Doe\1.png: truncated", "(path) truncated"),
+        ("gs://bucket/doe^jane: not found", "(path) not found"),
+        ("Doe.DCM: no pixels", "(path) no pixels"),
+        ("accuracy 0.714 is below 0.850", "accuracy 0.714 is below 0.850"),
+        ("one /a/b\ntwo", "one (path)\ntwo"),
+    ],
+)
+def test_paths_are_replaced(text: str, left: str) -> None:
+    assert without_paths(text) == left
+
+
+def test_the_end_of_a_uri() -> None:
+    assert place("/home/doe/workspace/demo/tfx/Trainer-mobilenet/model/12") == "Trainer-mobilenet/model/12"
+
+
+def test_a_configuration_loses_its_paths_and_chosen_rows_only() -> None:
+    changes = ["defaults.weights=/home/doe/weights", "data.where={patient_id: doe}", "schema_file=my/schema.pbtxt"]
+    config = load("demo", changes)
+    text = configuration_without_paths(config.to_yaml())
+    assert "doe" not in text
+    shown, real = yaml.safe_load(text), config.model_dump(mode="json")
+    assert shown["data"]["where"] == {"patient_id": "(not shown)"}
+    assert shown["schema_file"] == shown["models"]["mobilenet"]["weights"] == "(path)"
+    assert {key: shown[key] for key in ("gate", "ensemble", "image_size")} == {key: real[key] for key in ("gate", "ensemble", "image_size")}
+    assert shown["models"]["mobilenet"]["head_training"] == real["models"]["mobilenet"]["head_training"]

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from cxr.components.shortcut_check.judge import Evaluated, judge
+from cxr.components.shortcut_check.verdict import REASONS, Verdict
+from cxr.core.errors import CxrError
+from cxr.data.audit.result import AuditResult, Figure, Measured, ShortcutResult
+
+RNG = np.random.default_rng(0)
+DRAWS = {name: (at + 0.1 * RNG.normal(size=1000)).astype(np.float32) for name, at in (("grey_histogram", 0.8), ("source", 0.6))}
+
+
+def shortcut(name, value, kind="shortcut", measured=True):
+    figure = Figure(value=value)
+    gate = Measured(images=160, patients=100, accuracy=figure, balanced_accuracy=figure, auc={}) if measured else None
+    return ShortcutResult(
+        name=name, phrase=f"the {name}", kind=kind, columns=1, values=9, folds=None, gate=gate, clear_class=None, verdict=""
+    )
+
+
+def audit(*shortcuts):
+    return AuditResult(class_names=("a", "b"), split="test", images={}, patients=0, folds=0, clear_auc=0.8, shortcuts=shortcuts)
+
+
+AUDIT = audit(shortcut("source", 0.6), shortcut("grey_histogram", 0.8), shortcut("whole_picture", 0.99, kind="reference"))
+
+
+def verdict(value, margin, found=AUDIT, patients=100):
+    return judge("ensemble", Evaluated(value, DRAWS["grey_histogram"] + value - 0.8, 160, patients), found, DRAWS, margin)
+
+
+@pytest.mark.parametrize(
+    ("value", "margin", "blessed"),
+    [
+        (0.81, 0.0, True),
+        (0.8, 0.0, False),
+        (0.79, 0.0, False),
+        (0.85, 0.05, False),
+        (0.86, 0.05, True),
+        (0.79, -0.02, True),
+        (0.1, None, True),
+    ],
+)
+def test_a_model_must_be_more_than_the_margin_above_the_best_shortcut(value, margin, blessed):
+    assert verdict(value, margin).blessed is blessed
+
+
+def test_the_reason_names_both_figures_and_the_remedy():
+    (reason,) = verdict(0.79, 0.0).reasons
+    assert reason.startswith("ensemble (0.790) is no better than the grey_histogram alone (0.800): balanced")
+    assert "gate.shortcut_margin=null" in reason
+    (reason,) = verdict(0.81, 0.3).reasons
+    assert "is not clearly better than the grey_histogram alone (0.800) (and so is 1 more)" in reason
+    assert "more than 0.300 above it is demanded" in reason
+
+
+def test_references_are_not_compared_and_the_best_comes_first():
+    assert [comparison.shortcut for comparison in verdict(0.9, 0.0).comparisons] == ["grey_histogram", "source"]
+
+
+def test_differences_are_paired():
+    first, second = verdict(0.9, 0.0).comparisons
+    assert first.difference.value == pytest.approx(0.1)
+    assert first.difference.high - first.difference.low < 1e-5  # both move alike in every draw
+    assert second.difference.high - second.difference.low > 0.3
+
+
+def test_other_patients_give_no_interval():
+    assert verdict(0.9, 0.0, patients=99).comparisons[0].difference.low is None
+
+
+def test_without_a_shortcut_on_the_split_there_is_nothing_to_beat():
+    nothing = audit(shortcut("source", 0.6, measured=False))
+    assert "no shortcut could be measured on the split test" in verdict(0.9, 0.0, nothing).reasons[0]
+    assert verdict(0.9, None, nothing).blessed
+
+
+def test_saved_and_read_again(tmp_path):
+    refused = verdict(0.79, 0.0)
+    refused.save(tmp_path)
+    assert Verdict.load(tmp_path) == refused
+    assert (tmp_path / REASONS).read_text().splitlines() == list(refused.reasons)
+    assert (tmp_path / "NOT_BLESSED").exists()
+    with pytest.raises(CxrError, match="verdict.json: cannot be read"):
+        Verdict.load(tmp_path / "nowhere")

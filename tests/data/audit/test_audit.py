@@ -1,0 +1,137 @@
+"""The audit on tables made for the purpose: what tells the class, and what must not seem to."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
+
+from cxr.components.metrics.tally import Tally
+from cxr.core.errors import CxrError
+from cxr.data.audit.audit import figures_of, run_audit
+from cxr.data.audit.audit_config import Audit
+from cxr.data.audit.records import Tables, some_patients
+from cxr.data.audit.result import AuditResult, load_draws
+
+CLASSES = ("a", "b", "c")
+PATIENTS, IMAGES_EACH = 60, 3
+
+
+def tables(**given):
+    """Patients of three classes in turn, three images each; every fifth one is in the test split."""
+    patients = np.repeat(np.arange(PATIENTS), IMAGES_EACH)
+    labels = patients % 3
+    names = np.array([f"p{patient}".encode() for patient in patients], object)
+    splits = np.where(patients // 3 % 5 == 0, "test", "train")
+    return Tables(labels, names, splits, {name: make(labels, patients) for name, make in given.items()})
+
+
+def sources(labels, patients):
+    return np.array([[f"hospital {label}"] for label in labels], object)
+
+
+def person(labels, patients):
+    """Tells whose image it is, and nothing of the class: only who mixes a patient's images finds something in it."""
+    return np.random.default_rng(0).normal(size=(PATIENTS, 8))[patients].astype(np.float32)
+
+
+def same(labels, patients):
+    return np.full((len(labels), 1), "jpeg", object)
+
+
+def shifted(labels, patients):
+    """Brighter pictures of class b."""
+    return (np.random.default_rng(1).normal(size=(len(labels), 2)) + 6.0 * (labels == 1)[:, np.newaxis]).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return run_audit(tables(source=sources, grey_histogram=person, file_type=same, brightness=shifted, whole_picture=shifted),
+                     CLASSES, Audit(folds=3), "test")  # fmt: skip
+
+
+def test_what_tells_every_class_is_found(found):
+    source = found[0].shortcuts[0]
+    assert source.name == "source"
+    for measured in (source.folds, source.gate):
+        assert measured.balanced_accuracy.value == measured.accuracy.value == 1
+        assert 0.5 < measured.balanced_accuracy.low < 1  # of so many patients nobody knows better
+    assert (source.folds.patients, source.gate.images) == (PATIENTS, 36)
+    assert "can be told from the source alone: AUC 1.000" in source.verdict
+
+
+def test_a_patients_images_never_stand_on_both_sides(found):
+    person = next(result for result in found[0].shortcuts if result.name == "grey_histogram")
+    assert person.folds.balanced_accuracy.value < 0.55
+    assert person.clear_class is None
+
+
+def test_what_tells_one_class_only_is_found_though_its_balanced_accuracy_is_low(found):
+    bright = next(result for result in found[0].shortcuts if result.name == "brightness")
+    assert bright.folds.balanced_accuracy.value < 0.8
+    assert bright.clear_class == "b"
+    assert bright.folds.auc["b"].low > 0.95
+
+
+def test_what_is_the_same_for_all_tells_nothing(found):
+    constant = next(result for result in found[0].shortcuts if result.name == "file_type")
+    assert constant.values == 1
+    assert constant.folds.balanced_accuracy.value == pytest.approx(1 / 3)
+    assert constant.folds.auc["a"].value == 0.5
+    assert constant.verdict == "the file type: the same for all images"
+
+
+def test_references_are_neither_best_nor_found(found):
+    assert found[0].best.name == "source"
+    assert [result.name for result in found[0].clear] == ["source", "brightness"]
+    assert next(result for result in found[0].shortcuts if result.name == "whole_picture").clear_class == "b"
+
+
+def test_saved_and_read_again(found, tmp_path):
+    result, draws = found
+    result.save(tmp_path, draws)
+    assert AuditResult.load(tmp_path) == result
+    assert set(load_draws(tmp_path)) == {shortcut.name for shortcut in result.shortcuts}
+    (tmp_path / "audit.json").write_text("{}")
+    with pytest.raises(CxrError, match="audit.json: cannot be read"):
+        AuditResult.load(tmp_path)
+
+
+def test_figures_are_scikit_learns_and_draws_those_of_the_evaluator():
+    data = tables()
+    rng = np.random.default_rng(2)
+    told = rng.dirichlet(np.ones(3), len(data)) * 0.7 + 0.3 * np.eye(3)[data.labels]
+    measured, draws = figures_of(told, data.labels, data.patients, CLASSES)
+    predicted = told.argmax(axis=1)
+    assert measured.accuracy.value == accuracy_score(data.labels, predicted)
+    assert measured.balanced_accuracy.value == pytest.approx(balanced_accuracy_score(data.labels, predicted))
+    assert measured.auc["c"].value == pytest.approx(roc_auc_score(data.labels == 2, told[:, 2]))
+    tally = Tally(3, 15)
+    for at in rng.permutation(len(data)):  # Beam keeps no order
+        tally.add(int(data.labels[at]), told[at], data.patients[at])
+    theirs = np.concatenate([part.balanced_accuracy for part in tally.results().draws])
+    np.testing.assert_allclose(draws, theirs, atol=1e-6)
+    assert np.std(draws) > 0.01
+
+
+def test_without_a_split_of_the_gate_the_folds_are_left():
+    result, draws = run_audit(tables(source=sources), CLASSES, Audit(folds=3), "val")
+    assert result.shortcuts[0].gate is None
+    assert (draws, result.best) == ({}, None)
+    assert result.clear
+
+
+def test_too_few_patients_for_folds():
+    data = tables(source=sources)
+    few = data.patients < b"p13"  # p0, p1, p10, p11, p12
+    small = Tables(data.labels[few], data.patients[few], data.splits[few], {"source": data.tables["source"][few]})
+    result, _ = run_audit(small, CLASSES, Audit(), "val")
+    assert result.folds == 0
+    assert result.shortcuts[0].folds is None
+    assert "not measured" in result.shortcuts[0].verdict
+
+
+def test_of_many_images_whole_patients_are_drawn():
+    data = tables()
+    kept = some_patients(np.arange(len(data)), data.patients, 100, np.random.default_rng(0))
+    assert len(kept) == 99
+    assert all(np.sum(data.patients[kept] == name) == IMAGES_EACH for name in set(data.patients[kept]))
+    assert len(some_patients(np.arange(len(data)), data.patients, 1, np.random.default_rng(0))) == IMAGES_EACH

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from cxr.data.audit.regions import blacked_out, corners
+from cxr.data.audit.tables import SHORTCUTS, SIDE, Example
+
+BY_NAME = {shortcut.name: shortcut for shortcut in SHORTCUTS}
+FACTS = {"source": "clinic", "format": "png", "view": "PA", "sex": "F", "age_band": "40-64"}
+
+
+def row(name, grey, height=480, width=320):
+    return np.asarray(BY_NAME[name].row(Example(FACTS, height, width, grey)))
+
+
+@pytest.fixture
+def grey():
+    return np.random.default_rng(0).integers(1, 255, (SIDE, SIDE)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(224, 224), (97, 130)])
+def test_box_and_frame_make_up_the_picture(shape):
+    grey = np.random.default_rng(0).integers(1, 255, shape).astype(np.uint8)
+    framed, inner = blacked_out(grey, "centre"), blacked_out(grey, "border")
+    np.testing.assert_array_equal(framed.astype(int) + inner, grey)
+    assert not np.any((framed > 0) & (inner > 0))
+    assert framed[shape[0] // 2, shape[1] // 2] == 0
+    assert inner[0].max() == inner[:, -1].max() == 0
+    assert 0.65 < np.mean(inner > 0) < 0.75
+
+
+def test_the_border_sees_no_lung_and_the_centre_no_border(grey):
+    changed = grey.copy()
+    changed[80:120, 60:150] = 0
+    np.testing.assert_array_equal(row("border", grey), row("border", changed))
+    assert not np.array_equal(row("centre", grey), row("centre", changed))
+    changed = grey.copy()
+    changed[:10] = 255
+    np.testing.assert_array_equal(row("centre", grey), row("centre", changed))
+    assert not np.array_equal(row("border", grey), row("border", changed))
+
+
+def test_corners_see_their_letters_alone(grey):
+    assert {part.shape for part in corners(grey)} == {(34, 34)}
+    changed = grey.copy()
+    changed[40:-40] = 0
+    np.testing.assert_array_equal(row("corners", grey), row("corners", changed))
+    changed[-10:, -10:] = 255
+    differs = np.flatnonzero(row("corners", grey) != row("corners", changed))
+    assert differs.min() >= 3 * 64  # the fourth corner's
+
+
+def test_the_grey_histogram_is_eighteen_numbers(grey):
+    found = row("grey_histogram", grey)
+    assert found.shape == (18,)
+    assert found[:16].sum() == pytest.approx(1)
+    np.testing.assert_allclose(found[:16], [np.mean(grey // 16 == k) for k in range(16)], rtol=1e-5)
+    stripes = np.tile(np.array([[0, 100]], np.uint8), (SIDE, SIDE // 2))
+    np.testing.assert_allclose(row("grey_histogram", stripes)[16:], [100, 0])
+
+
+def test_size_is_that_of_the_stored_picture_and_words_are_facts(grey):
+    assert row("size", grey).tolist() == [480, 320, pytest.approx(2 / 3)]
+    assert row("sex_and_age", grey).tolist() == ["F", "40-64"]
+    assert row("source", grey).tolist() == ["clinic"]
+    np.testing.assert_allclose(row("brightness", grey), [grey.mean(), grey.std()], rtol=1e-6)

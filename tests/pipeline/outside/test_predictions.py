@@ -1,0 +1,72 @@
+"""A table of predictions."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from cxr.cli.main import app
+from cxr.core.errors import CxrError, UsageError
+from cxr.pipeline.outside.predictions import read_predictions
+
+CLASSES = ("covid19", "pneumonia", "normal")
+HEADER = "label,covid19,pneumonia,normal,patient_id,sex,age"
+
+
+def read(tmp_path, *lines, header=HEADER):
+    file = tmp_path / "answers.csv"
+    file.write_text("\n".join([header, *lines]) + "\n")
+    return read_predictions(file, CLASSES)
+
+
+def test_answers_and_facts(tmp_path):
+    answers, notes = read(tmp_path, "normal;0.1;0.2;0.7;A;f;054Y", header=HEADER.replace(",", ";"))
+    assert notes == ()
+    assert answers[0].label == "normal"
+    assert answers[0].probabilities.tolist() == pytest.approx([0.1, 0.2, 0.7])
+    assert answers[0].patient == "A"
+    assert answers[0].facts == {"sex": "F", "age_band": "40-64"}
+
+
+def test_without_patients_every_row_is_one(tmp_path):
+    answers, notes = read(tmp_path, "normal,0.1,0.2,0.7", "normal,0.1,0.2,0.7", header="label,covid19,pneumonia,normal")
+    assert len({answer.patient for answer in answers}) == 2
+    assert "no column 'patient_id'" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("healthy,0.1,0.2,0.7,SECRET,,", "line 3: column 'label' must be one of covid19, pneumonia, normal"),
+        ("normal,0.1,,0.9,SECRET,,", "line 3: column 'pneumonia' must be a probability from 0 to 1"),
+        ("normal,0.1,nan,0.9,SECRET,,", "line 3: column 'pneumonia' must be a probability from 0 to 1"),
+        ("normal,10,20,70,SECRET,,", "line 3: column 'covid19' must be a probability from 0 to 1"),
+        ("normal,0.9,0.9,0.9,SECRET,,", "line 3: the columns covid19, pneumonia, normal sum to 2.7, not to 1"),
+        ("normal,0.1,0.2,0.7,SECRET,x,", "line 3: sex must be M, F, O or empty"),
+        ("normal,0.1,0.2,0.7,SECRET", "line 3: has not 7 fields as the header does, but 5"),
+    ],
+)
+def test_errors_name_file_line_and_column(tmp_path, line, message):
+    with pytest.raises(CxrError) as error:
+        read(tmp_path, "normal,0.1,0.2,0.7,A,,", line)
+    assert f"answers.csv {message}" in str(error.value)
+    assert "SECRET" not in str(error.value)
+
+
+def test_files_without_what_is_needed(tmp_path):
+    with pytest.raises(CxrError, match="no column 'normal'; the header needs label and covid19 and pneumonia and normal"):
+        read(tmp_path, header="label,covid19,pneumonia")
+    with pytest.raises(CxrError, match="holds no row"):
+        read(tmp_path)
+    with pytest.raises(UsageError, match="no such file"):
+        read_predictions(tmp_path / "nope.csv", CLASSES)
+
+
+def test_the_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.csv").write_text("label,a,b,patient_id\n" + "a,0.9,0.1,1\n" * 3 + "b,0.8,0.2,2\n")
+    result = CliRunner().invoke(app, ["evaluate", "--predictions", "p.csv", "--classes", "a,b", "--json", "found.json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert (found["evaluation"]["accuracy"], found["evaluation"]["patients"], found["model"]) == (0.75, 2, None)
+    assert found["evaluation"]["confusion_matrix"] == [[3, 0], [1, 0]]

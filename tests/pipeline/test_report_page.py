@@ -1,0 +1,87 @@
+"""The page of a local run, also of one that broke."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from lxml import html
+from tfx.types import standard_artifacts
+
+from cxr.components.report.sources import Sources
+from cxr.data.ingest.dataset import Dataset
+from cxr.data.ingest.ingest_config import Ingest
+from cxr.pipeline.local_runner import NodeResult
+from cxr.pipeline.pipeline_config import load
+from cxr.pipeline.report import make_report
+from cxr.pipeline.report_page import page_sources, write_page
+
+CONFIG = load("demo", ["report.pictures=false"])
+DATASET = Dataset(
+    source="/data/Jane Doe",
+    class_names=CONFIG.class_names,
+    counts={"train": dict.fromkeys(CONFIG.class_names, 4)},
+    patients={"train": 6},
+    own_patients=0,
+    rejects=2,
+    reject_reasons={"truncated": 2},
+    duplicates=1,
+    near_duplicates=3,
+    seed=1,
+    synthetic=True,
+    config=Ingest(),
+    fingerprint="f",
+    files={},
+    versions={},
+)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory, raw_examples: list[bytes]) -> dict[str, NodeResult]:
+    """Of a run whose first trainer broke."""
+    examples = standard_artifacts.Examples()
+    examples.uri, examples.id = str(tmp_path_factory.mktemp("Jane Doe") / "ImportExampleGen" / "examples" / "1"), 7
+    (Path(examples.uri) / "Split-train").mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(Path(examples.uri) / "Split-train" / "data.gz"), "GZIP") as writer:
+        for example in raw_examples:
+            writer.write(example)
+    done = NodeResult("ImportExampleGen", "done", 12.3, {"examples": [examples]})
+    failed = NodeResult("Trainer-densenet201", "failed", 80.0, error="/data/Jane Doe/1.png: no memory left")
+    skipped = [NodeResult(f"{role}-densenet201", "skipped", roots=(failed.node_id,)) for role in ("Evaluator", "Pusher")]
+    return {result.node_id: result for result in (done, failed, *skipped)}
+
+
+@pytest.fixture(scope="module")
+def sources(results: dict[str, NodeResult]) -> Sources:
+    report = make_report(CONFIG, results, {}, data="/data/Jane Doe", synthetic=True)
+    return page_sources(CONFIG, results, report, DATASET, run="20261125-103209-306")
+
+
+def test_a_run_that_failed_half_way_has_a_page_of_what_there_is(sources: Sources, tmp_path: Path) -> None:
+    write_page(sources, tmp_path / "report.html")
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+    page = html.parse(str(tmp_path / "report.html")).getroot()
+    assert page.xpath("//main/section/@id") == ["verdict", "data", "lineage"]
+    text = " ".join(page.text_content().split())
+    for words in (
+        "no memory left",
+        "Not reached for that: Evaluator-densenet201, Pusher-densenet201",
+        "SYNTHETIC",
+        "2 (2 truncated)",
+        "1 min 20 s",
+    ):
+        assert words in text
+    assert "run 20261125-103209-306" in text
+    assert "ImportExampleGen/examples/1" in text
+    assert "Jane" not in text
+
+
+def test_the_configuration_decides_about_pictures(sources: Sources) -> None:
+    assert sources.pictures is False
+    assert load("demo").report.pictures is True
+
+
+def test_what_ingest_found_is_on_the_page(sources: Sources) -> None:
+    assert sources.ingested is not None
+    assert (sources.ingested.rejects, sources.ingested.duplicates, sources.ingested.near_duplicates) == (2, 1, 3)

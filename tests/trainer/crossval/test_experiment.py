@@ -1,0 +1,153 @@
+"""Folds on made-up features, which are a patient's own: what is learnt of a patient is worth nothing for others."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from cxr.core.errors import UsageError
+from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT, check_models, deal_schemes, run_schemes
+from cxr.trainer.crossval.fold_run import LOGISTIC, Subject, run_fold
+from cxr.trainer.crossval.logistic import C, logistic_answers
+from cxr.trainer.crossval.report import Collector, best_backbone
+from cxr.trainer.crossval.results import Measurement
+from cxr.trainer.inputs import Split
+from cxr.trainer.model_config import Ensemble, Model, Stage
+
+CLASSES = ("covid19", "pneumonia", "normal")
+PATIENTS, EACH, WIDTH = 30, 4, 400
+STAGE = {"epochs": 3, "batch_size": 32, "optimizer": {"learning_rate": 0.1}}
+MODEL = Model.model_validate({"backbone": "MobileNet", "weights": "none", "head_training": STAGE})
+
+
+@pytest.fixture(scope="module")
+def images() -> Split:
+    count = PATIENTS * EACH
+    return Split(
+        np.array([b""] * count, object),
+        np.repeat(np.arange(PATIENTS) % 3, EACH),
+        np.array([f"{i:064x}" for i in range(count)]),
+        np.repeat([f"patient{i}" for i in range(PATIENTS)], EACH),
+        np.full(count, "one"),
+    )
+
+
+@pytest.fixture(scope="module")
+def own_features() -> np.ndarray:
+    """One point per patient, all its images beside it; the class plays no part."""
+    random = np.random.default_rng(0)
+    points = np.repeat(random.normal(size=(PATIENTS, WIDTH)), EACH, axis=0)
+    return (points + random.normal(scale=0.05, size=points.shape)).astype(np.float32)[np.newaxis]
+
+
+def known(number: float | None) -> float:
+    assert number is not None
+    return number
+
+
+def subject(images, tables, ensemble=None) -> Subject:
+    return Subject(dict.fromkeys(tables, MODEL), ensemble, 3, tables, images.labels, ())
+
+
+@pytest.mark.slow
+def test_leakage_shows_by_image_and_not_by_patient(images, own_features, tmp_path):
+    schemes, skipped = deal_schemes(images, 2, seed=0)
+    assert [scheme.name for scheme in schemes] == [BY_PATIENT, BY_IMAGE]
+    assert set(skipped) == {"one"}
+    subjects = subject(images, {"mobilenet": own_features})
+    told: list[tuple[str, int, int]] = []
+    collector = Collector(images, CLASSES, tmp_path / "out")
+    for done in run_schemes(subjects, schemes, 0, tmp_path / "kept", lambda *step: told.append(step)):
+        collector.add(*done)
+    results = collector.results()
+    logistic = LOGISTIC.format(model="mobilenet")
+    assert set(results[BY_PATIENT]) == {"mobilenet", logistic}
+    assert known(results[BY_IMAGE][logistic].accuracy.value) > 0.8
+    assert known(results[BY_PATIENT][logistic].accuracy.value) < 0.6
+    for name in ("mobilenet", logistic):
+        leak = collector.leakage()[name]
+        assert known(leak.low) > 0.1
+        by_image, by_patient = (known(results[scheme][name].accuracy.value) for scheme in (BY_IMAGE, BY_PATIENT))
+        assert leak.value == pytest.approx(by_image - by_patient, abs=1e-5)
+    assert best_backbone(results, ["mobilenet"]) == "mobilenet"
+    assert told[0] == ("by patient, fold 1", 1, 4)
+
+    files = sorted((tmp_path / "out/folds").iterdir())
+    assert [file.name for file in files] == ["by-image-1.json", "by-image-2.json", "by-patient-1.json", "by-patient-2.json"]
+    texts = [file.read_text() for file in files]
+    assert not any("patient1" in text or f"{1:064x}" in text for text in texts)
+    asked = [set(json.loads(text)["predictions"]["image"]) for text in texts]
+    assert not asked[2] & asked[3]
+    assert len(asked[2] | asked[3]) == PATIENTS * EACH
+
+
+@pytest.mark.slow
+def test_the_ensemble_is_fitted_to_answers_out_of_fold_and_a_second_call_trains_nothing(images, own_features, tmp_path, monkeypatch):
+    """One member remembers patients, the other tells classes: what they answer to images that they learnt from would favour the first."""
+    random = np.random.default_rng(1)
+    classes = np.eye(3)[images.labels].repeat(4, axis=1) + random.normal(scale=0.7, size=(PATIENTS * EACH, 12))
+    tables = {"remembers": own_features, "tells": classes.astype(np.float32)[np.newaxis]}
+    ensemble = Ensemble(method="weighted", folds=2, stage=Stage(epochs=1))
+    (scheme, *_), _ = deal_schemes(images, 3, seed=0)
+    answers = run_fold(subject(images, tables, ensemble), scheme.folds[0], scheme.groups, 0, tmp_path)
+    assert list(answers.probabilities) == [
+        "remembers",
+        "tells",
+        "ensemble",
+        "logistic regression, remembers",
+        "logistic regression, tells",
+    ]
+    assert answers.about["shares"][1] >= 0.75
+    for shares in answers.probabilities.values():
+        assert shares.shape == (len(scheme.folds[0].test), 3)
+        np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-5)
+    monkeypatch.setattr("cxr.trainer.crossval.fold_run.train_head", None)
+    again = run_fold(subject(images, tables, ensemble), scheme.folds[0], scheme.groups, 0, tmp_path)
+    np.testing.assert_array_equal(again.probabilities["ensemble"], answers.probabilities["ensemble"])
+    assert again.about == answers.about
+    with pytest.raises(TypeError):  # another configuration is trained anew
+        run_fold(subject(images, tables, ensemble.model_copy(update={"seed": 1})), scheme.folds[0], scheme.groups, 0, tmp_path)
+
+
+def test_logistic_regression_among_the_images_is_that_among_all_features(images, own_features):
+    features = own_features[0]
+    some = np.arange(0, len(features), 2)
+    straight = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000)).fit(features[some], images.labels[some])
+    answers = logistic_answers(features[some], images.labels[some], features)
+    np.testing.assert_allclose(answers, straight.predict_proba(features), atol=2e-3)
+
+
+def test_figures_are_scikit_learns_and_pairs_need_the_same_images(images):
+    random = np.random.default_rng(2)
+    shares = random.dirichlet([1, 1, 1], PATIENTS * EACH).astype(np.float32)
+    one = Measurement(images.labels, images.patients, shares)
+    found = one.measured(CLASSES)
+    assert (found.images, found.patients) == (PATIENTS * EACH, PATIENTS)
+    assert found.balanced_accuracy.value == pytest.approx(balanced_accuracy_score(images.labels, shares.argmax(axis=1)), abs=1e-5)
+    assert found.auc["normal"].value == pytest.approx(roc_auc_score(images.labels == 2, shares[:, 2]), abs=1e-5)
+    assert known(found.accuracy.low) < known(found.accuracy.value) < known(found.accuracy.high)
+    assert one.accuracy_above(one).value == 0
+    assert (one.accuracy_above(one).low, one.accuracy_above(one).high) == (0, 0)
+    with pytest.raises(ValueError, match="same images"):
+        one.accuracy_above(Measurement(images.labels[8:], images.patients[8:], shares[8:]))
+
+
+def test_a_class_that_is_not_there_has_no_figures(images):
+    two = images.labels != 0
+    found = Measurement(images.labels[two], images.patients[two], np.eye(3, dtype=np.float32)[images.labels[two]]).measured(CLASSES)
+    assert found.recall["covid19"].value is None
+    assert str(found.recall["covid19"]) == "–"
+    assert found.balanced_accuracy.value == 1
+
+
+def test_what_would_train_the_backbone_in_every_fold_is_refused_with_a_remedy():
+    tuned = Model.model_validate({"backbone": "MobileNet", "fine_tuning": {}})
+    with pytest.raises(UsageError, match=r"models.a.fine_tuning: .* defaults.fine_tuning=null"):
+        check_models({"a": tuned})
+    with pytest.raises(UsageError, match=r"models.a.head_training={} models.a.fine_tuning=null"):
+        check_models({"a": tuned.model_copy(update={"head_training": None})})
+    check_models({"a": MODEL})

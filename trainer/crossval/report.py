@@ -1,0 +1,120 @@
+"""What a cross-validation came to: a summary, and one file per fold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from cxr.core import features
+from cxr.core.strict_model import StrictModel
+from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT, Scheme
+from cxr.trainer.crossval.fold_run import LOGISTIC, FoldAnswers
+from cxr.trainer.crossval.folds import Fold
+from cxr.trainer.crossval.results import Figure, Measured, Measurement, image_names, jsonable, rounded
+from cxr.trainer.head_stage import Array
+from cxr.trainer.inputs import Split
+
+SUMMARY, FOLDS = "crossval.json", "folds"
+DATA = {
+    "labels": "of the folds' training parts; a sixth of each part stops training early and chooses among the ensemble's methods",
+    "ensemble weights": "fitted to out-of-fold answers of the members within the training part",
+    "evaluation": "the folds' test parts, which took no part in the above",
+    "batch statistics": "where a backbone is recalibrated: from images of all folds, without their labels",
+}
+
+
+class Report(StrictModel):
+    """What `crossval.json` holds."""
+
+    configuration: dict[str, Any]
+    splits: tuple[str, ...] = Field(description="whose images took part")
+    images: int
+    patients: int
+    folds: int
+    seed: int
+    synthetic: bool = Field(description="images are made up: the numbers say nothing about patients")
+    weights: dict[str, str] = Field(description="model: where its backbone's weights came from")
+    data_used: dict[str, str] = Field(DATA, description="which data did what")
+    results: dict[str, dict[str, Measured]] = Field(description="way to deal: model: figures of all its folds together")
+    leakage: dict[str, Figure] = Field(description="model: accuracy by image minus by patient, paired")
+    best_backbone: str = Field(description="by logistic regression's accuracy on its features, by patient")
+    sources_not_left_out: dict[str, str] = Field(description="source: why")
+
+
+class Collector:
+    """Takes the answers of fold after fold; writes a file for each."""
+
+    def __init__(self, images: Split, class_names: Sequence[str], folder: Path) -> None:
+        """Starts with nothing.
+
+        Args:
+          images: All that take part.
+          class_names: In the order of the labels.
+          folder: For the folds' files.
+        """
+        self._images, self._class_names, self._folder = images, tuple(class_names), folder
+        self._answers: dict[str, dict[str, Array]] = {}
+        self._asked: dict[str, np.ndarray] = {}
+
+    def add(self, scheme: Scheme, fold: Fold, answers: FoldAnswers) -> None:
+        """Takes one fold."""
+        self._asked[scheme.name] = scheme.asked
+        kept = self._answers.setdefault(scheme.name, {})
+        for name, shares in answers.probabilities.items():
+            table = kept.setdefault(name, np.full([len(self._images), len(self._class_names)], np.nan, np.float32))
+            table[fold.test] = shares
+        file = self._folder / FOLDS / f"{scheme.name}-{fold.name}.json".replace(" ", "-")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(self._of_fold(scheme, fold, answers)) + "\n")
+
+    def results(self) -> dict[str, dict[str, Measured]]:
+        """Returns the figures of each way to deal and model, over all folds together."""
+        return {
+            scheme: {name: self._measurement(scheme, name).measured(self._class_names) for name in models}
+            for scheme, models in self._answers.items()
+        }
+
+    def leakage(self) -> dict[str, Figure]:
+        """Returns by how much each model is more often right where images are dealt, not patients."""
+        names = self._answers[BY_PATIENT]
+        return {name: self._measurement(BY_IMAGE, name).accuracy_above(self._measurement(BY_PATIENT, name)) for name in names}
+
+    def _measurement(self, scheme: str, name: str) -> Measurement:
+        asked = self._asked[scheme]
+        return Measurement(self._images.labels[asked], self._images.patients[asked], self._answers[scheme][name][asked])
+
+    def _of_fold(self, scheme: Scheme, fold: Fold, answers: FoldAnswers) -> dict[str, Any]:
+        images = self._images.take(fold.test)
+        learnt = np.unique(self._images.labels[fold.train])
+        return {
+            "dealt": scheme.name,
+            "fold": fold.name,
+            "training_images": len(fold.train),
+            "classes_learnt": [self._class_names[i] for i in learnt],
+            "ensemble": answers.about,
+            "figures": {
+                name: jsonable(Measurement(images.labels, images.patients, shares).measured(self._class_names))
+                for name, shares in answers.probabilities.items()
+            },
+            "predictions": {
+                "image": image_names(images.content_hash),
+                "label": [self._class_names[i] for i in images.labels],
+                "probabilities": {name: rounded(shares) for name, shares in answers.probabilities.items()},
+            },
+        }
+
+
+def best_backbone(results: dict[str, dict[str, Measured]], models: Sequence[str]) -> str:
+    """Returns the model on whose features logistic regression is most often right, by patient; the first where several are."""
+    return max(models, key=lambda name: results[BY_PATIENT][LOGISTIC.format(model=name)].accuracy.value or 0.0)
+
+
+def rows_of(results: dict[str, dict[str, Measured]]) -> list[str]:
+    """Returns the names of all models in the order of a table: the ensemble first, then members, then the rest."""
+    names = list(results[BY_PATIENT])
+    return sorted(names, key=lambda name: name != features.ENSEMBLE)

@@ -1,0 +1,83 @@
+"""Which answers of the members fit an ensemble's weights, and which choose among the methods: never the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.trainer import artifact
+from cxr.trainer.artifact import TRAIN_OOF
+from cxr.trainer.crossval.folds import deal, most_folds
+from cxr.trainer.ensemble.joining import Votes, align
+from cxr.trainer.model_config import Ensemble
+
+TRAIN, VAL, _ = features.SPLITS
+_FITTED = ("auto", "weighted", "stacking")  # methods that have something to fit
+
+
+@dataclass(frozen=True)
+class FittingData:
+    """The members' answers, by what they are for.
+
+    Attributes:
+      fit: What weights are fitted to.
+      choose: What methods are chosen by, and where the training of stacking stops; None: there is no validation split.
+      validation: The whole validation split, for the joint temperature; None: there is none.
+      sources: For model.json and people: "weights" and "choice", each with the data it comes from.
+    """
+
+    fit: Votes
+    choose: Votes | None
+    validation: Votes | None
+    sources: dict[str, str]
+
+
+def fitting_data(config: Ensemble, members: Mapping[str, str], *, has_validation: bool) -> FittingData:
+    """Reads what the members answered.
+
+    Args:
+      config: Its `method`, `fitted_on` and `seed`.
+      members: Name to URI of the Model artifact.
+      has_validation: Whether the members saved answers to a validation split.
+
+    Raises:
+      CxrError: The members answered for different images, or there is nothing that the method can honestly be fitted to.
+    """
+
+    def votes(split: str) -> Votes:
+        return align({name: artifact.load_predictions(uri, split) for name, uri in members.items()}, split)
+
+    val = votes(VAL) if has_validation else None
+    val = val if val is not None and len(val.labels) else None
+    choice = "the validation split" if val else "nothing: there is no validation split"
+    if config.fitted_on == "training":
+        weights = "the members' answers to the training split, which they learnt from: they flatter themselves there"
+        return FittingData(votes(TRAIN), val, val, {"weights": weights, "choice": choice})
+    without = [name for name, uri in members.items() if not artifact.has_predictions(uri, TRAIN_OOF)]
+    if not without:
+        weights = "the members' out-of-fold answers to the training split, by patient"
+        return FittingData(votes(TRAIN_OOF), val, val, {"weights": weights, "choice": choice})
+    because = f"{', '.join(without)}: no out-of-fold answers, the backbone learns too or a class has one patient only"
+    if config.method not in _FITTED:
+        return FittingData(votes(TRAIN), val, val, {"weights": "nothing: the method has none", "choice": choice})
+    if val is None:
+        raise CxrError(
+            f"ensemble.method: {config.method!r} has nothing to be fitted to ({because}) without a validation split; add one to the data, "
+            "choose soft or hard, or set ensemble.fitted_on=training"
+        )
+    fit, choose = _halves(val, config.seed)
+    half = "of the validation patients"
+    return FittingData(fit, choose, val, {"weights": f"one half {half} ({because})", "choice": f"the other half {half}"})
+
+
+def _halves(votes: Votes, seed: int) -> tuple[Votes, Votes]:
+    labels = votes.labels.argmax(axis=1)
+    if most_folds(labels, votes.patients) < 2:
+        raise CxrError(
+            "ensemble: a class has one validation patient only, so that the split cannot be halved by patient; add data, "
+            "choose ensemble.method=soft or hard, or set ensemble.fitted_on=training"
+        )
+    first = deal(labels, votes.patients, 2, seed)[0]
+    return votes.take(first.train), votes.take(first.test)

@@ -1,0 +1,88 @@
+"""The head stage: a head learns from a frozen backbone's cached features. Training, out-of-fold answers and cross-validation share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from cxr.trainer import inputs
+from cxr.trainer.losses import balanced_class_weights
+from cxr.trainer.model_config import Model, Stage
+from cxr.trainer.models.heads import build_head
+from cxr.trainer.stages import StageData, StageHistory, run_stage
+from cxr.trainer.training_state import Row
+
+_BATCH = 256  # of images that are asked about, not learnt from
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LabelledFeatures:
+    """What a frozen backbone and its pooling make of images.
+
+    Attributes:
+      features: float32 [1 + variants, images, width]; first of the images as they are, then of each augmented variant.
+      labels: int64 [images].
+    """
+
+    features: Array
+    labels: npt.NDArray[np.int64]
+
+    def take(self, which: npt.NDArray[np.int64]) -> LabelledFeatures:
+        """Returns some of the images, by position, with their variants."""
+        return LabelledFeatures(self.features[:, which], self.labels[which])
+
+
+def train_head(
+    config: Model,
+    stage: Stage,
+    classes: int,
+    train: LabelledFeatures,
+    val: LabelledFeatures | None,
+    *,
+    state_dir: Path | None = None,
+    on_epoch: Callable[[str, int, Row], None] = lambda *_: None,
+) -> tuple[keras.Model, StageHistory]:
+    """Builds a head and trains it.
+
+    Args:
+      config: Head, loss, class weights and seed are used.
+      stage: How it is trained.
+      classes: How many.
+      train: What it learns from.
+      val: What early stopping and learning-rate reduction watch, if there is such a split.
+      state_dir: See `run_stage`.
+      on_epoch: See `run_stage`.
+
+    Returns:
+      float32 [batch, width] to probabilities [batch, classes], and how the training went.
+
+    Raises:
+      CxrError: See `run_stage`.
+    """
+    eye = np.eye(classes, dtype=np.float32)
+    head = build_head(config.head, train.features.shape[2], classes, train.features[0])
+
+    def epochs_from(first: int) -> tf.data.Dataset:
+        return inputs.feature_epochs(
+            train.features, train.labels, classes, inputs.Order(first, stage.epochs, stage.batch_size, config.seed)
+        )
+
+    data = StageData(
+        epochs_from,
+        inputs.steps_per_epoch(len(train.labels), stage.batch_size),
+        val and tf.data.Dataset.from_tensor_slices((val.features[0], eye[val.labels])).batch(_BATCH),
+        balanced_class_weights(train.labels, classes) if config.class_weights else None,
+    )
+    return head, run_stage("head", head, stage, config.loss, data, small=True, state_dir=state_dir, on_epoch=on_epoch)
+
+
+def answers_of(head: keras.Model, features: Array) -> Array:
+    """Returns a head's probabilities, float32 [images, classes], for features [images, width]."""
+    return np.concatenate([np.asarray(head(features[i : i + _BATCH], training=False)) for i in range(0, len(features), _BATCH)])
