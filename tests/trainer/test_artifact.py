@@ -30,8 +30,8 @@ def test_predictions_of_an_empty_split(tmp_path):
 def test_predictions_of_unequal_length_are_refused(tmp_path):
     with pytest.raises(ValueError, match="val: content_hash of 1 images, label_index of 2 images"):
         artifact.save_predictions(str(tmp_path), "val", ["a"], [0, 1], np.zeros((2, 3)))
-    with pytest.raises(ValueError, match="val: 2 content hashes, 1 scores"):
-        artifact.save_predictions(str(tmp_path), "val", ["a", "b"], [0, 1], np.zeros((2, 3)), [0.5])
+    with pytest.raises(ValueError, match="val: .*unlike_training of 1 images"):
+        artifact.save_predictions(str(tmp_path), "val", ["a", "b"], [0, 1], np.zeros((2, 3)), unlike_training=[0.5])
 
 
 def test_missing_predictions_name_the_file(tmp_path):

@@ -1,12 +1,15 @@
 """The exported model in the hands of TFMA, which reads it through its signatures."""
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow_model_analysis.api import model_eval_lib as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
+from cxr.trainer.calibration import outside
+from cxr.trainer.export.network import with_outside_score
 from cxr.trainer.export.saved_model import export_model
 
 CLASSES, SIZE = ("covid19", "pneumonia", "normal"), 32
@@ -19,18 +22,23 @@ def test_tfma_finds_labels_and_predictions(transform, raw_examples, tmp_path):
     x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3, strides=4)(image))
     model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(keras.layers.GlobalAveragePooling2D()(x)))
     serving = str(tmp_path / "model")
+    rng = np.random.default_rng(0)
+    detector, _ = outside.fit({split: rng.normal(size=(30, 4)).astype(np.float32) for split in ("train", "val")}, 0.1, 0)
+    assert detector is not None
     export_model(
-        model,
+        with_outside_score(model, detector),
         name="small",
         transform=transform,
         info={},
         directory=serving,
+        least_probability=0.2,
     )
     data = str(tmp_path / "data.tfrecord")
     with tf.io.TFRecordWriter(data) as writer:
         for example in raw_examples:
             writer.write(example)
     answers = tf.saved_model.load(serving).signatures["serving_default"](examples=tf.constant(raw_examples))
+    assert {"outside", "unlike_training", "conformal_set"} <= set(answers)  # outputs of other types and shapes do not disturb it
     predicted = answers["label"].numpy()
     expected = sum(CLASSES[i % 3].encode() == label for i, label in enumerate(predicted)) / len(predicted)
 
