@@ -15,11 +15,11 @@ import tensorflow as tf
 
 from cxr.core import progress
 from cxr.core.errors import CxrError
+from cxr.core.folds import deal, most_folds
 from cxr.trainer import devices, inputs
 from cxr.trainer.artifact import TRAIN_OOF
 from cxr.trainer.batch_statistics import recalibrate
 from cxr.trainer.cached_features import BATCH, BatchedModel, cached
-from cxr.trainer.crossval.folds import deal, most_folds
 from cxr.trainer.crossval.heads import out_of_fold
 from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
 from cxr.trainer.losses import balanced_class_weights, make_loss

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import OneHotEncoder
+
+from cxr.core.folds import deal, most_folds
 
 TREES = 200
 
@@ -56,11 +57,10 @@ def folds_by_patient(labels: Labels, patients: npt.NDArray[Any], folds: int, see
 
     Returns: none where a class has fewer than two patients.
     """
-    least = min(len(set(patients[labels == label])) for label in np.unique(labels))
-    count = min(folds, least)
+    count = min(folds, most_folds(labels, patients))
     if count < 2:
         return []
-    return list(StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(labels, labels, patients))
+    return [(fold.train, fold.test) for fold in deal(labels, patients, count, seed)]
 
 
 def out_of_fold(

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.core.errors import CxrError, UsageError
+from cxr.core.folds import Fold, deal
 from cxr.trainer.crossval.fold_run import FoldAnswers, Subject, run_fold
-from cxr.trainer.crossval.folds import Fold, by_image, by_source, deal
+from cxr.trainer.crossval.folds import by_image, by_source
 from cxr.trainer.inputs import Split
 from cxr.trainer.model_config import Model
 

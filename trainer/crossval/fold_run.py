@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.core import features, progress
+from cxr.core.folds import Fold, Indices, deal, most_folds
 from cxr.trainer.cached_features import cached
-from cxr.trainer.crossval.folds import Fold, Indices, deal, most_folds
 from cxr.trainer.crossval.heads import out_of_fold
 from cxr.trainer.crossval.logistic import logistic_answers
 from cxr.trainer.ensemble.joining import Votes, join

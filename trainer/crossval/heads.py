@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from cxr.core import progress
-from cxr.trainer.crossval.folds import Fold
+from cxr.core.folds import Fold
 from cxr.trainer.head_stage import Array, LabelledFeatures, answers_of, train_head
 from cxr.trainer.model_config import Model, Stage
 

@@ -11,10 +11,10 @@ import numpy as np
 from pydantic import Field
 
 from cxr.core import features
+from cxr.core.folds import Fold
 from cxr.core.strict_model import StrictModel
 from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT, Scheme
 from cxr.trainer.crossval.fold_run import LOGISTIC, FoldAnswers
-from cxr.trainer.crossval.folds import Fold
 from cxr.trainer.crossval.results import Figure, Measured, Measurement, image_names, jsonable, rounded
 from cxr.trainer.head_stage import Array
 from cxr.trainer.inputs import Split

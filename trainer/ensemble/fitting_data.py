@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.folds import deal, most_folds
 from cxr.trainer import artifact
 from cxr.trainer.artifact import TRAIN_OOF
-from cxr.trainer.crossval.folds import deal, most_folds
 from cxr.trainer.ensemble.joining import Votes, align
 from cxr.trainer.model_config import Ensemble
 
