@@ -77,7 +77,8 @@ def _compared(
         interval = bootstrap_interval(evaluated.draws - draws[shortcut.name])
     difference = evaluated.balanced_accuracy - theirs
     beaten = bool(difference > margin + ROUNDING)
-    relation = "is better than" if beaten else "is not clearly better than" if difference > ROUNDING else "is no better than"
+    better = "is better than" if beaten else "is not clearly better than"
+    relation = better if difference > ROUNDING else "is no better than"  # a negative margin allows for that, and makes it no better
     return Comparison(
         shortcut=shortcut.name,
         balanced_accuracy=theirs,

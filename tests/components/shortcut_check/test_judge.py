@@ -54,6 +54,12 @@ def test_the_reason_names_both_figures_and_the_remedy():
     assert "more than 0.300 above it is demanded" in reason
 
 
+def test_a_margin_that_forgives_does_not_flatter():
+    found = verdict(0.79, -0.05)
+    assert found.blessed
+    assert found.comparisons[0].verdict == "ensemble (0.790) is no better than the grey_histogram alone (0.800)"
+
+
 def test_references_are_not_compared_and_the_best_comes_first():
     assert [comparison.shortcut for comparison in verdict(0.9, 0.0).comparisons] == ["grey_histogram", "source"]
 
