@@ -19,6 +19,7 @@ MEAN, STD = "mean", "std"  # float, grey levels in [0, 255]
 LABEL = "label"  # bytes: a class name
 PATIENT_ID = "patient_id"  # bytes: pseudonym (keyed hash)
 SOURCE, VIEW, SEX = "source", "view", "sex"  # bytes; UNKNOWN where not stated
+LICENSE = "license"  # bytes, that the image may be used under; absent where not stated
 AGE = "age"  # float, years; absent where not stated
 AGE_BAND = "age_band"  # bytes: one of AGE_BANDS
 CONTENT_HASH = "content_hash"  # bytes: SHA-256 (hex) of the decoded grey image

@@ -89,6 +89,9 @@ def test_pipeline(tmp_path):
     assert all(len(versions) == 1 for versions in first.values())
     model = tf.saved_model.load(str(pipeline.home / "serving_models" / "ensemble" / first["ensemble"][0]))
     assert set(model.signatures) == {"serving_default", "image_bytes", "image_tensor", "transform_labels", "image_reading"}
+    card = json.loads((pipeline.home / "serving_models" / "ensemble" / first["ensemble"][0] / "assets.extra/model_card.json").read_text())
+    assert dict(card["sections"]["Model"]["facts"])["kind"] == "ensemble of densenet201, efficientnetb7, mobilenet"
+    assert "synthetic-data" in card["metadata"]["tags"]
     evaluation = report["models"]["ensemble"]["evaluation"]
     assert evaluation["accuracy_interval"]["low"] <= evaluation["accuracy"] <= evaluation["accuracy_interval"]["high"]
     assert {part["feature"] for part in evaluation["slices"]} == {"label", "source", "view", "sex", "age_band"}

@@ -41,6 +41,7 @@ class TrainingData(pydantic.BaseModel):
     fingerprint: str  # SHA-256 of each split's images and labels
     images: dict[str, dict[str, int]]  # split: class: images
     synthetic: int  # how many of them were made up
+    sources: dict[str, dict[str, int]] = {}  # collection: license: images; empty: an older version did not say
 
 
 class ModelInfo(pydantic.BaseModel):
@@ -61,6 +62,7 @@ class ModelInfo(pydantic.BaseModel):
     synthetic: bool | None = None  # learnt from at least one made-up image; None: an older version did not say
     data: TrainingData | None = None
     data_used: dict[str, str] = {}  # "weights": what they were fitted to; "choice": what chose among methods and ended the training
+    training: dict[str, Any] = {}  # settings of the trainer, as configured; empty for an ensemble
     preprocessing: dict[str, Any] | None = None  # what Transform did besides decoding and resizing; None: an older version did nothing
     code_version: str = ""
     # The next four: None, or empty, where an older version was exported, or the configuration or the data had no place for them.

@@ -34,6 +34,7 @@ class Split:
     content_hash: npt.NDArray[np.str_]  # [images]
     patients: npt.NDArray[np.str_]  # [images], pseudonyms; an image without one is a patient of its own
     sources: npt.NDArray[np.str_]  # [images], the collections that they come from
+    licenses: npt.NDArray[np.str_]  # [images], features.UNKNOWN where not stated
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -45,7 +46,14 @@ class Split:
 
     def take(self, which: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Split:
         """Returns some of the examples, by position or by mask."""
-        return Split(self.images[which], self.labels[which], self.content_hash[which], self.patients[which], self.sources[which])
+        return Split(
+            self.images[which],
+            self.labels[which],
+            self.content_hash[which],
+            self.patients[which],
+            self.sources[which],
+            self.licenses[which],
+        )
 
 
 @dataclass(frozen=True)
@@ -74,12 +82,14 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
         raise CxrError(f"{', '.join(patterns) or 'no pattern given'}: no TFRecords of examples")
     spec = {key: tf.io.FixedLenFeature([], tf.string) for key in (features.IMAGE, features.LABEL, features.CONTENT_HASH)}
     spec[features.SOURCE] = tf.io.FixedLenFeature([], tf.string, features.UNKNOWN)
+    spec[features.LICENSE] = tf.io.FixedLenFeature([], tf.string, features.UNKNOWN)
     spec[features.PATIENT_ID] = tf.io.FixedLenFeature([], tf.string, "")
     images: list[bytes] = []
     labels: list[bytes] = []
     hashes: list[bytes] = []
     patients: list[bytes] = []
     sources: list[bytes] = []
+    licenses: list[bytes] = []
     for file in files:
         records = tf.data.TFRecordDataset(file, compression_type="GZIP" if file.endswith(".gz") else None)
         try:
@@ -90,6 +100,7 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
                 hashes.extend(parsed[features.CONTENT_HASH].numpy())
                 patients.extend(parsed[features.PATIENT_ID].numpy())
                 sources.extend(parsed[features.SOURCE].numpy())
+                licenses.extend(parsed[features.LICENSE].numpy())
         except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
             raise CxrError(f"{file}: cannot be read as raw examples ({error.message}); make it again with `cxr ingest`") from None
     indices = transform.label_indices(tf.constant(labels, tf.string)).numpy()
@@ -102,6 +113,7 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
         np.array([hashes[i].decode() for i in order], dtype=np.str_),
         np.array([(patients[i] or hashes[i]).decode() for i in order], dtype=np.str_),
         np.array([sources[i].decode() for i in order], dtype=np.str_),
+        np.array([licenses[i].decode() for i in order], dtype=np.str_),
     )
 
 

@@ -138,6 +138,7 @@ def _write_model(fn_args: Any, settings: Settings, transform: TransformGraph, tr
             "synthetic": data.synthetic > 0,
             "data": data.model_dump(mode="json"),
             "data_used": {"weights": "the training split", "choice": "the validation split" if VAL in splits else "nothing"},
+            "training": settings.model.model_dump(mode="json"),
             "preprocessing": settings.preprocessing.model_dump(mode="json"),
             "code_version": settings.code_version,
             **settled.info(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -71,7 +72,21 @@ def training_data(splits: Mapping[str, Split], class_names: Sequence[str]) -> Tr
         digest.update(f"{name}\0".encode())
         for content_hash, label in zip(split.content_hash, split.labels, strict=True):  # sorted by read_split
             digest.update(f"{content_hash} {class_names[label]}\0".encode())
-    return TrainingData(fingerprint=digest.hexdigest(), images=images, synthetic=sum(split.synthetic for split in splits.values()))
+    return TrainingData(
+        fingerprint=digest.hexdigest(),
+        images=images,
+        synthetic=sum(split.synthetic for split in splits.values()),
+        sources=_sources(splits.values()),
+    )
+
+
+def _sources(splits: Iterable[Split]) -> dict[str, dict[str, int]]:
+    """Counts the images of each collection by their license."""
+    pairs = Counter((str(source), str(terms)) for split in splits for source, terms in zip(split.sources, split.licenses, strict=True))
+    found: dict[str, dict[str, int]] = {}
+    for (source, terms), images in sorted(pairs.items()):
+        found.setdefault(source, {})[terms] = images
+    return found
 
 
 def joint_data(members: Sequence[ModelInfo]) -> dict[str, Any]:

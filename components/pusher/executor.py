@@ -48,6 +48,7 @@ class Executor(tfx_pusher.Executor):
             known,
             run=known.run or (self._context.pipeline_run_id if self._context else "") or "",
             source=known.source or artifact_utils.get_single_uri(input_dict[standard_component_specs.MODEL_KEY]),
+            shortcut_check=shortcuts[0].uri if shortcuts else None,
         )
         io_utils.copy_dir(str(version), pushed.uri)  # as TFX's does: the artifact holds what was pushed
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)

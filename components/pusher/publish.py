@@ -10,17 +10,27 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import RECORD, PushRecord, read_record
 from cxr.components.pusher.known import NO_CHAMPION
 
+Describe = Callable[[PushRecord], Mapping[str, str]]  # further files beside the model: path below the version, text
+
 _INCOMING = ".incoming-"  # first part of the hidden folder's name; servers look at numbers only
 
 
-def publish(models: Path, candidate: Path, make_record: Callable[[str, str], PushRecord], *, source: str, expected: str | None) -> Path:
+def publish(
+    models: Path,
+    candidate: Path,
+    make_record: Callable[[str, str], PushRecord],
+    *,
+    source: str,
+    expected: str | None,
+    describe: Describe = lambda _: {},
+) -> Path:
     """Makes a version of a model and the champion of it.
 
     The champion itself is not pushed again. A version that an attempt pushed before it was killed becomes the champion now.
@@ -31,6 +41,7 @@ def publish(models: Path, candidate: Path, make_record: Callable[[str, str], Pus
       make_record: From the version's name and the fingerprint to what is kept beside the model.
       source: URI of the Model artifact.
       expected: Version of the champion when the baseline was chosen, NO_CHAMPION: there was none; None: whichever is the champion now.
+      describe: From the record to what else is written beside the model.
 
     Returns: the version's folder.
 
@@ -52,19 +63,21 @@ def publish(models: Path, candidate: Path, make_record: Callable[[str, str], Pus
         if not (record and record.fingerprint == fingerprint):
             # numbered by the clock, as TFX does; a server takes the highest number for the newest, whatever the clock says
             version = models / str(max(int(time.time()), newest + 1))
-            _copy(candidate, version, make_record(version.name, fingerprint))
+            made = make_record(version.name, fingerprint)
+            _copy(candidate, version, {RECORD: made.model_dump_json(indent=2) + "\n", **describe(made)})
         pointer.write(version.name, fingerprint, source, expected=replaced)
     return version
 
 
-def _copy(candidate: Path, version: Path, record: PushRecord) -> None:
+def _copy(candidate: Path, version: Path, texts: Mapping[str, str]) -> None:
     for left_over in version.parent.glob(f"{_INCOMING}*"):  # of an attempt that was killed: whoever holds the lock is alone here
         shutil.rmtree(left_over)
     incoming = version.parent / f"{_INCOMING}{uuid.uuid4().hex}"
     try:
         shutil.copytree(candidate, incoming)
-        (incoming / RECORD).parent.mkdir(exist_ok=True)
-        (incoming / RECORD).write_text(record.model_dump_json(indent=2) + "\n")
+        for name, text in texts.items():
+            (incoming / name).parent.mkdir(exist_ok=True)
+            (incoming / name).write_text(text, encoding="utf-8")
         _sync(incoming)
         incoming.rename(version)
         champion.sync_folder(version.parent)

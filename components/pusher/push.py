@@ -8,13 +8,18 @@ from pathlib import Path
 
 from cxr.components.baseline.push_record import Comparison, PushRecord
 from cxr.components.metrics import names
+from cxr.components.metrics.evaluation import read_evaluation, read_validation
+from cxr.components.model_card.card import JSON, MARKDOWN
+from cxr.components.model_card.make import Pushed, make_card
 from cxr.components.pusher.known import Known
 from cxr.components.pusher.measured import measured
 from cxr.components.pusher.publish import publish
+from cxr.components.shortcut_check.verdict import Verdict
+from cxr.trainer.artifact import read_info
 
 
-def push(models: Path, candidate: Path, evaluation: str, known: Known, *, run: str, source: str) -> Path:
-    """Makes a version of a model, with its record, and the champion of it.
+def push(models: Path, candidate: Path, evaluation: str, known: Known, *, run: str, source: str, shortcut_check: str | None = None) -> Path:
+    """Makes a version of a model, with its record and its card, and the champion of it.
 
     Args:
       models: Folder of the model's versions.
@@ -23,6 +28,7 @@ def push(models: Path, candidate: Path, evaluation: str, known: Known, *, run: s
       known: What was decided before: the split, the champion and the baseline.
       run: The run's id.
       source: URI of the Model artifact.
+      shortcut_check: URI of the shortcut check's blessing; None: there was none.
 
     Returns:
       The version's folder.
@@ -33,7 +39,23 @@ def push(models: Path, candidate: Path, evaluation: str, known: Known, *, run: s
     """
     ours, theirs = measured(evaluation)
     record = partial(record_of, known=known, run=run, source=source, ours=ours, theirs=theirs)
-    return publish(models, candidate, record, source=source, expected=known.champion)
+    card = partial(card_of, candidate=candidate, evaluation=evaluation, shortcut_check=shortcut_check)
+    return publish(models, candidate, record, source=source, expected=known.champion, describe=card)
+
+
+def card_of(record: PushRecord, *, candidate: Path, evaluation: str, shortcut_check: str | None) -> dict[str, str]:
+    """Returns the files of a model's card, by path below the version.
+
+    Args:
+      record: Of the push.
+      candidate: Folder of the SavedModel.
+      evaluation: URI of the ModelEvaluation artifact.
+      shortcut_check: URI of the shortcut check's blessing; None: there was none.
+    """
+    verdict = Verdict.load(Path(shortcut_check)) if shortcut_check else None
+    known = Pushed(record, read_info(str(candidate)), read_evaluation(evaluation), read_validation(evaluation), verdict)
+    card = make_card(known)
+    return {MARKDOWN: card.markdown(), JSON: card.json()}
 
 
 def record_of(

@@ -68,5 +68,7 @@ def _digest(rows: Sequence[Row], config: Ingest, key: bytes, files: Mapping[int,
     digest.update(json.dumps([RECORDS_VERSION, config.model_dump(mode="json", exclude=WITHOUT_EFFECT | unset)], sort_keys=True).encode())
     for row in sorted(rows, key=lambda row: row.name):
         facts = [row.name, row.label, row.patient, row.split, row.source, row.view, row.sex, row.age, files[row.number]]
+        if row.license:  # else as earlier releases had it
+            facts.append(row.license)
         digest.update(json.dumps(facts).encode() + b"\n")
     return digest.hexdigest()

@@ -149,4 +149,6 @@ def example(row: Row, image: reader.GreyImage) -> Any:
     }
     if row.age is not None:
         feature[features.AGE] = number(row.age)
+    if row.license:
+        feature[features.LICENSE] = text(row.license)
     return Example(features=Features(feature=feature))

@@ -37,6 +37,7 @@ class Row:
       patient: Raw patient id; empty where the source gives none (`unit` then stands in). Never leaves the machine that plans the work.
       split: Given split; empty where the source gives none.
       age: Years; None where not stated.
+      license: That the image may be used under; empty where not stated.
       person: Unit that stands for this row's as well, where pictures show that several patients are one person; raw, like patient.
       number: Position among the rows of this ingest; what workers report back in place of a name.
     """
@@ -51,6 +52,7 @@ class Row:
     view: str = features.UNKNOWN
     sex: str = features.UNKNOWN
     age: float | None = None
+    license: str = ""
     person: str = ""
     number: int = 0
 

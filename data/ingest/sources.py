@@ -109,6 +109,7 @@ def _row(values: dict[str, str], folder: Path, where: str, config: Ingest, spell
         view=values.get("view", "").upper() or features.UNKNOWN,
         sex=sex,
         age=age,
+        license=values.get("license", ""),
     )
 
 

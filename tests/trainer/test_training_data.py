@@ -65,6 +65,22 @@ def test_made_up_images_are_counted(tmp_path, make_example, write, transform):
     assert training_data({"train": read_split([pattern], transform)}, CLASSES).synthetic == 1
 
 
+def test_collections_and_their_licenses_are_counted(tmp_path, make_example, write, transform):
+    import tensorflow as tf
+
+    def licensed(number, terms):
+        example = tf.train.Example.FromString(make_example(number))
+        example.features.feature["source"].bytes_list.value[:] = [b"clinic"]
+        example.features.feature["license"].bytes_list.value.append(terms)
+        return example.SerializeToString()
+
+    pattern = write(tmp_path / "licensed" / "a.gz", [licensed(0, b"CC0"), licensed(1, b"CC BY"), licensed(2, b"CC0"), make_example(3)])
+    found = training_data({"train": read_split([pattern], transform)}, CLASSES).sources
+    assert found["clinic"] == {"CC BY": 1, "CC0": 2}
+    assert sum(images for licenses in found.values() for images in licenses.values()) == 4
+    assert {"unknown": 1} in found.values()
+
+
 def test_an_ensemble_is_as_synthetic_as_any_member():
     def info(**more):
         return ModelInfo(name="m", class_names=CLASSES, image_size=32, **more)

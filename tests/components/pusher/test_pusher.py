@@ -11,6 +11,7 @@ from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import read_record
 from cxr.components.baseline.rule import JudgedOn, choose
 from cxr.components.baseline.strategy import MODEL, PushedBaseline, as_artifact
+from cxr.components.model_card.card import MARKDOWN
 from cxr.components.pusher.component import Pusher
 from cxr.components.pusher.known import NO_CHAMPION, Known
 from cxr.core import features
@@ -154,6 +155,10 @@ def test_many_runs_within_the_tolerance_do_not_add_up_to_a_decline(run, folder):
     assert (record.metrics["accuracy"], record.baseline, record.floor) == (0.9, None, first.version)
     assert (record.pipeline, record.source) == ("tiny", first.source)
     assert record.run
+    card = (first.folder / MARKDOWN).read_text()
+    assert card.startswith("---\nlicense: other\n")
+    assert f"# tiny, version {first.version}" in card
+    assert "| accuracy | 0.900 (" in card
 
     # The same again: neither judged nor pushed a second time
     _, evaluations = run(wrong=6)

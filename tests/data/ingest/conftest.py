@@ -43,7 +43,7 @@ def rows_of(patients, images_each=1, label=None):
 @pytest.fixture
 def source(tmp_path):
     """A manifest with 60 images of 30 patients, two each."""
-    facts = {"source": "here", "view": "pa", "sex": "f", "age": "44"}
+    facts = {"source": "here", "view": "pa", "sex": "f", "age": "44", "license": "CC BY"}
     rows = [
         {"image": f"{p}-{k}.png", "label": features.CLASS_NAMES[p % 3], "patient_id": f"DOE-{p}"} | facts
         for p in range(30)

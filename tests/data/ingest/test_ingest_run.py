@@ -19,7 +19,8 @@ from cxr.data.ingest.ingest_config import Ingest
 CONFIG = Ingest(images_per_shard=16)
 
 FEATURES = {
-    "image", "format", "height", "width", "mean", "std", "label", "patient_id", "source", "view", "sex", "age", "age_band", "content_hash",
+    "image", "format", "height", "width", "mean", "std", "label", "patient_id", "source", "view", "sex", "age", "license", "age_band",
+    "content_hash",
 }  # fmt: skip
 
 
@@ -66,6 +67,7 @@ def test_records(run, source, tmp_path):
             assert (value(one, "format"), value(one, "height"), value(one, "width")) == ("png", 32, 40)
             assert value(one, "mean") == pytest.approx(127, abs=15)
             assert (value(one, "view"), value(one, "sex"), value(one, "age"), value(one, "age_band")) == ("PA", "F", 44, "40-64")
+            assert value(one, "license") == "CC BY"
             patients.setdefault(value(one, "patient_id"), set()).add(split)
     assert len(patients) == 30
     assert all(len(splits) == 1 for splits in patients.values())

@@ -83,11 +83,11 @@ OTHERS = [row(image="c.png", label="covid19"), row(image="p.png", label="pneumon
 
 
 def test_manifest(tmp_path, make_manifest):
-    first = row(image="in/a.png", patient_id=" P,1 ", split="test", source="s", view="ap", sex="m", age="7", subset="main")
+    first = row(image="in/a.png", patient_id=" P,1 ", split="test", source="s", view="ap", sex="m", age="7", license="CC0", subset="main")
     make_manifest(tmp_path, [first, *OTHERS])
     rows, _ = discover(tmp_path, CONFIG)  # a folder that holds manifest.csv
     a = rows[0]
-    assert (a.label, a.patient, a.split, a.source, a.view, a.sex, a.age) == ("normal", "P,1", "test", "s", "AP", "M", 7)
+    assert (a.label, a.patient, a.split, a.source, a.view, a.sex, a.age, a.license) == ("normal", "P,1", "test", "s", "AP", "M", 7, "CC0")
     assert (rows[1].patient, rows[1].view, rows[1].sex, rows[1].age) == ("", "unknown", "unknown", None)
     assert a.path == str(tmp_path / "in" / "a.png")
 

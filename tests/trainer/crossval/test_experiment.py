@@ -33,6 +33,7 @@ def images() -> Split:
         np.array([f"{i:064x}" for i in range(count)]),
         np.repeat([f"patient{i}" for i in range(PATIENTS)], EACH),
         np.full(count, "one"),
+        np.full(count, "unknown"),
     )
 
 

@@ -1,0 +1,258 @@
+"""From what a push knows to the card of a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cxr.components.baseline.push_record import PushRecord
+from cxr.components.metrics.evaluation import Evaluation, Validation
+from cxr.components.model_card.card import ModelCard, Section, Table
+from cxr.components.shortcut_check.verdict import Verdict
+from cxr.core import features
+from cxr.core.intervals import Interval
+from cxr.trainer.artifact import ModelInfo
+from cxr.trainer.calibration.description import Reliability
+
+NONE = "–"
+NOT_STATED = "not stated"
+DISCLAIMER = (
+    "Research software, not a diagnostic device. Nothing here has been validated for clinical use, "
+    "and no output may guide the care of a patient."
+)
+INTENDED = "Research on the classification of frontal chest radiographs, and the operation of such models: training, evaluation, serving."
+NOT_INTENDED = (
+    "Diagnosis, triage, screening or any other use on patients; children; lateral views; other organs; "
+    "radiographs of another hospital without a measurement there (`cxr evaluate`)."
+)
+LIMITS = (
+    "A model can tell a collection, a scanner or an exposure instead of a disease: see Shortcuts.",
+    "Intervals come from a bootstrap over patients. They say what other patients of the same collections would change, "
+    "not what another hospital would.",
+    "Labels are those of the collections, mined from reports in part; the model learns their mistakes too.",
+)
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What is known when a model is pushed."""
+
+    record: PushRecord
+    info: ModelInfo
+    evaluation: Evaluation
+    validation: Validation
+    shortcuts: Verdict | None  # None: nobody asked for that check
+
+
+def make_card(pushed: Pushed) -> ModelCard:
+    """Returns the card; it has no empty field, whatever is not known is said to be so."""
+    info = pushed.info
+    return ModelCard(
+        title=f"{info.name}, version {pushed.record.version}",
+        metadata=_metadata(pushed),
+        sections=(
+            Section("Use", (DISCLAIMER, *_synthetic(info)), (("intended", INTENDED), ("not intended", NOT_INTENDED))),
+            Section("Model", facts=tuple(_model(info))),
+            _data(info),
+            Section("Training", facts=tuple(_training(info))),
+            _evaluation(pushed),
+            _gate(pushed),
+            _shortcuts(pushed.shortcuts),
+            _calibration(info),
+            Section("Limits", LIMITS),
+            Section("Provenance", facts=tuple(_provenance(pushed))),
+        ),
+    )
+
+
+def _metadata(pushed: Pushed) -> dict[str, Any]:
+    info, found = pushed.info, pushed.evaluation
+    measured = [
+        {"type": name.replace(" ", "_"), "name": name, "value": round(value, 4)}
+        for name, value in (
+            ("accuracy", found.accuracy),
+            ("balanced accuracy", found.balanced_accuracy),
+            ("log loss", found.log_loss),
+            ("calibration error", found.calibration_error),
+        )
+        if math.isfinite(value)
+    ]
+    result = {
+        "task": {"type": "image-classification"},
+        "dataset": {"type": "chest-x-ray", "name": f"split {pushed.record.split} of the pipeline {pushed.record.pipeline}"},
+        "metrics": measured,
+    }
+    return {
+        "license": "other",
+        "license_name": "those of the training data, see Data",
+        "library_name": "tensorflow",
+        "pipeline_tag": "image-classification",
+        "tags": ["chest-x-ray", "tensorflow-serving", "tfx", *(["synthetic-data"] if info.synthetic else [])],
+        "metrics": [found["type"] for found in measured],
+        "model-index": [{"name": info.name, "results": [result]}],
+    }
+
+
+def _synthetic(info: ModelInfo) -> Iterator[str]:
+    if info.synthetic:
+        yield "Learnt from SYNTHETIC images, at least in part: its numbers say nothing about patients."
+
+
+def _model(info: ModelInfo) -> Iterator[tuple[str, str]]:
+    yield "classes", ", ".join(info.class_names)
+    if info.members:
+        yield "kind", f"ensemble of {', '.join(info.members)}"
+        yield "method", info.ensemble_method or NOT_STATED
+    else:
+        yield "backbone", info.backbone or NOT_STATED
+    yield "weights", info.weights_note or info.weights or NOT_STATED
+    yield "input", f"radiograph as JPEG or PNG, grey, seen at {info.image_size}×{info.image_size} pixels"
+    options = ", ".join(f"{key} {value}" for key, value in (info.preprocessing or {}).items())
+    yield "preprocessing", options or "decoding and scaling alone"
+    yield "output", "a probability for each class, inside every signature"
+
+
+def _data(info: ModelInfo) -> Section:
+    if info.data is None:
+        return Section("Data", ("The model does not say what it learnt from: it comes from an older version.",))
+    counts = tuple(
+        (split, *(str(images.get(name, 0)) for name in info.class_names), str(sum(images.values())))
+        for split, images in info.data.images.items()
+    )
+    sources = tuple(
+        (source, NOT_STATED if terms == features.UNKNOWN else terms, str(images))
+        for source, licenses in info.data.sources.items()
+        for terms, images in licenses.items()
+    ) or ((NOT_STATED, NOT_STATED, str(sum(sum(images.values()) for images in info.data.images.values()))),)
+    return Section(
+        "Data",
+        facts=(("fingerprint", info.data.fingerprint), ("made up", f"{info.data.synthetic} images")),
+        tables=(
+            Table("Images that it learnt from and was chosen by", ("split", *info.class_names, "all"), counts),
+            Table("Collections and licenses of these images", ("source", "license", "images"), sources),
+        ),
+    )
+
+
+def _training(info: ModelInfo) -> Iterator[tuple[str, str]]:
+    yield from ((f"data for {what}", text) for what, text in info.data_used.items())
+    settings = dict(_flat(info.training))
+    yield "settings", "; ".join(f"{key} {value}" for key, value in settings.items()) or "those of its members, and the method above"
+
+
+def _flat(settings: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", "none" if value is None else str(value)
+
+
+def _evaluation(pushed: Pushed) -> Section:
+    found = pushed.evaluation
+    figures = (
+        ("accuracy", _figure(found.accuracy, found.accuracy_interval)),
+        ("balanced accuracy", _figure(found.balanced_accuracy, found.balanced_accuracy_interval)),
+        ("log loss", _figure(found.log_loss, found.log_loss_interval)),
+        ("expected calibration error", _figure(found.calibration_error, found.calibration_error_interval)),
+    )
+    classes = tuple(
+        (
+            one.name,
+            str(one.examples),
+            _figure(one.recall, one.recall_interval),
+            _figure(one.precision, one.precision_interval),
+            _figure(one.auc, one.auc_interval),
+        )
+        for one in found.classes
+    )
+    matrix = tuple((name, *map(str, row)) for name, row in zip(found.class_names, found.confusion_matrix, strict=True))
+    tables = [
+        Table("Figures, with 95 % intervals by patient", ("figure", "value"), figures),
+        Table("Each class against the rest", ("class", "images", "recall", "precision", "AUC"), classes),
+        Table("Confusion matrix: true classes in rows", ("class", *found.class_names), matrix),
+    ]
+    if found.slices:
+        slices = tuple(
+            (
+                f"{part.feature} {part.value}",
+                str(part.examples),
+                str(part.patients),
+                _figure(part.accuracy, part.accuracy_interval),
+                _figure(part.balanced_accuracy, part.balanced_accuracy_interval),
+            )
+            for part in found.slices
+        )
+        tables.append(Table("Slices", ("slice", "images", "patients", "accuracy", "balanced accuracy"), slices))
+    sentence = f"On the split {pushed.record.split}: {found.examples} images of {found.patients} patients, which took no part in training."
+    return Section("Evaluation", (sentence,), tables=tuple(tables))
+
+
+def _gate(pushed: Pushed) -> Section:
+    record, change = pushed.record, pushed.evaluation.change
+    if record.baseline and change is not None and pushed.evaluation.baseline_accuracy is not None:
+        ours = pushed.evaluation.accuracy - pushed.evaluation.baseline_accuracy
+        compared = f"version {record.baseline.version}: accuracy changed by {_figure(ours, change)}, the same patients drawn for both"
+    else:
+        compared = "no pushed version; the bounds decided alone"
+    rows = tuple(
+        (one.subject, one.wanted or NOT_STATED, f"{one.measured:.3f}" if math.isfinite(one.measured) else NONE, one.verdict)
+        for one in pushed.validation.demands
+    )
+    tables = (Table("Demands", ("what", "wanted", "measured", "verdict"), rows),) if rows else ()
+    return Section("Gate", facts=(("compared with", compared),), tables=tables)
+
+
+def _shortcuts(verdict: Verdict | None) -> Section:
+    if verdict is None:
+        return Section("Shortcuts", ("Not measured: the run had no shortcut check.",))
+    asked = "nothing" if verdict.margin is None else f"more than {verdict.margin} above every shortcut's balanced accuracy"
+    said = (*(found.verdict for found in verdict.comparisons), *(found.verdict for found in verdict.masked))
+    return Section("Shortcuts", tuple(f"{sentence}." for sentence in said), (("demanded", asked),))
+
+
+def _calibration(info: ModelInfo) -> Section:
+    facts: list[tuple[str, str]] = []
+    if found := info.calibration:
+        facts.append(("temperature", f"{found.temperature:.3f}" + (f" ({found.note})" if found.note else "")))
+        if found.before and found.after:
+            facts.append(
+                (f"on {found.images} images of the split {found.split}", f"{_error(found.before)} before, {_error(found.after)} after")
+            )
+    if info.outside:
+        flagged = NONE if info.outside.flagged is None else f"{info.outside.flagged:.3f} of the images of the split {info.outside.split}"
+        facts.append(("flagged as unlike the training images", info.outside.note or flagged))
+    if info.conformal:
+        facts.append(
+            ("conformal sets", f"made for {info.conformal.coverage} of the images; {info.conformal.mean_size:.2f} classes in the mean")
+        )
+    points = tuple(
+        (name, f"{point.at_least} {point.demanded}", f"{point.threshold:.3f}", f"{point.sensitivity:.3f}", f"{point.specificity:.3f}")
+        for name, found in info.operating_points.items()
+        for point in found
+    )
+    columns = ("class", "at least", "probability from", "sensitivity", "specificity")
+    tables = (Table("Operating points, chosen and measured on the validation split (which flatters)", columns, points),) if points else ()
+    return Section("Calibration", () if facts or points else ("Not calibrated.",), tuple(facts), tables)
+
+
+def _error(found: Reliability) -> str:
+    return f"calibration error {found.calibration_error:.3f}, log loss {found.log_loss:.3f}"
+
+
+def _provenance(pushed: Pushed) -> Iterator[tuple[str, str]]:
+    record = pushed.record
+    yield "pushed at", record.pushed_at
+    yield "pipeline", record.pipeline
+    yield "run", record.run or NOT_STATED
+    yield "fingerprint of the SavedModel (BLAKE2b)", record.fingerprint
+    yield "code", pushed.info.code_version or NOT_STATED
+    yield "best version so far", record.floor
+
+
+def _figure(value: float, interval: Interval) -> str:
+    if not math.isfinite(value):
+        return NONE
+    return f"{value:.3f}" if str(interval) == NONE else f"{value:.3f} ({interval})"
