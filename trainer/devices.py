@@ -52,3 +52,26 @@ def mirrored(batch_size: int) -> tf.distribute.MirroredStrategy | None:
     if len(devices) > 1:
         progress.report(f"training on {count} of {len(devices)} devices (they share batches of {batch_size} images)", 0)
     return tf.distribute.MirroredStrategy(devices[:count]) if count > 1 else None
+
+
+def validation_batch(images: int, batch_size: int, replicas: int) -> int:
+    """Returns the batch size of a validation split, of which no device gets an empty share where that can be.
+
+    On some CPUs oneDNN's convolution fails on an empty batch. Keras wants equal shares of the first batch, with which it measures shapes.
+
+    Args:
+      images: In the split.
+      batch_size: Wanted.
+      replicas: Devices; a batch is shared out in parts of ceil(size / replicas).
+
+    Returns:
+      At most the batch size, and at most the images; more only where there are fewer images than devices.
+    """
+    most = min(batch_size, images)
+    equal = range(most - most % replicas, 0, -replicas)
+    fitting = (size for size in equal if _all_get_some(images % size, replicas))
+    return next(fitting, next(iter(equal), replicas))
+
+
+def _all_get_some(images: int, replicas: int) -> bool:
+    return images == 0 or -(-images // replicas) * (replicas - 1) < images

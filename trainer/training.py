@@ -221,15 +221,11 @@ class Training:
     def _image_batches(self, stage: Stage, replicas: int) -> StageData:
         """Batches of the whole network.
 
-        Among several devices the batches are full: one that gets nothing of a small last batch would make NaN of every weight. Keras also
-        wants equal shares of the first validation batch, with which it measures shapes.
+        Among several devices the batches are full: one that gets nothing of a small last batch would make NaN of every weight.
         """
-        val_batch = stage.batch_size
-        if self._val and len(self._val) < val_batch:
-            val_batch = max(replicas, len(self._val) - len(self._val) % replicas)
         val = self._val and tf.data.Dataset.zip(
             (self._in_order(self._val), tf.data.Dataset.from_tensor_slices(self._one_hot(self._val)))
-        ).batch(val_batch).prefetch(2)
+        ).batch(devices.validation_batch(len(self._val), stage.batch_size, replicas)).prefetch(2)
         return StageData(
             lambda first: inputs.image_epochs(
                 self._train, self._classes, self._decode, self._config.augmentation, self._order(stage, first, full=replicas > 1)

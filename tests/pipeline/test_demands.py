@@ -57,6 +57,10 @@ def judge(tmp_path: Path) -> Judge:
     ) -> Validation:
         config = eval_config(gate, "tiny")
         config = tfma.utils.update_eval_config_with_defaults(config, has_baseline=baseline is not None, rubber_stamp=True)
+        for spec in config.metrics_specs:  # what an image was answered is demanded by nobody
+            kept = [metric for metric in spec.metrics if metric.class_name != names.ANSWERS_CLASS]
+            del spec.metrics[:]
+            spec.metrics.extend(kept)
         computations = metric_specs.to_computations(config.metrics_specs, eval_config=config)
         result = validation_result_pb2.ValidationResult(validation_ok=True)
         parts = {(): whole} | {((feature, value.encode()),): given for (feature, value), given in (slices or {}).items()}

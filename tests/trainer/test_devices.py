@@ -83,3 +83,22 @@ def test_a_batch_goes_to_as_many_devices_as_share_it_evenly():
     from cxr.trainer.devices import mirrored
 
     assert mirrored(16) is None  # one CPU
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "replicas", "expected"),
+    [
+        (9, 10, 1, 9),
+        (100, 16, 1, 16),
+        (9, 10, 2, 6),  # 8 would leave one image for two devices
+        (100, 16, 2, 16),
+        (33, 16, 2, 14),
+        (22, 16, 4, 12),  # of the 6 that 16 would leave the fourth device gets none: 2, 2, 2
+        (9, 16, 8, 8),  # cannot be
+        (1, 16, 2, 2),
+    ],
+)
+def test_no_device_gets_an_empty_share_of_validation_images(images, batch_size, replicas, expected):
+    from cxr.trainer.devices import validation_batch
+
+    assert validation_batch(images, batch_size, replicas) == expected
