@@ -10,6 +10,7 @@ from typing import Any
 from cxr.components.baseline.push_record import PushRecord
 from cxr.components.metrics.evaluation import Evaluation, Validation
 from cxr.components.model_card.card import ModelCard, Section, Table
+from cxr.components.model_card.statements import DISCLAIMER, INTENDED, LIMITS, NOT_INTENDED
 from cxr.components.shortcut_check.verdict import Verdict
 from cxr.core import features
 from cxr.core.intervals import Interval
@@ -18,21 +19,6 @@ from cxr.trainer.calibration.description import Reliability
 
 NONE = "–"
 NOT_STATED = "not stated"
-DISCLAIMER = (
-    "Research software, not a diagnostic device. Nothing here has been validated for clinical use, "
-    "and no output may guide the care of a patient."
-)
-INTENDED = "Research on the classification of frontal chest radiographs, and the operation of such models: training, evaluation, serving."
-NOT_INTENDED = (
-    "Diagnosis, triage, screening or any other use on patients; children; lateral views; other organs; "
-    "radiographs of another hospital without a measurement there (`cxr evaluate`)."
-)
-LIMITS = (
-    "A model can tell a collection, a scanner or an exposure instead of a disease: see Shortcuts.",
-    "Intervals come from a bootstrap over patients. They say what other patients of the same collections would change, "
-    "not what another hospital would.",
-    "Labels are those of the collections, mined from reports in part; the model learns their mistakes too.",
-)
 
 
 @dataclass(frozen=True)

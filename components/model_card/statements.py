@@ -1,0 +1,17 @@
+"""What every card says of its model."""
+
+DISCLAIMER = (
+    "Research software, not a diagnostic device. Nothing here has been validated for clinical use, "
+    "and no output may guide the care of a patient."
+)
+INTENDED = "Research on the classification of frontal chest radiographs, and the operation of such models: training, evaluation, serving."
+NOT_INTENDED = (
+    "Diagnosis, triage, screening or any other use on patients; children; lateral views; other organs; "
+    "radiographs of another hospital without a measurement there (`cxr evaluate`)."
+)
+LIMITS = (
+    "A model can tell a collection, a scanner or an exposure instead of a disease: see Shortcuts.",
+    "Intervals come from a bootstrap over patients. They say what other patients of the same collections would change, "
+    "not what another hospital would.",
+    "Labels are those of the collections, mined from reports in part; the model learns their mistakes too.",
+)
