@@ -24,11 +24,11 @@ def test_paths_are_replaced(text: str, left: str) -> None:
 
 
 def test_the_end_of_a_uri() -> None:
-    assert place("/home/doe/workspace/demo/tfx/Trainer-mobilenet/model/12") == "Trainer-mobilenet/model/12"
+    assert place("/srv/doe/workspace/demo/tfx/Trainer-mobilenet/model/12") == "Trainer-mobilenet/model/12"
 
 
 def test_a_configuration_loses_its_paths_and_chosen_rows_only() -> None:
-    changes = ["defaults.weights=/home/doe/weights", "data.where={patient_id: doe}", "schema_file=my/schema.pbtxt"]
+    changes = ["defaults.weights=/srv/doe/weights", "data.where={patient_id: doe}", "schema_file=my/schema.pbtxt"]
     config = load("demo", changes)
     text = configuration_without_paths(config.to_yaml())
     assert "doe" not in text
