@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cxr.components.metrics import names
-from cxr.components.metrics.verdicts import Failure, Judgement, Measured, Slice, Values, class_names_of, judge, reason
+from cxr.components.metrics.names import Values
+from cxr.components.metrics.verdicts import Failure, Judgement, Measured, Slice, class_names_of, judge, reason
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.intervals import Interval
@@ -107,9 +108,7 @@ def read_evaluation(uri: str | Path) -> Evaluation:
       CxrError: if the artifact holds no metrics of the whole split.
     """
     records = list(_metrics_records(uri))
-    overall = _overall(records)
-    if overall is None:
-        raise CxrError(f"{uri} holds no metrics for the whole split: the Evaluator saw no examples, or did not finish; see its log")
+    overall = _overall(uri, records)
     values, baseline = _values(overall, CANDIDATES), _values(overall, (BASELINE,))
     class_names = _class_names(uri)
     return replace(
@@ -142,6 +141,19 @@ def evaluation_of(values: Values, slices: Mapping[tuple[str, str], Values], clas
     )
 
 
+def read_values(uri: str | Path) -> tuple[Values, Values]:
+    """Reads the metrics of the whole split from the ModelEvaluation artifact at `uri`.
+
+    Returns:
+      Those of the candidate, and those of the version that it was compared with; the latter are empty without one.
+
+    Raises:
+      CxrError: if the artifact holds no metrics of the whole split.
+    """
+    overall = _overall(uri, _metrics_records(uri))
+    return _values(overall, CANDIDATES), _values(overall, (BASELINE,))
+
+
 def read_roc(uri: str | Path) -> dict[str, np.ndarray]:
     """Reads each class's ROC curve on the whole split from the ModelEvaluation artifact at `uri`.
 
@@ -151,10 +163,7 @@ def read_roc(uri: str | Path) -> dict[str, np.ndarray]:
     Raises:
       CxrError: if the artifact holds no metrics of the whole split.
     """
-    overall = _overall(_metrics_records(uri))
-    if overall is None:
-        raise CxrError(f"{uri} holds no metrics for the whole split: the Evaluator saw no examples, or did not finish; see its log")
-    values = _values(overall, CANDIDATES)
+    values = read_values(uri)[0]
     return {name: values[names.ROC, index] for index, name in enumerate(_class_names(uri))}
 
 
@@ -168,10 +177,7 @@ def read_answers(uri: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] |
     Raises:
       CxrError: if the artifact holds no metrics of the whole split.
     """
-    overall = _overall(_metrics_records(uri))
-    if overall is None:
-        raise CxrError(f"{uri} holds no metrics for the whole split: the Evaluator saw no examples, or did not finish; see its log")
-    values = _values(overall, CANDIDATES)
+    values = read_values(uri)[0]
     keys = (names.ANSWERED_IMAGES, names.ANSWERED_LABELS, names.ANSWERED_PROBABILITIES)
     if any((key, None) not in values for key in keys):
         return None
@@ -219,9 +225,12 @@ def _metrics_records(uri: str | Path) -> Iterable[metrics_for_slice_pb2.MetricsF
     return tfma.load_metrics(str(uri))
 
 
-def _overall(records: Iterable[metrics_for_slice_pb2.MetricsForSlice]) -> metrics_for_slice_pb2.MetricsForSlice | None:
+def _overall(uri: str | Path, records: Iterable[metrics_for_slice_pb2.MetricsForSlice]) -> metrics_for_slice_pb2.MetricsForSlice:
     """Returns the record of the whole split."""
-    return next((record for record in records if not record.slice_key.single_slice_keys), None)
+    for record in records:
+        if not record.slice_key.single_slice_keys:
+            return record
+    raise CxrError(f"{uri} holds no metrics for the whole split: the Evaluator saw no examples, or did not finish; see its log")
 
 
 def _eval_config(uri: str | Path) -> config_pb2.EvalConfig:

@@ -1,8 +1,13 @@
 """Names of the metrics in an Evaluator's output: written by `classification` and `answers`, gated by
 pipeline/gate.py, read by `evaluation`.
 
-Imports nothing.
+Imports nothing of this project.
 """
+
+from collections.abc import Mapping
+from typing import Any
+
+Values = Mapping[tuple[str, int | None], Any]  # a slice's metrics, by name and class; None: of all classes
 
 # === One number per slice ===
 EXAMPLE_COUNT = "example_count"

@@ -11,15 +11,13 @@ from cxr.components.metrics.intervals import interval
 from cxr.components.metrics.tally import Results
 from cxr.core.figures import Figures, Floats
 
-Values = dict[tuple[str, int | None], Any]  # by metric and class; None: of all classes
 
-
-def values_of(found: Results) -> Values:
+def values_of(found: Results) -> names.Values:
     """Returns all of `names` that one model has in a slice: floats and ints, and the arrays that are described there."""
     figures = found.figures
     draws = np.concatenate([_columns(part) for part in found.draws or [figures]]).astype(np.float32)
     per_class = found.patients_per_class
-    result: Values = {
+    result: dict[tuple[str, int | None], Any] = {
         (names.EXAMPLE_COUNT, None): found.examples,
         (names.PATIENT_COUNT, None): found.patients,
         (names.INVALID_PREDICTIONS, None): found.invalid_predictions,

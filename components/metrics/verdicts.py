@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isnan, nan
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from cxr.components.metrics import names
 from cxr.components.metrics.intervals import judged, patients_behind
+from cxr.components.metrics.names import Values
 
 if TYPE_CHECKING:
     from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
 
 Verdict = Literal["met", "missed", "not judged"]
-Values = Mapping[tuple[str, int | None], Any]  # by metric and class; None: of all classes
 Slice = tuple[str, str] | None  # feature and value; None: the whole split
 
 _INTERVAL = {names.LOWER: " (lower end of the 95 % interval)", names.UPPER: " (upper end of the 95 % interval)", "": ""}

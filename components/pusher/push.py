@@ -8,14 +8,15 @@ from pathlib import Path
 
 from cxr.components.baseline.push_record import Comparison, PushRecord
 from cxr.components.metrics import names
-from cxr.components.metrics.evaluation import read_evaluation, read_validation
+from cxr.components.metrics.evaluation import Evaluation, Validation, read_evaluation, read_validation, read_values
 from cxr.components.model_card.card import JSON, MARKDOWN
 from cxr.components.model_card.make import Pushed, make_card
 from cxr.components.pusher.known import Known
-from cxr.components.pusher.measured import measured
 from cxr.components.pusher.publish import publish
 from cxr.components.shortcut_check.verdict import Verdict
-from cxr.trainer.artifact import read_info
+from cxr.trainer.artifact import ModelInfo, read_info
+
+KEPT = (names.EXAMPLE_COUNT, names.ACCURACY, names.BALANCED_ACCURACY, names.LOG_LOSS, names.CALIBRATION_ERROR)  # beside the model
 
 
 def push(models: Path, candidate: Path, evaluation: str, known: Known, *, run: str, source: str, shortcut_check: str | None = None) -> Path:
@@ -37,24 +38,23 @@ def push(models: Path, candidate: Path, evaluation: str, known: Known, *, run: s
       ChampionChangedError: The champion is another one than when the baseline was chosen.
       CxrError: The pointer is damaged, or the volume has no file locks.
     """
-    ours, theirs = measured(evaluation)
-    record = partial(record_of, known=known, run=run, source=source, ours=ours, theirs=theirs)
-    card = partial(card_of, candidate=candidate, evaluation=evaluation, shortcut_check=shortcut_check)
+    ours, theirs = ({name: values[name, None] for name in KEPT if (name, None) in values} for values in read_values(evaluation))
+    record = partial(record_of, known=known, run=run, source=source, ours=ours, theirs=theirs or None)
+    card = partial(
+        card_of,  # read here: whoever else pushes this model waits for what is done in `publish`
+        info=read_info(str(candidate)),
+        evaluation=read_evaluation(evaluation),
+        validation=read_validation(evaluation),
+        shortcuts=Verdict.load(Path(shortcut_check)) if shortcut_check else None,
+    )
     return publish(models, candidate, record, source=source, expected=known.champion, describe=card)
 
 
-def card_of(record: PushRecord, *, candidate: Path, evaluation: str, shortcut_check: str | None) -> dict[str, str]:
-    """Returns the files of a model's card, by path below the version.
-
-    Args:
-      record: Of the push.
-      candidate: Folder of the SavedModel.
-      evaluation: URI of the ModelEvaluation artifact.
-      shortcut_check: URI of the shortcut check's blessing; None: there was none.
-    """
-    verdict = Verdict.load(Path(shortcut_check)) if shortcut_check else None
-    known = Pushed(record, read_info(str(candidate)), read_evaluation(evaluation), read_validation(evaluation), verdict)
-    card = make_card(known)
+def card_of(
+    record: PushRecord, *, info: ModelInfo, evaluation: Evaluation, validation: Validation, shortcuts: Verdict | None
+) -> dict[str, str]:
+    """Returns the files of a model's card, by path below the version."""
+    card = make_card(Pushed(record, info, evaluation, validation, shortcuts))
     return {MARKDOWN: card.markdown(), JSON: card.json()}
 
 
