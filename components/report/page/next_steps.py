@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from cxr.components.report.page.content import Content
 
-GATE, CHECK = "gate: ", "infrastructure check: "  # how reasons begin
+GATE, SHORTCUTS, CHECK = "gate: ", "shortcut check: ", "infrastructure check: "  # how reasons begin
 MANY_UNKNOWN = 0.5  # share of images without a patient id from which on intervals are too narrow
 _RANDOM = "random weights"  # how the note on weights that were never trained begins
 
@@ -26,6 +26,8 @@ def _steps(content: Content) -> Iterator[str]:
         yield "A model fell behind the version that is pushed: see Comparison; what changed in data or configuration is the first suspect."
     elif any(reason.startswith(GATE) for reason in reasons):
         yield "The gate refused a model: see its errors and slices. Train it better; lower a bound only if the lower figure is good enough."
+    if any(reason.startswith(SHORTCUTS) for reason in reasons):
+        yield "A model is no better than a shortcut: see Shortcuts. Balance the classes over the collections, or get them from one place."
     if any(reason.startswith(CHECK) for reason in reasons):
         yield "A server could not answer as the trainer did: the reasons are above; such a model must not be served."
     if content.synthetic:
