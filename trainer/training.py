@@ -20,7 +20,6 @@ from cxr.trainer import devices, inputs
 from cxr.trainer.artifact import TRAIN_OOF
 from cxr.trainer.batch_statistics import recalibrate
 from cxr.trainer.cached_features import BATCH, BatchedModel, cached
-from cxr.trainer.crossval.heads import out_of_fold
 from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
 from cxr.trainer.losses import balanced_class_weights, make_loss
 from cxr.trainer.model_config import Augmentation, FineTuning, Model, Stage
@@ -29,6 +28,7 @@ from cxr.trainer.models.backbones import LAYER
 from cxr.trainer.models.heads import build_head
 from cxr.trainer.models.stability import check_stability
 from cxr.trainer.models.weights import NONE, copy_weights
+from cxr.trainer.out_of_fold import out_of_fold
 from cxr.trainer.phantoms import phantoms
 from cxr.trainer.stages import StageData, StageHistory, run_stage
 from cxr.trainer.training_state import Row, fingerprint

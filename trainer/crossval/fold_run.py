@@ -19,11 +19,11 @@ import numpy.typing as npt
 from cxr.core import features, progress
 from cxr.core.folds import Fold, Indices, deal, most_folds
 from cxr.trainer.cached_features import cached
-from cxr.trainer.crossval.heads import out_of_fold
 from cxr.trainer.crossval.logistic import logistic_answers
 from cxr.trainer.ensemble.joining import Votes, join
 from cxr.trainer.head_stage import Array, LabelledFeatures, answers_of, train_head
 from cxr.trainer.model_config import Ensemble, Model, Stage
+from cxr.trainer.out_of_fold import out_of_fold
 from cxr.trainer.training_state import fingerprint
 
 STOPPING_PARTS = 6  # one of so many parts stops the training early: about the share that a validation split has
