@@ -25,6 +25,8 @@ AGE_BAND = "age_band"  # bytes: one of AGE_BANDS
 CONTENT_HASH = "content_hash"  # bytes: SHA-256 (hex) of the decoded grey image
 
 AGE_BANDS = ("0-17", "18-39", "40-64", "65+", UNKNOWN)
+NUMBERS = (HEIGHT, WIDTH, MEAN, STD, AGE)  # what statistics and drift show of a data set
+VALUES = (LABEL, SOURCE, VIEW, SEX, AGE_BAND, FORMAT)
 SLICE_FEATURES = (LABEL, SOURCE, VIEW, SEX, AGE_BAND)
 
 # === Transformed features (what the Transform graph yields) ===

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+CALIBRATION_BINS = 15  # of the top probability, equally wide, as in Guo et al.
 LOG_LOSS_FLOOR = 1e-7  # probability below which log loss is cut off (Keras's epsilon)
 
 Floats = npt.NDArray[np.float64]

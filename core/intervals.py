@@ -7,11 +7,14 @@ from math import isfinite, isnan, nan, sqrt
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
+from cxr.core.strict_model import StrictModel
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 CONFIDENCE = 0.95
 MIN_PATIENTS = 10  # draws of fewer say little about others
+NONE = "–"  # how tables show what is not defined
 _Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 
@@ -24,7 +27,33 @@ class Interval:
 
     def __str__(self) -> str:
         """As tables show it."""
-        return f"{self.low:.3f} to {self.high:.3f}" if isfinite(self.low) and isfinite(self.high) else "–"
+        return f"{self.low:.3f} to {self.high:.3f}" if isfinite(self.low) and isfinite(self.high) else NONE
+
+
+def with_interval(value: float, interval: Interval) -> str:
+    """Returns a value as tables show it, "0.912 (0.850 to 0.960)": without the brackets where there is no interval, NONE for NaN."""
+    if not isfinite(value):
+        return NONE
+    return f"{value:.3f}" if str(interval) == NONE else f"{value:.3f} ({interval})"
+
+
+class Figure(StrictModel):
+    """A measured value with its 95 % interval; null where it is not defined."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def of(cls, value: float, interval: Interval) -> Figure:
+        """Makes one of floats that may be NaN."""
+        defined = [float(number) if isfinite(number) else None for number in (value, interval.low, interval.high)]
+        return cls(value=defined[0], low=defined[1], high=defined[2])
+
+    def __str__(self) -> str:
+        """As tables show it."""
+        value, low, high = (nan if number is None else number for number in (self.value, self.low, self.high))
+        return with_interval(value, Interval(low, high))
 
 
 def bootstrap_interval(draws: npt.ArrayLike) -> Interval:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from cxr.components.metrics import names
 from cxr.core import features
 from cxr.core.errors import UsageError
+from cxr.core.figures import CALIBRATION_BINS
 from cxr.core.strict_model import StrictModel
 from cxr.pipeline.demands import FIGURES, VALUE, AddedMetric, Demand, NonInferiority
 
@@ -42,7 +43,7 @@ class Gate(StrictModel):
         description="balanced accuracy must be more than this above that of each shortcut of the audit (grey histogram, border, …); "
         "null: shown, not demanded",
     )
-    calibration_bins: int = Field(15, ge=1, description="bins of the expected calibration error")
+    calibration_bins: int = Field(CALIBRATION_BINS, ge=1, description="bins of the expected calibration error")
 
     @model_validator(mode="after")
     def _check_metrics(self) -> Gate:

@@ -16,7 +16,7 @@ from cxr.components.metrics.evaluation import Evaluation, read_evaluation, read_
 from cxr.components.metrics.verdicts import Judgement, not_judged
 from cxr.components.shortcut_check.verdict import Verdict
 from cxr.core import exit_codes, features
-from cxr.core.intervals import Interval
+from cxr.core.intervals import NONE, with_interval
 from cxr.core.strict_model import StrictModel
 from cxr.data.audit.result import AuditResult
 from cxr.pipeline.baselines import change_of_data, remarks
@@ -175,8 +175,8 @@ def table(report: Report) -> Table:
         e = candidate.evaluation
         shown.add_row(
             candidate.name,
-            _with_interval(e.accuracy, e.accuracy_interval) if e else "–",
-            _with_interval(e.balanced_accuracy, e.balanced_accuracy_interval) if e else "–",
+            with_interval(e.accuracy, e.accuracy_interval) if e else NONE,
+            with_interval(e.balanced_accuracy, e.balanced_accuracy_interval) if e else NONE,
             _verdict(candidate.blessed, "blessed", "refused"),
             _verdict(candidate.servable, "passed", "refused"),
             candidate.version or f"[red]{'not pushed' if candidate.outcome == 'refused' else 'failed'}[/red]",
@@ -203,9 +203,5 @@ def weights_notes(report: Report) -> dict[str, list[str]]:
     return notes
 
 
-def _with_interval(value: float, interval: Interval) -> str:
-    return f"{value:.3f} ({interval})"
-
-
 def _verdict(value: bool | None, yes: str, no: str) -> str:
-    return "–" if value is None else f"[green]{yes}[/green]" if value else f"[red]{no}[/red]"
+    return NONE if value is None else f"[green]{yes}[/green]" if value else f"[red]{no}[/red]"

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from cxr.core import fingerprints
 from cxr.core.errors import CxrError
 from cxr.trainer import artifact
 from cxr.trainer.artifact import ModelInfo, TrainingData
@@ -31,7 +32,7 @@ def image_keys(content_hash: Iterable[str]) -> Keys:
     Args:
       content_hash: Feature CONTENT_HASH of each.
     """
-    digests = {hashlib.blake2b(str(value).encode(), digest_size=8).digest() for value in content_hash}
+    digests = {fingerprints.of_image(value) for value in content_hash}
     return np.sort(np.frombuffer(b"".join(digests), dtype="<u8"))
 
 

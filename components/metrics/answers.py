@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
 from cxr.components.metrics import names
-from cxr.core import features
+from cxr.core import features, fingerprints
 
 NO_IMAGE = 0  # number of an example without a content hash: its answer cannot be shown, which is no reason to stop an evaluation
 
@@ -44,8 +43,7 @@ def image_number(content_hash: bytes | str) -> int:
     Args:
       content_hash: feature CONTENT_HASH.
     """
-    text = content_hash if isinstance(content_hash, bytes) else content_hash.encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little", signed=True)
+    return int.from_bytes(fingerprints.of_image(content_hash), "little", signed=True)
 
 
 @dataclass

@@ -23,6 +23,7 @@ from cxr.components.metrics.intervals import change_interval
 from cxr.components.metrics.tally import Tally
 from cxr.components.metrics.values import values_of
 from cxr.core import features
+from cxr.core.figures import CALIBRATION_BINS
 
 
 class ClassificationMetrics(tfma.metrics.Metric):
@@ -34,7 +35,11 @@ class ClassificationMetrics(tfma.metrics.Metric):
     """
 
     def __init__(
-        self, class_names: Sequence[str], calibration_bins: int = 15, code_version: str = "", name: str = "classification_metrics"
+        self,
+        class_names: Sequence[str],
+        calibration_bins: int = CALIBRATION_BINS,
+        code_version: str = "",
+        name: str = "classification_metrics",
     ):
         """Sets what TFMA writes into, and builds again from, EvalConfig's JSON.
 

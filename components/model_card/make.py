@@ -13,11 +13,10 @@ from cxr.components.model_card.card import ModelCard, Section, Table
 from cxr.components.model_card.statements import DISCLAIMER, INTENDED, LIMITS, NOT_INTENDED
 from cxr.components.shortcut_check.verdict import Verdict
 from cxr.core import features
-from cxr.core.intervals import Interval
+from cxr.core.intervals import NONE, with_interval
 from cxr.trainer.artifact import ModelInfo
 from cxr.trainer.calibration.description import Reliability
 
-NONE = "–"
 NOT_STATED = "not stated"
 
 
@@ -139,18 +138,18 @@ def _flat(settings: dict[str, Any], before: str = "") -> Iterator[tuple[str, str
 def _evaluation(pushed: Pushed) -> Section:
     found = pushed.evaluation
     figures = (
-        ("accuracy", _figure(found.accuracy, found.accuracy_interval)),
-        ("balanced accuracy", _figure(found.balanced_accuracy, found.balanced_accuracy_interval)),
-        ("log loss", _figure(found.log_loss, found.log_loss_interval)),
-        ("expected calibration error", _figure(found.calibration_error, found.calibration_error_interval)),
+        ("accuracy", with_interval(found.accuracy, found.accuracy_interval)),
+        ("balanced accuracy", with_interval(found.balanced_accuracy, found.balanced_accuracy_interval)),
+        ("log loss", with_interval(found.log_loss, found.log_loss_interval)),
+        ("expected calibration error", with_interval(found.calibration_error, found.calibration_error_interval)),
     )
     classes = tuple(
         (
             one.name,
             str(one.examples),
-            _figure(one.recall, one.recall_interval),
-            _figure(one.precision, one.precision_interval),
-            _figure(one.auc, one.auc_interval),
+            with_interval(one.recall, one.recall_interval),
+            with_interval(one.precision, one.precision_interval),
+            with_interval(one.auc, one.auc_interval),
         )
         for one in found.classes
     )
@@ -166,8 +165,8 @@ def _evaluation(pushed: Pushed) -> Section:
                 f"{part.feature} {part.value}",
                 str(part.examples),
                 str(part.patients),
-                _figure(part.accuracy, part.accuracy_interval),
-                _figure(part.balanced_accuracy, part.balanced_accuracy_interval),
+                with_interval(part.accuracy, part.accuracy_interval),
+                with_interval(part.balanced_accuracy, part.balanced_accuracy_interval),
             )
             for part in found.slices
         )
@@ -180,7 +179,7 @@ def _gate(pushed: Pushed) -> Section:
     record, change = pushed.record, pushed.evaluation.change
     if record.baseline and change is not None and pushed.evaluation.baseline_accuracy is not None:
         ours = pushed.evaluation.accuracy - pushed.evaluation.baseline_accuracy
-        compared = f"version {record.baseline.version}: accuracy changed by {_figure(ours, change)}, the same patients drawn for both"
+        compared = f"version {record.baseline.version}: accuracy changed by {with_interval(ours, change)}, the same patients drawn for both"
     else:
         compared = "no pushed version; the bounds decided alone"
     rows = tuple(
@@ -236,9 +235,3 @@ def _provenance(pushed: Pushed) -> Iterator[tuple[str, str]]:
     yield "fingerprint of the SavedModel (BLAKE2b)", record.fingerprint
     yield "code", pushed.info.code_version or NOT_STATED
     yield "best version so far", record.floor
-
-
-def _figure(value: float, interval: Interval) -> str:
-    if not math.isfinite(value):
-        return NONE
-    return f"{value:.3f}" if str(interval) == NONE else f"{value:.3f} ({interval})"

@@ -10,8 +10,6 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from cxr.components.report.page.content import NumberStatistics, ValueCounts
 from cxr.core import features
 
-NUMBERS = (features.HEIGHT, features.WIDTH, features.MEAN, features.STD, features.AGE)
-VALUES = (features.LABEL, features.SOURCE, features.VIEW, features.SEX, features.AGE_BAND, features.FORMAT)
 MOST_VALUES = 12  # of a categorical feature; the others are added up
 OTHERS = "others"
 
@@ -27,12 +25,12 @@ def read_statistics(folder: str) -> tuple[tuple[NumberStatistics, ...], tuple[Va
     for split, statistics in _splits(folder):
         for feature in statistics.features:
             name = feature.path.step[0] if feature.path.step else feature.name
-            if name in NUMBERS:
+            if name in features.NUMBERS:
                 numbers.append(_numbers(name, split, feature.num_stats))
-            elif name in VALUES:
+            elif name in features.VALUES:
                 values.append(_values(name, split, feature.string_stats))
-    numbers.sort(key=lambda row: NUMBERS.index(row.feature))  # stable: the splits stay in their order
-    values.sort(key=lambda row: VALUES.index(row.feature))
+    numbers.sort(key=lambda row: features.NUMBERS.index(row.feature))  # stable: the splits stay in their order
+    values.sort(key=lambda row: features.VALUES.index(row.feature))
     return tuple(numbers), tuple(values)
 
 

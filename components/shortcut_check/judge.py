@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.components.shortcut_check.verdict import Comparison, MaskedAnswers, Verdict
-from cxr.core.intervals import MIN_PATIENTS, Interval, bootstrap_interval
-from cxr.data.audit.result import AuditResult, Figure, ShortcutResult, balanced_on_gate
+from cxr.core.intervals import MIN_PATIENTS, Figure, Interval, bootstrap_interval
+from cxr.data.audit.result import AuditResult, ShortcutResult, balanced_on_gate
 
 ROUNDING = 1e-9  # 0.85 - 0.80 is 0.04999999999999993
 REMEDY = "gate.shortcut_margin=null asks for nothing"
@@ -44,9 +44,7 @@ def judge(
       margin: The model's balanced accuracy must be more than this above every shortcut's; None: nothing is demanded.
       masked: Its answers to masked pictures, which are shown and not judged.
     """
-    found = [shortcut for shortcut in audit.shortcuts if shortcut.kind == "shortcut" and balanced_on_gate(shortcut) is not None]
-    found.sort(key=lambda shortcut: -(balanced_on_gate(shortcut) or 0.0))
-    comparisons = tuple(_compared(model, evaluated, shortcut, draws, margin or 0.0) for shortcut in found)
+    comparisons = tuple(_compared(model, evaluated, shortcut, draws, margin or 0.0) for shortcut in audit.ranked)
     reasons: list[str] = []
     if margin is not None and not comparisons:
         reasons.append(f"no shortcut could be measured on the split {audit.split}; {REMEDY}")

@@ -7,13 +7,13 @@ from pathlib import Path
 import pydantic
 from pydantic import Field
 
+from cxr.components.infra_check.reasons import REASONS
 from cxr.core.errors import CxrError
+from cxr.core.intervals import Figure
 from cxr.core.strict_model import StrictModel
 from cxr.data.audit.regions import Masked
-from cxr.data.audit.result import Figure
 
 VERDICT = "verdict.json"
-REASONS = "reasons.txt"  # one line per reason, as the infrastructure check's
 
 
 class Comparison(StrictModel):

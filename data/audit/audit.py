@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.core import features, progress
-from cxr.core.figures import Answers, Measure
-from cxr.core.intervals import MIN_PATIENTS, Interval, bootstrap_interval, share_interval
-from cxr.core.resampling import patient_numbers, resampled
+from cxr.core.intervals import Figure
+from cxr.core.measurement import Measurement
+from cxr.core.resampling import patient_numbers
 from cxr.data.audit.audit_config import Audit
 from cxr.data.audit.classifier import Labels, Probabilities, fit_and_predict, folds_by_patient, out_of_fold
 from cxr.data.audit.records import Tables, some_patients
-from cxr.data.audit.result import AuditResult, Figure, Measured, ShortcutResult
+from cxr.data.audit.result import AuditResult, Measured, ShortcutResult
 from cxr.data.audit.tables import SHORTCUTS, Shortcut
 
 TRAIN = features.SPLITS[0]
@@ -80,29 +80,15 @@ def figures_of(told: Probabilities, labels: Labels, patients: npt.NDArray[Any], 
       patients: [images] pseudonyms, bytes.
       class_names: By index.
     """
-    numbers, count = patient_numbers(patients)
-    answers = Answers(numbers, labels, told)
-    measure = Measure(answers, bins=1)
-    whole, drawn = measure(np.ones((1, len(labels)))), list(resampled(answers, measure))
-    accuracy, balanced, auc = (np.concatenate([getattr(part, name) for part in drawn]) for name in ("accuracy", "balanced_accuracy", "auc"))
-    of_class = [len(set(numbers[labels == label])) for label in np.unique(labels)]
-    nowhere = Interval(np.nan, np.nan)
-    return (
-        Measured(
-            images=len(labels),
-            patients=count,
-            accuracy=Figure.of(whole.accuracy[0], share_interval(whole.accuracy[0], accuracy, count)),
-            # the rarest class decides how many patients there are to tell from
-            balanced_accuracy=Figure.of(
-                whole.balanced_accuracy[0], share_interval(whole.balanced_accuracy[0], balanced, len(of_class) * min(of_class))
-            ),
-            auc={
-                name: Figure.of(whole.auc[0, k], bootstrap_interval(auc[:, k]) if count >= MIN_PATIENTS else nowhere)
-                for k, name in enumerate(class_names)
-            },
-        ),
-        balanced.astype(np.float32),
+    found = Measurement(patient_numbers(patients)[0], labels, told, bins=1)
+    measured = Measured(
+        images=found.images,
+        patients=found.patients,
+        accuracy=found.figure("accuracy"),
+        balanced_accuracy=found.figure("balanced_accuracy"),
+        auc=found.of_classes("auc", class_names),
     )
+    return measured, found.draws("balanced_accuracy").astype(np.float32)
 
 
 def _result(shortcut: Shortcut, table: npt.NDArray[Any], folds: Measured | None, gate: Measured | None, config: Audit) -> ShortcutResult:

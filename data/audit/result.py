@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -13,33 +12,11 @@ import pydantic
 from pydantic import Field
 
 from cxr.core.errors import CxrError
-from cxr.core.intervals import Interval
+from cxr.core.intervals import Figure
 from cxr.core.strict_model import StrictModel
 
 AUDIT = "audit.json"
 DRAWS = "draws.npz"  # shortcut: its balanced accuracy on the gate's split in each draw of patients, float32 [draws]
-
-
-class Figure(StrictModel):
-    """A measured value with its 95 % interval; null where it is not defined."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-
-    @classmethod
-    def of(cls, value: float, interval: Interval) -> Figure:
-        """Makes one of floats that may be NaN."""
-        defined = [number if math.isfinite(number) else None for number in (value, interval.low, interval.high)]
-        return cls(value=defined[0], low=defined[1], high=defined[2])
-
-    def __str__(self) -> str:
-        """As tables show it."""
-        if self.value is None:
-            return "–"
-        if self.low is None or self.high is None:
-            return f"{self.value:.3f}"
-        return f"{self.value:.3f} ({Interval(self.low, self.high)})"
 
 
 class Measured(StrictModel):
@@ -83,10 +60,10 @@ class AuditResult(StrictModel):
         return tuple(found for found in self.shortcuts if found.kind == "shortcut" and found.clear_class)
 
     @property
-    def best(self) -> ShortcutResult | None:
-        """The shortcut with the highest balanced accuracy on the gate's split; None where none was measured there."""
+    def ranked(self) -> tuple[ShortcutResult, ...]:
+        """Shortcuts that were measured on the gate's split, the highest balanced accuracy first."""
         measured = [found for found in self.shortcuts if found.kind == "shortcut" and balanced_on_gate(found) is not None]
-        return max(measured, key=lambda found: balanced_on_gate(found) or 0.0, default=None)
+        return tuple(sorted(measured, key=lambda found: -(balanced_on_gate(found) or 0.0)))
 
     def save(self, folder: Path, draws: Mapping[str, npt.NDArray[np.float32]]) -> None:
         """Writes audit.json and the draws."""

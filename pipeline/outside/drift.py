@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
-NUMBERS = (features.HEIGHT, features.WIDTH, features.MEAN, features.STD, features.AGE)
-WORDS = (features.FORMAT, features.VIEW, features.SEX, features.AGE_BAND, features.LABEL, features.SOURCE)
 DRAWS = 20  # of training patients: the largest of 20 values is about the 95 % quantile of what chance does
 SEED = 2021
 BINS = 10  # of a number, from the smallest value of both sets to the largest
@@ -77,7 +75,7 @@ def drift(new: pd.DataFrame, training: pd.DataFrame, schema: schema_pb2.Schema, 
     """
     schema = _of_properties(schema)
     for feature in schema.feature:
-        if feature.name in WORDS:  # TFDV measures what has a threshold
+        if feature.name in features.VALUES:  # TFDV measures what has a threshold
             feature.drift_comparator.jensen_shannon_divergence.threshold = thresholds.jensen_shannon
             feature.drift_comparator.infinity_norm.threshold = thresholds.l_infinity
     before = _statistics(training, schema)
@@ -86,7 +84,7 @@ def drift(new: pd.DataFrame, training: pd.DataFrame, schema: schema_pb2.Schema, 
     for drawn in _draws(training, new[features.PATIENT_ID].nunique()):
         for measure, value in _measured(drawn, training, before, schema).items():
             chance[measure] = max(chance.get(measure, 0.0), value)
-    return [_feature(name, new, training, found, chance, thresholds) for name in (*NUMBERS, *WORDS)]
+    return [_feature(name, new, training, found, chance, thresholds) for name in (*features.NUMBERS, *features.VALUES)]
 
 
 def _feature(
@@ -124,7 +122,7 @@ def _measured(
         for info in compared.drift_skew_info
         for measurement in info.drift_measurements
     }
-    for name in NUMBERS:
+    for name in features.NUMBERS:
         if name in new.columns and name in training.columns:
             one, other = (data[name].dropna().to_numpy(float) for data in (new, training))
             if len(one) and len(other):
@@ -164,7 +162,7 @@ def _of_properties(schema: schema_pb2.Schema) -> schema_pb2.Schema:
     left = schema_pb2.Schema()
     left.CopyFrom(schema)
     del left.feature[:]
-    left.feature.extend(feature for feature in schema.feature if feature.name in (*NUMBERS, *WORDS))
+    left.feature.extend(feature for feature in schema.feature if feature.name in (*features.NUMBERS, *features.VALUES))
     return left
 
 

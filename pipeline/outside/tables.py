@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import isnan
 
 from rich.table import Table
 
-from cxr.core.intervals import Interval
+from cxr.core.intervals import NONE, with_interval
 from cxr.pipeline.outside.evaluate import Measured
 
 SYNTHETIC = "SYNTHETIC images: the numbers say nothing about patients"
@@ -22,10 +21,10 @@ def tables(found: Measured) -> Iterator[Table]:
     whole.add_column("figure")
     whole.add_column("value (95 % interval)")
     over = f", over {', '.join(one.name for one in e.classes if one.examples)}" if found.absent_classes else ""
-    whole.add_row("accuracy", _shown(e.accuracy, e.accuracy_interval))
-    whole.add_row(f"balanced accuracy{over}", _shown(e.balanced_accuracy, e.balanced_accuracy_interval))
-    whole.add_row("log loss", _shown(e.log_loss, e.log_loss_interval))
-    whole.add_row("calibration error", _shown(e.calibration_error, e.calibration_error_interval))
+    whole.add_row("accuracy", with_interval(e.accuracy, e.accuracy_interval))
+    whole.add_row(f"balanced accuracy{over}", with_interval(e.balanced_accuracy, e.balanced_accuracy_interval))
+    whole.add_row("log loss", with_interval(e.log_loss, e.log_loss_interval))
+    whole.add_row("calibration error", with_interval(e.calibration_error, e.calibration_error_interval))
     yield whole
 
     classes = Table(title="each class against the others")
@@ -35,9 +34,9 @@ def tables(found: Measured) -> Iterator[Table]:
         classes.add_row(
             one.name,
             str(one.examples),
-            _shown(one.recall, one.recall_interval),
-            _shown(one.precision, one.precision_interval),
-            _shown(one.auc, one.auc_interval),
+            with_interval(one.recall, one.recall_interval),
+            with_interval(one.precision, one.precision_interval),
+            with_interval(one.auc, one.auc_interval),
         )
     yield classes
 
@@ -45,7 +44,7 @@ def tables(found: Measured) -> Iterator[Table]:
     for column in ("", *e.class_names):
         confusion.add_column(column, justify="right" if column else "left")
     for one, counts in zip(e.classes, e.confusion_matrix, strict=True):
-        confusion.add_row(one.name, *map(str, counts)) if one.examples else confusion.add_row(one.name, *("–" for _ in counts))
+        confusion.add_row(one.name, *map(str, counts)) if one.examples else confusion.add_row(one.name, *(NONE for _ in counts))
     yield confusion
 
     slices = Table(title="slices")
@@ -56,9 +55,9 @@ def tables(found: Measured) -> Iterator[Table]:
             f"{part.feature} {part.value}",
             str(part.examples),
             str(part.patients),
-            _shown(part.accuracy, part.accuracy_interval),
-            _shown(part.balanced_accuracy, part.balanced_accuracy_interval),
-            _shown(part.calibration_error, part.calibration_error_interval),
+            with_interval(part.accuracy, part.accuracy_interval),
+            with_interval(part.balanced_accuracy, part.balanced_accuracy_interval),
+            with_interval(part.calibration_error, part.calibration_error_interval),
         )
     yield slices
 
@@ -90,9 +89,3 @@ def remarks(found: Measured) -> Iterator[str]:
     if found.contradictory:
         yield f"{found.contradictory} pictures stand under several labels; `cxr ingest` lists them"
     yield from found.notes
-
-
-def _shown(value: float, interval: Interval) -> str:
-    if isnan(value):
-        return "–"
-    return f"{value:.3f} ({interval})"

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from math import nan
+
 import numpy as np
 import pytest
 
-from cxr.core.intervals import Interval, bootstrap_interval, proportion_interval, share_interval
+from cxr.core.intervals import Figure, Interval, bootstrap_interval, proportion_interval, share_interval, with_interval
 
 
 def test_wilson_example_from_the_literature() -> None:
@@ -39,3 +41,11 @@ def test_where_draws_cannot_tell_the_number_of_patients_does() -> None:
 def test_text() -> None:
     assert str(Interval(0.1, 0.25)) == "0.100 to 0.250"
     assert str(Interval(np.nan, np.nan)) == "–"
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "shown"),
+    [(0.9, 0.85, 0.96, "0.900 (0.850 to 0.960)"), (0.9, nan, nan, "0.900"), (nan, nan, nan, "–"), (nan, 0.1, 0.2, "–")],
+)
+def test_values_are_shown_with_their_intervals(value, low, high, shown):
+    assert with_interval(value, Interval(low, high)) == str(Figure.of(value, Interval(low, high))) == shown

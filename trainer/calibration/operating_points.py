@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.core.intervals import Interval, share_interval
+from cxr.core.resampling import DRAWS, SEED
 from cxr.trainer.calibration.description import OperatingPoint
 
 DEMANDED = 0.9  # of the specificity, and of the sensitivity
-DRAWS, SEED = 1000, 2021
 SPECIFICITY, SENSITIVITY = "specificity", "sensitivity"
 
 

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from cxr.core import features
+from cxr.core import features, fingerprints
 from cxr.core.folds import Fold
+from cxr.core.intervals import Figure
+from cxr.core.measurement import Measurement
 from cxr.core.strict_model import StrictModel
 from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT, Scheme
 from cxr.trainer.crossval.fold_run import LOGISTIC, FoldAnswers
-from cxr.trainer.crossval.results import Figure, Measured, Measurement, image_names, jsonable, rounded
+from cxr.trainer.crossval.results import Measured, measured, measurement_of, rounded
 from cxr.trainer.head_stage import Array
 from cxr.trainer.inputs import Split
 
@@ -75,18 +77,18 @@ class Collector:
     def results(self) -> dict[str, dict[str, Measured]]:
         """Returns the figures of each way to deal and model, over all folds together."""
         return {
-            scheme: {name: self._measurement(scheme, name).measured(self._class_names) for name in models}
+            scheme: {name: measured(self._measurement(scheme, name), self._class_names) for name in models}
             for scheme, models in self._answers.items()
         }
 
     def leakage(self) -> dict[str, Figure]:
         """Returns by how much each model is more often right where images are dealt, not patients."""
         names = self._answers[BY_PATIENT]
-        return {name: self._measurement(BY_IMAGE, name).accuracy_above(self._measurement(BY_PATIENT, name)) for name in names}
+        return {name: self._measurement(BY_IMAGE, name).above(self._measurement(BY_PATIENT, name), "accuracy") for name in names}
 
     def _measurement(self, scheme: str, name: str) -> Measurement:
         asked = self._asked[scheme]
-        return Measurement(self._images.labels[asked], self._images.patients[asked], self._answers[scheme][name][asked])
+        return measurement_of(self._images.labels[asked], self._images.patients[asked], self._answers[scheme][name][asked])
 
     def _of_fold(self, scheme: Scheme, fold: Fold, answers: FoldAnswers) -> dict[str, Any]:
         images = self._images.take(fold.test)
@@ -98,11 +100,11 @@ class Collector:
             "classes_learnt": [self._class_names[i] for i in learnt],
             "ensemble": answers.about,
             "figures": {
-                name: jsonable(Measurement(images.labels, images.patients, shares).measured(self._class_names))
+                name: measured(measurement_of(images.labels, images.patients, shares), self._class_names).model_dump(mode="json")
                 for name, shares in answers.probabilities.items()
             },
             "predictions": {
-                "image": image_names(images.content_hash),
+                "image": [fingerprints.of_image(value).hex() for value in images.content_hash],
                 "label": [self._class_names[i] for i in images.labels],
                 "probabilities": {name: rounded(shares) for name, shares in answers.probabilities.items()},
             },

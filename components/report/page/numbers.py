@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-from cxr.core.intervals import Interval
-
-NONE = "–"
+from cxr.core import intervals
+from cxr.core.intervals import NONE, Interval
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -26,9 +25,5 @@ def span(seconds: float) -> str:
 
 
 def with_interval(value: float, interval: Interval) -> str:
-    """Returns "0.912 (0.850 to 0.960)", to be broken before the bracket only; without the brackets where there is no interval."""
-    return (
-        number(value)
-        if str(interval) == NONE
-        else f"{number(value)} ({interval})".replace(" to ", "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}")
-    )
+    """Returns "0.912 (0.850 to 0.960)", to be broken before the bracket only; see `intervals.with_interval`."""
+    return intervals.with_interval(value, interval).replace(" to ", "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}")

@@ -16,8 +16,7 @@ from cxr.components.metrics.verdicts import Judgement
 from cxr.components.model_card.card import ModelCard, Section, Table
 from cxr.components.model_card.make import Pushed, make_card
 from cxr.components.shortcut_check.verdict import Comparison, Verdict
-from cxr.core.intervals import Interval
-from cxr.data.audit.result import Figure
+from cxr.core.intervals import Figure, Interval
 from cxr.trainer.artifact import ModelInfo
 from cxr.trainer.calibration.description import Calibration, Conformal, OperatingPoint, Outside, Reliability
 

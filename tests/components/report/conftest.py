@@ -18,7 +18,8 @@ from cxr.components.metrics.classification import ClassificationCombiner
 from cxr.components.report.page.content import Step, Verdict
 from cxr.components.report.sources import ModelSources, Sources
 from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
-from cxr.data.audit.result import AuditResult, Figure, Measured, ShortcutResult
+from cxr.core.intervals import Figure
+from cxr.data.audit.result import AuditResult, Measured, ShortcutResult
 from cxr.trainer.artifact import write_info
 
 CLASSES = ("covid19", "pneumonia", "normal")
@@ -92,7 +93,7 @@ def write_run(folder: Path) -> None:
     folder.mkdir(parents=True)
     row = {"loss": 0.5, "accuracy": 0.8, "learning_rate": 0.001}
     stage = {"name": "head", "rows": [row], "best_epoch": 1, "stopped_early": False, "resumed_from": 0}
-    about = {"backbone": "MobileNet", "weights_note": "weights of /home/Doe/weights/mobilenet.h5", "images": {"train": 12}, "seconds": 4.2}
+    about = {"backbone": "MobileNet", "weights_note": "weights of /srv/Doe/weights/mobilenet.h5", "images": {"train": 12}, "seconds": 4.2}
     (folder / "history.json").write_text(json.dumps({**about, "stages": [stage]}))
 
 
@@ -140,7 +141,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory, raw_examples: list[bytes])
                 evaluation=str(root / "evaluation"),
                 model_run=str(root / "run"),
                 verdict=verdict,
-                facts={"weights": "from /home/Doe/w.h5"},
+                facts={"weights": "from /srv/Doe/w.h5"},
                 model=str(root / "model"),
                 shortcut_check=str(root / "shortcut_check"),
             ),
@@ -150,6 +151,6 @@ def sources(tmp_path_factory: pytest.TempPathFactory, raw_examples: list[bytes])
         statistics=str(root / "statistics"),
         anomalies=str(root / "anomalies"),
         audit=str(root / "audit"),
-        configuration="name: demo\ndata: {where: {patient_id: '4711'}}\nschema_file: /home/Doe/schema.pbtxt\n",
+        configuration="name: demo\ndata: {where: {patient_id: '4711'}}\nschema_file: /srv/Doe/schema.pbtxt\n",
         steps=(Step("Trainer-ensemble", "failed", 1.0, "/data/Jane Doe/study7.dcm: not an image"),),
     )

@@ -9,10 +9,11 @@ from tfx.orchestration import metadata
 from tfx.types import standard_artifacts
 
 from cxr.components.audit.component import Audit
+from cxr.components.infra_check.reasons import REASONS
 from cxr.components.pusher.component import Pusher
 from cxr.components.pusher.known import Known
 from cxr.components.shortcut_check.component import ShortcutCheck
-from cxr.components.shortcut_check.verdict import REASONS, Verdict
+from cxr.components.shortcut_check.verdict import Verdict
 from cxr.core import features
 from cxr.data.audit.audit_config import Audit as Settings
 from cxr.data.audit.result import AuditResult
@@ -116,9 +117,8 @@ def test_a_model_that_knows_less_than_brightness_is_not_pushed(tmp_path, raw_exa
         (pushed,) = handle.store.get_artifacts_by_type("PushedModel")
     assert evaluated.custom_properties["blessed"].int_value == 1  # the gate's bounds hold
     result = AuditResult.load(Path(audited.uri))
-    assert result.best is not None
-    assert result.best.gate is not None
-    assert result.best.gate.balanced_accuracy.value == 1  # the same images in both splits
+    assert result.ranked[0].gate is not None
+    assert result.ranked[0].gate.balanced_accuracy.value == 1  # the same images in both splits
     verdict = Verdict.load(Path(blessings["ShortcutCheck"].uri))
     assert blessings["ShortcutCheck"].custom_properties["blessed"].int_value == 0
     assert verdict.balanced_accuracy == pytest.approx(1 / 3)

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 
+from cxr.components.infra_check.reasons import REASONS
 from cxr.components.shortcut_check.judge import Evaluated, judge
-from cxr.components.shortcut_check.verdict import REASONS, Verdict
+from cxr.components.shortcut_check.verdict import Verdict
 from cxr.core.errors import CxrError
-from cxr.data.audit.result import AuditResult, Figure, Measured, ShortcutResult
+from cxr.core.intervals import Figure
+from cxr.data.audit.result import AuditResult, Measured, ShortcutResult
 
 RNG = np.random.default_rng(0)
 DRAWS = {name: (at + 0.1 * RNG.normal(size=1000)).astype(np.float32) for name, at in (("grey_histogram", 0.8), ("source", 0.6))}

@@ -80,7 +80,7 @@ def test_what_is_the_same_for_all_tells_nothing(found):
 
 
 def test_references_are_neither_best_nor_found(found):
-    assert found[0].best.name == "source"
+    assert found[0].ranked[0].name == "source"
     assert [result.name for result in found[0].clear] == ["source", "brightness"]
     assert next(result for result in found[0].shortcuts if result.name == "whole_picture").clear_class == "b"
 
@@ -115,7 +115,7 @@ def test_figures_are_scikit_learns_and_draws_those_of_the_evaluator():
 def test_without_a_split_of_the_gate_the_folds_are_left():
     result, draws = run_audit(tables(source=sources), CLASSES, Audit(folds=3), "val")
     assert result.shortcuts[0].gate is None
-    assert (draws, result.best) == ({}, None)
+    assert (draws, result.ranked) == ({}, ())
     assert result.clear
 
 

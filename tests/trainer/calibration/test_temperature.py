@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from cxr.core.figures import CALIBRATION_BINS
 from cxr.trainer.calibration.layers import Temperature
-from cxr.trainer.calibration.reliability import BINS, measure
+from cxr.trainer.calibration.reliability import measure
 from cxr.trainer.calibration.temperature import HIGHEST, LOWEST, apply, fit, scale_logits
 
 
@@ -63,7 +64,7 @@ def test_calibration_error_by_hand():
     assert found.calibration_error == pytest.approx((2 * abs(0.9 - 0.5) + abs(0.6 - 1) + 0) / 4)
     assert found.log_loss == pytest.approx(-np.mean(np.log([0.9, 0.1, 0.6, 1])))
     assert [(one.images, one.accuracy) for one in found.bins] == [(1, 1), (2, 0.5), (1, 1)]
-    assert found.bins[0].low < 0.6 <= found.bins[0].high == pytest.approx(9 / BINS)
+    assert found.bins[0].low < 0.6 <= found.bins[0].high == pytest.approx(9 / CALIBRATION_BINS)
 
 
 def network(nested):

@@ -14,7 +14,7 @@ from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT, check_models, 
 from cxr.trainer.crossval.fold_run import LOGISTIC, Subject, run_fold
 from cxr.trainer.crossval.logistic import C, logistic_answers
 from cxr.trainer.crossval.report import Collector, best_backbone
-from cxr.trainer.crossval.results import Measurement
+from cxr.trainer.crossval.results import measured, measurement_of
 from cxr.trainer.inputs import Split
 from cxr.trainer.model_config import Ensemble, Model, Stage
 
@@ -125,21 +125,22 @@ def test_logistic_regression_among_the_images_is_that_among_all_features(images,
 def test_figures_are_scikit_learns_and_pairs_need_the_same_images(images):
     random = np.random.default_rng(2)
     shares = random.dirichlet([1, 1, 1], PATIENTS * EACH).astype(np.float32)
-    one = Measurement(images.labels, images.patients, shares)
-    found = one.measured(CLASSES)
+    one = measurement_of(images.labels, images.patients, shares)
+    found = measured(one, CLASSES)
     assert (found.images, found.patients) == (PATIENTS * EACH, PATIENTS)
     assert found.balanced_accuracy.value == pytest.approx(balanced_accuracy_score(images.labels, shares.argmax(axis=1)), abs=1e-5)
     assert found.auc["normal"].value == pytest.approx(roc_auc_score(images.labels == 2, shares[:, 2]), abs=1e-5)
     assert known(found.accuracy.low) < known(found.accuracy.value) < known(found.accuracy.high)
-    assert one.accuracy_above(one).value == 0
-    assert (one.accuracy_above(one).low, one.accuracy_above(one).high) == (0, 0)
+    assert one.above(one, "accuracy").value == 0
+    assert (one.above(one, "accuracy").low, one.above(one, "accuracy").high) == (0, 0)
     with pytest.raises(ValueError, match="same images"):
-        one.accuracy_above(Measurement(images.labels[8:], images.patients[8:], shares[8:]))
+        one.above(measurement_of(images.labels[8:], images.patients[8:], shares[8:]), "accuracy")
 
 
 def test_a_class_that_is_not_there_has_no_figures(images):
     two = images.labels != 0
-    found = Measurement(images.labels[two], images.patients[two], np.eye(3, dtype=np.float32)[images.labels[two]]).measured(CLASSES)
+    answers = np.eye(3, dtype=np.float32)[images.labels[two]]
+    found = measured(measurement_of(images.labels[two], images.patients[two], answers), CLASSES)
     assert found.recall["covid19"].value is None
     assert str(found.recall["covid19"]) == "–"
     assert found.balanced_accuracy.value == 1

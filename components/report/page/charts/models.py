@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from cxr.components.metrics.evaluation import Evaluation
 from cxr.components.report.page.charts.svg import SERIES, Chart, draw
 from cxr.components.report.page.numbers import number
-from cxr.core.intervals import Interval
+from cxr.core.intervals import Interval, with_interval
 
 
 def accuracy_chart(evaluations: Mapping[str, Evaluation]) -> Chart:
@@ -30,7 +30,7 @@ def accuracy_chart(evaluations: Mapping[str, Evaluation]) -> Chart:
         axes.set(xlabel="share", ylim=(len(evaluations) - 0.5, -0.5))
         axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
 
-    described = "; ".join(f"{name} {number(value)} ({interval})" for name, (value, interval) in figures["accuracy"].items())
+    described = "; ".join(f"{name} {with_interval(value, interval)}" for name, (value, interval) in figures["accuracy"].items())
     description = f"Accuracy of all models with 95 % intervals: {described}. The table below has the balanced accuracy too."
     rows = tuple((name, *(cell for what in figures for cell in _cells(*figures[what][name]))) for name in evaluations)
     columns = ("model", "accuracy", "95 % interval", "balanced accuracy", "95 % interval")

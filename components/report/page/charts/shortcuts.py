@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from cxr.components.report.page.charts.svg import MUTED, SERIES, Chart, draw
-from cxr.data.audit.result import Figure
+from cxr.core.intervals import Figure
 
 Row = tuple[str, bool, Figure]  # name, whether it is a model of the run, balanced accuracy on the gate's split
 

@@ -8,8 +8,8 @@ from typing import Any
 from cxr.components.report.page.charts.shortcuts import Row, shortcuts_chart
 from cxr.components.report.page.content import Content
 from cxr.components.report.page.section import Section
-from cxr.core.intervals import Interval
-from cxr.data.audit.result import AuditResult, Figure, Measured
+from cxr.core.intervals import NONE, Figure
+from cxr.data.audit.result import AuditResult, Measured
 
 
 def _context(content: Content) -> Mapping[str, Any] | None:
@@ -48,7 +48,7 @@ def _shortcuts(audit: AuditResult) -> list[Row]:
 
 
 def _balanced(found: Measured | None) -> str:
-    return str(found.balanced_accuracy if found else Figure.of(float("nan"), Interval(float("nan"), float("nan"))))
+    return str(found.balanced_accuracy) if found else NONE
 
 
 SECTION = Section("shortcuts", "Shortcuts", _context)

@@ -31,8 +31,8 @@ from cxr.components.report.page.content import (
 )
 from cxr.components.shortcut_check.verdict import Comparison, MaskedAnswers
 from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
-from cxr.core.intervals import Interval
-from cxr.data.audit.result import AuditResult, Figure, Measured, ShortcutResult
+from cxr.core.intervals import Figure, Interval
+from cxr.data.audit.result import AuditResult, Measured, ShortcutResult
 from cxr.trainer.artifact import ModelInfo
 from cxr.trainer.calibration.description import Calibration, Conformal, OperatingPoint, Outside, Reliability
 

@@ -1,0 +1,76 @@
+"""The figures of one model's answers, with 95 % intervals by bootstrap over patients; two models' figures are compared in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from cxr.core.figures import CALIBRATION_BINS, Answers, Floats, Measure
+from cxr.core.intervals import MIN_PATIENTS, Figure, Interval, bootstrap_interval, share_interval
+from cxr.core.resampling import resampled
+
+
+class Measurement:
+    """Measures, and keeps the draws of patients."""
+
+    def __init__(
+        self,
+        patients: npt.NDArray[np.int64],
+        labels: npt.NDArray[np.int64],
+        probabilities: npt.NDArray[np.floating],
+        bins: int = CALIBRATION_BINS,
+    ) -> None:
+        """Measures and draws.
+
+        Args:
+          patients: [images], whose image each is, from 0 on without a gap.
+          labels: [images].
+          probabilities: [images, classes].
+          bins: Of the calibration error.
+        """
+        self._answers = Answers(patients, labels, probabilities.astype(np.float64))
+        measure = Measure(self._answers, bins)
+        self._whole = measure(np.ones((1, len(labels))))
+        self._drawn = list(resampled(self._answers, measure))
+        self.images = len(labels)
+        self.patients = len(np.unique(patients))
+
+    def figure(self, name: str) -> Figure:
+        """Returns the figure of all classes that is called so in `Figures`."""
+        value, draws = float(getattr(self._whole, name)[0]), self.draws(name)
+        if name == "accuracy":
+            return Figure.of(value, share_interval(value, draws, self.patients))
+        if name == "balanced_accuracy":
+            return Figure.of(value, share_interval(value, draws, self._patients_of_rarest()))
+        return Figure.of(value, self._interval(draws))
+
+    def of_classes(self, name: str, class_names: Sequence[str]) -> dict[str, Figure]:
+        """Returns such a figure of each class, one against the rest; of a class without images it has no value."""
+        values, draws = getattr(self._whole, name)[0], self.draws(name)
+        return {label: Figure.of(float(values[k]), self._interval(draws[:, k])) for k, label in enumerate(class_names)}
+
+    def above(self, other: Measurement, name: str) -> Figure:
+        """Returns by how much a figure of all classes is above that of others' answers to the same images; the draws are paired.
+
+        Raises:
+          ValueError: They are answers to other images.
+        """
+        if not np.array_equal(self._answers.patients, other._answers.patients):
+            raise ValueError("a paired difference needs answers to the same images in the same order")
+        difference = float(getattr(self._whole, name)[0] - getattr(other._whole, name)[0])
+        return Figure.of(difference, self._interval(self.draws(name) - other.draws(name)))
+
+    def draws(self, name: str) -> Floats:
+        """Returns a figure in each draw of patients, [draws] or [draws, classes]."""
+        return np.concatenate([getattr(part, name) for part in self._drawn])
+
+    def _interval(self, draws: Floats) -> Interval:
+        return bootstrap_interval(draws) if self.patients >= MIN_PATIENTS else Interval(np.nan, np.nan)
+
+    def _patients_of_rarest(self) -> int:
+        """The rarest class decides how many patients there are to tell from."""
+        labels, patients = self._answers.labels, self._answers.patients
+        of_class = [len(np.unique(patients[labels == label])) for label in np.unique(labels)]
+        return len(of_class) * min(of_class)
