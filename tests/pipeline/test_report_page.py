@@ -54,7 +54,7 @@ def results(tmp_path_factory: pytest.TempPathFactory, raw_examples: list[bytes])
 
 @pytest.fixture(scope="module")
 def sources(results: dict[str, NodeResult]) -> Sources:
-    report = make_report(CONFIG, results, {}, data="/data/Jane Doe", synthetic=True)
+    report = make_report(CONFIG, results, {}, data="/data/Jane Doe", dataset=DATASET)
     return page_sources(CONFIG, results, report, DATASET, run="20261125-103209-306")
 
 
