@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import tensorflow as tf
-
 from cxr.components.metrics.answers import NO_IMAGE, image_number
 from cxr.components.metrics.evaluation import read_answers
 from cxr.components.report.page.content import ImageAnswers
+from cxr.components.report.records import columns
 from cxr.core import features
 from cxr.core.resampling import patient_numbers
-
-_PARSED_AT_ONCE = 256
 
 
 def read_image_answers(evaluation: str | Path, patients: Mapping[int, bytes]) -> ImageAnswers | None:
@@ -49,12 +46,8 @@ def read_patients(folder: str | Path) -> dict[int, bytes]:
     Args:
       folder: Of TFRecords of raw examples; where it does not exist nothing is known.
     """
-    spec = {key: tf.io.FixedLenFeature([], tf.string, "") for key in (features.CONTENT_HASH, features.PATIENT_ID)}
     found: dict[int, bytes] = {}
-    for file in sorted(tf.io.gfile.glob(f"{folder}/*")):
-        records = tf.data.TFRecordDataset(file, compression_type="GZIP" if file.endswith(".gz") else None)
-        for serialized in records.batch(_PARSED_AT_ONCE):
-            parsed = tf.io.parse_example(serialized, spec)
-            for content_hash, patient in zip(parsed[features.CONTENT_HASH].numpy(), parsed[features.PATIENT_ID].numpy(), strict=True):
-                found.setdefault(image_number(content_hash), patient)
+    for batch in columns(folder, {features.CONTENT_HASH: "", features.PATIENT_ID: ""}):
+        for content_hash, patient in zip(*batch, strict=True):
+            found.setdefault(image_number(content_hash), patient)
     return found

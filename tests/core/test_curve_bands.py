@@ -44,11 +44,10 @@ def test_the_area_below_the_whole_curve_is_the_auc() -> None:
 def test_bands_hold_the_curve_and_do_not_shrink_with_images_of_the_same_patients() -> None:
     one, many = (curve_bands(answers(40, images))[0] for images in (1, 9))
     whole = _Curves(answers(40), 0)(np.ones((1, 40)))[0]
-    for kind, curve in zip(("roc", "precision_recall"), whole, strict=True):
-        band = one[kind]
+    for band, same, curve in zip(one.values(), many.values(), whole, strict=True):
         inside = (band.low - 1e-9 <= curve) & (curve <= band.high + 1e-9)
         assert inside[1:].mean() > 0.95
-        assert (band.high - band.low).mean() == pytest.approx((many[kind].high - many[kind].low).mean())
+        assert (band.high - band.low).mean() == pytest.approx((same.high - same.low).mean())
     assert (one["roc"].high - one["roc"].low).mean() > 0.1
 
 

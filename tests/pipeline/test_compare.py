@@ -77,9 +77,9 @@ def test_artifacts_that_are_gone_and_models_of_one_run_only(make_run: MakeRun, a
     found = compare_runs(first, KeptRun(make_run(SECOND, report=other)))
     assert "the first has no answers by image" in found.models["ensemble"].why_not
     assert found.models["mobilenet"].first.verdict == NOT_THERE
-    console = Console(width=200, file=io.StringIO())
-    console.print(*tables(found))
-    text = console.file.getvalue()
+    shown = io.StringIO()
+    Console(width=200, file=shown).print(*tables(found))
+    text = shown.getvalue()
     for words in ("refused: gate: no", "0.500 (0.250 to 0.750)", "1 min 00 s", "whole run"):
         assert words in text
 

@@ -26,7 +26,7 @@ def test_second_less_first_with_an_interval_of_the_same_patients() -> None:
     assert accuracy.value == pytest.approx(now - then)
     assert accuracy.low is not None
     assert accuracy.high is not None
-    assert 0 < accuracy.low < accuracy.value < accuracy.high
+    assert 0 < accuracy.low < now - then < accuracy.high
     assert meaning(accuracy) == "better than chance explains"
     assert meaning(found.differences["log_loss"], lower_is_better=True) == "better than chance explains"
     assert meaning(compare(better, worse).differences["accuracy"]) == "worse than chance explains"
