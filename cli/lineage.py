@@ -57,7 +57,7 @@ def lineage(
     for title, rows in sections(found):
         console.print(title, style="bold", markup=False, highlight=False)
         for name, value in rows:
-            console.print(f"  {name + ':':<26} {value}" if value else f"  {name}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"  {name + ':':<29} {value}" if value else f"  {name}", markup=False, highlight=False, soft_wrap=True)
 
 
 def sections(found: Lineage) -> Iterator[tuple[str, list[tuple[str, str]]]]:
@@ -83,7 +83,7 @@ def sections(found: Lineage) -> Iterator[tuple[str, list[tuple[str, str]]]]:
 
     if found.run:
         differing = [(line, "") for line in lines(found.run.changed)]
-        yield f"Configuration: {found.run.shipped}" + ("" if differing else ", nothing differs"), differing
+        yield f"Configuration: {'what' if differing else 'nothing'} differs from the shipped {found.run.shipped}", differing
     else:
         settings = ", ".join(f"{key} {value}" for key, value in found.training.items() if not isinstance(value, dict | list))
         yield "Configuration", [("the run's is not in this workspace", ""), *([("its trainer's", settings)] if settings else [])]

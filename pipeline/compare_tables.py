@@ -36,7 +36,7 @@ def tables(found: Comparison) -> Iterator[Table]:
         for column in ("setting", "first", "second"):
             settings.add_column(column, overflow="fold")
         for one in found.configuration:
-            settings.add_row(*map(escape, (one.key, one.first, one.second)))
+            settings.add_row(*map(escape, one.cells))
         yield settings
 
     times = Table(title="times, nodes of a kind together")

@@ -15,6 +15,7 @@ ABSENT = "–"  # in place of a value: there is no such key
 _ABSENT = object()
 _CHOICE_OF_ROWS = "data.where."  # its values can name people
 MOST_LINES = 20
+_MOST_CHARACTERS = 60
 _OF_THE_FILE = ("name", "description")  # they name a configuration, they change nothing
 
 
@@ -24,6 +25,11 @@ class Difference(StrictModel):
     key: str
     first: str
     second: str
+
+    @property
+    def cells(self) -> tuple[str, str, str]:
+        """The same for a table or a line: whole sections are cut short."""
+        return self.key, _cut(self.first), _cut(self.second)
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[Difference, ...]:
@@ -38,7 +44,7 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[Di
 
 def lines(found: Sequence[Difference], most: int = MOST_LINES) -> list[str]:
     """Returns a line for each difference, "gate.tolerance: 0.02 → 0.0", and one that counts those beyond `most`."""
-    shown = [f"{one.key}: {one.first} → {one.second}" for one in found[:most]]
+    shown = ["{}: {} → {}".format(*one.cells) for one in found[:most]]
     return [*shown, f"… and {len(found) - most} more"] if len(found) > most else shown
 
 
@@ -58,6 +64,10 @@ def from_shipped_tree(tree: Mapping[str, Any]) -> tuple[str, tuple[Difference, .
     found = {name: differences(load(name).model_dump(mode="json"), tree) for name in candidates}
     nearest = min(found, key=lambda name: len(found[name]))
     return nearest, found[nearest]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 2]} …"
 
 
 def _compared(key: str, first: Any, second: Any) -> Iterator[Difference]:

@@ -84,7 +84,7 @@ def run_before(folder: Path) -> RunBefore | None:
     for name, model in report.models.items():
         evaluation = then.place_of(model.evaluation_uri)
         models[name] = (model.evaluation.figure(names.ACCURACY) if model.evaluation else None, str(evaluation) if evaluation else None)
-    changed = tuple((one.key, one.first, one.second) for one in differences(then.configuration, now.configuration))
+    changed = tuple(one.cells for one in differences(then.configuration, now.configuration))
     return RunBefore(then.name, changed, tuple(data_differences(report, report_of(now))), models)
 
 

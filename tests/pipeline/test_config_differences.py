@@ -35,6 +35,15 @@ def test_the_choice_of_rows_can_name_people() -> None:
     assert "4711" not in found.first + found.second
 
 
+def test_a_section_is_cut_short_in_a_line_and_kept_in_full() -> None:
+    (found,) = differences({"models": {"mobilenet": {"head": "x" * 90}}}, {"models": {}})
+    assert len(found.first) > 90
+    (line,) = lines([found])
+    assert len(line) < 100
+    assert line.startswith("models.mobilenet: {head: xxx")
+    assert line.endswith(" … → –")
+
+
 def test_many_lines_are_counted() -> None:
     found = differences({str(n): n for n in range(9)}, {})
     assert lines(found, 3) == ["0: 0 → –", "1: 1 → –", "2: 2 → –", "… and 6 more"]

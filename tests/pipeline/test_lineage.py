@@ -118,8 +118,8 @@ def test_the_command_shows_it(version: Path, tmp_path: Path) -> None:
     for words in (
         "ensemble, version 17 (champion)",
         "20261126-1 (refused)",
-        "member mobilenet:          version 5",
-        "member densenet201:        version not known",
+        "member mobilenet:             version 5",
+        "member densenet201:           version not known",
         "gate.tolerance: 0.02 → 0.0",
         "4 images, license not stated",
         "accuracy 0.700",
