@@ -131,7 +131,7 @@ def _data(run: KeptRun) -> str:
     from cxr.core.intervals import NONE
 
     if run.report is None:
-        return escape(run.record.data or NONE) if run.record else NONE
+        return escape(Path(run.record.data).name) if run.record and run.record.data else NONE
     images = sum(sum(classes.values()) for classes in run.report.images.values())
     name = "synthetic" if run.report.synthetic else Path(run.report.data).name
     return escape(f"{name}, {images} images" if images else name)

@@ -14,7 +14,8 @@ from cxr.core.errors import CxrError
 from cxr.core.intervals import Figure
 from cxr.core.strict_model import StrictModel
 from cxr.pipeline.config_differences import Difference, differences
-from cxr.pipeline.kept_runs import KeptModel, KeptReport, KeptRun, kept_runs, report_of
+from cxr.pipeline.kept_report import KeptModel, KeptReport
+from cxr.pipeline.kept_runs import KeptRun, kept_runs, report_of
 
 FIGURES = names.FIGURES
 NOT_THERE = "not in this run"

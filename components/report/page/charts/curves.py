@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from math import isfinite, nan
 
 import numpy as np
 import numpy.typing as npt
@@ -103,7 +102,7 @@ def _shade(axes: Axes, at: int, bands: Bands, name: str, curve: Curve) -> None:
 def _described(points: Mapping[str, Floats], bands: Bands, curve: Curve, place: float, what: str) -> str:
     """What the shaded bands say, at one place of each."""
     limits = {name: bands[name][curve].at(np.array([place]))[0] for name in points if curve in bands.get(name, {})}
-    said = ", ".join(f"{name} {interval}" for name, interval in limits.items() if isfinite(interval.low))
+    said = ", ".join(f"{name} {interval}" for name, interval in limits.items() if math.isfinite(interval.low))
     return f" Shaded: pointwise 95 % bands by bootstrap over patients; {what}: {said}." if said else ""
 
 
@@ -115,7 +114,7 @@ def _table(
     rows = []
     for name, found in points.items():
         band = bands.get(name, {}).get(curve)
-        limits = band.at(found[:, 1]) if band else [Interval(nan, nan)] * len(found)
+        limits = band.at(found[:, 1]) if band else [Interval(math.nan, math.nan)] * len(found)
         for point, interval in zip(found, limits, strict=True):
             cells = (name, *map(number, map(float, point)))
             rows.append((*cells, str(interval)) if banded else cells)
