@@ -12,7 +12,7 @@ from cxr.pipeline import workspace as ws
 from cxr.pipeline.node_process import start_fork_server
 from cxr.pipeline.output_capture import captured_output, log_to_stderr
 from cxr.pipeline.pipeline_config import Config
-from cxr.pipeline.run_record import recorded
+from cxr.pipeline.run_record import new_record, recorded
 
 _PLAIN_WIDTH = 120  # columns of a file or pipe, for which rich would take 80: too few for the table
 
@@ -39,14 +39,19 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
         )
     workspace = ws.Workspace(root, config.name)
     with workspace.lock():
+        record = new_record(config, data)
         folder = workspace.new_run()
-        (folder / ws.CONFIG).write_text(config.to_yaml())
-        log = folder / ws.LOG
-        with captured_output(log) as (stdout, stderr):
-            out, err = (Console(file=stream, width=None if stream.isatty() else _PLAIN_WIDTH) for stream in (stdout, stderr))
-            err.print(f"log: {log}", highlight=False, soft_wrap=True)
-            log_to_stderr()
-            return recorded(folder, config, data, lambda: _run(config, data, workspace, folder, out, err, enable_cache))
+        return recorded(folder, record, lambda: _run_logged(config, data, workspace, folder, enable_cache))
+
+
+def _run_logged(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, enable_cache: bool) -> int:
+    (folder / ws.CONFIG).write_text(config.to_yaml())
+    log = folder / ws.LOG
+    with captured_output(log) as (stdout, stderr):
+        out, err = (Console(file=stream, width=None if stream.isatty() else _PLAIN_WIDTH) for stream in (stdout, stderr))
+        err.print(f"log: {log}", highlight=False, soft_wrap=True)
+        log_to_stderr()
+        return _run(config, data, workspace, folder, out, err, enable_cache)
 
 
 def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, out: Console, err: Console, enable_cache: bool) -> int:

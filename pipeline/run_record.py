@@ -38,23 +38,31 @@ class RunRecord(StrictModel):
         return (datetime.fromisoformat(self.ended) - datetime.fromisoformat(self.began)).total_seconds()
 
 
-def recorded(folder: Path, config: Config, data: str | None, work: Callable[[], int]) -> int:
-    """Does a run's work, and keeps when it began and how it ended.
+def new_record(config: Config, data: str | None) -> RunRecord:
+    """Returns the record of a run that begins now.
+
+    Args:
+      config: What was asked for.
+      data: As given.
+    """
+    shipped, changed = from_shipped(config)
+    return RunRecord(pipeline=config.name, shipped=shipped, changed=changed, data=data, began=_now())
+
+
+def recorded(folder: Path, record: RunRecord, work: Callable[[], int]) -> int:
+    """Does a run's work, and keeps how it ended.
 
     Args:
       folder: Of the run.
-      config: What was asked for.
-      data: As given.
+      record: See `new_record`.
       work: Returns the run's exit code.
 
     Raises:
       BaseException: What the work raises, once that is kept.
     """
-    shipped, changed = from_shipped(config)
-    record = RunRecord(pipeline=config.name, shipped=shipped, changed=changed, data=data, began=_now())
-    _save(folder, record)
     code, error = exit_codes.FAILED, ""
     try:
+        _save(folder, record)
         code = work()
     except KeyboardInterrupt:
         code, error = exit_codes.INTERRUPTED, "interrupted"

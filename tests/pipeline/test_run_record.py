@@ -7,7 +7,7 @@ import pytest
 from cxr.core import exit_codes
 from cxr.core.errors import CxrError, UsageError
 from cxr.pipeline.pipeline_config import load
-from cxr.pipeline.run_record import RECORD, read_run_record, recorded
+from cxr.pipeline.run_record import RECORD, new_record, read_run_record, recorded
 
 CONFIG = load("cpu", ["gate.tolerance=0"])
 
@@ -19,7 +19,7 @@ def test_a_run_is_recorded_while_it_goes_and_when_it_ends(tmp_path: Path) -> Non
         seen.append(read_run_record(tmp_path))
         return exit_codes.REFUSED
 
-    assert recorded(tmp_path, CONFIG, "records", work) == exit_codes.REFUSED
+    assert recorded(tmp_path, new_record(CONFIG, "records"), work) == exit_codes.REFUSED
     (before,) = seen
     after = read_run_record(tmp_path)
     assert before is not None
@@ -45,7 +45,7 @@ def test_what_ends_a_run_early_is_kept_and_raised(tmp_path: Path, error: BaseExc
         raise error
 
     with pytest.raises(type(error)):
-        recorded(tmp_path, CONFIG, None, work)
+        recorded(tmp_path, new_record(CONFIG, None), work)
     found = read_run_record(tmp_path)
     assert found is not None
     assert (found.exit_code, found.error) == (code, text)
