@@ -31,6 +31,11 @@ setup: ## make or repair .venv: Python 3.11, locked packages, this project (GPU=
 run: setup ## run the whole pipeline: on synthetic demo images, or with DATA=folder CONFIG=name on your own
 	@CXR_CALLED_BY=make $(BIN)/cxr run --config "$(CONFIG)" $(if $(DATA),--data "$(DATA)") $(ARGS)
 
+.PHONY: tensorboard
+tensorboard: setup ## show the learning curves of all runs below workspace/, at http://localhost:6006 (ARGS='--port 6007', --bind_all)
+	@[ -d workspace ] || { echo "workspace/: holds no runs yet; make run makes one" >&2; exit 1; }
+	@$(BIN)/tensorboard --logdir workspace $(ARGS)
+
 .PHONY: test
 test: setup ## run all tests (ARGS='tests/trainer -x' for some, ARGS=--cov with their coverage, WORKERS=0 in one process)
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)

@@ -15,6 +15,9 @@ from cxr.core.errors import CxrError
 COMMANDS = (
     "run",
     "report",
+    "runs",
+    "compare",
+    "lineage",
     "crossval",
     "ingest",
     "evaluate",

@@ -60,6 +60,7 @@ def find_page(run: str | None, workspace: Path, pipeline: str | None) -> Path:
       UsageError: No such run, or one without a page.
     """
     from cxr.core.errors import UsageError
+    from cxr.pipeline.kept_runs import find_run
     from cxr.pipeline.workspace import PAGE, all_runs
 
     runs = all_runs(workspace, pipeline)
@@ -69,11 +70,7 @@ def find_page(run: str | None, workspace: Path, pipeline: str | None) -> Path:
             raise UsageError(f"{where}: holds no runs; make one with `cxr run`, or name another --workspace or --pipeline")
         folder = next((found for found in reversed(runs) if (found / PAGE).is_file()), runs[-1])  # one that is under way has none yet
     else:
-        named = [found for found in runs if found.name == run] or [Path(run)]
-        folder = named[0]
-        if not folder.is_dir():
-            newest = f"; the newest is {runs[-1].name}" if runs else ""
-            raise UsageError(f"{run}: no such run in {workspace}{newest}")
+        folder = find_run(run, workspace, pipeline).folder
     page = folder / PAGE
     if not page.is_file():
         raise UsageError(

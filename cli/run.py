@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cxr.cli.options import Workspace, help_of
+
+if TYPE_CHECKING:
+    from cxr.pipeline.pipeline_config import Config
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -50,14 +53,33 @@ def run(
 
     loaded = load(config, overrides or ())
     messages = Console(stderr=True)
-    changed = f", changed: {' '.join(overrides)}" if overrides else ""
-    messages.print(f"configuration: {config}{changed} (cxr config {config} prints it)", markup=False, highlight=False, soft_wrap=True)
+    for line in told(loaded, config):
+        messages.print(line, markup=False, highlight=False, soft_wrap=True)
     try:
         code = run_pipeline(loaded, data, workspace, enable_cache=cache)
     except KeyboardInterrupt:
         messages.print("the same command goes on where this one stopped", style="yellow")
         raise
     raise typer.Exit(code)
+
+
+def told(loaded: Config, name: str) -> list[str]:
+    """Returns what is said of a configuration before it runs: in what it differs from the shipped one. All of it is kept with the run.
+
+    Args:
+      loaded: The configuration.
+      name: As it was asked for.
+    """
+    from cxr.pipeline.config_differences import from_shipped, lines
+
+    shipped, changed = from_shipped(loaded)
+    base = "the shipped one" if name == shipped else f"the shipped {shipped}"
+    if not changed:
+        return [f"configuration: {name}; nothing differs from {base}"]
+    return [
+        f"configuration: {name}; what differs from {base} (cxr config {name} prints all of it):",
+        *(f"  {line}" for line in lines(changed)),
+    ]
 
 
 def config(

@@ -7,12 +7,15 @@ Patients are drawn with replacement, all images of each together (the cluster bo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from cxr.core.figures import Answers, Figures, Floats, Measure
+from cxr.core.figures import Answers, Floats
+
+Measured = TypeVar("Measured")
 
 DRAWS = 1000
 SEED = 2021  # the same patients are drawn for every model that is judged on them: differences are paired
@@ -33,8 +36,13 @@ def patient_numbers(patients: Iterable[bytes]) -> tuple[npt.NDArray[np.int64], i
     return numbers.astype(np.int64), len(keys)
 
 
-def resampled(answers: Answers, measure: Measure) -> Iterator[Figures]:
-    """Yields the metrics of DRAWS draws, some at a time."""
+def resampled(answers: Answers, measure: Callable[[Floats], Measured]) -> Iterator[Measured]:
+    """Yields what is measured in DRAWS draws, some at a time.
+
+    Args:
+      answers: Whose patients are drawn.
+      measure: From weights, float64 [draws, examples], to what was measured with them, such as `figures.Measure`.
+    """
     patients = int(answers.patients.max(initial=-1)) + 1
     if not patients:
         return

@@ -12,6 +12,7 @@ from cxr.pipeline import workspace as ws
 from cxr.pipeline.node_process import start_fork_server
 from cxr.pipeline.output_capture import captured_output, log_to_stderr
 from cxr.pipeline.pipeline_config import Config
+from cxr.pipeline.run_record import new_record, recorded
 
 _PLAIN_WIDTH = 120  # columns of a file or pipe, for which rich would take 80: too few for the table
 
@@ -38,14 +39,19 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
         )
     workspace = ws.Workspace(root, config.name)
     with workspace.lock():
+        record = new_record(config, data)
         folder = workspace.new_run()
-        (folder / ws.CONFIG).write_text(config.to_yaml())
-        log = folder / ws.LOG
-        with captured_output(log) as (stdout, stderr):
-            out, err = (Console(file=stream, width=None if stream.isatty() else _PLAIN_WIDTH) for stream in (stdout, stderr))
-            err.print(f"log: {log}", highlight=False, soft_wrap=True)
-            log_to_stderr()
-            return _run(config, data, workspace, folder, out, err, enable_cache)
+        return recorded(folder, record, lambda: _run_logged(config, data, workspace, folder, enable_cache))
+
+
+def _run_logged(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, enable_cache: bool) -> int:
+    (folder / ws.CONFIG).write_text(config.to_yaml())
+    log = folder / ws.LOG
+    with captured_output(log) as (stdout, stderr):
+        out, err = (Console(file=stream, width=None if stream.isatty() else _PLAIN_WIDTH) for stream in (stdout, stderr))
+        err.print(f"log: {log}", highlight=False, soft_wrap=True)
+        log_to_stderr()
+        return _run(config, data, workspace, folder, out, err, enable_cache)
 
 
 def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, out: Console, err: Console, enable_cache: bool) -> int:
@@ -64,8 +70,9 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
         from cxr.pipeline.graph import RunPaths, create_pipeline
         from cxr.pipeline.local_runner import WatchedDagRunner
         from cxr.pipeline.progress_display import RunProgress
-        from cxr.pipeline.report import make_report, shortcut_lines, table, weights_notes
-        from cxr.pipeline.report_page import page_sources, write_page
+        from cxr.pipeline.report import make_report
+        from cxr.pipeline.report_page import page_sources, run_before, write_page
+        from cxr.pipeline.report_table import shortcut_lines, table, weights_notes
         from cxr.pipeline.schema import curated_schema, write_schema
     choices = choose_all(config, examples.path, workspace.serving_models)
     for name, choice in choices.items():
@@ -88,11 +95,12 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
     )
     with RunProgress(err) as progress:
         results = WatchedDagRunner(progress).run(pipeline)
-    report = make_report(config, results, choices, data=str(examples.path), synthetic=examples.synthetic)
+    dataset = read_dataset(examples.path)
+    report = make_report(config, results, choices, data=str(examples.path), dataset=dataset)
     report.save(folder / ws.REPORT)
     page = folder / ws.PAGE
     try:
-        write_page(page_sources(config, results, report, read_dataset(examples.path), run=folder.name), page)
+        write_page(page_sources(config, results, report, dataset, run=folder.name, before=run_before(folder)), page)
     except Exception as error:  # models that were pushed stay pushed, whatever becomes of their picture
         logging.getLogger(__name__).exception("%s", page.name)
         err.print(f"{page.name} could not be made: {error}; {ws.REPORT} has the figures", style="yellow", markup=False, soft_wrap=True)

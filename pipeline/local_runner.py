@@ -37,6 +37,7 @@ class NodeResult:
     outputs: dict[str, list[types.Artifact]] = field(default_factory=dict)
     error: str = ""  # why it failed
     roots: tuple[str, ...] = ()  # of a skipped node: the failed ones it waited for
+    peak_memory: int | None = None  # of its largest process, bytes; None: it did no work
 
 
 class Watcher(Protocol):
@@ -88,23 +89,25 @@ class WatchedDagRunner(IrBasedRunner):
 def _run_node(node: pipeline_pb2.PipelineNode, ir: bytes, connection: metadata_store_pb2.ConnectionConfig) -> NodeResult:
     node_id = node.node_info.id
     begin = time.monotonic()
+    peak: int | None
     try:
-        execution_id, error = node_process.call(_launch, node_id, ir)
+        answer = node_process.measured_call(_launch, node_id, ir)
+        (execution_id, error), peak = answer.value, answer.peak_memory
     except node_process.ProcessDied as death:
-        execution_id, error = 0, str(death)
+        execution_id, error, peak = 0, str(death), death.peak_memory or None
     seconds = time.monotonic() - begin
     if error:
-        return NodeResult(node_id, "failed", seconds, error=error)
+        return NodeResult(node_id, "failed", seconds, error=error, peak_memory=peak)
     with metadata.Metadata(connection) as handle:
         (execution,) = handle.store.get_executions_by_id([execution_id])
         outputs = execution_lib.get_output_artifacts(handle, execution_id)
     if execution.last_known_state == metadata_store_pb2.Execution.CACHED:
         # a resolver publishes what it chose as if cached, but it did its work
         cached = node.node_info.type.name != "tfx.dsl.components.common.resolver.Resolver"
-        return NodeResult(node_id, "cached" if cached else "done", seconds, outputs)
+        return NodeResult(node_id, "cached" if cached else "done", seconds, outputs, peak_memory=None if cached else peak)
     if execution.last_known_state != metadata_store_pb2.Execution.COMPLETE:
-        return NodeResult(node_id, "failed", seconds, error="its inputs could not be resolved; the log says which")
-    return NodeResult(node_id, "done", seconds, outputs)
+        return NodeResult(node_id, "failed", seconds, error="its inputs could not be resolved; the log says which", peak_memory=peak)
+    return NodeResult(node_id, "done", seconds, outputs, peak_memory=peak)
 
 
 def _launch(node_id: str, ir: bytes) -> tuple[int, str]:

@@ -12,12 +12,14 @@ import multiprocessing
 import multiprocessing.connection
 import multiprocessing.forkserver
 import os
+import resource
 import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from cxr.core import progress
 from cxr.pipeline.output_capture import log_to_stderr
@@ -36,10 +38,33 @@ _PRELOADED = [
     "tfx.components.transform.executor",
 ]
 _PATIENCE = 20  # seconds that an interrupted process gets to end by itself
+_LOOK_SECONDS = 0.5  # between two looks at the memory of a process, which may be killed for it
+_KIB = 1024  # bytes, in which Linux counts resident memory
 
 
 class ProcessDied(RuntimeError):
-    """The process ended without an answer."""
+    """The process ended without an answer.
+
+    Attributes:
+      peak_memory: bytes that it was seen to have at once; 0: not seen.
+    """
+
+    def __init__(self, message: str, peak_memory: int) -> None:
+        super().__init__(message)
+        self.peak_memory = peak_memory
+
+
+@dataclass(frozen=True)
+class Answer(Generic[Result]):
+    """What a call gives.
+
+    Attributes:
+      value: that the function returned.
+      peak_memory: bytes that the largest process of the call, it or one that it started, had resident at once.
+    """
+
+    value: Result
+    peak_memory: int
 
 
 @dataclass(frozen=True)
@@ -51,6 +76,7 @@ class _Reported:
 @dataclass(frozen=True)
 class _Returned:
     value: Any
+    peak_memory: int
 
 
 def start_fork_server() -> None:
@@ -63,6 +89,11 @@ def start_fork_server() -> None:
 
 
 def call(function: Callable[..., Result], *arguments: object) -> Result:
+    """Returns the value of `measured_call`."""
+    return measured_call(function, *arguments).value
+
+
+def measured_call(function: Callable[..., Result], *arguments: object) -> Answer[Result]:
     """Calls a function in a process of its own; the progress that it reports is reported here.
 
     Args:
@@ -79,17 +110,20 @@ def call(function: Callable[..., Result], *arguments: object) -> Result:
     process = context.Process(target=_main, args=(theirs, function, arguments))
     process.start()
     theirs.close()
+    seen = 0
     try:
         while True:
+            while not answers.poll(_LOOK_SECONDS):
+                seen = _peak_of(process.pid) or seen
             answer = answers.recv()
             if isinstance(answer, _Returned):
-                return answer.value
+                return Answer(answer.value, answer.peak_memory)
             if isinstance(answer, KeyboardInterrupt):
                 raise answer
             progress.report(answer.text, answer.step.done, answer.step.total)
     except EOFError:
         process.join()
-        raise ProcessDied(_cause_of_death(process.exitcode)) from None
+        raise ProcessDied(_cause_of_death(process.exitcode), seen) from None
     finally:
         process.join(_PATIENCE)  # a terminal interrupts it together with us
         process.kill()
@@ -104,9 +138,24 @@ def _main(answers: Connection, function: Callable[..., object], arguments: tuple
     logger.addHandler(_Sender(answers))
     logger.setLevel(logging.INFO)
     try:
-        answers.send(_Returned(function(*arguments)))
+        value = function(*arguments)
+        answers.send(_Returned(value, _own_peak()))
     except KeyboardInterrupt as interrupt:
         answers.send(interrupt)
+
+
+def _own_peak() -> int:
+    """Of this process, or of the largest that it started and waited for; bytes."""
+    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * _KIB
+
+
+def _peak_of(pid: int | None) -> int:
+    """Of a process that runs, bytes; 0 where it is gone, or where the system does not say."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * _KIB for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def _end_with_parent() -> None:

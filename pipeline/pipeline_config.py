@@ -50,7 +50,7 @@ class DemoData(StrictModel):
 
 
 class Config(StrictModel):
-    """Everything that decides what a run does; printed at its start and kept beside its outputs."""
+    """Everything that decides what a run does; kept beside its outputs. What differs from the shipped one is printed at its start."""
 
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", description="of the pipeline: its folder in the workspace, its history")
     description: str = ""

@@ -1,4 +1,4 @@
-"""What a run came to: one record per candidate, kept as JSON and shown as a table."""
+"""What a run came to: one record per candidate, kept as JSON (report.json)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
-from rich.table import Table
 from tfx.types import Artifact
 
 from cxr.components.baseline.rule import Choice
@@ -15,10 +14,10 @@ from cxr.components.infra_check.reasons import REASONS
 from cxr.components.metrics.evaluation import Evaluation, read_evaluation, read_validation
 from cxr.components.metrics.verdicts import Judgement, not_judged
 from cxr.components.shortcut_check.verdict import Verdict
-from cxr.core import exit_codes, features
-from cxr.core.intervals import NONE, with_interval
+from cxr.core import exit_codes
 from cxr.core.strict_model import StrictModel
 from cxr.data.audit.result import AuditResult
+from cxr.data.ingest.dataset import Dataset
 from cxr.pipeline.baselines import change_of_data, remarks
 from cxr.pipeline.graph import node_id
 from cxr.pipeline.local_runner import NodeResult
@@ -40,6 +39,7 @@ class Candidate(StrictModel):
     weights: str = Field("", description="where the backbone's weights came from, a fall-back included")
     data_used: dict[str, str] = Field({}, description="which data fitted its weights, chose (method, end of training) and evaluated it")
     evaluation: Evaluation | None = None
+    evaluation_uri: str | None = Field(None, description="the ModelEvaluation artifact")
     champion: str | None = Field(None, description="the version that was pushed last when the run began; null: none")
     baseline: str | None = Field(None, description="the pushed version that it was compared with; null: the bounds decided alone")
     notes: tuple[str, ...] = Field((), description="why the best pushed version is not the baseline; a change of data")
@@ -57,6 +57,7 @@ class Node(StrictModel):
     state: str
     seconds: float
     error: str = ""
+    peak_memory: int | None = Field(None, description="of its largest process, bytes; null: it did no work")
 
 
 class Report(StrictModel):
@@ -65,6 +66,11 @@ class Report(StrictModel):
     pipeline: str
     synthetic: bool = Field(description="the data are synthetic: the numbers say nothing about patients")
     data: str
+    data_fingerprint: str = Field("", description="of what the records were ingested from, and how")
+    images: dict[str, dict[str, int]] = Field({}, description="split: class: images")
+    patients: dict[str, int] = Field({}, description="split: patients")
+    split: str = Field("", description="that the models are judged on")
+    examples_uri: str | None = Field(None, description="the Examples artifact; null: not reached")
     audit: AuditResult | None = Field(None, description="how well the class can be told from what should not matter; null: not reached")
     models: dict[str, Candidate]
     nodes: dict[str, Node]
@@ -86,7 +92,7 @@ class Report(StrictModel):
         draft.replace(file)
 
 
-def make_report(config: Config, results: Mapping[str, NodeResult], choices: Mapping[str, Choice], *, data: str, synthetic: bool) -> Report:
+def make_report(config: Config, results: Mapping[str, NodeResult], choices: Mapping[str, Choice], *, data: str, dataset: Dataset) -> Report:
     """Reads the outputs of a run's nodes into a report.
 
     Args:
@@ -94,15 +100,23 @@ def make_report(config: Config, results: Mapping[str, NodeResult], choices: Mapp
       results: Node to what became of it.
       choices: Candidate to what it was to be compared with.
       data: Folder of the records.
-      synthetic: They are made up.
+      dataset: What that folder says of itself.
     """
     return Report(
         pipeline=config.name,
-        synthetic=synthetic,
+        synthetic=dataset.synthetic,
         data=data,
+        data_fingerprint=dataset.fingerprint,
+        images=dataset.counts,
+        patients=dataset.patients,
+        split=config.gate.split,
+        examples_uri=examples.uri if (examples := _output(results.get("ImportExampleGen"), "examples")) else None,
         audit=AuditResult.load(Path(audit.uri)) if (audit := _output(results.get("Audit"), "audit")) else None,
         models={name: _candidate(name, results, choices.get(name, Choice()), config.gate.split) for name in config.candidates},
-        nodes={key: Node(state=result.state, seconds=round(result.seconds, 1), error=result.error) for key, result in results.items()},
+        nodes={
+            key: Node(state=result.state, seconds=round(result.seconds, 1), error=result.error, peak_memory=result.peak_memory)
+            for key, result in results.items()
+        },
     )
 
 
@@ -124,7 +138,7 @@ def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice, eva
     if evaluation := _output(evaluator, "evaluation"):
         validation = read_validation(evaluation.uri)
         numbers = read_evaluation(evaluation.uri)
-        known |= {"evaluation": numbers, "blessed": validation.blessed, "demands": validation.demands}
+        known |= {"evaluation": numbers, "evaluation_uri": evaluation.uri, "blessed": validation.blessed, "demands": validation.demands}
         notes += not_judged(validation.demands)
         if model and numbers.baseline_accuracy is not None:
             is_champion = choice.champion is not None and choice.champion.source == model.uri
@@ -162,46 +176,3 @@ def _output(result: NodeResult | None, key: str) -> Artifact | None:
 
 def _failure(result: NodeResult) -> str:
     return f"{result.node_id} failed: {result.error.splitlines()[0]}"
-
-
-def table(report: Report) -> Table:
-    """The table that ends a run."""
-    shown = Table(
-        title=f"pipeline {report.pipeline}" + (" (SYNTHETIC images: the numbers say nothing about patients)" if report.synthetic else "")
-    )
-    for column in ("model", "accuracy (95 % interval)", "balanced (95 % interval)", "gate", "server check", "pushed version"):
-        shown.add_column(column, overflow="fold")
-    for candidate in report.models.values():
-        e = candidate.evaluation
-        shown.add_row(
-            candidate.name,
-            with_interval(e.accuracy, e.accuracy_interval) if e else NONE,
-            with_interval(e.balanced_accuracy, e.balanced_accuracy_interval) if e else NONE,
-            _verdict(candidate.blessed, "blessed", "refused"),
-            _verdict(candidate.servable, "passed", "refused"),
-            candidate.version or f"[red]{'not pushed' if candidate.outcome == 'refused' else 'failed'}[/red]",
-        )
-    return shown
-
-
-def shortcut_lines(report: Report) -> list[str]:
-    """Returns what a reader of the table must know of shortcuts: the audit's findings, and each model beside the best one and masked."""
-    lines = [f"audit: {found.verdict}" for found in report.audit.clear] if report.audit else []
-    for candidate in report.models.values():
-        if verdict := candidate.shortcut_check:
-            seen = [comparison.verdict for comparison in verdict.comparisons[:1]] + [answers.verdict for answers in verdict.masked]
-            lines += [f"shortcuts: {sentence}" for sentence in seen]
-    return lines
-
-
-def weights_notes(report: Report) -> dict[str, list[str]]:
-    """Returns which backbones each remark on weights concerns; the ensemble's repeats those of its members."""
-    notes: dict[str, list[str]] = {}
-    for candidate in report.models.values():
-        if candidate.weights and candidate.name != features.ENSEMBLE:
-            notes.setdefault(candidate.weights, []).append(candidate.name)
-    return notes
-
-
-def _verdict(value: bool | None, yes: str, no: str) -> str:
-    return NONE if value is None else f"[green]{yes}[/green]" if value else f"[red]{no}[/red]"

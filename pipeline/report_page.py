@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from cxr.components.metrics import names
 from cxr.components.report.gather import gather
 from cxr.components.report.page.content import Artifact, Ingested, Step, Verdict
 from cxr.components.report.page.render import render
 from cxr.components.report.redaction import place
-from cxr.components.report.sources import ModelSources, Sources
+from cxr.components.report.sources import ModelSources, RunBefore, Sources
 from cxr.data.ingest.dataset import Dataset
+from cxr.pipeline.compare import data_differences, previous_of
+from cxr.pipeline.config_differences import differences
 from cxr.pipeline.graph import node_id
+from cxr.pipeline.kept_runs import KeptRun, report_of
 from cxr.pipeline.local_runner import NodeResult
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.report import Candidate, Report
@@ -32,7 +36,9 @@ def write_page(sources: Sources, file: Path) -> None:
     draft.replace(file)
 
 
-def page_sources(config: Config, results: Mapping[str, NodeResult], report: Report, dataset: Dataset, *, run: str) -> Sources:
+def page_sources(
+    config: Config, results: Mapping[str, NodeResult], report: Report, dataset: Dataset, *, run: str, before: RunBefore | None = None
+) -> Sources:
     """Returns where the page's content is to be read.
 
     Args:
@@ -41,6 +47,7 @@ def page_sources(config: Config, results: Mapping[str, NodeResult], report: Repo
       report: What the run came to.
       dataset: What it ran on.
       run: The run's name.
+      before: The run before, see `run_before`.
     """
     return Sources(
         pipeline=config.name,
@@ -56,9 +63,29 @@ def page_sources(config: Config, results: Mapping[str, NodeResult], report: Repo
         audit=_uri(results, "Audit", "audit"),
         ingested=_ingested(dataset),
         configuration=config.to_yaml(),
-        steps=tuple(Step(node, result.state, result.seconds, result.error) for node, result in results.items()),
+        before=before,
+        steps=tuple(Step(node, result.state, result.seconds, result.error, result.peak_memory) for node, result in results.items()),
         artifacts=tuple(_artifacts(results)),
     )
+
+
+def run_before(folder: Path) -> RunBefore | None:
+    """Returns the newest earlier run that judged a model, and in what this one differs from it; None where there is none.
+
+    Args:
+      folder: Of this run; its configuration and report are there.
+    """
+    now = KeptRun(folder)
+    then = previous_of(now)
+    if then is None:
+        return None
+    report = report_of(then)
+    models = {}
+    for name, model in report.models.items():
+        evaluation = then.place_of(model.evaluation_uri)
+        models[name] = (model.evaluation.figure(names.ACCURACY) if model.evaluation else None, str(evaluation) if evaluation else None)
+    changed = tuple(one.cells for one in differences(then.configuration, now.configuration))
+    return RunBefore(then.name, changed, tuple(data_differences(report, report_of(now))), models)
 
 
 def _model(candidate: Candidate, results: Mapping[str, NodeResult]) -> ModelSources:

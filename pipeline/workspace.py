@@ -17,6 +17,8 @@ REPORT = "report.json"
 PAGE = "report.html"
 LOG = "run.log"
 CONFIG = "config.yaml"
+LOCK = ".lock"  # held while a run of the pipeline is under way
+PIPELINE_ROOT = "tfx"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Workspace:
     @property
     def pipeline_root(self) -> Path:
         """TFX's artifacts."""
-        return self.home / "tfx"
+        return self.home / PIPELINE_ROOT
 
     @property
     def metadata(self) -> Path:
@@ -86,7 +88,7 @@ class Workspace:
           CxrError: Another process holds it.
         """
         self.home.mkdir(parents=True, exist_ok=True)
-        with open(self.home / ".lock", "w") as file:
+        with open(self.home / LOCK, "w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

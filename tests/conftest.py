@@ -1,6 +1,7 @@
 """Fixtures that several packages' tests share: raw examples and what Transform makes of them; and how the tests are dealt out."""
 
 import io
+import json
 import os
 
 import pytest
@@ -88,6 +89,39 @@ def raw_examples() -> list[bytes]:
 
 
 @pytest.fixture(scope="session")
+def write_metrics():
+    """Returns a function that writes an Evaluator's metrics: the folder, and for which class a model took the first `raw_examples`."""
+    import numpy as np
+    import tensorflow as tf
+    from tensorflow_model_analysis.writers.metrics_plots_and_validations_writer import convert_slice_metrics_to_proto
+
+    from cxr.components.metrics import names
+    from cxr.components.metrics.answers import AnswersCombiner, image_number
+    from cxr.components.metrics.classification import ClassificationCombiner
+
+    def write(folder, taken):
+        classification = ClassificationCombiner(CLASSES, 5, None, "", "")
+        tally = classification.create_accumulator()
+        answers = AnswersCombiner(len(CLASSES), None, "", "")
+        answered = answers.create_accumulator()
+        for number, predicted in enumerate(taken):
+            label = number % len(CLASSES)
+            probabilities = np.eye(len(CLASSES))[predicted] * 0.7 + 0.1
+            tally.add(label, probabilities, b"patient%d" % (number // 2))
+            answered.images.append(image_number(f"{number:064x}"))
+            answered.labels.append(label)
+            answered.probabilities.extend(probabilities.tolist())
+        metrics = classification.extract_output(tally) | answers.extract_output(answered)
+        folder.mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(folder / "metrics-00000-of-00001.tfrecord")) as writer:
+            writer.write(convert_slice_metrics_to_proto(((), metrics), []).SerializeToString())
+        metric = {"config": json.dumps({names.CLASS_NAMES: CLASSES})}
+        (folder / "eval_config.json").write_text(json.dumps({"evalConfig": {"metricsSpecs": [{"metrics": [metric]}]}}))
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def make_transform(tmp_path_factory):
     """Returns a function that has Transform analyse examples: the folder of the TransformGraph artifact."""
     import tensorflow as tf
@@ -119,3 +153,32 @@ def transform(transform_dir):
     from cxr.trainer.transform_graph import TransformGraph
 
     return TransformGraph(transform_dir, CLASSES)
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """Returns a function that makes a run's folder in the workspace `tmp_path`, as `cxr run` leaves it, without artifacts.
+
+    `record` and `report` change what run.json and report.json say by default; None: there is none.
+    """
+    from cxr.pipeline.pipeline_config import load
+
+    model = {"name": "ensemble", "outcome": "pushed", "version": "17", "model_uri": "/gone/tfx/Trainer-ensemble/model/9", "baseline": "16"}
+    evaluation = {"examples": 12, "patients": 6, "accuracy": 0.75, "accuracy_interval": {"low": 0.5, "high": 0.9}, "log_loss": None}
+    nodes = {
+        "Trainer-ensemble": {"state": "done", "seconds": 60.5, "error": "", "peak_memory": 2_500_000_000},
+        "Pusher-ensemble": {"state": "done", "seconds": 1.5, "error": ""},
+    }
+    began = {"pipeline": "cpu", "shipped": "cpu", "changed": [], "data": "/data/xrays", "began": "2026-11-26T01:00:00+00:00"}
+    found = {"pipeline": "cpu", "data": "/data/records", "models": {"ensemble": {**model, "evaluation": evaluation}}, "nodes": nodes}
+
+    def make(name, pipeline="cpu", *, record=None, report=None, overrides=()):
+        folder = tmp_path / pipeline / "runs" / name
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(load("cpu", overrides).to_yaml())
+        for file, known, changed in (("run.json", began, record), ("report.json", found, report)):
+            if changed is not None:
+                (folder / file).write_text(json.dumps({**known, **changed}))
+        return folder
+
+    return make

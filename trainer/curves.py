@@ -46,6 +46,17 @@ class TensorBoardLog:
         return self._writers[run]
 
 
+def log_stages(folder: str, stages: Sequence[StageHistory]) -> None:
+    """Writes TensorBoard logs of training that is over, of an ensemble's layer for instance; see `TensorBoardLog`."""
+    log = TensorBoardLog(folder)
+    try:
+        for stage in stages:
+            for epoch, row in enumerate(stage.rows, 1):
+                log(stage.name, epoch, row)
+    finally:
+        log.close()
+
+
 def write_history(folder: str, stages: Sequence[StageHistory], about: dict[str, Any]) -> None:
     """Writes history.json and learning_curves.png.
 

@@ -8,18 +8,24 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
+
 from cxr.components.anomaly_check.anomalies import describe_anomalies
-from cxr.components.metrics.answers import NO_IMAGE
-from cxr.components.metrics.evaluation import read_answers, read_evaluation, read_roc, read_validation
+from cxr.components.metrics.evaluation import Evaluation, read_evaluation, read_roc, read_validation
 from cxr.components.report.feature_statistics import read_statistics
 from cxr.components.report.history import read_training
+from cxr.components.report.image_answers import read_image_answers, read_patients
 from cxr.components.report.mistakes import explained, most_confident
-from cxr.components.report.page.content import Content, Data, ImageAnswers, Model, Verdict
+from cxr.components.report.page.content import Before, Content, Data, ImageAnswers, Model, ModelBefore, Verdict
+from cxr.components.report.paired import compare
 from cxr.components.report.pictures import Seen, look_through
 from cxr.components.report.redaction import configuration_without_paths, without_paths
-from cxr.components.report.sources import ModelSources, Sources
+from cxr.components.report.sources import ModelSources, RunBefore, Sources
 from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
 from cxr.core import features
+from cxr.core.curve_bands import Band, Curve, curve_bands
+from cxr.core.errors import CxrError
+from cxr.core.figures import Answers
 from cxr.data.audit.result import AuditResult
 from cxr.trainer.artifact import read_info
 
@@ -44,10 +50,11 @@ def gather(sources: Sources) -> Content:
     Raises:
       CxrError: An artifact is damaged.
     """
-    models = tuple(_model(model) for model in sources.models)
+    splits = _splits(sources.examples)
+    patients = read_patients(splits[sources.split]) if sources.split in splits else {}
+    models = tuple(_model(model, patients) for model in sources.models)
     answers = {model.name: model.answers for model in models if model.answers is not None}
     mistakes = most_confident(answers)
-    splits = _splits(sources.examples)
     wanted = mistakes.images if mistakes else ()
     seen = look_through(splits, sources.class_names, wanted, sources.split, pictures=sources.pictures) if splits else Seen()
     return Content(
@@ -61,6 +68,7 @@ def gather(sources: Sources) -> Content:
         data=_data(sources, seen),
         audit=AuditResult.load(Path(sources.audit)) if sources.audit else None,
         mistakes=explained(mistakes, sources.class_names, seen) if mistakes else None,
+        before=_before(sources.before, answers, patients) if sources.before else None,
         steps=tuple(replace(step, error=without_paths(step.error)) for step in sources.steps),
         artifacts=sources.artifacts,
         configuration=configuration_without_paths(sources.configuration) if sources.configuration else "",
@@ -68,7 +76,7 @@ def gather(sources: Sources) -> Content:
     )
 
 
-def _model(sources: ModelSources) -> Model:
+def _model(sources: ModelSources, patients: Mapping[int, bytes]) -> Model:
     verdict = replace(
         sources.verdict,
         reasons=tuple(map(without_paths, sources.verdict.reasons)),
@@ -84,23 +92,36 @@ def _model(sources: ModelSources) -> Model:
     )
     if not sources.evaluation:
         return model
+    evaluation, answers = read_evaluation(sources.evaluation), read_image_answers(sources.evaluation, patients)
     return replace(
         model,
         verdict=_with_gate(verdict, sources.evaluation),
-        evaluation=read_evaluation(sources.evaluation),
+        evaluation=evaluation,
         roc=read_roc(sources.evaluation),
-        answers=_answers(sources.evaluation),
+        bands=_bands(answers, evaluation) if answers else {},
+        answers=answers,
     )
 
 
-def _answers(evaluation: str) -> ImageAnswers | None:
-    """What the model answered to the images that can be told apart."""
-    found = read_answers(evaluation)
-    if found is None:
-        return None
-    images, labels, probabilities = found
-    known = images != NO_IMAGE
-    return ImageAnswers(images[known], labels[known], probabilities[known]) if known.any() else None
+def _bands(answers: ImageAnswers, evaluation: Evaluation) -> Mapping[str, Mapping[Curve, Band]]:
+    """None where some of the images cannot be told apart: the curves are of all of them."""
+    if answers.patients is None or len(answers.images) != evaluation.examples:
+        return {}
+    found = curve_bands(Answers(answers.patients, answers.labels, answers.probabilities.astype(np.float64)))
+    return dict(zip(evaluation.class_names, found, strict=True))
+
+
+def _before(before: RunBefore, answers: Mapping[str, ImageAnswers], patients: Mapping[int, bytes]) -> Before:
+    models = {}
+    for name, (accuracy, evaluation) in before.models.items():
+        try:
+            then = read_image_answers(evaluation, patients) if evaluation else None
+        except CxrError:  # the other run's: what is left of it decides nothing here
+            then = None
+        found = compare(then, answers.get(name))
+        models[name] = ModelBefore(accuracy, found.differences, found.why_not)
+    changed = tuple((key, without_paths(then), without_paths(now)) for key, then, now in before.configuration)
+    return Before(before.run, changed, tuple(map(without_paths, before.data)), models)
 
 
 def _with_gate(verdict: Verdict, evaluation: str) -> Verdict:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pydantic
 
 from cxr.components.report.page.content import Stage, Training
-from cxr.components.report.page.numbers import span
 from cxr.components.report.redaction import without_paths
 from cxr.core.errors import CxrError
+from cxr.core.spans import span
 
 FILE = "history.json"
 

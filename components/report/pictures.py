@@ -9,17 +9,16 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
-import tensorflow as tf
 from PIL import Image
 
 from cxr.components.metrics.answers import image_number
 from cxr.components.report.page.content import Picture
+from cxr.components.report.records import columns
 from cxr.core import features
 
 SAMPLES = 4  # pictures shown of each class
 SIDE = 224  # pixels, longest side of a picture on the page
 _QUALITY = 78  # of JPEG: 5 to 9 KB a picture
-_PARSED_AT_ONCE = 256
 
 
 @dataclass
@@ -99,15 +98,13 @@ def _keep_smallest(heap: list[tuple[int, bytes, str]], item: tuple[int, bytes, s
 
 
 def _examples(folder: str) -> Iterator[tuple[bytes, str, str, bytes, bytes]]:
-    spec = {key: tf.io.FixedLenFeature([], tf.string) for key in (features.IMAGE, features.LABEL)}
-    spec |= {key: tf.io.FixedLenFeature([], tf.string, features.UNKNOWN) for key in (features.SOURCE,)}
-    spec |= {key: tf.io.FixedLenFeature([], tf.string, "") for key in (features.CONTENT_HASH, features.PATIENT_ID)}
-    for file in sorted(tf.io.gfile.glob(f"{folder}/*")):
-        records = tf.data.TFRecordDataset(file, compression_type="GZIP" if file.endswith(".gz") else None)
-        for serialized in records.batch(_PARSED_AT_ONCE):
-            parsed = tf.io.parse_example(serialized, spec)
-            columns = [
-                parsed[key].numpy() for key in (features.IMAGE, features.LABEL, features.SOURCE, features.CONTENT_HASH, features.PATIENT_ID)
-            ]
-            for image, label, source, content_hash, patient in zip(*columns, strict=True):
-                yield image, label.decode(), source.decode(), content_hash, patient
+    defaults = {
+        features.IMAGE: None,
+        features.LABEL: None,
+        features.SOURCE: features.UNKNOWN,
+        features.CONTENT_HASH: "",
+        features.PATIENT_ID: "",
+    }
+    for batch in columns(folder, defaults):
+        for image, label, source, content_hash, patient in zip(*batch, strict=True):
+            yield image, label.decode(), source.decode(), content_hash, patient

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 PATH = "(path)"
-_HIDDEN = "(not shown)"
+HIDDEN = "(not shown)"
 # From the first word with a slash (or the name of an image, list or archive) to the last one of a line: what stands between may belong to a
 # path with spaces in it.
 _WORD = r"\S*(?:[/\\]|\.(?:dcm|dicom|png|jpe?g|bmp|tiff?|csv|json|ya?ml|gz|npz|npy|keras|h5)\b)\S*"
@@ -36,7 +36,7 @@ def configuration_without_paths(text: str) -> str:
     tree = yaml.safe_load(text) or {}
     data = tree.get("data")
     if isinstance(data, dict) and data.get("where"):
-        data["where"] = dict.fromkeys(data["where"], _HIDDEN)
+        data["where"] = dict.fromkeys(data["where"], HIDDEN)
     return yaml.safe_dump(_redacted(tree), sort_keys=False, allow_unicode=True, width=100)
 
 

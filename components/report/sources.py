@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cxr.components.report.page.content import Artifact, Ingested, Step, Verdict
+from cxr.core.intervals import Figure
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,16 @@ class ModelSources:
     facts: Mapping[str, str] = field(default_factory=dict)
     model: str | None = None  # Model
     shortcut_check: str | None = None  # InfraBlessing of ShortcutCheck
+
+
+@dataclass(frozen=True)
+class RunBefore:
+    """The run that this one is shown beside."""
+
+    run: str
+    configuration: tuple[tuple[str, str, str], ...]  # key, then, now: where they differ
+    data: tuple[str, ...]  # a sentence for each thing in which the data differ
+    models: Mapping[str, tuple[Figure | None, str | None]]  # accuracy then; ModelEvaluation, None where it is gone
 
 
 @dataclass(frozen=True)
@@ -38,5 +49,6 @@ class Sources:
     audit: str | None = None  # of the component Audit
     ingested: Ingested | None = None
     configuration: str = ""  # YAML, in full
+    before: RunBefore | None = None
     steps: tuple[Step, ...] = ()
     artifacts: tuple[Artifact, ...] = ()

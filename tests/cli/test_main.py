@@ -1,5 +1,6 @@
 """What every command shares: version, completion, exit codes."""
 
+import json
 import os
 import signal
 import subprocess
@@ -74,3 +75,7 @@ def test_ctrl_c_is_told_and_the_run_before_stays_the_latest(tmp_path):
     assert "interrupted" in messages
     assert "the same command goes on where this one stopped" in messages
     assert os.readlink(runs / "latest") == "earlier"
+    (interrupted,) = (folder for folder in runs.iterdir() if folder.name not in ("earlier", "latest"))
+    listed = cxr("runs", "--json", folder=tmp_path).stdout.splitlines()
+    found = next(run for run in map(json.loads, listed) if run["run"] == interrupted.name)
+    assert (found["state"], found["exit_code"]) == ("interrupted", exit_codes.INTERRUPTED)

@@ -79,6 +79,8 @@ def test_results_outputs_and_cache(run):
     again, _ = run(*nodes())
     assert [result.state for result in again.values()] == ["cached", "cached"]
     assert again["Use"].outputs["used"][0].uri == results["Use"].outputs["used"][0].uri
+    assert all(result.peak_memory > 50e6 for result in results.values())
+    assert [result.peak_memory for result in again.values()] == [None, None]
 
 
 def test_a_failure_stops_only_what_needs_it(run):

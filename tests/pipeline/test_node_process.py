@@ -55,6 +55,35 @@ def test_a_process_that_ends_without_an_answer_says_how(function, argument, text
     assert node_process.call(work, 1)[1] == 2  # the next one is not affected
 
 
+def fill(mebibytes):
+    kept = bytearray(mebibytes * 2**20)
+    kept[:: 2**12] = b"x" * len(kept[:: 2**12])  # a page that nobody wrote to has no memory
+    if kept[0]:
+        time.sleep(1.5)
+
+
+def fill_and_die(mebibytes):
+    fill(mebibytes)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fill_another(mebibytes):
+    source = f"kept = bytearray({mebibytes} * 2**20); kept[::4096] = b'x' * len(kept[::4096])"
+    subprocess.run([sys.executable, "-c", source], check=True)
+
+
+def test_peak_memory_is_of_the_largest_process_and_survives_a_death():
+    usual = node_process.measured_call(work, 1).peak_memory
+    more = 2 * usual // 2**20
+    assert usual > 50e6
+    assert node_process.measured_call(fill, more).peak_memory > usual + 0.9 * more * 2**20
+    assert node_process.measured_call(fill_another, more).peak_memory > 0.9 * more * 2**20
+    with pytest.raises(node_process.ProcessDied) as death:
+        node_process.call(fill_and_die, more)
+    assert death.value.peak_memory > usual + 0.9 * more * 2**20
+    assert node_process.measured_call(work, 1).peak_memory < 1.5 * usual  # of this call, not of all before it
+
+
 def test_an_interrupt_reaches_the_caller():
     with pytest.raises(KeyboardInterrupt):
         node_process.call(interrupt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from tfx.types import standard_artifacts
 from cxr.components.report.sources import Sources
 from cxr.data.ingest.dataset import Dataset
 from cxr.data.ingest.ingest_config import Ingest
+from cxr.pipeline.kept_runs import KeptRun
 from cxr.pipeline.local_runner import NodeResult
 from cxr.pipeline.pipeline_config import load
 from cxr.pipeline.report import make_report
-from cxr.pipeline.report_page import page_sources, write_page
+from cxr.pipeline.report_page import page_sources, run_before, write_page
 
 CONFIG = load("demo", ["report.pictures=false"])
 DATASET = Dataset(
@@ -47,14 +49,14 @@ def results(tmp_path_factory: pytest.TempPathFactory, raw_examples: list[bytes])
         for example in raw_examples:
             writer.write(example)
     done = NodeResult("ImportExampleGen", "done", 12.3, {"examples": [examples]})
-    failed = NodeResult("Trainer-densenet201", "failed", 80.0, error="/data/Jane Doe/1.png: no memory left")
+    failed = NodeResult("Trainer-densenet201", "failed", 80.0, error="/data/Jane Doe/1.png: no memory left", peak_memory=3_000_000_000)
     skipped = [NodeResult(f"{role}-densenet201", "skipped", roots=(failed.node_id,)) for role in ("Evaluator", "Pusher")]
     return {result.node_id: result for result in (done, failed, *skipped)}
 
 
 @pytest.fixture(scope="module")
 def sources(results: dict[str, NodeResult]) -> Sources:
-    report = make_report(CONFIG, results, {}, data="/data/Jane Doe", synthetic=True)
+    report = make_report(CONFIG, results, {}, data="/data/Jane Doe", dataset=DATASET)
     return page_sources(CONFIG, results, report, DATASET, run="20261125-103209-306")
 
 
@@ -85,3 +87,24 @@ def test_the_configuration_decides_about_pictures(sources: Sources) -> None:
 def test_what_ingest_found_is_on_the_page(sources: Sources) -> None:
     assert sources.ingested is not None
     assert (sources.ingested.rejects, sources.ingested.duplicates, sources.ingested.near_duplicates) == (2, 1, 3)
+
+
+def test_the_run_before_is_read_from_its_folder(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    first = make_run("20261101-1", report={"images": {"train": {"normal": 9}}, "data_fingerprint": "a"})
+    second = make_run("20261102-1", report={"images": {"train": {"normal": 8}}, "data_fingerprint": "a"}, overrides=("gate.tolerance=0",))
+    assert run_before(first) is None
+    found = run_before(second)
+    assert found is not None
+    assert (found.run, found.configuration) == ("20261101-1", (("gate.tolerance", "0.02", "0.0"),))
+    assert found.data == ("train: 9 and 8 images of normal",)
+    accuracy, evaluation = found.models["ensemble"]
+    assert (str(accuracy), evaluation) == ("0.750 (0.500 to 0.900)", None)
+
+
+def test_the_report_says_where_what_a_comparison_needs_is(results: dict[str, NodeResult], tmp_path: Path) -> None:
+    make_report(CONFIG, results, {}, data="/data/Jane Doe", dataset=DATASET).save(tmp_path / "report.json")
+    kept = KeptRun(tmp_path).report
+    assert kept is not None
+    assert kept.examples_uri == results["ImportExampleGen"].outputs["examples"][0].uri
+    assert (kept.split, kept.images, kept.patients, kept.data_fingerprint) == ("test", DATASET.counts, DATASET.patients, "f")
+    assert kept.nodes["Trainer-densenet201"].peak_memory == 3_000_000_000

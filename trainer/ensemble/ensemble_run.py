@@ -12,7 +12,7 @@ from cxr.trainer import artifact
 from cxr.trainer.calibration import outside
 from cxr.trainer.calibration.description import Outside
 from cxr.trainer.calibration.settling import settle
-from cxr.trainer.curves import HISTORY, write_history
+from cxr.trainer.curves import HISTORY, log_stages, write_history
 from cxr.trainer.ensemble.fitting_data import fitting_data
 from cxr.trainer.ensemble.joining import Joined, join, joint_model
 from cxr.trainer.export.network import joint_network
@@ -44,7 +44,7 @@ def train_ensemble(
       transform_graph: URI of the TransformGraph artifact.
       class_names: In the order of the probabilities.
       model_uri: Model artifact to write.
-      run_uri: ModelRun artifact to write: history.json and, where a layer was trained, learning_curves.png.
+      run_uri: ModelRun artifact to write: history.json and, where a layer was trained, learning_curves.png and TensorBoard's logs.
 
     Raises:
       CxrError: Members that do not fit together or the configuration, or an export that fails its check.
@@ -117,5 +117,6 @@ def _write_run(joined: Joined, report: dict[str, Any], run_uri: str) -> None:
     about = {"name": features.ENSEMBLE, **report}
     if joined.stages:
         write_history(run_uri, joined.stages, about)
+        log_stages(run_uri, joined.stages)
     else:  # nothing was trained, there are no curves
         artifact.write_bytes(f"{run_uri.rstrip('/')}/{HISTORY}", (json.dumps({**about, "stages": []}, indent=2) + "\n").encode())

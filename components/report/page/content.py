@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from cxr.components.metrics.evaluation import Evaluation
 from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
+from cxr.core.curve_bands import Band, Curve
+from cxr.core.intervals import Figure
 from cxr.data.audit.result import AuditResult
 from cxr.trainer.artifact import ModelInfo
 
@@ -111,11 +113,13 @@ class ImageAnswers:
       images: int64 [images], the number of each (components.metrics.answers.image_number).
       labels: int64 [images], true class.
       probabilities: float32 [images, classes].
+      patients: int64 [images], numbers: whose each is (core.resampling.patient_numbers); None: not known.
     """
 
     images: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float32]
+    patients: npt.NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,7 @@ class Model:
     facts: Mapping[str, str] = field(default_factory=dict)  # where it comes from
     shortcuts: ShortcutVerdict | None = None  # beside what can be told without the lungs
     info: ModelInfo | None = None  # what the model says of itself: calibration, operating points
+    bands: Mapping[str, Mapping[Curve, Band]] = field(default_factory=dict)  # class: of its curves; none of too few patients
 
 
 @dataclass(frozen=True)
@@ -175,6 +180,34 @@ class Mistakes:
     wrong_by_all: int  # images that every model got wrong
 
 
+# === Before ===
+
+
+@dataclass(frozen=True)
+class ModelBefore:
+    """A model in the run before, beside this run's.
+
+    Attributes:
+      accuracy: then, with its interval; None: it was not evaluated.
+      differences: figure to now less then, the same patients drawn for both.
+      why_not: why there are none.
+    """
+
+    accuracy: Figure | None
+    differences: Mapping[str, Figure]
+    why_not: str
+
+
+@dataclass(frozen=True)
+class Before:
+    """The run before this one."""
+
+    run: str
+    configuration: tuple[tuple[str, str, str], ...]  # key, then, now
+    data: tuple[str, ...]  # in what the data differ
+    models: Mapping[str, ModelBefore]
+
+
 # === Run ===
 
 
@@ -186,6 +219,7 @@ class Step:
     state: str  # done, cached, failed, skipped
     seconds: float
     error: str = ""
+    peak_memory: int | None = None  # of its largest process, bytes; None: it did no work
 
 
 @dataclass(frozen=True)
@@ -213,6 +247,7 @@ class Content:
     data: Data | None = None
     audit: AuditResult | None = None
     mistakes: Mistakes | None = None
+    before: Before | None = None  # None: the first run, or one that cannot know
     steps: tuple[Step, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
     configuration: str = ""

@@ -18,12 +18,11 @@ def percent(value: float | None) -> str:
     return NONE if value is None or not math.isfinite(value) else f"{100 * value:.0f} %"
 
 
-def span(seconds: float) -> str:
-    """Returns a duration, for people."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
-
-
 def with_interval(value: float, interval: Interval) -> str:
     """Returns "0.912 (0.850 to 0.960)", to be broken before the bracket only; see `intervals.with_interval`."""
-    return intervals.with_interval(value, interval).replace(" to ", "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}")
+    return unbroken(intervals.with_interval(value, interval))
+
+
+def unbroken(text: str) -> str:
+    """Returns a figure's text, to be broken before the bracket only."""
+    return text.replace(" to ", "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}")

@@ -16,6 +16,7 @@ from cxr.components.report.page import numbers
 from cxr.components.report.page.content import Content
 from cxr.components.report.page.section import Section
 from cxr.components.report.page.sections import calibration, comparison, curves, data, errors, evaluation, lineage, shortcuts, verdict
+from cxr.core import spans
 
 # In the order of the page. A new section is a module with a SECTION, a template of the same name, and a word here.
 SECTIONS: tuple[Section, ...] = (
@@ -59,5 +60,5 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": numbers.number, "percent": numbers.percent, "span": numbers.span}
+    environment.filters |= {"number": numbers.number, "percent": numbers.percent, "memory": spans.memory}
     return environment

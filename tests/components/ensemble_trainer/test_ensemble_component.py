@@ -174,6 +174,7 @@ def test_the_papers_ensemble_needs_no_validation_split(run):
     (stage,) = json.loads((Path(run_uri) / "history.json").read_text())["stages"]
     assert [set(row) >= {"loss", "accuracy"} for row in stage["rows"]] == [True, True]
     assert (Path(run_uri) / "learning_curves.png").stat().st_size > 1000
+    assert [file.parent.name for file in Path(run_uri).glob("tensorboard/*/events.*")] == ["train"]
 
 
 def test_a_member_for_other_classes_is_refused(run, members):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
-from tensorflow_model_analysis.writers.metrics_plots_and_validations_writer import convert_slice_metrics_to_proto
 
-from cxr.components.metrics import names
-from cxr.components.metrics.answers import AnswersCombiner, image_number
-from cxr.components.metrics.classification import ClassificationCombiner
 from cxr.components.report.page.content import Step, Verdict
 from cxr.components.report.sources import ModelSources, Sources
 from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
@@ -60,24 +57,8 @@ def write_anomalies(folder: Path) -> None:
     (folder / "Split-train" / "SchemaDiff.pb").write_bytes(found.SerializeToString())
 
 
-def write_evaluation(folder: Path) -> None:
-    """Six test images, of which one is taken for the first class."""
-    classification = ClassificationCombiner(CLASSES, 5, None, "", "")
-    tally = classification.create_accumulator()
-    answers = AnswersCombiner(3, None, "", "")
-    answered = answers.create_accumulator()
-    for number in range(6):
-        probabilities = np.eye(3)[0 if number == WRONG else number % 3] * 0.7 + 0.1
-        tally.add(number % 3, probabilities, b"patient%d" % (number // 2))
-        answered.images.append(image_number(f"{number:064x}"))
-        answered.labels.append(number % 3)
-        answered.probabilities.extend(probabilities.tolist())
-    metrics = classification.extract_output(tally) | answers.extract_output(answered)
-    folder.mkdir(parents=True)
-    with tf.io.TFRecordWriter(str(folder / "metrics-00000-of-00001.tfrecord")) as writer:
-        writer.write(convert_slice_metrics_to_proto(((), metrics), []).SerializeToString())
-    metric = {"config": json.dumps({names.CLASS_NAMES: CLASSES})}
-    (folder / "eval_config.json").write_text(json.dumps({"evalConfig": {"metricsSpecs": [{"metrics": [metric]}]}}))
+def write_validation(folder: Path) -> None:
+    """A gate that refused."""
     refused = validation_result_pb2.ValidationResult(validation_ok=False)
     failure = refused.metric_validations_per_slice.add().failures.add()
     failure.metric_key.name = "accuracy"
@@ -120,13 +101,17 @@ def write_shortcuts(audit: Path, verdict: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def sources(tmp_path_factory: pytest.TempPathFactory, raw_examples: list[bytes]) -> Sources:
+def sources(
+    tmp_path_factory: pytest.TempPathFactory, raw_examples: list[bytes], write_metrics: Callable[[Path, list[int]], None]
+) -> Sources:
     root = tmp_path_factory.mktemp("artifacts")
     write_split(root / "examples" / "Split-test", raw_examples[:6])
     write_split(root / "examples" / "Split-train", raw_examples)
     write_statistics(root / "statistics")
     write_anomalies(root / "anomalies")
-    write_evaluation(root / "evaluation")
+    # Six test images, of which one is taken for the first class.
+    write_metrics(root / "evaluation", [0 if number == WRONG else number % 3 for number in range(6)])
+    write_validation(root / "evaluation")
     write_run(root / "run")
     write_shortcuts(root / "audit", root / "shortcut_check")
     write_info(str(root / "model" / "Format-Serving"), {"name": "mobilenet", "class_names": CLASSES, "image_size": 32})

@@ -12,11 +12,15 @@ from matplotlib.axes import Axes
 from cxr.components.metrics.evaluation import Evaluation
 from cxr.components.report.page.charts.svg import DASHES, MUTED, SERIES, Chart, draw
 from cxr.components.report.page.numbers import number, with_interval
+from cxr.core.curve_bands import GRID, Band, Curve
+from cxr.core.intervals import Interval
 
 Floats = npt.NDArray[np.float64]
+Bands = Mapping[str, Mapping[Curve, Band]]  # class: of its curves
+ROC_PLACE, RECALL_PLACE = 0.1, 0.8  # where the descriptions read the bands
 
 
-def roc_chart(key: str, model: str, evaluation: Evaluation, roc: Mapping[str, Floats]) -> Chart:
+def roc_chart(key: str, model: str, evaluation: Evaluation, roc: Mapping[str, Floats], bands: Bands) -> Chart:
     """Returns each class's ROC curve, one against the rest.
 
     Args:
@@ -24,6 +28,7 @@ def roc_chart(key: str, model: str, evaluation: Evaluation, roc: Mapping[str, Fl
       model: Its name.
       evaluation: With the areas.
       roc: Class to [thresholds, 3], see `read_roc`.
+      bands: Class to its bands, see `curve_bands`; may lack some.
     """
     points = {name: _distinct(curve) for name, curve in roc.items()}
 
@@ -31,16 +36,18 @@ def roc_chart(key: str, model: str, evaluation: Evaluation, roc: Mapping[str, Fl
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":")
         for at, (name, curve) in enumerate(points.items()):
             axes.plot(curve[:, 1], curve[:, 2], linestyle=DASHES[at % 6], color=SERIES[at % 6], label=name)
+            _shade(axes, at, bands, name, "roc")
         axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axes.legend(loc="lower right")
 
     areas = ", ".join(f"{result.name} {with_interval(result.auc, result.auc_interval)}" for result in evaluation.classes)
     description = f"{model}: ROC curves, one class against the rest. Areas: {areas}."
-    rows = tuple((name, *map(number, (float(x) for x in point))) for name, curve in points.items() for point in curve)
-    return Chart("ROC", draw(key, description, plot), ("class", "threshold", "false positive rate", "true positive rate"), rows)
+    description += _described(points, bands, "roc", ROC_PLACE, f"true positive rate at a false positive rate of {ROC_PLACE}")
+    columns = ("class", "threshold", "false positive rate", "true positive rate")
+    return Chart("ROC", draw(key, description, plot), *_table(columns, points, bands, "roc"))
 
 
-def precision_recall_chart(key: str, model: str, evaluation: Evaluation, roc: Mapping[str, Floats]) -> Chart:
+def precision_recall_chart(key: str, model: str, evaluation: Evaluation, roc: Mapping[str, Floats], bands: Bands) -> Chart:
     """Returns each class's precision over its recall, from the ROC curve's rates and the number of examples on either side.
 
     Between two points the lower threshold's precision holds, as in average precision (scikit-learn's average_precision_score).
@@ -57,13 +64,15 @@ def precision_recall_chart(key: str, model: str, evaluation: Evaluation, roc: Ma
     def plot(axes: Axes) -> None:
         for at, (name, curve) in enumerate(points.items()):
             axes.step(curve[:, 1], curve[:, 2], where="pre", linestyle=DASHES[at % 6], color=SERIES[at % 6], label=name)
+            _shade(axes, at, bands, name, "precision_recall")
         axes.set(xlabel="recall", ylabel="precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axes.legend(loc="lower left")
 
     chance = ", ".join(f"{result.name} {number(result.examples / evaluation.examples)}" for result in evaluation.classes)
     description = f"{model}: precision over recall, one class against the rest. By chance the precision is: {chance}."
-    rows = tuple((name, *map(number, (float(x) for x in point))) for name, curve in points.items() for point in curve)
-    return Chart("Precision and recall", draw(key, description, plot), ("class", "threshold", "recall", "precision"), rows)
+    description += _described(points, bands, "precision_recall", RECALL_PLACE, f"precision at a recall of {RECALL_PLACE}")
+    columns = ("class", "threshold", "recall", "precision")
+    return Chart("Precision and recall", draw(key, description, plot), *_table(columns, points, bands, "precision_recall"))
 
 
 def reliability_chart(key: str, model: str, evaluation: Evaluation) -> Chart:
@@ -83,6 +92,33 @@ def reliability_chart(key: str, model: str, evaluation: Evaluation) -> Chart:
     description = f"{model}: reliability, the share of right answers over the probability given. Expected calibration error {error}."
     rows = tuple((number(found[1]), f"{found[0]:.0f}", number(found[2])) for found in bins)
     return Chart("Reliability", draw(key, description, plot), ("mean probability", "answers", "share right"), rows)
+
+
+def _shade(axes: Axes, at: int, bands: Bands, name: str, curve: Curve) -> None:
+    if band := bands.get(name, {}).get(curve):
+        axes.fill_between(GRID, band.low, band.high, color=SERIES[at % 6], alpha=0.13, linewidth=0)
+
+
+def _described(points: Mapping[str, Floats], bands: Bands, curve: Curve, place: float, what: str) -> str:
+    """What the shaded bands say, at one place of each."""
+    limits = {name: bands[name][curve].at(np.array([place]))[0] for name in points if curve in bands.get(name, {})}
+    said = ", ".join(f"{name} {interval}" for name, interval in limits.items() if math.isfinite(interval.low))
+    return f" Shaded: pointwise 95 % bands by bootstrap over patients; {what}: {said}." if said else ""
+
+
+def _table(
+    columns: tuple[str, ...], points: Mapping[str, Floats], bands: Bands, curve: Curve
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Heads and cells of a chart's table; with the bands' limits at each point where there are any."""
+    banded = any(curve in found for found in bands.values())
+    rows = []
+    for name, found in points.items():
+        band = bands.get(name, {}).get(curve)
+        limits = band.at(found[:, 1]) if band else [Interval(math.nan, math.nan)] * len(found)
+        for point, interval in zip(found, limits, strict=True):
+            cells = (name, *map(number, map(float, point)))
+            rows.append((*cells, str(interval)) if banded else cells)
+    return (*columns, "95 % band") if banded else columns, tuple(rows)
 
 
 def _distinct(curve: Floats) -> Floats:

@@ -27,6 +27,7 @@ def _context(content: Content) -> Mapping[str, Any] | None:
     return {
         "examples": some.examples,
         "patients": some.patients,
+        "banded": any(curves for model in judged.values() for curves in model.bands.values()),
         "overview": accuracy_chart(evaluations),
         "against": _against_ensemble(judged),
         "models": [
@@ -47,8 +48,8 @@ def _context(content: Content) -> Mapping[str, Any] | None:
 
 def _charts(key: str, model: Model, evaluation: Evaluation) -> Iterator[Chart]:
     if model.roc:
-        yield roc_chart(f"{key}-roc", model.name, evaluation, model.roc)
-        yield precision_recall_chart(f"{key}-pr", model.name, evaluation, model.roc)
+        yield roc_chart(f"{key}-roc", model.name, evaluation, model.roc, model.bands)
+        yield precision_recall_chart(f"{key}-pr", model.name, evaluation, model.roc, model.bands)
     yield reliability_chart(f"{key}-reliability", model.name, evaluation)
 
 

@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from cxr.components.report.page.content import Content
-from cxr.components.report.page.numbers import span
 from cxr.components.report.page.section import Section
+from cxr.core.spans import memory, span
 
 
 def _context(content: Content) -> Mapping[str, Any]:
     longest = max((step.seconds for step in content.steps), default=0)
     return {
-        "steps": [(step.node, step.state, span(step.seconds), step.seconds / longest if longest else 0) for step in content.steps],
+        "steps": [
+            (step.node, step.state, span(step.seconds), step.seconds / longest if longest else 0, memory(step.peak_memory))
+            for step in content.steps
+        ],
+        "peak": max((step.peak_memory for step in content.steps if step.peak_memory), default=None),
         "total": span(sum(step.seconds for step in content.steps)),
         "facts": [(model.name, key, value) for model in content.models for key, value in model.facts.items() if value],
         "artifacts": content.artifacts,

@@ -14,6 +14,7 @@ from cxr.components.metrics.tally import Tally
 from cxr.components.report.page.content import (
     Answer,
     Artifact,
+    Before,
     Content,
     Data,
     ImageAnswers,
@@ -21,6 +22,7 @@ from cxr.components.report.page.content import (
     Mistake,
     Mistakes,
     Model,
+    ModelBefore,
     NumberStatistics,
     Picture,
     Stage,
@@ -31,6 +33,7 @@ from cxr.components.report.page.content import (
 )
 from cxr.components.shortcut_check.verdict import Comparison, MaskedAnswers
 from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
+from cxr.core.curve_bands import GRID, Band, Curve
 from cxr.core.intervals import Figure, Interval
 from cxr.data.audit.result import AuditResult, Measured, ShortcutResult
 from cxr.trainer.artifact import ModelInfo
@@ -81,6 +84,13 @@ def evaluation(baseline: float | None = None) -> Evaluation:
 def roc() -> dict[str, np.ndarray]:
     curve = np.array([[0.1, 1, 1], [0.3, 0.5, 1], [0.4, 0.5, 1], [0.5, 0, 0.5], [0.9, 0, 0]])
     return {CLASSES[0]: curve, CLASSES[1]: curve, CLASSES[2]: np.full((5, 3), np.nan)}
+
+
+def bands() -> dict[str, dict[Curve, Band]]:
+    """Of the first class; the others have too few patients."""
+    nothing = np.full(len(GRID), np.nan)
+    wide = Band(GRID / 2, (GRID + 1) / 2)
+    return {CLASSES[0]: {"roc": wide, "precision_recall": wide}, CLASSES[1]: {}, CLASSES[2]: {"roc": Band(nothing, nothing)}}
 
 
 def training() -> Training:
@@ -137,7 +147,7 @@ def content() -> Content:
     picture = Picture(jpeg(), CLASSES[0], HOSTILE, "test")
     refused = Verdict("refused", False, True, reasons=(f"gate: accuracy 0.5 is below 0.6 {HOSTILE}",), notes=(HOSTILE,))
     models = (
-        Model("mobilenet", refused, training(), evaluation(), roc(), answers(), {"weights": HOSTILE}, shortcut_verdict(), info()),
+        Model("mobilenet", refused, training(), evaluation(), roc(), answers(), {"weights": HOSTILE}, shortcut_verdict(), info(), bands()),
         Model("ensemble", Verdict("pushed", True, True, "1795601476", "1"), None, evaluation(0.25), roc(), answers()),
         Model("densenet201", Verdict("failed", reasons=("Trainer-densenet201 failed: no memory",))),
     )
@@ -164,11 +174,20 @@ def content() -> Content:
         audit=audit(),
         mistakes=Mistakes("ensemble", 2, (wrong,), 1),
         steps=(
-            Step("Trainer-mobilenet", "done", 95.8),
+            Step("Trainer-mobilenet", "done", 95.8, peak_memory=2_560_000_000),
             Step("Trainer-densenet201", "failed", 3.0, f"no memory {HOSTILE}"),
             Step("Pusher", "skipped", 0),
         ),
         artifacts=(Artifact("Trainer-mobilenet", "model", "Model", 7, "Trainer-mobilenet/model/12"),),
         configuration=f"name: {HOSTILE}\n",
+        before=Before(
+            "20261124-080000-000",
+            (("gate.tolerance", "0.02", HOSTILE),),
+            ("test: 4 and 5 patients",),
+            {
+                "mobilenet": ModelBefore(FIGURE, {"accuracy": FIGURE, "balanced_accuracy": FIGURE}, ""),
+                "ensemble": ModelBefore(FIGURE, {}, f"judged on other images {HOSTILE}"),
+            },
+        ),
         versions={"python": "3.11"},
     )

@@ -11,7 +11,7 @@ from lxml import html
 
 from cxr.components.report.page.content import Content, Model
 from cxr.components.report.page.render import SECTIONS, render
-from cxr.components.report.page.sections import data, errors
+from cxr.components.report.page.sections import comparison, data, errors
 
 HOSTILE = '"><script>alert(1)</script>'
 
@@ -135,14 +135,51 @@ def test_the_matrix_has_counts_and_rates(page: html.HtmlElement) -> None:
 def test_precision_follows_from_the_rates(page: html.HtmlElement) -> None:
     table = page.xpath("//table[caption[starts-with(., 'Precision and recall of mobilenet')]]")[0]
     rows = [tuple(cell.text_content() for cell in row) for row in table.xpath("./tbody/tr")]
-    assert ("covid19", "0.500", "0.500", "1.000") in rows  # one of two found, none of the two others
-    assert ("covid19", "0.100", "1.000", "0.500") in rows  # everything: two of four
+    assert ("covid19", "0.500", "0.500", "1.000", "0.250 to 0.750") in rows  # one of two found, none of the two others
+    assert ("covid19", "0.100", "1.000", "0.500", "0.500 to 1.000") in rows  # everything: two of four
+
+
+def test_curves_have_bands_where_there_are_enough_patients(page: html.HtmlElement) -> None:
+    first, second = page.xpath("//figure[figcaption[starts-with(., 'ROC')]]")
+    description = first.xpath(".//*[local-name() = 'svg']/@aria-label")[0]
+    assert "Shaded: pointwise 95 % bands by bootstrap over patients" in description
+    assert "true positive rate at a false positive rate of 0.1: covid19 0.050 to 0.550." in description
+    assert "95 % band" in first.text_content()
+    assert len(first.xpath(".//*[local-name() = 'use'][contains(@style, 'fill-opacity: 0.13')]")) > 0
+    assert "Shaded" not in second.xpath(".//*[local-name() = 'svg']/@aria-label")[0]
+    assert "95 % band" not in second.text_content()
 
 
 def test_the_comparison_has_the_change_with_its_interval(page: html.HtmlElement) -> None:
     text = words_of(page.xpath("//section[@id='comparison']")[0])
     assert "0.250 (-0.125 to 0.625)" in text
     assert "Compared with no pushed version: mobilenet." in text
+
+
+def test_the_run_before_stands_beside_this_one(page: html.HtmlElement, content: Content) -> None:
+    text = words_of(page.xpath("//section[@id='comparison']")[0])
+    for words in (
+        "Each model beside the run 20261124-080000-000",
+        "cxr compare 20261124-080000-000 20261125-103209-306",
+        "ensemble: no change can be given; judged on other images",
+        "better than chance explains",
+        "gate.tolerance",
+        "test: 4 and 5 patients",
+    ):
+        assert words in text
+    for run, words in (("20261125-103209-306", "There is none that judged a model."), ("", "Not known to a node of a run on Kubeflow.")):
+        assert words in render(replace(content, before=None, run=run), (comparison.SECTION,))
+
+
+def test_memory_stands_beside_the_times(page: html.HtmlElement, content: Content) -> None:
+    text = words_of(page.xpath("//section[@id='lineage']")[0])
+    assert "at most 2.6 GB at once" in text
+    cells = page.xpath("//section[@id='lineage']//tr[th='Trainer-mobilenet'][1]/td/text()")
+    assert cells[:3] == ["done", "1 min 36 s", "2.6 GB"]
+    bare = tuple(replace(model, verdict=replace(model.verdict, outcome=None)) for model in content.models)
+    without = words_of(html.document_fromstring(render(replace(content, steps=(), models=bare))))
+    assert "Not on this page, which a node of the run made before the run had ended" in without
+    assert "What was pushed is not known here" in without
 
 
 @pytest.mark.parametrize("failed", [True, False])

@@ -1,0 +1,136 @@
+"""`cxr lineage`: from a pushed version back to what it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cxr.cli import options
+
+if TYPE_CHECKING:
+    from cxr.pipeline.lineage import Lineage
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  cxr lineage ensemble                               the version that was pushed last
+
+  cxr lineage ensemble/1795656110 --pipeline cpu     another one; --pipeline where several have pushed a model of this name
+
+  cxr lineage /models/ensemble/1795656110            a version's folder, on a server for instance, without its workspace
+
+  cxr lineage ensemble --json | jq .data.fingerprint
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `cxr lineage`."""
+    app.command("lineage", help=options.help_of(lineage, EXAMPLES))(lineage)
+
+
+def lineage(
+    model: Annotated[str, typer.Argument(metavar="MODEL[/VERSION]", help="a pushed model, or the folder of one", show_default=False)],
+    workspace: options.Workspace = Path("workspace"),
+    pipeline: Annotated[str | None, typer.Option("--pipeline", "-p", help="whose pushed models a name is looked up in")] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON instead of text")] = False,
+) -> None:
+    """Show where a pushed model comes from: run, code, data, configuration, baseline, figures, members."""
+    import os
+
+    from rich.console import Console
+
+    from cxr.core.silence import silenced
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with Console(stderr=True).status("reading the model"), silenced():
+        from cxr.pipeline.lineage import find  # TensorFlow, ML Metadata: seconds
+        from cxr.pipeline.lineage import lineage as trace
+
+        found = trace(find(model, workspace, pipeline))
+    if json:
+        typer.echo(found.model_dump_json(indent=2))
+        return
+    console = options.stdout_console()
+    for title, rows in sections(found):
+        console.print(title, style="bold", markup=False, highlight=False)
+        for name, value in rows:
+            console.print(f"  {name + ':':<29} {value}" if value else f"  {name}", markup=False, highlight=False, soft_wrap=True)
+
+
+def sections(found: Lineage) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Yields what is shown: headings, and below each names and values."""
+    from cxr.core.intervals import NONE
+    from cxr.pipeline.config_differences import lines
+
+    champion = " (champion)" if found.champion else ""
+    version = f"version {found.version}{champion}" if found.version else "not pushed"
+    warning = ": SYNTHETIC images, the numbers say nothing about patients" if found.synthetic else ""
+    yield f"{found.model}, {version}{warning}", list(_pushed(found))
+
+    training = [("code version", found.code_version or NONE), ("weights", found.weights or NONE)]
+    if found.ensemble_method:
+        training.append(("method", found.ensemble_method))
+    members = [
+        (f"member {name}", f"{f'version {one.version}' if one.version else 'version not known'}; {one.backbone or NONE}, {one.weights}")
+        for name, one in found.members.items()
+    ]
+    yield "Made of", training + members
+
+    yield "Data", list(_data(found)) or [("not stated: the model is of an older version", "")]
+
+    if found.run:
+        differing = [(line, "") for line in lines(found.run.changed)]
+        yield f"Configuration: {'what' if differing else 'nothing'} differs from the shipped {found.run.shipped}", differing
+    else:
+        settings = ", ".join(f"{key} {value}" for key, value in found.training.items() if not isinstance(value, dict | list))
+        yield "Configuration", [("the run's is not in this workspace", ""), *([("its trainer's", settings)] if settings else [])]
+
+    on = f" on the split {found.pushed.split}" if found.pushed else ""
+    yield f"Evaluation{on}", list(found.figures.items()) or [("not known", "")]
+    if found.baseline:
+        theirs = ", ".join(
+            f"{name.replace('_', ' ')} {value:.3f}" for name, value in found.baseline.metrics.items() if name != "example_count"
+        )
+        yield "Compared with", [(f"version {found.baseline.version}", theirs)]
+    else:
+        yield "Compared with", [("no pushed version; the bounds decided alone" if found.pushed else "not known", "")]
+    if found.made_by:
+        nodes = [
+            (one.node, f"execution {one.number}, {one.ended}" + (f", code {one.code_version}" if one.code_version else ""))
+            for one in found.made_by
+        ]
+        yield "Nodes, from ML Metadata", nodes
+
+
+def _pushed(found: Lineage) -> Iterator[tuple[str, str]]:
+    yield "folder", found.folder
+    if found.pushed:
+        yield "pushed", f"{found.pushed.pushed_at} by the pipeline {found.pushed.pipeline}, run {found.pushed.run or 'not stated'}"
+        yield "fingerprint", found.pushed.fingerprint
+    if found.run:
+        yield "run", f"{found.run.name} ({found.run.state}): {found.run.folder}"
+    elif found.pushed:
+        yield "run", "its folder is not beside the model: the workspace was moved, cleared, or is another one"
+
+
+def _data(found: Lineage) -> Iterator[tuple[str, str]]:
+    from cxr.core.features import UNKNOWN
+
+    if found.data:
+        yield "fingerprint", found.data.fingerprint
+        for split, classes in found.data.images.items():
+            counts = ", ".join(f"{count} {name}" for name, count in classes.items())
+            patients = found.run.patients.get(split) if found.run else None
+            yield split, f"{sum(classes.values())} images" + (f" of {patients} patients" if patients else "") + f": {counts}"
+        for source, licenses in found.data.sources.items():
+            yield (
+                f"source {source}",
+                ", ".join(f"{count} images, license {'not stated' if terms == UNKNOWN else terms}" for terms, count in licenses.items()),
+            )
+    if found.run:
+        yield "records", found.run.records
+        if found.run.records_fingerprint:
+            yield "fingerprint of their source", found.run.records_fingerprint

@@ -1,0 +1,66 @@
+"""By how much one model is better than another on the same images: for report.html and for `cxr compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cxr.components.metrics import names
+from cxr.components.report.page.content import ImageAnswers
+from cxr.core.intervals import Figure
+from cxr.core.measurement import Measurement
+
+COMPARED = (names.ACCURACY, names.BALANCED_ACCURACY, names.LOG_LOSS)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The difference of two models; empty, with the reason, where they cannot be compared."""
+
+    differences: Mapping[str, Figure] = field(default_factory=dict)  # figure: second less first
+    why_not: str = ""
+
+
+def compare(first: ImageAnswers | None, second: ImageAnswers | None) -> Paired:
+    """Returns the differences of COMPARED, second less first, with 95 % intervals by bootstrap over patients.
+
+    Args:
+      first: Answers of the one; None: it was not evaluated, or its answers are gone.
+      second: Of the other. The patients of either will do, since the images are the same.
+    """
+    if reason := _why_not(first, second):
+        return Paired(why_not=reason)
+    assert first is not None
+    assert second is not None
+    patients = second.patients if second.patients is not None else first.patients
+    assert patients is not None
+    then, now = (Measurement(patients, found.labels, found.probabilities) for found in (first, second))
+    return Paired({name: now.above(then, name) for name in COMPARED})
+
+
+def _why_not(first: ImageAnswers | None, second: ImageAnswers | None) -> str:
+    if first is None or second is None:
+        which = "the first" if first is None else "the second"
+        return f"{which} has no answers by image: it was not evaluated, its evaluation is gone, or it is of an older version"
+    if not np.array_equal(first.images, second.images):
+        shared = len(np.intersect1d(first.images, second.images))
+        return f"judged on other images: {len(first.images)} and {len(second.images)}, {shared} of them the same"
+    if changed := int(np.sum(first.labels != second.labels)):
+        return f"{changed} of the {len(first.images)} images have another label now"
+    if first.patients is None and second.patients is None:
+        return "the records that say whose images they are are gone"
+    return ""
+
+
+def meaning(difference: Figure, *, lower_is_better: bool = False) -> str:
+    """Returns what a difference and its interval say."""
+    low, high = difference.low, difference.high
+    if low is None or high is None:
+        return "too few patients to tell"
+    if low > 0:
+        return "worse than chance explains" if lower_is_better else "better than chance explains"
+    if high < 0:
+        return "better than chance explains" if lower_is_better else "worse than chance explains"
+    return "no difference that could not be chance"

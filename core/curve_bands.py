@@ -1,0 +1,93 @@
+"""Pointwise 95 % bands of ROC and precision-recall curves, from the same draws of patients as every other interval (resampling.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from cxr.core.figures import Answers, Floats
+from cxr.core.intervals import CONFIDENCE, MIN_PATIENTS, Interval
+from cxr.core.resampling import resampled
+
+GRID: Floats = np.linspace(0, 1, 51)  # false positive rates, and recalls
+
+Curve = Literal["roc", "precision_recall"]
+
+
+@dataclass(frozen=True)
+class Band:
+    """Limits of a curve at each value of GRID, float64 [points]; NaN where most draws have no such point."""
+
+    low: Floats
+    high: Floats
+
+    def at(self, places: Floats) -> list[Interval]:
+        """Returns the limits at other places in [0, 1], float64 [places], by linear interpolation."""
+        low, high = (np.interp(places, GRID, limit).tolist() for limit in (self.low, self.high))
+        return [Interval(*limits) for limits in zip(low, high, strict=True)]
+
+
+def curve_bands(answers: Answers) -> list[dict[Curve, Band]]:
+    """Returns the bands of each class, one against the rest.
+
+    ROC: the true positive rate at fixed false positive rates (vertical averaging: Fawcett, Pattern Recognition Letters 27, 2006), on the
+    straight line between two points, as the area counts it. Precision and recall: the precision at fixed recalls, of the highest threshold
+    that reaches them, as in average precision. Answers that are no probabilities count in neither.
+
+    Args:
+      answers: Of one model.
+
+    Returns: one entry per class; empty ones where there are fewer than MIN_PATIENTS patients.
+    """
+    if len(np.unique(answers.patients)) < MIN_PATIENTS:
+        return [{} for _ in range(answers.classes)]
+    curves = [_Curves(answers, index) for index in range(answers.classes)]
+    drawn = list(resampled(answers, lambda weights: np.stack([curve(weights) for curve in curves])))
+    values = np.concatenate(drawn, axis=1)  # [classes, draws, 2, points]
+    return [{"roc": _band(found[:, 0]), "precision_recall": _band(found[:, 1])} for found in values]
+
+
+class _Curves:
+    """The two curves of one class, for many weightings of the examples at a time."""
+
+    def __init__(self, answers: Answers, index: int) -> None:
+        valid = np.flatnonzero(answers.valid)
+        scores = answers.probabilities[valid, index]
+        order = np.argsort(-scores, kind="stable")
+        self._order = valid[order]
+        self._own = answers.labels[self._order] == index
+        self._last = np.flatnonzero(np.r_[np.diff(scores[order]) != 0, True])  # of each group of equal scores
+
+    def __call__(self, weights: Floats) -> Floats:
+        """Returns true positive rates and precisions, float64 [weightings, 2, points]; NaN where one side has no examples.
+
+        Args:
+          weights: float64 [weightings, examples].
+        """
+        found = np.full((len(weights), 2, len(GRID)), np.nan)
+        if not len(self._order):
+            return found
+        ordered = weights[:, self._order]
+        right = np.cumsum(ordered * self._own, axis=1)[:, self._last]
+        wrong = np.cumsum(ordered * ~self._own, axis=1)[:, self._last]
+        for at in np.flatnonzero((right[:, -1] > 0) & (wrong[:, -1] > 0)):
+            hits, alarms = right[at], wrong[at]
+            recall = hits / hits[-1]
+            # of points one above the other interp takes the last, which is the upper one
+            found[at, 0] = np.interp(GRID, np.r_[0, alarms / alarms[-1]], np.r_[0, recall])
+            reached = np.searchsorted(recall, GRID - 1e-12)
+            reached = np.maximum(reached, np.searchsorted(recall, 0, side="right"))  # before the first hit the precision says nothing
+            found[at, 1] = hits[reached] / (hits[reached] + alarms[reached])
+        return found
+
+
+def _band(draws: Floats) -> Band:
+    """The percentiles of [draws, points], as `bootstrap_interval` takes them of one figure."""
+    defined = np.isfinite(draws).all(axis=1)
+    if defined.sum() * 2 <= len(draws):
+        nothing = np.full(len(GRID), np.nan)
+        return Band(nothing, nothing)
+    low, high = np.percentile(draws[defined], [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)], axis=0)
+    return Band(low, high)

@@ -1,0 +1,83 @@
+"""What lists and comparisons read of a run's report.json, of older versions too; pipeline/report.py writes it.
+
+Only what they need: a list of runs takes no seconds, since neither TFX nor TensorFlow is imported.
+"""
+
+from __future__ import annotations
+
+import textwrap
+
+import pydantic
+
+from cxr.core.intervals import Figure
+
+_SHORT = 100  # characters of a reason in a table
+
+
+class _Limits(pydantic.BaseModel):
+    low: float | None = None
+    high: float | None = None
+
+
+class KeptEvaluation(pydantic.BaseModel):
+    """Figures on the split that the gate judges on; None where one is not defined."""
+
+    examples: int
+    patients: int
+    accuracy: float | None = None
+    accuracy_interval: _Limits = _Limits()
+    balanced_accuracy: float | None = None
+    balanced_accuracy_interval: _Limits = _Limits()
+    log_loss: float | None = None
+    log_loss_interval: _Limits = _Limits()
+    calibration_error: float | None = None
+    calibration_error_interval: _Limits = _Limits()
+
+    def figure(self, name: str) -> Figure:
+        """Returns one of them with its interval."""
+        limits: _Limits = getattr(self, f"{name}_interval")
+        return Figure(value=getattr(self, name), low=limits.low, high=limits.high)
+
+
+class KeptModel(pydantic.BaseModel):
+    """One candidate of a run."""
+
+    outcome: str
+    reasons: tuple[str, ...] = ()
+    model_uri: str | None = None
+    evaluation_uri: str | None = None
+    evaluation: KeptEvaluation | None = None
+    baseline: str | None = None
+    version: str | None = None
+    weights: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """What became of it, in a short line; `reasons` has all that was said."""
+        if self.outcome == "pushed":
+            return f"pushed as version {self.version}"
+        return f"{self.outcome}: {textwrap.shorten(self.reasons[0], _SHORT, placeholder=' …')}" if self.reasons else self.outcome
+
+
+class KeptNode(pydantic.BaseModel):
+    """One node of a run."""
+
+    state: str
+    seconds: float
+    error: str = ""
+    peak_memory: int | None = None  # bytes
+
+
+class KeptReport(pydantic.BaseModel):
+    """What is read of report.json."""
+
+    pipeline: str
+    synthetic: bool = False
+    data: str = ""
+    data_fingerprint: str = ""
+    images: dict[str, dict[str, int]] = {}  # split: class: images
+    patients: dict[str, int] = {}  # split: patients
+    split: str = ""
+    examples_uri: str | None = None
+    models: dict[str, KeptModel]
+    nodes: dict[str, KeptNode] = {}

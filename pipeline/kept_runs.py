@@ -1,0 +1,155 @@
+"""The runs of a workspace as their folders tell of them: those that failed, were interrupted or are under way too, of any version."""
+
+from __future__ import annotations
+
+import fcntl
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import Any, Literal
+
+import pydantic
+import yaml
+
+from cxr.core import exit_codes
+from cxr.core.errors import CxrError, UsageError
+from cxr.pipeline.kept_report import KeptReport
+from cxr.pipeline.run_record import RunRecord, read_run_record
+from cxr.pipeline.workspace import CONFIG, LATEST, LOCK, PIPELINE_ROOT, REPORT, all_runs
+
+State = Literal["done", "refused", "failed", "interrupted", "under way", "killed", "unknown"]
+_STATES: dict[int, State] = {exit_codes.OK: "done", exit_codes.REFUSED: "refused", exit_codes.INTERRUPTED: "interrupted"}
+
+
+@dataclass(frozen=True)
+class KeptRun:
+    """A run's folder."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The run's id, which begins with when it began."""
+        return self.folder.name
+
+    @property
+    def pipeline(self) -> str:
+        """Whose run it is."""
+        return self.home.name
+
+    @property
+    def home(self) -> Path:
+        """Folder of the pipeline."""
+        return self.folder.absolute().parent.parent
+
+    @cached_property
+    def record(self) -> RunRecord | None:
+        """What run.json says; None: an older version wrote none."""
+        return read_run_record(self.folder)
+
+    @cached_property
+    def report(self) -> KeptReport | None:
+        """What report.json says; None where there is none, or one that cannot be read."""
+        try:
+            return KeptReport.model_validate_json((self.folder / REPORT).read_bytes())
+        except (OSError, pydantic.ValidationError):
+            return None
+
+    @cached_property
+    def configuration(self) -> dict[str, Any]:
+        """The configuration that it ran with, as YAML has it; empty where it cannot be read."""
+        try:
+            found = yaml.safe_load((self.folder / CONFIG).read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def exit_code(self) -> int | None:
+        """None where it has not ended, was killed, or an older version did not keep it and it cannot be told."""
+        if self.record is not None:
+            return self.record.exit_code
+        if self.report is None:
+            return None
+        outcomes = {model.outcome for model in self.report.models.values()} | {node.state for node in self.report.nodes.values()}
+        return exit_codes.FAILED if "failed" in outcomes else exit_codes.REFUSED if "refused" in outcomes else exit_codes.OK
+
+    @property
+    def state(self) -> State:
+        """What became of it."""
+        if (code := self.exit_code) is not None:
+            return _STATES.get(code, "failed")
+        if self._under_way():
+            return "under way"
+        return "unknown" if self.record is None else "killed"
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; of an older version the sum of its nodes."""
+        if self.record is not None:
+            return self.record.seconds
+        return sum(node.seconds for node in self.report.nodes.values()) if self.report else None
+
+    @property
+    def peak_memory(self) -> int | None:
+        """Of its largest process, bytes; None: not measured."""
+        nodes = self.report.nodes.values() if self.report else ()
+        return max((node.peak_memory for node in nodes if node.peak_memory), default=None)
+
+    def place_of(self, uri: str | None) -> Path | None:
+        """Returns where an artifact of this run is now, also in a workspace that was moved; None where it is gone."""
+        if not uri:
+            return None
+        places = (Path(uri), self.home / PIPELINE_ROOT / PurePath(*PurePath(uri).parts[-3:]))
+        return next((place for place in places if place.exists()), None)
+
+    def _under_way(self) -> bool:
+        """Its pipeline's lock is held, and no later run has begun."""
+        if all_runs(self.home.parent, self.pipeline)[-1].name != self.name:
+            return False
+        try:
+            with open(self.home / LOCK) as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+
+def kept_runs(root: Path, pipeline: str | None = None) -> list[KeptRun]:
+    """Returns the runs of a workspace, of all its pipelines or of one; the newest first."""
+    return [KeptRun(folder) for folder in reversed(all_runs(root, pipeline))]
+
+
+def find_run(run: str, root: Path, pipeline: str | None = None) -> KeptRun:
+    """Returns the run that a user means.
+
+    Args:
+      run: Its name, "latest", or its folder.
+      root: The workspace in which names are looked up.
+      pipeline: Whose runs; None: all.
+
+    Raises:
+      UsageError: There is none.
+    """
+    runs = kept_runs(root, pipeline)
+    if run == LATEST and runs:
+        return runs[0]
+    for found in runs:
+        if found.name == run:
+            return found
+    if Path(run).is_dir():
+        return KeptRun(Path(run).resolve())
+    raise UsageError(f"{run}: no such run in {root}" + (f"; the newest is {runs[0].name}" if runs else ""))
+
+
+def report_of(run: KeptRun) -> KeptReport:
+    """Returns a run's report.
+
+    Raises:
+      CxrError: It has none.
+    """
+    if run.report is None:
+        raise CxrError(f"{run.folder}: has no {REPORT} that can be read: the run is {run.state}; `cxr runs` lists those that have")
+    return run.report

@@ -1,0 +1,52 @@
+"""What a run prints at its end: the table of its models, and the lines that belong to it."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from cxr.core import features
+from cxr.core.intervals import NONE, with_interval
+from cxr.pipeline.report import Report
+
+
+def table(report: Report) -> Table:
+    """The table that ends a run."""
+    shown = Table(
+        title=f"pipeline {report.pipeline}" + (" (SYNTHETIC images: the numbers say nothing about patients)" if report.synthetic else "")
+    )
+    for column in ("model", "accuracy (95 % interval)", "balanced (95 % interval)", "gate", "server check", "pushed version"):
+        shown.add_column(column, overflow="fold")
+    for candidate in report.models.values():
+        e = candidate.evaluation
+        shown.add_row(
+            candidate.name,
+            with_interval(e.accuracy, e.accuracy_interval) if e else NONE,
+            with_interval(e.balanced_accuracy, e.balanced_accuracy_interval) if e else NONE,
+            _verdict(candidate.blessed, "blessed", "refused"),
+            _verdict(candidate.servable, "passed", "refused"),
+            candidate.version or f"[red]{'not pushed' if candidate.outcome == 'refused' else 'failed'}[/red]",
+        )
+    return shown
+
+
+def shortcut_lines(report: Report) -> list[str]:
+    """Returns what a reader of the table must know of shortcuts: the audit's findings, and each model beside the best one and masked."""
+    lines = [f"audit: {found.verdict}" for found in report.audit.clear] if report.audit else []
+    for candidate in report.models.values():
+        if verdict := candidate.shortcut_check:
+            seen = [comparison.verdict for comparison in verdict.comparisons[:1]] + [answers.verdict for answers in verdict.masked]
+            lines += [f"shortcuts: {sentence}" for sentence in seen]
+    return lines
+
+
+def weights_notes(report: Report) -> dict[str, list[str]]:
+    """Returns which backbones each remark on weights concerns; the ensemble's repeats those of its members."""
+    notes: dict[str, list[str]] = {}
+    for candidate in report.models.values():
+        if candidate.weights and candidate.name != features.ENSEMBLE:
+            notes.setdefault(candidate.weights, []).append(candidate.name)
+    return notes
+
+
+def _verdict(value: bool | None, yes: str, no: str) -> str:
+    return NONE if value is None else f"[green]{yes}[/green]" if value else f"[red]{no}[/red]"

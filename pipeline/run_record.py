@@ -1,0 +1,94 @@
+"""What a run's folder says of the run itself: run.json, written when it begins and when it ends, however it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import pydantic
+from pydantic import Field
+
+from cxr.core import exit_codes
+from cxr.core.errors import CxrError
+from cxr.core.strict_model import StrictModel
+from cxr.pipeline.config_differences import Difference, from_shipped
+from cxr.pipeline.pipeline_config import Config
+
+RECORD = "run.json"
+
+
+class RunRecord(StrictModel):
+    """When a run began and ended, and what it was asked for; its figures are in report.json."""
+
+    pipeline: str
+    shipped: str = Field(description="the shipped configuration that its own is read beside")
+    changed: tuple[Difference, ...] = Field(description="in what it differs from that one")
+    data: str | None = Field(description="as given; null: the configuration's demo data")
+    began: str = Field(description="ISO 8601")
+    ended: str | None = Field(None, description="ISO 8601; null: under way, or killed")
+    exit_code: int | None = Field(None, description="of core/exit_codes.py; null as above")
+    error: str = Field("", description="what ended it before its nodes did")
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None where it has not ended."""
+        if self.ended is None:
+            return None
+        return (datetime.fromisoformat(self.ended) - datetime.fromisoformat(self.began)).total_seconds()
+
+
+def new_record(config: Config, data: str | None) -> RunRecord:
+    """Returns the record of a run that begins now.
+
+    Args:
+      config: What was asked for.
+      data: As given.
+    """
+    shipped, changed = from_shipped(config)
+    return RunRecord(pipeline=config.name, shipped=shipped, changed=changed, data=data, began=_now())
+
+
+def recorded(folder: Path, record: RunRecord, work: Callable[[], int]) -> int:
+    """Does a run's work, and keeps how it ended.
+
+    Args:
+      folder: Of the run.
+      record: See `new_record`.
+      work: Returns the run's exit code.
+
+    Raises:
+      BaseException: What the work raises, once that is kept.
+    """
+    code, error = exit_codes.FAILED, ""
+    try:
+        _save(folder, record)
+        code = work()
+    except KeyboardInterrupt:
+        code, error = exit_codes.INTERRUPTED, "interrupted"
+        raise
+    except BaseException as raised:
+        code = raised.exit_code if isinstance(raised, CxrError) else exit_codes.FAILED
+        error = str(raised) or type(raised).__name__
+        raise
+    finally:
+        _save(folder, record.model_copy(update={"ended": _now(), "exit_code": code, "error": error}))
+    return code
+
+
+def read_run_record(folder: Path) -> RunRecord | None:
+    """Reads a run's record; None where it is of an older version, or damaged: a list of runs goes on without it."""
+    try:
+        return RunRecord.model_validate_json((folder / RECORD).read_text())
+    except (OSError, pydantic.ValidationError):
+        return None
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _save(folder: Path, record: RunRecord) -> None:
+    draft = folder / f"{RECORD}.part"
+    draft.write_text(record.model_dump_json(indent=2) + "\n")
+    draft.replace(folder / RECORD)

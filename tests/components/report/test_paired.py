@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cxr.components.report.page.content import ImageAnswers
+from cxr.components.report.paired import COMPARED, compare, meaning
+from cxr.core.intervals import Figure
+
+PATIENTS = np.arange(40) // 2
+
+
+def answers(right: float, seed: int = 0, patients: np.ndarray | None = PATIENTS) -> ImageAnswers:
+    random = np.random.default_rng(seed)
+    labels = np.arange(40) % 3
+    taken = np.where(random.random(40) < right, labels, (labels + 1) % 3)
+    return ImageAnswers(np.arange(40) * 7, labels, (np.eye(3)[taken] * 0.7 + 0.1).astype(np.float32), patients)
+
+
+def test_second_less_first_with_an_interval_of_the_same_patients() -> None:
+    worse, better = answers(0.3), answers(0.95)
+    found = compare(worse, better)
+    assert set(found.differences) == set(COMPARED)
+    accuracy = found.differences["accuracy"]
+    then, now = (float((found.probabilities.argmax(axis=1) == found.labels).mean()) for found in (worse, better))
+    assert accuracy.value == pytest.approx(now - then)
+    assert accuracy.low is not None
+    assert accuracy.high is not None
+    assert 0 < accuracy.low < now - then < accuracy.high
+    assert meaning(accuracy) == "better than chance explains"
+    assert meaning(found.differences["log_loss"], lower_is_better=True) == "better than chance explains"
+    assert meaning(compare(better, worse).differences["accuracy"]) == "worse than chance explains"
+
+
+def test_a_model_beside_itself_differs_in_nothing() -> None:
+    same = compare(answers(0.7), answers(0.7)).differences["accuracy"]
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    assert meaning(same) == "no difference that could not be chance"
+
+
+def test_the_patients_of_either_will_do() -> None:
+    expected = compare(answers(0.5), answers(0.8))
+    assert compare(answers(0.5, patients=None), answers(0.8)) == compare(answers(0.5), answers(0.8, patients=None)) == expected
+
+
+def other_images() -> ImageAnswers:
+    found = answers(0.8)
+    return ImageAnswers(found.images[4:], found.labels[4:], found.probabilities[4:], PATIENTS[4:])
+
+
+def other_labels() -> ImageAnswers:
+    found = answers(0.8)
+    return ImageAnswers(found.images, (found.labels + (np.arange(40) < 2)) % 3, found.probabilities, PATIENTS)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "why"),
+    [
+        (None, answers(0.8), "the first has no answers by image"),
+        (answers(0.8), None, "the second has no answers by image"),
+        (answers(0.8), other_images(), "judged on other images: 40 and 36, 36 of them the same"),
+        (answers(0.8), other_labels(), "2 of the 40 images have another label now"),
+        (answers(0.8, patients=None), answers(0.9, patients=None), "whose images they are are gone"),
+    ],
+)
+def test_what_cannot_be_compared_says_why(first: ImageAnswers | None, second: ImageAnswers | None, why: str) -> None:
+    found = compare(first, second)
+    assert not found.differences
+    assert why in found.why_not
+
+
+def test_too_few_patients_to_tell() -> None:
+    assert meaning(Figure(value=0.1)) == "too few patients to tell"

@@ -1,0 +1,101 @@
+"""Two runs beside each other, from the artifacts that their reports name."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+from rich.console import Console
+
+from cxr.core.errors import CxrError
+from cxr.pipeline.compare import NOT_THERE, compare_runs, previous_of
+from cxr.pipeline.compare_tables import remarks, tables
+from cxr.pipeline.kept_runs import KeptRun
+
+MakeRun = Callable[..., Path]
+RIGHT = [number % 3 for number in range(12)]
+FIRST, SECOND = "20261101-1", "20261102-1"
+
+
+def report(tmp_path: Path, evaluation: str, **changed: Any) -> dict[str, Any]:
+    found = {"examples": 12, "patients": 6, "accuracy": 0.5, "accuracy_interval": {"low": 0.25, "high": 0.75}}
+    model = {"outcome": "pushed", "version": "17", "evaluation": found, "evaluation_uri": str(tmp_path / evaluation)}
+    return {
+        "models": {"ensemble": model},
+        "split": "test",
+        "examples_uri": str(tmp_path / "examples"),
+        "data_fingerprint": "a" * 64,
+        "images": {"test": {"normal": 4}},
+        "patients": {"test": 6},
+        **changed,
+    }
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path, raw_examples: list[bytes], write_metrics: Callable[[Path, list[int]], None]) -> Path:
+    """Records of twelve images of six patients; one model that is right on all, one on half, and one that was asked about ten."""
+    (tmp_path / "examples" / "Split-test").mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(tmp_path / "examples" / "Split-test" / "data.gz"), "GZIP") as writer:
+        for example in raw_examples:
+            writer.write(example)
+    write_metrics(tmp_path / "right", RIGHT)
+    write_metrics(tmp_path / "half", [0 if number < 6 else label for number, label in enumerate(RIGHT)])
+    write_metrics(tmp_path / "fewer", RIGHT[:10])
+    return tmp_path
+
+
+def test_the_difference_is_paired_and_the_rest_stands_beside_each_other(make_run: MakeRun, artifacts: Path) -> None:
+    first = KeptRun(make_run(FIRST, report=report(artifacts, "half")))
+    second = KeptRun(make_run(SECOND, report=report(artifacts, "right"), overrides=("gate.tolerance=0",)))
+    found = compare_runs(first, second)
+    model = found.models["ensemble"]
+    assert not model.why_not
+    assert model.differences["accuracy"].value == pytest.approx(4 / 12)
+    assert str(model.first.figures["accuracy"]) == "0.500 (0.250 to 0.750)"
+    assert [(one.key, one.first, one.second) for one in found.configuration] == [("gate.tolerance", "0.02", "0.0")]
+    assert found.data == ()
+    assert compare_runs(second, first).models["ensemble"].differences["accuracy"].value == pytest.approx(-4 / 12)
+
+
+def test_what_was_judged_on_other_images_is_not_paired(make_run: MakeRun, artifacts: Path) -> None:
+    first = KeptRun(make_run(FIRST, report=report(artifacts, "right")))
+    other = report(artifacts, "fewer", data_fingerprint="b" * 64, images={"test": {"normal": 3}}, patients={"test": 5})
+    found = compare_runs(first, KeptRun(make_run(SECOND, report=other)))
+    assert not found.models["ensemble"].differences
+    assert found.data == ("fingerprint: aaaaaaaaaaaa and bbbbbbbbbbbb", "test: 4 and 3 images of normal", "test: 6 and 5 patients")
+    assert "no difference of ensemble can be given: judged on other images: 12 and 10, 10 of them the same" in list(remarks(found))
+
+
+def test_artifacts_that_are_gone_and_models_of_one_run_only(make_run: MakeRun, artifacts: Path) -> None:
+    first = KeptRun(make_run(FIRST, report=report(artifacts, "cleared away")))
+    other = report(artifacts, "right")
+    other["models"]["mobilenet"] = {"outcome": "refused", "reasons": ["gate: no"]}
+    found = compare_runs(first, KeptRun(make_run(SECOND, report=other)))
+    assert "the first has no answers by image" in found.models["ensemble"].why_not
+    assert found.models["mobilenet"].first.verdict == NOT_THERE
+    shown = io.StringIO()
+    Console(width=200, file=shown).print(*tables(found))
+    text = shown.getvalue()
+    for words in ("refused: gate: no", "0.500 (0.250 to 0.750)", "1 min 00 s", "whole run"):
+        assert words in text
+
+
+def test_a_run_without_a_report(make_run: MakeRun) -> None:
+    run = KeptRun(make_run(FIRST, record={}))
+    with pytest.raises(CxrError, match="has no report.json"):
+        compare_runs(run, run)
+
+
+def test_the_run_before_is_the_newest_that_judged_a_model(make_run: MakeRun) -> None:
+    make_run("20261101-1", report={})
+    make_run("20261102-1", report={"models": {"ensemble": {"outcome": "failed"}}})
+    make_run("20261102-2", pipeline="demo", report={})
+    now = KeptRun(make_run("20261103-1", report={}))
+    before = previous_of(now)
+    assert before is not None
+    assert before.name == "20261101-1"
+    assert previous_of(before) is None

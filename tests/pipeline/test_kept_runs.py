@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cxr.core.errors import CxrError, UsageError
+from cxr.pipeline.kept_runs import KeptRun, find_run, kept_runs, report_of
+
+MakeRun = Callable[..., Path]
+ENDED = {"ended": "2026-11-26T01:02:03+00:00"}
+
+
+@pytest.mark.parametrize(
+    ("record", "report", "state", "code", "seconds"),
+    [
+        (ENDED | {"exit_code": 0}, {}, "done", 0, 123),
+        (ENDED | {"exit_code": 3}, {}, "refused", 3, 123),
+        (ENDED | {"exit_code": 1, "error": "no images"}, None, "failed", 1, 123),
+        (ENDED | {"exit_code": 130, "error": "interrupted"}, None, "interrupted", 130, 123),
+        ({}, None, "killed", None, None),
+        # of an older version, without run.json
+        (None, {}, "done", 0, 62),
+        (None, {"models": {"ensemble": {"outcome": "refused"}}}, "refused", 3, 62),
+        (None, {"nodes": {"Trainer": {"state": "failed", "seconds": 1}}}, "failed", 1, 1),
+        (None, None, "unknown", None, None),
+    ],
+)
+def test_what_became_of_a_run(
+    make_run: MakeRun, record: dict[str, object], report: dict[str, object], state: str, code: int | None, seconds: float | None
+) -> None:
+    run = KeptRun(make_run("20261126-1", record=record, report=report))
+    assert (run.state, run.exit_code, run.seconds) == (state, code, seconds)
+
+
+def test_the_newest_run_of_a_pipeline_whose_lock_is_held_is_under_way(make_run: MakeRun, tmp_path: Path) -> None:
+    earlier, newest = (KeptRun(make_run(name, record={})) for name in ("20261126-1", "20261126-2"))
+    with open(tmp_path / "cpu" / ".lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert (earlier.state, newest.state) == ("killed", "under way")
+    assert newest.state == "killed"
+
+
+def test_runs_of_all_pipelines_the_newest_first(make_run: MakeRun, tmp_path: Path) -> None:
+    for name, pipeline in (("20261101-1", "cpu"), ("20261103-1", "demo"), ("20261102-1", "cpu")):
+        make_run(name, pipeline)
+    (tmp_path / "cpu" / "runs" / "latest").symlink_to("20261102-1")
+    assert [(run.pipeline, run.name) for run in kept_runs(tmp_path)] == [
+        ("demo", "20261103-1"),
+        ("cpu", "20261102-1"),
+        ("cpu", "20261101-1"),
+    ]
+    assert find_run("latest", tmp_path).name == "20261103-1"
+    assert find_run("20261101-1", tmp_path).pipeline == "cpu"
+    assert find_run(str(tmp_path / "cpu" / "runs" / "latest"), tmp_path).name == "20261102-1"
+    with pytest.raises(UsageError, match="20260101-1: no such run in .*; the newest is 20261103-1"):
+        find_run("20260101-1", tmp_path)
+
+
+def test_models_and_memory(make_run: MakeRun) -> None:
+    run = KeptRun(make_run("20261126-1", report={}))
+    model = report_of(run).models["ensemble"]
+    assert model.verdict == "pushed as version 17"
+    assert model.evaluation is not None
+    assert str(model.evaluation.figure("accuracy")) == "0.750 (0.500 to 0.900)"
+    assert str(model.evaluation.figure("log_loss")) == "–"
+    assert run.peak_memory == 2_500_000_000
+
+
+def test_a_damaged_report_is_no_reason_to_stop(make_run: MakeRun) -> None:
+    folder = make_run("20261126-1", record=ENDED | {"exit_code": 0}, report={})
+    (folder / "report.json").write_text("{")
+    run = KeptRun(folder)
+    assert (run.state, run.peak_memory) == ("done", None)
+    with pytest.raises(CxrError, match="has no report.json that can be read: the run is done"):
+        report_of(run)
+
+
+def test_artifacts_are_found_in_a_workspace_that_was_moved(make_run: MakeRun, tmp_path: Path) -> None:
+    run = KeptRun(make_run("20261126-1"))
+    here = tmp_path / "cpu" / "tfx" / "Evaluator-ensemble" / "evaluation" / "9"
+    here.mkdir(parents=True)
+    assert run.place_of("/elsewhere/cpu/tfx/Evaluator-ensemble/evaluation/9") == here
+    assert run.place_of("/elsewhere/cpu/tfx/Evaluator-ensemble/evaluation/10") is None
+    assert run.place_of(None) is None

@@ -1,0 +1,128 @@
+"""From a pushed version back to what it was made of, in its workspace and without it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cxr.cli.main import app
+from cxr.core.errors import UsageError
+from cxr.pipeline.lineage import find, lineage
+
+MakeRun = Callable[..., Path]
+CLASSES = ("covid19", "pneumonia", "normal")
+URI = "/gone/tfx/Trainer-ensemble/model/9"
+DATA = {"fingerprint": "f" * 64, "images": {"train": {"covid19": 4}}, "synthetic": 0, "sources": {"nih": {"unknown": 4}}}
+
+
+def write_version(folder: Path) -> None:
+    member = {"name": "mobilenet", "class_names": CLASSES, "image_size": 32, "backbone": "MobileNet", "weights_note": "random weights"}
+    info = {
+        "name": "ensemble",
+        "class_names": CLASSES,
+        "image_size": 32,
+        "members": {"mobilenet": member, "densenet201": member},
+        "ensemble_method": "stacking",
+        "synthetic": False,
+        "data": DATA,
+        "code_version": "0123456789ab",
+    }
+    push = {
+        "version": folder.name,
+        "pushed_at": "2026-11-26T01:02:00+00:00",
+        "pipeline": "cpu",
+        "run": "2026-11-26T01:00:00",
+        "source": URI,
+        "fingerprint": "e" * 32,
+        "split": "test",
+        "metrics": {"example_count": 12, "accuracy": 0.75},
+        "baseline": {"version": "16", "metrics": {"accuracy": 0.7}},
+        "floor": folder.name,
+    }
+    table = {"caption": "Figures", "columns": ["figure", "value"], "rows": [["accuracy", "0.750 (0.500 to 0.900)"]]}
+    card = {"sections": {"Evaluation": {"tables": [table]}}}
+    (folder / "assets.extra").mkdir(parents=True)
+    (folder / "saved_model.pb").touch()
+    for name, found in (("model.json", info), ("push.json", push), ("model_card.json", card)):
+        (folder / "assets.extra" / name).write_text(json.dumps(found))
+
+
+@pytest.fixture
+def version(make_run: MakeRun, tmp_path: Path) -> Path:
+    """Version 17, pushed by the first run and found pushed by the second; there is a version 16 beside it."""
+    models = tmp_path / "cpu" / "serving_models" / "ensemble"
+    for name in ("16", "17"):
+        write_version(models / name)
+    pointer = {"version": "17", "fingerprint": "e" * 32, "source": URI, "pushed_at": "2026-11-26T01:02:00+00:00"}
+    (models / "champion.json").write_text(json.dumps(pointer))
+    mobilenet = {"outcome": "pushed", "version": "5"}
+    ensemble = {"outcome": "pushed", "version": "17", "model_uri": URI}
+    pushed = {"models": {"ensemble": ensemble, "mobilenet": mobilenet, "densenet201": {"outcome": "refused"}}, "data_fingerprint": "d" * 64}
+    make_run("20261126-1", record={"ended": "2026-11-26T01:02:03+00:00", "exit_code": 3}, report=pushed, overrides=("gate.tolerance=0",))
+    make_run("20261126-2", report=pushed)
+    return models / "17"
+
+
+def test_everything_that_the_workspace_knows(version: Path) -> None:
+    found = lineage(version)
+    assert (found.model, found.version, found.champion, found.code_version) == ("ensemble", "17", True, "0123456789ab")
+    assert found.data is not None
+    assert found.data.fingerprint == "f" * 64
+    assert found.baseline is not None
+    assert (found.baseline.version, found.baseline.metrics) == ("16", {"accuracy": 0.7})
+    assert found.figures == {"accuracy": "0.750 (0.500 to 0.900)"}
+    assert {name: member.version for name, member in found.members.items()} == {"mobilenet": "5", "densenet201": None}
+    assert found.run is not None
+    assert (found.run.name, found.run.state, found.run.shipped) == ("20261126-1", "refused", "cpu")
+    assert [(one.key, one.second) for one in found.run.changed] == [("gate.tolerance", "0.0")]
+    assert found.run.records_fingerprint == "d" * 64
+    assert lineage(version.with_name("16")).champion is False
+
+
+def test_a_folder_without_its_workspace_tells_what_travels_with_it(version: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "server" / "models" / "ensemble" / "17"
+    shutil.copytree(version, alone)
+    (alone / "assets.extra" / "model_card.json").unlink()
+    found = lineage(alone)
+    assert (found.run, found.champion, found.made_by) == (None, None, ())
+    assert found.data == lineage(version).data
+    assert found.pushed == lineage(version).pushed
+    assert found.figures["accuracy"] == "0.750"  # the push's, which has no intervals
+    assert found.members["mobilenet"].version is None
+
+
+@pytest.mark.parametrize(
+    "model", ["ensemble", "ensemble/17", "{root}/cpu/serving_models/ensemble", "{root}/cpu/serving_models/ensemble/17"]
+)
+def test_ways_to_name_a_version(version: Path, tmp_path: Path, model: str) -> None:
+    assert find(model.format(root=tmp_path), tmp_path) == version
+
+
+def test_names_that_mean_nothing_or_too_much(version: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="vgg: neither a folder nor a pushed model"):
+        find("vgg", tmp_path)
+    shutil.copytree(tmp_path / "cpu", tmp_path / "other")
+    with pytest.raises(UsageError, match="ensemble: pushed by cpu, other; say whose with --pipeline"):
+        find("ensemble", tmp_path)
+    assert find("ensemble", tmp_path, "cpu") == version
+
+
+def test_the_command_shows_it(version: Path, tmp_path: Path) -> None:
+    asked = ["lineage", "ensemble", "--workspace", str(tmp_path)]
+    text = CliRunner().invoke(app, asked).stdout
+    for words in (
+        "ensemble, version 17 (champion)",
+        "20261126-1 (refused)",
+        "member mobilenet:             version 5",
+        "member densenet201:           version not known",
+        "gate.tolerance: 0.02 → 0.0",
+        "4 images, license not stated",
+        "accuracy 0.700",
+    ):
+        assert words in text
+    assert json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)["data"]["fingerprint"] == "f" * 64

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cxr.core import exit_codes
+from cxr.core.errors import CxrError, UsageError
+from cxr.pipeline.pipeline_config import load
+from cxr.pipeline.run_record import RECORD, new_record, read_run_record, recorded
+
+CONFIG = load("cpu", ["gate.tolerance=0"])
+
+
+def test_a_run_is_recorded_while_it_goes_and_when_it_ends(tmp_path: Path) -> None:
+    seen = []
+
+    def work() -> int:
+        seen.append(read_run_record(tmp_path))
+        return exit_codes.REFUSED
+
+    assert recorded(tmp_path, new_record(CONFIG, "records"), work) == exit_codes.REFUSED
+    (before,) = seen
+    after = read_run_record(tmp_path)
+    assert before is not None
+    assert after is not None
+    assert (before.ended, before.exit_code, before.seconds) == (None, None, None)
+    assert (after.pipeline, after.shipped, after.data, after.exit_code) == ("cpu", "cpu", "records", exit_codes.REFUSED)
+    assert [(one.key, one.second) for one in after.changed] == [("gate.tolerance", "0.0")]
+    assert after.seconds is not None
+    assert [file.name for file in tmp_path.iterdir()] == [RECORD]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (KeyboardInterrupt(), exit_codes.INTERRUPTED, "interrupted"),
+        (CxrError("no such column"), exit_codes.FAILED, "no such column"),
+        (UsageError("no such file"), exit_codes.USAGE, "no such file"),
+        (ZeroDivisionError(), exit_codes.FAILED, "ZeroDivisionError"),
+    ],
+)
+def test_what_ends_a_run_early_is_kept_and_raised(tmp_path: Path, error: BaseException, code: int, text: str) -> None:
+    def work() -> int:
+        raise error
+
+    with pytest.raises(type(error)):
+        recorded(tmp_path, new_record(CONFIG, None), work)
+    found = read_run_record(tmp_path)
+    assert found is not None
+    assert (found.exit_code, found.error) == (code, text)
+
+
+def test_a_damaged_record_is_none(tmp_path: Path) -> None:
+    (tmp_path / RECORD).write_text("{")
+    assert read_run_record(tmp_path) is None
