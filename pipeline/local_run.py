@@ -102,6 +102,9 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
             out.print(f"{candidate.name}: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
         for note in candidate.notes:
             out.print(f"{candidate.name}: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    for line in report.drift.lines if report.drift else ():
+        style = "yellow" if line in report.drift.findings else None
+        out.print(f"drift: {line}", style=style, markup=False, highlight=False, soft_wrap=True)
     for line in shortcut_lines(report):
         out.print(line, markup=False, highlight=False, soft_wrap=True)
     for note, names in weights_notes(report).items():

@@ -11,6 +11,7 @@ from rich.table import Table
 from tfx.types import Artifact
 
 from cxr.components.baseline.rule import Choice
+from cxr.components.drift_check.result import DriftResult
 from cxr.components.infra_check.reasons import REASONS
 from cxr.components.metrics.evaluation import Evaluation, read_evaluation, read_validation
 from cxr.components.metrics.verdicts import Judgement, not_judged
@@ -65,6 +66,7 @@ class Report(StrictModel):
     pipeline: str
     synthetic: bool = Field(description="the data are synthetic: the numbers say nothing about patients")
     data: str
+    drift: DriftResult | None = Field(None, description="the data beside those of the run before; null: not reached")
     audit: AuditResult | None = Field(None, description="how well the class can be told from what should not matter; null: not reached")
     models: dict[str, Candidate]
     nodes: dict[str, Node]
@@ -100,6 +102,7 @@ def make_report(config: Config, results: Mapping[str, NodeResult], choices: Mapp
         pipeline=config.name,
         synthetic=synthetic,
         data=data,
+        drift=DriftResult.load(Path(drift.uri)) if (drift := _output(results.get("DriftCheck"), "drift")) else None,
         audit=AuditResult.load(Path(audit.uri)) if (audit := _output(results.get("Audit"), "audit")) else None,
         models={name: _candidate(name, results, choices.get(name, Choice()), config.gate.split) for name in config.candidates},
         nodes={key: Node(state=result.state, seconds=round(result.seconds, 1), error=result.error) for key, result in results.items()},

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cxr.components.anomaly_check.anomalies import describe_anomalies
+from cxr.components.drift_check.result import DriftResult
 from cxr.components.metrics.answers import NO_IMAGE
 from cxr.components.metrics.evaluation import read_answers, read_evaluation, read_roc, read_validation
 from cxr.components.report.feature_statistics import read_statistics
@@ -116,7 +117,8 @@ def _data(sources: Sources, seen: Seen) -> Data | None:
         return None
     numbers, values = read_statistics(sources.statistics) if sources.statistics else ((), ())
     anomalies = tuple(map(without_paths, describe_anomalies(sources.anomalies))) if sources.anomalies else None
-    return Data(dict(seen.images), seen.patients, seen.samples, numbers, values, anomalies, sources.ingested)
+    drift = DriftResult.load(Path(sources.drift)) if sources.drift else None
+    return Data(dict(seen.images), seen.patients, seen.samples, numbers, values, anomalies, sources.ingested, drift)
 
 
 def _splits(examples: str | None) -> Mapping[str, str]:

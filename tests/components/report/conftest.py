@@ -12,6 +12,8 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
 from tensorflow_model_analysis.writers.metrics_plots_and_validations_writer import convert_slice_metrics_to_proto
 
+from cxr.components.drift_check.drift_config import Drift
+from cxr.components.drift_check.result import Distance, DriftResult
 from cxr.components.metrics import names
 from cxr.components.metrics.answers import AnswersCombiner, image_number
 from cxr.components.metrics.classification import ClassificationCombiner
@@ -58,6 +60,13 @@ def write_anomalies(folder: Path) -> None:
     found.anomaly_info["view"].short_description = "Unexpected value"
     found.anomaly_info["view"].description = "/data/Jane Doe/study7.dcm was seen"
     (folder / "Split-train" / "SchemaDiff.pb").write_bytes(found.SerializeToString())
+
+
+def write_drift(folder: Path) -> None:
+    moved = Distance(
+        split="train", feature="height", measure="jensen_shannon", distance=0.5, images=200, images_before=300, judged=True, drifted=True
+    )
+    DriftResult(settings=Drift(), compared=True, distances=(moved,)).save(folder)
 
 
 def write_evaluation(folder: Path) -> None:
@@ -126,6 +135,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory, raw_examples: list[bytes])
     write_split(root / "examples" / "Split-train", raw_examples)
     write_statistics(root / "statistics")
     write_anomalies(root / "anomalies")
+    write_drift(root / "drift")
     write_evaluation(root / "evaluation")
     write_run(root / "run")
     write_shortcuts(root / "audit", root / "shortcut_check")
@@ -150,6 +160,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory, raw_examples: list[bytes])
         examples=str(root / "examples"),
         statistics=str(root / "statistics"),
         anomalies=str(root / "anomalies"),
+        drift=str(root / "drift"),
         audit=str(root / "audit"),
         configuration="name: demo\ndata: {where: {patient_id: '4711'}}\nschema_file: /srv/Doe/schema.pbtxt\n",
         steps=(Step("Trainer-ensemble", "failed", 1.0, "/data/Jane Doe/study7.dcm: not an image"),),
