@@ -64,7 +64,7 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
         from cxr.pipeline.graph import RunPaths, create_pipeline
         from cxr.pipeline.local_runner import WatchedDagRunner
         from cxr.pipeline.progress_display import RunProgress
-        from cxr.pipeline.report import make_report, shortcut_lines, table, weights_notes
+        from cxr.pipeline.report import drift_lines, make_report, shortcut_lines, table, weights_notes
         from cxr.pipeline.report_page import page_sources, write_page
         from cxr.pipeline.schema import curated_schema, write_schema
     choices = choose_all(config, examples.path, workspace.serving_models)
@@ -102,8 +102,7 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
             out.print(f"{candidate.name}: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
         for note in candidate.notes:
             out.print(f"{candidate.name}: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-    for line in report.drift.lines if report.drift else ():
-        style = "yellow" if line in report.drift.findings else None
+    for line, style in drift_lines(report).items():
         out.print(f"drift: {line}", style=style, markup=False, highlight=False, soft_wrap=True)
     for line in shortcut_lines(report):
         out.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -9,12 +9,12 @@ import numpy.typing as npt
 import tensorflow_data_validation as tfdv
 from scipy.spatial.distance import jensenshannon
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
+from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList as Statistics
 
 from cxr.core import features
 
 BINS = 10  # of a number, from the smallest value of both sets to the largest
 
-Statistics = statistics_pb2.DatasetFeatureStatisticsList
 Floats = npt.NDArray[np.float64]
 
 

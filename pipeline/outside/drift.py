@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -161,6 +161,15 @@ def _of_properties(schema: schema_pb2.Schema) -> schema_pb2.Schema:
     left.CopyFrom(schema)
     del left.feature[:]
     left.feature.extend(feature for feature in schema.feature if feature.name in (*features.NUMBERS, *features.VALUES))
+    return left
+
+
+def schema_without(schema: schema_pb2.Schema, names: Collection[str]) -> schema_pb2.Schema:
+    """Returns a copy of a schema without some features."""
+    left = schema_pb2.Schema()
+    left.CopyFrom(schema)
+    del left.feature[:]
+    left.feature.extend(feature for feature in schema.feature if feature.name not in names)
     return left
 
 

@@ -1,11 +1,11 @@
-"""Labelled images of another place, one at a time: records that `cxr ingest` wrote, or images read as it reads them. Nothing is written."""
+"""Images of another place, one at a time: records that `cxr ingest` wrote, or images read as it reads them. Nothing is written."""
 
 from __future__ import annotations
 
 import os
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,7 +24,7 @@ from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.private_lists import SHOWN
 from cxr.data.ingest.pseudonyms import key_path, load_key, pseudonym
 from cxr.data.ingest.rows import Row
-from cxr.data.ingest.sources import discover, is_uri
+from cxr.data.ingest.sources import discover, is_uri, states_labels
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -32,15 +32,23 @@ if TYPE_CHECKING:
 ALL = "all"  # in place of a split's name
 DEFAULT_SPLIT = "test"  # of data with several
 _READ_AT_ONCE = 64  # files
+Given = tuple[Row, str | bytes, bool | None]  # see `read_rows`
 Facts = Mapping[str, Any]  # raw feature (core/features.py) but IMAGE: str, int or float; absent where not stated
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """One image with all that its record says."""
+    """One image with all that its record says; LABEL is absent where nobody states it.
+
+    Attributes:
+      image: Encoded.
+      facts: What is known of it.
+      outside: Whether a model found it unlike anything that it was trained on; None: none was asked, or it does not say.
+    """
 
     image: bytes
     facts: Facts
+    outside: bool | None = None
 
     @property
     def content_hash(self) -> str:
@@ -58,6 +66,7 @@ class LabelledImages:
       notes: What a user should know, known before anything is read.
       rejects: Reason: files that could not be used; filled while they are read.
       max_side: Pixels that longer ones are scaled down to; None: none is.
+      unstated: Features that data of this kind cannot state.
     """
 
     total: int
@@ -65,6 +74,7 @@ class LabelledImages:
     max_side: int | None
     notes: tuple[str, ...] = ()
     rejects: Counter[str] = field(default_factory=Counter)
+    unstated: frozenset[str] = frozenset()
 
 
 def open_labelled(data: str, split: str | None, config: Ingest, spelled: Spelling = dotted) -> LabelledImages:
@@ -80,13 +90,34 @@ def open_labelled(data: str, split: str | None, config: Ingest, spelled: Spellin
       UsageError: No such data, or no such split in them.
       CxrError: The source is unusable; names file, line and remedy, and no image.
     """
-    if is_uri(data) or not Path(data).exists():
+    path = existing(data)
+    if (path / DATASET).is_file():
+        return _records(path, split, config.class_names)
+    if is_log(path):
+        raise UsageError(f"{data}: logs of requests have no labels, and figures need them; `cxr validate` looks at data without")
+    if not path.is_dir() and not states_labels(path, config.class_names):
         raise UsageError(
-            f"--data {data}: no such file or folder here; give images (a folder per class, a manifest) or records of `cxr ingest`"
+            f"{data}: no column 'label', and figures need labels; add one ({', '.join(config.class_names)}), or look at the data with "
+            "`cxr validate`, which needs none"
         )
-    if (Path(data) / DATASET).is_file():
-        return _records(Path(data), split, config.class_names)
-    return _source(Path(data), split, config, spelled)
+    return read_source(path, split, config, spelled)
+
+
+def existing(data: str) -> Path:
+    """Returns the path of data on this machine.
+
+    Raises:
+      UsageError: There is none.
+    """
+    if is_uri(data) or not Path(data).exists():
+        raise UsageError(f"{data}: no such file or folder here; give images (a folder, a manifest) or records of `cxr ingest`")
+    return Path(data)
+
+
+def is_log(path: Path) -> bool:
+    """Tells whether a path is a log of requests, or a folder of such."""
+    files = [path] if path.is_file() else path.glob(f"*{features.REQUEST_LOG_SUFFIX}")
+    return any(file.name.endswith(features.REQUEST_LOG_SUFFIX) for file in files)
 
 
 def reading_config(class_names: Sequence[str], max_side: int | None, **settings: Any) -> Ingest:
@@ -166,8 +197,17 @@ def labelled(example: tf.train.Example, where: str) -> Labelled:
 # === Images ===
 
 
-def _source(path: Path, split: str | None, config: Ingest, spelled: Spelling) -> LabelledImages:
-    rows, notes = discover(path, config, spelled)
+def read_source(path: Path, split: str | None, config: Ingest, spelled: Spelling, *, labels: bool = True) -> LabelledImages:
+    """Opens images of a folder or a manifest; see `open_labelled`.
+
+    Args:
+      path: The source.
+      split: As there.
+      config: As there.
+      spelled: As there.
+      labels: False: it states none.
+    """
+    rows, notes = discover(path, config, spelled, labels=labels)
     stated = tuple(name for name in features.SPLITS if any(row.split == name for row in rows))
     if stated:
         chosen, more = _chosen(str(path), split, stated)
@@ -175,36 +215,54 @@ def _source(path: Path, split: str | None, config: Ingest, spelled: Spelling) ->
         notes = [*notes, *more]
     elif split not in (None, ALL):
         raise UsageError(f"--split {split}: {path} states no splits; leave the option out, and all images are taken")
+    return read_rows(
+        [(row, row.path, None) for row in rows], len(rows), config, notes, frozenset() if labels else frozenset({features.LABEL})
+    )
+
+
+def read_rows(found: Iterable[Given], total: int, config: Ingest, notes: Sequence[str], unstated: frozenset[str]) -> LabelledImages:
+    """Reads images as `cxr ingest` reads them.
+
+    Args:
+      found: Row, path or bytes of its image, and whether a model found that unlike its training images, if one said.
+      total: How many.
+      config: How they are read.
+      notes: What a user should know.
+      unstated: Features that the rows cannot state.
+    """
     key = load_key(key_path()) if key_path().is_file() else secrets.token_bytes(32)  # with the key patients of records are recognised
     rejects: Counter[str] = Counter()
-    return LabelledImages(len(rows), _read_rows(rows, key, config, rejects), config.max_side, tuple(notes), rejects)
+    return LabelledImages(total, _read_rows(found, total, key, config, rejects, unstated), config.max_side, tuple(notes), rejects, unstated)
 
 
-def _read_rows(rows: Sequence[Row], key: bytes, config: Ingest, rejects: Counter[str]) -> Iterator[Labelled]:
+def _read_rows(
+    given: Iterable[Given], total: int, key: bytes, config: Ingest, rejects: Counter[str], unstated: frozenset[str]
+) -> Iterator[Labelled]:
     from cxr.data.ingest.records import example  # Beam: not before there is something to do
 
     bad: list[str] = []
-    remaining = iter(rows)
+    remaining = iter(given)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while some := list(islice(remaining, _READ_AT_ONCE)):
-            for row, found in zip(some, pool.map(partial(_read, config=config), some), strict=True):
+            sources = [source for _, source, _ in some]
+            for (row, _, outside), found in zip(some, pool.map(partial(_read, config=config), sources), strict=True):
                 if isinstance(found, str):
                     rejects[found] += 1
                     bad.append(f"{row.where}: {found}")
                 else:
                     row.patient, row.person = pseudonym(key, row.unit), ""
-                    yield labelled(example(row, found), row.where)
-    if bad and len(bad) > config.max_reject_share * len(rows):
+                    made = labelled(example(row, found), row.where)
+                    facts = {name: value for name, value in made.facts.items() if name not in unstated}
+                    yield Labelled(made.image, facts, outside)
+    if bad and len(bad) > config.max_reject_share * total:
         shown = "".join(f"\n  {place}" for place in bad[:SHOWN]) + (f"\n  and {len(bad) - SHOWN} more" if len(bad) > SHOWN else "")
-        raise CxrError(
-            f"{len(bad)} of {len(rows)} files cannot be used, more than {config.max_reject_share:.0%}; mend or remove them:{shown}"
-        )
+        raise CxrError(f"{len(bad)} of {total} files cannot be used, more than {config.max_reject_share:.0%}; mend or remove them:{shown}")
 
 
-def _read(row: Row, config: Ingest) -> reader.GreyImage | str:
+def _read(source: str | bytes, config: Ingest) -> reader.GreyImage | str:
     """Returns the picture, or why there is none."""
     try:
-        return reader.read_image(row.path, max_pixels=config.max_pixels, max_side=config.max_side)
+        return reader.read_image(source, max_pixels=config.max_pixels, max_side=config.max_side)
     except ImageError as error:
         return error.reason
     except OSError:

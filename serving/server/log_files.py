@@ -13,8 +13,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from cxr.core.errors import CxrError
+from cxr.core.features import REQUEST_LOG_SUFFIX as SUFFIX
 
-SUFFIX = ".tfrecord"
 _OPEN = ".part"  # ends the name of a hidden file that is being written
 _FRAME = 16  # bytes of a TFRecord besides the record: its length and two checksums
 _FORSAKEN = 3600.0  # seconds without a write, after which a hidden file's server is gone
@@ -78,10 +78,9 @@ class LogFiles:
         if self._writer is not None and self._size + size > self._file_bytes:
             self.end_file()
         try:
-            if self._writer is None:
-                self._begin_file(size)
-            self._writer.write(record)
-            self._writer.flush()
+            writer = self._writer or self._begin_file(size)
+            writer.write(record)
+            writer.flush()
         except BaseException:
             self._give_up()
             raise
@@ -108,7 +107,7 @@ class LogFiles:
         if self._writer is not None and time.monotonic() - self._since > self._seconds:
             self.end_file()
 
-    def _begin_file(self, first: int) -> None:
+    def _begin_file(self, first: int) -> tf.io.TFRecordWriter:
         prepare(self._folder)
         self._make_room(max(self._file_bytes, first))
         # The time of the file, not of a request; the rest tells servers apart that write into one folder.
@@ -117,6 +116,7 @@ class LogFiles:
         os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # the writer keeps the mode
         self._writer = tf.io.TFRecordWriter(str(self._path))
         self._size, self._since = 0, time.monotonic()
+        return self._writer
 
     def _make_room(self, wanted: int) -> None:
         files = sorted(self._folder.glob(f"predictions-*{SUFFIX}"))
