@@ -67,7 +67,6 @@ def validate(
     from cxr.data.ingest.progress_bar import stages
     from cxr.pipeline.outside.labelled import reading_config
     from cxr.pipeline.outside.unlabelled import open_new
-    from cxr.pipeline.outside.versions import find_version
     from cxr.pipeline.workspace import Workspace
 
     messages = Console(stderr=True)
@@ -79,6 +78,7 @@ def validate(
         from cxr.pipeline.outside import validate as validation
         from cxr.pipeline.outside.drift import Thresholds
         from cxr.pipeline.outside.training import find_training
+        from cxr.pipeline.outside.versions import find_version
 
     named = Workspace(workspace, pipeline)
     training = find_training(against, named)
@@ -108,7 +108,9 @@ def validate(
 
 def _loaded(version: Path, messages: Console) -> tuple[SavedModel, float | None]:
     """Returns a model, and the share of images like its training's that it flags by mistake."""
-    with messages.status("loading the model"):
+    from cxr.core.silence import silenced
+
+    with messages.status("loading the model"), silenced():
         from cxr.trainer.artifact import read_info
         from cxr.trainer.scoring import SavedModel
 

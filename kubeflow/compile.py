@@ -79,7 +79,7 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
         for name in config.candidates:
             pointer = f"{cluster.serving_models}/{name}/{POINTER}"
             baselines[name] = component(baseline=pointer, pointer=pointer, **judged)
-    keep_statistics = f"{cluster.serving_models}/{FOLDER}"
+    keep_statistics = f"{cluster.serving_models}/{FOLDER}/{config.name}"
     paths = RunPaths(
         data=cluster.data,
         splits=cluster.splits,

@@ -17,5 +17,6 @@ class Limits(StrictModel):
 class Drift(Limits):
     """The comparison of a run's data with those of the run before."""
 
-    min_images: int = Field(100, ge=1, description="a split in which fewer state a feature, now or then, is shown and not judged")
+    # Of 100 images a share of a half has a standard deviation of 0.05, before several images of a patient widen it.
+    min_images: int = Field(200, ge=1, description="a split in which fewer state a feature, now or then, is shown and not judged")
     fail: bool = Field(False, description="drift stops the run before anything is trained; false: it is reported")
