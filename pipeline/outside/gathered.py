@@ -15,7 +15,7 @@ from cxr.core import features
 from cxr.data.duplicates.find import near_duplicates
 from cxr.data.duplicates.thumbnails import READ_SIDE, SIDE, Thumbnails, thumbnail
 from cxr.data.images import reader
-from cxr.pipeline.outside.labelled import Labelled, LabelledImages
+from cxr.pipeline.outside.images import Labelled, LabelledImages
 
 SPLIT = "split"  # column of a table of several splits
 Stage = Callable[[str, int], Callable[[int], None]]  # see `near_duplicates`

@@ -12,7 +12,8 @@ from cxr.data.ingest.dataset import DATASET
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.rows import Row
 from cxr.data.ingest.sources import states_labels
-from cxr.pipeline.outside.labelled import Given, LabelledImages, existing, is_log, open_labelled, read_rows, read_source
+from cxr.pipeline.outside.images import Given, LabelledImages, read_rows
+from cxr.pipeline.outside.labelled import existing, is_log, open_labelled, read_source
 
 if TYPE_CHECKING:
     from tensorflow_serving.apis import prediction_log_pb2

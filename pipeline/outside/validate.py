@@ -15,7 +15,7 @@ from cxr.core.intervals import Figure, proportion_interval
 from cxr.core.strict_model import StrictModel
 from cxr.pipeline.outside.drift import FeatureDrift, Thresholds, anomalies_of, drift, schema_without
 from cxr.pipeline.outside.gathered import SPLIT, Stage, copies, gather
-from cxr.pipeline.outside.labelled import LabelledImages
+from cxr.pipeline.outside.images import LabelledImages
 from cxr.pipeline.outside.training import TRAIN, Training
 from cxr.pipeline.schema import curated_schema
 from cxr.trainer.model_config import Model as ModelConfig

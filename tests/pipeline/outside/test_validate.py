@@ -94,7 +94,8 @@ def test_to_measure_labels_are_needed_and_the_remedy_is_said(records, version, w
     manifest = unlabelled(write(tmp_path / "there", ["normal"] * 4, first=500))
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "a.tfrecord").touch()
-    for data, words in ((manifest, "no column 'label', and figures need labels"), (tmp_path / "logs", "logs of requests have no labels")):
+    missing = "no column 'label', and figures need labels"
+    for data, words in ((manifest, missing), (manifest.parent, missing), (tmp_path / "logs", "logs of requests have no labels")):
         result = CliRunner().invoke(app, ["evaluate", "--model", str(version), "--data", str(data)])
         assert isinstance(result.exception, UsageError)
         assert words in str(result.exception)
