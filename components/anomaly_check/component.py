@@ -1,5 +1,6 @@
 """The TFX component that data pass or not, by what ExampleValidator and DriftCheck found."""
 
+import logging
 from pathlib import Path
 
 from tfx import v1 as tfx
@@ -28,5 +29,8 @@ def AnomalyCheck(
     if moved.stops:
         raise CxrError("; ".join(moved.findings) + "; drift.fail=false goes on all the same")
     if keep_in:
-        keep(Path(statistics.uri), Path(keep_in))
+        try:
+            keep(Path(statistics.uri), Path(keep_in))
+        except OSError as error:  # the data have passed all the same
+            logging.warning("%s: the next run will not know these data (%s)", keep_in, error.strerror)
     verdict.value = "no anomalies"

@@ -27,8 +27,12 @@ def keep(statistics: Path, folder: Path) -> None:
     key = _key(statistics)
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / f".{time.time_ns()}-{os.getpid()}"
-    shutil.copytree(statistics, draft)
-    draft.rename(folder / f"{time.time_ns():020d}-{key}")
+    try:
+        shutil.copytree(statistics, draft)
+        draft.rename(folder / f"{time.time_ns():020d}-{key}")
+    except OSError:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
     all_of_them = _newest_first(folder)
     same = [found for found in all_of_them if found.name.endswith(f"-{key}")]
     for old in {*same[1:], *[found for found in all_of_them if found not in same[1:]][KEPT:]}:

@@ -108,8 +108,8 @@ class RequestLog:
             record = prediction_log(request, response, self._options.sampling)
         except ImageError:
             return BAD
-        except Exception:  # no picture, however strange, ends the log
-            log.debug("a request could not be logged", exc_info=True)
+        except Exception as error:  # no picture, however strange, ends the log; its text may quote the request
+            log.debug("a request could not be logged: %s", type(error).__name__)
             return BAD
         return OK if self._written(lambda: self._files.write(record)) else UNWRITTEN
 
