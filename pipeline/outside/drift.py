@@ -157,11 +157,7 @@ def _statistics(data: pd.DataFrame, schema: schema_pb2.Schema) -> statistics_pb2
 
 def _of_properties(schema: schema_pb2.Schema) -> schema_pb2.Schema:
     """Returns a copy of the schema without the picture, and without what only tells images and patients apart."""
-    left = schema_pb2.Schema()
-    left.CopyFrom(schema)
-    del left.feature[:]
-    left.feature.extend(feature for feature in schema.feature if feature.name in (*features.NUMBERS, *features.VALUES))
-    return left
+    return schema_without(schema, {feature.name for feature in schema.feature} - {*features.NUMBERS, *features.VALUES})
 
 
 def schema_without(schema: schema_pb2.Schema, names: Collection[str]) -> schema_pb2.Schema:

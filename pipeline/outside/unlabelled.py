@@ -18,7 +18,10 @@ from cxr.pipeline.outside.labelled import existing, is_log, open_labelled, read_
 if TYPE_CHECKING:
     from tensorflow_serving.apis import prediction_log_pb2
 
-NO_LABELS = "the data have no labels: how they are labelled, and copies under another label, were not looked at"
+NO_LABELS = (
+    "no labels (no column 'label', no folder called like a class): how the data are labelled, and copies under another label, were not "
+    "looked at"
+)
 NOT_IN_LOGS = "logs hold pictures and answers: label, source, view, sex and age were not looked at, nor were patients"
 
 
@@ -57,11 +60,13 @@ def _logs(path: Path, config: Ingest) -> LabelledImages:
 
 def _requested(files: list[Path]) -> Iterator[Given]:
     """Yields the pictures of all requests, each an image of its own patient."""
+    import tensorflow as tf
+
     for file in files:
         for number, log in enumerate(_records(file), 1):
             where = f"{file.name} record {number}"
             answer = log.predict_log.response.outputs
-            flags = list(answer[features.OUTSIDE].bool_val) if features.OUTSIDE in answer else []
+            flags = tf.make_ndarray(answer[features.OUTSIDE]).ravel().tolist() if features.OUTSIDE in answer else []
             pictures = [_picture(value) for tensor in log.predict_log.request.inputs.values() for value in tensor.string_val]
             for place, picture in enumerate(pictures):
                 flag = flags[place] if len(flags) == len(pictures) else None

@@ -80,14 +80,14 @@ def test_data_without_labels(records, write, tmp_path):
     by_name = {one["feature"]: one for one in found["drift"]}
     assert (by_name["label"]["stated"], by_name["label"]["l_infinity"]) == (0, None)
     assert (by_name["mean"]["drifted"], by_name["sex"]["drifted"]) == (True, False)  # bright ones only
-    assert "the data have no labels: how they are labelled, and copies under another label, were not looked at" in shown
+    assert "no labels (no column 'label', no folder called like a class): how the data are labelled" in shown
     assert "no model says which images are unlike those of its training" in shown
 
     manifest.unlink()
     (manifest.parent / "images").rename(manifest.parent / "DOE^JANE")  # a folder of any name
     found, shown = validated(manifest.parent, "--against", records, "--no-near", code=3)
     assert (found["images"], found["copies"], found["other_label"]) == (20, 1, None)
-    assert "the data have no labels" in shown
+    assert "no labels (no column 'label'" in shown
 
 
 def test_to_measure_labels_are_needed_and_the_remedy_is_said(records, version, write, tmp_path):
