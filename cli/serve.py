@@ -19,6 +19,8 @@ EXAMPLES = """
 
   cxr serve MODELS_DIR --no-batching --no-rest
 
+  cxr serve MODELS_DIR --log-requests logs --log-sampling 0.05  one request in twenty is kept, for `cxr validate logs`
+
   cxr serve MODELS_DIR --engine tfserving --host 0.0.0.0       TensorFlow Serving's binary with the same options
 """
 
@@ -65,6 +67,12 @@ def serve(
     allow_version_labels_for_unavailable_models: Annotated[
         bool, typer.Option(help="New labels may name versions not loaded yet; a first file with labels needs it.")
     ] = False,
+    log_requests: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep a sample of answered requests there: pixels and answers, nothing else.")
+    ] = None,
+    log_sampling: Annotated[float | None, typer.Option(help="Share of the requests that are kept (0.1).")] = None,
+    log_file_mb: Annotated[int | None, typer.Option(min=1, help="Size at which a new file begins (64).")] = None,
+    log_total_mb: Annotated[int | None, typer.Option(min=2, help="Size of all files; the oldest go (1024).")] = None,
     intra_op_threads: Annotated[int | None, typer.Option(help="Threads inside an operation (default: cores).")] = None,
     engine: Annotated[Engine, typer.Option(help="Who answers.")] = Engine.embedded,
     json: Annotated[bool, typer.Option("--json", help="Print the addresses as JSON.")] = False,
@@ -106,6 +114,17 @@ def serve(
         "allow_version_labels_for_unavailable_models": allow_version_labels_for_unavailable_models,
         "intra_op_threads": intra_op_threads,
     }
+    kept = _given(
+        {
+            "sampling": log_sampling,
+            "file_bytes": None if log_file_mb is None else log_file_mb * 2**20,
+            "total_bytes": None if log_total_mb is None else log_total_mb * 2**20,
+        }
+    )
+    if log_requests is not None:
+        values["request_log"] = {"folder": log_requests.absolute(), **kept}
+    elif kept:
+        raise typer.BadParameter("--log-sampling, --log-file-mb and --log-total-mb need it", param_hint="--log-requests")
     if (models_dir is None) == (model_config_file is None):
         raise typer.BadParameter("name the folder of models, or a --model-config-file (one of them)", param_hint="MODELS_DIR")
     for path in (models_dir, model_config_file):

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cxr.cli import options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cxr.trainer.scoring import SavedModel
 
 EXAMPLES = """
 [bold]Examples[/bold]
 
   cxr validate hospital/ --against records                       images beside the records that were trained on
 
-  cxr validate new.csv --against ensemble --pipeline cpu         beside what the pushed ensemble was trained on
+  cxr validate new.csv --against ensemble --pipeline cpu         beside what the pushed ensemble was trained on, which is asked too
+
+  cxr validate logs/ --against ensemble --pipeline cpu           what a server was asked (cxr serve --log-requests logs)
 
   cxr validate records2 --against workspace/cpu/runs/latest --json found.json
 
   cxr validate hospital/ --against records --js 0.2 --no-near    a wider limit; copies only where equal to the pixel
 
-The data need labels; classes may be missing. Looked at: schema, drift of each feature, copies of training pictures. No model is asked.
+Labels and classes may be missing; what cannot be looked at without is said. Looked at: schema, drift of each feature, copies of training
+pictures, and where a model is named, how many images it finds unlike its training.
 Exit codes: 0 nothing found, 1 failed, 2 wrong arguments, 3 findings.
 """
 
@@ -31,8 +39,11 @@ def register(app: typer.Typer) -> None:
 
 
 def validate(
-    data: Annotated[str, typer.Argument(help="images (a folder per class, or a manifest CSV), or records of `cxr ingest`")],
+    data: Annotated[str, typer.Argument(help="images (a folder, or a manifest CSV), records of `cxr ingest`, or logs of requests")],
     against: Annotated[str, typer.Option("--against", "-a", help="records, a run's folder, or a pushed model (folder or name)")],
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="a pushed model to ask (folder or name); default: that of --against")
+    ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="file for all that was found")] = None,
     js: Annotated[float | None, typer.Option("--js", min=0, max=1, help="Jensen-Shannon divergence that counts as drift (0.1)")] = None,
     l_infinity: Annotated[float | None, typer.Option(min=0, max=1, help="L-infinity distance that counts as drift (0.1)")] = None,
@@ -54,7 +65,8 @@ def validate(
     from cxr.core.errors import UsageError
     from cxr.core.silence import silenced
     from cxr.data.ingest.progress_bar import stages
-    from cxr.pipeline.outside.labelled import open_labelled, reading_config
+    from cxr.pipeline.outside.labelled import reading_config
+    from cxr.pipeline.outside.unlabelled import open_new
     from cxr.pipeline.workspace import Workspace
 
     messages = Console(stderr=True)
@@ -66,16 +78,20 @@ def validate(
         from cxr.pipeline.outside import validate as validation
         from cxr.pipeline.outside.drift import Thresholds
         from cxr.pipeline.outside.training import find_training
+        from cxr.pipeline.outside.versions import find_version
 
-    training = find_training(against, Workspace(workspace, pipeline))
+    named = Workspace(workspace, pipeline)
+    training = find_training(against, named)
+    version = find_version(model, named) if model else training.version
     made_with = training.dataset.config
     settings = {"where": options.conditions(where), "listed_twice": listed_twice, "paths_outside": paths_outside}
     config = reading_config(training.dataset.class_names, made_with.max_side, **settings)
-    images = open_labelled(data, split, config, options.spelled_for("--against"))
+    images = open_new(data, split, config, options.spelled_for("--against"))
     limits = {"jensen_shannon": js, "l_infinity": l_infinity}
     thresholds = Thresholds.model_validate({name: value for name, value in limits.items() if value is not None})
+    asked, mistaken = _loaded(version, messages) if version else (None, None)
     with stages(messages, "") as stage:
-        found = validation.validate(images, training, thresholds, near=near, stage=stage)
+        found = validation.validate(images, training, thresholds, model=asked, mistaken=mistaken, near=near, stage=stage)
     console = options.stdout_console()
     console.print(validation.table(found))
     for line in validation.remarks(found):
@@ -88,3 +104,15 @@ def validate(
     if found.findings:
         raise typer.Exit(exit_codes.REFUSED)
     console.print("nothing found: the new data look like the training data", highlight=False)
+
+
+def _loaded(version: Path, messages: Console) -> tuple[SavedModel, float | None]:
+    """Returns a model, and the share of images like its training's that it flags by mistake."""
+    from cxr.core.silence import silenced
+
+    with messages.status("loading the model"), silenced():
+        from cxr.trainer.artifact import read_info
+        from cxr.trainer.scoring import SavedModel
+
+        outside = read_info(str(version)).outside
+        return SavedModel(str(version)), outside.share if outside else None

@@ -29,6 +29,9 @@ NUMBERS = (HEIGHT, WIDTH, MEAN, STD, AGE)  # what statistics and drift show of a
 VALUES = (LABEL, SOURCE, VIEW, SEX, AGE_BAND, FORMAT)
 SLICE_FEATURES = (LABEL, SOURCE, VIEW, SEX, AGE_BAND)
 
+# === Logs of requests (what a server with --log-requests writes) ===
+REQUEST_LOG_SUFFIX = ".tfrecord"  # of a TFRecord file of tensorflow.serving.PredictionLog
+
 # === Transformed features (what the Transform graph yields) ===
 IMAGE_TENSOR = "image_tensor"  # float32 [batch, size, size, 3] in [0, 1]
 LABEL_INDEX = "label_index"  # int64 [batch, 1]; -1: none of the classes

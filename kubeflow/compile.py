@@ -17,6 +17,7 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration import data_types
 
 from cxr.components.baseline.champion import POINTER
+from cxr.components.drift_check.strategy import PREVIOUS, STATISTICS
 from cxr.core.errors import CxrError
 from cxr.kubeflow import entrypoint, ir_pass, lint
 from cxr.kubeflow.cluster import Cluster, Dataflow, Direct
@@ -24,6 +25,7 @@ from cxr.kubeflow.executor_input import data_uri
 from cxr.kubeflow.parameters import DATA, EXAMPLE_GEN, run_parameters
 from cxr.kubeflow.pipeline_spec import tasks
 from cxr.kubeflow.platform_document import platform_document
+from cxr.kubeflow.previous_statistics import FOLDER
 from cxr.kubeflow.resources import set_resources
 from cxr.pipeline.graph import REPORT, RunPaths, create_pipeline, node_id
 from cxr.pipeline.pipeline_config import Config
@@ -77,6 +79,7 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
         for name in config.candidates:
             pointer = f"{cluster.serving_models}/{name}/{POINTER}"
             baselines[name] = component(baseline=pointer, pointer=pointer, **judged)
+    keep_statistics = f"{cluster.serving_models}/{FOLDER}/{config.name}"
     paths = RunPaths(
         data=cluster.data,
         splits=cluster.splits,
@@ -85,6 +88,8 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
         serving_models=cluster.serving_models,
         training_state=cluster.training_state,
         baselines=baselines,
+        previous_statistics=lambda statistics: statistics_component(image)(statistics=statistics, folder=keep_statistics),
+        keep_statistics=keep_statistics,
         report_node=True,
     )
     options = cluster.beam.arguments()
@@ -100,7 +105,7 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
     for name, task in choosing.items():
         ir_pass.compare_and_swap(spec, task, node_id("Pusher", name))
     ir_pass.name_run(spec, ir_pass.pushers(spec))
-    ir_pass.disable_caching(spec, choosing.values())
+    ir_pass.disable_caching(spec, (*choosing.values(), "PreviousStatistics", "AnomalyCheck"))  # they read or write the volume
     if ir_pass.downloads_data(cluster):
         ir_pass.add_data_importer(spec, (EXAMPLE_GEN, ir_pass.FINGERPRINT_TASK, *choosing.values()), DATA)
     for name in config.candidates:
@@ -158,6 +163,18 @@ def baseline_component(image: str) -> Any:
         command=["python", "-m", "cxr.kubeflow.baseline", "{{$}}"],
         outputs={"model": tfx.types.standard_artifacts.Model},
         parameters={"baseline": str, "pointer": str, "data": str, "split": str, "class_names": str},
+    )
+
+
+def statistics_component(image: str) -> Any:
+    """Returns the component that copies the statistics of the data before into the run, in place of a resolver (previous_statistics.py)."""
+    return tfx.dsl.experimental.create_container_component(
+        name="PreviousStatistics",
+        image=image,
+        command=["python", "-m", "cxr.kubeflow.previous_statistics", "{{$}}"],
+        inputs={STATISTICS: tfx.types.standard_artifacts.ExampleStatistics},
+        outputs={PREVIOUS: tfx.types.standard_artifacts.ExampleStatistics},
+        parameters={"folder": str},
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ml_metadata.proto import metadata_store_pb2
+from tfx import types
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.proto import example_gen_pb2
@@ -16,6 +17,8 @@ from cxr.components.anomaly_check.component import AnomalyCheck
 from cxr.components.audit.component import Audit
 from cxr.components.baseline.rule import Choice
 from cxr.components.baseline.strategy import MODEL, PushedBaseline, as_artifact
+from cxr.components.drift_check.component import DriftCheck
+from cxr.components.drift_check.strategy import PREVIOUS, PreviousStatistics
 from cxr.components.ensemble_trainer.component import EnsembleTrainer
 from cxr.components.infra_check.component import InfraCheck
 from cxr.components.pusher.component import Pusher
@@ -34,6 +37,7 @@ REPORT = "Report"  # id of the node that makes report.html
 CODE = {
     "AnomalyCheck": ("cxr.components.anomaly_check.component",),
     "Audit": ("cxr.components.audit.component",),
+    "DriftCheck": ("cxr.components.drift_check.component",),
     "Transform": ("cxr.trainer.preprocessing",),
     "Trainer": ("cxr.trainer.run_fn",),
     "EnsembleTrainer": ("cxr.components.ensemble_trainer.executor",),
@@ -58,6 +62,9 @@ class RunPaths:
     # model: what to compare with, chosen before the run; or the node that chooses it in the run and yields it as `model` (Kubeflow).
     baselines: Mapping[str, Choice | BaseNode] = field(default_factory=dict)
     baseline_links: str = ""  # folder, for choices only
+    # Makes the node that yields, as `previous`, the statistics of the data before, from those of this run's; None: a resolver.
+    previous_statistics: Callable[[types.BaseChannel], BaseNode] | None = None
+    keep_statistics: str = ""  # folder where those of data that passed are kept for that node; a resolver needs none
     report_node: bool = False  # a node makes report.html; a local run makes it at its end, of a failed run too (report_page.py)
 
 
@@ -86,7 +93,23 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
     statistics_gen = tfx.components.StatisticsGen(examples=examples, schema=schema)
     inferred_schema = tfx.components.SchemaGen(statistics=statistics_gen.outputs["statistics"]).with_id("InferredSchema")
     validator = tfx.components.ExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema)
-    anomaly_check = AnomalyCheck(anomalies=validator.outputs["anomalies"], code_version=code_version(*CODE["AnomalyCheck"]))
+
+    # Have they drifted since the run before? AnomalyCheck stops the run where the one or the other forbids to go on.
+    statistics = statistics_gen.outputs["statistics"]
+    previous = (paths.previous_statistics or _previous_statistics)(statistics).with_id("PreviousStatistics")
+    drift_check = DriftCheck(
+        statistics=statistics,
+        previous=previous.outputs[PREVIOUS],
+        settings=config.drift.model_dump_json(),
+        code_version=code_version(*CODE["DriftCheck"]),
+    )
+    anomaly_check = AnomalyCheck(
+        anomalies=validator.outputs["anomalies"],
+        drift=drift_check.outputs["drift"],
+        statistics=statistics,
+        keep_in=paths.keep_statistics,
+        code_version=code_version(*CODE["AnomalyCheck"]),
+    )
 
     # How well can the class be told from what should not matter?
     class_names = json.dumps(config.class_names)
@@ -192,6 +215,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             examples=examples,
             statistics=statistics_gen.outputs["statistics"],
             anomalies=validator.outputs["anomalies"],
+            drift=drift_check.outputs["drift"],
             audit=audit.outputs["audit"],
             candidates=shown,
             split=config.gate.split,
@@ -205,7 +229,10 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
         pipeline_root=paths.pipeline_root,
-        components=[example_gen, schema_gen, statistics_gen, inferred_schema, validator, anomaly_check, audit, transform, *candidates],
+        components=[
+            *(example_gen, schema_gen, statistics_gen, inferred_schema, validator, previous, drift_check, anomaly_check, audit, transform),
+            *candidates,
+        ],
         enable_cache=enable_cache,
         metadata_connection_config=paths.metadata,
         beam_pipeline_args=list(config.beam),
@@ -215,6 +242,12 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
 def node_id(role: str, model: str) -> str:
     """Returns the id of a candidate's node; no `_` and no `.`, which Kubeflow would refuse."""
     return f"{role}-{model}"
+
+
+def _previous_statistics(statistics: types.BaseChannel) -> BaseNode:
+    """The node that finds the data before in the metadata store."""
+    passed_by = f"{AnomalyCheck.__module__}.{AnomalyCheck.__name__}"
+    return tfx.dsl.Resolver(strategy_class=PreviousStatistics, config={"passed_by": passed_by}, **{PREVIOUS: statistics})
 
 
 def _weights_version(model: ModelConfig) -> str:

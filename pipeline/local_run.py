@@ -72,7 +72,7 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
         from cxr.pipeline.progress_display import RunProgress
         from cxr.pipeline.report import make_report
         from cxr.pipeline.report_page import page_sources, run_before, write_page
-        from cxr.pipeline.report_table import shortcut_lines, table, weights_notes
+        from cxr.pipeline.report_table import drift_lines, shortcut_lines, table, weights_notes
         from cxr.pipeline.schema import curated_schema, write_schema
     choices = choose_all(config, examples.path, workspace.serving_models)
     for name, choice in choices.items():
@@ -110,6 +110,8 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
             out.print(f"{candidate.name}: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
         for note in candidate.notes:
             out.print(f"{candidate.name}: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    for line, style in drift_lines(report).items():
+        out.print(f"drift: {line}", style=style, markup=False, highlight=False, soft_wrap=True)
     for line in shortcut_lines(report):
         out.print(line, markup=False, highlight=False, soft_wrap=True)
     for note, names in weights_notes(report).items():

@@ -11,6 +11,7 @@ import pydantic
 import yaml
 from pydantic import Field, model_validator
 
+from cxr.components.drift_check.drift_config import Drift
 from cxr.core import features
 from cxr.core.errors import UsageError
 from cxr.core.strict_model import StrictModel
@@ -62,6 +63,7 @@ class Config(StrictModel):
     models: dict[str, Model] = Field(min_length=1, description="name of the pushed model: what it is")
     ensemble: Ensemble | None = Ensemble()
     audit: Audit = Audit()
+    drift: Drift = Drift()
     gate: Gate = Gate()
     infra_check: InfraCheck = InfraCheck()
     report: ReportPage = ReportPage()

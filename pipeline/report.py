@@ -10,6 +10,7 @@ from pydantic import Field
 from tfx.types import Artifact
 
 from cxr.components.baseline.rule import Choice
+from cxr.components.drift_check.result import DriftResult
 from cxr.components.infra_check.reasons import REASONS
 from cxr.components.metrics.evaluation import Evaluation, read_evaluation, read_validation
 from cxr.components.metrics.verdicts import Judgement, not_judged
@@ -71,6 +72,7 @@ class Report(StrictModel):
     patients: dict[str, int] = Field({}, description="split: patients")
     split: str = Field("", description="that the models are judged on")
     examples_uri: str | None = Field(None, description="the Examples artifact; null: not reached")
+    drift: DriftResult | None = Field(None, description="the data beside those of the run before; null: not reached")
     audit: AuditResult | None = Field(None, description="how well the class can be told from what should not matter; null: not reached")
     models: dict[str, Candidate]
     nodes: dict[str, Node]
@@ -111,6 +113,7 @@ def make_report(config: Config, results: Mapping[str, NodeResult], choices: Mapp
         patients=dataset.patients,
         split=config.gate.split,
         examples_uri=examples.uri if (examples := _output(results.get("ImportExampleGen"), "examples")) else None,
+        drift=DriftResult.load(Path(drift.uri)) if (drift := _output(results.get("DriftCheck"), "drift")) else None,
         audit=AuditResult.load(Path(audit.uri)) if (audit := _output(results.get("Audit"), "audit")) else None,
         models={name: _candidate(name, results, choices.get(name, Choice()), config.gate.split) for name in config.candidates},
         nodes={

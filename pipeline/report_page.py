@@ -60,6 +60,7 @@ def page_sources(
         examples=_uri(results, "ImportExampleGen", "examples"),
         statistics=_uri(results, "StatisticsGen", "statistics"),
         anomalies=_uri(results, "ExampleValidator", "anomalies"),
+        drift=_uri(results, "DriftCheck", "drift"),
         audit=_uri(results, "Audit", "audit"),
         ingested=_ingested(dataset),
         configuration=config.to_yaml(),

@@ -29,6 +29,12 @@ def table(report: Report) -> Table:
     return shown
 
 
+def drift_lines(report: Report) -> dict[str, str | None]:
+    """Returns what a reader must know of the data beside those of the run before, and the colour of each sentence."""
+    found = report.drift
+    return {line: "yellow" if line in found.findings else None for line in found.lines} if found else {}
+
+
 def shortcut_lines(report: Report) -> list[str]:
     """Returns what a reader of the table must know of shortcuts: the audit's findings, and each model beside the best one and masked."""
     lines = [f"audit: {found.verdict}" for found in report.audit.clear] if report.audit else []

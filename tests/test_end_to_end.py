@@ -95,6 +95,8 @@ def test_pipeline(tmp_path):
     evaluation = report["models"]["ensemble"]["evaluation"]
     assert evaluation["accuracy_interval"]["low"] <= evaluation["accuracy"] <= evaluation["accuracy_interval"]["high"]
     assert {part["feature"] for part in evaluation["slices"]} == {"label", "source", "view", "sex", "age_band"}
+    assert not report["drift"]["compared"]
+    assert "drift: no run with other data came before this one" in done.stdout
     assert {shortcut["name"] for shortcut in report["audit"]["shortcuts"]} >= {"source", "grey_histogram", "corners", "border"}
     for model in report["models"].values():
         assert model["shortcut_check"]["balanced_accuracy"] == pytest.approx(model["evaluation"]["balanced_accuracy"])
@@ -103,7 +105,8 @@ def test_pipeline(tmp_path):
     # === The same again: from the cache, nothing new is pushed ===
     done, report = pipeline.run()
     assert done.returncode == exit_codes.OK, done.stdout + done.stderr
-    assert {node["state"] for name, node in report["nodes"].items() if not name.startswith(("Baseline", "Pusher"))} == {"cached"}
+    looking = ("Baseline", "PreviousStatistics", "Pusher")  # look anew what there is
+    assert {node["state"] for name, node in report["nodes"].items() if not name.startswith(looking)} == {"cached"}
     assert pipeline.pushed() == first
 
     # === One model changed: it and the ensemble are compared with the pushed ones, and pushed as new versions ===
@@ -137,6 +140,8 @@ def test_pipeline(tmp_path):
     done, report = pipeline.run("--data", str(broken))
     assert done.returncode == exit_codes.FAILED, done.stdout + done.stderr
     assert "tuberculosis" in done.stderr
+    assert report["drift"]["compared"]  # with the data before, of which these are a copy
+    assert {one["distance"] for one in report["drift"]["distances"] if one["split"] == "train"} == {0}
     assert report["nodes"]["AnomalyCheck"]["state"] == "failed"
     assert states(report, "Transform", "Trainer", "Evaluator", "Pusher") == {"skipped"}
     assert pipeline.files() == second

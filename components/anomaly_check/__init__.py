@@ -1,1 +1,1 @@
-"""AnomalyCheck: stops the run where ExampleValidator found the data to break the schema."""
+"""AnomalyCheck: stops the run where the data break the schema, or have drifted where the configuration forbids it."""

@@ -24,6 +24,7 @@ class ReportSpec(component_spec.ComponentSpec):
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "statistics": component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics),
         "anomalies": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
+        "drift": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
         "audit": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
         **{
             key.format(number): component_spec.ChannelParameter(type=kind, optional=True)
@@ -64,6 +65,7 @@ class Report(base_component.BaseComponent):
         examples: types.BaseChannel,
         statistics: types.BaseChannel,
         anomalies: types.BaseChannel,
+        drift: types.BaseChannel,
         audit: types.BaseChannel,
         candidates: Mapping[str, Candidate],
         split: str,
@@ -79,6 +81,7 @@ class Report(base_component.BaseComponent):
           examples: Raw tf.Examples.
           statistics: Of them.
           anomalies: In them.
+          drift: Of them since the run before.
           audit: What tells the class in them and should not.
           candidates: By the model's name; one to nine.
           split: That the models are judged on.
@@ -114,6 +117,7 @@ class Report(base_component.BaseComponent):
                 examples=examples,
                 statistics=statistics,
                 anomalies=anomalies,
+                drift=drift,
                 audit=audit,
                 **channels,
                 page=types.Channel(type=standard_artifacts.String),

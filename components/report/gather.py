@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cxr.components.anomaly_check.anomalies import describe_anomalies
+from cxr.components.drift_check.result import DriftResult
 from cxr.components.metrics.evaluation import Evaluation, read_evaluation, read_roc, read_validation
 from cxr.components.report.feature_statistics import read_statistics
 from cxr.components.report.history import read_training
@@ -137,7 +138,8 @@ def _data(sources: Sources, seen: Seen) -> Data | None:
         return None
     numbers, values = read_statistics(sources.statistics) if sources.statistics else ((), ())
     anomalies = tuple(map(without_paths, describe_anomalies(sources.anomalies))) if sources.anomalies else None
-    return Data(dict(seen.images), seen.patients, seen.samples, numbers, values, anomalies, sources.ingested)
+    drift = DriftResult.load(Path(sources.drift)) if sources.drift else None
+    return Data(dict(seen.images), seen.patients, seen.samples, numbers, values, anomalies, sources.ingested, drift)
 
 
 def _splits(examples: str | None) -> Mapping[str, str]:

@@ -46,6 +46,7 @@ class Sources:
     examples: str | None = None
     statistics: str | None = None
     anomalies: str | None = None
+    drift: str | None = None  # of the component DriftCheck
     audit: str | None = None  # of the component Audit
     ingested: Ingested | None = None
     configuration: str = ""  # YAML, in full

@@ -12,6 +12,7 @@ from pathlib import Path
 from cxr.core.errors import CxrError
 
 REQUIRED = ("image", "label")
+UNLABELLED = ("image",)  # what it must have where nobody asks what the images show
 OPTIONAL = ("patient_id", "split", "source", "view", "sex", "age", "license")
 SEPARATORS = (",", ";", "\t")
 BYTE_ORDER_MARKS = (

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from cxr.core import features
@@ -14,10 +15,10 @@ from cxr.data.images import dicom
 from cxr.data.images.errors import ImageError
 from cxr.data.images.reader import HEAD_BYTES, is_dicom
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
-from cxr.data.ingest.manifest import column_of, read_manifest
+from cxr.data.ingest.manifest import REQUIRED, UNLABELLED, column_of, read_manifest
 from cxr.data.ingest.private_lists import BadRows
 from cxr.data.ingest.rows import Row, hint_at, parse_age, parse_sex
-from cxr.data.ingest.tree import from_tree, is_clutter
+from cxr.data.ingest.tree import from_images, from_tree, is_clutter, names_classes
 
 MANIFEST = "manifest.csv"  # a folder that holds it is read by it
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -28,13 +29,29 @@ def is_uri(text: str) -> bool:
     return bool(_URI.match(text))
 
 
-def discover(source: Path, config: Ingest, spelled: Spelling = dotted) -> tuple[list[Row], list[str]]:
+def states_labels(source: Path, class_names: Sequence[str]) -> bool:
+    """Tells whether a source says what its images show: a manifest by its column `label`, a folder by one that is called like a class.
+
+    Args:
+      source: As `discover` takes it.
+      class_names: Of the classes.
+
+    Raises:
+      CxrError: It cannot be read.
+    """
+    if source.is_dir() and not (source / MANIFEST).is_file():
+        return names_classes(source, class_names)
+    return features.LABEL in read_manifest(source / MANIFEST if source.is_dir() else source, UNLABELLED)[0]
+
+
+def discover(source: Path, config: Ingest, spelled: Spelling = dotted, *, labels: bool = True) -> tuple[list[Row], list[str]]:
     """Lists the images of a source, and warnings.
 
     Args:
       source: A folder with one folder per class (train, val, test may stand above them); a manifest CSV; a folder with a `manifest.csv`.
       config: Class names, `where`, `listed_twice`, `paths_outside`.
       spelled: Names settings in messages.
+      labels: False: the source states none (`states_labels`), and the rows have none; a folder may then be arranged in any way.
 
     Raises:
       CxrError: Names the file, the line and the remedy, never a patient, an image or a folder of the source: nothing there, an unknown
@@ -46,12 +63,12 @@ def discover(source: Path, config: Ingest, spelled: Spelling = dotted) -> tuple[
     notes: list[str] = []
     if source.is_file():
         folder = source.parent
-        rows, notes = _from_manifest(source, config, spelled)
+        rows, notes = _from_manifest(source, config, spelled, labels)
     elif source.is_dir():
         folder = source
         if config.where:
             raise CxrError(f"{source}: `where` filters the rows of a manifest, and this folder has no {MANIFEST}")
-        rows = list(from_tree(source, config, spelled, MANIFEST))
+        rows = list(from_tree(source, config, spelled, MANIFEST) if labels else from_images(source))
     else:
         raise CxrError(f"{source}: no such file or folder; name a folder with one folder per class, or a manifest CSV")
     _check_inside(rows, folder, config, spelled)
@@ -61,14 +78,15 @@ def discover(source: Path, config: Ingest, spelled: Spelling = dotted) -> tuple[
         for row in rows:
             _add_dicom_facts(row)
     rows, more = _without_repeats(rows, config, spelled)
-    _check_classes(rows, source, config, spelled)
+    if labels:
+        _check_classes(rows, source, config, spelled)
     for number, row in enumerate(rows):
         row.number = number
     return rows, notes + more
 
 
-def _from_manifest(manifest: Path, config: Ingest, spelled: Spelling) -> tuple[list[Row], list[str]]:
-    columns, records, notes = read_manifest(manifest)
+def _from_manifest(manifest: Path, config: Ingest, spelled: Spelling, labels: bool) -> tuple[list[Row], list[str]]:
+    columns, records, notes = read_manifest(manifest, REQUIRED if labels else UNLABELLED)
     where = {}
     for name, value in config.where.items():
         column = column_of(name, columns)
@@ -76,17 +94,17 @@ def _from_manifest(manifest: Path, config: Ingest, spelled: Spelling) -> tuple[l
             raise CxrError(f"where {name}={value}: {manifest} has no such column; it has {', '.join(filter(None, columns))}")
         where[column] = value
     rows = [
-        _row(values, manifest.parent, f"{manifest} line {line}", config, spelled)
+        _row(values, manifest.parent, f"{manifest} line {line}", config, spelled, labels)
         for line, values in records
         if all(values[column] == value for column, value in where.items()) and not is_clutter(os.path.basename(values["image"]))
     ]
     return rows, notes
 
 
-def _row(values: dict[str, str], folder: Path, where: str, config: Ingest, spelled: Spelling) -> Row:
+def _row(values: dict[str, str], folder: Path, where: str, config: Ingest, spelled: Spelling, labels: bool) -> Row:
     if not values["image"]:
         raise CxrError(f"{where}: column 'image' is empty")
-    if values["label"] not in config.class_names:
+    if labels and values["label"] not in config.class_names:
         raise CxrError(
             f"{where}: the label is none of the classes {', '.join(config.class_names)}{hint_at(values['label'], config.class_names)}; "
             f"correct it, or set {spelled('class_names', '[…]')}"
@@ -102,7 +120,7 @@ def _row(values: dict[str, str], folder: Path, where: str, config: Ingest, spell
         path=os.path.join(os.path.abspath(folder), values["image"]),
         name=values["image"],
         where=where,
-        label=values["label"],
+        label=values["label"] if labels else "",
         patient=values.get("patient_id", ""),
         split=split,
         source=values.get("source") or features.UNKNOWN,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cxr.core import features
@@ -51,6 +51,28 @@ def from_tree(root: Path, config: Ingest, spelled: Spelling, manifest: str) -> I
                 yield Row(
                     path=os.path.abspath(path), name=str(path.relative_to(root)), where=f"{place} file {number}", label=label, split=split
                 )
+
+
+def from_images(root: Path) -> Iterator[Row]:
+    """Lists all images below a folder, whatever its folders are called; the rows have no label.
+
+    Args:
+      root: The folder.
+
+    Raises:
+      CxrError: A folder cannot be listed.
+    """
+    for number, path in enumerate(_files(root), 1):
+        yield Row(path=os.path.abspath(path), name=str(path.relative_to(root)), where=f"file {number}", label="")
+
+
+def names_classes(root: Path, class_names: Sequence[str]) -> bool:
+    """Tells whether a folder in it is called like a class or a split: `from_tree` is meant then.
+
+    Raises:
+      CxrError: It cannot be listed.
+    """
+    return any(name in (*class_names, *features.SPLITS) for name in _folders(root))
 
 
 def _folders(root: Path) -> list[str]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow_data_validation as tfdv
 from pydantic import Field
-from scipy.spatial.distance import jensenshannon
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
 from cxr.components.anomaly_check.anomalies import sentences_of
+from cxr.components.drift_check import distances
+from cxr.components.drift_check.drift_config import Limits
 from cxr.core import features
 from cxr.core.strict_model import StrictModel
 
@@ -21,17 +22,14 @@ if TYPE_CHECKING:
 
 DRAWS = 20  # of training patients: the largest of 20 values is about the 95 % quantile of what chance does
 SEED = 2021
-BINS = 10  # of a number, from the smallest value of both sets to the largest
 
 Measure = tuple[str, str]  # feature, and one of the next two
 JENSEN_SHANNON, L_INFINITY = "jensen_shannon", "l_infinity"
 
 
-class Thresholds(StrictModel):
-    """When a feature counts as drifted. This is their only home; `cxr validate` has an option for each."""
+class Thresholds(Limits):
+    """When a feature counts as drifted; `cxr validate` has an option for each limit."""
 
-    jensen_shannon: float = Field(0.1, ge=0, le=1, description="divergence of two distributions, base 2: 0 equal, 1 nothing in common")
-    l_infinity: float = Field(0.1, ge=0, le=1, description="largest difference of one value's share (categorical features)")
     not_judged: tuple[str, ...] = Field(
         (features.LABEL, features.SOURCE), description="shown but no finding: another place is another source, with its own mix of classes"
     )
@@ -131,7 +129,7 @@ def _measured(
 
 
 def divergence(one: np.ndarray, other: np.ndarray) -> float:
-    """The Jensen-Shannon divergence (Lin, IEEE Transactions on Information Theory 37, 1991) of two histograms with the same bins, base 2.
+    """The Jensen-Shannon divergence of two histograms with the same bins, base 2.
 
     Not TFDV's: that spreads what two histograms with other edges hold evenly over their bins. Where most pictures are 512 pixels wide two
     draws from one set then differ by up to 0.7, and a feature with one value only by 1 from any other.
@@ -140,8 +138,8 @@ def divergence(one: np.ndarray, other: np.ndarray) -> float:
       one: [values].
       other: [values].
     """
-    edges = np.histogram_bin_edges(np.concatenate([one, other]), BINS)
-    return float(jensenshannon(np.histogram(one, edges)[0], np.histogram(other, edges)[0], base=2) ** 2)
+    edges = np.histogram_bin_edges(np.concatenate([one, other]), distances.BINS)
+    return distances.divergence(np.histogram(one, edges)[0], np.histogram(other, edges)[0])
 
 
 def _draws(training: pd.DataFrame, patients: int) -> list[pd.DataFrame]:
@@ -159,10 +157,15 @@ def _statistics(data: pd.DataFrame, schema: schema_pb2.Schema) -> statistics_pb2
 
 def _of_properties(schema: schema_pb2.Schema) -> schema_pb2.Schema:
     """Returns a copy of the schema without the picture, and without what only tells images and patients apart."""
+    return schema_without(schema, {feature.name for feature in schema.feature} - {*features.NUMBERS, *features.VALUES})
+
+
+def schema_without(schema: schema_pb2.Schema, names: Collection[str]) -> schema_pb2.Schema:
+    """Returns a copy of a schema without some features."""
     left = schema_pb2.Schema()
     left.CopyFrom(schema)
     del left.feature[:]
-    left.feature.extend(feature for feature in schema.feature if feature.name in (*features.NUMBERS, *features.VALUES))
+    left.feature.extend(feature for feature in schema.feature if feature.name not in names)
     return left
 
 

@@ -17,7 +17,7 @@ from cxr.core.errors import CxrError
 from cxr.core.strict_model import StrictModel
 from cxr.pipeline.outside.answers import Answer, measure
 from cxr.pipeline.outside.gathered import Gathered, Stage, copies
-from cxr.pipeline.outside.labelled import Labelled, LabelledImages
+from cxr.pipeline.outside.images import Labelled, LabelledImages
 
 if TYPE_CHECKING:
     from cxr.trainer.training_data import Keys

@@ -15,7 +15,7 @@ from cxr.core import features
 from cxr.data.duplicates.find import near_duplicates
 from cxr.data.duplicates.thumbnails import READ_SIDE, SIDE, Thumbnails, thumbnail
 from cxr.data.images import reader
-from cxr.pipeline.outside.labelled import Labelled, LabelledImages
+from cxr.pipeline.outside.images import Labelled, LabelledImages
 
 SPLIT = "split"  # column of a table of several splits
 Stage = Callable[[str, int], Callable[[int], None]]  # see `near_duplicates`
@@ -27,7 +27,7 @@ class Gathered:
     """What is kept of a set of images.
 
     Attributes:
-      table: One row per image: every raw feature but the picture.
+      table: One row per image: every raw feature but the picture, and OUTSIDE where a model said so of some.
       thumbnails: uint8 [images, SIDE, SIDE], black for synthetic pictures, which are not compared; None where nobody wanted them.
     """
 
@@ -47,12 +47,12 @@ class Copies:
     Attributes:
       exact: Rows of those that are equal to the pixel.
       near: Rows of others that show the same radiograph; None: not looked for.
-      other_label: Of both, how many stand there under another label.
+      other_label: Of both, how many stand there under another label; None: the new ones have none.
     """
 
     exact: frozenset[int]
     near: frozenset[int] | None
-    other_label: int
+    other_label: int | None
 
 
 def gather(data: LabelledImages, small: bool, name: str, stage: Stage) -> Gathered:
@@ -71,7 +71,7 @@ def gather(data: LabelledImages, small: bool, name: str, stage: Stage) -> Gather
     facts, pictures = [], [np.zeros((0, SIDE, SIDE), np.uint8)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while some := list(islice(data.images, _AT_ONCE)):
-            facts += [item.facts for item in some]
+            facts += [item.facts if item.outside is None else {**item.facts, features.OUTSIDE: item.outside} for item in some]
             if small:
                 pictures.append(np.stack(list(pool.map(_thumbnail, some))))
             done(len(some))
@@ -89,8 +89,7 @@ def copies(new: Gathered, training: Gathered, stage: Stage) -> Copies:
     labels: dict[str, set[str]] = {}
     for key, label in zip(training.table[features.CONTENT_HASH], training.table[features.LABEL], strict=True):
         labels.setdefault(key, set()).add(label)
-    own = list(zip(new.table[features.CONTENT_HASH], new.table[features.LABEL], strict=True))
-    known = {number: set(labels[key]) for number, (key, _) in enumerate(own) if key in labels}
+    known = {number: set(labels[key]) for number, key in enumerate(new.table[features.CONTENT_HASH]) if key in labels}
     exact, near = frozenset(known), None
     if new.thumbnails is not None and training.thumbnails is not None:
         theirs = training.table[features.LABEL].tolist()
@@ -100,7 +99,8 @@ def copies(new: Gathered, training: Gathered, stage: Stage) -> Copies:
             if pair.first < len(theirs) <= pair.second:
                 known.setdefault(pair.second - len(theirs), set()).add(theirs[pair.first])
         near = frozenset(known) - exact
-    return Copies(exact, near, sum(own[number][1] not in found for number, found in known.items()))
+    own = new.table[features.LABEL].tolist() if features.LABEL in new.table.columns else None
+    return Copies(exact, near, None if own is None else sum(own[number] not in found for number, found in known.items()))
 
 
 def _thumbnail(item: Labelled) -> np.ndarray:

@@ -1,70 +1,22 @@
-"""Labelled images of another place, one at a time: records that `cxr ingest` wrote, or images read as it reads them. Nothing is written."""
+"""Images of another place, one at a time: records that `cxr ingest` wrote, or images read as it reads them. Nothing is written."""
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pydantic
 
 from cxr.core import features
 from cxr.core.errors import CxrError, UsageError
-from cxr.data.images import reader
-from cxr.data.images.errors import ImageError
 from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
-from cxr.data.ingest.private_lists import SHOWN
-from cxr.data.ingest.pseudonyms import key_path, load_key, pseudonym
-from cxr.data.ingest.rows import Row
-from cxr.data.ingest.sources import discover, is_uri
-
-if TYPE_CHECKING:
-    import tensorflow as tf
+from cxr.data.ingest.sources import MANIFEST, discover, is_uri, states_labels
+from cxr.pipeline.outside.images import Labelled, LabelledImages, labelled, read_rows
 
 ALL = "all"  # in place of a split's name
 DEFAULT_SPLIT = "test"  # of data with several
-_READ_AT_ONCE = 64  # files
-Facts = Mapping[str, Any]  # raw feature (core/features.py) but IMAGE: str, int or float; absent where not stated
-
-
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    """One image with all that its record says."""
-
-    image: bytes
-    facts: Facts
-
-    @property
-    def content_hash(self) -> str:
-        """Of the pixels."""
-        return str(self.facts[features.CONTENT_HASH])
-
-
-@dataclass
-class LabelledImages:
-    """A set of labelled images that can be read once.
-
-    Attributes:
-      total: Images before any is read.
-      images: What yields them; raises CxrError where too many cannot be used.
-      notes: What a user should know, known before anything is read.
-      rejects: Reason: files that could not be used; filled while they are read.
-      max_side: Pixels that longer ones are scaled down to; None: none is.
-    """
-
-    total: int
-    images: Iterator[Labelled]
-    max_side: int | None
-    notes: tuple[str, ...] = ()
-    rejects: Counter[str] = field(default_factory=Counter)
 
 
 def open_labelled(data: str, split: str | None, config: Ingest, spelled: Spelling = dotted) -> LabelledImages:
@@ -80,13 +32,34 @@ def open_labelled(data: str, split: str | None, config: Ingest, spelled: Spellin
       UsageError: No such data, or no such split in them.
       CxrError: The source is unusable; names file, line and remedy, and no image.
     """
-    if is_uri(data) or not Path(data).exists():
+    path = existing(data)
+    if (path / DATASET).is_file():
+        return _records(path, split, config.class_names)
+    if is_log(path):
+        raise UsageError(f"{data}: logs of requests have no labels, and figures need them; `cxr validate` looks at data without")
+    if (path.is_file() or (path / MANIFEST).is_file()) and not states_labels(path, config.class_names):
         raise UsageError(
-            f"--data {data}: no such file or folder here; give images (a folder per class, a manifest) or records of `cxr ingest`"
+            f"{data}: no column 'label', and figures need labels; add one ({', '.join(config.class_names)}), or look at the data with "
+            "`cxr validate`, which needs none"
         )
-    if (Path(data) / DATASET).is_file():
-        return _records(Path(data), split, config.class_names)
-    return _source(Path(data), split, config, spelled)
+    return read_source(path, split, config, spelled)
+
+
+def existing(data: str) -> Path:
+    """Returns the path of data on this machine.
+
+    Raises:
+      UsageError: There is none.
+    """
+    if is_uri(data) or not Path(data).exists():
+        raise UsageError(f"{data}: no such file or folder here; give images (a folder, a manifest) or records of `cxr ingest`")
+    return Path(data)
+
+
+def is_log(path: Path) -> bool:
+    """Tells whether a path is a log of requests, or a folder of such."""
+    files = [path] if path.is_file() else path.glob(f"*{features.REQUEST_LOG_SUFFIX}")
+    return any(file.name.endswith(features.REQUEST_LOG_SUFFIX) for file in files)
 
 
 def reading_config(class_names: Sequence[str], max_side: int | None, **settings: Any) -> Ingest:
@@ -137,37 +110,20 @@ def _read_records(files: Sequence[Path]) -> Iterator[Labelled]:
             raise CxrError(f"{file}: is damaged ({error.message}); ingest again with --overwrite") from None
 
 
-def labelled(example: tf.train.Example, where: str) -> Labelled:
-    """Unpacks a raw example.
-
-    Args:
-      example: As `cxr ingest` writes it.
-      where: Its file, for messages.
-
-    Raises:
-      CxrError: It lacks image, label, patient or content hash.
-    """
-    facts: dict[str, Any] = {}
-    image = b""
-    for name, feature in example.features.feature.items():
-        kind = feature.WhichOneof("kind")
-        values: Sequence[Any] = getattr(feature, kind).value if kind else ()
-        if name == features.IMAGE:
-            image = values[0] if values else b""
-        elif len(values):
-            facts[name] = values[0].decode() if kind == "bytes_list" else values[0]
-    needed = (features.LABEL, features.PATIENT_ID, features.CONTENT_HASH)
-    lacking = [name for name in needed if name not in facts] + ([] if image else [features.IMAGE])
-    if lacking:
-        raise CxrError(f"{where}: a record has no {lacking[0]!r}; ingest again with --overwrite")
-    return Labelled(image, facts)
-
-
 # === Images ===
 
 
-def _source(path: Path, split: str | None, config: Ingest, spelled: Spelling) -> LabelledImages:
-    rows, notes = discover(path, config, spelled)
+def read_source(path: Path, split: str | None, config: Ingest, spelled: Spelling, *, labels: bool = True) -> LabelledImages:
+    """Opens images of a folder or a manifest; see `open_labelled`.
+
+    Args:
+      path: The source.
+      split: As there.
+      config: As there.
+      spelled: As there.
+      labels: False: it states none.
+    """
+    rows, notes = discover(path, config, spelled, labels=labels)
     stated = tuple(name for name in features.SPLITS if any(row.split == name for row in rows))
     if stated:
         chosen, more = _chosen(str(path), split, stated)
@@ -175,40 +131,9 @@ def _source(path: Path, split: str | None, config: Ingest, spelled: Spelling) ->
         notes = [*notes, *more]
     elif split not in (None, ALL):
         raise UsageError(f"--split {split}: {path} states no splits; leave the option out, and all images are taken")
-    key = load_key(key_path()) if key_path().is_file() else secrets.token_bytes(32)  # with the key patients of records are recognised
-    rejects: Counter[str] = Counter()
-    return LabelledImages(len(rows), _read_rows(rows, key, config, rejects), config.max_side, tuple(notes), rejects)
-
-
-def _read_rows(rows: Sequence[Row], key: bytes, config: Ingest, rejects: Counter[str]) -> Iterator[Labelled]:
-    from cxr.data.ingest.records import example  # Beam: not before there is something to do
-
-    bad: list[str] = []
-    remaining = iter(rows)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        while some := list(islice(remaining, _READ_AT_ONCE)):
-            for row, found in zip(some, pool.map(partial(_read, config=config), some), strict=True):
-                if isinstance(found, str):
-                    rejects[found] += 1
-                    bad.append(f"{row.where}: {found}")
-                else:
-                    row.patient, row.person = pseudonym(key, row.unit), ""
-                    yield labelled(example(row, found), row.where)
-    if bad and len(bad) > config.max_reject_share * len(rows):
-        shown = "".join(f"\n  {place}" for place in bad[:SHOWN]) + (f"\n  and {len(bad) - SHOWN} more" if len(bad) > SHOWN else "")
-        raise CxrError(
-            f"{len(bad)} of {len(rows)} files cannot be used, more than {config.max_reject_share:.0%}; mend or remove them:{shown}"
-        )
-
-
-def _read(row: Row, config: Ingest) -> reader.GreyImage | str:
-    """Returns the picture, or why there is none."""
-    try:
-        return reader.read_image(row.path, max_pixels=config.max_pixels, max_side=config.max_side)
-    except ImageError as error:
-        return error.reason
-    except OSError:
-        return "cannot be opened"
+    return read_rows(
+        [(row, row.path, None) for row in rows], len(rows), config, notes, frozenset() if labels else frozenset({features.LABEL})
+    )
 
 
 def _chosen(data: str, split: str | None, stated: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

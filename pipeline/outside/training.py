@@ -19,10 +19,17 @@ TRAIN, CHOSEN_BY = "train", "val"
 
 @dataclass(frozen=True)
 class Training:
-    """Records that a model was trained on."""
+    """Records that a model was trained on.
+
+    Attributes:
+      folder: Theirs.
+      dataset: Their description.
+      version: Folder of the model, where one was named; None: the records or a run were.
+    """
 
     folder: Path
     dataset: Dataset
+    version: Path | None = None
 
     def gather(self, small: bool, stage: Stage) -> Gathered:
         """Reads the training and the validation split, which a model is trained on and chosen by; see `gathered.gather`.
@@ -50,19 +57,20 @@ def find_training(against: str, workspace: Workspace, option: str = "--against")
     Raises:
       UsageError: None of these, or the records cannot be found from it.
     """
-    path = Path(against)
+    path, version = Path(against), None
     if (path / DATASET).is_file():
         folder = path
     elif (path / REPORT).is_file():
         folder = Path(json.loads((path / REPORT).read_text())["data"])
     else:
-        folder = _of_version(find_version(against, workspace, option), f"{option} {against}")
+        version = find_version(against, workspace, option)
+        folder = _of_version(version, f"{option} {against}")
     if not (folder / DATASET).is_file():
         raise UsageError(f"{option} {against}: it was trained on {folder}, which is gone; name its records, wherever they are now")
     dataset = read_dataset(folder)
     if TRAIN not in dataset.splits:
         raise UsageError(f"{option} {folder}: has no split {TRAIN!r}; name records that a model was trained on")
-    return Training(folder, dataset)
+    return Training(folder, dataset, version)
 
 
 def _of_version(version: Path, asked: str) -> Path:

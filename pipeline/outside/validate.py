@@ -1,20 +1,48 @@
-"""New data beside those that a model was trained on: schema, drift, copies. No model is asked."""
+"""New data beside those that a model was trained on: schema, drift, copies, and what a model says of each image, if one is asked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 from rich.table import Table
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.intervals import Figure, proportion_interval
 from cxr.core.strict_model import StrictModel
-from cxr.pipeline.outside.drift import FeatureDrift, Thresholds, anomalies_of, drift
+from cxr.pipeline.outside.drift import FeatureDrift, Thresholds, anomalies_of, drift, schema_without
 from cxr.pipeline.outside.gathered import SPLIT, Stage, copies, gather
-from cxr.pipeline.outside.labelled import LabelledImages
+from cxr.pipeline.outside.images import LabelledImages
 from cxr.pipeline.outside.training import TRAIN, Training
 from cxr.pipeline.schema import curated_schema
+from cxr.trainer.model_config import Model as ModelConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cxr.pipeline.outside.evaluate import Model
+
+BATCH = 32  # images that a model is asked about at once
+MISTAKEN = float(ModelConfig.model_fields["outside_share"].default)
+
+
+class Unlike(StrictModel):
+    """How many new images a model finds unlike anything that it was trained on."""
+
+    model: str | None = Field(description="null: those that answered the logged requests")
+    version: str | None
+    images: int = Field(description="of which one says so or not")
+    outside: int
+    share: Figure = Field(description="of these images; by patient")
+    of_training: float = Field(description="share of images like the training's that are flagged by mistake")
+
+    @property
+    def finding(self) -> bool:
+        """Whether more are flagged than by mistake, and more than chance does."""
+        return self.share.low is not None and self.share.low > self.of_training
 
 
 class Compared(StrictModel):
@@ -28,8 +56,9 @@ class Compared(StrictModel):
     drift: tuple[FeatureDrift, ...]
     copies: int = Field(description="new images that the training or validation split holds too, equal to the pixel")
     near_copies: int | None = Field(description="further new images that show a radiograph of these splits; null: not looked for")
-    other_label: int = Field(description="of all these, how many have another label there")
+    other_label: int | None = Field(description="of all these, how many have another label there; null: the new data have no labels")
     known_patients: int = Field(description="new patients with an image in these splits, by pseudonym; 0 also where another key made them")
+    unlike: Unlike | None = Field(description="what a model says of each image; null: none was asked, or it does not say")
     rejects: dict[str, int] = Field(description="reason: files that could not be used")
     notes: tuple[str, ...] = ()
 
@@ -45,6 +74,8 @@ class Compared(StrictModel):
             found.append(f"{self.copies} exact{near} copies of pictures that were trained on{other}")
         if self.known_patients:
             found.append(f"{self.known_patients} patients have images among those that were trained on")
+        if self.unlike and self.unlike.finding:
+            found.append(f"more images than by mistake are unlike the training images: {self.unlike.share} of them")
         return found
 
 
@@ -53,6 +84,8 @@ def validate(
     training: Training,
     thresholds: Thresholds,
     *,
+    model: Model | None = None,
+    mistaken: float | None = None,
     near: bool = True,
     stage: Stage = lambda name, total: lambda done: None,
 ) -> Compared:
@@ -62,20 +95,29 @@ def validate(
       data: New; read for the training data's classes and `max_side`.
       training: Records.
       thresholds: When a feature counts as drifted.
+      model: Is asked about each image whether that is unlike its training images; None: logs may say what was answered.
+      mistaken: Share of images that it flags by mistake; None: the default of `outside_share`.
       near: Look for near copies too, which takes a while among many thousands.
       stage: Is told what begins and how much it is; what it returns is told how much more is done.
 
     Raises:
       CxrError: The data cannot be read, or hold no image.
     """
+    notes = data.notes
+    if model is not None and model.max_side != data.max_side:
+        sides = f"{data.max_side or 'none'} and {model.max_side or 'none'}"
+        notes += (f"the model was not asked: longer images were scaled down to other sizes here and for its training ({sides} pixels)",)
+        model = None
+    if model is not None:
+        asked = model.answers(data.images, lambda item: item.image, BATCH)
+        data.images = (replace(item, outside=outside) for item, _, outside in asked)
     new = gather(data, near, "reading the new data", stage)
     if new.table.empty:
         raise CxrError(f"no image can be used: {', '.join(f'{count} {why}' for why, count in data.rejects.items()) or 'there is none'}")
     trained = training.gather(near, stage)
     of_training = trained.table[trained.table[SPLIT] == TRAIN]
-    schema = curated_schema(training.dataset.class_names)
+    schema = schema_without(curated_schema(training.dataset.class_names), data.unstated)
     found = copies(new, trained, stage)
-    notes = data.notes
     if data.max_side != training.dataset.config.max_side:
         sides = f"{data.max_side or 'no'} and {training.dataset.config.max_side or 'no'}"
         notes += (f"max_side differs ({sides} pixels, here and in training): larger pictures are other pixels, and sizes drift for it",)
@@ -93,8 +135,25 @@ def validate(
         near_copies=None if found.near is None else len(found.near),
         other_label=found.other_label,
         known_patients=len(set(new.table[features.PATIENT_ID]) & set(trained.table[features.PATIENT_ID])),
+        unlike=_unlike(new.table, model, mistaken),
         rejects=dict(data.rejects.most_common()),
         notes=notes,
+    )
+
+
+def _unlike(new: pd.DataFrame, model: Model | None, mistaken: float | None) -> Unlike | None:
+    said = new[new[features.OUTSIDE].notna()] if features.OUTSIDE in new.columns else new.iloc[:0]
+    if said.empty:
+        return None
+    flags = said[features.OUTSIDE].astype(bool)
+    share = float(flags.mean())
+    return Unlike(
+        model=model.name if model else None,
+        version=model.version if model else None,
+        images=len(said),
+        outside=int(flags.sum()),
+        share=Figure.of(share, proportion_interval(share, said[features.PATIENT_ID].nunique())),
+        of_training=mistaken or MISTAKEN,
     )
 
 
@@ -121,6 +180,12 @@ def table(found: Compared) -> Table:
 
 def remarks(found: Compared) -> Iterator[str]:
     """Yields what must be known beside the table, findings apart."""
+    if found.unlike:
+        who = f"model {found.unlike.model} version {found.unlike.version}" if found.unlike.model else "the models that answered"
+        flagged = f"{found.unlike.outside} of {found.unlike.images} images unlike anything trained on: {found.unlike.share}"
+        yield f"{who} found {flagged}; {found.unlike.of_training:g} of images like those of the training are flagged by mistake"
+    else:
+        yield "no model says which images are unlike those of its training; --model asks one"
     if found.near_copies is None:
         yield "near copies of training pictures were not looked for"
     if found.rejects:

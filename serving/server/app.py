@@ -19,6 +19,7 @@ from cxr.serving.server.batching import Runner
 from cxr.serving.server.manager import Manager
 from cxr.serving.server.metrics import Metrics
 from cxr.serving.server.options import ServerOptions, host_and_port
+from cxr.serving.server.request_log import RequestLog
 from cxr.serving.server.rest import RestServer
 from cxr.serving.server.services import Handlers, ModelService, PredictionService
 from cxr.serving.server.warmup import warm_up
@@ -48,7 +49,8 @@ class Server:
         self.manager = Manager(options, lambda version: warm_up(version, options.limits))
         self._metrics = Metrics(self.manager)
         self._runner.observer = self._metrics.batch
-        self.handlers = Handlers(self.manager, self._runner, options.limits, self._metrics)
+        self._log = RequestLog(options.request_log, self._metrics.logged) if options.request_log else None
+        self.handlers = Handlers(self.manager, self._runner, options.limits, self._metrics, self._log.offer if self._log else None)
         self._health = health.HealthServicer()
         self._grpc: grpc.Server | None = None
         self._rest: RestServer | None = None
@@ -147,6 +149,8 @@ class Server:
         if ended is not None:
             ended.wait()
         self._runner.stop()
+        if self._log is not None:
+            self._log.stop()
         self.manager.stop()
         log.info("stopped")
 

@@ -13,6 +13,7 @@ from cxr.serving.server.manager import Manager
 from cxr.serving.server.states import State
 
 REQUEST_COUNT = ":tensorflow:serving:request_count"
+REQUEST_LOG_COUNT = ":tensorflow:serving:request_log_count"
 REQUEST_LATENCY = ":tensorflow:serving:request_latency"
 BATCH_SIZE = "cxr_serving_batch_size"
 BATCH_PADDING = "cxr_serving_batch_padding"
@@ -32,6 +33,7 @@ class Metrics(Collector):
         self._registry = CollectorRegistry()
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str]] = Counter()
+        self._logged: Counter[tuple[str, str]] = Counter()
         labels = ["model_name", "API", "entrypoint"]
         text = "Microseconds from request to answer, of requests answered without error"
         self._latency = Histogram(REQUEST_LATENCY, text, labels, buckets=_MICROSECONDS, registry=self._registry)
@@ -56,6 +58,11 @@ class Metrics(Collector):
         if code == grpc.StatusCode.OK.name:
             self._latency.labels(model, api, entrypoint).observe(seconds * 1e6)
 
+    def logged(self, model: str, code: str) -> None:
+        """Counts one request that was sampled for the log (request_log.py), by what became of it."""
+        with self._lock:
+            self._logged[model, code] += 1
+
     def batch(self, model: str, size: int, padded: int) -> None:
         """Counts one batch run: its examples, and their number with padding."""
         self._sizes.labels(model).observe(size)
@@ -65,8 +72,12 @@ class Metrics(Collector):
         """Yields what is not kept by a client-library object."""
         # The library would add "_total" to a counter's name; TensorFlow Serving's has none.
         requests = Metric(REQUEST_COUNT, "Requests by model and status code", "unknown")
+        logged = Metric(REQUEST_LOG_COUNT, "Requests sampled for the log, by model and status code", "unknown")
         with self._lock:
-            counts = dict(self._counts)
+            counts, kept = dict(self._counts), dict(self._logged)
+        for (model, code), count in kept.items():
+            logged.add_sample(REQUEST_LOG_COUNT, {"model_name": model, "status_code": code}, count)
+        yield logged
         for (model, code), count in counts.items():
             requests.add_sample(REQUEST_COUNT, {"model_name": model, "status": code}, count)
         yield requests

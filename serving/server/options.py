@@ -75,6 +75,23 @@ class Tls(_Frozen):
         return self
 
 
+class RequestLog(_Frozen):
+    """Where a sample of the answered requests is kept, and how much of them."""
+
+    folder: Path
+    sampling: float = Field(default=0.1, gt=0, le=1)  # share of the requests
+    file_bytes: int = Field(default=64 * 2**20, ge=1)
+    total_bytes: int = Field(default=1024 * 2**20, ge=2)  # of all files; the oldest go
+    file_seconds: float = Field(default=600.0, gt=0)  # a file appears after that long, however small
+    queue_bytes: int = Field(default=64 * 2**20, ge=1)  # requests that wait to be written; above, they are left out
+
+    @model_validator(mode="after")
+    def _room(self) -> "RequestLog":
+        if self.total_bytes < 2 * self.file_bytes:
+            raise ValueError(f"total_bytes must hold two files of file_bytes ({self.file_bytes}), else whole logs would go at a time")
+        return self
+
+
 class ServerOptions(_Frozen):
     """One server.
 
@@ -91,6 +108,7 @@ class ServerOptions(_Frozen):
       drain_seconds: after SIGTERM, how long requests already accepted may take.
       max_connection_age_seconds: gRPC clients are asked to connect again after about that long (what is under way is finished), so
         that they find servers added meanwhile; None lets connections last.
+      request_log: None logs nothing.
     """
 
     models_dir: Path | None = None
@@ -112,6 +130,7 @@ class ServerOptions(_Frozen):
     max_connection_age_seconds: float | None = Field(default=None, gt=0)
     warm_up: bool = True
     allow_version_labels_for_unavailable_models: bool = False
+    request_log: RequestLog | None = None
     intra_op_threads: int = Field(default=0, ge=0)  # 0: TensorFlow's choice, the number of cores
     inter_op_threads: int = Field(default=0, ge=0)
 

@@ -41,7 +41,7 @@ def validate(config: ModelServerConfig, current: dict[str, ModelConfig]) -> list
         if not model.base_path.startswith("/"):
             raise invalid(f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}")
         if model.HasField("logging_config"):
-            raise precondition(f"Model {model.name}: logging_config is not supported; remove it")
+            raise precondition(f"Model {model.name}: logging_config is not supported; remove it (cxr serve --log-requests keeps requests)")
     return models
 
 

@@ -35,8 +35,9 @@ _INFERENCE: dict[str, Callable[..., Any]] = {
 class Handlers:
     """What every transport calls: requests in, responses out, ServingError otherwise."""
 
-    def __init__(self, manager: Manager, runner: Runner, limits: Limits, metrics: Metrics):
-        self.manager, self._runner, self._limits, self._metrics = manager, runner, limits, metrics
+    def __init__(self, manager: Manager, runner: Runner, limits: Limits, metrics: Metrics, keep: Callable[[Any, Any], None] | None = None):
+        """Takes the server's parts; `keep` is offered every answered Predict request with its answer, and must neither wait nor raise."""
+        self.manager, self._runner, self._limits, self._metrics, self._keep = manager, runner, limits, metrics, keep
         self._slots = threading.BoundedSemaphore(limits.max_concurrent_requests)
 
     def infer(self, method: str, request: Any, call: Call, entrypoint: str = GRPC) -> Any:
@@ -59,9 +60,12 @@ class Handlers:
                 limit = self._limits.max_concurrent_requests
                 raise ServingError(grpc.StatusCode.UNAVAILABLE, f"More than {limit} requests at once; try again later")
             try:
-                return _INFERENCE[method](request, self.manager, self._runner, self._limits, call)
+                answer = _INFERENCE[method](request, self.manager, self._runner, self._limits, call)
             finally:
                 self._slots.release()
+            if self._keep is not None and method == "Predict":
+                self._keep(request, answer)
+            return answer
         except BaseException as error:
             refusal = from_exception(error)
             code = refusal.code

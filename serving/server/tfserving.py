@@ -46,6 +46,8 @@ def arguments(options: ServerOptions, folder: Path | None = None) -> list[str]:
         raise CxrError(f"TensorFlow Serving listens on all interfaces, not on {options.host}; accept that with --host {ALL_INTERFACES}")
     if options.tls is not None and options.rest_port is not None:
         raise CxrError("TensorFlow Serving has no TLS for REST: it would answer in plaintext beside the protected port; add --no-rest")
+    if options.request_log is not None:
+        raise CxrError("TensorFlow Serving's open build has no log collector that writes files; leave --log-requests out (docs/serving.md)")
     config_file = options.model_config_file
     if config_file is None:
         from cxr.serving import models_config  # imports TensorFlow's protocol messages

@@ -11,6 +11,7 @@ from cxr.pipeline.graph import CODE
 # What must and what must not be part of a node's key.
 HELD = {
     "AnomalyCheck": (["cxr.components.anomaly_check.anomalies"], ["cxr.trainer.training"]),
+    "DriftCheck": (["cxr.components.drift_check.distances"], ["cxr.trainer.training", "cxr.components.anomaly_check.anomalies"]),
     "Audit": (["cxr.data.audit.tables", "cxr.core.resampling"], ["cxr.trainer.training", "cxr.data.ingest.ingest"]),
     "Transform": (["cxr.trainer.preprocessing", "cxr.core.features"], ["cxr.trainer.training", "cxr.trainer.export.saved_model"]),
     "Trainer": (

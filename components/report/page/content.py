@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from cxr.components.drift_check.result import DriftResult
 from cxr.components.metrics.evaluation import Evaluation
 from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
 from cxr.core.curve_bands import Band, Curve
@@ -78,6 +79,7 @@ class Data:
     values: tuple[ValueCounts, ...] = ()
     anomalies: tuple[str, ...] | None = None  # None: not looked for
     ingested: Ingested | None = None  # None: not known where the page was made
+    drift: DriftResult | None = None  # None: not looked for
 
 
 # === Models ===

@@ -12,6 +12,8 @@ import tensorflow as tf
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
 
+from cxr.components.drift_check.drift_config import Drift
+from cxr.components.drift_check.result import Distance, DriftResult
 from cxr.components.report.page.content import Step, Verdict
 from cxr.components.report.sources import ModelSources, Sources
 from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
@@ -55,6 +57,13 @@ def write_anomalies(folder: Path) -> None:
     found.anomaly_info["view"].short_description = "Unexpected value"
     found.anomaly_info["view"].description = "/data/Jane Doe/study7.dcm was seen"
     (folder / "Split-train" / "SchemaDiff.pb").write_bytes(found.SerializeToString())
+
+
+def write_drift(folder: Path) -> None:
+    moved = Distance(
+        split="train", feature="height", measure="jensen_shannon", distance=0.5, images=200, images_before=300, judged=True, drifted=True
+    )
+    DriftResult(settings=Drift(), compared=True, distances=(moved,)).save(folder)
 
 
 def write_validation(folder: Path) -> None:
@@ -109,6 +118,7 @@ def sources(
     write_split(root / "examples" / "Split-train", raw_examples)
     write_statistics(root / "statistics")
     write_anomalies(root / "anomalies")
+    write_drift(root / "drift")
     # Six test images, of which one is taken for the first class.
     write_metrics(root / "evaluation", [0 if number == WRONG else number % 3 for number in range(6)])
     write_validation(root / "evaluation")
@@ -135,6 +145,7 @@ def sources(
         examples=str(root / "examples"),
         statistics=str(root / "statistics"),
         anomalies=str(root / "anomalies"),
+        drift=str(root / "drift"),
         audit=str(root / "audit"),
         configuration="name: demo\ndata: {where: {patient_id: '4711'}}\nschema_file: /srv/Doe/schema.pbtxt\n",
         steps=(Step("Trainer-ensemble", "failed", 1.0, "/data/Jane Doe/study7.dcm: not an image"),),

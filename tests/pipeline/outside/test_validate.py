@@ -63,6 +63,110 @@ def test_all_kinds_of_findings(records, version, write, tmp_path):
     assert not any(one["drifted"] for one in found["drift"])
 
 
+def unlabelled(manifest):
+    """The same data without the column `label`."""
+    rows = [line.split(",") for line in manifest.read_text().splitlines()]
+    manifest.write_text("\n".join(",".join([image, *rest]) for image, _, *rest in rows))
+    return manifest
+
+
+def test_data_without_labels(records, write, tmp_path):
+    manifest = unlabelled(write(tmp_path / "there", ["normal"] * 20, first=500, source="there", sex="f", age="50"))
+    train = next(number for number in range(60) if _split_of(number, records) == "train")
+    shutil.copy(records.parent / "source" / "images" / f"SECRET{train}.png", manifest.parent / "images" / "SECRET500.png")
+    found, shown = validated(manifest, "--against", records, code=3)
+    assert (found["images"], found["copies"], found["other_label"], found["unlike"]) == (20, 1, None, None)
+    assert found["anomalies"] == []  # the schema does not ask for what the data cannot state
+    by_name = {one["feature"]: one for one in found["drift"]}
+    assert (by_name["label"]["stated"], by_name["label"]["l_infinity"]) == (0, None)
+    assert (by_name["mean"]["drifted"], by_name["sex"]["drifted"]) == (True, False)  # bright ones only
+    assert "no labels (no column 'label', no folder called like a class): how the data are labelled" in shown
+    assert "no model says which images are unlike those of its training" in shown
+
+    manifest.unlink()
+    (manifest.parent / "images").rename(manifest.parent / "DOE^JANE")  # a folder of any name
+    found, shown = validated(manifest.parent, "--against", records, "--no-near", code=3)
+    assert (found["images"], found["copies"], found["other_label"]) == (20, 1, None)
+    assert "no labels (no column 'label'" in shown
+
+
+def test_to_measure_labels_are_needed_and_the_remedy_is_said(records, version, write, tmp_path):
+    manifest = unlabelled(write(tmp_path / "there", ["normal"] * 4, first=500))
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.tfrecord").touch()
+    missing = "no column 'label', and figures need labels"
+    for data, words in ((manifest, missing), (manifest.parent, missing), (tmp_path / "logs", "logs of requests have no labels")):
+        result = CliRunner().invoke(app, ["evaluate", "--model", str(version), "--data", str(data)])
+        assert isinstance(result.exception, UsageError)
+        assert words in str(result.exception)
+        assert "`cxr validate`" in str(result.exception)
+
+
+def test_a_typing_error_in_a_tree_of_classes_stays_an_error(records, write, tmp_path):
+    images = write(tmp_path / "there", ["normal"] * 4, first=500).parent / "images"
+    for name in ("normal", "pnuemonia"):
+        (tmp_path / "tree" / name).mkdir(parents=True)
+        shutil.copy(images / "SECRET500.png", tmp_path / "tree" / name)
+    result = CliRunner().invoke(app, ["validate", str(tmp_path / "tree"), "--against", str(records)])
+    assert "did you mean 'pneumonia'" in str(result.exception)
+
+
+def test_a_model_says_which_images_are_unlike_its_training(records, version, write, tmp_path):
+    """The fixture's model flags pictures brighter than 215."""
+    manifest = unlabelled(write(tmp_path / "there", ["normal"] * 20, first=500, level=250))
+    found, shown = validated(manifest, "-a", version, "--no-near", code=3)
+    assert (found["unlike"]["model"], found["unlike"]["images"], found["unlike"]["outside"]) == ("tiny", 20, 20)
+    assert found["unlike"]["share"]["low"] > 0.05 == found["unlike"]["of_training"]
+    assert "model tiny version 17 found 20 of 20 images unlike anything trained on" in shown
+    assert "more images than by mistake are unlike the training images: 1.000" in shown
+    manifest = write(tmp_path / "dark", ["covid19"] * 4, first=600, level=60)
+    found, shown = validated(manifest, "-a", records, "-m", version, "--no-near", code=3)
+    assert found["unlike"]["outside"] == 0
+    assert "more images than by mistake" not in shown
+
+
+@pytest.mark.slow
+def test_what_a_server_was_asked(records, version, write, tmp_path):
+    """Requests to a real server, one with several images, kept by it and compared; what the model answered stands in the log."""
+    import grpc
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+    from cxr.serving.server import Server
+
+    source = write(tmp_path / "there", ["normal"] * 8, first=500, level=250).parent / "images"
+    train = next(number for number in range(60) if _split_of(number, records) == "train")
+    known = records.parent / "source" / "images" / f"SECRET{train}.png"
+    files = [*sorted(source.iterdir()), known]
+    folder = tmp_path / "logs"
+    log = {"folder": folder, "sampling": 1.0, "file_bytes": 5_000, "total_bytes": 10_000_000}
+    with (
+        Server.start(version.parents[1], port=0, rest_port=None, request_log=log) as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        for some in (files[:3], files[3:4], files[4:]):
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name, request.model_spec.signature_name = "tiny", features.SIGNATURE_BYTES
+            request.inputs[features.SIGNATURE_BYTES].CopyFrom(tf.make_tensor_proto([file.read_bytes() for file in some]))
+            stub.Predict(request, timeout=60)
+    assert len(list(folder.iterdir())) > 1  # it was rotated
+    found, shown = validated(folder, "--against", records, code=3)
+    assert (found["images"], found["copies"], found["other_label"]) == (9, 1, None)
+    assert (found["unlike"]["model"], found["unlike"]["images"], found["unlike"]["outside"]) == (None, 9, 8)
+    assert found["anomalies"] == []
+    assert {one["feature"] for one in found["drift"] if one["drifted"]} == {"mean", "std"}
+    assert "logs hold pictures and answers: label, source, view, sex and age were not looked at" in shown
+    found, _ = validated(next(iter(sorted(folder.iterdir()))), "-a", version, "--no-near", code=3)
+    assert found["unlike"]["model"] == "tiny"
+
+    broken = next(iter(folder.iterdir()))
+    broken.write_bytes(broken.read_bytes()[:-5])
+    for file, words in ((broken, "is damaged"), (records / "dataset.json", "no column 'image'")):
+        result = CliRunner().invoke(app, ["validate", str(file), "--against", str(records)])
+        assert words in str(result.exception)
+
+
 def _split_of(number, records):
     from cxr.data.images.reader import read_image
     from cxr.pipeline.outside.labelled import open_labelled, reading_config

@@ -164,3 +164,24 @@ def test_command_serves_until_sigterm(golden_models, connect):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def test_the_request_log_is_off_and_its_bounds_are_checked(cli, tmp_path):
+    assert ServerOptions(models_dir=Path("models")).request_log is None
+    text = "total_bytes must hold two files"
+    with pytest.raises(ValidationError, match=text):
+        ServerOptions.model_validate({"models_dir": "m", "request_log": {"folder": "logs", "total_bytes": 1000}})
+    result = cli(tmp_path, "--log-sampling", "0.5")
+    assert result.exit_code == 2
+    assert "need it" in result.output
+    result = cli(tmp_path, "--log-requests", tmp_path / "logs", "--log-sampling", "2")
+    assert isinstance(result.exception, CxrError)
+    assert "request_log.sampling" in str(result.exception)
+    assert not (tmp_path / "logs").exists()
+
+
+def test_tensorflow_serving_has_no_log_of_ours():
+    log = {"folder": "logs"}
+    options = ServerOptions.model_validate({"models_dir": "m", "host": "0.0.0.0", "request_log": log})
+    with pytest.raises(CxrError, match="no log collector that writes files"):
+        tfserving.arguments(options)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
+from cxr.components.drift_check.result import MEASURES, DriftResult
 from cxr.components.report.page.content import Content, Data, Ingested
 from cxr.components.report.page.numbers import number
 from cxr.components.report.page.section import Section
@@ -32,6 +33,7 @@ def _context(content: Content) -> Mapping[str, Any] | None:
         "values": [
             (f"{row.feature}, {row.split}", ", ".join(f"{value} {count}" for value, count in row.counts.items())) for row in data.values
         ],
+        "drift": _drift(data.drift) if data.drift else (),
         "ingested": _ingested(data.ingested) if data.ingested else (),
     }
 
@@ -56,6 +58,21 @@ def _sources(data: Data, class_names: tuple[str, ...]) -> list[tuple[str, ...]]:
         of_class = [sum(n for (_, label, s), n in data.images.items() if (label, s) == (name, source)) for name in class_names]
         rows.append((source, *map(str, of_class), str(sum(of_class))))
     return rows
+
+
+def _drift(found: DriftResult) -> list[tuple[str, ...]]:
+    """Rows: feature and split, measure, distance, limit, how many images state it now and then, verdict."""
+    return [
+        (
+            f"{one.feature}, {one.split}",
+            MEASURES[one.measure],
+            number(one.distance, 3),
+            f"{getattr(found.settings, one.measure):g}",
+            f"{one.images} ({one.images_before})",
+            "drifted" if one.drifted else "" if one.judged else "not judged",
+        )
+        for one in found.distances
+    ]
 
 
 def _ingested(found: Ingested) -> list[tuple[str, str]]:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cxr.components.drift_check.drift_config import Drift
+from cxr.components.drift_check.result import Distance, DriftResult
 from cxr.components.metrics.evaluation import ClassResult, Evaluation, SliceResult
 from cxr.components.metrics.tally import Tally
 from cxr.components.report.page.content import (
@@ -116,6 +118,15 @@ def audit() -> AuditResult:
     return AuditResult(class_names=CLASSES, split="test", images={"test": 4}, patients=4, folds=2, clear_auc=0.8, shortcuts=shortcuts)
 
 
+def drift() -> DriftResult:
+    moved = {"split": "train", "images": 200, "images_before": 300}
+    found = (
+        Distance(feature="source", measure="l_infinity", distance=0.75, judged=True, drifted=True, **moved),
+        Distance(feature="age", measure="jensen_shannon", distance=0.5, judged=False, drifted=False, **moved),
+    )
+    return DriftResult(settings=Drift(), compared=True, note=HOSTILE, distances=found)
+
+
 def shortcut_verdict() -> ShortcutVerdict:
     beside = Comparison(shortcut="source", balanced_accuracy=0.5, difference=FIGURE, beaten=False, verdict=f"no better than {HOSTILE}")
     black = MaskedAnswers(
@@ -170,6 +181,7 @@ def content() -> Content:
             (ValueCounts("source", "train", {HOSTILE: 3}),),
             (f"split train, feature {HOSTILE}: wrong",),
             Ingested(1, {HOSTILE: 1}, 0, 0, 0, 0, 0, 4, (HOSTILE,)),
+            drift(),
         ),
         audit=audit(),
         mistakes=Mistakes("ensemble", 2, (wrong,), 1),

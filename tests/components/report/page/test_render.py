@@ -204,3 +204,15 @@ def test_pictures_can_be_left_out(content: Content) -> None:
     page = html.document_fromstring(render(without, (data.SECTION, errors.SECTION)))
     assert not page.xpath("//img")
     assert page.text_content().count("Pictures are left out") == 2
+
+
+def test_drift_since_the_run_before_is_shown(page: html.HtmlElement) -> None:
+    (heading,) = page.xpath("//section[@id='data']//h3[contains(., 'Drift since the run before')]")
+    shown = [words_of(item) for item in heading.xpath("./following-sibling::ul[1]/li")]
+    assert shown[0] == HOSTILE
+    assert shown[1].startswith("source has drifted from the previous run's data, split train: L-infinity 0.750, 0.1 is the limit")
+    rows = [[words_of(cell) for cell in row.xpath("./td | ./th")] for row in heading.xpath("./following-sibling::details[1]//tbody/tr")]
+    assert rows == [
+        ["source, train", "L-infinity", "0.750", "0.1", "200 (300)", "drifted"],
+        ["age, train", "Jensen-Shannon", "0.500", "0.1", "200 (300)", "not judged"],
+    ]

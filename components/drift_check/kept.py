@@ -1,0 +1,56 @@
+"""Statistics of data that passed, kept in a folder: for runs that have no metadata store of ours to look in (Kubeflow).
+
+Each lies in `<folder>/<time>-<key>`, where the key is made of its content; a folder appears whole, by one rename.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from pathlib import Path
+
+KEPT = 3  # the newest: this run's data, those before, and one for a run that began meanwhile
+
+
+def keep(statistics: Path, folder: Path) -> None:
+    """Keeps the statistics of data that passed as the newest; those of older data go.
+
+    Args:
+      statistics: Folder of an ExampleStatistics artifact.
+      folder: Made where it is not there.
+
+    Raises:
+      OSError: The folder cannot be written.
+    """
+    key = _key(statistics)
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f".{time.time_ns()}-{os.getpid()}"
+    try:
+        shutil.copytree(statistics, draft)
+        draft.rename(folder / f"{time.time_ns():020d}-{key}")
+    except OSError:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    all_of_them = _newest_first(folder)
+    same = [found for found in all_of_them if found.name.endswith(f"-{key}")]
+    for old in {*same[1:], *[found for found in all_of_them if found not in same[1:]][KEPT:]}:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def before(statistics: Path, folder: Path) -> Path | None:
+    """Returns the newest kept statistics that are others than these; None: there are none."""
+    key = _key(statistics)
+    return next((found for found in _newest_first(folder) if not found.name.endswith(f"-{key}")), None)
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted((found for found in folder.glob("*-*") if not found.name.startswith(".")), reverse=True) if folder.is_dir() else []
+
+
+def _key(statistics: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(statistics.glob("Split-*/FeatureStats.pb")):
+        digest.update(file.parent.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,80 @@
+"""What DriftCheck found: drift.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+from pydantic import Field
+
+from cxr.components.drift_check.drift_config import Drift
+from cxr.core.errors import CxrError
+from cxr.core.strict_model import StrictModel
+
+DRIFT = "drift.json"
+MEASURES = {"jensen_shannon": "Jensen-Shannon", "l_infinity": "L-infinity"}
+
+
+class Distance(StrictModel):
+    """One feature of one split beside the same in the run before."""
+
+    split: str
+    feature: str
+    measure: Literal["jensen_shannon", "l_infinity"]
+    distance: float
+    images: int = Field(description="that state the feature")
+    images_before: int
+    judged: bool = Field(description="false: too few images state it (drift.min_images)")
+    drifted: bool
+
+
+class DriftResult(StrictModel):
+    """The data of a run beside those of the run before."""
+
+    settings: Drift
+    compared: bool = Field(description="false: there was nothing to compare with")
+    note: str = Field("", description="why nothing, or not all, was compared")
+    distances: tuple[Distance, ...] = ()
+
+    @property
+    def findings(self) -> list[str]:
+        """A sentence for each feature that has drifted."""
+        return [
+            f"{one.feature} has drifted from the previous run's data, split {one.split}: {MEASURES[one.measure]} {one.distance:.3f}, "
+            f"{getattr(self.settings, one.measure):g} is the limit (drift.{one.measure})"
+            for one in self.distances
+            if one.drifted
+        ]
+
+    @property
+    def stops(self) -> bool:
+        """Whether the run must not go on."""
+        return self.settings.fail and bool(self.findings)
+
+    @property
+    def lines(self) -> list[str]:
+        """What a reader must know: the findings, or that there are none and why."""
+        notes = [self.note] if self.note else []
+        if not self.compared or self.findings:
+            return notes + self.findings
+        judged = {one.feature for one in self.distances if one.judged}
+        return [*notes, f"none of {len(judged)} features has drifted from the previous run's data"]
+
+    def save(self, folder: Path) -> None:
+        """Writes drift.json."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / DRIFT).write_text(self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> DriftResult:
+        """Reads drift.json.
+
+        Raises:
+          CxrError: There is none, or it is damaged.
+        """
+        try:
+            return cls.model_validate_json((folder / DRIFT).read_text())
+        except (OSError, pydantic.ValidationError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
+            raise CxrError(f"{folder / DRIFT}: cannot be read ({reason}); compare the data again (cxr run --no-cache)") from None

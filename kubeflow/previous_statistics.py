@@ -1,0 +1,46 @@
+"""`python -m cxr.kubeflow.previous_statistics`: the task `PreviousStatistics`, which brings into a run what its data are compared with.
+
+A local run resolves them from its metadata store. Here AnomalyCheck keeps the statistics of data that passed in a folder on the volume
+(components/drift_check/kept.py), from which this task copies the newest that are of other data.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from cxr.components.drift_check.kept import before
+from cxr.components.drift_check.strategy import PREVIOUS, STATISTICS
+from cxr.kubeflow import executor_output
+from cxr.kubeflow.executor_input import ABSENT
+from cxr.kubeflow.uris import local_path
+
+FOLDER = ".statistics"  # beside the pushed models; hidden from servers
+_ABSENT_FILE = "NO_RUN_BEFORE"
+
+
+def main(argv: list[str]) -> int:
+    """Finds and copies; `argv` holds the ExecutorInput."""
+    task = json.loads(argv[0])
+    (statistics,) = task["inputs"]["artifacts"][STATISTICS]["artifacts"]
+    (previous,) = task["outputs"]["artifacts"][PREVIOUS]["artifacts"]
+    folder = Path(task["inputs"]["parameterValues"]["folder"])
+    found = before(Path(local_path(statistics["uri"])), folder)
+    target = Path(local_path(previous["uri"]))
+    if found is None:
+        print(f"no run with other data came before this one ({folder}): there is nothing to compare the data with")
+        target.mkdir(parents=True, exist_ok=True)
+        (target / _ABSENT_FILE).write_text("there is nothing to compare with\n")  # without any file it would not be uploaded
+    else:
+        print(f"compared with {found.name}, the last data that passed and were others")
+        shutil.copytree(found, target, dirs_exist_ok=True)
+    facts = {} if found else {ABSENT: 1}
+    report = {"artifacts": {PREVIOUS: {"artifacts": [{"name": previous["name"], "uri": previous["uri"], "metadata": facts}]}}}
+    executor_output.write(task["outputs"]["outputFile"], report)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,145 @@
+"""Images of another place: what is kept of one, and how rows of a source are read into such, as `cxr ingest` reads them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.data.images import reader
+from cxr.data.images.errors import ImageError
+from cxr.data.ingest.ingest_config import Ingest
+from cxr.data.ingest.private_lists import SHOWN
+from cxr.data.ingest.pseudonyms import key_path, load_key, pseudonym
+from cxr.data.ingest.rows import Row
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_READ_AT_ONCE = 64  # files
+Given = tuple[Row, str | bytes, bool | None]  # see `read_rows`
+Facts = Mapping[str, Any]  # raw feature (core/features.py) but IMAGE: str, int or float; absent where not stated
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """One image with all that its record says; LABEL is absent where nobody states it.
+
+    Attributes:
+      image: Encoded.
+      facts: What is known of it.
+      outside: Whether a model found it unlike anything that it was trained on; None: none was asked, or it does not say.
+    """
+
+    image: bytes
+    facts: Facts
+    outside: bool | None = None
+
+    @property
+    def content_hash(self) -> str:
+        """Of the pixels."""
+        return str(self.facts[features.CONTENT_HASH])
+
+
+@dataclass
+class LabelledImages:
+    """A set of labelled images that can be read once.
+
+    Attributes:
+      total: Images before any is read.
+      images: What yields them; raises CxrError where too many cannot be used.
+      notes: What a user should know, known before anything is read.
+      rejects: Reason: files that could not be used; filled while they are read.
+      max_side: Pixels that longer ones are scaled down to; None: none is.
+      unstated: Features that data of this kind cannot state.
+    """
+
+    total: int
+    images: Iterator[Labelled]
+    max_side: int | None
+    notes: tuple[str, ...] = ()
+    rejects: Counter[str] = field(default_factory=Counter)
+    unstated: frozenset[str] = frozenset()
+
+
+def labelled(example: tf.train.Example, where: str) -> Labelled:
+    """Unpacks a raw example.
+
+    Args:
+      example: As `cxr ingest` writes it.
+      where: Its file, for messages.
+
+    Raises:
+      CxrError: It lacks image, label, patient or content hash.
+    """
+    facts: dict[str, Any] = {}
+    image = b""
+    for name, feature in example.features.feature.items():
+        kind = feature.WhichOneof("kind")
+        values: Sequence[Any] = getattr(feature, kind).value if kind else ()
+        if name == features.IMAGE:
+            image = values[0] if values else b""
+        elif len(values):
+            facts[name] = values[0].decode() if kind == "bytes_list" else values[0]
+    needed = (features.LABEL, features.PATIENT_ID, features.CONTENT_HASH)
+    lacking = [name for name in needed if name not in facts] + ([] if image else [features.IMAGE])
+    if lacking:
+        raise CxrError(f"{where}: a record has no {lacking[0]!r}; ingest again with --overwrite")
+    return Labelled(image, facts)
+
+
+def read_rows(found: Iterable[Given], total: int, config: Ingest, notes: Sequence[str], unstated: frozenset[str]) -> LabelledImages:
+    """Reads images as `cxr ingest` reads them.
+
+    Args:
+      found: Row, path or bytes of its image, and whether a model found that unlike its training images, if one said.
+      total: How many.
+      config: How they are read.
+      notes: What a user should know.
+      unstated: Features that the rows cannot state.
+    """
+    key = load_key(key_path()) if key_path().is_file() else secrets.token_bytes(32)  # with the key patients of records are recognised
+    rejects: Counter[str] = Counter()
+    return LabelledImages(total, _read_rows(found, total, key, config, rejects, unstated), config.max_side, tuple(notes), rejects, unstated)
+
+
+def _read_rows(
+    given: Iterable[Given], total: int, key: bytes, config: Ingest, rejects: Counter[str], unstated: frozenset[str]
+) -> Iterator[Labelled]:
+    from cxr.data.ingest.records import example  # Beam: not before there is something to do
+
+    bad: list[str] = []
+    remaining = iter(given)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while some := list(islice(remaining, _READ_AT_ONCE)):
+            sources = [source for _, source, _ in some]
+            for (row, _, outside), found in zip(some, pool.map(partial(_read, config=config), sources), strict=True):
+                if isinstance(found, str):
+                    rejects[found] += 1
+                    bad.append(f"{row.where}: {found}")
+                else:
+                    row.patient, row.person = pseudonym(key, row.unit), ""
+                    made = labelled(example(row, found), row.where)
+                    facts = {name: value for name, value in made.facts.items() if name not in unstated}
+                    yield Labelled(made.image, facts, outside)
+    if bad and len(bad) > config.max_reject_share * total:
+        shown = "".join(f"\n  {place}" for place in bad[:SHOWN]) + (f"\n  and {len(bad) - SHOWN} more" if len(bad) > SHOWN else "")
+        raise CxrError(f"{len(bad)} of {total} files cannot be used, more than {config.max_reject_share:.0%}; mend or remove them:{shown}")
+
+
+def _read(source: str | bytes, config: Ingest) -> reader.GreyImage | str:
+    """Returns the picture, or why there is none."""
+    try:
+        return reader.read_image(source, max_pixels=config.max_pixels, max_side=config.max_side)
+    except ImageError as error:
+        return error.reason
+    except OSError:
+        return "cannot be opened"

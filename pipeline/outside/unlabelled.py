@@ -1,0 +1,107 @@
+"""New data of which nobody says what they show: images without labels, and logs of the requests that a server answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.data.ingest.dataset import DATASET
+from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
+from cxr.data.ingest.rows import Row
+from cxr.data.ingest.sources import states_labels
+from cxr.pipeline.outside.images import Given, LabelledImages, read_rows
+from cxr.pipeline.outside.labelled import existing, is_log, open_labelled, read_source
+
+if TYPE_CHECKING:
+    from tensorflow_serving.apis import prediction_log_pb2
+
+NO_LABELS = (
+    "no labels (no column 'label', no folder called like a class): how the data are labelled, and copies under another label, were not "
+    "looked at"
+)
+NOT_IN_LOGS = "logs hold pictures and answers: label, source, view, sex and age were not looked at, nor were patients"
+
+
+def open_new(data: str, split: str | None, config: Ingest, spelled: Spelling = dotted) -> LabelledImages:
+    """Opens new data, with or without labels; no image is read yet.
+
+    Args:
+      data: As `open_labelled` takes it; a manifest without the column `label`; a folder of images in which no folder is called like a class
+        or a split; a log of requests, or a folder of such.
+      split: See there.
+      config: See there.
+      spelled: See there.
+
+    Raises:
+      UsageError: No such data, or no such split in them.
+      CxrError: The source is unusable, or a log is damaged.
+    """
+    path = existing(data)
+    if (path / DATASET).is_file():
+        return open_labelled(data, split, config, spelled)
+    if is_log(path):
+        return _logs(path, config)
+    if states_labels(path, config.class_names):
+        return open_labelled(data, split, config, spelled)
+    found = read_source(path, split, config, spelled, labels=False)
+    found.notes += (NO_LABELS,)
+    return found
+
+
+def _logs(path: Path, config: Ingest) -> LabelledImages:
+    files = sorted(path.glob(f"*{features.REQUEST_LOG_SUFFIX}")) if path.is_dir() else [path]
+    total = sum(1 for _ in _requested(files))
+    unstated = frozenset((features.LABEL, features.SOURCE, features.VIEW, features.SEX, features.AGE, features.AGE_BAND))
+    return read_rows(_requested(files), total, config, (NOT_IN_LOGS,), unstated)
+
+
+def _requested(files: list[Path]) -> Iterator[Given]:
+    """Yields the pictures of all requests, each an image of its own patient."""
+    import tensorflow as tf
+
+    for file in files:
+        for number, log in enumerate(_records(file), 1):
+            where = f"{file.name} record {number}"
+            answer = log.predict_log.response.outputs
+            flags = tf.make_ndarray(answer[features.OUTSIDE]).ravel().tolist() if features.OUTSIDE in answer else []
+            pictures = [_picture(value) for tensor in log.predict_log.request.inputs.values() for value in tensor.string_val]
+            for place, picture in enumerate(pictures):
+                flag = flags[place] if len(flags) == len(pictures) else None
+                yield Row(path="", name=f"{where} {place}", where=where, label=""), picture, flag
+
+
+def _records(file: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    remedy = "a server shows whole files only, so that this one was changed since; remove it"
+    try:
+        for number, record in enumerate(tf.data.TFRecordDataset(str(file)).as_numpy_iterator(), 1):
+            log = prediction_log_pb2.PredictionLog.FromString(record)
+            if log.WhichOneof("log_type") != "predict_log":
+                raise CxrError(f"{file} record {number}: no Predict request; name logs of `cxr serve --log-requests`")
+            yield log
+    except tf.errors.DataLossError as error:
+        raise CxrError(f"{file}: is damaged ({error.message}); {remedy}") from None
+    except DecodeError:
+        raise CxrError(f"{file}: holds no PredictionLog; name logs of `cxr serve --log-requests`") from None
+
+
+def _picture(value: bytes) -> bytes:
+    """Returns an encoded picture; that of a tf.Example where it is one."""
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+
+    from cxr.data.images import reader
+
+    if reader.is_image(value[: reader.HEAD_BYTES]):
+        return value
+    try:
+        found = tf.train.Example.FromString(value).features.feature
+    except DecodeError:
+        return value  # the reader says what is wrong with it
+    return found[features.IMAGE].bytes_list.value[0] if features.IMAGE in found and found[features.IMAGE].bytes_list.value else value

@@ -1,0 +1,53 @@
+import json
+
+import pytest
+
+from cxr.components.drift_check.kept import keep
+from cxr.kubeflow import previous_statistics
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Runs the task's command; returns the output's folder, its metadata, and what was printed."""
+    monkeypatch.setenv("CXR_KUBEFLOW_ROOT", str(tmp_path))
+    write(tmp_path / "minio/b/own", "own")
+
+    def run():
+        task = {
+            "inputs": {
+                "parameterValues": {"folder": str(tmp_path / "kept")},
+                "artifacts": {"statistics": {"artifacts": [{"name": "s", "uri": "minio://b/own"}]}},
+            },
+            "outputs": {
+                "artifacts": {"previous": {"artifacts": [{"name": "p", "uri": "minio://b/previous"}]}},
+                "outputFile": str(tmp_path / "out.json"),
+            },
+        }
+        assert previous_statistics.main([json.dumps(task)]) == 0
+        (reported,) = json.loads((tmp_path / "out.json").read_text())["artifacts"]["previous"]["artifacts"]
+        return tmp_path / "minio/b/previous", reported["metadata"], capsys.readouterr().out
+
+    return run
+
+
+def write(folder, content):
+    (folder / "Split-train").mkdir(parents=True)
+    (folder / "Split-train" / "FeatureStats.pb").write_text(content)
+    return folder
+
+
+def test_a_first_run_has_nothing_to_compare_with(run, tmp_path):
+    keep(tmp_path / "minio/b/own", tmp_path / "kept")
+    folder, metadata, shown = run()
+    assert metadata == {"cxr_absent": 1}
+    assert [file.name for file in folder.iterdir()] == ["NO_RUN_BEFORE"]  # an empty folder would not be uploaded
+    assert "nothing to compare the data with" in shown
+
+
+def test_the_data_before_are_copied_into_the_run(run, tmp_path):
+    keep(write(tmp_path / "old", "old"), tmp_path / "kept")
+    keep(tmp_path / "minio/b/own", tmp_path / "kept")
+    folder, metadata, shown = run()
+    assert metadata == {}
+    assert (folder / "Split-train" / "FeatureStats.pb").read_text() == "old"
+    assert "the last data that passed and were others" in shown
