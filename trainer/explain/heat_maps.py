@@ -60,8 +60,8 @@ class HeatMaps:
             (joint,) = own.values()
             members = {}
         else:
-            weights = tf.unstack(member_weights(self._vote, shares, classes), num=len(own), axis=1)
-            joint = normalized(tf.add_n([weight[:, tf.newaxis, tf.newaxis] * heat for weight, heat in zip(weights, own.values(), strict=True)]))
+            weights = member_weights(self._vote, shares, classes)[:, :, tf.newaxis, tf.newaxis]
+            joint = normalized(tf.reduce_sum(weights * tf.stack(list(own.values()), axis=1), axis=1))
             members = {features.MEMBER_HEAT_MAP.format(member=name): heat for name, heat in own.items()}
         empty = tf.equal(tf.reduce_max(joint, axis=(1, 2)), 0)
         return {features.HEAT_MAP: joint, features.EXPLAINED_CLASS: classes, features.HEAT_MAP_EMPTY: empty, **members}
@@ -84,11 +84,12 @@ def member_weights(vote: keras.layers.Layer, shares: Sequence[tf.Tensor], classe
     Returns:
       float32 [batch, members], none of them negative; all zero where it rises with none.
     """
-    with tf.GradientTape() as tape:
+    chosen = tf.one_hot(classes, shares[0].shape[1], dtype=shares[0].dtype)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(shares)
-        joint = tf.gather(vote(list(shares)), classes, axis=1, batch_dims=1)
-    slopes = tape.gradient(joint, list(shares), unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    rising = tf.nn.relu(tf.stack([tf.gather(slope, classes, axis=1, batch_dims=1) for slope in slopes], axis=1))
+        joint = vote(list(shares))
+    slopes = tape.gradient(joint, list(shares), output_gradients=chosen, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    rising = tf.nn.relu(tf.reduce_sum(tf.stack(slopes, axis=1) * chosen[:, tf.newaxis], axis=2))
     return tf.math.divide_no_nan(rising, tf.reduce_sum(rising, axis=1, keepdims=True))
 
 
@@ -118,6 +119,7 @@ def _classes(class_index: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
     count = probabilities.shape[1]
     asked = tf.broadcast_to(class_index, tf.shape(probabilities)[:1])
     known = tf.reduce_all((asked >= features.PREDICTED_CLASS) & (asked < count))
-    text = f"{features.CLASS_INDEX}: the model has the classes 0 to {count - 1}; {features.PREDICTED_CLASS} is the predicted one. Asked for:"
+    predicted = f"{features.PREDICTED_CLASS}: the predicted one"
+    text = f"{features.CLASS_INDEX}: the model has the classes 0 to {count - 1} ({predicted}), asked for was"
     with tf.control_dependencies([tf.debugging.Assert(known, [text, asked], summarize=8)]):
         return tf.where(asked == features.PREDICTED_CLASS, tf.argmax(probabilities, axis=1), asked)

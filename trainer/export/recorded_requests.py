@@ -91,9 +91,9 @@ def differences(expected: Tensors, answered: Tensors, tolerance: float) -> Itera
     Args:
       expected: Output name to array.
       answered: The same, from the server.
-      tolerance: Largest absolute difference allowed between numbers (SCORE_FACTOR times that between scores and in heat maps); names, shapes, types,
-        strings and flags must be equal, but for the label of classes that are as probable as each other within it, and for flags whose
-        number lies on their bound.
+      tolerance: Largest absolute difference allowed between numbers (SCORE_FACTOR times that between scores and in heat maps); names,
+        shapes, types, strings and flags must be equal, but for the label of classes that are as probable as each other within it, and
+        for flags whose number lies on their bound.
     """
     if set(expected) != set(answered):
         yield f"outputs {', '.join(sorted(answered))} instead of {', '.join(sorted(expected))}"

@@ -144,7 +144,7 @@ def test_the_predicted_class_is_explained_unless_another_is_asked_for():
         assert found[features.EXPLAINED_CLASS].tolist() == list(expected)
         np.testing.assert_allclose(found[features.HEAT_MAP], GradCam(model)(pictures(), list(expected)), atol=1e-6)
     for wrong in (CLASSES, -2):
-        with pytest.raises(tf.errors.InvalidArgumentError, match="class_index: the model has the classes 0 to 2"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="class_index: the model has the classes 0 to 2 .-1: the predicted one."):
             explained(heat_maps, {"alone": model}, pictures(), [wrong])
 
 
