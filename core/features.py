@@ -22,6 +22,7 @@ SOURCE, VIEW, SEX = "source", "view", "sex"  # bytes; UNKNOWN where not stated
 LICENSE = "license"  # bytes, that the image may be used under; absent where not stated
 AGE = "age"  # float, years; absent where not stated
 AGE_BAND = "age_band"  # bytes: one of AGE_BANDS
+LESION_MASK = "lesion_mask"  # bytes: PNG, 255 where the disease shows, of the image's proportions; absent where nobody drew one
 CONTENT_HASH = "content_hash"  # bytes: SHA-256 (hex) of the decoded grey image
 
 AGE_BANDS = ("0-17", "18-39", "40-64", "65+", UNKNOWN)

@@ -54,6 +54,7 @@ def page_sources(config: Config, results: Mapping[str, NodeResult], report: Repo
         statistics=_uri(results, "StatisticsGen", "statistics"),
         anomalies=_uri(results, "ExampleValidator", "anomalies"),
         audit=_uri(results, "Audit", "audit"),
+        explanation=_uri(results, node_id("Explanation", config.candidates[-1]), "explanation"),
         ingested=_ingested(dataset),
         configuration=config.to_yaml(),
         steps=tuple(Step(node, result.state, result.seconds, result.error) for node, result in results.items()),

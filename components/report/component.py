@@ -25,6 +25,7 @@ class ReportSpec(component_spec.ComponentSpec):
         "statistics": component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics),
         "anomalies": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
         "audit": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
+        "explanation": component_spec.ChannelParameter(type=standard_artifacts.InferenceResult),
         **{
             key.format(number): component_spec.ChannelParameter(type=kind, optional=True)
             for key, kind in (
@@ -65,6 +66,7 @@ class Report(base_component.BaseComponent):
         statistics: types.BaseChannel,
         anomalies: types.BaseChannel,
         audit: types.BaseChannel,
+        explanation: types.BaseChannel,
         candidates: Mapping[str, Candidate],
         split: str,
         class_names: Sequence[str],
@@ -80,6 +82,7 @@ class Report(base_component.BaseComponent):
           statistics: Of them.
           anomalies: In them.
           audit: What tells the class in them and should not.
+          explanation: Heat maps of the ensemble, or of the last model.
           candidates: By the model's name; one to nine.
           split: That the models are judged on.
           class_names: In the order of the probabilities.
@@ -115,6 +118,7 @@ class Report(base_component.BaseComponent):
                 statistics=statistics,
                 anomalies=anomalies,
                 audit=audit,
+                explanation=explanation,
                 **channels,
                 page=types.Channel(type=standard_artifacts.String),
             )

@@ -5,16 +5,17 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cxr.components.anomaly_check.anomalies import describe_anomalies
-from cxr.components.metrics.answers import NO_IMAGE
-from cxr.components.metrics.evaluation import read_answers, read_evaluation, read_roc, read_validation
+from cxr.components.explanation.result import Result, load_maps
+from cxr.components.metrics.evaluation import read_evaluation, read_roc, read_validation
 from cxr.components.report.feature_statistics import read_statistics
 from cxr.components.report.history import read_training
-from cxr.components.report.mistakes import explained, most_confident
-from cxr.components.report.page.content import Content, Data, ImageAnswers, Model, Verdict
+from cxr.components.report.mistakes import explained, image_answers, most_confident
+from cxr.components.report.page.content import Content, Data, Model, Verdict
 from cxr.components.report.pictures import Seen, look_through
 from cxr.components.report.redaction import configuration_without_paths, without_paths
 from cxr.components.report.sources import ModelSources, Sources
@@ -49,7 +50,11 @@ def gather(sources: Sources) -> Content:
     mistakes = most_confident(answers)
     splits = _splits(sources.examples)
     wanted = mistakes.images if mistakes else ()
-    seen = look_through(splits, sources.class_names, wanted, sources.split, pictures=sources.pictures) if splits else Seen()
+    explanation = Result.load(Path(sources.explanation)) if sources.explanation else None
+    same = explanation and mistakes and explanation.model == mistakes.model
+    maps = load_maps(Path(sources.explanation)) if sources.explanation and same else None
+    looked = partial(look_through, splits, sources.class_names, wanted, sources.split, maps, pictures=sources.pictures)
+    seen = looked() if splits else Seen()
     return Content(
         pipeline=sources.pipeline,
         class_names=sources.class_names,
@@ -60,6 +65,7 @@ def gather(sources: Sources) -> Content:
         run=sources.run,
         data=_data(sources, seen),
         audit=AuditResult.load(Path(sources.audit)) if sources.audit else None,
+        explanation=explanation,
         mistakes=explained(mistakes, sources.class_names, seen) if mistakes else None,
         steps=tuple(replace(step, error=without_paths(step.error)) for step in sources.steps),
         artifacts=sources.artifacts,
@@ -89,18 +95,8 @@ def _model(sources: ModelSources) -> Model:
         verdict=_with_gate(verdict, sources.evaluation),
         evaluation=read_evaluation(sources.evaluation),
         roc=read_roc(sources.evaluation),
-        answers=_answers(sources.evaluation),
+        answers=image_answers(sources.evaluation),
     )
-
-
-def _answers(evaluation: str) -> ImageAnswers | None:
-    """What the model answered to the images that can be told apart."""
-    found = read_answers(evaluation)
-    if found is None:
-        return None
-    images, labels, probabilities = found
-    known = images != NO_IMAGE
-    return ImageAnswers(images[known], labels[known], probabilities[known]) if known.any() else None
 
 
 def _with_gate(verdict: Verdict, evaluation: str) -> Verdict:

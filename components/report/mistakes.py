@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from cxr.components.metrics.answers import NO_IMAGE
+from cxr.components.metrics.evaluation import read_answers
 from cxr.components.report.page.content import Answer, ImageAnswers, Mistake, Mistakes
 from cxr.components.report.pictures import Seen
 from cxr.core import features
@@ -34,6 +36,23 @@ class Confident:
     labels: npt.NDArray[np.int64]
     answers: Mapping[str, npt.NDArray[np.float32]]
     wrong_by_all: int
+
+
+def image_answers(evaluation: str) -> ImageAnswers | None:
+    """Reads what a model answered to the images that can be told apart; None where an older version's Evaluator kept nothing.
+
+    Args:
+      evaluation: URI of a ModelEvaluation artifact.
+
+    Raises:
+      CxrError: It holds no metrics of the whole split.
+    """
+    found = read_answers(evaluation)
+    if found is None:
+        return None
+    images, labels, probabilities = found
+    known = images != NO_IMAGE
+    return ImageAnswers(images[known], labels[known], probabilities[known]) if known.any() else None
 
 
 def most_confident(answers: Mapping[str, ImageAnswers]) -> Confident | None:
@@ -78,7 +97,8 @@ def explained(found: Confident, class_names: Sequence[str], seen: Seen) -> Mista
             Answer(name, tuple(map(float, given[row])), _name(int(_top(given)[row]), class_names)) for name, given in found.answers.items()
         )
         label = class_names[int(found.labels[row])]
-        shown.append(Mistake(label, seen.sources.get(number, features.UNKNOWN), seen.found.get(number), answers))
+        source = seen.sources.get(number, features.UNKNOWN)
+        shown.append(Mistake(label, source, seen.found.get(number), answers, seen.overlays.get(number)))
     return Mistakes(found.model, found.total, tuple(shown), found.wrong_by_all)
 
 

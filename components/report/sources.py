@@ -36,6 +36,7 @@ class Sources:
     statistics: str | None = None
     anomalies: str | None = None
     audit: str | None = None  # of the component Audit
+    explanation: str | None = None  # InferenceResult of Explanation, of the ensemble or the last model
     ingested: Ingested | None = None
     configuration: str = ""  # YAML, in full
     steps: tuple[Step, ...] = ()

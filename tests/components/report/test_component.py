@@ -44,6 +44,7 @@ def report(models: int) -> Report:
         channel(standard_artifacts.ExampleStatistics),
         channel(standard_artifacts.ExampleAnomalies),
         channel(standard_artifacts.ExampleAnomalies),
+        channel(standard_artifacts.InferenceResult),
         {f"model{number}": candidate for number in range(models)},
         split="test",
         class_names=("covid19", "pneumonia", "normal"),
@@ -56,7 +57,7 @@ def test_too_few_and_too_many_models() -> None:
     for number in (0, MOST_MODELS + 1):
         with pytest.raises(ValueError, match=f"{number} were given"):
             report(number)
-    assert len(report(MOST_MODELS).inputs) == 4 + 5 * MOST_MODELS
+    assert len(report(MOST_MODELS).inputs) == 5 + 5 * MOST_MODELS
 
 
 def test_the_component_writes_the_page_of_what_it_is_given(sources: Sources, tmp_path: Path) -> None:
@@ -73,6 +74,7 @@ def test_the_component_writes_the_page_of_what_it_is_given(sources: Sources, tmp
         "model_run_1": artifact(standard_artifacts.ModelRun, model.model_run),
         "infra_blessing_1": blessing,
         "audit": artifact(standard_artifacts.ExampleAnomalies, sources.audit),
+        "explanation": artifact(standard_artifacts.InferenceResult, sources.explanation),
         "model_1": artifact(standard_artifacts.Model, model.model),
         "shortcut_blessing_1": artifact(standard_artifacts.InfraBlessing, model.shortcut_check),
     }
@@ -104,6 +106,7 @@ def test_on_kubeflow_it_makes_the_artifact_that_kfp_shows(sources: Sources, tmp_
         "Statistics": (sources.statistics, standard_artifacts.ExampleStatistics),
         "Anomalies": (sources.anomalies, standard_artifacts.ExampleAnomalies),
         "Audit": (sources.audit, standard_artifacts.ExampleAnomalies),
+        "Explanation": (sources.explanation, standard_artifacts.InferenceResult),
         "Model": (sources.models[0].model, standard_artifacts.Model),
         "ShortcutCheck": (sources.models[0].shortcut_check, standard_artifacts.InfraBlessing),
         "Trainer": (sources.models[0].model_run, standard_artifacts.ModelRun),
@@ -127,6 +130,7 @@ def test_on_kubeflow_it_makes_the_artifact_that_kfp_shows(sources: Sources, tmp_
         found["Statistics"],
         found["Anomalies"],
         found["Audit"],
+        found["Explanation"],
         {"mobilenet": Candidate(found["Model"], found["Trainer"], found["Evaluator"], found["InfraCheck"], found["ShortcutCheck"])},
         split="test",
         class_names=("covid19", "pneumonia", "normal"),

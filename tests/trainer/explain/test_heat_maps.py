@@ -159,6 +159,6 @@ def test_a_border_that_the_network_does_not_see_stays_cold():
 
 
 def test_cells_are_laid_out_where_they_are():
-    np.testing.assert_allclose(placing(2, 4, 0.0), [[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
+    np.testing.assert_allclose(placing(2, 4, 0.0), np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1.0]]))
     np.testing.assert_array_equal(placing(3, 3, 0.0), np.eye(3))
     assert placing(2, 4, 0.25).sum(axis=1).tolist() == [0, 1, 1, 0]
