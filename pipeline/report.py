@@ -11,6 +11,7 @@ from rich.table import Table
 from tfx.types import Artifact
 
 from cxr.components.baseline.rule import Choice
+from cxr.components.explanation.result import Result as Explained
 from cxr.components.infra_check.reasons import REASONS
 from cxr.components.metrics.evaluation import Evaluation, read_evaluation, read_validation
 from cxr.components.metrics.verdicts import Judgement, not_judged
@@ -66,6 +67,7 @@ class Report(StrictModel):
     synthetic: bool = Field(description="the data are synthetic: the numbers say nothing about patients")
     data: str
     audit: AuditResult | None = Field(None, description="how well the class can be told from what should not matter; null: not reached")
+    explanation: Explained | None = Field(None, description="heat maps of the ensemble, or of the last model; null: not reached")
     models: dict[str, Candidate]
     nodes: dict[str, Node]
 
@@ -96,11 +98,13 @@ def make_report(config: Config, results: Mapping[str, NodeResult], choices: Mapp
       data: Folder of the records.
       synthetic: They are made up.
     """
+    explains = node_id("Explanation", config.candidates[-1])
     return Report(
         pipeline=config.name,
         synthetic=synthetic,
         data=data,
         audit=AuditResult.load(Path(audit.uri)) if (audit := _output(results.get("Audit"), "audit")) else None,
+        explanation=Explained.load(Path(maps.uri)) if (maps := _output(results.get(explains), "explanation")) else None,
         models={name: _candidate(name, results, choices.get(name, Choice()), config.gate.split) for name in config.candidates},
         nodes={key: Node(state=result.state, seconds=round(result.seconds, 1), error=result.error) for key, result in results.items()},
     )

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-import io
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from PIL import Image
 
 from cxr.components.metrics.answers import image_number
 from cxr.core import features
+from cxr.data.images.masks import decode_mask
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Sampled:
       encoded: JPEG or PNG.
       label: Class.
       patient: Pseudonym.
-      mask: Where the disease shows, bool [height, width]; None: nobody knows, or nowhere.
+      mask: Where the disease shows, bool [height, width]; None: nowhere, or nobody knows.
     """
 
     number: int
@@ -79,12 +78,6 @@ def _examples(patterns: Collection[str]) -> Iterator[tuple[bytes, Sampled]]:
                     found[features.IMAGE],
                     found[features.LABEL].decode(),
                     found[features.PATIENT_ID],
-                    _decoded(mask) if mask else None,
+                    decode_mask(mask) if mask else None,
                 ),
             )
-
-
-def _decoded(png: bytes) -> npt.NDArray[np.bool_] | None:
-    with Image.open(io.BytesIO(png)) as picture:
-        mask = np.asarray(picture.convert("L")) > 127
-    return mask if mask.any() else None

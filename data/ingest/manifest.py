@@ -12,7 +12,7 @@ from pathlib import Path
 from cxr.core.errors import CxrError
 
 REQUIRED = ("image", "label")
-OPTIONAL = ("patient_id", "split", "source", "view", "sex", "age", "license")
+OPTIONAL = ("patient_id", "split", "source", "view", "sex", "age", "license", "mask")
 SEPARATORS = (",", ";", "\t")
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: its mark begins with the other's
