@@ -75,8 +75,8 @@ def explain_split(
     for one, index, heat in zip(images, maps.classes, maps.heats, strict=True):
         _drawn(one, heat, class_names[index]).save(out / OVERLAYS / f"{one.number & (2**64 - 1):016x}.jpg", quality=_QUALITY)
     keys = {name: features.HEAT_MAP} | {key.removeprefix(_MEMBER): key for key in sorted(true) if key.startswith(_MEMBER)}
-    masks, patients = [one.mask for one in lesions if one.mask is not None], [one.patient for one in lesions]
-    measured = [localise(model, [*true[key]], masks, patients) for model, key in keys.items()] if lesions else []
+    known = ([one.mask for one in lesions if one.mask is not None], [one.label for one in lesions], [one.patient for one in lesions])
+    measured = [localise(model, [*true[key]], *known) for model, key in keys.items()] if lesions else []
     result = Result(
         model=name,
         split=split,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from cxr.components.explanation.result import Localisation
-from cxr.core.intervals import CONFIDENCE, Figure, bootstrap_interval, share_interval
+from cxr.core.intervals import Figure, bootstrap_interval, share_interval
 from cxr.core.resampling import drawn_means, patient_numbers
 
 GRID = 64  # cells a side that maps and masks are compared on
@@ -38,17 +38,20 @@ def points_inside(heat: Heat, mask: Mask) -> bool:
     return bool(heat.any() and mask.flat[int(_laid_over(heat, mask).argmax())])
 
 
-def localise(model: str, heats: Sequence[Heat], masks: Sequence[Mask], patients: Sequence[bytes]) -> Localisation | None:
+def localise(
+    model: str, heats: Sequence[Heat], masks: Sequence[Mask], classes: Sequence[str], patients: Sequence[bytes]
+) -> Localisation | None:
     """Measures how much of the maps lies inside the lesions.
 
     Beside it stand two kinds of chance. A map that is the same everywhere has as much inside as the lesion has of the picture. And since
     lesions are mostly in the lungs, a map that is always the same would do better than that: so each map is also compared with the
-    lesions of other patients' pictures.
+    lesions of the same class in other patients' pictures.
 
     Args:
       model: Whose maps they are.
       heats: [rows, columns] each, for the class of the lesion.
       masks: bool [height, width] each, with at least one pixel set.
+      classes: Of the lesions.
       patients: Pseudonyms.
 
     Returns:
@@ -60,36 +63,46 @@ def localise(model: str, heats: Sequence[Heat], masks: Sequence[Mask], patients:
     coarse = np.stack([_on_grid(masks[k]) for k in full])
     numbers, count = patient_numbers([patients[k] for k in full])
     inside = np.array([[energy_inside(heats[k], mask) for mask in coarse] for k in full])  # [map, mask]
-    others = numbers[:, np.newaxis] != numbers[np.newaxis]
-    energy, area = np.diag(inside), coarse.mean(axis=(1, 2))
+    kinds = np.array([classes[k] for k in full])
+    others = (numbers[:, np.newaxis] != numbers[np.newaxis]) & (kinds[:, np.newaxis] == kinds[np.newaxis])
     elsewhere = np.array([row[other].mean() if other.any() else np.nan for row, other in zip(inside, others, strict=True)])
+    energy, area = np.diag(inside), coarse.mean(axis=(1, 2))
     hits = np.array([points_inside(heats[k], mask) for k, mask in zip(full, coarse, strict=True)], np.float64)
-    columns = np.stack([energy, area, energy - area, elsewhere, energy - elsewhere, hits], axis=1)
-    draws = drawn_means(columns, numbers)
-    means = [Figure.of(float(mean), bootstrap_interval(drawn)) for mean, drawn in zip(columns.mean(axis=0), draws.T, strict=True)]
+    share = float(hits.mean())
     measured = Localisation(
         model=model,
         images=len(full),
         patients=count,
         empty=len(heats) - len(full),
-        energy=means[0],
-        area=means[1],
-        above_area=means[2],
-        elsewhere=means[3],
-        above_elsewhere=means[4],
-        hits=Figure.of(float(hits.mean()), share_interval(float(hits.mean()), draws[:, 5], count)),
+        energy=_mean(energy, numbers),
+        area=_mean(area, numbers),
+        above_area=_mean(energy - area, numbers),
+        elsewhere=_mean(elsewhere, numbers),
+        above_elsewhere=_mean(energy - elsewhere, numbers),
+        hits=Figure.of(share, share_interval(share, drawn_means(hits[:, np.newaxis], numbers)[:, 0], count)),
         verdict="",
     )
     return measured.model_copy(update={"verdict": _verdict(measured)})
+
+
+def _mean(values: npt.NDArray[np.float64], patients: npt.NDArray[np.int64]) -> Figure:
+    """Of the images where it is defined."""
+    known = ~np.isnan(values)
+    if not known.any():
+        return Figure(value=None)
+    _, numbers = np.unique(patients[known], return_inverse=True)
+    draws = drawn_means(values[known][:, np.newaxis], numbers.astype(np.int64))
+    return Figure.of(float(values[known].mean()), bootstrap_interval(draws[:, 0]))
 
 
 def _verdict(found: Localisation) -> str:
     size = f"{found.energy} of the heat lies inside the lesions, which are {found.area} of the picture"
     if not (found.above_area.low or 0) > 0:
         return f"{size}: no better than chance"
+    others = f"the lesions of the same class in other patients ({found.elsewhere})"
     if not (found.above_elsewhere.low or 0) > 0:
-        return f"{size}; but as much lies inside the lesions of other patients ({found.elsewhere}): the maps show where lesions mostly are"
-    return f"{size}: better than chance, and than the lesions of other patients ({found.elsewhere}); all with {CONFIDENCE:.0%} intervals"
+        return f"{size}, which is better than chance; but as much lies inside {others}: the maps show where lesions mostly are"
+    return f"{size}: better than chance, and more than inside {others}"
 
 
 def _laid_over(heat: Heat, mask: Mask) -> Heat:

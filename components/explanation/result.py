@@ -28,7 +28,7 @@ class Localisation(StrictModel):
     energy: Figure = Field(description="share of the heat that lies inside the lesion")
     area: Figure = Field(description="share of the picture that the lesion takes: what a map that is the same everywhere would have inside")
     above_area: Figure = Field(description="the difference of the two")
-    elsewhere: Figure = Field(description="share of the heat that lies inside the lesions of other patients' pictures")
+    elsewhere: Figure = Field(description="share of the heat inside the lesions of the same class in other patients' pictures")
     above_elsewhere: Figure = Field(description="the energy less that")
     hits: Figure = Field(description="share of the maps whose hottest place lies inside the lesion")
     verdict: str

@@ -29,6 +29,8 @@ def save_model(
 
     told = {features.MAX_SIDE: max_side or 0, **({features.READING_RULES: rules} if rules > 1 else {})}
 
+    predicted_class = tf.constant([features.PREDICTED_CLASS], tf.int64)
+
     class Model(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.SIGNATURE_BYTES)])
         def image_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -44,7 +46,7 @@ def save_model(
                 tf.TensorSpec([None], tf.int64, name=features.CLASS_INDEX),
             ]
         )
-        def gradcam(self, image_bytes: tf.Tensor, class_index: tf.Tensor) -> dict[str, tf.Tensor]:
+        def gradcam(self, image_bytes: tf.Tensor, class_index: tf.Tensor = predicted_class) -> dict[str, tf.Tensor]:
             outputs = self.image_bytes(image_bytes)
             predicted = tf.argmax(outputs[features.PROBABILITIES], axis=1)
             explained = tf.where(class_index < 0, predicted, class_index)

@@ -38,8 +38,8 @@ def test_the_pointing_game():
     assert not points_inside(np.zeros((8, 8), np.float32), np.ones((SIDE, SIDE), bool))
 
 
-def localised(heats, masks, patients) -> Localisation:
-    found = localise("one", heats, masks, patients)
+def localised(heats, masks, patients, classes=None) -> Localisation:
+    found = localise("one", heats, masks, classes or ["sick"] * len(heats), patients)
     assert found is not None
     return found
 
@@ -62,7 +62,7 @@ def test_maps_on_their_own_lesion_beat_both_kinds_of_chance():
     assert low(found.energy) > 0.3 > 3 * low(found.elsewhere)
     assert low(found.above_area) > 0.2
     assert found.hits.value == 1
-    assert "better than chance, and than the lesions of other patients" in found.verdict
+    assert "better than chance, and more than inside the lesions of the same class in other patients" in found.verdict
 
 
 def test_a_map_that_is_always_the_same_shows_where_lesions_mostly_are():
@@ -82,10 +82,19 @@ def test_empty_maps_are_counted_and_say_nothing():
     heats = [np.zeros((8, 8), np.float32), *(heat_at(row, column) for row, column in PLACES[1:])]
     found = localised(heats, MASKS, PATIENTS)
     assert (found.images, found.empty) == (19, 1)
-    assert localise("one", heats[:1], MASKS[:1], PATIENTS[:1]) is None
-    assert localise("one", [], [], []) is None
+    assert localise("one", heats[:1], MASKS[:1], ["sick"], PATIENTS[:1]) is None
+    assert localise("one", [], [], [], []) is None
 
 
 def test_one_patient_alone_has_no_others_to_compare_with():
     found = localised([heat_at(0, 0)] * 2, MASKS[:2], [b"a", b"a"])
     assert (found.elsewhere.value, found.above_elsewhere.value) == (None, None)
+
+
+def test_lesions_of_another_class_are_no_measure():
+    heats = [heat_at(0, 0)] * 4
+    masks = [lesion(0, 0), lesion(0, 0, 90), lesion(0, 0), lesion(0, 0, 90)]  # large ones hold every map
+    found = localised(heats, masks, [b"a", b"b", b"c", b"d"], ["small", "large", "small", "large"])
+    assert found.above_elsewhere.value == pytest.approx(0, abs=1e-6)
+    alone = localised(heats[:3], masks[:3], [b"a", b"b", b"c"], ["small", "large", "small"])
+    assert alone.elsewhere.value == pytest.approx(energy_inside(heats[0], masks[0]), abs=0.02)  # nobody to compare the large one with

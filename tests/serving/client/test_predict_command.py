@@ -74,7 +74,7 @@ def test_overlays_beside_the_answers(small_server, folder, tmp_path_factory):
         drawn = np.asarray(picture).astype(int)
     assert drawn.shape == (64, 64, 3)
     assert np.ptp(drawn[4, 4]) > 50  # red
-    assert np.ptp(drawn[60, 60]) == 0  # grey
+    assert np.ptp(drawn[60, 60]) < 5  # grey
     assert "1 of 2 maps are empty" in done.stderr
     with open(out / "explanations.csv") as file:
         rows = list(csv.DictReader(file))
