@@ -48,20 +48,19 @@ def explain(
     from rich.table import Table
 
     from cxr.core import exit_codes
-    from cxr.core.errors import CxrError, UsageError
+    from cxr.core.class_names import index_of
+    from cxr.core.errors import CxrError
+    from cxr.data.images.overlays import Explanation, list_overlays
     from cxr.pipeline.workspace import Workspace
     from cxr.serving.client.inputs import find_images
 
     messages = Console(stderr=True)
     source = find_model(model, Workspace(workspace, pipeline))
     files = find_images(images)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--out {out}: {error.strerror}") from None
+    options.make_folder("--out", out)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greeting would tear the progress bar
     # TensorFlow: not before the arguments are known to be right
-    from cxr.trainer.explain.explanations import Explainer, Explanation, index_of, read_info, write_table
+    from cxr.trainer.explain.explanations import Explainer, read_info
 
     if class_name is not None and (info := read_info(source)):
         index_of(class_name, info.class_names)
@@ -85,9 +84,8 @@ def explain(
         name = f"{row.overlay} (empty)" if row.empty else row.overlay
         table.add_row(Path(row.image).name, row.model, row.explained, f"{row.probability:.2f}", row.predicted, name)
     options.stdout_console().print(table)
-    if empty := sum(row.empty for row in made):
-        messages.print(f"{empty} of {len(made)} maps are empty: no region of the picture speaks for the class; these overlays show it bare")
-    messages.print(f"{len(made)} overlays in {out}, listed in {write_table(out, made).name}", highlight=False, soft_wrap=True)
+    for line in list_overlays(out, made):
+        messages.print(line, highlight=False, soft_wrap=True)
     if failed:
         messages.print(f"{failed} of {len(files)} images failed", style="red")
         raise typer.Exit(exit_codes.FAILED)

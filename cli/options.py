@@ -39,6 +39,20 @@ def help_of(command: Callable[..., None], *more: str) -> str:
     return f"{inspect.getdoc(command)}\n" + "".join(more)
 
 
+def make_folder(option: str, folder: Path) -> None:
+    """Makes the folder that an option names, unless it is there.
+
+    Raises:
+      UsageError: It cannot be made.
+    """
+    from cxr.core.errors import UsageError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{option} {folder}: {error.strerror}") from None
+
+
 def tls_of(use: bool, ca: Path | None, cert: Path | None, key: Path | None, server_name: str | None) -> Tls | None:
     """Returns what the options ask for; None for plaintext."""
     from cxr.serving.client.connection import Tls

@@ -12,7 +12,9 @@ from cxr.cli import options
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from cxr.data.images.overlays import Explanation
     from cxr.serving.client.client import Client
+    from cxr.serving.client.predictions import Prediction
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -22,6 +24,8 @@ EXAMPLES = """
   cxr predict study.dcm images/ --model mobilenet         DICOM files and whole folders
 
   cxr predict images/ --label stable --json > out.jsonl   one line per image, for scripts
+
+  cxr predict xray.png --explain maps                     with Grad-CAM overlays: which regions speak for the answer
 
   cxr predict x.png -s serving.example.org:8500 --ca ca.pem --cert me.pem --key me.key
 """
@@ -41,6 +45,10 @@ def predict(
     version: options.Version = None,
     label: options.Label = None,
     json: options.Json = False,
+    explain: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="folder for Grad-CAM overlays and explanations.csv; the server makes the maps")
+    ] = None,
+    class_name: Annotated[str | None, typer.Option("--class", help="with --explain: explain this class, not the predicted one")] = None,
     timeout: Annotated[float, typer.Option(min=0.001, help="seconds for one request, retries included")] = 60.0,
     batch_size: Annotated[int, typer.Option(min=1, help="images in one request")] = 16,
     in_flight: Annotated[int, typer.Option(min=1, max=64, help="requests at a time")] = 4,
@@ -54,25 +62,33 @@ def predict(
     from rich.console import Console
 
     from cxr.core import exit_codes
+    from cxr.core.errors import UsageError
     from cxr.serving.client.client import Client
     from cxr.serving.client.connection import is_loopback
     from cxr.serving.client.inputs import find_images
 
+    if class_name is not None and explain is None:
+        raise UsageError("--class says what to explain: give --explain DIR too")
     files = find_images(images)
+    if explain is not None:
+        options.make_folder("--explain", explain)
     security = options.tls_of(tls, ca, cert, key, server_name)
     messages = Console(stderr=True)
     if security is None and not is_loopback(server):
         messages.print(f"note: images travel to {server} unencrypted; --tls encrypts them", style="yellow", soft_wrap=True)
     with Client(server, model, version, label, tls=security, timeout=timeout, batch_size=batch_size, max_in_flight=in_flight) as client:
         client.metadata()  # a server or model that is not there is said before any image is read
-        failed = _show(client, files, json, messages)
+        failed = _show(client, files, json, messages, explain, class_name)
     if failed:
         messages.print(f"{failed} of {len(files)} images failed", style="red")
         raise typer.Exit(exit_codes.FAILED)
 
 
-def _show(client: Client, files: list[Path], as_json: bool, messages: Console) -> int:
-    """Prints results to stdout as they come (JSON) or at the end (table), also those before an error. Returns the number of failures."""
+def _show(client: Client, files: list[Path], as_json: bool, messages: Console, maps: Path | None, class_name: str | None) -> int:
+    """Prints results to stdout as they come (JSON) or at the end (table), also those before an error; writes overlays into `maps`.
+
+    Returns the number of failures.
+    """
     import json as json_module
 
     from rich.progress import Progress
@@ -83,17 +99,21 @@ def _show(client: Client, files: list[Path], as_json: bool, messages: Console) -
 
     results: list[Prediction | Failure] = []
     synthetic: set[int] = set()  # versions that the user was told of
+    explained: list[Explanation] = []
     try:
         with Progress(console=messages, transient=True, disable=not messages.is_terminal) as progress:
             bar = progress.add_task("images", total=len(files))
-            for result in client.predict_files(files):
+            for result in client.predict_files(files, explain=maps is not None, class_name=class_name):
                 results.append(result)
+                if maps is not None and isinstance(result, Prediction):
+                    explained.append(_overlay(result, maps))
                 progress.advance(bar)
                 if isinstance(result, Prediction) and result.synthetic and result.version not in synthetic:
                     synthetic.add(result.version)
                     progress.console.print(_SYNTHETIC.format(result), style="yellow", markup=False, highlight=False, soft_wrap=True)
                 if as_json:
-                    typer.echo(json_module.dumps(result.to_json(), ensure_ascii=False))
+                    overlay = {"overlay": explained[-1].overlay} if maps is not None and isinstance(result, Prediction) else {}
+                    typer.echo(json_module.dumps({**result.to_json(), **overlay}, ensure_ascii=False))
                 if isinstance(result, Failure):
                     progress.console.print(str(result.error), style="red", markup=False, highlight=False, soft_wrap=True)
     except CxrError:
@@ -102,4 +122,19 @@ def _show(client: Client, files: list[Path], as_json: bool, messages: Console) -
     finally:
         if not as_json and results:
             options.stdout_console().print(table(results))
+        if maps is not None and explained:
+            from cxr.data.images.overlays import list_overlays
+
+            for line in list_overlays(maps, explained):
+                messages.print(line, highlight=False, soft_wrap=True)
     return sum(isinstance(result, Failure) for result in results)
+
+
+def _overlay(result: Prediction, out: Path) -> Explanation:
+    from cxr.data.images.overlays import Explanation
+
+    assert result.heat_map is not None  # it was asked for
+    explained = result.heat_map.explained
+    share = result.probabilities[explained]
+    name = result.heat_map.save(out, Path(result.path), result.model, share)
+    return Explanation(result.path, result.model, explained, result.label, round(share, 4), result.heat_map.empty, name)

@@ -22,6 +22,7 @@ SOURCE, VIEW, SEX = "source", "view", "sex"  # bytes; UNKNOWN where not stated
 LICENSE = "license"  # bytes, that the image may be used under; absent where not stated
 AGE = "age"  # float, years; absent where not stated
 AGE_BAND = "age_band"  # bytes: one of AGE_BANDS
+LESION_MASK = "lesion_mask"  # bytes: PNG, 255 where the disease shows, of the image's proportions; absent where nobody drew one
 CONTENT_HASH = "content_hash"  # bytes: SHA-256 (hex) of the decoded grey image
 
 AGE_BANDS = ("0-17", "18-39", "40-64", "65+", UNKNOWN)
@@ -41,9 +42,12 @@ SIGNATURE_EXAMPLES = "serving_default"  # input "examples": string [batch], seri
 SIGNATURE_BYTES = "image_bytes"  # input "image_bytes": string [batch], encoded JPEG or PNG
 SIGNATURE_TENSOR = "image_tensor"  # input "image_tensor": float32 [batch, size, size, 3] in [0, 1]
 SIGNATURE_LABELS = "transform_labels"  # input "examples": string [batch], serialized tf.Examples; output LABEL_INDEX, for TFMA
-SIGNATURE_READING = "image_reading"  # input "image_reading": string [batch], any; outputs the next three
+SIGNATURE_GRADCAM = "gradcam"  # inputs "image_bytes" as above and CLASS_INDEX; outputs those of SIGNATURE_BYTES and the heat maps below
+SIGNATURE_READING = "image_reading"  # input "image_reading": string [batch], any; outputs MAX_SIDE to LEARNT_FROM_SYNTHETIC
 
 EXAMPLES = "examples"
+CLASS_INDEX = "class_index"  # int64 [batch], which class to explain; PREDICTED_CLASS, the default of a request for one image: see there
+PREDICTED_CLASS = -1  # of CLASS_INDEX: the most probable one
 PROBABILITIES = "probabilities"  # float32 [batch, classes]
 MAX_SIDE = "max_side"  # int64 [batch], pixels that longer images were scaled down to before training; 0: none was
 READING_RULES = "reading_rules"  # int64 [batch], see data/images/reader.py; absent: 1
@@ -55,6 +59,10 @@ UNLIKE_BORDER = 0.5  # of UNLIKE_TRAINING
 OUTSIDE = "outside"  # bool [batch], UNLIKE_TRAINING beyond UNLIKE_BORDER; absent where that is
 CONFORMAL_SET = "conformal_set"  # bool [batch, classes], which classes it may be; may be absent
 MEMBER_PROBABILITIES = "probabilities_{member}"  # ensemble only, float32 [batch, classes] per member
+HEAT_MAP = "heat_map"  # float32 [batch, rows, columns] in [0, 1]: which regions speak for the class; covers the whole picture
+HEAT_MAP_EMPTY = "heat_map_empty"  # bool [batch], no region does: HEAT_MAP is zero
+EXPLAINED_CLASS = "explained_class"  # int64 [batch], index into OUTPUT_CLASS_NAMES
+MEMBER_HEAT_MAP = "heat_map_of_{member}"  # ensemble only, a member's own for the same class, of HEAT_MAP's shape
 ENSEMBLE = "ensemble"  # name of the ensemble among the models
 
 

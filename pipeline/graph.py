@@ -20,6 +20,7 @@ from cxr.components.baseline.strategy import MODEL, PushedBaseline, as_artifact
 from cxr.components.drift_check.component import DriftCheck
 from cxr.components.drift_check.strategy import PREVIOUS, PreviousStatistics
 from cxr.components.ensemble_trainer.component import EnsembleTrainer
+from cxr.components.explanation.component import Explanation
 from cxr.components.infra_check.component import InfraCheck
 from cxr.components.pusher.component import Pusher
 from cxr.components.pusher.known import NO_CHAMPION, Known
@@ -42,6 +43,7 @@ CODE = {
     "Trainer": ("cxr.trainer.run_fn",),
     "EnsembleTrainer": ("cxr.components.ensemble_trainer.executor",),
     "Evaluator": ("cxr.components.metrics.classification", "cxr.components.metrics.demanded", "cxr.components.metrics.answers"),
+    "Explanation": ("cxr.components.explanation.component",),
     "Report": ("cxr.components.report.executor",),  # its templates count by the container image, which is in KFP's key
     "InfraCheck": ("cxr.components.infra_check.component", "cxr.serving.server.__main__"),  # the server is a process of its own
     "ShortcutCheck": ("cxr.components.shortcut_check.component",),
@@ -209,6 +211,24 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
         )
         candidates += [node for node in (trainer, baseline, evaluator, infra_check, shortcut_check, pusher) if node]
 
+    # What the answers rest on: of the ensemble with its members, or of each model where there is none.
+    explained = [features.ENSEMBLE] if config.ensemble else list(trained)
+    explanations = {
+        name: Explanation(
+            model=trained[name].outputs["model"],
+            evaluation=shown[name].evaluation,
+            examples=examples,
+            model_name=name,
+            class_names=class_names,
+            split=config.gate.split,
+            samples=config.explain.samples,
+            seed=config.explain.seed,
+            code_version=code_version(*CODE["Explanation"]),
+        ).with_id(node_id("Explanation", name))
+        for name in explained
+    }
+    candidates += explanations.values()
+
     if paths.report_node:
         report = report_page.Report(
             pipeline=config.name,
@@ -217,6 +237,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             anomalies=validator.outputs["anomalies"],
             drift=drift_check.outputs["drift"],
             audit=audit.outputs["audit"],
+            explanation=explanations[explained[-1]].outputs["explanation"],
             candidates=shown,
             split=config.gate.split,
             class_names=config.class_names,

@@ -32,6 +32,13 @@ class InfraCheck(StrictModel):
     tolerance: float = Field(1e-3, ge=0, description="largest difference allowed between recorded and served probabilities")
 
 
+class Explain(StrictModel):
+    """Which images of the gate's split a run explains with heat maps, beside the wrong answers that report.html shows."""
+
+    samples: int = Field(48, ge=1, description="images that are drawn, always the same ones of the same images")
+    seed: int = Field(2021, ge=0, description="of the draw")
+
+
 class ReportPage(StrictModel):
     """What report.html shows."""
 
@@ -66,6 +73,7 @@ class Config(StrictModel):
     drift: Drift = Drift()
     gate: Gate = Gate()
     infra_check: InfraCheck = InfraCheck()
+    explain: Explain = Explain()
     report: ReportPage = ReportPage()
     # The runner by its own name: DirectRunner would first look for Beam's Prism binary on the network. The last option spares every
     # component a copy of all of TFX in /tmp, which only remote workers need.

@@ -11,6 +11,7 @@ from tfx.types import Artifact
 
 from cxr.components.baseline.rule import Choice
 from cxr.components.drift_check.result import DriftResult
+from cxr.components.explanation.result import Result as Explained
 from cxr.components.infra_check.reasons import REASONS
 from cxr.components.metrics.evaluation import Evaluation, read_evaluation, read_validation
 from cxr.components.metrics.verdicts import Judgement, not_judged
@@ -74,6 +75,7 @@ class Report(StrictModel):
     examples_uri: str | None = Field(None, description="the Examples artifact; null: not reached")
     drift: DriftResult | None = Field(None, description="the data beside those of the run before; null: not reached")
     audit: AuditResult | None = Field(None, description="how well the class can be told from what should not matter; null: not reached")
+    explanation: Explained | None = Field(None, description="heat maps of the ensemble, or of the last model; null: not reached")
     models: dict[str, Candidate]
     nodes: dict[str, Node]
 
@@ -104,6 +106,7 @@ def make_report(config: Config, results: Mapping[str, NodeResult], choices: Mapp
       data: Folder of the records.
       dataset: What that folder says of itself.
     """
+    explains = node_id("Explanation", config.candidates[-1])
     return Report(
         pipeline=config.name,
         synthetic=dataset.synthetic,
@@ -115,6 +118,7 @@ def make_report(config: Config, results: Mapping[str, NodeResult], choices: Mapp
         examples_uri=examples.uri if (examples := _output(results.get("ImportExampleGen"), "examples")) else None,
         drift=DriftResult.load(Path(drift.uri)) if (drift := _output(results.get("DriftCheck"), "drift")) else None,
         audit=AuditResult.load(Path(audit.uri)) if (audit := _output(results.get("Audit"), "audit")) else None,
+        explanation=Explained.load(Path(maps.uri)) if (maps := _output(results.get(explains), "explanation")) else None,
         models={name: _candidate(name, results, choices.get(name, Choice()), config.gate.split) for name in config.candidates},
         nodes={
             key: Node(state=result.state, seconds=round(result.seconds, 1), error=result.error, peak_memory=result.peak_memory)

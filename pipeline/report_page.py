@@ -62,6 +62,7 @@ def page_sources(
         anomalies=_uri(results, "ExampleValidator", "anomalies"),
         drift=_uri(results, "DriftCheck", "drift"),
         audit=_uri(results, "Audit", "audit"),
+        explanation=_uri(results, node_id("Explanation", config.candidates[-1]), "explanation"),
         ingested=_ingested(dataset),
         configuration=config.to_yaml(),
         before=before,

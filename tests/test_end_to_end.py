@@ -88,7 +88,7 @@ def test_pipeline(tmp_path):
     first = pipeline.pushed()
     assert all(len(versions) == 1 for versions in first.values())
     model = tf.saved_model.load(str(pipeline.home / "serving_models" / "ensemble" / first["ensemble"][0]))
-    assert set(model.signatures) == {"serving_default", "image_bytes", "image_tensor", "transform_labels", "image_reading"}
+    assert set(model.signatures) == {"serving_default", "image_bytes", "image_tensor", "gradcam", "transform_labels", "image_reading"}
     card = json.loads((pipeline.home / "serving_models" / "ensemble" / first["ensemble"][0] / "assets.extra/model_card.json").read_text())
     assert dict(card["sections"]["Model"]["facts"])["kind"] == "ensemble of densenet201, efficientnetb7, mobilenet"
     assert "synthetic-data" in card["metadata"]["tags"]
@@ -101,6 +101,10 @@ def test_pipeline(tmp_path):
     for model in report["models"].values():
         assert model["shortcut_check"]["balanced_accuracy"] == pytest.approx(model["evaluation"]["balanced_accuracy"])
         assert model["shortcut_check"]["comparisons"][0]["verdict"] in done.stdout
+
+    assert report["explanation"]["model"] == "ensemble"
+    assert report["explanation"]["samples"] == min(48, report["models"]["ensemble"]["evaluation"]["images"])
+    assert "Where ensemble looks" in (pipeline.home / "runs/latest/report.html").read_text()
 
     # === The same again: from the cache, nothing new is pushed ===
     done, report = pipeline.run()

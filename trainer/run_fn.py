@@ -21,7 +21,7 @@ from cxr.trainer.calibration.temperature import scale_logits
 from cxr.trainer.curves import TensorBoardLog, write_history
 from cxr.trainer.devices import FLOAT32
 from cxr.trainer.export.export_check import COMPARED_IMAGES, MIXED_TOLERANCE, TrainedAnswers
-from cxr.trainer.export.network import with_outside_score
+from cxr.trainer.export.network import single_network
 from cxr.trainer.export.saved_model import export_model
 from cxr.trainer.inputs import Split, read_split
 from cxr.trainer.model_config import Model
@@ -128,7 +128,7 @@ def _write_model(fn_args: Any, settings: Settings, transform: TransformGraph, tr
         outside.save(uri, detector)
     data = training_data(splits, settings.class_names)
     export_model(
-        with_outside_score(trained.model, detector) if detector else trained.model,
+        single_network(trained.model, detector),
         name=settings.name,
         transform=transform,
         info={

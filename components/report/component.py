@@ -26,6 +26,7 @@ class ReportSpec(component_spec.ComponentSpec):
         "anomalies": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
         "drift": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
         "audit": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
+        "explanation": component_spec.ChannelParameter(type=standard_artifacts.InferenceResult),
         **{
             key.format(number): component_spec.ChannelParameter(type=kind, optional=True)
             for key, kind in (
@@ -67,6 +68,7 @@ class Report(base_component.BaseComponent):
         anomalies: types.BaseChannel,
         drift: types.BaseChannel,
         audit: types.BaseChannel,
+        explanation: types.BaseChannel,
         candidates: Mapping[str, Candidate],
         split: str,
         class_names: Sequence[str],
@@ -83,6 +85,7 @@ class Report(base_component.BaseComponent):
           anomalies: In them.
           drift: Of them since the run before.
           audit: What tells the class in them and should not.
+          explanation: Heat maps of the ensemble, or of the last model.
           candidates: By the model's name; one to nine.
           split: That the models are judged on.
           class_names: In the order of the probabilities.
@@ -119,6 +122,7 @@ class Report(base_component.BaseComponent):
                 anomalies=anomalies,
                 drift=drift,
                 audit=audit,
+                explanation=explanation,
                 **channels,
                 page=types.Channel(type=standard_artifacts.String),
             )

@@ -51,6 +51,7 @@ class Executor(base_executor.BaseExecutor):
             anomalies=_uri(input_dict, "anomalies"),
             drift=_uri(input_dict, "drift"),
             audit=_uri(input_dict, "audit"),
+            explanation=_uri(input_dict, "explanation"),
             configuration=settings["configuration"],
             artifacts=tuple(artifacts(settings["models"], input_dict)),
         )
@@ -75,7 +76,7 @@ def _model(name: str, number: int, input_dict: dict[str, list[types.Artifact]]) 
 
 def artifacts(models: list[str], input_dict: dict[str, list[types.Artifact]]) -> list[Artifact]:
     """Returns what the page was made from; the nodes are told by the ends of the URIs."""
-    names = {"examples": "", "statistics": "", "anomalies": "", "drift": "", "audit": ""}
+    names = {"examples": "", "statistics": "", "anomalies": "", "drift": "", "audit": "", "explanation": ""}
     for number, name in enumerate(models, 1):
         names |= {key.format(number): name for key in (MODEL, MODEL_RUN, EVALUATION, INFRA_BLESSING, SHORTCUT_BLESSING)}
     return [

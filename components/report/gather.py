@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from cxr.components.anomaly_check.anomalies import describe_anomalies
 from cxr.components.drift_check.result import DriftResult
+from cxr.components.explanation.result import Result, load_maps
 from cxr.components.metrics.evaluation import Evaluation, read_evaluation, read_roc, read_validation
 from cxr.components.report.feature_statistics import read_statistics
 from cxr.components.report.history import read_training
@@ -57,7 +59,11 @@ def gather(sources: Sources) -> Content:
     answers = {model.name: model.answers for model in models if model.answers is not None}
     mistakes = most_confident(answers)
     wanted = mistakes.images if mistakes else ()
-    seen = look_through(splits, sources.class_names, wanted, sources.split, pictures=sources.pictures) if splits else Seen()
+    explanation = Result.load(Path(sources.explanation)) if sources.explanation else None
+    same = explanation and mistakes and explanation.model == mistakes.model
+    maps = load_maps(Path(sources.explanation)) if sources.explanation and same else None
+    looked = partial(look_through, splits, sources.class_names, wanted, sources.split, maps, pictures=sources.pictures)
+    seen = looked() if splits else Seen()
     return Content(
         pipeline=sources.pipeline,
         class_names=sources.class_names,
@@ -68,6 +74,7 @@ def gather(sources: Sources) -> Content:
         run=sources.run,
         data=_data(sources, seen),
         audit=AuditResult.load(Path(sources.audit)) if sources.audit else None,
+        explanation=explanation,
         mistakes=explained(mistakes, sources.class_names, seen) if mistakes else None,
         before=_before(sources.before, answers, patients) if sources.before else None,
         steps=tuple(replace(step, error=without_paths(step.error)) for step in sources.steps),

@@ -78,7 +78,8 @@ def explained(found: Confident, class_names: Sequence[str], seen: Seen) -> Mista
             Answer(name, tuple(map(float, given[row])), _name(int(_top(given)[row]), class_names)) for name, given in found.answers.items()
         )
         label = class_names[int(found.labels[row])]
-        shown.append(Mistake(label, seen.sources.get(number, features.UNKNOWN), seen.found.get(number), answers))
+        source = seen.sources.get(number, features.UNKNOWN)
+        shown.append(Mistake(label, source, seen.found.get(number), answers, seen.overlays.get(number)))
     return Mistakes(found.model, found.total, tuple(shown), found.wrong_by_all)
 
 

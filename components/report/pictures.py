@@ -6,15 +6,19 @@ import base64
 import heapq
 import io
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
+from cxr.components.explanation.result import HeatMaps
 from cxr.components.metrics.answers import image_number
-from cxr.components.report.page.content import Picture
+from cxr.components.report.page.content import Overlay, Picture
 from cxr.components.report.records import columns
 from cxr.core import features
+from cxr.data.images.overlays import overlay
 
 SAMPLES = 4  # pictures shown of each class
 SIDE = 224  # pixels, longest side of a picture on the page
@@ -31,6 +35,7 @@ class Seen:
       samples: of the first split, the same ones whatever order the records come in.
       found: number of an image that was asked for: its picture.
       sources: the same: class and source, pictures or not.
+      overlays: the same: its heat map, where there is one.
     """
 
     images: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -38,10 +43,17 @@ class Seen:
     samples: tuple[Picture, ...] = ()
     found: dict[int, Picture] = field(default_factory=dict)
     sources: dict[int, str] = field(default_factory=dict)
+    overlays: dict[int, Overlay] = field(default_factory=dict)
 
 
 def look_through(
-    splits: Mapping[str, str], class_names: Collection[str], wanted: Collection[int] = (), wanted_split: str = "", *, pictures: bool = True
+    splits: Mapping[str, str],
+    class_names: Sequence[str],
+    wanted: Collection[int] = (),
+    wanted_split: str = "",
+    maps: HeatMaps | None = None,
+    *,
+    pictures: bool = True,
 ) -> Seen:
     """Reads all examples once, a few at a time.
 
@@ -50,9 +62,11 @@ def look_through(
       class_names: In the order of the page.
       wanted: Numbers of images to look for.
       wanted_split: Where they are.
+      maps: Heat maps of some of them.
       pictures: Make pictures of what is found; else only count.
     """
     seen, numbers = Seen(), set(wanted)
+    places = {int(number): place for place, number in enumerate(maps.images)} if maps else {}
     drawn: dict[str, list[tuple[int, bytes, str]]] = {name: [] for name in class_names}
     sampled = next(iter(splits), "")
     for split, folder in splits.items():
@@ -65,6 +79,8 @@ def look_through(
                 seen.sources[number] = source
                 if pictures:
                     seen.found[number] = Picture(small_jpeg(image), label, source, split)
+                    if maps and (place := places.get(number)) is not None:
+                        seen.overlays[number] = _overlay(image, maps.heats[place], class_names[maps.classes[place]])
             if pictures and split == sampled and label in drawn:
                 _keep_smallest(drawn[label], (-number, image, source))
         seen.patients[split] = len(patients)
@@ -82,11 +98,23 @@ def small_jpeg(encoded: bytes) -> str:
     Args:
       encoded: JPEG or PNG.
     """
+    return _base64(_small(encoded))
+
+
+def _small(encoded: bytes) -> Image.Image:
     with Image.open(io.BytesIO(encoded)) as image:
         small = image.convert("L")
         small.thumbnail((SIDE, SIDE))
+    return small
+
+
+def _overlay(encoded: bytes, heat: npt.NDArray[np.float32], explained: str) -> Overlay:
+    return Overlay(_base64(overlay(np.asarray(_small(encoded)), heat, explained)), explained, not heat.any())
+
+
+def _base64(picture: Image.Image) -> str:
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    picture.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -48,6 +48,7 @@ class Sources:
     anomalies: str | None = None
     drift: str | None = None  # of the component DriftCheck
     audit: str | None = None  # of the component Audit
+    explanation: str | None = None  # InferenceResult of Explanation, of the ensemble or the last model
     ingested: Ingested | None = None
     configuration: str = ""  # YAML, in full
     before: RunBefore | None = None

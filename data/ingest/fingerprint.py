@@ -32,10 +32,10 @@ def state(rows: Sequence[Row], config: Ingest, key: bytes) -> str:
     states = {}
     for row in rows:
         try:
-            found = os.stat(row.path)
+            found = [os.stat(path) for path in (row.path, row.mask) if path]
         except OSError as error:
             raise BadRows(f"an image cannot be looked at ({error.strerror}); check the permissions:", [row]) from None
-        states[row.number] = f"{found.st_size} {found.st_mtime_ns}"
+        states[row.number] = " ".join(f"{one.st_size} {one.st_mtime_ns}" for one in found)
     return _digest(rows, config, key, states)
 
 
@@ -49,14 +49,18 @@ def content(rows: Sequence[Row], config: Ingest, key: bytes, hashes: Mapping[int
       hashes: Number of a row: hash of its file, as far as they are known; the other files are read.
     """
     unknown = [row for row in rows if row.number not in hashes]
+    masked = [row for row in rows if row.mask]
     with ThreadPoolExecutor(config.workers) as pool:
-        found = dict(zip((row.number for row in unknown), pool.map(_hash_or_nothing, unknown), strict=True))
-    return _digest(rows, config, key, {**hashes, **found})
+        found = dict(zip((row.number for row in unknown), pool.map(_hash_or_nothing, (row.path for row in unknown)), strict=True))
+        files = {**hashes, **found}
+        for row, mask in zip(masked, pool.map(_hash_or_nothing, (row.mask for row in masked)), strict=True):
+            files[row.number] += f" {mask}"
+    return _digest(rows, config, key, files)
 
 
-def _hash_or_nothing(row: Row) -> str:
+def _hash_or_nothing(path: str) -> str:
     try:
-        return fingerprints.of_file(row.path)
+        return fingerprints.of_file(path)
     except OSError:  # it is a reject
         return ""
 

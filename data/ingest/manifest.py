@@ -13,7 +13,7 @@ from cxr.core.errors import CxrError
 
 REQUIRED = ("image", "label")
 UNLABELLED = ("image",)  # what it must have where nobody asks what the images show
-OPTIONAL = ("patient_id", "split", "source", "view", "sex", "age", "license")
+OPTIONAL = ("patient_id", "split", "source", "view", "sex", "age", "license", "mask")
 SEPARATORS = (",", ";", "\t")
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: its mark begins with the other's

@@ -15,6 +15,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from cxr.core import features, fingerprints
 from cxr.data.images import reader
 from cxr.data.images.errors import ImageError
+from cxr.data.images.masks import read_mask
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.outcomes import DONE, RESULTS, STARTED, Outcome, line
 from cxr.data.ingest.rows import Row, uniform
@@ -111,17 +112,18 @@ class WriteShard(beam.DoFn):
         try:
             outcome.file_hash = fingerprints.of_file(row.path)
             image = reader.read_image(row.path, max_pixels=self._max_pixels, max_side=self._max_side)
+            mask = read_mask(row.mask, image) if row.mask else None
         except ImageError as error:
-            outcome.reason, outcome.detail = error.reason, str(error).removeprefix(f"{row.path}: ")
+            outcome.reason, outcome.detail = error.reason, str(error).removeprefix(f"{row.path}: ").removeprefix(f"{row.mask}: ")
             return outcome, None
         except OSError as error:
             outcome.reason, outcome.detail = "cannot be opened", error.strerror or str(error)
             return outcome, None
         outcome.content_hash = image.content_hash
-        return outcome, example(row, image).SerializeToString(deterministic=True)
+        return outcome, example(row, image, mask).SerializeToString(deterministic=True)
 
 
-def example(row: Row, image: reader.GreyImage) -> Any:
+def example(row: Row, image: reader.GreyImage, mask: bytes | None = None) -> Any:
     """Returns the tf.Example of one image; core/features.py says what each feature holds."""
     from tensorflow.train import BytesList, Example, Feature, Features, FloatList, Int64List
 
@@ -149,6 +151,8 @@ def example(row: Row, image: reader.GreyImage) -> Any:
     }
     if row.age is not None:
         feature[features.AGE] = number(row.age)
+    if mask:
+        feature[features.LESION_MASK] = Feature(bytes_list=BytesList(value=[mask]))
     if row.license:
         feature[features.LICENSE] = text(row.license)
     return Example(features=Features(feature=feature))

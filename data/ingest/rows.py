@@ -38,6 +38,7 @@ class Row:
       split: Given split; empty where the source gives none.
       age: Years; None where not stated.
       license: That the image may be used under; empty where not stated.
+      mask: Absolute path of the picture that says where the disease shows; empty where there is none.
       person: Unit that stands for this row's as well, where pictures show that several patients are one person; raw, like patient.
       number: Position among the rows of this ingest; what workers report back in place of a name.
     """
@@ -53,6 +54,7 @@ class Row:
     sex: str = features.UNKNOWN
     age: float | None = None
     license: str = ""
+    mask: str = ""
     person: str = ""
     number: int = 0
 

@@ -116,6 +116,7 @@ def _row(values: dict[str, str], folder: Path, where: str, config: Ingest, spell
         sex, age = parse_sex(values.get("sex", "")), parse_age(values.get("age", ""))
     except CxrError as error:
         raise CxrError(f"{where}: {error}") from None
+    mask = values.get("mask", "")
     return Row(
         path=os.path.join(os.path.abspath(folder), values["image"]),
         name=values["image"],
@@ -128,6 +129,7 @@ def _row(values: dict[str, str], folder: Path, where: str, config: Ingest, spell
         sex=sex,
         age=age,
         license=values.get("license", ""),
+        mask=os.path.join(os.path.abspath(folder), mask) if mask else "",
     )
 
 
@@ -135,10 +137,10 @@ def _check_inside(rows: list[Row], folder: Path, config: Ingest, spelled: Spelli
     if config.paths_outside == "allow":
         return
     root = os.path.join(os.path.realpath(folder), "")
-    outside = [row for row in rows if not os.path.realpath(row.path).startswith(root)]
+    outside = [row for row in rows if any(not os.path.realpath(path).startswith(root) for path in (row.path, row.mask) if path)]
     if outside:
         raise BadRows(
-            f"{len(outside)} images lie outside {folder} (absolute paths, ../ or links that lead out); move them, or set "
+            f"{len(outside)} images (or their masks) lie outside {folder} (absolute paths, ../ or links that lead out); move them, or set "
             f"{spelled('paths_outside', 'allow')}:",
             outside,
         )
@@ -148,6 +150,9 @@ def _check_files(rows: list[Row]) -> None:
     missing = [row for row in rows if not os.path.isfile(row.path)]
     if missing:
         raise BadRows(f"{len(missing)} images are not there (paths count from the manifest's folder and are written with /):", missing)
+    missing = [row for row in rows if row.mask and not os.path.isfile(row.mask)]
+    if missing:
+        raise BadRows(f"the masks of {len(missing)} images are not there (empty the column 'mask' where there is none):", missing)
 
 
 def _without_repeats(rows: list[Row], config: Ingest, spelled: Spelling) -> tuple[list[Row], list[str]]:

@@ -7,15 +7,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from cxr.core import features
+from cxr.core.class_names import index_of
+from cxr.data.images.reader import GreyImage, encode
 from cxr.serving.client import models
 from cxr.serving.client.connection import DEFAULT_SERVER, Connection, Tls
-from cxr.serving.client.errors import BadImage, InvalidRequest, RequestFailed, TooLarge
+from cxr.serving.client.errors import BadImage, InvalidRequest, RequestFailed, SignatureMismatch, TooLarge
+from cxr.serving.client.explained import heat_maps
 from cxr.serving.client.inputs import encoded
 from cxr.serving.client.models import Metadata, Target, VersionStatus
 from cxr.serving.client.predictions import Failure, Prediction, predictions
 from cxr.serving.client.streams import batches, parallel_map
-from cxr.serving.client.tensors import from_bytes
+from cxr.serving.client.tensors import from_bytes, from_integers
 from cxr.serving.client.wire import messages
 
 CONTACT_TIMEOUT = 5.0  # seconds to find the server and the model before images are read
@@ -88,21 +93,39 @@ class Client:
         """
         return models.versions(self.connection, self.target.model, timeout)
 
-    def predict_files(self, paths: Iterable[Path]) -> Iterator[Prediction | Failure]:
+    def introduction(self) -> Prediction:
+        """Returns the answer to a made-up grey picture, which tells the classes in their order and the version that answers.
+
+        Raises:
+          RequestFailed: ModelNotFound, ServerUnavailable, …
+        """
+        grey = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)
+        answer = next(self.predict_bytes([("a grey picture", encode(GreyImage(grey, "png", grey.shape)))]))
+        if isinstance(answer, Failure):
+            raise answer.error
+        return answer
+
+    def predict_files(
+        self, paths: Iterable[Path], *, explain: bool = False, class_name: str | None = None
+    ) -> Iterator[Prediction | Failure]:
         """Reads and classifies images, several requests at a time.
 
         Args:
           paths: files that data/images/reader.py reads: PNG, JPEG, BMP, TIFF, DICOM.
+          explain: ask for heat maps with the predictions, in the same calls.
+          class_name: whose evidence they show; None: of the class that is predicted for each.
 
         Yields:
           One Prediction or Failure per path, in their order. An image that cannot be read or decoded loses no other.
 
         Raises:
           RequestFailed: what concerns all images: ModelNotFound, ServerUnavailable, DeadlineExceeded, …
+          UsageError: the model has no such class.
         """
+        class_index = self._class_index(class_name) if explain else None
         reading = models.reading(self.connection, self.target, self._timeout)
         read = partial(self._read, max_side=reading.max_side)
-        for answer in self._predict(parallel_map(read, paths, READERS, "cxr-read")):
+        for answer in self._predict(parallel_map(read, paths, READERS, "cxr-read"), class_index):
             if isinstance(answer, Prediction) and answer.version == reading.version:  # one that took over meanwhile was not asked
                 answer = replace(answer, synthetic=reading.synthetic)
             yield answer
@@ -114,9 +137,16 @@ class Client:
         """
         return self._predict(_Image(name, data) for name, data in images)
 
-    def _predict(self, images: Iterable[_Image]) -> Iterator[Prediction | Failure]:
+    def _class_index(self, class_name: str | None) -> int:
+        found = self.metadata()
+        if features.SIGNATURE_GRADCAM not in found.signatures:
+            reason = f"has no signature {features.SIGNATURE_GRADCAM!r}: an older release exported it; train and push it again"
+            raise SignatureMismatch(f"{self.target} (version {found.version}) {reason}")
+        return features.PREDICTED_CLASS if class_name is None else index_of(class_name, list(self.introduction().probabilities))
+
+    def _predict(self, images: Iterable[_Image], class_index: int | None = None) -> Iterator[Prediction | Failure]:
         groups = batches(images, lambda image: len(image.data), self._batch_size, self._max_batch_bytes)
-        for answers in parallel_map(self._send, groups, self._max_in_flight, "cxr-send"):
+        for answers in parallel_map(partial(self._send, class_index=class_index), groups, self._max_in_flight, "cxr-send"):
             yield from answers
 
     def _read(self, path: Path, max_side: int | None) -> _Image:
@@ -125,22 +155,29 @@ class Client:
         except BadImage as error:
             return _Image(str(path), b"", error)
 
-    def _send(self, images: list[_Image]) -> list[Prediction | Failure]:
+    def _send(self, images: list[_Image], class_index: int | None) -> list[Prediction | Failure]:
         good = [image for image in images if image.error is None]
-        answers = iter(self._ask(good) if good else [])
+        answers = iter(self._ask(good, class_index) if good else [])
         return [next(answers) if image.error is None else Failure(image.path, image.error) for image in images]
 
-    def _ask(self, images: list[_Image]) -> list[Prediction | Failure]:
-        request = messages.PredictRequest(model_spec=self.target.spec(features.SIGNATURE_BYTES))
+    def _ask(self, images: list[_Image], class_index: int | None) -> list[Prediction | Failure]:
+        signature = features.SIGNATURE_BYTES if class_index is None else features.SIGNATURE_GRADCAM
+        request = messages.PredictRequest(model_spec=self.target.spec(signature))
         request.inputs[features.SIGNATURE_BYTES].CopyFrom(from_bytes([image.data for image in images]))
+        if class_index is not None:
+            request.inputs[features.CLASS_INDEX].CopyFrom(from_integers([class_index] * len(images)))
         try:
             response = self.connection.call("Predict", request, self._timeout, str(self.target))
         except (InvalidRequest, TooLarge) as error:
             if len(images) == 1:
                 return [Failure(images[0].path, _alone(images[0].path, error))]
             middle = len(images) // 2  # halves until each culprit is alone; the others are answered on the way
-            return self._ask(images[:middle]) + self._ask(images[middle:])
-        return list(predictions([image.path for image in images], response))
+            return self._ask(images[:middle], class_index) + self._ask(images[middle:], class_index)
+        answers = predictions([image.path for image in images], response)
+        if class_index is None:
+            return [*answers]
+        maps = heat_maps([image.data for image in images], response)
+        return [replace(answer, heat_map=heat_map) for answer, heat_map in zip(answers, maps, strict=True)]
 
     def close(self) -> None:
         """Ends the connection; requests under way fail."""

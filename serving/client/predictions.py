@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from cxr.core import features
 from cxr.serving.client.errors import BadAnswer, RequestFailed
+from cxr.serving.client.explained import HeatMap
 from cxr.serving.client.tensors import to_array
 from cxr.serving.client.wire import messages
 
@@ -29,6 +30,7 @@ class Prediction:
       outside: whether it is beyond that border, so that the probabilities say nothing about it.
       conformal_set: the classes it may be: all that the model cannot rule out. These three are None where the model does not say.
       synthetic: whether that learnt from made-up images, so that its answers say nothing about patients; None: unknown.
+      heat_map: which regions speak for a class; None: was not asked for.
     """
 
     path: str
@@ -41,11 +43,16 @@ class Prediction:
     outside: bool | None = None
     conformal_set: tuple[str, ...] | None = None
     synthetic: bool | None = None
+    heat_map: HeatMap | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the fields, ready for `json.dumps`."""
+        """Returns the fields, ready for `json.dumps`; of a heat map what it explains and whether it is empty."""
+        fields = asdict(replace(self, heat_map=None))
+        del fields["heat_map"]
+        if self.heat_map:
+            fields |= {"explained": self.heat_map.explained, features.HEAT_MAP_EMPTY: self.heat_map.empty}
         return {
-            **asdict(self),
+            **fields,
             "probabilities": _rounded(self.probabilities),
             "members": {member: _rounded(shares) for member, shares in self.members.items()},
             "unlike_training": None if self.unlike_training is None else round(self.unlike_training, DIGITS),
@@ -65,7 +72,7 @@ class Failure:
 
 
 def predictions(paths: Sequence[str], response: messages.PredictResponse) -> list[Prediction]:
-    """Reads an answer to the signature `image_bytes`.
+    """Reads an answer to the signature `image_bytes` or, but for its heat maps, `gradcam`.
 
     Args:
       paths: of the images in the request, in its order.

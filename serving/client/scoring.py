@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image
 
 from cxr.core.errors import CxrError
-from cxr.data.images.reader import GreyImage, encode
 from cxr.serving.client import models
 from cxr.serving.client.client import CONTACT_TIMEOUT, Client
 from cxr.serving.client.predictions import Failure, Prediction
@@ -44,8 +42,7 @@ class ServedModel:
         reading = models.reading(client.connection, client.target, CONTACT_TIMEOUT)
         self._client = client
         self.max_side, self.synthetic = reading.max_side, reading.synthetic
-        grey = np.array(Image.linear_gradient("L"))
-        first = self._answered(next(client.predict_bytes([("a grey picture", encode(GreyImage(grey, "png", grey.shape)))])))
+        first = client.introduction()
         self.name, self.version = first.model, str(first.version)
         self.class_names = tuple(first.probabilities)
 

@@ -34,6 +34,11 @@ def from_floats(array: npt.NDArray[np.float32]) -> messages.TensorProto:
     return messages.TensorProto(dtype=messages.DT_FLOAT, tensor_shape=_shape(contiguous.shape), tensor_content=contiguous.tobytes())
 
 
+def from_integers(values: Sequence[int]) -> messages.TensorProto:
+    """Returns an int64 tensor of shape [len(values)]."""
+    return messages.TensorProto(dtype=messages.DT_INT64, tensor_shape=_shape((len(values),)), int64_val=values)
+
+
 def to_array(proto: messages.TensorProto) -> npt.NDArray[Any]:
     """Reads a tensor.
 

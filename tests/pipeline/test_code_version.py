@@ -15,14 +15,24 @@ HELD = {
     "Audit": (["cxr.data.audit.tables", "cxr.core.resampling"], ["cxr.trainer.training", "cxr.data.ingest.ingest"]),
     "Transform": (["cxr.trainer.preprocessing", "cxr.core.features"], ["cxr.trainer.training", "cxr.trainer.export.saved_model"]),
     "Trainer": (
-        ["cxr.trainer.training", "cxr.trainer.models.backbones", "cxr.trainer.export.signatures", "cxr.trainer.augmentation"],
-        ["cxr.trainer.explain.gradcam", "cxr.trainer.ensemble.joining", "cxr.components.metrics.tally", "cxr.data.ingest.ingest"],
+        [
+            "cxr.trainer.training",
+            "cxr.trainer.models.backbones",
+            "cxr.trainer.export.signatures",
+            "cxr.trainer.explain.gradcam",
+            "cxr.trainer.augmentation",
+        ],
+        ["cxr.trainer.explain.explanations", "cxr.trainer.ensemble.joining", "cxr.components.metrics.tally", "cxr.data.ingest.ingest"],
     ),
     "EnsembleTrainer": (
-        ["cxr.trainer.ensemble.joining", "cxr.trainer.export.signatures"],
-        ["cxr.trainer.training", "cxr.trainer.explain.gradcam"],
+        ["cxr.trainer.ensemble.joining", "cxr.trainer.export.signatures", "cxr.trainer.explain.gradcam"],
+        ["cxr.trainer.training", "cxr.trainer.explain.explanations"],
     ),
     "Evaluator": (["cxr.components.metrics.tally"], ["cxr.trainer.training", "cxr.components.infra_check.replay"]),
+    "Explanation": (
+        ["cxr.components.explanation.localisation", "cxr.components.report.mistakes", "cxr.data.images.overlays"],
+        ["cxr.trainer.training", "cxr.trainer.export.signatures", "cxr.serving.server.inference"],
+    ),
     "Report": (
         ["cxr.components.report.page.sections.errors", "cxr.components.metrics.evaluation"],
         ["cxr.trainer.training", "cxr.serving.server.inference"],

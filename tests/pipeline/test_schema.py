@@ -12,6 +12,7 @@ def test_shipped_schema_declares_every_feature_and_takes_the_classes():
     assert set(names) == {
         features.IMAGE, features.FORMAT, features.HEIGHT, features.WIDTH, features.MEAN, features.STD, features.LABEL, features.PATIENT_ID,
         features.SOURCE, features.VIEW, features.SEX, features.AGE, features.LICENSE, features.AGE_BAND, features.CONTENT_HASH,
+        features.LESION_MASK,
     }  # fmt: skip
     assert list(names[features.LABEL].string_domain.value) == ["ill", "well"]
     assert tuple(names[features.AGE_BAND].string_domain.value) == features.AGE_BANDS

@@ -29,6 +29,8 @@ def save_model(
 
     told = {features.MAX_SIDE: max_side or 0, **({features.READING_RULES: rules} if rules > 1 else {})}
 
+    predicted_class = tf.constant([features.PREDICTED_CLASS], tf.int64)
+
     class Model(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.SIGNATURE_BYTES)])
         def image_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -37,6 +39,25 @@ def save_model(
 
             bright = tf.map_fn(brightness, image_bytes, fn_output_signature=tf.float32)
             return self._outputs(bright)
+
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([None], tf.string, name=features.SIGNATURE_BYTES),
+                tf.TensorSpec([None], tf.int64, name=features.CLASS_INDEX),
+            ]
+        )
+        def gradcam(self, image_bytes: tf.Tensor, class_index: tf.Tensor = predicted_class) -> dict[str, tf.Tensor]:
+            outputs = self.image_bytes(image_bytes)
+            predicted = tf.argmax(outputs[features.PROBABILITIES], axis=1)
+            explained = tf.where(class_index < 0, predicted, class_index)
+            # The last class has no evidence anywhere, the others in the upper left quarter.
+            some = tf.cast(explained < len(features.CLASS_NAMES) - 1, tf.float32)[:, None, None]
+            return {
+                **outputs,
+                features.HEAT_MAP: some * tf.constant([[[1.0, 0.0], [0.0, 0.0]]]),
+                features.EXPLAINED_CLASS: explained,
+                features.HEAT_MAP_EMPTY: some[:, 0, 0] == 0,
+            }
 
         @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 3], tf.float32, name=features.SIGNATURE_TENSOR)])
         def image_tensor(self, image_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -68,6 +89,8 @@ def save_model(
 
     model = Model()
     signatures = {features.SIGNATURE_BYTES: model.image_bytes, features.SIGNATURE_TENSOR: model.image_tensor}
+    if members:  # the model by itself is as one of an older version
+        signatures[features.SIGNATURE_GRADCAM] = model.gradcam
     if max_side is not None:
         signatures[features.SIGNATURE_READING] = model.image_reading
     tf.saved_model.save(model, str(folder), signatures=signatures)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
-from matplotlib import colormaps
-from PIL import Image
 
-from cxr.core.errors import CxrError, UsageError
+from cxr.core.class_names import index_of
+from cxr.core.errors import CxrError
+from cxr.data.images.overlays import Explanation, overlay, save_overlay
 from cxr.data.images.reader import MAX_SIDE, check_rules, encode, read_image
 from cxr.trainer import artifact
 from cxr.trainer.explain.gradcam import GradCam, backbones_of
@@ -21,23 +18,6 @@ from cxr.trainer.models.keras_files import load_model
 from cxr.trainer.preprocessing import decode_and_resize
 from cxr.trainer.preprocessing_config import Preprocessing
 from cxr.trainer.transform_graph import TransformGraph
-
-TABLE = "explanations.csv"
-COLOURS = "turbo"  # of the heat, from 0 (blue) to 1 (red)
-OPACITY = 0.6  # of the hottest region; what is cold shows the radiograph alone
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """One overlay and what it explains; a row of the table."""
-
-    image: str
-    model: str  # a member, or the model itself
-    explained: str  # class
-    predicted: str  # class, by the member
-    probability: float  # of the explained class, by the member
-    empty: bool  # no region speaks for the class: the overlay shows the bare radiograph
-    overlay: str  # file name in the output folder
 
 
 class Explainer:
@@ -84,11 +64,10 @@ class Explainer:
         for name, (part, cam) in self._parts.items():
             probabilities = np.asarray(part(images, training=False))[0]
             probability = float(probabilities[index])
-            path = _free(out, f"{file.stem}_{name}_{explained}_{probability:.2f}")
             heat = cam(images, index)[0]
-            overlay(grey.array, heat, self._border).save(path)
+            saved = save_overlay(overlay(grey.array, heat, explained, self._border), out, file, name, explained, probability)
             predicted = self.class_names[int(probabilities.argmax())]
-            yield Explanation(str(file), name, explained, predicted, round(probability, 4), not heat.any(), path.name)
+            yield Explanation(str(file), name, explained, predicted, round(probability, 4), not heat.any(), saved)
 
     def _reading(self, source: str) -> Callable[[tf.Tensor], tf.Tensor]:
         """What encoded images, string [batch], go through before the model: the graph kept beside it, or what version 0.2 always did."""
@@ -107,37 +86,6 @@ class Explainer:
         return index_of(class_name, self.class_names)
 
 
-def overlay(grey: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32], border: float = 0.0) -> Image.Image:
-    """Lays a heat map over a radiograph.
-
-    Args:
-      grey: uint8 [height, width].
-      heat: float32 [rows, columns] in [0, 1].
-      border: Share of height and width at each side that the model did not see.
-
-    Returns:
-      RGB, of the radiograph's size.
-    """
-    height, width = grey.shape
-    top, left = round(height * border), round(width * border)
-    large = np.zeros(grey.shape, np.float32)
-    inner = large[top : height - top, left : width - left]
-    seen = Image.fromarray(heat.astype(np.float32)).resize(inner.shape[::-1], Image.Resampling.BICUBIC)
-    inner[:] = np.asarray(seen).clip(0, 1)
-    colours = colormaps[COLOURS](large)[..., :3] * 255
-    opacity = OPACITY * large[..., np.newaxis]
-    return Image.fromarray((grey[..., np.newaxis] * (1 - opacity) + colours * opacity).round().astype(np.uint8))
-
-
-def write_table(out: Path, explanations: Iterable[Explanation]) -> Path:
-    """Writes one CSV row per overlay, and returns the file."""
-    with open(out / TABLE, "w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Explanation)])
-        writer.writeheader()
-        writer.writerows(asdict(explanation) for explanation in explanations)
-    return out / TABLE
-
-
 def read_info(source: str) -> artifact.ModelInfo | None:
     """Returns the description beside a model; None for a Keras file by itself, whose classes are then shown by number.
 
@@ -152,22 +100,3 @@ def read_info(source: str) -> artifact.ModelInfo | None:
 
 def _artifact_of(source: str) -> str:
     return str(Path(source).parent.parent) if source.endswith(".keras") else source
-
-
-def index_of(class_name: str, class_names: Sequence[str]) -> int:
-    """Returns the position of a class.
-
-    Raises:
-      UsageError: The model has no such class.
-    """
-    if class_name not in class_names:
-        raise UsageError(f"--class {class_name}: the model knows {', '.join(class_names)}")
-    return class_names.index(class_name)
-
-
-def _free(out: Path, stem: str) -> Path:
-    """A file that is not there yet: images of different folders may share their name."""
-    path, number = out / f"{stem}.png", 2
-    while path.exists():
-        path, number = out / f"{stem}_{number}.png", number + 1
-    return path

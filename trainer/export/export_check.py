@@ -15,7 +15,7 @@ from cxr.core.errors import CxrError
 from cxr.trainer.export.recorded_requests import differences, predict_request, read_recorded
 
 PREDICTING = (features.SIGNATURE_EXAMPLES, features.SIGNATURE_BYTES, features.SIGNATURE_TENSOR)
-SIGNATURES = (*PREDICTING, features.SIGNATURE_LABELS)
+SIGNATURES = (*PREDICTING, features.SIGNATURE_GRADCAM, features.SIGNATURE_LABELS)
 TOLERANCE = 1e-4  # graph and eager execution fuse floating-point operations differently
 GPU_TOLERANCE = 1e-2  # TensorFloat-32 convolutions keep 10 bits of the mantissa
 MIXED_TOLERANCE = 0.05  # float16 keeps 11 bits; a network with a layer missing is off by several times as much

@@ -18,7 +18,10 @@ from cxr.core import features
 
 RECORDED_REQUESTS = "recorded_requests.tfrecord"
 WARMUP = "tf_serving_warmup_requests"  # the name that TensorFlow Serving looks for
-SCORE_FACTOR = 10  # UNLIKE_TRAINING counts features in their standard deviations, which enlarges rounding in random networks
+# UNLIKE_TRAINING counts features in their standard deviations, and a heat map is divided by its maximum, which is what positive and
+# negative evidence leave of each other: both enlarge rounding, in random networks above all.
+SCORE_FACTOR = 10
+_HEAT_MAPS = features.MEMBER_HEAT_MAP.format(member="")
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -88,9 +91,9 @@ def differences(expected: Tensors, answered: Tensors, tolerance: float) -> Itera
     Args:
       expected: Output name to array.
       answered: The same, from the server.
-      tolerance: Largest absolute difference allowed between numbers (SCORE_FACTOR times that between scores); names, shapes, types,
-        strings and flags must be equal, but for the label of classes that are as probable as each other within it, and for flags whose
-        number lies on their bound.
+      tolerance: Largest absolute difference allowed between numbers (SCORE_FACTOR times that between scores and in heat maps); names,
+        shapes, types, strings and flags must be equal, but for the label of classes that are as probable as each other within it, and
+        for flags whose number lies on their bound.
     """
     if set(expected) != set(answered):
         yield f"outputs {', '.join(sorted(answered))} instead of {', '.join(sorted(expected))}"
@@ -100,7 +103,8 @@ def differences(expected: Tensors, answered: Tensors, tolerance: float) -> Itera
         if want.shape != got.shape or want.dtype != got.dtype:
             yield f"{name} is {got.dtype}{list(got.shape)} instead of {want.dtype}{list(want.shape)}"
         elif np.issubdtype(want.dtype, np.number):
-            allowed = tolerance * (SCORE_FACTOR if name == features.UNLIKE_TRAINING else 1)
+            enlarged = name in (features.UNLIKE_TRAINING, features.HEAT_MAP) or name.startswith(_HEAT_MAPS)
+            allowed = tolerance * (SCORE_FACTOR if enlarged else 1)
             if not np.allclose(got, want, rtol=0, atol=allowed):  # NaN equals nothing, as it should here
                 yield f"{name} differs by {np.max(np.abs(got - want)):.3g}, {allowed:g} is allowed"
         elif not np.array_equal(want, got) and not _by_rounding(name, expected, answered, tolerance):

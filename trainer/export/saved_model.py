@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import fingerprint_pb2
@@ -18,14 +17,15 @@ from cxr.trainer import artifact
 from cxr.trainer.calibration import conformal
 from cxr.trainer.export import recorded_requests
 from cxr.trainer.export.export_check import TrainedAnswers, check_export
-from cxr.trainer.export.network import named_outputs
+from cxr.trainer.export.network import Network
 from cxr.trainer.export.signatures import Signatures
 from cxr.trainer.phantoms import phantoms
+from cxr.trainer.preprocessing_config import Preprocessing
 from cxr.trainer.transform_graph import TransformGraph
 
 
 def export_model(
-    model: keras.Model,
+    network: Network,
     *,
     name: str,
     transform: TransformGraph,
@@ -38,15 +38,15 @@ def export_model(
     """Writes a SavedModel with the signatures, its description and recorded requests, and checks it.
 
     Args:
-      model: float32 [batch, image_size, image_size, 3] in [0, 1] -> probabilities [batch, classes], or a dict of outputs that holds
-        them (PROBABILITIES; MEMBER_PROBABILITIES, UNLIKE_TRAINING).
+      network: Of `network.single_network` or `joint_network`.
       name: Name it will be served under.
       transform: What images and labels go through; knows classes and size.
-      info: Further keys of model.json, see `artifact.ModelInfo`; `synthetic` is also told to clients.
+      info: Further keys of model.json, see `artifact.ModelInfo`; `synthetic` is also told to clients, and heat maps are laid over the
+        picture by the border in `preprocessing`.
       directory: Folder to write, of any filesystem that `tf.io.gfile` knows; must not exist or be empty.
       max_side: Pixels that longer images were scaled down to before training; 0: none was.
       least_probability: Of a class in the conformal set; None: no such output.
-      trained: What the network answered to some images where it was trained; `model` may be a copy of that network.
+      trained: What the network answered to some images where it was trained; `network` may be a copy of that one.
 
     Raises:
       ValueError: The model has not as many outputs as there are classes.
@@ -54,13 +54,13 @@ def export_model(
         it did where it was trained.
     """
     class_names, image_size = transform.class_names, transform.image_size
-    model = named_outputs(model)
-    width = model.output[features.PROBABILITIES].shape[-1]
-    if width != len(class_names):
-        raise ValueError(f"{name}: the model yields {width} probabilities for {len(class_names)} class names")
+    if network.classes != len(class_names):
+        raise ValueError(f"{name}: the model yields {network.classes} probabilities for {len(class_names)} class names")
 
-    module = Signatures(model, transform, max_side, info.get("synthetic"), least_probability)
-    # Nobody differentiates a served model, and collecting the gradients of EfficientNet's activations takes half of the export's time.
+    border = Preprocessing.model_validate(info.get("preprocessing") or {}).border
+    module = Signatures(network, transform, max_side, info.get("synthetic"), least_probability, border)
+    # Nobody differentiates a loaded model (the gradients of heat maps are part of the graph), and collecting those of EfficientNet's
+    # activations takes half of the export's time.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, directory, signatures=module.functions, options=options)
     _name_by_content(directory)
@@ -68,7 +68,7 @@ def export_model(
     about = {"name": name, "class_names": list(class_names), "image_size": image_size}
     reading = {"max_side": max_side, "reading_rules": READING_RULES}
     artifact.write_info(directory, {**info, **about, **reading})
-    recorder = _Recorder(model, name, transform, least_probability)
+    recorder = _Recorder(network, name, transform, least_probability, border)
     examples = [recorded_requests.example_of(image) for image in phantoms()]
     recorded_requests.write_logs(directory, recorded_requests.RECORDED_REQUESTS, recorder.recorded(examples))
     recorded_requests.write_logs(directory, recorded_requests.WARMUP, recorder.warmup(examples[0]))
@@ -91,26 +91,36 @@ class _Recorder:
 
     def __init__(
         self,
-        model: keras.Model,
+        network: Network,
         name: str,
         transform: TransformGraph,
         least_probability: float | None,
+        border: float,
     ) -> None:
-        self._model, self._name, self._transform, self._least = model, name, transform, least_probability
+        self._network, self._name, self._transform, self._least = network, name, transform, least_probability
+        self._heat_maps = network.heat_maps(border)
         self._class_names = np.array(transform.class_names, dtype=object)
         # One value in a TensorProto stands for all elements: a whole grey picture in a few bytes.
         self._grey = tf.make_tensor_proto(0.5, tf.float32, shape=[1, transform.image_size, transform.image_size, 3])
 
     def recorded(self, examples: Sequence[bytes]) -> Iterator[prediction_log_pb2.PredictionLog]:
         encoded = [recorded_requests.image_of(example) for example in examples]
-        images = self._transform.images(tf.constant(encoded))
-        answers = self._answers(tf.concat([images, tf.make_ndarray(self._grey)], axis=0))
+        images = tf.concat([self._transform.images(tf.constant(encoded)), tf.make_ndarray(self._grey)], axis=0)
+        outputs = {key: tf.cast(value, tf.float32) for key, value in self._network.model(images, training=False).items()}
+        answers = self._answers(outputs)
         for example, image, answer in zip(examples, encoded, answers[:-1], strict=True):
             yield recorded_requests.log_of(self._bytes_request(features.SIGNATURE_BYTES, features.SIGNATURE_BYTES, image), answer)
             yield recorded_requests.log_of(self._bytes_request(features.SIGNATURE_EXAMPLES, features.EXAMPLES, example), answer)
         yield recorded_requests.log_of(self._tensor_request(), answers[-1])
+        # The image that is told most surely: no rounding shall choose another class to explain.
+        surest = int(np.ptp(np.sort(outputs[features.PROBABILITIES][:-1], axis=1)[:, -2:], axis=1).argmax())
+        least = int(np.argmin(outputs[features.PROBABILITIES][surest]))
+        for class_index in (features.PREDICTED_CLASS, least):
+            request = self._gradcam_request(encoded[surest], class_index)
+            yield recorded_requests.log_of(request, {**answers[surest], **self._explained(outputs, surest, class_index)})
 
     def warmup(self, example: bytes) -> Iterator[prediction_log_pb2.PredictionLog]:
+        # Not `gradcam`: a server prepares the whole network for each signature that it warms up, and would start a third later.
         image = recorded_requests.image_of(example)
         yield recorded_requests.log_of(self._bytes_request(features.SIGNATURE_BYTES, features.SIGNATURE_BYTES, image))
         yield recorded_requests.log_of(self._bytes_request(features.SIGNATURE_EXAMPLES, features.EXAMPLES, example))
@@ -119,14 +129,16 @@ class _Recorder:
     def _bytes_request(self, signature: str, key: str, value: bytes) -> predict_pb2.PredictRequest:
         return recorded_requests.predict_request(self._name, signature, {key: np.array([value], dtype=object)})
 
+    def _gradcam_request(self, image: bytes, class_index: int) -> predict_pb2.PredictRequest:
+        inputs = {features.SIGNATURE_BYTES: np.array([image], dtype=object), features.CLASS_INDEX: np.array([class_index], np.int64)}
+        return recorded_requests.predict_request(self._name, features.SIGNATURE_GRADCAM, inputs)
+
     def _tensor_request(self) -> predict_pb2.PredictRequest:
         return recorded_requests.predict_request(self._name, features.SIGNATURE_TENSOR, {features.SIGNATURE_TENSOR: self._grey})
 
-    def _answers(self, images: tf.Tensor) -> list[recorded_requests.Tensors]:
+    def _answers(self, computed: Mapping[str, tf.Tensor]) -> list[recorded_requests.Tensors]:
         """Returns the right outputs for each image by itself."""
-        outputs: dict[str, np.ndarray] = {
-            key: np.asarray(value, dtype=np.float32) for key, value in self._model(images, training=False).items()
-        }
+        outputs: dict[str, np.ndarray] = {key: np.asarray(computed[key]) for key in self._network.answers}
         probabilities = outputs[features.PROBABILITIES]
         outputs[features.PREDICTED_LABEL] = self._class_names[np.argmax(probabilities, axis=1)]
         outputs[features.OUTPUT_CLASS_NAMES] = np.tile(self._class_names, [len(probabilities), 1])
@@ -135,3 +147,8 @@ class _Recorder:
         if self._least is not None:
             outputs[features.CONFORMAL_SET] = conformal.members(probabilities, self._least)
         return [{key: array[i : i + 1] for key, array in outputs.items()} for i in range(len(probabilities))]
+
+    def _explained(self, computed: Mapping[str, tf.Tensor], image: int, class_index: int) -> recorded_requests.Tensors:
+        one = {key: value[image : image + 1] for key, value in computed.items()}
+        found = self._network.explained(self._heat_maps, one, tf.constant([class_index], tf.int64))
+        return {key: np.asarray(value) for key, value in found.items()}

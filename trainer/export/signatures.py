@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from cxr.core import features
 from cxr.data.images.reader import READING_RULES
-from cxr.trainer.export.network import named_outputs
+from cxr.trainer.export.network import Network
 from cxr.trainer.transform_graph import TransformGraph
 
 SLICE = 32  # images of a serving_default request that go through the network at once
@@ -30,46 +29,63 @@ class Signatures(tf.Module):
 
     def __init__(
         self,
-        model: keras.Model,
+        network: Network,
         transform: TransformGraph,
         max_side: int = 0,
         synthetic: bool | None = None,
         least_probability: float | None = None,
+        border: float = 0.0,
     ) -> None:
         """Traces nothing yet.
 
         Args:
-          model: float32 [batch, image_size, image_size, 3] in [0, 1] -> PROBABILITIES [batch, classes], or a dict of
-            them and further outputs, [batch, classes] or [batch].
+          network: What answers, and what explains the answers.
           transform: What images and labels go through.
           max_side: Pixels that longer images were scaled down to before training; 0: none was.
           synthetic: Whether the model learnt from made-up images; None: not known.
           least_probability: Of a class in the conformal set, see calibration/conformal.py; None: no such output.
+          border: Share of height and width at each side that `transform` cuts off.
         """
         super().__init__()
-        model = named_outputs(model)
+        model = network.model
         self._state = [variable.value for variable in model.variables]
         self._transform = transform
         class_names, image_size = transform.class_names, transform.image_size
         self._class_names, self._least_probability = tf.constant(class_names), least_probability
-        shapes = {key: [None, *value.shape[1:]] for key, value in sorted(model.output.items())}
+        every = {key: [None, *value.shape[1:]] for key, value in sorted(model.output.items())}
+        shapes = {key: every[key] for key in network.answers}
+        heat_maps = network.heat_maps(border)
         shape = [None, image_size, image_size, 3]
 
         # Every other function calls this one, so that a large backbone is traced and stored once.
         @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False)
-        def network(images: tf.Tensor) -> Outputs:
+        def computed(images: tf.Tensor) -> Outputs:
             outputs = model(images, training=False)
-            return {key: tf.ensure_shape(tf.cast(outputs[key], tf.float32), of) for key, of in shapes.items()}
+            return {key: tf.ensure_shape(tf.cast(outputs[key], tf.float32), of) for key, of in every.items()}
 
-        def answered(images: tf.Tensor) -> Outputs:
+        def answered(images: tf.Tensor, keys: Iterable[str] = network.answers) -> Outputs:
             # oneDNN's convolution fails on an empty batch: it gets one black image, whose answer is dropped.
             count = tf.shape(images)[0]
             padded = tf.pad(images, [[0, tf.cast(tf.equal(count, 0), tf.int32)], [0, 0], [0, 0], [0, 0]])
-            return {key: value[:count] for key, value in network(padded).items()}
+            outputs = computed(padded)
+            return {key: outputs[key][:count] for key in keys}
 
         @_signature(features.SIGNATURE_BYTES, tf.TensorSpec([None], tf.string, name=features.SIGNATURE_BYTES))
         def image_bytes(encoded: tf.Tensor) -> Outputs:
             return self._named(answered(transform.images(encoded)))
+
+        # The default of a SignatureDef: right for one image, and for more where the server does not batch.
+        predicted = tf.constant([features.PREDICTED_CLASS], tf.int64)
+
+        @_signature(
+            features.SIGNATURE_GRADCAM,
+            tf.TensorSpec([None], tf.string, name=features.SIGNATURE_BYTES),
+            tf.TensorSpec([None], tf.int64, name=features.CLASS_INDEX),
+        )
+        def gradcam(encoded: tf.Tensor, class_index: tf.Tensor = predicted) -> Outputs:
+            outputs = answered(transform.images(encoded), every)
+            explained = network.explained(heat_maps, outputs, class_index)
+            return {**self._named({key: outputs[key] for key in shapes}), **explained}
 
         @_signature(features.SIGNATURE_TENSOR, tf.TensorSpec(shape, tf.float32, name=features.SIGNATURE_TENSOR))
         def image_tensor(images: tf.Tensor) -> Outputs:
@@ -94,8 +110,9 @@ class Signatures(tf.Module):
                 facts[features.LEARNT_FROM_SYNTHETIC] = tf.constant(synthetic)
             return {key: tf.fill(tf.shape(asked), value) for key, value in facts.items()}
 
-        self._network = network
-        self.functions = {f.name: f for f in (serving_default, image_bytes, image_tensor, transform_labels, image_reading)}
+        self._computed = computed
+        functions = (serving_default, image_bytes, image_tensor, gradcam, transform_labels, image_reading)
+        self.functions = {f.name: f for f in functions}
 
     def _named(self, outputs: Outputs) -> Outputs:
         """Adds the outputs that follow from the network's: which class each probability belongs to, and what is beyond its bound."""
@@ -112,10 +129,10 @@ class Signatures(tf.Module):
         return {**outputs, **further}
 
 
-def _signature(name: str, spec: tf.TensorSpec) -> Callable[[Callable[[tf.Tensor], Outputs]], Any]:
-    def wrap(function: Callable[[tf.Tensor], Outputs]) -> Any:
+def _signature(name: str, *specs: tf.TensorSpec) -> Callable[[Callable[..., Outputs]], Any]:
+    def wrap(function: Callable[..., Outputs]) -> Any:
         function.__name__ = name
-        return tf.function(function, input_signature=[spec], autograph=False)
+        return tf.function(function, input_signature=specs, autograph=False)
 
     return wrap
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.components.drift_check.result import DriftResult
+from cxr.components.explanation.result import Result as Explained
 from cxr.components.metrics.evaluation import Evaluation
 from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
 from cxr.core.curve_bands import Band, Curve
@@ -163,6 +164,15 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Overlay:
+    """The regions of a picture that speak for a class, laid over it."""
+
+    jpeg: str  # base64
+    explained: str  # class
+    empty: bool  # no region does; the picture says so
+
+
+@dataclass(frozen=True)
 class Mistake:
     """An image that a model got wrong."""
 
@@ -170,6 +180,7 @@ class Mistake:
     source: str
     picture: Picture | None  # None: pictures are left out, or it was not found
     answers: tuple[Answer, ...]  # of every model, the one whose mistake it is first
+    overlay: Overlay | None = None  # of the model whose mistake it is; None: as of `picture`, or it was not explained
 
 
 @dataclass(frozen=True)
@@ -249,6 +260,7 @@ class Content:
     data: Data | None = None
     audit: AuditResult | None = None
     mistakes: Mistakes | None = None
+    explanation: Explained | None = None  # of the model whose mistakes they are
     before: Before | None = None  # None: the first run, or one that cannot know
     steps: tuple[Step, ...] = ()
     artifacts: tuple[Artifact, ...] = ()

@@ -14,6 +14,8 @@ from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
 
 from cxr.components.drift_check.drift_config import Drift
 from cxr.components.drift_check.result import Distance, DriftResult
+from cxr.components.explanation.result import HeatMaps, Localisation, Result
+from cxr.components.metrics.answers import image_number
 from cxr.components.report.page.content import Step, Verdict
 from cxr.components.report.sources import ModelSources, Sources
 from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
@@ -109,6 +111,28 @@ def write_shortcuts(audit: Path, verdict: Path) -> None:
     ).save(verdict)
 
 
+def write_explanation(folder: Path) -> None:
+    """The wrong answer's map is hot in its upper left corner; of eight others nothing is known here."""
+    share, nothing = Figure(value=0.5, low=0.4, high=0.6), Figure(value=None)
+    lesions = Localisation(
+        model="mobilenet",
+        images=4,
+        patients=3,
+        empty=1,
+        energy=share,
+        area=Figure(value=0.125),
+        above_area=share,
+        elsewhere=nothing,
+        above_elsewhere=nothing,
+        hits=share,
+        verdict="half of the heat",
+    )
+    result = Result(model="mobilenet", split="test", seed=7, samples=8, explained=9, empty=2, localisation=(lesions,))
+    heat = np.zeros((1, 4, 4), np.float32)
+    heat[0, 0, 0] = 1
+    result.save(folder, HeatMaps(np.array([image_number(f"{WRONG:064x}")]), np.array([0]), heat))
+
+
 @pytest.fixture(scope="session")
 def sources(
     tmp_path_factory: pytest.TempPathFactory, raw_examples: list[bytes], write_metrics: Callable[[Path, list[int]], None]
@@ -124,6 +148,7 @@ def sources(
     write_validation(root / "evaluation")
     write_run(root / "run")
     write_shortcuts(root / "audit", root / "shortcut_check")
+    write_explanation(root / "explanation")
     write_info(str(root / "model" / "Format-Serving"), {"name": "mobilenet", "class_names": CLASSES, "image_size": 32})
     verdict = Verdict("refused", reasons=("infrastructure check: /tmp/Doe/model is gone",), notes=("compared with /models/Doe/1",))
     return Sources(
@@ -147,6 +172,7 @@ def sources(
         anomalies=str(root / "anomalies"),
         drift=str(root / "drift"),
         audit=str(root / "audit"),
+        explanation=str(root / "explanation"),
         configuration="name: demo\ndata: {where: {patient_id: '4711'}}\nschema_file: /srv/Doe/schema.pbtxt\n",
         steps=(Step("Trainer-ensemble", "failed", 1.0, "/data/Jane Doe/study7.dcm: not an image"),),
     )

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from cxr.components.explanation.result import Result, load_maps
 from cxr.components.metrics.answers import NO_IMAGE
 from cxr.components.report.gather import gather
 from cxr.components.report.page.content import Content
@@ -67,6 +68,37 @@ def test_the_mistake_comes_with_its_own_picture(content: Content, raw_examples: 
         assert not shown.getexif()
 
 
+def test_the_mistake_comes_with_what_it_rests_on(content: Content, sources: Sources, tmp_path: Path) -> None:
+    assert content.mistakes is not None
+    overlay = content.mistakes.shown[0].overlay
+    assert overlay is not None
+    assert (overlay.explained, overlay.empty) == ("covid19", False)
+    with Image.open(io.BytesIO(base64.b64decode(overlay.jpeg))) as drawn:
+        colours = np.ptp(np.asarray(drawn).astype(int), axis=2)
+        assert (drawn.size, drawn.mode) == ((48, 40), "RGB")
+    assert colours[:4, :4].mean() > 60 > 20 > colours[20:, 24:].mean()
+    page = render(content, (errors.SECTION,))
+    for words in (
+        "with the regions that speak for covid19",
+        "Grad-CAM of 9 images of the split “test”: 8 drawn ones (seed 7)",
+        "2 maps are empty",
+        "0.500 (0.400 to 0.600)",
+        "half of the heat",
+    ):
+        assert words in page
+
+    result, maps = Result.load(Path(sources.explanation or "")), load_maps(Path(sources.explanation or ""))
+    flat = replace(maps, heats=np.zeros_like(maps.heats))
+    result.model_copy(update={"localisation": ()}).save(tmp_path / "flat", flat)
+    page = render(gather(replace(sources, explanation=str(tmp_path / "flat"))), (errors.SECTION,))
+    assert "No region speaks for covid19: the heat map is empty." in page
+    assert "Where the lesions are is not known for these images" in page
+    result.model_copy(update={"model": "another"}).save(tmp_path / "another", maps)
+    other = gather(replace(sources, explanation=str(tmp_path / "another"))).mistakes
+    assert other is not None
+    assert other.shown[0].overlay is None  # the map of another model's answer
+
+
 def test_statistics_by_feature_then_split(content: Content) -> None:
     assert content.data is not None
     assert [(row.feature, row.split, row.mean) for row in content.data.numbers] == [("height", "train", 40), ("height", "test", 40)]
@@ -110,6 +142,7 @@ def test_pictures_can_be_left_out(sources: Sources) -> None:
     assert without.mistakes is not None
     assert not without.data.samples
     assert without.mistakes.shown[0].picture is None
+    assert without.mistakes.shown[0].overlay is None
     assert without.mistakes.shown[0].source == "made up"
     assert "data:image/jpeg" not in render(without, (data.SECTION, errors.SECTION))
 

@@ -1,11 +1,14 @@
 """`cxr predict` and `cxr serving status|bench` as a user runs them, against an embedded server."""
 
+import csv
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from cxr.core import exit_codes
 
@@ -57,6 +60,45 @@ def test_answers_of_a_model_that_learnt_from_synthetic_images_are_marked(small_s
     assert [json.loads(line)["synthetic"] for line in done.stdout.splitlines()] == [synthetic] * 2
     note = "note: mobilenet version 7 learnt from SYNTHETIC images: its answers say nothing about patients\n"
     assert done.stderr.count(note) == done.stderr.count("SYNTHETIC") == (1 if synthetic else 0)
+
+
+def test_overlays_beside_the_answers(small_server, folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("explained") / "maps"
+    done = _cxr("predict", folder, "--server", small_server, "--explain", out, "--json")
+    assert done.returncode == exit_codes.OK, done.stderr
+    dark, bright = map(json.loads, done.stdout.splitlines())
+    assert (dark["explained"], dark["heat_map_empty"]) == ("pneumonia", False)
+    assert (bright["explained"], bright["heat_map_empty"]) == ("normal", True)
+    assert sum(dark["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+    with Image.open(out / dark["overlay"]) as picture:
+        drawn = np.asarray(picture).astype(int)
+    assert drawn.shape == (64, 64, 3)
+    assert np.ptp(drawn[4, 4]) > 50  # red
+    assert np.ptp(drawn[60, 60]) < 5  # grey
+    assert "1 of 2 maps are empty" in done.stderr
+    with open(out / "explanations.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["explained"], row["empty"]) for row in rows] == [("pneumonia", "False"), ("normal", "True")]
+
+    asked = _cxr("predict", folder / "240.png", "--server", small_server, "--explain", out, "--class", "covid19")
+    assert asked.returncode == exit_codes.OK, asked.stderr
+    assert (out / "240_ensemble_covid19_0.00.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--class", "normal"], "--class says what to explain: give --explain DIR too"),
+        (["--explain", "maps", "--class", "flu"], "--class flu: the model knows covid19, pneumonia, normal"),
+        (["--explain", "maps", "-m", "mobilenet"], "has no signature 'gradcam': an older release exported it; train and push it again"),
+        (["--explain", "10.png"], "--explain 10.png: File exists"),
+    ],
+)
+def test_what_cannot_be_explained_is_said(small_server, folder, monkeypatch, arguments, message):
+    monkeypatch.chdir(folder)
+    done = _cxr("predict", "10.png", "--server", small_server, *arguments)
+    assert (done.returncode, done.stdout) == (exit_codes.FAILED, "")
+    assert message in done.stderr
 
 
 def test_no_server_says_how_to_start_one(folder):

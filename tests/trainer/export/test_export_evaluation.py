@@ -9,7 +9,7 @@ from tensorflow_model_analysis.api import model_eval_lib as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
 from cxr.trainer.calibration import outside
-from cxr.trainer.export.network import with_outside_score
+from cxr.trainer.export.network import single_network
 from cxr.trainer.export.saved_model import export_model
 
 CLASSES, SIZE = ("covid19", "pneumonia", "normal"), 32
@@ -19,14 +19,14 @@ CLASSES, SIZE = ("covid19", "pneumonia", "normal"), 32
 def test_tfma_finds_labels_and_predictions(transform, raw_examples, tmp_path):
     keras.utils.set_random_seed(0)
     image = keras.Input([SIZE, SIZE, 3])
-    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3, strides=4)(image))
+    x = keras.layers.BatchNormalization(name="backbone")(keras.layers.Conv2D(4, 3, strides=4)(image))
     model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(keras.layers.GlobalAveragePooling2D()(x)))
     serving = str(tmp_path / "model")
     rng = np.random.default_rng(0)
     detector, _ = outside.fit({split: rng.normal(size=(30, 4)).astype(np.float32) for split in ("train", "val")}, 0.1, 0)
     assert detector is not None
     export_model(
-        with_outside_score(model, detector),
+        single_network(model, detector),
         name="small",
         transform=transform,
         info={},

@@ -11,6 +11,7 @@ from cxr.trainer.calibration import conformal, outside
 from cxr.trainer.calibration.temperature import apply
 from cxr.trainer.ensemble.joining import joint_model
 from cxr.trainer.ensemble.voting import WeightedVote
+from cxr.trainer.explain.gradcam import GradCam
 from cxr.trainer.export.export_check import check_export
 from cxr.trainer.export.network import joint_network
 from cxr.trainer.export.recorded_requests import image_of
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.slow  # one export, which all tests read
 
 SIZE, CLASSES = 32, 3
 TEMPERATURE, SHIFT, LEAST = 0.4, 0.1, 0.3
+BORDER = 3 / 16  # of 16 cells the network sees 10
 
 
 def member(seed):
@@ -61,7 +63,8 @@ def exported(members, detectors, transform, tmp_path_factory):
     model = joint_model(members, WeightedVote([0.25, 0.75]), SIZE, TEMPERATURE)
     directory = str(tmp_path_factory.mktemp("ensemble") / "Format-Serving")
     network = joint_network(model, members, detectors, SHIFT)
-    export_model(network, name="ensemble", transform=transform, info={}, directory=directory, least_probability=LEAST)
+    info = {"preprocessing": {"border": BORDER}}  # only said, for the maps to leave it out: `transform` cuts nothing off
+    export_model(network, name="ensemble", transform=transform, info=info, directory=directory, least_probability=LEAST)
     return directory
 
 
@@ -93,7 +96,44 @@ def test_every_signature_gives_all_outputs(exported, members, detectors, images,
 
 def test_a_session_as_servings_gives_the_recorded_answers(exported):
     assert check_export(exported) == 7
+    assert check_export(exported, [features.SIGNATURE_GRADCAM]) == 2
     assert artifact.read_info(exported).name == "ensemble"
+
+
+def test_tensorflows_cpp_loader_gives_prediction_and_map_in_one_call(cpp_session, exported, members, images, raw_examples):
+    encoded = [image_of(example) for example in raw_examples]
+    classes = np.array([features.PREDICTED_CLASS, 0, 1, 2] * 3)
+    session = cpp_session(exported)
+    pictures = {features.SIGNATURE_BYTES: np.array(encoded, object)}
+    answer = session.run(features.SIGNATURE_GRADCAM, {**pictures, features.CLASS_INDEX: classes})
+    predicted = session.run(features.SIGNATURE_BYTES, pictures)
+    for key, value in predicted.items():  # everything that the image signature gives
+        if value.dtype == np.float32:
+            np.testing.assert_allclose(answer[key], value, atol=1e-6)
+        else:
+            assert answer[key].tolist() == value.tolist()
+    explained = np.where(classes < 0, predicted[features.PROBABILITIES].argmax(axis=1), classes)
+    assert answer[features.EXPLAINED_CLASS].tolist() == explained.tolist()
+    own = {name: GradCam(model)(images, explained) for name, model in members.items()}
+    joint = np.zeros((12, 16, 16), np.float32)
+    inside = 0.25 * own["one"] + 0.75 * own["two"]
+    joint[:, 3:13, 3:13] = inside / np.maximum(inside.max(axis=(1, 2), keepdims=True), 1e-9)
+    assert answer[features.HEAT_MAP].dtype == np.float32
+    np.testing.assert_allclose(answer[features.HEAT_MAP], joint, atol=1e-3)
+    assert answer[features.HEAT_MAP_EMPTY].tolist() == (~inside.any(axis=(1, 2))).tolist()
+    assert {key for key in answer if key.startswith("heat_map_of_")} == {"heat_map_of_one", "heat_map_of_two"}
+    assert not {key for key in answer if key.startswith("feature_map")}  # large, and nobody's business
+
+
+def test_the_class_may_be_left_out_of_a_request_for_one_image(cpp_session, exported, raw_examples):
+    session = cpp_session(exported)
+    pictures = {features.SIGNATURE_BYTES: np.array([image_of(raw_examples[0])], object)}
+    assert features.CLASS_INDEX in session.signatures[features.SIGNATURE_GRADCAM].defaults
+    left_out = session.run(features.SIGNATURE_GRADCAM, pictures)
+    said = session.run(features.SIGNATURE_GRADCAM, {**pictures, features.CLASS_INDEX: np.array([features.PREDICTED_CLASS])})
+    np.testing.assert_array_equal(left_out[features.HEAT_MAP], said[features.HEAT_MAP])
+    with pytest.raises(RuntimeError, match=r"^3: .*class_index: the model has the classes 0 to 2"):  # INVALID_ARGUMENT
+        session.run(features.SIGNATURE_GRADCAM, {**pictures, features.CLASS_INDEX: np.array([3])})
 
 
 @pytest.mark.parametrize("count", [0, 33])
@@ -107,4 +147,4 @@ def test_batches_of_any_size(exported, raw_examples, count):
 def test_members_without_a_detector_leave_the_score_out(members):
     model = joint_model({name: keras.models.clone_model(m) for name, m in members.items()}, WeightedVote([0.5, 0.5]), SIZE)
     network = joint_network(model, members, {}, None)
-    assert set(network.output) == {features.PROBABILITIES, "probabilities_one", "probabilities_two"}
+    assert set(network.answers) == {features.PROBABILITIES, "probabilities_one", "probabilities_two"}

@@ -1,4 +1,4 @@
-"""Errors: the most confident wrong answers, with the answers of all models."""
+"""Errors: the most confident wrong answers, with the answers of all models and where they come from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from cxr.components.report.page.section import Section
 
 
 def _context(content: Content) -> Mapping[str, Any] | None:
-    return {"mistakes": content.mistakes} if content.mistakes else None
+    if not (content.mistakes or content.explanation):
+        return None
+    found = content.explanation.localisation if content.explanation else ()
+    rows = [(f.model, f"{f.images} ({f.patients})", f.energy, f.area, f.elsewhere, f.hits, f.empty) for f in found]
+    return {"mistakes": content.mistakes, "explanation": content.explanation, "localisation": rows}
 
 
 SECTION = Section("errors", "Errors", _context)

@@ -1,0 +1,60 @@
+"""Where the disease shows in a radiograph: masks that somebody drew, or that the generator of synthetic ones knows."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from cxr.data.images.errors import ImageError, Unreadable
+from cxr.data.images.reader import GreyImage
+
+_SET = 127  # grey levels above this are part of the disease
+_SKEW = 0.02  # of the ratio of the sides: what rounding in a resized mask may take
+
+
+class WrongMask(ImageError):
+    """A mask that does not belong to its picture."""
+
+    reason = "mask of other proportions"
+
+
+def read_mask(path: Path | str, image: GreyImage) -> bytes | None:
+    """Reads the mask of a picture.
+
+    Args:
+      path: A picture that Pillow reads, bright where the disease shows.
+      image: Whose mask it is, upright.
+
+    Returns:
+      PNG of the image's size, 255 where the disease shows, else 0; None where it shows nowhere.
+
+    Raises:
+      ImageError: No picture, or one of other proportions than the image; the text names the path.
+      OSError: There is no such file, or it may not be read.
+    """
+    try:
+        with Image.open(path) as picture:
+            mask = np.asarray(picture.convert("L")) > _SET
+    except (UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
+        raise Unreadable(f"{path}: the mask cannot be decoded: {error}") from None
+    (rows, columns), (height, width) = mask.shape, image.array.shape
+    if abs(rows * width / (columns * height) - 1) > _SKEW:
+        raise WrongMask(f"{path}: the mask has {columns}x{rows} pixels, its picture {width}x{height}: they differ in their proportions")
+    if not mask.any():
+        return None
+    out = io.BytesIO()
+    pixels = Image.fromarray(mask.astype(np.uint8) * 255)
+    if (rows, columns) != (height, width):
+        pixels = pixels.resize((width, height), Image.Resampling.NEAREST)
+    pixels.save(out, "PNG")
+    return out.getvalue()
+
+
+def decode_mask(png: bytes) -> npt.NDArray[np.bool_]:
+    """Returns what `read_mask` encoded, bool [height, width]."""
+    with Image.open(io.BytesIO(png)) as picture:
+        return np.asarray(picture.convert("L")) > _SET

@@ -1,0 +1,90 @@
+"""Heat maps laid over radiographs, and the table of a folder of such pictures."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import colormaps
+from PIL import Image, ImageDraw, ImageFont
+
+TABLE = "explanations.csv"
+COLOURS = "turbo"  # of the heat, from 0 (blue) to 1 (red)
+OPACITY = 0.6  # of the hottest region; what is cold shows the radiograph alone
+EMPTY = "no region speaks for {}"
+_BANNER, _SMALLEST = 0.05, 9  # height of that text: share of the picture's, and pixels
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One overlay and what it explains; a row of the table."""
+
+    image: str
+    model: str  # a member, or the model itself
+    explained: str  # class
+    predicted: str  # class, by this model
+    probability: float  # of the explained class, by this model
+    empty: bool  # no region speaks for the class: the overlay says so
+    overlay: str  # file name in the output folder
+
+
+def overlay(grey: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32], explained: str, border: float = 0.0) -> Image.Image:
+    """Lays a heat map over a radiograph; one that is empty is said to be so, in words on the picture.
+
+    Args:
+      grey: uint8 [height, width].
+      heat: float32 [rows, columns] in [0, 1].
+      explained: The class that it speaks for.
+      border: Share of height and width at each side that the map leaves out.
+
+    Returns:
+      RGB, of the radiograph's size.
+    """
+    if not heat.any():
+        return _with_banner(Image.fromarray(grey).convert("RGB"), EMPTY.format(explained))
+    height, width = grey.shape
+    top, left = round(height * border), round(width * border)
+    large = np.zeros(grey.shape, np.float32)
+    inner = large[top : height - top, left : width - left]
+    seen = Image.fromarray(heat.astype(np.float32)).resize(inner.shape[::-1], Image.Resampling.BICUBIC)
+    inner[:] = np.asarray(seen).clip(0, 1)
+    colours = colormaps[COLOURS](large)[..., :3] * 255
+    opacity = OPACITY * large[..., np.newaxis]
+    return Image.fromarray((grey[..., np.newaxis] * (1 - opacity) + colours * opacity).round().astype(np.uint8))
+
+
+def save_overlay(picture: Image.Image, out: Path, image: Path, model: str, explained: str, probability: float) -> str:
+    """Writes an overlay into an existing folder and returns the file's name, which no earlier one has."""
+    stem = f"{image.stem}_{model}_{explained}_{probability:.2f}"
+    path, number = out / f"{stem}.png", 2
+    while path.exists():  # images of different folders may share their name
+        path, number = out / f"{stem}_{number}.png", number + 1
+    picture.save(path)
+    return path.name
+
+
+def list_overlays(out: Path, explanations: Sequence[Explanation]) -> Iterator[str]:
+    """Writes one CSV row per overlay, and yields what a user is told of them."""
+    with open(out / TABLE, "w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Explanation)])
+        writer.writeheader()
+        writer.writerows(asdict(explanation) for explanation in explanations)
+    if empty := sum(row.empty for row in explanations):
+        yield f"{empty} of {len(explanations)} maps are empty: no region of the picture speaks for the class; these overlays say so"
+    yield f"{len(explanations)} overlays in {out}, listed in {TABLE}"
+
+
+def _with_banner(picture: Image.Image, text: str) -> Image.Image:
+    size = max(_SMALLEST, round(_BANNER * picture.height))
+    font = ImageFont.load_default(size)
+    while font.getlength(text) > picture.width and size > 1:
+        size -= 1
+        font = ImageFont.load_default(size)
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((0, picture.height - round(1.6 * size), picture.width, picture.height), fill="black")
+    draw.text((picture.width / 2, picture.height - 0.8 * size), text, fill="white", font=font, anchor="mm")
+    return picture

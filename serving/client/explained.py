@@ -1,0 +1,76 @@
+"""What the signature `gradcam` says besides the prediction."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cxr.core import features
+from cxr.serving.client.errors import BadAnswer
+from cxr.serving.client.tensors import to_array
+from cxr.serving.client.wire import messages
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Which regions of an image speak for a class.
+
+    Attributes:
+      explained: the class.
+      heat: float32 [rows, columns] in [0, 1], laid over the whole picture; all zero where no region does.
+      picture: the grey picture as it was sent, encoded.
+    """
+
+    explained: str
+    heat: npt.NDArray[np.float32]
+    picture: bytes
+
+    @property
+    def empty(self) -> bool:
+        """Whether no region speaks for the class."""
+        return not self.heat.any()
+
+    def save(self, out: Path, image: Path, model: str, probability: float) -> str:
+        """Lays it over the picture and writes that into an existing folder.
+
+        Args:
+          out: folder.
+          image: file that the picture came from; its name is part of the overlay's.
+          model: that answered.
+          probability: of the class.
+
+        Returns:
+          The overlay's file name.
+        """
+        from cxr.data.images.overlays import overlay, save_overlay  # matplotlib takes a while
+
+        with Image.open(io.BytesIO(self.picture)) as picture:
+            drawn = overlay(np.asarray(picture.convert("L")), self.heat, self.explained)
+        return save_overlay(drawn, out, image, model, self.explained, probability)
+
+
+def heat_maps(pictures: list[bytes], response: messages.PredictResponse) -> list[HeatMap]:
+    """Reads an answer to the signature `gradcam`.
+
+    Args:
+      pictures: in the order of the request.
+      response: has the outputs named in cxr.core.features.
+
+    Raises:
+      BadAnswer: an output is missing or of another shape.
+    """
+    name = response.model_spec.name
+    arrays = []
+    for key, rank in ((features.HEAT_MAP, 3), (features.EXPLAINED_CLASS, 1), (features.OUTPUT_CLASS_NAMES, 2)):
+        if key not in response.outputs:
+            raise BadAnswer(f"{name}: no output {key!r} in the answer, only {sorted(response.outputs)}; push a model of this pipeline")
+        array = to_array(response.outputs[key])
+        if array.ndim != rank or len(array) != len(pictures):
+            raise BadAnswer(f"{name}: output {key!r} has shape {list(array.shape)} for {len(pictures)} images")
+        arrays.append(array)
+    return [HeatMap(names[k].decode(), heat, picture) for heat, k, names, picture in zip(*arrays, pictures, strict=True)]

@@ -1,0 +1,40 @@
+import numpy as np
+from PIL import Image
+
+from cxr.data.images.overlays import overlay, save_overlay
+
+
+def test_cold_regions_show_the_radiograph_and_hot_ones_the_colour():
+    grey = np.full((20, 20), 100, np.uint8)
+    heat = np.zeros((2, 2), np.float32)
+    heat[1, 1] = 1
+    drawn = np.asarray(overlay(grey, heat, "normal"))
+    np.testing.assert_allclose(drawn[0, 0], [100, 100, 100], atol=2)  # bicubic edges leave a trace
+    assert drawn[19, 19, 0] > drawn[19, 19, 2]  # red
+
+
+def test_what_the_model_did_not_see_has_no_colour():
+    grey = np.full((20, 40), 100, np.uint8)
+    drawn = np.asarray(overlay(grey, np.ones((2, 2), np.float32), "normal", border=0.1)).astype(int)
+    coloured = np.abs(drawn - 100).max(axis=2) > 20
+    assert coloured[2:18, 4:36].all()
+    coloured[2:18, 4:36] = False
+    assert not coloured.any()
+
+
+def test_an_empty_map_is_said_in_words_on_the_picture():
+    grey = np.full((120, 160), 100, np.uint8)
+    drawn = np.asarray(overlay(grey, np.zeros((4, 4), np.float32), "pneumonia"))
+    assert drawn.shape == (120, 160, 3)
+    np.testing.assert_array_equal(drawn[:100], 100)
+    below = drawn[112:]
+    assert (below.min(), below.max() > 200) == (0, True)  # white on black
+    other = np.asarray(overlay(grey, np.zeros((4, 4), np.float32), "normal"))
+    assert (other != drawn).any()  # it names the class
+    assert np.asarray(overlay(np.zeros((16, 16), np.uint8), np.zeros((4, 4), np.float32), "normal")).shape == (16, 16, 3)
+
+
+def test_no_overlay_replaces_another(tmp_path):
+    names = [save_overlay(Image.new("RGB", (4, 4)), tmp_path, tmp_path / "x.dcm", "one", "normal", 0.5) for _ in range(2)]
+    assert names == ["x_one_normal_0.50.png", "x_one_normal_0.50_2.png"]
+    assert sorted(names) == sorted(file.name for file in tmp_path.iterdir())

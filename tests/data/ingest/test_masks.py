@@ -1,0 +1,99 @@
+"""Masks of the manifest in the records."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cxr.core import features
+from cxr.core.errors import CxrError
+from cxr.data.images.masks import decode_mask
+from cxr.data.ingest.ingest import ingest
+from cxr.data.ingest.ingest_config import Ingest
+
+LESION = (slice(4, 12), slice(10, 30))  # of pictures of 32 by 40 pixels
+
+
+@pytest.fixture
+def masked(tmp_path, make_manifest):
+    """Thirty images: every third one has a mask of half its size, another third a black one, the rest none."""
+    names = ["masks/lesion.png", "masks/black.png", ""]
+    rows = [
+        {"image": f"{k}.png", "label": features.CLASS_NAMES[k % 3], "patient_id": str(k), "split": "train", "mask": names[k % 3]}
+        for k in range(30)
+    ]
+    manifest = make_manifest(tmp_path / "source", rows)
+    (tmp_path / "source" / "masks").mkdir()
+    mask = np.zeros((32, 40), np.uint8)
+    Image.fromarray(mask).save(tmp_path / "source" / "masks" / "black.png")
+    mask[LESION] = 255
+    Image.fromarray(mask[::2, ::2]).save(tmp_path / "source" / "masks" / "lesion.png")
+    return manifest
+
+
+@pytest.fixture
+def run(tmp_path, key_file, console):
+    def call(source, **options):
+        dataset = ingest(source, tmp_path / "records", Ingest(only_split="train"), key_file=key_file, console=console, **options)
+        return dataset, console.file.getvalue()
+
+    return call
+
+
+def masks_by_label(tmp_path):
+    import tensorflow as tf
+
+    found: dict[str, set[bytes]] = {}
+    for record in tf.data.TFRecordDataset(sorted(map(str, (tmp_path / "records/train").glob("*.gz"))), "GZIP"):
+        values = tf.train.Example.FromString(record.numpy()).features.feature
+        label = values[features.LABEL].bytes_list.value[0].decode()
+        found.setdefault(label, set()).update(values[features.LESION_MASK].bytes_list.value)
+    return found
+
+
+def test_a_record_has_the_mask_at_the_size_of_its_picture(run, masked, tmp_path):
+    run(masked)
+    lesions, black, none = (masks_by_label(tmp_path)[name] for name in features.CLASS_NAMES)
+    (mask,) = lesions
+    expected = np.zeros((32, 40), bool)
+    expected[LESION] = True
+    np.testing.assert_array_equal(decode_mask(mask), expected)
+    assert black == none == set()
+
+
+def test_another_mask_makes_other_records(run, masked, tmp_path):
+    run(masked)
+    assert "up to date" in run(masked)[1]
+    Image.fromarray(np.full((16, 20), 255, np.uint8)).save(tmp_path / "source/masks/lesion.png")
+    with pytest.raises(CxrError, match="holds the records of another source"):
+        run(masked)
+    run(masked, overwrite=True)
+    (mask,) = masks_by_label(tmp_path)[features.CLASS_NAMES[0]]
+    assert decode_mask(mask).all()
+
+
+def test_a_mask_of_other_proportions_is_a_reject(tmp_path, run, masked):
+    rows = list(csv.DictReader(io.StringIO(masked.read_text())))
+    Image.fromarray(np.zeros((40, 32), np.uint8)).save(tmp_path / "source/masks/turned.png")
+    rows[2]["mask"] = "masks/turned.png"
+    with masked.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    dataset, _ = run(masked)
+    assert dataset.reject_reasons == {"mask of other proportions": 1}
+    rejects = (tmp_path / "records.private/rejects.csv").read_text()
+    assert "the mask has 32x40 pixels, its picture 40x32" in rejects
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [("masks/none.png", "the masks of 1 images are not there"), ("../outside.png", r"1 images \(or their masks\) lie outside")],
+)
+def test_masks_that_cannot_be_read_are_told_before_anything_is(run, make_manifest, tmp_path, mask, message):
+    (tmp_path / "outside.png").touch()
+    rows = [{"image": f"{name}.png", "label": name, "mask": mask if name == "normal" else ""} for name in features.CLASS_NAMES]
+    with pytest.raises(CxrError, match=message):
+        run(make_manifest(tmp_path / "source", rows))
