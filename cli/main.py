@@ -16,6 +16,7 @@ COMMANDS = (
     "run",
     "report",
     "crossval",
+    "fetch",
     "ingest",
     "evaluate",
     "validate",
