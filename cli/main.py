@@ -19,6 +19,7 @@ COMMANDS = (
     "compare",
     "lineage",
     "crossval",
+    "fetch",
     "ingest",
     "evaluate",
     "validate",

@@ -7,9 +7,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.filesize import decimal
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from cxr.data.ingest.outcomes import RESULTS, STARTED
 
@@ -38,35 +51,56 @@ class LineCounter:
         return self.lines
 
 
+class Begin(Protocol):
+    """Begins a stage; returns what is told how much more is done."""
+
+    def __call__(self, name: str, total: int | None, *, in_bytes: bool = False) -> Callable[[int], None]:
+        """Args: what is done; how much it takes, None where not known; whether that is bytes."""
+
+
 @contextlib.contextmanager
-def stages(console: Console, title: str) -> Iterator[Callable[[str, int], Callable[[int], None]]]:
-    """Shows the progress of work that knows itself how far it is.
+def stages(console: Console, title: str) -> Iterator[Begin]:
+    """Shows the progress of work that knows itself how far it is; of several stages, the one that went on last.
 
     What it yields is told each stage's name and how much it takes, and returns what is told how much more is done.
     """
     bar = _bar(console)
 
-    def begin(name: str, total: int) -> Callable[[int], None]:
-        for task in bar.tasks:
-            bar.update(task.id, visible=False)
-        current, last = bar.add_task(title + name, total=total), time.monotonic()
+    def begin(name: str, total: int | None, *, in_bytes: bool = False) -> Callable[[int], None]:
+        current, last, done = bar.add_task(title + name, total=total, in_bytes=in_bytes), time.monotonic(), 0
 
         def advance(more: int) -> None:
-            nonlocal last
+            nonlocal last, done
+            done += more
+            for task in bar.tasks:
+                bar.update(task.id, visible=task.id == current)
             bar.update(current, advance=more)
             if not console.is_terminal and time.monotonic() - last >= PLAIN_INTERVAL:
                 last = time.monotonic()
-                console.print(f"{title}{name}: {bar.tasks[-1].completed:.0f} of {total}", highlight=False)
+                amounts = [decimal(amount) if in_bytes else str(amount) for amount in (done, total) if amount is not None]
+                console.print(f"{title}{name}: {' of '.join(amounts)}", highlight=False)
 
+        advance(0)
         return advance
 
     with bar:
         yield begin
 
 
+class _AmountColumn(ProgressColumn):
+    """Images or bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._images, self._bytes = MofNCompleteColumn(), DownloadColumn()
+
+    def render(self, task: Task) -> Text:
+        return (self._bytes if task.fields.get("in_bytes") else self._images).render(task)
+
+
 def _bar(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description}"), BarColumn(), _AmountColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
         console=console, transient=True, disable=not console.is_terminal,
     )  # fmt: skip
 

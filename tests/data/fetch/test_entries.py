@@ -1,0 +1,120 @@
+"""Archives that mean harm."""
+
+import io
+import tarfile
+import zipfile
+
+import pytest
+
+from cxr.core.errors import CxrError
+from cxr.data.fetch import entries
+from cxr.data.fetch.catalogue import KAGGLE_COVID
+from cxr.data.fetch.entries import entries_of
+from cxr.data.fetch.fetch import fetch
+from cxr.data.fetch.selection import Options
+
+from .small_collections import picture, write
+
+NAMES = ("../NORMAL/a.png", "/tmp/NORMAL/b.png", "x/../../NORMAL/c.png", "C:/NORMAL/d.png", "..\\NORMAL\\e.png")
+
+
+def add(archive, name, data=b"", **facts):
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    for fact, value in facts.items():
+        setattr(member, fact, value)
+    archive.addfile(member, io.BytesIO(data))
+
+
+def hostile_tar(path):
+    with tarfile.open(path, "w:gz") as archive:
+        for name in NAMES:
+            add(archive, name, picture(1))
+        add(archive, "NORMAL/link.png", type=tarfile.SYMTYPE, linkname="/etc/passwd")
+        add(archive, "NORMAL/hard.png", type=tarfile.LNKTYPE, linkname="/etc/passwd")
+        add(archive, "NORMAL/device.png", type=tarfile.CHRTYPE)
+        add(archive, "NORMAL/good.png", picture(2))
+
+
+def hostile_zip(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in NAMES:
+            archive.writestr(name, picture(1))
+        for name in ("link.png", "hard.png", "device.png"):
+            link = zipfile.ZipInfo(f"NORMAL/{name}")
+            link.create_system, link.external_attr = 3, 0o120777 << 16
+            archive.writestr(link, "/etc/passwd")
+        archive.writestr("NORMAL/good.png", picture(2))
+
+
+@pytest.mark.parametrize(("make", "name"), [(hostile_tar, "a.tar.gz"), (hostile_zip, "a.zip")])
+def test_no_name_leads_out_and_no_link_is_followed(tmp_path, console, make, name):
+    (tmp_path / "in").mkdir()
+    make(tmp_path / "in" / name)
+    before = set(tmp_path.rglob("*"))
+    about = fetch(KAGGLE_COVID, tmp_path / "out", Options(), console=console, origin=tmp_path / "in" / name)
+    assert about.images == {"normal": 1}
+    assert about.left_out == {entries.UNSAFE: len(NAMES), entries.LINK: 3}
+    (image,) = (tmp_path / "out" / "images").iterdir()
+    assert image.read_bytes() == picture(2)
+    assert all((tmp_path / "out") in (path, *path.parents) for path in set(tmp_path.rglob("*")) - before)
+
+
+def test_links_of_a_folder_are_not_followed(tmp_path):
+    write(tmp_path / "elsewhere" / "a.png", b"a")
+    write(tmp_path / "source" / "b.png", b"b")
+    (tmp_path / "source" / "file.png").symlink_to(tmp_path / "elsewhere" / "a.png")
+    (tmp_path / "source" / "folder").symlink_to(tmp_path / "elsewhere")
+    skipped: dict[str, str] = {}
+    assert [entry.name for entry in entries_of(tmp_path / "source", skipped)] == ["b.png"]
+    assert sorted(skipped.values()) == [entries.LINK] * 2
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar.gz"])
+def test_bombs(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(entries, "GROWTH_FREE", 1 << 16)
+    path = tmp_path / name
+    if name == "a.zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("NORMAL/a.png", bytes(4 << 20))
+    else:
+        with tarfile.open(path, "w:gz") as archive:
+            add(archive, "NORMAL/a.png", bytes(4 << 20))
+    with pytest.raises(CxrError, match="would unpack to more than 20 times its size"):
+        list(entries_of(path))
+
+
+def test_files_larger_than_any_picture_are_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(entries, "LARGEST_FILE", 100)
+    write(tmp_path / "source" / "large.png", bytes(101))
+    write(tmp_path / "source" / "small.png", bytes(99))
+    with zipfile.ZipFile(tmp_path / "source" / "a.zip", "w") as archive:
+        archive.writestr("large.png", bytes(101))
+        archive.writestr("other.png", bytes(99))
+    skipped: dict[str, str] = {}
+    assert [entry.name for entry in entries_of(tmp_path / "source", skipped)] == ["small.png", "other.png"]
+    assert len(skipped) == 2
+
+
+def test_an_encrypted_zip_says_so(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.png", b"a")
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "a.zip").write_bytes(data)
+    skipped: dict[str, str] = {}
+    assert list(entries_of(tmp_path / "a.zip", skipped)) == []
+    assert list(skipped.values()) == [entries.ENCRYPTED]
+
+
+def test_a_tar_that_was_cut_between_two_files_is_not_taken_for_whole(tmp_path):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for k in range(3):
+            add(archive, f"{k}.png", bytes(512))
+    import gzip
+
+    packed = gzip.compress(stream.getvalue())
+    (tmp_path / "a.tar.gz").write_bytes(packed[:-6])
+    with pytest.raises(CxrError, match="cut off"):
+        list(entries_of(tmp_path / "a.tar.gz"))
