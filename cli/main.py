@@ -24,6 +24,7 @@ COMMANDS = (
     "explain",
     "predict",
     "serve",
+    "page",
     "serving",
     "kubeflow",
 )  # modules of cli, in the order of the help
