@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from cxr.core import exit_codes
+from cxr.core.disclaimer import NOT_A_DEVICE
 from cxr.core.errors import CxrError
 
 COMMANDS = (
@@ -27,14 +28,14 @@ COMMANDS = (
     "explain",
     "predict",
     "serve",
+    "page",
     "serving",
     "kubeflow",
 )  # modules of cli, in the order of the help
 
 app = typer.Typer(
     name="cxr",
-    help="Chest X-ray classification with TFX: from labelled images to gated SavedModels behind TensorFlow Serving.\n\n"
-    "Research software, not a diagnostic device.",
+    help="Chest X-ray classification with TFX: from labelled images to gated SavedModels behind TensorFlow Serving.\n\n" + NOT_A_DEVICE,
     epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 a gate refused a model or a check found something, 130 interrupted.",
     no_args_is_help=True,
     rich_markup_mode="rich",

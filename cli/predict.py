@@ -75,7 +75,7 @@ def predict(
     security = options.tls_of(tls, ca, cert, key, server_name)
     messages = Console(stderr=True)
     if security is None and not is_loopback(server):
-        messages.print(f"note: images travel to {server} unencrypted; --tls encrypts them", style="yellow", soft_wrap=True)
+        messages.print(options.UNENCRYPTED.format(server=server), style="yellow", soft_wrap=True)
     with Client(server, model, version, label, tls=security, timeout=timeout, batch_size=batch_size, max_in_flight=in_flight) as client:
         client.metadata()  # a server or model that is not there is said before any image is read
         failed = _show(client, files, json, messages, explain, class_name)

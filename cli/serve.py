@@ -15,6 +15,8 @@ EXAMPLES = """
 
   cxr serve workspace/demo/serving_models --port 0 --json      free ports, printed as JSON
 
+  cxr serve workspace/demo/serving_models --page               and a page to try the models: http://127.0.0.1:8502
+
   cxr serve --model-config-file models.config --host 0.0.0.0   policies and labels; reachable from other machines
 
   cxr serve MODELS_DIR --no-batching --no-rest
@@ -44,6 +46,8 @@ def serve(
     port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = 8500,
     rest_port: Annotated[int, typer.Option(help="REST and metrics port; 0 takes a free one.")] = 8501,
     rest: Annotated[bool, typer.Option("--rest/--no-rest", help="REST and Prometheus metrics.")] = True,
+    page: Annotated[bool, typer.Option("--page", help="Also a page to try the models in the browser, for this machine only.")] = False,
+    page_port: Annotated[int, typer.Option(help="Its port; 0 takes a free one.")] = 8502,
     rest_timeout: Annotated[float | None, typer.Option(help="Seconds that a REST request may take.")] = None,
     batching: Annotated[bool, typer.Option("--batching/--no-batching", help="Join concurrent requests into batches.")] = True,
     max_batch_size: Annotated[int | None, typer.Option(help="Images per batch, and at most per request.")] = None,
@@ -100,6 +104,7 @@ def serve(
         "host": host,
         "port": port,
         "rest_port": rest_port if rest else None,
+        "page_port": page_port if page else None,
         "rest": _given({"timeout_seconds": rest_timeout}),
         "limits": _given(limits),
         "batching": {"enabled": batching, **_given(sizes)},

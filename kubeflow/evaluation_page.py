@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from cxr.components.metrics.evaluation import Evaluation, Validation, read_evaluation, read_roc, read_validation
+from cxr.core.disclaimer import NOT_A_DEVICE
 from cxr.kubeflow.uris import local_path
 
 METRICS, CONFUSION_MATRIX, REPORT = "metrics", "confusion_matrix", "report"
@@ -176,7 +177,7 @@ def html_report(evaluation: Evaluation, validation: Validation) -> str:
         table(demands) if demands else "",
         f"<p>{evaluation.examples} examples of {evaluation.patients} patients, {evaluation.correct} right, "
         f"{evaluation.invalid_predictions} without a valid prediction. "
-        "Research software, not a diagnostic device.</p>",
+        f"{NOT_A_DEVICE}</p>",
         f"<h3>Whole split</h3>{table(overall)}<h3>Classes, one against the rest</h3>{table(classes)}",
         f"<h3>Slices</h3>{table(slices)}" if slices else "",
     ]

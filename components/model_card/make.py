@@ -10,9 +10,10 @@ from typing import Any
 from cxr.components.baseline.push_record import PushRecord
 from cxr.components.metrics.evaluation import Evaluation, Validation
 from cxr.components.model_card.card import ModelCard, Section, Table
-from cxr.components.model_card.statements import DISCLAIMER, INTENDED, LIMITS, NOT_INTENDED
+from cxr.components.model_card.statements import INTENDED, LIMITS, NOT_INTENDED
 from cxr.components.shortcut_check.verdict import Verdict
 from cxr.core import features
+from cxr.core.disclaimer import DISCLAIMER
 from cxr.core.intervals import NONE, with_interval
 from cxr.trainer.artifact import ModelInfo
 from cxr.trainer.calibration.description import Reliability

@@ -1,9 +1,5 @@
 """What every card says of its model."""
 
-DISCLAIMER = (
-    "Research software, not a diagnostic device. Nothing here has been validated for clinical use, "
-    "and no output may guide the care of a patient."
-)
 INTENDED = "Research on the classification of frontal chest radiographs, and the operation of such models: training, evaluation, serving."
 NOT_INTENDED = (
     "Diagnosis, triage, screening or any other use on patients; children; lateral views; other organs; "

@@ -123,15 +123,22 @@ class Client:
           UsageError: the model has no such class.
         """
         class_index = self._class_index(class_name) if explain else None
-        reading = models.reading(self.connection, self.target, self._timeout)
-        read = partial(self._read, max_side=reading.max_side)
-        for answer in self._predict(parallel_map(read, paths, READERS, "cxr-read"), class_index):
-            if isinstance(answer, Prediction) and answer.version == reading.version:  # one that took over meanwhile was not asked
-                answer = replace(answer, synthetic=reading.synthetic)
-            yield answer
+        yield from self._predict_read(((str(path), path) for path in paths), class_index)
+
+    def predict_contents(self, files: Iterable[tuple[str, bytes]], class_index: int | None = None) -> Iterator[Prediction | Failure]:
+        """Reads and classifies image files already in memory; otherwise as `predict_files`.
+
+        Args:
+          files: name and content, of a format that `predict_files` takes.
+          class_index: ask for heat maps that show the evidence for the class of this number, or PREDICTED_CLASS; None: for none.
+
+        Raises:
+          RequestFailed: what concerns all images; SignatureMismatch among it, where the model makes no heat maps.
+        """
+        return self._predict_read(files, class_index)
 
     def predict_bytes(self, images: Iterable[tuple[str, bytes]]) -> Iterator[Prediction | Failure]:
-        """Classifies JPEG or PNG images already in memory, given as (name, bytes); otherwise as `predict_files`.
+        """Classifies JPEG or PNG images already in memory, given as (name, bytes) and sent as they are; otherwise as `predict_files`.
 
         The model is not asked what it learnt from: `Prediction.synthetic` stays None.
         """
@@ -144,16 +151,25 @@ class Client:
             raise SignatureMismatch(f"{self.target} (version {found.version}) {reason}")
         return features.PREDICTED_CLASS if class_name is None else index_of(class_name, list(self.introduction().probabilities))
 
+    def _predict_read(self, files: Iterable[tuple[str, Path | bytes]], class_index: int | None) -> Iterator[Prediction | Failure]:
+        reading = models.reading(self.connection, self.target, self._timeout)
+        read = partial(self._read, max_side=reading.max_side)
+        for answer in self._predict(parallel_map(read, files, READERS, "cxr-read"), class_index):
+            if isinstance(answer, Prediction) and answer.version == reading.version:  # one that took over meanwhile was not asked
+                answer = replace(answer, synthetic=reading.synthetic)
+            yield answer
+
     def _predict(self, images: Iterable[_Image], class_index: int | None = None) -> Iterator[Prediction | Failure]:
         groups = batches(images, lambda image: len(image.data), self._batch_size, self._max_batch_bytes)
         for answers in parallel_map(partial(self._send, class_index=class_index), groups, self._max_in_flight, "cxr-send"):
             yield from answers
 
-    def _read(self, path: Path, max_side: int | None) -> _Image:
+    def _read(self, file: tuple[str, Path | bytes], max_side: int | None) -> _Image:
+        name, source = file
         try:
-            return _Image(str(path), encoded(path, max_side))
+            return _Image(name, encoded(source, max_side))
         except BadImage as error:
-            return _Image(str(path), b"", error)
+            return _Image(name, b"", error)
 
     def _send(self, images: list[_Image], class_index: int | None) -> list[Prediction | Failure]:
         good = [image for image in images if image.error is None]

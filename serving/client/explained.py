@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,8 @@ from cxr.serving.client.errors import BadAnswer
 from cxr.serving.client.tensors import to_array
 from cxr.serving.client.wire import messages
 
+MEMBER_PREFIX = features.MEMBER_HEAT_MAP.format(member="")
+
 
 @dataclass(frozen=True)
 class HeatMap:
@@ -24,11 +26,13 @@ class HeatMap:
       explained: the class.
       heat: float32 [rows, columns] in [0, 1], laid over the whole picture; all zero where no region does.
       picture: the grey picture as it was sent, encoded.
+      members: by ensemble member, its own map for the same class; empty for a single model.
     """
 
     explained: str
     heat: npt.NDArray[np.float32]
     picture: bytes
+    members: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
@@ -65,12 +69,22 @@ def heat_maps(pictures: list[bytes], response: messages.PredictResponse) -> list
       BadAnswer: an output is missing or of another shape.
     """
     name = response.model_spec.name
-    arrays = []
-    for key, rank in ((features.HEAT_MAP, 3), (features.EXPLAINED_CLASS, 1), (features.OUTPUT_CLASS_NAMES, 2)):
+    of_members = sorted(key for key in response.outputs if key.startswith(MEMBER_PREFIX))
+    ranks = {features.EXPLAINED_CLASS: 1, features.OUTPUT_CLASS_NAMES: 2, **dict.fromkeys((features.HEAT_MAP, *of_members), 3)}
+    arrays = {}
+    for key, rank in ranks.items():
         if key not in response.outputs:
             raise BadAnswer(f"{name}: no output {key!r} in the answer, only {sorted(response.outputs)}; push a model of this pipeline")
         array = to_array(response.outputs[key])
         if array.ndim != rank or len(array) != len(pictures):
             raise BadAnswer(f"{name}: output {key!r} has shape {list(array.shape)} for {len(pictures)} images")
-        arrays.append(array)
-    return [HeatMap(names[k].decode(), heat, picture) for heat, k, names, picture in zip(*arrays, pictures, strict=True)]
+        arrays[key] = array
+    return [
+        HeatMap(
+            arrays[features.OUTPUT_CLASS_NAMES][i][arrays[features.EXPLAINED_CLASS][i]].decode(),
+            arrays[features.HEAT_MAP][i],
+            picture,
+            {key.removeprefix(MEMBER_PREFIX): arrays[key][i] for key in of_members},
+        )
+        for i, picture in enumerate(pictures)
+    ]

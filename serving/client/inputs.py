@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cxr.core.errors import CxrError
+from cxr.core.features import MAX_PIXELS
 from cxr.data.images import reader
 from cxr.serving.client.errors import BadImage
 
@@ -35,11 +36,11 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def encoded(path: Path, max_side: int | None = reader.MAX_SIDE) -> bytes:
+def encoded(source: Path | bytes, max_side: int | None = reader.MAX_SIDE) -> bytes:
     """Reads an image as `cxr ingest` does, so that a model sees here what it saw in training.
 
     Args:
-      path: a file that data/images/reader.py reads.
+      source: a file that data/images/reader.py reads, or the bytes of one.
       max_side: pixels that longer images are scaled down to, see `models.max_side`; None: none is.
 
     Returns:
@@ -48,12 +49,17 @@ def encoded(path: Path, max_side: int | None = reader.MAX_SIDE) -> bytes:
     Raises:
       BadImage: no such file, or no usable image.
     """
+    return reader.encode(grey_image(source, max_side))
+
+
+def grey_image(source: Path | bytes, max_side: int | None, max_pixels: int = MAX_PIXELS) -> reader.GreyImage:
+    """Reads an image, as `encoded` does, without encoding it; one of more pixels is refused before it is decoded."""
     try:
-        return reader.encode(reader.read_image(path, max_side=max_side))
+        return reader.read_image(source, max_side=max_side, max_pixels=max_pixels)
     except CxrError as error:
         raise BadImage(str(error)) from None
     except OSError as error:
-        raise BadImage(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from None
+        raise BadImage(f"{source!s}: cannot be read ({error.strerror}); check the path and its permissions") from None
 
 
 def _hidden(relative: Path) -> bool:

@@ -80,11 +80,13 @@ class Reading:
       max_side: pixels that longer images were scaled down to before the model was trained on them; None: none was. The default is
         what `cxr ingest` does unless told otherwise.
       synthetic: whether the model learnt from made-up images; None: unknown (it was pushed by an older release).
+      explains: whether it has the signature that tells which regions speak for a class (explained.py).
     """
 
     version: int
     max_side: int | None = MAX_SIDE
     synthetic: bool | None = None
+    explains: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,9 @@ def reading(connection: Connection, target: Target, timeout: float) -> Reading:
       CxrError: this release reads images otherwise than the one that trained the model.
     """
     found = metadata(connection, target, timeout)
+    explains = features.SIGNATURE_GRADCAM in found.signatures
     if features.SIGNATURE_READING not in found.signatures:
-        return Reading(found.version)
+        return Reading(found.version, explains=explains)
     request = messages.PredictRequest(model_spec=target.spec(features.SIGNATURE_READING))
     request.inputs[features.SIGNATURE_READING].CopyFrom(from_bytes([b""]))
     answer = connection.call("Predict", request, timeout, str(target))
@@ -141,6 +144,7 @@ def reading(connection: Connection, target: Target, timeout: float) -> Reading:
         answer.model_spec.version.value,
         max_side=int(told[features.MAX_SIDE]) or None,
         synthetic=None if synthetic is None else bool(synthetic),
+        explains=explains,
     )
 
 

@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from cxr.core.disclaimer import NOT_A_DEVICE
 from cxr.serving.client.predictions import Failure, Prediction
 
 OUTSIDE = "outside of what the model knows"
@@ -45,7 +46,7 @@ def table(results: Sequence[Prediction | Failure]) -> Table:
 
 def _title(answered: Sequence[Prediction]) -> str:
     sources = sorted({f"{prediction.model} version {prediction.version}" for prediction in answered})
-    return ", ".join(sources) + "; research software, not a diagnostic device" if sources else ""
+    return f"{', '.join(sources)}. {NOT_A_DEVICE}" if sources else ""
 
 
 def _share(share: float, chosen: bool) -> Text:

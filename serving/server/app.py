@@ -14,11 +14,13 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 
 from cxr.core.errors import CxrError
 from cxr.serving import models_config
+from cxr.serving.page.served import Served
+from cxr.serving.page.server import STOP_SECONDS, Page
 from cxr.serving.server import configuring
 from cxr.serving.server.batching import Runner
 from cxr.serving.server.manager import Manager
 from cxr.serving.server.metrics import Metrics
-from cxr.serving.server.options import ServerOptions, host_and_port
+from cxr.serving.server.options import LOOPBACK, ServerOptions, host_and_port
 from cxr.serving.server.request_log import RequestLog
 from cxr.serving.server.rest import RestServer
 from cxr.serving.server.services import Handlers, ModelService, PredictionService
@@ -30,6 +32,7 @@ SPARE_THREADS = 16  # for status, metadata, health and refusals while all others
 CALLS_PER_THREAD = 4  # under way or waiting for a thread; gRPC refuses what comes above (RESOURCE_EXHAUSTED, the only code it has for that)
 HEALTH_NAMES = ("", "PredictionService", "ModelService")  # the last two are TensorFlow Serving's names
 _NO_LIMIT = -1
+_EVERY_ADDRESS = ("0.0.0.0", "::")  # listens on the loopback address, too
 
 
 class Server:
@@ -38,6 +41,7 @@ class Server:
     Attributes:
       address: "host:port" of gRPC.
       rest_address: "host:port" of REST, or None.
+      page_address: "host:port" of the page to try a model, or None.
     """
 
     def __init__(self, options: ServerOptions):
@@ -45,6 +49,7 @@ class Server:
         self.options = options
         self.address = ""
         self.rest_address: str | None = None
+        self.page_address: str | None = None
         self._runner = Runner(options.batching)
         self.manager = Manager(options, lambda version: warm_up(version, options.limits))
         self._metrics = Metrics(self.manager)
@@ -54,6 +59,7 @@ class Server:
         self._health = health.HealthServicer()
         self._grpc: grpc.Server | None = None
         self._rest: RestServer | None = None
+        self._page: Page | None = None
         self._closing = threading.Event()
 
     @classmethod
@@ -93,6 +99,16 @@ class Server:
         if options.rest_port is not None:
             self._rest = RestServer(options, self.handlers, self._metrics)
             self.rest_address = self._rest.address
+        if options.page_port is not None:
+            self._open_page(options.page_port)
+
+    def _open_page(self, port: int) -> None:
+        """Opens the page, which asks over gRPC as every client does."""
+        options = self.options
+        own = self.address if options.host not in _EVERY_ADDRESS else host_and_port(LOOPBACK, int(self.address.rpartition(":")[2]))
+        served = Served(own, lambda: list(self.manager.models()))
+        self._page = Page(served, port=port, limits=options.limits, rest=options.rest, option="--page-port")
+        self.page_address = self._page.address
 
     def _open_grpc(self) -> None:
         options = self.options
@@ -143,6 +159,8 @@ class Server:
         self._closing.set()
         drain = self.options.drain_seconds if drain_seconds is None else drain_seconds
         self._health.enter_graceful_shutdown()
+        if self._page is not None:
+            self._page.stop(min(drain, STOP_SECONDS))
         ended = None if self._grpc is None else self._grpc.stop(drain)  # both ports close now, and both drain at the same time
         if self._rest is not None:
             self._rest.stop(drain)

@@ -23,7 +23,8 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 def serve(options: ServerOptions, as_json: bool = False) -> None:
     """Runs a server in this process until SIGTERM or SIGINT; a second signal ends it at once.
 
-    Prints one line on stdout when it answers: `listening on HOST:PORT …`, or with `as_json` an object with `address` and `rest_address`.
+    Prints one line on stdout when it answers: `listening on HOST:PORT …`, or with `as_json` an object with `address`, `rest_address`
+    and `page_address`.
 
     Args:
       options: the server.
@@ -52,9 +53,10 @@ def serve(options: ServerOptions, as_json: bool = False) -> None:
         gc.collect()
         gc.freeze()  # TensorFlow's million objects stay; looking through them again and again would cost pauses of 0.2 s
         if as_json:
-            print(json.dumps({"address": server.address, "rest_address": server.rest_address}), flush=True)
+            print(json.dumps({name: getattr(server, name) for name in ("address", "rest_address", "page_address")}), flush=True)
         else:
             rest = f", REST on {server.rest_address}" if server.rest_address else ""
+            rest += f", page on http://{server.page_address}/" if server.page_address else ""
             names = ", ".join(sorted(server.manager.models()))
             print(f"listening on {server.address}{rest} (models: {names})", flush=True)
         asked.wait()

@@ -9,6 +9,8 @@ from cxr.core.features import MAX_PIXELS
 
 GRPC_PORT = 8500  # TensorFlow Serving's
 REST_PORT = 8501
+PAGE_PORT = 8502
+LOOPBACK = "127.0.0.1"
 
 
 def host_and_port(host: str, port: int) -> str:
@@ -100,6 +102,7 @@ class ServerOptions(_Frozen):
 
     Attributes:
       port, rest_port: 0 takes a free one; `rest_port` None means no REST.
+      page_port: of the page to try a model (serving/page), on the loopback address whatever `host` is; None means no page.
       tls: for both ports.
       poll_seconds: pause between two looks for new versions.
       model_config_file_poll_seconds: pause between two looks at the file; None reads it once.
@@ -113,9 +116,10 @@ class ServerOptions(_Frozen):
 
     models_dir: Path | None = None
     model_config_file: Path | None = None
-    host: str = "127.0.0.1"
+    host: str = LOOPBACK
     port: int = Field(default=GRPC_PORT, ge=0, le=65535)
     rest_port: int | None = Field(default=REST_PORT, ge=0, le=65535)
+    page_port: int | None = Field(default=None, ge=0, le=65535)
     batching: Batching = Batching()
     limits: Limits = Limits()
     rest: Rest = Rest()
@@ -138,6 +142,8 @@ class ServerOptions(_Frozen):
     def _models(self) -> "ServerOptions":
         if (self.models_dir is None) == (self.model_config_file is None):
             raise ValueError("give either models_dir or model_config_file")
+        if self.page_port is not None and self.tls is not None:
+            raise ValueError("a page beside a server with TLS needs certificates of its own; start it with: cxr page --server … --ca …")
         if self.model_config_file_poll_seconds is not None and self.model_config_file is None:
             raise ValueError("model_config_file_poll_seconds needs model_config_file")
         return self

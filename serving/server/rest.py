@@ -1,131 +1,27 @@
-"""The HTTP server of REST: uvicorn on a port of its own, in a thread of its own, with gRPC's TLS."""
+"""REST on a port of its own, with gRPC's TLS."""
 
-import asyncio
-import socket
-import ssl
-import tempfile
-import threading
-from functools import partial
-from pathlib import Path
-from typing import Any
-
-import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
-from cxr.core.errors import CxrError
+from cxr.serving.server.http_server import HttpServer
 from cxr.serving.server.metrics import Metrics
-from cxr.serving.server.options import Rest, ServerOptions, Tls
+from cxr.serving.server.options import ServerOptions
 from cxr.serving.server.rest_app import RestApp
 from cxr.serving.server.services import Handlers
 
-BACKLOG = 2048  # connections that the kernel keeps until they are accepted
-_KEEP_ALIVE_SECONDS = 5  # an idle connection stays open that long
-_STOP_SECONDS = 5  # beyond draining, for the event loop to end
-
 
 class RestServer:
-    """The server and its thread."""
+    """The application and the HTTP server that it runs in.
+
+    Attributes:
+      address: "host:port".
+    """
 
     def __init__(self, options: ServerOptions, handlers: Handlers, metrics: Metrics):
-        """Opens the port `options.rest_port` and starts answering.
-
-        Raises:
-          CxrError: the port cannot be opened, or the TLS key and certificates are not usable.
-        """
+        """Opens the port `options.rest_port` and starts answering; see HttpServer for errors."""
         assert options.rest_port is not None
         self._app = RestApp(handlers, metrics, options.limits, options.rest)
-        tls = None if options.tls is None else _context(options.tls)
-        self._socket = _listen(options.host, options.rest_port, options.rest)
-        host = f"[{options.host}]" if ":" in options.host else options.host
-        self.address = f"{host}:{self._socket.getsockname()[1]}"
-        config = uvicorn.Config(
-            self._app,
-            http=partial(_Connection, options.rest),  # type: ignore[arg-type] # it is called only
-            ws="none",
-            loop="asyncio",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            log_level="error",  # below: a line for every malformed request
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            backlog=BACKLOG,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            ssl_context_factory=None if tls is None else lambda config, default: tls,
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="rest", daemon=True)
-        self._thread.start()
+        self._server = HttpServer(self._app, options.host, options.rest_port, options.rest, "--rest-port", options.tls)
+        self.address = self._server.address
 
     def stop(self, seconds: float) -> None:
         """Closes the port and waits up to `seconds` for the requests already accepted."""
-        self._server.config.timeout_graceful_shutdown = seconds  # type: ignore[assignment] # any number will do
-        self._server.should_exit = True
-        self._thread.join(seconds + _STOP_SECONDS)
-        self._socket.close()  # for a server that was told to stop before it had started
+        self._server.stop(seconds)
         self._app.close()
-
-
-class _Connection(H11Protocol):
-    """uvicorn's connection, with what it has no options for: how many there are, and how long the head of a request may take."""
-
-    def __init__(self, limits: Rest, **arguments: Any):
-        super().__init__(**arguments)
-        self._limits = limits
-        self._deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        if len(self.connections) > self._limits.max_connections:
-            transport.abort()
-        else:
-            self._watch()
-
-    def handle_events(self) -> None:
-        super().handle_events()
-        self._watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_watch()
-        super().connection_lost(exc)
-
-    def _watch(self) -> None:
-        """Starts the time of a head (or of the rest of a body that was refused), unless the application has the request."""
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._stop_watch()
-        elif self._deadline is None:
-            self._deadline = self.loop.call_later(self._limits.header_seconds, self.transport.abort)
-
-    def _stop_watch(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-
-def _listen(host: str, port: int, rest: Rest) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listening = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::")
-    except OSError as error:
-        raise CxrError(f"port {port} on {host} cannot be opened ({error.strerror}); choose another with --rest-port") from error
-    # For clients that do not read their answers; accepted connections inherit it.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(rest.body_seconds * 1000))
-    return listening
-
-
-def _context(tls: Tls) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        with tempfile.TemporaryDirectory(prefix="cxr-tls-") as folder:  # Python reads a key from a file only; the folder is the owner's
-            pem = Path(folder) / "server.pem"
-            pem.write_text(f"{tls.key}\n{tls.certificate}\n")
-            context.load_cert_chain(pem)
-        if tls.client_verify:
-            context.load_verify_locations(cadata=tls.client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except (ssl.SSLError, ValueError) as error:
-        raise CxrError(
-            f"REST: the TLS key, certificate or client_ca cannot be used ({error}); they must be PEM texts that fit together"
-        ) from error
-    return context

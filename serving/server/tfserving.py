@@ -44,6 +44,8 @@ def arguments(options: ServerOptions, folder: Path | None = None) -> list[str]:
         raise CxrError("--port 0: TensorFlow Serving takes no free port by itself (0 switches it off there); name one")
     if options.host != ALL_INTERFACES:
         raise CxrError(f"TensorFlow Serving listens on all interfaces, not on {options.host}; accept that with --host {ALL_INTERFACES}")
+    if options.page_port is not None:
+        raise CxrError("--page belongs to the embedded server; beside TensorFlow Serving start: cxr page --server HOST:PORT")
     if options.tls is not None and options.rest_port is not None:
         raise CxrError("TensorFlow Serving has no TLS for REST: it would answer in plaintext beside the protected port; add --no-rest")
     if options.request_log is not None:

@@ -52,11 +52,13 @@ def save_model(
             explained = tf.where(class_index < 0, predicted, class_index)
             # The last class has no evidence anywhere, the others in the upper left quarter.
             some = tf.cast(explained < len(features.CLASS_NAMES) - 1, tf.float32)[:, None, None]
+            heat = some * tf.constant([[[1.0, 0.0], [0.0, 0.0]]])
             return {
                 **outputs,
-                features.HEAT_MAP: some * tf.constant([[[1.0, 0.0], [0.0, 0.0]]]),
+                features.HEAT_MAP: heat,
                 features.EXPLAINED_CLASS: explained,
                 features.HEAT_MAP_EMPTY: some[:, 0, 0] == 0,
+                **{features.MEMBER_HEAT_MAP.format(member=member): heat for member in members},
             }
 
         @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 3], tf.float32, name=features.SIGNATURE_TENSOR)])

@@ -16,7 +16,7 @@ from cxr.components.report.page import numbers
 from cxr.components.report.page.content import Content
 from cxr.components.report.page.section import Section
 from cxr.components.report.page.sections import calibration, comparison, curves, data, errors, evaluation, lineage, shortcuts, verdict
-from cxr.core import spans
+from cxr.core import disclaimer, spans
 
 # In the order of the page. A new section is a module with a SECTION, a template of the same name, and a word here.
 SECTIONS: tuple[Section, ...] = (
@@ -48,7 +48,7 @@ def render(content: Content, sections: tuple[Section, ...] = SECTIONS) -> str:
             body = environment.get_template(f"{section.key}.html.j2").render(content=content, **context)
             parts.append((section, Markup(body)))  # rendered with autoescape, one line above
     style = Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8"))
-    return environment.get_template("page.html.j2").render(content=content, parts=parts, style=style)
+    return environment.get_template("page.html.j2").render(content=content, parts=parts, style=style, disclaimer=disclaimer)
 
 
 @functools.cache

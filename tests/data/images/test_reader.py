@@ -9,14 +9,12 @@ import zlib
 import numpy as np
 import pydicom
 import pytest
+from dicom_files import dicom_bytes
 from PIL import Image, PngImagePlugin
-from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
     JPEG2000Lossless,
     RLELossless,
-    SecondaryCaptureImageStorage,
 )
 
 from cxr.data.images import reader
@@ -33,30 +31,6 @@ def ramp(height=32, width=48, top=255, dtype=np.uint8):
 def saved(picture, kind, **options):
     out = io.BytesIO()
     (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(out, kind, **options)
-    return out.getvalue()
-
-
-def dicom_bytes(pixels, syntax=ExplicitVRLittleEndian, compress=None, **tags):
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = syntax
-    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
-    dataset = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
-    dataset.PatientName, dataset.PatientID, dataset.PatientSex, dataset.PatientAge = "DOE^JANE", "MRN-4711", "F", "054Y"
-    dataset.PatientBirthDate, dataset.ViewPosition = "19700101", "PA"
-    dataset.Rows, dataset.Columns = pixels.shape[:2]
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    if pixels.ndim == 3:
-        dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PlanarConfiguration = 3, "RGB", 0
-    dataset.BitsAllocated = dataset.BitsStored = pixels.dtype.itemsize * 8
-    dataset.HighBit, dataset.PixelRepresentation = dataset.BitsStored - 1, int(pixels.dtype.kind == "i")
-    dataset.PixelData = pixels.tobytes()
-    for name, value in tags.items():
-        setattr(dataset, name, value)
-    if compress:
-        dataset.compress(compress)
-    out = io.BytesIO()
-    dataset.save_as(out, enforce_file_format=True)
     return out.getvalue()
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -143,12 +144,14 @@ def test_command_refuses_before_tensorflow_is_imported(cli, tmp_path):
     wrong = cli(tmp_path, "--port", "70000")
     assert isinstance(wrong.exception, CxrError)
     assert "port" in str(wrong.exception)
+    assert "page_port" in str(cli(tmp_path, "--page", "--page-port", "70000").exception)
 
 
 @pytest.mark.slow
 def test_command_serves_until_sigterm(golden_models, connect):
     code = "import typer; from cxr.cli import serve; app = typer.Typer(); serve.register(app); app()"
-    command = [sys.executable, "-c", code, str(golden_models), "--port", "0", "--rest-port", "0", "--json", "--max-batch-size", "4"]
+    ports = ["--port", "0", "--rest-port", "0", "--page", "--page-port", "0"]
+    command = [sys.executable, "-c", code, str(golden_models), *ports, "--json", "--max-batch-size", "4"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     try:
@@ -156,6 +159,8 @@ def test_command_serves_until_sigterm(golden_models, connect):
         caller = connect(addresses["address"])
         assert caller.half()[0] == 124
         assert addresses["rest_address"].startswith("127.0.0.1:")
+        with urllib.request.urlopen(f"http://{addresses['page_address']}/api/models") as answer:
+            assert [model["name"] for model in json.load(answer)["models"]] == ["half_plus", "image"]
         message = "Task size 5 is larger than maximum input batch size 4"
         assert caller.refusal(lambda: caller.half([1.0] * 5)) == ("INVALID_ARGUMENT", message)
         process.terminate()

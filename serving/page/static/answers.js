@@ -1,0 +1,94 @@
+// What each model says of a picture, as cards.
+
+import { listed, make, percent, when } from "./dom.js";
+
+const BORDER = document.body.dataset.unlikeBorder;
+const likeliest = (shares) => Object.keys(shares).reduce((best, name) => (shares[name] > shares[best] ? name : best));
+
+// One line for lists and screen readers.
+export function summary(answer) {
+  return `${answer.label} ${percent(answer.probabilities[answer.label])}${answer.outside ? ", outside of what the model knows" : ""}`;
+}
+
+export function versionOf({ version, numbered }) {
+  return `version ${version}${numbered ? `, pushed ${when(numbered)}` : ""}`;
+}
+
+// A card of one model: its state as /api/models tells it, and what became of the question ({answer}, {problem} or nothing yet).
+export function card(model, { answer, problem } = {}, again) {
+  const id = `model-${model.name}`;
+  const title = make("h3", { id }, model.name);
+  const version = answer ?? (model.version ? model : null);
+  const made = make("article", { className: "card", "aria-labelledby": id }, make("header", {}, title, version && make("span", { className: "quiet" }, versionOf(version))));
+  if (answer) made.append(...answered(answer, model, again));
+  else if (problem) made.append(trouble(problem, again));
+  else if (model.state === "ready") made.append(make("p", { className: "quiet" }, "Asking…"));
+  else made.append(trouble({ ...model, again: false }));
+  return made;
+}
+
+export function trouble(problem, again) {
+  return make(
+    "div", { className: "note" },
+    make("p", {}, problem.message),
+    problem.details ? make("details", {}, make("summary", {}, "For whoever runs the server"), problem.details) : null,
+    problem.again && again ? make("button", { type: "button", onclick: again }, "Try again") : null,
+  );
+}
+
+function answered(answer, model, again) {
+  const outside = answer.outside
+    ? make("div", { className: "note" }, make("p", {}, make("strong", {}, "Outside of what the model knows.")),
+      make("p", {}, "This picture is unlike the images that the model learnt from: what it says of it means nothing."))
+    : null;
+  const synthetic = answer.synthetic
+    ? make("div", { className: "note" }, make("p", {}, make("strong", {}, "Learnt from SYNTHETIC images:"), " its answers say nothing about patients."))
+    : null;
+  const newer = model.version && model.version !== answer.version
+    ? make("div", { className: "note" }, make("p", {}, `Version ${model.version} is served now; this is the answer of version ${answer.version}.`),
+      make("button", { type: "button", onclick: again }, "Ask again"))
+    : null;
+  return [
+    newer, synthetic, outside,
+    make("p", { className: "label" }, answer.label),
+    undecided(answer.conformal_set),
+    shares(answer),
+    Object.keys(answer.members).length ? votes(answer) : null,
+    answer.unlike_training === null ? null
+      : make("p", { className: "quiet" }, `Unlike the training images: ${answer.unlike_training.toFixed(2)} on a scale from 0 to 1; beyond ${BORDER} it is outside of what the model knows.`),
+  ].filter(Boolean);
+}
+
+function undecided(names) {
+  if (!names) return null;
+  const text = names.length > 1 ? `The model cannot decide between ${listed(names)}.` : `The model rules out all classes but ${names[0]}.`;
+  return make("p", {}, text);
+}
+
+// Models that say how unlike the training images a picture is are calibrated, too, unless configured otherwise (docs/serving.md).
+function shares(answer) {
+  const rows = Object.entries(answer.probabilities).map(([name, share]) => {
+    const bar = make("div");
+    bar.style.width = `${100 * share}%`;
+    return make(
+      "tr", { className: name === answer.label ? "first" : "" },
+      make("th", { scope: "row" }, name), make("td", { className: "bar", "aria-hidden": "true" }, bar), make("td", { className: "number" }, percent(share)),
+    );
+  });
+  return make("table", { className: `shares${answer.outside ? " dim" : ""}` }, make("caption", {}, answer.unlike_training === null ? "Probabilities" : "Calibrated probabilities"), make("tbody", {}, ...rows));
+}
+
+function votes({ members, label, probabilities }) {
+  const names = Object.keys(members);
+  const classes = Object.keys(probabilities);
+  const agree = names.filter((name) => likeliest(members[name]) === label);
+  const head = make("tr", {}, make("th", { scope: "col" }, "Member"), ...classes.map((name) => make("th", { scope: "col" }, name)));
+  const rows = names.map((name) => {
+    const best = likeliest(members[name]);
+    const cells = classes.map((found) => make("td", { className: found === best ? "number first" : "number" }, percent(members[name][found])));
+    return make("tr", {}, make("th", { scope: "row" }, name), ...cells);
+  });
+  const caption = make("caption", {}, `Votes of the members: ${agree.length} of ${names.length} for ${label}`);
+  const table = make("table", { className: "votes" }, caption, make("thead", {}, head), make("tbody", {}, ...rows));
+  return make("div", { className: "scroll", tabIndex: 0, role: "group", "aria-label": "Votes of the members" }, table);
+}

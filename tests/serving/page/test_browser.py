@@ -1,0 +1,257 @@
+"""The page in a real browser, where there is one, about models behind a real server."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chromium import LOWEST_CONTRAST, NEEDED, PHONE, Browser
+from dicom_files import dicom_bytes
+from PIL import Image
+
+from cxr.serving.page.server import Page
+from cxr.serving.server import Server
+
+pytestmark = [pytest.mark.slow, NEEDED]
+
+DESKTOP = 1280  # pixels
+ANSWERED = "document.querySelectorAll('.card .label').length === 2"
+# Mean red, green and blue of what stands on the canvas around a point, given in shares of its width and height.
+COLOUR = """(([x, y]) => {{ const canvas = document.querySelector('#canvas'), copy = document.createElement('canvas');
+  const context = copy.getContext('2d', {{ willReadFrequently: true }});
+  context.drawImage(canvas, x * canvas.width - 4, y * canvas.height - 4, 8, 8, 0, 0, 8, 8);
+  const at = context.getImageData(0, 0, 8, 8).data;
+  return [0, 1, 2].map(channel => at.filter((_, i) => i % 4 === channel).reduce((sum, value) => sum + value, 0) / 64); }})([{}, {}])"""
+FOCUSED = "document.activeElement.id || document.activeElement.className"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    made = Browser(tmp_path_factory.mktemp("profile"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def xrays(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A dark and a bright picture (like, and unlike, what the model knows), a DICOM file, and one that is no picture."""
+    folder = tmp_path_factory.mktemp("xrays")
+    slope = np.tile(np.arange(64), (48, 1))
+    found = {name: folder / name for name in ("dark.png", "bright.png", "study.dcm", "notes.txt")}
+    Image.fromarray((40 + slope).astype(np.uint8)).save(found["dark.png"])
+    Image.fromarray((180 + slope).astype(np.uint8)).save(found["bright.png"])
+    found["study.dcm"].write_bytes(dicom_bytes((slope * 40).astype(np.uint16)))
+    found["notes.txt"].write_text("Jane Doe, 54 years")
+    return found
+
+
+@pytest.fixture
+def page(browser: Browser, small_server: str, open_page: Callable[..., Page]) -> Page:
+    """A page that the browser has open, on a desktop."""
+    opened = open_page(small_server)
+    browser.width(DESKTOP)
+    browser.media("screen", "light")
+    browser.open(opened.url)
+    browser.until("document.querySelector('#server').textContent.includes('2 of 2 models ready')")
+    return opened
+
+
+def select(browser: Browser, name: str) -> None:
+    browser.evaluate(f"[...document.querySelectorAll('.item')].find(item => item.title === '{name}').click()")
+    browser.until(f"document.querySelector('#name').textContent === '{name}'")
+
+
+def choose(browser: Browser, control: str, value: int, event: str = "input") -> None:
+    """Moves a slider, or chooses from a list (event "change")."""
+    found = f"document.querySelector('#{control}')"
+    browser.evaluate(f"{found}.value = {value}; {found}.dispatchEvent(new Event('{event}'))")
+
+
+def test_pictures_are_shown_with_what_each_model_says(browser: Browser, page: Page, xrays: dict[str, Path]) -> None:
+    browser.choose("#files", xrays["dark.png"], xrays["bright.png"], xrays["study.dcm"])
+    browser.until(ANSWERED)
+    cards = browser.evaluate("[...document.querySelectorAll('.card')].map(card => card.innerText)")
+    assert "version 2" in cards[0]
+    assert "Votes of the members: 2 of 2 for pneumonia" in cards[0]
+    assert "The model cannot decide between pneumonia and normal." in cards[0]
+    assert "Outside of what the model knows" not in cards[0]
+    assert "SYNTHETIC" in cards[1]
+    shares = browser.evaluate("[...document.querySelectorAll('.card')[0].querySelectorAll('.shares .number')].map(cell => cell.innerText)")
+    brightness = (40 + 31.5) / 255
+    assert shares == ["0.0 %", f"{100 * (1 - brightness):.1f} %", f"{100 * brightness:.1f} %"]
+    select(browser, "bright.png")
+    browser.until(ANSWERED)
+    assert "Outside of what the model knows." in browser.evaluate("document.querySelector('.card').innerText")
+    browser.until("[...document.querySelectorAll('.item span:last-child')].every(line => line.innerText.includes('%'))")
+    assert browser.complaints() == []
+    assert browser.hosts() == {page.url.rstrip("/")}
+
+
+def test_window_and_zoom_change_the_picture(browser: Browser, page: Page, xrays: dict[str, Path]) -> None:
+    browser.choose("#files", xrays["dark.png"])
+    browser.until(ANSWERED)
+    left, right = COLOUR.format(0.02, 0.5), COLOUR.format(0.98, 0.5)
+    assert browser.evaluate(left)[0] == pytest.approx(41, abs=3)
+    assert browser.evaluate(right)[0] == pytest.approx(102, abs=3)
+    choose(browser, "width", 20)
+    assert browser.evaluate(left) == browser.evaluate(right) == [0, 0, 0]  # both below 118 to 138
+    browser.evaluate("document.querySelector('#window-reset').click()")
+    browser.evaluate("for (let i = 0; i < 8; i++) document.querySelector('#zoom-in').click()")
+    assert browser.evaluate("document.querySelector('#zoom').innerText") == "596 %"
+    assert browser.evaluate(left)[0] == pytest.approx(66, abs=3)  # of the middle now: 0.5 - 0.48 / 5.96
+    assert browser.complaints() == []
+
+
+def test_the_overlay_shows_what_speaks_for_a_class(browser: Browser, page: Page, xrays: dict[str, Path]) -> None:
+    browser.choose("#files", xrays["dark.png"])
+    browser.until(ANSWERED)
+    corners = [COLOUR.format(0.9, 0.9), COLOUR.format(0.1, 0.1)]
+    grey = [browser.evaluate(corner) for corner in corners]
+    browser.evaluate("document.querySelector('#overlay-on').click()")
+    browser.until("document.querySelector('#overlay-note').innerText.startsWith('Regions that speak for pneumonia')")
+    cold, hot = (browser.evaluate(corner) for corner in corners)
+    assert cold == grey[0]
+    assert hot[0] > hot[1] + 20  # dark red
+    browser.evaluate(
+        "{ const opacity = document.querySelector('#opacity'); opacity.value = 0; opacity.dispatchEvent(new Event('input')); }"
+    )
+    assert [browser.evaluate(corner) for corner in corners] == grey
+    browser.evaluate(
+        "{ const opacity = document.querySelector('#opacity'); opacity.value = 90; opacity.dispatchEvent(new Event('input')); }"
+    )
+    assert browser.evaluate(corners[1])[1] < hot[1]
+    choose(browser, "overlay-class", 0, "change")
+    browser.until("document.querySelector('#overlay-note').innerText.startsWith('Regions that speak for covid19')")
+    choose(browser, "overlay-class", 2, "change")
+    browser.until("document.querySelector('#overlay-note').innerText.startsWith('No region speaks for normal')")
+    assert [browser.evaluate(corner) for corner in corners] == grey
+    assert browser.evaluate("[...document.querySelector('#overlay-model').options].map(option => option.value)") == ["ensemble"]
+    assert browser.complaints() == []
+
+
+def test_models_that_cannot_explain_say_so(
+    browser: Browser, small_server: str, open_page: Callable[..., Page], xrays: dict[str, Path]
+) -> None:
+    browser.open(open_page(small_server, lambda: ["mobilenet"]).url)
+    browser.choose("#files", xrays["dark.png"])
+    browser.until("document.querySelectorAll('.card .label').length === 1")
+    assert "None of these models can show where it looks" in browser.evaluate("document.querySelector('#overlay').innerText")
+    assert browser.evaluate("document.querySelector('#overlay-on').disabled")
+
+
+def test_a_text_file_is_refused_and_the_others_go_on(browser: Browser, page: Page, xrays: dict[str, Path]) -> None:
+    browser.choose("#files", xrays["notes.txt"], xrays["dark.png"])
+    browser.until("document.querySelector('#file-error').innerText === 'Not a PNG, JPEG, BMP, TIFF or DICOM file.'")
+    assert browser.evaluate("document.querySelector('#viewer').hidden && document.querySelector('#answers').hidden")
+    select(browser, "dark.png")
+    browser.until(ANSWERED)
+    assert browser.evaluate("document.querySelector('#file-error').hidden")
+    assert {entry["entry"]["source"] for entry in browser.complaints()} == {"network"}  # Chromium's line for the status 422
+
+
+def test_files_can_be_dropped(browser: Browser, page: Page) -> None:
+    browser.evaluate("""(() => { const files = new DataTransfer(); files.items.add(new File(['no picture'], 'dropped.png'));
+      for (const kind of ['dragenter', 'dragover', 'drop']) document.body.dispatchEvent(
+        new DragEvent(kind, { dataTransfer: files, bubbles: true, cancelable: true })); })()""")
+    browser.until("document.querySelector('#name').innerText === 'dropped.png'")
+    browser.until("!document.querySelector('#file-error').hidden")
+    assert browser.evaluate("document.querySelector('#drop').hidden")
+
+
+def test_the_keyboard_is_enough(browser: Browser, page: Page, xrays: dict[str, Path]) -> None:
+    browser.choose("#files", xrays["dark.png"], xrays["bright.png"])
+    browser.until(ANSWERED)
+    browser.evaluate("document.activeElement.blur()")
+    reached = []
+    for _ in range(40):
+        browser.press("Tab")
+        if (name := browser.evaluate(FOCUSED)) in ("BODY", "") or name in reached and name not in ("item", "remove", "scroll"):
+            break
+        reached.append(name)
+    order = ["files", "item", "remove", "item", "remove", "remove-all", "canvas", "zoom-out", "zoom-in", "zoom-whole"]
+    order += [
+        "overlay-on",
+        "overlay-model",
+        "overlay-class",
+        "overlay-member",
+        "opacity",
+        "scroll",
+        "centre",
+        "width",
+        "invert",
+        "window-reset",
+    ]
+    assert reached == order
+    browser.evaluate("document.querySelector('#canvas').focus()")
+    browser.press("+", times=3)
+    assert browser.evaluate("document.querySelector('#zoom').innerText") == "195 %"
+    before = browser.evaluate(COLOUR.format(0.5, 0.5))[0]
+    browser.press("ArrowRight", times=2)
+    assert browser.evaluate(COLOUR.format(0.5, 0.5))[0] > before + 2  # further to the right, where it is brighter
+    browser.press("0")
+    assert browser.evaluate("document.querySelector('#zoom').innerText") == "100 %"
+    browser.evaluate("document.querySelector('#centre').focus()")
+    browser.press("ArrowRight")
+    assert browser.evaluate("document.querySelector('#centre').nextElementSibling.innerText") == "129"
+    browser.evaluate("document.querySelector('#overlay-on').focus()")
+    browser.press(" ")
+    browser.until("document.querySelector('#overlay-note').innerText.startsWith('Regions')")
+    browser.evaluate("document.querySelectorAll('.item')[1].focus()")
+    browser.press("Enter")
+    browser.until("document.querySelector('#name').innerText === 'bright.png'")
+    assert browser.evaluate(FOCUSED) == "name"
+    browser.evaluate("document.querySelectorAll('.remove')[1].focus()")
+    browser.press("Enter")
+    browser.until("document.querySelector('#name').innerText === 'dark.png'")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_and_can_be_read(browser: Browser, page: Page, xrays: dict[str, Path], scheme: str) -> None:
+    browser.width(PHONE)
+    browser.media("screen", scheme)
+    browser.choose("#files", xrays["bright.png"], xrays["notes.txt"])
+    browser.until(ANSWERED)
+    browser.until("document.querySelectorAll('.item .error').length === 1")
+    assert browser.evaluate("document.documentElement.scrollWidth") == PHONE
+    assert browser.evaluate("document.querySelector('#canvas').clientWidth") > PHONE * 0.8
+    # The disclaimer is on the screen wherever one scrolls to.
+    for end in ("0", "document.body.scrollHeight"):
+        browser.evaluate(f"window.scrollTo(0, {end})")
+        assert browser.evaluate("document.querySelector('footer').getBoundingClientRect().bottom <= window.innerHeight")
+    background = browser.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+    assert (max(background) < 128) is (scheme == "dark")
+    lowest, whose = browser.evaluate(LOWEST_CONTRAST)
+    assert lowest >= 4.5, whose
+    # Controls can be hit with a finger (WCAG 2.2, success criterion 2.5.8).
+    small = "[...document.querySelectorAll('button, select, .button, input[type=range]')].filter(found => found.offsetParent"
+    assert browser.evaluate(f"{small} && Math.min(found.offsetWidth, found.offsetHeight) < 24).map(found => found.outerHTML)") == []
+
+
+def test_a_server_that_goes_and_comes_back_and_a_new_version(
+    browser: Browser, small_models: Path, open_page: Callable[..., Page], xrays: dict[str, Path], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(small_models / "ensemble" / "1", models / "ensemble" / "1")
+    options = {"rest_port": None, "poll_seconds": 0.05, "load_retries": 0}
+    with Server.start(models, port=0, **options) as server:
+        address = server.address
+        browser.open(open_page(address).url)
+        browser.choose("#files", xrays["dark.png"])
+        browser.until("document.querySelector('.card .label')?.innerText === 'covid19'")
+        shutil.copytree(small_models / "ensemble" / "2", tmp_path / "2")
+        (tmp_path / "2").rename(models / "ensemble" / "2")
+        browser.until("document.querySelector('.card').innerText.includes('Version 2 is served now; this is the answer of version 1.')")
+        browser.evaluate("document.querySelector('.card button').click()")
+        browser.until("document.querySelector('.card .label')?.innerText === 'pneumonia'")
+        assert "version 2" in browser.evaluate("document.querySelector('.card header').innerText")
+    browser.choose("#files", xrays["bright.png"])
+    select(browser, "bright.png")
+    browser.until("!document.querySelector('#connection').hidden")
+    assert "No model server answers" in browser.evaluate("document.querySelector('#connection').innerText")
+    browser.until("document.querySelector('.card')?.innerText.includes('No model server answers')")
+    with Server.start(models, port=int(address.rpartition(":")[2]), **options):
+        browser.until("document.querySelector('.card .label')?.innerText === 'normal'")  # by itself
+        assert browser.evaluate("document.querySelector('#connection').hidden")

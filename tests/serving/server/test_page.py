@@ -1,0 +1,33 @@
+"""The page beside an embedded server."""
+
+import http.client
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from cxr.core.errors import CxrError
+from cxr.serving.server import tfserving
+from cxr.serving.server.options import ServerOptions, Tls
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_it_shows_the_servers_models_to_this_machine_only(start, golden_models, host):
+    server = start(golden_models, host=host, page_port=0)
+    assert server.page_address.startswith("127.0.0.1:")
+    connection = http.client.HTTPConnection(server.page_address, timeout=60)
+    connection.request("GET", "/api/models")
+    told = json.loads(connection.getresponse().read())
+    connection.close()
+    assert [(model["name"], model["version"]) for model in told["models"]] == [("half_plus", 124), ("image", 1)]
+
+
+def test_there_is_none_unless_asked_for(start, golden_models):
+    assert start(golden_models).page_address is None
+
+
+def test_what_it_cannot_stand_beside(tmp_path):
+    with pytest.raises(ValidationError, match="cxr page --server"):
+        ServerOptions(models_dir=tmp_path, page_port=0, tls=Tls(key="k", certificate="c"))
+    with pytest.raises(CxrError, match="cxr page --server"):
+        tfserving.arguments(ServerOptions(models_dir=tmp_path, host="0.0.0.0", page_port=8502), tmp_path)
