@@ -34,9 +34,11 @@ DEMO_EXAMPLES = """
 
   cxr demo-data demo/ --images 120 --size 64 --seed 7
 
-  cxr demo-data clean/ --matched                   nothing but where grey levels stand in the lungs tells the class
+  cxr demo-data faint/ --severity 0.05 0.3         diseases that are hardly to be seen
 
-  cxr demo-data marked/ --matched --confounder marker   and a burnt-in marker on every picture of one class, for `cxr audit` to find
+  cxr demo-data shown/ --size 512 --masks          also masks/: where the disease shows (the manifest's column `mask` names the file)
+
+  cxr demo-data marked/ --confounder marker        and a letter in the corner of every picture of one class, for `cxr audit` to find
 
   cxr ingest demo/ records/                        what comes next
 """
@@ -162,9 +164,10 @@ def demo_data(
     confounder: Annotated[
         str, typer.Option(help="plant what tells one class without the lungs: none, marker (in a corner) or brightness")
     ] = "none",
-    matched: Annotated[
-        bool, typer.Option("--matched", help="brightness, grey histogram and borders say nothing of the class (and networks find less)")
-    ] = False,
+    severity: Annotated[
+        tuple[float, float], typer.Option(metavar="LOW HIGH", help="of the diseases, drawn evenly between: 0 cannot be seen, 1 is severe")
+    ] = (0.3, 1.0),
+    masks: Annotated[bool, typer.Option("--masks", help="also write where the disease shows, one PNG for each image")] = False,
 ) -> None:
     """Make synthetic chest radiographs; nothing medical can be learnt from them."""
     from rich.console import Console
@@ -175,9 +178,18 @@ def demo_data(
 
     if confounder not in CONFOUNDERS:
         raise UsageError(f"--confounder {confounder!r}: must be one of {', '.join(CONFOUNDERS)}")
+    if not 0 <= severity[0] <= severity[1] <= 1:
+        raise UsageError(f"--severity {severity[0]:g} {severity[1]:g}: must be two numbers from 0 to 1, the lower one first")
     console = Console()
     manifest = make_demo_data(
-        out, images=images, image_size=size, seed=seed, confounder=confounder, matched=matched, console=Console(stderr=True)
+        out,
+        images=images,
+        image_size=size,
+        seed=seed,
+        console=Console(stderr=True),
+        confounder=confounder,
+        severity=severity,
+        masks=masks,
     )
     console.print(f"{images} synthetic images: {manifest}", highlight=False, soft_wrap=True)
     console.print(f"next: cxr ingest {out} records/", highlight=False, soft_wrap=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,13 +72,12 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
         key = hashlib.sha256(json.dumps([str(source.resolve()), config.data.model_dump(mode="json")]).encode()).hexdigest()[:12]
         records = workspace.data / f"{source.stem}-{key}"
     elif config.demo_data:
-        from cxr.data.demo.confounders import NO_CONFOUNDER
         from cxr.data.demo.generate import make_demo_data
 
         demo = config.demo_data
-        planted = "" if demo.confounder == NO_CONFOUNDER else f"-{demo.confounder}"
-        planted += "-matched" if demo.matched else ""
-        name = f"synthetic-{demo.images}-{demo.image_size}-{demo.seed}{planted}"
+        changed = demo.model_dump(exclude={"images", "image_size", "seed"}, exclude_defaults=True)
+        parts = [demo.images, demo.image_size, demo.seed, *changed.values()]
+        name = re.sub(r"[^0-9a-z.]+", "-", f"synthetic-{'-'.join(map(str, parts))}").strip("-")
         source = make_demo_data(workspace.data / name, **demo.model_dump(), console=console)
         records = workspace.data / f"{name}-records"
     else:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pydantic
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from cxr.components.drift_check.drift_config import Drift
 from cxr.core import features
@@ -54,7 +54,16 @@ class DemoData(StrictModel):
     confounder: Literal["none", "marker", "brightness"] = Field(
         "none", description="planted in one class, so that the audit has something to find: a marker in a corner, or brighter pictures"
     )
-    matched: bool = Field(False, description="brightness, grey histogram and borders say nothing of the class (and networks find less)")
+    severity: tuple[float, float] = Field(
+        (0.3, 1.0), description="of the diseases, drawn evenly between these two: 0 cannot be seen, 1 is severe"
+    )
+
+    @field_validator("severity")
+    @classmethod
+    def _check_severity(cls, severity: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= severity[0] <= severity[1] <= 1:
+            raise ValueError("must be two numbers from 0 to 1, the lower one first")
+        return severity
 
 
 class Config(StrictModel):

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from cxr.core import features
+from cxr.data.demo.lettering import stamped
 
 NO_CONFOUNDER = "none"
 CONFOUNDED = features.CLASS_NAMES[0]  # the class, as if it had come from a hospital of its own
 
-MARKER_SIDE, MARKER_EDGE = 0.08, 0.04  # shares of the picture's side
+MARKER, MARKER_AT, MARKER_HEIGHT = "P", (0.08, 0.93), 0.09  # place and height are shares of the side
 BRIGHTER = 40  # grey levels
 
 
@@ -20,14 +21,8 @@ def _as_it_is(pixels: np.ndarray) -> np.ndarray:
 
 
 def _marker(pixels: np.ndarray) -> np.ndarray:
-    """A white letter L in the upper left corner, as lead markers leave it."""
-    size = len(pixels)
-    start, side = round(MARKER_EDGE * size), max(3, round(MARKER_SIDE * size))
-    stroke = max(1, side // 3)
-    marked = pixels.copy()
-    marked[start : start + side, start : start + stroke] = 255
-    marked[start + side - stroke : start + side, start : start + side] = 255
-    return marked
+    """A letter in the lower left corner, where no other picture has one: "portable", as a ward may write it."""
+    return stamped(pixels, MARKER, MARKER_AT, MARKER_HEIGHT)
 
 
 def _brighter(pixels: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,27 +19,44 @@ from rich.progress import track
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.data.demo.anatomy import Anatomy
 from cxr.data.demo.confounders import CONFOUNDED, CONFOUNDERS, NO_CONFOUNDER
-from cxr.data.demo.radiograph import NORMAL, render
+from cxr.data.demo.person import AP, PA, Person
+from cxr.data.demo.radiograph import render
 from cxr.data.ingest.dataset import SYNTHETIC
 from cxr.data.ingest.sources import MANIFEST
 
-COLUMNS = ("image", "label", "patient_id", "source", "view", "sex", "age")
+COLUMNS = ("image", "label", "patient_id", "source", "view", "sex", "age", "severity", "mask")
 REQUEST = "demo-data.json"  # what the folder was made of; tells an up-to-date folder from any other
-VERSION = 1  # raise it when the same seed makes other pictures
+VERSION = 2  # raise it when the same seed makes other pictures
 MAX_PER_PATIENT = 4
+SEVERITY = (0.3, 1.0)  # from subtle to severe
+COURSE = 0.1  # standard deviation of the severity among one patient's pictures
+THREADS = 2  # most of the drawing is numpy's, which lets other threads work
 
 
-class Picture(NamedTuple):
-    """One row of the manifest, and its pixels (uint8 [size, size])."""
+class Order(NamedTuple):
+    """What one picture shall show: a row of the manifest, and what decides its pixels."""
 
-    values: tuple[str, ...]
-    pixels: np.ndarray
+    name: str
+    label: str
+    patient: str
+    person: Person
+    age: int
+    view: str
+    severity: float
+    seed: tuple[int, ...]
 
 
 def make_demo_data(
-    out: Path, *, images: int, image_size: int, seed: int, console: Console, confounder: str = NO_CONFOUNDER, matched: bool = False
+    out: Path,
+    *,
+    images: int,
+    image_size: int,
+    seed: int,
+    console: Console,
+    confounder: str = NO_CONFOUNDER,
+    severity: tuple[float, float] = SEVERITY,
+    masks: bool = False,
 ) -> Path:
     """Writes synthetic radiographs of the three classes as PNG, equally many of each, several per synthetic patient.
 
@@ -49,19 +67,20 @@ def make_demo_data(
       seed: The same seed makes the same pictures.
       console: For progress.
       confounder: One of `confounders.CONFOUNDERS`: what is planted in one class, so that it can be told without the lungs.
-      matched: See `radiograph.render`.
+      severity: Of the sick, drawn evenly between these two, 0 to 1; the manifest's column `severity` has each picture's.
+      masks: Writes `masks/<name>.png` beside each image, 255 where the disease shows; the manifest's column `mask` has the path.
 
     Returns:
       The manifest.
 
     Raises:
-      CxrError: `out` holds something else.
+      CxrError: `out` holds something else, or cannot be written.
     """
     out = Path(os.path.abspath(out))
-    about = {"version": VERSION, "images": images, "image_size": image_size, "seed": seed, "source": SYNTHETIC}
-    if confounder != NO_CONFOUNDER or matched:
-        about |= {"confounder": confounder, "matched": matched}
-    request = json.dumps(about)
+    request = json.dumps({
+        "version": VERSION, "images": images, "image_size": image_size, "seed": seed, "source": SYNTHETIC, "confounder": confounder,
+        "severity": list(severity), "masks": masks,
+    })  # fmt: skip
     manifest = out / MANIFEST
     if manifest.is_file() and (out / REQUEST).is_file() and (out / REQUEST).read_text() == request:
         return manifest
@@ -69,19 +88,30 @@ def make_demo_data(
         raise CxrError(f"{out}: exists and holds no demo data; name another folder")
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    plant = CONFOUNDERS[confounder]
+
+    def write(order: Order) -> tuple[str, ...]:
+        picture = render(order.label, order.person, order.severity, order.view, image_size, np.random.default_rng(order.seed))
+        pixels = CONFOUNDERS[confounder](picture.image) if order.label == CONFOUNDED else picture.image
+        image, mask = f"images/{order.name}", f"masks/{order.name}" if masks else ""
+        Image.fromarray(pixels).save(partial / image)
+        if masks:
+            Image.fromarray(picture.mask.astype(np.uint8) * 255).save(partial / mask)
+        sex = "F" if order.person.female else "M"
+        return (
+            image, order.label, order.patient, SYNTHETIC, order.view, sex, str(order.age), f"{picture.severity:.3f}", mask,
+        )  # fmt: skip
+
     try:
         (partial / "images").mkdir(parents=True)
-        with (partial / MANIFEST).open("w", newline="", encoding="utf-8") as stream:
+        if masks:
+            (partial / "masks").mkdir()
+        with (partial / MANIFEST).open("w", newline="", encoding="utf-8") as stream, ThreadPoolExecutor(THREADS) as pool:
             writer = csv.writer(stream)
             writer.writerow(COLUMNS)
-            pictures = _pictures(images, image_size, seed, matched)
-            for picture in track(
-                pictures, "drawing synthetic images", images, console=console, transient=True, disable=not console.is_terminal
-            ):
-                pixels = plant(picture.pixels) if picture.values[COLUMNS.index("label")] == CONFOUNDED else picture.pixels
-                Image.fromarray(pixels).save(partial / picture.values[0])
-                writer.writerow(picture.values)
+            rows = pool.map(write, _orders(images, seed, severity))
+            writer.writerows(
+                track(rows, "drawing synthetic images", images, console=console, transient=True, disable=not console.is_terminal)
+            )
         (partial / REQUEST).write_text(request)
         if out.exists():
             shutil.rmtree(out)
@@ -94,28 +124,22 @@ def make_demo_data(
     return manifest
 
 
-def _pictures(images: int, size: int, seed: int, matched: bool) -> Iterator[Picture]:
+def _orders(images: int, seed: int, severity: tuple[float, float]) -> Iterator[Order]:
     patient = 0
     for k, label in enumerate(features.CLASS_NAMES):
         missing = images // len(features.CLASS_NAMES) + (k < images % len(features.CLASS_NAMES))
         while missing:
+            # nothing but the label and the severity differs between the classes
             rng = np.random.default_rng([seed, patient])
             count = min(missing, int(rng.integers(1, MAX_PER_PATIENT + 1)))
-            yield from _patient(f"{SYNTHETIC}-{patient:04d}", label, count, size, [seed, patient, 1], rng, matched)
+            age = int(np.clip(rng.normal(54, 17), 18, 95))
+            person = Person.draw(rng, female=bool(rng.integers(2)), age=age)
+            typical = rng.uniform(*severity)
+            for number in range(count):
+                # a name that says nothing of the class: nobody shall learn from file names or their order
+                name = hashlib.blake2b(f"{seed} {patient} {number}".encode(), digest_size=6).hexdigest()
+                degree = float(np.clip(typical + rng.normal(0, COURSE), *severity))
+                view = AP if rng.random() < 0.5 else PA
+                yield Order(f"{name}.png", label, f"{SYNTHETIC}-{patient:04d}", person, age, view, degree, (seed, patient, number))
             patient += 1
             missing -= count
-
-
-def _patient(
-    name: str, label: str, count: int, size: int, finding_seed: list[int], rng: np.random.Generator, matched: bool
-) -> Iterator[Picture]:
-    sex = str(rng.choice(["F", "M"]))
-    age = int(np.clip(rng.normal(56 if label != NORMAL else 50, 17), 1, 95))
-    anatomy = Anatomy.draw(rng, female=sex == "F")
-    extent = rng.uniform(0.3, 1.0)
-    for k in range(count):
-        view = str(rng.choice(["AP", "PA"]))
-        pixels = render(label, anatomy, float(np.clip(extent + rng.normal(0, 0.1), 0.2, 1)), view, size, finding_seed, rng, matched)
-        # a name that says nothing of the class: nobody shall learn from file names or their order
-        file_name = hashlib.blake2b(f"{finding_seed} {k}".encode(), digest_size=6).hexdigest()
-        yield Picture((f"images/{file_name}.png", label, name, SYNTHETIC, view, sex, str(age)), pixels)

@@ -1,103 +1,127 @@
-"""One synthetic radiograph: anatomy, finding, exposure and noise."""
+"""One synthetic radiograph: what the beam meets on its way through a chest, and what a detector makes of it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-from scipy.ndimage import gaussian_filter
-from scipy.stats import beta
+import numpy.typing as npt
+from PIL import Image
 
 from cxr.core import features
-from cxr.data.demo import findings
-from cxr.data.demo.anatomy import SIDES, Anatomy, Pose, chest, coordinates, lung, noise, soft
+from cxr.data.demo import exposure, findings, skeleton, thorax, vessels
+from cxr.data.demo.devices import devices
+from cxr.data.demo.fields import Canvas, Field
+from cxr.data.demo.lettering import lettered
+from cxr.data.demo.person import PA, Person, Pose
 
 COVID19, PNEUMONIA, NORMAL = features.CLASS_NAMES
 
-# === Pictures with matched grey levels ===
-LEVELS = (1.9, 2.1)  # both parameters of the beta distribution that a picture's grey levels follow
-NOISE = (0.005, 0.035)  # attenuation: so different from picture to picture that sharpness says little of the class
-INSIDE = 0.95  # of a mask that is soft at its edge: the bright rim of the lungs stays
-NOT_HEART = 0.9  # share of the lungs' pixels; where the heart lies before them they stay as they are
+TISSUE, BONE = 0.185, 0.50  # attenuation per cm, at the beam energies of chest radiography
+LUNG_DENSITY = 0.26  # of an aerated lung beside soft tissue
+VESSELS = 1.2  # contrast of the lungs' vessels beside what their thickness gives: the trees here have fewer than lungs have
+MARGIN = 1.15  # of the canvas beside the picture: a tilted body must fill it
+TOP = 0.115  # share of the picture above the lungs
+FEWEST = 192  # pixels of the canvas: smaller pictures are scaled down from it, as thin bones would vanish
+COARSE = 4  # of so many pixels, one tells enough of the picture's brightness
+VISIBLE = 0.16  # attenuation that a finding adds where the mask is set; a rib adds 0.2 to 0.4
 
 
-def render(
-    label: str,
-    anatomy: Anatomy,
-    extent: float,
-    view: str,
-    size: int,
-    finding_seed: list[int],
-    rng: np.random.Generator,
-    matched: bool = False,
-) -> np.ndarray:
-    """Draws one picture.
+@dataclass(frozen=True)
+class Radiograph:
+    """A picture, and what is known of it.
+
+    Attributes:
+      image: uint8 [size, size].
+      mask: Where the disease shows, bool [size, size]; nowhere in a normal picture.
+      label: One of features.CLASS_NAMES.
+      severity: 0 (none, or hardly to be seen) to 1.
+    """
+
+    image: npt.NDArray[np.uint8]
+    mask: npt.NDArray[np.bool_]
+    label: str
+    severity: float
+
+
+def draw(seed: int, label: str, size: int = 512, severity: float = 0.6, view: str = PA) -> Radiograph:
+    """Draws a picture of a person of its own; the same arguments, the same picture.
+
+    Args:
+      seed: Decides person, pose, disease's place, devices and exposure.
+      label: One of features.CLASS_NAMES.
+      size: Height and width, pixels.
+      severity: 0 to 1; of `normal`, nothing.
+      view: "AP" or "PA".
+    """
+    rng = np.random.default_rng(seed)
+    person = Person.draw(rng, female=bool(rng.integers(2)), age=float(rng.uniform(25, 85)))
+    return render(label, person, severity, view, size, rng)
+
+
+def render(label: str, person: Person, severity: float, view: str, size: int, rng: np.random.Generator) -> Radiograph:
+    """Draws one picture of a person.
 
     Args:
       label: One of features.CLASS_NAMES.
-      anatomy: The person.
-      extent: How much of the lungs is affected, 0 to 1.
+      person: Where the disease is belongs to the person: it is in the same place in each picture.
+      severity: 0 to 1.
       view: "AP" or "PA".
       size: Height and width, pixels.
-      finding_seed: Decides where the opacities are: equal in all pictures of a patient.
-      rng: Decides everything else.
-      matched: The finding moves the lungs' grey levels about and adds none, and the whole picture's follow one law: brightness, histogram
-        and borders then say nothing of the class.
-
-    Returns:
-      uint8 [size, size].
+      rng: Decides pose, devices, exposure and noise; none of them looks at the label.
     """
-    pose = Pose.draw(rng)
-    x, y = coordinates(size, pose)
-    lungs = [lung(x, y, anatomy, pose, side) for side in SIDES]
-    attenuation = chest(x, y, anatomy, np.maximum(*lungs), rng, front=view == "AP")
-    places = np.random.default_rng(finding_seed)
-    finding = np.zeros_like(attenuation)
+    pose = Pose.draw(rng, view)
+    times = max(1, -(-FEWEST // size))
+    canvas = Canvas(round(size * times * MARGIN), pose.side * MARGIN, -pose.side * (TOP + (MARGIN - 1) / 2))
+    attenuation, finding = _through(canvas, label, person, severity, pose, rng)
+    pitch = pose.side / size / times
+    scatter = rng.uniform(0.25, 0.9)
+    beam, added = (_placed(field, canvas, pose, size * times) for field in (attenuation, finding))
+    seen = exposure.scattered(beam, pitch, scatter).reshape(size, times, size, times).mean((1, 3))
+    healthy = exposure.scattered((beam - added)[::COARSE, ::COARSE], pitch * COARSE, scatter)
+    grey = exposure.collimated(exposure.displayed(seen, healthy, pitch * times, rng), rng)
+    pixels = np.clip(np.rint(255 * grey), 0, 255).astype(np.uint8)
+    image = lettered(pixels, view, rng)
+    mask = added.reshape(size, times, size, times).mean((1, 3)) > VISIBLE
+    return Radiograph(image, mask, label, severity if label != NORMAL else 0.0)
+
+
+def _through(canvas: Canvas, label: str, person: Person, severity: float, pose: Pose, rng: np.random.Generator) -> tuple[Field, Field]:
+    """Returns the attenuation of everything, and what of it the disease adds."""
+    lungs = thorax.lungs(canvas, person, pose)
+    free = np.clip(lungs.thickness - thorax.mediastinum(canvas, person, pose), 0, None)  # heart and great vessels take the lungs' place
+    blood, air = vessels.vessels(canvas, person, pose)
+    blood = np.minimum(VESSELS * blood, 3.0) * np.clip(lungs.thickness / 3, 0, 1) * np.clip(free / 2, 0, 1)
+    emptiness = (1 - LUNG_DENSITY) * np.clip(free - blood, 0, None)  # cm of soft tissue that the lungs have less
+    disease = canvas.zeros()
+    places = np.random.default_rng([person.seed, 9])
     if label == COVID19:
-        finding = findings.ground_glass(x, lungs, extent, places)
+        disease = emptiness * findings.ground_glass(canvas, lungs, severity, places)
     elif label == PNEUMONIA:
-        finding = findings.consolidation(x, y, lungs, extent, places)
-    sick = _rearranged(attenuation, finding, lungs) if matched else attenuation + finding
-    return _exposed(sick + _leads(x, y, rng), rng, matched)
+        filled = findings.consolidation(canvas, lungs, severity, places)
+        # bronchi hold air where the lung around them does not
+        disease = emptiness * filled - np.minimum(air, 0.9) * np.clip(free / 3, 0, 1) * np.clip(filled - 0.3, 0, 1)
+    solid = thorax.body(canvas, person, pose, rng)
+    tissue = solid - emptiness + disease - thorax.airways(canvas, person, pose) - thorax.bowel_gas(canvas, person, pose, rng)
+    bones = (
+        skeleton.ribs(canvas, person, pose, rng)
+        + skeleton.collar_bones(canvas, person, pose)
+        + skeleton.shoulder_blades(canvas, person, pose, rng)
+        + skeleton.spine(canvas, person, pose)
+        + skeleton.breast_bone(canvas, person, pose)
+    )
+    metal = devices(canvas, person, pose, rng)
+    total = TISSUE * np.clip(tissue, 0, None) + BONE * (person.bone * bones * (solid > 0.5) + metal)
+    return total.astype(np.float32), (TISSUE * disease).astype(np.float32)
 
 
-def _leads(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Electrodes and wires, on some pictures of every class."""
-    total = np.zeros_like(x)
-    for _ in range(rng.integers(0, 3)):
-        at_x, at_y, angle = rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.8), rng.uniform(0, np.pi)
-        along = (x - at_x) * np.cos(angle) + (y - at_y) * np.sin(angle)
-        across = (y - at_y) * np.cos(angle) - (x - at_x) * np.sin(angle) - 0.05 * np.sin(along * 9)
-        total += 0.25 * soft(np.hypot(x - at_x, y - at_y) - 0.016, 0.008) + 0.14 * np.exp(-((across / 0.004) ** 2)) * (along > 0)
-    return total
-
-
-def _rearranged(healthy: np.ndarray, finding: np.ndarray, lungs: list[np.ndarray]) -> np.ndarray:
-    """Gives the lungs the attenuations that they had when healthy, in the order that they have with the finding."""
-    inside = np.maximum(*lungs) > INSIDE
-    inside &= healthy <= np.quantile(healthy[inside], NOT_HEART)
-    sick = healthy.copy()
-    sick[inside] = _with_levels((healthy + finding)[inside], np.sort(healthy[inside]))
-    return sick
-
-
-def _with_levels(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Returns the levels (ascending, as many as there are values) in the order of the values, in their shape."""
-    result = np.empty(values.size)
-    result[np.argsort(values, axis=None, kind="stable")] = levels
-    return result.reshape(values.shape)
-
-
-def _exposed(attenuation: np.ndarray, rng: np.random.Generator, matched: bool) -> np.ndarray:
-    """Detector and display: scatter, noise, uneven field, window, contrast curve."""
-    size = len(attenuation)
-    blurred = gaussian_filter(attenuation, rng.uniform(0.3, 0.6) * size / 128)
-    tilt = rng.normal(0, 0.06, 2)
-    line = np.linspace(-0.5, 0.5, size)
-    field = blurred + tilt[0] * line[None, :] + tilt[1] * line[:, None] + 0.03 * noise(rng, size, 0.5)
-    if matched:
-        field += rng.uniform(*NOISE) * rng.standard_normal((size, size))
-        levels = 255 * beta.ppf((np.arange(field.size) + 0.5) / field.size, *rng.uniform(*LEVELS, 2))
-        return np.clip(np.rint(_with_levels(field, levels)), 0, 255).astype(np.uint8)
-    field += rng.uniform(0.008, 0.014) * rng.standard_normal((size, size))
-    low, high = rng.uniform(-0.03, 0.07), rng.uniform(1.0, 1.2)
-    shown = np.clip((field - low) / (high - low), 0, 1) ** rng.uniform(0.85, 1.2)
-    return np.clip(np.rint(255 * shown), 0, 255).astype(np.uint8)
+def _placed(field: Field, canvas: Canvas, pose: Pose, pixels: int) -> Field:
+    """Returns the piece of the canvas that the picture shows, tilted and shifted as the person is, float32 [pixels, pixels]."""
+    cos, sin = np.cos(pose.tilt), np.sin(pose.tilt)
+    centre, half = canvas.pixels / 2, pixels / 2
+    right, down = (value / canvas.pitch for value in pose.shift)
+    terms = (
+        cos, sin, centre - right - cos * half - sin * half,
+        -sin, cos, centre - down + sin * half - cos * half,
+    )  # fmt: skip
+    return np.asarray(Image.fromarray(field).transform((pixels, pixels), Image.Transform.AFFINE, terms, Image.Resampling.BILINEAR))

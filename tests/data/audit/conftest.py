@@ -30,7 +30,7 @@ def demo_records(tmp_path_factory):
             return made[confounder]
         folder = tmp_path_factory.mktemp(confounder)
         console = Console(file=io.StringIO())
-        manifest = make_demo_data(folder / "demo", images=90, image_size=64, seed=3, console=console, confounder=confounder, matched=True)
+        manifest = make_demo_data(folder / "demo", images=90, image_size=64, seed=3, console=console, confounder=confounder)
         with manifest.open() as stream:
             rows = list(csv.DictReader(stream))
         counts = {split: dict.fromkeys(features.CLASS_NAMES, 0) for split in ("train", "test")}

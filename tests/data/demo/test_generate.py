@@ -8,15 +8,15 @@ from rich.console import Console
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.data.demo.generate import make_demo_data
+from cxr.data.demo.generate import SEVERITY, _orders, make_demo_data
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.sources import discover
 
 CONSOLE = Console(file=io.StringIO())
 
 
-def make(out, images=30, image_size=48, seed=5):
-    return make_demo_data(out, images=images, image_size=image_size, seed=seed, console=CONSOLE)
+def make(out, images=30, image_size=48, seed=5, **options):
+    return make_demo_data(out, images=images, image_size=image_size, seed=seed, console=CONSOLE, **options)
 
 
 def read(manifest):
@@ -59,6 +59,41 @@ def test_pictures_of_a_patient_differ_and_resemble_each_other(tmp_path):
         likeness[i, j] for i, j in pairs if rows[i]["label"] == rows[j]["label"] and rows[i]["patient_id"] != rows[j]["patient_id"]
     ]
     assert np.mean(same) > np.mean(strangers)
+
+
+def test_severity_and_masks(tmp_path):
+    manifest = make(tmp_path / "demo", severity=(0.6, 0.9), masks=True)
+    rows = read(manifest)
+    degrees = {row["label"]: [] for row in rows}
+    for row in rows:
+        degrees[row["label"]].append(float(row["severity"]))
+        assert row["mask"] == row["image"].replace("images/", "masks/")
+        with Image.open(manifest.parent / row["mask"]) as mask:
+            assert mask.size == (48, 48)
+            assert set(np.unique(mask)) <= {0, 255}
+            assert (np.asarray(mask).max() > 0) == (row["label"] != "normal")
+    assert set(degrees["normal"]) == {0.0}
+    for label in ("covid19", "pneumonia"):
+        assert len(set(degrees[label])) > 3
+        assert 0.6 <= min(degrees[label]) < max(degrees[label]) <= 0.9
+    assert len(discover(manifest.parent, Ingest())[0]) == 30  # the columns are no trouble
+
+
+def test_without_masks_there_are_none(tmp_path):
+    manifest = make(tmp_path / "demo")
+    assert not (tmp_path / "demo" / "masks").exists()
+    assert {row["mask"] for row in read(manifest)} == {""}
+
+
+def test_nothing_but_the_disease_hangs_on_the_class():
+    orders = {label: [] for label in features.CLASS_NAMES}
+    for order in _orders(6000, 3, SEVERITY):
+        orders[order.label].append(order)
+    for fact in (
+        lambda order: order.view == "AP", lambda order: order.person.female, lambda order: order.age / 100,
+        lambda order: order.person.fat / 5, lambda order: order.person.heart / 10,
+    ):  # fmt: skip
+        assert np.ptp([np.mean([fact(order) for order in some]) for some in orders.values()]) < 0.06
 
 
 def test_second_call_returns_at_once_and_another_request_replaces(tmp_path):

@@ -5,8 +5,8 @@ import pytest
 from picture_changes import CHANGES
 
 from cxr.core import features
-from cxr.data.demo.anatomy import Anatomy
-from cxr.data.demo.radiograph import render
+from cxr.data.demo.person import Person
+from cxr.data.demo.radiograph import draw, render
 from cxr.data.duplicates import find, search
 from cxr.data.duplicates.thumbnails import thumbnail
 
@@ -14,9 +14,7 @@ PATIENTS = 40
 
 
 def drawn(patient, size=256):
-    rng = np.random.default_rng([7, patient])
-    anatomy = Anatomy.draw(rng, female=patient % 2 == 0)
-    return render(features.CLASS_NAMES[patient % 3], anatomy, 0.6, ("AP", "PA")[patient % 2], size, [7, patient, 1], rng)
+    return draw(700 + patient, features.CLASS_NAMES[patient % 3], size, 0.6, ("AP", "PA")[patient % 2]).image
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +33,20 @@ def test_different_patients_are_not_joined(strangers):
 
 def test_pictures_of_one_patient_are_not_duplicates():
     rng = np.random.default_rng(3)
-    anatomy = Anatomy.draw(rng, female=True)
-    pictures = [render("normal", anatomy, 0.5, "PA", 256, [3, 1], rng) for _ in range(12)]
+    person = Person.draw(rng, female=True)
+    pictures = [render("normal", person, 0.5, "PA", 256, rng).image for _ in range(12)]
     assert find.near_duplicates(np.stack([thumbnail(picture) for picture in pictures]), 2) == []
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_changed_picture_is_found(pictures, strangers, name):
-    rng = np.random.default_rng(0)
-    changed = np.stack([thumbnail(np.ascontiguousarray(CHANGES[name](pictures[patient], rng))) for patient in range(5)])
+    rng, several = np.random.default_rng(0), "," in name
+    count = 20 if several else 5
+    changed = np.stack([thumbnail(np.ascontiguousarray(CHANGES[name](pictures[patient], rng))) for patient in range(count)])
     found = {(pair.first, pair.second) for pair in find.near_duplicates(np.concatenate([strangers, changed]), 2)}
-    wanted = {(patient, PATIENTS + patient) for patient in range(5)}
+    wanted = {(patient, PATIENTS + patient) for patient in range(count)}
     assert found <= wanted
-    assert len(found) >= (4 if "," in name else 5)  # several changes at once may hide one
+    assert len(found) >= (0.85 * count if several else count)  # several changes at once may hide one
 
 
 def test_copies_to_the_pixel_are_paired_with_the_first(strangers):

@@ -1,0 +1,72 @@
+"""From attenuation to grey levels: scatter, the detector's noise and blur, the display's curve, collimation."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, zoom
+
+from cxr.data.demo.fields import Field
+
+SCATTER_SIGMA = 2.6  # cm
+COARSE = 4  # scatter is computed on pixels this much wider
+
+
+def scattered(attenuation: Field, pitch: float, share: float) -> Field:
+    """Returns the attenuation that a detector sees, with scattered radiation on top of what came through.
+
+    Args:
+      attenuation: Of the beam, natural logarithm, float32 [pixels, pixels].
+      pitch: Of its pixels, cm.
+      share: Of the scattered in what came through.
+    """
+    through = np.exp(-attenuation)
+    side = len(through)
+    small = (
+        through[: side // COARSE * COARSE, : side // COARSE * COARSE].reshape(side // COARSE, COARSE, side // COARSE, COARSE).mean((1, 3))
+    )
+    spread = gaussian_filter(np.minimum(small, 0.25), SCATTER_SIGMA / pitch / COARSE, truncate=3, mode="nearest")
+    wide = zoom(spread, side / len(spread), order=1, mode="nearest", grid_mode=True)
+    return -np.log(through + share * wide)
+
+
+def displayed(attenuation: Field, healthy: Field, pitch: float, rng: np.random.Generator) -> Field:
+    """Returns grey levels, 0 to 1, as one of many machines would show them: noise, window, contrast, sharpening vary freely.
+
+    Args:
+      attenuation: As seen by the detector, float32 [pixels, pixels].
+      healthy: The same without the disease, coarser: exposure and window are chosen for the body, so that a sick lung darkens nothing else.
+      pitch: Of the pixels of `attenuation`, cm.
+      rng: Draws machine and exposure.
+    """
+    side = len(attenuation)
+    photons = 10 ** rng.uniform(4.2, 5.2) * (pitch / 0.08) ** 2
+    noisy = attenuation + rng.standard_normal(attenuation.shape).astype(np.float32) * np.exp(attenuation / 2) / np.sqrt(photons)
+    tilt = rng.normal(0, 0.08, 2)  # the tube's heel, and a detector that is not square to the beam
+    line = np.linspace(-0.5, 0.5, side, dtype=np.float32)
+    seen = noisy + tilt[0] * line[None, :] + tilt[1] * line[:, None]
+    seen = gaussian_filter(seen, rng.uniform(0.01, 0.03) / pitch)
+    sharpening = rng.uniform(0, 0.7) ** 2
+    if sharpening > 0.05:
+        seen = seen + sharpening * (seen - gaussian_filter(seen, rng.uniform(0.5, 1.2) / pitch, truncate=2.5))
+    coarse = len(healthy)
+    inner = healthy[coarse // 5 : -coarse // 5, coarse // 6 : -coarse // 6]
+    low, middle, high = np.quantile(inner, [0.08, rng.uniform(0.50, 0.72), 0.92])
+    steepness = rng.uniform(1.7, 2.8) / (high - low)
+    return 1 / (1 + np.exp(-steepness * (seen - middle)))
+
+
+def collimated(grey: Field, rng: np.random.Generator) -> Field:
+    """Returns the picture with what the collimator left dark, on some."""
+    if rng.random() > 0.25:
+        return grey
+    side = len(grey)
+    line = (np.arange(side, dtype=np.float32) + 0.5) / side
+    slope = np.tan(rng.normal(0, 0.015))
+    for axis in range(2):
+        u, v = (line[None, :], line[:, None]) if axis else (line[:, None], line[None, :])
+        for end in (0, 1):
+            if rng.random() < 0.5:
+                edge = rng.uniform(0.01, 0.06)
+                place = (u if end == 0 else 1 - u) - edge - slope * (v - 0.5) * (1 - 2 * end) * (1 - 2 * axis)
+                grey = grey * (0.02 + 0.98 / (1 + np.exp(np.clip(-place * 500, -40, 40))))
+    return grey

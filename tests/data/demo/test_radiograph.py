@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+
+from cxr.core import features
+from cxr.data.demo import radiograph, thorax
+from cxr.data.demo.fields import Canvas
+from cxr.data.demo.person import Person, Pose
+from cxr.data.demo.radiograph import COVID19, NORMAL, PNEUMONIA, draw
+
+SICK = (COVID19, PNEUMONIA)
+
+
+@pytest.mark.parametrize("label", features.CLASS_NAMES)
+def test_arguments_decide_everything(label):
+    one, same, other = (draw(seed, label, 64, 0.7, "AP") for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one.image, same.image)
+    np.testing.assert_array_equal(one.mask, same.mask)
+    assert (one.image != other.image).mean() > 0.5
+    assert one.image.shape == one.mask.shape == (64, 64)
+    assert (one.image.dtype, one.mask.dtype) == (np.uint8, np.bool_)
+
+
+def test_a_normal_picture_has_no_disease():
+    picture = draw(3, NORMAL, 64, 0.9)
+    assert picture.severity == 0
+    assert not picture.mask.any()
+
+
+@pytest.mark.parametrize("label", SICK)
+def test_the_mask_is_where_the_disease_shows(label):
+    for seed in range(4):
+        sick, healthy = (draw(seed, name, 128, 0.8) for name in (label, NORMAL))
+        assert 0.005 < sick.mask.mean() < 0.5
+        assert sick.severity == 0.8
+        # pose, devices, machine and noise are the same for both: the label decides about the disease alone
+        changed = np.abs(sick.image.astype(int) - healthy.image)
+        assert changed[sick.mask].mean() > 5 * np.median(changed[~sick.mask]) + 5
+
+
+@pytest.mark.parametrize("label", SICK)
+def test_the_mask_grows_with_severity(label):
+    shares = [draw(5, label, 128, severity).mask.mean() for severity in (0.0, 0.4, 1.0)]
+    assert shares == sorted(shares)
+    assert shares[0] < 0.1 * shares[-1]
+
+
+def test_a_picture_looks_alike_at_any_size():
+    large, small = (draw(7, PNEUMONIA, size, 0.8).image.astype(float) for size in (256, 64))
+    shrunk = large.reshape(64, 4, 64, 4).mean((1, 3))
+    assert np.corrcoef(shrunk.ravel(), small.ravel())[0, 1] > 0.97
+
+
+def through(label, severity, seed=0):
+    """The attenuation of one person in one pose, and of the disease."""
+    rng = np.random.default_rng(seed)
+    person = Person.draw(rng, female=False)
+    pose = Pose.draw(rng, "PA")
+    canvas = Canvas(200, pose.side, -5.0)
+    return canvas, person, pose, *radiograph._through(canvas, label, person, severity, pose, np.random.default_rng(9))
+
+
+@pytest.mark.parametrize("label", SICK)
+def test_a_disease_adds_in_the_lungs_only(label):
+    canvas, person, pose, sick, disease = through(label, 0.8)
+    healthy = through(NORMAL, 0.8)[3]
+    np.testing.assert_allclose(sick - healthy, disease, atol=1e-3)
+    assert np.abs(disease[thorax.lungs(canvas, person, pose).thickness == 0]).max() < 1e-6
+
+
+def test_ribs_stay_visible_through_ground_glass():
+    """Along the healthy lung and the sick one, what a rib adds is the same."""
+    _, _, _, sick, disease = through(COVID19, 1.0)
+    healthy = through(NORMAL, 1.0)[3]
+    np.testing.assert_allclose((sick - disease)[disease > 0.1], healthy[disease > 0.1], atol=1e-3)
+    assert disease.max() < np.ptp(healthy)
+
+
+def test_a_filled_lung_loses_the_border_of_the_heart(monkeypatch):
+    def all_filled(canvas, lungs, severity, rng):
+        return canvas.zeros() + np.float32(0.95)
+
+    def step(attenuation, canvas, person, pose):
+        heart = thorax.mediastinum(canvas, person, pose)
+        row = int((0.72 * person.height - canvas.top) / canvas.pitch)
+        border = int(np.flatnonzero(heart[row] > 0.2)[-1])  # the left one
+        line = attenuation[row - 12 : row + 12].mean(0)  # ribs are averaged out
+        return line[border - 8 : border - 3].mean() - line[border + 3 : border + 8].mean()
+
+    canvas, person, pose, healthy, _ = through(NORMAL, 1.0)
+    monkeypatch.setattr(radiograph.findings, "consolidation", all_filled)
+    sick = through(PNEUMONIA, 1.0)[3]
+    assert step(healthy, canvas, person, pose) > 0.2
+    assert step(sick, canvas, person, pose) < 0.4 * step(healthy, canvas, person, pose)
