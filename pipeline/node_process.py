@@ -13,6 +13,7 @@ import multiprocessing.connection
 import multiprocessing.forkserver
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from cxr.core import progress
-from cxr.pipeline.output_capture import log_to_stderr
+from cxr.pipeline.output_capture import log_to
 
 Result = TypeVar("Result")
 
@@ -99,7 +100,7 @@ def call(function: Callable[..., Result], *arguments: object) -> Result:
 
 def _main(answers: Connection, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-    log_to_stderr()
+    log_to(sys.stderr)  # file descriptor 2, the log
     logger = logging.getLogger(progress.LOGGER)
     logger.addHandler(_Sender(answers))
     logger.setLevel(logging.INFO)
