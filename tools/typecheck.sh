@@ -14,4 +14,4 @@ for folder in core data trainer serving components pipeline kubeflow cli; do
   paths+=("$links/cxr/$folder")
 done
 # The messages name the files where they are.
-MYPYPATH="$links:benchmarks" .venv/bin/mypy "${paths[@]}" "$@" | sed -e "s#^$links/cxr/##" -e "s#^$links/simulator/#tests/kubeflow/simulator/#"
+MYPYPATH="$links:benchmarks:tools" .venv/bin/mypy "${paths[@]}" "$@" | sed -e "s#^$links/cxr/##" -e "s#^$links/simulator/#tests/kubeflow/simulator/#"
