@@ -65,6 +65,16 @@ format: setup ## repair style and format
 lock: setup ## write requirements/*.lock anew from pyproject.toml (ARGS=--upgrade for newer versions)
 	@tools/lock.sh $(ARGS)
 
+.PHONY: docs
+docs: setup ## build the documentation with the reference of all functions as a site, in build/site
+	@tools/docs.sh
+
+.PHONY: notebook
+notebook: setup ## make workspace/tour.ipynb of docs/tour.md, to go through in Jupyter
+	@mkdir -p workspace
+	@$(BIN)/jupytext --quiet --to ipynb --output workspace/tour.ipynb docs/tour.md
+	@echo workspace/tour.ipynb
+
 .PHONY: wheel
 wheel: setup ## build the project's wheel into dist/
 	@rm -rf build dist

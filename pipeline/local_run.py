@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 
 from cxr.core.errors import UsageError
 from cxr.pipeline import workspace as ws
 from cxr.pipeline.node_process import start_fork_server
-from cxr.pipeline.output_capture import captured_output, log_to_stderr
+from cxr.pipeline.output_capture import captured_output
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.run_record import new_record, recorded
 
@@ -48,10 +50,17 @@ def _run_logged(config: Config, data: str | None, workspace: ws.Workspace, folde
     (folder / ws.CONFIG).write_text(config.to_yaml())
     log = folder / ws.LOG
     with captured_output(log) as (stdout, stderr):
-        out, err = (Console(file=stream, width=None if stream.isatty() else _PLAIN_WIDTH) for stream in (stdout, stderr))
+        out, err = _console(stdout), _console(stderr)
         err.print(f"log: {log}", highlight=False, soft_wrap=True)
-        log_to_stderr()
         return _run(config, data, workspace, folder, out, err, enable_cache)
+
+
+def _console(stream: TextIO) -> Console:
+    """A console on this very stream. A notebook's kernel asks for colours in its environment, and cannot show moving lines."""
+    notebook = "ipykernel" in sys.modules
+    return Console(
+        file=stream, width=None if stream.isatty() else _PLAIN_WIDTH, force_jupyter=False, force_terminal=False if notebook else None
+    )
 
 
 def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, out: Console, err: Console, enable_cache: bool) -> int:

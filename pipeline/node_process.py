@@ -14,6 +14,7 @@ import multiprocessing.forkserver
 import os
 import resource
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from cxr.core import progress
-from cxr.pipeline.output_capture import log_to_stderr
+from cxr.pipeline.output_capture import log_to
 
 Result = TypeVar("Result")
 
@@ -133,7 +134,7 @@ def measured_call(function: Callable[..., Result], *arguments: object) -> Answer
 
 def _main(answers: Connection, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-    log_to_stderr()
+    log_to(sys.stderr)  # file descriptor 2, the log
     logger = logging.getLogger(progress.LOGGER)
     logger.addHandler(_Sender(answers))
     logger.setLevel(logging.INFO)

@@ -14,7 +14,9 @@ from typing import TextIO
 
 @contextlib.contextmanager
 def captured_output(log_file: Path) -> Iterator[tuple[TextIO, TextIO]]:
-    """Redirects file descriptors 1 and 2, of libraries and child processes too, to a log file.
+    """Redirects file descriptors 1 and 2, of libraries and child processes too, and Python's log records and warnings to a log file.
+
+    Afterwards all of it is as it was: a notebook that called a run goes on with its own output.
 
     Yields:
       (stdout, stderr): text streams that still reach the terminal.
@@ -27,7 +29,10 @@ def captured_output(log_file: Path) -> Iterator[tuple[TextIO, TextIO]]:
     try:
         os.dup2(log, 1)
         os.dup2(log, 2)
-        yield streams[0], streams[1]
+        with _logging_restored():
+            # Not sys.stderr: in a notebook that is no file descriptor.
+            log_to(os.fdopen(log, "w", buffering=1, encoding="utf-8", closefd=False))
+            yield streams[0], streams[1]
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -38,8 +43,22 @@ def captured_output(log_file: Path) -> Iterator[tuple[TextIO, TextIO]]:
         os.close(log)
 
 
-def log_to_stderr() -> None:
-    """Sends Python's log records and warnings to file descriptor 2, which `captured_output` has made the log file."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True)
+def log_to(stream: TextIO) -> None:
+    """Sends Python's log records and warnings to a stream, and to no other."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=stream, force=True)
     warnings.simplefilter("default")
     logging.captureWarnings(True)
+
+
+@contextlib.contextmanager
+def _logging_restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers.clear()  # `force` would close them
+    with warnings.catch_warnings():
+        try:
+            yield
+        finally:
+            logging.captureWarnings(False)
+            root.handlers[:] = handlers
+            root.setLevel(level)

@@ -41,7 +41,7 @@ def pooling_layers(head: Head, feature_map: tuple[int, int]) -> list[keras.layer
 
 
 def build_head(head: Head, width: int, classes: int, training_features: npt.NDArray[np.float32] | None = None) -> keras.Model:
-    """Builds the head: [normalize,] [Dense, Dropout,] Dense with softmax.
+    """Builds the head: where configured a normalization and a hidden layer with dropout, then a Dense layer with softmax.
 
     Args:
       head: Its configuration.
