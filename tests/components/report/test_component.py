@@ -58,7 +58,7 @@ def test_too_few_and_too_many_models() -> None:
     for number in (0, MOST_MODELS + 1):
         with pytest.raises(ValueError, match=f"{number} were given"):
             report(number)
-    assert len(report(MOST_MODELS).inputs) == 5 + 5 * MOST_MODELS
+    assert len(report(MOST_MODELS).inputs) == 6 + 5 * MOST_MODELS
 
 
 def test_the_component_writes_the_page_of_what_it_is_given(sources: Sources, tmp_path: Path) -> None:
