@@ -10,7 +10,7 @@ import typer
 from cxr.cli.options import help_of
 
 if TYPE_CHECKING:
-    from cxr.data.fetch.output import About
+    from cxr.data.fetch.about import About
 
 EXAMPLES = """
 [bold]Collections[/bold]

@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from cxr.core.errors import CxrError, UsageError
+from cxr.data.fetch.about import About
 from cxr.data.fetch.catalogue import Collection
 from cxr.data.fetch.download import Begin, Downloader
 from cxr.data.fetch.entries import entries_of, is_archive
 from cxr.data.fetch.errors import FetchError
 from cxr.data.fetch.lock_file import LOCK, LockFile
-from cxr.data.fetch.output import About, Output
+from cxr.data.fetch.output import Output
 from cxr.data.fetch.readers import READERS
 from cxr.data.fetch.selection import NO_LICENCE, NOT_THERE, TWICE, Options, Part, Selection, Walk
 from cxr.data.ingest import progress_bar

@@ -14,13 +14,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import pydantic
-from pydantic import Field
 
 from cxr.core.errors import CxrError, UsageError
-from cxr.core.strict_model import StrictModel
+from cxr.data.fetch.about import About
 from cxr.data.fetch.entries import Entry
 from cxr.data.fetch.errors import FetchError
-from cxr.data.fetch.selection import Candidate, Options
+from cxr.data.fetch.selection import Candidate
 from cxr.data.ingest.sources import MANIFEST
 
 ABOUT = "fetch.json"
@@ -28,29 +27,6 @@ ROWS = "rows.csv"
 FOLDER = "fetch"  # in the output: a folder per collection
 IMAGES = "images"
 COLUMNS = ("image", "label", "patient_id", "source", "view", "sex", "age", "license", "subset", "original")
-VERSION = 1  # raise it when the same collection makes other rows
-
-
-class About(StrictModel):
-    """What one collection in the folder is (`fetch.json`)."""
-
-    version: int = VERSION
-    collection: str
-    title: str
-    page: str
-    licence: str
-    citation: str
-    remark: str
-    origin: str = Field(description="`download`, or a hash of the path that --from named")
-    options: Options
-    complete: bool = False
-    images: dict[str, int] = Field({}, description="class: images")
-    licences: dict[str, int] = Field({}, description="licence: images")
-    left_out: dict[str, int] = Field({}, description="reason: images or files")
-
-    def same_request(self, other: About) -> bool:
-        """Tells whether the same was asked for."""
-        return (self.version, self.origin, self.options) == (other.version, other.origin, other.options)
 
 
 class Output:
