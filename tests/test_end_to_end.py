@@ -145,7 +145,7 @@ def test_pipeline(tmp_path):
     assert done.returncode == exit_codes.FAILED, done.stdout + done.stderr
     assert "tuberculosis" in done.stderr
     assert report["drift"]["compared"]  # with the data before, of which these are a copy
-    assert {one["distance"] for one in report["drift"]["distances"] if one["split"] == "train"} == {0}
+    assert max(one["distance"] for one in report["drift"]["distances"] if one["split"] == "train") < 0.01
     assert report["nodes"]["AnomalyCheck"]["state"] == "failed"
     assert states(report, "Transform", "Trainer", "Evaluator", "Pusher") == {"skipped"}
     assert pipeline.files() == second
