@@ -39,6 +39,7 @@ class Row:
       age: Years; None where not stated.
       license: That the image may be used under; empty where not stated.
       person: Unit that stands for this row's as well, where pictures show that several patients are one person; raw, like patient.
+      picture: `image_unit` that stands for this row's as well, where several show the same radiograph; raw, like name.
       number: Position among the rows of this ingest; what workers report back in place of a name.
     """
 
@@ -54,6 +55,7 @@ class Row:
     age: float | None = None
     license: str = ""
     person: str = ""
+    picture: str = ""
     number: int = 0
 
     @property
@@ -65,6 +67,11 @@ class Row:
     def own_unit(self) -> str:
         """The patient, or the image where the patient is unknown."""
         return f"{PATIENT}{self.patient}" if self.patient else self.image_unit
+
+    @property
+    def radiograph(self) -> str:
+        """What never stands in two splits where images are dealt: the picture, with all its copies."""
+        return self.picture or self.image_unit
 
     @property
     def image_unit(self) -> str:

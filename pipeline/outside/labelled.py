@@ -23,6 +23,7 @@ from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.private_lists import SHOWN
 from cxr.data.ingest.pseudonyms import key_path, load_key, pseudonym
+from cxr.data.ingest.records import example
 from cxr.data.ingest.rows import Row
 from cxr.data.ingest.sources import discover, is_uri
 
@@ -181,8 +182,6 @@ def _source(path: Path, split: str | None, config: Ingest, spelled: Spelling) ->
 
 
 def _read_rows(rows: Sequence[Row], key: bytes, config: Ingest, rejects: Counter[str]) -> Iterator[Labelled]:
-    from cxr.data.ingest.records import example  # Beam: not before there is something to do
-
     bad: list[str] = []
     remaining = iter(rows)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
