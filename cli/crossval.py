@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cxr.cli.options import Workspace, help_of, stdout_console
+from cxr.cli.options import Workspace, help_of, names, stdout_console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,7 +21,9 @@ EXAMPLES = """
 
   cxr crossval --config cpu --data records defaults.bn_recalibration=none  the same with other batch statistics
 
-  cxr crossval --config full --data records defaults.fine_tuning=null    the heads of a configuration that fine-tunes
+  cxr crossval --config full --data records --models mobilenet --folds 3   one model, trained whole in every fold
+
+  cxr crossval --config full --data records defaults.fine_tuning=null    only the heads of a configuration that fine-tunes
 
   cxr crossval -c cpu -d records --folds 10 --out figures                ten folds, every fold's answers below figures/folds
 """
@@ -36,6 +38,7 @@ def crossval(
     data: Annotated[str, typer.Option("--data", "-d", help="folder of `cxr ingest`, or images: a folder per class, or a manifest CSV")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value changes of the configuration, as in `cxr run`")] = None,
     config: Annotated[str, typer.Option("--config", "-c", help="a shipped configuration or a YAML file")] = "cpu",
+    models: Annotated[str | None, typer.Option(help="only these models, with commas; of one alone there is no ensemble")] = None,
     folds: Annotated[int, typer.Option(min=2, help="how many, by patient and by image")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="of the deals")] = 0,
     splits: Annotated[str, typer.Option(help="whose images take part, with commas; the files of others are not opened")] = "train,val",
@@ -47,9 +50,9 @@ def crossval(
 ) -> None:
     """Cross-validate a configuration: members, ensemble and logistic regression in folds by patient.
 
-    Beside it the same by image (what leakage is worth) and with one source left out at a time. Backbones stay frozen: their features are
-    computed once and kept in the workspace, so that a second call goes on from there; only heads and the ensemble's weights are trained
-    per fold.
+    Beside it the same by image (what leakage is worth) and with one source left out at a time. Features of frozen backbones are computed
+    once. Heads, ensembles and, where the configuration fine-tunes, whole networks are trained per fold; how many and how long they may
+    take is said before. All that is finished is kept in the workspace: the same command goes on after an interruption.
     """
     import os
     from datetime import datetime
@@ -64,9 +67,11 @@ def crossval(
     messages = Console(stderr=True)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greeting would tear the progress bar
     # TensorFlow: not before the arguments are known to be right
-    from cxr.pipeline.crossval import cross_validate
+    from cxr.pipeline.crossval import cross_validate, only
     from cxr.trainer.crossval.report import SUMMARY
 
+    if models is not None:
+        loaded = only(loaded, names(models))
     places = Folders(workspace, loaded.name)
     target = out or places.home / "crossval" / "results" / datetime.now().strftime("%Y%m%d-%H%M%S")
     wanted = tuple(dict.fromkeys(part.strip() for part in splits.split(",") if part.strip()))

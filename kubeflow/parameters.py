@@ -18,7 +18,8 @@ STRING, INTEGER, DOUBLE = "STRING", "NUMBER_INTEGER", "NUMBER_DOUBLE"
 
 DATA = "data"
 EXAMPLE_GEN = "ImportExampleGen"
-THRESHOLD = f"metrics_specs/0/per_slice_thresholds/{names.ACCURACY}/thresholds/0/threshold"
+THRESHOLD = "metrics_specs/0/per_slice_thresholds/{metric}/thresholds/0/threshold"
+CHANGE = f"{THRESHOLD}/change_threshold/absolute"
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,26 @@ def run_parameters(config: Config) -> list[Parameter]:
                 )
     for name in config.candidates:
         evaluator = node_id("Evaluator", name)
-        bound = f"{THRESHOLD}/value_threshold/lower_bound"
-        drop = f"{THRESHOLD}/change_threshold/absolute"
+        bound = f"{THRESHOLD}/value_threshold/lower_bound".format(metric=names.ACCURACY)
+        drop = CHANGE.format(metric=names.ACCURACY)
         found += [
             Parameter(f"min_accuracy_{name}", DOUBLE, f"lowest accuracy of {name} that passes", evaluator, "eval_config", bound),
             Parameter(
                 f"min_change_{name}", DOUBLE, f"lowest change of {name}'s accuracy against the champion", evaluator, "eval_config", drop
             ),
+            Parameter(
+                f"shortcut_margin_{name}",
+                STRING,
+                f"balanced accuracy of {name} must be more than this above every shortcut's; null: shown, not demanded",
+                node_id("ShortcutCheck", name),
+                "margin",
+            ),
             Parameter(f"baseline_{name}", STRING, f"{POINTER}, a pushed version, or none", node_id("Baseline", name), "baseline"),
         ]
+        if rule := config.gate.non_inferiority:
+            least, end = ("lowest", "lower") if rule.higher_is_better else ("highest", "upper")
+            text = f"{least} value that passes of the {end} end of the interval of {name}'s change in {rule.metric} against the champion"
+            found.append(
+                Parameter(f"non_inferiority_{name}", DOUBLE, text, evaluator, "eval_config", CHANGE.format(metric=rule.threshold_on))
+            )
     return found

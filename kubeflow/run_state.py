@@ -66,7 +66,8 @@ class Run:
         lines = [
             f"{model}: refused by the gate, not pushed. Evaluator-{model}, InfraCheck-{model} or ShortcutCheck-{model} has `blessed: 0` "
             f"on its output `blessing`; look at the metrics in Evaluator-{model}'s `evaluation` and at reasons.txt in the others'. "
-            f"Then train it better, or submit with other bounds (min_accuracy_{model}=…, min_change_{model}=…)"
+            f"Then train it better, or submit with other bounds (min_accuracy_{model}=…, min_change_{model}=…, "
+            f"shortcut_margin_{model}=…)"
             for model in self.refused
         ]
         lines += [

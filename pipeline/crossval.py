@@ -15,13 +15,15 @@ from cxr.core import fingerprints, progress
 from cxr.core.errors import UsageError
 from cxr.pipeline.code_version import code_version
 from cxr.pipeline.examples import Examples, prepare_data
+from cxr.pipeline.gate import Gate
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.progress_display import RunProgress
 from cxr.pipeline.workspace import Workspace
-from cxr.trainer.crossval.experiment import check_models, deal_schemes, run_schemes
-from cxr.trainer.crossval.features import features_key, frozen_features
-from cxr.trainer.crossval.fold_run import Subject
-from cxr.trainer.crossval.report import Collector, Report, best_backbone
+from cxr.trainer.crossval.cost import TimeLeft, announced, jobs
+from cxr.trainer.crossval.experiment import deal_schemes, run_schemes, titled
+from cxr.trainer.crossval.features import Frozen, features_key, frozen_features
+from cxr.trainer.crossval.report import Collector, Report, best_backbone, data_used
+from cxr.trainer.crossval.subject import Material, Subject
 from cxr.trainer.inputs import Split, read_split
 from cxr.trainer.training_state import fingerprint
 from cxr.trainer.transform_graph import TransformGraph
@@ -38,8 +40,22 @@ def _alone() -> Iterator[None]:
         logger.propagate = before
 
 
+def only(config: Config, names: Sequence[str]) -> Config:
+    """Returns a configuration with some of its models; of one alone there is no ensemble.
+
+    Raises:
+      UsageError: There is no such model.
+    """
+    if unknown := [name for name in names if name not in config.models]:
+        raise UsageError(f"--models {','.join(names)}: there is no model {unknown[0]!r}; there are {', '.join(config.models)}")
+    models = {name: model for name, model in config.models.items() if name in names}
+    ensemble = config.ensemble if len(models) > 1 else None
+    # The gate's bounds may name the models that are left out, and nothing is judged here.
+    return config.model_copy(update={"models": models, "ensemble": ensemble, "gate": Gate()})
+
+
 @dataclass(frozen=True)
-class Material:
+class Records:
     """All that the folds are dealt from."""
 
     images: Split
@@ -47,7 +63,7 @@ class Material:
     code: str  # version of the code that makes features
 
 
-def read_material(config: Config, examples: Examples, splits: Sequence[str], folder: Path) -> Material:
+def read_records(config: Config, examples: Examples, splits: Sequence[str], folder: Path) -> Records:
     """Reads records, and analyses them as the Transform component does, unless an earlier call did.
 
     Args:
@@ -68,8 +84,8 @@ def read_material(config: Config, examples: Examples, splits: Sequence[str], fol
         "image_size": config.image_size,
         "preprocessing": config.preprocessing.model_dump(mode="json"),
     }
-    records = [fingerprints.of_folder(examples.path / split) for split in splits]
-    graph = folder / fingerprint([settings, *records, code_version("cxr.trainer.preprocessing")])
+    hashes = [fingerprints.of_folder(examples.path / split) for split in splits]
+    graph = folder / fingerprint([settings, *hashes, code_version("cxr.trainer.preprocessing")])
     if not graph.exists():
         from cxr.pipeline.analysis import write_transform_graph  # Beam and TFT: seconds
 
@@ -77,7 +93,7 @@ def read_material(config: Config, examples: Examples, splits: Sequence[str], fol
         write_transform_graph(patterns, str(draft), settings)
         draft.rename(graph)
     transform = TransformGraph(str(graph), config.class_names)
-    return Material(read_split(patterns, transform), transform, code_version("cxr.trainer.crossval.features"))
+    return Records(read_split(patterns, transform), transform, code_version("cxr.trainer.crossval.features"))
 
 
 def cross_validate(
@@ -93,6 +109,8 @@ def cross_validate(
 ) -> Report:
     """Cross-validates a configuration.
 
+    A model whose backbone learns too is trained whole in every fold; what that costs is said before.
+
     Args:
       config: Models, ensemble and preprocessing.
       data: A folder that `cxr ingest` wrote, or images.
@@ -104,10 +122,9 @@ def cross_validate(
       folder: For a file per fold.
 
     Raises:
-      UsageError: A backbone learns too, a split is missing, or a class has too few patients.
+      UsageError: A split is missing, or a class has too few patients.
       CxrError: Data, weights or a training that fails.
     """
-    check_models(config.models)
     examples = prepare_data(config, data, workspace, console)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -116,18 +133,36 @@ def cross_validate(
     kept = workspace.home / "crossval"
     with _alone(), RunProgress(console) as shown:
         shown.started("reading the records", 1, 1)
-        material = read_material(config, examples, splits, kept / "graphs")
-        images = material.images
+        records = read_records(config, examples, splits, kept / "graphs")
+        images = records.images
         schemes, skipped = deal_schemes(images, folds, seed)
-        tables, notes, keys = {}, {}, []
+        keys: dict[str, str] = {}
+        frozen: dict[str, Frozen] = {}
         for number, (name, model) in enumerate(config.models.items(), 1):
             shown.started(f"features of {name}", number, len(config.models))
-            keys.append(features_key(model, images, material.transform, [material.code]))
-            tables[name], notes[name] = frozen_features(name, model, images, material.transform, kept / "features" / keys[-1])
-        identity = (*keys, code_version("cxr.trainer.crossval.fold_run"))
-        subject = Subject(config.models, config.ensemble, len(config.class_names), tables, images.labels, identity)
+            keys[name] = features_key(model, images, records.transform, [records.code])
+            frozen[name] = frozen_features(name, model, images, records.transform, kept / "features" / keys[name])
+        subject = Subject(
+            config.models,
+            config.ensemble,
+            len(config.class_names),
+            {name: found.features for name, found in frozen.items()},
+            images.labels,
+            keys,
+            code_version("cxr.trainer.crossval.fold_run"),
+            Material(images, records.transform, {name: found.statistics for name, found in frozen.items()}),
+        )
+        titles = [title for title, *_ in titled(schemes)]
+        left = jobs(subject, schemes, seed, kept / "folds", {name: found.about.seconds_per_image for name, found in frozen.items()})
+        if text := announced(subject, left, len(titles)):
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
+        clock = TimeLeft(left)
+
+        def on_member(fold: int, name: str) -> None:
+            shown.started(f"{titles[fold - 1]}, {name}{clock.at(fold, name)}", fold, len(titles))
+
         collector = Collector(images, config.class_names, folder)
-        for scheme, fold, answers in run_schemes(subject, schemes, seed, kept / "folds", shown.started):
+        for scheme, fold, answers in run_schemes(subject, schemes, seed, kept / "folds", shown.started, on_member):
             collector.add(scheme, fold, answers)
     results = collector.results()
     return Report(
@@ -138,7 +173,8 @@ def cross_validate(
         folds=folds,
         seed=seed,
         synthetic=images.synthetic > 0,
-        weights=notes,
+        weights={name: found.about.weights_note for name, found in frozen.items()},
+        data_used=data_used(config.models, config.ensemble),
         results=results,
         leakage=collector.leakage(),
         best_backbone=best_backbone(results, list(config.models)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -53,6 +53,19 @@ class Trained:
     state_dir: Path | None  # no longer needed once the model is written
 
 
+@dataclass(frozen=True)
+class FrozenFeatures:
+    """What the frozen backbone made of the splits before: the head stage learns from it, and no image passes through once more.
+
+    Attributes:
+      features: Split: float32 [passes, images, width], in the split's order; of training images as they are, then of each variant.
+      statistics: File of the batch statistics that they were made with (`recalibrate`); None: the backbone is not recalibrated.
+    """
+
+    features: Mapping[str, Array]
+    statistics: Path | None
+
+
 class Training:
     """Trains one model; `run` does it all."""
 
@@ -64,6 +77,8 @@ class Training:
         val: inputs.Split | None,
         *,
         name: str = "NAME",
+        class_names: Sequence[str] | None = None,
+        frozen: FrozenFeatures | None = None,
         state_root: Path | None = None,
         folds: int = 0,
         identity: Sequence[str] = (),
@@ -77,6 +92,8 @@ class Training:
           train: Training split.
           val: Validation split, if there is one.
           name: Of the model in the configuration, for error messages.
+          class_names: Of the labels; None: those of `transform`.
+          frozen: Features that are there already; None: they are computed.
           state_root: Folder for the state of interrupted trainings; None: they start again.
           folds: By patient, for out-of-fold answers to the training split where the backbone is frozen; 0: none.
           identity: What else tells this training from others (version of the code).
@@ -85,7 +102,7 @@ class Training:
         Raises:
           CxrError: A class without training images, or an empty validation split.
         """
-        class_names = transform.class_names
+        class_names = transform.class_names if class_names is None else class_names
         counts = np.bincount(train.labels, minlength=len(class_names))
         if missing := [name for name, count in zip(class_names, counts, strict=True) if not count]:
             raise CxrError(f"training split: no image of class {', '.join(missing)} among {len(train)}; add some or change class_names")
@@ -93,7 +110,7 @@ class Training:
             raise CxrError("validation split: it holds no images; add some, or leave the split out")
         self._config, self._classes, self._train, self._val = config, len(class_names), train, val
         self._size, self._decode = transform.image_size, transform.image
-        self._key = f"models.{name}"
+        self._key, self._frozen = f"models.{name}", frozen
         self._state_root, self._on_epoch, self._folds = state_root, on_epoch, folds
         libraries = [keras.__version__, tf.__version__]
         self._identity = [config.model_dump(mode="json"), list(class_names), transform.fingerprint, folds, *identity, *libraries]
@@ -118,7 +135,8 @@ class Training:
         from_scratch = config.head_training is None and assembly.backbone.random
         # Before any training: statistics from scratch come from training itself.
         if config.bn_recalibration != "none" and not from_scratch:
-            self._recalibrate(assembly, state / "bn_recalibration.npz" if state else None)
+            own = state / "bn_recalibration.npz" if state else None
+            self._recalibrate(assembly, self._frozen.statistics if self._frozen else own)
 
         stages: list[StageHistory] = []
         probabilities: dict[str, Array] = {}
@@ -165,24 +183,10 @@ class Training:
         """Returns the head, its training, the features by split, and out-of-fold answers under TRAIN_OOF where there are any."""
         config, train = self._config, self._train
         assembly.backbone.network.trainable = False
-        copies = 1 + config.augmentation.variants
-        extractor = BatchedModel(assembly.extractor)
-        if keras.config.dtype_policy().compute_dtype == devices.FLOAT32:  # half precision rounds by more than the noise of this check
-            drawn = [self._decode(tf.constant(picture)) for picture in phantoms()]
-            tried = [*self._in_order(train).take(BATCH - len(drawn)), *drawn]
-            check_stability(extractor, np.stack(tried), self._remedy(assembly))
-        pooled = {
-            split: extractor.all(
-                partial(self._in_order, images, passes - 1),
-                passes * len(images),
-                f"{config.backbone}, {split} images",
-                state / f"features_{split}.float32" if state else None,
-            )
-            for split, images, passes in ((split, images, copies if images is train else 1) for split, images in self._splits().items())
-        }
-        features = pooled["train"].reshape(copies, len(train), assembly.width)
+        pooled = self._frozen.features if self._frozen else self._frozen_features(assembly, state)
+        features = pooled["train"]
         train_features = LabelledFeatures(features, train.labels)
-        val_features = LabelledFeatures(pooled["val"][np.newaxis], self._val.labels) if self._val else None
+        val_features = LabelledFeatures(pooled["val"], self._val.labels) if self._val else None
         head, history = train_head(
             config,
             stage,
@@ -192,7 +196,7 @@ class Training:
             state_dir=state and state / "head",
             on_epoch=self._on_epoch,
         )
-        answered_from = {"train": features[0], **({"val": pooled["val"]} if self._val else {})}
+        answered_from = {split: pooled[split][0] for split in self._splits()}
         if self._folds and config.fine_tuning is None:
             # Fewer where a class has fewer patients; of one nothing can be left out.
             folds = min(self._folds, most_folds(train.labels, train.patients))
@@ -202,6 +206,24 @@ class Training:
                 (out,) = cached(file, lambda: [out_of_fold(config, stage, self._classes, train_features, val_features, dealt)])
                 return head, history, answered_from, {TRAIN_OOF: out}
         return head, history, answered_from, {}
+
+    def _frozen_features(self, assembly: Assembly, state: Path | None) -> dict[str, Array]:
+        """Runs the backbone; see `FrozenFeatures.features`."""
+        train, extractor = self._train, BatchedModel(assembly.extractor)
+        if keras.config.dtype_policy().compute_dtype == devices.FLOAT32:  # half precision rounds by more than the noise of this check
+            drawn = [self._decode(tf.constant(picture)) for picture in phantoms()]
+            tried = [*self._in_order(train).take(BATCH - len(drawn)), *drawn]
+            check_stability(extractor, np.stack(tried), self._remedy(assembly))
+        pooled: dict[str, Array] = {}
+        for split, images in self._splits().items():
+            passes = 1 + self._config.augmentation.variants if images is train else 1
+            pooled[split] = extractor.all(
+                partial(self._in_order, images, passes - 1),
+                passes * len(images),
+                f"{self._config.backbone}, {split} images",
+                state / f"features_{split}.float32" if state else None,
+            ).reshape(passes, len(images), assembly.width)
+        return pooled
 
     def _fine_tune(self, model: keras.Model, stage: FineTuning, from_scratch: bool, state: Path | None) -> StageHistory:
         """Trains backbone and head in place; only this stage runs on several devices."""

@@ -8,7 +8,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from cxr.components.shortcut_check.evaluated import read_evaluated
-from cxr.components.shortcut_check.judge import judge
+from cxr.components.shortcut_check.judge import judge, read_margin
 from cxr.components.shortcut_check.masked_models import ask_masked
 from cxr.components.shortcut_check.verdict import MaskedAnswers
 from cxr.data.audit.audit_config import Audit as Settings
@@ -37,6 +37,6 @@ def ShortcutCheck(
         patterns = [f"{artifact_utils.get_split_uri([examples], result.split)}/*"]
         pictures = read_pictures(patterns, names, options.masked_images, options.seed)
         masked = ask_masked(model_name, path_utils.serving_model_path(model.uri), pictures, names)
-    verdict = judge(model_name, read_evaluated(evaluation.uri), result, load_draws(Path(audit.uri)), json.loads(margin), masked)
+    verdict = judge(model_name, read_evaluated(evaluation.uri), result, load_draws(Path(audit.uri)), read_margin(margin), masked)
     verdict.save(Path(blessing.uri))
     blessing.set_int_custom_property("blessed", int(verdict.blessed))

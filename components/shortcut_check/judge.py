@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.components.shortcut_check.verdict import Comparison, MaskedAnswers, Verdict
+from cxr.core.errors import CxrError
 from cxr.core.intervals import MIN_PATIENTS, Figure, Interval, bootstrap_interval
 from cxr.data.audit.result import AuditResult, ShortcutResult, balanced_on_gate
 
@@ -24,6 +27,22 @@ class Evaluated:
     draws: npt.NDArray[np.float32]  # the same in each draw of patients
     examples: int
     patients: int
+
+
+def read_margin(text: str) -> float | None:
+    """Returns the margin that a node was given; None: nothing is demanded.
+
+    Args:
+      text: JSON, a number or null; on Kubeflow whoever submits a run may state it.
+
+    Raises:
+      CxrError: It is neither.
+    """
+    with contextlib.suppress(ValueError):
+        margin = json.loads(text)
+        if margin is None or (type(margin) in (int, float) and -1 <= margin < 1):
+            return margin
+    raise CxrError(f"margin over the shortcuts: {text!r} is neither a number from -1 to below 1 nor null")
 
 
 def judge(

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from cxr.data.images import reader
-from cxr.data.images.errors import ImageError
 
 SIDE = 64  # pixels
-READ_SIDE = 224  # pixels of the longest side that a file is read at; more is not seen
+READ_SIDE = 224  # pixels of the longest side that a picture is scaled to first, or read at; more is not seen
 # Of the rows that may be a border: their grey levels differ by no more than this, from each other and from the outermost row's.
 FLAT = 12
 MIXED = 2  # pixels beside a border that scaling has mixed with it
@@ -31,38 +27,12 @@ def thumbnail(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     Returns:
       [SIDE, SIDE].
     """
+    grey = reader.shrunk(grey, READ_SIDE)
     top, bottom = _borders(grey)
     left, right = _borders(grey[top:bottom].T)
     inner = Image.fromarray(np.ascontiguousarray(grey[top:bottom, left:right]))
     # Bilinear: a box filter would sample at uneven places, others than in a copy of another size.
     return np.asarray(inner.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
-
-
-def read_thumbnails(paths: Sequence[str], max_pixels: int, workers: int, advance: Callable[[int], None] = lambda files: None) -> Thumbnails:
-    """Reads files as `reader.read_image` does, JPEGs at a fraction of their size.
-
-    Args:
-      paths: Of image files; those that cannot be used are left black.
-      max_pixels: Larger pictures are not read.
-      workers: Threads.
-      advance: Is told how many more files are done.
-
-    Returns:
-      [files, SIDE, SIDE].
-    """
-    found = np.zeros((len(paths), SIDE, SIDE), np.uint8)
-
-    def read(number: int) -> None:
-        try:
-            image = reader.read_image(paths[number], max_pixels=max_pixels, max_side=READ_SIDE)
-        except (ImageError, OSError):  # it will be a reject
-            return
-        found[number] = thumbnail(image.array)
-
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(read, range(len(paths))):
-            advance(1)
-    return found
 
 
 def _borders(grey: npt.NDArray[np.uint8]) -> tuple[int, int]:

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from cxr.data.images.errors import ImageError, Unreadable
-from cxr.data.images.reader import GreyImage
 
 _SET = 127  # grey levels above this are part of the disease
 _SKEW = 0.02  # of the ratio of the sides: what rounding in a resized mask may take
@@ -22,18 +21,19 @@ class WrongMask(ImageError):
     reason = "mask of other proportions"
 
 
-def read_mask(path: Path | str, image: GreyImage) -> bytes | None:
+def read_mask(path: Path | str, height: int, width: int) -> bytes | None:
     """Reads the mask of a picture.
 
     Args:
       path: A picture that Pillow reads, bright where the disease shows.
-      image: Whose mask it is, upright.
+      height: Of the picture, upright, pixels.
+      width: Of it.
 
     Returns:
-      PNG of the image's size, 255 where the disease shows, else 0; None where it shows nowhere.
+      PNG of the picture's size, 255 where the disease shows, else 0; None where it shows nowhere.
 
     Raises:
-      ImageError: No picture, or one of other proportions than the image; the text names the path.
+      ImageError: No picture, or one of other proportions than the picture; the text names the path.
       OSError: There is no such file, or it may not be read.
     """
     try:
@@ -41,7 +41,7 @@ def read_mask(path: Path | str, image: GreyImage) -> bytes | None:
             mask = np.asarray(picture.convert("L")) > _SET
     except (UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
         raise Unreadable(f"{path}: the mask cannot be decoded: {error}") from None
-    (rows, columns), (height, width) = mask.shape, image.array.shape
+    rows, columns = mask.shape
     if abs(rows * width / (columns * height) - 1) > _SKEW:
         raise WrongMask(f"{path}: the mask has {columns}x{rows} pixels, its picture {width}x{height}: they differ in their proportions")
     if not mask.any():

@@ -99,7 +99,7 @@ def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, max_
                 kind = "dicom"
             else:
                 grey, size, kind = _read_with_pillow(stream, max_pixels, max_side)
-        grey = _shrunk(grey, max_side)
+        grey = shrunk(grey, max_side)
         check_content(grey)
         return GreyImage(grey, kind, size)
     except ImageError as error:
@@ -115,6 +115,15 @@ def encode(image: GreyImage) -> bytes:
     else:
         picture.save(out, "PNG", compress_level=3)  # 6, the default, takes four times as long for 3 % less
     return out.getvalue()
+
+
+def shrunk(grey: np.ndarray, max_side: int | None) -> np.ndarray:
+    """Scales uint8 [height, width] down so that the longer side has `max_side` pixels, antialiased; None: never."""
+    if max_side is None or max(grey.shape) <= max_side:
+        return grey
+    scale = max_side / max(grey.shape)
+    height, width = (max(MIN_SIDE, round(side * scale)) for side in grey.shape)
+    return np.array(Image.fromarray(grey).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def is_image(head: bytes) -> bool:
@@ -185,11 +194,3 @@ def _grey(picture: Image.Image) -> np.ndarray:
     if picture.mode != "L":
         picture = picture.convert("RGB").convert("L")  # CMYK, palettes and others have no direct way to grey
     return np.array(picture)
-
-
-def _shrunk(grey: np.ndarray, max_side: int | None) -> np.ndarray:
-    if max_side is None or max(grey.shape) <= max_side:
-        return grey
-    scale = max_side / max(grey.shape)
-    height, width = (max(MIN_SIDE, round(side * scale)) for side in grey.shape)
-    return np.array(Image.fromarray(grey).resize((width, height), Image.Resampling.LANCZOS))

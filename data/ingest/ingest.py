@@ -1,11 +1,10 @@
-"""Ingest from end to end: discover, split, read and write, add up, put in place."""
+"""Ingest from end to end: discover, read, compare, split, add up, write, put in place."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import os
-import shutil
 import time
 import warnings
 from collections.abc import Sequence
@@ -18,10 +17,12 @@ from rich.console import Console
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.silence import silenced
-from cxr.data.ingest import fingerprint, outcomes, output_folder, private_lists, progress_bar, summary
+from cxr.data.ingest import fingerprint, output_folder, private_lists, progress_bar, records, staged, summary
 from cxr.data.ingest.dataset import DATASET, RECORDS_VERSION, SYNTHETIC, Dataset, read_dataset
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
-from cxr.data.ingest.private_lists import PROBLEMS, SHOWN, BadRows
+from cxr.data.ingest.lesion_masks import read_masks
+from cxr.data.ingest.outcomes import Outcome
+from cxr.data.ingest.private_lists import CONFLICTS, PROBLEMS, SHOWN, BadRows
 from cxr.data.ingest.pseudonyms import key_path, load_key, pseudonym
 from cxr.data.ingest.rows import Row
 from cxr.data.ingest.same_pictures import Settled, compare, settle
@@ -77,6 +78,7 @@ def ingest(
             raise CxrError(f"{place}: is no path of this machine; copy or mount the data here, and name the folder")
     source, out = Path(source), Path(os.path.abspath(out))
     _check_apart(source, out)
+    private_lists.forget(out, PROBLEMS)  # an earlier call's: this one may end well, or with an error that is about no rows
     try:
         with console.status("listing images"):
             rows, notes = discover(source, config, spelled)
@@ -85,57 +87,95 @@ def ingest(
         output_folder.restore(out)
         if found := _up_to_date(out, request, console):
             console.print(f"{out}: up to date", highlight=False, soft_wrap=True)
+            if not found.label_conflicts:
+                private_lists.forget(out, CONFLICTS)  # those of another request, which was refused
+            staged.remove(out)
             return found
         output_folder.check(out, overwrite)
-        rows = [dataclasses.replace(row) for row in rows]
-        settled = settle(rows, compare(rows, config, console), config, out, spelled)
-        people = {row.number: row.own_unit for row in rows}
-        rows, more = assign(settled.rows, config, spelled)
     except BadRows as error:
         raise CxrError(f"{error}{private_lists.write_problems(out, error)}") from None
-    notes += [*settled.notes(), *more]
-    for note in notes:
-        _warn(console, note)
-    own = sum(not row.patient for row in rows)
-    for row in rows:
-        row.patient, row.person = pseudonym(key, row.unit), ""
+    rows = [dataclasses.replace(row) for row in rows]
     with output_folder.replaced(out) as partial:
-        started = time.monotonic()
-        _write(rows, partial, config, console, beam_options)
+        clock = _Clock()
+        with clock:
+            keys, pictures = _read(rows, out, request, console, beam_options)
+            masks = read_masks(rows, lambda row: pictures[keys[row.path]], config.workers)
+        count = len(rows)
+        try:
+            pairs = compare(rows, lambda row: pictures.thumbnail(keys[row.path]), config, console)
+            settled = settle(rows, pairs, config, out, spelled)
+            people = {row.number: row.own_unit for row in rows}
+            rows, more = assign(
+                settled.rows, config, spelled, lambda row: not pictures[keys[row.path]].reason and row.number not in masks.refused
+            )
+        except BadRows as error:
+            raise CxrError(f"{error}{private_lists.write_problems(out, error)}") from None
+        notes += [*settled.notes(), *more]
+        for note in notes:
+            _warn(console, note)
+        own = sum(not row.patient for row in rows)
+        for row in rows:
+            row.patient, row.person = pseudonym(key, row.unit), ""
         groups = [[row.number for row in group] for group in settled.groups]
-        result = summary.tally(outcomes.read_outcomes(str(partial)), groups)
-        shutil.rmtree(partial / outcomes.RESULTS)
-        _check(result, rows, out, partial, config, spelled)
+        outcomes = ((row.split, Outcome.of(row, pictures[keys[row.path]], masks.refused.get(row.number))) for row in rows)
+        result = summary.tally(outcomes, groups)
+        _check(result, rows, out, config, spelled)
+        for split in _splits(rows):
+            (partial / split).mkdir()
+        with clock, console.status("writing records"):
+            records.write_records(records.plan(rows, config), partial, pictures, keys, masks, config.workers)
         found_warnings = result.warnings()
         for note in found_warnings:
             _warn(console, note)
         dataset = _described(result, rows, (*notes, *found_warnings), own, partial, request, settled)
-        seconds = time.monotonic() - started
+    staged.remove(out)
     by_number = {row.number: row for row in rows}
     summary.write_rejects(result, by_number, out)
     summary.write_duplicates(result, by_number, people, out)
-    private_lists.write(out, PROBLEMS, (), ())
-    console.print(f"{len(rows)} images read in {seconds:.1f} s ({len(rows) / seconds:.0f} a second)", highlight=False)
+    console.print(f"{count} images read in {clock.seconds:.1f} s ({count / clock.seconds:.0f} a second)", highlight=False)
     return dataset
 
 
-def _write(rows: list[Row], partial: Path, config: Ingest, console: Console, beam_options: Sequence[str]) -> None:
+def _read(
+    rows: list[Row], out: Path, request: _Request, console: Console, beam_options: Sequence[str]
+) -> tuple[dict[str, str], staged.Staged]:
+    """Has all files read that no earlier, failed call has read; returns path: key, and the pictures."""
+    config = request.config
+    keys = staged.keys_of({row.path for row in rows}, config, request.key)
+    folder = staged.folder_for(out)
+    paths = {key: path for path, key in sorted(keys.items())}
+    missing = staged.Staged(folder).missing(paths)
+    if len(missing) < len(paths):
+        console.print(f"{len(paths) - len(missing)} images were read by an earlier call that did not end well", highlight=False)
     with silenced():
         import tensorflow.io  # noqa: F401
-    from cxr.data.ingest import records  # Beam: not before there is something to do
+    if missing:
+        from cxr.data.ingest.reading import read_files  # Beam: not before there is something to do
 
-    for folder in {row.split for row in rows} | {outcomes.RESULTS}:
-        (partial / folder).mkdir()
-    with progress_bar.shown(console, partial, len(rows)), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's and pydicom's remarks on single files: what matters of them comes back as an error
-        records.write_records(records.plan(rows, config), str(partial), config, beam_options)
+        with progress_bar.shown(console, folder, len(missing)), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's and pydicom's remarks on single files: what matters of them comes back as an error
+            read_files({key: paths[key] for key in missing}, folder, config, beam_options)
+    pictures = staged.Staged(folder)
+    if lost := [key for key in paths if key not in pictures]:
+        raise CxrError(f"{len(paths)} files were to be read and {len(paths) - len(lost)} came back; the workers do not see {folder}")
+    return keys, pictures
 
 
-def _check(result: summary.Tally, rows: list[Row], out: Path, partial: Path, config: Ingest, spelled: Spelling) -> None:
+class _Clock:
+    """Adds up what its blocks take, seconds."""
+
+    seconds = 0.0
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.monotonic() - self._began
+
+
+def _check(result: summary.Tally, rows: list[Row], out: Path, config: Ingest, spelled: Spelling) -> None:
     """Refuses records of too few of the images."""
     by_number = {row.number: row for row in rows}
-    if result.total != len(rows):
-        raise CxrError(f"{len(rows)} images were planned and {result.total} came back; the workers do not see {partial}")
     if result.reject_share > config.max_reject_share:
         first = "".join(f"\n  {by_number[o.number].where}: {o.reason}" for o in result.rejects[:SHOWN])
         more = f"\n  and {len(result.rejects) - SHOWN} more" if len(result.rejects) > SHOWN else ""

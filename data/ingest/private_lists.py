@@ -45,9 +45,7 @@ def write(out: Path, name: str, header: Sequence[str], rows: Sequence[Sequence[o
     """
     folder = folder_of(out)
     if not rows:
-        (folder / name).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # not there, or it holds another list
-            folder.rmdir()
+        forget(out, name)
         return None
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = folder / f".{name}.{os.getpid()}"
@@ -56,6 +54,19 @@ def write(out: Path, name: str, header: Sequence[str], rows: Sequence[Sequence[o
         writer.writerow(header)
         writer.writerows(rows)
     return temporary.replace(folder / name)
+
+
+def forget(out: Path, name: str) -> None:
+    """Removes a list, and the folder where it holds nothing else.
+
+    Raises:
+      OSError: It cannot be removed.
+    """
+    folder = folder_of(out)
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        (folder / name).unlink()
+    with contextlib.suppress(OSError):  # not there, or it holds another list
+        folder.rmdir()
 
 
 def write_problems(out: Path, error: BadRows) -> str:

@@ -1,4 +1,4 @@
-"""Shows how many images are done: from the result files that the workers write, or as the work itself says."""
+"""Shows how many images are done: from the indices that the workers write, or as the work itself says."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from cxr.data.ingest.outcomes import RESULTS, STARTED
+from cxr.data.ingest.staged import INDEX
 
 POLL = 0.25  # seconds
 PLAIN_INTERVAL = 10.0  # seconds between lines where there is no terminal
@@ -41,7 +41,7 @@ class LineCounter:
     def update(self) -> int:
         """Returns the number of lines so far."""
         for path in self._folder.iterdir() if self._folder.is_dir() else ():
-            if path.suffix != STARTED:
+            if path.suffix != INDEX:
                 continue
             with contextlib.suppress(FileNotFoundError), path.open("rb") as stream:  # it may have been renamed this moment
                 stream.seek(self._offsets.get(path.name, 0))
@@ -106,16 +106,17 @@ def _bar(console: Console) -> Progress:
 
 
 @contextlib.contextmanager
-def shown(console: Console, out: Path, total: int) -> Iterator[None]:
-    """Shows progress while the block runs: a bar on a terminal, else a line now and then."""
-    counter, ended = LineCounter(out / RESULTS), threading.Event()
+def shown(console: Console, folder: Path, total: int) -> Iterator[None]:
+    """Shows progress while the block runs, by the lines that come into a folder: a bar on a terminal, else a line now and then."""
+    counter, ended = LineCounter(folder), threading.Event()
+    before = counter.update()
     bar = _bar(console)
     task = bar.add_task("reading images", total=total)
 
     def watch() -> None:
         last = time.monotonic()
         while not ended.wait(POLL):
-            done = min(counter.update(), total)
+            done = min(counter.update() - before, total)
             bar.update(task, completed=done)
             if not console.is_terminal and time.monotonic() - last >= PLAIN_INTERVAL:
                 last = time.monotonic()

@@ -40,6 +40,7 @@ class Row:
       license: That the image may be used under; empty where not stated.
       mask: Absolute path of the picture that says where the disease shows; empty where there is none.
       person: Unit that stands for this row's as well, where pictures show that several patients are one person; raw, like patient.
+      picture: `image_unit` that stands for this row's as well, where several show the same radiograph; raw, like name.
       number: Position among the rows of this ingest; what workers report back in place of a name.
     """
 
@@ -56,6 +57,7 @@ class Row:
     license: str = ""
     mask: str = ""
     person: str = ""
+    picture: str = ""
     number: int = 0
 
     @property
@@ -67,6 +69,11 @@ class Row:
     def own_unit(self) -> str:
         """The patient, or the image where the patient is unknown."""
         return f"{PATIENT}{self.patient}" if self.patient else self.image_unit
+
+    @property
+    def radiograph(self) -> str:
+        """What never stands in two splits where images are dealt: the picture, with all its copies."""
+        return self.picture or self.image_unit
 
     @property
     def image_unit(self) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from scipy.cluster.hierarchy import DisjointSet
 
 from cxr.core.errors import CxrError
 from cxr.data.duplicates.find import Pair, near_duplicates
-from cxr.data.duplicates.thumbnails import read_thumbnails
+from cxr.data.duplicates.thumbnails import SIDE
 from cxr.data.ingest import private_lists
 from cxr.data.ingest.dataset import SYNTHETIC
 from cxr.data.ingest.ingest_config import Ingest, Spelling
@@ -28,7 +29,7 @@ class Settled:
     """The rows after the pictures were compared.
 
     Attributes:
-      rows: Those that are used; `person` is set where patients were joined.
+      rows: Those that are used; `person` is set where patients were joined, `picture` where copies were found.
       groups: Rows that show the same radiograph, two or more each.
       joined: Patients (and images without one) that turned out to be another one.
       conflicts: Radiographs that stood under several labels.
@@ -51,17 +52,24 @@ class Settled:
         return found
 
 
-def compare(rows: Sequence[Row], config: Ingest, console: Console) -> list[Pair]:
+def compare(rows: Sequence[Row], thumbnail: Callable[[Row], np.ndarray], config: Ingest, console: Console) -> list[Pair]:
     """Returns the pairs of rows (their places in the list) that show the same radiograph; none if `near_duplicates` says so.
 
     Synthetic pictures are left out: they are drawn from a few numbers, so that two made-up patients may agree as copies do.
+
+    Args:
+      rows: All rows.
+      thumbnail: Returns that of a row, uint8 [SIDE, SIDE]; black where there is no picture.
+      config: `near_duplicates` and `workers`.
+      console: For progress.
     """
     if config.near_duplicates == "ignore":
         return []
     places = [number for number, row in enumerate(rows) if row.source != SYNTHETIC]
+    thumbnails = np.empty((len(places), SIDE, SIDE), np.uint8)
+    for number, place in enumerate(places):
+        thumbnails[number] = thumbnail(rows[place])
     with stages(console, "looking for duplicates: ") as stage:
-        paths = [rows[place].path for place in places]
-        thumbnails = read_thumbnails(paths, config.max_pixels, config.workers, stage("reading", len(paths)))
         found = near_duplicates(thumbnails, config.workers, stage)
     pairs = [Pair(places[pair.first], places[pair.second], pair.agreement) for pair in found]
     files: dict[str, int] = {}
@@ -76,7 +84,7 @@ def settle(rows: list[Row], pairs: Sequence[Pair], config: Ingest, out: Path, sp
     """Applies `label_conflicts` and `near_duplicates` to the pairs that were found.
 
     Args:
-      rows: All rows; those of joined patients get a `person`.
+      rows: All rows; those of joined patients get a `person`, copies a `picture`.
       pairs: From `compare`.
       config: The policies.
       out: Conflicts are listed in its private folder.
@@ -156,13 +164,15 @@ def _refusal(conflicts: Sequence[Sequence[Row]], listed: Path | None, spelled: S
 
 
 def _join(rows: Sequence[Row], groups: Sequence[Group]) -> int:
-    """Makes one person of the patients in a group; returns how many patients became another one.
+    """Makes one radiograph of a group, and one person of its patients; returns how many patients became another one.
 
     All take the place of the first patient id in order, so that whoever had it before moves to no other split.
     """
     people: DisjointSet = DisjointSet({rows[number].unit for group in groups for number in group})
     for group in groups:
-        for number in group[1:]:
+        first = min(rows[number].image_unit for number in group)
+        for number in group:
+            rows[number].picture = first
             people.merge(rows[group[0]].unit, rows[number].unit)
     named: dict[str, str] = {}
     for units in people.subsets():

@@ -140,7 +140,7 @@ def _check_inside(rows: list[Row], folder: Path, config: Ingest, spelled: Spelli
     outside = [row for row in rows if any(not os.path.realpath(path).startswith(root) for path in (row.path, row.mask) if path)]
     if outside:
         raise BadRows(
-            f"{len(outside)} images (or their masks) lie outside {folder} (absolute paths, ../ or links that lead out); move them, or set "
+            f"{len(outside)} images lie outside {folder}, they or their masks (absolute paths, ../ or links that lead out); move them, or set "
             f"{spelled('paths_outside', 'allow')}:",
             outside,
         )

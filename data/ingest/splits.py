@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.data.images import reader
-from cxr.data.images.errors import ImageError
 from cxr.data.ingest.deal import deal
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.private_lists import BadRows
@@ -16,11 +15,20 @@ from cxr.data.ingest.rows import Row, uniform
 MAX_DEVIATION = 0.05  # of a class's share of images in a split from the asked-for one, before a warning
 
 
-def assign(rows: list[Row], config: Ingest, spelled: Spelling = dotted) -> tuple[list[Row], list[str]]:
+def assign(
+    rows: list[Row], config: Ingest, spelled: Spelling = dotted, usable: Callable[[Row], bool] = lambda row: True
+) -> tuple[list[Row], list[str]]:
     """Sets the split of every row.
 
     With `only_split` that is the split of all rows. Else given splits are kept; a patient of whom one image has a given split goes there
-    with all images. The others are dealt (deal.py), so that a patient never stands in two splits, whatever the classes.
+    with all images. The others are dealt (deal.py), so that a patient never stands in two splits, whatever the classes. Where images are
+    dealt, the same holds for a radiograph with all its copies.
+
+    Args:
+      rows: All rows.
+      config: The policies.
+      spelled: Names settings in messages.
+      usable: Tells whether a row's file holds a usable picture; asked with `per_class` only.
 
     Returns:
       The rows that are used (all, unless `per_class` asks for fewer), and warnings.
@@ -29,11 +37,11 @@ def assign(rows: list[Row], config: Ingest, spelled: Spelling = dotted) -> tuple
       CxrError: A patient in two given splits; a class without an image in a split; too few images for `per_class`.
     """
     if config.per_class is not None:
-        return _exact(rows, config), []
+        return _exact(rows, config, usable), []
     if config.only_split:
         return _all_in(rows, config.only_split, spelled), []
-    units = [row.image_unit if config.split_by == "image" else row.unit for row in rows]
-    given = _given(rows, units, spelled)
+    units = [row.radiograph if config.split_by == "image" else row.unit for row in rows]
+    given = _given(rows, units, config, spelled)
     present = {(given[unit], row.label) for row, unit in zip(rows, units, strict=True) if unit in given}
     classes: dict[str, set[str]] = defaultdict(set)
     for row, unit in zip(rows, units, strict=True):
@@ -62,7 +70,7 @@ def _all_in(rows: list[Row], split: str, spelled: Spelling) -> list[Row]:
     return rows
 
 
-def _given(rows: list[Row], units: list[str], spelled: Spelling) -> dict[str, str]:
+def _given(rows: list[Row], units: list[str], config: Ingest, spelled: Spelling) -> dict[str, str]:
     first: dict[str, Row] = {}
     torn: dict[str, Row] = {}
     for row, unit in zip(rows, units, strict=True):
@@ -70,10 +78,14 @@ def _given(rows: list[Row], units: list[str], spelled: Spelling) -> dict[str, st
             torn.setdefault(unit, row)
     if torn:
         pairs = [(first[unit], row) for unit, row in torn.items()]
-        several = any(row.person for pair in pairs for row in pair)
-        shared = f" (who shares a radiograph counts as one; {spelled('near_duplicates', 'list')} keeps them apart)" if several else ""
+        apart = f"{spelled('near_duplicates', 'list')} keeps them apart"
+        if config.split_by == "image":
+            what, shared = "radiographs", f" (copies count as one; {apart})"
+        else:
+            joined = any(row.person for pair in pairs for row in pair)
+            what, shared = "patients", f" (who shares a radiograph counts as one; {apart})" if joined else ""
         raise BadRows(
-            f"{len(torn)} patients stand in two splits{shared}; move their images or drop the given splits:",
+            f"{len(torn)} {what} stand in two splits{shared}; move their images or drop the given splits:",
             [row for pair in pairs for row in pair],
             [f"{one.split} ({one.where}) and {other.split} ({other.where})" for one, other in pairs],
         )
@@ -117,9 +129,9 @@ def _uneven(rows: list[Row], patients: Counter[str], config: Ingest) -> list[str
     return [f"uneven numbers of images: {', '.join(parts)}; its patients are few, or some have many more images than others"]
 
 
-def _exact(rows: list[Row], config: Ingest) -> list[Row]:
+def _exact(rows: list[Row], config: Ingest, usable: Callable[[Row], bool]) -> list[Row]:
     """Takes exactly the asked-for numbers of usable images, in the order of a hash of seed and image. The unusable ones on the way are
-    taken as well: reading them again makes them rejects.
+    taken as well: they are rejects. A copy of a picture that another split has is not taken.
     """
     assert config.per_class is not None
     numbers: dict[str, dict[str, int]] = {str(split): counts for split, counts in config.per_class.items()}
@@ -129,7 +141,7 @@ def _exact(rows: list[Row], config: Ingest) -> list[Row]:
     by_class: dict[str, list[Row]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: uniform(config.seed, row.image_unit)):
         by_class[row.label].append(row)
-    taken = []
+    taken, homes = [], dict[str, str]()
     for name in config.class_names:
         remaining = iter(by_class[name])
         for split in config.split_names:
@@ -138,17 +150,11 @@ def _exact(rows: list[Row], config: Ingest) -> list[Row]:
                 candidate = next(remaining, None)
                 if candidate is None:
                     wanted = sum(counts[name] for counts in numbers.values())
-                    usable = sum(other.label == name and _is_usable(other, config) for other in rows)
-                    raise CxrError(f"per_class: class {name!r} has {usable} usable images, {wanted} are asked for")
+                    found = sum(other.label == name and usable(other) for other in rows)
+                    raise CxrError(f"per_class: class {name!r} has {found} usable images, {wanted} are asked for")
+                if homes.setdefault(candidate.radiograph, split) != split:
+                    continue
                 candidate.split = split
                 taken.append(candidate)
-                missing -= _is_usable(candidate, config)
+                missing -= usable(candidate)
     return taken
-
-
-def _is_usable(row: Row, config: Ingest) -> bool:
-    try:
-        reader.read_image(row.path, max_pixels=config.max_pixels, max_side=config.max_side)
-    except (ImageError, OSError):
-        return False
-    return True

@@ -32,6 +32,22 @@ def configuration(tmp_path):
 @pytest.fixture
 def records(tmp_path, raw_examples):
     """Twelve images of six patients in `train`; nothing that can be read in `test`."""
+    return written(tmp_path, raw_examples, 6)
+
+
+@pytest.fixture
+def single_images(tmp_path, raw_examples):
+    """The same, each image of a patient of its own: every part of every fold has all classes."""
+    import tensorflow as tf
+
+    examples = [tf.train.Example.FromString(example) for example in raw_examples]
+    for number, example in enumerate(examples):
+        example.features.feature["patient_id"].bytes_list.value[0] = f"patient{number}".encode()
+    return written(tmp_path, [example.SerializeToString() for example in examples], 12)
+
+
+def written(tmp_path, examples, patients):
+    """Writes a folder as `cxr ingest` does."""
     import tensorflow as tf
 
     from cxr.data.ingest.dataset import DATASET, Dataset
@@ -40,7 +56,7 @@ def records(tmp_path, raw_examples):
     folder = tmp_path / "records"
     (folder / "train").mkdir(parents=True)
     with tf.io.TFRecordWriter(str(folder / "train/examples-00000-of-00001.tfrecord.gz"), "GZIP") as writer:
-        for example in raw_examples:
+        for example in examples:
             writer.write(example)
     (folder / "test").mkdir()
     (folder / "test/examples-00000-of-00001.tfrecord.gz").write_bytes(b"not to be opened")
@@ -49,7 +65,7 @@ def records(tmp_path, raw_examples):
         source="images",
         class_names=config.class_names,
         counts={"train": dict.fromkeys(config.class_names, 4), "test": dict.fromkeys(config.class_names, 1)},
-        patients={"train": 6, "test": 3},
+        patients={"train": patients, "test": 3},
         own_patients=0,
         rejects=0,
         duplicates=0,
@@ -81,18 +97,66 @@ def test_figures_of_two_folds_and_a_second_call_that_computes_and_trains_nothing
     assert len(list((tmp_path / "first/folds").iterdir())) == 4
     assert "patient0" not in "".join(file.read_text() for file in tmp_path.glob("first/**/*.json"))
 
-    for used in ("features.BatchedModel", "fold_run.train_head"):
+    for used in ("features.BatchedModel", "members.train_head"):
         monkeypatch.setattr(f"cxr.trainer.crossval.{used}", None)
     again = CliRunner().invoke(app, [*map(str, arguments), "--out", str(tmp_path / "second")])
     assert again.exit_code == exit_codes.OK, again.output
     assert json.loads((tmp_path / "second/crossval.json").read_text()) == summary
 
 
-def test_what_cannot_be_cross_validated_is_refused_before_anything_is_read(configuration, tmp_path):
-    arguments = ["crossval", "-c", str(configuration), "-d", "nowhere", "models.mobilenet.fine_tuning.epochs=1"]
-    done = CliRunner().invoke(app, [*arguments, "--workspace", str(tmp_path / "workspace")])
+def invoked(*arguments):
+    """Runs cxr crossval; stderr and stdout in one."""
+    return CliRunner().invoke(app, ["crossval", *map(str, arguments)])
+
+
+@pytest.mark.slow
+def test_a_model_that_fine_tunes_is_trained_whole_in_every_fold_and_an_interrupted_call_goes_on(
+    configuration, single_images, tmp_path, monkeypatch
+):
+    """The network is new in every fold, its answers are fine-tuning's, and what was done before the interruption is not done again."""
+    from cxr.trainer import training
+
+    tuned = ["models.mobilenet.fine_tuning.epochs=2", "models.mobilenet.fine_tuning.optimizer.learning_rate=0.01"]
+    arguments = ["-c", configuration, "-d", single_images, "--folds", 2, "--splits", "train", "--workspace", tmp_path / "workspace", *tuned]
+    trained: list[tuple[int, int, int]] = []  # images learnt from, epochs that were behind, epochs of now
+    real, interrupted = training.run_stage, False
+
+    def watched(name, model, stage, loss, data, **more):
+        nonlocal interrupted
+        if name != "fine-tuning":
+            return real(name, model, stage, loss, data, **more)
+        if len(trained) == 1 and not interrupted:  # in the second fold, after one of two epochs
+            interrupted = True
+            real(name, model, stage.model_copy(update={"epochs": 1}), loss, data, **more)
+            raise KeyboardInterrupt
+        history = real(name, model, stage, loss, data, **more)
+        trained.append((data.steps, history.resumed_from, len(history.rows)))
+        return history
+
+    monkeypatch.setattr(training, "run_stage", watched)
+    first = invoked(*arguments, "--out", tmp_path / "first")
+    assert isinstance(first.exception, SystemExit | KeyboardInterrupt), first.exception
+    assert len(trained) == 1
+    second = invoked(*arguments, "--out", tmp_path / "second")
+    assert second.exit_code == exit_codes.OK, second.output
+    # Each image is a patient's: dealt by image, the folds are the same and their networks are there.
+    assert [resumed for _, resumed, _ in trained] == [0, 1]
+    shown = " ".join(second.output.split())
+    assert "1 whole networks to train (4 folds × 1 models without those that are trained already" in shown
+    assert "up to 2 epochs of the head, then up to 2 of the whole network" in shown
+    summary = json.loads((tmp_path / "second/crossval.json").read_text())
+    assert set(summary["results"]["by patient"]) == {"mobilenet", "logistic regression, mobilenet"}
+    assert not list((tmp_path / "workspace").rglob("*.state"))
+    again = invoked(*arguments, "--out", tmp_path / "third")
+    assert "to train" not in again.output
+    assert len(trained) == 2
+    assert json.loads((tmp_path / "third/crossval.json").read_text()) == summary
+
+
+def test_a_model_that_there_is_not_is_refused_before_anything_is_read(configuration, tmp_path):
+    done = invoked("-c", configuration, "-d", "nowhere", "--models", "mobilenet,vgg", "--workspace", tmp_path / "workspace")
     assert isinstance(done.exception, UsageError)
-    assert "defaults.fine_tuning=null" in str(done.exception)
+    assert "--models mobilenet,vgg: there is no model 'vgg'; there are mobilenet" in str(done.exception)
     assert not (tmp_path / "workspace").exists()
 
 

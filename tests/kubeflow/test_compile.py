@@ -68,7 +68,21 @@ def test_parameters_carry_the_configurations_values(compiled):
     assert found["min_accuracy_ensemble"] == 0.85
     assert found["min_accuracy_mobilenet"] == 0.6
     assert found["min_change_mobilenet"] == pytest.approx(-0.02)
+    assert found["shortcut_margin_mobilenet"] == "-0.1"
+    assert "non_inferiority_mobilenet" not in found  # nothing is demanded
     assert found["baseline_ensemble"] == "/mnt/cxr/models/ensemble/champion.json"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("metric", "value"), [("accuracy", -0.03), ("log_loss", 0.03)])
+def test_the_margin_of_non_inferiority_is_a_parameter_where_it_is_demanded(image, metric, value):
+    from cxr.kubeflow.compile import compile_config
+    from cxr.pipeline.pipeline_config import load
+
+    config = load("demo", ["ensemble=null", f"gate={{non_inferiority: {{metric: {metric}, margin: 0.03}}}}"])
+    found = compile_config(config, Cluster.model_validate(CLUSTER), image).spec["root"]["inputDefinitions"]["parameters"]
+    assert found["non_inferiority_mobilenet"]["defaultValue"] == pytest.approx(value)
+    assert f"{'lower' if value < 0 else 'upper'} end of the interval" in found["non_inferiority_mobilenet"]["description"]
 
 
 @pytest.mark.slow

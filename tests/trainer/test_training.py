@@ -4,9 +4,10 @@ import pytest
 
 from cxr.core.errors import CxrError
 from cxr.trainer import cached_features, devices, training
+from cxr.trainer.crossval.features import frozen_features
 from cxr.trainer.inputs import in_order
 from cxr.trainer.models.backbones import LAYER, all_layers
-from cxr.trainer.training import Training
+from cxr.trainer.training import FrozenFeatures, Training
 
 CLASSES = ("covid19", "pneumonia", "normal")
 pytestmark = pytest.mark.usefixtures("small_mobilenet")
@@ -52,6 +53,24 @@ def test_head_stage(splits, config, passes, tmp_path):
     loaded = keras.saving.load_model(tmp_path / "m.keras")  # no custom objects
     image = np.random.default_rng(0).uniform(size=(2, 32, 32, 3)).astype(np.float32)
     np.testing.assert_allclose(loaded(image), trained.model(image), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_features_that_are_there_already_are_learnt_from_and_fine_tuning_goes_on_from_them(splits, config, passes, tmp_path):
+    """As in the folds of a cross-validation: one pass through the frozen backbone serves all trainings, also of fewer classes."""
+    chosen = config(fine_tuning={"epochs": 1})
+    everything = np.arange(24)
+    made = frozen_features("m", chosen, splits.train, splits.transform, tmp_path)
+    passes.clear()
+    two = splits.train.take(everything[splits.train.labels < 2])
+    frozen = FrozenFeatures({"train": made.features[:, splits.train.labels < 2]}, made.statistics)
+    trained = Training(chosen, splits.transform, two, None, class_names=CLASSES[:2], frozen=frozen).run()
+    assert passes == {"answers for the train split": len(two)}
+    assert trained.probabilities["train"].shape == (len(two), 2)
+    # The backbone that was tuned is the one that the features came from.
+    untuned = Training(chosen.model_copy(update={"fine_tuning": None}), splits.transform, two, None, class_names=CLASSES[:2], frozen=frozen)
+    own = untuned.run()
+    np.testing.assert_allclose(own.probabilities["train"], answers(own, two, chosen, splits.transform), atol=1e-4)
 
 
 @pytest.mark.slow

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from cxr.core.errors import CxrError, UsageError
+from cxr.core.errors import CxrError
 from cxr.core.folds import Fold, deal
-from cxr.trainer.crossval.fold_run import FoldAnswers, Subject, run_fold
+from cxr.trainer.crossval.fold_run import FoldAnswers, run_fold
 from cxr.trainer.crossval.folds import by_image, by_source
+from cxr.trainer.crossval.subject import Subject
 from cxr.trainer.inputs import Split
-from cxr.trainer.model_config import Model
 
 BY_PATIENT, BY_IMAGE, WITHOUT_SOURCE = "by patient", "by image", "without {source}"
 
@@ -37,25 +39,6 @@ class Scheme:
     def asked(self) -> npt.NDArray[np.int64]:
         """Positions of all images that are asked about, ascending."""
         return np.sort(np.concatenate([fold.test for fold in self.folds]))
-
-
-def check_models(models: dict[str, Model]) -> None:
-    """Refuses what would need each network trained anew in every fold.
-
-    Raises:
-      UsageError: A backbone learns too; says what can be done.
-    """
-    for name, model in models.items():
-        if model.head_training is None:
-            raise UsageError(
-                f"models.{name}.head_training: null: the whole network is trained, which every fold would have to do anew; set "
-                f"models.{name}.head_training={{}} models.{name}.fine_tuning=null to cross-validate a head on its frozen backbone"
-            )
-        if model.fine_tuning is not None:
-            raise UsageError(
-                f"models.{name}.fine_tuning: the backbone learns too, which every fold would have to do anew; set "
-                "defaults.fine_tuning=null to cross-validate the heads on the frozen backbones"
-            )
 
 
 def deal_schemes(images: Split, folds: int, seed: int) -> tuple[list[Scheme], dict[str, str]]:
@@ -83,7 +66,12 @@ def deal_schemes(images: Split, folds: int, seed: int) -> tuple[list[Scheme], di
 
 
 def run_schemes(
-    subject: Subject, schemes: list[Scheme], seed: int, folder: Path | None, on_fold: Callable[[str, int, int], None] = lambda *_: None
+    subject: Subject,
+    schemes: list[Scheme],
+    seed: int,
+    folder: Path | None,
+    on_fold: Callable[[str, int, int], None] = lambda *_: None,
+    on_member: Callable[[int, str], None] = lambda *_: None,
 ) -> Iterator[tuple[Scheme, Fold, FoldAnswers]]:
     """Yields every fold's answers as they come.
 
@@ -93,19 +81,30 @@ def run_schemes(
       seed: Of the deals inside the folds.
       folder: Where finished folds are kept; None: nowhere.
       on_fold: Called before each with what it is, its number (from 1), and how many there are.
+      on_member: Called with the fold's number and the name of a model before it is trained, or read.
 
     Raises:
       CxrError: See `run_fold`; names the fold.
     """
-    total = sum(len(scheme.folds) for scheme in schemes)
-    number = 0
+    folds = list(titled(schemes))
+    for number, (title, scheme, fold) in enumerate(folds, 1):
+        on_fold(title, number, len(folds))
+        with named(title):
+            answers = run_fold(subject, fold, scheme.groups, seed, folder, partial(on_member, number))
+        yield scheme, fold, answers
+
+
+@contextmanager
+def named(title: str) -> Iterator[None]:
+    """Puts the fold's name before the errors of the block."""
+    try:
+        yield
+    except CxrError as error:
+        raise type(error)(f"{title}: {error}") from None
+
+
+def titled(schemes: list[Scheme]) -> Iterator[tuple[str, Scheme, Fold]]:
+    """Yields all folds in the order in which they are run, with what they are called."""
     for scheme in schemes:
         for fold in scheme.folds:
-            number += 1
-            title = scheme.name if len(scheme.folds) == 1 else f"{scheme.name}, fold {fold.name}"
-            on_fold(title, number, total)
-            try:
-                answers = run_fold(subject, fold, scheme.groups, seed, folder)
-            except CxrError as error:
-                raise type(error)(f"{title}: {error}") from None
-            yield scheme, fold, answers
+            yield scheme.name if len(scheme.folds) == 1 else f"{scheme.name}, fold {fold.name}", scheme, fold

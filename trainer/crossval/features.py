@@ -1,21 +1,25 @@
 """Features of a frozen backbone, computed once for all folds and kept under the hash of all that they hang on.
 
-Labels play no part in them: folds differ in heads alone. The batch statistics of a backbone that is recalibrated come from all images
+Labels play no part in them, so that all folds share them. The batch statistics of a backbone that is recalibrated come from all images
 that were read, those that a fold asks about included, without their labels; so do the constants that Transform's analyzers found.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
+from pydantic import Field
 
+from cxr.core.strict_model import StrictModel
 from cxr.trainer import devices, inputs
 from cxr.trainer.batch_statistics import recalibrate
-from cxr.trainer.cached_features import BatchedModel
+from cxr.trainer.cached_features import BATCH, BatchedModel
 from cxr.trainer.head_stage import Array
 from cxr.trainer.model_config import Model
 from cxr.trainer.models.assembly import assemble
@@ -41,7 +45,29 @@ def features_key(config: Model, images: inputs.Split, transform: TransformGraph,
     return fingerprint([made_by, transform.fingerprint, images.content_hash, weights_version(config), *identity, *libraries])
 
 
-def frozen_features(name: str, config: Model, images: inputs.Split, transform: TransformGraph, folder: Path) -> tuple[Array, str]:
+class About(StrictModel):
+    """What is known of kept features; written last, so that features without it are unfinished."""
+
+    weights_note: str = Field(description="where the backbone's weights came from")
+    seconds_per_image: float = Field(description="that the backbone took for one image, in a batch")
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Features of all images, and what was learnt in computing them.
+
+    Attributes:
+      features: float32 [1 + variants, images, width].
+      statistics: File of the backbone's batch statistics; None: it was not recalibrated.
+      about: See `About`.
+    """
+
+    features: Array
+    statistics: Path | None
+    about: About
+
+
+def frozen_features(name: str, config: Model, images: inputs.Split, transform: TransformGraph, folder: Path) -> Frozen:
     """Computes the features of all images, or reads those of an earlier call; an interrupted one goes on where it stopped.
 
     Args:
@@ -51,20 +77,17 @@ def frozen_features(name: str, config: Model, images: inputs.Split, transform: T
       transform: Decodes them.
       folder: For these features only.
 
-    Returns:
-      float32 [1 + variants, images, width], and a remark on where the backbone's weights came from.
-
     Raises:
       CxrError: Weights that cannot be had, sizes that do not fit, features that are not finite.
     """
-    copies, done, note = 1 + config.augmentation.variants, folder / "done", folder / "weights.txt"
-    rows = folder / "features.float32"
-    if not done.exists():
+    copies, described = 1 + config.augmentation.variants, folder / "about.json"
+    rows, statistics = folder / "features.float32", None if config.bn_recalibration == "none" else folder / "bn_recalibration.npz"
+    if not described.exists():
         keras.utils.set_random_seed(config.seed)
         with devices.computing_in(devices.precision(config.mixed_precision)):
             assembly = assemble(config, transform.image_size)
-            if config.bn_recalibration != "none":
-                recalibrate(assembly, config, images.images, transform.image, folder / "bn_recalibration.npz")
+            if statistics:
+                recalibrate(assembly, config, images.images, transform.image, statistics)
 
             def every(first: int) -> tf.data.Dataset:
                 return inputs.in_order(
@@ -76,9 +99,17 @@ def frozen_features(name: str, config: Model, images: inputs.Split, transform: T
                     first=first,
                 )
 
-            BatchedModel(assembly.extractor).all(every, copies * len(images), name, rows)
+            extractor = BatchedModel(assembly.extractor)
+            extractor.all(every, copies * len(images), name, rows)
+            blank = tf.zeros([BATCH, *assembly.extractor.input.shape[1:]])
+            extractor.batch(blank)  # traces, where all features were there already
+            begin = time.monotonic()
+            extractor.batch(blank)
+            about = About(weights_note=assembly.backbone.note, seconds_per_image=(time.monotonic() - begin) / BATCH)
         folder.mkdir(parents=True, exist_ok=True)
-        note.write_text(assembly.backbone.note)
-        done.touch()
+        unfinished = described.with_suffix(".unfinished")
+        unfinished.write_text(about.model_dump_json())
+        unfinished.rename(described)
         keras.backend.clear_session()  # the next backbone needs the memory
-    return np.fromfile(rows, np.float32).reshape(copies, len(images), -1), note.read_text()
+    about = About.model_validate_json(described.read_text())
+    return Frozen(np.fromfile(rows, np.float32).reshape(copies, len(images), -1), statistics, about)

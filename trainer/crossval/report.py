@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,27 @@ from cxr.trainer.crossval.fold_run import LOGISTIC, FoldAnswers
 from cxr.trainer.crossval.results import Measured, measured, measurement_of, rounded
 from cxr.trainer.head_stage import Array
 from cxr.trainer.inputs import Split
+from cxr.trainer.model_config import Ensemble, Model
 
 SUMMARY, FOLDS = "crossval.json", "folds"
-DATA = {
-    "labels": "of the folds' training parts; a sixth of each part stops training early and chooses among the ensemble's methods",
-    "ensemble weights": "fitted to out-of-fold answers of the members within the training part",
-    "evaluation": "the folds' test parts, which took no part in the above",
-    "batch statistics": "where a backbone is recalibrated: from images of all folds, without their labels",
-}
+
+
+def data_used(models: Mapping[str, Model], ensemble: Ensemble | None) -> dict[str, str]:
+    """Returns which data did what."""
+    if ensemble is None:
+        weights = "there is no ensemble"
+    elif ensemble.fitted_on == "training":
+        weights = "fitted to the members' answers to what they learnt from: they flatter themselves there"
+    elif any(model.fine_tuning for model in models.values()):
+        weights = "fitted to the answers to one half of that sixth's patients (backbones learn too); its other half chooses"
+    else:
+        weights = "fitted to out-of-fold answers of the members within the training part"
+    return {
+        "labels": "of the folds' training parts; a sixth of each part stops training early and chooses among the ensemble's methods",
+        "ensemble weights": weights,
+        "evaluation": "the folds' test parts, which took no part in the above",
+        "batch statistics": "where a backbone is recalibrated: from images of all folds, without their labels",
+    }
 
 
 class Report(StrictModel):
@@ -41,7 +54,7 @@ class Report(StrictModel):
     seed: int
     synthetic: bool = Field(description="images are made up: the numbers say nothing about patients")
     weights: dict[str, str] = Field(description="model: where its backbone's weights came from")
-    data_used: dict[str, str] = Field(DATA, description="which data did what")
+    data_used: dict[str, str] = Field(description="which data did what")
     results: dict[str, dict[str, Measured]] = Field(description="way to deal: model: figures of all its folds together")
     leakage: dict[str, Figure] = Field(description="model: accuracy by image minus by patient, paired")
     best_backbone: str = Field(description="by logistic regression's accuracy on its features, by patient")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cxr.core import features
@@ -14,7 +14,7 @@ from cxr.trainer.ensemble.joining import Votes, align
 from cxr.trainer.model_config import Ensemble
 
 TRAIN, VAL, _ = features.SPLITS
-_FITTED = ("auto", "weighted", "stacking")  # methods that have something to fit
+FITTED = ("auto", "weighted", "stacking")  # methods that have something to fit
 
 
 @dataclass(frozen=True)
@@ -49,18 +49,33 @@ def fitting_data(config: Ensemble, members: Mapping[str, str], *, has_validation
     def votes(split: str) -> Votes:
         return align({name: artifact.load_predictions(uri, split) for name, uri in members.items()}, split)
 
+    without = [name for name, uri in members.items() if not artifact.has_predictions(uri, TRAIN_OOF)]
+    return choose_data(config, votes, has_validation=has_validation, without=without)
+
+
+def choose_data(config: Ensemble, votes: Callable[[str], Votes], *, has_validation: bool, without: Sequence[str]) -> FittingData:
+    """Says which answers do what.
+
+    Args:
+      config: Its `method`, `fitted_on` and `seed`.
+      votes: Yields the members' answers: to TRAIN, to VAL, or under TRAIN_OOF; only what is used is asked for.
+      has_validation: Whether there are answers to a validation split.
+      without: Members that have no out-of-fold answers.
+
+    Raises:
+      CxrError: There is nothing that the method can honestly be fitted to.
+    """
     val = votes(VAL) if has_validation else None
     val = val if val is not None and len(val.labels) else None
     choice = "the validation split" if val else "nothing: there is no validation split"
     if config.fitted_on == "training":
         weights = "the members' answers to the training split, which they learnt from: they flatter themselves there"
         return FittingData(votes(TRAIN), val, val, {"weights": weights, "choice": choice})
-    without = [name for name, uri in members.items() if not artifact.has_predictions(uri, TRAIN_OOF)]
     if not without:
         weights = "the members' out-of-fold answers to the training split, by patient"
         return FittingData(votes(TRAIN_OOF), val, val, {"weights": weights, "choice": choice})
     because = f"{', '.join(without)}: no out-of-fold answers, the backbone learns too or a class has one patient only"
-    if config.method not in _FITTED:
+    if config.method not in FITTED:
         return FittingData(votes(TRAIN), val, val, {"weights": "nothing: the method has none", "choice": choice})
     if val is None:
         raise CxrError(

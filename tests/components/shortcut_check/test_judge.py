@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cxr.components.infra_check.reasons import REASONS
-from cxr.components.shortcut_check.judge import Evaluated, judge
+from cxr.components.shortcut_check.judge import Evaluated, judge, read_margin
 from cxr.components.shortcut_check.verdict import Verdict
 from cxr.core.errors import CxrError
 from cxr.core.intervals import Figure
@@ -91,3 +91,12 @@ def test_saved_and_read_again(tmp_path):
     assert (tmp_path / "NOT_BLESSED").exists()
     with pytest.raises(CxrError, match="verdict.json: cannot be read"):
         Verdict.load(tmp_path / "nowhere")
+
+
+def test_the_margin_is_a_number_or_null():
+    assert read_margin("0.05") == 0.05
+    assert read_margin("-1") == -1
+    assert read_margin("null") is None
+    for text in ("none", "1", "true", "NaN", '"0"', ""):
+        with pytest.raises(CxrError, match="neither a number from -1 to below 1 nor null"):
+            read_margin(text)

@@ -201,6 +201,27 @@ def test_rows_of_an_error_are_listed_with_their_paths(run, source, tmp_path):
     ]
 
 
+def test_the_list_of_problems_is_the_last_calls(run, source, tmp_path):
+    """It goes where the records turn out to be up to date, and where the next error is about no rows."""
+    run(source)
+    text = source.read_text()
+    listed = tmp_path / "records.private" / "problems.csv"
+    for after in ("good", "another error"):
+        source.write_text(text.replace("0-1.png", "nowhere.png"))
+        with pytest.raises(CxrError, match=r"problems\.csv"):
+            run(source)
+        assert "nowhere.png" in listed.read_text()
+        if after == "good":
+            source.write_text(text)
+            run(source)
+            assert not listed.parent.exists()
+        else:
+            source.write_text(text.replace("label", "lable"))
+            with pytest.raises(CxrError, match="no column"):
+                run(source)
+            assert not listed.exists()
+
+
 def test_touched_and_moved_files_change_nothing(run, source, tmp_path, console):
     before = run(source)
     inode = (tmp_path / "records").stat().st_ino
@@ -312,7 +333,7 @@ def test_killed_in_the_middle(tmp_path, source, key_file, run):
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(source), str(tmp_path / "records"), str(key_file)])
     for _ in range(600):
-        if (tmp_path / ".records.partial" / "results").exists():
+        if any((tmp_path / "records.private").glob("staged/*.pictures")):
             break
         time.sleep(0.1)
     os.kill(process.pid, signal.SIGKILL)
@@ -320,6 +341,7 @@ def test_killed_in_the_middle(tmp_path, source, key_file, run):
     assert not (tmp_path / "records").exists()
     assert run(source).images == 60
     assert not (tmp_path / ".records.partial").exists()
+    assert not (tmp_path / "records.private").exists()
 
 
 @pytest.mark.slow

@@ -10,6 +10,10 @@ from scipy.ndimage import gaussian_filter
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.data.duplicates.find import Pair
+from cxr.data.duplicates.thumbnails import thumbnail
+from cxr.data.images import reader
+from cxr.data.images.reader import read_image
+from cxr.data.ingest import staged
 from cxr.data.ingest.dataset import SYNTHETIC
 from cxr.data.ingest.ingest import ingest
 from cxr.data.ingest.ingest_config import Ingest, dotted
@@ -66,6 +70,10 @@ def used(folder):
     return found
 
 
+def thumbnail_of(row):
+    return thumbnail(read_image(row.path).array)
+
+
 def rows_of(source):
     return discover(source, Ingest())[0]
 
@@ -120,6 +128,18 @@ def test_the_list_goes_when_the_conflict_does(run, source, tmp_path):
         run(source)
     textured(source.parent / "31.png", 31)
     run(source)
+    assert not (tmp_path / "records.private").exists()
+
+
+def test_what_a_refused_call_left_goes_when_the_records_turn_out_to_be_up_to_date(run, source, tmp_path, key_file, console):
+    run(source)
+    copied(source.parent / "0.png", source.parent / "31.png")
+    with pytest.raises(CxrError, match="several labels"):
+        ingest(source, tmp_path / "records", Ingest(), key_file=key_file, console=console, overwrite=True)
+    assert {path.name for path in (tmp_path / "records.private").iterdir()} == {"conflicts.csv", "staged"}
+    textured(source.parent / "31.png", 31)
+    run(source)
+    assert "up to date" in console.file.getvalue()
     assert not (tmp_path / "records.private").exists()
 
 
@@ -187,16 +207,59 @@ def test_a_conflict_through_a_third_picture(tmp_path, make_rows):
 def test_synthetic_pictures_are_not_compared(source, console):
     rows = rows_of(source)
     copied(rows[0].path, rows[3].path)
-    assert [pair[:2] for pair in compare(rows, Ingest(), console)] == [(0, 3)]
+    assert [pair[:2] for pair in compare(rows, thumbnail_of, Ingest(), console)] == [(0, 3)]
     rows[3].source = SYNTHETIC
-    assert compare(rows, Ingest(), console) == []
+    assert compare(rows, thumbnail_of, Ingest(), console) == []
     rows[3].source, rows[1].source = "here", SYNTHETIC  # places count among all rows
-    assert [pair[:2] for pair in compare(rows, Ingest(), console)] == [(0, 3)]
-    assert compare(rows, Ingest(near_duplicates="ignore"), console) == []
+    assert [pair[:2] for pair in compare(rows, thumbnail_of, Ingest(), console)] == [(0, 3)]
+    assert compare(rows, thumbnail_of, Ingest(near_duplicates="ignore"), console) == []
 
 
-def test_unreadable_files_are_left_to_the_reader(source, console):
-    rows = rows_of(source)
-    for k in (0, 4):
-        Path(rows[k].path).write_bytes(b"no image")
-    assert compare(rows, Ingest(), console) == []
+def test_what_a_refused_call_has_read_is_not_read_again(run, source, tmp_path, monkeypatch, console):
+    """Also where labels were corrected since; a file that was changed since is read again."""
+    copied(source.parent / "0.png", source.parent / "31.png")
+    (source.parent / "5.png").write_bytes(b"no image")
+    with pytest.raises(CxrError, match="several labels"):
+        run(source)
+    kept = tmp_path / "records.private" / "staged"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o700
+    assert not any(b".png" in path.read_bytes() or b"DOE" in path.read_bytes() for path in kept.glob("*.jsonl"))
+    with next(kept.glob("*.jsonl")).open("ab") as stream:
+        stream.write(b'["half a li')  # a worker was killed
+
+    expected = run(source, out="anew", label_conflicts="drop")
+    textured(source.parent / "7.png", 700)
+    read = []
+    real = staged.StageWriter.read
+
+    def watched(writer, key, path, *limits):
+        read.append(path)
+        real(writer, key, path, *limits)
+
+    monkeypatch.setattr(staged.StageWriter, "read", watched)
+    dataset = run(source, label_conflicts="drop")
+    assert sorted(Path(path).name for path in read) == ["5.png", "7.png"]
+    assert "43 images were read by an earlier call" in console.file.getvalue()
+    assert (dataset.counts, dataset.rejects) == (expected.counts, 1)
+    assert not kept.exists()
+    assert len(used(tmp_path / "records")) == dataset.images == 42
+
+
+def test_each_file_is_decoded_once(run, source, monkeypatch):
+    (source.parent / "5.png").write_bytes(b"no image")
+    with source.open("a") as stream:
+        stream.write("8.png,normal,DOE-8,here\n")
+    decoded = []
+    real = reader._read_with_pillow
+
+    def watched(stream, *limits):
+        decoded.append(stream.name)
+        return real(stream, *limits)
+
+    monkeypatch.setattr(reader, "_read_with_pillow", watched)
+    assert run(source, listed_twice="merge", split_by="image", per_class=None).images == 44
+    assert len(decoded) == len(set(decoded)) == 45
+    decoded.clear()
+    numbers = {split: dict.fromkeys(features.CLASS_NAMES, 4) for split in ("train", "test")}
+    assert run(source, out="exact", listed_twice="merge", split_by="image", per_class=numbers).images == 24
+    assert len(decoded) == len(set(decoded)) == 45

@@ -127,12 +127,8 @@ def _fresh(row):
 
 
 @pytest.fixture
-def images(make_rows, make_image, tmp_path):
-    """Sixty rows with files."""
-    rows = make_rows(60)
-    for k, row in enumerate(rows):
-        row.path = str(make_image(tmp_path / row.name, k))
-    return rows
+def images(make_rows):
+    return make_rows(60)
 
 
 def test_exact_numbers(images):
@@ -150,16 +146,18 @@ def test_exact_numbers_are_of_usable_images(images):
     numbers = {"train": dict.fromkeys(features.CLASS_NAMES, 10), "test": dict.fromkeys(features.CLASS_NAMES, 4)}
     config = Ingest(per_class=numbers, split_by="image")
     spoilt = {row.name for row in assign([_fresh(row) for row in images], config)[0][::5]}
-    for row in images:
-        if row.name in spoilt:
-            open(row.path, "wb").close()
-    rows, _ = assign([_fresh(row) for row in images], config)
+
+    def usable(row):
+        return row.name not in spoilt
+
+    rows, _ = assign([_fresh(row) for row in images], config, usable=usable)
     for split, counts in numbers.items():
         for name, count in counts.items():
             assert sum(r.split == split and r.label == name and r.name not in spoilt for r in rows) == count
-    assert spoilt <= {row.name for row in rows}  # they are read again, and become rejects
+    assert spoilt <= {row.name for row in rows}  # they become rejects
+    twenty = Ingest(per_class={"train": dict.fromkeys(features.CLASS_NAMES, 20)}, split_by="image")
     with pytest.raises(CxrError, match="1[0-9] usable images, 20 are asked for"):
-        assign([_fresh(row) for row in images], Ingest(per_class={"train": dict.fromkeys(features.CLASS_NAMES, 20)}, split_by="image"))
+        assign([_fresh(row) for row in images], twenty, usable=usable)
 
 
 def test_one_split_for_all_takes_any_of_the_classes(make_rows):
@@ -172,3 +170,30 @@ def test_one_split_for_all_takes_any_of_the_classes(make_rows):
         row.split = ""
     with pytest.raises(CxrError, match="has no image in split"):  # without it nothing has changed
         assign(rows, CONFIG)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_copies_stay_on_one_side_where_images_are_dealt(make_rows, seed):
+    rows = make_rows(60)
+    one, other, third = rows[0], rows[30], rows[6]
+    for row in (one, other, third):
+        row.picture = one.image_unit
+    config = Ingest(split_by="image", seed=seed)
+    assert len({row.split for row in assign(rows, config)[0] if row.picture}) == 1
+    rows = [_fresh(row) for row in rows]
+    other = next(row for row in rows if row.name == other.name)
+    other.split = "val"
+    assert {row.split for row in assign(rows, config)[0] if row.picture} == {"val"}  # a given split holds for all copies
+    rows = [_fresh(row) for row in rows]
+    numbers = {"train": dict.fromkeys(features.CLASS_NAMES, 10), "test": dict.fromkeys(features.CLASS_NAMES, 8)}
+    found, _ = assign(rows, Ingest(per_class=numbers, split_by="image", seed=seed))
+    assert len(found) == 54
+    assert len({row.split for row in found if row.picture}) <= 1  # those that would be torn are not taken
+
+
+def test_copies_in_two_given_splits_are_an_error_where_images_are_dealt(make_rows):
+    rows = make_rows(60)
+    rows[0].picture = rows[3].picture = rows[0].image_unit
+    rows[0].split, rows[3].split = "train", "test"
+    with pytest.raises(CxrError, match=r"1 radiographs stand in two splits \(copies count as one; data.near_duplicates=list"):
+        assign(rows, Ingest(split_by="image"))

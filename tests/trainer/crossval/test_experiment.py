@@ -1,5 +1,6 @@
 """Folds on made-up features, which are a patient's own: what is learnt of a patient is worth nothing for others."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,14 +10,15 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cxr.core.errors import UsageError
-from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT, check_models, deal_schemes, run_schemes
-from cxr.trainer.crossval.fold_run import LOGISTIC, Subject, run_fold
+from cxr.core.errors import CxrError
+from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT, deal_schemes, run_schemes
+from cxr.trainer.crossval.fold_run import LOGISTIC, run_fold, to_train
 from cxr.trainer.crossval.logistic import C, logistic_answers
-from cxr.trainer.crossval.report import Collector, best_backbone
+from cxr.trainer.crossval.report import Collector, best_backbone, data_used
 from cxr.trainer.crossval.results import measured, measurement_of
+from cxr.trainer.crossval.subject import Subject
 from cxr.trainer.inputs import Split
-from cxr.trainer.model_config import Ensemble, Model, Stage
+from cxr.trainer.model_config import Ensemble, FineTuning, Model, Stage
 
 CLASSES = ("covid19", "pneumonia", "normal")
 PATIENTS, EACH, WIDTH = 30, 4, 400
@@ -51,7 +53,7 @@ def known(number: float | None) -> float:
 
 
 def subject(images, tables, ensemble=None) -> Subject:
-    return Subject(dict.fromkeys(tables, MODEL), ensemble, 3, tables, images.labels, ())
+    return Subject(dict.fromkeys(tables, MODEL), ensemble, 3, tables, images.labels, {name: name for name in tables}, "")
 
 
 @pytest.mark.slow
@@ -103,15 +105,44 @@ def test_the_ensemble_is_fitted_to_answers_out_of_fold_and_a_second_call_trains_
         "logistic regression, tells",
     ]
     assert answers.about["shares"][1] >= 0.75
+    assert "out-of-fold" in answers.about["data"]["weights"]
     for shares in answers.probabilities.values():
         assert shares.shape == (len(scheme.folds[0].test), 3)
         np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-5)
-    monkeypatch.setattr("cxr.trainer.crossval.fold_run.train_head", None)
+    monkeypatch.setattr("cxr.trainer.crossval.members.train_head", None)
     again = run_fold(subject(images, tables, ensemble), scheme.folds[0], scheme.groups, 0, tmp_path)
     np.testing.assert_array_equal(again.probabilities["ensemble"], answers.probabilities["ensemble"])
     assert again.about == answers.about
-    with pytest.raises(TypeError):  # another configuration is trained anew
-        run_fold(subject(images, tables, ensemble.model_copy(update={"seed": 1})), scheme.folds[0], scheme.groups, 0, tmp_path)
+    other = ensemble.model_copy(update={"method": "soft"})  # joined anew, of members that are trained already
+    assert run_fold(subject(images, tables, other), scheme.folds[0], scheme.groups, 0, tmp_path).about["method"] == "soft"
+    with pytest.raises(TypeError):  # other images are learnt from
+        run_fold(subject(images, tables, ensemble), scheme.folds[0], scheme.groups, 1, tmp_path)
+
+
+def test_networks_that_are_trained_already_are_read_and_joined_by_halves_of_what_stopped_them(images, tmp_path):
+    random = np.random.default_rng(3)
+    tables = {name: random.normal(size=(1, PATIENTS * EACH, 6)).astype(np.float32) for name in ("one", "other")}
+    tuned = MODEL.model_copy(update={"fine_tuning": FineTuning(epochs=1)})
+    subjects = Subject(dict.fromkeys(tables, tuned), Ensemble(method="weighted"), 3, tables, images.labels, {n: n for n in tables}, "")
+    (scheme, *_), _ = deal_schemes(images, 3, seed=0)
+    fold = scheme.folds[0]
+    for member, sure in zip(to_train(subjects, fold, scheme.groups, 0, tmp_path), (0.9, 0.2), strict=True):
+        part = member.part
+        right = np.eye(3, dtype=np.float32)[images.labels] * sure + (1 - sure) / 3
+        np.savez(member.file(tmp_path), right[part.train], right[part.stop], right[part.test])
+    read: list[str] = []
+    answers = run_fold(subjects, fold, scheme.groups, 0, tmp_path, read.append)
+    assert read == ["one", "other"]
+    assert answers.about["data"]["weights"].startswith("one half of the validation patients (one, other: no out-of-fold answers")
+    assert answers.about["shares"] == [1, 0]
+    np.testing.assert_allclose(answers.probabilities["ensemble"], answers.probabilities["one"], atol=1e-6)
+    assert to_train(subjects, fold, scheme.groups, 0, tmp_path) == []  # the fold is finished
+    few = dataclasses.replace(subjects, labels=np.where(images.labels == 2, 1, images.labels))
+    few.labels[-12:] = 2  # three patients
+    with pytest.raises(CxrError, match="a class has 2 patients, too few for one half .* ensemble.method=soft"):
+        to_train(few, fold, scheme.groups, 0, tmp_path)
+    taken = data_used(subjects.models, subjects.ensemble)["ensemble weights"]
+    assert "one half of that sixth's patients" in taken
 
 
 def test_logistic_regression_among_the_images_is_that_among_all_features(images, own_features):
@@ -144,12 +175,3 @@ def test_a_class_that_is_not_there_has_no_figures(images):
     assert found.recall["covid19"].value is None
     assert str(found.recall["covid19"]) == "–"
     assert found.balanced_accuracy.value == 1
-
-
-def test_what_would_train_the_backbone_in_every_fold_is_refused_with_a_remedy():
-    tuned = Model.model_validate({"backbone": "MobileNet", "fine_tuning": {}})
-    with pytest.raises(UsageError, match=r"models.a.fine_tuning: .* defaults.fine_tuning=null"):
-        check_models({"a": tuned})
-    with pytest.raises(UsageError, match=r"models.a.head_training={} models.a.fine_tuning=null"):
-        check_models({"a": tuned.model_copy(update={"head_training": None})})
-    check_models({"a": MODEL})

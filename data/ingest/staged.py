@@ -1,0 +1,199 @@
+"""Pictures that were read and encoded, and wait to be dealt: each file is decoded once, whatever becomes of it afterwards.
+
+Which split a picture goes to, and whose it is, hangs on its duplicates, and those on all pictures. So workers read every file once, keep
+what a record needs and the thumbnail that duplicates are looked for in, in files of the output's private folder, and the records are made
+of that. A call that fails (a label conflict, say) or is killed leaves them there for the next one, which reads only what is missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cxr.core import fingerprints
+from cxr.data.duplicates.thumbnails import SIDE, thumbnail
+from cxr.data.images import reader
+from cxr.data.images.errors import ImageError
+from cxr.data.ingest.dataset import RECORDS_VERSION
+from cxr.data.ingest.ingest_config import Ingest
+from cxr.data.ingest.private_lists import folder_of
+
+STAGED = "staged"  # below the private folder
+INDEX, PICTURES = ".jsonl", ".pictures"
+_THUMBNAIL_BYTES = SIDE * SIDE
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a record says of the image itself; core/features.py says what each feature holds."""
+
+    encoded: bytes
+    format: str
+    height: int
+    width: int
+    mean: float
+    std: float
+    content_hash: str
+
+    @classmethod
+    def of(cls, image: reader.GreyImage) -> Picture:
+        """Encodes."""
+        height, width = image.array.shape
+        mean, std = float(np.mean(image.array)), float(np.std(image.array))
+        return cls(reader.encode(image), image.format, height, width, mean, std, image.content_hash)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What became of one file: where its picture lies, or the reason why there is none.
+
+    Attributes:
+      key: See `key_of`. No name and no path: these lines stay where a process is killed.
+      file_hash: SHA-256 (hex) of the file, empty where it could not be read.
+      content_hash: SHA-256 (hex) of size and pixels.
+      offset: Of thumbnail and encoded picture in the file beside the index, bytes.
+      length: Of the encoded picture, bytes.
+      facts: `Picture` without these.
+    """
+
+    key: str
+    file_hash: str = ""
+    content_hash: str = ""
+    reason: str = ""
+    detail: str = ""
+    offset: int = 0
+    length: int = 0
+    facts: tuple[str, int, int, float, float] = ("", 0, 0, 0.0, 0.0)
+
+
+class Staged:
+    """The pictures of a folder, as workers wrote them."""
+
+    def __init__(self, folder: Path) -> None:
+        """Reads the indices; what a killed worker left unfinished does not count."""
+        self._found: dict[str, tuple[Path, Entry]] = {}
+        for index in sorted(folder.glob(f"*{INDEX}")):
+            pictures = index.with_suffix(PICTURES)
+            size = pictures.stat().st_size if pictures.exists() else 0
+            for line in index.read_bytes().splitlines():
+                with contextlib.suppress(ValueError, TypeError):  # half a line
+                    entry = Entry(*json.loads(line))
+                    if entry.offset + _THUMBNAIL_BYTES + entry.length <= size or entry.reason:
+                        self._found[entry.key] = pictures, entry
+
+    def __getitem__(self, key: str) -> Entry:
+        return self._found[key][1]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._found
+
+    def missing(self, keys: Collection[str]) -> list[str]:
+        """Returns those that are not there, or were refused: why may have ended."""
+        return [key for key in keys if key not in self or self[key].reason]
+
+    def thumbnail(self, key: str) -> np.ndarray:
+        """Returns uint8 [SIDE, SIDE], black where there is no picture."""
+        path, entry = self._found[key]
+        if entry.reason:
+            return np.zeros((SIDE, SIDE), np.uint8)
+        return np.frombuffer(_read(path, entry.offset, _THUMBNAIL_BYTES), np.uint8).reshape(SIDE, SIDE)
+
+    def picture(self, key: str) -> Picture:
+        """Returns the picture of an entry without a reason."""
+        path, entry = self._found[key]
+        encoded = _read(path, entry.offset + _THUMBNAIL_BYTES, entry.length)
+        return Picture(encoded, *entry.facts, entry.content_hash)
+
+
+class StageWriter:
+    """What one worker reads; a new pair of files for each, so that attempts do not meet."""
+
+    def __init__(self, folder: Path) -> None:
+        """Opens the files."""
+        path = folder / uuid.uuid4().hex
+        self._index = open(path.with_suffix(INDEX), "xb")  # noqa: SIM115
+        self._pictures = open(path.with_suffix(PICTURES), "xb")  # noqa: SIM115
+
+    def __enter__(self) -> StageWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._index.close()
+        self._pictures.close()
+
+    def read(self, key: str, path: str, max_pixels: int, max_side: int | None) -> None:
+        """Reads one file and keeps what it yields; a file that cannot be used leaves its reason."""
+        file_hash = ""
+        try:
+            file_hash = fingerprints.of_file(path)
+            image = reader.read_image(path, max_pixels=max_pixels, max_side=max_side)
+        except ImageError as error:
+            self._add(Entry(key, file_hash, reason=error.reason, detail=str(error).removeprefix(f"{path}: ")))
+            return
+        except OSError as error:
+            self._add(Entry(key, file_hash, reason="cannot be opened", detail=error.strerror or str(error)))
+            return
+        picture, offset = Picture.of(image), self._pictures.tell()
+        self._pictures.write(thumbnail(image.array).tobytes() + picture.encoded)
+        self._pictures.flush()  # before the line that names it
+        facts = picture.format, picture.height, picture.width, picture.mean, picture.std
+        self._add(Entry(key, file_hash, picture.content_hash, offset=offset, length=len(picture.encoded), facts=facts))
+
+    def _add(self, entry: Entry) -> None:
+        self._index.write(json.dumps(list(asdict(entry).values())).encode() + b"\n")
+        self._index.flush()  # the progress bar reads along
+
+
+def keys_of(paths: Iterable[str], config: Ingest, secret: bytes) -> dict[str, str]:
+    """Returns path: key. A key tells file, size, time of change and all settings that decide what is made of it; it tells nobody the path.
+
+    Args:
+      paths: Of files that are there.
+      config: Limits of size.
+      secret: Of the pseudonyms.
+
+    Raises:
+      OSError: A file has gone.
+    """
+    rules = RECORDS_VERSION, reader.READING_RULES, config.max_pixels, config.max_side
+
+    def key(path: str) -> str:
+        found = os.stat(path)
+        facts = json.dumps([os.path.realpath(path), found.st_size, found.st_mtime_ns, *rules])
+        return hashlib.blake2b(facts.encode(), digest_size=16, key=hashlib.sha256(secret).digest()).hexdigest()
+
+    return {path: key(path) for path in paths}
+
+
+def folder_for(out: Path) -> Path:
+    """Makes the folder in which the pictures of an output wait.
+
+    Raises:
+      OSError: It cannot be made.
+    """
+    folder = folder_of(out) / STAGED
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.mkdir(exist_ok=True, mode=0o700)
+    return folder
+
+
+def remove(out: Path) -> None:
+    """Removes the pictures, and the private folder where it holds nothing else."""
+    shutil.rmtree(folder_of(out) / STAGED, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder_of(out).rmdir()
+
+
+def _read(path: Path, offset: int, length: int) -> bytes:
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        return stream.read(length)
