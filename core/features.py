@@ -32,6 +32,7 @@ SLICE_FEATURES = (LABEL, SOURCE, VIEW, SEX, AGE_BAND)
 # === Transformed features (what the Transform graph yields) ===
 IMAGE_TENSOR = "image_tensor"  # float32 [batch, size, size, 3] in [0, 1]
 LABEL_INDEX = "label_index"  # int64 [batch, 1]; -1: none of the classes
+SEEN_BOX = "seen_box"  # float32 [batch, 4], top, left, bottom, right of what IMAGE_TENSOR shows, shares of IMAGE's height and width
 
 # === Signatures and outputs of every SavedModel ===
 SIGNATURE_EXAMPLES = "serving_default"  # input "examples": string [batch], serialized tf.Examples

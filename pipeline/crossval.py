@@ -125,7 +125,7 @@ def cross_validate(
             keys.append(features_key(model, images, material.transform, [material.code]))
             tables[name], notes[name] = frozen_features(name, model, images, material.transform, kept / "features" / keys[-1])
         identity = (*keys, code_version("cxr.trainer.crossval.fold_run"))
-        subject = Subject(config.models, config.ensemble, len(config.class_names), tables, images.labels, identity)
+        subject = Subject(config.models, config.ensemble, len(config.class_names), tables, images.labels, images.sources, identity)
         collector = Collector(images, config.class_names, folder)
         for scheme, fold, answers in run_schemes(subject, schemes, seed, kept / "folds", shown.started):
             collector.add(scheme, fold, answers)

@@ -17,6 +17,8 @@ from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.trainer import artifact
 
+WHOLE = (0.0, 0.0, 1.0, 1.0)  # of a picture, as in `features.SEEN_BOX`
+
 
 class TransformGraph(tf.Module):
     """A loaded TransformGraph artifact, cut into the part that needs an image only and the part that needs a label only.
@@ -48,6 +50,7 @@ class TransformGraph(tf.Module):
             raise CxrError(f"{uri}: not what a Transform component wrote ({error})") from None
         self._images = _part(whole, features.IMAGE, features.IMAGE_TENSOR)
         self._labels = _part(whole, features.LABEL, features.LABEL_INDEX)
+        self._seen = _part(whole, features.IMAGE, features.SEEN_BOX) if features.SEEN_BOX in whole.structured_outputs else None
         self.image_size = int(self._images.structured_outputs.shape[1])
         self.fingerprint = hashlib.sha256(artifact.read_bytes(f"{output.transform_savedmodel_dir}/saved_model.pb")).hexdigest()
         numbers = self.label_indices(tf.constant(self.class_names)).numpy().tolist()
@@ -70,6 +73,16 @@ class TransformGraph(tf.Module):
           tf.errors.InvalidArgumentError: See `preprocessing.decode_and_resize`.
         """
         return tf.ensure_shape(self._images(encoded[:, tf.newaxis]), [None, self.image_size, self.image_size, 3])
+
+    def seen_boxes(self, encoded: tf.Tensor) -> tf.Tensor:
+        """Returns what `images` shows of each image, float32 [batch, 4] (`features.SEEN_BOX`); of a graph that does not say so, all.
+
+        Args:
+          encoded: string [batch], PNG or JPEG.
+        """
+        if self._seen is None:
+            return tf.tile([WHOLE], [tf.size(encoded), 1])
+        return self._seen(encoded[:, tf.newaxis])
 
     def image(self, encoded: tf.Tensor) -> tf.Tensor:
         """Decodes and normalises one image, string [] to float32 [image_size, image_size, 3]."""

@@ -89,6 +89,39 @@ def model_config(**more) -> Model:
     return Model.model_validate({**base, **more})
 
 
+def chest(seed: int, size: int = 96):
+    """A drawn radiograph, uint8 [size, size], and where its lungs are, bool [size, size]."""
+    from cxr.data.demo.anatomy import SIDES, Anatomy, Pose, coordinates, lung
+    from cxr.data.demo.radiograph import render
+
+    anatomy = Anatomy.draw(np.random.default_rng(seed), female=False)
+    picture = render("normal", anatomy, 0.0, "PA", size, [seed], np.random.default_rng(seed + 1))
+    pose = Pose.draw(np.random.default_rng(seed + 1))  # as render draws it
+    x, y = coordinates(size, pose)
+    return picture, np.maximum(*(lung(x, y, anatomy, pose, side) for side in SIDES)) > 0.5
+
+
+@pytest.fixture(scope="session")
+def drawn_chest():
+    return chest
+
+
+@pytest.fixture(scope="session")
+def chest_examples(raw_examples):
+    """Raw examples whose pictures are drawn radiographs, each within a wide grey frame."""
+    import tensorflow as tf
+    from PIL import Image
+
+    examples = []
+    for number, example in enumerate(raw_examples):
+        file = io.BytesIO()
+        Image.fromarray(np.pad(chest(number)[0], 12, constant_values=90)).save(file, "png")
+        changed = tf.train.Example.FromString(example)
+        changed.features.feature[features.IMAGE].bytes_list.value[:] = [file.getvalue()]
+        examples.append(changed.SerializeToString())
+    return examples
+
+
 @pytest.fixture
 def config():
     return model_config

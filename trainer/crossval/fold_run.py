@@ -40,6 +40,7 @@ class Subject:
       classes: How many.
       tables: Name to features, float32 [1 + variants, images, width].
       labels: int64 [images].
+      sources: [images].
       identity: What the answers hang on beside these: keys of the features, version of the code.
     """
 
@@ -48,6 +49,7 @@ class Subject:
     classes: int
     tables: Mapping[str, Array]
     labels: Indices
+    sources: npt.NDArray[np.str_]
     identity: tuple[str, ...]
 
 
@@ -97,7 +99,8 @@ def _names(subject: Subject) -> list[str]:
 def _key(subject: Subject, fold: Fold, groups: npt.NDArray[np.str_], seed: int) -> str:
     settings = [model.model_dump(mode="json") for model in subject.models.values()]
     ensemble = subject.ensemble and subject.ensemble.model_dump(mode="json")
-    return fingerprint([list(subject.models), settings, ensemble, *subject.identity, seed, fold.train, fold.test, subject.labels, groups])
+    data = [fold.train, fold.test, subject.labels, subject.sources, groups]
+    return fingerprint([list(subject.models), settings, ensemble, *subject.identity, seed, *data])
 
 
 def _run(subject: Subject, fold: Fold, groups: npt.NDArray[np.str_], seed: int) -> FoldAnswers:
@@ -113,7 +116,7 @@ def _run(subject: Subject, fold: Fold, groups: npt.NDArray[np.str_], seed: int) 
     answers: dict[str, Array] = {}
     for name, model in subject.models.items():
         progress.report(name, 0)
-        table = LabelledFeatures(subject.tables[name], labels)
+        table = LabelledFeatures(subject.tables[name], labels, subject.sources)
         stage = model.head_training or Stage()
         keras.utils.set_random_seed(model.seed)
         head, _ = train_head(model, stage, len(known), table.take(train), table.take(stop))

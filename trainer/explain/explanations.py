@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -19,8 +19,7 @@ from cxr.trainer import artifact
 from cxr.trainer.explain.gradcam import GradCam, backbones_of
 from cxr.trainer.models.keras_files import load_model
 from cxr.trainer.preprocessing import decode_and_resize
-from cxr.trainer.preprocessing_config import Preprocessing
-from cxr.trainer.transform_graph import TransformGraph
+from cxr.trainer.transform_graph import WHOLE, TransformGraph
 
 TABLE = "explanations.csv"
 COLOURS = "turbo"  # of the heat, from 0 (blue) to 1 (red)
@@ -59,8 +58,8 @@ class Explainer:
         self.class_names = info.class_names if info else tuple(str(i) for i in range(self._model.output_shape[-1]))
         self._max_side = (info.max_side or None) if info else MAX_SIDE
         name = info.name if info else Path(source).stem
-        self._images = self._reading(source)
-        self._border = Preprocessing.model_validate(info.preprocessing or {}).border if info else 0.0
+        kept = artifact.transform_path(_artifact_of(source))
+        self._transform = TransformGraph(kept, self.class_names) if tf.io.gfile.exists(kept) else None
         self._parts = {part_name: (part, GradCam(part)) for part_name, part in backbones_of(self._model, name).items()}
 
     def explain(self, file: Path, out: Path, class_name: str | None = None) -> Iterator[Explanation]:
@@ -78,7 +77,8 @@ class Explainer:
         wanted = self.index_of(class_name) if class_name is not None else None
         grey = read_image(file, max_side=self._max_side)
         # Through the same bytes and the same graph as a served request.
-        images = self._images(tf.constant([encode(grey)]))
+        encoded = tf.constant([encode(grey)])
+        images, seen = self._read(encoded)
         index = int(np.argmax(self._model(images, training=False)[0])) if wanted is None else wanted
         explained = self.class_names[index]
         for name, (part, cam) in self._parts.items():
@@ -86,17 +86,15 @@ class Explainer:
             probability = float(probabilities[index])
             path = _free(out, f"{file.stem}_{name}_{explained}_{probability:.2f}")
             heat = cam(images, index)[0]
-            overlay(grey.array, heat, self._border).save(path)
+            overlay(grey.array, heat, seen).save(path)
             predicted = self.class_names[int(probabilities.argmax())]
             yield Explanation(str(file), name, explained, predicted, round(probability, 4), not heat.any(), path.name)
 
-    def _reading(self, source: str) -> Callable[[tf.Tensor], tf.Tensor]:
-        """What encoded images, string [batch], go through before the model: the graph kept beside it, or what version 0.2 always did."""
-        kept = artifact.transform_path(_artifact_of(source))
-        if tf.io.gfile.exists(kept):
-            return TransformGraph(kept, self.class_names).images
-        size = self._model.input_shape[1]
-        return lambda encoded: tf.repeat(decode_and_resize(encoded, size), 3, axis=3)
+    def _read(self, encoded: tf.Tensor) -> tuple[tf.Tensor, Sequence[float]]:
+        """Puts an image, string [1], through the graph kept beside the model, or what version 0.2 always did; and what is seen of it."""
+        if self._transform:
+            return self._transform.images(encoded), self._transform.seen_boxes(encoded)[0].numpy().tolist()
+        return tf.repeat(decode_and_resize(encoded, self._model.input_shape[1]), 3, axis=3), WHOLE
 
     def index_of(self, class_name: str) -> int:
         """Returns the position of a class.
@@ -107,21 +105,21 @@ class Explainer:
         return index_of(class_name, self.class_names)
 
 
-def overlay(grey: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32], border: float = 0.0) -> Image.Image:
+def overlay(grey: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32], seen: Sequence[float] = WHOLE) -> Image.Image:
     """Lays a heat map over a radiograph.
 
     Args:
       grey: uint8 [height, width].
       heat: float32 [rows, columns] in [0, 1].
-      border: Share of height and width at each side that the model did not see.
+      seen: What the model saw: top, left, bottom, right, shares of height and width.
 
     Returns:
       RGB, of the radiograph's size.
     """
     height, width = grey.shape
-    top, left = round(height * border), round(width * border)
+    top, left, bottom, right = (round(share * side) for share, side in zip(seen, (height, width) * 2, strict=True))
     large = np.zeros(grey.shape, np.float32)
-    inner = large[top : height - top, left : width - left]
+    inner = large[top:bottom, left:right]
     seen = Image.fromarray(heat.astype(np.float32)).resize(inner.shape[::-1], Image.Resampling.BICUBIC)
     inner[:] = np.asarray(seen).clip(0, 1)
     colours = colormaps[COLOURS](large)[..., :3] * 255

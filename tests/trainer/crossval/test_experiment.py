@@ -51,7 +51,7 @@ def known(number: float | None) -> float:
 
 
 def subject(images, tables, ensemble=None) -> Subject:
-    return Subject(dict.fromkeys(tables, MODEL), ensemble, 3, tables, images.labels, ())
+    return Subject(dict.fromkeys(tables, MODEL), ensemble, 3, tables, images.labels, images.sources, ())
 
 
 @pytest.mark.slow
