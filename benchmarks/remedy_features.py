@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from cxr.components.shortcut_check.masked_models import masked
 from cxr.data.audit.regions import Masked
@@ -58,7 +59,7 @@ class Backbone:
             split, variants = images(), augmentation.variants
             skipped = len(split) if variants else 0
 
-            def every(first: int):
+            def every(first: int) -> tf.data.Dataset:
                 return inputs.in_order(
                     split.images,
                     self._transform.image,

@@ -77,5 +77,5 @@ def _stamps() -> npt.NDArray[np.float32]:
         letters.thumbnail((width, height))
         stamp = Image.new("L", (width, height))
         stamp.paste(letters, ((width - letters.width) // 2, (height - letters.height) // 2))
-        drawn.append(np.asarray(stamp, np.float32) / 255)
+        drawn.append(np.asarray(stamp, np.float32) / np.float32(255))
     return np.stack(drawn)

@@ -4,9 +4,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from cxr.cli.crossval import elsewhere
 from cxr.cli.main import app
 from cxr.core import exit_codes
 from cxr.core.errors import UsageError
+from cxr.core.intervals import Figure
+from cxr.trainer.crossval.report import Report
+from cxr.trainer.crossval.results import Measured
 
 SMALL = {
     "name": "small",
@@ -101,3 +105,14 @@ def test_a_split_that_the_records_lack_is_named(configuration, records, tmp_path
     done = CliRunner().invoke(app, arguments)
     assert isinstance(done.exception, UsageError)
     assert "has no split 'val', only train, test" in str(done.exception)
+
+
+def test_what_to_quote_for_another_hospital_is_the_least_of_the_sources_left_out():
+    def figures(value):
+        return {"ensemble": Measured.model_construct(balanced_accuracy=Figure(value=value, low=value - 0.1, high=value + 0.1))}
+
+    found = {"by patient": figures(0.75), "by image": figures(0.2), "without a": figures(0.5), "without b": figures(0.375)}
+    (line,) = elsewhere(Report.model_construct(results=found))
+    assert "expect of ensemble no more than 0.375 (0.275 to 0.475), its balanced accuracy without b" in line
+    assert "0.750 (0.650 to 0.850), by patient" in line
+    assert elsewhere(Report.model_construct(results={"by patient": figures(0.75), "by image": figures(0.8)})) == []

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from cxr.core.errors import CxrError
 from cxr.trainer import inputs
 from cxr.trainer.model_config import Augmentation

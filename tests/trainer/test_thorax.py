@@ -33,7 +33,7 @@ def mean_at(levels, place, region):
         if ends[1] - ends[0] <= 0.5:
             return None
         spans.append([max(0, min(ends[1], pixel + 1) - max(ends[0], pixel)) for pixel in range(GRID)])
-    weights = np.outer(*spans)
+    weights = np.outer(spans[0], spans[1])
     return (weights * levels).sum() / weights.sum()
 
 

@@ -120,8 +120,8 @@ def overlay(grey: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32], seen: Se
     top, left, bottom, right = (round(share * side) for share, side in zip(seen, (height, width) * 2, strict=True))
     large = np.zeros(grey.shape, np.float32)
     inner = large[top:bottom, left:right]
-    seen = Image.fromarray(heat.astype(np.float32)).resize(inner.shape[::-1], Image.Resampling.BICUBIC)
-    inner[:] = np.asarray(seen).clip(0, 1)
+    fitted = Image.fromarray(heat.astype(np.float32)).resize(inner.shape[::-1], Image.Resampling.BICUBIC)
+    inner[:] = np.asarray(fitted).clip(0, 1)
     colours = colormaps[COLOURS](large)[..., :3] * 255
     opacity = OPACITY * large[..., np.newaxis]
     return Image.fromarray((grey[..., np.newaxis] * (1 - opacity) + colours * opacity).round().astype(np.uint8))
