@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cxr.trainer.crossval.report import Report
+    from cxr.trainer.crossval.results import Measured
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -117,9 +118,28 @@ def table(report: Report) -> Table:
     return shown
 
 
+def elsewhere(results: dict[str, dict[str, Measured]]) -> list[str]:
+    """Returns what another hospital may expect of the first model of the table; nothing where no source could be left out."""
+    from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT
+    from cxr.trainer.crossval.report import rows_of
+
+    name = rows_of(results)[0]
+    figures = {scheme: models[name].balanced_accuracy for scheme, models in results.items() if scheme != BY_IMAGE}
+    own = figures.pop(BY_PATIENT)
+    known = {scheme: figure for scheme, figure in figures.items() if figure.value is not None}
+    if not known:
+        return []
+    worst = min(known, key=lambda scheme: known[scheme].value or 0.0)
+    return [
+        f"at another hospital expect of {name} no more than {known[worst]}, its balanced accuracy {worst}; "
+        f"{own}, by patient, is for other patients of the same sources"
+    ]
+
+
 def remarks(report: Report) -> list[str]:
     """What belongs to the table."""
-    lines = [f"best backbone by logistic regression on its frozen features: {report.best_backbone}"]
+    lines = elsewhere(report.results)
+    lines += [f"best backbone by logistic regression on its frozen features: {report.best_backbone}"]
     lines += [f"{what}: {data}" for what, data in report.data_used.items()]
     lines += [f"backbone of {name}: {note}" for name, note in report.weights.items()]
     lines += [f"source {source} was not left out: {reason}" for source, reason in report.sources_not_left_out.items()]

@@ -36,6 +36,8 @@ REQUEST_LOG_SUFFIX = ".tfrecord"  # of a TFRecord file of tensorflow.serving.Pre
 # === Transformed features (what the Transform graph yields) ===
 IMAGE_TENSOR = "image_tensor"  # float32 [batch, size, size, 3] in [0, 1]
 LABEL_INDEX = "label_index"  # int64 [batch, 1]; -1: none of the classes
+SEEN_BOX = "seen_box"  # float32 [batch, 4], top, left, bottom, right of what IMAGE_TENSOR shows, shares of IMAGE's height and width
+WHOLE = (0.0, 0.0, 1.0, 1.0)  # SEEN_BOX of a picture that is shown in full
 
 # === Signatures and outputs of every SavedModel ===
 SIGNATURE_EXAMPLES = "serving_default"  # input "examples": string [batch], serialized tf.Examples

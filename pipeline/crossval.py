@@ -148,6 +148,7 @@ def cross_validate(
             len(config.class_names),
             {name: found.features for name, found in frozen.items()},
             images.labels,
+            images.sources,
             keys,
             code_version("cxr.trainer.crossval.fold_run"),
             Material(images, records.transform, {name: found.statistics for name, found in frozen.items()}),

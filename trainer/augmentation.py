@@ -1,4 +1,7 @@
-"""Slight random changes of training images: one rotation, zoom and flip in a single interpolation."""
+"""Slight random changes of training images: place and size, then grey levels, then what stands at the edge.
+
+They are changes of what Transform yields, after its crop and its maps of grey levels.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,41 @@ import math
 
 import tensorflow as tf
 
+from cxr.trainer import burnt_in, grey_changes
 from cxr.trainer.model_config import Augmentation
 
-
-def changes_images(config: Augmentation) -> bool:
-    """Whether the configuration changes images at all."""
-    return bool(config.zoom or config.rotation or config.horizontal_flip)
+# In this order: the picture is taken, then exported, then marked. Fields of Augmentation.
+_CHANGES = {
+    "blur": grey_changes.blur,
+    "noise": grey_changes.noise,
+    "exposure": grey_changes.exposure,
+    "gamma": grey_changes.gamma,
+    "border": burnt_in.border,
+    "marker": burnt_in.marker,
+}
 
 
 def augment(image: tf.Tensor, config: Augmentation, seed: tf.Tensor) -> tf.Tensor:
-    """Rotates, zooms and perhaps mirrors an image about its centre.
+    """Changes an image at random.
 
     Args:
-      image: float32 [height, width, channels].
-      config: How much at most; the angle and the zoom factor are uniform within it.
+      image: float32 [side, side, channels] in [0, 1].
+      config: How much at most.
       seed: int64 [2]. Equal seeds give equal changes, whatever else runs: an interrupted training resumes with the same pictures.
 
     Returns:
-      float32 [height, width, channels]; what lies outside the image is its nearest border.
+      float32 [side, side, channels] in [0, 1].
     """
+    if config.zoom or config.rotation or config.horizontal_flip:
+        image = _moved(image, config, seed)
+    for number, (name, change) in enumerate(_CHANGES.items(), 1):
+        if most := getattr(config, name):
+            image = change(image, most, tf.random.experimental.stateless_fold_in(seed, number))
+    return image
+
+
+def _moved(image: tf.Tensor, config: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    """Rotates, zooms and perhaps mirrors about the centre, in one interpolation; what lies outside the image is its nearest border."""
     height, width, channels = image.shape
     draws = tf.random.stateless_uniform([3], seed, -1.0, 1.0)
     angle = draws[0] * (config.rotation * math.pi / 180)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from cxr.trainer import inputs
-from cxr.trainer.losses import balanced_class_weights
+from cxr.trainer.losses import image_weights
 from cxr.trainer.model_config import Model, Stage
 from cxr.trainer.models.heads import build_head
 from cxr.trainer.stages import StageData, StageHistory, run_stage
@@ -29,14 +29,16 @@ class LabelledFeatures:
     Attributes:
       features: float32 [1 + variants, images, width]; first of the images as they are, then of each augmented variant.
       labels: int64 [images].
+      sources: [images], the collections that they come from.
     """
 
     features: Array
     labels: npt.NDArray[np.int64]
+    sources: npt.NDArray[np.str_]
 
     def take(self, which: npt.NDArray[np.int64]) -> LabelledFeatures:
         """Returns some of the images, by position, with their variants."""
-        return LabelledFeatures(self.features[:, which], self.labels[which])
+        return LabelledFeatures(self.features[:, which], self.labels[which], self.sources[which])
 
 
 def train_head(
@@ -52,7 +54,7 @@ def train_head(
     """Builds a head and trains it.
 
     Args:
-      config: Head, loss, class weights and seed are used.
+      config: Head, loss, weights of classes and sources, and seed are used.
       stage: How it is trained.
       classes: How many.
       train: What it learns from.
@@ -68,17 +70,17 @@ def train_head(
     """
     eye = np.eye(classes, dtype=np.float32)
     head = build_head(config.head, train.features.shape[2], classes, train.features[0])
+    weights = image_weights(config, train.labels, train.sources, classes)
 
     def epochs_from(first: int) -> tf.data.Dataset:
         return inputs.feature_epochs(
-            train.features, train.labels, classes, inputs.Order(first, stage.epochs, stage.batch_size, config.seed)
+            train.features, train.labels, classes, inputs.Order(first, stage.epochs, stage.batch_size, config.seed), weights
         )
 
     data = StageData(
         epochs_from,
         inputs.steps_per_epoch(len(train.labels), stage.batch_size),
         val and tf.data.Dataset.from_tensor_slices((val.features[0], eye[val.labels])).batch(_BATCH),
-        balanced_class_weights(train.labels, classes) if config.class_weights else None,
     )
     return head, run_stage("head", head, stage, config.loss, data, small=True, state_dir=state_dir, on_epoch=on_epoch)
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.trainer.augmentation import augment, changes_images
+from cxr.trainer.augmentation import augment
 from cxr.trainer.model_config import Augmentation
 from cxr.trainer.transform_graph import TransformGraph
 
@@ -149,15 +149,34 @@ def in_order(
     return tf.data.Dataset.range(first, (1 + variants) * len(images)).map(decoded, tf.data.AUTOTUNE, deterministic=True)
 
 
-def image_epochs(split: Split, classes: int, decode: Decoder, augmentation: Augmentation, order: Order) -> tf.data.Dataset:
-    """Yields shuffled batches of images for fine-tuning, all epochs in a row: float32 [batch, size, size, 3], one-hot [batch, classes]."""
-    encoded, one_hot = tf.constant(list(split.images), tf.string), tf.constant(np.eye(classes, dtype=np.float32)[split.labels])
+def image_epochs(
+    split: Split,
+    classes: int,
+    decode: Decoder,
+    augmentation: Augmentation,
+    order: Order,
+    weights: npt.NDArray[np.float32] | None = None,
+) -> tf.data.Dataset:
+    """Yields shuffled batches of images for fine-tuning, all epochs in a row.
 
-    def element(epoch: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    Args:
+      split: The images.
+      classes: How many.
+      decode: Of one image.
+      augmentation: Drawn anew in every epoch.
+      order: Of the epochs.
+      weights: [images], how much each counts; None: all the same.
+
+    Returns:
+      float32 [batch, size, size, 3], one-hot [batch, classes], and [batch] of the weights where there are any.
+    """
+    encoded, targets = tf.constant(list(split.images), tf.string), _targets(split.labels, classes, weights)
+
+    def element(epoch: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, ...]:
         image = decode(encoded[index])
-        if changes_images(augmentation):
+        if augmentation.changes_images:
             image = augment(image, augmentation, tf.stack([order.seed + epoch, index]))
-        return image, one_hot[index]
+        return image, *(target[index] for target in targets)
 
     def batches(epoch: tf.Tensor, indices: tf.data.Dataset) -> tf.data.Dataset:
         return indices.map(lambda index: element(epoch, index), tf.data.AUTOTUNE, deterministic=True).batch(order.batch_size)
@@ -165,16 +184,26 @@ def image_epochs(split: Split, classes: int, decode: Decoder, augmentation: Augm
     return _epochs(len(split), order, batches)
 
 
-def feature_epochs(cached: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], classes: int, order: Order) -> tf.data.Dataset:
-    """Yields shuffled batches of cached features, all epochs in a row: float32 [batch, width], one-hot [batch, classes].
+def feature_epochs(
+    cached: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+    classes: int,
+    order: Order,
+    weights: npt.NDArray[np.float32] | None = None,
+) -> tf.data.Dataset:
+    """Yields shuffled batches of cached features, all epochs in a row.
 
     Args:
       cached: [1 + variants, images, width]; in each epoch each image is one of its variants, drawn anew.
       labels: [images].
       classes: How many.
       order: Of the epochs.
+      weights: [images], how much each counts; None: all the same.
+
+    Returns:
+      float32 [batch, width], one-hot [batch, classes], and [batch] of the weights where there are any.
     """
-    table, one_hot = tf.constant(cached), tf.constant(np.eye(classes, dtype=np.float32)[labels])
+    table, targets = tf.constant(cached), _targets(labels, classes, weights)
 
     def variants(epoch: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
         if len(cached) == 1:
@@ -186,10 +215,19 @@ def feature_epochs(cached: npt.NDArray[np.float32], labels: npt.NDArray[np.int64
     def batches(epoch: tf.Tensor, indices: tf.data.Dataset) -> tf.data.Dataset:
         # Whole batches: a row by itself costs several times what the head does with it.
         return indices.batch(order.batch_size).map(
-            lambda batch: (tf.gather_nd(table, tf.stack([variants(epoch, batch), batch], axis=1)), tf.gather(one_hot, batch))
+            lambda batch: (
+                tf.gather_nd(table, tf.stack([variants(epoch, batch), batch], axis=1)),
+                *(tf.gather(target, batch) for target in targets),
+            )
         )
 
     return _epochs(len(labels), order, batches)
+
+
+def _targets(labels: npt.NDArray[np.int64], classes: int, weights: npt.NDArray[np.float32] | None) -> list[tf.Tensor]:
+    """What goes with each image: its class, one-hot [images, classes], and its weight, if it has one, [images]."""
+    one_hot = tf.constant(np.eye(classes, dtype=np.float32)[labels])
+    return [one_hot] if weights is None else [one_hot, tf.constant(weights, tf.float32)]
 
 
 def _epochs(count: int, order: Order, batches: Callable[[tf.Tensor, tf.data.Dataset], tf.data.Dataset]) -> tf.data.Dataset:

@@ -1,12 +1,14 @@
-"""What training minimises, and how."""
+"""What training minimises, how, and how much each image counts."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
-from cxr.trainer.model_config import Loss, Optimizer
+from cxr.trainer.model_config import Loss, Model, Optimizer
 
 
 def make_loss(loss: Loss) -> keras.losses.Loss:
@@ -21,6 +23,57 @@ def make_optimizer(optimizer: Optimizer) -> keras.optimizers.Optimizer:
     if optimizer.name == "adamw":
         return keras.optimizers.AdamW(optimizer.learning_rate, weight_decay=optimizer.weight_decay)
     return keras.optimizers.Adam(optimizer.learning_rate)
+
+
+def image_weights(
+    config: Model, labels: npt.NDArray[np.int64], sources: npt.NDArray[np.str_], classes: int
+) -> npt.NDArray[np.float32] | None:
+    """Returns how much each training image counts, [images] with a mean of 1; None: all the same.
+
+    Args:
+      config: `class_weights` and `source_weights` are used.
+      labels: [images]; every class stands in it at least once.
+      sources: [images].
+      classes: How many.
+    """
+    if not (config.class_weights or config.source_weights):
+        return None
+    weights = np.ones(len(labels))
+    if config.source_weights:
+        weights *= balanced_source_weights(labels, sources)
+    if config.class_weights:
+        weights *= [balanced_class_weights(labels, classes)[label] for label in labels]
+    return weights.astype(np.float32)
+
+
+def balanced_source_weights(labels: npt.NDArray[np.int64], sources: npt.NDArray[np.str_]) -> npt.NDArray[np.float64]:
+    """Weighs images so that in each class every source that has it weighs the same.
+
+    An image weighs (images of its class) / (sources of its class * images of its class and source), so that the mean weight of each class
+    is 1. Few images of a source then weigh much each.
+
+    Args:
+      labels: [images].
+      sources: [images].
+    """
+    weights = np.ones(len(labels))
+    for label in np.unique(labels):
+        own = labels == label
+        _, which, counts = np.unique(sources[own], return_inverse=True, return_counts=True)
+        weights[own] = own.sum() / (len(counts) * counts[which])
+    return weights
+
+
+def from_one_source(labels: npt.NDArray[np.int64], sources: npt.NDArray[np.str_], class_names: Sequence[str]) -> dict[str, str]:
+    """Returns the classes that one source alone has, and that source: no weights can tell the one from the other.
+
+    Args:
+      labels: [images], positions among the class names.
+      sources: [images].
+      class_names: In the order of the labels.
+    """
+    of_class = {name: np.unique(sources[labels == number]) for number, name in enumerate(class_names)}
+    return {name: str(found[0]) for name, found in of_class.items() if len(found) == 1}
 
 
 def balanced_class_weights(labels: npt.NDArray[np.int64], classes: int) -> dict[int, float]:

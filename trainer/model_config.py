@@ -10,17 +10,32 @@ from cxr.core.strict_model import StrictModel
 
 
 class Augmentation(StrictModel):
-    """Slight random changes, on the training split only (the paper's ImageDataGenerator: zoom and rotation)."""
+    """Slight random changes, on the training split only (the paper's ImageDataGenerator: zoom and rotation).
+
+    The others blur what tells one hospital's pictures from another's. A frozen backbone sees `variants` changed copies of each image, which
+    are computed once; a backbone that learns sees new changes in every epoch.
+    """
 
     zoom: float = Field(0.0, ge=0, lt=1, description="largest zoom in or out, as a share of the side")
     rotation: float = Field(0.0, ge=0, le=180, description="largest rotation, degrees")
     horizontal_flip: bool = False
+    exposure: float = Field(0.0, ge=0, lt=1, description="largest change of the window's level and width, as a share of the grey levels")
+    gamma: float = Field(0.0, ge=0, le=3, description="largest exponent is 1 more than this, the smallest its inverse")
+    blur: float = Field(0.0, ge=0, le=10, description="largest standard deviation, pixels of the picture that Transform yields")
+    noise: float = Field(0.0, ge=0, lt=1, description="largest standard deviation, as a share of the grey levels")
+    border: float = Field(0.0, ge=0, lt=0.5, description="widest frame, as a share of the side: black, white or cut off")
+    marker: float = Field(0.0, ge=0, le=1, description="probability of letters or a rectangle in each corner")
     variants: int = Field(0, ge=0, description="augmented copies of each image whose features the head stage keeps")
+
+    @property
+    def changes_images(self) -> bool:
+        """Whether it changes images at all."""
+        return any(getattr(self, name) for name in type(self).model_fields if name != "variants")
 
     @model_validator(mode="after")
     def _check_variants(self) -> Augmentation:
-        if self.variants and not (self.zoom or self.rotation or self.horizontal_flip):
-            raise ValueError("variants would all be the same; set zoom, rotation or horizontal_flip")
+        if self.variants and not self.changes_images:
+            raise ValueError("variants would all be the same; set zoom, rotation, horizontal_flip, exposure or another change")
         return self
 
 
@@ -144,6 +159,9 @@ class Model(Calibrated):
     head_training: Stage | None = Stage()
     fine_tuning: FineTuning | None = None
     class_weights: bool = Field(False, description="weigh the classes by their inverse frequency in the training split")
+    source_weights: bool = Field(
+        False, description="within each class, weigh every source (collection, hospital) alike; a class of one source cannot be balanced"
+    )
     mixed_precision: bool = Field(False, description="float16 on a GPU; without one, training computes in float32")
     all_gpus: bool = Field(False, description="fine-tuning on as many of the visible GPUs as share its batch_size evenly")
     seed: int = Field(2021, ge=0)

@@ -19,7 +19,7 @@ def out_of_fold(
     """Returns answers to images that the answering head has not learnt from.
 
     Args:
-      config: Head, loss, class weights and seed: those of the head that learns from all of them.
+      config: Head, loss, weights and seed: those of the head that learns from all of them.
       stage: How it is trained.
       classes: How many.
       data: Features of the images.

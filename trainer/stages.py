@@ -23,10 +23,9 @@ from cxr.trainer.training_state import Row, TrainingState
 class StageData:
     """What a stage trains on."""
 
-    epochs_from: Callable[[int], tf.data.Dataset]  # number of epochs behind us -> batches of the others
+    epochs_from: Callable[[int], tf.data.Dataset]  # number of epochs behind us -> batches of the others, with weights or without
     steps: int  # batches of an epoch
     validation: tf.data.Dataset | None
-    class_weights: dict[int, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,6 @@ def run_stage(
             initial_epoch=resumed_from,
             steps_per_epoch=data.steps,
             validation_data=data.validation,
-            class_weight=data.class_weights,
             callbacks=[*watched, _Rows(name, stage.epochs, state.rows, on_epoch), state],
             shuffle=False,  # the batches come shuffled
             verbose=0,

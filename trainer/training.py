@@ -21,7 +21,7 @@ from cxr.trainer.artifact import TRAIN_OOF
 from cxr.trainer.batch_statistics import recalibrate
 from cxr.trainer.cached_features import BATCH, BatchedModel, cached
 from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
-from cxr.trainer.losses import balanced_class_weights, make_loss
+from cxr.trainer.losses import from_one_source, image_weights, make_loss
 from cxr.trainer.model_config import Augmentation, FineTuning, Model, Stage
 from cxr.trainer.models.assembly import Assembly, assemble
 from cxr.trainer.models.backbones import LAYER
@@ -114,7 +114,8 @@ class Training:
         self._state_root, self._on_epoch, self._folds = state_root, on_epoch, folds
         libraries = [keras.__version__, tf.__version__]
         self._identity = [config.model_dump(mode="json"), list(class_names), transform.fingerprint, folds, *identity, *libraries]
-        self._class_weights = balanced_class_weights(train.labels, self._classes) if config.class_weights else None
+        self._weights = image_weights(config, train.labels, train.sources, self._classes)
+        self._from_one_source = from_one_source(train.labels, train.sources, class_names) if config.source_weights else {}
 
     def run(self) -> Trained:
         """Trains.
@@ -123,6 +124,8 @@ class Training:
           CxrError: Weights that cannot be had, sizes that do not fit, a backbone that multiplies rounding errors, a monitor without its
             split, a loss that is no number.
         """
+        for label, source in self._from_one_source.items():
+            progress.report(f"{self._key}.source_weights: {label} comes from {source} alone; no weight tells the one from the other", 0)
         keras.utils.set_random_seed(self._config.seed)
         precision = devices.precision(self._config.mixed_precision)
         with devices.computing_in(precision):
@@ -185,8 +188,8 @@ class Training:
         assembly.backbone.network.trainable = False
         pooled = self._frozen.features if self._frozen else self._frozen_features(assembly, state)
         features = pooled["train"]
-        train_features = LabelledFeatures(features, train.labels)
-        val_features = LabelledFeatures(pooled["val"], self._val.labels) if self._val else None
+        train_features = LabelledFeatures(features, train.labels, train.sources)
+        val_features = LabelledFeatures(pooled["val"], self._val.labels, self._val.sources) if self._val else None
         head, history = train_head(
             config,
             stage,
@@ -250,11 +253,15 @@ class Training:
         ).batch(devices.validation_batch(len(self._val), stage.batch_size, replicas)).prefetch(2)
         return StageData(
             lambda first: inputs.image_epochs(
-                self._train, self._classes, self._decode, self._config.augmentation, self._order(stage, first, full=replicas > 1)
+                self._train,
+                self._classes,
+                self._decode,
+                self._config.augmentation,
+                self._order(stage, first, full=replicas > 1),
+                self._weights,
             ),
             inputs.steps_per_epoch(len(self._train), stage.batch_size),
             val,
-            self._class_weights,
         )
 
     def _recalibrate(self, assembly: Assembly, file: Path | None) -> None:
@@ -263,7 +270,7 @@ class Training:
     def _state_dir(self, assembly: Assembly) -> Path | None:
         if self._state_root is None:
             return None
-        data = [array for split in self._splits().values() for array in (split.content_hash, split.labels, split.patients)]
+        data = [array for split in self._splits().values() for array in (split.content_hash, split.labels, split.patients, split.sources)]
         weights = [] if assembly.backbone.random else assembly.backbone.network.get_weights()
         return self._state_root / fingerprint([*self._identity, assembly.backbone.note, *data, *weights])
 

@@ -48,6 +48,8 @@ class TransformGraph(tf.Module):
             raise CxrError(f"{uri}: not what a Transform component wrote ({error})") from None
         self._images = _part(whole, features.IMAGE, features.IMAGE_TENSOR)
         self._labels = _part(whole, features.LABEL, features.LABEL_INDEX)
+        tells = features.SEEN_BOX in whole.structured_outputs
+        self._with_boxes = _part(whole, features.IMAGE, (features.IMAGE_TENSOR, features.SEEN_BOX)) if tells else None
         self.image_size = int(self._images.structured_outputs.shape[1])
         self.fingerprint = hashlib.sha256(artifact.read_bytes(f"{output.transform_savedmodel_dir}/saved_model.pb")).hexdigest()
         numbers = self.label_indices(tf.constant(self.class_names)).numpy().tolist()
@@ -71,6 +73,19 @@ class TransformGraph(tf.Module):
         """
         return tf.ensure_shape(self._images(encoded[:, tf.newaxis]), [None, self.image_size, self.image_size, 3])
 
+    def images_and_boxes(self, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns what `images` does, and what that shows of each image, float32 [batch, 4] (`features.SEEN_BOX`).
+
+        A graph of an older version does not say so: then it is taken for all of the image.
+
+        Args:
+          encoded: string [batch], PNG or JPEG.
+        """
+        if self._with_boxes is None:
+            return self.images(encoded), tf.tile([features.WHOLE], [tf.size(encoded), 1])
+        images, boxes = self._with_boxes(encoded[:, tf.newaxis])
+        return tf.ensure_shape(images, [None, self.image_size, self.image_size, 3]), tf.ensure_shape(boxes, [None, 4])
+
     def image(self, encoded: tf.Tensor) -> tf.Tensor:
         """Decodes and normalises one image, string [] to float32 [image_size, image_size, 3]."""
         return self.images(encoded[tf.newaxis])[0]
@@ -80,19 +95,20 @@ class TransformGraph(tf.Module):
         return self._labels(labels[:, tf.newaxis])[:, 0]
 
 
-def _part(whole: Any, feature: str, result: str) -> Any:
-    """Returns a function of one raw feature, [batch, 1], that yields one transformed feature."""
+def _part(whole: Any, feature: str, results: str | tuple[str, ...]) -> Any:
+    """Returns a function of one raw feature, [batch, 1], that yields one transformed feature, or several."""
     graph, analysed = whole.graph, whole.captured_inputs  # what the analyzers found comes after the features
     count = len(graph.inputs) - len(analysed)
     inputs = tf.nest.pack_sequence_as(whole.structured_input_signature[0][0], graph.inputs[:count], expand_composites=True)
     outputs = tf.nest.pack_sequence_as(graph.structured_outputs, graph.outputs, expand_composites=True)
-    missing = {feature} - set(inputs) | {result} - set(outputs)
+    missing = {feature} - set(inputs) | set(tf.nest.flatten(results)) - set(outputs)
     if missing:
         raise CxrError(f"Transform's graph lacks the feature {min(missing)!r}: check schema_file and preprocessing_fn")
     if any(value.dtype == tf.resource for value in analysed):
         raise CxrError("preprocessing_fn: lookup tables and variables are not supported; write what they hold as constants")
     # The last step of a traced function waits for every check in it; the one before waits for its own alone.
-    output = outputs[result].op.inputs[0] if outputs[result].op.type == "Identity" else outputs[result]
+    found = [outputs[result] for result in tf.nest.flatten(results)]
+    taken = [output.op.inputs[0] if output.op.type == "Identity" else output for output in found]
 
     definition = graph.as_graph_def()
     definition.library.function.sort(key=lambda function: function.signature.name)  # loading leaves them in an order of chance
@@ -103,8 +119,8 @@ def _part(whole: Any, feature: str, result: str) -> Any:
         tf.graph_util.import_graph_def(definition, input_map=constants, name="")
 
     wrapped = tf.compat.v1.wrap_function(imported, [])
-    fed, fetched = (wrapped.graph.get_tensor_by_name(tensor.name) for tensor in (inputs[feature], output))
+    fed, *fetched = (wrapped.graph.get_tensor_by_name(tensor.name) for tensor in (inputs[feature], *taken))
     try:
-        return wrapped.prune([fed], fetched)
+        return wrapped.prune([fed], tf.nest.pack_sequence_as(results, fetched))
     except Exception as error:  # TensorFlow keeps UnliftableError to itself
-        raise CxrError(f"preprocessing_fn: {result!r} must follow from {feature!r} alone, which is all that is there ({error})") from None
+        raise CxrError(f"preprocessing_fn: {results!r} must follow from {feature!r} alone, which is all that is there ({error})") from None

@@ -44,14 +44,15 @@ def ask_masked(model: str, saved_model: str, pictures: Pictures, class_names: Se
         for number, part in enumerate(parts):
             told = np.zeros((len(pictures.encoded), len(class_names)))
             for first in range(0, len(told), BATCH):
-                batch = [_masked(encoded, part) for encoded in pictures.encoded[first : first + BATCH]]
+                batch = [masked(encoded, part) for encoded in pictures.encoded[first : first + BATCH]]
                 told[first : first + BATCH] = session.run(answer, {asked: np.array(batch, object)})
                 progress.report(f"{model}, {_SEEN[part]}", number * len(told) + first + len(batch), len(parts) * len(told))
             found.append(_summary(model, part, told, pictures, class_names))
     return tuple(found)
 
 
-def _masked(encoded: bytes, part: Masked) -> bytes:
+def masked(encoded: bytes, part: Masked) -> bytes:
+    """Returns an encoded picture (PNG or JPEG) with a part blacked out, as PNG."""
     file = io.BytesIO()
     Image.fromarray(blacked_out(decode(encoded), part)).save(file, "PNG", compress_level=1)
     return file.getvalue()

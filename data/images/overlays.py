@@ -12,6 +12,8 @@ import numpy.typing as npt
 from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
+from cxr.core import features
+
 TABLE = "explanations.csv"
 COLOURS = "turbo"  # of the heat, from 0 (blue) to 1 (red)
 OPACITY = 0.6  # of the hottest region; what is cold shows the radiograph alone
@@ -32,14 +34,16 @@ class Explanation:
     overlay: str  # file name in the output folder
 
 
-def overlay(grey: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32], explained: str, border: float = 0.0) -> Image.Image:
+def overlay(
+    grey: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32], explained: str, seen: Sequence[float] = features.WHOLE
+) -> Image.Image:
     """Lays a heat map over a radiograph; one that is empty is said to be so, in words on the picture.
 
     Args:
       grey: uint8 [height, width].
       heat: float32 [rows, columns] in [0, 1].
       explained: The class that it speaks for.
-      border: Share of height and width at each side that the map leaves out.
+      seen: What the map stands for: top, left, bottom, right, shares of height and width (features.SEEN_BOX).
 
     Returns:
       RGB, of the radiograph's size.
@@ -47,11 +51,11 @@ def overlay(grey: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32], explaine
     if not heat.any():
         return _with_banner(Image.fromarray(grey).convert("RGB"), EMPTY.format(explained))
     height, width = grey.shape
-    top, left = round(height * border), round(width * border)
+    top, left, bottom, right = (round(share * side) for share, side in zip(seen, (height, width) * 2, strict=True))
     large = np.zeros(grey.shape, np.float32)
-    inner = large[top : height - top, left : width - left]
-    seen = Image.fromarray(heat.astype(np.float32)).resize(inner.shape[::-1], Image.Resampling.BICUBIC)
-    inner[:] = np.asarray(seen).clip(0, 1)
+    inner = large[top:bottom, left:right]
+    fitted = Image.fromarray(heat.astype(np.float32)).resize(inner.shape[::-1], Image.Resampling.BICUBIC)
+    inner[:] = np.asarray(fitted).clip(0, 1)
     colours = colormaps[COLOURS](large)[..., :3] * 255
     opacity = OPACITY * large[..., np.newaxis]
     return Image.fromarray((grey[..., np.newaxis] * (1 - opacity) + colours * opacity).round().astype(np.uint8))

@@ -140,8 +140,8 @@ def _check_inside(rows: list[Row], folder: Path, config: Ingest, spelled: Spelli
     outside = [row for row in rows if any(not os.path.realpath(path).startswith(root) for path in (row.path, row.mask) if path)]
     if outside:
         raise BadRows(
-            f"{len(outside)} images lie outside {folder}, they or their masks (absolute paths, ../ or links that lead out); move them, or set "
-            f"{spelled('paths_outside', 'allow')}:",
+            f"{len(outside)} images lie outside {folder}, they or their masks (absolute paths, ../ or links that lead out); "
+            f"move them, or set {spelled('paths_outside', 'allow')}:",
             outside,
         )
 

@@ -1,12 +1,16 @@
 import json
+import re
 
+import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
 
+from cxr.cli.crossval import elsewhere
 from cxr.cli.main import app
 from cxr.core import exit_codes
 from cxr.core.errors import UsageError
+from cxr.trainer.crossval.results import measured, measurement_of
 
 SMALL = {
     "name": "small",
@@ -165,3 +169,17 @@ def test_a_split_that_the_records_lack_is_named(configuration, records, tmp_path
     done = CliRunner().invoke(app, arguments)
     assert isinstance(done.exception, UsageError)
     assert "has no split 'val', only train, test" in str(done.exception)
+
+
+def test_what_to_quote_for_another_hospital_is_the_least_of_the_sources_left_out():
+    labels, patients = np.arange(60) % 3, np.arange(60).astype(str)
+
+    def figures(right):
+        answers = np.where(np.arange(60) < right, labels, (labels + 1) % 3)
+        return {"ensemble": measured(measurement_of(labels, patients, np.eye(3, dtype=np.float32)[answers]), ("x", "y", "z"))}
+
+    found = {"by patient": figures(45), "by image": figures(9), "without a": figures(30), "without b": figures(21)}
+    (line,) = elsewhere(found)
+    assert re.search(r"expect of ensemble no more than 0\.350 \(0\.\d+ to 0\.\d+\), its balanced accuracy without b;", line)
+    assert re.search(r"0\.750 \(0\.\d+ to 0\.\d+\), by patient", line)
+    assert elsewhere({"by patient": figures(45), "by image": figures(48)}) == []

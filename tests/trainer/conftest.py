@@ -77,6 +77,9 @@ def small_mobilenet(monkeypatch):
     monkeypatch.setattr(keras.applications, "MobileNet", narrow)
 
 
+LUNG = 4  # cm of lung in the way of the rays: what stands out dark
+
+
 def model_config(**more) -> Model:
     """A small training of a head on a random MobileNet."""
     base = {
@@ -87,6 +90,41 @@ def model_config(**more) -> Model:
         "head_training": {"epochs": 4, "batch_size": 5, "optimizer": {"learning_rate": 0.01}},
     }
     return Model.model_validate({**base, **more})
+
+
+def chest(seed: int, size: int = 96):
+    """A drawn radiograph, uint8 [size, size], and where its lungs are, bool [size, size]."""
+    from cxr.data.demo import radiograph, thorax
+    from cxr.data.demo.fields import Canvas
+    from cxr.data.demo.person import Person, Pose
+
+    person = Person.draw(np.random.default_rng(seed), female=False, age=50)
+    picture = radiograph.render("normal", person, 0.0, radiograph.PA, size, np.random.default_rng(seed + 1)).image
+    pose = Pose.draw(np.random.default_rng(seed + 1), radiograph.PA)  # as render draws it
+    pixels = round(size * radiograph.MARGIN)
+    canvas = Canvas(pixels, pose.side * radiograph.MARGIN, -pose.side * (radiograph.TOP + (radiograph.MARGIN - 1) / 2))
+    return picture, radiograph._placed(thorax.lungs(canvas, person, pose).thickness, canvas, pose, size) > LUNG
+
+
+@pytest.fixture(scope="session")
+def drawn_chest():
+    return chest
+
+
+@pytest.fixture(scope="session")
+def chest_examples(raw_examples):
+    """Raw examples whose pictures are drawn radiographs, each within a wide grey frame."""
+    import tensorflow as tf
+    from PIL import Image
+
+    examples = []
+    for number, example in enumerate(raw_examples):
+        file = io.BytesIO()
+        Image.fromarray(np.pad(chest(number)[0], 12, constant_values=90)).save(file, "png")
+        changed = tf.train.Example.FromString(example)
+        changed.features.feature[features.IMAGE].bytes_list.value[:] = [file.getvalue()]
+        examples.append(changed.SerializeToString())
+    return examples
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from pydantic import ValidationError
 
 from cxr.trainer.augmentation import augment
 from cxr.trainer.model_config import Augmentation
@@ -47,3 +48,21 @@ def test_equal_seeds_give_equal_images_and_borders_are_continued():
     np.testing.assert_allclose(images, 1, atol=1e-6)
     first, second = (variants(SPOT, rotation=30)[5] for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_each_option_changes_the_picture_by_itself_and_all_together():
+    grey = np.repeat(np.random.default_rng(0).uniform(0.2, 0.8, (32, 32, 1)), 3, axis=2).astype(np.float32)
+    options = {"exposure": 0.3, "gamma": 0.5, "blur": 2, "noise": 0.1, "border": 0.2, "marker": 1}
+    alone = {name: variants(grey, **{name: most})[0] for name, most in options.items()}
+    for image in (*alone.values(), variants(grey, zoom=0.1, rotation=5, **options)[0]):
+        assert np.abs(image - grey).max() > 0.01
+        assert -1e-6 <= image.min() <= image.max() <= 1 + 1e-6
+    both = variants(grey, noise=0.1, marker=1)[0]  # an option's draws do not hang on the others'
+    np.testing.assert_allclose(both[10:22, 14:18], alone["noise"][10:22, 14:18], atol=1e-6)
+
+
+def test_variants_need_a_change():
+    assert Augmentation(variants=2, blur=1).changes_images
+    assert not Augmentation().changes_images
+    with pytest.raises(ValidationError, match="variants would all be the same"):
+        Augmentation(variants=2)

@@ -56,7 +56,7 @@ PLATEAU = {"reduce_on_plateau": {"monitor": "loss", "patience": 0, "factor": 0.5
 def test_head_fine_tuning_and_from_scratch_on_two_devices(records, transform_dir, config, tmp_path, precision):
     configs = {
         "head": config(all_gpus=True, head_training={"epochs": 2, "batch_size": 5}),
-        "tuned": config(all_gpus=True, head_training={"epochs": 1, "batch_size": 5}, fine_tuning={**FINE, **PLATEAU}),
+        "tuned": config(all_gpus=True, class_weights=True, head_training={"epochs": 1, "batch_size": 5}, fine_tuning={**FINE, **PLATEAU}),
         "scratch": config(all_gpus=True, head_training=None, head={}, fine_tuning=SCRATCH),
     }
     results = {}

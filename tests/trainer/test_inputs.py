@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cxr.core.errors import CxrError
 from cxr.trainer import inputs
@@ -68,6 +69,18 @@ def test_feature_epochs_visit_every_image_once_and_resume_where_they_were(splits
         orders.append(values.tolist())
     assert orders[0] != orders[1]
     assert epochs(2) == whole[2 * steps :]
+
+
+def test_weights_stay_with_their_images(splits, transform):
+    labels, weights = splits.val.labels, np.linspace(0.5, 1.5, 9).astype(np.float32)
+    kept = np.arange(9, dtype=np.float32)[None, :, None]
+    for features, _, weight in rows(inputs.feature_epochs(kept, labels, 3, inputs.Order(0, 2, 4, 7), weights)):
+        np.testing.assert_array_equal(weight, weights[np.ravel(features).astype(int)])
+    order, plain = inputs.Order(0, 1, 4, 7), Augmentation()
+    sums = [float(np.sum(transform.image(tf.constant(image)))) for image in splits.val.images]
+    for images, _, weight in rows(inputs.image_epochs(splits.val, 3, transform.image, plain, order, weights)):
+        numbers = [int(np.argmin(np.abs(np.array(sums) - np.sum(image)))) for image in images]
+        np.testing.assert_array_equal(weight, weights[numbers])
 
 
 def test_full_batches_begin_again_with_the_epoch(splits):

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from cxr.trainer.losses import balanced_class_weights, make_loss, make_optimizer
-from cxr.trainer.model_config import Loss, Optimizer
+from cxr.trainer.losses import balanced_class_weights, from_one_source, image_weights, make_loss, make_optimizer
+from cxr.trainer.model_config import Loss, Model, Optimizer
 
 TRUTH, ANSWER = np.array([[0, 1, 0]], np.float32), np.array([[0.2, 0.7, 0.1]], np.float32)
 
@@ -38,3 +38,27 @@ def test_optimizers():
 def test_class_weights_balance():
     weights = balanced_class_weights(np.array([0, 0, 0, 1, 1, 2]), 3)
     assert weights == {0: pytest.approx(2 / 3), 1: 1.0, 2: 2.0}
+
+
+LABELS = np.array([0, 0, 0, 0, 1, 1, 2])
+SOURCES = np.array(["a", "a", "a", "b", "b", "b", "c"])
+
+
+def weights(**settings):
+    return image_weights(Model(backbone="MobileNet", **settings), LABELS, SOURCES, 3)
+
+
+def test_within_each_class_every_source_weighs_the_same():
+    assert weights() is None
+    found = weights(source_weights=True)
+    np.testing.assert_allclose(found, [2 / 3, 2 / 3, 2 / 3, 2, 1, 1, 1])
+    both = weights(source_weights=True, class_weights=True)
+    np.testing.assert_allclose(both, found * np.repeat([7 / 12, 7 / 6, 7 / 3], [4, 2, 1]))
+    for label in range(3):
+        own = label == LABELS
+        sums = [both[own & (source == SOURCES)].sum() for source in np.unique(SOURCES[own])]
+        np.testing.assert_allclose(sums, 7 / 3 / len(sums), rtol=1e-6)  # and every class as much as another
+
+
+def test_classes_of_one_source_are_named():
+    assert from_one_source(LABELS, SOURCES, ["x", "y", "z"]) == {"y": "b", "z": "c"}

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from cxr.trainer import decoding
-from cxr.trainer.preprocessing import decode_and_resize, label_to_index
+from cxr.trainer import decoding, thorax
+from cxr.trainer.preprocessing import decode_and_crop, decode_and_resize, label_to_index
 
 GRADIENT = np.linspace(0, 255, 40 * 48).reshape(40, 48).astype(np.uint8)
 
@@ -86,3 +86,23 @@ def test_labels():
     index = label_to_index(tf.constant([["normal"], ["covid19"], ["flu"]]), names)
     assert index.dtype == tf.int64
     assert index.numpy().tolist() == [[2], [0], [-1]]
+
+
+def test_a_crop_is_taken_from_the_picture_inside_the_border(drawn_chest):
+    picture, lungs = drawn_chest(3, 120)
+    framed = np.pad(picture, 15, constant_values=255)  # a tenth of each side
+    images, seen = (part.numpy() for part in decode_and_crop(tf.constant([encoded(framed)]), 64, 0.1, "thorax"))
+    inner = decode_and_resize(tf.constant([encoded(framed)]), 2 * 64, 0.1)
+    box = thorax.find(inner).numpy()[0]
+    np.testing.assert_allclose(seen[0], 0.1 + 0.8 * box, atol=0.005)
+    np.testing.assert_allclose(images[0], thorax.cut_out(inner[0], tf.constant(box), 64), atol=1e-5)
+    top, left, bottom, right = np.round(seen[0] * 150).astype(int)
+    where = np.pad(lungs, 15)
+    assert where[top:bottom, left:right].sum() > 0.9 * where.sum()
+    assert (bottom - top) * (right - left) < 0.6 * 150 * 150
+
+
+def test_what_is_seen_without_a_crop():
+    both = tf.constant([encoded(GRADIENT)] * 2)
+    np.testing.assert_array_equal(decode_and_crop(both, 32)[1], [[0, 0, 1, 1]] * 2)
+    np.testing.assert_allclose(decode_and_crop(both, 32, 0.1)[1], [[0.1, 0.1, 0.9, 0.9]] * 2, atol=0.02)

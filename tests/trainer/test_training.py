@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from cxr.core import progress
 from cxr.core.errors import CxrError
 from cxr.trainer import cached_features, devices, training
 from cxr.trainer.crossval.features import frozen_features
@@ -37,9 +38,11 @@ def passes(monkeypatch):
 
 
 @pytest.mark.slow
-def test_head_stage(splits, config, passes, tmp_path):
-    chosen = config(augmentation={"rotation": 10, "variants": 2}, class_weights=True)
-    trained = train(chosen, splits)
+def test_head_stage(splits, config, passes, tmp_path, caplog):
+    chosen = config(augmentation={"rotation": 10, "variants": 2}, class_weights=True, source_weights=True)
+    with caplog.at_level("INFO", logger=progress.LOGGER):
+        trained = train(chosen, splits)
+    assert "source_weights: covid19 comes from unknown alone" in caplog.text
     assert passes == {"MobileNet, train images": 3 * 24, "MobileNet, val images": 9}  # each once, and each variant once
     assert [stage.name for stage in trained.stages] == ["head"]
     assert len(trained.stages[0].rows) == 4

@@ -8,7 +8,7 @@ from PIL import Image
 from cxr.core.errors import CxrError
 from cxr.trainer import contrast
 from cxr.trainer.export.recorded_requests import image_of
-from cxr.trainer.preprocessing import decode_and_resize, preprocessing_fn
+from cxr.trainer.preprocessing import decode_and_crop, decode_and_resize, preprocessing_fn
 from cxr.trainer.transform_graph import TransformGraph
 
 CLASSES = ("covid19", "pneumonia", "normal")
@@ -99,3 +99,21 @@ def test_a_graph_that_a_server_could_not_apply_is_refused(make_transform, raw_ex
 def test_a_missing_graph_is_named(tmp_path):
     with pytest.raises(CxrError, match=f"{tmp_path}: not what a Transform component wrote"):
         TransformGraph(str(tmp_path), CLASSES)
+
+
+def test_the_crop_is_in_the_graph_which_says_what_it_left(make_transform, chest_examples):
+    images = encoded(chest_examples)
+    graph = TransformGraph(make_transform(chest_examples, crop="thorax", border=0.05), CLASSES)
+    expected, seen = decode_and_crop(images, 32, 0.05, "thorax")
+    np.testing.assert_allclose(graph.images(images)[..., :1], expected, atol=1e-5)
+    np.testing.assert_allclose(graph.images_and_boxes(images)[1], seen, atol=1e-6)
+    assert np.ptp(graph.images_and_boxes(images)[1], axis=0).max() > 0.01  # each picture its own
+    assert graph.images_and_boxes(tf.constant([], tf.string))[1].shape == (0, 4)
+
+
+def test_a_graph_that_does_not_say_what_it_shows_shows_all(make_transform, raw_examples):
+    def without(inputs, custom_config):
+        return {key: value for key, value in preprocessing_fn(inputs, custom_config).items() if key != "seen_box"}
+
+    graph = TransformGraph(make_transform(raw_examples, function=without), CLASSES)
+    np.testing.assert_array_equal(graph.images_and_boxes(encoded(raw_examples))[1], [[0, 0, 1, 1]] * len(raw_examples))

@@ -28,7 +28,7 @@ from cxr.trainer.training_state import fingerprint
 from cxr.trainer.transform_graph import TransformGraph
 
 # What the features do not hang on.
-_HEAD_ONLY = {"head_training", "fine_tuning", "loss", "class_weights", "all_gpus"}
+_HEAD_ONLY = {"head_training", "fine_tuning", "loss", "class_weights", "source_weights", "all_gpus"}
 
 
 def features_key(config: Model, images: inputs.Split, transform: TransformGraph, identity: Sequence[str]) -> str:

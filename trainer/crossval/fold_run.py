@@ -91,7 +91,8 @@ def fold_file(subject: Subject, fold: Fold, groups: npt.NDArray[np.str_], seed: 
     settings = [model.model_dump(mode="json") for model in subject.models.values()]
     ensemble = subject.ensemble and subject.ensemble.model_dump(mode="json")
     identity = [*subject.keys.values(), subject.code]
-    key = fingerprint([list(subject.models), settings, ensemble, *identity, seed, fold.train, fold.test, subject.labels, groups])
+    data = [fold.train, fold.test, subject.labels, subject.sources, groups]
+    key = fingerprint([list(subject.models), settings, ensemble, *identity, seed, *data])
     return folder / f"{key}.npz"
 
 

@@ -89,7 +89,7 @@ class Member:
     def _of_head(self) -> dict[str, Array]:
         subject, part = self.subject, self.part
         model, classes = subject.models[self.name], len(part.known)
-        table = LabelledFeatures(subject.tables[self.name], part.labels)
+        table = LabelledFeatures(subject.tables[self.name], part.labels, subject.sources)
         train, stop, stage = table.take(part.train), table.take(part.stop), model.head_training or Stage()
         keras.utils.set_random_seed(model.seed)
         head, _ = train_head(model, stage, classes, train, stop)

@@ -45,6 +45,7 @@ class Subject:
       classes: How many.
       tables: Name to features of the frozen backbone, float32 [1 + variants, images, width].
       labels: int64 [images].
+      sources: [images], the collections that they come from.
       keys: Name to what its features hang on (`features_key`).
       code: Version of what trains and joins.
       material: For models whose backbone learns too; None: there are none.
@@ -55,6 +56,7 @@ class Subject:
     classes: int
     tables: Mapping[str, Array]
     labels: Indices
+    sources: npt.NDArray[np.str_]
     keys: Mapping[str, str]
     code: str
     material: Material | None = None

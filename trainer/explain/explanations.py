@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from cxr.core import features
 from cxr.core.class_names import index_of
 from cxr.core.errors import CxrError
 from cxr.data.images.overlays import Explanation, overlay, save_overlay
@@ -16,7 +17,6 @@ from cxr.trainer import artifact
 from cxr.trainer.explain.gradcam import GradCam, backbones_of
 from cxr.trainer.models.keras_files import load_model
 from cxr.trainer.preprocessing import decode_and_resize
-from cxr.trainer.preprocessing_config import Preprocessing
 from cxr.trainer.transform_graph import TransformGraph
 
 
@@ -39,8 +39,8 @@ class Explainer:
         self.class_names = info.class_names if info else tuple(str(i) for i in range(self._model.output_shape[-1]))
         self._max_side = (info.max_side or None) if info else MAX_SIDE
         name = info.name if info else Path(source).stem
-        self._images = self._reading(source)
-        self._border = Preprocessing.model_validate(info.preprocessing or {}).border if info else 0.0
+        kept = artifact.transform_path(_artifact_of(source))
+        self._transform = TransformGraph(kept, self.class_names) if tf.io.gfile.exists(kept) else None
         self._parts = {part_name: (part, GradCam(part)) for part_name, part in backbones_of(self._model, name).items()}
 
     def explain(self, file: Path, out: Path, class_name: str | None = None) -> Iterator[Explanation]:
@@ -58,24 +58,24 @@ class Explainer:
         wanted = self.index_of(class_name) if class_name is not None else None
         grey = read_image(file, max_side=self._max_side)
         # Through the same bytes and the same graph as a served request.
-        images = self._images(tf.constant([encode(grey)]))
+        encoded = tf.constant([encode(grey)])
+        images, seen = self._read(encoded)
         index = int(np.argmax(self._model(images, training=False)[0])) if wanted is None else wanted
         explained = self.class_names[index]
         for name, (part, cam) in self._parts.items():
             probabilities = np.asarray(part(images, training=False))[0]
             probability = float(probabilities[index])
             heat = cam(images, index)[0]
-            saved = save_overlay(overlay(grey.array, heat, explained, self._border), out, file, name, explained, probability)
+            saved = save_overlay(overlay(grey.array, heat, explained, seen), out, file, name, explained, probability)
             predicted = self.class_names[int(probabilities.argmax())]
             yield Explanation(str(file), name, explained, predicted, round(probability, 4), not heat.any(), saved)
 
-    def _reading(self, source: str) -> Callable[[tf.Tensor], tf.Tensor]:
-        """What encoded images, string [batch], go through before the model: the graph kept beside it, or what version 0.2 always did."""
-        kept = artifact.transform_path(_artifact_of(source))
-        if tf.io.gfile.exists(kept):
-            return TransformGraph(kept, self.class_names).images
-        size = self._model.input_shape[1]
-        return lambda encoded: tf.repeat(decode_and_resize(encoded, size), 3, axis=3)
+    def _read(self, encoded: tf.Tensor) -> tuple[tf.Tensor, Sequence[float]]:
+        """Puts an image, string [1], through the graph kept beside the model, or what version 0.2 always did; and what is seen of it."""
+        if self._transform:
+            images, boxes = self._transform.images_and_boxes(encoded)
+            return images, boxes[0].numpy().tolist()
+        return tf.repeat(decode_and_resize(encoded, self._model.input_shape[1]), 3, axis=3), features.WHOLE
 
     def index_of(self, class_name: str) -> int:
         """Returns the position of a class.

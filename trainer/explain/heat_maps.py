@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from cxr.core import features
@@ -23,22 +22,27 @@ class HeatMaps:
     none).
     """
 
-    def __init__(self, cams: Mapping[str, GradCam], vote: keras.layers.Layer | None = None, border: float = 0.0) -> None:
+    def __init__(self, cams: Mapping[str, GradCam], vote: keras.layers.Layer | None = None, enlargement: float = 1.0) -> None:
         """Prepares the grid that all maps share.
 
         Args:
           cams: By the member's name; one of any name for a model by itself.
           vote: Joins the members' probabilities, a list of [batch, classes], to [batch, classes]; None: a model by itself.
-          border: Share of height and width at each side of the picture that the network does not see.
+          enlargement: How much larger the network sees things than it would see them in the whole picture (`Preprocessing.enlargement`).
         """
         self._cams, self._vote = cams, vote
         shapes = {name: cam.front.output.shape[1:3] for name, cam in cams.items()}
-        # The finest member's cells, and as many more of about their size as the border takes.
-        rows, columns = (_enlarged(max(shape[axis] for shape in shapes.values()), border) for axis in (0, 1))
-        self._placing = {name: (placing(shape[0], rows, border), placing(shape[1], columns, border)) for name, shape in shapes.items()}
+        # The finest member's cells, and as many more of about their size as lie in what it does not see.
+        rows, columns = (_enlarged(max(shape[axis] for shape in shapes.values()), enlargement) for axis in (0, 1))
+        self._grid = rows, columns
 
     def __call__(
-        self, maps: Mapping[str, tf.Tensor], probabilities: tf.Tensor, shares: Sequence[tf.Tensor], class_index: tf.Tensor
+        self,
+        maps: Mapping[str, tf.Tensor],
+        probabilities: tf.Tensor,
+        shares: Sequence[tf.Tensor],
+        class_index: tf.Tensor,
+        seen: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
         """Explains a batch of answers.
 
@@ -47,6 +51,7 @@ class HeatMaps:
           probabilities: Of the network, float32 [batch, classes].
           shares: Those of each member, in their order; empty for a model by itself.
           class_index: int64 [batch] or [1], PREDICTED_CLASS or a class.
+          seen: What the network sees of each picture, float32 [batch, 4] (features.SEEN_BOX); None: all of it.
 
         Returns:
           HEAT_MAP, EXPLAINED_CLASS, HEAT_MAP_EMPTY and each member's MEMBER_HEAT_MAP.
@@ -55,7 +60,7 @@ class HeatMaps:
           tf.errors.InvalidArgumentError: There is no such class, or `class_index` is of another number of images.
         """
         classes = _classes(class_index, probabilities)
-        own = {name: self._placed(name, cam.heat(maps[name], classes)) for name, cam in self._cams.items()}
+        own = {name: self._placed(cam.heat(maps[name], classes), seen) for name, cam in self._cams.items()}
         if self._vote is None:
             (joint,) = own.values()
             members = {}
@@ -66,11 +71,15 @@ class HeatMaps:
         empty = tf.equal(tf.reduce_max(joint, axis=(1, 2)), 0)
         return {features.HEAT_MAP: joint, features.EXPLAINED_CLASS: classes, features.HEAT_MAP_EMPTY: empty, **members}
 
-    def _placed(self, name: str, heat: tf.Tensor) -> tf.Tensor:
-        down, across = self._placing[name]
-        if down.shape[0] == down.shape[1] and across.shape[0] == across.shape[1]:
-            return heat
-        return normalized(tf.einsum("rh,bhw,cw->brc", tf.constant(down), heat, tf.constant(across)))
+    def _placed(self, heat: tf.Tensor, seen: tf.Tensor | None) -> tf.Tensor:
+        if seen is None:
+            if tuple(heat.shape[1:]) == self._grid:
+                return heat
+            seen = tf.constant([features.WHOLE])
+        down = placing(heat.shape[1], self._grid[0], seen[:, 0], seen[:, 2])
+        across = placing(heat.shape[2], self._grid[1], seen[:, 1], seen[:, 3])
+        down, across = (tf.broadcast_to(matrix, [tf.shape(heat)[0], *matrix.shape[1:]]) for matrix in (down, across))
+        return normalized(tf.einsum("brh,bhw,bcw->brc", down, heat, across))
 
 
 def member_weights(vote: keras.layers.Layer, shares: Sequence[tf.Tensor], classes: tf.Tensor) -> tf.Tensor:
@@ -93,26 +102,27 @@ def member_weights(vote: keras.layers.Layer, shares: Sequence[tf.Tensor], classe
     return tf.math.divide_no_nan(rising, tf.reduce_sum(rising, axis=1, keepdims=True))
 
 
-def placing(cells: int, whole: int, border: float) -> npt.NDArray[np.float32]:
-    """Returns the matrix that lays a line of cells, which stand for the part inside the border, out over the whole line.
+def placing(cells: int, whole: int, low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
+    """Returns the matrices that lay lines of cells, which stand for a part of a line each, out over the whole line.
 
     Args:
       cells: How many there are.
       whole: How many come out.
-      border: Share of the whole line at each end that they say nothing about.
+      low: Where the parts begin, shares of the whole line, float32 [batch].
+      high: Where they end.
 
     Returns:
-      float32 [whole, cells], linear interpolation between the cells' centres; rows of zeros whose centre lies in the border.
+      float32 [batch, whole, cells], linear interpolation between the cells' centres; rows of zeros whose centre lies outside of the part.
     """
-    centres = ((np.arange(whole) + 0.5) / whole - border) / (1 - 2 * border)
-    at = np.clip(centres * cells - 0.5, 0, cells - 1)
-    weights = np.maximum(0, 1 - np.abs(at[:, np.newaxis] - np.arange(cells)))
-    weights[(centres < 0) | (centres > 1)] = 0
-    return weights.astype(np.float32)
+    low, high = low[:, tf.newaxis], high[:, tf.newaxis]
+    centres = (tf.constant((np.arange(whole) + 0.5) / whole, tf.float32) - low) / (high - low)
+    at = tf.clip_by_value(centres * cells - 0.5, 0.0, cells - 1.0)
+    weights = tf.nn.relu(1 - tf.abs(at[:, :, tf.newaxis] - tf.range(cells, dtype=tf.float32)))
+    return tf.where((centres < 0)[:, :, tf.newaxis] | (centres > 1)[:, :, tf.newaxis], 0.0, weights)
 
 
-def _enlarged(cells: int, border: float) -> int:
-    return math.ceil(round(cells / (1 - 2 * border), 6))  # 12 cells, not 13 for 12.000000000000002
+def _enlarged(cells: int, enlargement: float) -> int:
+    return math.ceil(round(cells * enlargement, 6))  # 12 cells, not 13 for 12.000000000000002
 
 
 def _classes(class_index: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:

@@ -43,21 +43,24 @@ class Network:
         """Names of the outputs that clients see, in alphabetical order."""
         return tuple(sorted(set(self.model.output) - {_MAP.format(member=name) for name in self.cams}))
 
-    def heat_maps(self, border: float) -> HeatMaps:
+    def heat_maps(self, enlargement: float) -> HeatMaps:
         """Returns what explains the outputs, see `HeatMaps`."""
-        return HeatMaps(self.cams, self.vote, border)
+        return HeatMaps(self.cams, self.vote, enlargement)
 
-    def explained(self, heat_maps: HeatMaps, outputs: Mapping[str, tf.Tensor], class_index: tf.Tensor) -> dict[str, tf.Tensor]:
+    def explained(
+        self, heat_maps: HeatMaps, outputs: Mapping[str, tf.Tensor], class_index: tf.Tensor, seen: tf.Tensor | None
+    ) -> dict[str, tf.Tensor]:
         """Returns the heat maps of a batch.
 
         Args:
           heat_maps: Of `heat_maps`.
           outputs: Of `model`, float32.
           class_index: int64 [batch] or [1].
+          seen: What the network sees of each picture, float32 [batch, 4]; None: all of it.
         """
         maps = {name: outputs[_MAP.format(member=name)] for name in self.cams}
         shares = [outputs[features.MEMBER_PROBABILITIES.format(member=name)] for name in self.cams] if self.vote else []
-        return heat_maps(maps, outputs[features.PROBABILITIES], shares, class_index)
+        return heat_maps(maps, outputs[features.PROBABILITIES], shares, class_index, seen)
 
 
 def single_network(model: keras.Model, detector: Detector | None = None) -> Network:

@@ -42,7 +42,7 @@ def export_model(
       name: Name it will be served under.
       transform: What images and labels go through; knows classes and size.
       info: Further keys of model.json, see `artifact.ModelInfo`; `synthetic` is also told to clients, and heat maps are laid over the
-        picture by the border in `preprocessing`.
+        picture by what `preprocessing` shows of it.
       directory: Folder to write, of any filesystem that `tf.io.gfile` knows; must not exist or be empty.
       max_side: Pixels that longer images were scaled down to before training; 0: none was.
       least_probability: Of a class in the conformal set; None: no such output.
@@ -57,8 +57,8 @@ def export_model(
     if network.classes != len(class_names):
         raise ValueError(f"{name}: the model yields {network.classes} probabilities for {len(class_names)} class names")
 
-    border = Preprocessing.model_validate(info.get("preprocessing") or {}).border
-    module = Signatures(network, transform, max_side, info.get("synthetic"), least_probability, border)
+    enlargement = Preprocessing.model_validate(info.get("preprocessing") or {}).enlargement
+    module = Signatures(network, transform, max_side, info.get("synthetic"), least_probability, enlargement)
     # Nobody differentiates a loaded model (the gradients of heat maps are part of the graph), and collecting those of EfficientNet's
     # activations takes half of the export's time.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
@@ -68,7 +68,7 @@ def export_model(
     about = {"name": name, "class_names": list(class_names), "image_size": image_size}
     reading = {"max_side": max_side, "reading_rules": READING_RULES}
     artifact.write_info(directory, {**info, **about, **reading})
-    recorder = _Recorder(network, name, transform, least_probability, border)
+    recorder = _Recorder(network, name, transform, least_probability, enlargement)
     examples = [recorded_requests.example_of(image) for image in phantoms()]
     recorded_requests.write_logs(directory, recorded_requests.RECORDED_REQUESTS, recorder.recorded(examples))
     recorded_requests.write_logs(directory, recorded_requests.WARMUP, recorder.warmup(examples[0]))
@@ -95,17 +95,18 @@ class _Recorder:
         name: str,
         transform: TransformGraph,
         least_probability: float | None,
-        border: float,
+        enlargement: float,
     ) -> None:
         self._network, self._name, self._transform, self._least = network, name, transform, least_probability
-        self._heat_maps = network.heat_maps(border)
+        self._heat_maps = network.heat_maps(enlargement)
         self._class_names = np.array(transform.class_names, dtype=object)
         # One value in a TensorProto stands for all elements: a whole grey picture in a few bytes.
         self._grey = tf.make_tensor_proto(0.5, tf.float32, shape=[1, transform.image_size, transform.image_size, 3])
 
     def recorded(self, examples: Sequence[bytes]) -> Iterator[prediction_log_pb2.PredictionLog]:
         encoded = [recorded_requests.image_of(example) for example in examples]
-        images = tf.concat([self._transform.images(tf.constant(encoded)), tf.make_ndarray(self._grey)], axis=0)
+        shown, boxes = self._transform.images_and_boxes(tf.constant(encoded))
+        images = tf.concat([shown, tf.make_ndarray(self._grey)], axis=0)
         outputs = {key: tf.cast(value, tf.float32) for key, value in self._network.model(images, training=False).items()}
         answers = self._answers(outputs)
         for example, image, answer in zip(examples, encoded, answers[:-1], strict=True):
@@ -117,7 +118,7 @@ class _Recorder:
         least = int(np.argmin(outputs[features.PROBABILITIES][surest]))
         for class_index in (features.PREDICTED_CLASS, least):
             request = self._gradcam_request(encoded[surest], class_index)
-            yield recorded_requests.log_of(request, {**answers[surest], **self._explained(outputs, surest, class_index)})
+            yield recorded_requests.log_of(request, {**answers[surest], **self._explained(outputs, boxes, surest, class_index)})
 
     def warmup(self, example: bytes) -> Iterator[prediction_log_pb2.PredictionLog]:
         # Not `gradcam`: a server prepares the whole network for each signature that it warms up, and would start a third later.
@@ -148,7 +149,7 @@ class _Recorder:
             outputs[features.CONFORMAL_SET] = conformal.members(probabilities, self._least)
         return [{key: array[i : i + 1] for key, array in outputs.items()} for i in range(len(probabilities))]
 
-    def _explained(self, computed: Mapping[str, tf.Tensor], image: int, class_index: int) -> recorded_requests.Tensors:
+    def _explained(self, computed: Mapping[str, tf.Tensor], boxes: tf.Tensor, image: int, class_index: int) -> recorded_requests.Tensors:
         one = {key: value[image : image + 1] for key, value in computed.items()}
-        found = self._network.explained(self._heat_maps, one, tf.constant([class_index], tf.int64))
+        found = self._network.explained(self._heat_maps, one, tf.constant([class_index], tf.int64), boxes[image : image + 1])
         return {key: np.asarray(value) for key, value in found.items()}

@@ -34,7 +34,7 @@ class Signatures(tf.Module):
         max_side: int = 0,
         synthetic: bool | None = None,
         least_probability: float | None = None,
-        border: float = 0.0,
+        enlargement: float = 1.0,
     ) -> None:
         """Traces nothing yet.
 
@@ -44,7 +44,7 @@ class Signatures(tf.Module):
           max_side: Pixels that longer images were scaled down to before training; 0: none was.
           synthetic: Whether the model learnt from made-up images; None: not known.
           least_probability: Of a class in the conformal set, see calibration/conformal.py; None: no such output.
-          border: Share of height and width at each side that `transform` cuts off.
+          enlargement: How much larger `transform` makes things than in the whole picture; 1: it shows all of it.
         """
         super().__init__()
         model = network.model
@@ -54,7 +54,7 @@ class Signatures(tf.Module):
         self._class_names, self._least_probability = tf.constant(class_names), least_probability
         every = {key: [None, *value.shape[1:]] for key, value in sorted(model.output.items())}
         shapes = {key: every[key] for key in network.answers}
-        heat_maps = network.heat_maps(border)
+        heat_maps = network.heat_maps(enlargement)
         shape = [None, image_size, image_size, 3]
 
         # Every other function calls this one, so that a large backbone is traced and stored once.
@@ -83,8 +83,9 @@ class Signatures(tf.Module):
             tf.TensorSpec([None], tf.int64, name=features.CLASS_INDEX),
         )
         def gradcam(encoded: tf.Tensor, class_index: tf.Tensor = predicted) -> Outputs:
-            outputs = answered(transform.images(encoded), every)
-            explained = network.explained(heat_maps, outputs, class_index)
+            images, seen = (transform.images(encoded), None) if enlargement == 1 else transform.images_and_boxes(encoded)
+            outputs = answered(images, every)
+            explained = network.explained(heat_maps, outputs, class_index, seen)
             return {**self._named({key: outputs[key] for key in shapes}), **explained}
 
         @_signature(features.SIGNATURE_TENSOR, tf.TensorSpec(shape, tf.float32, name=features.SIGNATURE_TENSOR))

@@ -15,7 +15,7 @@ def test_cold_regions_show_the_radiograph_and_hot_ones_the_colour():
 
 def test_what_the_model_did_not_see_has_no_colour():
     grey = np.full((20, 40), 100, np.uint8)
-    drawn = np.asarray(overlay(grey, np.ones((2, 2), np.float32), "normal", border=0.1)).astype(int)
+    drawn = np.asarray(overlay(grey, np.ones((2, 2), np.float32), "normal", (0.1, 0.1, 0.9, 0.9))).astype(int)
     coloured = np.abs(drawn - 100).max(axis=2) > 20
     assert coloured[2:18, 4:36].all()
     coloured[2:18, 4:36] = False

@@ -22,7 +22,7 @@ def images() -> Split:
 
 
 def subject(images, **models) -> Subject:
-    return Subject(models, None, 3, {}, images.labels, dict.fromkeys(models, ""), "")
+    return Subject(models, None, 3, {}, images.labels, images.sources, dict.fromkeys(models, ""), "")
 
 
 def test_every_fold_trains_each_network_and_what_is_finished_costs_nothing(images, tmp_path):

@@ -53,7 +53,7 @@ def known(number: float | None) -> float:
 
 
 def subject(images, tables, ensemble=None) -> Subject:
-    return Subject(dict.fromkeys(tables, MODEL), ensemble, 3, tables, images.labels, {name: name for name in tables}, "")
+    return Subject(dict.fromkeys(tables, MODEL), ensemble, 3, tables, images.labels, images.sources, {name: name for name in tables}, "")
 
 
 @pytest.mark.slow
@@ -123,7 +123,8 @@ def test_networks_that_are_trained_already_are_read_and_joined_by_halves_of_what
     random = np.random.default_rng(3)
     tables = {name: random.normal(size=(1, PATIENTS * EACH, 6)).astype(np.float32) for name in ("one", "other")}
     tuned = MODEL.model_copy(update={"fine_tuning": FineTuning(epochs=1)})
-    subjects = Subject(dict.fromkeys(tables, tuned), Ensemble(method="weighted"), 3, tables, images.labels, {n: n for n in tables}, "")
+    joined, keys = Ensemble(method="weighted"), {name: name for name in tables}
+    subjects = Subject(dict.fromkeys(tables, tuned), joined, 3, tables, images.labels, images.sources, keys, "")
     (scheme, *_), _ = deal_schemes(images, 3, seed=0)
     fold = scheme.folds[0]
     for member, sure in zip(to_train(subjects, fold, scheme.groups, 0, tmp_path), (0.9, 0.2), strict=True):

@@ -5,6 +5,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import typer
 from PIL import Image
 from typer.testing import CliRunner
@@ -15,7 +16,9 @@ from cxr.trainer import artifact
 from cxr.trainer.ensemble.joining import joint_model
 from cxr.trainer.ensemble.voting import WeightedVote
 from cxr.trainer.explain.explanations import Explainer
+from cxr.trainer.export.recorded_requests import image_of
 from cxr.trainer.models.keras_files import load_model
+from cxr.trainer.preprocessing import decode_and_crop
 
 SIZE, CLASSES = 32, ["covid19", "pneumonia", "normal"]
 
@@ -153,3 +156,23 @@ def test_a_wrong_class_is_told_before_the_model_is_loaded(app, picture, tmp_path
     error = CliRunner().invoke(app, ["explain", str(picture), "-m", uri, "--class", "flu", "--out", str(tmp_path / "maps")]).exception
     assert isinstance(error, UsageError)
     assert "--class flu" in str(error)
+
+
+def test_heat_lies_on_what_the_graph_cut_out(uri, tmp_path, make_transform, chest_examples):
+    copy = tmp_path / "model"
+    shutil.copytree(uri, copy)
+    artifact.copy_folder(make_transform(chest_examples, size=SIZE, crop="thorax"), artifact.transform_path(str(copy)))
+    image = image_of(chest_examples[0])
+    (tmp_path / "x.png").write_bytes(image)
+    explainer = Explainer(str(copy))
+    rows = [row for name in CLASSES for row in explainer.explain(tmp_path / "x.png", tmp_path, name)]
+    row = next(row for row in rows if not row.empty)
+    _, seen = decode_and_crop(tf.constant([image]), SIZE, crop="thorax")
+    with Image.open(tmp_path / row.overlay) as drawn, Image.open(tmp_path / "x.png") as before:
+        colour = np.ptp(np.asarray(drawn.convert("RGB")).astype(int), axis=2) > 3
+        assert drawn.size == before.size
+    top, left, bottom, right = np.round(seen.numpy()[0] * len(colour)).astype(int)
+    assert bottom - top < 0.9 * len(colour)
+    assert colour[top:bottom, left:right].any()
+    colour[top:bottom, left:right] = False
+    assert not colour.any()

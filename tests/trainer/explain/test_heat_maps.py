@@ -33,11 +33,11 @@ def pictures(count=2, dtype=np.float32):
     return np.random.default_rng(1).random((count, SIZE, SIZE, 3)).astype(dtype)
 
 
-def explained(heat_maps, models, images, class_index, vote=None):
+def explained(heat_maps, models, images, class_index, vote=None, seen=None):
     maps = {name: GradCam(model).front(images) for name, model in models.items()}
     shares = [model(images) for model in models.values()]
     probabilities = vote(shares) if vote else shares[0]
-    found = heat_maps(maps, probabilities, shares if vote else [], tf.constant(class_index, tf.int64))
+    found = heat_maps(maps, probabilities, shares if vote else [], tf.constant(class_index, tf.int64), seen and tf.constant(seen))
     return {key: value.numpy() for key, value in found.items()}
 
 
@@ -148,17 +148,24 @@ def test_the_predicted_class_is_explained_unless_another_is_asked_for():
             explained(heat_maps, {"alone": model}, pictures(), [wrong])
 
 
-def test_a_border_that_the_network_does_not_see_stays_cold():
+def test_what_the_network_does_not_see_stays_cold():
     model = member(6, stride=3)
     whole = explained(HeatMaps({"alone": GradCam(model)}), {"alone": model}, pictures(), [1])[features.HEAT_MAP]
-    found = explained(HeatMaps({"alone": GradCam(model)}, border=0.1), {"alone": model}, pictures(), [1])[features.HEAT_MAP]
+    boxes = [[0.1, 0.1, 0.9, 0.9], [0.0, 0.2, 0.8, 1.0]]
+    found = explained(HeatMaps({"alone": GradCam(model)}, enlargement=1.25), {"alone": model}, pictures(), [1], seen=boxes)[
+        features.HEAT_MAP
+    ]
     assert (whole.shape, found.shape) == ((2, 8, 8), (2, 10, 10))
-    np.testing.assert_allclose(found[:, 1:9, 1:9], whole, atol=1e-6)
-    found[:, 1:9, 1:9] = 0
+    for (top, left, *_), seen, expected in zip(boxes, found, whole, strict=True):
+        rows, columns = (slice(round(10 * edge), round(10 * edge) + 8) for edge in (top, left))
+        np.testing.assert_allclose(seen[rows, columns], expected, atol=1e-5)
+        seen[rows, columns] = 0
     assert not found.any()
 
 
 def test_cells_are_laid_out_where_they_are():
-    np.testing.assert_allclose(placing(2, 4, 0.0), np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1.0]]))
-    np.testing.assert_array_equal(placing(3, 3, 0.0), np.eye(3))
-    assert placing(2, 4, 0.25).sum(axis=1).tolist() == [0, 1, 1, 0]
+    zero, one = tf.constant([0.0]), tf.constant([1.0])
+    np.testing.assert_allclose(placing(2, 4, zero, one)[0], np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1.0]]))
+    np.testing.assert_allclose(placing(3, 3, zero, one)[0], np.eye(3), atol=1e-6)
+    some = placing(2, 4, tf.constant([0.25, 0.5]), tf.constant([0.75, 1.0]))
+    assert some.numpy().sum(axis=2).tolist() == [[0, 1, 1, 0], [0, 0, 1, 1]]

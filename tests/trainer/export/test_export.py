@@ -22,6 +22,8 @@ from cxr.trainer.export.recorded_requests import RECORDED_REQUESTS, WARMUP, exam
 from cxr.trainer.export.saved_model import export_model
 from cxr.trainer.export.signatures import Signatures
 from cxr.trainer.phantoms import phantoms
+from cxr.trainer.preprocessing import decode_and_crop, decode_and_resize
+from cxr.trainer.transform_graph import TransformGraph
 
 CLASSES = ("covid19", "pneumonia", "normal")
 SIZE = 32
@@ -96,6 +98,19 @@ def test_all_signatures_agree_with_the_keras_model(model, loaded, transform, raw
         np.testing.assert_allclose(answer[features.PROBABILITIES], expected, atol=1e-5)
         assert [label.decode() for label in answer[features.PREDICTED_LABEL].numpy()] == [CLASSES[i] for i in expected.argmax(axis=1)]
         assert answer[features.OUTPUT_CLASS_NAMES].numpy().tolist() == [[c.encode() for c in CLASSES]] * len(raw_examples)
+
+
+def test_a_served_picture_is_cropped_as_a_trained_one(model, make_transform, chest_examples, tmp_path):
+    transform = TransformGraph(make_transform(chest_examples, crop="thorax"), CLASSES)
+    served = tf.saved_model.load(export(model, tmp_path / "Format-Serving", transform)).signatures
+    encoded = tf.constant([image_of(example) for example in chest_examples])
+    trained = np.stack([transform.image(one) for one in encoded])  # as trainers read them
+    np.testing.assert_allclose(trained[..., :1], decode_and_crop(encoded, SIZE, crop="thorax")[0], atol=1e-5)
+    expected = model.predict(trained, verbose=0)
+    whole = model.predict(np.repeat(decode_and_resize(encoded, SIZE), 3, axis=3), verbose=0)
+    assert np.abs(expected - whole).max() > 1e-3
+    for answer in (served["image_bytes"](image_bytes=encoded), served["serving_default"](examples=tf.constant(chest_examples))):
+        np.testing.assert_allclose(answer[features.PROBABILITIES], expected, atol=1e-5)
 
 
 def test_predicting_needs_the_image_alone(loaded, raw_examples):

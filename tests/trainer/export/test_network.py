@@ -16,12 +16,13 @@ from cxr.trainer.export.export_check import check_export
 from cxr.trainer.export.network import joint_network
 from cxr.trainer.export.recorded_requests import image_of
 from cxr.trainer.export.saved_model import export_model
+from cxr.trainer.transform_graph import TransformGraph
 
 pytestmark = pytest.mark.slow  # one export, which all tests read
 
 SIZE, CLASSES = 32, 3
 TEMPERATURE, SHIFT, LEAST = 0.4, 0.1, 0.3
-BORDER = 3 / 16  # of 16 cells the network sees 10
+BORDER = 1 / 4  # of 20 cells the network sees 10
 
 
 def member(seed):
@@ -40,6 +41,11 @@ def pooled_of(model, images):
 @pytest.fixture(scope="module")
 def members():
     return {"one": member(1), "two": member(2)}
+
+
+@pytest.fixture(scope="module")
+def transform(make_transform, raw_examples):
+    return TransformGraph(make_transform(raw_examples, border=BORDER), features.CLASS_NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +69,7 @@ def exported(members, detectors, transform, tmp_path_factory):
     model = joint_model(members, WeightedVote([0.25, 0.75]), SIZE, TEMPERATURE)
     directory = str(tmp_path_factory.mktemp("ensemble") / "Format-Serving")
     network = joint_network(model, members, detectors, SHIFT)
-    info = {"preprocessing": {"border": BORDER}}  # only said, for the maps to leave it out: `transform` cuts nothing off
+    info = {"preprocessing": {"border": BORDER}}
     export_model(network, name="ensemble", transform=transform, info=info, directory=directory, least_probability=LEAST)
     return directory
 
@@ -115,9 +121,9 @@ def test_tensorflows_cpp_loader_gives_prediction_and_map_in_one_call(cpp_session
     explained = np.where(classes < 0, predicted[features.PROBABILITIES].argmax(axis=1), classes)
     assert answer[features.EXPLAINED_CLASS].tolist() == explained.tolist()
     own = {name: GradCam(model)(images, explained) for name, model in members.items()}
-    joint = np.zeros((12, 16, 16), np.float32)
+    joint = np.zeros((12, 20, 20), np.float32)
     inside = 0.25 * own["one"] + 0.75 * own["two"]
-    joint[:, 3:13, 3:13] = inside / np.maximum(inside.max(axis=(1, 2), keepdims=True), 1e-9)
+    joint[:, 5:15, 5:15] = inside / np.maximum(inside.max(axis=(1, 2), keepdims=True), 1e-9)
     assert answer[features.HEAT_MAP].dtype == np.float32
     np.testing.assert_allclose(answer[features.HEAT_MAP], joint, atol=1e-3)
     assert answer[features.HEAT_MAP_EMPTY].tolist() == (~inside.any(axis=(1, 2))).tolist()
