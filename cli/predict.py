@@ -131,10 +131,16 @@ def _show(client: Client, files: list[Path], as_json: bool, messages: Console, m
 
 
 def _overlay(result: Prediction, out: Path) -> Explanation:
+    from cxr.core.errors import CxrError
     from cxr.data.images.overlays import Explanation
 
     assert result.heat_map is not None  # it was asked for
     explained = result.heat_map.explained
     share = result.probabilities[explained]
-    name = result.heat_map.save(out, Path(result.path), result.model, share)
+    try:
+        name = result.heat_map.save(out, Path(result.path), result.model, share)
+    except OSError as error:
+        raise CxrError(
+            f"--explain {out}: an overlay cannot be written ({error.strerror}); free some space, or name another folder"
+        ) from None
     return Explanation(result.path, result.model, explained, result.label, round(share, 4), result.heat_map.empty, name)

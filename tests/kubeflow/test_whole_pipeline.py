@@ -105,6 +105,7 @@ def test_the_report_shows_all_models_with_their_errors(first, cluster):
     for name in MODELS:
         assert f"Confusion matrix, {name}" in page
     assert "Errors" in page
+    assert "Where ensemble looks" in page
     assert "patient1" not in page
 
 
