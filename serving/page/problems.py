@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+import grpc
+
 from cxr.core.errors import CxrError
 from cxr.serving.client import errors
 from cxr.serving.server.errors import ServingError
@@ -50,7 +52,6 @@ _KINDS: tuple[tuple[type[CxrError], HTTPStatus, str, str, bool], ...] = (
     (errors.RequestFailed, HTTPStatus.BAD_GATEWAY, "model", "The model failed on this picture.", True),
     (CxrError, HTTPStatus.BAD_GATEWAY, "model", "This model cannot be asked by this release.", False),
 )
-_TEXTS = {"queue": "This page has no room for the file at the moment."}
 
 
 def of_error(error: CxrError) -> Problem:
@@ -70,9 +71,10 @@ def of_body(error: ServingError, limit: int) -> Problem:
       limit: its largest body in bytes.
     """
     if not isinstance(error, BodyRefusedError):
-        busy = error.code.name == "UNAVAILABLE"
-        status = HTTPStatus.SERVICE_UNAVAILABLE if busy else HTTPStatus.BAD_REQUEST
-        return Problem(status, "page", _TEXTS["queue"] if busy else "The file did not arrive whole.", error.message, again=True)
+        if error.code is grpc.StatusCode.UNAVAILABLE:
+            text = "This page has no room for the file at the moment: others fill it."
+            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "page", text, error.message, again=True)
+        return Problem(HTTPStatus.BAD_REQUEST, "page", "The file did not arrive whole.", error.message, again=True)
     if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return Problem(error.status, "file", f"Too large: files may have {limit / 2**20:g} MB.")
     return Problem(error.status, "page", "The file did not arrive in time.", error.message, again=True)

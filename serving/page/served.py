@@ -15,7 +15,7 @@ from cxr.core.errors import CxrError
 from cxr.serving.client import models
 from cxr.serving.client.client import CONTACT_TIMEOUT, Client
 from cxr.serving.client.connection import Tls
-from cxr.serving.client.errors import ModelNotFound, ServerUnavailable
+from cxr.serving.client.errors import DeadlineExceeded, ModelNotFound, ServerUnavailable
 from cxr.serving.client.predictions import MEMBER_PREFIX, Failure, Prediction
 from cxr.serving.page.problems import FILE, of_error
 
@@ -130,6 +130,8 @@ class Served:
             told = models.reading(client.connection, client.target, CONTACT_TIMEOUT)
         except ServerUnavailable:
             raise
+        except DeadlineExceeded:  # a large model's first answer takes a while
+            return ModelState(name, STARTING, message="This model has not answered yet: it is starting, or busy.")
         except ModelNotFound as error:
             return self._coming(client, error)
         except CxrError as error:

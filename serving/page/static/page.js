@@ -92,15 +92,16 @@ function forget() {
   kept.slice(0, Math.max(0, kept.length - PICTURES)).forEach((item) => { item.picture = null; });
 }
 
-function askAll(item) {
-  if (item.problem?.kind === "file") return;
+// Asks the models that have not answered, and again those whose problem may be over and is of one of these kinds.
+function askAll(item, kinds = ["server", "page", "model"]) {
+  if (item.problem && !item.problem.again) return;
   if (item.problem) {
     read(item).then(() => { if (!item.problem) askAll(item); });
     return;
   }
   for (const { name } of ready()) {
     const asked = item.answers.get(name);
-    if (!asked || asked.problem?.again) ask(item, name);
+    if (!asked || (asked.problem?.again && kinds.includes(asked.problem.kind))) ask(item, name);
   }
 }
 
@@ -158,7 +159,7 @@ function show() {
   const { name, picture, problem } = current;
   find("name").textContent = name;
   find("file-error").hidden = !problem;
-  find("file-error").textContent = problem ? problem.message : "";
+  find("file-error").replaceChildren(...(problem ? [problem.again ? trouble(problem, () => askAll(current)) : problem.message] : []));
   find("viewer").hidden = !picture || Boolean(problem);
   find("tools").hidden = find("viewer").hidden;
   find("answers").hidden = Boolean(problem);
@@ -208,5 +209,9 @@ find("zoom-in").addEventListener("click", () => viewer.zoomBy(1.25));
 find("zoom-out").addEventListener("click", () => viewer.zoomBy(1 / 1.25));
 find("zoom-whole").addEventListener("click", () => viewer.whole());
 find("remove-all").addEventListener("click", () => [...items].reverse().forEach(remove));
-setInterval(() => { if (!document.hidden) look(); }, LOOK_AGAIN);
+setInterval(async () => {
+  if (document.hidden) return;
+  await look();
+  if (!away) items.forEach((item) => askAll(item, ["server", "page"])); // a question may fail after its server has come back
+}, LOOK_AGAIN);
 look();

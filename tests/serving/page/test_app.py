@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import re
+import socket
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -16,6 +19,7 @@ from cxr.core import disclaimer
 from cxr.data.images.reader import read_image
 from cxr.serving.client.client import Client
 from cxr.serving.client.predictions import Prediction
+from cxr.serving.page.guard import BODY_TYPE
 from cxr.serving.page.server import Page
 from cxr.serving.server.options import Limits
 
@@ -125,6 +129,22 @@ def test_a_file_that_is_no_radiograph_says_why(ask, path: str, content: bytes, t
     assert answer.json["message"].startswith(text)
     assert answer.json["message"].endswith(".")
     assert "DOE" not in answer.body.decode()
+
+
+def test_files_that_fill_the_memory_keep_others_out_until_they_are_gone(small_server: str, open_page: Callable[..., Page], ask) -> None:
+    address = open_page(small_server, limits=Limits(max_message_bytes=2**20)).address
+    host, port = address.split(":")
+    head = f"POST /api/picture HTTP/1.1\r\nHost: {address}\r\nOrigin: http://{address}\r\nContent-Type: {BODY_TYPE}\r\n"
+    small = type(ask)(address)
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            slow = stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
+            slow.sendall(f"{head}Content-Length: {2**20}\r\n\r\n".encode() + bytes(2**20 - 1))
+        while (answer := small.post("/api/picture", png(ramp()))).status == 200:  # they are still on their way
+            time.sleep(0.02)
+        assert (answer.status, answer.json["kind"], answer.json["again"]) == (503, "page", True)
+    while small.post("/api/picture", png(ramp())).status != 200:  # they are gone, and what they held with them
+        time.sleep(0.02)
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(small_server: str, open_page: Callable[..., Page], ask) -> None:
