@@ -41,7 +41,7 @@ def displayed(attenuation: Field, healthy: Field, pitch: float, rng: np.random.G
     side = len(attenuation)
     photons = 10 ** rng.uniform(4.2, 5.2) * (pitch / 0.08) ** 2
     noisy = attenuation + rng.standard_normal(attenuation.shape).astype(np.float32) * np.exp(attenuation / 2) / np.sqrt(photons)
-    tilt = rng.normal(0, 0.08, 2)  # the tube's heel, and a detector that is not square to the beam
+    tilt = rng.normal(0, 0.12, 2)  # the tube's heel, and a detector that is not square to the beam
     line = np.linspace(-0.5, 0.5, side, dtype=np.float32)
     seen = noisy + tilt[0] * line[None, :] + tilt[1] * line[:, None]
     seen = gaussian_filter(seen, rng.uniform(0.01, 0.03) / pitch)
@@ -50,8 +50,8 @@ def displayed(attenuation: Field, healthy: Field, pitch: float, rng: np.random.G
         seen = seen + sharpening * (seen - gaussian_filter(seen, rng.uniform(0.5, 1.2) / pitch, truncate=2.5))
     coarse = len(healthy)
     inner = healthy[coarse // 5 : -coarse // 5, coarse // 6 : -coarse // 6]
-    low, middle, high = np.quantile(inner, [0.08, rng.uniform(0.50, 0.72), 0.92])
-    steepness = rng.uniform(1.7, 2.8) / (high - low)
+    low, middle, high = np.quantile(inner, [0.08, rng.uniform(0.38, 0.80), 0.92])
+    steepness = rng.uniform(1.5, 3.2) / (high - low)
     return 1 / (1 + np.exp(-steepness * (seen - middle)))
 
 

@@ -41,7 +41,7 @@ def ground_glass(canvas: Canvas, lungs: Lungs, severity: float, rng: np.random.G
     clouds = noise(rng, canvas, 3.4) + 0.45 * noise(rng, canvas, 1.6)
     # thickened septa: a net of fine lines, at the ridges of noise, that grows denser with severity
     net = 0.5 - np.minimum(np.abs(noise(rng, canvas, 0.55)), np.abs(noise(rng, canvas, 0.42)))
-    fine = 0.32 * net + 0.10 * noise(rng, canvas, 0.8)
+    fine = 0.42 * net + 0.10 * noise(rng, canvas, 0.8)
     outer = soft(0.55 - 0.30 * severity - lungs.across + 0.10 * clouds, 0.5)
     lower = soft(0.50 - 0.25 * severity - lungs.down + 0.06 * clouds, 0.6)
     thick = soft(0.6 - 1.3 * severity - clouds, 2.2)
@@ -63,7 +63,7 @@ def consolidation(canvas: Canvas, lungs: Lungs, severity: float, rng: np.random.
     """
     side, middle, widths, most = LOBES[rng.integers(len(LOBES))]
     across, down = (m + rng.uniform(-0.3, 0.3) * w * (1.2 - severity) for m, w in zip(middle, widths, strict=True))
-    wide, high = (w * rng.uniform(0.85, 1.15) * (0.40 + 0.65 * severity) for w in widths)
+    wide, high = (w * rng.uniform(0.85, 1.15) * (0.55 + 0.60 * severity) for w in widths)
     rough = 0.24 * noise(rng, canvas, 2.6) + 0.10 * noise(rng, canvas, 1.0) + 0.05 * noise(rng, canvas, 0.4)
     away = np.hypot((lungs.across - across) / wide, (lungs.down - down) / high)
     dense = most * (0.05 + 0.95 * severity) * soft(away - 0.8 - rough, 0.7)

@@ -93,8 +93,8 @@ class Pose:
             breath=float(np.clip(1 - abs(rng.normal(0, 0.08 if bed else 0.04)), 0.76, 1)),
             turn=float(rng.normal(0, 0.9 if bed else 0.4)),
             tilt=float(rng.normal(0, 0.04 if bed else 0.02)),
-            shift=(float(rng.normal(0, 1.0 if bed else 0.6)), float(rng.normal(0, 0.9))),
-            side=float(np.clip(rng.normal(37.5, 2.2), 32, 43)),
+            shift=(float(rng.normal(0, 1.4 if bed else 0.9)), float(rng.normal(0, 1.2))),
+            side=float(np.clip(rng.normal(37.5, 2.8), 31, 44)),
             arms=float(rng.uniform(1.0, 6.0)),
         )
 

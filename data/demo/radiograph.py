@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from cxr.core import features
 from cxr.data.demo import exposure, findings, skeleton, thorax, vessels
@@ -23,6 +24,7 @@ VESSELS = 1.2  # contrast of the lungs' vessels beside what their thickness give
 MARGIN = 1.15  # of the canvas beside the picture: a tilted body must fill it
 TOP = 0.115  # share of the picture above the lungs
 FEWEST = 192  # pixels of the canvas: smaller pictures are scaled down from it, as thin bones would vanish
+MASK_SIGMA = 0.5  # cm: small gaps in a disease belong to it
 COARSE = 4  # of so many pixels, one tells enough of the picture's brightness
 VISIBLE = 0.16  # attenuation that a finding adds where the mask is set; a rib adds 0.2 to 0.4
 
@@ -82,7 +84,7 @@ def render(label: str, person: Person, severity: float, view: str, size: int, rn
     grey = exposure.collimated(exposure.displayed(seen, healthy, pitch * times, rng), rng)
     pixels = np.clip(np.rint(255 * grey), 0, 255).astype(np.uint8)
     image = lettered(pixels, view, rng)
-    mask = added.reshape(size, times, size, times).mean((1, 3)) > VISIBLE
+    mask = gaussian_filter(added, MASK_SIGMA / pitch, truncate=2.5).reshape(size, times, size, times).mean((1, 3)) > VISIBLE
     return Radiograph(image, mask, label, severity if label != NORMAL else 0.0)
 
 

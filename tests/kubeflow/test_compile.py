@@ -165,7 +165,7 @@ def test_one_audit_serves_every_shortcut_check(compiled):
     for name, task in checks.items():
         assert task["inputs"]["artifacts"]["audit"]["taskOutputArtifact"]["producerTask"] == "Audit"
         assert "Trainer-" + name.partition("-")[2] in task["dependentTasks"]
-        assert task["inputs"]["parameters"]["margin"]["runtimeValue"]["constant"] == "-0.1"  # demo.yaml's
+        assert task["inputs"]["parameters"]["margin"]["runtimeValue"]["constant"] == "0.0"  # demo.yaml's
     assert "AnomalyCheck" in tasks(compiled.spec)["Audit"]["dependentTasks"]
 
 
