@@ -18,15 +18,15 @@ from cxr.data.audit.regions import Masked
 from cxr.data.duplicates.find import near_duplicates
 from cxr.data.duplicates.thumbnails import READ_SIDE, thumbnail
 from cxr.data.images.reader import read_image
-from cxr.pipeline.crossval import read_material
+from cxr.pipeline.crossval import read_records
 from cxr.pipeline.examples import prepare_data
 from cxr.pipeline.pipeline_config import load
 from cxr.pipeline.workspace import Workspace
 from cxr.trainer.cached_features import cached
 from cxr.trainer.crossval.experiment import BY_IMAGE, deal_schemes
-from cxr.trainer.crossval.fold_run import STOPPING_PARTS
 from cxr.trainer.crossval.logistic import logistic_answers
 from cxr.trainer.crossval.results import measurement_of
+from cxr.trainer.crossval.subject import STOPPING_PARTS
 from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
 from cxr.trainer.inputs import Split, read_split
 from cxr.trainer.losses import image_weights
@@ -59,8 +59,8 @@ class Bench:
         """Measures the configuration with a remedy's settings."""
         config = load(CONFIG, overrides)
         examples = prepare_data(config, self._records, Workspace(self._cache, config.name), Console(stderr=True))
-        material = read_material(config, examples, SPLITS, self._cache / "graphs")
-        images, transform, model, classes = material.images, material.transform, config.models[self._name], len(config.class_names)
+        records = read_records(config, examples, SPLITS, self._cache / "graphs")
+        images, transform, model, classes = records.images, records.transform, config.models[self._name], len(config.class_names)
         backbone = Backbone(self._name, model, transform, images, self._cache / "features")
         plain = backbone.features(lambda: images, [PLAIN, images.content_hash])
         black = [
