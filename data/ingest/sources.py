@@ -137,13 +137,14 @@ def _check_inside(rows: list[Row], folder: Path, config: Ingest, spelled: Spelli
     if config.paths_outside == "allow":
         return
     root = os.path.join(os.path.realpath(folder), "")
-    outside = [row for row in rows if any(not os.path.realpath(path).startswith(root) for path in (row.path, row.mask) if path)]
-    if outside:
-        raise BadRows(
-            f"{len(outside)} images lie outside {folder}, they or their masks (absolute paths, ../ or links that lead out); "
-            f"move them, or set {spelled('paths_outside', 'allow')}:",
-            outside,
-        )
+    for what, paths in (("images", [row.path for row in rows]), ("masks", [row.mask or row.path for row in rows])):
+        outside = [row for row, path in zip(rows, paths, strict=True) if not os.path.realpath(path).startswith(root)]
+        if outside:
+            raise BadRows(
+                f"{len(outside)} {what} lie outside {folder} (absolute paths, ../ or links that lead out); move them, or set "
+                f"{spelled('paths_outside', 'allow')}:",
+                outside,
+            )
 
 
 def _check_files(rows: list[Row]) -> None:
