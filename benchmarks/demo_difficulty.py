@@ -32,7 +32,8 @@ Rows = tuple[list[Image.Image], np.ndarray, list[bytes]]  # pictures, labels' nu
 
 def read(folder: Path, split: str) -> Rows:
     """Returns the images of a split."""
-    pictures, labels, patients = [], [], []
+    pictures: list[Image.Image] = []
+    labels, patients = [], []
     files = sorted(map(str, (folder / split).glob("*.tfrecord.gz")))
     for record in tf.data.TFRecordDataset(files, "GZIP"):
         values = tf.train.Example.FromString(record.numpy()).features.feature

@@ -40,7 +40,8 @@ def displayed(attenuation: Field, healthy: Field, pitch: float, rng: np.random.G
     """
     side = len(attenuation)
     photons = 10 ** rng.uniform(4.2, 5.2) * (pitch / 0.08) ** 2
-    noisy = attenuation + rng.standard_normal(attenuation.shape).astype(np.float32) * np.exp(attenuation / 2) / np.sqrt(photons)
+    grain = rng.spawn(1)[0].standard_normal(attenuation.shape, np.float32)  # its own generator: what follows shall not hang on the size
+    noisy = attenuation + grain * np.exp(attenuation / 2) / np.sqrt(photons)
     tilt = rng.normal(0, 0.12, 2)  # the tube's heel, and a detector that is not square to the beam
     line = np.linspace(-0.5, 0.5, side, dtype=np.float32)
     seen = noisy + tilt[0] * line[None, :] + tilt[1] * line[:, None]

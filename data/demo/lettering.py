@@ -32,9 +32,9 @@ def stamped(pixels: Pixels, text: str, at: tuple[float, float], height: float, a
     font = ImageFont.load_default(size=size)
     ImageDraw.Draw(stamp).text((stamp.width / 2, stamp.height / 2), text, font=font, fill=255, anchor="mm")
     stamp = stamp.rotate(angle, Image.Resampling.BILINEAR)
-    corner = tuple(min(max(round(share * side - length / 2), 0), side - length) for share, length in zip(at, stamp.size, strict=True))
+    left, top = (min(max(round(share * side - length / 2), 0), side - length) for share, length in zip(at, stamp.size, strict=True))
     picture = Image.fromarray(pixels)
-    picture.paste(level, corner, stamp)
+    picture.paste(level, (left, top), stamp)
     return np.asarray(picture)
 
 

@@ -87,7 +87,7 @@ def shoulder_blades(canvas: Canvas, person: Person, pose: Pose, rng: np.random.G
         tip = np.array([inner + 2.2, 13.2 + rng.normal(0, 0.6)])
         x, y = side * canvas.x, canvas.y
         edges = [(top, tip), (tip, joint), (joint, top)]
-        inside = np.float32(1)
+        inside: Field = np.ones_like(x)
         for a, b in edges:  # counter-clockwise, with y downwards
             dx, dy = map(float, (b - a) / np.hypot(*(b - a)))
             inside = inside * soft((y - a[1]) * dx - (x - a[0]) * dy, 0.25)

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.data.demo.generate import SEVERITY, _orders, make_demo_data
+from cxr.data.demo.generate import SEVERITY, Order, _orders, make_demo_data
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.sources import discover
 
@@ -64,13 +64,13 @@ def test_pictures_of_a_patient_differ_and_resemble_each_other(tmp_path):
 def test_severity_and_masks(tmp_path):
     manifest = make(tmp_path / "demo", severity=(0.6, 0.9), masks=True)
     rows = read(manifest)
-    degrees = {row["label"]: [] for row in rows}
+    degrees: dict[str, list[float]] = {row["label"]: [] for row in rows}
     for row in rows:
         degrees[row["label"]].append(float(row["severity"]))
         assert row["mask"] == row["image"].replace("images/", "masks/")
         with Image.open(manifest.parent / row["mask"]) as mask:
             assert mask.size == (48, 48)
-            assert set(np.unique(mask)) <= {0, 255}
+            assert set(np.unique(np.asarray(mask))) <= {0, 255}
             assert (np.asarray(mask).max() > 0) == (row["label"] != "normal")
     assert set(degrees["normal"]) == {0.0}
     for label in ("covid19", "pneumonia"):
@@ -86,7 +86,7 @@ def test_without_masks_there_are_none(tmp_path):
 
 
 def test_nothing_but_the_disease_hangs_on_the_class():
-    orders = {label: [] for label in features.CLASS_NAMES}
+    orders: dict[str, list[Order]] = {label: [] for label in features.CLASS_NAMES}
     for order in _orders(6000, 3, SEVERITY):
         orders[order.label].append(order)
     for fact in (

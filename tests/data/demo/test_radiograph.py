@@ -17,7 +17,8 @@ def test_arguments_decide_everything(label):
     np.testing.assert_array_equal(one.mask, same.mask)
     assert (one.image != other.image).mean() > 0.5
     assert one.image.shape == one.mask.shape == (64, 64)
-    assert (one.image.dtype, one.mask.dtype) == (np.uint8, np.bool_)
+    assert one.image.dtype == np.uint8
+    assert one.mask.dtype == np.bool_
 
 
 def test_a_normal_picture_has_no_disease():
