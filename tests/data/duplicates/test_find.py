@@ -14,7 +14,7 @@ PATIENTS = 40
 
 
 def drawn(patient, size=512):
-    return draw(700 + patient, features.CLASS_NAMES[patient % 3], size, 0.6, ("AP", "PA")[patient % 2]).image
+    return draw(900 + patient, features.CLASS_NAMES[patient % 3], size, 0.6, ("AP", "PA")[patient % 2]).image
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_different_patients_are_not_joined(strangers):
 
 
 def test_two_views_of_one_patient_are_no_duplicates():
-    """Follow-up images in the same view: benchmarks/duplicates.py asks real ones. Drawn people's lungs never change, and some look the same."""
+    """Follow-up images in the same view: benchmarks/duplicates.py asks real ones. Drawn lungs never change, and some look the same."""
     thumbnails = []
     for seed in range(8):
         rng = np.random.default_rng(seed)
