@@ -164,10 +164,15 @@ class World:
 @pytest.mark.e2e
 def test_shown_commands_run(tmp_path):
     world = World(tmp_path)
+    failures = []
     try:
         for shown in RUN:
-            world.run(shown)
+            try:
+                world.run(shown)
+            except AssertionError as error:
+                failures.append(str(error))
     finally:
         if world.server:
             world.server.kill()
+    assert not failures, "\n\n".join(failures)
     assert world.server is not None
