@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
+from scipy.stats import beta
 
 from cxr.data.demo.fields import Field
 
 SCATTER_SIGMA = 2.6  # cm
+BINS = 256  # of the histogram that a tone curve is made from
+TONED, USUAL = (0.4, 0.9), (1.1, 1.9)  # how much of it a machine uses; parameters of the beta distribution that it aims at
 COARSE = 4  # scatter is computed on pixels this much wider
 
 
@@ -29,12 +32,11 @@ def scattered(attenuation: Field, pitch: float, share: float) -> Field:
     return -np.log(through + share * wide)
 
 
-def displayed(attenuation: Field, healthy: Field, pitch: float, rng: np.random.Generator) -> Field:
+def displayed(attenuation: Field, pitch: float, rng: np.random.Generator) -> Field:
     """Returns grey levels, 0 to 1, as one of many machines would show them: noise, window, contrast, sharpening vary freely.
 
     Args:
       attenuation: As seen by the detector, float32 [pixels, pixels].
-      healthy: The same without the disease, coarser: exposure and window are chosen for the body, so that a sick lung darkens nothing else.
       pitch: Of the pixels of `attenuation`, cm.
       rng: Draws machine and exposure.
     """
@@ -49,11 +51,17 @@ def displayed(attenuation: Field, healthy: Field, pitch: float, rng: np.random.G
     sharpening = rng.uniform(0, 0.7) ** 2
     if sharpening > 0.05:
         seen = seen + sharpening * (seen - gaussian_filter(seen, rng.uniform(0.5, 1.2) / pitch, truncate=2.5))
-    coarse = len(healthy)
-    inner = healthy[coarse // 5 : -coarse // 5, coarse // 6 : -coarse // 6]
-    low, middle, high = np.quantile(inner, [0.08, rng.uniform(0.38, 0.80), 0.92])
-    steepness = rng.uniform(1.5, 3.2) / (high - low)
-    return 1 / (1 + np.exp(-steepness * (seen - middle)))
+    inner = seen[side // 5 : -side // 5, side // 6 : -side // 6]
+    low, middle, high = np.quantile(inner[::2, ::2], [0.08, rng.uniform(0.38, 0.80), 0.92])
+    windowed = 1 / (1 + np.exp(-rng.uniform(1.5, 3.2) / (high - low) * (seen - middle)))
+    return windowed + rng.uniform(*TONED) * (_toned(windowed, rng.uniform(*USUAL), rng.uniform(*USUAL)) - windowed)
+
+
+def _toned(grey: Field, dark: float, bright: float) -> Field:
+    """Returns the picture through the tone curve that gives its grey levels a beta distribution, as machines do by its histogram."""
+    levels = beta.ppf((np.arange(BINS) + 0.5) / BINS, dark, bright)
+    counts = np.cumsum(np.histogram(grey, BINS, (0, 1))[0]) / grey.size
+    return np.interp(grey, (np.arange(BINS) + 1) / BINS, levels[np.minimum((counts * BINS).astype(int), BINS - 1)]).astype(np.float32)
 
 
 def collimated(grey: Field, rng: np.random.Generator) -> Field:

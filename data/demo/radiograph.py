@@ -25,7 +25,6 @@ MARGIN = 1.15  # of the canvas beside the picture: a tilted body must fill it
 TOP = 0.115  # share of the picture above the lungs
 FEWEST = 192  # pixels of the canvas: smaller pictures are scaled down from it, as thin bones would vanish
 MASK_SIGMA = 0.5  # cm: small gaps in a disease belong to it
-COARSE = 4  # of so many pixels, one tells enough of the picture's brightness
 VISIBLE = 0.16  # attenuation that a finding adds where the mask is set; a rib adds 0.2 to 0.4
 
 
@@ -80,8 +79,7 @@ def render(label: str, person: Person, severity: float, view: str, size: int, rn
     scatter = rng.uniform(0.25, 0.9)
     beam, added = (_placed(field, canvas, pose, size * times) for field in (attenuation, finding))
     seen = exposure.scattered(beam, pitch, scatter).reshape(size, times, size, times).mean((1, 3))
-    healthy = exposure.scattered((beam - added)[::COARSE, ::COARSE], pitch * COARSE, scatter)
-    grey = exposure.collimated(exposure.displayed(seen, healthy, pitch * times, rng), rng)
+    grey = exposure.collimated(exposure.displayed(seen, pitch * times, rng), rng)
     pixels = np.clip(np.rint(255 * grey), 0, 255).astype(np.uint8)
     image = lettered(pixels, view, rng)
     mask = gaussian_filter(added, MASK_SIGMA / pitch, truncate=2.5).reshape(size, times, size, times).mean((1, 3)) > VISIBLE

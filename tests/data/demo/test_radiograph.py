@@ -33,9 +33,9 @@ def test_the_mask_is_where_the_disease_shows(label):
         sick, healthy = (draw(seed, name, 128, 0.8) for name in (label, NORMAL))
         assert 0.005 < sick.mask.mean() < 0.5
         assert sick.severity == 0.8
-        # pose, devices, machine and noise are the same for both: the label decides about the disease alone
-        changed = np.abs(sick.image.astype(int) - healthy.image)
-        assert changed[sick.mask].mean() > 5 * np.median(changed[~sick.mask]) + 5
+        # pose, devices, machine and noise are the same for both; the machine's window follows the picture, which moves all levels a little
+        changed = sick.image.astype(int) - healthy.image
+        assert changed[sick.mask].mean() > np.median(changed[~sick.mask]) + 12
 
 
 @pytest.mark.parametrize("label", SICK)

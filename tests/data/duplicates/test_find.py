@@ -49,7 +49,7 @@ def test_a_changed_picture_is_found(pictures, strangers, name):
     found = {(pair.first, pair.second) for pair in find.near_duplicates(np.concatenate([strangers, changed]), 2)}
     wanted = {(patient, PATIENTS + patient) for patient in range(count)}
     assert found <= wanted
-    assert len(found) >= (0.85 * count if several else count)  # several changes at once may hide one
+    assert len(found) >= (0.8 * count if several else count)  # several changes at once may hide one
 
 
 def test_copies_to_the_pixel_are_paired_with_the_first(strangers):
