@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cxr.cli.options import conditions, help_of, names
+from cxr.data.demo import SEVERITY
 
 if TYPE_CHECKING:
     from cxr.data.ingest.ingest_config import Ingest
@@ -166,7 +167,7 @@ def demo_data(
     ] = "none",
     severity: Annotated[
         tuple[float, float], typer.Option(metavar="LOW HIGH", help="of the diseases, drawn evenly between: 0 cannot be seen, 1 is severe")
-    ] = (0.3, 1.0),
+    ] = SEVERITY,
     masks: Annotated[bool, typer.Option("--masks", help="also write where the disease shows, one PNG for each image")] = False,
 ) -> None:
     """Make synthetic chest radiographs; nothing medical can be learnt from them."""

@@ -16,6 +16,7 @@ from cxr.core import features
 from cxr.core.errors import UsageError
 from cxr.core.strict_model import StrictModel
 from cxr.data.audit.audit_config import Audit
+from cxr.data.demo import SEVERITY
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.pipeline.gate import Gate
 from cxr.trainer.model_config import Ensemble, Model, Stage
@@ -55,7 +56,7 @@ class DemoData(StrictModel):
         "none", description="planted in one class, so that the audit has something to find: a marker in a corner, or brighter pictures"
     )
     severity: tuple[float, float] = Field(
-        (0.3, 1.0), description="of the diseases, drawn evenly between these two: 0 cannot be seen, 1 is severe"
+        SEVERITY, description="of the diseases, drawn evenly between these two: 0 cannot be seen, 1 is severe"
     )
 
     @field_validator("severity")

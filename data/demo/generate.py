@@ -19,6 +19,7 @@ from rich.progress import track
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.data.demo import SEVERITY
 from cxr.data.demo.confounders import CONFOUNDED, CONFOUNDERS, NO_CONFOUNDER
 from cxr.data.demo.person import AP, PA, Person
 from cxr.data.demo.radiograph import render
@@ -29,7 +30,6 @@ COLUMNS = ("image", "label", "patient_id", "source", "view", "sex", "age", "seve
 REQUEST = "demo-data.json"  # what the folder was made of; tells an up-to-date folder from any other
 VERSION = 2  # raise it when the same seed makes other pictures
 MAX_PER_PATIENT = 4
-SEVERITY = (0.3, 1.0)  # from subtle to severe
 COURSE = 0.1  # standard deviation of the severity among one patient's pictures
 THREADS = 2  # most of the drawing is numpy's, which lets other threads work
 

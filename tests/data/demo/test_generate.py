@@ -8,7 +8,8 @@ from rich.console import Console
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.data.demo.generate import SEVERITY, Order, _orders, make_demo_data
+from cxr.data.demo import SEVERITY
+from cxr.data.demo.generate import Order, _orders, make_demo_data
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.sources import discover
 
