@@ -26,7 +26,6 @@ RUN = [shown for shown in SHOWN if shown.not_run is None and not shown.text.star
 CONFIG = {
     "name": "cpu",
     "image_size": 32,
-    "data": {"splits": {"train": 0.5, "val": 0.25, "test": 0.25}, "seed": 2},
     "defaults": {"weights": "none", "head": {"l2": 0.1}, "head_training": {"epochs": 2, "batch_size": 16}},
     "models": {"mobilenet": {"backbone": "MobileNet"}, "other": {"backbone": "MobileNetV2"}},
     "ensemble": {"folds": 2},
@@ -65,7 +64,7 @@ class World:
     def __init__(self, home: Path):
         self.home = home
         self.environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(home), "COLUMNS": "150", "BROWSER": "true"}
-        manifest = make_demo_data(home / "made", images=150, image_size=64, seed=5, console=Console(quiet=True))
+        manifest = make_demo_data(home / "made", images=240, image_size=64, seed=5, console=Console(quiet=True))
         rows = pd.read_csv(manifest)
         rows["image"] = [str(manifest.parent / image) for image in rows.image]
         self.split_by_hospital(rows)
@@ -75,7 +74,7 @@ class World:
         self.addresses: dict = {}
 
     def split_by_hospital(self, rows: pd.DataFrame) -> None:
-        """120 pictures are ours, the others those of another hospital."""
+        """Four in five patients are ours, the others are another hospital's."""
         patients = sorted(set(rows.patient_id))
         theirs = rows.patient_id.isin(patients[-len(patients) // 5 :])
         rows["subset"] = "main"
@@ -141,7 +140,11 @@ class World:
         configure = "cxr serving config workspace/demo/serving_models --out models.config"
         subprocess.run(["bash", "-c", configure], cwd=self.home, env=self.environment, check=True, capture_output=True)
         shutil.copytree(version, version.with_name(str(int(version.name) + 1)))
-        serve = "cxr serve --model-config-file models.config --allow-version-labels-for-unavailable-models --port 0 --rest-port 0 --json"
+        serve = "cxr serve --model-config-file models.config --allow-version-labels-for-unavailable-models --port 0 --rest-port 0"
+        self.server, self.addresses = self.serve(f"{serve} --log-requests logs --log-sampling 1")
+        self.environment["CXR_SERVER"] = self.addresses["address"]
+        subprocess.run(["bash", "-c", "cxr predict images/"], cwd=self.home, env=self.environment, check=True, capture_output=True)
+        self.stop(self.server)  # what it logged is whole now
         self.server, self.addresses = self.serve(serve)
         self.environment["CXR_SERVER"] = self.addresses["address"]
 
