@@ -100,6 +100,7 @@ class World:
         newest = max((self.home / "workspace/cpu/runs").glob("2*"), default=None)
         for pattern, here in (
             (r"--config cpu\b", "--config cpu.yaml"),
+            (r"demo-data xrays", "demo-data xrays --images 120 --size 64"),
             (r"~/xrays", "xrays"),
             (r" study\.dcm", ""),
             (r"MODELS_DIR", "workspace/demo/serving_models"),
