@@ -103,7 +103,7 @@ def test_pipeline(tmp_path):
         assert model["shortcut_check"]["comparisons"][0]["verdict"] in done.stdout
 
     assert report["explanation"]["model"] == "ensemble"
-    assert report["explanation"]["samples"] == min(48, report["models"]["ensemble"]["evaluation"]["images"])
+    assert report["explanation"]["samples"] == min(48, report["models"]["ensemble"]["evaluation"]["examples"])
     assert "Where ensemble looks" in (pipeline.home / "runs/latest/report.html").read_text()
 
     # === The same again: from the cache, nothing new is pushed ===

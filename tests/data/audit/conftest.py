@@ -20,7 +20,7 @@ TEST_SHARE = 4  # every fourth patient
 
 @pytest.fixture(scope="session")
 def demo_records(tmp_path_factory):
-    """Returns a function from a confounder to a folder of records, 90 images of 64 pixels; Beam would take seconds for it."""
+    """Returns a function from a confounder to a folder of records, 180 images of 64 pixels; Beam would take seconds for it."""
     import tensorflow as tf
 
     made: dict[str, Path] = {}
@@ -30,7 +30,7 @@ def demo_records(tmp_path_factory):
             return made[confounder]
         folder = tmp_path_factory.mktemp(confounder)
         console = Console(file=io.StringIO())
-        manifest = make_demo_data(folder / "demo", images=90, image_size=64, seed=3, console=console, confounder=confounder)
+        manifest = make_demo_data(folder / "demo", images=180, image_size=64, seed=3, console=console, confounder=confounder)
         with manifest.open() as stream:
             rows = list(csv.DictReader(stream))
         counts = {split: dict.fromkeys(features.CLASS_NAMES, 0) for split in ("train", "test")}

@@ -48,7 +48,7 @@ def test_the_command_says_it_and_its_exit_code_too(demo_records):
     assert done.exit_code == exit_codes.REFUSED, done.output
     result = AuditResult.model_validate_json(done.stdout)
     assert "corners" in {found.name for found in result.clear}
-    assert sum(result.images.values()) == 90
+    assert sum(result.images.values()) == 180
 
 
 def test_a_folder_without_records_is_refused(tmp_path):
