@@ -64,11 +64,11 @@ def test_kfps_own_loader_accepts_it(compiled, tmp_path):
 def test_parameters_carry_the_configurations_values(compiled):
     found = {name: value["defaultValue"] for name, value in compiled.spec["root"]["inputDefinitions"]["parameters"].items()}
     assert found["data"] == "/mnt/cxr/data"
-    assert found["epochs_mobilenet"] == 16
-    assert found["min_accuracy_ensemble"] == 0.85
+    assert found["epochs_mobilenet"] == 60
+    assert found["min_accuracy_ensemble"] == 0.75
     assert found["min_accuracy_mobilenet"] == 0.6
     assert found["min_change_mobilenet"] == pytest.approx(-0.02)
-    assert found["shortcut_margin_mobilenet"] == "-0.1"
+    assert found["shortcut_margin_mobilenet"] == "0.0"  # demo.yaml's
     assert "non_inferiority_mobilenet" not in found  # nothing is demanded
     assert found["baseline_ensemble"] == "/mnt/cxr/models/ensemble/champion.json"
 
@@ -165,7 +165,7 @@ def test_one_audit_serves_every_shortcut_check(compiled):
     for name, task in checks.items():
         assert task["inputs"]["artifacts"]["audit"]["taskOutputArtifact"]["producerTask"] == "Audit"
         assert "Trainer-" + name.partition("-")[2] in task["dependentTasks"]
-        assert task["inputs"]["parameters"]["margin"]["runtimeValue"]["constant"] == "0.0"  # demo.yaml's
+        assert task["inputs"]["parameters"]["margin"] == {"componentInputParameter": f"shortcut_margin_{name.partition('-')[2]}"}
     assert "AnomalyCheck" in tasks(compiled.spec)["Audit"]["dependentTasks"]
 
 
