@@ -110,6 +110,8 @@ class World:
             (r"127\.0\.0\.1:8500", self.addresses.get("address", "")),
             (r"localhost:8501", self.addresses.get("rest_address", "")),
             (r"--duration 10", "--duration 1"),
+            (r"^cxr lineage ensemble", "cxr lineage ensemble --pipeline cpu"),  # the demo's is the same folder here
+            (r"^(cxr serving (?:promote|rollback|status) .*)", rf"\1 --server {self.addresses.get('address', '')}"),
             (r" --port 0\b", ""),
         ):
             text = re.sub(pattern, here, text)
