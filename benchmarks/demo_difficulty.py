@@ -14,7 +14,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
@@ -24,39 +23,28 @@ from sklearn.preprocessing import StandardScaler
 from cxr.core import features
 from cxr.core.measurement import Measurement
 from cxr.core.resampling import patient_numbers
+from cxr.data.audit.records import Pictures, read_pictures
 
 SIDES = 32, 64
 STRENGTHS = 1e-4, 1e-3, 1e-2, 1e-1  # inverse of the L2 penalty
-Rows = tuple[list[Image.Image], np.ndarray, list[bytes]]  # pictures, labels' numbers, patients
+EVERY = 2**31  # images; all that there are
 
 
-def read(folder: Path, split: str) -> Rows:
-    """Returns the images of a split."""
-    pictures: list[Image.Image] = []
-    labels, patients = [], []
-    files = sorted(map(str, (folder / split).glob("*.tfrecord.gz")))
-    for record in tf.data.TFRecordDataset(files, "GZIP"):
-        values = tf.train.Example.FromString(record.numpy()).features.feature
-        pictures.append(Image.open(io.BytesIO(values[features.IMAGE].bytes_list.value[0])))
-        labels.append(features.CLASS_NAMES.index(values[features.LABEL].bytes_list.value[0].decode()))
-        patients.append(values[features.PATIENT_ID].bytes_list.value[0])
-    return pictures, np.array(labels), patients
-
-
-def linear(train: Rows, val: Rows, test: Rows, side: int) -> np.ndarray:
+def linear(train: Pictures, val: Pictures, test: Pictures, side: int) -> np.ndarray:
     """Returns what logistic regression on thumbnails says of the test split, [images, classes]."""
 
-    def table(pictures: list[Image.Image]) -> np.ndarray:
-        return np.array([np.asarray(picture.resize((side, side), Image.Resampling.BOX), np.float32).ravel() for picture in pictures])
+    def table(pictures: Pictures) -> np.ndarray:
+        decoded = (Image.open(io.BytesIO(encoded)) for encoded in pictures.encoded)
+        return np.array([np.asarray(picture.resize((side, side), Image.Resampling.BOX), np.float32).ravel() for picture in decoded])
 
     def fitted(x: np.ndarray, y: np.ndarray, strength: float) -> Pipeline:
         return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000)).fit(x, y)
 
-    known, chosen_on = table(train[0]), table(val[0])
-    scores = [balanced_accuracy_score(val[1], fitted(known, train[1], strength).predict(chosen_on)) for strength in STRENGTHS]
+    known, chosen_on = table(train), table(val)
+    scores = [balanced_accuracy_score(val.labels, fitted(known, train.labels, strength).predict(chosen_on)) for strength in STRENGTHS]
     strength = STRENGTHS[int(np.argmax(scores))]
-    model = fitted(np.concatenate([known, chosen_on]), np.concatenate([train[1], val[1]]), strength)
-    return np.asarray(model.predict_proba(table(test[0])))
+    model = fitted(np.concatenate([known, chosen_on]), np.concatenate([train.labels, val.labels]), strength)
+    return np.asarray(model.predict_proba(table(test)))
 
 
 def main() -> None:
@@ -64,15 +52,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("home", type=Path)
     report = json.loads((parser.parse_args().home / "runs" / "latest" / "report.json").read_text())
-    train, val, test = (read(Path(report["data"]), split) for split in ("train", "val", "test"))
-    numbers, patients = patient_numbers(test[2])
-    print(f"test split: {len(test[1])} images of {patients} patients; {len(train[1])} images to learn from")
+    train, val, test = (
+        read_pictures([f"{report['data']}/{split}/*.tfrecord.gz"], features.CLASS_NAMES, EVERY, 0) for split in features.SPLITS
+    )
+    numbers, patients = patient_numbers(test.patients)
+    print(f"test split: {len(test.labels)} images of {patients} patients; {len(train.labels)} images to learn from")
     for name, model in report["models"].items():
         found = model["shortcut_check"]
         print(f"{name}: {found['balanced_accuracy']:.3f}; best shortcut: {found['comparisons'][0]['verdict']}")
     for side in SIDES:
-        answers = linear(train, val, test, side)
-        print(f"logistic regression on {side}x{side} pixels: {Measurement(numbers, test[1], answers, bins=1).figure('balanced_accuracy')}")
+        measured = Measurement(numbers, test.labels, linear(train, val, test, side), bins=1)
+        print(f"logistic regression on {side}x{side} pixels: {measured.figure('balanced_accuracy')}")
 
 
 if __name__ == "__main__":

@@ -30,12 +30,13 @@ import sys
 from pathlib import Path
 from cxr.data.ingest.records import example
 from cxr.data.ingest.rows import Row
+from cxr.data.ingest.staged import Picture
 from cxr.data.images import reader
 from tensorflow.io import TFRecordOptions, TFRecordWriter
 with TFRecordWriter(sys.argv[2], TFRecordOptions(compression_type="GZIP", compression_level=1)) as writer:
     for path in sorted(Path(sys.argv[1]).rglob("*.jpg")):
         row = Row(str(path), path.name, str(path), path.parent.name)
-        writer.write(example(row, reader.read_image(path)).SerializeToString())
+        writer.write(example(row, Picture.of(reader.read_image(path))).SerializeToString())
 """
 INGEST = """
 import sys

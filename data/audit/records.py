@@ -104,13 +104,13 @@ def read_pictures(patterns: Sequence[str], class_names: Sequence[str], limit: in
     identities = sorted((_identity(file, example, class_names) for file, example in _examples(patterns)), key=lambda i: i.content_hash)
     patients = np.array([identity.patient for identity in identities], object)
     kept = some_patients(np.arange(len(identities)), patients, limit, np.random.default_rng(seed))
-    wanted = {identities[position].content_hash: place for place, position in enumerate(kept)}
-    encoded: list[bytes] = [b""] * len(kept)
+    wanted = [identities[position].content_hash for position in kept]
+    encoded = dict.fromkeys(wanted, b"")  # several images may have the same pixels
     for _, example in _examples(patterns):
-        place = wanted.get(_text(example, features.CONTENT_HASH))
-        if place is not None:
-            encoded[place] = example.features.feature[features.IMAGE].bytes_list.value[0]
-    return Pictures(np.array([identities[position].label for position in kept], np.int64), patients[kept], encoded)
+        if (content_hash := _text(example, features.CONTENT_HASH)) in encoded:
+            encoded[content_hash] = example.features.feature[features.IMAGE].bytes_list.value[0]
+    labels = np.array([identities[position].label for position in kept], np.int64)
+    return Pictures(labels, patients[kept], [encoded[content_hash] for content_hash in wanted])
 
 
 def some_patients(

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 from scipy.stats import beta
 
-from cxr.data.demo.fields import Field
+from cxr.data.demo.fields import Field, shrunk
 
 SCATTER_SIGMA = 2.6  # cm
 BINS = 256  # of the histogram that a tone curve is made from
@@ -23,12 +23,8 @@ def scattered(attenuation: Field, pitch: float, share: float) -> Field:
       share: Of the scattered in what came through.
     """
     through = np.exp(-attenuation)
-    side = len(through)
-    small = (
-        through[: side // COARSE * COARSE, : side // COARSE * COARSE].reshape(side // COARSE, COARSE, side // COARSE, COARSE).mean((1, 3))
-    )
-    spread = gaussian_filter(np.minimum(small, 0.25), SCATTER_SIGMA / pitch / COARSE, truncate=3, mode="nearest")
-    wide = zoom(spread, side / len(spread), order=1, mode="nearest", grid_mode=True)
+    spread = gaussian_filter(np.minimum(shrunk(through, COARSE), 0.25), SCATTER_SIGMA / pitch / COARSE, truncate=3, mode="nearest")
+    wide = zoom(spread, len(through) / len(spread), order=1, mode="nearest", grid_mode=True)
     return -np.log(through + share * wide)
 
 

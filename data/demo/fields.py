@@ -70,6 +70,12 @@ def soft(distance: Field, edge: float) -> Field:
     return np.float32(0.5) - np.float32(0.5) * np.tanh(distance * np.float32(2 / edge))
 
 
+def shrunk(field: Field, times: int) -> Field:
+    """Returns the means of squares of so many pixels; what is left over at the right and below is cut off."""
+    side = len(field) // times
+    return field[: side * times, : side * times].reshape(side, times, side, times).mean((1, 3))
+
+
 def root(values: Field) -> Field:
     """Returns the square roots, 0 for what is negative: half the chord of a disc at some distance."""
     return np.sqrt(np.maximum(values, 0))

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from cxr.core import features
 from cxr.data.demo import exposure, findings, skeleton, thorax, vessels
 from cxr.data.demo.devices import devices
-from cxr.data.demo.fields import Canvas, Field
+from cxr.data.demo.fields import Canvas, Field, shrunk
 from cxr.data.demo.lettering import lettered
 from cxr.data.demo.person import PA, Person, Pose
 
@@ -73,16 +73,16 @@ def render(label: str, person: Person, severity: float, view: str, size: int, rn
     """
     pose = Pose.draw(rng, view)
     times = max(1, -(-FEWEST // size))
-    canvas = Canvas(round(size * times * MARGIN), pose.side * MARGIN, -pose.side * (TOP + (MARGIN - 1) / 2))
+    canvas = canvas_around(pose, size * times)
     attenuation, finding = _through(canvas, label, person, severity, pose, rng)
     pitch = pose.side / size / times
     scatter = rng.uniform(0.25, 0.9)
-    beam, added = (_placed(field, canvas, pose, size * times) for field in (attenuation, finding))
-    seen = exposure.scattered(beam, pitch, scatter).reshape(size, times, size, times).mean((1, 3))
+    beam, added = (placed(field, canvas, pose, size * times) for field in (attenuation, finding))
+    seen = shrunk(exposure.scattered(beam, pitch, scatter), times)
     grey = exposure.collimated(exposure.displayed(seen, pitch * times, rng), rng)
     pixels = np.clip(np.rint(255 * grey), 0, 255).astype(np.uint8)
     image = lettered(pixels, view, rng)
-    mask = gaussian_filter(added, MASK_SIGMA / pitch, truncate=2.5).reshape(size, times, size, times).mean((1, 3)) > VISIBLE
+    mask = shrunk(gaussian_filter(added, MASK_SIGMA / pitch, truncate=2.5), times) > VISIBLE
     return Radiograph(image, mask, label, severity if label != NORMAL else 0.0)
 
 
@@ -115,7 +115,12 @@ def _through(canvas: Canvas, label: str, person: Person, severity: float, pose: 
     return total.astype(np.float32), (TISSUE * disease).astype(np.float32)
 
 
-def _placed(field: Field, canvas: Canvas, pose: Pose, pixels: int) -> Field:
+def canvas_around(pose: Pose, pixels: int) -> Canvas:
+    """Returns the canvas for a picture of so many pixels a side."""
+    return Canvas(round(pixels * MARGIN), pose.side * MARGIN, -pose.side * (TOP + (MARGIN - 1) / 2))
+
+
+def placed(field: Field, canvas: Canvas, pose: Pose, pixels: int) -> Field:
     """Returns the piece of the canvas that the picture shows, tilted and shifted as the person is, float32 [pixels, pixels]."""
     cos, sin = np.cos(pose.tilt), np.sin(pose.tilt)
     centre, half = canvas.pixels / 2, pixels / 2

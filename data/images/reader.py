@@ -82,7 +82,7 @@ def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, max_
       max_side: Longer pictures are scaled down to this many pixels, antialiased; None: never.
 
     Raises:
-      ImageError: The file cannot be used (image_errors.py names the kinds); the text names the path.
+      ImageError: The file cannot be used (errors.py names the kinds); the text names the path.
       OSError: There is no such file, or it may not be read.
     """
     name = "image" if isinstance(source, bytes) else str(source)

@@ -35,9 +35,9 @@ def read_masks(rows: Iterable[Row], entry_of: Callable[[Row], Entry], workers: i
     """
 
     def read(row: Row) -> bytes | tuple[str, str] | None:
-        height, width = entry_of(row).facts[1:3]
+        entry = entry_of(row)
         try:
-            return read_mask(row.mask, height, width)
+            return read_mask(row.mask, entry.height, entry.width)
         except ImageError as error:
             return error.reason, str(error).removeprefix(f"{row.mask}: ")
         except OSError as error:

@@ -40,10 +40,8 @@ class LineCounter:
 
     def update(self) -> int:
         """Returns the number of lines so far."""
-        for path in self._folder.iterdir() if self._folder.is_dir() else ():
-            if path.suffix != INDEX:
-                continue
-            with contextlib.suppress(FileNotFoundError), path.open("rb") as stream:  # it may have been renamed this moment
+        for path in self._folder.glob(f"*{INDEX}"):
+            with path.open("rb") as stream:
                 stream.seek(self._offsets.get(path.name, 0))
                 new = stream.read()
                 self._offsets[path.name] = stream.tell()
@@ -64,7 +62,10 @@ def stages(console: Console, title: str) -> Iterator[Begin]:
 
     What it yields is told each stage's name and how much it takes, and returns what is told how much more is done.
     """
-    bar = _bar(console)
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), _AmountColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
 
     def begin(name: str, total: int | None, *, in_bytes: bool = False) -> Callable[[int], None]:
         current, last, done = bar.add_task(title + name, total=total, in_bytes=in_bytes), time.monotonic(), 0
@@ -98,32 +99,21 @@ class _AmountColumn(ProgressColumn):
         return (self._bytes if task.fields.get("in_bytes") else self._images).render(task)
 
 
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), _AmountColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
-    )  # fmt: skip
-
-
 @contextlib.contextmanager
 def shown(console: Console, folder: Path, total: int) -> Iterator[None]:
     """Shows progress while the block runs, by the lines that come into a folder: a bar on a terminal, else a line now and then."""
     counter, ended = LineCounter(folder), threading.Event()
     before = counter.update()
-    bar = _bar(console)
-    task = bar.add_task("reading images", total=total)
 
-    def watch() -> None:
-        last = time.monotonic()
+    def watch(advance: Callable[[int], None]) -> None:
+        done = 0
         while not ended.wait(POLL):
-            done = min(counter.update() - before, total)
-            bar.update(task, completed=done)
-            if not console.is_terminal and time.monotonic() - last >= PLAIN_INTERVAL:
-                last = time.monotonic()
-                console.print(f"reading images: {done} of {total}", highlight=False)
+            now = min(counter.update() - before, total)  # a second attempt of a worker counts again
+            advance(now - done)
+            done = now
 
-    thread = threading.Thread(target=watch, daemon=True)
-    with bar:
+    with stages(console, "") as begin:
+        thread = threading.Thread(target=watch, args=(begin("reading images", total),), daemon=True)
         thread.start()
         try:
             yield

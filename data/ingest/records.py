@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cxr.core import features
-from cxr.data.images import reader
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.lesion_masks import Masks
 from cxr.data.ingest.rows import Row, uniform
@@ -65,21 +64,22 @@ def write_records(
             for row in sorted(shards[shard], key=lambda row: row.name):
                 key = keys[row.path]
                 if not staged[key].reason and row.number not in masks.refused:
-                    example = example_of(row, staged.picture(key), masks.found.get(row.number))
-                    writer.write(example.SerializeToString(deterministic=True))
+                    made = example(row, staged.picture(key), masks.found.get(row.number))
+                    writer.write(made.SerializeToString(deterministic=True))
 
     with ThreadPoolExecutor(workers) as pool:
         for _ in pool.map(write, shards):
             pass
 
 
-def example(row: Row, image: reader.GreyImage) -> Any:
-    """Returns the tf.Example of one image; core/features.py says what each feature holds."""
-    return example_of(row, Picture.of(image))
+def example(row: Row, picture: Picture, mask: bytes | None = None) -> Any:
+    """Returns the tf.Example of one image; core/features.py says what each feature holds.
 
-
-def example_of(row: Row, picture: Picture, mask: bytes | None = None) -> Any:
-    """Returns the tf.Example of an encoded picture, and of where the disease shows in it (PNG) where that is known."""
+    Args:
+      row: What the source says.
+      picture: The image.
+      mask: Where the disease shows in it, PNG; None: nowhere, or nobody knows.
+    """
     from tensorflow.train import BytesList, Example, Feature, Features, FloatList, Int64List
 
     def text(value: str) -> Feature:

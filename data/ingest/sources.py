@@ -137,8 +137,8 @@ def _check_inside(rows: list[Row], folder: Path, config: Ingest, spelled: Spelli
     if config.paths_outside == "allow":
         return
     root = os.path.join(os.path.realpath(folder), "")
-    for what, paths in (("images", [row.path for row in rows]), ("masks", [row.mask or row.path for row in rows])):
-        outside = [row for row, path in zip(rows, paths, strict=True) if not os.path.realpath(path).startswith(root)]
+    for what, named in (("images", [(row, row.path) for row in rows]), ("masks", [(row, row.mask) for row in rows if row.mask])):
+        outside = [row for row, path in named if not os.path.realpath(path).startswith(root)]
         if outside:
             raise BadRows(
                 f"{len(outside)} {what} lie outside {folder} (absolute paths, ../ or links that lead out); move them, or set "

@@ -62,7 +62,7 @@ class Entry:
       content_hash: SHA-256 (hex) of size and pixels.
       offset: Of thumbnail and encoded picture in the file beside the index, bytes.
       length: Of the encoded picture, bytes.
-      facts: `Picture` without these.
+      format: This and what follows: as in `Picture`.
     """
 
     key: str
@@ -72,7 +72,11 @@ class Entry:
     detail: str = ""
     offset: int = 0
     length: int = 0
-    facts: tuple[str, int, int, float, float] = ("", 0, 0, 0.0, 0.0)
+    format: str = ""
+    height: int = 0
+    width: int = 0
+    mean: float = 0.0
+    std: float = 0.0
 
 
 class Staged:
@@ -111,7 +115,7 @@ class Staged:
         """Returns the picture of an entry without a reason."""
         path, entry = self._found[key]
         encoded = _read(path, entry.offset + _THUMBNAIL_BYTES, entry.length)
-        return Picture(encoded, *entry.facts, entry.content_hash)
+        return Picture(encoded, entry.format, entry.height, entry.width, entry.mean, entry.std, entry.content_hash)
 
 
 class StageWriter:
@@ -142,11 +146,11 @@ class StageWriter:
         except OSError as error:
             self._add(Entry(key, file_hash, reason="cannot be opened", detail=error.strerror or str(error)))
             return
-        picture, offset = Picture.of(image), self._pictures.tell()
-        self._pictures.write(thumbnail(image.array).tobytes() + picture.encoded)
+        facts, offset = asdict(Picture.of(image)), self._pictures.tell()
+        encoded = facts.pop("encoded")
+        self._pictures.write(thumbnail(image.array).tobytes() + encoded)
         self._pictures.flush()  # before the line that names it
-        facts = picture.format, picture.height, picture.width, picture.mean, picture.std
-        self._add(Entry(key, file_hash, picture.content_hash, offset=offset, length=len(picture.encoded), facts=facts))
+        self._add(Entry(key, file_hash, offset=offset, length=len(encoded), **facts))
 
     def _add(self, entry: Entry) -> None:
         self._index.write(json.dumps(list(asdict(entry).values())).encode() + b"\n")

@@ -19,7 +19,9 @@ from cxr.data.images.errors import ImageError
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.private_lists import SHOWN
 from cxr.data.ingest.pseudonyms import key_path, load_key, pseudonym
+from cxr.data.ingest.records import example
 from cxr.data.ingest.rows import Row
+from cxr.data.ingest.staged import Picture
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -114,8 +116,6 @@ def read_rows(found: Iterable[Given], total: int, config: Ingest, notes: Sequenc
 def _read_rows(
     given: Iterable[Given], total: int, key: bytes, config: Ingest, rejects: Counter[str], unstated: frozenset[str]
 ) -> Iterator[Labelled]:
-    from cxr.data.ingest.records import example  # Beam: not before there is something to do
-
     bad: list[str] = []
     remaining = iter(given)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -127,7 +127,7 @@ def _read_rows(
                     bad.append(f"{row.where}: {found}")
                 else:
                     row.patient, row.person = pseudonym(key, row.unit), ""
-                    made = labelled(example(row, found), row.where)
+                    made = labelled(example(row, Picture.of(found)), row.where)
                     facts = {name: value for name, value in made.facts.items() if name not in unstated}
                     yield Labelled(made.image, facts, outside)
     if bad and len(bad) > config.max_reject_share * total:

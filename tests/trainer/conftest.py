@@ -95,15 +95,13 @@ def model_config(**more) -> Model:
 def chest(seed: int, size: int = 96):
     """A drawn radiograph, uint8 [size, size], and where its lungs are, bool [size, size]."""
     from cxr.data.demo import radiograph, thorax
-    from cxr.data.demo.fields import Canvas
     from cxr.data.demo.person import Person, Pose
 
     person = Person.draw(np.random.default_rng(seed), female=False, age=50)
     picture = radiograph.render("normal", person, 0.0, radiograph.PA, size, np.random.default_rng(seed + 1)).image
     pose = Pose.draw(np.random.default_rng(seed + 1), radiograph.PA)  # as render draws it
-    pixels = round(size * radiograph.MARGIN)
-    canvas = Canvas(pixels, pose.side * radiograph.MARGIN, -pose.side * (radiograph.TOP + (radiograph.MARGIN - 1) / 2))
-    return picture, radiograph._placed(thorax.lungs(canvas, person, pose).thickness, canvas, pose, size) > LUNG
+    canvas = radiograph.canvas_around(pose, size)
+    return picture, radiograph.placed(thorax.lungs(canvas, person, pose).thickness, canvas, pose, size) > LUNG
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from cxr.data.ingest.dataset import DATASET, Dataset
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.records import example
 from cxr.data.ingest.rows import Row
+from cxr.data.ingest.staged import Picture
 
 TEST_SHARE = 4  # every fourth patient
 
@@ -40,12 +41,12 @@ def demo_records(tmp_path_factory):
                 for row in rows:
                     patient = row["patient_id"]
                     if (int(patient.rpartition("-")[2]) % TEST_SHARE == 0) == (split == "test"):
-                        image = read_image(str(manifest.parent / row["image"]))
+                        picture = Picture.of(read_image(str(manifest.parent / row["image"])))
                         one = Row(
                             row["image"], row["image"], "", row["label"], patient, split, row["source"], row["view"], row["sex"],
                             age=float(row["age"]),
                         )  # fmt: skip
-                        writer.write(example(one, image).SerializeToString())
+                        writer.write(example(one, picture).SerializeToString())
                         counts[split][row["label"]] += 1
         dataset = Dataset(
             source="demo", class_names=features.CLASS_NAMES, counts=counts, patients={}, own_patients=0, rejects=0, duplicates=0,

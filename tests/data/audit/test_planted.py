@@ -1,5 +1,7 @@
 """From pictures to verdict: a planted confounder is found, and clean synthetic data are."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -71,6 +73,13 @@ def test_files_in_any_order_make_the_same_tables(demo_records, tmp_path):
     pictures = read_pictures([str(source)], features.CLASS_NAMES, limit=10, seed=1)
     assert 5 < len(pictures.encoded) <= 10
     assert all(encoded.startswith(b"\x89PNG") for encoded in pictures.encoded)
+
+
+def test_every_copy_of_a_picture_is_read(demo_records, tmp_path):
+    source = demo_records("none") / "test" / "examples-00000-of-00001.tfrecord.gz"
+    copy = shutil.copy(source, tmp_path / "copy.gz")
+    once, twice = (read_pictures(files, features.CLASS_NAMES, limit=1000, seed=1) for files in ([str(source)], [str(source), str(copy)]))
+    assert twice.encoded == [encoded for encoded in once.encoded for _ in range(2)]
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,8 @@ def masked(tmp_path, make_manifest):
 @pytest.fixture
 def run(tmp_path, key_file, console):
     def call(source, **options):
-        dataset = ingest(source, tmp_path / "records", Ingest(only_split="train"), key_file=key_file, console=console, **options)
+        config = Ingest(only_split="train", max_reject_share=0.1)
+        dataset = ingest(source, tmp_path / "records", config, key_file=key_file, console=console, **options)
         return dataset, console.file.getvalue()
 
     return call
@@ -74,16 +75,20 @@ def test_another_mask_makes_other_records(run, masked, tmp_path):
     assert decode_mask(mask).all()
 
 
-def test_a_mask_of_other_proportions_is_a_reject(tmp_path, run, masked):
+def test_masks_that_do_not_fit_or_cannot_be_decoded_are_rejects(tmp_path, run, masked):
     rows = list(csv.DictReader(io.StringIO(masked.read_text())))
     Image.fromarray(np.zeros((40, 32), np.uint8)).save(tmp_path / "source/masks/turned.png")
-    rows[2]["mask"] = "masks/turned.png"
+    whole = (tmp_path / "source/masks/lesion.png").read_bytes()
+    (tmp_path / "source/masks/cut.png").write_bytes(whole[: len(whole) - 30])
+    (tmp_path / "source/masks/text.png").write_text("no picture")
+    for row, name in zip((2, 5, 8), ("turned", "cut", "text"), strict=True):
+        rows[row]["mask"] = f"masks/{name}.png"
     with masked.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
     dataset, _ = run(masked)
-    assert dataset.reject_reasons == {"mask of other proportions": 1}
+    assert dataset.reject_reasons == {"unreadable": 2, "mask of other proportions": 1}
     rejects = (tmp_path / "records.private/rejects.csv").read_text()
     assert "the mask has 32x40 pixels, its picture 40x32" in rejects
 
