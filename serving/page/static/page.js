@@ -208,7 +208,7 @@ find("window-reset").addEventListener("click", () => viewer.setWindow(WHOLE_WIND
 find("zoom-in").addEventListener("click", () => viewer.zoomBy(1.25));
 find("zoom-out").addEventListener("click", () => viewer.zoomBy(1 / 1.25));
 find("zoom-whole").addEventListener("click", () => viewer.whole());
-find("remove-all").addEventListener("click", () => [...items].reverse().forEach(remove));
+find("remove-all").addEventListener("click", () => [...items.filter((item) => item !== current), current].forEach(remove));
 setInterval(async () => {
   if (document.hidden) return;
   await look();
