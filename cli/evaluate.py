@@ -145,11 +145,9 @@ def _served(
     server: str, model: str, which: tuple[int | None, str | None], security: Tls | None, batch_size: int, messages: Console
 ) -> Iterator[Model]:
     from cxr.serving.client.client import Client
-    from cxr.serving.client.connection import is_loopback
     from cxr.serving.client.scoring import ServedModel
 
-    if security is None and not is_loopback(server):
-        messages.print(f"note: images travel to {server} unencrypted; --tls encrypts them", style="yellow", soft_wrap=True)
+    options.note_unencrypted(server, security, messages)
     with Client(server, model, *which, tls=security, batch_size=batch_size) as client:
         yield ServedModel(client)
 

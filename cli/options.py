@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from cxr.serving.client.connection import Tls
 
 PIPE_WIDTH = 200  # a pipe has no width, and 80 columns would tear file names and numbers apart
-UNENCRYPTED = "note: images travel to {server} unencrypted; --tls encrypts them"
 LOCAL_SERVER = "127.0.0.1:8500"  # cxr.serving.client.connection.DEFAULT_SERVER, without importing grpc for --help
 
 Workspace = Annotated[Path, typer.Option(envvar="CXR_WORKSPACE", help="where runs keep what they write")]
@@ -61,6 +60,15 @@ def tls_of(use: bool, ca: Path | None, cert: Path | None, key: Path | None, serv
     if not (use or ca or cert or key or server_name):
         return None
     return Tls(ca, cert, key, server_name)
+
+
+def note_unencrypted(server: str, security: Tls | None, messages: Console) -> None:
+    """Says it where images travel to another machine in plaintext."""
+    from cxr.serving.client.connection import is_loopback
+
+    if security is None and not is_loopback(server):
+        text = f"note: images travel to {server} unencrypted; --tls encrypts them"
+        messages.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def conditions(where: list[str] | None) -> dict[str, str] | None:

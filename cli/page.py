@@ -59,13 +59,11 @@ def page(
     from cxr.serving.server.options import Limits, host_and_port
 
     security = options.tls_of(tls, ca, cert, key, server_name)
-    notes = []
+    messages = Console(stderr=True)
     if not is_loopback(host_and_port(host, port)):
-        notes.append(f"warning: everybody who reaches {host} can use the page: it asks for no password, and pictures travel unencrypted")
-    if security is None and not is_loopback(server):
-        notes.append(options.UNENCRYPTED.format(server=server))
-    for note in notes:
-        Console(stderr=True).print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        text = f"warning: everybody who reaches {host} can use the page: it asks for no password, and pictures travel unencrypted"
+        messages.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    options.note_unencrypted(server, security, messages)
     limits = Limits() if max_message_mb is None else Limits(max_message_bytes=max_message_mb * 2**20)
     names = None if not model else lambda: model
     with Page(

@@ -64,7 +64,6 @@ def predict(
     from cxr.core import exit_codes
     from cxr.core.errors import UsageError
     from cxr.serving.client.client import Client
-    from cxr.serving.client.connection import is_loopback
     from cxr.serving.client.inputs import find_images
 
     if class_name is not None and explain is None:
@@ -74,8 +73,7 @@ def predict(
         options.make_folder("--explain", explain)
     security = options.tls_of(tls, ca, cert, key, server_name)
     messages = Console(stderr=True)
-    if security is None and not is_loopback(server):
-        messages.print(options.UNENCRYPTED.format(server=server), style="yellow", soft_wrap=True)
+    options.note_unencrypted(server, security, messages)
     with Client(server, model, version, label, tls=security, timeout=timeout, batch_size=batch_size, max_in_flight=in_flight) as client:
         client.metadata()  # a server or model that is not there is said before any image is read
         failed = _show(client, files, json, messages, explain, class_name)
@@ -105,14 +103,15 @@ def _show(client: Client, files: list[Path], as_json: bool, messages: Console, m
             bar = progress.add_task("images", total=len(files))
             for result in client.predict_files(files, explain=maps is not None, class_name=class_name):
                 results.append(result)
+                overlay = {}
                 if maps is not None and isinstance(result, Prediction):
                     explained.append(_overlay(result, maps))
+                    overlay = {"overlay": explained[-1].overlay}
                 progress.advance(bar)
                 if isinstance(result, Prediction) and result.synthetic and result.version not in synthetic:
                     synthetic.add(result.version)
                     progress.console.print(_SYNTHETIC.format(result), style="yellow", markup=False, highlight=False, soft_wrap=True)
                 if as_json:
-                    overlay = {"overlay": explained[-1].overlay} if maps is not None and isinstance(result, Prediction) else {}
                     typer.echo(json_module.dumps({**result.to_json(), **overlay}, ensure_ascii=False))
                 if isinstance(result, Failure):
                     progress.console.print(str(result.error), style="red", markup=False, highlight=False, soft_wrap=True)

@@ -112,7 +112,7 @@ COVIDX = Collection(
     "(cxr audit). It holds images of ieee8023 and, through RSNA, of NIH.",
 )
 
-# Part: key of its address, bytes, MD5 (the collection's FAQ, question 7), images.
+# Of each part: key of its address, bytes, MD5 (the collection's FAQ, question 7).
 _NIH_PARTS = (
     ("vfk49d74nhbxq3nqjg0900w5nvkorp5c", 2_008_470_987, "fe8ed0a6961412fddcbb3603c11b3698"),
     ("i28rlmbvmfjbl8p2n3ril0pptcmcu9d1", 3_952_623_504, "ab07a2d7cbe6f65ddd97b4ed7bde10bf"),

@@ -28,7 +28,8 @@ def select(walk: Walk, options: Options, folder: Path) -> Selection:
       CxrError: No list of labels, or a line that is none; names the list and the line.
     """
     selection = Selection()
-    lists = [(subset, _labels(walk, subset, folder)) for subset in SUBSETS]
+    bases = [entry.base for entry in walk()]  # once: of a large archive it takes minutes
+    lists = [(subset, _labels(walk, bases, subset, folder)) for subset in SUBSETS]
     if not any(text for _, text in lists):
         raise CxrError("no train_COVIDx….txt or test_COVIDx….txt in it; put the lists of COVID-Net's folder `labels` beside the images")
     for subset, text in lists:
@@ -57,10 +58,10 @@ def select(walk: Walk, options: Options, folder: Path) -> Selection:
     return selection
 
 
-def _labels(walk: Walk, subset: str, folder: Path) -> str:
+def _labels(walk: Walk, bases: list[str], subset: str, folder: Path) -> str:
     """Returns a list of labels; of several the one of the newest version that has the three classes (A, or none of the two letters)."""
     pattern = re.compile(_LIST.format(subset=subset), re.IGNORECASE)
-    names = sorted((entry.base for entry in walk() if pattern.fullmatch(entry.base)), key=_preference)
+    names = sorted(filter(pattern.fullmatch, bases), key=_preference)
     if not names:
         return ""
     path = found(walk, lambda entry: entry.base == names[-1], folder)

@@ -124,14 +124,8 @@ def _tidy(selection: Selection, options: Options) -> None:
     """Leaves out what is listed again and, where asked for, what has no licence."""
     if options.licensed_only:
         selection.without(lambda candidate: not candidate.license, NO_LICENCE)
-    seen: set[str] = set()
-
-    def again(path: str) -> bool:
-        known = path in seen
-        seen.add(path)
-        return known
-
-    selection.without(lambda candidate: again(candidate.path), TWICE)
+    first = {candidate.path: candidate for candidate in reversed(selection.candidates)}
+    selection.without(lambda candidate: candidate is not first[candidate.path], TWICE)
 
 
 def _download_parts(

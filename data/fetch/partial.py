@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import base64
 import re
 from pathlib import Path
 
@@ -54,8 +54,7 @@ class Partial:
 
     def remove_state(self) -> None:
         """Removes what is known of the file; its bytes have got their name."""
-        with contextlib.suppress(FileNotFoundError):
-            self._state_path.unlink()
+        self._state_path.unlink(missing_ok=True)
 
     def request_headers(self) -> dict[str, str]:
         """Returns the headers that ask for the rest, if it is still the same file (RFC 9110, 13.1.5), or for all of it."""
@@ -99,12 +98,10 @@ def _validator(response: requests.Response) -> str:
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 
 
-def _hex(base64: str) -> str | None:
+def _hex(stated: str) -> str | None:
     """Returns what Google's storage, from which Kaggle serves, states in base64."""
-    import base64 as codec
-
     try:
-        digest = codec.b64decode(base64, validate=True)
+        digest = base64.b64decode(stated, validate=True)
     except ValueError:
         return None
     return digest.hex() if len(digest) == 16 else None

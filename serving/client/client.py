@@ -122,7 +122,9 @@ class Client:
           RequestFailed: what concerns all images: ModelNotFound, ServerUnavailable, DeadlineExceeded, …
           UsageError: the model has no such class.
         """
-        class_index = self._class_index(class_name) if explain else None
+        class_index = features.PREDICTED_CLASS if explain else None
+        if explain and class_name is not None:
+            class_index = index_of(class_name, list(self.introduction().probabilities))
         yield from self._predict_read(((str(path), path) for path in paths), class_index)
 
     def predict_contents(self, files: Iterable[tuple[str, bytes]], class_index: int | None = None) -> Iterator[Prediction | Failure]:
@@ -144,15 +146,11 @@ class Client:
         """
         return self._predict(_Image(name, data) for name, data in images)
 
-    def _class_index(self, class_name: str | None) -> int:
-        found = self.metadata()
-        if features.SIGNATURE_GRADCAM not in found.signatures:
-            reason = f"has no signature {features.SIGNATURE_GRADCAM!r}: an older release exported it; train and push it again"
-            raise SignatureMismatch(f"{self.target} (version {found.version}) {reason}")
-        return features.PREDICTED_CLASS if class_name is None else index_of(class_name, list(self.introduction().probabilities))
-
     def _predict_read(self, files: Iterable[tuple[str, Path | bytes]], class_index: int | None) -> Iterator[Prediction | Failure]:
         reading = models.reading(self.connection, self.target, self._timeout)
+        if class_index is not None and not reading.explains:
+            reason = f"has no signature {features.SIGNATURE_GRADCAM!r}: an older release exported it; train and push it again"
+            raise SignatureMismatch(f"{self.target} (version {reading.version}) {reason}")
         read = partial(self._read, max_side=reading.max_side)
         for answer in self._predict(parallel_map(read, files, READERS, "cxr-read"), class_index):
             if isinstance(answer, Prediction) and answer.version == reading.version:  # one that took over meanwhile was not asked

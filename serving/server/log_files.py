@@ -27,9 +27,7 @@ def prepare(folder: Path) -> None:
       CxrError: It cannot be made or written, or others may read it.
     """
     try:
-        if not folder.is_dir():
-            folder.mkdir(parents=True)
-            folder.chmod(0o700)
+        folder.mkdir(0o700, parents=True, exist_ok=True)
         shared = stat.S_IMODE(folder.stat().st_mode) & 0o077
     except OSError as error:
         raise CxrError(f"--log-requests {folder}: cannot be made ({error.strerror})") from None

@@ -208,6 +208,22 @@ def test_the_keyboard_is_enough(browser: Browser, page: Page, xrays: dict[str, P
     browser.until("document.querySelector('#name').innerText === 'dark.png'")
 
 
+def test_pictures_that_are_removed_are_not_read_again(browser: Browser, page: Page, xrays: dict[str, Path], tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.png" for number in range(11)]  # more than the page keeps in memory
+    for file in files:
+        shutil.copy(xrays["dark.png"], file)
+    browser.choose("#files", *files)
+    browser.until("[...document.querySelectorAll('.item span:last-child')].filter(line => line.innerText.includes('%')).length === 11")
+    select(browser, "10.png")
+    browser.evaluate("document.querySelector('#remove-all').click()")
+    assert browser.evaluate("document.querySelector('#work').hidden")
+    assert browser.evaluate(FOCUSED) == "files"
+    browser.choose("#files", xrays["bright.png"])
+    browser.until(ANSWERED)
+    asked = [event["request"]["url"] for event in browser.events("Network.requestWillBeSent")]
+    assert sum(url.endswith("/api/picture") for url in asked) == 11 + 1
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_and_can_be_read(browser: Browser, page: Page, xrays: dict[str, Path], scheme: str) -> None:
     browser.width(PHONE)

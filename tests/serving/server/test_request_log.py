@@ -10,6 +10,7 @@ import urllib.request
 
 import numpy as np
 import pytest
+from dicom_files import dicom_bytes
 from PIL import Image, PngImagePlugin
 
 from cxr.core.errors import CxrError
@@ -88,23 +89,15 @@ def test_only_pixels_and_answers_are_kept(start, models, connect, tmp_path):
 
 
 def test_a_dicom_header_never_reaches_the_log(start, models, connect, tmp_path):
-    pydicom = pytest.importorskip("pydicom")
     from cxr.serving.client.inputs import encoded
 
-    study = pydicom.Dataset()
-    study.PatientName, study.PatientID, study.Rows, study.Columns = NAME, "MRN-4711", 32, 40
-    study.BitsAllocated = study.BitsStored = 8
-    study.HighBit, study.PixelRepresentation, study.SamplesPerPixel, study.PhotometricInterpretation = 7, 0, 1, "MONOCHROME2"
-    study.SOPClassUID, study.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1", "1.2.3"
-    study.PixelData = np.random.default_rng(0).integers(0, 255, (32, 40), np.uint8).tobytes()
-    study.file_meta = pydicom.dataset.FileMetaDataset()
-    study.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    study.save_as(tmp_path / "study.dcm", enforce_file_format=True)
+    pixels = np.random.default_rng(0).integers(0, 255, (32, 40), np.uint8)
+    study = dicom_bytes(pixels, PatientName=NAME, PatientID="MRN-4711")
     folder = tmp_path / "logs"
     server = start(models, request_log=options(folder))
     caller = connect(server.address)
-    caller.image(encoded(tmp_path / "study.dcm"))  # as `cxr predict` sends it
-    assert caller.refusal(lambda: caller.image((tmp_path / "study.dcm").read_bytes()))[0] == "INVALID_ARGUMENT"
+    caller.image(encoded(study))  # as `cxr predict` sends it
+    assert caller.refusal(lambda: caller.image(study))[0] == "INVALID_ARGUMENT"
     server.stop()
     found, text = logs(folder)
     assert len(found) == 1
