@@ -102,18 +102,18 @@ def other_pictures(radiographs: list[Grey]) -> dict[str, list[Grey]]:
 def print_figures(info: artifact.ModelInfo, answers: dict[str, np.ndarray], labels: np.ndarray, patients: np.ndarray) -> None:
     """Prints what can be said of labelled images."""
     after = answers[features.PROBABILITIES]
-    draws = patient_draws(patients)
+    draws, count = patient_draws(patients), len(np.unique(patients))
 
     def share(right: np.ndarray) -> str:
-        interval = share_interval(float(right.mean()), draws @ right / draws.sum(axis=1), len(np.unique(patients)))
+        interval = share_interval(float(right.mean()), draws @ right / draws.sum(axis=1), count)
         return f"{right.mean():.3f} ({interval})"
 
-    print(f"{len(labels)} images of {len(np.unique(patients))} patients; right: {share(after.argmax(axis=1) == labels)}")
+    print(f"{len(labels)} images of {count} patients; right: {share(after.argmax(axis=1) == labels)}")
     if info.calibration:
         before = temperature.apply(after, 1 / info.calibration.temperature)
         for when, p in (("without", before), ("with", after)):
             resampled = [measure(np.repeat(p, d, axis=0), np.repeat(labels, d)) for d in draws[:200].astype(int)]
-            error, loss = (bootstrap_interval([getattr(r, f) for r in resampled]) for f in ("calibration_error", "log_loss"))
+            error, loss = (bootstrap_interval([getattr(r, f) for r in resampled], count) for f in ("calibration_error", "log_loss"))
             found = measure(p, labels)
             print(
                 f"{when} its temperature {info.calibration.temperature:.3f}: calibration error {found.calibration_error:.3f} ({error}), "

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from cxr.core.figures import Answers, Floats
-from cxr.core.intervals import CONFIDENCE, MIN_PATIENTS, Interval
+from cxr.core.intervals import MIN_PATIENTS, Interval, bootstrap_interval
 from cxr.core.resampling import resampled
 
 GRID: Floats = np.linspace(0, 1, 51)  # false positive rates, and recalls
@@ -41,12 +41,13 @@ def curve_bands(answers: Answers) -> list[dict[Curve, Band]]:
 
     Returns: one entry per class; empty ones where there are fewer than MIN_PATIENTS patients.
     """
-    if len(np.unique(answers.patients)) < MIN_PATIENTS:
+    patients = len(np.unique(answers.patients))
+    if patients < MIN_PATIENTS:
         return [{} for _ in range(answers.classes)]
     curves = [_Curves(answers, index) for index in range(answers.classes)]
     drawn = list(resampled(answers, lambda weights: np.stack([curve(weights) for curve in curves])))
     values = np.concatenate(drawn, axis=1)  # [classes, draws, 2, points]
-    return [{"roc": _band(found[:, 0]), "precision_recall": _band(found[:, 1])} for found in values]
+    return [{"roc": _band(found[:, 0], patients), "precision_recall": _band(found[:, 1], patients)} for found in values]
 
 
 class _Curves:
@@ -83,11 +84,7 @@ class _Curves:
         return found
 
 
-def _band(draws: Floats) -> Band:
-    """The percentiles of [draws, points], as `bootstrap_interval` takes them of one figure."""
-    defined = np.isfinite(draws).all(axis=1)
-    if defined.sum() * 2 <= len(draws):
-        nothing = np.full(len(GRID), np.nan)
-        return Band(nothing, nothing)
-    low, high = np.percentile(draws[defined], [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)], axis=0)
-    return Band(low, high)
+def _band(draws: Floats, patients: int) -> Band:
+    """Of [draws, points]."""
+    limits = [bootstrap_interval(point, patients) for point in draws.T]
+    return Band(np.array([one.low for one in limits]), np.array([one.high for one in limits]))

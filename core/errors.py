@@ -13,3 +13,7 @@ class UsageError(CxrError):
     """What was asked for cannot be: an argument, a configuration, a path that is not there. Nothing was begun."""
 
     exit_code = exit_codes.USAGE
+
+
+class MissingFileError(CxrError):
+    """A file that is not there."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 MIN_PATIENTS = 10  # draws of fewer say little about others
 NONE = "–"  # how tables show what is not defined
+TOO_FEW = "too few patients to tell"  # how sentences say that there is no interval
 _Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 
@@ -56,17 +57,18 @@ class Figure(StrictModel):
         return with_interval(value, Interval(low, high))
 
 
-def bootstrap_interval(draws: npt.ArrayLike) -> Interval:
+def bootstrap_interval(draws: npt.ArrayLike, patients: float) -> Interval:
     """Returns the percentile interval (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
 
     Args:
-      draws: the figure in each draw; NaN where it was not defined. NaN limits where that is so in more than half of them.
+      draws: the figure in each draw; NaN where it was not defined. NaN limits where that is so in half of them or more.
+      patients: whom it was measured on; NaN limits where they are fewer than MIN_PATIENTS.
     """
     import numpy as np
 
     values = np.asarray(draws, np.float64)
     defined = values[~np.isnan(values)]
-    if len(defined) * 2 <= len(values):
+    if patients < MIN_PATIENTS or len(defined) * 2 <= len(values):
         return Interval(nan, nan)
     low, high = np.percentile(defined, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
     return Interval(float(low), float(high))
@@ -82,7 +84,7 @@ def share_interval(share: float, draws: npt.ArrayLike, patients: float) -> Inter
       draws: the share in each draw of patients.
       patients: whom it was measured on.
     """
-    interval = bootstrap_interval(draws)
+    interval = bootstrap_interval(draws, patients)
     if patients < MIN_PATIENTS or interval.low == interval.high:
         return proportion_interval(share, patients)
     return interval

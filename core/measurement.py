@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.core.figures import CALIBRATION_BINS, Answers, Floats, Measure
-from cxr.core.intervals import MIN_PATIENTS, Figure, Interval, bootstrap_interval, share_interval
+from cxr.core.intervals import Figure, bootstrap_interval, share_interval
 from cxr.core.resampling import resampled
 
 
@@ -44,12 +44,12 @@ class Measurement:
             return Figure.of(value, share_interval(value, draws, self.patients))
         if name == "balanced_accuracy":
             return Figure.of(value, share_interval(value, draws, self._patients_of_rarest()))
-        return Figure.of(value, self._interval(draws))
+        return Figure.of(value, bootstrap_interval(draws, self.patients))
 
     def of_classes(self, name: str, class_names: Sequence[str]) -> dict[str, Figure]:
         """Returns such a figure of each class, one against the rest; of a class without images it has no value."""
         values, draws = getattr(self._whole, name)[0], self.draws(name)
-        return {label: Figure.of(float(values[k]), self._interval(draws[:, k])) for k, label in enumerate(class_names)}
+        return {label: Figure.of(float(values[k]), bootstrap_interval(draws[:, k], self.patients)) for k, label in enumerate(class_names)}
 
     def above(self, other: Measurement, name: str) -> Figure:
         """Returns by how much a figure of all classes is above that of others' answers to the same images; the draws are paired.
@@ -60,14 +60,11 @@ class Measurement:
         if not np.array_equal(self._answers.patients, other._answers.patients):
             raise ValueError("a paired difference needs answers to the same images in the same order")
         difference = float(getattr(self._whole, name)[0] - getattr(other._whole, name)[0])
-        return Figure.of(difference, self._interval(self.draws(name) - other.draws(name)))
+        return Figure.of(difference, bootstrap_interval(self.draws(name) - other.draws(name), self.patients))
 
     def draws(self, name: str) -> Floats:
         """Returns a figure in each draw of patients, [draws] or [draws, classes]."""
         return np.concatenate([getattr(part, name) for part in self._drawn])
-
-    def _interval(self, draws: Floats) -> Interval:
-        return bootstrap_interval(draws) if self.patients >= MIN_PATIENTS else Interval(np.nan, np.nan)
 
     def _patients_of_rarest(self) -> int:
         """The rarest class decides how many patients there are to tell from."""

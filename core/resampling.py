@@ -54,15 +54,15 @@ def resampled(answers: Answers, measure: Callable[[Floats], Measured]) -> Iterat
         done += count
 
 
-def drawn_means(values: npt.ArrayLike, patients: npt.NDArray[np.int64]) -> Floats:
-    """Returns the mean of each column in each of DRAWS draws, float64 [DRAWS, columns].
+def drawn_means(values: Floats, patients: npt.NDArray[np.int64]) -> Floats:
+    """Returns the mean in each of DRAWS draws, float64 [DRAWS].
 
     Args:
-      values: [images, columns], finite.
+      values: [images], finite.
       patients: int64 [images], numbers as `patient_numbers` gives them.
     """
     weights = _drawn(np.random.default_rng(SEED), int(patients.max(initial=-1)) + 1, DRAWS)[:, patients]
-    return np.asarray(weights @ np.asarray(values, np.float64) / weights.sum(axis=1, keepdims=True))
+    return weights @ values / weights.sum(axis=1)
 
 
 def _drawn(random: np.random.Generator, patients: int, count: int) -> Floats:

@@ -1,11 +1,43 @@
-"""The base of every configuration object."""
+"""The base of every configuration object, and of the JSON files that a run keeps."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import os
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cxr.core.errors import CxrError, MissingFileError
 
 
 class StrictModel(BaseModel):
     """Immutable; unknown keys are errors that name the key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def write(self, file: Path) -> None:
+        """Writes JSON; folders are made, and the file appears whole or not at all."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_name(f".{file.name}.{os.getpid()}")
+        draft.write_text(self.model_dump_json(indent=2) + "\n")
+        draft.replace(file)
+
+    @classmethod
+    def read(cls, file: Path, remedy: str) -> Self:
+        """Reads what `write` wrote.
+
+        Args:
+          file: JSON.
+          remedy: What to do where it cannot be read, for the error.
+
+        Raises:
+          MissingFileError: There is none.
+          CxrError: It is damaged, or may not be read.
+        """
+        try:
+            return cls.model_validate_json(file.read_bytes())
+        except (OSError, ValidationError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
+            kind = MissingFileError if isinstance(error, FileNotFoundError) else CxrError
+            raise kind(f"{file}: cannot be read ({reason}); {remedy}") from None

@@ -106,7 +106,7 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
         results = WatchedDagRunner(progress).run(pipeline)
     dataset = read_dataset(examples.path)
     report = make_report(config, results, choices, data=str(examples.path), dataset=dataset)
-    report.save(folder / ws.REPORT)
+    report.write(folder / ws.REPORT)
     page = folder / ws.PAGE
     try:
         write_page(page_sources(config, results, report, dataset, run=folder.name, before=run_before(folder)), page)

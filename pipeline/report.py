@@ -89,12 +89,6 @@ class Report(StrictModel):
             return exit_codes.FAILED
         return exit_codes.REFUSED if "refused" in outcomes else exit_codes.OK
 
-    def save(self, file: Path) -> None:
-        """Writes the report; the file appears whole or not at all."""
-        draft = file.with_suffix(".part")
-        draft.write_text(self.model_dump_json(indent=2))
-        draft.replace(file)
-
 
 def make_report(config: Config, results: Mapping[str, NodeResult], choices: Mapping[str, Choice], *, data: str, dataset: Dataset) -> Report:
     """Reads the outputs of a run's nodes into a report.

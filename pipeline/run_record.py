@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-import pydantic
 from pydantic import Field
 
 from cxr.core import exit_codes
@@ -62,7 +61,7 @@ def recorded(folder: Path, record: RunRecord, work: Callable[[], int]) -> int:
     """
     code, error = exit_codes.FAILED, ""
     try:
-        _save(folder, record)
+        record.write(folder / RECORD)
         code = work()
     except KeyboardInterrupt:
         code, error = exit_codes.INTERRUPTED, "interrupted"
@@ -72,23 +71,17 @@ def recorded(folder: Path, record: RunRecord, work: Callable[[], int]) -> int:
         error = str(raised) or type(raised).__name__
         raise
     finally:
-        _save(folder, record.model_copy(update={"ended": _now(), "exit_code": code, "error": error}))
+        record.model_copy(update={"ended": _now(), "exit_code": code, "error": error}).write(folder / RECORD)
     return code
 
 
 def read_run_record(folder: Path) -> RunRecord | None:
     """Reads a run's record; None where it is of an older version, or damaged: a list of runs goes on without it."""
     try:
-        return RunRecord.model_validate_json((folder / RECORD).read_text())
-    except (OSError, pydantic.ValidationError):
+        return RunRecord.read(folder / RECORD, "its run is listed without it")
+    except CxrError:
         return None
 
 
 def _now() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-def _save(folder: Path, record: RunRecord) -> None:
-    draft = folder / f"{RECORD}.part"
-    draft.write_text(record.model_dump_json(indent=2) + "\n")
-    draft.replace(folder / RECORD)

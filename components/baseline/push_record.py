@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pydantic
 from pydantic import Field
 
-from cxr.core.errors import CxrError
+from cxr.core.errors import MissingFileError
 from cxr.core.strict_model import StrictModel
 
 RECORD = "assets.extra/push.json"  # below the pushed version
@@ -41,11 +40,7 @@ def read_record(version: Path) -> PushRecord | None:
     Raises:
       CxrError: It is damaged.
     """
-    file = version / RECORD
     try:
-        return PushRecord.model_validate_json(file.read_text())
-    except FileNotFoundError:
+        return PushRecord.read(version / RECORD, "remove it, and the version counts as one pushed without a record")
+    except MissingFileError:
         return None
-    except (OSError, pydantic.ValidationError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
-        raise CxrError(f"{file}: cannot be read ({reason}); remove it, and the version counts as one pushed without a record") from None

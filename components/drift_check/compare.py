@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from cxr.components.drift_check import distances
 from cxr.components.drift_check.distances import Statistics
 from cxr.components.drift_check.drift_config import Drift
-from cxr.components.drift_check.result import Distance, DriftResult
+from cxr.components.drift_check.result import MEASURES, Distance, DriftResult
 
 NO_RUN_BEFORE = "no run with other data came before this one: there is nothing to compare the data with"
 UNREADABLE = "the statistics of the run before cannot be read: nothing was compared"
@@ -50,7 +50,7 @@ def compare(statistics: str, previous: str | None, settings: Drift) -> DriftResu
 def _distances(new: Mapping[str, Statistics], old: Mapping[str, Statistics], settings: Drift) -> Iterator[Distance]:
     for split in (name for name in new if name in old):
         both = new[split], old[split]
-        for measure in ("jensen_shannon", "l_infinity"):
+        for measure in MEASURES:
             for feature, distance in getattr(distances, measure)(*both):
                 images, before = (distances.values(one, feature) for one in both)
                 judged = min(images, before) >= settings.min_images

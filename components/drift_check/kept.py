@@ -5,11 +5,12 @@ Each lies in `<folder>/<time>-<key>`, where the key is made of its content; a fo
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import time
 from pathlib import Path
+
+from cxr.core.fingerprints import of_folder
 
 KEPT = 3  # the newest: this run's data, those before, and one for a run that began meanwhile
 
@@ -24,7 +25,7 @@ def keep(statistics: Path, folder: Path) -> None:
     Raises:
       OSError: The folder cannot be written.
     """
-    key = _key(statistics)
+    key = of_folder(statistics)
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / f".{time.time_ns()}-{os.getpid()}"
     try:
@@ -41,16 +42,9 @@ def keep(statistics: Path, folder: Path) -> None:
 
 def before(statistics: Path, folder: Path) -> Path | None:
     """Returns the newest kept statistics that are others than these; None: there are none."""
-    key = _key(statistics)
+    key = of_folder(statistics)
     return next((found for found in _newest_first(folder) if not found.name.endswith(f"-{key}")), None)
 
 
 def _newest_first(folder: Path) -> list[Path]:
     return sorted((found for found in folder.glob("*-*") if not found.name.startswith(".")), reverse=True) if folder.is_dir() else []
-
-
-def _key(statistics: Path) -> str:
-    digest = hashlib.sha256()
-    for file in sorted(statistics.glob("Split-*/FeatureStats.pb")):
-        digest.update(file.parent.name.encode() + file.read_bytes())
-    return digest.hexdigest()[:16]

@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import pydantic
 from pydantic import Field
 
 from cxr.components.drift_check.drift_config import Drift
-from cxr.core.errors import CxrError
 from cxr.core.strict_model import StrictModel
 
 DRIFT = "drift.json"
-MEASURES = {"jensen_shannon": "Jensen-Shannon", "l_infinity": "L-infinity"}
+Measure = Literal["jensen_shannon", "l_infinity"]
+MEASURES: dict[Measure, str] = {"jensen_shannon": "Jensen-Shannon", "l_infinity": "L-infinity"}
 
 
 class Distance(StrictModel):
@@ -21,7 +20,7 @@ class Distance(StrictModel):
 
     split: str
     feature: str
-    measure: Literal["jensen_shannon", "l_infinity"]
+    measure: Measure
     distance: float
     images: int = Field(description="that state the feature")
     images_before: int
@@ -63,8 +62,7 @@ class DriftResult(StrictModel):
 
     def save(self, folder: Path) -> None:
         """Writes drift.json."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / DRIFT).write_text(self.model_dump_json(indent=2) + "\n")
+        self.write(folder / DRIFT)
 
     @classmethod
     def load(cls, folder: Path) -> DriftResult:
@@ -73,8 +71,4 @@ class DriftResult(StrictModel):
         Raises:
           CxrError: There is none, or it is damaged.
         """
-        try:
-            return cls.model_validate_json((folder / DRIFT).read_text())
-        except (OSError, pydantic.ValidationError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
-            raise CxrError(f"{folder / DRIFT}: cannot be read ({reason}); compare the data again (cxr run --no-cache)") from None
+        return cls.read(folder / DRIFT, "compare the data again (cxr run --no-cache)")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
-from PIL import Image
 
 from cxr.components.explanation.localisation import localise
 from cxr.components.explanation.result import OVERLAYS, HeatMaps, Result
 from cxr.components.explanation.sample import Sampled, draw
+from cxr.components.report.pictures import small
 from cxr.core import features, progress
 from cxr.core.errors import CxrError
 from cxr.data.images.overlays import overlay
@@ -73,7 +71,8 @@ def explain_split(
     )
     (out / OVERLAYS).mkdir(parents=True, exist_ok=True)
     for one, index, heat in zip(images, maps.classes, maps.heats, strict=True):
-        _drawn(one, heat, class_names[index]).save(out / OVERLAYS / f"{one.number & (2**64 - 1):016x}.jpg", quality=_QUALITY)
+        picture = overlay(np.asarray(small(one.encoded, SIDE)), heat, class_names[index])
+        picture.save(out / OVERLAYS / f"{one.number & (2**64 - 1):016x}.jpg", quality=_QUALITY)
     keys = {name: features.HEAT_MAP} | {key.removeprefix(_MEMBER): key for key in sorted(true) if key.startswith(_MEMBER)}
     known = ([one.mask for one in lesions if one.mask is not None], [one.label for one in lesions], [one.patient for one in lesions])
     measured = [localise(model, [*true[key]], *known) for model, key in keys.items()] if lesions else []
@@ -114,10 +113,3 @@ class _Asked:
             parts.append(self._session.run(fetched, fed))
             progress.report(f"explaining {name}", done + min(first + BATCH, len(images)), total)
         return {key: np.concatenate([part[key] for part in parts]) for key in fetched}
-
-
-def _drawn(one: Sampled, heat: npt.NDArray[np.float32], explained: str) -> Image.Image:
-    with Image.open(io.BytesIO(one.encoded)) as image:
-        grey = image.convert("L")
-        grey.thumbnail((SIDE, SIDE))
-    return overlay(np.asarray(grey), heat, explained)

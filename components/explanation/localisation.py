@@ -13,7 +13,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from cxr.components.explanation.result import Localisation
-from cxr.core.intervals import Figure, bootstrap_interval, share_interval
+from cxr.core.figures import Floats
+from cxr.core.intervals import TOO_FEW, Figure, bootstrap_interval, share_interval
 from cxr.core.resampling import drawn_means, patient_numbers
 
 GRID = 64  # cells a side that maps and masks are compared on
@@ -21,21 +22,20 @@ Heat = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 
-def energy_inside(heat: Heat, mask: Mask) -> float:
-    """Returns the share of a map's heat that lies inside a mask; NaN for an empty map.
+def energy_inside(heat: Heat, masks: Mask) -> Floats:
+    """Returns the share of a map's heat that lies inside each mask, float64 [masks]; NaN for an empty map.
 
     Args:
       heat: float [rows, columns], none negative, laid over the whole picture.
-      mask: bool [height, width], of the whole picture.
+      masks: bool [masks, height, width], of whole pictures.
     """
-    large = _laid_over(heat, mask)
-    total = float(large.sum())
-    return float(large[mask].sum()) / total if total > 0 else float("nan")
+    large = _laid_over(heat, *masks.shape[1:]).astype(np.float64)
+    return masks.reshape(len(masks), -1) @ large.ravel() / (large.sum() or np.nan)
 
 
 def points_inside(heat: Heat, mask: Mask) -> bool:
-    """Whether the hottest place of a map lies inside a mask; that of an empty map does not."""
-    return bool(heat.any() and mask.flat[int(_laid_over(heat, mask).argmax())])
+    """Whether the hottest place of a map lies inside a mask, bool [height, width]; that of an empty map does not."""
+    return bool(heat.any() and mask.flat[int(_laid_over(heat, *mask.shape).argmax())])
 
 
 def localise(
@@ -62,7 +62,7 @@ def localise(
         return None
     coarse = np.stack([_on_grid(masks[k]) for k in full])
     numbers, count = patient_numbers([patients[k] for k in full])
-    inside = np.array([[energy_inside(heats[k], mask) for mask in coarse] for k in full])  # [map, mask]
+    inside = np.stack([energy_inside(heats[k], coarse) for k in full])  # [map, mask]
     kinds = np.array([classes[k] for k in full])
     others = (numbers[:, np.newaxis] != numbers[np.newaxis]) & (kinds[:, np.newaxis] == kinds[np.newaxis])
     elsewhere = np.array([row[other].mean() if other.any() else np.nan for row, other in zip(inside, others, strict=True)])
@@ -79,34 +79,38 @@ def localise(
         above_area=_mean(energy - area, numbers),
         elsewhere=_mean(elsewhere, numbers),
         above_elsewhere=_mean(energy - elsewhere, numbers),
-        hits=Figure.of(share, share_interval(share, drawn_means(hits[:, np.newaxis], numbers)[:, 0], count)),
+        hits=Figure.of(share, share_interval(share, drawn_means(hits, numbers), count)),
         verdict="",
     )
     return measured.model_copy(update={"verdict": _verdict(measured)})
 
 
-def _mean(values: npt.NDArray[np.float64], patients: npt.NDArray[np.int64]) -> Figure:
+def _mean(values: Floats, patients: npt.NDArray[np.int64]) -> Figure:
     """Of the images where it is defined."""
     known = ~np.isnan(values)
     if not known.any():
         return Figure(value=None)
-    _, numbers = np.unique(patients[known], return_inverse=True)
-    draws = drawn_means(values[known][:, np.newaxis], numbers.astype(np.int64))
-    return Figure.of(float(values[known].mean()), bootstrap_interval(draws[:, 0]))
+    keys, numbers = np.unique(patients[known], return_inverse=True)
+    draws = drawn_means(values[known], numbers.astype(np.int64))
+    return Figure.of(float(values[known].mean()), bootstrap_interval(draws, len(keys)))
 
 
 def _verdict(found: Localisation) -> str:
     size = f"{found.energy} of the heat lies inside the lesions, which are {found.area} of the picture"
-    if not (found.above_area.low or 0) > 0:
+    if found.above_area.low is None:
+        return f"{size}; {TOO_FEW}"
+    if not found.above_area.low > 0:
         return f"{size}: no better than chance"
     others = f"the lesions of the same class in other patients ({found.elsewhere})"
-    if not (found.above_elsewhere.low or 0) > 0:
+    if found.above_elsewhere.low is None:
+        return f"{size}: better than chance; beside {others}: {TOO_FEW}"
+    if not found.above_elsewhere.low > 0:
         return f"{size}, which is better than chance; but as much lies inside {others}: the maps show where lesions mostly are"
     return f"{size}: better than chance, and more than inside {others}"
 
 
-def _laid_over(heat: Heat, mask: Mask) -> Heat:
-    large = Image.fromarray(np.asarray(heat, np.float32)).resize(mask.shape[::-1], Image.Resampling.BILINEAR)
+def _laid_over(heat: Heat, height: int, width: int) -> Heat:
+    large = Image.fromarray(np.asarray(heat, np.float32)).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(large).clip(0)
 
 

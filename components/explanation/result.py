@@ -7,10 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pydantic
 from pydantic import Field
 
-from cxr.core.errors import CxrError
 from cxr.core.intervals import Figure
 from cxr.core.strict_model import StrictModel
 
@@ -47,9 +45,8 @@ class Result(StrictModel):
 
     def save(self, folder: Path, maps: HeatMaps) -> None:
         """Writes explanations.json and the maps."""
-        folder.mkdir(parents=True, exist_ok=True)
+        self.write(folder / RESULT)
         np.savez_compressed(folder / MAPS, images=maps.images, classes=maps.classes, heats=maps.heats)
-        (folder / RESULT).write_text(self.model_dump_json(indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Result:
@@ -58,11 +55,7 @@ class Result(StrictModel):
         Raises:
           CxrError: There is none, or it is damaged.
         """
-        try:
-            return cls.model_validate_json((folder / RESULT).read_text())
-        except (OSError, pydantic.ValidationError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
-            raise CxrError(f"{folder / RESULT}: cannot be read ({reason}); run again with --no-cache") from None
+        return cls.read(folder / RESULT, "run again with --no-cache")
 
 
 @dataclass(frozen=True)

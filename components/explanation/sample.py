@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import itertools
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from cxr.components.metrics.answers import image_number
+from cxr.components.report.records import columns
 from cxr.core import features
 from cxr.data.images.masks import decode_mask
 
@@ -46,38 +48,31 @@ def draw(patterns: Collection[str], samples: int, seed: int, wanted: Collection[
       seed: Of the draw.
       wanted: Numbers of images that are kept besides.
     """
-    drawn: list[tuple[int, int, Sampled]] = []
-    asked: dict[int, Sampled] = {}
-    for number, (content_hash, one) in enumerate(_examples(patterns)):
-        if one.number in wanted:
-            asked[one.number] = one
+    drawn: list[tuple[int, int, _Row]] = []
+    asked: dict[int, _Row] = {}
+    for place, row in enumerate(_rows(patterns)):
+        if (number := image_number(row.content_hash)) in wanted:
+            asked[number] = row
         # The images with the smallest hashes: as good as random, and one more image of the split changes one at most.
-        order = int.from_bytes(hashlib.blake2b(content_hash, key=seed.to_bytes(8, "little"), digest_size=8).digest(), "little")
-        (heapq.heappush if len(drawn) < samples else heapq.heappushpop)(drawn, (-order, number, one))
-    kept = {one.number: _as_drawn(one) for _, _, one in sorted(drawn, reverse=True, key=lambda row: row[:2])}
-    return [*kept.values(), *(one for number, one in sorted(asked.items()) if number not in kept)]
+        order = int.from_bytes(hashlib.blake2b(row.content_hash, key=seed.to_bytes(8, "little"), digest_size=8).digest(), "little")
+        (heapq.heappush if len(drawn) < samples else heapq.heappushpop)(drawn, (-order, place, row))
+    kept = {image_number(row.content_hash): row for _, _, row in sorted(drawn, reverse=True)}
+    besides = {number: row for number, row in sorted(asked.items()) if number not in kept}
+    return [
+        Sampled(number, number in kept, row.encoded, row.label.decode(), row.patient, decode_mask(row.mask) if row.mask else None)
+        for number, row in (kept | besides).items()
+    ]
 
 
-def _as_drawn(one: Sampled) -> Sampled:
-    return Sampled(one.number, True, one.encoded, one.label, one.patient, one.mask)
+class _Row(NamedTuple):
+    encoded: bytes
+    label: bytes
+    content_hash: bytes
+    patient: bytes
+    mask: bytes
 
 
-def _examples(patterns: Collection[str]) -> Iterator[tuple[bytes, Sampled]]:
-    spec = {key: tf.io.FixedLenFeature([], tf.string) for key in (features.IMAGE, features.LABEL)}
-    spec |= {key: tf.io.FixedLenFeature([], tf.string, "") for key in (features.CONTENT_HASH, features.PATIENT_ID, features.LESION_MASK)}
-    for file in sorted({file for pattern in patterns for file in tf.io.gfile.glob(pattern)}):
-        records = tf.data.TFRecordDataset(file, compression_type="GZIP" if file.endswith(".gz") else None)
-        for record in records.as_numpy_iterator():
-            found = {key: value.numpy() for key, value in tf.io.parse_single_example(record, spec).items()}
-            content_hash, mask = found[features.CONTENT_HASH], found[features.LESION_MASK]
-            yield (
-                content_hash,
-                Sampled(
-                    image_number(content_hash),
-                    False,
-                    found[features.IMAGE],
-                    found[features.LABEL].decode(),
-                    found[features.PATIENT_ID],
-                    decode_mask(mask) if mask else None,
-                ),
-            )
+def _rows(patterns: Collection[str]) -> Iterator[_Row]:
+    needed = {features.IMAGE: None, features.LABEL: None}
+    for batch in columns(patterns, needed | dict.fromkeys((features.CONTENT_HASH, features.PATIENT_ID, features.LESION_MASK), "")):
+        yield from itertools.starmap(_Row, zip(*batch, strict=True))

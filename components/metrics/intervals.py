@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from math import isnan, nan
+from math import isnan
 
 import numpy as np
 import numpy.typing as npt
 
 from cxr.components.metrics import names
-from cxr.core.intervals import MIN_PATIENTS, Interval, bootstrap_interval, share_interval
+from cxr.core.intervals import Interval, bootstrap_interval, share_interval
 
 SHARES = (names.ACCURACY, names.BALANCED_ACCURACY, names.RECALL, names.PRECISION)
 
@@ -62,7 +62,7 @@ def interval(figure: str, class_id: int | None, value: float, draws: npt.ArrayLi
     """
     if figure in SHARES:
         return share_interval(value, draws, patients_behind(figure, class_id, patients, per_class))
-    return bootstrap_interval(draws) if patients >= MIN_PATIENTS else Interval(nan, nan)
+    return bootstrap_interval(draws, patients)
 
 
 def change_interval(ours: npt.ArrayLike, theirs: npt.ArrayLike, *, patients: int) -> Interval:
@@ -71,8 +71,6 @@ def change_interval(ours: npt.ArrayLike, theirs: npt.ArrayLike, *, patients: int
     Args:
       ours: a figure of the one in each draw.
       theirs: of the other, in the same draws.
-      patients: of the slice; fewer than MIN_PATIENTS give NaN limits.
+      patients: of the slice; see `bootstrap_interval`.
     """
-    if patients < MIN_PATIENTS:
-        return Interval(nan, nan)
-    return bootstrap_interval(np.asarray(ours, np.float64) - np.asarray(theirs, np.float64))
+    return bootstrap_interval(np.asarray(ours, np.float64) - np.asarray(theirs, np.float64), patients)

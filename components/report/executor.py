@@ -76,11 +76,10 @@ def _model(name: str, number: int, input_dict: dict[str, list[types.Artifact]]) 
 
 def artifacts(models: list[str], input_dict: dict[str, list[types.Artifact]]) -> list[Artifact]:
     """Returns what the page was made from; the nodes are told by the ends of the URIs."""
-    names = {"examples": "", "statistics": "", "anomalies": "", "drift": "", "audit": "", "explanation": ""}
-    for number, name in enumerate(models, 1):
-        names |= {key.format(number): name for key in (MODEL, MODEL_RUN, EVALUATION, INFRA_BLESSING, SHORTCUT_BLESSING)}
+    keys = (MODEL, MODEL_RUN, EVALUATION, INFRA_BLESSING, SHORTCUT_BLESSING)
+    names = {key.format(number): name for number, name in enumerate(models, 1) for key in keys}
     return [
-        Artifact(names.get(key, ""), key.rsplit("_", 1)[0] if names.get(key) else key, artifact.type_name, artifact.id, place(artifact.uri))
+        Artifact(names.get(key, ""), key.rsplit("_", 1)[0] if key in names else key, artifact.type_name, artifact.id, place(artifact.uri))
         for key, found in input_dict.items()
         for artifact in found
     ]

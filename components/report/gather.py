@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -62,8 +61,7 @@ def gather(sources: Sources) -> Content:
     explanation = Result.load(Path(sources.explanation)) if sources.explanation else None
     same = explanation and mistakes and explanation.model == mistakes.model
     maps = load_maps(Path(sources.explanation)) if sources.explanation and same else None
-    looked = partial(look_through, splits, sources.class_names, wanted, sources.split, maps, pictures=sources.pictures)
-    seen = looked() if splits else Seen()
+    seen = look_through(splits, sources.class_names, wanted, sources.split, maps, pictures=sources.pictures)
     return Content(
         pipeline=sources.pipeline,
         class_names=sources.class_names,
@@ -112,7 +110,7 @@ def _model(sources: ModelSources, patients: Mapping[int, bytes]) -> Model:
 
 
 def _bands(answers: ImageAnswers, evaluation: Evaluation) -> Mapping[str, Mapping[Curve, Band]]:
-    """None where some of the images cannot be told apart: the curves are of all of them."""
+    """No bands where some of the images cannot be told apart: the curves are of all of them."""
     if answers.patients is None or len(answers.images) != evaluation.examples:
         return {}
     found = curve_bands(Answers(answers.patients, answers.labels, answers.probabilities.astype(np.float64)))

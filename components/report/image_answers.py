@@ -47,7 +47,7 @@ def read_patients(folder: str | Path) -> dict[int, bytes]:
       folder: Of TFRecords of raw examples; where it does not exist nothing is known.
     """
     found: dict[int, bytes] = {}
-    for batch in columns(folder, {features.CONTENT_HASH: "", features.PATIENT_ID: ""}):
+    for batch in columns([f"{folder}/*"], {features.CONTENT_HASH: "", features.PATIENT_ID: ""}):
         for content_hash, patient in zip(*batch, strict=True):
             found.setdefault(image_number(content_hash), patient)
     return found

@@ -9,7 +9,7 @@ import numpy as np
 
 from cxr.components.metrics import names
 from cxr.components.report.page.content import ImageAnswers
-from cxr.core.intervals import Figure
+from cxr.core.intervals import TOO_FEW, Figure
 from cxr.core.measurement import Measurement
 
 COMPARED = (names.ACCURACY, names.BALANCED_ACCURACY, names.LOG_LOSS)
@@ -58,9 +58,7 @@ def meaning(difference: Figure, *, lower_is_better: bool = False) -> str:
     """Returns what a difference and its interval say."""
     low, high = difference.low, difference.high
     if low is None or high is None:
-        return "too few patients to tell"
-    if low > 0:
-        return "worse than chance explains" if lower_is_better else "better than chance explains"
-    if high < 0:
-        return "better than chance explains" if lower_is_better else "worse than chance explains"
-    return "no difference that could not be chance"
+        return TOO_FEW
+    if low <= 0 <= high:
+        return "no difference that could not be chance"
+    return "better than chance explains" if (low > 0) != lower_is_better else "worse than chance explains"

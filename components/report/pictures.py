@@ -98,18 +98,24 @@ def small_jpeg(encoded: bytes) -> str:
     Args:
       encoded: JPEG or PNG.
     """
-    return _base64(_small(encoded))
+    return _base64(small(encoded, SIDE))
 
 
-def _small(encoded: bytes) -> Image.Image:
+def small(encoded: bytes, side: int) -> Image.Image:
+    """Returns an image in grey, `side` pixels long at most.
+
+    Args:
+      encoded: JPEG or PNG.
+      side: Pixels.
+    """
     with Image.open(io.BytesIO(encoded)) as image:
-        small = image.convert("L")
-        small.thumbnail((SIDE, SIDE))
-    return small
+        grey = image.convert("L")
+        grey.thumbnail((side, side))
+    return grey
 
 
 def _overlay(encoded: bytes, heat: npt.NDArray[np.float32], explained: str) -> Overlay:
-    return Overlay(_base64(overlay(np.asarray(_small(encoded)), heat, explained)), explained, not heat.any())
+    return Overlay(_base64(overlay(np.asarray(small(encoded, SIDE)), heat, explained)), explained, not heat.any())
 
 
 def _base64(picture: Image.Image) -> str:
@@ -133,6 +139,6 @@ def _examples(folder: str) -> Iterator[tuple[bytes, str, str, bytes, bytes]]:
         features.CONTENT_HASH: "",
         features.PATIENT_ID: "",
     }
-    for batch in columns(folder, defaults):
+    for batch in columns([f"{folder}/*"], defaults):
         for image, label, source, content_hash, patient in zip(*batch, strict=True):
             yield image, label.decode(), source.decode(), content_hash, patient

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from cxr.components.shortcut_check.verdict import Comparison, MaskedAnswers, Verdict
 from cxr.core.errors import CxrError
-from cxr.core.intervals import MIN_PATIENTS, Figure, Interval, bootstrap_interval
+from cxr.core.intervals import Figure, Interval, bootstrap_interval
 from cxr.data.audit.result import AuditResult, ShortcutResult, balanced_on_gate
 
 ROUNDING = 1e-9  # 0.85 - 0.80 is 0.04999999999999993
@@ -89,9 +89,8 @@ def _compared(
     assert shortcut.gate is not None
     theirs = balanced_on_gate(shortcut) or 0.0
     interval = Interval(np.nan, np.nan)
-    same = (shortcut.gate.images, shortcut.gate.patients) == (evaluated.examples, evaluated.patients)
-    if same and evaluated.patients >= MIN_PATIENTS:  # else the draws are not of the same patients, or say little
-        interval = bootstrap_interval(evaluated.draws - draws[shortcut.name])
+    if (shortcut.gate.images, shortcut.gate.patients) == (evaluated.examples, evaluated.patients):  # else the draws are of other patients
+        interval = bootstrap_interval(evaluated.draws - draws[shortcut.name], evaluated.patients)
     difference = evaluated.balanced_accuracy - theirs
     beaten = bool(difference > margin + ROUNDING)
     better = "is better than" if beaten else "is not clearly better than"

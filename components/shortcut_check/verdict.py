@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pydantic
 from pydantic import Field
 
 from cxr.components.infra_check.reasons import REASONS
-from cxr.core.errors import CxrError
 from cxr.core.intervals import Figure
 from cxr.core.strict_model import StrictModel
 from cxr.data.audit.regions import Masked
@@ -56,8 +54,7 @@ class Verdict(StrictModel):
 
     def save(self, folder: Path) -> None:
         """Writes verdict.json, reasons.txt and a file whose name says the answer, as TFX's own validators do."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / VERDICT).write_text(self.model_dump_json(indent=2) + "\n")
+        self.write(folder / VERDICT)
         (folder / REASONS).write_text("".join(f"{reason}\n" for reason in self.reasons))
         (folder / ("BLESSED" if self.blessed else "NOT_BLESSED")).touch()
 
@@ -68,8 +65,4 @@ class Verdict(StrictModel):
         Raises:
           CxrError: There is none, or it is damaged.
         """
-        try:
-            return cls.model_validate_json((folder / VERDICT).read_text())
-        except (OSError, pydantic.ValidationError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
-            raise CxrError(f"{folder / VERDICT}: cannot be read ({reason}); run again with --no-cache") from None
+        return cls.read(folder / VERDICT, "run again with --no-cache")

@@ -8,10 +8,8 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import pydantic
 from pydantic import Field
 
-from cxr.core.errors import CxrError
 from cxr.core.intervals import Figure
 from cxr.core.strict_model import StrictModel
 
@@ -67,9 +65,8 @@ class AuditResult(StrictModel):
 
     def save(self, folder: Path, draws: Mapping[str, npt.NDArray[np.float32]]) -> None:
         """Writes audit.json and the draws."""
-        folder.mkdir(parents=True, exist_ok=True)
+        self.write(folder / AUDIT)
         np.savez_compressed(folder / DRAWS, **draws)  # type: ignore[arg-type]
-        (folder / AUDIT).write_text(self.model_dump_json(indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> AuditResult:
@@ -78,11 +75,7 @@ class AuditResult(StrictModel):
         Raises:
           CxrError: There is none, or it is damaged.
         """
-        try:
-            return cls.model_validate_json((folder / AUDIT).read_text())
-        except (OSError, pydantic.ValidationError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
-            raise CxrError(f"{folder / AUDIT}: cannot be read ({reason}); run the audit again (cxr run --no-cache)") from None
+        return cls.read(folder / AUDIT, "run the audit again (cxr run --no-cache)")
 
 
 def load_draws(folder: Path) -> dict[str, npt.NDArray[np.float32]]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pydantic
 from pydantic import Field
 
 from cxr.core import features
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, MissingFileError
 from cxr.core.strict_model import StrictModel
 from cxr.data.ingest.ingest_config import Ingest
 
@@ -60,9 +59,6 @@ def read_dataset(folder: Path) -> Dataset:
       CxrError: The folder is no output of `cxr ingest`.
     """
     try:
-        return Dataset.model_validate_json((folder / DATASET).read_text())
-    except FileNotFoundError:
+        return Dataset.read(folder / DATASET, "ingest again with --overwrite")
+    except MissingFileError:
         raise CxrError(f"{folder}: holds no {DATASET}; make it with `cxr ingest SOURCE {folder}`") from None
-    except (OSError, pydantic.ValidationError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
-        raise CxrError(f"{folder / DATASET}: cannot be read ({reason}); ingest again with --overwrite") from None

@@ -223,14 +223,8 @@ def _described(
         files={str(path.relative_to(partial)): path.stat().st_size for path in sorted(partial.glob("*/*"))},
         versions={name: metadata.version(name) for name in VERSIONS_OF},
     )
-    _write_dataset(dataset, partial)
+    dataset.write(partial / DATASET)
     return dataset
-
-
-def _write_dataset(dataset: Dataset, folder: Path) -> None:
-    temporary = folder / f".{DATASET}.{os.getpid()}"
-    temporary.write_text(dataset.model_dump_json(indent=2) + "\n")
-    temporary.replace(folder / DATASET)
 
 
 def _up_to_date(out: Path, request: _Request, console: Console) -> Dataset | None:
@@ -250,7 +244,7 @@ def _up_to_date(out: Path, request: _Request, console: Console) -> Dataset | Non
             return None
     dataset = dataset.model_copy(update={"state": request.state})
     with contextlib.suppress(OSError):  # not ours to write: the next call compares again
-        _write_dataset(dataset, out)
+        dataset.write(out / DATASET)
     return dataset
 
 

@@ -25,16 +25,17 @@ def test_wilson_is_scipys() -> None:
 
 def test_percentiles_of_what_is_defined() -> None:
     draws = [*np.linspace(0, 1, 1001), *[np.nan] * 500]
-    interval = bootstrap_interval(draws)
+    interval = bootstrap_interval(draws, 10)
     assert (interval.low, interval.high) == pytest.approx((0.025, 0.975))
-    assert np.isnan(bootstrap_interval([np.nan] * 5 + [1.0] * 5).low)  # no majority
-    assert np.isnan(bootstrap_interval([]).high)
+    assert np.isnan(bootstrap_interval([np.nan] * 5 + [1.0] * 5, 10).low)  # no majority
+    assert np.isnan(bootstrap_interval([], 10).high)
+    assert np.isnan(bootstrap_interval(draws, 9).low)  # few patients
 
 
 def test_where_draws_cannot_tell_the_number_of_patients_does() -> None:
     assert share_interval(1.0, [1.0] * 100, 20) == proportion_interval(1.0, 20)  # all right: no draw differs
     assert share_interval(0.5, [0.4, 0.5, 0.6], 9) == proportion_interval(0.5, 9)  # few patients
-    assert share_interval(0.5, [0.4, 0.5, 0.6], 10) == bootstrap_interval([0.4, 0.5, 0.6])
+    assert share_interval(0.5, [0.4, 0.5, 0.6], 10) == bootstrap_interval([0.4, 0.5, 0.6], 10)
     assert np.isnan(share_interval(np.nan, [np.nan], 0).low)
 
 

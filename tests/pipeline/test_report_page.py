@@ -102,7 +102,7 @@ def test_the_run_before_is_read_from_its_folder(make_run: Callable[..., Path], t
 
 
 def test_the_report_says_where_what_a_comparison_needs_is(results: dict[str, NodeResult], tmp_path: Path) -> None:
-    make_report(CONFIG, results, {}, data="/data/Jane Doe", dataset=DATASET).save(tmp_path / "report.json")
+    make_report(CONFIG, results, {}, data="/data/Jane Doe", dataset=DATASET).write(tmp_path / "report.json")
     kept = KeptRun(tmp_path).report
     assert kept is not None
     assert kept.examples_uri == results["ImportExampleGen"].outputs["examples"][0].uri

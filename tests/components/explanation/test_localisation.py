@@ -22,7 +22,7 @@ def heat_at(row, column, cells=8):
 
 
 def test_energy_and_chance_of_simple_maps():
-    mask = lesion(0, 0, 48)  # the upper left quarter
+    mask = lesion(0, 0, 48)[np.newaxis]  # the upper left quarter
     everywhere = np.ones((8, 8), np.float32)
     assert energy_inside(everywhere, mask) == pytest.approx(0.25)  # chance: the lesion's share of the picture
     assert energy_inside(heat_at(1, 1), mask) == pytest.approx(1, abs=0.01)
@@ -86,6 +86,15 @@ def test_empty_maps_are_counted_and_say_nothing():
     assert localise("one", [], [], [], []) is None
 
 
+def test_few_patients_say_nothing():
+    heats = [heat_at(row, column) + 0.02 for row, column in PLACES]
+    found = localised(heats[:18], MASKS[:18], PATIENTS[:18])  # nine: one fewer than other intervals need
+    assert (found.energy.low, found.above_area.low) == (None, None)
+    assert found.verdict.endswith("too few patients to tell")
+    mostly_alone = localised(heats, MASKS, PATIENTS, ["sick"] * 4 + [f"class {k}" for k in range(16)])
+    assert mostly_alone.verdict.endswith("of the same class in other patients (0.035): too few patients to tell")
+
+
 def test_one_patient_alone_has_no_others_to_compare_with():
     found = localised([heat_at(0, 0)] * 2, MASKS[:2], [b"a", b"a"])
     assert (found.elsewhere.value, found.above_elsewhere.value) == (None, None)
@@ -97,4 +106,5 @@ def test_lesions_of_another_class_are_no_measure():
     found = localised(heats, masks, [b"a", b"b", b"c", b"d"], ["small", "large", "small", "large"])
     assert found.above_elsewhere.value == pytest.approx(0, abs=1e-6)
     alone = localised(heats[:3], masks[:3], [b"a", b"b", b"c"], ["small", "large", "small"])
-    assert alone.elsewhere.value == pytest.approx(energy_inside(heats[0], masks[0]), abs=0.02)  # nobody to compare the large one with
+    (own,) = energy_inside(heats[0], np.stack(masks[:1]))
+    assert alone.elsewhere.value == pytest.approx(own, abs=0.02)  # nobody to compare the large one with

@@ -32,8 +32,8 @@ def test_on_whom_a_figure_rests(figure: str, class_id: int | None, patients: int
 
 def test_a_share_on_few_patients_has_wilsons_interval_and_other_figures_none() -> None:
     assert interval("recall", 0, 0.5, DRAWS, patients=32, per_class=PER_CLASS) == proportion_interval(0.5, 4)
-    assert interval("recall", 1, 0.5, DRAWS, patients=32, per_class=PER_CLASS) == bootstrap_interval(DRAWS)
-    assert interval("log_loss", None, 0.5, DRAWS, patients=MIN_PATIENTS, per_class=PER_CLASS) == bootstrap_interval(DRAWS)
+    assert interval("recall", 1, 0.5, DRAWS, patients=32, per_class=PER_CLASS) == bootstrap_interval(DRAWS, 32)
+    assert interval("log_loss", None, 0.5, DRAWS, patients=MIN_PATIENTS, per_class=PER_CLASS) == bootstrap_interval(DRAWS, MIN_PATIENTS)
     assert math.isnan(interval("log_loss", None, 0.5, DRAWS, patients=MIN_PATIENTS - 1, per_class=PER_CLASS).low)
 
 

@@ -1,0 +1,33 @@
+import pytest
+
+from cxr.core.errors import CxrError, MissingFileError
+from cxr.core.strict_model import StrictModel
+
+
+class Found(StrictModel):
+    images: int
+    share: float | None = None
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    file = tmp_path / "artifact" / "found.json"
+    Found(images=1).write(file)
+    Found(images=2, share=0.5).write(file)
+    assert Found.read(file, "") == Found(images=2, share=0.5)
+    assert [found.name for found in file.parent.iterdir()] == ["found.json"]  # no draft is left
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"images": "many"}', b'{"images": 1, "other": 2}', b'{"images": 1, "share": "\xff"}'])
+def test_a_damaged_file_is_named_with_the_remedy(tmp_path, content):
+    file = tmp_path / "found.json"
+    file.write_bytes(content)
+    with pytest.raises(CxrError, match=r"found\.json: cannot be read \(.+\); run again") as raised:
+        Found.read(file, "run again")
+    assert not isinstance(raised.value, MissingFileError)
+
+
+def test_a_missing_file_can_be_told_from_a_damaged_one(tmp_path):
+    with pytest.raises(MissingFileError, match=r"found\.json: cannot be read \(No such file or directory\); run again"):
+        Found.read(tmp_path / "found.json", "run again")
+    with pytest.raises(CxrError, match="Is a directory"):
+        Found.read(tmp_path, "run again")
