@@ -14,7 +14,7 @@ import yaml
 from cxr.components.baseline.push_record import read_record
 from cxr.core import exit_codes
 from cxr.core.errors import CxrError, UsageError
-from cxr.pipeline.kept_report import KeptReport
+from cxr.pipeline.kept_report import KeptReport, exit_code
 from cxr.pipeline.run_record import RunRecord, read_run_record
 from cxr.pipeline.workspace import CONFIG, LATEST, LOCK, PIPELINE_ROOT, REPORT, all_runs, workspace_of
 
@@ -72,8 +72,8 @@ class KeptRun:
             return self.record.exit_code
         if self.report is None:
             return None
-        outcomes = {model.outcome for model in self.report.models.values()} | {node.state for node in self.report.nodes.values()}
-        return exit_codes.FAILED if "failed" in outcomes else exit_codes.REFUSED if "refused" in outcomes else exit_codes.OK
+        models, nodes = self.report.models.values(), self.report.nodes.values()
+        return exit_code([*(model.outcome for model in models), *(node.state for node in nodes)])
 
     @property
     def state(self) -> State:
