@@ -106,7 +106,7 @@ class KeptRun:
 
     def _under_way(self) -> bool:
         """Its pipeline's lock is held, and no later run has begun."""
-        if all_runs(self.home.parent, self.pipeline)[-1].name != self.name:
+        if [run.name for run in all_runs(self.home.parent, self.pipeline)[-1:]] != [self.name]:
             return False
         try:
             with open(self.home / LOCK) as file:

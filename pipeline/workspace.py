@@ -100,7 +100,7 @@ class Workspace:
 
 def workspace_of(version: Path) -> Workspace:
     """Returns the workspace that a version lies in, `<root>/<pipeline>/serving_models/<model>/<version>`, or would lie in."""
-    home = version.absolute().parents[2]
+    home = version.absolute().parent.parent.parent  # of a folder just below the root too
     return Workspace(home.parent, home.name)
 
 
