@@ -88,6 +88,8 @@ def table(result: AuditResult, synthetic: bool) -> Table:
     """
     from rich.table import Table
 
+    from cxr.core.intervals import NONE
+
     images = sum(result.images.values())
     shown = Table(
         title=f"what the class can be told from: {images} {'SYNTHETIC ' if synthetic else ''}images of {result.patients} patients "
@@ -100,10 +102,10 @@ def table(result: AuditResult, synthetic: bool) -> Table:
         folds, gate = found.folds, found.gate
         shown.add_row(
             found.name + (" (reference)" if found.kind == "reference" else ""),
-            str(folds.balanced_accuracy) if folds else "–",
-            str(folds.accuracy) if folds else "–",
-            str(gate.balanced_accuracy) if gate else "–",
-            *(str(folds.auc[name]) if folds else "–" for name in result.class_names),
+            str(folds.balanced_accuracy) if folds else NONE,
+            str(folds.accuracy) if folds else NONE,
+            str(gate.balanced_accuracy) if gate else NONE,
+            *(str(folds.auc[name]) if folds else NONE for name in result.class_names),
             style="yellow" if found in result.clear else None,
         )
     return shown

@@ -118,13 +118,13 @@ def evaluate(
 
 def _of_table(predictions: Path, classes: str | None) -> Measured:
     from cxr.core import features
-    from cxr.pipeline.gate import Gate
+    from cxr.core.figures import CALIBRATION_BINS
     from cxr.pipeline.outside.evaluate import measured
     from cxr.pipeline.outside.predictions import read_predictions
 
     names = options.names(classes) if classes else features.CLASS_NAMES
     answers, notes = read_predictions(predictions, names)
-    return measured(answers, names, Gate().calibration_bins, notes=notes)
+    return measured(answers, names, CALIBRATION_BINS, notes=notes)
 
 
 @contextmanager
@@ -175,7 +175,7 @@ def _of_model(
 ) -> Measured:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from cxr.pipeline.gate import Gate
+    from cxr.core.figures import CALIBRATION_BINS
     from cxr.pipeline.outside.evaluate import evaluate as measure
     from cxr.pipeline.outside.labelled import open_labelled
 
@@ -186,7 +186,7 @@ def _of_model(
         return measure(
             model,
             images,
-            bins=Gate().calibration_bins,
+            bins=CALIBRATION_BINS,
             batch_size=batch_size,
             include_seen=include_seen,
             known=known,

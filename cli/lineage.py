@@ -62,12 +62,13 @@ def lineage(
 
 def sections(found: Lineage) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """Yields what is shown: headings, and below each names and values."""
+    from cxr.core.disclaimer import SYNTHETIC
     from cxr.core.intervals import NONE
     from cxr.pipeline.config_differences import lines
 
     champion = " (champion)" if found.champion else ""
     version = f"version {found.version}{champion}" if found.version else "not pushed"
-    warning = ": SYNTHETIC images, the numbers say nothing about patients" if found.synthetic else ""
+    warning = f" ({SYNTHETIC})" if found.synthetic else ""
     yield f"{found.model}, {version}{warning}", list(_pushed(found))
 
     training = [("code version", found.code_version or NONE), ("weights", found.weights or NONE)]

@@ -2,4 +2,5 @@
 
 NOT_A_DEVICE = "Research software, not a diagnostic device."
 NOT_VALIDATED = "Nothing here has been validated for clinical use, and no output may guide the care of a patient."
+SYNTHETIC = "SYNTHETIC images: the numbers say nothing about patients"
 DISCLAIMER = f"{NOT_A_DEVICE} {NOT_VALIDATED}"

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from cxr.components.metrics.names import LOWER_IS_BETTER
 from cxr.components.report.paired import meaning
+from cxr.core.disclaimer import SYNTHETIC
 from cxr.core.intervals import NONE
 from cxr.core.spans import span
 from cxr.pipeline.compare import Comparison
@@ -18,7 +19,7 @@ _LEAST_SECONDS = 1.0  # of a kind of node that is worth a row
 
 def tables(found: Comparison) -> Iterator[Table]:
     """Yields the figures of every model, the configuration where it differs, and the times."""
-    warning = " (SYNTHETIC images: the numbers say nothing about patients)" if found.synthetic else ""
+    warning = f" ({SYNTHETIC})" if found.synthetic else ""
     figures = Table(title=f"{found.first.run} and {found.second.run}: 95 % intervals by bootstrap over patients{warning}")
     for column in ("model", "figure", "first", "second", "second less first, same patients", "meaning"):
         figures.add_column(column, overflow="fold")

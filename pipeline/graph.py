@@ -93,11 +93,11 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
     schema_gen = tfx.components.ImportSchemaGen(schema_file=paths.schema_file)
     schema = schema_gen.outputs["schema"]
     statistics_gen = tfx.components.StatisticsGen(examples=examples, schema=schema)
-    inferred_schema = tfx.components.SchemaGen(statistics=statistics_gen.outputs["statistics"]).with_id("InferredSchema")
-    validator = tfx.components.ExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema)
+    statistics = statistics_gen.outputs["statistics"]
+    inferred_schema = tfx.components.SchemaGen(statistics=statistics).with_id("InferredSchema")
+    validator = tfx.components.ExampleValidator(statistics=statistics, schema=schema)
 
     # Have they drifted since the run before? AnomalyCheck stops the run where the one or the other forbids to go on.
-    statistics = statistics_gen.outputs["statistics"]
     previous = (paths.previous_statistics or _previous_statistics)(statistics).with_id("PreviousStatistics")
     drift_check = DriftCheck(
         statistics=statistics,
@@ -215,7 +215,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
     explained = [features.ENSEMBLE] if config.ensemble else list(trained)
     explanations = {
         name: Explanation(
-            model=trained[name].outputs["model"],
+            model=shown[name].model,
             evaluation=shown[name].evaluation,
             examples=examples,
             model_name=name,
@@ -233,7 +233,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
         report = report_page.Report(
             pipeline=config.name,
             examples=examples,
-            statistics=statistics_gen.outputs["statistics"],
+            statistics=statistics,
             anomalies=validator.outputs["anomalies"],
             drift=drift_check.outputs["drift"],
             audit=audit.outputs["audit"],

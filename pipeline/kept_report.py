@@ -6,9 +6,11 @@ Only what they need: a list of runs takes no seconds, since neither TFX nor Tens
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 
 import pydantic
 
+from cxr.core import exit_codes
 from cxr.core.intervals import Figure
 
 _SHORT = 100  # characters of a reason in a table
@@ -66,6 +68,12 @@ class KeptNode(pydantic.BaseModel):
     seconds: float
     error: str = ""
     peak_memory: int | None = None  # bytes
+
+
+def exit_code(states: Iterable[str]) -> int:
+    """Returns a run's exit code from the outcomes of its models and the states of its nodes: OK only where every model was pushed."""
+    found = set(states)
+    return exit_codes.FAILED if "failed" in found else exit_codes.REFUSED if "refused" in found else exit_codes.OK
 
 
 class KeptReport(pydantic.BaseModel):

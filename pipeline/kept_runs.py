@@ -11,11 +11,12 @@ from typing import Any, Literal
 import pydantic
 import yaml
 
+from cxr.components.baseline.push_record import read_record
 from cxr.core import exit_codes
 from cxr.core.errors import CxrError, UsageError
-from cxr.pipeline.kept_report import KeptReport
+from cxr.pipeline.kept_report import KeptReport, exit_code
 from cxr.pipeline.run_record import RunRecord, read_run_record
-from cxr.pipeline.workspace import CONFIG, LATEST, LOCK, PIPELINE_ROOT, REPORT, all_runs
+from cxr.pipeline.workspace import CONFIG, LATEST, LOCK, PIPELINE_ROOT, REPORT, all_runs, workspace_of
 
 State = Literal["done", "refused", "failed", "interrupted", "under way", "killed", "unknown"]
 _STATES: dict[int, State] = {exit_codes.OK: "done", exit_codes.REFUSED: "refused", exit_codes.INTERRUPTED: "interrupted"}
@@ -71,8 +72,8 @@ class KeptRun:
             return self.record.exit_code
         if self.report is None:
             return None
-        outcomes = {model.outcome for model in self.report.models.values()} | {node.state for node in self.report.nodes.values()}
-        return exit_codes.FAILED if "failed" in outcomes else exit_codes.REFUSED if "refused" in outcomes else exit_codes.OK
+        models, nodes = self.report.models.values(), self.report.nodes.values()
+        return exit_code([*(model.outcome for model in models), *(node.state for node in nodes)])
 
     @property
     def state(self) -> State:
@@ -105,7 +106,7 @@ class KeptRun:
 
     def _under_way(self) -> bool:
         """Its pipeline's lock is held, and no later run has begun."""
-        if all_runs(self.home.parent, self.pipeline)[-1].name != self.name:
+        if [run.name for run in all_runs(self.home.parent, self.pipeline)[-1:]] != [self.name]:
             return False
         try:
             with open(self.home / LOCK) as file:
@@ -142,6 +143,26 @@ def find_run(run: str, root: Path, pipeline: str | None = None) -> KeptRun:
     if Path(run).is_dir():
         return KeptRun(Path(run).resolve())
     raise UsageError(f"{run}: no such run in {root}" + (f"; the newest is {runs[0].name}" if runs else ""))
+
+
+def run_that_pushed(version: Path) -> KeptRun | None:
+    """Returns the earliest run that pushed a version: later ones with nothing new find it pushed. None: it is not in its workspace.
+
+    Args:
+      version: Its folder.
+
+    Raises:
+      CxrError: What the push left with it is damaged.
+    """
+    record = read_record(version)
+    if record is None:
+        return None
+    home = workspace_of(version)
+    for run in reversed(kept_runs(home.root, home.pipeline)):
+        found = run.report.models.get(version.parent.name) if run.report else None
+        if found and (found.model_uri, found.version) == (record.source, version.name):
+            return run
+    return None
 
 
 def report_of(run: KeptRun) -> KeptReport:

@@ -18,10 +18,10 @@ from cxr.components.model_card.card import JSON
 from cxr.core.errors import UsageError
 from cxr.core.strict_model import StrictModel
 from cxr.pipeline.config_differences import Difference, from_shipped_tree
-from cxr.pipeline.kept_runs import KeptRun, kept_runs
+from cxr.pipeline.kept_runs import KeptRun, run_that_pushed
 from cxr.pipeline.outside.versions import find_version
 from cxr.pipeline.upstream import Execution, upstream
-from cxr.pipeline.workspace import Workspace
+from cxr.pipeline.workspace import Workspace, workspace_of
 from cxr.trainer.artifact import ModelInfo, TrainingData, read_info
 
 
@@ -78,7 +78,7 @@ def lineage(version: Path) -> Lineage:
     """
     info, record = read_info(str(version)), read_record(version)
     pointed = champion.read(version.parent / champion.POINTER)
-    run = _run_of(version, record)
+    run = run_that_pushed(version)
     return Lineage(
         model=info.name,
         version=version.name if version.name.isdecimal() else "",
@@ -95,7 +95,7 @@ def lineage(version: Path) -> Lineage:
         members=_members(info, run),
         figures=_figures(version, record),
         run=_described(run) if run else None,
-        made_by=upstream(_workspace(version).metadata, record.source) if record else (),
+        made_by=upstream(workspace_of(version).metadata, record.source) if record else (),
     )
 
 
@@ -119,22 +119,6 @@ def find(model: str, root: Path, pipeline: str | None = None) -> Path:
             raise UsageError(f"{model}: pushed by {', '.join(having)}; say whose with --pipeline")
         (pipeline,) = having
     return find_version(model, Workspace(root, pipeline or ""), "MODEL").absolute()
-
-
-def _workspace(version: Path) -> Workspace:
-    """The one that the version lies in, `<root>/<pipeline>/serving_models/<model>/<version>`, or would lie in."""
-    home = version.absolute().parents[2]
-    return Workspace(home.parent, home.name)
-
-
-def _run_of(version: Path, record: PushRecord | None) -> KeptRun | None:
-    """The earliest run that pushed the version: later ones with nothing new find it pushed."""
-    home, name = _workspace(version), version.parent.name
-    for run in reversed(kept_runs(home.root, home.pipeline)) if record else ():
-        found = run.report.models.get(name) if run.report else None
-        if found and record and found.model_uri == record.source and found.version == version.name:
-            return run
-    return None
 
 
 def _described(run: KeptRun) -> Run:

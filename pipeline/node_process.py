@@ -38,6 +38,7 @@ _PRELOADED = [
     "tfx.components.evaluator.executor",
     "tfx.components.transform.executor",
 ]
+_OUTPUT = (1, 2)  # file descriptors
 _PATIENCE = 20  # seconds that an interrupted process gets to end by itself
 _LOOK_SECONDS = 0.5  # between two looks at the memory of a process, which may be killed for it
 _KIB = 1024  # bytes, in which Linux counts resident memory
@@ -81,10 +82,7 @@ class _Returned:
 
 
 def start_fork_server() -> None:
-    """Starts the process that the others are forked from, unless it runs; it imports TFX while the caller goes on.
-
-    What it and they write goes where the caller's output goes at this moment.
-    """
+    """Starts the process that the others are forked from, unless it runs; it imports TFX while the caller goes on."""
     multiprocessing.set_forkserver_preload(_PRELOADED)
     multiprocessing.forkserver.ensure_running()
 
@@ -95,7 +93,7 @@ def call(function: Callable[..., Result], *arguments: object) -> Result:
 
 
 def measured_call(function: Callable[..., Result], *arguments: object) -> Answer[Result]:
-    """Calls a function in a process of its own; the progress that it reports is reported here.
+    """Calls a function in a process of its own; the progress that it reports is reported here, and its output goes where ours goes now.
 
     Args:
       function: It, its arguments and its result can be pickled. It handles its own errors.
@@ -108,9 +106,12 @@ def measured_call(function: Callable[..., Result], *arguments: object) -> Answer
     start_fork_server()
     context = multiprocessing.get_context("forkserver")
     answers, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_main, args=(theirs, function, arguments))
+    # The fork server keeps the output of the call that started it: a notebook's first run.
+    output = [Connection(os.dup(descriptor), readable=False) for descriptor in _OUTPUT]
+    process = context.Process(target=_main, args=(theirs, output, function, arguments))
     process.start()
-    theirs.close()
+    for sent in (theirs, *output):
+        sent.close()
     seen = 0
     try:
         while True:
@@ -132,7 +133,10 @@ def measured_call(function: Callable[..., Result], *arguments: object) -> Answer
         answers.close()
 
 
-def _main(answers: Connection, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
+def _main(answers: Connection, output: list[Connection], function: Callable[..., object], arguments: tuple[object, ...]) -> None:
+    for ours, descriptor in zip(output, _OUTPUT, strict=True):
+        os.dup2(ours.fileno(), descriptor)
+        ours.close()
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     log_to(sys.stderr)  # file descriptor 2, the log
     logger = logging.getLogger(progress.LOGGER)

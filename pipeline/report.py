@@ -16,12 +16,12 @@ from cxr.components.infra_check.reasons import REASONS
 from cxr.components.metrics.evaluation import Evaluation, read_evaluation, read_validation
 from cxr.components.metrics.verdicts import Judgement, not_judged
 from cxr.components.shortcut_check.verdict import Verdict
-from cxr.core import exit_codes
 from cxr.core.strict_model import StrictModel
 from cxr.data.audit.result import AuditResult
 from cxr.data.ingest.dataset import Dataset
 from cxr.pipeline.baselines import change_of_data, remarks
 from cxr.pipeline.graph import node_id
+from cxr.pipeline.kept_report import exit_code
 from cxr.pipeline.local_runner import NodeResult
 from cxr.pipeline.pipeline_config import Config
 from cxr.trainer.artifact import read_info
@@ -82,12 +82,7 @@ class Report(StrictModel):
     @property
     def exit_code(self) -> int:
         """OK only when every configured model was blessed and pushed."""
-        outcomes = {candidate.outcome for candidate in self.models.values()} | {
-            "failed" for node in self.nodes.values() if node.state == "failed"
-        }
-        if "failed" in outcomes:
-            return exit_codes.FAILED
-        return exit_codes.REFUSED if "refused" in outcomes else exit_codes.OK
+        return exit_code([*(model.outcome for model in self.models.values()), *(node.state for node in self.nodes.values())])
 
 
 def make_report(config: Config, results: Mapping[str, NodeResult], choices: Mapping[str, Choice], *, data: str, dataset: Dataset) -> Report:

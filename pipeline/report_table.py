@@ -5,15 +5,14 @@ from __future__ import annotations
 from rich.table import Table
 
 from cxr.core import features
+from cxr.core.disclaimer import SYNTHETIC
 from cxr.core.intervals import NONE, with_interval
 from cxr.pipeline.report import Report
 
 
 def table(report: Report) -> Table:
     """The table that ends a run."""
-    shown = Table(
-        title=f"pipeline {report.pipeline}" + (" (SYNTHETIC images: the numbers say nothing about patients)" if report.synthetic else "")
-    )
+    shown = Table(title=f"pipeline {report.pipeline}" + (f" ({SYNTHETIC})" if report.synthetic else ""))
     for column in ("model", "accuracy (95 % interval)", "balanced (95 % interval)", "gate", "server check", "pushed version"):
         shown.add_column(column, overflow="fold")
     for candidate in report.models.values():

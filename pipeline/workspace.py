@@ -98,6 +98,12 @@ class Workspace:
             yield
 
 
+def workspace_of(version: Path) -> Workspace:
+    """Returns the workspace that a version lies in, `<root>/<pipeline>/serving_models/<model>/<version>`, or would lie in."""
+    home = version.absolute().parent.parent.parent  # of a folder just below the root too
+    return Workspace(home.parent, home.name)
+
+
 def all_runs(root: Path, pipeline: str | None = None) -> list[Path]:
     """Returns the folders of the runs of a workspace, of all its pipelines or of one; the newest last."""
     folders = Path(root).glob(f"{pipeline or '*'}/runs/*/")

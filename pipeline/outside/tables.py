@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
+from cxr.core.disclaimer import SYNTHETIC
 from cxr.core.intervals import NONE, with_interval
 from cxr.pipeline.outside.evaluate import Measured
-
-SYNTHETIC = "SYNTHETIC images: the numbers say nothing about patients"
 
 
 def tables(found: Measured) -> Iterator[Table]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cxr.components.baseline.push_record import read_record
 from cxr.core.errors import UsageError
 from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
+from cxr.pipeline.kept_runs import KeptRun, report_of, run_that_pushed
 from cxr.pipeline.outside.gathered import SPLIT, Gathered, Stage, gather
 from cxr.pipeline.outside.labelled import open_labelled, reading_config
 from cxr.pipeline.outside.versions import find_version
@@ -56,28 +55,22 @@ def find_training(against: str, workspace: Workspace, option: str = "--against")
 
     Raises:
       UsageError: None of these, or the records cannot be found from it.
+      CxrError: What a run or a push left there is damaged.
     """
     path, version = Path(against), None
     if (path / DATASET).is_file():
         folder = path
     elif (path / REPORT).is_file():
-        folder = Path(json.loads((path / REPORT).read_text())["data"])
+        folder = Path(report_of(KeptRun(path)).data)
     else:
         version = find_version(against, workspace, option)
-        folder = _of_version(version, f"{option} {against}")
+        run = run_that_pushed(version)
+        if run is None:
+            raise UsageError(f"{option} {against}: no run beside it says what it was trained on; name its records")
+        folder = Path(report_of(run).data)
     if not (folder / DATASET).is_file():
         raise UsageError(f"{option} {against}: it was trained on {folder}, which is gone; name its records, wherever they are now")
     dataset = read_dataset(folder)
     if TRAIN not in dataset.splits:
         raise UsageError(f"{option} {folder}: has no split {TRAIN!r}; name records that a model was trained on")
     return Training(folder, dataset, version)
-
-
-def _of_version(version: Path, asked: str) -> Path:
-    record = read_record(version)
-    if record is not None:
-        for report in sorted(version.parents[2].glob(f"runs/*/{REPORT}")):  # <pipeline>/serving_models/<model>/<version>
-            found = json.loads(report.read_text())
-            if any(model["model_uri"] == record.source for model in found["models"].values()):
-                return Path(found["data"])
-    raise UsageError(f"{asked}: no run beside it says what it was trained on; name its records")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from cxr.components.baseline import champion
 from cxr.core.errors import UsageError
+from cxr.pipeline.kept_runs import KeptRun
 from cxr.pipeline.workspace import LATEST, REPORT, Workspace
 from cxr.trainer import artifact
 
@@ -38,16 +38,14 @@ def find_version(model: str, workspace: Workspace, option: str = "--model") -> P
     pushed = workspace.serving_models / model
     if (found := _in_folder(pushed)) is not None:
         return found
-    report = workspace.runs / LATEST / REPORT
-    if not report.is_file():
-        raise UsageError(f"{option} {model}: no such folder, and neither {pushed} nor {report} is there; set --workspace and --pipeline")
-    models = json.loads(report.read_text())["models"]
-    uri = models.get(model, {}).get("model_uri")
-    if not uri:
-        raise UsageError(
-            f"{option} {model}: no such folder; {report} has {', '.join(name for name in models if models[name]['model_uri'])}"
-        )
-    return Path(artifact.serving_dir(uri))
+    latest = KeptRun(workspace.runs / LATEST)
+    file = latest.folder / REPORT
+    if latest.report is None:
+        raise UsageError(f"{option} {model}: no such folder, and neither {pushed} nor {file} is there; set --workspace and --pipeline")
+    made = {name: found.model_uri for name, found in latest.report.models.items() if found.model_uri}
+    if model not in made:
+        raise UsageError(f"{option} {model}: no such folder; {file} has {', '.join(made)}")
+    return Path(artifact.serving_dir(made[model]))
 
 
 def _in_folder(path: Path) -> Path | None:

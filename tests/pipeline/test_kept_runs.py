@@ -78,6 +78,11 @@ def test_a_damaged_report_is_no_reason_to_stop(make_run: MakeRun) -> None:
         report_of(run)
 
 
+def test_a_folder_that_is_no_run_is_an_error_that_says_so(tmp_path: Path) -> None:
+    with pytest.raises(CxrError, match="the run is unknown"):
+        report_of(find_run(str(tmp_path), tmp_path))
+
+
 def test_artifacts_are_found_in_a_workspace_that_was_moved(make_run: MakeRun, tmp_path: Path) -> None:
     run = KeptRun(make_run("20261126-1"))
     here = tmp_path / "cpu" / "tfx" / "Evaluator-ensemble" / "evaluation" / "9"

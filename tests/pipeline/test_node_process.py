@@ -12,6 +12,7 @@ import pytest
 
 from cxr.core import progress
 from cxr.pipeline import node_process
+from cxr.pipeline.output_capture import captured_output
 
 pytestmark = pytest.mark.slow  # the first that needs it waits until the fork server has imported TFX
 
@@ -82,6 +83,20 @@ def test_peak_memory_is_of_the_largest_process_and_survives_a_death():
         node_process.call(fill_and_die, more)
     assert death.value.peak_memory > usual + 0.9 * more * 2**20
     assert node_process.measured_call(work, 1).peak_memory < 1.5 * usual  # of this call, not of all before it
+
+
+def say(text):
+    os.write(1, f"{text} written\n".encode())
+    logging.getLogger("tfx").info("%s logged", text)
+
+
+def test_what_a_process_says_goes_to_the_log_of_its_own_run(tmp_path):
+    for run in ("first", "second"):
+        with captured_output(tmp_path / run):
+            node_process.call(say, run)
+        text = (tmp_path / run).read_text()
+        assert f"{run} written" in text
+        assert f"INFO tfx: {run} logged" in text
 
 
 def test_an_interrupt_reaches_the_caller():

@@ -98,7 +98,12 @@ def version(tmp_path_factory, records) -> Path:
     (folder / "assets.extra" / "push.json").write_text(json.dumps(push))
     run = home / "runs" / "1"
     run.mkdir(parents=True)
-    (run / "report.json").write_text(json.dumps({"data": str(records), "models": {"tiny": {"model_uri": "here/model/8"}}}))
+    report = {
+        "pipeline": "demo",
+        "data": str(records),
+        "models": {"tiny": {"outcome": "pushed", "version": "17", "model_uri": "here/model/8"}},
+    }
+    (run / "report.json").write_text(json.dumps(report))
     files = [str(file) for split in ("train", "val") for file in sorted((records / split).iterdir())]
     parsed = tf.io.parse_example(
         list(tf.data.TFRecordDataset(files, "GZIP")), {features.CONTENT_HASH: tf.io.FixedLenFeature([], tf.string)}
