@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from cxr.data.images.errors import ImageError, Unreadable
 
@@ -39,7 +39,9 @@ def read_mask(path: Path | str, height: int, width: int) -> bytes | None:
     try:
         with Image.open(path) as picture:
             mask = np.asarray(picture.convert("L")) > _SET
-    except (UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
+    except (OSError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
+        if isinstance(error, OSError) and error.errno:  # without a number it is Pillow's, about what the file holds
+            raise
         raise Unreadable(f"{path}: the mask cannot be decoded: {error}") from None
     rows, columns = mask.shape
     if abs(rows * width / (columns * height) - 1) > _SKEW:
