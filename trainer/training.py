@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import keras
@@ -159,7 +158,7 @@ class Training:
                 self._recalibrate(assembly, None)
             extractor = BatchedModel(assembly.extractor)
             tuned_features = {
-                split: extractor.all(partial(self._in_order, images, 0), len(images), f"answers for the {split} split")
+                split: extractor.of(images.images, self._decode, config, f"answers for the {split} split")[0]
                 for split, images in self._splits().items()
             }
             tuned = _answers(head, tuned_features)
@@ -217,16 +216,17 @@ class Training:
             drawn = [self._decode(tf.constant(picture)) for picture in phantoms()]
             tried = [*self._in_order(train).take(BATCH - len(drawn)), *drawn]
             check_stability(extractor, np.stack(tried), self._remedy(assembly))
-        pooled: dict[str, Array] = {}
-        for split, images in self._splits().items():
-            passes = 1 + self._config.augmentation.variants if images is train else 1
-            pooled[split] = extractor.all(
-                partial(self._in_order, images, passes - 1),
-                passes * len(images),
+        return {
+            split: extractor.of(
+                images.images,
+                self._decode,
+                self._config,
                 f"{self._config.backbone}, {split} images",
                 state / f"features_{split}.float32" if state else None,
-            ).reshape(passes, len(images), assembly.width)
-        return pooled
+                variants=self._config.augmentation.variants if images is train else 0,
+            )
+            for split, images in self._splits().items()
+        }
 
     def _fine_tune(self, model: keras.Model, stage: FineTuning, from_scratch: bool, state: Path | None) -> StageHistory:
         """Trains backbone and head in place; only this stage runs on several devices."""
@@ -296,11 +296,8 @@ class Training:
             return f"Remedy: {larger} or {self._key}.bn_recalibration=none."
         return f"Remedy: set {self._key}.bn_recalibration=none or per_layer, or {larger}."
 
-    def _in_order(self, split: inputs.Split, variants: int = 0, first: int = 0) -> tf.data.Dataset:
-        config = self._config
-        return inputs.in_order(
-            split.images, self._decode, augmentation=config.augmentation, variants=variants, seed=config.seed, first=first
-        )
+    def _in_order(self, split: inputs.Split) -> tf.data.Dataset:
+        return inputs.in_order(split.images, self._decode, augmentation=_NO_AUGMENTATION)
 
     def _order(self, stage: Stage, first: int, *, full: bool = False) -> inputs.Order:
         return inputs.Order(first, stage.epochs, stage.batch_size, self._config.seed, full)
