@@ -113,7 +113,6 @@ class Training:
         self._state_root, self._on_epoch, self._folds = state_root, on_epoch, folds
         libraries = [keras.__version__, tf.__version__]
         self._identity = [config.model_dump(mode="json"), list(class_names), transform.fingerprint, folds, *identity, *libraries]
-        self._weights = image_weights(config, train.labels, train.sources, self._classes)
         self._from_one_source = from_one_source(train.labels, train.sources, class_names) if config.source_weights else {}
 
     def run(self) -> Trained:
@@ -258,7 +257,7 @@ class Training:
                 self._decode,
                 self._config.augmentation,
                 self._order(stage, first, full=replicas > 1),
-                self._weights,
+                image_weights(self._config, self._train.labels, self._train.sources, self._classes),
             ),
             inputs.steps_per_epoch(len(self._train), stage.batch_size),
             val,
