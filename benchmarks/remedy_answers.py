@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from remedy_features import Array, Backbone, with_part_black
 from rich.console import Console
 
-from cxr.core.folds import Fold, Indices, deal, most_folds
+from cxr.core.folds import Fold, Indices
 from cxr.core.measurement import Measurement
 from cxr.data.audit.regions import Masked
 from cxr.data.duplicates.find import near_duplicates
@@ -26,7 +27,7 @@ from cxr.trainer.cached_features import cached
 from cxr.trainer.crossval.experiment import BY_IMAGE, deal_schemes
 from cxr.trainer.crossval.logistic import logistic_answers
 from cxr.trainer.crossval.results import measurement_of
-from cxr.trainer.crossval.subject import STOPPING_PARTS
+from cxr.trainer.crossval.subject import part_of
 from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
 from cxr.trainer.inputs import Split, read_split
 from cxr.trainer.losses import image_weights
@@ -103,25 +104,21 @@ def _answers(
     model: Model, data: LabelledFeatures, patients: npt.NDArray[np.str_], learnt: Indices, asked: list[Array], classes: int
 ) -> list[Array]:
     """Learns as a run does and answers each table of features: the head's answers, then those of logistic regression, [images, classes]."""
-    known = np.unique(data.labels[learnt])
-    rows = LabelledFeatures(data.features[:, learnt], np.searchsorted(known, data.labels[learnt]), data.sources[learnt])
-    parts = min(STOPPING_PARTS, most_folds(rows.labels, patients[learnt]))
-    first: Fold = deal(rows.labels, patients[learnt], parts, SEED)[0]
+    part = part_of(data.labels, Fold("", learnt, learnt[:0]), patients, SEED)
+    data, classes_known = replace(data, labels=part.labels), len(part.known)
     keras.utils.set_random_seed(model.seed)
-    head, _ = train_head(model, model.head_training or Stage(), len(known), rows.take(first.train), rows.take(first.test))
+    head, _ = train_head(model, model.head_training or Stage(), classes_known, data.take(part.train), data.take(part.stop))
     found = [answers_of(head, table) for table in asked]
     keras.backend.clear_session()
     # Every variant of an image is a row of its own, which counts as its part of the image.
+    rows = data.take(learnt)
     copies, images, width = rows.features.shape
-    weights = image_weights(model, rows.labels, rows.sources, len(known))
+    weights = image_weights(model, rows.labels, rows.sources, classes_known)
     weights = np.tile(np.ones(images, np.float32) if weights is None else weights, copies) / np.float32(copies)
     table = rows.features.reshape(copies * images, width)
     told = logistic_answers(table, np.tile(rows.labels, copies), np.concatenate(asked), weights)
-    found += np.split(told, np.cumsum([len(part) for part in asked])[:-1])
-    spread = [np.zeros((len(part), classes), np.float32) for part in found]
-    for whole, part in zip(spread, found, strict=True):
-        whole[:, known] = part
-    return spread
+    found += np.split(told, np.cumsum([len(table) for table in asked])[:-1])
+    return [part.spread(shares, classes) for shares in found]
 
 
 def _without_copies(images: Split, learnt: Split) -> npt.NDArray[np.bool_]:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from cxr.core.features import IMAGE_SIZE
+from cxr.core.features import IMAGE_SIZE, WHOLE
 from cxr.data.images.reader import encode, read_image
 from cxr.trainer.preprocessing import decode_and_crop
 
@@ -47,7 +47,7 @@ def main() -> None:
     table = pd.read_csv(options.manifest).drop_duplicates("image").merge(pd.read_csv(BOXES), on="image", how="left")
     for source, rows in table.groupby("source"):
         boxes = found([options.manifest.parent / image for image in rows["image"]])
-        whole = (boxes == [0, 0, 1, 1]).all(axis=1)
+        whole = (boxes == WHOLE).all(axis=1)
         print(f"{source}: {len(rows)} pictures, whole kept {whole.mean():.3f}, area left of the others {area(boxes[~whole]).mean():.3f}")
         drawn = rows[SIDES].notna().all(axis=1).to_numpy()
         if not drawn.any():

@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from cxr.core import progress
 from cxr.core.errors import CxrError
+from cxr.trainer import inputs
+from cxr.trainer.model_config import Model
 
 BATCH = 32
 Array = npt.NDArray[np.float32]
@@ -72,6 +74,23 @@ class BatchedModel:
             rate = (done - first) / (time.monotonic() - begin)
             progress.report(f"{what}: {rate:.1f} images/s, about {(count - done) / rate:.0f} s left", done, count)
         return answers
+
+    def of(
+        self, images: npt.NDArray[np.object_], decode: inputs.Decoder, config: Model, what: str, file: Path | None = None, variants: int = 0
+    ) -> Array:
+        """Returns the answers for images, float32 [1 + variants, images, width]: as they are, then for each augmented variant.
+
+        Args: images and decode as in `inputs.in_order`, `what` and `file` as in `all`; `config` says how variants differ.
+        """
+        rows = self.all(
+            lambda first: inputs.in_order(
+                images, decode, augmentation=config.augmentation, variants=variants, seed=config.seed, first=first
+            ),
+            (1 + variants) * len(images),
+            what,
+            file,
+        )
+        return rows.reshape(1 + variants, len(images), self.width)
 
     def _read(self, file: Path, answers: Array) -> int:
         """Fills in the rows of an interrupted run, cuts off a half-written one, and returns how many there are."""

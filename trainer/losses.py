@@ -42,7 +42,7 @@ def image_weights(
     if config.source_weights:
         weights *= balanced_source_weights(labels, sources)
     if config.class_weights:
-        weights *= [balanced_class_weights(labels, classes)[label] for label in labels]
+        weights *= balanced_class_weights(labels, classes)[labels]
     return weights.astype(np.float32)
 
 
@@ -76,12 +76,11 @@ def from_one_source(labels: npt.NDArray[np.int64], sources: npt.NDArray[np.str_]
     return {name: str(found[0]) for name, found in of_class.items() if len(found) == 1}
 
 
-def balanced_class_weights(labels: npt.NDArray[np.int64], classes: int) -> dict[int, float]:
-    """Weighs each class by its inverse frequency, images / (classes * images of the class), so that the mean weight is 1.
+def balanced_class_weights(labels: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.float64]:
+    """Weighs each class, [classes], by its inverse frequency, images / (classes * images of the class): the images' mean weight is 1.
 
     Args:
       labels: [images]; every class stands in it at least once.
       classes: How many.
     """
-    counts = np.bincount(labels, minlength=classes)
-    return {i: float(len(labels) / (classes * count)) for i, count in enumerate(counts)}
+    return len(labels) / (classes * np.bincount(labels, minlength=classes))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from cxr.core import features
 from cxr.trainer import contrast
 
 GRID = 64  # height and width of the small copy, pixels
@@ -60,7 +61,7 @@ def find(grey: tf.Tensor) -> tf.Tensor:
     height, width = bottom - top, right - left
     kept = [top - ABOVE * height, left - BESIDE * width, bottom + BELOW * height, right + BESIDE * width]
     box = tf.clip_by_value(tf.stack(kept, axis=1), 0, 1)
-    return tf.where(tf.reduce_max(scores, axis=1, keepdims=True) >= LEAST_SCORE, box, tf.constant([[0.0, 0.0, 1.0, 1.0]]))
+    return tf.where(tf.reduce_max(scores, axis=1, keepdims=True) >= LEAST_SCORE, box, tf.constant([features.WHOLE]))
 
 
 def cut_out(grey: tf.Tensor, box: tf.Tensor, size: int) -> tf.Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import keras
@@ -114,7 +113,6 @@ class Training:
         self._state_root, self._on_epoch, self._folds = state_root, on_epoch, folds
         libraries = [keras.__version__, tf.__version__]
         self._identity = [config.model_dump(mode="json"), list(class_names), transform.fingerprint, folds, *identity, *libraries]
-        self._weights = image_weights(config, train.labels, train.sources, self._classes)
         self._from_one_source = from_one_source(train.labels, train.sources, class_names) if config.source_weights else {}
 
     def run(self) -> Trained:
@@ -159,7 +157,7 @@ class Training:
                 self._recalibrate(assembly, None)
             extractor = BatchedModel(assembly.extractor)
             tuned_features = {
-                split: extractor.all(partial(self._in_order, images, 0), len(images), f"answers for the {split} split")
+                split: extractor.of(images.images, self._decode, config, f"answers for the {split} split")[0]
                 for split, images in self._splits().items()
             }
             tuned = _answers(head, tuned_features)
@@ -217,16 +215,17 @@ class Training:
             drawn = [self._decode(tf.constant(picture)) for picture in phantoms()]
             tried = [*self._in_order(train).take(BATCH - len(drawn)), *drawn]
             check_stability(extractor, np.stack(tried), self._remedy(assembly))
-        pooled: dict[str, Array] = {}
-        for split, images in self._splits().items():
-            passes = 1 + self._config.augmentation.variants if images is train else 1
-            pooled[split] = extractor.all(
-                partial(self._in_order, images, passes - 1),
-                passes * len(images),
+        return {
+            split: extractor.of(
+                images.images,
+                self._decode,
+                self._config,
                 f"{self._config.backbone}, {split} images",
                 state / f"features_{split}.float32" if state else None,
-            ).reshape(passes, len(images), assembly.width)
-        return pooled
+                variants=self._config.augmentation.variants if images is train else 0,
+            )
+            for split, images in self._splits().items()
+        }
 
     def _fine_tune(self, model: keras.Model, stage: FineTuning, from_scratch: bool, state: Path | None) -> StageHistory:
         """Trains backbone and head in place; only this stage runs on several devices."""
@@ -258,7 +257,7 @@ class Training:
                 self._decode,
                 self._config.augmentation,
                 self._order(stage, first, full=replicas > 1),
-                self._weights,
+                image_weights(self._config, self._train.labels, self._train.sources, self._classes),
             ),
             inputs.steps_per_epoch(len(self._train), stage.batch_size),
             val,
@@ -296,11 +295,8 @@ class Training:
             return f"Remedy: {larger} or {self._key}.bn_recalibration=none."
         return f"Remedy: set {self._key}.bn_recalibration=none or per_layer, or {larger}."
 
-    def _in_order(self, split: inputs.Split, variants: int = 0, first: int = 0) -> tf.data.Dataset:
-        config = self._config
-        return inputs.in_order(
-            split.images, self._decode, augmentation=config.augmentation, variants=variants, seed=config.seed, first=first
-        )
+    def _in_order(self, split: inputs.Split) -> tf.data.Dataset:
+        return inputs.in_order(split.images, self._decode, augmentation=_NO_AUGMENTATION)
 
     def _order(self, stage: Stage, first: int, *, full: bool = False) -> inputs.Order:
         return inputs.Order(first, stage.epochs, stage.batch_size, self._config.seed, full)

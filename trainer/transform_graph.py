@@ -46,11 +46,10 @@ class TransformGraph(tf.Module):
             whole = tf.saved_model.load(output.transform_savedmodel_dir).transform_fn
         except (OSError, AttributeError) as error:
             raise CxrError(f"{uri}: not what a Transform component wrote ({error})") from None
-        self._images = _part(whole, features.IMAGE, features.IMAGE_TENSOR)
+        told = [features.SEEN_BOX] if features.SEEN_BOX in whole.structured_outputs else []
+        self._images = _part(whole, features.IMAGE, *told, features.IMAGE_TENSOR)
         self._labels = _part(whole, features.LABEL, features.LABEL_INDEX)
-        tells = features.SEEN_BOX in whole.structured_outputs
-        self._with_boxes = _part(whole, features.IMAGE, (features.IMAGE_TENSOR, features.SEEN_BOX)) if tells else None
-        self.image_size = int(self._images.structured_outputs.shape[1])
+        self.image_size = int(self._images.structured_outputs[-1].shape[1])
         self.fingerprint = hashlib.sha256(artifact.read_bytes(f"{output.transform_savedmodel_dir}/saved_model.pb")).hexdigest()
         numbers = self.label_indices(tf.constant(self.class_names)).numpy().tolist()
         if numbers != list(range(len(self.class_names))):
@@ -69,9 +68,9 @@ class TransformGraph(tf.Module):
           float32 [batch, image_size, image_size, 3].
 
         Raises:
-          tf.errors.InvalidArgumentError: See `preprocessing.decode_and_resize`.
+          tf.errors.InvalidArgumentError: See `preprocessing.decode_and_crop`.
         """
-        return tf.ensure_shape(self._images(encoded[:, tf.newaxis]), [None, self.image_size, self.image_size, 3])
+        return self.images_and_boxes(encoded)[0]
 
     def images_and_boxes(self, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns what `images` does, and what that shows of each image, float32 [batch, 4] (`features.SEEN_BOX`).
@@ -81,9 +80,8 @@ class TransformGraph(tf.Module):
         Args:
           encoded: string [batch], PNG or JPEG.
         """
-        if self._with_boxes is None:
-            return self.images(encoded), tf.tile([features.WHOLE], [tf.size(encoded), 1])
-        images, boxes = self._with_boxes(encoded[:, tf.newaxis])
+        *told, images = self._images(encoded[:, tf.newaxis])
+        boxes = told[0] if told else tf.tile([features.WHOLE], [tf.size(encoded), 1])
         return tf.ensure_shape(images, [None, self.image_size, self.image_size, 3]), tf.ensure_shape(boxes, [None, 4])
 
     def image(self, encoded: tf.Tensor) -> tf.Tensor:
@@ -92,22 +90,22 @@ class TransformGraph(tf.Module):
 
     def label_indices(self, labels: tf.Tensor) -> tf.Tensor:
         """Returns the classes' numbers, int64 [batch], of labels, string [batch]; -1 for what is no class."""
-        return self._labels(labels[:, tf.newaxis])[:, 0]
+        return self._labels(labels[:, tf.newaxis])[0][:, 0]
 
 
-def _part(whole: Any, feature: str, results: str | tuple[str, ...]) -> Any:
-    """Returns a function of one raw feature, [batch, 1], that yields one transformed feature, or several."""
+def _part(whole: Any, feature: str, *results: str) -> Any:
+    """Returns a function of one raw feature, [batch, 1], that yields a list of transformed features."""
     graph, analysed = whole.graph, whole.captured_inputs  # what the analyzers found comes after the features
     count = len(graph.inputs) - len(analysed)
     inputs = tf.nest.pack_sequence_as(whole.structured_input_signature[0][0], graph.inputs[:count], expand_composites=True)
     outputs = tf.nest.pack_sequence_as(graph.structured_outputs, graph.outputs, expand_composites=True)
-    missing = {feature} - set(inputs) | set(tf.nest.flatten(results)) - set(outputs)
+    missing = {feature} - set(inputs) | set(results) - set(outputs)
     if missing:
         raise CxrError(f"Transform's graph lacks the feature {min(missing)!r}: check schema_file and preprocessing_fn")
     if any(value.dtype == tf.resource for value in analysed):
         raise CxrError("preprocessing_fn: lookup tables and variables are not supported; write what they hold as constants")
     # The last step of a traced function waits for every check in it; the one before waits for its own alone.
-    found = [outputs[result] for result in tf.nest.flatten(results)]
+    found = [outputs[result] for result in results]
     taken = [output.op.inputs[0] if output.op.type == "Identity" else output for output in found]
 
     definition = graph.as_graph_def()
@@ -121,6 +119,7 @@ def _part(whole: Any, feature: str, results: str | tuple[str, ...]) -> Any:
     wrapped = tf.compat.v1.wrap_function(imported, [])
     fed, *fetched = (wrapped.graph.get_tensor_by_name(tensor.name) for tensor in (inputs[feature], *taken))
     try:
-        return wrapped.prune([fed], tf.nest.pack_sequence_as(results, fetched))
+        return wrapped.prune([fed], fetched)
     except Exception as error:  # TensorFlow keeps UnliftableError to itself
-        raise CxrError(f"preprocessing_fn: {results!r} must follow from {feature!r} alone, which is all that is there ({error})") from None
+        named = " and ".join(map(repr, results))
+        raise CxrError(f"preprocessing_fn: {named} must follow from {feature!r} alone, which is all that is there ({error})") from None

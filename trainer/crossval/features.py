@@ -88,19 +88,8 @@ def frozen_features(name: str, config: Model, images: inputs.Split, transform: T
             assembly = assemble(config, transform.image_size)
             if statistics:
                 recalibrate(assembly, config, images.images, transform.image, statistics)
-
-            def every(first: int) -> tf.data.Dataset:
-                return inputs.in_order(
-                    images.images,
-                    transform.image,
-                    augmentation=config.augmentation,
-                    variants=copies - 1,
-                    seed=config.seed,
-                    first=first,
-                )
-
             extractor = BatchedModel(assembly.extractor)
-            extractor.all(every, copies * len(images), name, rows)
+            extractor.of(images.images, transform.image, config, name, rows, variants=copies - 1)
             blank = tf.zeros([BATCH, *assembly.extractor.input.shape[1:]])
             extractor.batch(blank)  # traces, where all features were there already
             begin = time.monotonic()

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.core import features
-from cxr.core.folds import Fold, Indices
+from cxr.core.folds import Fold
 from cxr.trainer.cached_features import cached
 from cxr.trainer.crossval.logistic import logistic_answers
 from cxr.trainer.crossval.members import TEST, VAL, Member
@@ -68,7 +68,7 @@ def run_fold(
     names = _names(subject)
 
     def make() -> list[npt.NDArray[Any]]:
-        made = _run(subject, part_of(subject, fold, groups, seed), seed, folder, on_member)
+        made = _run(subject, _part(subject, fold, groups, seed), seed, folder, on_member)
         return [np.array(json.dumps(made.about)), *(made.probabilities[name] for name in names)]
 
     about, *probabilities = cached(fold_file(subject, fold, groups, seed, folder), make)
@@ -80,7 +80,7 @@ def to_train(subject: Subject, fold: Fold, groups: npt.NDArray[np.str_], seed: i
     file = fold_file(subject, fold, groups, seed, folder)
     if file and file.exists():
         return []
-    members = _members(subject, part_of(subject, fold, groups, seed), seed)
+    members = _members(subject, _part(subject, fold, groups, seed), seed)
     return [member for member in members if not (folder and member.file(folder).exists())]
 
 
@@ -99,6 +99,10 @@ def fold_file(subject: Subject, fold: Fold, groups: npt.NDArray[np.str_], seed: 
 def _names(subject: Subject) -> list[str]:
     joined = [features.ENSEMBLE] if subject.ensemble else []
     return [*subject.models, *joined, *(LOGISTIC.format(model=name) for name in subject.models)]
+
+
+def _part(subject: Subject, fold: Fold, groups: npt.NDArray[np.str_], seed: int) -> Part:
+    return part_of(subject.labels, fold, groups, seed, halves=subject.halves)
 
 
 def _members(subject: Subject, part: Part, seed: int) -> list[Member]:
@@ -129,10 +133,4 @@ def _run(subject: Subject, part: Part, seed: int, folder: Path | None, on_member
         table = subject.tables[name][0]
         rest = part.rest
         answers[LOGISTIC.format(model=name)] = logistic_answers(table[rest], part.labels[rest], table[part.test])
-    return FoldAnswers({name: _spread(shares, part.known, subject.classes) for name, shares in answers.items()}, about)
-
-
-def _spread(shares: Array, known: Indices, classes: int) -> Array:
-    result = np.zeros([len(shares), classes], np.float32)
-    result[:, known] = shares
-    return result
+    return FoldAnswers({name: part.spread(shares, subject.classes) for name, shares in answers.items()}, about)

@@ -7,12 +7,9 @@ import gc
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 from cxr.core import features, progress
 from cxr.core.folds import Fold, Indices
@@ -21,13 +18,12 @@ from cxr.trainer.artifact import TRAIN_OOF
 from cxr.trainer.cached_features import BatchedModel, cached
 from cxr.trainer.crossval.subject import Part, Subject
 from cxr.trainer.head_stage import Array, LabelledFeatures, answers_of, train_head
-from cxr.trainer.model_config import Augmentation, Stage
+from cxr.trainer.model_config import Stage
 from cxr.trainer.out_of_fold import out_of_fold
 from cxr.trainer.training import FrozenFeatures, Training
 from cxr.trainer.training_state import fingerprint
 
 TRAIN, VAL, TEST = features.SPLITS
-_NO_AUGMENTATION = Augmentation()
 
 
 @dataclass(frozen=True)
@@ -119,16 +115,15 @@ class Member:
             state_root=state,
             identity=[subject.keys[self.name], subject.code],
         ).run()
-        images = material.images.images[part.test]
-        asked = BatchedModel(trained.model).all(
-            partial(_in_order, images, material.transform.image), len(images), f"answers of {self.name}", state and state / "asked.float32"
+        asked = BatchedModel(trained.model).of(
+            material.images.images[part.test],
+            material.transform.image,
+            subject.models[self.name],
+            f"answers of {self.name}",
+            state and state / "asked.float32",
         )
-        found = {**trained.probabilities, TEST: asked}
+        found = {**trained.probabilities, TEST: asked[0]}
         del trained
         keras.backend.clear_session()
         gc.collect()  # the next network needs the memory
         return found
-
-
-def _in_order(images: np.ndarray, decode: inputs.Decoder, first: int) -> tf.data.Dataset:
-    return inputs.in_order(images, decode, augmentation=_NO_AUGMENTATION, first=first)

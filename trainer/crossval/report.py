@@ -18,6 +18,7 @@ from cxr.core.strict_model import StrictModel
 from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT, Scheme
 from cxr.trainer.crossval.fold_run import LOGISTIC, FoldAnswers
 from cxr.trainer.crossval.results import Measured, measured, measurement_of, rounded
+from cxr.trainer.ensemble.fitting_data import FITTED
 from cxr.trainer.head_stage import Array
 from cxr.trainer.inputs import Split
 from cxr.trainer.model_config import Ensemble, Model
@@ -29,6 +30,8 @@ def data_used(models: Mapping[str, Model], ensemble: Ensemble | None) -> dict[st
     """Returns which data did what."""
     if ensemble is None:
         weights = "there is no ensemble"
+    elif ensemble.method not in FITTED:
+        weights = "nothing: the method has none"
     elif ensemble.fitted_on == "training":
         weights = "fitted to the members' answers to what they learnt from: they flatter themselves there"
     elif any(model.fine_tuning for model in models.values()):

@@ -105,22 +105,34 @@ class Part:
         """The fold's whole training part."""
         return np.sort(np.concatenate([self.train, self.stop]))
 
+    def spread(self, shares: Array, classes: int) -> Array:
+        """Returns answers, [images, classes known], among all classes, [images, classes]; 0 for those that are not known."""
+        result = np.zeros([len(shares), classes], np.float32)
+        result[:, self.known] = shares
+        return result
 
-def part_of(subject: Subject, fold: Fold, groups: npt.NDArray[np.str_], seed: int) -> Part:
+
+def part_of(labels: Indices, fold: Fold, groups: npt.NDArray[np.str_], seed: int, *, halves: bool = False) -> Part:
     """Deals a fold's training part: a sixth of it stops the training, or more where a class has few patients.
+
+    Args:
+      labels: [images], of all.
+      fold: Which of them are learnt from, and which are asked about.
+      groups: [images], what a deal must not tear apart.
+      seed: Of the deal.
+      halves: Whether what stops the training is halved by patient later.
 
     Raises:
       CxrError: That part cannot be halved by patient, and has to be.
     """
-    labels = subject.labels
     known = np.unique(labels[fold.train])
     own = np.searchsorted(known, labels)
     rest = fold.train
     patients = most_folds(own[rest], groups[rest])
-    parts = min(STOPPING_PARTS, max(2, patients // 2) if subject.halves else patients)
+    parts = min(STOPPING_PARTS, max(2, patients // 2) if halves else patients)
     first = deal(own[rest], groups[rest], parts, seed)[0]
     stop = rest[first.test]
-    if subject.halves and most_folds(own[stop], groups[stop]) < 2:
+    if halves and most_folds(own[stop], groups[stop]) < 2:
         raise CxrError(
             f"a class has {patients} patients, too few for one half of the part that stops the training to fit the ensemble's weights; add "
             "data, leave the ensemble out (ensemble=null), or choose ensemble.method=soft or hard, or ensemble.fitted_on=training"

@@ -68,6 +68,8 @@ def choose_data(config: Ensemble, votes: Callable[[str], Votes], *, has_validati
     val = votes(VAL) if has_validation else None
     val = val if val is not None and len(val.labels) else None
     choice = "the validation split" if val else "nothing: there is no validation split"
+    if config.method not in FITTED:
+        return FittingData(votes(TRAIN), val, val, {"weights": "nothing: the method has none", "choice": choice})
     if config.fitted_on == "training":
         weights = "the members' answers to the training split, which they learnt from: they flatter themselves there"
         return FittingData(votes(TRAIN), val, val, {"weights": weights, "choice": choice})
@@ -75,8 +77,6 @@ def choose_data(config: Ensemble, votes: Callable[[str], Votes], *, has_validati
         weights = "the members' out-of-fold answers to the training split, by patient"
         return FittingData(votes(TRAIN_OOF), val, val, {"weights": weights, "choice": choice})
     because = f"{', '.join(without)}: no out-of-fold answers, the backbone learns too or a class has one patient only"
-    if config.method not in FITTED:
-        return FittingData(votes(TRAIN), val, val, {"weights": "nothing: the method has none", "choice": choice})
     if val is None:
         raise CxrError(
             f"ensemble.method: {config.method!r} has nothing to be fitted to ({because}) without a validation split; add one to the data, "

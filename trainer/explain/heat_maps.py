@@ -42,7 +42,7 @@ class HeatMaps:
         probabilities: tf.Tensor,
         shares: Sequence[tf.Tensor],
         class_index: tf.Tensor,
-        seen: tf.Tensor | None = None,
+        seen: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """Explains a batch of answers.
 
@@ -51,7 +51,7 @@ class HeatMaps:
           probabilities: Of the network, float32 [batch, classes].
           shares: Those of each member, in their order; empty for a model by itself.
           class_index: int64 [batch] or [1], PREDICTED_CLASS or a class.
-          seen: What the network sees of each picture, float32 [batch, 4] (features.SEEN_BOX); None: all of it.
+          seen: What the network sees of each picture, float32 [batch, 4] (features.SEEN_BOX).
 
         Returns:
           HEAT_MAP, EXPLAINED_CLASS, HEAT_MAP_EMPTY and each member's MEMBER_HEAT_MAP.
@@ -71,14 +71,9 @@ class HeatMaps:
         empty = tf.equal(tf.reduce_max(joint, axis=(1, 2)), 0)
         return {features.HEAT_MAP: joint, features.EXPLAINED_CLASS: classes, features.HEAT_MAP_EMPTY: empty, **members}
 
-    def _placed(self, heat: tf.Tensor, seen: tf.Tensor | None) -> tf.Tensor:
-        if seen is None:
-            if tuple(heat.shape[1:]) == self._grid:
-                return heat
-            seen = tf.constant([features.WHOLE])
+    def _placed(self, heat: tf.Tensor, seen: tf.Tensor) -> tf.Tensor:
         down = placing(heat.shape[1], self._grid[0], seen[:, 0], seen[:, 2])
         across = placing(heat.shape[2], self._grid[1], seen[:, 1], seen[:, 3])
-        down, across = (tf.broadcast_to(matrix, [tf.shape(heat)[0], *matrix.shape[1:]]) for matrix in (down, across))
         return normalized(tf.einsum("brh,bhw,bcw->brc", down, heat, across))
 
 

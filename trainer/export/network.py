@@ -48,7 +48,7 @@ class Network:
         return HeatMaps(self.cams, self.vote, enlargement)
 
     def explained(
-        self, heat_maps: HeatMaps, outputs: Mapping[str, tf.Tensor], class_index: tf.Tensor, seen: tf.Tensor | None
+        self, heat_maps: HeatMaps, outputs: Mapping[str, tf.Tensor], class_index: tf.Tensor, seen: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """Returns the heat maps of a batch.
 
@@ -56,7 +56,7 @@ class Network:
           heat_maps: Of `heat_maps`.
           outputs: Of `model`, float32.
           class_index: int64 [batch] or [1].
-          seen: What the network sees of each picture, float32 [batch, 4]; None: all of it.
+          seen: What the network sees of each picture, float32 [batch, 4].
         """
         maps = {name: outputs[_MAP.format(member=name)] for name in self.cams}
         shares = [outputs[features.MEMBER_PROBABILITIES.format(member=name)] for name in self.cams] if self.vote else []

@@ -83,7 +83,7 @@ class Signatures(tf.Module):
             tf.TensorSpec([None], tf.int64, name=features.CLASS_INDEX),
         )
         def gradcam(encoded: tf.Tensor, class_index: tf.Tensor = predicted) -> Outputs:
-            images, seen = (transform.images(encoded), None) if enlargement == 1 else transform.images_and_boxes(encoded)
+            images, seen = transform.images_and_boxes(encoded)
             outputs = answered(images, every)
             explained = network.explained(heat_maps, outputs, class_index, seen)
             return {**self._named({key: outputs[key] for key in shapes}), **explained}

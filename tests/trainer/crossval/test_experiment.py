@@ -144,6 +144,7 @@ def test_networks_that_are_trained_already_are_read_and_joined_by_halves_of_what
         to_train(few, fold, scheme.groups, 0, tmp_path)
     taken = data_used(subjects.models, subjects.ensemble)["ensemble weights"]
     assert "one half of that sixth's patients" in taken
+    assert data_used(subjects.models, Ensemble(method="soft"))["ensemble weights"] == "nothing: the method has none"
 
 
 def test_logistic_regression_among_the_images_is_that_among_all_features(images, own_features):

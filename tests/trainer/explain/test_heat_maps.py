@@ -34,10 +34,11 @@ def pictures(count=2, dtype=np.float32):
 
 
 def explained(heat_maps, models, images, class_index, vote=None, seen=None):
+    seen = tf.constant(seen or [features.WHOLE] * len(images))
     maps = {name: GradCam(model).front(images) for name, model in models.items()}
     shares = [model(images) for model in models.values()]
     probabilities = vote(shares) if vote else shares[0]
-    found = heat_maps(maps, probabilities, shares if vote else [], tf.constant(class_index, tf.int64), seen and tf.constant(seen))
+    found = heat_maps(maps, probabilities, shares if vote else [], tf.constant(class_index, tf.int64), seen)
     return {key: value.numpy() for key, value in found.items()}
 
 
