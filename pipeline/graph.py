@@ -20,6 +20,7 @@ from cxr.components.baseline.strategy import MODEL, PushedBaseline, as_artifact
 from cxr.components.drift_check.component import DriftCheck
 from cxr.components.drift_check.strategy import PREVIOUS, PreviousStatistics
 from cxr.components.ensemble_trainer.component import EnsembleTrainer
+from cxr.components.example_gen.component import ImportExampleGen
 from cxr.components.explanation.component import Explanation
 from cxr.components.infra_check.component import InfraCheck
 from cxr.components.pusher.component import Pusher
@@ -80,8 +81,8 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
         if split not in paths.splits:
             raise ValueError(f"{paths.data}: there is no split {split!r}")
 
-    # Raw tf.Examples as `cxr ingest` wrote them; the splits are kept.
-    example_gen = tfx.components.ImportExampleGen(
+    # Raw tf.Examples as `cxr ingest` wrote them; splits and shards are kept.
+    example_gen = ImportExampleGen(
         input_base=paths.data,
         input_config=example_gen_pb2.Input(
             splits=[example_gen_pb2.Input.Split(name=split, pattern=f"{split}/*.tfrecord.gz") for split in paths.splits]

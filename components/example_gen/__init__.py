@@ -1,0 +1,1 @@
+"""ImportExampleGen: the shards that `cxr ingest` wrote become the run's examples."""
