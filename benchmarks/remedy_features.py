@@ -15,6 +15,7 @@ from cxr.data.audit.regions import Masked
 from cxr.trainer import inputs
 from cxr.trainer.batch_statistics import recalibrate
 from cxr.trainer.cached_features import BatchedModel
+from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.head_stage import Array
 from cxr.trainer.model_config import Augmentation, Model
 from cxr.trainer.models.assembly import assemble
@@ -24,7 +25,7 @@ from cxr.trainer.transform_graph import TransformGraph
 
 def with_part_black(images: inputs.Split, part: Masked) -> inputs.Split:
     """Returns the same images with a part black."""
-    return replace(images, images=np.array([masked(encoded, part) for encoded in images.images], object))
+    return replace(images, images=EncodedImages.of(masked(encoded, part) for encoded in images.images))
 
 
 class Backbone:

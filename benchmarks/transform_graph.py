@@ -14,13 +14,12 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from cxr.core import features
 from cxr.pipeline.analysis import write_transform_graph
 from cxr.trainer import inputs
+from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.model_config import Augmentation
 from cxr.trainer.preprocessing import decode_and_resize
 from cxr.trainer.transform_graph import TransformGraph
@@ -33,7 +32,7 @@ class Pace(NamedTuple):
     cpu_milliseconds: float  # per image, of all threads
 
 
-def decode_all(images: npt.NDArray[np.object_], decode: Callable[[tf.Tensor], tf.Tensor]) -> Pace:
+def decode_all(images: EncodedImages, decode: Callable[[tf.Tensor], tf.Tensor]) -> Pace:
     """Decodes every image once."""
     data = inputs.in_order(images, decode, augmentation=Augmentation()).batch(32)
     started, used = time.perf_counter(), time.process_time()

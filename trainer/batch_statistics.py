@@ -9,20 +9,19 @@ import numpy.typing as npt
 
 from cxr.trainer import inputs
 from cxr.trainer.cached_features import cached
+from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.model_config import Augmentation, Model
 from cxr.trainer.models import bn_recalibration
 from cxr.trainer.models.assembly import Assembly
 
 
-def recalibrate(
-    assembly: Assembly, config: Model, images: npt.NDArray[np.object_], decode: inputs.Decoder, file: Path | None = None
-) -> None:
+def recalibrate(assembly: Assembly, config: Model, images: EncodedImages, decode: inputs.Decoder, file: Path | None = None) -> None:
     """Replaces the backbone's moving statistics by those of images.
 
     Args:
       assembly: Whose backbone.
       config: Kind of recalibration, not "none", and the seed of the choice of images.
-      images: [images], encoded; some of them are used.
+      images: Encoded; some of them are used.
       decode: Of one image.
       file: Where an interrupted run's statistics are kept, .npz; None: nowhere.
 

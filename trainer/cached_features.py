@@ -14,6 +14,7 @@ import tensorflow as tf
 from cxr.core import progress
 from cxr.core.errors import CxrError
 from cxr.trainer import inputs
+from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.model_config import Model
 
 BATCH = 32
@@ -76,7 +77,7 @@ class BatchedModel:
         return answers
 
     def of(
-        self, images: npt.NDArray[np.object_], decode: inputs.Decoder, config: Model, what: str, file: Path | None = None, variants: int = 0
+        self, images: EncodedImages, decode: inputs.Decoder, config: Model, what: str, file: Path | None = None, variants: int = 0
     ) -> Array:
         """Returns the answers for images, float32 [1 + variants, images, width]: as they are, then for each augmented variant.
 

@@ -1,6 +1,7 @@
 """Raw examples to training batches.
 
-The encoded images of a split are held in memory (10 to 30 KB each for the JPEGs that `cxr ingest` writes); pixels never are all at once.
+The encoded images of a split (10 to 30 KB each for the JPEGs that `cxr ingest` writes) wait in a temporary file, so that memory does not
+grow with them; what is said of them is held.
 The order of a training epoch is a function of the seed and the epoch's number alone, so that training resumed after an interruption
 sees what it would have seen.
 """
@@ -8,7 +9,7 @@ sees what it would have seen.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ import tensorflow as tf
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.trainer.augmentation import augment
+from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.model_config import Augmentation
 from cxr.trainer.transform_graph import TransformGraph
 
@@ -29,7 +31,7 @@ Decoder = Callable[[tf.Tensor], tf.Tensor]  # one image, string [] -> float32 [s
 class Split:
     """The examples of one split, sorted by content hash (shards come in any order)."""
 
-    images: npt.NDArray[np.object_]  # [images] bytes, encoded
+    images: EncodedImages  # [images]
     labels: npt.NDArray[np.int64]  # [images], positions among the class names
     content_hash: npt.NDArray[np.str_]  # [images]
     patients: npt.NDArray[np.str_]  # [images], pseudonyms; an image without one is a patient of its own
@@ -84,31 +86,34 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
     spec[features.SOURCE] = tf.io.FixedLenFeature([], tf.string, features.UNKNOWN)
     spec[features.LICENSE] = tf.io.FixedLenFeature([], tf.string, features.UNKNOWN)
     spec[features.PATIENT_ID] = tf.io.FixedLenFeature([], tf.string, "")
-    images: list[bytes] = []
     labels: list[bytes] = []
     hashes: list[bytes] = []
     patients: list[bytes] = []
     sources: list[bytes] = []
     licenses: list[bytes] = []
-    for file in files:
-        records = tf.data.TFRecordDataset(file, compression_type="GZIP" if file.endswith(".gz") else None)
-        try:
-            for serialized in records.batch(_PARSED_AT_ONCE):
-                parsed = tf.io.parse_example(serialized, spec)
-                images.extend(parsed[features.IMAGE].numpy())
-                labels.extend(parsed[features.LABEL].numpy())
-                hashes.extend(parsed[features.CONTENT_HASH].numpy())
-                patients.extend(parsed[features.PATIENT_ID].numpy())
-                sources.extend(parsed[features.SOURCE].numpy())
-                licenses.extend(parsed[features.LICENSE].numpy())
-        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-            raise CxrError(f"{file}: cannot be read as raw examples ({error.message}); make it again with `cxr ingest`") from None
+
+    def encoded() -> Iterator[bytes]:
+        for file in files:
+            records = tf.data.TFRecordDataset(file, compression_type="GZIP" if file.endswith(".gz") else None)
+            try:
+                for serialized in records.batch(_PARSED_AT_ONCE):
+                    parsed = tf.io.parse_example(serialized, spec)
+                    labels.extend(parsed[features.LABEL].numpy())
+                    hashes.extend(parsed[features.CONTENT_HASH].numpy())
+                    patients.extend(parsed[features.PATIENT_ID].numpy())
+                    sources.extend(parsed[features.SOURCE].numpy())
+                    licenses.extend(parsed[features.LICENSE].numpy())
+                    yield from parsed[features.IMAGE].numpy()
+            except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+                raise CxrError(f"{file}: cannot be read as raw examples ({error.message}); make it again with `cxr ingest`") from None
+
+    images = EncodedImages.of(encoded())
     indices = transform.label_indices(tf.constant(labels, tf.string)).numpy()
     if unknown := sorted(label.decode() for label, index in zip(labels, indices, strict=True) if index < 0):
         raise CxrError(f"{files[0]}: label {unknown[0]!r} is none of {', '.join(transform.class_names)}; set data.class_names")
-    order = sorted(range(len(hashes)), key=lambda i: (hashes[i], labels[i]))
+    order = np.array(sorted(range(len(hashes)), key=lambda i: (hashes[i], labels[i])))
     return Split(
-        np.array([images[i] for i in order], dtype=object),
+        images[order],
         indices[order],
         np.array([hashes[i].decode() for i in order], dtype=np.str_),
         np.array([(patients[i] or hashes[i]).decode() for i in order], dtype=np.str_),
@@ -123,12 +128,12 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def in_order(
-    images: npt.NDArray[np.object_], decode: Decoder, *, augmentation: Augmentation, variants: int = 0, seed: int = 0, first: int = 0
+    images: EncodedImages, decode: Decoder, *, augmentation: Augmentation, variants: int = 0, seed: int = 0, first: int = 0
 ) -> tf.data.Dataset:
     """Yields every image as it is, then each augmented variant of all of them.
 
     Args:
-      images: [images], encoded.
+      images: Encoded.
       decode: Of one image.
       augmentation: What the variants differ by.
       variants: Augmented passes over the images.
@@ -138,10 +143,10 @@ def in_order(
     Returns:
       (1 + variants) * images - first elements, float32 [size, size, 3] in [0, 1].
     """
-    encoded, seed_value = tf.constant(list(images), tf.string), tf.constant(seed, tf.int64)
+    encoded, seed_value = _reader(images), tf.constant(seed, tf.int64)
 
     def decoded(number: tf.Tensor) -> tf.Tensor:
-        image = decode(encoded[number % len(images)])
+        image = decode(encoded(number % len(images)))
         if not variants:
             return image
         return tf.cond(number < len(images), lambda: image, lambda: augment(image, augmentation, tf.stack([seed_value, number])))
@@ -170,10 +175,10 @@ def image_epochs(
     Returns:
       float32 [batch, size, size, 3], one-hot [batch, classes], and [batch] of the weights where there are any.
     """
-    encoded, targets = tf.constant(list(split.images), tf.string), _targets(split.labels, classes, weights)
+    encoded, targets = _reader(split.images), _targets(split.labels, classes, weights)
 
     def element(epoch: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        image = decode(encoded[index])
+        image = decode(encoded(index))
         if augmentation.changes_images:
             image = augment(image, augmentation, tf.stack([order.seed + epoch, index]))
         return image, *(target[index] for target in targets)
@@ -222,6 +227,17 @@ def feature_epochs(
         )
 
     return _epochs(len(labels), order, batches)
+
+
+def _reader(images: EncodedImages) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Makes what reads an image within a dataset: position, int64 [] -> string []."""
+
+    def read(index: tf.Tensor) -> tf.Tensor:
+        image = tf.numpy_function(lambda at: images[at], [index], tf.string, stateful=False)
+        image.set_shape([])
+        return image
+
+    return read
 
 
 def _targets(labels: npt.NDArray[np.int64], classes: int, weights: npt.NDArray[np.float32] | None) -> list[tf.Tensor]:

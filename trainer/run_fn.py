@@ -158,4 +158,4 @@ def _answers(trained: Trained, settled: Settled, splits: dict[str, Split]) -> Tr
     split, probabilities = splits[name], settled.probabilities[name]
     some = np.linspace(0, len(split) - 1, min(COMPARED_IMAGES, len(split))).astype(int)
     tolerance = None if trained.precision == FLOAT32 else MIXED_TOLERANCE
-    return TrainedAnswers([bytes(split.images[i]) for i in some], probabilities[some], tolerance)
+    return TrainedAnswers([split.images[i] for i in some], probabilities[some], tolerance)

@@ -5,6 +5,7 @@ from cxr.trainer.crossval.cost import Job, TimeLeft, announced, duration, jobs
 from cxr.trainer.crossval.experiment import deal_schemes
 from cxr.trainer.crossval.fold_run import to_train
 from cxr.trainer.crossval.subject import Subject
+from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.inputs import Split
 from cxr.trainer.model_config import Model
 
@@ -18,7 +19,7 @@ def images() -> Split:
     unknown = np.full(IMAGES, "one")
     numbers = np.arange(IMAGES)
     patients = np.array([f"patient{number // 2}" for number in numbers])
-    return Split(np.array([b""] * IMAGES, object), numbers // 2 % 3, numbers.astype(str), patients, unknown, unknown)
+    return Split(EncodedImages.of([b""] * IMAGES), numbers // 2 % 3, numbers.astype(str), patients, unknown, unknown)
 
 
 def subject(images, **models) -> Subject:

@@ -17,6 +17,7 @@ from cxr.trainer.crossval.logistic import C, logistic_answers
 from cxr.trainer.crossval.report import Collector, best_backbone, data_used
 from cxr.trainer.crossval.results import measured, measurement_of
 from cxr.trainer.crossval.subject import Subject
+from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.inputs import Split
 from cxr.trainer.model_config import Ensemble, FineTuning, Model, Stage
 
@@ -30,7 +31,7 @@ MODEL = Model.model_validate({"backbone": "MobileNet", "weights": "none", "head_
 def images() -> Split:
     count = PATIENTS * EACH
     return Split(
-        np.array([b""] * count, object),
+        EncodedImages.of([b""] * count),
         np.repeat(np.arange(PATIENTS) % 3, EACH),
         np.array([f"{i:064x}" for i in range(count)]),
         np.repeat([f"patient{i}" for i in range(PATIENTS)], EACH),

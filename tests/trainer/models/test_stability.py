@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter
 from cxr.core.errors import CxrError
 from cxr.data.demo.radiograph import draw
 from cxr.trainer.cached_features import BatchedModel
+from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.inputs import Split
 from cxr.trainer.models.stability import check_stability
 from cxr.trainer.training import Training
@@ -45,7 +46,7 @@ def smooth(split: Split) -> Split:
         grey = 255 * (picture - picture.min()) / np.ptp(picture)
         Image.fromarray(grey.astype(np.uint8)).save(file, "png")
         images.append(file.getvalue())
-    return replace(split, images=np.array(images, dtype=object))
+    return replace(split, images=EncodedImages.of(images))
 
 
 @pytest.mark.slow
@@ -67,7 +68,7 @@ def test_a_backbone_that_is_steady_on_its_training_images_only_is_refused(splits
         flat = 100 + 0.2 * draw(seed, CLASSES[seed % 3], 64).image
         Image.fromarray(flat.astype(np.uint8)).save(file, "png")
         images.append(file.getvalue())
-    train = replace(splits.train, images=np.array(images, dtype=object))
+    train = replace(splits.train, images=EncodedImages.of(images))
     chosen = config(backbone="EfficientNetB7", image_size=32, bn_recalibration="per_layer")
     with pytest.raises(CxrError, match="set models.large.image_size=64 or models.large.bn_recalibration=none"):
         Training(chosen, splits.transform, train, None, name="large").run()
