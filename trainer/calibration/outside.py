@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from sklearn.decomposition import PCA
+from sklearn.utils import gen_batches
 
 from cxr.core import features
 from cxr.trainer import artifact
@@ -28,6 +29,7 @@ MOST_IMAGES = 2000  # training images that the directions are fitted on: more ch
 # As in the head: a feature that hardly varies on the training split must not blow up, nor may random networks' tiny ones be hidden.
 _VARIANCE_FLOOR, _TINY = 1e-2, 1e-20
 _ROUNDING = 1e-6  # of float32: the image that lies on the border is not beyond it
+_AT_ONCE = 1024  # images whose features are there in float64 too
 SMALLEST = 1e-6  # a score is clipped to this, and as much below 1, before its logarithm is taken
 TRAIN, VAL, _ = features.SPLITS
 Array = npt.NDArray[np.float32]
@@ -46,15 +48,19 @@ class Detector:
 
     def distances(self, pooled: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Returns the distance of features [images, features], [images]; root of the mean of both parts, about 1 on training images."""
-        z = (np.asarray(pooled, np.float64) - self.mean) * self.scale
-        along = z @ self.directions.T
-        beside = ((z - along @ self.directions) ** 2).sum(axis=1)
-        return np.sqrt(((along**2 / self.variances).mean(axis=1) + beside / self.residual) / 2)
+        rows = np.asarray(pooled)
+        return np.concatenate([self._distances(rows[part]) for part in gen_batches(len(rows), _AT_ONCE)])
 
     def scores(self, pooled: npt.ArrayLike) -> Array:
         """Returns distance / (distance + border), [images] in [0, 1)."""
         distance = self.distances(pooled)
         return (distance / (distance + self.border)).astype(np.float32)
+
+    def _distances(self, rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        z = (rows.astype(np.float64) - self.mean) * self.scale
+        along = z @ self.directions.T
+        beside = ((z - along @ self.directions) ** 2).sum(axis=1)
+        return np.sqrt(((along**2 / self.variances).mean(axis=1) + beside / self.residual) / 2)
 
 
 def fit(pooled: dict[str, Array], share: float, seed: int) -> tuple[Detector | None, Outside]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 import numpy as np
 import numpy.typing as npt
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import gen_batches
 
 from cxr.core.errors import CxrError
 from cxr.trainer.model_config import Head
@@ -14,6 +16,7 @@ GRID = "flatten"  # name of the layer that keeps the cells of a pooled grid apar
 # A feature that hardly varies on the training split (a dead channel) must not blow up on the others: its variance counts
 # as at least this share of the mean variance.
 _VARIANCE_FLOOR = 1e-2
+_AT_ONCE = 1024  # images whose features are there in float64 too
 _TINY = 1e-20  # a random backbone that keeps its first statistics yields features as small as 1e-7: nothing may hide them
 
 
@@ -61,9 +64,11 @@ def build_head(head: Head, width: int, classes: int, training_features: npt.NDAr
         )
         x = standardize(x)
         if training_features is not None:
-            variance = training_features.var(axis=0, dtype=np.float64)
-            standardize.moving_mean.assign(training_features.mean(axis=0, dtype=np.float64))
-            standardize.moving_variance.assign(np.maximum(variance, _VARIANCE_FLOOR * variance.mean() + _TINY))
+            scaler = StandardScaler()
+            for part in gen_batches(len(training_features), _AT_ONCE):
+                scaler.partial_fit(training_features[part])
+            standardize.moving_mean.assign(scaler.mean_)
+            standardize.moving_variance.assign(np.maximum(scaler.var_, _VARIANCE_FLOOR * scaler.var_.mean() + _TINY))
     penalty = keras.regularizers.L2(head.l2) if head.l2 else None
     if head.hidden_units:
         x = keras.layers.Dense(head.hidden_units, "relu", kernel_regularizer=penalty, name="hidden", dtype="float32")(x)
