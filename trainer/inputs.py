@@ -208,7 +208,7 @@ def feature_epochs(
     Returns:
       float32 [batch, width], one-hot [batch, classes], and [batch] of the weights where there are any.
     """
-    table, targets = tf.constant(cached), _targets(labels, classes, weights)
+    targets = _targets(labels, classes, weights)
 
     def variants(epoch: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
         if len(cached) == 1:
@@ -217,13 +217,15 @@ def feature_epochs(
             lambda index: tf.random.stateless_uniform([], tf.stack([order.seed + epoch, index]), 0, len(cached), tf.int64), indices
         )
 
+    def rows(epoch: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+        # Read where they lie: a tensor of all of them would be a second copy.
+        found = tf.numpy_function(lambda variant, image: cached[variant, image], [variants(epoch, indices), indices], tf.float32, False)
+        return tf.ensure_shape(found, [None, cached.shape[2]])
+
     def batches(epoch: tf.Tensor, indices: tf.data.Dataset) -> tf.data.Dataset:
         # Whole batches: a row by itself costs several times what the head does with it.
         return indices.batch(order.batch_size).map(
-            lambda batch: (
-                tf.gather_nd(table, tf.stack([variants(epoch, batch), batch], axis=1)),
-                *(tf.gather(target, batch) for target in targets),
-            )
+            lambda batch: (rows(epoch, batch), *(tf.gather(target, batch) for target in targets)), tf.data.AUTOTUNE, deterministic=True
         )
 
     return _epochs(len(labels), order, batches)
