@@ -1,0 +1,99 @@
+"""What an image costs, in time and memory, as their number grows: from ingest to push, node by node.
+
+    python benchmarks/growth.py                                1,000, 10,000 and 100,000 pictures: hours on 2 cores
+    python benchmarks/growth.py --counts 1000 10000 --out growth.json
+
+The pictures are small (64x64) random fields, brighter for one class than for the next, no two alike; one patient each. The pipeline has
+every kind of node, with two MobileNets at 32x32 and their ensemble: what grows with the network is known (pipeline_speed.py), here it is
+what grows with the images. Peak memory is that of the largest process of a node (`cxr run` keeps it), of ingest that of its process tree.
+What issue 10 asks for: a peak within 15 % of that for 1,000 images, at every node.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import peak_memory
+import yaml
+from PIL import Image
+
+from cxr.core import features
+
+SIDE, KNOTS = 64, 12  # pixels; random numbers along a side
+MODEL = {"backbone": "MobileNet", "head": {"pooling": "global"}, "head_training": {"epochs": 3, "batch_size": 64}}
+CONFIG = {
+    "name": "growth",
+    "image_size": 32,
+    "defaults": {"weights": "none"},
+    "models": {"first": {**MODEL, "seed": 1}, "second": {**MODEL, "seed": 2}},
+    "ensemble": {"method": "soft"},
+    "gate": {"min_accuracy": 0.0, "shortcut_margin": None},
+}
+
+
+def make_pictures(count: int, folder: Path) -> Path:
+    """Writes JPEGs, a folder per class."""
+    rng = np.random.default_rng(count)
+    for number in range(count):
+        kind = number % len(features.CLASS_NAMES)
+        file = folder / features.CLASS_NAMES[kind] / f"{number:06d}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        grey = Image.fromarray((rng.integers(0, 160, (KNOTS, KNOTS)) + 40 * kind).astype(np.uint8))
+        grey.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(file, quality=80)
+    return folder
+
+
+def called(arguments: list[str], log: Path) -> tuple[float, int]:
+    """Runs cxr; returns seconds, and the peak of its process tree in bytes."""
+    started = time.monotonic()
+    with log.open("w") as stream:
+        process = subprocess.Popen([str(Path(sys.executable).with_name("cxr")), *arguments], stdout=stream, stderr=subprocess.STDOUT)
+        peak = peak_memory.wait(process)
+    if process.returncode not in (0, 3):  # 3: refused, which costs the same
+        sys.exit(f"cxr {' '.join(arguments)} failed with exit code {process.returncode}:\n{log.read_text()[-3000:]}")
+    return time.monotonic() - started, int(peak)
+
+
+def measured(count: int, root: Path) -> dict[str, tuple[float, int]]:
+    """Returns seconds and peak memory in bytes by node, ingest first."""
+    pictures, records, workspace, config = (root / name for name in ("pictures", "records", "workspace", "growth.yaml"))
+    make_pictures(count, pictures)
+    config.write_text(yaml.safe_dump(CONFIG))
+    found = {"ingest": called(["ingest", str(pictures), str(records)], root / "ingest.log")}
+    arguments = ["run", "--config", str(config), "--data", str(records), "--workspace", str(workspace)]
+    found["run, process tree"] = called(arguments, root / "run.log")
+    (report,) = workspace.glob("*/runs/2*/report.json")
+    nodes = json.loads(report.read_text())["nodes"]
+    return found | {name: (node["seconds"], node["peak_memory"] or 0) for name, node in nodes.items()}
+
+
+def main() -> None:
+    """Prints a table, and keeps its figures where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--counts", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    options = parser.parse_args()
+    results: dict[int, dict[str, tuple[float, int]]] = {}
+    for count in options.counts:
+        with tempfile.TemporaryDirectory() as folder:
+            results[count] = measured(count, Path(folder))
+        if options.out:
+            options.out.write_text(json.dumps(results))
+    first, last = options.counts[0], options.counts[-1]
+    print(f"{'':28}" + "".join(f"{f'{count:,}':>18}" for count in results) + f"{'ms per image':>14}{'memory':>8}")
+    for name, (few_seconds, few_bytes) in results[first].items():
+        seconds, peak = results[last][name]
+        row = "".join(f"{found[name][0]:9.1f} s {found[name][1] / 1e6:4.0f} MB" for found in results.values())
+        slope = 1000 * (seconds - few_seconds) / (last - first) if last > first else float("nan")
+        print(f"{name:28}{row}{slope:14.2f}{peak / few_bytes if few_bytes else float('nan'):8.2f}")
+
+
+if __name__ == "__main__":
+    main()
