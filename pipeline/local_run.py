@@ -19,7 +19,7 @@ from cxr.pipeline.run_record import new_record, recorded
 _PLAIN_WIDTH = 120  # columns of a file or pipe, for which rich would take 80: too few for the table
 
 
-def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = True) -> int:
+def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = True, jobs: int | None = None) -> int:
     """Runs a pipeline on this machine, from data to pushed models.
 
     Args:
@@ -27,6 +27,7 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
       data: A folder that `cxr ingest` wrote, or a source that it can read (it is ingested first); None: the configuration's demo data.
       root: The workspace.
       enable_cache: Use TFX's cache.
+      jobs: Nodes that may run at once; None: see `side_by_side.room`.
 
     Returns:
       An exit code (exit_codes.py).
@@ -43,16 +44,16 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
     with workspace.lock():
         record = new_record(config, data)
         folder = workspace.new_run()
-        return recorded(folder, record, lambda: _run_logged(config, data, workspace, folder, enable_cache))
+        return recorded(folder, record, lambda: _run_logged(config, data, workspace, folder, enable_cache, jobs))
 
 
-def _run_logged(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, enable_cache: bool) -> int:
+def _run_logged(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, enable_cache: bool, jobs: int | None) -> int:
     (folder / ws.CONFIG).write_text(config.to_yaml())
     log = folder / ws.LOG
     with captured_output(log) as (stdout, stderr):
         out, err = _console(stdout), _console(stderr)
         err.print(f"log: {log}", highlight=False, soft_wrap=True)
-        return _run(config, data, workspace, folder, out, err, enable_cache)
+        return _run(config, data, workspace, folder, out, err, enable_cache, jobs)
 
 
 def _console(stream: TextIO) -> Console:
@@ -63,7 +64,16 @@ def _console(stream: TextIO) -> Console:
     )
 
 
-def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, out: Console, err: Console, enable_cache: bool) -> int:
+def _run(
+    config: Config,
+    data: str | None,
+    workspace: ws.Workspace,
+    folder: Path,
+    out: Console,
+    err: Console,
+    enable_cache: bool,
+    jobs: int | None,
+) -> int:
     from cxr.data.ingest.dataset import read_dataset
     from cxr.pipeline.examples import prepare_data
 
@@ -83,6 +93,7 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
         from cxr.pipeline.report_page import page_sources, run_before, write_page
         from cxr.pipeline.report_table import drift_lines, shortcut_lines, table, weights_notes
         from cxr.pipeline.schema import curated_schema, write_schema
+        from cxr.pipeline.side_by_side import room
     choices = choose_all(config, examples.path, workspace.serving_models)
     for name, choice in choices.items():
         for remark in remarks(choice):
@@ -102,8 +113,10 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
         ),
         enable_cache=enable_cache,
     )
+    place = room(config, workspace.root, jobs)
+    err.print(str(place), markup=False, highlight=False)
     with RunProgress(err) as progress:
-        results = WatchedDagRunner(progress).run(pipeline)
+        results = WatchedDagRunner(progress, place).run(pipeline)
     dataset = read_dataset(examples.path)
     report = make_report(config, results, choices, data=str(examples.path), dataset=dataset)
     report.write(folder / ws.REPORT)
