@@ -56,6 +56,9 @@ def run(
             show_default="the machine's cores; 1 with a GPU",
         ),
     ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="keep what each node's processor time goes to, as profile.json in the run's folder")
+    ] = False,
 ) -> None:
     """Run the pipeline: validate, train, evaluate, check and push every model."""
     from rich.console import Console
@@ -68,7 +71,7 @@ def run(
     for line in told(loaded, config):
         messages.print(line, markup=False, highlight=False, soft_wrap=True)
     try:
-        code = run_pipeline(loaded, data, workspace, enable_cache=cache, jobs=jobs)
+        code = run_pipeline(loaded, data, workspace, enable_cache=cache, jobs=jobs, profile=profile)
     except KeyboardInterrupt:
         messages.print("the same command goes on where this one stopped", style="yellow")
         raise

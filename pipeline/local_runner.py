@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -40,6 +40,8 @@ class NodeResult:
     error: str = ""  # why it failed
     roots: tuple[str, ...] = ()  # of a skipped node: the failed ones it waited for
     peak_memory: int | None = None  # of its largest process, bytes; None: it did no work
+    cpu_seconds: float | None = None  # of its processes; None: as above
+    profile: Mapping[str, float] = field(default_factory=dict)  # subject of node_profile.py to seconds of it, where that was asked for
 
 
 class Watcher(Protocol):
@@ -55,10 +57,17 @@ class Watcher(Protocol):
 class WatchedDagRunner(IrBasedRunner):
     """Runs each node once those that it needs have ended, several at once where there is room."""
 
-    def __init__(self, watcher: Watcher, room: Room | None = None):
-        """Takes who is told, and what the nodes under way may take together (None: one runs at a time, in topological order)."""
+    def __init__(self, watcher: Watcher, room: Room | None = None, *, profile: bool = False):
+        """Prepares a run.
+
+        Args:
+          watcher: Who is told.
+          room: What the nodes under way may take together; None: one runs at a time, in topological order.
+          profile: Measure what each node's processor time goes to.
+        """
         self._watcher = watcher
         self._room = room or Room()
+        self._profile = profile
 
     def run(self, pipeline: tfx.dsl.Pipeline) -> dict[str, NodeResult]:
         """Runs a pipeline.
@@ -87,7 +96,7 @@ class WatchedDagRunner(IrBasedRunner):
                     for node_id in sorted(ready, key=lambda ready: -urgent[ready]):
                         if self._room.has_place(node_id, running.values()):
                             self._watcher.started(node_id, numbers[node_id], len(nodes))
-                            running[pool.submit(_run_node, nodes[node_id], pipeline, given_up)] = node_id
+                            running[pool.submit(_run_node, nodes[node_id], pipeline, self._profile, given_up)] = node_id
                     for ended in futures.wait(running, return_when=futures.FIRST_COMPLETED).done:
                         self._end(results, ended.result())
                         del running[ended]
@@ -115,25 +124,35 @@ class WatchedDagRunner(IrBasedRunner):
         self._watcher.finished(result)
 
 
-def _run_node(node: pipeline_pb2.PipelineNode, pipeline: pipeline_pb2.Pipeline, given_up: threading.Event) -> NodeResult:
+def _run_node(node: pipeline_pb2.PipelineNode, pipeline: pipeline_pb2.Pipeline, profile: bool, given_up: threading.Event) -> NodeResult:
     node_id = node.node_info.id
     begin = time.monotonic()
-    peak: int | None
     try:
-        answer = node_process.measured_call(node_launch.launch, node_id, pipeline.SerializeToString(), name=node_id, given_up=given_up)
-        (execution_id, error), peak = answer.value, answer.peak_memory
+        answer = node_process.measured_call(
+            node_launch.launch, node_id, pipeline.SerializeToString(), profile, name=node_id, given_up=given_up
+        )
     except node_process.ProcessDied as death:
-        execution_id, error, peak = 0, str(death), death.peak_memory or None
-    seconds = time.monotonic() - begin
-    if error:
-        return NodeResult(node_id, "failed", seconds, error=error, peak_memory=peak)
+        return NodeResult(node_id, "failed", time.monotonic() - begin, error=str(death), peak_memory=death.peak_memory or None)
+    launched = answer.value
+    result = NodeResult(
+        node_id,
+        "failed",
+        time.monotonic() - begin,
+        error=launched.error,
+        peak_memory=answer.peak_memory,
+        cpu_seconds=answer.cpu_seconds,
+        profile=launched.profile,
+    )
+    if launched.error:
+        return result
     with node_launch.store_of(pipeline) as handle:
-        (execution,) = handle.store.get_executions_by_id([execution_id])
-        outputs = execution_lib.get_output_artifacts(handle, execution_id)
+        (execution,) = handle.store.get_executions_by_id([launched.execution_id])
+        outputs = execution_lib.get_output_artifacts(handle, launched.execution_id)
     if execution.last_known_state == metadata_store_pb2.Execution.CACHED:
         # a resolver publishes what it chose as if cached, but it did its work
-        cached = node.node_info.type.name != "tfx.dsl.components.common.resolver.Resolver"
-        return NodeResult(node_id, "cached" if cached else "done", seconds, outputs, peak_memory=None if cached else peak)
+        if node.node_info.type.name == "tfx.dsl.components.common.resolver.Resolver":
+            return replace(result, state="done", outputs=outputs)
+        return NodeResult(node_id, "cached", result.seconds, outputs)
     if execution.last_known_state != metadata_store_pb2.Execution.COMPLETE:
-        return NodeResult(node_id, "failed", seconds, error="its inputs could not be resolved; the log says which", peak_memory=peak)
-    return NodeResult(node_id, "done", seconds, outputs, peak_memory=peak)
+        return replace(result, error="its inputs could not be resolved; the log says which")
+    return replace(result, state="done", outputs=outputs)

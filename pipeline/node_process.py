@@ -66,10 +66,12 @@ class Answer(Generic[Result]):
     Attributes:
       value: that the function returned.
       peak_memory: bytes that the largest process of the call, it or one that it started, had resident at once.
+      cpu_seconds: processor time of all its processes.
     """
 
     value: Result
     peak_memory: int
+    cpu_seconds: float
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class _Reported:
 class _Returned:
     value: Any
     peak_memory: int
+    cpu_seconds: float
 
 
 def start_fork_server() -> None:
@@ -134,7 +137,7 @@ def measured_call(
                     raise KeyboardInterrupt
             answer = answers.recv()
             if isinstance(answer, _Returned):
-                return Answer(answer.value, answer.peak_memory)
+                return Answer(answer.value, answer.peak_memory, answer.cpu_seconds)
             if isinstance(answer, KeyboardInterrupt):
                 raise answer
             progress.report(answer.text, answer.step.done, answer.step.total, name)
@@ -170,14 +173,15 @@ def _main(answers: Connection, output: list[Connection], function: Callable[...,
     logger.setLevel(logging.INFO)
     try:
         value = function(*arguments)
-        answers.send(_Returned(value, _own_peak()))
+        answers.send(_Returned(value, *_used()))
     except KeyboardInterrupt as interrupt:
         answers.send(interrupt)
 
 
-def _own_peak() -> int:
-    """Of this process, or of the largest that it started and waited for; bytes."""
-    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * _KIB
+def _used() -> tuple[int, float]:
+    """Of this process and those that it started and waited for: peak memory of the largest, bytes; processor time of all, seconds."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return max(usage.ru_maxrss for usage in usages) * _KIB, sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _peak_of(pid: int | None) -> int:
