@@ -14,9 +14,9 @@ from cxr.pipeline.machine import available_memory, cores
 from cxr.pipeline.pipeline_config import Config
 
 _GB = 10**9
-# Peaks of nodes that no earlier run measured, by the first part of the id: those of configuration `cpu` rounded up.
+# Peaks of nodes that no earlier run measured, by the first part of the id: the ensemble's in configuration `demo`, rounded up.
 _TRAINER, _OTHER = "Trainer", ""
-_USUAL = {_TRAINER: 4 * _GB, "Evaluator": 3 * _GB, _OTHER: 2 * _GB}
+_USUAL = {_TRAINER: 5 * _GB, _OTHER: 3 * _GB}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 import types
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_time_of_a_library_counts_for_what_it_is_there_for():
     ],
 )
 def test_the_most_telling_frame_of_a_stack_counts(files, subject):
-    frame = None
+    frame: Any = None
     for file in reversed(files):
         frame = types.SimpleNamespace(f_code=types.SimpleNamespace(co_filename=file), f_back=frame)
     assert subject_of(frame) == subject
