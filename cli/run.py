@@ -22,6 +22,8 @@ EXAMPLES = """
   cxr run --config cpu --data records gate.tolerance=0 a folder that `cxr ingest` wrote, one value changed
 
   cxr run --config full --data records defaults.weights=~/weights
+
+  cxr run --jobs 1                                     one node after the other: the least memory
 """
 
 
@@ -44,6 +46,19 @@ def run(
     ] = None,
     workspace: Workspace = Path("workspace"),
     cache: Annotated[bool, typer.Option(help="use the results of earlier runs where nothing they depend on has changed")] = True,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            help="nodes that run at once, as far as their memory allows (1: one after the other)",
+            show_default="the machine's cores; 1 with a GPU",
+        ),
+    ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="keep what each node's processor time goes to, as profile.json in the run's folder")
+    ] = False,
 ) -> None:
     """Run the pipeline: validate, train, evaluate, check and push every model."""
     from rich.console import Console
@@ -56,7 +71,7 @@ def run(
     for line in told(loaded, config):
         messages.print(line, markup=False, highlight=False, soft_wrap=True)
     try:
-        code = run_pipeline(loaded, data, workspace, enable_cache=cache)
+        code = run_pipeline(loaded, data, workspace, enable_cache=cache, jobs=jobs, profile=profile)
     except KeyboardInterrupt:
         messages.print("the same command goes on where this one stopped", style="yellow")
         raise

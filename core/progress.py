@@ -14,14 +14,16 @@ class Step:
 
     done: int
     total: int | None  # None: not known
+    node: str = ""  # whose work it is, where several are under way; empty: that which began last
 
 
-def report(text: str, done: int, total: int | None = None) -> None:
+def report(text: str, done: int, total: int | None = None, node: str = "") -> None:
     """Logs a step.
 
     Args:
       text: What is being done, with the figures worth seeing ("head: loss 0.41, validation accuracy 0.83").
       done: Units of work that are behind us (epochs, images).
       total: All units.
+      node: Whose work it is, as `Step` says.
     """
-    logging.getLogger(LOGGER).info("%s", text, extra={"cxr": Step(done, total)})
+    logging.getLogger(LOGGER).info("%s", text, extra={"cxr": Step(done, total, node)})

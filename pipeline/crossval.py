@@ -132,14 +132,14 @@ def cross_validate(
         raise UsageError(f"--out {folder}: {error.strerror}") from None
     kept = workspace.home / "crossval"
     with _alone(), RunProgress(console) as shown:
-        shown.started("reading the records", 1, 1)
+        shown.stage("reading the records", 1, 1)
         records = read_records(config, examples, splits, kept / "graphs")
         images = records.images
         schemes, skipped = deal_schemes(images, folds, seed)
         keys: dict[str, str] = {}
         frozen: dict[str, Frozen] = {}
         for number, (name, model) in enumerate(config.models.items(), 1):
-            shown.started(f"features of {name}", number, len(config.models))
+            shown.stage(f"features of {name}", number, len(config.models))
             keys[name] = features_key(model, images, records.transform, [records.code])
             frozen[name] = frozen_features(name, model, images, records.transform, kept / "features" / keys[name])
         subject = Subject(
@@ -160,10 +160,10 @@ def cross_validate(
         clock = TimeLeft(left)
 
         def on_member(fold: int, name: str) -> None:
-            shown.started(f"{titles[fold - 1]}, {name}{clock.at(fold, name)}", fold, len(titles))
+            shown.stage(f"{titles[fold - 1]}, {name}{clock.at(fold, name)}", fold, len(titles))
 
         collector = Collector(images, config.class_names, folder)
-        for scheme, fold, answers in run_schemes(subject, schemes, seed, kept / "folds", shown.started, on_member):
+        for scheme, fold, answers in run_schemes(subject, schemes, seed, kept / "folds", shown.stage, on_member):
             collector.add(scheme, fold, answers)
     results = collector.results()
     return Report(

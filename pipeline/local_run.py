@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -12,6 +14,7 @@ from rich.console import Console
 from cxr.core.errors import UsageError
 from cxr.pipeline import workspace as ws
 from cxr.pipeline.node_process import start_fork_server
+from cxr.pipeline.node_profile import PROFILE
 from cxr.pipeline.output_capture import captured_output
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.run_record import new_record, recorded
@@ -19,7 +22,16 @@ from cxr.pipeline.run_record import new_record, recorded
 _PLAIN_WIDTH = 120  # columns of a file or pipe, for which rich would take 80: too few for the table
 
 
-def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = True) -> int:
+@dataclass(frozen=True)
+class _How:
+    """See `run`."""
+
+    enable_cache: bool
+    jobs: int | None
+    profile: bool
+
+
+def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = True, jobs: int | None = None, profile: bool = False) -> int:
     """Runs a pipeline on this machine, from data to pushed models.
 
     Args:
@@ -27,6 +39,8 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
       data: A folder that `cxr ingest` wrote, or a source that it can read (it is ingested first); None: the configuration's demo data.
       root: The workspace.
       enable_cache: Use TFX's cache.
+      jobs: Nodes that may run at once; None: see `side_by_side.room`.
+      profile: Keep what each node's processor time went to (node_profile.py).
 
     Returns:
       An exit code (exit_codes.py).
@@ -43,16 +57,16 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
     with workspace.lock():
         record = new_record(config, data)
         folder = workspace.new_run()
-        return recorded(folder, record, lambda: _run_logged(config, data, workspace, folder, enable_cache))
+        return recorded(folder, record, lambda: _run_logged(config, data, workspace, folder, _How(enable_cache, jobs, profile)))
 
 
-def _run_logged(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, enable_cache: bool) -> int:
+def _run_logged(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, how: _How) -> int:
     (folder / ws.CONFIG).write_text(config.to_yaml())
     log = folder / ws.LOG
     with captured_output(log) as (stdout, stderr):
         out, err = _console(stdout), _console(stderr)
         err.print(f"log: {log}", highlight=False, soft_wrap=True)
-        return _run(config, data, workspace, folder, out, err, enable_cache)
+        return _run(config, data, workspace, folder, out, err, how)
 
 
 def _console(stream: TextIO) -> Console:
@@ -63,7 +77,7 @@ def _console(stream: TextIO) -> Console:
     )
 
 
-def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, out: Console, err: Console, enable_cache: bool) -> int:
+def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, out: Console, err: Console, how: _How) -> int:
     from cxr.data.ingest.dataset import read_dataset
     from cxr.pipeline.examples import prepare_data
 
@@ -83,6 +97,7 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
         from cxr.pipeline.report_page import page_sources, run_before, write_page
         from cxr.pipeline.report_table import drift_lines, shortcut_lines, table, weights_notes
         from cxr.pipeline.schema import curated_schema, write_schema
+        from cxr.pipeline.side_by_side import room
     choices = choose_all(config, examples.path, workspace.serving_models)
     for name, choice in choices.items():
         for remark in remarks(choice):
@@ -100,10 +115,14 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
             baselines=choices,
             baseline_links=str(workspace.home / "baselines"),
         ),
-        enable_cache=enable_cache,
+        enable_cache=how.enable_cache,
     )
+    place = room(config, workspace.root, how.jobs)
+    err.print(str(place), markup=False, highlight=False)
     with RunProgress(err) as progress:
-        results = WatchedDagRunner(progress).run(pipeline)
+        results = WatchedDagRunner(progress, place, profile=how.profile).run(pipeline)
+    if how.profile:
+        (folder / PROFILE).write_text(json.dumps({node: result.profile for node, result in results.items() if result.profile}, indent=2))
     dataset = read_dataset(examples.path)
     report = make_report(config, results, choices, data=str(examples.path), dataset=dataset)
     report.write(folder / ws.REPORT)

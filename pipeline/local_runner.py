@@ -1,15 +1,18 @@
-"""Runs the graph on this machine, node by node.
+"""Runs the graph on this machine.
 
-TFX's LocalDagRunner does the same but tells nobody where it is, and gives the whole run up at the first failure. This one reports every
-node to a watcher, gives each a process of its own, goes on with the nodes that do not depend on a failed one, and returns what each
-node made.
+TFX's LocalDagRunner does the same but one node after the other, tells nobody where it is, and gives the whole run up at the first failure.
+This one runs nodes side by side, reports every one to a watcher, gives each a process of its own, goes on with the nodes that do not depend
+on a failed one, and returns what each node made.
 """
 
 from __future__ import annotations
 
-import logging
+import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent import futures
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -17,14 +20,13 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx import types
 from tfx import v1 as tfx
 from tfx.dsl.compiler import constants
-from tfx.orchestration import metadata
-from tfx.orchestration.local import runner_utils
-from tfx.orchestration.portable import launcher, runtime_parameter_utils
+from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.orchestration.portable.tfx_runner import IrBasedRunner
 from tfx.proto.orchestration import pipeline_pb2
 
-from cxr.pipeline import node_process
+from cxr.pipeline import node_launch, node_process
+from cxr.pipeline.side_by_side import Room, urgency
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,12 @@ class NodeResult:
     error: str = ""  # why it failed
     roots: tuple[str, ...] = ()  # of a skipped node: the failed ones it waited for
     peak_memory: int | None = None  # of its largest process, bytes; None: it did no work
+    cpu_seconds: float | None = None  # of its processes; None: as above
+    profile: Mapping[str, float] = field(default_factory=dict)  # subject of node_profile.py to seconds of it, where that was asked for
 
 
 class Watcher(Protocol):
-    """Is told about nodes as they run."""
+    """Is told about nodes as they run, in the thread that runs the pipeline."""
 
     def started(self, node_id: str, number: int, total: int) -> None:
         """A node begins, the `number`th of `total`."""
@@ -51,16 +55,25 @@ class Watcher(Protocol):
 
 
 class WatchedDagRunner(IrBasedRunner):
-    """Runs the nodes in topological order, one at a time."""
+    """Runs each node once those that it needs have ended, several at once where there is room."""
 
-    def __init__(self, watcher: Watcher):
+    def __init__(self, watcher: Watcher, room: Room | None = None, *, profile: bool = False):
+        """Prepares a run.
+
+        Args:
+          watcher: Who is told.
+          room: What the nodes under way may take together; None: one runs at a time, in topological order.
+          profile: Measure what each node's processor time goes to.
+        """
         self._watcher = watcher
+        self._room = room or Room()
+        self._profile = profile
 
     def run(self, pipeline: tfx.dsl.Pipeline) -> dict[str, NodeResult]:
         """Runs a pipeline.
 
         Returns:
-          One result per node, in the order they ran. A failed node raises nothing; Ctrl-C does.
+          One result per node, in topological order. A failed node raises nothing; Ctrl-C does, once no node runs any more.
         """
         return super().run(pipeline)
 
@@ -69,74 +82,77 @@ class WatchedDagRunner(IrBasedRunner):
         runtime_parameter_utils.substitute_runtime_parameter(
             pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: datetime.now().isoformat()}
         )
-        connection = _connection(runner_utils.extract_local_deployment_config(pipeline))
+        nodes = {node.pipeline_node.node_info.id: node.pipeline_node for node in pipeline.nodes}
+        numbers = {node_id: number for number, node_id in enumerate(nodes, 1)}
+        urgent = urgency([*nodes.values()]) if self._room.jobs > 1 else dict.fromkeys(nodes, 0)
         results: dict[str, NodeResult] = {}
-        ir = pipeline.SerializeToString()
-        nodes = [node.pipeline_node for node in pipeline.nodes]
-        for number, node in enumerate(nodes, 1):
-            node_id = node.node_info.id
-            upstream = [results[up] for up in node.upstream_nodes]
+        running: dict[Future[NodeResult], str] = {}
+        given_up = threading.Event()
+        with ThreadPoolExecutor(self._room.jobs) as pool:
+            try:
+                while len(results) < len(nodes):
+                    waiting = [node_id for node_id in nodes if node_id not in results and node_id not in running.values()]
+                    ready = list(self._ready(waiting, nodes, results))
+                    for node_id in sorted(ready, key=lambda ready: -urgent[ready]):
+                        if self._room.has_place(node_id, running.values()):
+                            self._watcher.started(node_id, numbers[node_id], len(nodes))
+                            running[pool.submit(_run_node, nodes[node_id], pipeline, self._profile, given_up)] = node_id
+                    for ended in futures.wait(running, return_when=futures.FIRST_COMPLETED).done:
+                        self._end(results, ended.result())
+                        del running[ended]
+            except BaseException:
+                given_up.set()
+                raise
+        return {node_id: results[node_id] for node_id in nodes}
+
+    def _ready(
+        self, waiting: Iterable[str], nodes: Mapping[str, pipeline_pb2.PipelineNode], results: dict[str, NodeResult]
+    ) -> Iterator[str]:
+        """Yields those of the waiting nodes, in topological order, whose inputs are there; skips those whose never will be."""
+        for node_id in waiting:
+            if any(up not in results for up in nodes[node_id].upstream_nodes):
+                continue
+            upstream = [results[up] for up in nodes[node_id].upstream_nodes]
             roots = [root for up in upstream for root in ([up.node_id] if up.state == "failed" else up.roots)]
             if roots:
-                results[node_id] = NodeResult(node_id, "skipped", roots=tuple(dict.fromkeys(roots)))
+                self._end(results, NodeResult(node_id, "skipped", roots=tuple(dict.fromkeys(roots))))
             else:
-                self._watcher.started(node_id, number, len(nodes))
-                results[node_id] = _run_node(node, ir, connection)
-            self._watcher.finished(results[node_id])
-        return results
+                yield node_id
+
+    def _end(self, results: dict[str, NodeResult], result: NodeResult) -> None:
+        results[result.node_id] = result
+        self._watcher.finished(result)
 
 
-def _run_node(node: pipeline_pb2.PipelineNode, ir: bytes, connection: metadata_store_pb2.ConnectionConfig) -> NodeResult:
+def _run_node(node: pipeline_pb2.PipelineNode, pipeline: pipeline_pb2.Pipeline, profile: bool, given_up: threading.Event) -> NodeResult:
     node_id = node.node_info.id
     begin = time.monotonic()
-    peak: int | None
     try:
-        answer = node_process.measured_call(_launch, node_id, ir)
-        (execution_id, error), peak = answer.value, answer.peak_memory
+        answer = node_process.measured_call(
+            node_launch.launch, node_id, pipeline.SerializeToString(), profile, name=node_id, given_up=given_up
+        )
     except node_process.ProcessDied as death:
-        execution_id, error, peak = 0, str(death), death.peak_memory or None
-    seconds = time.monotonic() - begin
-    if error:
-        return NodeResult(node_id, "failed", seconds, error=error, peak_memory=peak)
-    with metadata.Metadata(connection) as handle:
-        (execution,) = handle.store.get_executions_by_id([execution_id])
-        outputs = execution_lib.get_output_artifacts(handle, execution_id)
+        return NodeResult(node_id, "failed", time.monotonic() - begin, error=str(death), peak_memory=death.peak_memory or None)
+    launched = answer.value
+    result = NodeResult(
+        node_id,
+        "failed",
+        time.monotonic() - begin,
+        error=launched.error,
+        peak_memory=answer.peak_memory,
+        cpu_seconds=answer.cpu_seconds,
+        profile=launched.profile,
+    )
+    if launched.error:
+        return result
+    with node_launch.store_of(pipeline) as handle:
+        (execution,) = handle.store.get_executions_by_id([launched.execution_id])
+        outputs = execution_lib.get_output_artifacts(handle, launched.execution_id)
     if execution.last_known_state == metadata_store_pb2.Execution.CACHED:
         # a resolver publishes what it chose as if cached, but it did its work
-        cached = node.node_info.type.name != "tfx.dsl.components.common.resolver.Resolver"
-        return NodeResult(node_id, "cached" if cached else "done", seconds, outputs, peak_memory=None if cached else peak)
+        if node.node_info.type.name == "tfx.dsl.components.common.resolver.Resolver":
+            return replace(result, state="done", outputs=outputs)
+        return NodeResult(node_id, "cached", result.seconds, outputs)
     if execution.last_known_state != metadata_store_pb2.Execution.COMPLETE:
-        return NodeResult(node_id, "failed", seconds, error="its inputs could not be resolved; the log says which", peak_memory=peak)
-    return NodeResult(node_id, "done", seconds, outputs, peak_memory=peak)
-
-
-def _launch(node_id: str, ir: bytes) -> tuple[int, str]:
-    """Runs a node, in a process of its own; returns its execution's id, or why it failed."""
-    pipeline = pipeline_pb2.Pipeline.FromString(ir)
-    (node,) = (node.pipeline_node for node in pipeline.nodes if node.pipeline_node.node_info.id == node_id)
-    deployment = runner_utils.extract_local_deployment_config(pipeline)
-    try:
-        info = launcher.Launcher(
-            pipeline_node=node,
-            mlmd_connection=metadata.Metadata(_connection(deployment)),
-            pipeline_info=pipeline.pipeline_info,
-            pipeline_runtime_spec=pipeline.runtime_spec,
-            executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
-            custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
-        ).launch()
-    except Exception as error:  # whatever a component raises ends that component, not the run
-        logging.getLogger(__name__).exception("%s failed", node_id)
-        return 0, _innermost(error)
-    return info.execution_id, ""
-
-
-def _connection(deployment: pipeline_pb2.IntermediateDeploymentConfig) -> metadata_store_pb2.ConnectionConfig:
-    config = deployment.metadata_connection_config
-    return getattr(config, config.WhichOneof("connection_config"))
-
-
-def _innermost(error: BaseException) -> str:
-    """The message of what first went wrong: Beam and TFX wrap it, sometimes many times over."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error).strip() or type(error).__name__
+        return replace(result, error="its inputs could not be resolved; the log says which")
+    return replace(result, state="done", outputs=outputs)

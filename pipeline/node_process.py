@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from cxr.core import progress
+from cxr.pipeline.node_output import MarkedOutput
 from cxr.pipeline.output_capture import log_to
 
 Result = TypeVar("Result")
 
 # What the nodes import. A module that cannot be imported says so in the node that needs it.
 _PRELOADED = [
-    "cxr.pipeline.local_runner",
+    "cxr.pipeline.node_launch",
     "cxr.components.ensemble_trainer.component",
     "cxr.components.infra_check.component",
     "cxr.components.pusher.component",
@@ -40,8 +41,10 @@ _PRELOADED = [
 ]
 _OUTPUT = (1, 2)  # file descriptors
 _PATIENCE = 20  # seconds that an interrupted process gets to end by itself
+_OUTPUT_PATIENCE = 5  # seconds for the last lines of a process that has ended
 _LOOK_SECONDS = 0.5  # between two looks at the memory of a process, which may be killed for it
 _KIB = 1024  # bytes, in which Linux counts resident memory
+_children = threading.Lock()  # multiprocessing looks for ended processes, of all threads, whenever it starts one
 
 
 class ProcessDied(RuntimeError):
@@ -63,10 +66,12 @@ class Answer(Generic[Result]):
     Attributes:
       value: that the function returned.
       peak_memory: bytes that the largest process of the call, it or one that it started, had resident at once.
+      cpu_seconds: processor time of all its processes.
     """
 
     value: Result
     peak_memory: int
+    cpu_seconds: float
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ class _Reported:
 class _Returned:
     value: Any
     peak_memory: int
+    cpu_seconds: float
 
 
 def start_fork_server() -> None:
@@ -92,45 +98,68 @@ def call(function: Callable[..., Result], *arguments: object) -> Result:
     return measured_call(function, *arguments).value
 
 
-def measured_call(function: Callable[..., Result], *arguments: object) -> Answer[Result]:
+def measured_call(
+    function: Callable[..., Result], *arguments: object, name: str = "", given_up: threading.Event | None = None
+) -> Answer[Result]:
     """Calls a function in a process of its own; the progress that it reports is reported here, and its output goes where ours goes now.
+
+    Several threads may call at once.
 
     Args:
       function: It, its arguments and its result can be pickled. It handles its own errors.
       *arguments: Its arguments.
+      name: Of the node: its progress carries it, and so does each line that it writes. Empty: neither does.
+      given_up: Once set, the process gets a little time to end by itself, and is killed.
 
     Raises:
       ProcessDied: The process was killed, or crashed.
-      KeyboardInterrupt: Somebody interrupted; the process is gone.
+      KeyboardInterrupt: Somebody interrupted, or gave up; the process is gone.
     """
     start_fork_server()
     context = multiprocessing.get_context("forkserver")
     answers, theirs = context.Pipe(duplex=False)
+    marked = MarkedOutput(name, _OUTPUT[-1]) if name else None
     # The fork server keeps the output of the call that started it: a notebook's first run.
-    output = [Connection(os.dup(descriptor), readable=False) for descriptor in _OUTPUT]
+    output = [Connection(os.dup(marked.write if marked else descriptor), readable=False) for descriptor in _OUTPUT]
     process = context.Process(target=_main, args=(theirs, output, function, arguments))
-    process.start()
+    with _children:
+        process.start()
     for sent in (theirs, *output):
         sent.close()
+    if marked:
+        marked.close()
     seen = 0
     try:
         while True:
             while not answers.poll(_LOOK_SECONDS):
                 seen = _peak_of(process.pid) or seen
+                if given_up and given_up.is_set():
+                    raise KeyboardInterrupt
             answer = answers.recv()
             if isinstance(answer, _Returned):
-                return Answer(answer.value, answer.peak_memory)
+                return Answer(answer.value, answer.peak_memory, answer.cpu_seconds)
             if isinstance(answer, KeyboardInterrupt):
                 raise answer
-            progress.report(answer.text, answer.step.done, answer.step.total)
+            progress.report(answer.text, answer.step.done, answer.step.total, name)
     except EOFError:
-        process.join()
+        _join(process)
         raise ProcessDied(_cause_of_death(process.exitcode), seen) from None
     finally:
-        process.join(_PATIENCE)  # a terminal interrupts it together with us
-        process.kill()
-        process.join()
+        if not _join(process, _PATIENCE):  # a terminal interrupts it together with us
+            process.kill()
+            _join(process)
         answers.close()
+        if marked:
+            marked.wait(_OUTPUT_PATIENCE)
+
+
+def _join(process: multiprocessing.process.BaseProcess, seconds: float | None = None) -> bool:
+    """Waits until a process has ended; tells whether it has. Of two threads that ask for its exit code at once one gets a wrong one."""
+    ended = bool(multiprocessing.connection.wait([process.sentinel], seconds))
+    if ended:
+        with _children:
+            process.join()
+    return ended
 
 
 def _main(answers: Connection, output: list[Connection], function: Callable[..., object], arguments: tuple[object, ...]) -> None:
@@ -144,14 +173,15 @@ def _main(answers: Connection, output: list[Connection], function: Callable[...,
     logger.setLevel(logging.INFO)
     try:
         value = function(*arguments)
-        answers.send(_Returned(value, _own_peak()))
+        answers.send(_Returned(value, *_used()))
     except KeyboardInterrupt as interrupt:
         answers.send(interrupt)
 
 
-def _own_peak() -> int:
-    """Of this process, or of the largest that it started and waited for; bytes."""
-    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * _KIB
+def _used() -> tuple[int, float]:
+    """Of this process and those that it started and waited for: peak memory of the largest, bytes; processor time of all, seconds."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return max(usage.ru_maxrss for usage in usages) * _KIB, sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _peak_of(pid: int | None) -> int:

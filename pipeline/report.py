@@ -60,6 +60,7 @@ class Node(StrictModel):
     seconds: float
     error: str = ""
     peak_memory: int | None = Field(None, description="of its largest process, bytes; null: it did no work")
+    cpu_seconds: float | None = Field(None, description="processor time of its processes; null: as above")
 
 
 class Report(StrictModel):
@@ -110,7 +111,13 @@ def make_report(config: Config, results: Mapping[str, NodeResult], choices: Mapp
         explanation=Explained.load(Path(maps.uri)) if (maps := _output(results.get(explains), "explanation")) else None,
         models={name: _candidate(name, results, choices.get(name, Choice()), config.gate.split) for name in config.candidates},
         nodes={
-            key: Node(state=result.state, seconds=round(result.seconds, 1), error=result.error, peak_memory=result.peak_memory)
+            key: Node(
+                state=result.state,
+                seconds=round(result.seconds, 1),
+                error=result.error,
+                peak_memory=result.peak_memory,
+                cpu_seconds=None if result.cpu_seconds is None else round(result.cpu_seconds, 1),
+            )
             for key, result in results.items()
         },
     )

@@ -21,6 +21,7 @@ from cxr.data.audit.audit import figures_of
 from cxr.data.audit.records import Pictures
 from cxr.data.audit.regions import Masked, blacked_out
 from cxr.data.audit.tables import decode
+from cxr.trainer.export.export_check import once
 
 BATCH = 16
 _SEEN = {"centre": "with the lungs blacked out", "border": "with all but the lungs blacked out"}
@@ -37,7 +38,7 @@ def ask_masked(model: str, saved_model: str, pictures: Pictures, class_names: Se
     """
     found = []
     parts: Sequence[Masked] = get_args(Masked)
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    with tf.Graph().as_default(), tf.compat.v1.Session(config=once()) as session:
         loaded = tf.compat.v1.saved_model.loader.load(session, [tf.saved_model.SERVING], saved_model)
         signature = loaded.signature_def[features.SIGNATURE_BYTES]
         asked, answer = signature.inputs[features.SIGNATURE_BYTES].name, signature.outputs[features.PROBABILITIES].name

@@ -1,12 +1,16 @@
 """Small real TFX pipelines of function components, run through ML Metadata."""
 
+import os
+import time
 from pathlib import Path
 
+import ml_metadata as mlmd
 import pytest
 from tfx import v1 as tfx
 from tfx.orchestration import metadata
 
 from cxr.pipeline.local_runner import WatchedDagRunner
+from cxr.pipeline.side_by_side import Room
 
 pytestmark = pytest.mark.slow  # the first that needs it waits until the fork server has imported TFX
 
@@ -38,6 +42,25 @@ def Use(made: tfx.dsl.components.InputArtifact[String], used: tfx.dsl.components
     used.value = made.value + "!"
 
 
+@tfx.dsl.components.component
+def Meet(folder: tfx.dsl.components.Parameter[str], name: tfx.dsl.components.Parameter[str], others: tfx.dsl.components.Parameter[int]):
+    """Ends once the others are under way as well."""
+    (Path(folder) / name).write_text(str(os.getpid()))
+    deadline = time.monotonic() + 60
+    while len(list(Path(folder).iterdir())) <= others:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{name} is alone")
+        time.sleep(0.05)
+
+
+@tfx.dsl.components.component
+def InterruptOnce(folder: tfx.dsl.components.Parameter[str]):
+    """Interrupts the run while another node is under way."""
+    while not list(Path(folder).iterdir()):
+        time.sleep(0.05)
+    raise KeyboardInterrupt
+
+
 class Seen:
     def __init__(self):
         self.began, self.ended = [], []
@@ -51,7 +74,7 @@ class Seen:
 
 @pytest.fixture
 def run(tmp_path):
-    def start(*nodes):
+    def start(*nodes, jobs=1):
         seen = Seen()
         pipeline = tfx.dsl.Pipeline(
             pipeline_name="small",
@@ -60,7 +83,7 @@ def run(tmp_path):
             enable_cache=True,
             metadata_connection_config=metadata.sqlite_metadata_connection_config(str(tmp_path / "metadata.db")),
         )
-        return WatchedDagRunner(seen).run(pipeline), seen
+        return WatchedDagRunner(seen, Room(jobs)).run(pipeline), seen
 
     return start
 
@@ -83,13 +106,14 @@ def test_results_outputs_and_cache(run):
     assert [result.peak_memory for result in again.values()] == [None, None]
 
 
-def test_a_failure_stops_only_what_needs_it(run):
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_failure_stops_only_what_needs_it(run, jobs):
     make = Make(text="a")
     fail = Fail(made=make.outputs["made"])
     blocked = Use(made=fail.outputs["failed"]).with_id("Blocked")
     further = Use(made=blocked.outputs["used"]).with_id("Further")
     free = Use(made=make.outputs["made"]).with_id("Free")
-    results, seen = run(make, fail, blocked, further, free)
+    results, seen = run(make, fail, blocked, further, free, jobs=jobs)
     assert {name: result.state for name, result in results.items()} == {
         "Make": "done",
         "Fail": "failed",
@@ -111,3 +135,52 @@ def test_an_interrupted_run_goes_on_where_it_stopped(run, tmp_path):
         run(*nodes())
     results, _ = run(*nodes())
     assert {name: result.state for name, result in results.items()} == {"Make": "cached", "Interrupt": "done"}
+
+
+def test_nodes_run_side_by_side_and_results_stay_in_order(run, tmp_path):
+    (folder := tmp_path / "meeting").mkdir()
+    first, second = (Meet(folder=str(folder), name=name, others=others).with_id(name) for name, others in {"A": 2, "B": 1}.items())
+    after = Meet(folder=str(folder), name="C", others=2).with_id("C")
+    after.add_upstream_node(second)
+    results, seen = run(first, second, after, jobs=2)
+    assert {name: result.state for name, result in results.items()} == dict.fromkeys("ABC", "done")
+    assert list(results) == ["A", "B", "C"]
+    assert seen.began == [("B", 2, 3), ("A", 1, 3), ("C", 3, 3)]  # more waits for B
+    assert seen.ended[0] == ("B", "done")
+
+
+def test_many_nodes_at_once_leave_the_metadata_whole(run, tmp_path):
+    count = 8
+
+    def nodes():
+        makes = [Make(text=str(n)).with_id(f"Make{n}") for n in range(count)]
+        uses = [Use(made=make.outputs["made"]).with_id(f"Use{n}") for n, make in enumerate(makes)]
+        return *makes, *uses
+
+    results, _ = run(*nodes(), jobs=8)
+    assert {result.state for result in results.values()} == {"done"}
+    assert [results[f"Use{n}"].outputs["used"][0].read() for n in range(count)] == [f"{n}!" for n in range(count)]
+    again, _ = run(*nodes(), jobs=8)
+    assert {result.state for result in again.values()} == {"cached"}
+
+    store = mlmd.MetadataStore(metadata.sqlite_metadata_connection_config(str(tmp_path / "metadata.db")))
+    executions = store.get_executions()
+    assert len(executions) == 4 * count
+    assert len(store.get_artifacts()) == 2 * count
+    names = [(context.type_id, context.name) for context in store.get_contexts()]
+    assert len(names) == len(set(names))
+    assert len([kind for kind in store.get_context_types() if kind.name == "pipeline_run"]) == 1
+    assert len([context for context in store.get_contexts() if context.type == "pipeline_run"]) == 2
+    outputs = [
+        event for event in store.get_events_by_execution_ids([one.id for one in executions]) if event.type == mlmd.proto.Event.OUTPUT
+    ]
+    assert len(outputs) == len({event.artifact_id for event in outputs}) + 2 * count  # the second run's are the first's again
+
+
+def test_an_interrupt_ends_the_nodes_beside_it(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("cxr.pipeline.node_process._PATIENCE", 1)
+    (folder := tmp_path / "meeting").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        run(Meet(folder=str(folder), name="A", others=2).with_id("A"), InterruptOnce(folder=str(folder)), jobs=2)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((folder / "A").read_text()), 0)

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -90,6 +92,12 @@ def say(text):
     logging.getLogger("tfx").info("%s logged", text)
 
 
+def say_and_count(text):
+    say(text)
+    progress.report("counting", 1, 2)
+    return text
+
+
 def test_what_a_process_says_goes_to_the_log_of_its_own_run(tmp_path):
     for run in ("first", "second"):
         with captured_output(tmp_path / run):
@@ -97,6 +105,34 @@ def test_what_a_process_says_goes_to_the_log_of_its_own_run(tmp_path):
         text = (tmp_path / run).read_text()
         assert f"{run} written" in text
         assert f"INFO tfx: {run} logged" in text
+
+
+def test_lines_and_progress_of_calls_at_once_carry_their_names(tmp_path, caplog):
+    names = [f"node{n}" for n in range(4)]
+
+    def call_all():
+        with ThreadPoolExecutor(4) as pool:
+            calls = [pool.submit(node_process.measured_call, say_and_count, name, name=name) for name in names]
+            assert [call.result().value for call in calls] == names
+
+    with caplog.at_level(logging.INFO, progress.LOGGER):
+        call_all()
+    with captured_output(tmp_path / "log"):
+        call_all()
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert sorted(line for line in lines if "written" in line) == [f"[{name}] {name} written" for name in names]
+    assert sorted(line.split(" INFO ")[1] for line in lines if "logged" in line) == [f"tfx: {name} logged" for name in names]
+    assert all(line.startswith("[node") for line in lines if "logged" in line)
+    steps = [record.cxr for record in caplog.records if record.name == progress.LOGGER]
+    assert sorted(steps, key=lambda step: step.node) == [progress.Step(1, 2, name) for name in names]
+
+
+def test_giving_up_ends_a_call(monkeypatch):
+    monkeypatch.setattr(node_process, "_PATIENCE", 0)
+    given_up = threading.Event()
+    given_up.set()
+    with pytest.raises(KeyboardInterrupt):
+        node_process.measured_call(time.sleep, 600, given_up=given_up)
 
 
 def test_an_interrupt_reaches_the_caller():

@@ -54,7 +54,7 @@ def check_export(
     logs = [log.predict_log for log in read_recorded(directory) if log.predict_log.request.model_spec.signature_name in signatures]
     if not logs:
         raise CxrError(f"{directory}: no recorded requests to check the model with; export it again")
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    with tf.Graph().as_default(), tf.compat.v1.Session(config=once()) as session:
         meta_graph = tf.compat.v1.saved_model.loader.load(session, [tf.saved_model.SERVING], directory)
         missing = set(SIGNATURES) - set(meta_graph.signature_def)
         if missing:
@@ -76,6 +76,16 @@ def check_export(
         if trained:
             _compare(session, meta_graph, trained, directory, tolerance)
     return len(logs)
+
+
+def once() -> tf.compat.v1.ConfigProto:
+    """Returns what a session is opened with that asks a SavedModel a few hundred images at most: Grappler would take longer than it saves.
+
+    The answers are the same; a server, the infrastructure check's too, has Grappler.
+    """
+    config = tf.compat.v1.ConfigProto()
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    return config
 
 
 def _compare(session: tf.compat.v1.Session, meta_graph: Any, trained: TrainedAnswers, directory: str, tolerance: float) -> None:

@@ -1,0 +1,45 @@
+"""What this machine has for a run: cores and memory, within the limits of the container that the run is in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_KIB = 1024
+
+
+def cores(root: Path = Path("/")) -> int:
+    """Returns how many cores this process may use: those it is bound to, or fewer where its control group has a quota.
+
+    Args:
+      root: Of the file system that the limits are read from.
+    """
+    bound = len(os.sched_getaffinity(0))
+    groups = root / "sys/fs/cgroup"
+    v2 = _numbers(groups / "cpu.max")
+    v1 = _numbers(groups / "cpu/cpu.cfs_quota_us") + _numbers(groups / "cpu/cpu.cfs_period_us")
+    quotas = [limit // period for limit, period in (pair for pair in (v2, v1) if len(pair) == 2) if limit > 0 and period > 0]
+    return max(1, min(bound, *quotas)) if quotas else bound
+
+
+def available_memory(root: Path = Path("/")) -> int:
+    """Returns the bytes that processes can still take without swapping: of the machine, or fewer where the control group has a limit.
+
+    Args:
+      root: See `cores`.
+    """
+    lines = (root / "proc/meminfo").read_text().splitlines()
+    free = next(int(line.split()[1]) * _KIB for line in lines if line.startswith("MemAvailable:"))
+    groups = root / "sys/fs/cgroup"
+    v2 = _numbers(groups / "memory.max") + _numbers(groups / "memory.current")
+    v1 = _numbers(groups / "memory/memory.limit_in_bytes") + _numbers(groups / "memory/memory.usage_in_bytes")
+    left = [max(limit - used, 0) for limit, used in (pair for pair in (v2, v1) if len(pair) == 2)]
+    return min(free, *left) if left else free
+
+
+def _numbers(file: Path) -> list[int]:
+    """The numbers of a file of a control group; none where there is no such file, or no limit ("max")."""
+    try:
+        return [int(word) for word in file.read_text().split()]
+    except (OSError, ValueError):
+        return []

@@ -1,0 +1,118 @@
+"""What the process of a node does: TFX's launcher with its driver, executor and publisher."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+from dataclasses import dataclass
+from types import TracebackType
+
+from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration import metadata
+from tfx.orchestration.local import runner_utils
+from tfx.orchestration.portable import launcher
+from tfx.proto.orchestration import pipeline_pb2
+
+from cxr.pipeline.node_profile import profiled
+
+LOCK_SUFFIX = ".lock"  # of the file beside SQLite's that is locked while a process uses the store
+
+
+class Store(metadata.Metadata):
+    """ML Metadata for nodes that run at once: one process is connected, the others wait.
+
+    ML Metadata tries again where another process has locked SQLite's file, but not for ever, and TFX asks whether a type, a context or an
+    artifact exists before it makes it. With the lock neither is left to luck. TFX's launcher is connected while it prepares a node and
+    while it publishes, not while the executor runs.
+    """
+
+    _lock: int | None = None
+
+    def __enter__(self) -> Store:
+        if self._lock is None and (path := self.connection_config.sqlite.filename_uri):
+            self._lock = os.open(path + LOCK_SUFFIX, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            super().__enter__()
+        except BaseException:
+            self._give_back()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[Exception] | None = None,
+        exc_value: Exception | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None:
+        super().__exit__(exc_type, exc_value, exc_tb)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if self._users == 0 and self._lock is not None:
+            os.close(self._lock)  # the system does that for a process that dies
+            self._lock = None
+
+
+def store_of(pipeline: pipeline_pb2.Pipeline) -> Store:
+    """Returns the metadata store that a compiled pipeline names."""
+    config = runner_utils.extract_local_deployment_config(pipeline).metadata_connection_config
+    connection: metadata_store_pb2.ConnectionConfig = getattr(config, config.WhichOneof("connection_config"))
+    return Store(connection)
+
+
+@dataclass(frozen=True)
+class Launched:
+    """What became of a node.
+
+    Attributes:
+      execution_id: In ML Metadata; 0: it failed.
+      error: Why it failed.
+      profile: What its processor time went to; empty where that was not asked for.
+    """
+
+    execution_id: int
+    error: str
+    profile: dict[str, float]
+
+
+def launch(node_id: str, ir: bytes, profile: bool) -> Launched:
+    """Runs a node, in a process of its own.
+
+    Args:
+      node_id: Its id.
+      ir: The compiled pipeline, serialised.
+      profile: Measure what its processor time goes to.
+    """
+    found: dict[str, float] = {}
+    with profiled(found) if profile else contextlib.nullcontext():
+        execution_id, error = _launch(node_id, ir)
+    return Launched(execution_id, error, found)
+
+
+def _launch(node_id: str, ir: bytes) -> tuple[int, str]:
+    pipeline = pipeline_pb2.Pipeline.FromString(ir)
+    (node,) = (node.pipeline_node for node in pipeline.nodes if node.pipeline_node.node_info.id == node_id)
+    deployment = runner_utils.extract_local_deployment_config(pipeline)
+    try:
+        info = launcher.Launcher(
+            pipeline_node=node,
+            mlmd_connection=store_of(pipeline),
+            pipeline_info=pipeline.pipeline_info,
+            pipeline_runtime_spec=pipeline.runtime_spec,
+            executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
+            custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
+        ).launch()
+    except Exception as error:  # whatever a component raises ends that component, not the run
+        logging.getLogger(__name__).exception("%s failed", node_id)
+        return 0, _innermost(error)
+    return info.execution_id, ""
+
+
+def _innermost(error: BaseException) -> str:
+    """The message of what first went wrong: Beam and TFX wrap it, sometimes many times over."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip() or type(error).__name__

@@ -1,0 +1,59 @@
+import json
+
+from tfx.proto.orchestration import pipeline_pb2
+
+from cxr.pipeline import side_by_side
+from cxr.pipeline.pipeline_config import load
+from cxr.pipeline.side_by_side import Room, room, urgency
+
+GB = 10**9
+
+
+def test_cores_and_memory_bound_what_runs_at_once():
+    place = Room(3, 10 * GB, {"big": 8 * GB, "small": GB, "unknown": None, "huge": 99 * GB})
+    assert place.has_place("huge", [])
+    assert not place.has_place("huge", ["small"])
+    assert place.has_place("small", ["big"])
+    assert place.has_place("small", ["small", "big"])
+    assert not place.has_place("small", ["small", "small", "small"])
+    assert not place.has_place("big", ["big"])
+    assert place.has_place("unknown", [])
+    assert not place.has_place("unknown", ["small"])
+    assert not place.has_place("small", ["unknown"])
+    assert place.has_place("Trainer-new", ["Transform"])
+    assert not Room(3, 7 * GB).has_place("Trainer-new", ["Trainer-newer"])
+    assert Room(2).has_place("big", ["huge"])
+    assert not Room().has_place("small", ["small"])
+
+
+def test_the_last_measured_peaks_count(tmp_path):
+    def run(name, peaks):
+        (folder := tmp_path / "demo/runs" / name).mkdir(parents=True)
+        nodes = {node: {"state": "done" if peak else "cached", "seconds": 1, "peak_memory": peak} for node, peak in peaks.items()}
+        (folder / "report.json").write_text(json.dumps({"pipeline": "demo", "models": {}, "nodes": nodes}))
+
+    config = load("demo", ("models.mobilenet.fine_tuning={}", "models.densenet201.fine_tuning={}"))
+    fine_tuned = {"Trainer-mobilenet", "Trainer-densenet201"}
+    assert room(config, tmp_path, 2).peaks == dict.fromkeys(fine_tuned)
+    run("1", {"Trainer-mobilenet": 5 * GB, "Audit": 2 * GB})
+    run("2", {"Trainer-mobilenet": 6 * GB, "Audit": None})
+    (tmp_path / "demo/runs/3").mkdir()
+    place = room(config, tmp_path, 2)
+    assert place.jobs == 2
+    assert place.memory
+    assert place.peaks == {"Trainer-mobilenet": 6 * GB, "Trainer-densenet201": None, "Audit": 2 * GB}
+
+
+def test_one_core_or_a_gpu_means_one_after_the_other(monkeypatch):
+    monkeypatch.setattr(side_by_side, "cores", lambda: 5)
+    assert side_by_side.default_jobs() == 5
+    monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda kind: [kind])
+    assert side_by_side.default_jobs() == 1
+
+
+def test_the_longest_way_to_the_end_is_the_most_urgent():
+    edges = {"a": ["b", "e"], "b": ["c"], "c": ["d"], "d": [], "e": ["d"]}
+    nodes = [pipeline_pb2.PipelineNode(downstream_nodes=downstream) for downstream in edges.values()]
+    for node, name in zip(nodes, edges, strict=True):
+        node.node_info.id = name
+    assert urgency([nodes[n] for n in (0, 1, 4, 2, 3)]) == {"a": 3, "b": 2, "c": 1, "e": 1, "d": 0}
