@@ -19,6 +19,7 @@ COMMANDS = (
     "runs",
     "compare",
     "lineage",
+    "cache",
     "crossval",
     "fetch",
     "ingest",
