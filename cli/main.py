@@ -19,6 +19,7 @@ COMMANDS = (
     "runs",
     "compare",
     "lineage",
+    "prune",
     "cache",
     "crossval",
     "fetch",
