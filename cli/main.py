@@ -19,6 +19,8 @@ COMMANDS = (
     "runs",
     "compare",
     "lineage",
+    "prune",
+    "cache",
     "crossval",
     "fetch",
     "ingest",

@@ -11,6 +11,11 @@ def span(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
 
 
+def size(count: int) -> str:
+    """Returns bytes of files."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
 def memory(size: int | None) -> str:
     """Returns bytes; None: not known."""
     return NONE if size is None else f"{size / 1e9:.1f} GB"

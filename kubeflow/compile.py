@@ -26,7 +26,7 @@ from cxr.kubeflow.parameters import DATA, EXAMPLE_GEN, run_parameters
 from cxr.kubeflow.pipeline_spec import tasks
 from cxr.kubeflow.platform_document import platform_document
 from cxr.kubeflow.previous_statistics import FOLDER
-from cxr.kubeflow.resources import set_resources
+from cxr.kubeflow.resources import set_resources, share_features
 from cxr.pipeline.graph import REPORT, RunPaths, create_pipeline, node_id
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.schema import curated_schema
@@ -115,6 +115,7 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
     if shared := getattr(cluster.beam, "shared", None):
         ir_pass.share_with_workers(spec, shared)
     set_resources(spec, cluster)
+    share_features(spec, cluster, config)
     if cluster.pipeline_root:
         spec["defaultPipelineRoot"] = cluster.pipeline_root
     compiled = Compiled(spec, platform_document(spec, cluster))

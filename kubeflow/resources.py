@@ -5,8 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from cxr.core.errors import CxrError
 from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.pipeline_spec import Spec, container_of, tasks
+from cxr.pipeline.pipeline_config import Config
 
 
 def set_resources(spec: Spec, cluster: Cluster) -> None:
@@ -40,6 +42,28 @@ def set_resources(spec: Spec, cluster: Cluster) -> None:
                 "backoffFactor": 2.0,
                 "backoffMaxDuration": "3600s",
             }
+
+
+def share_features(spec: Spec, cluster: Cluster, config: Config) -> None:
+    """Tells the trainers where features of frozen backbones are kept: in their environment, which is no part of KFP's cache key.
+
+    Args:
+      spec: The specification.
+      cluster: Its volumes.
+      config: Its `feature_cache` names a folder on one of them; without a folder nothing is kept.
+
+    Raises:
+      CxrError: It is on none of them.
+    """
+    place = config.feature_place(None)
+    if place.folder is None:
+        return
+    if not cluster.on_volume(str(place.folder)):
+        raise CxrError(f"feature_cache.folder {place.folder}: on none of the cluster's volumes; it would be lost with the pod")
+    for name in tasks(spec):
+        container = container_of(spec, name)
+        if container is not None and name.startswith("Trainer-"):
+            container["env"] = [{"name": name, "value": value} for name, value in place.environment().items()]
 
 
 def amount(quantity: str, kind: str) -> float:

@@ -42,6 +42,7 @@ CODE = {
     "DriftCheck": ("cxr.components.drift_check.component",),
     "Transform": ("cxr.trainer.preprocessing",),
     "Trainer": ("cxr.trainer.run_fn",),
+    "Features": ("cxr.trainer.frozen_backbone",),  # no node: what features of frozen backbones are kept under
     "EnsembleTrainer": ("cxr.components.ensemble_trainer.executor",),
     "Evaluator": ("cxr.components.metrics.classification", "cxr.components.metrics.demanded", "cxr.components.metrics.answers"),
     "Explanation": ("cxr.components.explanation.component",),
@@ -61,6 +62,7 @@ class RunPaths:
     pipeline_root: str
     serving_models: str  # pushed models: <serving_models>/<model>/<version>
     training_state: str | None = None  # what interrupted training resumes from; None: it starts again
+    feature_cache: str | None = None  # file that says where features are kept: the setting itself must not train anything anew
     metadata: metadata_store_pb2.ConnectionConfig | None = None
     # model: what to compare with, chosen before the run; or the node that chooses it in the run and yields it as `model` (Kubeflow).
     baselines: Mapping[str, Choice | BaseNode] = field(default_factory=dict)
@@ -156,6 +158,8 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
                 "weights_version": _weights_version(model),
                 "validation_split": VAL in paths.splits,
                 "state_dir": paths.training_state,
+                "feature_cache": paths.feature_cache,
+                "features_code": code_version(*CODE["Features"]),
                 "folds": config.ensemble.folds if config.ensemble else 0,
             },
         ).with_id(node_id("Trainer", name))

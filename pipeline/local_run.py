@@ -95,13 +95,14 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
         from cxr.pipeline.progress_display import RunProgress
         from cxr.pipeline.report import make_report
         from cxr.pipeline.report_page import page_sources, run_before, write_page
-        from cxr.pipeline.report_table import drift_lines, shortcut_lines, table, weights_notes
+        from cxr.pipeline.report_table import drift_lines, feature_lines, shortcut_lines, table, weights_notes
         from cxr.pipeline.schema import curated_schema, write_schema
         from cxr.pipeline.side_by_side import room
     choices = choose_all(config, examples.path, workspace.serving_models)
     for name, choice in choices.items():
         for remark in remarks(choice):
             err.print(f"{name}: {remark}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    config.feature_place(workspace.feature_cache).write(workspace.feature_cache_setting)
     pipeline = create_pipeline(
         config,
         RunPaths(
@@ -111,6 +112,7 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
             pipeline_root=str(workspace.pipeline_root),
             serving_models=str(workspace.serving_models),
             training_state=str(workspace.training_state),
+            feature_cache=str(workspace.feature_cache_setting),
             metadata=metadata.sqlite_metadata_connection_config(str(workspace.metadata)),
             baselines=choices,
             baseline_links=str(workspace.home / "baselines"),
@@ -141,6 +143,8 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
     for line, style in drift_lines(report).items():
         out.print(f"drift: {line}", style=style, markup=False, highlight=False, soft_wrap=True)
     for line in shortcut_lines(report):
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+    for line in feature_lines(report):
         out.print(line, markup=False, highlight=False, soft_wrap=True)
     for note, names in weights_notes(report).items():
         out.print(f"{note}: {', '.join(names)}", markup=False, highlight=False, soft_wrap=True)

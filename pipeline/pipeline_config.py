@@ -19,6 +19,7 @@ from cxr.data.audit.audit_config import Audit
 from cxr.data.demo import SEVERITY
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.pipeline.gate import Gate
+from cxr.trainer.feature_cache.setting import Place, Setting, place_of
 from cxr.trainer.model_config import Ensemble, Model, Stage
 from cxr.trainer.preprocessing_config import Preprocessing
 
@@ -85,6 +86,7 @@ class Config(StrictModel):
     infra_check: InfraCheck = InfraCheck()
     explain: Explain = Explain()
     report: ReportPage = ReportPage()
+    feature_cache: Setting | None = Field(Setting(), description="features of frozen backbones are kept across runs; null: they are not")
     # The runner by its own name: DirectRunner would first look for Beam's Prism binary on the network. The last option spares every
     # component a copy of all of TFX in /tmp, which only remote workers need.
     beam: tuple[str, ...] = Field(
@@ -117,6 +119,10 @@ class Config(StrictModel):
     def class_names(self) -> tuple[str, ...]:
         """In the order of the models' probabilities."""
         return self.data.class_names
+
+    def feature_place(self, default: Path | None) -> Place:
+        """Where features of frozen backbones are kept; see `place_of`."""
+        return place_of(self.feature_cache, default)
 
     def to_yaml(self) -> str:
         """The configuration in full, as `load` reads it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -25,7 +26,7 @@ from cxr.pipeline.kept_report import exit_code
 from cxr.pipeline.local_runner import NodeResult
 from cxr.pipeline.pipeline_config import Config
 from cxr.trainer.artifact import read_info
-from cxr.trainer.curves import PICTURE
+from cxr.trainer.curves import HISTORY, PICTURE
 
 Outcome = Literal["pushed", "refused", "failed"]
 
@@ -38,6 +39,9 @@ class Candidate(StrictModel):
     reasons: tuple[str, ...] = Field((), description="why it was refused or failed")
     model_uri: str | None = Field(None, description="the Model artifact")
     learning_curves: str | None = Field(None, description="picture of loss and accuracy per epoch")
+    features_from_cache: dict[str, tuple[int, int]] = Field(
+        {}, description="split: features of the frozen backbone that its trainer found in the feature cache, and all; empty: it did not run"
+    )
     weights: str = Field("", description="where the backbone's weights came from, a fall-back included")
     data_used: dict[str, str] = Field({}, description="which data fitted its weights, chose (method, end of training) and evaluated it")
     evaluation: Evaluation | None = None
@@ -138,6 +142,10 @@ def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice, eva
         notes += filter(None, [change_of_data(choice, info)])
     if model_run := _output(trainer, "model_run"):
         known["learning_curves"] = f"{model_run.uri}/{PICTURE}"
+        if trainer and trainer.state == "done":
+            history = json.loads((Path(model_run.uri) / HISTORY).read_bytes())
+            known["features_from_cache"] = history.get("features_from_cache", {})
+            notes += history.get("notes", [])
     if evaluation := _output(evaluator, "evaluation"):
         validation = read_validation(evaluation.uri)
         numbers = read_evaluation(evaluation.uri)

@@ -44,6 +44,13 @@ def shortcut_lines(report: Report) -> list[str]:
     return lines
 
 
+def feature_lines(report: Report) -> list[str]:
+    """Returns how many features of frozen backbones were there from earlier runs, for the models that were trained."""
+    counts = {one.name: one.features_from_cache.values() for one in report.models.values() if one.features_from_cache}
+    shares = [f"{name} {sum(found for found, _ in pairs)} of {sum(total for _, total in pairs)}" for name, pairs in counts.items()]
+    return [f"features from the cache: {', '.join(shares)}"] if shares else []
+
+
 def weights_notes(report: Report) -> dict[str, list[str]]:
     """Returns which backbones each remark on weights concerns; the ensemble's repeats those of its members."""
     notes: dict[str, list[str]] = {}

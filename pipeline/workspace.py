@@ -59,6 +59,16 @@ class Workspace:
         return self.home / "training_state"
 
     @property
+    def feature_cache(self) -> Path:
+        """Features of frozen backbones, one folder for all pipelines of a workspace."""
+        return feature_cache_of(self.root)
+
+    @property
+    def feature_cache_setting(self) -> Path:
+        """File that tells the trainers of a run where features are kept."""
+        return self.home / "feature_cache.json"
+
+    @property
     def serving_models(self) -> Path:
         """Pushed models, `<model>/<version>`: what TensorFlow Serving watches."""
         return self.home / "serving_models"
@@ -96,6 +106,11 @@ class Workspace:
                     f"{self.home}: another run of pipeline {self.pipeline!r} is under way; wait for it or use --workspace"
                 ) from None
             yield
+
+
+def feature_cache_of(root: Path) -> Path:
+    """Returns where a workspace keeps features of frozen backbones, unless the configuration names another folder."""
+    return root.absolute() / ".cache" / "features"
 
 
 def workspace_of(version: Path) -> Workspace:

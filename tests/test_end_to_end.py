@@ -5,6 +5,7 @@ The runs build on each other (the later ones use the cache and the baseline of t
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -116,6 +117,7 @@ def test_pipeline(tmp_path):
     # === One model changed: it and the ensemble are compared with the pushed ones, and pushed as new versions ===
     done, report = pipeline.run("models.mobilenet.head_training.epochs=3")
     assert done.returncode == exit_codes.OK, done.stdout + done.stderr
+    assert re.search(r"^features from the cache: mobilenet (\d+) of \1$", done.stdout, re.MULTILINE)
     for name, candidate in report["models"].items():
         changed = name in ("mobilenet", "ensemble")
         assert (candidate["evaluation"]["baseline_accuracy"] is not None) == changed

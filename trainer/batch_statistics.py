@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from cxr.trainer import inputs
-from cxr.trainer.cached_features import cached
+from cxr.trainer.cached_features import Array, cached
 from cxr.trainer.encoded_images import EncodedImages
+from cxr.trainer.feature_cache.shards import key
+from cxr.trainer.feature_cache.store import Group
 from cxr.trainer.model_config import Augmentation, Model
 from cxr.trainer.models import bn_recalibration
 from cxr.trainer.models.assembly import Assembly
 
 
-def recalibrate(assembly: Assembly, config: Model, images: EncodedImages, decode: inputs.Decoder, file: Path | None = None) -> None:
+def recalibrate(
+    assembly: Assembly,
+    config: Model,
+    images: EncodedImages,
+    decode: inputs.Decoder,
+    file: Path | None = None,
+    group: Group | None = None,
+) -> list[Array]:
     """Replaces the backbone's moving statistics by those of images.
 
     Args:
@@ -24,6 +33,10 @@ def recalibrate(assembly: Assembly, config: Model, images: EncodedImages, decode
       images: Encoded; some of them are used.
       decode: Of one image.
       file: Where an interrupted run's statistics are kept, .npz; None: nowhere.
+      group: Rows of the feature cache where those of the same images are kept; None: nowhere.
+
+    Returns:
+      Each layer's moving mean and variance.
 
     Raises:
       CxrError: A statistic that is no finite number.
@@ -31,16 +44,33 @@ def recalibrate(assembly: Assembly, config: Model, images: EncodedImages, decode
     network = assembly.backbone.network
     variables = [v for layer in bn_recalibration.batch_norm_layers(network) for v in (layer.moving_mean, layer.moving_variance)]
 
-    def statistics() -> list[npt.NDArray[np.float32]]:
-        chosen = np.random.default_rng(config.seed).permutation(len(images))[: bn_recalibration.MAX_IMAGES]
-        size = min(bn_recalibration.BATCH, len(chosen))
-        batches = len(chosen) // size  # all of one size: the rest is left out
-        data = inputs.in_order(images[chosen], decode, augmentation=Augmentation()).batch(size, drop_remainder=True)
+    chosen = np.random.default_rng(config.seed).permutation(len(images))[: bn_recalibration.MAX_IMAGES]
+    size = min(bn_recalibration.BATCH, len(chosen))
+    batches = len(chosen) // size  # all of one size: the rest is left out
+    if config.bn_recalibration == "per_layer":
+        batches = 1
+    chosen = chosen[: batches * size]
+
+    def statistics() -> list[Array]:
+        data = inputs.in_order(images[chosen], decode, augmentation=Augmentation()).batch(size)
         if config.bn_recalibration == "per_layer":
             bn_recalibration.recalibrate_layers(assembly.extractor, network, next(iter(data)))
         else:
             bn_recalibration.recalibrate_channels(assembly.extractor, network, data, batches)
         return [variable.numpy() for variable in variables]
 
-    for variable, value in zip(variables, cached(file, statistics), strict=True):
+    def kept() -> list[Array]:
+        if group is None or not variables:
+            return statistics()
+        names = [key(config.bn_recalibration.encode(), *images[chosen])]
+        ends = np.cumsum([math.prod(variable.shape) for variable in variables])
+        row, found = group.read(names, int(ends[-1]))
+        if not found.all():
+            row = np.concatenate([values.ravel() for values in statistics()])[np.newaxis]
+            group.add(names, row)
+        return [values.reshape(variable.shape) for values, variable in zip(np.split(row[0], ends[:-1]), variables, strict=True)]
+
+    values = cached(file, kept)
+    for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+    return values

@@ -128,7 +128,14 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def in_order(
-    images: EncodedImages, decode: Decoder, *, augmentation: Augmentation, variants: int = 0, seed: int = 0, first: int = 0
+    images: EncodedImages,
+    decode: Decoder,
+    *,
+    augmentation: Augmentation,
+    variants: int = 0,
+    seed: int = 0,
+    first: int = 0,
+    numbers: npt.NDArray[np.int64] | None = None,
 ) -> tf.data.Dataset:
     """Yields every image as it is, then each augmented variant of all of them.
 
@@ -139,9 +146,10 @@ def in_order(
       variants: Augmented passes over the images.
       seed: Of the variants.
       first: How many elements are left out at the beginning.
+      numbers: The elements that are wanted, counted from 0, in place of those from `first` on.
 
     Returns:
-      (1 + variants) * images - first elements, float32 [size, size, 3] in [0, 1].
+      (1 + variants) * images - first elements, or one for each of the numbers, float32 [size, size, 3] in [0, 1].
     """
     encoded, seed_value = _reader(images), tf.constant(seed, tf.int64)
 
@@ -151,7 +159,9 @@ def in_order(
             return image
         return tf.cond(number < len(images), lambda: image, lambda: augment(image, augmentation, tf.stack([seed_value, number])))
 
-    return tf.data.Dataset.range(first, (1 + variants) * len(images)).map(decoded, tf.data.AUTOTUNE, deterministic=True)
+    if numbers is None:
+        numbers = np.arange(first, (1 + variants) * len(images))
+    return tf.data.Dataset.from_tensor_slices(numbers).map(decoded, tf.data.AUTOTUNE, deterministic=True)
 
 
 def image_epochs(

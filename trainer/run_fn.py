@@ -23,6 +23,9 @@ from cxr.trainer.devices import FLOAT32
 from cxr.trainer.export.export_check import COMPARED_IMAGES, MIXED_TOLERANCE, TrainedAnswers
 from cxr.trainer.export.network import single_network
 from cxr.trainer.export.saved_model import export_model
+from cxr.trainer.feature_cache.setting import told
+from cxr.trainer.feature_cache.store import Store
+from cxr.trainer.frozen_backbone import FeatureCache
 from cxr.trainer.inputs import Split, read_split
 from cxr.trainer.model_config import Model
 from cxr.trainer.preprocessing_config import Preprocessing
@@ -47,6 +50,8 @@ class Settings(StrictModel):
     state_dir: str | None = None
     folds: int = 0  # see `Training`
     code_version: str = ""
+    feature_cache: str | None = None  # file that says where features are kept, see feature_cache/setting.py
+    features_code: str = ""  # version of the code that makes them
 
 
 def run_fn(fn_args: Any) -> None:
@@ -66,6 +71,8 @@ def run_fn(fn_args: Any) -> None:
         raise CxrError(f"training split: {len(train)} images; at least one for each of {len(settings.class_names)} classes is needed")
     val = read_split(fn_args.eval_files, transform) if settings.validation_split else None
 
+    place = told(settings.feature_cache)
+    store = Store(place.folder, place.max_bytes) if place.folder else None
     log = TensorBoardLog(fn_args.model_run_dir)
     try:
         training = Training(
@@ -75,6 +82,7 @@ def run_fn(fn_args: Any) -> None:
             val,
             name=settings.name,
             state_root=Path(settings.state_dir) / settings.name if settings.state_dir else None,
+            cache=FeatureCache(store, settings.features_code) if store else None,
             folds=settings.folds,
             identity=[settings.code_version],
             on_epoch=log,
@@ -92,6 +100,8 @@ def run_fn(fn_args: Any) -> None:
         "kept_stage": trained.kept_stage,
         "model": settings.model.model_dump(mode="json"),
         "images": {TRAIN: len(train), VAL: len(val) if val else 0},
+        "features_from_cache": trained.from_cache,
+        "notes": store.notes if store else [],
         "seconds": round(time.monotonic() - begin, 1),
     }
     write_history(fn_args.model_run_dir, trained.stages, about)

@@ -19,13 +19,14 @@ from cxr.trainer import devices, inputs
 from cxr.trainer.artifact import TRAIN_OOF
 from cxr.trainer.batch_statistics import recalibrate
 from cxr.trainer.cached_features import BATCH, BatchedModel, cached
+from cxr.trainer.encoded_images import EncodedImages
+from cxr.trainer.frozen_backbone import FeatureCache, FrozenBackbone
 from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
 from cxr.trainer.losses import from_one_source, image_weights, make_loss
 from cxr.trainer.model_config import Augmentation, FineTuning, Model, Stage
 from cxr.trainer.models.assembly import Assembly, assemble
 from cxr.trainer.models.backbones import LAYER
 from cxr.trainer.models.heads import build_head
-from cxr.trainer.models.stability import check_stability
 from cxr.trainer.models.weights import NONE, copy_weights
 from cxr.trainer.out_of_fold import out_of_fold
 from cxr.trainer.phantoms import phantoms
@@ -50,6 +51,7 @@ class Trained:
     probabilities: dict[str, Array]  # split, or TRAIN_OOF: [images, classes], of the images without augmentation
     features: dict[str, Array]  # split: [images, features], what the head answered from
     state_dir: Path | None  # no longer needed once the model is written
+    from_cache: dict[str, tuple[int, int]]  # split: features of the head stage that the feature cache had, and all
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Training:
         class_names: Sequence[str] | None = None,
         frozen: FrozenFeatures | None = None,
         state_root: Path | None = None,
+        cache: FeatureCache | None = None,
         folds: int = 0,
         identity: Sequence[str] = (),
         on_epoch: Callable[[str, int, Row], None] = lambda *_: None,
@@ -94,6 +97,7 @@ class Training:
           class_names: Of the labels; None: those of `transform`.
           frozen: Features that are there already; None: they are computed.
           state_root: Folder for the state of interrupted trainings; None: they start again.
+          cache: Where features of frozen backbones are kept across runs; None: nowhere.
           folds: By patient, for out-of-fold answers to the training split where the backbone is frozen; 0: none.
           identity: What else tells this training from others (version of the code).
           on_epoch: See `run_stage`.
@@ -109,6 +113,7 @@ class Training:
             raise CxrError("validation split: it holds no images; add some, or leave the split out")
         self._config, self._classes, self._train, self._val = config, len(class_names), train, val
         self._size, self._decode = transform.image_size, transform.image
+        self._transform, self._cache = transform, cache
         self._key, self._frozen = f"models.{name}", frozen
         self._state_root, self._on_epoch, self._folds = state_root, on_epoch, folds
         libraries = [keras.__version__, tf.__version__]
@@ -134,16 +139,17 @@ class Training:
         assembly = assemble(config, self._size)
         state = self._state_dir(assembly)
         from_scratch = config.head_training is None and assembly.backbone.random
+        frozen = FrozenBackbone(assembly, config, self._transform, self._cache if config.head_training and not self._frozen else None)
         # Before any training: statistics from scratch come from training itself.
         if config.bn_recalibration != "none" and not from_scratch:
             own = state / "bn_recalibration.npz" if state else None
-            self._recalibrate(assembly, self._frozen.statistics if self._frozen else own)
+            frozen.recalibrate(self._train.images, self._frozen.statistics if self._frozen else own)
 
         stages: list[StageHistory] = []
         probabilities: dict[str, Array] = {}
         pooled: dict[str, Array] = {}
         if config.head_training:
-            head, history, pooled, out = self._head_stage(assembly, config.head_training, state)
+            head, history, pooled, out = self._head_stage(frozen, config.head_training, state)
             probabilities = {**_answers(head, pooled), **out}
             stages.append(history)
         else:
@@ -154,7 +160,7 @@ class Training:
             before = model.get_weights()
             stages.append(self._fine_tune(model, config.fine_tuning, from_scratch, state))
             if config.bn_recalibration == "per_channel" and from_scratch:
-                self._recalibrate(assembly, None)
+                recalibrate(assembly, config, self._train.images, self._decode)
             extractor = BatchedModel(assembly.extractor)
             tuned_features = {
                 split: extractor.of(images.images, self._decode, config, f"answers for the {split} split")[0]
@@ -166,7 +172,7 @@ class Training:
             else:
                 model.set_weights(before)
         whole = self._in_float32(model, precision)
-        return Trained(whole, stages, kept_stage, precision, assembly.backbone.note, probabilities, pooled, state)
+        return Trained(whole, stages, kept_stage, precision, assembly.backbone.note, probabilities, pooled, state, frozen.from_cache)
 
     def _better(self, tuned: dict[str, Array], before: dict[str, Array]) -> bool:
         """Tells whether fine-tuning lowered the validation loss; without that split or a head stage there is nothing to compare."""
@@ -179,12 +185,12 @@ class Training:
         return after < earlier
 
     def _head_stage(
-        self, assembly: Assembly, stage: Stage, state: Path | None
+        self, frozen: FrozenBackbone, stage: Stage, state: Path | None
     ) -> tuple[keras.Model, StageHistory, dict[str, Array], dict[str, Array]]:
         """Returns the head, its training, the features by split, and out-of-fold answers under TRAIN_OOF where there are any."""
         config, train = self._config, self._train
-        assembly.backbone.network.trainable = False
-        pooled = self._frozen.features if self._frozen else self._frozen_features(assembly, state)
+        frozen.assembly.backbone.network.trainable = False
+        pooled = self._frozen.features if self._frozen else self._frozen_features(frozen, state)
         features = pooled["train"]
         train_features = LabelledFeatures(features, train.labels, train.sources)
         val_features = LabelledFeatures(pooled["val"], self._val.labels, self._val.sources) if self._val else None
@@ -208,19 +214,17 @@ class Training:
                 return head, history, answered_from, {TRAIN_OOF: out}
         return head, history, answered_from, {}
 
-    def _frozen_features(self, assembly: Assembly, state: Path | None) -> dict[str, Array]:
+    def _frozen_features(self, frozen: FrozenBackbone, state: Path | None) -> dict[str, Array]:
         """Runs the backbone; see `FrozenFeatures.features`."""
-        train, extractor = self._train, BatchedModel(assembly.extractor)
+        train = self._train
         if keras.config.dtype_policy().compute_dtype == devices.FLOAT32:  # half precision rounds by more than the noise of this check
-            drawn = [self._decode(tf.constant(picture)) for picture in phantoms()]
-            tried = [*self._in_order(train).take(BATCH - len(drawn)), *drawn]
-            check_stability(extractor, np.stack(tried), self._remedy(assembly))
+            drawn = phantoms()
+            tried = EncodedImages.of([*train.images[: BATCH - len(drawn)], *drawn])
+            frozen.check(tried, self._remedy(frozen.assembly))
         return {
-            split: extractor.of(
+            split: frozen.features(
                 images.images,
-                self._decode,
-                self._config,
-                f"{self._config.backbone}, {split} images",
+                split,
                 state / f"features_{split}.float32" if state else None,
                 variants=self._config.augmentation.variants if images is train else 0,
             )
@@ -262,9 +266,6 @@ class Training:
             inputs.steps_per_epoch(len(self._train), stage.batch_size),
             val,
         )
-
-    def _recalibrate(self, assembly: Assembly, file: Path | None) -> None:
-        recalibrate(assembly, self._config, self._train.images, self._decode, file)
 
     def _state_dir(self, assembly: Assembly) -> Path | None:
         if self._state_root is None:

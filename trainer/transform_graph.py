@@ -16,6 +16,7 @@ import tensorflow_transform as tft
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.trainer import artifact
+from cxr.trainer.graph_digest import digest
 
 
 class TransformGraph(tf.Module):
@@ -27,6 +28,7 @@ class TransformGraph(tf.Module):
       class_names: By their index.
       image_size: Height and width of the images, pixels.
       fingerprint: Of the graph, hex.
+      image_fingerprint: Of what images go through, hex: the same for other data, unless what the analyzers found in them changes pixels.
     """
 
     def __init__(self, uri: str, class_names: Sequence[str]) -> None:
@@ -51,6 +53,7 @@ class TransformGraph(tf.Module):
         self._labels = _part(whole, features.LABEL, features.LABEL_INDEX)
         self.image_size = int(self._images.structured_outputs[-1].shape[1])
         self.fingerprint = hashlib.sha256(artifact.read_bytes(f"{output.transform_savedmodel_dir}/saved_model.pb")).hexdigest()
+        self.image_fingerprint = digest(self._images.graph.as_graph_def())
         numbers = self.label_indices(tf.constant(self.class_names)).numpy().tolist()
         if numbers != list(range(len(self.class_names))):
             raise CxrError(

@@ -2,8 +2,11 @@ from typing import Any
 
 import pytest
 
+from cxr.core.errors import CxrError
 from cxr.kubeflow import resources
 from cxr.kubeflow.cluster import Cluster
+from cxr.pipeline.pipeline_config import load
+from cxr.trainer.feature_cache import setting
 
 VOLUME = {"serving_models": "/mnt/cxr/models", "volumes": [{"claim": "cxr", "mount_path": "/mnt/cxr"}]}
 
@@ -39,3 +42,22 @@ def test_resources_images_and_retries():
 )
 def test_amounts(quantity, kind, value):
     assert resources.amount(quantity, kind) == pytest.approx(value)
+
+
+def test_trainers_are_told_in_their_environment_where_features_are_kept():
+    spec: dict[str, Any] = {
+        "root": {"dag": {"tasks": {name: {"componentRef": {"name": name}} for name in ("Gen", "Trainer-a")}}},
+        "components": {name: {"executorLabel": name} for name in ("Gen", "Trainer-a")},
+        "deploymentSpec": {"executors": {name: {"container": {"image": "cpu"}} for name in ("Gen", "Trainer-a")}},
+    }
+    cluster = Cluster.model_validate({**VOLUME, "data": "/mnt/cxr/data"})
+    gen, trainer = (spec["deploymentSpec"]["executors"][name]["container"] for name in ("Gen", "Trainer-a"))
+    resources.share_features(spec, cluster, load("demo"))
+    assert "env" not in trainer  # nothing is kept unless a folder is named: a pod's disk goes with it
+    resources.share_features(spec, cluster, load("demo", ["feature_cache={folder: /mnt/cxr/features, max_gigabytes: 5}"]))
+    (told,) = trainer["env"]
+    assert told["name"] == setting.ENVIRONMENT
+    assert setting.Place.model_validate_json(told["value"]).max_bytes == 5_000_000_000
+    assert "env" not in gen
+    with pytest.raises(CxrError, match="feature_cache.folder /tmp/f: on none of the cluster's volumes"):
+        resources.share_features(spec, cluster, load("demo", ["feature_cache.folder=/tmp/f"]))

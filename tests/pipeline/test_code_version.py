@@ -37,6 +37,10 @@ HELD = {
         ["cxr.components.report.page.sections.errors", "cxr.components.metrics.evaluation"],
         ["cxr.trainer.training", "cxr.serving.server.inference"],
     ),
+    "Features": (
+        ["cxr.trainer.models.assembly", "cxr.trainer.augmentation", "cxr.trainer.models.bn_recalibration", "cxr.trainer.cached_features"],
+        ["cxr.trainer.training", "cxr.trainer.head_stage", "cxr.trainer.losses", "cxr.trainer.calibration.settling"],
+    ),
     "ShortcutCheck": (
         ["cxr.components.shortcut_check.masked_models", "cxr.data.audit.regions", "cxr.components.metrics.names"],
         ["cxr.trainer.training", "cxr.components.infra_check.replay"],

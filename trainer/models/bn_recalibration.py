@@ -93,7 +93,8 @@ class _UnitMeanSquare(keras.layers.Layer):
     def __init__(self, layer: keras.layers.BatchNormalization) -> None:
         super().__init__(dtype=layer.dtype_policy)
         self._layer = layer
-        self._square = self.add_weight(shape=(), dtype="float32", autocast=False, trainable=False, name="square")
+        # Zeros draw nothing: the head starts the same whether statistics are computed or were kept.
+        self._square = self.add_weight(shape=(), initializer="zeros", dtype="float32", autocast=False, trainable=False, name="square")
 
     def call(self, x: tf.Tensor, mask: None = None) -> tf.Tensor:
         layer, values = self._layer, tf.cast(x, tf.float32)

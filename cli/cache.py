@@ -1,0 +1,112 @@
+"""`cxr cache`: what is kept of frozen backbones' features, and how it goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cxr.cli import options
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  cxr cache                                    what is kept, by backbone
+
+  cxr cache prune --max-gigabytes 0.5          down to this size; what was not used for longest goes first
+
+  cxr cache prune --older-than 30              what no run has used for 30 days
+
+  cxr cache prune --all --folder /mnt/features another folder than the workspace's, as feature_cache.folder names it
+
+Runs keep what a frozen backbone made of each image here: one with another head, loss or split computes only what is new.
+Nothing breaks when it goes; a run under way computes again. `feature_cache` in the configuration sets folder and size.
+"""
+Folder = Annotated[Path | None, typer.Option(help="of the cache, where feature_cache.folder names one; default: the workspace's")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `cxr cache` and `cxr cache prune`."""
+    group = typer.Typer(rich_markup_mode="rich", invoke_without_command=True)
+    group.callback(help=options.help_of(cache, EXAMPLES))(cache)
+    group.command("prune", help=options.help_of(prune, EXAMPLES))(prune)
+    app.add_typer(group, name="cache")
+
+
+def cache(
+    context: typer.Context, workspace: options.Workspace = Path("workspace"), folder: Folder = None, json: options.Json = False
+) -> None:
+    """Show the cache of frozen backbones' features: entries, size, last use, by backbone."""
+    import json as json_text
+
+    from cxr.core.spans import size
+    from cxr.trainer.feature_cache.summary import summaries
+
+    if context.invoked_subcommand:
+        return
+    place = _place(workspace, folder)
+    found = summaries(place)
+    if json:
+        for one in found:
+            row = {
+                "backbone": one.backbone,
+                "entries": one.entries,
+                "bytes": one.size,
+                "last_used": one.last_used.isoformat(timespec="seconds"),
+            }
+            typer.echo(json_text.dumps(row))
+        return
+    if not found:
+        typer.echo(f"{place}: no features are kept; a run with a frozen backbone keeps some", err=True)
+        return
+    from rich.table import Table
+
+    table = Table(caption=f"{place}: {size(sum(one.size for one in found))}")
+    for column in ("backbone", "entries", "size", "last used (UTC)"):
+        table.add_column(column)
+    for one in found:
+        table.add_row(one.backbone, f"{one.entries:,}", size(one.size), f"{one.last_used:%Y-%m-%d %H:%M}")
+    options.stdout_console().print(table)
+
+
+def prune(
+    workspace: options.Workspace = Path("workspace"),
+    folder: Folder = None,
+    max_gigabytes: Annotated[float | None, typer.Option(min=0, help="what has not been used for longest goes until the rest fits")] = None,
+    older_than: Annotated[float | None, typer.Option(min=0, metavar="DAYS", help="what has not been used for so long goes")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="all of it")] = False,
+) -> None:
+    """Remove features; later runs compute them again."""
+    import time
+
+    from cxr.core.errors import CxrError, UsageError
+    from cxr.core.spans import size
+    from cxr.trainer.feature_cache.store import files_in
+
+    if max_gigabytes is None and older_than is None and not everything:
+        raise UsageError("cxr cache prune: say what goes: --max-gigabytes, --older-than or --all")
+    place = _place(workspace, folder)
+    found = sorted(files_in(place), key=lambda one: one.used)
+    total, freed, removed = sum(one.size for one in found), 0, 0
+    for one in found:
+        old = older_than is not None and time.time() - one.used > older_than * 86400
+        too_much = max_gigabytes is not None and total - freed > max_gigabytes * 1e9
+        if everything or old or too_much:
+            try:
+                one.remove()
+            except OSError as error:
+                raise CxrError(f"{one.file}: cannot be removed ({error.strerror})") from None
+            freed, removed = freed + one.size, removed + 1
+    typer.echo(f"{place}: removed {size(freed)} in {removed} files; {size(total - freed)} are kept")
+
+
+def _place(workspace: Path, folder: Path | None) -> Path:
+    from cxr.core.errors import UsageError
+    from cxr.pipeline.workspace import feature_cache_of
+
+    if folder is not None and not folder.is_dir():
+        raise UsageError(f"--folder {folder}: no such folder")
+    if folder is None and not workspace.is_dir():
+        raise UsageError(f"--workspace {workspace}: no such folder")
+    return folder or feature_cache_of(workspace)

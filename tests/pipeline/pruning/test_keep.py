@@ -1,0 +1,99 @@
+"""What stays of runs and versions."""
+
+from __future__ import annotations
+
+import pytest
+
+from cxr.components.baseline import champion
+from cxr.core.errors import CxrError
+from cxr.pipeline.pruning.keep import needed_versions, versions_of, what_stays
+from cxr.pipeline.pruning.prune import Pruner
+from cxr.pipeline.workspace import LATEST
+
+
+def versions(kept, model):
+    return sorted(int(version) for name, version in kept.versions if name == model)
+
+
+def test_a_champion_keeps_what_it_was_compared_with_and_the_runs_of_these(pushed):
+    kept = what_stays(pushed, 1, {})
+    assert set(kept.runs) == {"20261108-1", "20261102-1"}
+    assert kept.runs["20261102-1"] == "pushed mobilenet/2"
+    assert (versions(kept, "mobilenet"), versions(kept, "ensemble")) == ([2, 8], [88])
+    assert kept.versions["mobilenet", "8"] == "the champion"
+    assert kept.pushed_by == {"tfx-2", "tfx-8", "tfx-88"}
+    assert "/gone/tfx/Trainer-mobilenet/model/2" in kept.uris
+    assert kept.newest == 1
+
+
+def test_what_servers_need_stays_with_its_run_and_all_that_the_run_pushed(pushed):
+    kept = what_stays(pushed, 1, {"mobilenet": {3, 99}})
+    assert (versions(kept, "mobilenet"), versions(kept, "ensemble")) == ([2, 3, 8], [33, 88])
+    assert kept.versions["mobilenet", "3"] == "a server needs it"
+    assert kept.versions["ensemble", "33"] == "of run 20261103-1"
+
+
+def test_runs_that_failed_do_not_count_and_stay_where_they_are_newer(pushed, make_run):
+    make_run("20261109-1", record={"exit_code": 1, "ended": "2026-11-26T01:02:03+00:00"})
+    make_run("20261101-9", record={"exit_code": 1, "ended": "2026-11-26T01:02:03+00:00"})
+    kept = what_stays(pushed, 2, {})
+    assert {"20261109-1", "20261108-1", "20261107-1"} <= set(kept.runs)
+    assert "20261101-9" not in kept.runs
+    assert kept.newest == 3
+    pushed.point_latest_at(pushed.runs / "20261105-1")  # the newest ones stopped at their data
+    assert what_stays(pushed, 1, {}).runs["20261105-1"] == "the one that `latest` names"
+    (pushed.runs / LATEST).unlink()
+    assert set(what_stays(pushed, 99, {}).runs) == {folder.name for folder in pushed.runs.iterdir()}
+
+
+def test_the_newest_version_stays_also_beside_another_champion(pushed):
+    (pushed.serving_models / "mobilenet" / champion.POINTER).unlink()
+    with champion.locked(pushed.serving_models / "mobilenet") as pointer:
+        pointer.write("4", "e" * 32, "x", expected=None)
+    assert needed_versions(pushed.serving_models / "mobilenet", ()) == {
+        "8": "the newest", "2": "later candidates are held to it", "4": "the champion",
+    }  # fmt: skip
+
+
+def test_damage_stops_before_anything_is_decided(pushed):
+    (pushed.serving_models / "mobilenet" / "8" / "assets.extra" / "push.json").write_text("{")
+    with pytest.raises(CxrError, match=r"push\.json: cannot be read"):
+        what_stays(pushed, 1, {})
+    (pushed.serving_models / "mobilenet" / champion.POINTER).write_text("{")
+    with pytest.raises(CxrError, match="not a champion pointer"):
+        what_stays(pushed, 1, {})
+
+
+def test_what_goes_is_gone_and_nothing_else(pushed):
+    pruner = Pruner(pushed, 1, {})
+    plan = pruner.plan()
+    assert not plan.metadata
+    assert {folder.name for folder in plan.runs} == {f"2026110{number}-1" for number in (1, 3, 4, 5, 6, 7)}
+    assert [folder.name for folder in plan.versions] == ["33", "1", "3", "4", "5", "6", "7"]
+    assert plan.size == sum(plan.runs.values()) + sum(plan.versions.values())
+    assert plan.versions[pushed.serving_models / "mobilenet" / "1"] > 100
+    assert len(list(versions_of(pushed))) == 10  # a plan removes nothing
+    pruner.carry_out(plan)
+    assert [folder.name for folder in versions_of(pushed)] == ["88", "2", "8"]
+    assert sorted(folder.name for folder in pushed.runs.iterdir()) == ["20261102-1", "20261108-1"]
+    assert Pruner(pushed, 1, {}).plan().empty
+
+
+def test_a_version_that_became_the_champion_meanwhile_is_not_touched(pushed):
+    pruner = Pruner(pushed, 1, {})
+    plan = pruner.plan()
+    with champion.locked(pushed.serving_models / "mobilenet") as pointer:
+        pointer.write("1", "e" * 32, "x", expected="8")
+    with pytest.raises(CxrError, match="is needed by now"):
+        pruner.carry_out(plan)
+    assert (pushed.serving_models / "mobilenet" / "1" / "saved_model.pb").is_file()
+
+
+def test_what_a_killed_prune_left_goes_with_the_next(pushed):
+    left = pushed.serving_models / "mobilenet" / ".pruned-abc"
+    left.mkdir()
+    (left / "saved_model.pb").touch()
+    pruner = Pruner(pushed, 99, {})
+    assert list(pruner.plan().versions) == [left]
+    pruner.carry_out(pruner.plan())
+    assert not left.exists()

@@ -1,0 +1,75 @@
+"""`cxr prune`, on a workspace without ML Metadata: test_artifacts.py has one."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from cxr.cli.main import app
+from cxr.core import exit_codes
+from cxr.core.errors import CxrError, UsageError
+from cxr.pipeline.pruning.keep import versions_of
+from cxr.serving.production import config_file, model_states
+from cxr.serving.production.model_states import SPECIFIC, ModelState
+
+NOBODY = ("--server", "127.0.0.1:9")
+
+
+@pytest.fixture
+def prune(pushed, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cxr.cli.options.LOCAL_SERVER", NOBODY[1])
+    monkeypatch.setattr("cxr.cli.prune._ASK_SECONDS", 0.2)
+
+    def run(*arguments):
+        return CliRunner().invoke(app, ["prune", *arguments])
+
+    return run
+
+
+def names(pushed):
+    return [f"{folder.parent.name}/{folder.name}" for folder in versions_of(pushed)]
+
+
+def test_a_dry_run_says_what_would_go_and_touches_nothing(prune, pushed):
+    before = names(pushed)
+    result = prune("cpu", "--workspace", str(pushed.root), "--keep", "1", "--dry-run")
+    assert result.exit_code == exit_codes.OK, result.exception
+    assert "no server answers at 127.0.0.1:9" in result.stderr
+    assert "stays: mobilenet/2: later candidates are held to it" in result.stdout
+    assert "stays: mobilenet/8: the champion" in result.stdout
+    assert "stays: run 20261102-1: pushed mobilenet/2" in result.stdout
+    assert "goes: run 20261107-1: " in result.stdout
+    assert "goes: mobilenet/7: " in result.stdout
+    assert "artifacts stay: there is no metadata.db" in result.stdout
+    assert names(pushed) == before
+    assert len(list(pushed.runs.iterdir())) == 8
+
+
+def test_it_asks_and_removes(prune, pushed):
+    refused = prune(str(pushed.home), "--keep", "1")  # by its folder; nobody at the terminal
+    assert isinstance(refused.exception, UsageError)
+    assert "give --yes" in str(refused.exception)
+    assert len(names(pushed)) == 10
+    done = prune(str(pushed.home), "--keep", "1", "--yes")
+    assert done.exit_code == exit_codes.OK, done.exception
+    assert "removed 0.0 MB" in done.stdout
+    assert names(pushed) == ["ensemble/88", "mobilenet/2", "mobilenet/8"]
+
+
+def test_a_models_config_in_the_workspace_keeps_its_versions(prune, pushed):
+    config = config_file.first(pushed.serving_models)
+    entry = config_file.find(config, "mobilenet", pushed.serving_models)
+    model_states.write(entry, ModelState(SPECIFIC, versions=(4, 6), labels={"stable": 4, "canary": 6}))
+    config_file.replace(pushed.root / "models.config", config_file.render(config))
+    assert prune("cpu", "--workspace", str(pushed.root), "--keep", "1", "--yes").exit_code == exit_codes.OK
+    assert names(pushed) == ["ensemble/88", "mobilenet/2", "mobilenet/4", "mobilenet/6", "mobilenet/8"]
+
+
+def test_a_named_server_that_does_not_answer_a_run_under_way_and_a_wrong_name_stop_it(prune, pushed):
+    arguments = ("cpu", "--workspace", str(pushed.root), "--keep", "1", "--yes")
+    assert isinstance(prune(*arguments, *NOBODY).exception, CxrError)
+    with pushed.lock():
+        assert "another run of pipeline 'cpu' is under way" in str(prune(*arguments).exception)
+    assert "no pipeline that has run" in str(prune("demo", "--workspace", str(pushed.root)).exception)
+    assert len(names(pushed)) == 10

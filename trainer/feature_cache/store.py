@@ -1,0 +1,195 @@
+"""The feature cache: rows of float32 under keys, in groups by what made them. Bounded, shared by processes; no run fails because of it."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from cxr.core.strict_model import StrictModel
+from cxr.trainer.feature_cache import shards
+from cxr.trainer.feature_cache.shards import Keys, Rows
+
+ABOUT = "about.json"
+FEATURES, STATISTICS, STABILITY = "features", "batch statistics", "stability"  # kinds of groups
+_LEFT_OVER_SECONDS = 3600  # a file that is being written is younger
+
+
+class About(StrictModel):
+    """What a group holds, for people."""
+
+    kind: str = Field(description="features; batch statistics; stability")
+    backbone: str
+    image_size: int = Field(description="of the images that come in, pixels")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file of the cache."""
+
+    file: Path
+    size: int  # bytes
+    used: float  # seconds since 1970
+
+    def remove(self) -> None:
+        """Removes it; a group without files goes too.
+
+        Raises:
+          OSError: It may not be removed.
+        """
+        self.file.unlink(missing_ok=True)
+        if next(self.file.parent.glob(f"*{shards.SUFFIX}"), None) is None:
+            (self.file.parent / ABOUT).unlink(missing_ok=True)
+            with suppress(OSError):  # another process writes there again
+                self.file.parent.rmdir()
+
+
+class Store:
+    """A folder of features.
+
+    Attributes:
+      notes: What a user should know: why nothing is kept, what was damaged. Each is there once.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        """Touches nothing.
+
+        Args:
+          folder: Of the cache; made when something is kept.
+          max_bytes: It may take so much; what has not been used for longest goes first.
+        """
+        self.notes: list[str] = []
+        self._folder, self._max_bytes = folder, max_bytes
+        self._own: set[Path] = set()  # read or written by this process: removing these would make the next run compute them again
+        self._writes = True
+
+    def group(self, fingerprint: str, about: About) -> Group:
+        """Returns the rows of one maker.
+
+        Args:
+          fingerprint: Of all that the rows hang on besides their keys.
+          about: For people.
+        """
+        return Group(self, self._folder / f"{fingerprint}-{about.kind.replace(' ', '-')}", about)
+
+    def note(self, text: str) -> None:
+        """Remembers what a user should know."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def used(self, file: Path) -> None:
+        """Remembers that a file was used, for this process and for those that look for what was not."""
+        self._own.add(file)
+        with suppress(OSError):
+            file.touch()
+
+    def add(self, folder: Path, about: About, keys: Keys, rows: Rows) -> None:
+        """Keeps rows, as far as there is room."""
+        for some, of_them in shards.parts(keys, rows):
+            if not self._writes or not self._make_room(shards.size_of(some, of_them)):
+                return
+            try:
+                if not (folder / ABOUT).exists():
+                    about.write(folder / ABOUT)
+                self._own.add(shards.write(folder, some, of_them))
+            except OSError as error:
+                self._writes = False
+                self.note(f"feature cache {self._folder}: cannot be written ({error.strerror}); what is computed now is not kept")
+
+    def _make_room(self, size: int) -> bool:
+        """Removes what has not been used for longest, not what this run itself uses; tells whether there is room."""
+        found = sorted(files_in(self._folder), key=lambda one: one.used)
+        total = sum(one.size for one in found) + size
+        for one in found:
+            if total <= self._max_bytes:
+                break
+            if one.file not in self._own:
+                try:
+                    one.remove()
+                except OSError:  # the folder is not ours to write in, which writing will say
+                    break
+                total -= one.size
+        if total > self._max_bytes:
+            self.note(f"feature cache {self._folder}: full with this run's features; raise feature_cache.max_gigabytes to keep all of them")
+        return total <= self._max_bytes
+
+
+class Group:
+    """The rows of one maker; see `Store.group`."""
+
+    def __init__(self, store: Store, folder: Path, about: About) -> None:
+        self._store, self._folder, self._about = store, folder, about
+
+    def read(self, keys: list[bytes], width: int) -> tuple[Rows, npt.NDArray[np.bool_]]:
+        """Returns rows that are kept.
+
+        Args:
+          keys: Of the wanted ones; the same one may be there several times.
+          width: Of a row.
+
+        Returns:
+          float32 [keys, width], and bool [keys]: which of them were found; the others hold anything.
+        """
+        rows, found = np.empty([len(keys), width], np.float32), np.zeros(len(keys), bool)
+        wanted: dict[bytes, list[int]] = defaultdict(list)
+        for position, one in enumerate(keys):
+            wanted[one].append(position)
+        for file in sorted(self._folder.glob(f"*{shards.SUFFIX}")):
+            if not wanted:
+                break
+            try:
+                self._take(file, wanted, rows, found)
+            except FileNotFoundError:  # another process has just removed it
+                continue
+            except OSError as error:
+                self._store.note(f"feature cache {self._folder.parent}: cannot be read ({error.strerror}); its part is computed again")
+        return rows, found
+
+    def add(self, keys: list[bytes], rows: Rows) -> None:
+        """Keeps rows, float32 [keys, width]; where that fails, `Store.notes` says so."""
+        self._store.add(self._folder, self._about, shards.as_keys(keys), rows)
+
+    def _take(self, file: Path, wanted: dict[bytes, list[int]], rows: Rows, found: npt.NDArray[np.bool_]) -> None:
+        table = shards.read(file, rows.shape[1])
+        if table is None:
+            self._drop(file, "a file")
+            return
+        damaged, taken = 0, False
+        for one, row, check in zip(*table, strict=True):
+            positions = wanted.get(one.tobytes())
+            if positions is None:
+                continue
+            if not shards.valid(one, row, check):
+                damaged += 1
+                continue
+            rows[positions], found[positions], taken = row, True, True
+            del wanted[one.tobytes()]
+        if damaged:
+            whole = np.array([shards.valid(*entry) for entry in zip(*table, strict=True)])
+            self._store.add(self._folder, self._about, table[0][whole], table[1][whole])
+            self._drop(file, "a row" if damaged == 1 else f"{damaged} rows")
+        elif taken:
+            self._store.used(file)
+
+    def _drop(self, file: Path, what: str) -> None:
+        self._store.note(f"feature cache {self._folder.parent}: {what} of {self._about.backbone} was damaged, and is computed again")
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+
+
+def files_in(folder: Path) -> Iterator[Shard]:
+    """Yields the files of a cache; what killed processes left half-written is removed on the way."""
+    for file in folder.glob("*/*"):
+        with suppress(OSError):  # gone, or not ours to look at
+            stat = file.stat()
+            if file.suffix == shards.SUFFIX:
+                yield Shard(file, stat.st_size, stat.st_mtime)
+            elif file.suffix == shards.PART and time.time() - stat.st_mtime > _LEFT_OVER_SECONDS:
+                file.unlink(missing_ok=True)

@@ -1,0 +1,160 @@
+"""What a frozen backbone makes of images: batch statistics, the check of its stability, features; from the feature cache where it has them.
+
+The names under which they are kept hold all that they hang on: the backbone's weights by their bytes, what images go through before, the
+code, and the image by its encoded bytes. So a changed head, loss or split finds them again, and a changed backbone or picture does not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from cxr.core import progress
+from cxr.trainer import inputs
+from cxr.trainer.batch_statistics import recalibrate
+from cxr.trainer.cached_features import Array, BatchedModel
+from cxr.trainer.encoded_images import EncodedImages
+from cxr.trainer.feature_cache.shards import key
+from cxr.trainer.feature_cache.store import FEATURES, STABILITY, STATISTICS, About, Group, Store
+from cxr.trainer.model_config import Model
+from cxr.trainer.models.assembly import Assembly
+from cxr.trainer.models.stability import check_stability
+from cxr.trainer.training_state import fingerprint
+from cxr.trainer.transform_graph import TransformGraph
+
+
+@dataclass(frozen=True)
+class FeatureCache:
+    """What a training needs to know of the cache.
+
+    Attributes:
+      store: Where rows are kept.
+      code: Version of the code that makes them.
+    """
+
+    store: Store
+    code: str
+
+
+@dataclass
+class FrozenBackbone:
+    """A backbone that does not learn, for now.
+
+    Attributes:
+      assembly: Adapter, backbone and pooling.
+      config: Of the model.
+      transform: What images go through before.
+      cache: None: everything is computed.
+      from_cache: What for: rows that were found, and all.
+    """
+
+    assembly: Assembly
+    config: Model
+    transform: TransformGraph
+    cache: FeatureCache | None = None
+    from_cache: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._extractor = BatchedModel(self.assembly.extractor)
+        self._made_by = self._fingerprint() if self.cache else ""
+
+    def recalibrate(self, images: EncodedImages, file: Path | None) -> None:
+        """Gives it the batch statistics that its configuration asks for; see `batch_statistics.recalibrate`."""
+        values = recalibrate(self.assembly, self.config, images, self.transform.image, file, self._group(STATISTICS))
+        if self.cache:
+            self._made_by = fingerprint([self._made_by, self.config.bn_recalibration, *values])
+
+    def check(self, images: EncodedImages, remedy: str) -> None:
+        """Makes sure that it does not multiply rounding errors; see `check_stability`. What passed once passes again.
+
+        Args:
+          images: Encoded.
+          remedy: See there.
+
+        Raises:
+          CxrError: See there.
+        """
+        group = self._group(STABILITY)
+        name = [key(*images)]
+        if group and group.read(name, 1)[1].all():
+            return
+        share = check_stability(self._extractor, np.stack([self.transform.image(tf.constant(image)) for image in images]), remedy)
+        if group:
+            group.add(name, np.array([[share]], np.float32))
+
+    def features(self, images: EncodedImages, split: str, file: Path | None, variants: int = 0) -> Array:
+        """Returns the features of images, float32 [1 + variants, images, width]: as they are, then of each augmented variant.
+
+        Args:
+          images: Encoded.
+          split: Theirs, for progress and counts.
+          file: Where the rows of an interrupted run are; None: nowhere.
+          variants: Augmented passes over the images.
+
+        Raises:
+          CxrError: Features that are not finite.
+        """
+        what = f"{self.config.backbone}, {split} images"
+        if self.cache is None:
+            return self._extractor.of(images, self.transform.image, self.config, what, file, variants)
+        group = self._group(FEATURES)
+        assert group is not None
+        keys = self._keys(images, variants)
+        rows, found = group.read(keys, self._extractor.width)
+        self.from_cache[split] = (int(found.sum()), len(keys))
+        progress.report(f"{what}: {found.sum()} of {len(keys)} features from the cache", int(found.sum()), len(keys))
+        missing = np.flatnonzero(~found)
+        if missing.size:
+            if file and found.any():  # the rows of an interrupted run are those of the same images, or none
+                file = file.with_stem(f"{file.stem}-{fingerprint([missing])}")
+            rows[missing] = self._extractor.all(self._images(images, variants, missing), missing.size, what, file)
+            group.add([keys[i] for i in missing], rows[missing])
+        return rows.reshape(1 + variants, len(images), -1)
+
+    def _images(self, images: EncodedImages, variants: int, which: npt.NDArray[np.int64]) -> Callable[[int], tf.data.Dataset]:
+        config = self.config
+
+        def those_from(first: int) -> tf.data.Dataset:
+            return inputs.in_order(
+                images,
+                self.transform.image,
+                augmentation=config.augmentation,
+                variants=variants,
+                seed=config.seed,
+                numbers=which[first:],
+            )
+
+        return those_from
+
+    def _keys(self, images: EncodedImages, variants: int) -> list[bytes]:
+        """The names of images as they are, then of their variants, which hang on an image's place in the split too."""
+        keys = [key(image) for image in images]
+        changes = json.dumps([self.config.augmentation.model_dump(mode="json", exclude={"variants"}), self.config.seed]).encode()
+        count = len(images)
+        return keys + [key(keys[number % count], changes, str(number).encode()) for number in range(count, (1 + variants) * count)]
+
+    def _group(self, kind: str) -> Group | None:
+        if self.cache is None:
+            return None
+        about = About(kind=kind, backbone=self.config.backbone, image_size=self.transform.image_size)
+        return self.cache.store.group(self._made_by, about)
+
+    def _fingerprint(self) -> str:
+        assert self.cache is not None
+        config, extractor = self.config, self.assembly.extractor
+        parts: Sequence[object] = [
+            self.cache.code,
+            [keras.__version__, tf.__version__, keras.config.dtype_policy().name],
+            [tf.config.experimental.get_device_details(device).get("device_name") for device in tf.config.list_physical_devices("GPU")],
+            [config.backbone, config.input_adapter, config.image_size, config.head.pooling, config.head.pool_size],
+            [list(extractor.input.shape[1:]), list(extractor.output.shape[1:])],
+            self.transform.image_fingerprint,
+        ]
+        return fingerprint([*parts, *extractor.get_weights()])
