@@ -233,7 +233,7 @@ class Training:
         with strategy.scope() if strategy else contextlib.nullcontext():
             # Variables belong to the strategy under which they were made: the rest of the training wants ordinary ones.
             learner = self._rebuilt(model) if strategy else model
-            _set_trainable(learner.get_layer(LAYER), stage.last_layers, from_scratch)
+            set_trainable(learner.get_layer(LAYER), stage.last_layers, from_scratch)
             name = "from scratch" if from_scratch else "fine-tuning"
             data = self._image_batches(stage, strategy.num_replicas_in_sync if strategy else 1)
             folder = state and state / "fine_tuning"
@@ -313,7 +313,7 @@ def _answers(head: keras.Model, pooled: dict[str, Array]) -> dict[str, Array]:
     return {split: answers_of(head, x) for split, x in pooled.items()}
 
 
-def _set_trainable(network: keras.Model, last_layers: int | None, from_scratch: bool) -> None:
+def set_trainable(network: keras.Model, last_layers: int | None, from_scratch: bool) -> None:
     """Chooses what learns.
 
     Batch normalisation of a trained backbone stays as it is, in inference mode: batches of 16 of another kind of picture would overwrite
