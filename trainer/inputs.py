@@ -168,7 +168,7 @@ def image_epochs(
       weights: [images], how much each counts; None: all the same.
 
     Returns:
-      float32 [batch, size, size, 3], one-hot [batch, classes], and [batch] of the weights where there are any.
+      float32 [batch, size, size, 3], one-hot [batch, classes], and [batch] of the weights where there are any or a batch is filled up.
     """
     encoded, targets = tf.constant(list(split.images), tf.string), _targets(split.labels, classes, weights)
 

@@ -245,7 +245,8 @@ class Training:
     def _image_batches(self, stage: Stage, replicas: int) -> StageData:
         """Batches of the whole network.
 
-        Among several devices the batches are full: one that gets nothing of a small last batch would make NaN of every weight.
+        Among several devices the batches are full: one that gets nothing of a small last batch would make NaN of every weight. What fills
+        them up weighs nothing; only the training loss and accuracy of the history count the last batch as a whole one.
         """
         val = self._val and tf.data.Dataset.zip(
             (self._in_order(self._val), tf.data.Dataset.from_tensor_slices(self._one_hot(self._val)))
