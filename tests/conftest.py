@@ -183,7 +183,8 @@ def weights_folder(tmp_path, save_as_keras_does):
             keras.utils.set_random_seed(1)
             network = backbones.build(backbone, 32)
             for layer in network.layers:
-                if isinstance(layer, keras.layers.DepthwiseConv2D):  # Keras draws these as if each saw all channels: signals would die
+                glorot = isinstance(getattr(layer, "depthwise_initializer", None), keras.initializers.GlorotUniform)
+                if glorot:  # drawn as if each kernel saw all channels: signals would die
                     layer.kernel.assign(layer.kernel * layer.kernel.shape[2] ** 0.5)
             save_as_keras_does(network, tmp_path / backbone.weights_file)
         return tmp_path
