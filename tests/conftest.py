@@ -155,6 +155,43 @@ def transform(transform_dir):
     return TransformGraph(transform_dir, CLASSES)
 
 
+@pytest.fixture(scope="session")
+def save_as_keras_does():
+    """Returns a function that writes a network's weights in the format of Keras's own files."""
+
+    def save(network, file):
+        import h5py
+        from keras.src.legacy.saving import legacy_h5_format
+
+        with h5py.File(file, "w") as stream:
+            legacy_h5_format.save_weights_to_hdf5_group(stream, network)
+
+    return save
+
+
+@pytest.fixture
+def weights_folder(tmp_path, save_as_keras_does):
+    """Returns a function that makes a folder of weights files, named and written as Keras's own are, of networks of chance."""
+
+    def make(*names):
+        import keras
+
+        from cxr.trainer.models import backbones
+
+        for name in names:
+            backbone = backbones.find(name)
+            keras.utils.set_random_seed(1)
+            network = backbones.build(backbone, 32)
+            for layer in network.layers:
+                glorot = isinstance(getattr(layer, "depthwise_initializer", None), keras.initializers.GlorotUniform)
+                if glorot:  # drawn as if each kernel saw all channels: signals would die
+                    layer.kernel.assign(layer.kernel * layer.kernel.shape[2] ** 0.5)
+            save_as_keras_does(network, tmp_path / backbone.weights_file)
+        return tmp_path
+
+    return make
+
+
 @pytest.fixture
 def make_run(tmp_path):
     """Returns a function that makes a run's folder in the workspace `tmp_path`, as `cxr run` leaves it, without artifacts.

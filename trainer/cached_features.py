@@ -65,7 +65,8 @@ class BatchedModel:
             rows = self.batch(batch)
             if not np.isfinite(rows).all():
                 raise CxrError(
-                    f"{what}: the backbone yields numbers that are not finite; check its weights, input_adapter and bn_recalibration"
+                    f"{what}: the backbone yields numbers that are not finite; check its weights, input_adapter and bn_recalibration; "
+                    "float16 ends at 65,504: if mixed_precision is on, try without"
                 )
             answers[done : done + len(rows)] = rows
             done += len(rows)

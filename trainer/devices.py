@@ -13,6 +13,11 @@ from cxr.core import progress
 FLOAT32, MIXED = "float32", "mixed_float16"  # Keras's names
 
 
+def has_gpu() -> bool:
+    """Tells whether TensorFlow sees a GPU: precision and what an export may differ by hang on it."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 def precision(mixed: bool) -> str:
     """Returns the name of the dtype policy to train in.
 
@@ -22,7 +27,7 @@ def precision(mixed: bool) -> str:
     Args:
       mixed: Whether the configuration asks for mixed precision.
     """
-    if mixed and not tf.config.list_physical_devices("GPU"):
+    if mixed and not has_gpu():
         progress.report("mixed_precision: there is no GPU here, training computes in float32", 0)
         return FLOAT32
     return MIXED if mixed else FLOAT32

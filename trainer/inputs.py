@@ -66,7 +66,7 @@ class Order:
     epochs: int
     batch_size: int
     seed: int
-    full: bool = False  # the last batch of an epoch is filled up with images that it begins with
+    full: bool = False  # the last batch of an epoch is filled up, with images that weigh nothing
 
 
 def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
@@ -183,7 +183,7 @@ def image_epochs(
       weights: [images], how much each counts; None: all the same.
 
     Returns:
-      float32 [batch, size, size, 3], one-hot [batch, classes], and [batch] of the weights where there are any.
+      float32 [batch, size, size, 3], one-hot [batch, classes], and [batch] of the weights where there are any or a batch is filled up.
     """
     encoded, targets = _reader(split.images), _targets(split.labels, classes, weights)
 
@@ -259,14 +259,29 @@ def _targets(labels: npt.NDArray[np.int64], classes: int, weights: npt.NDArray[n
 
 
 def _epochs(count: int, order: Order, batches: Callable[[tf.Tensor, tf.data.Dataset], tf.data.Dataset]) -> tf.data.Dataset:
+    steps = steps_per_epoch(count, order.batch_size)
+
     def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
         seed = tf.stack([tf.constant(order.seed, tf.int64), epoch])
         shuffled = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), seed)
         missing = -count % order.batch_size if order.full else 0
         filled = tf.concat([shuffled, tf.gather(shuffled, tf.range(missing) % count)], axis=0)
-        return batches(epoch, tf.data.Dataset.from_tensor_slices(filled))
+        data = batches(epoch, tf.data.Dataset.from_tensor_slices(filled))
+        return data.enumerate().map(lambda number, batch: _weighed(batch, number == steps - 1, missing)) if missing else data
 
     options = tf.data.Options()
     # One in-memory source has no files to share out among several GPUs: each takes its slice of every batch.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return tf.data.Dataset.range(order.first, order.epochs).flat_map(epoch_of).with_options(options).prefetch(tf.data.AUTOTUNE)
+
+
+def _weighed(batch: tuple[tf.Tensor, ...], last: tf.Tensor, missing: int) -> tuple[tf.Tensor, ...]:
+    """Adds weights to a batch: in an epoch's last one, nothing for the images that fill it up, and the more for the others.
+
+    Keras divides by the number of images, whatever they weigh: so the others weigh on average what they would in a smaller batch.
+    """
+    inputs, one_hot, *weights = batch
+    size = tf.shape(one_hot)[0]
+    own = tf.cast(tf.range(size) < size - missing, tf.float32)
+    counts = tf.where(last, own / tf.reduce_mean(own), tf.ones_like(own))
+    return inputs, one_hot, counts * weights[0] if weights else counts

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from cxr.trainer.model_config import Loss, Model, Optimizer
 
@@ -19,10 +20,25 @@ def make_loss(loss: Loss) -> keras.losses.Loss:
 
 
 def make_optimizer(optimizer: Optimizer) -> keras.optimizers.Optimizer:
-    """Returns a new optimizer."""
+    """Returns a new optimizer; where float16 is computed in, one that scales the loss."""
     if optimizer.name == "adamw":
-        return keras.optimizers.AdamW(optimizer.learning_rate, weight_decay=optimizer.weight_decay)
-    return keras.optimizers.Adam(optimizer.learning_rate)
+        made = keras.optimizers.AdamW(optimizer.learning_rate, weight_decay=optimizer.weight_decay)
+    else:
+        made = keras.optimizers.Adam(optimizer.learning_rate)
+    return _SharedLossScale(made, name="loss_scale") if keras.config.dtype_policy().compute_dtype == "float16" else made
+
+
+class _SharedLossScale(keras.optimizers.LossScaleOptimizer):
+    """Leaves a step out where the gradients of any device are too large for float16.
+
+    Keras's own, which `compile` would take, looks at the gradients of the first device alone (3.15), before they are added up: what is too
+    large on another makes infinity or NaN of every weight.
+    """
+
+    def check_finite(self, grads: Sequence[tf.Tensor | None]) -> tf.Tensor:
+        """Tells whether all gradients are finite numbers on every device, bool []."""
+        lost = tf.cast(tf.logical_not(super().check_finite(grads)), tf.float32)
+        return tf.equal(tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, lost), 0)
 
 
 def image_weights(

@@ -237,7 +237,7 @@ class Training:
         with strategy.scope() if strategy else contextlib.nullcontext():
             # Variables belong to the strategy under which they were made: the rest of the training wants ordinary ones.
             learner = self._rebuilt(model) if strategy else model
-            _set_trainable(learner.get_layer(LAYER), stage.last_layers, from_scratch)
+            set_trainable(learner.get_layer(LAYER), stage.last_layers, from_scratch)
             name = "from scratch" if from_scratch else "fine-tuning"
             data = self._image_batches(stage, strategy.num_replicas_in_sync if strategy else 1)
             folder = state and state / "fine_tuning"
@@ -249,7 +249,8 @@ class Training:
     def _image_batches(self, stage: Stage, replicas: int) -> StageData:
         """Batches of the whole network.
 
-        Among several devices the batches are full: one that gets nothing of a small last batch would make NaN of every weight.
+        Among several devices the batches are full: one that gets nothing of a small last batch would make NaN of every weight. What fills
+        them up weighs nothing; only the training loss and accuracy of the history count the last batch as a whole one.
         """
         val = self._val and tf.data.Dataset.zip(
             (self._in_order(self._val), tf.data.Dataset.from_tensor_slices(self._one_hot(self._val)))
@@ -314,7 +315,7 @@ def _answers(head: keras.Model, pooled: dict[str, Array]) -> dict[str, Array]:
     return {split: answers_of(head, x) for split, x in pooled.items()}
 
 
-def _set_trainable(network: keras.Model, last_layers: int | None, from_scratch: bool) -> None:
+def set_trainable(network: keras.Model, last_layers: int | None, from_scratch: bool) -> None:
     """Chooses what learns.
 
     Batch normalisation of a trained backbone stays as it is, in inference mode: batches of 16 of another kind of picture would overwrite

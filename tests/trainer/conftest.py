@@ -141,20 +141,6 @@ def write():
 
 
 @pytest.fixture
-def save_as_keras_does():
-    """Returns a function that writes a network's weights in the format of Keras's own files."""
-
-    def save(network, file):
-        import h5py
-        from keras.src.legacy.saving import legacy_h5_format
-
-        with h5py.File(file, "w") as stream:
-            legacy_h5_format.save_weights_to_hdf5_group(stream, network)
-
-    return save
-
-
-@pytest.fixture
 def stand_in_imagenet(save_as_keras_does):
     """Returns a function that makes a network with ImageNet's pixel statistics, and the file in which Keras would keep its weights."""
 

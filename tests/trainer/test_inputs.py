@@ -83,14 +83,25 @@ def test_weights_stay_with_their_images(splits, transform):
         np.testing.assert_array_equal(weight, weights[numbers])
 
 
-def test_full_batches_begin_again_with_the_epoch(splits):
+@pytest.mark.parametrize("size", [5, 24, 50])
+def test_full_batches_weigh_what_smaller_ones_would(splits, size):
     labels, kept = splits.train.labels, np.arange(24, dtype=np.float32)[None, :, None]
-    for size in (5, 50):
-        batches = rows(inputs.feature_epochs(kept, labels, 3, inputs.Order(0, 1, size, 7, full=True)))
-        values = np.concatenate([features for features, _ in batches]).ravel().tolist()
-        assert len(values) == size * inputs.steps_per_epoch(24, size)
-        assert sorted(values[:24]) == list(range(24))
-        assert values[24:] == [values[i % 24] for i in range(len(values) - 24)]
+    own = np.linspace(0.5, 1.5, 24).astype(np.float32)
+
+    def epoch(**more):
+        return rows(inputs.feature_epochs(kept, labels, 3, inputs.Order(0, 1, size, 7, **more), own))
+
+    full = epoch(full=True)
+    assert [len(weights) for _, _, weights in full] == [size] * inputs.steps_per_epoch(24, size)
+    for (features, _, weights), (wanted, _, wanted_weights) in zip(full, epoch(), strict=True):
+        count = len(wanted)
+        assert features[:count] == wanted
+        np.testing.assert_array_equal(weights[count:], 0)
+        np.testing.assert_allclose(
+            np.divide(weights[:count], size), np.divide(wanted_weights, count), rtol=1e-6
+        )  # Keras divides by the number
+    unweighed = rows(inputs.feature_epochs(kept, labels, 3, inputs.Order(0, 1, size, 7, full=True)))
+    assert [len(batch) for batch in unweighed] == [3 if 24 % size else 2] * len(full)
 
 
 def test_image_epochs_augment_anew_and_resume_where_they_were(splits, transform):

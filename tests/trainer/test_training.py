@@ -167,10 +167,27 @@ def test_without_a_gpu_mixed_precision_is_float32_and_said(splits, config, caplo
 
 @pytest.mark.slow
 def test_mixed_precision_yields_a_float32_model_and_restores_the_policy(splits, config, monkeypatch):
-    monkeypatch.setattr(devices, "precision", lambda mixed: devices.MIXED)  # as where there is a GPU
+    monkeypatch.setattr(devices, "has_gpu", lambda: True)
+    learners = {}
+    real = training.run_stage
+
+    def spying(name, model, *args, **kwargs):
+        learners[name] = model
+        return real(name, model, *args, **kwargs)
+
+    monkeypatch.setattr(training, "run_stage", spying)
     trained = train(config(mixed_precision=True, fine_tuning={"epochs": 1}), splits)
+    learner = learners["fine-tuning"]
+    assert trained.precision == "mixed_float16"
+    assert isinstance(learner.optimizer, keras.optimizers.LossScaleOptimizer)
+    dtypes = {layer.name: (layer.compute_dtype, layer.variable_dtype) for layer in all_layers(learner)}
+    assert dtypes["conv_pw_13"] == ("float16", "float32")
+    assert {dtypes[name] for name in ("pooling", "normalize", "probabilities")} == {("float32", "float32")}
+    assert {array.dtype for array in (*trained.features.values(), *trained.probabilities.values())} == {np.dtype("float32")}
     assert keras.config.dtype_policy().name == "float32"
     assert {layer.compute_dtype for layer in all_layers(trained.model)} == {"float32"}
+    for own, learnt in zip(trained.model.get_weights(), learner.get_weights(), strict=True):
+        np.testing.assert_array_equal(own, learnt)
     # Half precision through 27 random layers is coarse; weights that were not carried over would differ by far more.
     assert np.abs(answers(trained, splits.val, config(), splits.transform) - trained.probabilities["val"]).mean() < 0.03
 

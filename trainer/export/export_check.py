@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.trainer import devices
 from cxr.trainer.export.recorded_requests import differences, predict_request, read_recorded
 
 PREDICTING = (features.SIGNATURE_EXAMPLES, features.SIGNATURE_BYTES, features.SIGNATURE_TENSOR)
@@ -50,7 +51,7 @@ def check_export(
       CxrError: A signature is missing, nothing was recorded, a request fails or its answer differs; names folder and request.
     """
     if tolerance is None:
-        tolerance = GPU_TOLERANCE if tf.config.list_physical_devices("GPU") else TOLERANCE
+        tolerance = GPU_TOLERANCE if devices.has_gpu() else TOLERANCE
     logs = [log.predict_log for log in read_recorded(directory) if log.predict_log.request.model_spec.signature_name in signatures]
     if not logs:
         raise CxrError(f"{directory}: no recorded requests to check the model with; export it again")
