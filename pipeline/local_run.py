@@ -9,7 +9,9 @@ from typing import TextIO
 
 from rich.console import Console
 
-from cxr.core.errors import UsageError
+from cxr.core.errors import CxrError, UsageError
+from cxr.core.storage import writing_to
+from cxr.pipeline import metadata_file
 from cxr.pipeline import workspace as ws
 from cxr.pipeline.node_process import start_fork_server
 from cxr.pipeline.output_capture import captured_output
@@ -40,7 +42,7 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
             f"--data {data}: no such file or folder; give images (a folder per class, a manifest CSV) or a folder of `cxr ingest`"
         )
     workspace = ws.Workspace(root, config.name)
-    with workspace.lock():
+    with writing_to(workspace.home), workspace.lock():
         record = new_record(config, data)
         folder = workspace.new_run()
         return recorded(folder, record, lambda: _run_logged(config, data, workspace, folder, enable_cache))
@@ -64,25 +66,30 @@ def _console(stream: TextIO) -> Console:
 
 
 def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, out: Console, err: Console, enable_cache: bool) -> int:
+    from cxr.data.ingest.damage import unreadable
     from cxr.data.ingest.dataset import read_dataset
     from cxr.pipeline.examples import prepare_data
 
+    metadata_file.check(workspace.metadata)  # before images are read for nothing
     start_fork_server()
     examples = prepare_data(config, data, workspace, err)
     workspace.point_latest_at(folder)
     config = config.model_copy(update={"data": examples.made_with})
     (folder / ws.CONFIG).write_text(config.to_yaml())  # what was run on, not what was left at its default
     with err.status("importing TFX and TensorFlow"):  # 10 to 30 seconds
+        from ml_metadata.errors import StatusError
         from tfx.orchestration import metadata
 
         from cxr.pipeline.baselines import choose_all, remarks
-        from cxr.pipeline.graph import RunPaths, create_pipeline
+        from cxr.pipeline.graph import EXAMPLE_GEN, RunPaths, create_pipeline
         from cxr.pipeline.local_runner import WatchedDagRunner
         from cxr.pipeline.progress_display import RunProgress
         from cxr.pipeline.report import make_report
         from cxr.pipeline.report_page import page_sources, run_before, write_page
         from cxr.pipeline.report_table import drift_lines, shortcut_lines, table, weights_notes
         from cxr.pipeline.schema import curated_schema, write_schema
+    if remark := metadata_file.prepare(workspace.metadata, workspace.pipeline_root):
+        err.print(remark, style="yellow", markup=False, highlight=False, soft_wrap=True)
     choices = choose_all(config, examples.path, workspace.serving_models)
     for name, choice in choices.items():
         for remark in remarks(choice):
@@ -102,9 +109,17 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
         ),
         enable_cache=enable_cache,
     )
-    with RunProgress(err) as progress:
-        results = WatchedDagRunner(progress).run(pipeline)
+    try:
+        with RunProgress(err) as progress:
+            results = WatchedDagRunner(progress).run(pipeline)
+    except (RuntimeError, StatusError) as error:  # what ML Metadata raises says nothing of its file
+        if (text := metadata_file.explained(error, workspace.metadata)) is None:
+            raise
+        raise CxrError(text) from error
     dataset = read_dataset(examples.path)
+    if results[EXAMPLE_GEN].state == "failed":  # Beam names no file
+        for line in unreadable(examples.path, dataset):
+            err.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
     report = make_report(config, results, choices, data=str(examples.path), dataset=dataset)
     report.write(folder / ws.REPORT)
     page = folder / ws.PAGE

@@ -11,6 +11,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Literal, Protocol
 
 from ml_metadata.proto import metadata_store_pb2
@@ -24,7 +25,8 @@ from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.orchestration.portable.tfx_runner import IrBasedRunner
 from tfx.proto.orchestration import pipeline_pb2
 
-from cxr.pipeline import node_process
+from cxr.core import storage
+from cxr.pipeline import metadata_file, node_process
 
 
 @dataclass(frozen=True)
@@ -126,13 +128,20 @@ def _launch(node_id: str, ir: bytes) -> tuple[int, str]:
         ).launch()
     except Exception as error:  # whatever a component raises ends that component, not the run
         logging.getLogger(__name__).exception("%s failed", node_id)
-        return 0, _innermost(error)
+        return 0, _reason(error, pipeline, deployment)
     return info.execution_id, ""
 
 
 def _connection(deployment: pipeline_pb2.IntermediateDeploymentConfig) -> metadata_store_pb2.ConnectionConfig:
     config = deployment.metadata_connection_config
     return getattr(config, config.WhichOneof("connection_config"))
+
+
+def _reason(error: Exception, pipeline: pipeline_pb2.Pipeline, deployment: pipeline_pb2.IntermediateDeploymentConfig) -> str:
+    """What a user reads: of a fault of the machine what to do about it, of anything else its own message."""
+    root = Path(pipeline.runtime_spec.pipeline_root.field_value.string_value)
+    database = Path(_connection(deployment).sqlite.filename_uri)
+    return metadata_file.explained(error, database) or storage.explained(error, root) or _innermost(error)
 
 
 def _innermost(error: BaseException) -> str:
