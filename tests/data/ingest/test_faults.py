@@ -27,18 +27,26 @@ def disk(tmp_path):
     disk.remove()
 
 
-@pytest.mark.parametrize("fault", ["full", "read_only"])
-def test_a_disk_that_takes_nothing_leaves_the_records_as_they_were(disk, fault, source, tmp_path, key_file, console):
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (lambda disk: disk.full(), "No space left on device; make room there"),
+        (lambda disk: disk.full(files=100), "No space left on device; make room there"),  # while it writes
+        (lambda disk: disk.read_only(), "Read-only file system; mount it"),
+    ],
+    ids=["full", "filled up", "read-only"],
+)
+def test_a_disk_that_takes_nothing_leaves_the_records_as_they_were(disk, fault, words, source, tmp_path, key_file, console):
     out = tmp_path / "disk" / "records"
     dataset = ingest(source, out, Ingest(), key_file=key_file, console=console)
-    before = {file: file.read_bytes() for file in (tmp_path / "disk").rglob("*") if file.is_file()}
+    before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
     changed = Ingest(max_side=32)
-    words = {"full": "No space left on device; make room there", "read_only": "Read-only file system"}[fault]
-    with getattr(disk, fault)(), pytest.raises(CxrError, match=words) as raised:
+    with fault(disk), pytest.raises(CxrError, match=words) as raised:
         ingest(source, out, changed, key_file=key_file, console=console, overwrite=True)
     assert str(tmp_path / "disk") in str(raised.value)
     assert "DOE" not in str(raised.value)
-    assert {file: file.read_bytes() for file in (tmp_path / "disk").rglob("*") if file.is_file()} == before
+    assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
+    assert {path.name for path in out.parent.iterdir()} <= {"records", "records.private"}  # and in this one what was read, for the next call
     assert ingest(source, out, Ingest(), key_file=key_file, console=console) == dataset  # up to date
     assert ingest(source, out, changed, key_file=key_file, console=console, overwrite=True).config == changed
 
