@@ -12,7 +12,7 @@ from rich.console import Console
 from cxr.core import exit_codes
 from cxr.core.disclaimer import NOT_A_DEVICE
 from cxr.core.errors import CxrError
-from cxr.core.storage import explained
+from cxr.core.machine_faults import explained
 from cxr.core.termination import caused, raise_on_sigterm
 
 COMMANDS = (

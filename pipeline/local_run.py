@@ -10,7 +10,7 @@ from typing import TextIO
 from rich.console import Console
 
 from cxr.core.errors import CxrError, UsageError
-from cxr.core.storage import writing_to
+from cxr.core.machine_faults import writing_to
 from cxr.pipeline import metadata_file
 from cxr.pipeline import workspace as ws
 from cxr.pipeline.node_process import start_fork_server

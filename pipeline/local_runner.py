@@ -25,7 +25,7 @@ from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.orchestration.portable.tfx_runner import IrBasedRunner
 from tfx.proto.orchestration import pipeline_pb2
 
-from cxr.core import storage
+from cxr.core import machine_faults
 from cxr.pipeline import metadata_file, node_process
 
 
@@ -141,7 +141,7 @@ def _reason(error: Exception, pipeline: pipeline_pb2.Pipeline, deployment: pipel
     """What a user reads: of a fault of the machine what to do about it, of anything else its own message."""
     root = Path(pipeline.runtime_spec.pipeline_root.field_value.string_value)
     database = Path(_connection(deployment).sqlite.filename_uri)
-    return metadata_file.explained(error, database) or storage.explained(error, root) or _innermost(error)
+    return metadata_file.explained(error, database) or machine_faults.explained(error, root) or _innermost(error)
 
 
 def _innermost(error: BaseException) -> str:

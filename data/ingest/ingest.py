@@ -16,8 +16,8 @@ from rich.console import Console
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.machine_faults import writing_to
 from cxr.core.silence import silenced
-from cxr.core.storage import writing_to
 from cxr.data.ingest import fingerprint, output_folder, private_lists, progress_bar, records, staged, summary
 from cxr.data.ingest.dataset import DATASET, RECORDS_VERSION, SYNTHETIC, Dataset, read_dataset
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cxr.core.errors import CxrError
-from cxr.core.storage import explained
+from cxr.core.machine_faults import explained
 from cxr.data.ingest.dataset import DATASET
 
 

@@ -69,6 +69,7 @@ def test_processes_that_were_started_hear_of_it_as_with_ctrl_c(tmp_path):
         """)
     )
     with subprocess.Popen([sys.executable, "parent.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
         assert parent.stdout.readline() == "ready\n"
         parent.send_signal(signal.SIGTERM)
         assert parent.stdout.read() == "child was interrupted\nparent ends 0\n"

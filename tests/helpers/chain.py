@@ -78,7 +78,7 @@ class Chain:
         over = threading.Event()
 
         def watch() -> None:
-            while not over.is_set():
+            while disturb and not over.is_set():
                 for process in node_processes():
                     if process.pid not in before:
                         disturb(process)
@@ -86,14 +86,12 @@ class Chain:
                 time.sleep(0.002)
 
         thread = threading.Thread(target=watch)
-        if disturb:
-            thread.start()
+        thread.start()
         try:
             (result,) = WatchedDagRunner(Silent()).run_with_ir(pipeline).values()
         finally:
             over.set()
-            if disturb:
-                thread.join()
+            thread.join()
         if result.state in ("done", "cached"):
             self.done.add(node_id)
         return result

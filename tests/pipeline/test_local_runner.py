@@ -1,11 +1,15 @@
 """Small real TFX pipelines of function components, run through ML Metadata."""
 
+import resource
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tfx import v1 as tfx
 from tfx.orchestration import metadata
 
+from cxr.pipeline import metadata_file
 from cxr.pipeline.local_runner import WatchedDagRunner
 
 pytestmark = pytest.mark.slow  # the first that needs it waits until the fork server has imported TFX
@@ -31,6 +35,13 @@ def Interrupt(made: tfx.dsl.components.InputArtifact[String], marker: tfx.dsl.co
     if not Path(marker).exists():
         Path(marker).touch()
         raise KeyboardInterrupt
+
+
+@tfx.dsl.components.component
+def Greedy(made: tfx.dsl.components.InputArtifact[String]):
+    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + 2**26,) * 2)  # as `ulimit -v`, or a container without overcommitment
+    bytearray(2**30)
 
 
 @tfx.dsl.components.component
@@ -111,3 +122,46 @@ def test_an_interrupted_run_goes_on_where_it_stopped(run, tmp_path):
         run(*nodes())
     results, _ = run(*nodes())
     assert {name: result.state for name, result in results.items()} == {"Make": "cached", "Interrupt": "done"}
+
+
+def test_memory_that_is_full_ends_a_node_with_a_message(run):
+    make = Make(text="a")
+    results, _ = run(make, Greedy(made=make.outputs["made"]), Use(made=make.outputs["made"]))
+    assert {name: result.state for name, result in results.items()} == {"Make": "done", "Greedy": "failed", "Use": "done"}
+    assert "the memory is full; smaller batches or images need less" in results["Greedy"].error
+
+
+def nodes_of(text="a"):
+    make = Make(text=text)
+    return make, Use(made=make.outputs["made"])
+
+
+def test_a_clock_that_was_set_back_changes_nothing_for_the_cache(run, tmp_path):
+    """ML Metadata stamps by the clock. What earlier runs left lies a day ahead of now."""
+    first, _ = run(*nodes_of())
+    with closing(sqlite3.connect(tmp_path / "metadata.db")) as database:
+        for table in ("Execution", "Context"):  # an artifact's times are part of what it is
+            for column in ("create_time_since_epoch", "last_update_time_since_epoch"):
+                database.execute(f"UPDATE {table} SET {column} = {column} + 86400000")
+        database.execute("UPDATE Event SET milliseconds_since_epoch = milliseconds_since_epoch + 86400000")
+        database.commit()
+    again, _ = run(*nodes_of())
+    assert [result.state for result in again.values()] == ["cached", "cached"]
+    assert again["Use"].outputs["used"][0].uri == first["Use"].outputs["used"][0].uri
+    changed, _ = run(*nodes_of("b"))
+    assert [result.state for result in changed.values()] == ["done", "done"]
+    assert changed["Use"].outputs["used"][0].read() == "b!"
+    latest, _ = run(*nodes_of("b"))
+    assert [result.state for result in latest.values()] == ["cached", "cached"]
+    assert latest["Use"].outputs["used"][0].read() == "b!"
+
+
+def test_a_deleted_metadata_file_costs_the_cache_and_no_artifact(run, tmp_path):
+    first, _ = run(*nodes_of())
+    old = first["Use"].outputs["used"][0]
+    (tmp_path / "metadata.db").unlink()
+    assert "every node runs again" in metadata_file.prepare(tmp_path / "metadata.db", tmp_path / "root")
+    again, _ = run(*nodes_of("b"))
+    new = again["Use"].outputs["used"][0]
+    assert [result.state for result in again.values()] == ["done", "done"]
+    assert (Path(old.uri).read_text(), Path(new.uri).read_text()) == ("a!", "b!")  # not one over the other

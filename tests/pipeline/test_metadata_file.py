@@ -44,6 +44,8 @@ def highest(file):
 def locked(file):
     """By another process, which is where SQLite's locks are told apart."""
     with subprocess.Popen([sys.executable, "-c", HOLD, file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
         assert holder.stdout.readline() == "held\n"
         try:
             yield
@@ -125,5 +127,5 @@ def test_ml_metadata_s_own_words_are_explained(file):
         ("Concurrent writes aborted after max number of retries.", "held it locked while this node waited"),
         ("Error when executing query: database disk image is malformed query: SELECT", "is damaged"),
     ):
-        assert words in metadata_file.explained(RuntimeError(text), file)
+        assert words in str(metadata_file.explained(RuntimeError(text), file))
     assert metadata_file.explained(RuntimeError("no such node"), file) is None

@@ -46,7 +46,10 @@ def test_a_disk_that_takes_nothing_leaves_the_records_as_they_were(disk, fault, 
     assert str(tmp_path / "disk") in str(raised.value)
     assert "DOE" not in str(raised.value)
     assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
-    assert {path.name for path in out.parent.iterdir()} <= {"records", "records.private"}  # and in this one what was read, for the next call
+    assert {path.name for path in out.parent.iterdir()} <= {
+        "records",
+        "records.private",
+    }  # and in this one what was read, for the next call
     assert ingest(source, out, Ingest(), key_file=key_file, console=console) == dataset  # up to date
     assert ingest(source, out, changed, key_file=key_file, console=console, overwrite=True).config == changed
 
@@ -59,6 +62,7 @@ def test_sigterm_ends_ingest_and_the_next_call_makes_the_records(source, tmp_pat
         while not (tmp_path / ".records.partial").exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
         said = process.stderr.read()
         assert process.wait(30) == exit_codes.TERMINATED
     assert said.endswith("terminated (SIGTERM)\n")

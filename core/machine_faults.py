@@ -1,4 +1,4 @@
-"""What a user reads where a disk is full, read-only or out of bounds: the place, the cause, a remedy."""
+"""What a user reads where the machine is at fault, a disk that is full or read-only, no memory: the place, the cause, a remedy."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _REMEDIES = {
     errno.EROFS: "mount it to be written to, or name another place",
     errno.EACCES: "have the permission given, or name another place",
     errno.EPERM: "have the permission given (lsattr shows files that nobody may change), or name another place",
+    errno.ENOMEM: "smaller batches or images need less, or fewer programs beside this one",
     errno.EIO: f"the disk is faulty or was taken away: see `dmesg`, {_AGAIN}",
 }
 
@@ -26,6 +27,8 @@ _TEXTS = {os.strerror(code): code for code in _REMEDIES} | {  # where a library 
     "database or disk is full": errno.ENOSPC,
     "attempt to write a readonly database": errno.EROFS,
     "disk I/O error": errno.EIO,
+    "std::bad_alloc": errno.ENOMEM,
+    "OOM when allocating": errno.ENOMEM,
 }
 
 
@@ -33,7 +36,7 @@ def explained(error: Exception, place: Path | None = None) -> str | None:
     """Returns the message for an error that the machine is to blame for; None for any other.
 
     Args:
-      error: An OSError, or what Beam, TensorFlow or SQLite make of one.
+      error: An OSError or MemoryError, or what Beam, TensorFlow or SQLite make of one.
       place: Folder that was written to, for an error that names no file (of a write, none does).
     """
     code, file = _cause(error)
@@ -62,6 +65,8 @@ def writing_to(place: Path) -> Iterator[None]:
 
 
 def _message(code: int, where: str | Path | None) -> str:
+    if code == errno.ENOMEM:
+        return f"{os.strerror(code)}: the memory is full; {_REMEDIES[code]}"
     return f"{f'{where}: ' if where else ''}{os.strerror(code)}; {_REMEDIES[code]}"
 
 
@@ -71,5 +76,7 @@ def _cause(error: BaseException | None) -> tuple[int | None, str | None]:
     while error is not None:
         if isinstance(error, OSError) and error.errno in _REMEDIES:
             return error.errno, error.filename
+        if isinstance(error, MemoryError):
+            return errno.ENOMEM, None
         error = error.__cause__ or error.__context__
     return next((code for known, code in _TEXTS.items() if known in text), None), None

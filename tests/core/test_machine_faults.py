@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cxr.core.errors import CxrError, UsageError
-from cxr.core.storage import explained, writing_to
+from cxr.core.machine_faults import explained, writing_to
 from cxr.core.strict_model import StrictModel
 
 
@@ -31,6 +31,8 @@ def test_what_libraries_make_of_it_is_understood():
     assert found == "/models/1: Read-only file system; mount it to be written to, or name another place"
     for text in ("/a/events; No space left on device", "Error when executing query: database or disk is full query: INSERT"):
         assert explained(RuntimeError(text), Path("/a")) == "/a: No space left on device; make room there, then run the same command again"
+    for full in (MemoryError(), RuntimeError("std::bad_alloc"), RuntimeError("OOM when allocating tensor with shape[9,9]")):
+        assert "the memory is full; smaller batches or images need less" in str(explained(full, Path("/a")))
     assert explained(ValueError("no such column"), Path("/a")) is None
     assert explained(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/a/b")) is None
 
