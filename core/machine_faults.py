@@ -22,8 +22,8 @@ _REMEDIES = {
     errno.EIO: f"the disk is faulty or was taken away: see `dmesg`, {_AGAIN}",
 }
 
-
-_TEXTS = {os.strerror(code): code for code in _REMEDIES} | {  # where a library keeps nothing else of an error: Beam, TensorFlow, SQLite
+_READ_TOO = (errno.EACCES, errno.EPERM)  # of files that a user named, where the library's own words say more
+_TEXTS = {os.strerror(code): code for code in _REMEDIES if code not in _READ_TOO} | {  # all that Beam, TensorFlow or SQLite may keep
     "database or disk is full": errno.ENOSPC,
     "attempt to write a readonly database": errno.EROFS,
     "disk I/O error": errno.EIO,
@@ -71,12 +71,14 @@ def _message(code: int, where: str | Path | None) -> str:
 
 
 def _cause(error: BaseException | None) -> tuple[int | None, str | None]:
-    """The number and the file of the first such error in a chain."""
+    """The number and the file of the first such error in a chain; none where somebody has put it into words for a user already."""
     text = str(error)
     while error is not None:
+        if isinstance(error, CxrError):
+            return None, None
         if isinstance(error, OSError) and error.errno in _REMEDIES:
             return error.errno, error.filename
         if isinstance(error, MemoryError):
             return errno.ENOMEM, None
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return next((code for known, code in _TEXTS.items() if known in text), None), None

@@ -34,6 +34,8 @@ def test_what_libraries_make_of_it_is_understood():
     for full in (MemoryError(), RuntimeError("std::bad_alloc"), RuntimeError("OOM when allocating tensor with shape[9,9]")):
         assert "the memory is full; smaller batches or images need less" in str(explained(full, Path("/a")))
     assert explained(ValueError("no such column"), Path("/a")) is None
+    assert explained(RuntimeError("weights.h5; Permission denied"), Path("/a")) is None  # a file that is read, which these words name
+    assert explained(CxrError("weights.h5: cannot be read (Input/output error); copy it again"), Path("/a")) is None
     assert explained(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/a/b")) is None
 
 
