@@ -150,7 +150,7 @@ def test_what_was_killed_and_went_on_is_a_run_like_any_other(chain, folder, reco
     assert set(tf.saved_model.load(str(versions[0])).signatures) >= {"serving_default", "image_bytes"}
 
 
-def test_sigterm_ends_a_run_in_seconds_and_keeps_a_second_one_out_until_then(chain, folder, records):
+def test_sigterm_ends_a_run_and_keeps_a_second_one_out_until_then(chain, folder, records):
     chain.reach(f"Trainer-{MODEL}")
     versions = chain.versions()
     command = [CXR, "run", "--config", "small.yaml", "--data", records, f"models.{MODEL}.head_training.epochs=1000000"]
