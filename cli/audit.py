@@ -54,11 +54,13 @@ def audit(
     from cxr.cli.options import stdout_console
     from cxr.core import exit_codes
     from cxr.core.errors import UsageError
+    from cxr.data.ingest.damage import check_sizes
     from cxr.data.ingest.dataset import DATASET, read_dataset
 
     if not (records / DATASET).is_file():
         raise UsageError(f"{records}: holds no {DATASET}; make it with `cxr ingest SOURCE {records}`")
     dataset = read_dataset(records)
+    check_sizes(records, dataset)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only reads files here
     from cxr.data.audit.audit import run_audit
     from cxr.data.audit.audit_config import Audit

@@ -12,6 +12,8 @@ from rich.console import Console
 from cxr.core import exit_codes
 from cxr.core.disclaimer import NOT_A_DEVICE
 from cxr.core.errors import CxrError
+from cxr.core.machine_faults import explained
+from cxr.core.termination import caused, raise_on_sigterm
 
 COMMANDS = (
     "run",
@@ -38,7 +40,8 @@ COMMANDS = (
 app = typer.Typer(
     name="cxr",
     help="Chest X-ray classification with TFX: from labelled images to gated SavedModels behind TensorFlow Serving.\n\n" + NOT_A_DEVICE,
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 a gate refused a model or a check found something, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 a gate refused a model or a check found something, 130 interrupted, "
+    "143 ended by SIGTERM.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -67,12 +70,24 @@ for _name in COMMANDS:
 
 def main() -> None:
     """Runs the command line; errors become messages and exit codes."""
+    raise_on_sigterm()
     try:
         app()
     except CxrError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        _say(f"error: {error}", "red")
         sys.exit(error.exit_code)
+    except OSError as error:
+        if (text := explained(error)) is None:
+            raise
+        _say(f"error: {text}", "red")
+        sys.exit(exit_codes.FAILED)
     except SystemExit as stop:
-        if stop.code == exit_codes.INTERRUPTED:  # what typer makes of Ctrl-C
-            Console(stderr=True).print("interrupted", style="yellow")
-        raise
+        if stop.code != exit_codes.INTERRUPTED:  # what typer makes of Ctrl-C
+            raise
+        terminated = caused(stop)
+        _say("terminated (SIGTERM)" if terminated else "interrupted", "yellow")
+        sys.exit(exit_codes.TERMINATED if terminated else exit_codes.INTERRUPTED)
+
+
+def _say(text: str, style: str) -> None:
+    Console(stderr=True).print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -20,8 +20,11 @@ class StrictModel(BaseModel):
         """Writes JSON; folders are made, and the file appears whole or not at all."""
         file.parent.mkdir(parents=True, exist_ok=True)
         draft = file.with_name(f".{file.name}.{os.getpid()}")
-        draft.write_text(self.model_dump_json(indent=2) + "\n")
-        draft.replace(file)
+        try:
+            draft.write_text(self.model_dump_json(indent=2) + "\n")
+            draft.replace(file)
+        finally:
+            draft.unlink(missing_ok=True)
 
     @classmethod
     def read(cls, file: Path, remedy: str) -> Self:

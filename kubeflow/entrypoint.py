@@ -18,7 +18,9 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from cxr.core import exit_codes
 from cxr.core.errors import CxrError
+from cxr.core.termination import Terminated, raise_on_sigterm
 from cxr.kubeflow import evaluation_page, executor_input, executor_output, pushing, report_page, shared_folder
 
 MODULE = "cxr.kubeflow.entrypoint"
@@ -122,16 +124,20 @@ def main(argv: list[str]) -> int:
     """Runs a node; returns the container's exit status."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     args, beam_args = parse(argv)
+    raise_on_sigterm()  # a pod is deleted, its node drained: what this task made so far is dropped, and the scratch folder with it
     with tempfile.TemporaryDirectory(prefix="cxr-") as scratch:
         try:
             run(args, beam_args, Path(scratch))
         except CxrError as error:
             print(f"{args.executor_class_path}: {error}", file=sys.stderr)
-            return 1
+            return exit_codes.FAILED
+        except Terminated:
+            print(f"{args.executor_class_path}: ended by SIGTERM; the task can be tried again", file=sys.stderr)
+            return exit_codes.TERMINATED
         except Exception:
             traceback.print_exc()
-            return 1
-    return 0
+            return exit_codes.FAILED
+    return exit_codes.OK
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cxr.core.errors import CxrError
+from cxr.data.ingest.damage import check_sizes
 from cxr.data.ingest.dataset import DATASET, read_dataset
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.pipeline.data_settings import complaint, without_effect
@@ -98,6 +99,7 @@ def _spelling() -> Spelling:
 
 def _examples(folder: Path, config: Config) -> Examples:
     dataset = read_dataset(folder)
+    check_sizes(folder, dataset)
     if tuple(dataset.class_names) != config.class_names:
         raise CxrError(
             f"{folder}: ingested for the classes {', '.join(dataset.class_names)}, but data.class_names of the configuration is "

@@ -19,7 +19,12 @@ from cxr.pipeline.run_record import RunRecord, read_run_record
 from cxr.pipeline.workspace import CONFIG, LATEST, LOCK, PIPELINE_ROOT, REPORT, all_runs, workspace_of
 
 State = Literal["done", "refused", "failed", "interrupted", "under way", "killed", "unknown"]
-_STATES: dict[int, State] = {exit_codes.OK: "done", exit_codes.REFUSED: "refused", exit_codes.INTERRUPTED: "interrupted"}
+_STATES: dict[int, State] = {
+    exit_codes.OK: "done",
+    exit_codes.REFUSED: "refused",
+    exit_codes.INTERRUPTED: "interrupted",
+    exit_codes.TERMINATED: "interrupted",
+}
 
 
 @dataclass(frozen=True)

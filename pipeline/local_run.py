@@ -11,7 +11,9 @@ from typing import TextIO
 
 from rich.console import Console
 
-from cxr.core.errors import UsageError
+from cxr.core.errors import CxrError, UsageError
+from cxr.core.machine_faults import writing_to
+from cxr.pipeline import metadata_file
 from cxr.pipeline import workspace as ws
 from cxr.pipeline.node_process import start_fork_server
 from cxr.pipeline.node_profile import PROFILE
@@ -54,7 +56,7 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
             f"--data {data}: no such file or folder; give images (a folder per class, a manifest CSV) or a folder of `cxr ingest`"
         )
     workspace = ws.Workspace(root, config.name)
-    with workspace.lock():
+    with writing_to(workspace.home), workspace.lock():
         record = new_record(config, data)
         folder = workspace.new_run()
         return recorded(folder, record, lambda: _run_logged(config, data, workspace, folder, _How(enable_cache, jobs, profile)))
@@ -81,12 +83,14 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
     from cxr.data.ingest.dataset import read_dataset
     from cxr.pipeline.examples import prepare_data
 
+    metadata_file.check(workspace.metadata)  # before images are read for nothing
     start_fork_server()
     examples = prepare_data(config, data, workspace, err)
     workspace.point_latest_at(folder)
     config = config.model_copy(update={"data": examples.made_with})
     (folder / ws.CONFIG).write_text(config.to_yaml())  # what was run on, not what was left at its default
     with err.status("importing TFX and TensorFlow"):  # 10 to 30 seconds
+        from ml_metadata.errors import StatusError
         from tfx.orchestration import metadata
 
         from cxr.pipeline.baselines import choose_all, remarks
@@ -98,6 +102,8 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
         from cxr.pipeline.report_table import drift_lines, feature_lines, shortcut_lines, table, weights_notes
         from cxr.pipeline.schema import curated_schema, write_schema
         from cxr.pipeline.side_by_side import room
+    if remark := metadata_file.prepare(workspace.metadata, workspace.pipeline_root):
+        err.print(remark, style="yellow", markup=False, highlight=False, soft_wrap=True)
     choices = choose_all(config, examples.path, workspace.serving_models)
     for name, choice in choices.items():
         for remark in remarks(choice):
@@ -121,8 +127,13 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
     )
     place = room(config, workspace.root, how.jobs)
     err.print(str(place), markup=False, highlight=False)
-    with RunProgress(err) as progress:
-        results = WatchedDagRunner(progress, place, profile=how.profile).run(pipeline)
+    try:
+        with RunProgress(err) as progress:
+            results = WatchedDagRunner(progress, place, profile=how.profile).run(pipeline)
+    except (RuntimeError, StatusError) as error:  # what ML Metadata raises says nothing of its file
+        if (text := metadata_file.explained(error, workspace.metadata)) is None:
+            raise
+        raise CxrError(text) from error
     if how.profile:
         (folder / PROFILE).write_text(json.dumps({node: result.profile for node, result in results.items() if result.profile}, indent=2))
     dataset = read_dataset(examples.path)

@@ -7,6 +7,7 @@ import fcntl
 import logging
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 
 from ml_metadata.proto import metadata_store_pb2
@@ -15,6 +16,8 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher
 from tfx.proto.orchestration import pipeline_pb2
 
+from cxr.core import machine_faults
+from cxr.pipeline import metadata_file
 from cxr.pipeline.node_profile import profiled
 
 LOCK_SUFFIX = ".lock"  # of the file beside SQLite's that is locked while a process uses the store
@@ -107,8 +110,15 @@ def _launch(node_id: str, ir: bytes) -> tuple[int, str]:
         ).launch()
     except Exception as error:  # whatever a component raises ends that component, not the run
         logging.getLogger(__name__).exception("%s failed", node_id)
-        return 0, _innermost(error)
+        return 0, _reason(error, pipeline)
     return info.execution_id, ""
+
+
+def _reason(error: Exception, pipeline: pipeline_pb2.Pipeline) -> str:
+    """What a user reads: of a fault of the machine what to do about it, of anything else its own message."""
+    root = Path(pipeline.runtime_spec.pipeline_root.field_value.string_value)
+    database = Path(store_of(pipeline).connection_config.sqlite.filename_uri)
+    return metadata_file.explained(error, database) or machine_faults.explained(error, root) or _innermost(error)
 
 
 def _innermost(error: BaseException) -> str:

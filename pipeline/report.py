@@ -21,7 +21,7 @@ from cxr.core.strict_model import StrictModel
 from cxr.data.audit.result import AuditResult
 from cxr.data.ingest.dataset import Dataset
 from cxr.pipeline.baselines import change_of_data, remarks
-from cxr.pipeline.graph import node_id
+from cxr.pipeline.graph import EXAMPLE_GEN, node_id
 from cxr.pipeline.kept_report import exit_code
 from cxr.pipeline.local_runner import NodeResult
 from cxr.pipeline.pipeline_config import Config
@@ -109,7 +109,7 @@ def make_report(config: Config, results: Mapping[str, NodeResult], choices: Mapp
         images=dataset.counts,
         patients=dataset.patients,
         split=config.gate.split,
-        examples_uri=examples.uri if (examples := _output(results.get("ImportExampleGen"), "examples")) else None,
+        examples_uri=examples.uri if (examples := _output(results.get(EXAMPLE_GEN), "examples")) else None,
         drift=DriftResult.load(Path(drift.uri)) if (drift := _output(results.get("DriftCheck"), "drift")) else None,
         audit=AuditResult.load(Path(audit.uri)) if (audit := _output(results.get("Audit"), "audit")) else None,
         explanation=Explained.load(Path(maps.uri)) if (maps := _output(results.get(explains), "explanation")) else None,

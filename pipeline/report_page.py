@@ -14,7 +14,7 @@ from cxr.components.report.sources import ModelSources, RunBefore, Sources
 from cxr.data.ingest.dataset import Dataset
 from cxr.pipeline.compare import data_differences, previous_of
 from cxr.pipeline.config_differences import differences
-from cxr.pipeline.graph import node_id
+from cxr.pipeline.graph import EXAMPLE_GEN, node_id
 from cxr.pipeline.kept_runs import KeptRun, report_of
 from cxr.pipeline.local_runner import NodeResult
 from cxr.pipeline.pipeline_config import Config
@@ -57,7 +57,7 @@ def page_sources(
         run=run,
         synthetic=report.synthetic,
         pictures=config.report.pictures,
-        examples=_uri(results, "ImportExampleGen", "examples"),
+        examples=_uri(results, EXAMPLE_GEN, "examples"),
         statistics=_uri(results, "StatisticsGen", "statistics"),
         anomalies=_uri(results, "ExampleValidator", "anomalies"),
         drift=_uri(results, "DriftCheck", "drift"),

@@ -11,6 +11,7 @@ from pydantic import Field
 from cxr.core import exit_codes
 from cxr.core.errors import CxrError
 from cxr.core.strict_model import StrictModel
+from cxr.core.termination import Terminated
 from cxr.pipeline.config_differences import Difference, from_shipped
 from cxr.pipeline.pipeline_config import Config
 
@@ -31,10 +32,11 @@ class RunRecord(StrictModel):
 
     @property
     def seconds(self) -> float | None:
-        """How long it took; None where it has not ended."""
+        """How long it took; None where it has not ended, or the clock was set back meanwhile."""
         if self.ended is None:
             return None
-        return (datetime.fromisoformat(self.ended) - datetime.fromisoformat(self.began)).total_seconds()
+        seconds = (datetime.fromisoformat(self.ended) - datetime.fromisoformat(self.began)).total_seconds()
+        return seconds if seconds >= 0 else None
 
 
 def new_record(config: Config, data: str | None) -> RunRecord:
@@ -63,6 +65,9 @@ def recorded(folder: Path, record: RunRecord, work: Callable[[], int]) -> int:
     try:
         record.write(folder / RECORD)
         code = work()
+    except Terminated:
+        code, error = exit_codes.TERMINATED, "ended by SIGTERM"
+        raise
     except KeyboardInterrupt:
         code, error = exit_codes.INTERRUPTED, "interrupted"
         raise

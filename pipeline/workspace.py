@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from cxr.core.errors import CxrError
@@ -19,6 +19,7 @@ LOG = "run.log"
 CONFIG = "config.yaml"
 LOCK = ".lock"  # held while a run of the pipeline is under way
 PIPELINE_ROOT = "tfx"
+_RUN_NAME = "%Y%m%d-%H%M%S-%f"  # less its last three digits: milliseconds
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,15 @@ class Workspace:
         return self.home / "runs"
 
     def new_run(self) -> Path:
-        """Makes the folder of a new run."""
-        folder = self.runs / datetime.now().strftime("%Y%m%d-%H%M%S-%f")[:-3]
+        """Makes the folder of a new run, named by the clock; where that was set back, by the moment after the newest run.
+
+        What the newest run is, and which came before it, is told by their names.
+        """
+        now = datetime.now()
+        newest = max((began for run in all_runs(self.root, self.pipeline) if (began := _began(run.name))), default=None)
+        if newest is not None and newest >= now.replace(microsecond=now.microsecond // 1000 * 1000):
+            now = newest + timedelta(milliseconds=1)
+        folder = self.runs / now.strftime(_RUN_NAME)[:-3]
         folder.mkdir(parents=True)
         return folder
 
@@ -123,3 +131,10 @@ def all_runs(root: Path, pipeline: str | None = None) -> list[Path]:
     """Returns the folders of the runs of a workspace, of all its pipelines or of one; the newest last."""
     folders = Path(root).glob(f"{pipeline or '*'}/runs/*/")
     return sorted((folder for folder in folders if folder.name != LATEST), key=lambda folder: folder.name)
+
+
+def _began(name: str) -> datetime | None:
+    try:
+        return datetime.strptime(f"{name}000", _RUN_NAME)
+    except ValueError:  # not ours
+        return None

@@ -143,6 +143,9 @@ def test_pipeline(tmp_path):
     with tf.io.TFRecordWriter(str(file), options) as writer:
         for example in examples:
             writer.write(example.SerializeToString())
+    about = json.loads((broken / "dataset.json").read_text())
+    about["files"][f"val/{file.name}"] = file.stat().st_size  # else they would count as cut short
+    (broken / "dataset.json").write_text(json.dumps(about))
     done, report = pipeline.run("--data", str(broken))
     assert done.returncode == exit_codes.FAILED, done.stdout + done.stderr
     assert "tuberculosis" in done.stderr

@@ -156,11 +156,12 @@ def _read(files: Sequence[str]) -> tuple[Keys, bool]:
     }
     hashes: list[str] = []
     synthetic = False
-    try:
-        for serialized in tf.data.TFRecordDataset(list(files), compression_type="GZIP").batch(_PARSED_AT_ONCE):
-            parsed = tf.io.parse_example(serialized, spec)
-            hashes.extend(value.decode() for value in parsed[features.CONTENT_HASH].numpy())
-            synthetic |= bool(np.any(parsed[features.SOURCE].numpy() == features.SYNTHETIC.encode()))
-    except tf.errors.OpError as error:
-        raise CxrError(f"{', '.join(files)}: cannot be read as raw examples ({error.message}); make them again with `cxr ingest`") from None
+    for file in files:
+        try:
+            for serialized in tf.data.TFRecordDataset(file, compression_type="GZIP").batch(_PARSED_AT_ONCE):
+                parsed = tf.io.parse_example(serialized, spec)
+                hashes.extend(value.decode() for value in parsed[features.CONTENT_HASH].numpy())
+                synthetic |= bool(np.any(parsed[features.SOURCE].numpy() == features.SYNTHETIC.encode()))
+        except tf.errors.OpError as error:
+            raise CxrError(f"{file}: cannot be read as raw examples ({error.message}); make them again with `cxr ingest`") from None
     return image_keys(hashes), synthetic

@@ -71,7 +71,7 @@ def copy_shard(source: str, target: str) -> None:
             while content.read(_CHUNK):
                 pass
     except (EOFError, OSError, zlib.error) as error:
-        raise CxrError(f"{source}: damaged ({error}); make the records again with `cxr ingest`") from None
+        raise CxrError(f"{source}: is damaged ({error}); copy it again, or make the records again with `cxr ingest`") from None
     fileio.copy(source, target, overwrite=True)
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.machine_faults import writing_to
 from cxr.core.silence import silenced
 from cxr.data.ingest import fingerprint, output_folder, private_lists, progress_bar, records, staged, summary
 from cxr.data.ingest.dataset import DATASET, RECORDS_VERSION, SYNTHETIC, Dataset, read_dataset
@@ -95,7 +96,7 @@ def ingest(
     except BadRows as error:
         raise CxrError(f"{error}{private_lists.write_problems(out, error)}") from None
     rows = [dataclasses.replace(row) for row in rows]
-    with output_folder.replaced(out) as partial:
+    with writing_to(out.parent), output_folder.replaced(out) as partial:
         clock = _Clock()
         with clock:
             keys, pictures = _read(rows, out, request, console, beam_options)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cxr.core.errors import CxrError
+from cxr.core.machine_faults import explained
 from cxr.data.ingest.dataset import DATASET
 
 
@@ -41,7 +42,7 @@ def replaced(out: Path) -> Iterator[Path]:
         partial.mkdir(parents=True, exist_ok=True)
         handle = os.open(partial, os.O_RDONLY)
     except OSError as error:
-        raise CxrError(f"{partial}: cannot be made ({error.strerror})") from None
+        raise CxrError(explained(error, partial) or f"{partial}: cannot be made ({error.strerror})") from None
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,6 +10,7 @@ import pydantic
 
 from cxr.core import features
 from cxr.core.errors import CxrError, UsageError
+from cxr.data.ingest.damage import check_sizes
 from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.sources import MANIFEST, discover, is_uri, states_labels
@@ -89,8 +90,7 @@ def _records(folder: Path, split: str | None, class_names: Sequence[str]) -> Lab
         raise CxrError(f"{folder}: has images of the class {strange[0]!r}, and the model knows {', '.join(class_names)}")
     chosen, notes = _chosen(str(folder), split, dataset.splits)
     files = [folder / name for name in sorted(dataset.files) if name.partition("/")[0] in chosen]
-    if missing := [file for file in files if not file.is_file()]:
-        raise CxrError(f"{missing[0]}: is gone, and {DATASET} names it; ingest again with --overwrite")
+    check_sizes(folder, dataset, chosen)
     total = sum(_images(dataset, chosen, name) for name in dataset.class_names)
     return LabelledImages(total, _read_records(files), dataset.config.max_side, notes)
 

@@ -57,6 +57,14 @@ def test_keys_of_the_last_version_are_refused_with_their_new_names(tmp_path):
     assert "head_training.epochs" in done.stderr
 
 
+def test_a_full_disk_is_an_error_of_one_line(tmp_path):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([CXR, "config", "cpu"], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == exit_codes.FAILED
+    assert done.stderr.splitlines()[0] == "error: No space left on device; make room there, then run the same command again"
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.slow
 def test_ctrl_c_is_told_and_the_run_before_stays_the_latest(tmp_path):
     runs = tmp_path / "workspace" / "demo" / "runs"

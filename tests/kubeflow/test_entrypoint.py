@@ -1,15 +1,22 @@
 """TFX nodes in the simulation: TFX's own entry point fails for the documented reasons, ours does not."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 import yaml
 from simulator.cluster import SimulatedCluster, State
 from simulator.launcher import Rule
 
-from cxr.kubeflow.entrypoint import parse
+from cxr.core import exit_codes
+from cxr.kubeflow.entrypoint import MODULE, parse
 
 GEN, STATISTICS = "ImportExampleGen", "StatisticsGen"
+TASK = {"inputs": {}, "outputs": {"artifacts": {}, "parameters": {}, "outputFile": "/nowhere"}}
 
 
 def test_the_command_line_is_split():
@@ -146,3 +153,20 @@ def test_a_shared_folder_on_a_gs_root(tmp_path, records, small_pipeline, image):
     stored = tmp_path / "cluster/objects" / statistics.uri.replace("://", "/")
     assert {path.name for path in stored.iterdir()} == {"Split-train", "Split-test"}
     assert not [path for path in shared.rglob("*") if path.is_file() and "executor_output" not in path.name]
+
+
+@pytest.mark.slow
+def test_sigterm_ends_a_task_with_a_word_and_its_scratch_folder(tmp_path):
+    """As Kubernetes sends it before it kills: here while the task imports TFX."""
+    command = [sys.executable, "-m", MODULE, "--executor_class_path", "a.B", "--json_serialized_invocation_args", json.dumps(TASK)]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as task:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("cxr-*")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        task.send_signal(signal.SIGTERM)
+        assert task.stderr is not None
+        said = task.stderr.read()
+        assert task.wait(30) == exit_codes.TERMINATED
+    assert said.endswith("a.B: ended by SIGTERM; the task can be tried again\n")
+    assert list(tmp_path.glob("cxr-*")) == []

@@ -20,6 +20,7 @@ ENDED = {"ended": "2026-11-26T01:02:03+00:00"}
         (ENDED | {"exit_code": 3}, {}, "refused", 3, 123),
         (ENDED | {"exit_code": 1, "error": "no images"}, None, "failed", 1, 123),
         (ENDED | {"exit_code": 130, "error": "interrupted"}, None, "interrupted", 130, 123),
+        (ENDED | {"exit_code": 143, "error": "ended by SIGTERM"}, None, "interrupted", 143, 123),
         ({}, None, "killed", None, None),
         # of an older version, without run.json
         (None, {}, "done", 0, 62),

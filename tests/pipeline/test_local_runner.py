@@ -1,7 +1,10 @@
 """Small real TFX pipelines of function components, run through ML Metadata."""
 
 import os
+import resource
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import ml_metadata as mlmd
@@ -9,6 +12,7 @@ import pytest
 from tfx import v1 as tfx
 from tfx.orchestration import metadata
 
+from cxr.pipeline import metadata_file
 from cxr.pipeline.local_runner import WatchedDagRunner
 from cxr.pipeline.side_by_side import Room
 
@@ -35,6 +39,13 @@ def Interrupt(made: tfx.dsl.components.InputArtifact[String], marker: tfx.dsl.co
     if not Path(marker).exists():
         Path(marker).touch()
         raise KeyboardInterrupt
+
+
+@tfx.dsl.components.component
+def Greedy(made: tfx.dsl.components.InputArtifact[String]):
+    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + 2**26,) * 2)  # as `ulimit -v`, or a container without overcommitment
+    bytearray(2**30)
 
 
 @tfx.dsl.components.component
@@ -184,3 +195,46 @@ def test_an_interrupt_ends_the_nodes_beside_it(run, tmp_path, monkeypatch):
         run(Meet(folder=str(folder), name="A", others=2).with_id("A"), InterruptOnce(folder=str(folder)), jobs=2)
     with pytest.raises(ProcessLookupError):
         os.kill(int((folder / "A").read_text()), 0)
+
+
+def test_memory_that_is_full_ends_a_node_with_a_message(run):
+    make = Make(text="a")
+    results, _ = run(make, Greedy(made=make.outputs["made"]), Use(made=make.outputs["made"]))
+    assert {name: result.state for name, result in results.items()} == {"Make": "done", "Greedy": "failed", "Use": "done"}
+    assert "the memory is full; smaller batches or images need less" in results["Greedy"].error
+
+
+def nodes_of(text="a"):
+    make = Make(text=text)
+    return make, Use(made=make.outputs["made"])
+
+
+def test_a_clock_that_was_set_back_changes_nothing_for_the_cache(run, tmp_path):
+    """ML Metadata stamps by the clock. What earlier runs left lies a day ahead of now."""
+    first, _ = run(*nodes_of())
+    with closing(sqlite3.connect(tmp_path / "metadata.db")) as database:
+        for table in ("Execution", "Context"):  # an artifact's times are part of what it is
+            for column in ("create_time_since_epoch", "last_update_time_since_epoch"):
+                database.execute(f"UPDATE {table} SET {column} = {column} + 86400000")
+        database.execute("UPDATE Event SET milliseconds_since_epoch = milliseconds_since_epoch + 86400000")
+        database.commit()
+    again, _ = run(*nodes_of())
+    assert [result.state for result in again.values()] == ["cached", "cached"]
+    assert again["Use"].outputs["used"][0].uri == first["Use"].outputs["used"][0].uri
+    changed, _ = run(*nodes_of("b"))
+    assert [result.state for result in changed.values()] == ["done", "done"]
+    assert changed["Use"].outputs["used"][0].read() == "b!"
+    latest, _ = run(*nodes_of("b"))
+    assert [result.state for result in latest.values()] == ["cached", "cached"]
+    assert latest["Use"].outputs["used"][0].read() == "b!"
+
+
+def test_a_deleted_metadata_file_costs_the_cache_and_no_artifact(run, tmp_path):
+    first, _ = run(*nodes_of())
+    old = first["Use"].outputs["used"][0]
+    (tmp_path / "metadata.db").unlink()
+    assert "every node runs again" in metadata_file.prepare(tmp_path / "metadata.db", tmp_path / "root")
+    again, _ = run(*nodes_of("b"))
+    new = again["Use"].outputs["used"][0]
+    assert [result.state for result in again.values()] == ["done", "done"]
+    assert (Path(old.uri).read_text(), Path(new.uri).read_text()) == ("a!", "b!")  # not one over the other

@@ -6,6 +6,7 @@ import pytest
 
 from cxr.core import exit_codes
 from cxr.core.errors import CxrError, UsageError
+from cxr.core.termination import Terminated
 from cxr.pipeline.pipeline_config import load
 from cxr.pipeline.run_record import RECORD, new_record, read_run_record, recorded
 
@@ -35,6 +36,7 @@ def test_a_run_is_recorded_while_it_goes_and_when_it_ends(tmp_path: Path) -> Non
     ("error", "code", "text"),
     [
         (KeyboardInterrupt(), exit_codes.INTERRUPTED, "interrupted"),
+        (Terminated(), exit_codes.TERMINATED, "ended by SIGTERM"),
         (CxrError("no such column"), exit_codes.FAILED, "no such column"),
         (UsageError("no such file"), exit_codes.USAGE, "no such file"),
         (ZeroDivisionError(), exit_codes.FAILED, "ZeroDivisionError"),
@@ -54,3 +56,8 @@ def test_what_ends_a_run_early_is_kept_and_raised(tmp_path: Path, error: BaseExc
 def test_a_damaged_record_is_none(tmp_path: Path) -> None:
     (tmp_path / RECORD).write_text("{")
     assert read_run_record(tmp_path) is None
+
+
+def test_no_time_is_told_where_the_clock_was_set_back(tmp_path: Path) -> None:
+    record = new_record(CONFIG, None).model_copy(update={"began": "2026-11-26T06:00:00+00:00", "ended": "2026-11-26T05:59:00+00:00"})
+    assert record.seconds is None

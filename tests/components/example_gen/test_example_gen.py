@@ -81,6 +81,6 @@ def without_the_last_record(content):
 )
 def test_a_damaged_shard_is_refused(tmp_path, shard, damage):
     shard.write_bytes(damage(shard.read_bytes()))
-    with pytest.raises(CxrError, match=r"examples-00000-of-00001\.tfrecord\.gz: damaged .*`cxr ingest`"):
+    with pytest.raises(CxrError, match=r"examples-00000-of-00001\.tfrecord\.gz: is damaged .*`cxr ingest`"):
         copy_shard(str(shard), str(tmp_path / "copy"))
     assert not (tmp_path / "copy").exists()

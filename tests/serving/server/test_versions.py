@@ -355,3 +355,25 @@ def test_port_in_use_is_a_plain_error(start, models):
     port = int(start(models).address.rpartition(":")[2])
     with pytest.raises(CxrError, match=f"port {port}"):
         start(models, port=port)
+
+
+def test_version_replaced_in_place_is_answered_as_it_was_loaded(start, models, golden_models, connect):
+    """As TensorFlow Serving, which looks at numbers: what is new has a new number, and what was loaded needs its files no more."""
+    server = start(models)
+    caller = connect(server.address)
+    shutil.copytree(golden_models / "half_plus" / "124", models / "half_plus" / "123", dirs_exist_ok=True)
+    for _ in range(3):
+        server.manager.poll()
+    assert caller.half() == (123, [2.5, 3.0])
+    assert connect(start(models).address).half() == (123, [3.5, 4.0])  # a server that starts now
+
+
+def test_the_only_version_deleted_ends_its_answers_and_no_others(start, models, golden_models, connect, until):
+    caller = connect(start(models).address)
+    shutil.rmtree(models / "half_plus" / "123")
+    until(lambda: caller.states()[123][0] == "END", "the unload")
+    assert caller.refusal(caller.half) == ("NOT_FOUND", "Servable not found for request: Latest(half_plus)")
+    assert caller.states("image")[1][0] == "AVAILABLE"
+    publish(golden_models, models, number=123)  # put back
+    until(lambda: caller.states()[123][0] == "AVAILABLE", "the version that was put back")
+    assert caller.half() == (123, [3.5, 4.0])

@@ -1,0 +1,84 @@
+"""What a user reads where the machine is at fault, a disk that is full or read-only, no memory: the place, the cause, a remedy."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cxr.core.errors import CxrError
+
+_AGAIN = "then run the same command again"
+_REMEDIES = {
+    errno.ENOSPC: f"make room there, {_AGAIN}",
+    errno.EDQUOT: f"make room there or have the quota raised, {_AGAIN}",
+    errno.EFBIG: f"have the limit raised (ulimit -f), {_AGAIN}",
+    errno.EROFS: "mount it to be written to, or name another place",
+    errno.EACCES: "have the permission given, or name another place",
+    errno.EPERM: "have the permission given (lsattr shows files that nobody may change), or name another place",
+    errno.ENOMEM: "smaller batches or images need less, or fewer programs beside this one",
+    errno.EIO: f"the disk is faulty or was taken away: see `dmesg`, {_AGAIN}",
+}
+
+_READ_TOO = (errno.EACCES, errno.EPERM)  # of files that a user named, where the library's own words say more
+_TEXTS = {os.strerror(code): code for code in _REMEDIES if code not in _READ_TOO} | {  # all that Beam, TensorFlow or SQLite may keep
+    "database or disk is full": errno.ENOSPC,
+    "attempt to write a readonly database": errno.EROFS,
+    "disk I/O error": errno.EIO,
+    "std::bad_alloc": errno.ENOMEM,
+    "OOM when allocating": errno.ENOMEM,
+}
+
+
+def explained(error: Exception, place: Path | None = None) -> str | None:
+    """Returns the message for an error that the machine is to blame for; None for any other.
+
+    Args:
+      error: An OSError or MemoryError, or what Beam, TensorFlow or SQLite make of one.
+      place: Folder that was written to, for an error that names no file (of a write, none does).
+    """
+    code, file = _cause(error)
+    return None if code is None else _message(code, file or place)
+
+
+@contextmanager
+def writing_to(place: Path) -> Iterator[None]:
+    """Turns such errors of its block into ones that a user reads; no file outside of `place` is named, which may be a patient's study.
+
+    Args:
+      place: Folder that the block writes to.
+
+    Raises:
+      CxrError: The disk is full, read-only, faulty, or the user has no right.
+    """
+    try:
+        yield
+    except CxrError:
+        raise
+    except Exception as error:
+        code, file = _cause(error)
+        if code is None:
+            raise
+        raise CxrError(_message(code, file if file and Path(file).is_relative_to(place) else place)) from error
+
+
+def _message(code: int, where: str | Path | None) -> str:
+    if code == errno.ENOMEM:
+        return f"{os.strerror(code)}: the memory is full; {_REMEDIES[code]}"
+    return f"{f'{where}: ' if where else ''}{os.strerror(code)}; {_REMEDIES[code]}"
+
+
+def _cause(error: BaseException | None) -> tuple[int | None, str | None]:
+    """The number and the file of the first such error in a chain; none where somebody has put it into words for a user already."""
+    text = str(error)
+    while error is not None:
+        if isinstance(error, CxrError):
+            return None, None
+        if isinstance(error, OSError) and error.errno in _REMEDIES:
+            return error.errno, error.filename
+        if isinstance(error, MemoryError):
+            return errno.ENOMEM, None
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return next((code for known, code in _TEXTS.items() if known in text), None), None

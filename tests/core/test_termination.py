@@ -1,0 +1,75 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from cxr.core.termination import Terminated, caused, raise_on_sigterm
+
+
+@pytest.fixture
+def handled():
+    before = signal.getsignal(signal.SIGTERM)
+    raise_on_sigterm()
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_sigterm_is_raised_where_ctrl_c_would_be(handled):
+    with pytest.raises(KeyboardInterrupt) as raised:
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert isinstance(raised.value, Terminated)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # a second one ends the process
+
+
+def test_the_cause_of_an_exit_is_found():
+    def exit_of(error):
+        try:
+            try:
+                raise error
+            except KeyboardInterrupt as interrupt:
+                raise ValueError from interrupt
+        except ValueError:
+            try:
+                sys.exit(130)
+            except SystemExit as stop:
+                return stop
+
+    assert caused(exit_of(Terminated()))
+    assert not caused(exit_of(KeyboardInterrupt()))
+    assert not caused(None)
+
+
+def test_processes_that_were_started_hear_of_it_as_with_ctrl_c(tmp_path):
+    (tmp_path / "parent.py").write_text(
+        textwrap.dedent("""
+        import multiprocessing, sys, time
+        from cxr.core.termination import Terminated, raise_on_sigterm
+        def child(ready):
+            try:
+                ready.set()
+                time.sleep(60)
+            except KeyboardInterrupt:
+                print("child was interrupted", flush=True)
+        if __name__ == "__main__":
+            raise_on_sigterm()
+            context = multiprocessing.get_context("forkserver")
+            ready = context.Event()
+            process = context.Process(target=child, args=(ready,))
+            process.start()
+            ready.wait()
+            print("ready", flush=True)
+            try:
+                process.join()
+            except Terminated:
+                process.join(30)
+                print("parent ends", process.exitcode, flush=True)
+        """)
+    )
+    with subprocess.Popen([sys.executable, "parent.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "ready\n"
+        parent.send_signal(signal.SIGTERM)
+        assert parent.stdout.read() == "child was interrupted\nparent ends 0\n"

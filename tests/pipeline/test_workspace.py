@@ -1,0 +1,51 @@
+import datetime
+
+import pytest
+
+from cxr.pipeline import workspace as ws
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Sets the time of day that runs are named by."""
+
+    def set_to(*time):
+        class Clock(datetime.datetime):
+            @classmethod
+            def now(cls, tz=None):
+                return cls(*time)
+
+        monkeypatch.setattr(ws, "datetime", Clock)
+
+    return set_to
+
+
+def test_a_run_is_named_after_all_others_whatever_the_clock_says(tmp_path, clock):
+    workspace = ws.Workspace(tmp_path, "demo")
+    made = []
+    for time in (
+        (2026, 10, 25, 2, 59, 59, 999_400),
+        (2026, 10, 25, 2, 59, 59, 999_700),  # the same millisecond
+        (2026, 10, 25, 2, 0, 0),  # summer time ends
+        (2020, 1, 1),  # a battery was empty
+        (2026, 10, 25, 4, 0, 0),
+    ):
+        clock(*time)
+        made.append(workspace.new_run())
+    assert made == ws.all_runs(tmp_path, "demo")
+    assert [folder.name for folder in made] == [
+        "20261025-025959-999",
+        "20261025-030000-000",
+        "20261025-030000-001",
+        "20261025-030000-002",
+        "20261025-040000-000",
+    ]
+
+
+def test_folders_of_other_names_do_not_stand_in_the_way(tmp_path, clock):
+    workspace = ws.Workspace(tmp_path, "demo")
+    (workspace.runs / "my notes").mkdir(parents=True)
+    clock(2026, 1, 2, 3, 4, 5)
+    assert workspace.new_run().name == "20260102-030405-000"
+    workspace.point_latest_at(workspace.runs / "20260102-030405-000")
+    assert workspace.new_run().name == "20260102-030405-001"
