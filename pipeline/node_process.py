@@ -131,10 +131,12 @@ def measured_call(
     seen = 0
     try:
         while True:
-            while not answers.poll(_LOOK_SECONDS):
+            heard = answers.poll(_LOOK_SECONDS)
+            if given_up and given_up.is_set():
+                raise KeyboardInterrupt
+            if not heard:
                 seen = _peak_of(process.pid) or seen
-                if given_up and given_up.is_set():
-                    raise KeyboardInterrupt
+                continue
             answer = answers.recv()
             if isinstance(answer, _Returned):
                 return Answer(answer.value, answer.peak_memory, answer.cpu_seconds)

@@ -35,6 +35,7 @@ def test_help_offers_completion_of_the_shell(tmp_path):
         (["run", "--config", "nope.yaml"], "--config nope.yaml"),
         (["run", "gate.minimum=1"], "gate.minimum: unknown key"),
         (["run", "gate"], "an override is key=value"),
+        (["run", "--jobs", "0"], "Invalid value for '--jobs'"),
         (["run", "--data", "nowhere"], "--data nowhere: no such file or folder"),
         (["config", "nope"], "--config nope"),
         (["explain", "x.png", "--out", "maps", "-m", "nope"], "--model nope"),

@@ -127,12 +127,20 @@ def test_lines_and_progress_of_calls_at_once_carry_their_names(tmp_path, caplog)
     assert sorted(steps, key=lambda step: step.node) == [progress.Step(1, 2, name) for name in names]
 
 
-def test_giving_up_ends_a_call(monkeypatch):
+def talk(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        progress.report("talking", 1)
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("function", [time.sleep, talk])
+def test_giving_up_ends_a_call(function, monkeypatch):
     monkeypatch.setattr(node_process, "_PATIENCE", 0)
     given_up = threading.Event()
     given_up.set()
     with pytest.raises(KeyboardInterrupt):
-        node_process.measured_call(time.sleep, 600, given_up=given_up)
+        node_process.measured_call(function, 60, given_up=given_up)
 
 
 def test_an_interrupt_reaches_the_caller():
