@@ -236,13 +236,8 @@ def _conclude(run: Run) -> int:
 
 
 def _no_baselines(package: Path) -> dict[str, str]:
-    import yaml
-
-    from cxr.core.errors import CxrError
+    from cxr.kubeflow.package import read
     from cxr.kubeflow.pushing import NO_BASELINE
 
-    try:
-        spec = next(iter(yaml.safe_load_all(package.read_text())))
-    except OSError as error:
-        raise CxrError(f"{package}: {error.strerror}") from None
-    return {name: NO_BASELINE for name in spec["root"]["inputDefinitions"]["parameters"] if name.startswith("baseline_")}
+    _, parameters = read(package)
+    return {name: NO_BASELINE for name in parameters if name.startswith("baseline_")}
