@@ -87,8 +87,7 @@ def compile_(
     baseline: Annotated[bool, typer.Option(help="compare with the champions, where there are any")] = True,
 ) -> None:
     """Write the pipeline as the YAML that Kubeflow Pipelines takes."""
-    from rich.console import Console
-
+    from cxr.core.console import Console
     from cxr.kubeflow.cluster import load_cluster
     from cxr.kubeflow.lint import check_settings
     from cxr.pipeline.pipeline_config import load

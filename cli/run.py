@@ -46,8 +46,7 @@ def run(
     cache: Annotated[bool, typer.Option(help="use the results of earlier runs where nothing they depend on has changed")] = True,
 ) -> None:
     """Run the pipeline: validate, train, evaluate, check and push every model."""
-    from rich.console import Console
-
+    from cxr.core.console import Console
     from cxr.pipeline.local_run import run as run_pipeline
     from cxr.pipeline.pipeline_config import load
 

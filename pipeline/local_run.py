@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from rich.console import Console
-
+from cxr.core.console import Console
 from cxr.core.errors import UsageError
 from cxr.pipeline import workspace as ws
 from cxr.pipeline.node_process import start_fork_server

@@ -62,7 +62,7 @@ class RunProgress(logging.Handler):
             result.state, ""
         )
         self._bars.update(self._step, visible=False)
-        self._console.print(f"{MARKS[result.state]} {result.node_id:<28} {result.seconds:7.1f} s", end="  ", highlight=False)
+        self._console.print(f"{MARKS[result.state]} {result.node_id:<28} {result.seconds:7.1f} s", end="  ", markup=True, highlight=False)
         self._console.print(note, markup=False, highlight=False, style="red" if result.state == "failed" else "")
 
     def emit(self, record: logging.LogRecord) -> None:

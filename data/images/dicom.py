@@ -100,7 +100,7 @@ def read_pixels(stream: IO[bytes], max_pixels: int) -> tuple[np.ndarray, tuple[i
 
 
 def _stored(dataset: Any) -> np.ndarray:
-    """Decodes the pixels with the first decoder that can; without pydicom's own choice, which takes GDCM first wherever that is installed."""
+    """Decodes the pixels with the first decoder that can. Left to itself pydicom would take GDCM wherever that is installed."""
     from pydicom.pixels import get_decoder, pixel_array
 
     syntax = dataset.file_meta.TransferSyntaxUID

@@ -38,20 +38,18 @@ def read_mask(path: Path | str, height: int, width: int) -> bytes | None:
       ImageError: No picture, or one of other proportions than the picture; the text names the path.
       OSError: There is no such file, or it may not be read.
     """
-    try:
-        with (
-            open(path, "rb") as stream,
-            Image.open(stream, formats=PILLOW_FORMATS) as picture,
-        ):  # not all of Pillow's: PostScript is a program
-            if picture.width * picture.height > MAX_PIXELS:
-                raise TooManyPixels(f"{path}: the mask has {picture.width}x{picture.height} pixels, more than the {MAX_PIXELS:,} allowed")
-            mask = np.asarray(picture.convert("L")) > _SET
-    except (ImageError, MemoryError):
-        raise
-    except Exception as error:  # Pillow's decoders raise what they like
-        if isinstance(error, OSError) and error.errno:  # without a number it is Pillow's, about what the file holds
+    with open(path, "rb") as stream:
+        try:
+            with Image.open(stream, formats=PILLOW_FORMATS) as picture:  # not all that Pillow knows: PostScript is a program
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise TooManyPixels(
+                        f"{path}: the mask has {picture.width}x{picture.height} pixels, more than the {MAX_PIXELS:,} allowed"
+                    )
+                mask = np.asarray(picture.convert("L")) > _SET
+        except (ImageError, MemoryError):
             raise
-        raise Unreadable(f"{path}: the mask cannot be decoded: {error}") from None
+        except Exception as error:  # Pillow's decoders raise what they like; OSError too, for a place in the file that cannot be
+            raise Unreadable(f"{path}: the mask cannot be decoded: {error}") from None
     rows, columns = mask.shape
     if abs(rows * width / (columns * height) - 1) > _SKEW:
         raise WrongMask(f"{path}: the mask has {columns}x{rows} pixels, its picture {width}x{height}: they differ in their proportions")

@@ -2,7 +2,8 @@
 
 usage: python -m tests.fuzz.worker TARGET ENGINE RUNS SECONDS SEED FOLDER      (PYTHONPATH: tests/helpers)
 
-With the engine `replay` FOLDER is the one input. Else it gets `input`, the one under way, which stays there when it fails; `outcome.json`, what was done so far.
+With the engine `replay` FOLDER is the one input. Else it gets `input`, the one under way, which stays there when it fails, and
+`outcome.json`, what was done so far.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ def main(name: str, engine: str, runs: int, seconds: float, seed: int, folder: P
     faulthandler.enable()
     if engine == "replay":  # the folder is the input
         attempt(make_target(name), folder.read_bytes())
+        print("passed")
     elif engine == "atheris":
         _guided(name, runs, seconds, seed, folder)
     else:
