@@ -13,7 +13,7 @@ from .harness import Target, TooLarge, TooSlow, attempt
 from .inputs import MAX_EDITS, Edit, edited
 from .targets import TARGETS, make_target
 
-INPUTS = {"records": 40, "outside": 40, "configuration": 60, "dicom": 120}  # each takes longer there
+INPUTS = {"records": 20, "outside": 20, "configuration": 60, "dicom": 120}  # each takes longer there
 OTHERS = 200
 _made = cache(make_target)
 _edits = st.lists(st.builds(Edit, st.integers(0, 255), st.floats(0, 1), st.integers(0, 2**32 - 1)), max_size=MAX_EDITS)

@@ -54,3 +54,11 @@ def test_what_ends_a_run_early_is_kept_and_raised(tmp_path: Path, error: BaseExc
 def test_a_damaged_record_is_none(tmp_path: Path) -> None:
     (tmp_path / RECORD).write_text("{")
     assert read_run_record(tmp_path) is None
+
+
+def test_nothing_of_the_environment_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tokens and passwords stand there."""
+    for name in ("CXR_KFP_TOKEN", "KAGGLE_KEY", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "TOPSECRET")
+    recorded(tmp_path, new_record(CONFIG, "records"), lambda: exit_codes.OK)
+    assert "TOPSECRET" not in (tmp_path / RECORD).read_text()
