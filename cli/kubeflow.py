@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cxr.cli.options import help_of
+from cxr.core.visible import visible
 
 if TYPE_CHECKING:
     from cxr.kubeflow.client import Pipelines
@@ -169,8 +170,8 @@ def status(
         raise typer.Exit(_follow(pipelines, run_id, timeout))
     run = pipelines.run(run_id)
     for task in run.tasks:
-        typer.echo(f"{task.state:<12}{task.name}{'  ' + task.error if task.error else ''}")
-    typer.echo(f"{run.state:<12}{run.name} {run.error}".rstrip())
+        typer.echo(visible(f"{task.state:<12}{task.name}{'  ' + task.error if task.error else ''}"))
+    typer.echo(visible(f"{run.state:<12}{run.name} {run.error}".rstrip()))
     raise typer.Exit(_conclude(run))
 
 
@@ -183,7 +184,7 @@ def logs(
     from cxr.kubeflow.pod_logs import pod_logs
 
     for pod, text in pod_logs(run_id, namespace, task):
-        typer.echo(f"=== {pod}\n{text}")
+        typer.echo(visible(f"=== {pod}\n{text}"))
 
 
 def cancel(
@@ -222,7 +223,7 @@ def _follow(pipelines: Pipelines, run_id: str, timeout: float | None) -> int:
         for task in run.tasks:
             if seen.get(task.name) != task.state:
                 seen[task.name] = task.state
-                typer.echo(f"{task.state:<12}{task.name}{'  ' + task.error if task.error else ''}", err=True)
+                typer.echo(visible(f"{task.state:<12}{task.name}{'  ' + task.error if task.error else ''}"), err=True)
     typer.echo(f"{run.state:<12}run {run_id}", err=True)
     return _conclude(run)
 
