@@ -20,11 +20,8 @@ from cxr.data.images.reader import check_size
 
 BYTES_PER_PIXEL = 6  # three channels of 16 bits
 HEADER_BYTES = 1_000_000
-DECODERS = (
-    "pydicom",
-    "pillow",
-    "pylibjpeg",
-)  # pydicom's plugins, in this order. GDCM is none of them: a damaged JPEG lets it end the process
+# pydicom's plugins, in this order. GDCM is none of them: a damaged JPEG lets it end the process.
+DECODERS = ("pydicom", "pillow", "pylibjpeg")
 FAR = 1e12  # beyond every window
 _RUST = "pyo3_runtime"  # the module that panics of decoders in Rust (RLE) are said to be of
 FACTS = ("PatientID", "PatientSex", "PatientAge", "ViewPosition")  # no other tag about a person is ever read
@@ -235,7 +232,7 @@ def _dataset(stream: IO[bytes], max_pixels: int, **options: Any) -> Any:
         raise Unreadable(f"cannot be read as DICOM: {error}") from error
 
 
-def _classified(error: Exception, dataset: Any) -> ImageError:
+def _classified(error: BaseException, dataset: Any) -> ImageError:
     text = f"{error}".strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if any(sign in text.lower() for sign in ("truncated", "less than expected", "unexpected end", "actual length", "not enough")):
         return Truncated(f"cannot be decoded: {text}")

@@ -19,9 +19,9 @@ HARMLESS = re.compile(
 
 def saved(function, folder, **variables) -> meta_graph_pb2.MetaGraphDef:
     module = tf.Module()
-    module.kept = list(variables.values())  # type: ignore[attr-defined]
-    module.f = tf.function(function, input_signature=[tf.TensorSpec([None], tf.string, name="x")])  # type: ignore[attr-defined]
-    tf.saved_model.save(module, str(folder), signatures={"image_bytes": module.f})  # type: ignore[attr-defined]
+    module.kept = list(variables.values())
+    module.f = tf.function(function, input_signature=[tf.TensorSpec([None], tf.string, name="x")])
+    tf.saved_model.save(module, str(folder), signatures={"image_bytes": module.f})
     return saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs[0]
 
 

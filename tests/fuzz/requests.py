@@ -185,7 +185,7 @@ def _predict(rng: Random, *, odd: bool) -> bytes:
     )
     request.model_spec.name, request.model_spec.signature_name = name, signature
     values: Any = {
-        "x": np.float32([1, 2]),
+        "x": np.array([1, 2], np.float32),
         "image_bytes": [made_images(rng), made_example(rng)],
         "image_tensor": np.zeros([1, 8, 8, 3], np.float32),
     }

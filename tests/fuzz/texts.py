@@ -97,7 +97,7 @@ def override_target() -> Target:
         with contextlib.suppress(CxrError):
             load_cluster(file)
 
-    cluster = Path(package_files.files("cxr.kubeflow") / "cluster.yaml").read_bytes()
+    cluster = (package_files.files("cxr.kubeflow") / "cluster.yaml").read_bytes()
     seeds = (
         b"gate.tolerance=0",
         b"models.a.head_training.epochs=3\0defaults.weights=none",
