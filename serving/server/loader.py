@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, saved_model_pb2
 
 from cxr.core.graph_operations import refusal
@@ -100,11 +101,15 @@ class LoadedModel:
 
 
 def _check(path: Path) -> None:
-    """Refuses a SavedModel whose graph reaches out; one that is not there is left to TensorFlow, which says so."""
+    """Refuses a SavedModel whose graph reaches out; one that is not there or damaged is left to TensorFlow's reader, which says so."""
     remedy = "if it is your own, serve it with --unchecked-models"
     file = path / "saved_model.pb"
     if file.is_file():
-        if reason := refusal(saved_model_pb2.SavedModel.FromString(file.read_bytes()).meta_graphs):
+        try:
+            saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+        except DecodeError:
+            return
+        if reason := refusal(saved.meta_graphs):
             raise precondition(f"{reason}; {remedy}")
     elif others := [other.name for other in path.glob("saved_model.*")]:
         raise precondition(f"{', '.join(others)} in place of saved_model.pb cannot be checked; {remedy}")
