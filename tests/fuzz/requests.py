@@ -76,15 +76,16 @@ _JSON: tuple[Any, ...] = (
 )
 
 
-def _server() -> Server:
+def made_server(**options: Any) -> Server:
+    """Starts a server of two small models, with less allowed than by default."""
     folder = tempfile.mkdtemp(prefix="cxr-fuzz-")
     runpy.run_path(str(_MODELS))["main"](folder)
-    return Server.start(folder, port=0, rest_port=None, **_OPTIONS)
+    return Server.start(folder, port=0, **{"rest_port": None, **_OPTIONS, **options})
 
 
 def grpc_target() -> Target:
     """One byte for the call, then the message."""
-    server = _server()
+    server = made_server()
 
     def run(data: bytes) -> None:
         name, kind = _RPCS[data[0] % len(_RPCS)] if data else _RPCS[0]
@@ -110,7 +111,7 @@ def grpc_target() -> Target:
 
 def rest_target() -> Target:
     """A request line, headers, an empty line, the body."""
-    server = _server()
+    server = made_server()
     app = RestApp(server.handlers, server._metrics, server.options.limits, server.options.rest)
     loop = asyncio.new_event_loop()
 
