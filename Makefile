@@ -61,6 +61,20 @@ format: setup ## repair style and format
 	@$(BIN)/ruff check --fix --quiet || true
 	@$(BIN)/ruff format
 
+.PHONY: fuzz
+fuzz: setup ## give 10,000 hostile inputs to each reader and server call (ARGS='dicom --runs 200000', ARGS=--help; docs/security.md)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements/fuzz.lock || \
+		echo "fuzz: atheris could not be installed (see above)" >&2
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+.PHONY: audit
+audit: setup ## ask PyPI for advisories about the locked packages; needs the network (ARGS='--ignore-vuln ID')
+	@tools/audit.sh $(ARGS)
+
+.PHONY: sbom
+sbom: setup ## write what the images hold of Python, CycloneDX, into build/sbom
+	@tools/sbom.sh
+
 .PHONY: lock
 lock: setup ## write requirements/*.lock anew from pyproject.toml (ARGS=--upgrade for newer versions)
 	@tools/lock.sh $(ARGS)

@@ -49,10 +49,9 @@ def audit(
     """Ask how well the class can be told from what should not matter."""
     import os
 
-    from rich.console import Console
-
     from cxr.cli.options import stdout_console
     from cxr.core import exit_codes
+    from cxr.core.console import Console
     from cxr.core.errors import UsageError
     from cxr.data.ingest.damage import check_sizes
     from cxr.data.ingest.dataset import DATASET, read_dataset

@@ -37,8 +37,7 @@ def compare(
     """Compare two runs: configuration, data, figures with intervals, times."""
     import os
 
-    from rich.console import Console
-
+    from cxr.core.console import Console
     from cxr.core.silence import silenced
     from cxr.pipeline.kept_runs import find_run, report_of
 

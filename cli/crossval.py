@@ -58,8 +58,7 @@ def crossval(
     import os
     from datetime import datetime
 
-    from rich.console import Console
-
+    from cxr.core.console import Console
     from cxr.pipeline.pipeline_config import load
     from cxr.pipeline.workspace import CONFIG
     from cxr.pipeline.workspace import Workspace as Folders

@@ -12,8 +12,7 @@ import typer
 from cxr.cli import options
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from cxr.core.console import Console
     from cxr.data.ingest.ingest_config import Ingest
     from cxr.pipeline.outside.evaluate import Known, Measured, Model
     from cxr.pipeline.outside.training import Training
@@ -82,8 +81,7 @@ def evaluate(
     """Measure a model on labelled images of another place, with the figures and intervals of a run."""
     import os
 
-    from rich.console import Console
-
+    from cxr.core.console import Console
     from cxr.core.errors import UsageError
 
     messages = Console(stderr=True)

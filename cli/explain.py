@@ -43,12 +43,12 @@ def explain(
     """Write Grad-CAM overlays; 1 is the exit code when an image failed."""
     import os
 
-    from rich.console import Console
     from rich.progress import track
     from rich.table import Table
 
     from cxr.core import exit_codes
     from cxr.core.class_names import index_of
+    from cxr.core.console import Console
     from cxr.core.errors import CxrError
     from cxr.data.images.overlays import Explanation, list_overlays
     from cxr.pipeline.workspace import Workspace

@@ -55,8 +55,7 @@ def fetch(
     keep_archives: Annotated[bool, typer.Option("--keep-archives", help="keep downloads when their images have been taken out")] = False,
 ) -> None:
     """Download a public collection, or convert one that is here, into images and a manifest."""
-    from rich.console import Console
-
+    from cxr.core.console import Console
     from cxr.core.errors import UsageError
     from cxr.data.fetch.catalogue import COLLECTIONS, NIH_SUBSET
     from cxr.data.fetch.fetch import fetch as fetch_collection

@@ -82,7 +82,7 @@ def ingest(
     import logging
     import os
 
-    from rich.console import Console
+    from cxr.core.console import Console
 
     options = _options(config, where, classes, source_priority, {
         "seed": seed, "only_split": split, "split_by": split_by, "listed_twice": listed_twice, "paths_outside": paths_outside,
@@ -171,8 +171,7 @@ def demo_data(
     masks: Annotated[bool, typer.Option("--masks", help="also write where the disease shows, one PNG for each image")] = False,
 ) -> None:
     """Make synthetic chest radiographs; nothing medical can be learnt from them."""
-    from rich.console import Console
-
+    from cxr.core.console import Console
     from cxr.core.errors import UsageError
     from cxr.data.demo.confounders import CONFOUNDERS
     from cxr.data.demo.generate import make_demo_data

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cxr.cli.options import help_of
+from cxr.core.visible import visible
 
 if TYPE_CHECKING:
     from cxr.kubeflow.client import Pipelines
@@ -87,8 +88,7 @@ def compile_(
     baseline: Annotated[bool, typer.Option(help="compare with the champions, where there are any")] = True,
 ) -> None:
     """Write the pipeline as the YAML that Kubeflow Pipelines takes."""
-    from rich.console import Console
-
+    from cxr.core.console import Console
     from cxr.kubeflow.cluster import load_cluster
     from cxr.kubeflow.lint import check_settings
     from cxr.pipeline.pipeline_config import load
@@ -170,8 +170,8 @@ def status(
         raise typer.Exit(_follow(pipelines, run_id, timeout))
     run = pipelines.run(run_id)
     for task in run.tasks:
-        typer.echo(f"{task.state:<12}{task.name}{'  ' + task.error if task.error else ''}")
-    typer.echo(f"{run.state:<12}{run.name} {run.error}".rstrip())
+        typer.echo(visible(f"{task.state:<12}{task.name}{'  ' + task.error if task.error else ''}"))
+    typer.echo(visible(f"{run.state:<12}{run.name} {run.error}".rstrip()))
     raise typer.Exit(_conclude(run))
 
 
@@ -184,7 +184,7 @@ def logs(
     from cxr.kubeflow.pod_logs import pod_logs
 
     for pod, text in pod_logs(run_id, namespace, task):
-        typer.echo(f"=== {pod}\n{text}")
+        typer.echo(visible(f"=== {pod}\n{text}"))
 
 
 def cancel(
@@ -223,7 +223,7 @@ def _follow(pipelines: Pipelines, run_id: str, timeout: float | None) -> int:
         for task in run.tasks:
             if seen.get(task.name) != task.state:
                 seen[task.name] = task.state
-                typer.echo(f"{task.state:<12}{task.name}{'  ' + task.error if task.error else ''}", err=True)
+                typer.echo(visible(f"{task.state:<12}{task.name}{'  ' + task.error if task.error else ''}"), err=True)
     typer.echo(f"{run.state:<12}run {run_id}", err=True)
     return _conclude(run)
 
@@ -236,13 +236,8 @@ def _conclude(run: Run) -> int:
 
 
 def _no_baselines(package: Path) -> dict[str, str]:
-    import yaml
-
-    from cxr.core.errors import CxrError
+    from cxr.kubeflow.package import read
     from cxr.kubeflow.pushing import NO_BASELINE
 
-    try:
-        spec = next(iter(yaml.safe_load_all(package.read_text())))
-    except OSError as error:
-        raise CxrError(f"{package}: {error.strerror}") from None
-    return {name: NO_BASELINE for name in spec["root"]["inputDefinitions"]["parameters"] if name.startswith("baseline_")}
+    _, parameters = read(package)
+    return {name: NO_BASELINE for name in parameters if name.startswith("baseline_")}

@@ -40,8 +40,7 @@ def lineage(
     """Show where a pushed model comes from: run, code, data, configuration, baseline, figures, members."""
     import os
 
-    from rich.console import Console
-
+    from cxr.core.console import Console
     from cxr.core.silence import silenced
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

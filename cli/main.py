@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cxr.core import exit_codes
+from cxr.core.console import Console
 from cxr.core.disclaimer import NOT_A_DEVICE
 from cxr.core.errors import CxrError
 from cxr.core.machine_faults import explained

@@ -11,8 +11,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.console import Console
-
+    from cxr.core.console import Console
     from cxr.data.ingest.ingest_config import Spelling
     from cxr.serving.client.connection import Tls
 
@@ -106,7 +105,7 @@ def names(text: str) -> tuple[str, ...]:
 
 def stdout_console() -> Console:
     """Returns a console for tables on stdout."""
-    from rich.console import Console
+    from cxr.core.console import Console
 
     console = Console()
     if not console.is_terminal:

@@ -51,8 +51,7 @@ def page(
 
     It asks any TensorFlow Serving, or `cxr serve` (whose --page opens the same page), and keeps nothing.
     """
-    from rich.console import Console
-
+    from cxr.core.console import Console
     from cxr.serving.client.connection import is_loopback
     from cxr.serving.page.served import Served
     from cxr.serving.page.server import Page, run_until_signal

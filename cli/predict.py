@@ -10,8 +10,7 @@ import typer
 from cxr.cli import options
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from cxr.core.console import Console
     from cxr.data.images.overlays import Explanation
     from cxr.serving.client.client import Client
     from cxr.serving.client.predictions import Prediction
@@ -59,9 +58,8 @@ def predict(
     server_name: options.ServerName = None,
 ) -> None:
     """Classify images on a model server; 1 is the exit code when an image failed."""
-    from rich.console import Console
-
     from cxr.core import exit_codes
+    from cxr.core.console import Console
     from cxr.core.errors import UsageError
     from cxr.serving.client.client import Client
     from cxr.serving.client.inputs import find_images

@@ -38,7 +38,7 @@ def report(
     """Open the page of a run (report.html) in the browser."""
     import webbrowser
 
-    from rich.console import Console
+    from cxr.core.console import Console
 
     page = find_page(run, workspace, pipeline)
     if path:

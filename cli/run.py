@@ -61,8 +61,7 @@ def run(
     ] = False,
 ) -> None:
     """Run the pipeline: validate, train, evaluate, check and push every model."""
-    from rich.console import Console
-
+    from cxr.core.console import Console
     from cxr.pipeline.local_run import run as run_pipeline
     from cxr.pipeline.pipeline_config import load
 

@@ -126,21 +126,17 @@ def _configuration(run: KeptRun) -> str:
 
 
 def _data(run: KeptRun) -> str:
-    from rich.markup import escape
-
     from cxr.core.intervals import NONE
 
     if run.report is None:
-        return escape(Path(run.record.data).name) if run.record and run.record.data else NONE
+        return Path(run.record.data).name if run.record and run.record.data else NONE
     images = sum(sum(classes.values()) for classes in run.report.images.values())
     name = "synthetic" if run.report.synthetic else Path(run.report.data).name
-    return escape(f"{name}, {images} images" if images else name)
+    return f"{name}, {images} images" if images else name
 
 
 def _models(run: KeptRun) -> str:
     """A line for each model; of a run without a report why it ended."""
-    from rich.markup import escape
-
     if run.report is not None:
-        return "\n".join(escape(f"{name}: {model.verdict}") for name, model in run.report.models.items())
-    return escape(run.record.error.partition("\n")[0]) if run.record else ""
+        return "\n".join(f"{name}: {model.verdict}" for name, model in run.report.models.items())
+    return run.record.error.partition("\n")[0] if run.record else ""

@@ -68,6 +68,9 @@ def serve(
         float | None, typer.Option(help="Clients connect again after that: they find new servers.")
     ] = None,
     warm_up: Annotated[bool, typer.Option("--warm-up/--no-warm-up", help="Replay assets.extra/tf_serving_warmup_requests.")] = True,
+    unchecked_models: Annotated[
+        bool, typer.Option(help="Load models whose graph reads or writes files or runs Python, too: only your own (docs/security.md).")
+    ] = False,
     allow_version_labels_for_unavailable_models: Annotated[
         bool, typer.Option(help="New labels may name versions not loaded yet; a first file with labels needs it.")
     ] = False,
@@ -116,6 +119,7 @@ def serve(
         "drain_seconds": drain_seconds,
         "max_connection_age_seconds": max_connection_age_seconds,
         "warm_up": warm_up,
+        "unchecked_models": unchecked_models,
         "allow_version_labels_for_unavailable_models": allow_version_labels_for_unavailable_models,
         "intra_op_threads": intra_op_threads,
     }

@@ -35,8 +35,7 @@ def bench(
     """Measure images per second and latencies of a server you name."""
     import json as json_module
 
-    from rich.console import Console
-
+    from cxr.core.console import Console
     from cxr.core.errors import CxrError
     from cxr.serving.client import payloads
     from cxr.serving.client.bench import Load, Result, measure

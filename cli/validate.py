@@ -10,8 +10,7 @@ import typer
 from cxr.cli import options
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from cxr.core.console import Console
     from cxr.trainer.scoring import SavedModel
 
 EXAMPLES = """
@@ -59,9 +58,8 @@ def validate(
     import logging
     import os
 
-    from rich.console import Console
-
     from cxr.core import exit_codes
+    from cxr.core.console import Console
     from cxr.core.errors import UsageError
     from cxr.core.silence import silenced
     from cxr.data.ingest.progress_bar import stages

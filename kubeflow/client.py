@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ class Address:
     host: str | None = None  # None: the service inside the cluster, elsewhere through the kubeconfig's proxy
     namespace: str = INSTALLATION  # of the runs: the profile's where KFP is multi-user
     installation: str = INSTALLATION  # of Kubeflow Pipelines itself: where the service is, whoever's the runs are
-    token: str | None = None  # bearer token
+    token: str | None = field(default=None, repr=False)  # bearer token
     token_file: str | None = None  # a projected service-account token, read anew when it expires
     ca_cert: str | None = None
 

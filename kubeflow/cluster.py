@@ -10,7 +10,7 @@ import pydantic
 import yaml
 from pydantic import Field, model_validator
 
-from cxr.core import features
+from cxr.core import features, yaml_text
 from cxr.core.errors import CxrError
 from cxr.core.strict_model import StrictModel
 from cxr.kubeflow.beam_engines import Absolute, Beam, Dataflow, Direct, Portable
@@ -135,11 +135,11 @@ def load_cluster(path: Path | None) -> Cluster:
     """
     source = path or package_files.files("cxr.kubeflow") / SHIPPED
     try:
-        tree = yaml.safe_load(source.read_text())
+        tree = yaml_text.parse(source.read_text())
         return Cluster.model_validate(tree)
     except OSError as error:
         raise CxrError(f"--cluster {source}: {error.strerror or error}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CxrError(f"--cluster {source}: not valid YAML: {error}") from None
     except pydantic.ValidationError as error:
         lines = [f"  {'.'.join(str(part) for part in e['loc']) or 'cluster'}: {e['msg']}" for e in error.errors()]

@@ -8,10 +8,24 @@ from typing import Any
 
 import yaml
 
+from cxr.core import yaml_text
 from cxr.core.errors import CxrError
 from cxr.kubeflow.ir_pass import DATA_TASK
 from cxr.kubeflow.parameters import DATA
 from cxr.kubeflow.uris import bucket_of
+
+
+def read(package: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Returns the specification of a compiled pipeline, and its parameters by their names.
+
+    Raises:
+      CxrError: It is none.
+    """
+    try:
+        spec = yaml_text.parse(package.read_text(), first=True)
+        return spec, dict(spec["root"].get("inputDefinitions", {}).get("parameters", {}))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CxrError(f"{package}: not a compiled pipeline ({error}); make one with `cxr kubeflow compile`") from error
 
 
 def checked_parameters(package: Path, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,11 +34,7 @@ def checked_parameters(package: Path, given: Mapping[str, Any]) -> dict[str, Any
     Raises:
       CxrError: A parameter that the pipeline does not have, a value of another type, or data that the pipeline's pods could not read.
     """
-    try:
-        spec = next(iter(yaml.safe_load_all(package.read_text())))
-        definitions = spec["root"].get("inputDefinitions", {}).get("parameters", {})
-    except (OSError, yaml.YAMLError, StopIteration, KeyError, TypeError) as error:
-        raise CxrError(f"{package}: not a compiled pipeline ({error}); make one with `cxr kubeflow compile`") from error
+    spec, definitions = read(package)
     values: dict[str, Any] = {}
     convert = {"NUMBER_INTEGER": int, "NUMBER_DOUBLE": float, "STRING": str}
     for name, value in given.items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.markup import escape
 from rich.table import Table
 
 from cxr.components.metrics.names import LOWER_IS_BETTER
@@ -29,7 +28,7 @@ def tables(found: Comparison) -> Iterator[Table]:
             change = model.differences.get(figure)
             said = meaning(change, lower_is_better=figure in LOWER_IS_BETTER) if change else ""
             figures.add_row(name, figure.replace("_", " "), *sides, str(change) if change else NONE, said)
-        figures.add_row(name, "verdict", escape(model.first.verdict), escape(model.second.verdict), "", "", end_section=True)
+        figures.add_row(name, "verdict", model.first.verdict, model.second.verdict, "", "", end_section=True)
     yield figures
 
     if found.configuration:
@@ -37,7 +36,7 @@ def tables(found: Comparison) -> Iterator[Table]:
         for column in ("setting", "first", "second"):
             settings.add_column(column, overflow="fold")
         for one in found.configuration:
-            settings.add_row(*map(escape, one.cells))
+            settings.add_row(*one.cells)
         yield settings
 
     times = Table(title="times, nodes of a kind together")

@@ -12,7 +12,7 @@ import pydantic
 import yaml
 
 from cxr.components.baseline.push_record import read_record
-from cxr.core import exit_codes
+from cxr.core import exit_codes, yaml_text
 from cxr.core.errors import CxrError, UsageError
 from cxr.pipeline.kept_report import KeptReport, exit_code
 from cxr.pipeline.run_record import RunRecord, read_run_record
@@ -65,7 +65,7 @@ class KeptRun:
     def configuration(self) -> dict[str, Any]:
         """The configuration that it ran with, as YAML has it; empty where it cannot be read."""
         try:
-            found = yaml.safe_load((self.folder / CONFIG).read_text())
+            found = yaml_text.parse((self.folder / CONFIG).read_text())
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
             return {}
         return found if isinstance(found, dict) else {}

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from rich.console import Console
-
+from cxr.core.console import Console
 from cxr.core.errors import CxrError, UsageError
 from cxr.core.machine_faults import writing_to
 from cxr.pipeline import metadata_file

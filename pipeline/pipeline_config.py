@@ -12,7 +12,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from cxr.components.drift_check.drift_config import Drift
-from cxr.core import features
+from cxr.core import features, yaml_text
 from cxr.core.errors import UsageError
 from cxr.core.strict_model import StrictModel
 from cxr.data.audit.audit_config import Audit
@@ -23,6 +23,7 @@ from cxr.trainer.feature_cache.setting import Place, Setting, place_of
 from cxr.trainer.model_config import Ensemble, Model, Stage
 from cxr.trainer.preprocessing_config import Preprocessing
 
+_SHOWN = 200  # characters of a wrong value
 # Keys of version 0.1: what they are called now.
 RENAMED = {"head_layers": "head", "batch_statistics": "bn_recalibration (none, per_layer, per_channel)"}
 
@@ -154,12 +155,15 @@ def load(name_or_file: str, overrides: Iterable[str] = ()) -> Config:
         if key[0] == "defaults":
             _assign(tree, key, value)
     defaults = tree.pop("defaults", None) or {}
+    if not isinstance(defaults, dict):
+        raise UsageError(f"configuration {name_or_file}: defaults: must be fields of a model, as those of `models` are")
     models = tree.get("models")
-    if isinstance(models, dict):
-        tree["models"] = {name: _merged(defaults, model or {}) for name, model in models.items()}
+    if isinstance(models, dict):  # what is wrong in them is told below, with its place
+        whole = {name: {} if model is None else model for name, model in models.items()}
+        models = tree["models"] = {name: _merged(defaults, model) if isinstance(model, dict) else model for name, model in whole.items()}
     for key, value in pairs:
         if key[0] == "defaults":  # an override for all models wins over what single models state
-            for name in tree.get("models", {}):
+            for name in models if isinstance(models, dict) else ():
                 _assign(tree, ("models", name, *key[1:]), value)
         else:
             _assign(tree, key, value)
@@ -179,7 +183,7 @@ def _read(name_or_file: str) -> dict[str, Any]:
         if not source.is_file():
             raise UsageError(f"--config {name_or_file}: neither a file nor one of {', '.join(shipped())}")
     try:
-        tree = yaml.safe_load(source.read_text())
+        tree = yaml_text.parse(source.read_text())
     except OSError as error:
         raise UsageError(f"--config {name_or_file}: {error.strerror or error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -194,7 +198,7 @@ def _override(item: str) -> tuple[tuple[str, ...], Any]:
     if not equals or not key.strip():
         raise UsageError(f"{item!r}: an override is key=value, for example models.mobilenet.head_training.epochs=3")
     try:
-        return tuple(key.strip().split(".")), yaml.safe_load(value)
+        return tuple(key.strip().split(".")), yaml_text.parse(value)
     except yaml.YAMLError as error:
         raise UsageError(f"{item!r}: the value is not valid YAML: {error}") from None
 
@@ -231,4 +235,5 @@ def _reason(error: Any) -> str:
         return "is missing"
     if isinstance(error["input"], dict):  # a check of several fields together: its message names them
         return str(error["msg"].removeprefix("Value error, "))
-    return f"{error['msg']} (given: {error['input']!r})"
+    given = repr(error["input"])
+    return f"{error['msg']} (given: {given if len(given) <= _SHOWN else given[:_SHOWN] + '…'})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.table import Table
+from rich.text import Text
 
 from cxr.core import features
 from cxr.core.disclaimer import SYNTHETIC
@@ -23,7 +24,7 @@ def table(report: Report) -> Table:
             with_interval(e.balanced_accuracy, e.balanced_accuracy_interval) if e else NONE,
             _verdict(candidate.blessed, "blessed", "refused"),
             _verdict(candidate.servable, "passed", "refused"),
-            candidate.version or f"[red]{'not pushed' if candidate.outcome == 'refused' else 'failed'}[/red]",
+            candidate.version or Text("not pushed" if candidate.outcome == "refused" else "failed", style="red"),
         )
     return shown
 
@@ -60,5 +61,5 @@ def weights_notes(report: Report) -> dict[str, list[str]]:
     return notes
 
 
-def _verdict(value: bool | None, yes: str, no: str) -> str:
-    return NONE if value is None else f"[green]{yes}[/green]" if value else f"[red]{no}[/red]"
+def _verdict(value: bool | None, yes: str, no: str) -> Text:
+    return Text(NONE) if value is None else Text(yes, style="green") if value else Text(no, style="red")

@@ -6,6 +6,7 @@
 #   run.lock        what the project runs with, extras kfp and dicom included (container images)
 #   gpu.lock        the same with CUDA's libraries
 #   dev.lock        the same as run.lock with the tools for tests and checks (`make setup`)
+#   fuzz.lock       what `make fuzz` adds to dev.lock
 #   bootstrap.lock  what installs the others
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,3 +27,4 @@ compile pyproject.toml "${runtime[@]}" -o requirements/run.lock "$@"
 compile pyproject.toml "${runtime[@]}" --extra gpu -c requirements/run.lock -o requirements/gpu.lock "$@"
 compile pyproject.toml "${runtime[@]}" --extra dev -c requirements/run.lock -o requirements/dev.lock "$@"
 compile requirements/bootstrap.in -c requirements/run.lock -o requirements/bootstrap.lock "$@"
+compile requirements/fuzz.in -c requirements/dev.lock -o requirements/fuzz.lock "$@"

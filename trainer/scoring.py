@@ -12,11 +12,14 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import saved_model_pb2
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.graph_operations import refusal
 from cxr.data.images.reader import check_rules
-from cxr.trainer.artifact import read_info
+from cxr.trainer.artifact import read_bytes, read_info
 from cxr.trainer.training_data import load_training_images
 
 T = TypeVar("T")
@@ -45,7 +48,8 @@ class SavedModel:
           folder: Of the SavedModel.
 
         Raises:
-          CxrError: It is none of ours, or was trained on images read otherwise than this release reads them.
+          CxrError: It is none of ours, its graph would do more than compute, or it was trained on images read otherwise than this release
+            reads them.
         """
         info = read_info(folder)
         check_rules(info.reading_rules, folder)
@@ -54,6 +58,7 @@ class SavedModel:
         self.max_side = info.max_side or None
         self.synthetic = info.synthetic
         self.training_images = load_training_images(folder)
+        _check(folder)
         try:
             self._loaded = tf.saved_model.load(folder)
             self._answer = self._loaded.signatures[features.SIGNATURE_BYTES]
@@ -98,6 +103,16 @@ class SavedModel:
         except tf.errors.InvalidArgumentError as error:
             reason = error.message.partition("\n")[0]  # the graph's place follows
             raise CxrError(f"model {self.name} version {self.version} cannot read an image of these data: {reason}") from None
+
+
+def _check(folder: str) -> None:
+    """Refuses a model of a stranger that would do more than compute: TensorFlow runs its graph, some of it while it loads."""
+    try:
+        saved = saved_model_pb2.SavedModel.FromString(read_bytes(os.path.join(folder, tf.saved_model.SAVED_MODEL_FILENAME_PB)))
+    except (OSError, tf.errors.OpError, DecodeError) as error:
+        raise CxrError(f"{folder}: no SavedModel that can be read ({error})") from None
+    if reason := refusal(saved.meta_graphs):
+        raise CxrError(f"{folder}: {reason}; do not use it (docs/security.md)")
 
 
 def _finished(batch: list[T], call: Future[Replies]) -> Iterator[tuple[T, Shares, bool | None]]:

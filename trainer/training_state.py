@@ -61,7 +61,7 @@ class TrainingState(keras.callbacks.Callback):
         """Gives model and optimizer the weights they had; call after `compile`."""
         if self._latest:
             model.optimizer.build(model.trainable_variables)
-            with np.load(self._latest / "variables.npz") as arrays:
+            with np.load(self._latest / "variables.npz", allow_pickle=False) as arrays:
                 for i, variable in enumerate(_variables(model)):
                     variable.assign(arrays[f"arr_{i}"])
 
@@ -72,7 +72,7 @@ class TrainingState(keras.callbacks.Callback):
                 setattr(callback, name, value)
             best = self._latest / f"best-{number}.npz" if self._latest else None
             if best and best.exists():
-                with np.load(best) as arrays:
+                with np.load(best, allow_pickle=False) as arrays:
                     callback.best_weights = [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:

@@ -18,6 +18,7 @@ from cxr.data.audit.tables import SHORTCUTS, Example, decode_scaled
 
 _FACTS = (features.SOURCE, features.FORMAT, features.VIEW, features.SEX, features.AGE_BAND)
 _AT_ONCE = 64  # encoded pictures in memory
+_REMEDY = "make the records again with `cxr ingest`"
 _THREADS = 4  # Pillow lets others work while it decodes
 
 
@@ -106,9 +107,9 @@ def read_pictures(patterns: Sequence[str], class_names: Sequence[str], limit: in
     kept = some_patients(np.arange(len(identities)), patients, limit, np.random.default_rng(seed))
     wanted = [identities[position].content_hash for position in kept]
     encoded = dict.fromkeys(wanted, b"")  # several images may have the same pixels
-    for _, example in _examples(patterns):
-        if (content_hash := _text(example, features.CONTENT_HASH)) in encoded:
-            encoded[content_hash] = example.features.feature[features.IMAGE].bytes_list.value[0]
+    for file, example in _examples(patterns):
+        if (content_hash := _text(file, example, features.CONTENT_HASH)) in encoded:
+            encoded[content_hash] = _image(file, example)
     labels = np.array([identities[position].label for position in kept], np.int64)
     return Pictures(labels, patients[kept], [encoded[content_hash] for content_hash in wanted])
 
@@ -142,24 +143,35 @@ def _examples(patterns: Sequence[str]) -> Iterator[tuple[str, Any]]:
 
 
 def _identity(file: str, example: Any, class_names: Sequence[str]) -> Identity:
-    label = _text(example, features.LABEL)
+    label = _text(file, example, features.LABEL)
     if label not in class_names:
         raise CxrError(f"{file}: label {label!r} is none of {', '.join(class_names)}; set data.class_names")
-    return Identity(_text(example, features.CONTENT_HASH), list(class_names).index(label), _text(example, features.PATIENT_ID).encode())
+    content_hash, patient = (_text(file, example, name) for name in (features.CONTENT_HASH, features.PATIENT_ID))
+    return Identity(content_hash, list(class_names).index(label), patient.encode())
 
 
 def _rows(found: tuple[str, Any]) -> dict[str, Any]:
-    _, example = found
-    values = example.features.feature
-    height, width, image = values[features.HEIGHT].int64_list, values[features.WIDTH].int64_list, values[features.IMAGE].bytes_list
-    if not (height.value and width.value and image.value):
-        raise CxrError(f"{found[0]}: an example without image, height or width; make the records again with `cxr ingest`")
-    facts = {name: _text(example, name) for name in _FACTS}
-    seen = Example(facts, height.value[0], width.value[0], decode_scaled(image.value[0]))
+    file, example = found
+    height, width = (example.features.feature[name].int64_list.value for name in (features.HEIGHT, features.WIDTH))
+    if not (height and width and height[0] > 0 and width[0] > 0):
+        raise CxrError(f"{file}: an example without height or width; {_REMEDY}")
+    facts = {name: _text(file, example, name) for name in _FACTS}
+    seen = Example(facts, height[0], width[0], decode_scaled(_image(file, example)))
     return {shortcut.name: shortcut.row(seen) for shortcut in SHORTCUTS}
 
 
-def _text(example: Any, name: str) -> str:
+def _text(file: str, example: Any, name: str) -> str:
     """A categorical feature; UNKNOWN where the record lacks it."""
     values = example.features.feature[name].bytes_list.value
-    return str(values[0].decode()) if values else features.UNKNOWN
+    try:
+        return str(values[0].decode()) if values else features.UNKNOWN
+    except UnicodeDecodeError:
+        raise CxrError(f"{file}: an example whose {name} is no text; {_REMEDY}") from None
+
+
+def _image(file: str, example: Any) -> bytes:
+    """The encoded picture."""
+    values = example.features.feature[features.IMAGE].bytes_list.value
+    if not values:
+        raise CxrError(f"{file}: an example without image; {_REMEDY}")
+    return bytes(values[0])

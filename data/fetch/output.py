@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 import pydantic
 
 from cxr.core.errors import CxrError, UsageError
+from cxr.core.visible import cells
 from cxr.data.fetch.about import About
 from cxr.data.fetch.entries import Entry
 from cxr.data.fetch.errors import FetchError
@@ -183,7 +184,7 @@ class Output:
 
 def _csv(rows: Iterable[Sequence[str]]) -> str:
     stream = io.StringIO(newline="")
-    csv.writer(stream).writerows(rows)
+    csv.writer(stream).writerows(map(cells, rows))  # what a collection says of its images, and how their files are called
     return stream.getvalue()
 
 

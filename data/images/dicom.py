@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import sys
@@ -19,7 +20,10 @@ from cxr.data.images.reader import check_size
 
 BYTES_PER_PIXEL = 6  # three channels of 16 bits
 HEADER_BYTES = 1_000_000
+# pydicom's plugins, in this order. GDCM is none of them: a damaged JPEG lets it end the process.
+DECODERS = ("pydicom", "pillow", "pylibjpeg")
 FAR = 1e12  # beyond every window
+_RUST = "pyo3_runtime"  # the module that panics of decoders in Rust (RLE) are said to be of
 FACTS = ("PatientID", "PatientSex", "PatientAge", "ViewPosition")  # no other tag about a person is ever read
 
 
@@ -39,8 +43,10 @@ def read_facts(stream: IO[bytes]) -> Facts:
       ImageError: Not a DICOM file, or its header is damaged.
     """
     dataset = _dataset(stream, MAX_PIXELS, stop_before_pixels=True, specific_tags=list(FACTS))
-    patient, sex, age, view = (str(dataset.get(tag) or "").strip() for tag in FACTS)
-    return Facts(patient, sex, age, view)
+    try:
+        return Facts(*(str(dataset.get(tag) or "").strip() for tag in FACTS))
+    except Exception as error:  # pydicom reads a value when it is asked for
+        raise _classified(error, dataset) from error
 
 
 def read_pixels(stream: IO[bytes], max_pixels: int) -> tuple[np.ndarray, tuple[int, int]]:
@@ -55,7 +61,7 @@ def read_pixels(stream: IO[bytes], max_pixels: int) -> tuple[np.ndarray, tuple[i
     Raises:
       ImageError: Not usable.
     """
-    from pydicom.pixels import apply_color_lut, pixel_array
+    from pydicom.pixels import apply_color_lut
 
     dataset = _dataset(stream, max_pixels)
     try:
@@ -67,7 +73,7 @@ def read_pixels(stream: IO[bytes], max_pixels: int) -> tuple[np.ndarray, tuple[i
         if frames > 1:
             raise SeveralFrames(f"holds {frames} frames; save the one that is meant")
         _check_codestream(dataset, max_pixels)
-        stored = pixel_array(dataset)
+        stored = _stored(dataset)
         photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
         bits = int(dataset.BitsStored)
         if photometric == "PALETTE COLOR":
@@ -84,8 +90,25 @@ def read_pixels(stream: IO[bytes], max_pixels: int) -> tuple[np.ndarray, tuple[i
         return grey, (height, width)
     except (ImageError, MemoryError):
         raise
-    except Exception as error:  # decoders, LUTs and headers fail in their own ways
+    except BaseException as error:  # decoders, LUTs and headers fail in their own ways; a panic of one in Rust is no Exception
+        if not isinstance(error, Exception) and type(error).__module__ != _RUST:
+            raise
         raise _classified(error, dataset) from error
+
+
+def _stored(dataset: Any) -> np.ndarray:
+    """Decodes the pixels with the first decoder that can. Left to itself pydicom would take GDCM wherever that is installed."""
+    from pydicom.pixels import get_decoder, pixel_array
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_encapsulated:
+        return pixel_array(dataset)
+    there = get_decoder(syntax).available_plugins
+    *others, last = [name for name in DECODERS if name in there] or [""]  # pydicom says what is missing
+    for name in others:
+        with contextlib.suppress(Exception):  # Pillow knows no picture of 12 bits
+            return pixel_array(dataset, decoding_plugin=name)
+    return pixel_array(dataset, decoding_plugin=last)
 
 
 def _windowed(stored: np.ndarray, padding: np.ndarray, dataset: Any) -> np.ndarray:
@@ -209,7 +232,7 @@ def _dataset(stream: IO[bytes], max_pixels: int, **options: Any) -> Any:
         raise Unreadable(f"cannot be read as DICOM: {error}") from error
 
 
-def _classified(error: Exception, dataset: Any) -> ImageError:
+def _classified(error: BaseException, dataset: Any) -> ImageError:
     text = f"{error}".strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if any(sign in text.lower() for sign in ("truncated", "less than expected", "unexpected end", "actual length", "not enough")):
         return Truncated(f"cannot be decoded: {text}")

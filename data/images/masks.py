@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cxr.data.images.errors import ImageError, Unreadable
+from cxr.core.features import MAX_PIXELS
+from cxr.data.images.errors import ImageError, TooManyPixels, Unreadable
+from cxr.data.images.reader import PILLOW_FORMATS
 
 _SET = 127  # grey levels above this are part of the disease
 _SKEW = 0.02  # of the ratio of the sides: what rounding in a resized mask may take
@@ -25,7 +27,7 @@ def read_mask(path: Path | str, height: int, width: int) -> bytes | None:
     """Reads the mask of a picture.
 
     Args:
-      path: A picture that Pillow reads, bright where the disease shows.
+      path: PNG, JPEG, BMP or TIFF, bright where the disease shows.
       height: Of the picture, upright, pixels.
       width: Of it.
 
@@ -36,13 +38,18 @@ def read_mask(path: Path | str, height: int, width: int) -> bytes | None:
       ImageError: No picture, or one of other proportions than the picture; the text names the path.
       OSError: There is no such file, or it may not be read.
     """
-    try:
-        with Image.open(path) as picture:
-            mask = np.asarray(picture.convert("L")) > _SET
-    except (OSError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
-        if isinstance(error, OSError) and error.errno:  # without a number it is Pillow's, about what the file holds
+    with open(path, "rb") as stream:
+        try:
+            with Image.open(stream, formats=PILLOW_FORMATS) as picture:  # not all that Pillow knows: PostScript is a program
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise TooManyPixels(
+                        f"{path}: the mask has {picture.width}x{picture.height} pixels, more than the {MAX_PIXELS:,} allowed"
+                    )
+                mask = np.asarray(picture.convert("L")) > _SET
+        except (ImageError, MemoryError):
             raise
-        raise Unreadable(f"{path}: the mask cannot be decoded: {error}") from None
+        except Exception as error:  # Pillow's decoders raise what they like; OSError too, for a place in the file that cannot be
+            raise Unreadable(f"{path}: the mask cannot be decoded: {error}") from None
     rows, columns = mask.shape
     if abs(rows * width / (columns * height) - 1) > _SKEW:
         raise WrongMask(f"{path}: the mask has {columns}x{rows} pixels, its picture {width}x{height}: they differ in their proportions")

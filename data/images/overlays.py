@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
 from cxr.core import features
+from cxr.core.visible import cells
 
 TABLE = "explanations.csv"
 COLOURS = "turbo"  # of the heat, from 0 (blue) to 1 (red)
@@ -63,7 +65,8 @@ def overlay(
 
 def save_overlay(picture: Image.Image, out: Path, image: Path, model: str, explained: str, probability: float) -> str:
     """Writes an overlay into an existing folder and returns the file's name, which no earlier one has."""
-    stem = f"{image.stem}_{model}_{explained}_{probability:.2f}"
+    # A model names itself and its classes: no folder may come of that.
+    stem = "_".join((image.stem, *(re.sub(r"[^\w.-]", "-", name) for name in (model, explained)), f"{probability:.2f}"))
     path, number = out / f"{stem}.png", 2
     while path.exists():  # images of different folders may share their name
         path, number = out / f"{stem}_{number}.png", number + 1
@@ -74,9 +77,9 @@ def save_overlay(picture: Image.Image, out: Path, image: Path, model: str, expla
 def list_overlays(out: Path, explanations: Sequence[Explanation]) -> Iterator[str]:
     """Writes one CSV row per overlay, and yields what a user is told of them."""
     with open(out / TABLE, "w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Explanation)])
-        writer.writeheader()
-        writer.writerows(asdict(explanation) for explanation in explanations)
+        writer = csv.writer(file)
+        writer.writerow([field.name for field in fields(Explanation)])
+        writer.writerows(cells(astuple(explanation)) for explanation in explanations)
     if empty := sum(row.empty for row in explanations):
         yield f"{empty} of {len(explanations)} maps are empty: no region of the picture speaks for the class; these overlays say so"
     yield f"{len(explanations)} overlays in {out}, listed in {TABLE}"

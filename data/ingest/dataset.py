@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cxr.core import features
 from cxr.core.errors import CxrError, MissingFileError
@@ -40,6 +40,15 @@ class Dataset(StrictModel):
     state: str = Field("", description="the same of the files' sizes and times, which are quickly compared: equal state, equal content")
     files: dict[str, int] = Field(description="records file: bytes")
     versions: dict[str, str]
+
+    @field_validator("files")
+    @classmethod
+    def _check_files(cls, files: dict[str, int]) -> dict[str, int]:
+        for name in files:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or "\0" in name:
+                raise ValueError("a records file outside the folder")
+        return files
 
     @property
     def splits(self) -> tuple[str, ...]:

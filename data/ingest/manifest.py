@@ -100,7 +100,10 @@ def _decoded(manifest: Path) -> tuple[str, list[str]]:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
         raise CxrError(f"{manifest} line {line}: holds a zero byte: a binary file, or UTF-16 without its mark; {SAVE_AS}")
     try:
-        return data.decode(encoding), []
+        text = data.decode(encoding)
+        if "\0" in text:
+            raise CxrError(f"{manifest} line {text.count(chr(10), 0, text.index(chr(0))) + 1}: holds a zero character; {SAVE_AS}")
+        return text, []
     except UnicodeDecodeError as error:
         line = data[: error.start].decode(encoding, "ignore").count("\n") + 1
         if encoding != "utf-8":

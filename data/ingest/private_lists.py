@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cxr.core.errors import CxrError
+from cxr.core.visible import cells
 from cxr.data.ingest.rows import Row
 
 REJECTS = "rejects.csv"
@@ -52,7 +53,7 @@ def write(out: Path, name: str, header: Sequence[str], rows: Sequence[Sequence[o
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(header)
-        writer.writerows(rows)
+        writer.writerows(map(cells, rows))  # names of files are a stranger's
     return temporary.replace(folder / name)
 
 

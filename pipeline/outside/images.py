@@ -80,7 +80,7 @@ def labelled(example: tf.train.Example, where: str) -> Labelled:
       where: Its file, for messages.
 
     Raises:
-      CxrError: It lacks image, label, patient or content hash.
+      CxrError: It lacks image, label, patient or content hash, or holds text that is none.
     """
     facts: dict[str, Any] = {}
     image = b""
@@ -88,11 +88,14 @@ def labelled(example: tf.train.Example, where: str) -> Labelled:
         kind = feature.WhichOneof("kind")
         values: Sequence[Any] = getattr(feature, kind).value if kind else ()
         if name == features.IMAGE:
-            image = values[0] if values else b""
+            image = values[0] if len(values) and kind == "bytes_list" else b""
         elif len(values):
-            facts[name] = values[0].decode() if kind == "bytes_list" else values[0]
+            try:
+                facts[name] = values[0].decode() if kind == "bytes_list" else values[0]
+            except UnicodeDecodeError:
+                raise CxrError(f"{where}: a record whose {name!r} is no text; ingest again with --overwrite") from None
     needed = (features.LABEL, features.PATIENT_ID, features.CONTENT_HASH)
-    lacking = [name for name in needed if name not in facts] + ([] if image else [features.IMAGE])
+    lacking = [name for name in needed if not isinstance(facts.get(name), str)] + ([] if image else [features.IMAGE])
     if lacking:
         raise CxrError(f"{where}: a record has no {lacking[0]!r}; ingest again with --overwrite")
     return Labelled(image, facts)

@@ -101,13 +101,14 @@ def _images(dataset: Dataset, splits: Sequence[str], class_name: str) -> int:
 
 def _read_records(files: Sequence[Path]) -> Iterator[Labelled]:
     import tensorflow as tf
+    from google.protobuf.message import DecodeError
 
     for file in files:
         try:
             for serialized in tf.data.TFRecordDataset(str(file), "GZIP").prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
                 yield labelled(tf.train.Example.FromString(serialized), str(file))
-        except tf.errors.DataLossError as error:
-            raise CxrError(f"{file}: is damaged ({error.message}); ingest again with --overwrite") from None
+        except (tf.errors.OpError, DecodeError) as error:
+            raise CxrError(f"{file}: is damaged ({getattr(error, 'message', error)}); ingest again with --overwrite") from None
 
 
 # === Images ===

@@ -60,13 +60,11 @@ def _logs(path: Path, config: Ingest) -> LabelledImages:
 
 def _requested(files: list[Path]) -> Iterator[Given]:
     """Yields the pictures of all requests, each an image of its own patient."""
-    import tensorflow as tf
-
     for file in files:
         for number, log in enumerate(_records(file), 1):
             where = f"{file.name} record {number}"
             answer = log.predict_log.response.outputs
-            flags = tf.make_ndarray(answer[features.OUTSIDE]).ravel().tolist() if features.OUTSIDE in answer else []
+            flags = list(answer[features.OUTSIDE].bool_val) if features.OUTSIDE in answer else []  # as sent; a shape may announce more
             pictures = [_picture(value) for tensor in log.predict_log.request.inputs.values() for value in tensor.string_val]
             for place, picture in enumerate(pictures):
                 flag = flags[place] if len(flags) == len(pictures) else None
@@ -85,7 +83,7 @@ def _records(file: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
             if log.WhichOneof("log_type") != "predict_log":
                 raise CxrError(f"{file} record {number}: no Predict request; name logs of `cxr serve --log-requests`")
             yield log
-    except tf.errors.DataLossError as error:
+    except tf.errors.OpError as error:
         raise CxrError(f"{file}: is damaged ({error.message}); {remedy}") from None
     except DecodeError:
         raise CxrError(f"{file}: holds no PredictionLog; name logs of `cxr serve --log-requests`") from None

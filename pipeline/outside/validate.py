@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 from rich.table import Table
+from rich.text import Text
 
 from cxr.core import features
 from cxr.core.errors import CxrError
@@ -167,7 +168,7 @@ def table(found: Compared) -> Table:
     shown.add_column(f"L-infinity (by chance), limit {limits.l_infinity:g}")
     shown.add_column("")
     for one in found.drift:
-        verdict = "[red]drifted[/red]" if one.drifted else "" if one.judged else "not judged"
+        verdict = Text("drifted", style="red") if one.drifted else Text("" if one.judged else "not judged")
         shown.add_row(
             one.feature,
             f"{one.stated:.0%} ({one.stated_in_training:.0%})",

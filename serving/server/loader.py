@@ -12,10 +12,12 @@ from pathlib import Path
 import grpc
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, saved_model_pb2
 
+from cxr.core.graph_operations import refusal
 from cxr.serving.server import xla
-from cxr.serving.server.errors import ServingError
+from cxr.serving.server.errors import ServingError, precondition
 
 TAGS = ("serve",)
 MAX_CALLABLES = 64  # per version; more than one per signature only when clients use output_filter
@@ -28,17 +30,21 @@ class LoadedModel:
       signatures: SignatureDef by name, as stored in the SavedModel (with `__saved_model_init_op`).
     """
 
-    def __init__(self, path: Path, intra_op_threads: int = 0, inter_op_threads: int = 0):
+    def __init__(self, path: Path, intra_op_threads: int = 0, inter_op_threads: int = 0, *, unchecked: bool = False):
         """Loads the SavedModel and runs its initialisers.
 
         Args:
           path: folder with saved_model.pb.
           intra_op_threads: threads inside an operation; 0 leaves them to TensorFlow.
           inter_op_threads: threads between operations; the same.
+          unchecked: load it whatever its operations do.
 
         Raises:
+          ServingError: FAILED_PRECONDITION, its graph would do more than compute.
           OSError, tf.errors.OpError, RuntimeError, ValueError: no SavedModel, or a broken one.
         """
+        if not unchecked:
+            _check(path)
         config = config_pb2.ConfigProto(
             intra_op_parallelism_threads=intra_op_threads, inter_op_parallelism_threads=inter_op_threads, allow_soft_placement=True
         )
@@ -92,3 +98,18 @@ class LoadedModel:
         with self._lock:
             self._callables.clear()
         self._session.close()
+
+
+def _check(path: Path) -> None:
+    """Refuses a SavedModel whose graph reaches out; one that is not there or damaged is left to TensorFlow's reader, which says so."""
+    remedy = "if it is your own, serve it with --unchecked-models"
+    file = path / "saved_model.pb"
+    if file.is_file():
+        try:
+            saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+        except DecodeError:
+            return
+        if reason := refusal(saved.meta_graphs):
+            raise precondition(f"{reason}; {remedy}")
+    elif others := [other.name for other in path.glob("saved_model.*")]:
+        raise precondition(f"{', '.join(others)} in place of saved_model.pb cannot be checked; {remedy}")

@@ -11,13 +11,13 @@ import time
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from cxr.core.visible import log_to_stderr
 from cxr.serving.server.options import ServerOptions
 
 if TYPE_CHECKING:
     from cxr.serving.server.manager import Manager
 
 GRACE_SECONDS = 10.0  # after draining, for batches and sessions to end
-LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 def serve(options: ServerOptions, as_json: bool = False) -> None:
@@ -33,7 +33,7 @@ def serve(options: ServerOptions, as_json: bool = False) -> None:
     Raises:
       CxrError: a model does not load, or a port is in use.
     """
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    log_to_stderr()
     asked = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:

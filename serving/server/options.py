@@ -111,6 +111,7 @@ class ServerOptions(_Frozen):
       drain_seconds: after SIGTERM, how long requests already accepted may take.
       max_connection_age_seconds: gRPC clients are asked to connect again after about that long (what is under way is finished), so
         that they find servers added meanwhile; None lets connections last.
+      unchecked_models: loads models whose graph would do more than compute (core/graph_operations.py), too.
       request_log: None logs nothing.
     """
 
@@ -134,6 +135,7 @@ class ServerOptions(_Frozen):
     max_connection_age_seconds: float | None = Field(default=None, gt=0)
     warm_up: bool = True
     allow_version_labels_for_unavailable_models: bool = False
+    unchecked_models: bool = False
     request_log: RequestLog | None = None
     intra_op_threads: int = Field(default=0, ge=0)  # 0: TensorFlow's choice, the number of cores
     inter_op_threads: int = Field(default=0, ge=0)

@@ -38,7 +38,7 @@ def validate(config: ModelServerConfig, current: dict[str, ModelConfig]) -> list
             )
         if platform != PLATFORM:
             raise invalid(f"Model {model.name}: no source adapter for platform {platform}; only {PLATFORM} is served")
-        if not model.base_path.startswith("/"):
+        if not model.base_path.startswith("/") or "\0" in model.base_path:  # no path can hold the latter, and looking for it is an error
             raise invalid(f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}")
         if model.HasField("logging_config"):
             raise precondition(f"Model {model.name}: logging_config is not supported; remove it (cxr serve --log-requests keeps requests)")

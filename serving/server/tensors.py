@@ -47,6 +47,8 @@ def checked_shape(proto: tensor_pb2.TensorProto, max_bytes: int) -> list[int]:
       TypeError, ValueError: malformed: unknown dtype or rank, negative dimension, content that does not fill the shape, too large.
     """
     dtype = tf.dtypes.as_dtype(proto.dtype)  # TypeError or ValueError for DT_INVALID and strangers
+    if dtype in (tf.resource, tf.variant):  # of which TensorFlow knows no size
+        raise ValueError("dtype")
     if proto.tensor_shape.unknown_rank or len(proto.tensor_shape.dim) > MAX_DIMENSIONS:
         raise ValueError("rank")
     shape = [dim.size for dim in proto.tensor_shape.dim]

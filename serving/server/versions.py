@@ -130,7 +130,9 @@ class Versions:
         self._forget_if_unwanted(version)
 
     def _load_once(self, version: Version) -> None:
-        loaded = LoadedModel(version.path, self._options.intra_op_threads, self._options.inter_op_threads)
+        loaded = LoadedModel(
+            version.path, self._options.intra_op_threads, self._options.inter_op_threads, unchecked=self._options.unchecked_models
+        )
         version.loaded = loaded
         try:
             records = self._warm_up(version) if self._options.warm_up else 0

@@ -88,3 +88,11 @@ def test_ctrl_c_is_told_and_the_run_before_stays_the_latest(tmp_path):
     listed = cxr("runs", "--json", folder=tmp_path).stdout.splitlines()
     found = next(run for run in map(json.loads, listed) if run["run"] == interrupted.name)
     assert (found["state"], found["exit_code"]) == ("interrupted", exit_codes.INTERRUPTED)
+
+
+def test_an_error_shows_names_as_they_are(tmp_path):
+    """A name that clears the screen, changes the title, or looks like markup."""
+    done = cxr("run", "--data", "\x1b[2J[/][red]x\x1b]0;t\x07", folder=tmp_path)
+    assert done.returncode == exit_codes.USAGE
+    assert "\\x1b[2J[/][red]x\\x1b]0;t" in done.stderr
+    assert "\x1b" not in done.stderr + done.stdout

@@ -240,3 +240,7 @@ def test_options_in_remedies_exist(server, package):
         Pipelines(Address(host=server.host)).submit(package, {})
     help_text = command("submit", "--help").output
     assert all(word.strip(",;.") in help_text for word in str(refused.value).split() if word.startswith("--"))
+
+
+def test_a_token_is_not_shown_with_the_address():
+    assert "TOPSECRET" not in repr(Address(host="http://h", token="TOPSECRET"))

@@ -52,3 +52,12 @@ def test_a_file_that_is_no_pipeline(tmp_path):
     (tmp_path / "x.yaml").write_text("a: 1")
     with pytest.raises(CxrError, match="not a compiled pipeline"):
         checked_parameters(tmp_path / "x.yaml", {})
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "root: 3", "root: {inputDefinitions: 1}", "root: {inputDefinitions: {parameters: [a]}}", "\x80"]
+)
+def test_whatever_else_a_file_holds_is_no_pipeline(tmp_path, text):
+    (tmp_path / "p.yaml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(CxrError, match="not a compiled pipeline"):
+        checked_parameters(tmp_path / "p.yaml", {})

@@ -93,3 +93,23 @@ def test_is_immutable(small):
 
 def test_printed_form_is_complete(small):
     assert set(yaml.safe_load(load(small).to_yaml())) == set(Config.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: x\ndefaults: [a]\nmodels: {a: {backbone: MobileNet}}", "defaults: must be fields of a model"),
+        ("name: x\ndefaults: {weights: none}\nmodels: {a: true}", "models.a: Input should be a valid dictionary"),
+        ("name: x\nmodels: text", "models: Input should be a valid dictionary"),
+        ("name: 2001-99-99", "not valid YAML: a value that cannot be read"),
+        ("[" * 3000, "not valid YAML: nested too deeply"),
+        (f"name: &a [{'x,' * 400}]\nmodels: [{'*a,' * 400}]", "more than 100,000 values"),
+        (f"name: {'long ' * 200}", r"\(given: 'long .{190,200}…\)"),
+    ],
+)
+def test_hostile_configurations_are_refused_with_the_place(tmp_path, text, said):
+    file = tmp_path / "c.yaml"
+    file.write_text(text)
+    with pytest.raises(CxrError, match=said) as caught:
+        load(str(file), ["defaults.weights=none"] if "models: text" in text else [])
+    assert len(str(caught.value)) < 2000

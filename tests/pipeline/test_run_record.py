@@ -61,3 +61,11 @@ def test_a_damaged_record_is_none(tmp_path: Path) -> None:
 def test_no_time_is_told_where_the_clock_was_set_back(tmp_path: Path) -> None:
     record = new_record(CONFIG, None).model_copy(update={"began": "2026-11-26T06:00:00+00:00", "ended": "2026-11-26T05:59:00+00:00"})
     assert record.seconds is None
+
+
+def test_nothing_of_the_environment_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tokens and passwords stand there."""
+    for name in ("CXR_KFP_TOKEN", "KAGGLE_KEY", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "TOPSECRET")
+    recorded(tmp_path, new_record(CONFIG, "records"), lambda: exit_codes.OK)
+    assert "TOPSECRET" not in (tmp_path / RECORD).read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("run", "dev", "gpu", "bootstrap")
+LOCKS = ("run", "dev", "gpu", "bootstrap", "fuzz")
 
 
 def read(lock: str) -> str:

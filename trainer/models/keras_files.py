@@ -21,7 +21,7 @@ def load_model(source: str) -> keras.Model:
       source: URI of a Model artifact, or a .keras file.
 
     Raises:
-      CxrError: There is none, or it cannot be read.
+      CxrError: There is none, or it cannot be read, or it holds code (a Lambda layer) that would run.
     """
     path = source if source.endswith(".keras") else artifact.keras_path(source)
     if not tf.io.gfile.exists(path):
@@ -29,6 +29,6 @@ def load_model(source: str) -> keras.Model:
     for module in LAYERS:
         importlib.import_module(module)
     try:
-        return keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError) as error:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)  # named: a global switch of Keras's could turn it off
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, RuntimeError) as error:
         raise CxrError(f"{path}: not a Keras model that can be read: {error}") from error

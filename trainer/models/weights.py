@@ -138,7 +138,7 @@ def _file_in(folder: Path, backbone: Backbone) -> Path:
 def _load(file: Path, network: keras.Model, backbone: Backbone) -> None:
     try:
         if file.suffix == ".keras":
-            saved = keras.saving.load_model(file, compile=False)
+            saved = keras.saving.load_model(file, compile=False, safe_mode=True)
             inner = next((layer for layer in saved.layers if layer.name == LAYER), saved)
             copy_weights(inner, network)
             _divide_variance(network, _rescaling_of(inner))

@@ -1,7 +1,9 @@
+import csv
+
 import numpy as np
 from PIL import Image
 
-from cxr.data.images.overlays import overlay, save_overlay
+from cxr.data.images.overlays import TABLE, Explanation, list_overlays, overlay, save_overlay
 
 
 def test_cold_regions_show_the_radiograph_and_hot_ones_the_colour():
@@ -38,3 +40,16 @@ def test_no_overlay_replaces_another(tmp_path):
     names = [save_overlay(Image.new("RGB", (4, 4)), tmp_path, tmp_path / "x.dcm", "one", "normal", 0.5) for _ in range(2)]
     assert names == ["x_one_normal_0.50.png", "x_one_normal_0.50_2.png"]
     assert sorted(names) == sorted(file.name for file in tmp_path.iterdir())
+
+
+def test_a_model_that_names_itself_or_a_class_like_a_path_leads_nowhere(tmp_path):
+    name = save_overlay(Image.new("RGB", (4, 4)), tmp_path, tmp_path / "x.png", "../m", "/../../normal", 0.5)
+    assert name == "x_..-m_-..-..-normal_0.50.png"
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def test_the_table_holds_no_formula(tmp_path):
+    row = Explanation("=HYPERLINK(1).png", "m", "normal", "@normal", 0.5, False, "-x.png")
+    assert len(list(list_overlays(tmp_path, [row]))) == 1
+    with (tmp_path / TABLE).open(newline="") as stream:
+        assert list(csv.reader(stream))[1] == ["'=HYPERLINK(1).png", "m", "normal", "'@normal", "0.5", "False", "'-x.png"]

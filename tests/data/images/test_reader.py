@@ -475,3 +475,59 @@ def test_pixels_are_those_of_the_rules_that_models_carry():
             "no window": "ca4a6056",
         },
     )
+
+
+# === What fuzzing found (tests/fuzz) ===
+
+
+def encapsulated(frame, syntax, **tags):
+    dataset = pydicom.dcmread(io.BytesIO(dicom_bytes(ramp(20, 24), **tags)))
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.PixelData = pydicom.encaps.encapsulate([frame])
+    dataset["PixelData"].VR = "OB"
+    out = io.BytesIO()
+    dataset.save_as(out)
+    return out.getvalue()
+
+
+def test_gdcm_is_not_asked_wherever_it_is_installed(monkeypatch):
+    """A damaged JPEG lets it end the process: it throws through its Python binding."""
+    from pydicom.pixels import utils
+    from pydicom.pixels.decoders import JPEGBaseline8BitDecoder
+
+    asked = []
+    whole = utils.pixel_array
+
+    def seen(data, decoding_plugin):
+        asked.append(decoding_plugin)
+        return whole(data, decoding_plugin=decoding_plugin)
+
+    monkeypatch.setattr("pydicom.pixels.pixel_array", seen)
+    monkeypatch.setattr(type(JPEGBaseline8BitDecoder), "available_plugins", ("gdcm", "pillow", "pylibjpeg"))
+    reader.read_image(encapsulated(saved(ramp(20, 24), "JPEG"), pydicom.uid.JPEGBaseline8Bit))
+    assert asked == ["pillow"]
+
+
+def test_a_panic_of_the_decoder_in_rust_is_an_unreadable_file():
+    class PanicException(BaseException):
+        __module__ = "pyo3_runtime"
+
+    def panic(*_, **__):
+        raise PanicException("index out of bounds")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pydicom.pixels.pixel_array", panic)
+        with pytest.raises(Unreadable, match="index out of bounds"):
+            reader.read_image(dicom_bytes(ramp()))
+        patch.setattr("pydicom.pixels.pixel_array", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            reader.read_image(dicom_bytes(ramp()))
+
+
+def test_a_header_whose_values_cannot_be_read_says_nothing_about_a_patient():
+    """pydicom looks at a value when it is asked for, long after the header."""
+    from cxr.data.images import dicom
+
+    data = dicom_bytes(ramp()).replace(b"\x10\x00\x40\x00CS", b"\x10\x00\x40\x00C\0")
+    with pytest.raises(ImageError, match="cannot be decoded"):
+        dicom.read_facts(io.BytesIO(data))

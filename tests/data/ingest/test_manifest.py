@@ -82,6 +82,7 @@ def test_empty_lines_columns_and_long_values(tmp_path):
         ),
         (PLAIN.encode("utf-16")[2:], "line 1: holds a zero byte: a binary file, or UTF-16 without its mark; save it as 'CSV UTF-8'"),
         (b"PK\x03\x04\x00\x00\x81\x8d", "line 1: holds a zero byte: a binary file, or UTF-16 without its mark; save it as 'CSV UTF-8'"),
+        ("image,label\na.png,normal\nb\0.png,normal".encode("utf-16"), "line 3: holds a zero character; save it"),
         (b"\xff\xfe\x00\x80image", "line 1: no text in UTF-16; save it"),
         (b"image,label\na.png,normal\n\x81SECRET,normal\n", "line 3: no text in UTF-8 or cp1252; save it"),
     ],

@@ -9,7 +9,8 @@ from PIL import Image
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.data.images.masks import decode_mask
+from cxr.data.images.errors import ImageError
+from cxr.data.images.masks import decode_mask, read_mask
 from cxr.data.ingest.ingest import ingest
 from cxr.data.ingest.ingest_config import Ingest
 
@@ -102,3 +103,15 @@ def test_masks_that_cannot_be_read_are_told_before_anything_is(run, make_manifes
     rows = [{"image": f"{name}.png", "label": name, "mask": mask if name == "normal" else ""} for name in features.CLASS_NAMES]
     with pytest.raises(CxrError, match=message):
         run(make_manifest(tmp_path / "source", rows))
+
+
+@pytest.mark.parametrize("case", ["PostScript", "more pixels than any mask has", "a place beyond every file"])
+def test_a_hostile_mask_is_refused_unread(tmp_path, monkeypatch, case):
+    file = tmp_path / "mask.png"
+    Image.new("RGB", (40, 32)).save(file, "EPS" if case == "PostScript" else "PNG")
+    if case == "more pixels than any mask has":
+        monkeypatch.setattr("cxr.data.images.masks.MAX_PIXELS", 1000)
+    if case == "a place beyond every file":
+        file.write_bytes(b"II+\0\x08\0\0\0" + b"\xff" * 8)
+    with pytest.raises(ImageError, match="the mask (cannot be decoded|has 40x32 pixels)"):
+        read_mask(file, 32, 40)

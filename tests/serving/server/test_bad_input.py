@@ -142,6 +142,7 @@ SHORT: dict[str, tuple[dict[str, Any], list[int]]] = {  # messages of some 30 by
     "bools": ({"dtype": 10}, [2**27]),
     "content": ({"dtype": 3, "tensor_content": b"1234"}, [50_000_000]),
     "string content": ({"dtype": 7, "tensor_content": b"1234"}, [10_000_000]),
+    "of no size": ({"dtype": 20}, [1]),
     "beyond all memory": ({"dtype": 1, "float_val": [1.0]}, [2**40]),
 }
 

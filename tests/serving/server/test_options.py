@@ -190,3 +190,16 @@ def test_tensorflow_serving_has_no_log_of_ours():
     options = ServerOptions.model_validate({"models_dir": "m", "host": "0.0.0.0", "request_log": log})
     with pytest.raises(CxrError, match="no log collector that writes files"):
         tfserving.arguments(options)
+
+
+def test_a_base_path_that_no_file_can_have_is_refused():
+    """Looking for it is no OSError: one such model would end the search for new versions of all."""
+    from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+    from cxr.serving.server.errors import ServingError
+    from cxr.serving.server.served_models import validate
+
+    config = ModelServerConfig()
+    config.model_config_list.config.add(name="a", base_path="/models/\0", model_platform="tensorflow")
+    with pytest.raises(ServingError, match="absolute path"):
+        validate(config, {})

@@ -1,0 +1,26 @@
+"""The console that commands print on: it shows text as it is, whoever wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import rich.console
+from rich.segment import Segment
+
+from cxr.core.visible import visible
+
+
+class Console(rich.console.Console):
+    r"""Rich's console, on which square brackets are no markup and control characters are spelled out.
+
+    A file called `[red]` or `\x1b[2J` would else colour or clear the screen, and `[/]` end the command.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """Takes rich's options."""
+        super().__init__(**{"markup": False, **options})
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        # Rich's own commands (a bar that moves) are segments with `control`; all others are text.
+        return super()._render_buffer(part if part.control else Segment(visible(part.text), part.style) for part in buffer)

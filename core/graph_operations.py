@@ -1,0 +1,125 @@
+"""Looks at the graph of a SavedModel before it is loaded: TensorFlow runs what stands in it, and some of it reaches beyond the graph.
+
+Works on the messages, so that neither TensorFlow nor a server is needed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+# Of TensorFlow's operations those that run Python, read, write or delete files, open connections, or end or hold up the process.
+# tests/core/test_graph_operations.py looks for such names among all that the installed release registers.
+REACHING_OUT = frozenset(
+    """
+    PyFunc PyFuncStateless EagerPyFunc Abort PrintV2
+    ReadFile WriteFile MatchingFiles WholeFileReader WholeFileReaderV2 TextLineReader TextLineReaderV2 TFRecordReader TFRecordReaderV2
+    FixedLengthRecordReader FixedLengthRecordReaderV2 IdentityReader IdentityReaderV2 LMDBReader ReaderRead ReaderReadV2 ReaderReadUpTo
+    ReaderReadUpToV2 ImmutableConst DecodeProtoV2 EncodeProto GenerateVocabRemapping LoadAndRemapMatrix RecordInput
+    TextLineDataset TFRecordDataset TFRecordDatasetV2 FixedLengthRecordDataset FixedLengthRecordDatasetV2 MatchingFilesDataset
+    ExperimentalMatchingFilesDataset SqlDataset ExperimentalSqlDataset LMDBDataset ExperimentalLMDBDataset CSVDataset CSVDatasetV2
+    ExperimentalCSVDataset SaveDataset SaveDatasetV2 LoadDataset SnapshotDataset SnapshotDatasetV2 SnapshotDatasetReader
+    SnapshotNestedDatasetReader SnapshotChunkDataset ListSnapshotChunksDataset DistributedSave DatasetToTFRecord
+    ExperimentalDatasetToTFRecord CacheDataset CacheDatasetV2 FileSystemSetConfiguration DTensorRestoreV2
+    DataServiceDataset DataServiceDatasetV2 DataServiceDatasetV3 DataServiceDatasetV4 RegisterDataset RegisterDatasetV2
+    CreateSummaryFileWriter CreateSummaryDbWriter SummaryWriter ImportEvent InitializeTableFromTextFile InitializeTableFromTextFileV2
+    DebugIdentity DebugIdentityV2 DebugIdentityV3 DebugNanCount DebugNumericSummary DebugNumericSummaryV2
+    RemoteCall RpcCall RpcClient RpcGetValue RpcServer RpcServerRegister RpcServerStart ConfigureDistributedTPU
+    """.split()  # noqa: SIM905
+)
+# What every SavedModel has, to restore its variables: in the functions that its saver calls, and nowhere else.
+OF_THE_SAVER = frozenset(
+    ("Save", "SaveSlices", "SaveV2", "Restore", "RestoreSlice", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename", "ShardedFilespec")
+)
+_NAMING_ONLY = frozenset(("ShardedFilename", "ShardedFilespec"))  # make strings
+
+
+def refusal(meta_graphs: Iterable[Any]) -> str | None:
+    """Returns why a SavedModel should not be loaded; None where its graphs only compute.
+
+    Args:
+      meta_graphs: All of its MetaGraphDefs.
+    """
+    found = sorted({operation for meta_graph in meta_graphs for operation in reaching_out(meta_graph)})
+    if not found:
+        return None
+    return (
+        f"its graph holds {', '.join(found)}: it would do more than compute (files, connections, Python), as no model of this pipeline does"
+    )
+
+
+def reaching_out(meta_graph: Any) -> list[str]:
+    """Returns the operations of a graph, its functions included, that do more than compute; sorted, empty where it only computes.
+
+    Those of the saver count only where something else than the saver gets at them.
+
+    Args:
+      meta_graph: A MetaGraphDef.
+    """
+    functions = {function.signature.name: list(function.node_def) for function in meta_graph.graph_def.library.function}
+    nodes = list(meta_graph.graph_def.node)
+    everywhere = {node.op for body in (nodes, *functions.values()) for node in body}
+    saving = _reached(_calls(_of_saver(nodes, meta_graph.saver_def)), functions)
+    others = {name: body for name, body in functions.items() if name not in saving}
+    hidden = {node.op for body in others.values() for node in body} | {
+        node.op for node in _before(nodes, _signature_nodes(meta_graph)) for node in (node, *_bodies(node, functions))
+    }
+    return sorted((everywhere & REACHING_OUT) | (hidden & (OF_THE_SAVER - _NAMING_ONLY)))
+
+
+def _of_saver(nodes: Iterable[Any], saver: Any) -> list[Any]:
+    """The nodes by which the saver is told to save and to restore."""
+    names = {_node(name) for name in (saver.save_tensor_name, saver.restore_op_name, saver.filename_tensor_name) if name}
+    return [node for node in nodes if node.name in names]
+
+
+def _signature_nodes(meta_graph: Any) -> set[str]:
+    return {
+        _node(tensor.name)
+        for signature in meta_graph.signature_def.values()
+        for tensor in (*signature.outputs.values(), *signature.inputs.values())
+    }
+
+
+def _before(nodes: Iterable[Any], names: set[str]) -> Iterator[Any]:
+    """Yields these nodes and all that they wait for."""
+    known = {node.name: node for node in nodes}
+    waiting, seen = list(names), set(names)
+    while waiting:
+        node = known.get(waiting.pop())
+        if node is None:
+            continue
+        yield node
+        more = {_node(name) for name in node.input} - seen
+        seen |= more
+        waiting += more
+
+
+def _bodies(node: Any, functions: dict[str, list[Any]]) -> Iterator[Any]:
+    for name in _reached(_calls([node]), functions):
+        yield from functions[name]
+
+
+def _reached(names: set[str], functions: dict[str, list[Any]]) -> set[str]:
+    """Returns the functions that these names lead to."""
+    waiting, seen = [name for name in names if name in functions], set()
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting += [called for called in _calls(functions[name]) if called in functions]
+    return seen
+
+
+def _calls(nodes: Iterable[Any]) -> set[str]:
+    found = set()
+    for node in nodes:
+        found.add(node.op)
+        for value in node.attr.values():
+            found |= {value.func.name} if value.HasField("func") else {function.name for function in value.list.func}
+    return found
+
+
+def _node(name: str) -> str:
+    """Returns the node's name of a tensor (`x:0`) or of a control input (`^x`)."""
+    return name.removeprefix("^").partition(":")[0]

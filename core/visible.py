@@ -1,0 +1,60 @@
+"""Text of strangers (names of files, cells of tables, tags, models' names in requests) on the way to a terminal, a log or a spreadsheet."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable
+from typing import Any
+
+# What a terminal obeys in place of showing it: control characters, and marks that turn the direction of writing.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_BREAKS = re.compile("[\t\n]")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # how a spreadsheet knows one, in full width too
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
+
+def visible(text: str) -> str:
+    r"""Returns the text with control characters spelled out (`\x1b`); tabs and line breaks stay."""
+    return _CONTROL.sub(_spelled, text)
+
+
+def one_line(text: str) -> str:
+    """The same for one line: tabs and line breaks are spelled out, too."""
+    return _BREAKS.sub(_spelled, visible(text))
+
+
+def cells(row: Iterable[object]) -> list[Any]:
+    """Returns the cells of a row of a CSV that people open in a spreadsheet: text that it would compute begins with an apostrophe.
+
+    Numbers stay what they are, written as text too: `-0.5`.
+    """
+    return [f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) and not _is_number(cell) else cell for cell in row]
+
+
+class OneLineFormatter(logging.Formatter):
+    """A record is one line, whatever it tells of; a traceback follows on lines of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """Returns the line."""
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
+
+
+def log_to_stderr(level: int = logging.INFO) -> None:
+    """Sends the records of this process to stderr, a line each; does nothing where somebody has set that up."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLineFormatter(LOG_FORMAT))
+    logging.basicConfig(level=level, handlers=[handler])
+
+
+def _spelled(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

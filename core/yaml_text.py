@@ -1,0 +1,58 @@
+"""Reads YAML that anybody may have written: plain values only, of bounded size, and one kind of error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+MAX_VALUES = 100_000  # after every alias is written out; a configuration of ours has some hundred
+
+
+class YamlError(yaml.YAMLError):
+    """A text that PyYAML's grammar allows and that cannot be used all the same."""
+
+
+def parse(text: str, *, first: bool = False) -> Any:
+    """Returns what a YAML document says: dicts, lists, strings, numbers, dates, None.
+
+    PyYAML's safe loader constructs no objects. Beside that, this refuses aliases of aliases that some hundred bytes let grow into
+    gigabytes once somebody copies or prints the value, and what PyYAML leaves as Python's own errors: nesting, dates, digits.
+
+    Args:
+      text: One document.
+      first: There may be more, and the first is meant.
+
+    Raises:
+      yaml.YAMLError: It is none, or too large or too deep.
+    """
+    loader = yaml.SafeLoader(text)
+    try:
+        node = (loader.get_node() if loader.check_node() else None) if first else loader.get_single_node()
+        if node is None:
+            return None
+        _size(node, {})
+        return loader.construct_document(node)
+    except RecursionError:
+        raise YamlError("nested too deeply") from None
+    except (ValueError, OverflowError) as error:  # 2001-99-99; a number of more digits than Python reads
+        raise YamlError(f"a value that cannot be read: {error}") from None
+    finally:
+        loader.dispose()
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """Returns the number of values below a node, those of aliases as often as they are named."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if (found := known.get(id(node))) is not None:
+        if not found:
+            raise YamlError("an alias that holds itself")
+        return found
+    known[id(node)] = 0  # being counted
+    parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+    count = 1 + sum(_size(part, known) for part in parts)
+    if count > MAX_VALUES:
+        raise YamlError(f"more than {MAX_VALUES:,} values, aliases written out")
+    known[id(node)] = count
+    return count

@@ -1,0 +1,34 @@
+import pytest
+import yaml
+
+from cxr.core.yaml_text import MAX_VALUES, parse
+
+# Aliases of aliases, ten of each in the next.
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{name}: &{name} [{','.join([f'*{before}'] * 10)}]\n" for before, name in zip("abcdef", "bcdefg", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BOMB, "values"),
+        ("a: &a {x: 1}\nb: &b {<<: [*a, *a]}\nc: &c {<<: [" + ",".join(["*b"] * MAX_VALUES) + "]}", "values"),
+        ("&a [*a]", "holds itself"),
+        ("[" * 2000, "nested too deeply"),
+        ("2001-99-99", "cannot be read"),
+        ("9" * 5000, "cannot be read"),
+        ("!!python/object/apply:os.system [id]", "could not determine a constructor"),
+        ("a: 1\n---\nb: 2", "single document"),
+    ],
+)
+def test_what_is_refused(text, said):
+    with pytest.raises(yaml.YAMLError, match=said):
+        parse(text)
+
+
+def test_what_people_write_is_read():
+    assert parse("base: &b {x: 1}\nmore: {<<: *b, y: [*b, *b]}") == {"base": {"x": 1}, "more": {"x": 1, "y": [{"x": 1}, {"x": 1}]}}
+    assert parse("") is None
+    assert parse("a: 1\n---\nb: 2", first=True) == {"a": 1}
+    assert parse("", first=True) is None
