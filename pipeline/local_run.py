@@ -9,6 +9,7 @@ from typing import TextIO
 
 from rich.console import Console
 
+from cxr.core import beam_options
 from cxr.core.errors import UsageError
 from cxr.pipeline import workspace as ws
 from cxr.pipeline.node_process import start_fork_server
@@ -32,13 +33,14 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
       An exit code (exit_codes.py).
 
     Raises:
-      UsageError: No such data.
+      UsageError: No such data, or nothing where Beam is to work.
       CxrError: Data or configuration cannot be used; nothing was changed.
     """
     if data is not None and "://" not in data and not Path(data).exists():
         raise UsageError(
             f"--data {data}: no such file or folder; give images (a folder per class, a manifest CSV) or a folder of `cxr ingest`"
         )
+    beam_options.check(config.beam.arguments())
     workspace = ws.Workspace(root, config.name)
     with workspace.lock():
         record = new_record(config, data)
