@@ -28,12 +28,14 @@ from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.transforms.environments import ExternalEnvironment
 
+from cxr.core.errors import CxrError
+
 _PRELOADED = ("apache_beam.runners.worker.sdk_worker",)
 _OUTPUT = (1, 2)  # file descriptors
 _PATIENCE = 10  # seconds that a worker gets to end by itself
 
 
-class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type: ignore[misc]
+class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
     """Starts a process for whoever asks over gRPC, as Beam's environment EXTERNAL does."""
 
     def __init__(self, preload: Sequence[str] = ()) -> None:
@@ -79,11 +81,14 @@ def serving(pool: WorkerPool, address: str = "localhost:0") -> Iterator[str]:
     """Has a pool listen, and ends its workers afterwards; yields the address with its port.
 
     Raises:
-      RuntimeError: The port is taken.
+      CxrError: The port is taken.
     """
-    server = grpc.server(futures.ThreadPoolExecutor())
+    server = grpc.server(futures.ThreadPoolExecutor(), options=[("grpc.so_reuseport", 0)])  # else two pools would share a port
     beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(pool, server)
-    port = server.add_insecure_port(address)
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError:
+        raise CxrError(f"{address}: cannot be listened at; another pool may be there, choose another port") from None
     server.start()
     try:
         yield f"{address.rpartition(':')[0]}:{port}"
@@ -92,7 +97,7 @@ def serving(pool: WorkerPool, address: str = "localhost:0") -> Iterator[str]:
         pool.stop()
 
 
-class ProcessRunner(FnApiRunner):  # type: ignore[misc]
+class ProcessRunner(FnApiRunner):
     """Beam's local runner, its work done by `--direct_num_workers` processes that last as long as the job."""
 
     def run_pipeline(self, pipeline: beam_pipeline.Pipeline, options: pipeline_options.PipelineOptions) -> Any:
@@ -131,9 +136,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
-    with contextlib.suppress(KeyboardInterrupt), serving(WorkerPool(given.preload), given.address) as address:
-        print(f"workers at {address}", flush=True)
-        signal.pause()
+    try:
+        with contextlib.suppress(KeyboardInterrupt), serving(WorkerPool(given.preload), given.address) as address:
+            print(f"workers at {address}", flush=True)
+            signal.pause()
+    except CxrError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":
