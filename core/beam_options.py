@@ -13,11 +13,12 @@ _PATIENCE = 5  # seconds until a job server that says nothing counts as unreacha
 _DOCS = "docs/scale.md has the commands"
 
 
-def local(workers: int) -> tuple[str, ...]:
+def local(workers: int, pool: str | None = None) -> tuple[str, ...]:
     """Returns the options of a job on this machine.
 
     Args:
       workers: Processes that share it; 1: the process that was called alone.
+      pool: host:port of the pool that they are of (data/beam_workers.py); None: the job makes its own.
     """
     # By its own name: DirectRunner would first look for Beam's Prism binary on the network.
     runner = "FnApiRunner" if workers == 1 else "cxr.data.beam_workers.ProcessRunner"
@@ -26,6 +27,7 @@ def local(workers: int) -> tuple[str, ...]:
         "--direct_running_mode=in_memory",
         f"--direct_num_workers={workers}",
         "--sdk_container_image=none",  # spares every component a copy of all of TFX in /tmp, which only remote workers need
+        *([f"--environment_config={pool}"] if pool else []),
     )
 
 

@@ -38,13 +38,14 @@ _PATIENCE = 10  # seconds that a worker gets to end by itself
 class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
     """Starts a process for whoever asks over gRPC, as Beam's environment EXTERNAL does."""
 
-    def __init__(self, preload: Sequence[str] = ()) -> None:
+    def __init__(self, preload: Sequence[str] | None = ()) -> None:
         """Makes a pool.
 
         Args:
-          preload: Modules that the process imports which workers are forked from, where this one has none yet.
+          preload: Modules that the process imports which workers are forked from; None: this process has such a one already.
         """
-        multiprocessing.set_forkserver_preload([*_PRELOADED, *preload])
+        if preload is not None:
+            multiprocessing.set_forkserver_preload([*_PRELOADED, *preload])
         self._context = multiprocessing.get_context("forkserver")
         self._workers: list[ForkServerProcess] = []
         self._lock = threading.Lock()
@@ -98,12 +99,16 @@ def serving(pool: WorkerPool, address: str = "localhost:0") -> Iterator[str]:
 
 
 class ProcessRunner(FnApiRunner):
-    """Beam's local runner, its work done by `--direct_num_workers` processes that last as long as the job."""
+    """Beam's local runner, its work done by `--direct_num_workers` processes that last as long as the job.
+
+    They are those of the pool at `--environment_config`, or of one of its own.
+    """
 
     def run_pipeline(self, pipeline: beam_pipeline.Pipeline, options: pipeline_options.PipelineOptions) -> Any:
         """Runs the job to its end."""
         options.view_as(pipeline_options.DirectOptions).direct_running_mode = None  # any mode would put its own workers in place of ours
-        with serving(WorkerPool()) as address:
+        given = options.view_as(pipeline_options.PortableOptions).environment_config
+        with contextlib.nullcontext(given) if given else serving(WorkerPool()) as address:
             self._default_environment = ExternalEnvironment(address)
             return super().run_pipeline(pipeline, options)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
@@ -17,6 +19,24 @@ class Direct(StrictModel):
     workers: int = Field(1, ge=1, description="processes that share each Beam job; more than 1 pays for large data only (docs/scale.md)")
     options: tuple[str, ...] = Field((), description="of Beam; they hold over those for this machine: --runner=… takes the work elsewhere")
 
-    def arguments(self) -> tuple[str, ...]:
-        """Returns Beam's options."""
-        return (*beam_options.local(self.workers), *self.options)
+    def arguments(self, pool: str | None = None) -> tuple[str, ...]:
+        """Returns Beam's options.
+
+        Args:
+          pool: host:port of the pool that the processes are of; None: each job makes its own.
+        """
+        return (*beam_options.local(self.workers, pool), *self.options)
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[tuple[str, ...]]:
+        """Yields Beam's options for the nodes of a local run, and keeps their pool meanwhile, where they need one.
+
+        The pool is of this process, whose fork server has imported TFX: a node that made its own would import all that anew.
+        """
+        if self.workers == 1:
+            yield self.arguments()
+            return
+        from cxr.data.beam_workers import WorkerPool, serving  # Beam: seconds
+
+        with serving(WorkerPool(preload=None)) as pool:
+            yield self.arguments(pool)

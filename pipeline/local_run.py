@@ -51,10 +51,10 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
 def _run_logged(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, enable_cache: bool) -> int:
     (folder / ws.CONFIG).write_text(config.to_yaml())
     log = folder / ws.LOG
-    with captured_output(log) as (stdout, stderr):
+    with captured_output(log) as (stdout, stderr), config.beam.serving() as beam:
         out, err = _console(stdout), _console(stderr)
         err.print(f"log: {log}", highlight=False, soft_wrap=True)
-        return _run(config, data, workspace, folder, out, err, enable_cache)
+        return _run(config, data, workspace, folder, out, err, enable_cache, beam)
 
 
 def _console(stream: TextIO) -> Console:
@@ -65,7 +65,16 @@ def _console(stream: TextIO) -> Console:
     )
 
 
-def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, out: Console, err: Console, enable_cache: bool) -> int:
+def _run(
+    config: Config,
+    data: str | None,
+    workspace: ws.Workspace,
+    folder: Path,
+    out: Console,
+    err: Console,
+    enable_cache: bool,
+    beam: tuple[str, ...],
+) -> int:
     from cxr.data.ingest.dataset import read_dataset
     from cxr.pipeline.examples import prepare_data
 
@@ -101,6 +110,7 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
             metadata=metadata.sqlite_metadata_connection_config(str(workspace.metadata)),
             baselines=choices,
             baseline_links=str(workspace.home / "baselines"),
+            beam=beam,
         ),
         enable_cache=enable_cache,
     )

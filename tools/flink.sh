@@ -34,7 +34,7 @@ with zipfile.ZipFile(wheel) as file:
             target.write_bytes(file.read(name))
             target.chmod(0o755 if target.suffix == ".sh" else 0o644)
 PYTHON_END
-  rm -rf "$got" "$CACHE/home" && mv "$made" "$CACHE/home"
+  rm -rf "$got" "${CACHE:?}/home" && mv "$made" "$CACHE/home"
 }
 
 job_server() {

@@ -66,8 +66,10 @@ class FlinkCluster:
             "taskmanager.numberOfTaskSlots": SLOTS,
             "taskmanager.memory.process.size": "1200m",
             "taskmanager.memory.managed.size": "64m",
-            "taskmanager.memory.network.min": "160m",  # ImportExampleGen's job alone wants more buffers than Flink gives by itself
+            "taskmanager.memory.network.min": "160m",
             "taskmanager.memory.network.max": "160m",
+            # each shuffle takes 512 by default, and ImportExampleGen's job has more of them at once than 160 MB hold
+            "taskmanager.network.sort-shuffle.min-buffers": 64,
             "cluster.evenly-spread-out-slots": True,
             "restart-strategy.type": "fixed-delay",
             "restart-strategy.fixed-delay.attempts": 10,
