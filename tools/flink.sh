@@ -22,8 +22,8 @@ distribution() {
   say "fetching Flink $FLINK (230 MB)"
   "$PYTHON" -m pip --disable-pip-version-check download --quiet --no-deps --dest "$got" \
     "apache-flink-libraries==$FLINK" "apache-flink==$FLINK" || { say "PyPI gave no Flink $FLINK"; return 1; }
-  tar -xzf "$got"/apache_flink_libraries-*.tar.gz -C "$made" --strip-components=2 --wildcards '*/deps/bin' '*/deps/lib' '*/deps/plugins'
-  "$PYTHON" - "$got" "$made" <<'PYTHON_END'
+  tar -xzf "$got"/apache_flink_libraries-*.tar.gz -C "$made" --strip-components=2 --wildcards '*/deps/bin' '*/deps/lib' '*/deps/plugins' || return 1
+  "$PYTHON" - "$got" "$made" <<'PYTHON_END' || return 1
 import pathlib, sys, zipfile
 (wheel,) = pathlib.Path(sys.argv[1]).glob("apache_flink-*.whl")
 with zipfile.ZipFile(wheel) as file:
