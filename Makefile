@@ -44,6 +44,11 @@ test: setup ## run all tests (ARGS='tests/trainer -x' for some, ARGS=--cov with 
 test-fast: setup ## run the tests that take seconds
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
 
+.PHONY: flink-test
+flink-test: setup ## run the Beam-based nodes on a Flink cluster of this machine, a part of it killed meanwhile (needs Java and Maven; minutes)
+	@tools/flink.sh
+	@$(BIN)/python -m pytest -m flink tests/flink $(ARGS)
+
 .PHONY: check
 check: lint test-fast ## lint, types and the fast tests: before every commit
 

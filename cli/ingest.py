@@ -22,6 +22,8 @@ INGEST_EXAMPLES = """
 
   cxr ingest xrays/ records/ --config cpu --seed 7        the section `data` of a configuration, and another seed
 
+  cxr ingest xrays/ records/ --beam-workers 8             eight processes, where many images meet many cores
+
   cxr ingest other.csv records/ --split test              another hospital's images, to measure models on: one split, any of the classes
 
 A manifest has the columns image and label, and where known patient_id, split, source, view, sex, age.
@@ -76,7 +78,10 @@ def ingest(
     workers: Annotated[int | None, typer.Option(help="images read at a time")] = None,
     key_file: Annotated[Path | None, typer.Option(envvar="CXR_PSEUDONYM_KEY_FILE", help="key of the patients' pseudonyms")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the records of another source or configuration")] = False,
-    beam: Annotated[list[str] | None, typer.Option(help="option of Beam, for example --beam=--runner=DataflowRunner (repeatable)")] = None,
+    beam_workers: Annotated[int, typer.Option(min=1, help="processes that share the reading, in place of threads (docs/scale.md)")] = 1,
+    beam: Annotated[
+        list[str] | None, typer.Option(help="option of Beam, for example --beam=--runner=PortableRunner (repeatable; docs/scale.md)")
+    ] = None,
 ) -> None:
     """Turn labelled X-rays into TFRecords, split by patient."""
     import logging
@@ -91,6 +96,7 @@ def ingest(
     })  # fmt: skip
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only writes files here; its greeting would tear the progress bar
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    from cxr.core.beam_options import local
     from cxr.data.ingest import ingest
 
     dataset = ingest.ingest(
@@ -100,7 +106,7 @@ def ingest(
         key_file=key_file,
         console=Console(stderr=True),
         overwrite=overwrite,
-        beam_options=beam or (),
+        beam_options=(*(local(beam_workers) if beam_workers > 1 else ()), *(beam or ())),
         spelled=spelled,
     )
     from cxr.data.ingest.summary import remarks, table

@@ -24,6 +24,8 @@ EXAMPLES = """
   cxr run --config full --data records defaults.weights=~/weights
 
   cxr run --jobs 1                                     one node after the other: the least memory
+
+  cxr run --config cpu --data records --beam-workers 8 statistics, Transform and evaluation in eight processes
 """
 
 
@@ -45,6 +47,9 @@ def run(
         str | None, typer.Option("--data", "-d", help="folder of `cxr ingest`, or images: a folder per class, or a manifest CSV")
     ] = None,
     workspace: Workspace = Path("workspace"),
+    beam_workers: Annotated[
+        int | None, typer.Option(min=1, help="processes that share each Beam job; 1 unless beam.workers says more (docs/scale.md)")
+    ] = None,
     cache: Annotated[bool, typer.Option(help="use the results of earlier runs where nothing they depend on has changed")] = True,
     jobs: Annotated[
         int | None,
@@ -65,7 +70,8 @@ def run(
     from cxr.pipeline.local_run import run as run_pipeline
     from cxr.pipeline.pipeline_config import load
 
-    loaded = load(config, overrides or ())
+    workers = [] if beam_workers is None else [f"beam.workers={beam_workers}"]
+    loaded = load(config, [*(overrides or ()), *workers])
     messages = Console(stderr=True)
     for line in told(loaded, config):
         messages.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from cxr.core.strict_model import StrictModel
+from cxr.pipeline.beam_config import Direct
 
 Absolute = Annotated[str, Field(pattern=r"^/.+")]
 _HOST_PORT = r"[^\s:/]+:[0-9]{1,5}"
@@ -18,20 +19,6 @@ BOOT = "/opt/apache/beam/boot"  # in the image's target `worker`
 _WORKER_IMAGE = "the image's target `worker`, by digest"
 _POOL = "localhost:50000"  # where `boot --worker_pool` listens, beside the worker
 _PROCESS = json.dumps({"command": BOOT})
-
-
-class Direct(StrictModel):
-    """Beam inside the pod."""
-
-    runner: Literal["direct"] = "direct"
-    workers: int = Field(1, ge=1, description="more than 1: processes, which pays for large data only")
-    options: tuple[str, ...] = ()
-
-    def arguments(self) -> tuple[str, ...]:
-        """Returns Beam's options."""
-        mode = "in_memory" if self.workers == 1 else "multi_processing"
-        # by its own name: DirectRunner would first look for Beam's Prism binary on the network
-        return ("--runner=FnApiRunner", f"--direct_running_mode={mode}", f"--direct_num_workers={self.workers}", *self.options)
 
 
 class Dataflow(StrictModel):

@@ -13,8 +13,9 @@ from pydantic import Field, model_validator
 from cxr.core import features, yaml_text
 from cxr.core.errors import CxrError
 from cxr.core.strict_model import StrictModel
-from cxr.kubeflow.beam_engines import Absolute, Beam, Dataflow, Direct, Portable
+from cxr.kubeflow.beam_engines import Absolute, Beam, Dataflow, Portable
 from cxr.kubeflow.uris import bucket_of, is_object_store
+from cxr.pipeline.beam_config import Direct
 
 SHIPPED = "cluster.yaml"
 DEFAULT = "default"  # key of `nodes` for what holds everywhere

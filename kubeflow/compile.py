@@ -20,13 +20,15 @@ from cxr.components.baseline.champion import POINTER
 from cxr.components.drift_check.strategy import PREVIOUS, STATISTICS
 from cxr.core.errors import CxrError
 from cxr.kubeflow import entrypoint, ir_pass, lint
-from cxr.kubeflow.cluster import Cluster, Dataflow, Direct
+from cxr.kubeflow.beam_engines import Dataflow
+from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.executor_input import data_uri
 from cxr.kubeflow.parameters import DATA, EXAMPLE_GEN, run_parameters
 from cxr.kubeflow.pipeline_spec import tasks
 from cxr.kubeflow.platform_document import platform_document
 from cxr.kubeflow.previous_statistics import FOLDER
 from cxr.kubeflow.resources import set_resources, share_features
+from cxr.pipeline.beam_config import Direct
 from cxr.pipeline.graph import REPORT, RunPaths, create_pipeline, node_id
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.schema import curated_schema
@@ -90,12 +92,12 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
         baselines=baselines,
         previous_statistics=lambda statistics: statistics_component(image)(statistics=statistics, folder=keep_statistics),
         keep_statistics=keep_statistics,
+        beam=cluster.beam.arguments(),
         report_node=True,
     )
-    options = cluster.beam.arguments()
     if isinstance(cluster.beam, (Direct, Dataflow)):  # the job servers of the other runners have options of their own
-        check_beam_options(options)
-    pipeline = create_pipeline(config.model_copy(update={"beam": options}), paths)
+        check_beam_options(paths.beam)
+    pipeline = create_pipeline(config, paths)
     spec = compile_pipeline(pipeline, image)
     for parameter in run_parameters(config):
         if parameter.task in tasks(spec):

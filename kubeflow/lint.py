@@ -11,10 +11,11 @@ import yaml
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.kubeflow.cluster import Cluster, Direct
+from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.ir_pass import pushers
 from cxr.kubeflow.pipeline_spec import Spec, executors, tasks
 from cxr.kubeflow.pushing import DESTINATION
+from cxr.pipeline.beam_config import Direct
 from cxr.pipeline.pipeline_config import Config
 
 SCHEMA_VERSION = "2.1.0"

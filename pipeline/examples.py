@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cxr.core import beam_options
 from cxr.core.errors import CxrError
 from cxr.data.ingest.damage import check_sizes
 from cxr.data.ingest.dataset import DATASET, read_dataset
@@ -84,7 +85,17 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
     else:
         raise CxrError(f"--data is missing: configuration {config.name!r} needs images (only one with `demo_data` makes its own)")
     key_file = key_path(workspace.pseudonym_key)
-    dataset = ingest(source, records, config.data, key_file=key_file, console=console, overwrite=True, spelled=_spelling())
+    workers = beam_options.local(config.beam.workers) if config.beam.workers > 1 else ()
+    dataset = ingest(
+        source,
+        records,
+        config.data,
+        key_file=key_file,
+        console=console,
+        overwrite=True,
+        beam_options=(*workers, *config.beam.options),
+        spelled=_spelling(),
+    )
     for line in remarks(dataset, records):
         console.print(line, highlight=False, soft_wrap=True)
     return _examples(records, config)

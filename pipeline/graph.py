@@ -71,6 +71,7 @@ class RunPaths:
     # Makes the node that yields, as `previous`, the statistics of the data before, from those of this run's; None: a resolver.
     previous_statistics: Callable[[types.BaseChannel], BaseNode] | None = None
     keep_statistics: str = ""  # folder where those of data that passed are kept for that node; a resolver needs none
+    beam: tuple[str, ...] = ()  # options of Beam, in place of the configuration's
     report_node: bool = False  # a node makes report.html; a local run makes it at its end, of a failed run too (report_page.py)
 
 
@@ -262,7 +263,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
         ],
         enable_cache=enable_cache,
         metadata_connection_config=paths.metadata,
-        beam_pipeline_args=list(config.beam),
+        beam_pipeline_args=list(paths.beam or config.beam.arguments()),
     )
 
 

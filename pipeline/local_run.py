@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from cxr.core import beam_options
 from cxr.core.console import Console
 from cxr.core.errors import CxrError, UsageError
 from cxr.core.machine_faults import writing_to
@@ -47,13 +48,14 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
       An exit code (exit_codes.py).
 
     Raises:
-      UsageError: No such data.
+      UsageError: No such data, or nothing where Beam is to work.
       CxrError: Data or configuration cannot be used; nothing was changed.
     """
     if data is not None and "://" not in data and not Path(data).exists():
         raise UsageError(
             f"--data {data}: no such file or folder; give images (a folder per class, a manifest CSV) or a folder of `cxr ingest`"
         )
+    beam_options.check(config.beam.arguments())
     workspace = ws.Workspace(root, config.name)
     with writing_to(workspace.home), workspace.lock():
         record = new_record(config, data)
@@ -64,10 +66,10 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
 def _run_logged(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, how: _How) -> int:
     (folder / ws.CONFIG).write_text(config.to_yaml())
     log = folder / ws.LOG
-    with captured_output(log) as (stdout, stderr):
+    with captured_output(log) as (stdout, stderr), config.beam.serving() as beam:
         out, err = _console(stdout), _console(stderr)
         err.print(f"log: {log}", highlight=False, soft_wrap=True)
-        return _run(config, data, workspace, folder, out, err, how)
+        return _run(config, data, workspace, folder, out, err, how, beam)
 
 
 def _console(stream: TextIO) -> Console:
@@ -78,7 +80,16 @@ def _console(stream: TextIO) -> Console:
     )
 
 
-def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, out: Console, err: Console, how: _How) -> int:
+def _run(
+    config: Config,
+    data: str | None,
+    workspace: ws.Workspace,
+    folder: Path,
+    out: Console,
+    err: Console,
+    how: _How,
+    beam: tuple[str, ...],
+) -> int:
     from cxr.data.ingest.dataset import read_dataset
     from cxr.pipeline.examples import prepare_data
 
@@ -121,6 +132,7 @@ def _run(config: Config, data: str | None, workspace: ws.Workspace, folder: Path
             metadata=metadata.sqlite_metadata_connection_config(str(workspace.metadata)),
             baselines=choices,
             baseline_links=str(workspace.home / "baselines"),
+            beam=beam,
         ),
         enable_cache=how.enable_cache,
     )

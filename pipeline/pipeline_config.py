@@ -18,6 +18,7 @@ from cxr.core.strict_model import StrictModel
 from cxr.data.audit.audit_config import Audit
 from cxr.data.demo import SEVERITY
 from cxr.data.ingest.ingest_config import Ingest
+from cxr.pipeline.beam_config import Direct
 from cxr.pipeline.gate import Gate
 from cxr.trainer.feature_cache.setting import Place, Setting, place_of
 from cxr.trainer.model_config import Ensemble, Model, Stage
@@ -88,12 +89,12 @@ class Config(StrictModel):
     explain: Explain = Explain()
     report: ReportPage = ReportPage()
     feature_cache: Setting | None = Field(Setting(), description="features of frozen backbones are kept across runs; null: they are not")
-    # The runner by its own name: DirectRunner would first look for Beam's Prism binary on the network. The last option spares every
-    # component a copy of all of TFX in /tmp, which only remote workers need.
-    beam: tuple[str, ...] = Field(
-        ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1", "--sdk_container_image=none"),
-        description="options of every Beam-based component",
-    )
+    beam: Direct = Field(Direct(), description="where the Beam-based nodes work; a list stands for `options`, as in version 0.1")
+
+    @field_validator("beam", mode="before")
+    @classmethod
+    def _accept_options(cls, beam: object) -> object:
+        return {"options": beam} if isinstance(beam, (list, tuple)) else beam
 
     @model_validator(mode="after")
     def _check_names(self) -> Config:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
+from cxr.core import beam_options as beam_checks
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.machine_faults import writing_to
@@ -71,9 +72,11 @@ def ingest(
       spelled: Names settings in messages, in the words of the command that was called.
 
     Raises:
+      UsageError: The Beam options name what is not there.
       CxrError: The source is unusable, too many files are, or `out` must not be replaced. No text names a patient or an image; lists with
         paths are written beside `out` (private_lists.py).
     """
+    beam_checks.check(beam_options)
     for place in (source, out):
         if is_uri(str(place)):
             raise CxrError(f"{place}: is no path of this machine; copy or mount the data here, and name the folder")

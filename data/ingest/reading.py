@@ -8,31 +8,25 @@ from pathlib import Path
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from cxr.core import beam_options
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.staged import StageWriter
 
 
-def read_files(paths: Mapping[str, str], folder: Path, config: Ingest, beam_options: Sequence[str] = ()) -> None:
+def read_files(paths: Mapping[str, str], folder: Path, config: Ingest, options: Sequence[str] = ()) -> None:
     """Runs the pipeline and waits for it.
 
     Args:
       paths: Key to path: all that a worker gets to know of an image.
       folder: Where the pictures are kept (staged.py).
       config: Limits and workers.
-      beam_options: Options of Beam; `--runner` among them takes the work to other machines, which must see the same files.
+      options: Options of Beam; `--runner` among them takes the work to other machines, which must see the same files.
     """
-    # Named in full: by the name DirectRunner Beam would first look for its Prism binary, on the network.
-    runner = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-    local = [
-        f"--runner={runner}",
-        "--direct_running_mode=multi_threading",
-        f"--direct_num_workers={config.workers}",
-        "--sdk_container_image=none",
-    ]
+    local = [*beam_options.local(1), "--direct_running_mode=multi_threading", f"--direct_num_workers={config.workers}"]
     files = list(paths.items())
     # Grouped here, not by Beam: the local runner holds what it groups several times over, 14 KB for a file of one.
     groups = [files[start : start + config.images_per_shard] for start in range(0, len(files), config.images_per_shard)]
-    with beam.Pipeline(options=PipelineOptions([*local, *beam_options])) as pipeline:
+    with beam.Pipeline(options=PipelineOptions([*local, *options])) as pipeline:
         _ = (
             pipeline
             | "Groups" >> beam.Create(groups)

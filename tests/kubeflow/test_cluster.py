@@ -109,7 +109,7 @@ def test_data_in_a_bucket(change):
     ("beam", "arguments"),
     [
         ({"runner": "direct"}, {"--runner=FnApiRunner"}),
-        ({"runner": "direct", "workers": 2}, {"--direct_running_mode=multi_processing"}),
+        ({"runner": "direct", "workers": 2}, {"--runner=cxr.data.beam_workers.ProcessRunner", "--direct_num_workers=2"}),
         (FLINK, {"--runner=PortableRunner", "--job_endpoint=f:8099", "--environment_config=localhost:50000", "--parallelism=4"}),
         (FLINK_JAR, {"--runner=FlinkRunner", "--flink_master=f:8081", "--flink_version=1.20", "--flink_job_server_jar=/opt/job.jar"}),
         ({**FLINK, "environment_type": "DOCKER"}, {"--environment_type=DOCKER", "--environment_config=i"}),

@@ -14,6 +14,7 @@ import pytest
 
 from cxr.core import progress
 from cxr.pipeline import node_process
+from cxr.pipeline.beam_config import Direct
 from cxr.pipeline.output_capture import captured_output
 
 pytestmark = pytest.mark.slow  # the first that needs it waits until the fork server has imported TFX
@@ -56,6 +57,28 @@ def test_a_process_that_ends_without_an_answer_says_how(function, argument, text
     with pytest.raises(node_process.ProcessDied, match=text):
         node_process.call(function, argument)
     assert node_process.call(work, 1)[1] == 2  # the next one is not affected
+
+
+def of_worker(number):
+    return number, os.getppid(), "tfx.components.transform.executor" in sys.modules
+
+
+def share_a_job(folder, options):
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
+        seen = pipeline | beam.Create(range(8)) | beam.Reshuffle() | beam.Map(of_worker)
+        _ = seen | beam.Map(repr) | beam.io.WriteToText(f"{folder}/seen")
+    return os.getppid()
+
+
+def test_beams_workers_are_forked_from_the_same_process_as_the_node(tmp_path):
+    node_process.start_fork_server()
+    with Direct(workers=2).serving() as options:
+        server = node_process.call(share_a_job, str(tmp_path), options)
+    lines = sorted(line for path in tmp_path.glob("seen*") for line in path.read_text().splitlines())
+    assert lines == [repr((number, server, True)) for number in range(8)]
 
 
 def fill(mebibytes):

@@ -30,6 +30,15 @@ def test_shipped_configurations_load_and_survive_a_round_trip(name, tmp_path):
     assert load(str(file)) == config
 
 
+def test_where_beam_works(small):
+    assert "--direct_num_workers=1" in load(small).beam.arguments()
+    config = load(small, ["beam.workers=3", "beam.options=[--runner=PortableRunner]"])
+    assert config.beam.arguments()[-1] == "--runner=PortableRunner"  # over ours
+    assert "--direct_num_workers=3" in config.beam.arguments()
+    kept = load(small, ["beam=[--runner=FnApiRunner, --direct_num_workers=1]"])  # as version 0.1 wrote it
+    assert kept.beam.options == ("--runner=FnApiRunner", "--direct_num_workers=1")
+
+
 def head(model):
     """Settings of a model's first stage."""
     assert model.head_training is not None

@@ -64,7 +64,7 @@ def test_a_run_is_compared_with_the_last_one_whose_data_passed(tmp_path, raw_exa
             components=nodes,
             enable_cache=True,
             metadata_connection_config=paths.metadata,
-            beam_pipeline_args=list(config.beam),
+            beam_pipeline_args=list(config.beam.arguments()),
         )
         results = WatchedDagRunner(Silent()).run(part)
         (found,) = results["DriftCheck"].outputs["drift"]
