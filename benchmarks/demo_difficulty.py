@@ -15,11 +15,10 @@ import argparse
 import io
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 from rich.console import Console
 from sklearn.linear_model import LogisticRegression
@@ -46,7 +45,7 @@ FOLDS, SEED = 5, 0
 EVERY = 2**31  # images; all that there are
 
 
-def thumbnails(encoded: npt.NDArray[np.object_] | list[bytes], side: int) -> np.ndarray:
+def thumbnails(encoded: Iterable[bytes], side: int) -> np.ndarray:
     """Returns grey levels, float32 [images, side * side]."""
     decoded = (Image.open(io.BytesIO(picture)) for picture in encoded)
     return np.array([np.asarray(picture.resize((side, side), Image.Resampling.BOX), np.float32).ravel() for picture in decoded])
@@ -100,20 +99,23 @@ def in_folds(home: Path, report: dict, cache: Path) -> None:
     def measured(answers: np.ndarray) -> Measurement:
         return Measurement(numbers, images.labels, answers, bins=1)
 
+    def from_pixels(table: np.ndarray, strength: float) -> Measurement:
+        return measured(asked(lambda train, test: fitted(table[train], images.labels[train], strength).predict_proba(table[test])))
+
+    def from_features(table: np.ndarray) -> np.ndarray:
+        return asked(lambda train, test: logistic_answers(table[train], images.labels[train], table[test]))
+
     pixels = {}
     for side in SIDES:
         table = thumbnails(images.images, side)
-        tried = [
-            measured(asked(lambda train, test, x=table, c=c: fitted(x[train], images.labels[train], c).predict_proba(x[test])))
-            for c in STRENGTHS
-        ]
-        pixels[side] = max(tried, key=lambda found: found.figure("balanced_accuracy").value)
+        tried = [from_pixels(table, strength) for strength in STRENGTHS]
+        pixels[side] = max(tried, key=lambda found: found.figure("balanced_accuracy").value or 0.0)
         print(f"logistic regression on {side}x{side} pixels: {pixels[side].figure('balanced_accuracy')}", flush=True)
     votes = []
     for name, model in config.models.items():
         key = features_key(model, images, records.transform, [code_version("cxr.trainer.crossval.features")])
         table = frozen_features(name, model, images, records.transform, cache / key).features[0]
-        votes.append(asked(lambda train, test, x=table: logistic_answers(x[train], images.labels[train], x[test])))
+        votes.append(from_features(table))
         shown(f"logistic regression on {name}'s features", measured(votes[-1]), pixels)
     shown("mean of these answers", measured(np.mean(votes, axis=0)), pixels)
 
