@@ -79,7 +79,7 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
         demo = config.demo_data
         changed = demo.model_dump(exclude={"images", "image_size", "seed"}, exclude_defaults=True)
         parts = [demo.images, demo.image_size, demo.seed, *changed.values()]
-        name = re.sub(r"[^0-9a-z.]+", "-", f"synthetic-{'-'.join(map(str, parts))}").strip("-")
+        name = re.sub(r"[^0-9a-z.]+", "-", f"synthetic-{'-'.join(map(str, parts)).lower()}").strip("-")
         source = make_demo_data(workspace.data / name, **demo.model_dump(), console=console)
         records = workspace.data / f"{name}-records"
     else:

@@ -61,6 +61,7 @@ class DemoData(StrictModel):
     severity: tuple[float, float] = Field(
         SEVERITY, description="of the diseases, drawn evenly between these two: 0 cannot be seen, 1 is severe"
     )
+    masks: bool = Field(False, description="also where the disease shows, so that the report says whether the heat maps lie there")
 
     @field_validator("severity")
     @classmethod

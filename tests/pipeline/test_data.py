@@ -3,6 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
+from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.data.ingest.pseudonyms import KEY_FILE_VARIABLE
 from cxr.pipeline.examples import CALLED_BY, prepare_data
@@ -94,3 +95,16 @@ def test_help_promises_no_object_store():
 def test_data_to_measure_on_are_not_trained_on(prepared):
     with pytest.raises(CxrError, match=r"was ingested as the one split 'test', to measure models on \(cxr evaluate --data "):
         prepared(None, "data.only_split=test")
+
+
+def test_the_demos_records_say_where_the_disease_shows(tmp_path, shown):
+    """So that a run's report can say whether heat maps lie there."""
+    import tensorflow as tf
+
+    config = load("demo", ["demo_data.images=30", "demo_data.image_size=32"])
+    records = prepare_data(config, None, Workspace(tmp_path / "workspace", config.name), Console(file=shown)).path
+    files = [str(file) for file in records.glob("*/*.tfrecord.gz")]
+    read = [tf.train.Example.FromString(record.numpy()).features.feature for record in tf.data.TFRecordDataset(files, "GZIP")]
+    sick = [example[features.LABEL].bytes_list.value[0] != b"normal" for example in read]
+    assert len(read) == 30
+    assert [features.LESION_MASK in example for example in read] == sick
