@@ -97,6 +97,7 @@ def to_json(run: KeptRun) -> dict[str, Any]:
 def table(found: list[KeptRun]) -> Table:
     """Returns one row a run."""
     from rich.table import Table
+    from rich.text import Text
 
     from cxr.core.intervals import NONE
     from cxr.core.spans import memory, span
@@ -110,7 +111,7 @@ def table(found: list[KeptRun]) -> Table:
         shown.add_row(
             run.name,
             _configuration(run),
-            f"[{_STYLES.get(state, 'none')}]{state}[/]",
+            Text(state, _STYLES.get(state, "none")),
             NONE if code is None else str(code),
             NONE if run.seconds is None else span(run.seconds),
             memory(run.peak_memory),

@@ -36,7 +36,7 @@ def test_a_row_for_each_run_the_newest_first(workspace: Path) -> None:
     assert "cpu (1 changed)" in rows[0]
     assert "ensemble: refused: gate: accuracy 0.5 is below 0.6" in rows[0]
     assert "interrupted" in rows[1]
-    for words in ("done", "1 min 02 s", "2.5 GB", "records, 9 images", "ensemble: pushed as version 17"):
+    for words in ("│ done ", "1 min 02 s", "2.5 GB", "records, 9 images", "ensemble: pushed as version 17"):
         assert words in rows[2]
 
 

@@ -1,0 +1,111 @@
+"""`cxr run` with `full` and `paper`, which no test machine can run as they are.
+
+Weights are made here, networks are smaller ones of the same families, pictures small and stages short. Everything else is as shipped.
+tests/trainer/test_fine_tuning.py has the networks at their full size.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+from cxr.core import exit_codes
+from cxr.pipeline.pipeline_config import load
+from cxr.trainer import artifact
+from cxr.trainer.models import backbones
+
+CXR = Path(sys.executable).with_name("cxr")
+MODELS = {"densenet201": "DenseNet121", "efficientnetb7": "EfficientNetB0", "mobilenet": "MobileNet"}
+SIZE = 64
+
+pytestmark = [pytest.mark.slow, pytest.mark.e2e]
+
+
+@pytest.fixture
+def run(tmp_path, weights_folder):
+    """Returns a function that runs a shipped configuration on synthetic images: the process, report.json, and each model's history."""
+
+    def run(config, images, *overrides):
+        data, weights = tmp_path / "images", weights_folder(*MODELS.values())
+        subprocess.run([CXR, "demo-data", data, "--images", str(images), "--size", str(SIZE)], check=True, capture_output=True)
+        small = [
+            f"defaults.weights={weights}",
+            *(f"models.{model}.backbone={name}" for model, name in MODELS.items()),
+            "defaults.head_training.epochs=2",
+            "explain.samples=3",
+            "audit.masked_models=false",  # of test_end_to_end.py's kind; tests/components/shortcut_check asks a model that answers at once
+        ]
+        command = [CXR, "run", "--config", config, "--workspace", tmp_path / "w", "--data", data, f"image_size={SIZE}", *small, *overrides]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=1500, env={**os.environ, "COLUMNS": "200"})
+        home = tmp_path / "w" / config
+        report = json.loads((home / "runs" / "latest" / "report.json").read_text())
+        history = {
+            model: json.loads(next((home / "tfx" / f"Trainer-{model}" / "model_run").glob("*/history.json")).read_text())
+            for model in MODELS
+        }
+        return done, report, history
+
+    return run
+
+
+def of_network(network, keep):
+    """A backbone's weights, of the layers that `keep` takes."""
+    return [weight for layer in backbones.all_layers(network) if keep(layer) for weight in layer.get_weights()]
+
+
+def test_full(run, tmp_path):
+    """Fine-tuned, and refused: networks of chance reach none of what the gate asks."""
+    shipped = load("full").models
+    done, report, history = run(
+        "full",
+        90,
+        "data.splits={train: 0.5, val: 0.25, test: 0.25}",
+        f"defaults.image_size={SIZE}",
+        f"models.efficientnetb7.image_size={SIZE}",
+        "defaults.augmentation.variants=1",
+        "defaults.fine_tuning.epochs=1",
+    )
+    assert done.returncode == exit_codes.REFUSED, done.stdout + done.stderr
+    assert "no GPU here, training computes in float32" in (tmp_path / "w/full/runs/latest/run.log").read_text()
+    assert {model["outcome"] for model in report["models"].values()} == {"refused"}
+    assert all(model["servable"] for model in report["models"].values())
+    demanded = {demand["demand"].removeprefix("demands.") for demand in report["models"]["ensemble"]["demands"]}
+    assert demanded >= {"accuracy", "0.recall.covid19", "1.balanced_accuracy", "2.calibration_error"}
+    for name, model in history.items():
+        head, tuned = model["stages"]
+        assert (head["name"], tuned["name"], model["precision"]) == ("head", "fine-tuning", "float32")
+        assert model["weights_note"] == f"weights of {backbones.find(MODELS[name]).weights_file}"
+        for stage in ("head_training", "fine_tuning"):
+            assert model["model"][stage] == {
+                **getattr(shipped[name], stage).model_dump(mode="json"),
+                "epochs": len(head["rows"] if stage == "head_training" else tuned["rows"]),
+            }
+        trained = keras.saving.load_model(artifact.keras_path(report["models"][name]["model_uri"])).get_layer(backbones.LAYER)
+        given = backbones.build(backbones.find(MODELS[name]), SIZE)
+        given.load_weights(tmp_path / backbones.find(MODELS[name]).weights_file)
+        kernels = [of_network(network, lambda layer: isinstance(layer, keras.layers.Conv2D)) for network in (trained, given)]
+        moved = any((a != b).any() for a, b in zip(*kernels, strict=True))
+        assert moved == (model["kept_stage"] == "fine-tuning")
+
+
+def test_paper(run):
+    """Its mistakes are part of it: images are dealt one by one, one network gets [0, 1], the ensemble learns from what its members did."""
+    done, report, history = run(
+        "paper", 90, "data.per_class={train: {covid19: 20, pneumonia: 15, normal: 15}, test: {covid19: 8, pneumonia: 5, normal: 5}}",
+        "defaults.head.pool_size=2", "defaults.augmentation.variants=1", "ensemble.stage.epochs=2", "gate.min_accuracy=0",
+    )  # fmt: skip
+    assert done.returncode == exit_codes.OK, done.stdout + done.stderr
+    assert {model["outcome"] for model in report["models"].values()} == {"pushed"}
+    for model in history.values():
+        assert model["images"] == {"train": 50, "val": 0}
+        (head,) = model["stages"]
+        assert "val_loss" not in head["rows"][0]
+    settings = {name: model["model"] for name, model in history.items()}
+    assert [one["loss"]["name"] for one in settings.values()] == ["mean_squared_error", "mean_squared_error", "categorical_crossentropy"]
+    assert [one["input_adapter"] for one in settings.values()] == ["auto", "identity", "auto"]
+    ensemble = artifact.read_info(report["models"]["ensemble"]["model_uri"])
+    assert ensemble.ensemble_method == "stacking"
