@@ -3,7 +3,7 @@
 #
 # usage: tools/audit.sh [OPTION of pip-audit]...      --ignore-vuln ID for one that does not concern us (say why in docs/security.md)
 #
-# Needs the network: pypi.org itself. An index that only mirrors the packages knows no advisories, and then nothing was audited:
+# Needs the network: PyPI itself. An index that only mirrors the packages knows no advisories, and then nothing was audited:
 # --strict makes that an error. Exit code 1: something was found, or could not be looked up.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -13,5 +13,5 @@ for lock in dev gpu bootstrap fuzz; do # dev.lock holds run.lock
   printf '=== requirements/%s.lock\n' "$lock"
   .venv/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r "requirements/$lock.lock" "$@" || failed=1
 done
-[ "$failed" -eq 0 ] || echo "audit: advisories above, or packages that could not be looked up (is pypi.org reached from here?)" >&2
+[ "$failed" -eq 0 ] || echo "audit: advisories above, or packages that could not be looked up (is PyPI itself reached from here, not a mirror?)" >&2
 exit "$failed"
