@@ -43,6 +43,7 @@ class Chain:
         """Compiles the graph that `cxr run` would run on these records in the workspace `root`."""
         self.workspace = Workspace(root, config.name)
         self.workspace.home.mkdir(parents=True)
+        config.feature_place(self.workspace.feature_cache).write(self.workspace.feature_cache_setting)
         paths = RunPaths(
             data=str(records),
             splits=("train", "test"),
@@ -50,6 +51,7 @@ class Chain:
             pipeline_root=str(self.workspace.pipeline_root),
             serving_models=str(self.workspace.serving_models),
             training_state=str(self.workspace.training_state),
+            feature_cache=str(self.workspace.feature_cache_setting),
             metadata=metadata.sqlite_metadata_connection_config(str(self.workspace.metadata)),
             baselines={name: Choice() for name in config.candidates},
             baseline_links=str(self.workspace.home / "baselines"),
