@@ -13,8 +13,7 @@ from cxr.cli.serving import DEFAULT_CONFIG
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rich.console import Console
-
+    from cxr.core.console import Console
     from cxr.pipeline.pruning.prune import Plan
     from cxr.pipeline.workspace import Workspace
     from cxr.serving.client.connection import Tls
@@ -79,8 +78,7 @@ def prune(
     """Remove old runs, their artifacts, and pushed versions that neither a champion nor a server needs."""
     import sys
 
-    from rich.console import Console
-
+    from cxr.core.console import Console
     from cxr.core.errors import UsageError
     from cxr.core.silence import silenced
     from cxr.core.spans import size

@@ -16,8 +16,8 @@ say() { printf 'flink: %s\n' "$*" >&2; }
 
 # The jars come as a source package, the scripts and the configuration with PyFlink, which pins an old Beam: unpacked, not installed.
 distribution() {
-  [ ! -e "$CACHE/home/bin/jobmanager.sh" ] || return 0
-  local made=$CACHE/home.partial got=$CACHE/download
+  [ ! -e "$CACHE/flink-dist/bin/jobmanager.sh" ] || return 0
+  local made=$CACHE/flink-dist.partial got=$CACHE/download
   rm -rf "$made" "$got" && mkdir -p "$made" "$got"
   say "fetching Flink $FLINK (230 MB)"
   "$PYTHON" -m pip --disable-pip-version-check download --quiet --no-deps --dest "$got" \
@@ -34,7 +34,7 @@ with zipfile.ZipFile(wheel) as file:
             target.write_bytes(file.read(name))
             target.chmod(0o755 if target.suffix == ".sh" else 0o644)
 PYTHON_END
-  rm -rf "$got" "${CACHE:?}/home" && mv "$made" "$CACHE/home"
+  rm -rf "$got" "${CACHE:?}/flink-dist" && mv "$made" "$CACHE/flink-dist"
 }
 
 job_server() {

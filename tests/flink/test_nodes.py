@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chain import Silent
 
 from cxr.core import features
 
@@ -13,16 +14,6 @@ BEAM_NODES = ("ImportExampleGen", "StatisticsGen", "ExampleValidator", "Transfor
 NODES = {*BEAM_NODES, "ImportSchemaGen", "PreviousStatistics", "DriftCheck", "AnomalyCheck"}
 SPLITS = ("train", "test")
 FLOATS = 1e-6  # relative: sums of floats are taken in another order
-
-
-class Silent:
-    """Watches the nodes and says nothing."""
-
-    def started(self, node_id, number, total):
-        """A node begins."""
-
-    def finished(self, result):
-        """A node has ended."""
 
 
 @pytest.fixture(scope="module")

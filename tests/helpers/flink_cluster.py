@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from processes import free_port, stop
 
 CACHE = Path(__file__).parents[2] / ".cache/flink"  # tools/flink.sh fills it
-HOME, JOB_SERVER = CACHE / "home", CACHE / "job-server.jar"
+HOME, JOB_SERVER = CACHE / "flink-dist", CACHE / "job-server.jar"
 TASK_MANAGERS, SLOTS = 2, 2  # one of them is enough for a job of parallelism 2, so that the other may die
 PRELOADED = ("cxr.data.ingest.reading", "tfx.components.transform.executor", "tfx.components.evaluator.executor")
 STARTS_WITHIN = 180  # seconds, on a busy machine
@@ -28,13 +29,6 @@ def missing() -> list[str]:
     """Returns what is not there, or nothing."""
     wanted = {"Flink's distribution": HOME / "bin/jobmanager.sh", "Beam's job server for Flink": JOB_SERVER}
     return [name for name, path in wanted.items() if not path.is_file()]
-
-
-def free_port() -> int:
-    """Returns a port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("localhost", 0))
-        return found.getsockname()[1]
 
 
 class FlinkCluster:
@@ -194,7 +188,7 @@ class FlinkCluster:
             process = subprocess.Popen(
                 [*map(str, command)], stdout=log, stderr=subprocess.STDOUT, env=dict(environment), start_new_session=True
             )
-        self._stack.callback(_end, process)
+        self._stack.callback(stop, process)
         return process
 
     def _wait(self, what: str, ready: Callable[[], bool]) -> None:
@@ -211,13 +205,3 @@ class FlinkCluster:
 def _listens(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("localhost", port)) == 0
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process and those that it started: the pool forgets its workers when it is terminated."""
-    process.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(10)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()

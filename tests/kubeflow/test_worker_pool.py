@@ -4,16 +4,16 @@ Beam's own job server in Python stands for Flink's and Spark's, which speak the 
 """
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import yaml
+from processes import free_port, stop
 from simulator.cluster import SimulatedCluster
 
 from cxr.kubeflow.cluster import Cluster
@@ -21,22 +21,6 @@ from cxr.kubeflow.cluster import Cluster
 BOOT = "CXR_TEST_BEAM_BOOT"  # path of Beam's boot where there is one: the pool then starts its workers as in the image
 LISTENS_WITHIN = 300  # seconds; importing Beam takes a few, and many on a busy machine
 JOB_ENDS_WITHIN = 240  # seconds; Beam's Python job server has no other end for a job whose worker never comes
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("localhost", 0))
-        return found.getsockname()[1]
-
-
-def stop(process):
-    """Ends a process and those that it started: the pool forgets its workers when it is terminated."""
-    process.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(10)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 @pytest.fixture

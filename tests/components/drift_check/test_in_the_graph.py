@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from chain import Silent
 from tfx import v1 as tfx
 from tfx.orchestration import metadata
 
@@ -17,14 +18,6 @@ from cxr.pipeline.schema import curated_schema, write_schema
 
 pytestmark = pytest.mark.slow
 NODES = {"ImportExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator", "PreviousStatistics", "DriftCheck", "AnomalyCheck"}
-
-
-class Silent:
-    def started(self, node_id, number, total):
-        pass
-
-    def finished(self, result):
-        pass
 
 
 def darker(example):

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from chain import Silent
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as proto
 from tfx import v1 as tfx
@@ -30,14 +31,6 @@ def Use(made: tfx.dsl.components.InputArtifact[String], used: tfx.dsl.components
     used.value = made.value + "!"
 
 
-class Watcher:
-    def started(self, *_):
-        pass
-
-    def finished(self, *_):
-        pass
-
-
 @pytest.fixture
 def workspace(tmp_path):
     return Workspace(tmp_path, "small")
@@ -55,7 +48,7 @@ def run(workspace):
             metadata_connection_config=metadata.sqlite_metadata_connection_config(str(workspace.metadata)),
         )
         folder = workspace.new_run()
-        results = WatchedDagRunner(Watcher()).run(pipeline)
+        results = WatchedDagRunner(Silent()).run(pipeline)
         (folder / "report.json").write_text(json.dumps({"pipeline": "small", "models": {}}))
         return [result.state for result in results.values()], [Path(result.outputs[name][0].uri) for result, name in _outputs(results)]
 
