@@ -80,11 +80,12 @@ def prune(
 
     from cxr.core.console import Console
     from cxr.core.errors import UsageError
+    from cxr.core.machine_faults import writing_to
     from cxr.core.silence import silenced
     from cxr.core.spans import size
 
     place, messages = _workspace(pipeline, workspace), Console(stderr=True)
-    with place.lock():
+    with writing_to(place.home), place.lock():
         served = _served(place, models_config, server, options.tls_of(tls, ca, cert, key, server_name), messages)
         with messages.status("looking at runs and artifacts"), silenced():
             from cxr.pipeline.pruning.prune import Pruner  # ML Metadata, TensorFlow: seconds
@@ -137,7 +138,7 @@ def _served(
                     if servers:
                         raise
                     text = f"note: no server answers at {address}; name others that serve these models with --server or --models-config"
-                    messages.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+                    messages.print(text, style="yellow", highlight=False, soft_wrap=True)
     return {model: set().union(*(answer.get(model, set()) for answer in answers)) for model in present}
 
 
@@ -156,7 +157,7 @@ def _show(plan: Plan, out: Console) -> None:
     out.print(table)
     stays = [(f"run {name}", why) for name, why in sorted(plan.kept.runs.items(), reverse=True)]
     stays += [("/".join(version), why) for version, why in sorted(plan.kept.versions.items())]
-    _list("stays", ((what, why) for what, why in stays), out)
+    _list("stays", stays, out)
     goes = [(f"run {folder.name}", size(bytes_)) for folder, bytes_ in plan.runs.items()]
     goes += [(f"{folder.parent.name}/{folder.name}", size(bytes_)) for folder, bytes_ in plan.versions.items()]
     _list("goes", goes, out)
@@ -166,4 +167,4 @@ def _show(plan: Plan, out: Console) -> None:
 
 def _list(title: str, rows: Iterable[tuple[str, str]], out: Console) -> None:
     for what, why in rows:
-        out.print(f"{title}: {what}: {why}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"{title}: {what}: {why}", highlight=False, soft_wrap=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from cxr.core import machine_faults
 from cxr.core.errors import CxrError
 
 _PATIENCE = 10.0  # seconds that another program may hold the file's lock
@@ -76,7 +77,7 @@ def check(file: Path) -> None:
         if code in _NO_WRITING:
             raise CxrError(f"{file}: cannot be written ({error}); give the right to, or name another --workspace") from None
         if code not in _DAMAGED:
-            raise CxrError(f"{file}: cannot be used ({error}); make room, look after the disk, then run the same command again") from None
+            raise CxrError(machine_faults.explained(error, file) or f"{file}: cannot be used ({error})") from None
         found = str(error)
     if found != "ok":
         raise CxrError(_damaged(file, found.splitlines()[-1]))

@@ -17,7 +17,7 @@ REPORT = "report.json"
 PAGE = "report.html"
 LOG = "run.log"
 CONFIG = "config.yaml"
-LOCK = ".lock"  # held while a run of the pipeline is under way
+LOCK = ".lock"  # held while a run or a prune of the pipeline is under way
 PIPELINE_ROOT = "tfx"
 _RUN_NAME = "%Y%m%d-%H%M%S-%f"  # less its last three digits: milliseconds
 
@@ -100,7 +100,7 @@ class Workspace:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keeps a second run out of the same pipeline while one is under way.
+        """Keeps a second run, or a prune, out of the same pipeline while one is under way.
 
         Raises:
           CxrError: Another process holds it.
@@ -111,7 +111,7 @@ class Workspace:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise CxrError(
-                    f"{self.home}: another run of pipeline {self.pipeline!r} is under way; wait for it or use --workspace"
+                    f"{self.home}: another run of pipeline {self.pipeline!r} is under way, or a prune; wait for it or use --workspace"
                 ) from None
             yield
 

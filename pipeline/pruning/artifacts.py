@@ -18,6 +18,7 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as proto
 
 from cxr.core.errors import CxrError
+from cxr.pipeline import metadata_file
 from cxr.pipeline.pruning.keep import Kept, Version
 from cxr.pipeline.workspace import Workspace
 
@@ -48,8 +49,9 @@ class Artifacts:
         """Opens ML Metadata's file, which must be there.
 
         Raises:
-          CxrError: It is damaged, or in use.
+          CxrError: It is damaged, locked by another program, or may not be written.
         """
+        metadata_file.check(workspace.metadata)
         config = proto.ConnectionConfig()
         config.sqlite.filename_uri = str(workspace.metadata)
         config.sqlite.connection_mode = proto.SqliteMetadataSourceConfig.READWRITE

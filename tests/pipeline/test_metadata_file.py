@@ -103,6 +103,14 @@ def test_a_file_that_may_not_be_written_is_named(file):
             subprocess.run(["chattr", "-i", file], check=True)
 
 
+def test_a_full_disk_is_told_as_everywhere(file, monkeypatch):
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    monkeypatch.setattr(metadata_file, "_open", lambda _: (_ for _ in ()).throw(error))
+    with pytest.raises(CxrError, match=r"metadata\.db: No space left on device; make room there"):
+        metadata_file.check(file)
+
+
 @pytest.mark.parametrize("state", ["deleted", "empty", "older"])
 def test_executions_are_numbered_above_every_artifact_that_is_there(file, tmp_path, state):
     for number in (3, 77):

@@ -1,6 +1,8 @@
 """Real runs through ML Metadata, some pruned, and run again: nothing that has gone is taken for a cache hit."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -101,6 +103,11 @@ def test_a_prune_that_was_killed_is_ended_by_the_next(workspace, run, monkeypatc
 def test_metadata_that_cannot_be_read(workspace):
     workspace.home.mkdir(parents=True)
     workspace.metadata.write_text("no database")
+    with pytest.raises(CxrError, match=r"is damaged .* move it away"):
+        Artifacts(workspace)
+    workspace.metadata.unlink()
+    with closing(sqlite3.connect(workspace.metadata)) as database:
+        database.executescript("CREATE TABLE MLMDEnv (schema_version INTEGER); INSERT INTO MLMDEnv VALUES (999)")  # a later library's
     with pytest.raises(CxrError, match="cannot be read as ML Metadata"):
         Artifacts(workspace)
 
