@@ -23,13 +23,13 @@ from cxr.kubeflow import entrypoint, ir_pass, lint
 from cxr.kubeflow.beam_engines import Dataflow
 from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.executor_input import data_uri
-from cxr.kubeflow.parameters import DATA, EXAMPLE_GEN, run_parameters
+from cxr.kubeflow.parameters import DATA, run_parameters
 from cxr.kubeflow.pipeline_spec import tasks
 from cxr.kubeflow.platform_document import platform_document
 from cxr.kubeflow.previous_statistics import FOLDER
 from cxr.kubeflow.resources import set_resources, share_features
 from cxr.pipeline.beam_config import Direct
-from cxr.pipeline.graph import REPORT, RunPaths, create_pipeline, node_id
+from cxr.pipeline.graph import EXAMPLE_GEN, REPORT, RunPaths, create_pipeline, node_id
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.schema import curated_schema
 

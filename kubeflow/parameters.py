@@ -17,7 +17,6 @@ from cxr.pipeline.pipeline_config import Config
 STRING, INTEGER, DOUBLE = "STRING", "NUMBER_INTEGER", "NUMBER_DOUBLE"
 
 DATA = "data"
-EXAMPLE_GEN = "ImportExampleGen"
 THRESHOLD = "metrics_specs/0/per_slice_thresholds/{metric}/thresholds/0/threshold"
 CHANGE = f"{THRESHOLD}/change_threshold/absolute"
 
@@ -36,7 +35,7 @@ class Parameter:
 
 def run_parameters(config: Config) -> list[Parameter]:
     """Returns the parameters of a configuration's pipeline."""
-    from cxr.pipeline.graph import node_id  # imports TFX
+    from cxr.pipeline.graph import EXAMPLE_GEN, node_id  # imports TFX
 
     # also what the rule for the baseline looks at
     readers = [(EXAMPLE_GEN, "input_base"), *((node_id("Baseline", name), "data") for name in config.candidates)]

@@ -63,7 +63,7 @@ def share_features(spec: Spec, cluster: Cluster, config: Config) -> None:
     for name in tasks(spec):
         container = container_of(spec, name)
         if container is not None and name.startswith("Trainer-"):
-            container["env"] = [{"name": name, "value": value} for name, value in place.environment().items()]
+            container["env"] = [{"name": variable, "value": value} for variable, value in place.environment().items()]
 
 
 def amount(quantity: str, kind: str) -> float:

@@ -34,7 +34,7 @@ from cxr.pipeline.pipeline_config import Config
 from cxr.trainer.model_config import Model as ModelConfig
 
 TRAIN, VAL, _ = features.SPLITS
-EXAMPLE_GEN = "ImportExampleGen"  # id of the node that reads the records, TFX's own
+EXAMPLE_GEN = ImportExampleGen.__name__  # id of the node that reads the records
 REPORT = "Report"  # id of the node that makes report.html
 # Which of our modules each kind of node runs: with all that they import they are part of its cache key.
 CODE = {
