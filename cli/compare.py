@@ -57,4 +57,4 @@ def compare(
     for part in tables(found):
         console.print(part)
     for line in remarks(found):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)

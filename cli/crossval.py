@@ -84,8 +84,8 @@ def crossval(
     console = stdout_console()
     console.print(table(report))
     for line in remarks(report):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    messages.print(f"every fold's figures and answers: {target}", highlight=False, markup=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
+    messages.print(f"every fold's figures and answers: {target}", highlight=False, soft_wrap=True)
 
 
 def table(report: Report) -> Table:

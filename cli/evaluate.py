@@ -199,7 +199,7 @@ def _show(found: Measured, json: Path | None, messages: Console) -> None:
     for table in tables(found):
         console.print(table)
     for line in remarks(found):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     if found.images_per_second is not None:
         messages.print(f"{found.images_per_second:.0f} images a second", highlight=False)
     if json is not None:

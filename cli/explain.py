@@ -76,7 +76,7 @@ def explain(
         except (CxrError, OSError) as error:
             failed += 1
             text = str(error) if str(file) in str(error) else f"{file}: {error}"
-            messages.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+            messages.print(text, style="red", highlight=False, soft_wrap=True)
     table = Table()
     for column in ("image", "model", "explained", "probability", "predicted", "overlay"):
         table.add_column(column, overflow="fold")

@@ -120,4 +120,4 @@ def _print(about: About, out: Path) -> None:
     classes = "" if len(present) == len(features.CLASS_NAMES) else f" --classes {','.join(present)}"
     lines += [f"manifest: {out}/manifest.csv", f"next: cxr ingest {out} records{classes}"]
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)

@@ -54,9 +54,9 @@ def lineage(
         return
     console = options.stdout_console()
     for title, rows in sections(found):
-        console.print(title, style="bold", markup=False, highlight=False)
+        console.print(title, style="bold", highlight=False)
         for name, value in rows:
-            console.print(f"  {name + ':':<29} {value}" if value else f"  {name}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"  {name + ':':<29} {value}" if value else f"  {name}", highlight=False, soft_wrap=True)
 
 
 def sections(found: Lineage) -> Iterator[tuple[str, list[tuple[str, str]]]]:

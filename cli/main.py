@@ -90,4 +90,4 @@ def main() -> None:
 
 
 def _say(text: str, style: str) -> None:
-    Console(stderr=True).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    Console(stderr=True).print(text, style=style, highlight=False, soft_wrap=True)

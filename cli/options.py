@@ -67,7 +67,7 @@ def note_unencrypted(server: str, security: Tls | None, messages: Console) -> No
 
     if security is None and not is_loopback(server):
         text = f"note: images travel to {server} unencrypted; --tls encrypts them"
-        messages.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        messages.print(text, style="yellow", highlight=False, soft_wrap=True)
 
 
 def conditions(where: list[str] | None) -> dict[str, str] | None:

@@ -61,7 +61,7 @@ def page(
     messages = Console(stderr=True)
     if not is_loopback(host_and_port(host, port)):
         text = f"warning: everybody who reaches {host} can use the page: it asks for no password, and pictures travel unencrypted"
-        messages.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        messages.print(text, style="yellow", highlight=False, soft_wrap=True)
     options.note_unencrypted(server, security, messages)
     limits = Limits() if max_message_mb is None else Limits(max_message_bytes=max_message_mb * 2**20)
     names = None if not model else lambda: model

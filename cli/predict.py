@@ -108,11 +108,11 @@ def _show(client: Client, files: list[Path], as_json: bool, messages: Console, m
                 progress.advance(bar)
                 if isinstance(result, Prediction) and result.synthetic and result.version not in synthetic:
                     synthetic.add(result.version)
-                    progress.console.print(_SYNTHETIC.format(result), style="yellow", markup=False, highlight=False, soft_wrap=True)
+                    progress.console.print(_SYNTHETIC.format(result), style="yellow", highlight=False, soft_wrap=True)
                 if as_json:
                     typer.echo(json_module.dumps({**result.to_json(), **overlay}, ensure_ascii=False))
                 if isinstance(result, Failure):
-                    progress.console.print(str(result.error), style="red", markup=False, highlight=False, soft_wrap=True)
+                    progress.console.print(str(result.error), style="red", highlight=False, soft_wrap=True)
     except CxrError:
         messages.print(f"{len(results)} of {len(files)} images were answered before this error:", style="red")
         raise

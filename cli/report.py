@@ -45,7 +45,7 @@ def report(
         typer.echo(page)
     elif not webbrowser.open(page.absolute().as_uri()):
         message = f"no browser on this machine; copy the file, it needs nothing beside it: {page}"
-        Console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
+        Console(stderr=True).print(message, highlight=False, soft_wrap=True)
 
 
 def find_page(run: str | None, workspace: Path, pipeline: str | None) -> Path:

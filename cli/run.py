@@ -74,7 +74,7 @@ def run(
     loaded = load(config, [*(overrides or ()), *workers])
     messages = Console(stderr=True)
     for line in told(loaded, config):
-        messages.print(line, markup=False, highlight=False, soft_wrap=True)
+        messages.print(line, highlight=False, soft_wrap=True)
     try:
         code = run_pipeline(loaded, data, workspace, enable_cache=cache, jobs=jobs, profile=profile)
     except KeyboardInterrupt:

@@ -93,9 +93,9 @@ def validate(
     console = options.stdout_console()
     console.print(validation.table(found))
     for line in validation.remarks(found):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     for line in found.findings:
-        console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+        console.print(line, style="red", highlight=False, soft_wrap=True)
     if json is not None:
         json.write_text(found.model_dump_json(indent=2) + "\n")
         messages.print(f"all that was found: {json}", highlight=False, soft_wrap=True)

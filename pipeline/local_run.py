@@ -113,11 +113,11 @@ def _run(
         from cxr.pipeline.schema import curated_schema, write_schema
         from cxr.pipeline.side_by_side import room
     if remark := metadata_file.prepare(workspace.metadata, workspace.pipeline_root):
-        err.print(remark, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        err.print(remark, style="yellow", highlight=False, soft_wrap=True)
     choices = choose_all(config, examples.path, workspace.serving_models)
     for name, choice in choices.items():
         for remark in remarks(choice):
-            err.print(f"{name}: {remark}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+            err.print(f"{name}: {remark}", style="yellow", highlight=False, soft_wrap=True)
     config.feature_place(workspace.feature_cache).write(workspace.feature_cache_setting)
     pipeline = create_pipeline(
         config,
@@ -137,7 +137,7 @@ def _run(
         enable_cache=how.enable_cache,
     )
     place = room(config, workspace.root, how.jobs)
-    err.print(str(place), markup=False, highlight=False)
+    err.print(str(place), highlight=False)
     try:
         with RunProgress(err) as progress:
             results = WatchedDagRunner(progress, place, profile=how.profile).run(pipeline)
@@ -155,21 +155,21 @@ def _run(
         write_page(page_sources(config, results, report, dataset, run=folder.name, before=run_before(folder)), page)
     except Exception as error:  # models that were pushed stay pushed, whatever becomes of their picture
         logging.getLogger(__name__).exception("%s", page.name)
-        err.print(f"{page.name} could not be made: {error}; {ws.REPORT} has the figures", style="yellow", markup=False, soft_wrap=True)
+        err.print(f"{page.name} could not be made: {error}; {ws.REPORT} has the figures", style="yellow", soft_wrap=True)
     out.print(table(report))
     for candidate in report.models.values():
         for reason in candidate.reasons:
-            out.print(f"{candidate.name}: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
+            out.print(f"{candidate.name}: {reason}", style="red", highlight=False, soft_wrap=True)
         for note in candidate.notes:
-            out.print(f"{candidate.name}: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+            out.print(f"{candidate.name}: {note}", style="yellow", highlight=False, soft_wrap=True)
     for line, style in drift_lines(report).items():
-        out.print(f"drift: {line}", style=style, markup=False, highlight=False, soft_wrap=True)
+        out.print(f"drift: {line}", style=style, highlight=False, soft_wrap=True)
     for line in shortcut_lines(report):
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
+        out.print(line, highlight=False, soft_wrap=True)
     for line in feature_lines(report):
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
+        out.print(line, highlight=False, soft_wrap=True)
     for note, names in weights_notes(report).items():
-        out.print(f"{note}: {', '.join(names)}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"{note}: {', '.join(names)}", highlight=False, soft_wrap=True)
     made = (
         ("models", workspace.serving_models),
         ("report", page if page.is_file() else folder / ws.REPORT),
