@@ -164,7 +164,7 @@ def node_processes(of: psutil.Process | None = None) -> list[psutil.Process]:
 
 
 def kill_at_work(process: psutil.Process) -> None:
-    """The same once it is in the middle of its work: a second of computing is done, or a process of its own started."""
+    """See `kill_with_children`; once a process is in the middle of its work: it has computed for a second, or started one of its own."""
     deadline = time.monotonic() + PATIENCE
     while process.cpu_times().user < 1 and not process.children() and time.monotonic() < deadline:
         time.sleep(0.01)
