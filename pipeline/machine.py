@@ -33,8 +33,18 @@ def available_memory(root: Path = Path("/")) -> int:
     groups = root / "sys/fs/cgroup"
     v2 = _numbers(groups / "memory.max") + _numbers(groups / "memory.current")
     v1 = _numbers(groups / "memory/memory.limit_in_bytes") + _numbers(groups / "memory/memory.usage_in_bytes")
-    left = [max(limit - used, 0) for limit, used in (pair for pair in (v2, v1) if len(pair) == 2)]
+    files = _cached_files(groups / "memory.stat", "inactive_file"), _cached_files(groups / "memory/memory.stat", "total_inactive_file")
+    left = [max(pair[0] - pair[1] + cached, 0) for pair, cached in zip((v2, v1), files, strict=True) if len(pair) == 2]
     return min(free, *left) if left else free
+
+
+def _cached_files(file: Path, entry: str) -> int:
+    """The bytes of files that a control group holds in memory, counts as used, and gives back at once where processes want them."""
+    try:
+        words = file.read_text().split()
+        return int(words[words.index(entry) + 1])
+    except (OSError, ValueError):
+        return 0
 
 
 def _numbers(file: Path) -> list[int]:

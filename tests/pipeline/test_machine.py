@@ -28,11 +28,21 @@ def root(tmp_path, monkeypatch):
     [
         ({}, 8, 16),
         ({"cpu_OF_max": "250000 100000\n", "memory_OF_max": f"{4 * GIB}\n", "memory_OF_current": f"{GIB}\n"}, 2, 3),
+        ({"memory_OF_max": f"{4 * GIB}", "memory_OF_current": f"{4 * GIB}", "memory_OF_stat": f"anon 9\ninactive_file {GIB}\n"}, 8, 1),
         ({"cpu_OF_max": "max 100000\n", "memory_OF_max": "max\n", "memory_OF_current": f"{GIB}\n"}, 8, 16),
         ({"cpu_OF_max": "50000 100000\n", "memory_OF_max": f"{GIB}\n", "memory_OF_current": f"{2 * GIB}\n"}, 1, 0),
         ({"cpu__cpu_OF_cfs_quota_us": "400000\n", "cpu__cpu_OF_cfs_period_us": "100000\n"}, 4, 16),
         ({"cpu__cpu_OF_cfs_quota_us": "-1\n", "cpu__cpu_OF_cfs_period_us": "100000\n"}, 8, 16),
         ({"memory__memory_OF_limit_in_bytes": f"{2 * GIB}", "memory__memory_OF_usage_in_bytes": f"{GIB}"}, 8, 1),
+        (
+            {
+                "memory__memory_OF_limit_in_bytes": f"{4 * GIB}",
+                "memory__memory_OF_usage_in_bytes": f"{4 * GIB}",
+                "memory__memory_OF_stat": f"inactive_file 0\ntotal_inactive_file {2 * GIB}\n",
+            },
+            8,
+            2,
+        ),
     ],
 )
 def test_limits_of_a_container_count(root, files, cores, gibibytes):
