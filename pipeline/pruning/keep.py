@@ -41,7 +41,7 @@ class Kept:
 def versions_of(workspace: Workspace) -> Iterator[Path]:
     """Yields the folders of all pushed versions, the oldest of each model first."""
     for model in sorted(workspace.serving_models.glob("*/")):
-        yield from sorted((folder for folder in model.glob("*/") if folder.name.isdecimal()), key=lambda folder: int(folder.name))
+        yield from _versions(model)
 
 
 def needed_versions(model: Path, served: Collection[int]) -> dict[str, str]:
@@ -55,9 +55,8 @@ def needed_versions(model: Path, served: Collection[int]) -> dict[str, str]:
       CxrError: The champion's pointer, or what a push left with a version, is damaged: nothing is known for sure then.
     """
     found = {str(version): "a server needs it" for version in served}
-    names = [folder.name for folder in model.glob("*/") if folder.name.isdecimal()]
-    if names:
-        found[max(names, key=int)] = "the newest"
+    if versions := _versions(model):
+        found[versions[-1].name] = "the newest"
     pointed = champion.read(model / champion.POINTER)
     if pointed:
         record = read_record(pointed.folder)
@@ -113,6 +112,10 @@ def what_stays(workspace: Workspace, keep: int, served: Mapping[str, Collection[
         frozenset(record.run for record in records if record),
         frozenset(uri for name in reasons for uri in _uris(runs[name])) | {record.source for record in records if record},
     )
+
+
+def _versions(model: Path) -> list[Path]:
+    return sorted((folder for folder in model.glob("*/") if folder.name.isdecimal()), key=lambda folder: int(folder.name))
 
 
 def _uris(run: KeptRun) -> Iterator[str]:
