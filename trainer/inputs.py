@@ -111,7 +111,7 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
     indices = transform.label_indices(tf.constant(labels, tf.string)).numpy()
     if unknown := sorted(label.decode() for label, index in zip(labels, indices, strict=True) if index < 0):
         raise CxrError(f"{files[0]}: label {unknown[0]!r} is none of {', '.join(transform.class_names)}; set data.class_names")
-    order = np.array(sorted(range(len(hashes)), key=lambda i: (hashes[i], labels[i])))
+    order = np.array(sorted(range(len(hashes)), key=lambda i: (hashes[i], labels[i])), np.int64)
     return Split(
         images[order],
         indices[order],

@@ -19,6 +19,11 @@ def test_a_split_does_not_depend_on_shards(tmp_path, make_example, write, splits
     assert (some.patients.tolist(), some.labels.tolist(), some.sources.tolist()) == (["patient3", "patient1"], [0, 1], ["unknown"] * 2)
 
 
+def test_a_split_without_images(tmp_path, write, transform):
+    read = inputs.read_split([write(tmp_path / "a.gz", [])], transform)
+    assert (len(read), list(read.images), read.labels.tolist()) == (0, [], [])
+
+
 def test_faults_name_the_file(tmp_path, make_example, write, transform):
     with pytest.raises(CxrError, match="none: no TFRecords"):
         inputs.read_split([str(tmp_path / "none")], transform)
