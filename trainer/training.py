@@ -19,7 +19,6 @@ from cxr.trainer import devices, inputs
 from cxr.trainer.artifact import TRAIN_OOF
 from cxr.trainer.batch_statistics import recalibrate
 from cxr.trainer.cached_features import BATCH, BatchedModel, cached
-from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.frozen_backbone import FeatureCache, FrozenBackbone
 from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
 from cxr.trainer.losses import from_one_source, image_weights, make_loss
@@ -163,7 +162,7 @@ class Training:
                 recalibrate(assembly, config, self._train.images, self._decode)
             extractor = BatchedModel(assembly.extractor)
             tuned_features = {
-                split: extractor.of(images.images, self._decode, config, f"answers for the {split} split")[0]
+                split: extractor.of(images.images, self._decode, config, f"answers for the {split} split")
                 for split, images in self._splits().items()
             }
             tuned = _answers(head, tuned_features)
@@ -219,8 +218,7 @@ class Training:
         train = self._train
         if keras.config.dtype_policy().compute_dtype == devices.FLOAT32:  # half precision rounds by more than the noise of this check
             drawn = phantoms()
-            tried = EncodedImages.of([*train.images[: BATCH - len(drawn)], *drawn])
-            frozen.check(tried, self._remedy(frozen.assembly))
+            frozen.check([*train.images[: BATCH - len(drawn)], *drawn], self._remedy(frozen.assembly))
         return {
             split: frozen.features(
                 images.images,
