@@ -251,7 +251,10 @@ class Training:
         them up weighs nothing; only the training loss and accuracy of the history count the last batch as a whole one.
         """
         val = self._val and tf.data.Dataset.zip(
-            (self._in_order(self._val), tf.data.Dataset.from_tensor_slices(self._one_hot(self._val)))
+            (
+                inputs.in_order(self._val.images, self._decode, augmentation=_NO_AUGMENTATION),
+                tf.data.Dataset.from_tensor_slices(self._one_hot(self._val)),
+            )
         ).batch(devices.validation_batch(len(self._val), stage.batch_size, replicas)).prefetch(2)
         return StageData(
             lambda first: inputs.image_epochs(
@@ -294,9 +297,6 @@ class Training:
         if self._config.bn_recalibration == "per_layer":
             return f"Remedy: {larger} or {self._key}.bn_recalibration=none."
         return f"Remedy: set {self._key}.bn_recalibration=none or per_layer, or {larger}."
-
-    def _in_order(self, split: inputs.Split) -> tf.data.Dataset:
-        return inputs.in_order(split.images, self._decode, augmentation=_NO_AUGMENTATION)
 
     def _order(self, stage: Stage, first: int, *, full: bool = False) -> inputs.Order:
         return inputs.Order(first, stage.epochs, stage.batch_size, self._config.seed, full)
