@@ -67,7 +67,7 @@ class Backbone:
                     augmentation=augmentation,
                     variants=variants,
                     seed=self._config.seed,
-                    first=first + skipped,
+                    numbers=np.arange(first + skipped, (1 + variants) * len(split)),
                 )
 
             passes = variants or 1

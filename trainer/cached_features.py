@@ -78,21 +78,28 @@ class BatchedModel:
         return answers
 
     def of(
-        self, images: EncodedImages, decode: inputs.Decoder, config: Model, what: str, file: Path | None = None, variants: int = 0
+        self,
+        images: EncodedImages,
+        decode: inputs.Decoder,
+        config: Model,
+        what: str,
+        file: Path | None = None,
+        variants: int = 0,
+        numbers: npt.NDArray[np.int64] | None = None,
     ) -> Array:
-        """Returns the answers for images, float32 [1 + variants, images, width]: as they are, then for each augmented variant.
+        """Returns the answers for images, float32 [elements, width]: as they are, then for each augmented variant.
 
-        Args: images and decode as in `inputs.in_order`, `what` and `file` as in `all`; `config` says how variants differ.
+        Args: `what` and `file` as in `all`, `config` says how variants differ, the others as in `inputs.in_order`.
         """
-        rows = self.all(
+        wanted = np.arange((1 + variants) * len(images)) if numbers is None else numbers
+        return self.all(
             lambda first: inputs.in_order(
-                images, decode, augmentation=config.augmentation, variants=variants, seed=config.seed, first=first
+                images, decode, augmentation=config.augmentation, variants=variants, seed=config.seed, numbers=wanted[first:]
             ),
-            (1 + variants) * len(images),
+            len(wanted),
             what,
             file,
         )
-        return rows.reshape(1 + variants, len(images), self.width)
 
     def _read(self, file: Path, answers: Array) -> int:
         """Fills in the rows of an interrupted run, cuts off a half-written one, and returns how many there are."""

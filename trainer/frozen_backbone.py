@@ -7,17 +7,15 @@ code, and the image by its encoded bytes. So a changed head, loss or split finds
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from cxr.core import progress
-from cxr.trainer import inputs
 from cxr.trainer.batch_statistics import recalibrate
 from cxr.trainer.cached_features import Array, BatchedModel
 from cxr.trainer.encoded_images import EncodedImages
@@ -71,7 +69,7 @@ class FrozenBackbone:
         if self.cache:
             self._made_by = fingerprint([self._made_by, self.config.bn_recalibration, *values])
 
-    def check(self, images: EncodedImages, remedy: str) -> None:
+    def check(self, images: Sequence[bytes], remedy: str) -> None:
         """Makes sure that it does not multiply rounding errors; see `check_stability`. What passed once passes again.
 
         Args:
@@ -101,37 +99,22 @@ class FrozenBackbone:
         Raises:
           CxrError: Features that are not finite.
         """
-        what = f"{self.config.backbone}, {split} images"
-        if self.cache is None:
-            return self._extractor.of(images, self.transform.image, self.config, what, file, variants)
+        what, shape = f"{self.config.backbone}, {split} images", (1 + variants, len(images), self._extractor.width)
         group = self._group(FEATURES)
-        assert group is not None
+        if group is None:
+            return self._extractor.of(images, self.transform.image, self.config, what, file, variants).reshape(shape)
         keys = self._keys(images, variants)
         rows, found = group.read(keys, self._extractor.width)
-        self.from_cache[split] = (int(found.sum()), len(keys))
-        progress.report(f"{what}: {found.sum()} of {len(keys)} features from the cache", int(found.sum()), len(keys))
         missing = np.flatnonzero(~found)
+        known = len(keys) - len(missing)
+        self.from_cache[split] = (known, len(keys))
+        progress.report(f"{what}: {known} of {len(keys)} features from the cache", known, len(keys))
         if missing.size:
-            if file and found.any():  # the rows of an interrupted run are those of the same images, or none
+            if file and known:  # the rows of an interrupted run are those of the same images, or none
                 file = file.with_stem(f"{file.stem}-{fingerprint([missing])}")
-            rows[missing] = self._extractor.all(self._images(images, variants, missing), missing.size, what, file)
+            rows[missing] = self._extractor.of(images, self.transform.image, self.config, what, file, variants, missing)
             group.add([keys[i] for i in missing], rows[missing])
-        return rows.reshape(1 + variants, len(images), -1)
-
-    def _images(self, images: EncodedImages, variants: int, which: npt.NDArray[np.int64]) -> Callable[[int], tf.data.Dataset]:
-        config = self.config
-
-        def those_from(first: int) -> tf.data.Dataset:
-            return inputs.in_order(
-                images,
-                self.transform.image,
-                augmentation=config.augmentation,
-                variants=variants,
-                seed=config.seed,
-                numbers=which[first:],
-            )
-
-        return those_from
+        return rows.reshape(shape)
 
     def _keys(self, images: EncodedImages, variants: int) -> list[bytes]:
         """The names of images as they are, then of their variants, which hang on an image's place in the split too."""

@@ -111,7 +111,7 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
     indices = transform.label_indices(tf.constant(labels, tf.string)).numpy()
     if unknown := sorted(label.decode() for label, index in zip(labels, indices, strict=True) if index < 0):
         raise CxrError(f"{files[0]}: label {unknown[0]!r} is none of {', '.join(transform.class_names)}; set data.class_names")
-    order = np.array(sorted(range(len(hashes)), key=lambda i: (hashes[i], labels[i])))
+    order = np.array(sorted(range(len(hashes)), key=lambda i: (hashes[i], labels[i])), np.int64)
     return Split(
         images[order],
         indices[order],
@@ -134,7 +134,6 @@ def in_order(
     augmentation: Augmentation,
     variants: int = 0,
     seed: int = 0,
-    first: int = 0,
     numbers: npt.NDArray[np.int64] | None = None,
 ) -> tf.data.Dataset:
     """Yields every image as it is, then each augmented variant of all of them.
@@ -145,11 +144,10 @@ def in_order(
       augmentation: What the variants differ by.
       variants: Augmented passes over the images.
       seed: Of the variants.
-      first: How many elements are left out at the beginning.
-      numbers: The elements that are wanted, counted from 0, in place of those from `first` on.
+      numbers: The elements that are wanted, counted from 0; None: all.
 
     Returns:
-      (1 + variants) * images - first elements, or one for each of the numbers, float32 [size, size, 3] in [0, 1].
+      (1 + variants) * images elements, or one for each of the numbers, float32 [size, size, 3] in [0, 1].
     """
     encoded, seed_value = _reader(images), tf.constant(seed, tf.int64)
 
@@ -160,7 +158,7 @@ def in_order(
         return tf.cond(number < len(images), lambda: image, lambda: augment(image, augmentation, tf.stack([seed_value, number])))
 
     if numbers is None:
-        numbers = np.arange(first, (1 + variants) * len(images))
+        numbers = np.arange((1 + variants) * len(images))
     return tf.data.Dataset.from_tensor_slices(numbers).map(decoded, tf.data.AUTOTUNE, deterministic=True)
 
 

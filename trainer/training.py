@@ -19,7 +19,6 @@ from cxr.trainer import devices, inputs
 from cxr.trainer.artifact import TRAIN_OOF
 from cxr.trainer.batch_statistics import recalibrate
 from cxr.trainer.cached_features import BATCH, BatchedModel, cached
-from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.frozen_backbone import FeatureCache, FrozenBackbone
 from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
 from cxr.trainer.losses import from_one_source, image_weights, make_loss
@@ -163,7 +162,7 @@ class Training:
                 recalibrate(assembly, config, self._train.images, self._decode)
             extractor = BatchedModel(assembly.extractor)
             tuned_features = {
-                split: extractor.of(images.images, self._decode, config, f"answers for the {split} split")[0]
+                split: extractor.of(images.images, self._decode, config, f"answers for the {split} split")
                 for split, images in self._splits().items()
             }
             tuned = _answers(head, tuned_features)
@@ -219,8 +218,7 @@ class Training:
         train = self._train
         if keras.config.dtype_policy().compute_dtype == devices.FLOAT32:  # half precision rounds by more than the noise of this check
             drawn = phantoms()
-            tried = EncodedImages.of([*train.images[: BATCH - len(drawn)], *drawn])
-            frozen.check(tried, self._remedy(frozen.assembly))
+            frozen.check([*train.images[: BATCH - len(drawn)], *drawn], self._remedy(frozen.assembly))
         return {
             split: frozen.features(
                 images.images,
@@ -253,7 +251,10 @@ class Training:
         them up weighs nothing; only the training loss and accuracy of the history count the last batch as a whole one.
         """
         val = self._val and tf.data.Dataset.zip(
-            (self._in_order(self._val), tf.data.Dataset.from_tensor_slices(self._one_hot(self._val)))
+            (
+                inputs.in_order(self._val.images, self._decode, augmentation=_NO_AUGMENTATION),
+                tf.data.Dataset.from_tensor_slices(self._one_hot(self._val)),
+            )
         ).batch(devices.validation_batch(len(self._val), stage.batch_size, replicas)).prefetch(2)
         return StageData(
             lambda first: inputs.image_epochs(
@@ -296,9 +297,6 @@ class Training:
         if self._config.bn_recalibration == "per_layer":
             return f"Remedy: {larger} or {self._key}.bn_recalibration=none."
         return f"Remedy: set {self._key}.bn_recalibration=none or per_layer, or {larger}."
-
-    def _in_order(self, split: inputs.Split) -> tf.data.Dataset:
-        return inputs.in_order(split.images, self._decode, augmentation=_NO_AUGMENTATION)
 
     def _order(self, stage: Stage, first: int, *, full: bool = False) -> inputs.Order:
         return inputs.Order(first, stage.epochs, stage.batch_size, self._config.seed, full)

@@ -19,6 +19,11 @@ def test_a_split_does_not_depend_on_shards(tmp_path, make_example, write, splits
     assert (some.patients.tolist(), some.labels.tolist(), some.sources.tolist()) == (["patient3", "patient1"], [0, 1], ["unknown"] * 2)
 
 
+def test_a_split_without_images(tmp_path, write, transform):
+    read = inputs.read_split([write(tmp_path / "a.gz", [])], transform)
+    assert (len(read), list(read.images), read.labels.tolist()) == (0, [], [])
+
+
 def test_faults_name_the_file(tmp_path, make_example, write, transform):
     with pytest.raises(CxrError, match="none: no TFRecords"):
         inputs.read_split([str(tmp_path / "none")], transform)
@@ -41,8 +46,9 @@ def test_in_order_gives_the_originals_first(splits, transform):
     np.testing.assert_array_equal(varied[:4], plain)
     assert np.abs(varied[4:8] - plain).max() > 0.05
     assert np.abs(varied[4:8] - varied[8:]).max() > 0.05
-    rest = np.stack(list(inputs.in_order(images, transform.image, augmentation=Augmentation(rotation=20), variants=2, seed=3, first=5)))
-    np.testing.assert_array_equal(rest, varied[5:])
+    some = np.array([9, 2, 5])
+    chosen = inputs.in_order(images, transform.image, augmentation=Augmentation(rotation=20), variants=2, seed=3, numbers=some)
+    np.testing.assert_array_equal(np.stack(list(chosen)), varied[some])
 
 
 def rows(dataset):

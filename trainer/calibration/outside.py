@@ -22,14 +22,12 @@ from cxr.core import features
 from cxr.trainer import artifact
 from cxr.trainer.calibration.description import Outside
 from cxr.trainer.calibration.ranks import conformal_quantile
+from cxr.trainer.models.heads import AT_ONCE, floored
 
 DIRECTIONS = 32  # at most; and one per IMAGES_PER_DIRECTION training images
 IMAGES_PER_DIRECTION = 8
 MOST_IMAGES = 2000  # training images that the directions are fitted on: more change nothing, and the decomposition takes their square
-# As in the head: a feature that hardly varies on the training split must not blow up, nor may random networks' tiny ones be hidden.
-_VARIANCE_FLOOR, _TINY = 1e-2, 1e-20
 _ROUNDING = 1e-6  # of float32: the image that lies on the border is not beyond it
-_AT_ONCE = 1024  # images whose features are there in float64 too
 SMALLEST = 1e-6  # a score is clipped to this, and as much below 1, before its logarithm is taken
 TRAIN, VAL, _ = features.SPLITS
 Array = npt.NDArray[np.float32]
@@ -49,7 +47,7 @@ class Detector:
     def distances(self, pooled: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Returns the distance of features [images, features], [images]; root of the mean of both parts, about 1 on training images."""
         rows = np.asarray(pooled)
-        return np.concatenate([self._distances(rows[part]) for part in gen_batches(len(rows), _AT_ONCE)])
+        return np.concatenate([self._distances(rows[part]) for part in gen_batches(len(rows), AT_ONCE)])
 
     def scores(self, pooled: npt.ArrayLike) -> Array:
         """Returns distance / (distance + border), [images] in [0, 1)."""
@@ -82,8 +80,7 @@ def fit(pooled: dict[str, Array], share: float, seed: int) -> tuple[Detector | N
         return None, Outside(share=share, note=f"{len(train)} training images are too few: no such output")
     some = np.sort(np.random.default_rng(seed).permutation(len(train))[:MOST_IMAGES])
     chosen = train[some].astype(np.float64)
-    variance = chosen.var(axis=0)
-    mean, scale = chosen.mean(axis=0), 1 / np.sqrt(np.maximum(variance, _VARIANCE_FLOOR * variance.mean() + _TINY))
+    mean, scale = chosen.mean(axis=0), 1 / np.sqrt(floored(chosen.var(axis=0)))
     z = (chosen - mean) * scale
     # The floors keep distances numbers where features do not vary at all.
     with np.errstate(invalid="ignore"):  # the share of a variance of zero that each direction explains; not read

@@ -78,7 +78,7 @@ def frozen_features(name: str, config: Model, images: inputs.Split, transform: T
       folder: For these features only.
 
     Raises:
-      CxrError: Weights that cannot be had, sizes that do not fit, features that are not finite.
+      CxrError: Weights that cannot be had, sizes that do not fit, features that are not finite, a damaged about.json.
     """
     copies, described = 1 + config.augmentation.variants, folder / "about.json"
     rows, statistics = folder / "features.float32", None if config.bn_recalibration == "none" else folder / "bn_recalibration.npz"
@@ -94,11 +94,7 @@ def frozen_features(name: str, config: Model, images: inputs.Split, transform: T
             extractor.batch(blank)  # traces, where all features were there already
             begin = time.monotonic()
             extractor.batch(blank)
-            about = About(weights_note=assembly.backbone.note, seconds_per_image=(time.monotonic() - begin) / BATCH)
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = described.with_suffix(".unfinished")
-        unfinished.write_text(about.model_dump_json())
-        unfinished.rename(described)
+            About(weights_note=assembly.backbone.note, seconds_per_image=(time.monotonic() - begin) / BATCH).write(described)
         keras.backend.clear_session()  # the next backbone needs the memory
-    about = About.model_validate_json(described.read_text())
+    about = About.read(described, "remove it: what is missing is computed again")
     return Frozen(np.fromfile(rows, np.float32).reshape(copies, len(images), -1), statistics, about)

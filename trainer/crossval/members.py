@@ -122,7 +122,7 @@ class Member:
             f"answers of {self.name}",
             state and state / "asked.float32",
         )
-        found = {**trained.probabilities, TEST: asked[0]}
+        found = {**trained.probabilities, TEST: asked}
         del trained
         keras.backend.clear_session()
         gc.collect()  # the next network needs the memory

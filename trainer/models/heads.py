@@ -16,8 +16,8 @@ GRID = "flatten"  # name of the layer that keeps the cells of a pooled grid apar
 # A feature that hardly varies on the training split (a dead channel) must not blow up on the others: its variance counts
 # as at least this share of the mean variance.
 _VARIANCE_FLOOR = 1e-2
-_AT_ONCE = 1024  # images whose features are there in float64 too
 _TINY = 1e-20  # a random backbone that keeps its first statistics yields features as small as 1e-7: nothing may hide them
+AT_ONCE = 1024  # images whose features are there in float64 too
 
 
 def pooling_layers(head: Head, feature_map: tuple[int, int]) -> list[keras.layers.Layer]:
@@ -43,6 +43,11 @@ def pooling_layers(head: Head, feature_map: tuple[int, int]) -> list[keras.layer
     ]
 
 
+def floored(variance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Returns the features' variances, [features], none of them so small that it would blow a feature up."""
+    return np.maximum(variance, _VARIANCE_FLOOR * variance.mean() + _TINY)
+
+
 def build_head(head: Head, width: int, classes: int, training_features: npt.NDArray[np.float32] | None = None) -> keras.Model:
     """Builds the head: where configured a normalization and a hidden layer with dropout, then a Dense layer with softmax.
 
@@ -65,10 +70,10 @@ def build_head(head: Head, width: int, classes: int, training_features: npt.NDAr
         x = standardize(x)
         if training_features is not None:
             scaler = StandardScaler()
-            for part in gen_batches(len(training_features), _AT_ONCE):
+            for part in gen_batches(len(training_features), AT_ONCE):
                 scaler.partial_fit(training_features[part])
             standardize.moving_mean.assign(scaler.mean_)
-            standardize.moving_variance.assign(np.maximum(scaler.var_, _VARIANCE_FLOOR * scaler.var_.mean() + _TINY))
+            standardize.moving_variance.assign(floored(scaler.var_))
     penalty = keras.regularizers.L2(head.l2) if head.l2 else None
     if head.hidden_units:
         x = keras.layers.Dense(head.hidden_units, "relu", kernel_regularizer=penalty, name="hidden", dtype="float32")(x)
