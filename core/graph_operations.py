@@ -62,8 +62,9 @@ def reaching_out(meta_graph: Any) -> list[str]:
     nodes, saver = list(meta_graph.graph_def.node), meta_graph.saver_def
     everywhere = {node.op for body in (nodes, *functions.values()) for node in body}
     saving = _reached(_calls(_of_saver(nodes, saver)), functions)
-    others = {name: body for name, body in functions.items() if name not in saving}
-    hidden = {node.op for body in others.values() for node in body} | _operations(_entry_nodes(meta_graph), nodes, functions)
+    callable_too = _reached(_of_objects(meta_graph.object_graph_def), functions)
+    others = (body for name, body in functions.items() if name not in saving or name in callable_too)
+    hidden = {node.op for body in others for node in body} | _operations(_entry_nodes(meta_graph), nodes, functions)
     restoring = _operations({_node(saver.restore_op_name)}, nodes, functions)
     return sorted((everywhere & REACHING_OUT) | (hidden & (OF_THE_SAVER - _NAMING_ONLY)) | (restoring & _SAVING))
 
@@ -72,6 +73,13 @@ def _of_saver(nodes: Iterable[Any], saver: Any) -> list[Any]:
     """The nodes by which the saver is told to save and to restore."""
     names = {_node(name) for name in (saver.save_tensor_name, saver.restore_op_name, saver.filename_tensor_name) if name}
     return [node for node in nodes if node.name in names]
+
+
+def _of_objects(objects: Any) -> set[str]:
+    """The functions that `tf.saved_model.load` makes methods and initializers of."""
+    return {
+        name for node in objects.nodes for name in (*node.function.concrete_functions, node.bare_concrete_function.concrete_function_name)
+    }
 
 
 def _entry_nodes(meta_graph: Any) -> set[str]:

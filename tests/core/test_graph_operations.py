@@ -79,6 +79,15 @@ def test_a_function_that_only_an_initializer_calls_is_looked_at_too(tmp_path):
     assert reaching_out(graph) == ["SaveV2"]
 
 
+def test_an_initializer_that_is_the_savers_own_function_is_found(tmp_path):
+    weight = tf.Variable(2.0)
+    graph = saved(lambda x: {"y": x}, tmp_path, weight=weight)
+    (saver,) = (body for body in graph.graph_def.library.function if any(node.op == "SaveV2" for node in body.node_def))
+    assert reaching_out(graph) == []
+    graph.object_graph_def.nodes.add().bare_concrete_function.concrete_function_name = saver.signature.name
+    assert "SaveV2" in reaching_out(graph)
+
+
 @pytest.mark.parametrize(
     ("end", "found"),
     [("main", ["MergeV2Checkpoints", "RestoreV2", "SaveV2"]), ("restore", ["MergeV2Checkpoints", "SaveV2"]), ("nothing", [])],
