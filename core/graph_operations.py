@@ -32,6 +32,8 @@ OF_THE_SAVER = frozenset(
     ("Save", "SaveSlices", "SaveV2", "Restore", "RestoreSlice", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename", "ShardedFilespec")
 )
 _NAMING_ONLY = frozenset(("ShardedFilename", "ShardedFilespec"))  # make strings
+_SAVING = frozenset(("Save", "SaveSlices", "SaveV2", "MergeV2Checkpoints"))  # nothing that loading should do
+_INIT_COLLECTIONS = ("saved_model_main_op", "legacy_init_op")  # where TensorFlow 1 keeps what runs once a model is loaded
 
 
 def refusal(meta_graphs: Iterable[Any]) -> str | None:
@@ -51,20 +53,20 @@ def refusal(meta_graphs: Iterable[Any]) -> str | None:
 def reaching_out(meta_graph: Any) -> list[str]:
     """Returns the operations of a graph, its functions included, that do more than compute; sorted, empty where it only computes.
 
-    Those of the saver count only where something else than the saver gets at them.
+    Those of the saver count only where something else than the saver gets at them, or where restoring would save.
 
     Args:
       meta_graph: A MetaGraphDef.
     """
     functions = {function.signature.name: list(function.node_def) for function in meta_graph.graph_def.library.function}
-    nodes = list(meta_graph.graph_def.node)
+    nodes, saver = list(meta_graph.graph_def.node), meta_graph.saver_def
     everywhere = {node.op for body in (nodes, *functions.values()) for node in body}
-    saving = _reached(_calls(_of_saver(nodes, meta_graph.saver_def)), functions)
-    others = {name: body for name, body in functions.items() if name not in saving}
-    hidden = {node.op for body in others.values() for node in body} | {
-        node.op for node in _before(nodes, _signature_nodes(meta_graph)) for node in (node, *_bodies(node, functions))
-    }
-    return sorted((everywhere & REACHING_OUT) | (hidden & (OF_THE_SAVER - _NAMING_ONLY)))
+    saving = _reached(_calls(_of_saver(nodes, saver)), functions)
+    callable_too = _reached(_of_objects(meta_graph.object_graph_def), functions)
+    others = (body for name, body in functions.items() if name not in saving or name in callable_too)
+    hidden = {node.op for body in others for node in body} | _operations(_entry_nodes(meta_graph), nodes, functions)
+    restoring = _operations({_node(saver.restore_op_name)}, nodes, functions)
+    return sorted((everywhere & REACHING_OUT) | (hidden & (OF_THE_SAVER - _NAMING_ONLY)) | (restoring & _SAVING))
 
 
 def _of_saver(nodes: Iterable[Any], saver: Any) -> list[Any]:
@@ -73,12 +75,31 @@ def _of_saver(nodes: Iterable[Any], saver: Any) -> list[Any]:
     return [node for node in nodes if node.name in names]
 
 
-def _signature_nodes(meta_graph: Any) -> set[str]:
+def _of_objects(objects: Any) -> set[str]:
+    """The functions that `tf.saved_model.load` makes methods and initializers of."""
     return {
-        _node(tensor.name)
+        name for node in objects.nodes for name in (*node.function.concrete_functions, node.bare_concrete_function.concrete_function_name)
+    }
+
+
+def _entry_nodes(meta_graph: Any) -> set[str]:
+    """The nodes that are run: those of the signatures, and what initialises the model."""
+    tensors = (
+        tensor.name
         for signature in meta_graph.signature_def.values()
         for tensor in (*signature.outputs.values(), *signature.inputs.values())
-    }
+    )
+    initial = (
+        name for key in _INIT_COLLECTIONS if key in meta_graph.collection_def for name in meta_graph.collection_def[key].node_list.value
+    )
+    return {_node(name) for name in (*tensors, *initial)}
+
+
+def _operations(names: set[str], nodes: Iterable[Any], functions: dict[str, list[Any]]) -> set[str]:
+    """Returns the operations of these nodes, of all that they wait for, and of the functions that those call."""
+    waited_for = list(_before(nodes, names))
+    called = (functions[name] for name in _reached(_calls(waited_for), functions))
+    return {node.op for body in (waited_for, *called) for node in body}
 
 
 def _before(nodes: Iterable[Any], names: set[str]) -> Iterator[Any]:
@@ -93,11 +114,6 @@ def _before(nodes: Iterable[Any], names: set[str]) -> Iterator[Any]:
         more = {_node(name) for name in node.input} - seen
         seen |= more
         waiting += more
-
-
-def _bodies(node: Any, functions: dict[str, list[Any]]) -> Iterator[Any]:
-    for name in _reached(_calls([node]), functions):
-        yield from functions[name]
 
 
 def _reached(names: set[str], functions: dict[str, list[Any]]) -> set[str]:

@@ -1,10 +1,12 @@
-"""SIGTERM, as clusters and service managers send it: it ends a command in the way of Ctrl-C, in seconds and with nothing half done."""
+"""The end of processes: SIGTERM, as clusters send it, ends a command as Ctrl-C does, with nothing half done; none outlives its parent."""
 
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
 from contextlib import suppress
 from types import FrameType
 
@@ -28,6 +30,18 @@ def caused(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def end_with_parent() -> None:
+    """From now on this process, which multiprocessing started, ends as soon as its parent is gone, killed too: nothing works on alone."""
+    threading.Thread(target=_await_parent, name="parent", daemon=True).start()
+
+
+def _await_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:

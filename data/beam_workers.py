@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import multiprocessing
-import multiprocessing.connection
 import os
 import signal
 import threading
@@ -29,6 +28,7 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.transforms.environments import ExternalEnvironment
 
 from cxr.core.errors import CxrError
+from cxr.core.termination import end_with_parent
 
 _PRELOADED = ("apache_beam.runners.worker.sdk_worker",)
 _OUTPUT = (1, 2)  # file descriptors
@@ -121,16 +121,9 @@ def _work(output: list[Connection], control: str, worker_id: str) -> None:
         os.dup2(sent.fileno(), descriptor)
         sent.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts the runner too, which then ends the connection
-    threading.Thread(target=_end_with_pool, name="pool", daemon=True).start()
+    end_with_parent()  # the pool
     with contextlib.suppress(grpc.RpcError):  # the runner is gone
         SdkHarness(control, worker_id=worker_id, state_cache_size=0, data_buffer_time_limit_ms=-1).run()
-
-
-def _end_with_pool() -> None:
-    pool = multiprocessing.parent_process()
-    assert pool is not None
-    multiprocessing.connection.wait([pool.sentinel])
-    os._exit(1)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

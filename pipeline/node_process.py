@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from cxr.core import progress
+from cxr.core.termination import end_with_parent
 from cxr.pipeline.node_output import MarkedOutput
 from cxr.pipeline.output_capture import log_to
 
@@ -168,7 +169,7 @@ def _main(answers: Connection, output: list[Connection], function: Callable[...,
     for ours, descriptor in zip(output, _OUTPUT, strict=True):
         os.dup2(ours.fileno(), descriptor)
         ours.close()
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    end_with_parent()  # a run that is killed must not leave a node behind that writes beside the next run's
     log_to(sys.stderr)  # file descriptor 2, the log
     logger = logging.getLogger(progress.LOGGER)
     logger.addHandler(_Sender(answers))
@@ -193,14 +194,6 @@ def _peak_of(pid: int | None) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) * _KIB for line in lines if line.startswith("VmHWM:")), 0)
-
-
-def _end_with_parent() -> None:
-    """A run that is killed must not leave a node behind that writes beside the next run's."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    multiprocessing.connection.wait([parent.sentinel])
-    os._exit(1)
 
 
 class _Sender(logging.Handler):

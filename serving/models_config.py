@@ -76,8 +76,4 @@ def versions_in(folder: Path) -> list[int]:
 
 def version_of(folder: Path) -> int | None:
     """Returns the version number a folder is named by, or None for other folders and for files."""
-    try:
-        version = int(folder.name)
-    except ValueError:
-        return None
-    return version if version >= 0 and folder.is_dir() else None
+    return int(folder.name) if folder.name.isdecimal() and folder.is_dir() else None  # int() reads 1_0 as well

@@ -79,6 +79,37 @@ def test_a_function_that_only_an_initializer_calls_is_looked_at_too(tmp_path):
     assert reaching_out(graph) == ["SaveV2"]
 
 
+def test_an_initializer_that_is_the_savers_own_function_is_found(tmp_path):
+    weight = tf.Variable(2.0)
+    graph = saved(lambda x: {"y": x}, tmp_path, weight=weight)
+    (saver,) = (body for body in graph.graph_def.library.function if any(node.op == "SaveV2" for node in body.node_def))
+    assert reaching_out(graph) == []
+    graph.object_graph_def.nodes.add().bare_concrete_function.concrete_function_name = saver.signature.name
+    assert "SaveV2" in reaching_out(graph)
+
+
+@pytest.mark.parametrize(
+    ("end", "found"),
+    [("main", ["MergeV2Checkpoints", "RestoreV2", "SaveV2"]), ("restore", ["MergeV2Checkpoints", "SaveV2"]), ("nothing", [])],
+)
+def test_what_runs_while_a_model_is_loaded_is_looked_at_too(end, found):
+    """TensorFlow 1's initializer, and what the saver is said to restore with: either could write any file."""
+    graph = meta_graph_pb2.MetaGraphDef()
+    for name, operation, *inputs in (
+        ("write", "SaveV2"),
+        ("merge", "MergeV2Checkpoints", "^write"),
+        ("read", "RestoreV2", "^merge"),
+        ("end", "NoOp", "^read"),
+    ):
+        graph.graph_def.node.add(name=name, op=operation, input=inputs)
+    graph.saver_def.save_tensor_name = "merge:0"
+    if end == "main":
+        graph.collection_def["saved_model_main_op"].node_list.value.append("end")
+    elif end == "restore":
+        graph.saver_def.restore_op_name = "end"
+    assert reaching_out(graph) == found
+
+
 def test_every_operation_of_this_release_that_sounds_like_it_was_looked_at():
     listed = op_def_pb2.OpList.FromString(pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList()))
     names = {operation.name for operation in listed.op}

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import IO
 
@@ -85,8 +86,9 @@ def _run(name: str, engine: str, given: argparse.Namespace, folder: Path) -> tup
 def _worker(arguments: list[str], output: IO[bytes] | None = None) -> int:
     """Returns the exit code of a worker."""
     command = [sys.executable, "-m", f"{__package__}.worker", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(HELPERS)}
-    return subprocess.run(command, stdout=output, stderr=output and subprocess.STDOUT, env=environment, check=False).returncode
+    with tempfile.TemporaryDirectory(prefix="cxr-fuzz-") as scratch:  # not the worker's to remove: a decoder, or libFuzzer, may end it
+        environment = os.environ | {"PYTHONPATH": str(HELPERS), "TMPDIR": scratch}
+        return subprocess.run(command, stdout=output, stderr=output and subprocess.STDOUT, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

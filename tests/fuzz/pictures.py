@@ -37,7 +37,7 @@ def dicom_target() -> Target:
 
 def mask_target() -> Target:
     """Masks: any picture that a manifest names beside an image."""
-    file = Path(tempfile.mkdtemp(prefix="cxr-fuzz-")) / "mask"
+    file = Path(tempfile.mkdtemp()) / "mask"
 
     def run(data: bytes) -> None:
         file.write_bytes(data)

@@ -47,7 +47,7 @@ _NUMBERS = (0, 1, -1, 40, 2**31, 2**62, -(2**62))
 
 def records_target() -> Target:
     """A file of raw examples, as the audit and `cxr evaluate` read it: damaged in its frames, or whole with odd contents."""
-    file = Path(tempfile.mkdtemp(prefix="cxr-fuzz-")) / "train.gz"
+    file = Path(tempfile.mkdtemp()) / "train.gz"
     plain = file.with_name("train")
 
     def run(data: bytes) -> None:
@@ -63,7 +63,7 @@ def records_target() -> Target:
 
 def outside_target() -> Target:
     """The same records, and logs of requests, as `cxr evaluate` and `cxr validate` read them."""
-    folder = Path(tempfile.mkdtemp(prefix="cxr-fuzz-"))
+    folder = Path(tempfile.mkdtemp())
     (folder / "records" / "test").mkdir(parents=True)
     (folder / "records" / DATASET).write_bytes(_dataset())
     records, log = folder / "records" / "test" / "a.gz", folder / f"log{REQUEST_LOG_SUFFIX}"
@@ -87,7 +87,7 @@ def outside_target() -> Target:
 
 def dataset_target() -> Target:
     """dataset.json, which says what a folder of records holds."""
-    folder = Path(tempfile.mkdtemp(prefix="cxr-fuzz-"))
+    folder = Path(tempfile.mkdtemp())
 
     def run(data: bytes) -> None:
         (folder / DATASET).write_bytes(data)
@@ -116,7 +116,7 @@ def _dataset() -> bytes:
 
 def framed(records: list[bytes]) -> bytes:
     """Returns a TFRecord file whose checksums are right, so that a reader gets to the records."""
-    with tempfile.NamedTemporaryFile(prefix="cxr-fuzz-") as file:
+    with tempfile.NamedTemporaryFile() as file:
         with tf.io.TFRecordWriter(file.name) as writer:
             for record in records:
                 writer.write(record)

@@ -78,7 +78,7 @@ _JSON: tuple[Any, ...] = (
 
 def made_server(**options: Any) -> Server:
     """Starts a server of two small models, with less allowed than by default."""
-    folder = tempfile.mkdtemp(prefix="cxr-fuzz-")
+    folder = tempfile.mkdtemp()
     runpy.run_path(str(_MODELS))["main"](folder)
     return Server.start(folder, port=0, **{"rest_port": None, **_OPTIONS, **options})
 

@@ -124,7 +124,7 @@ def models_config_target() -> Target:
 
 
 def _folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="cxr-fuzz-"))
+    return Path(tempfile.mkdtemp())
 
 
 def _of_file(file: Path, read: Callable[[Path], None]) -> Callable[[bytes], None]:

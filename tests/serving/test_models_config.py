@@ -13,7 +13,7 @@ def _model(folder: Path, *versions: str) -> None:
 
 
 def test_models_of_a_folder(tmp_path: Path):
-    _model(tmp_path / "ensemble", "9", "10")
+    _model(tmp_path / "ensemble", "9", "10", "1_1", "-1", "+12")
     _model(tmp_path / "notes", "final")
     (tmp_path / "pushing" / "3").mkdir(parents=True)  # no saved_model.pb: the Pusher is still at it
     (tmp_path / "champion.json").touch()
