@@ -1,6 +1,6 @@
 """At which size worker processes pay: ingest's reading, and the statistics of StatisticsGen, by one process and by several.
 
-    python benchmarks/beam_workers.py                     1,000 and 20,000 small images
+    python benchmarks/beam_workers.py                     1,000 and 20,000 small images: a quarter of an hour on 2 busy cores
 
 CPU seconds, of all processes together, stand beside those by the clock: on a machine that others use too only they say much. The pictures
 are 200 of 128×128 pixels, under as many names as there are to be images. Starting Python, and the fork server of a run, counts.

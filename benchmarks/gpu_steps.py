@@ -7,7 +7,8 @@ forward pass, counted in the graph, times three: forward, gradients of features,
 product in the same precision. Busy is a step on a batch that is decoded already, by one with decoding and augmentation.
 The export is that of a whole training whose stages have one epoch; differences are means over the validation images.
 
-It runs without a GPU too, in float32, as a test does; what it says then is of the CPU. Weights that are not there: defaults.weights=none.
+It runs without a GPU too, in float32, as a test does in 20 seconds with tiny pictures; what it says then is of the CPU. How long it takes
+on a GPU was not measured. Weights that are not there: defaults.weights=none.
 """
 
 import argparse

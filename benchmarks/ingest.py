@@ -6,7 +6,7 @@ Speed: every image of the folder once; the loop reads, hashes, encodes and write
 Memory: hard links (else copies) of the same images under 1,000 and 10,000 names; peak resident size of the whole process tree.
 Classes are made up, so that true copies among the images become label conflicts: they are dropped. How long duplicates are looked for
 among many different pictures is measured by duplicates.py.
-What issue 2 asks for: 60 images a second on 2 cores, and the same peak for both.
+Targets: 60 images a second on 2 cores, and the same peak for both.
 """
 
 from __future__ import annotations

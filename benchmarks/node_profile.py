@@ -1,12 +1,12 @@
 """What each node of a run takes: time, processor time by what it went to, memory.
 
-The docs' table (docs/performance.md):
+    python benchmarks/node_profile.py                                       configuration demo: 5 minutes on 2 cores
+    python benchmarks/node_profile.py -- --config cpu --data records        what stands behind -- is given to `cxr run`
+    python benchmarks/node_profile.py --run workspace/demo/runs/latest      a finished run with --profile; seconds
 
-    python benchmarks/node_profile.py
-
-Runs `cxr run --profile --no-cache` in a workspace of its own. Processor time is shown, since other work on the machine changes it little;
-the clock is beside it. Grappler's time is TensorFlow's own measurement, on the clock, and lies within the time of running and loading; of
-servers (InfraCheck) it is not seen.
+Makes tables like that of docs/performance.md. Runs `cxr run --profile --no-cache` in a workspace of its own. Processor time is shown, since
+other work on the machine changes it little; the clock is beside it. Grappler's time is TensorFlow's own measurement, on the clock, and lies
+within the time of running and loading; of servers (InfraCheck) it is not seen, nor of runs that were not started from here.
 """
 
 import argparse
@@ -30,12 +30,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, help="folder of a finished run to read in place of one of its own")
     parser.add_argument("arguments", nargs="*", help="of `cxr run`, after --")
-    given, arguments = parser.parse_known_args()
+    given = parser.parse_args()
     if given.run:
         print(table(given.run))
         return
     with tempfile.TemporaryDirectory(prefix="node_profile-") as folder:
-        command = ["cxr", "run", "--profile", "--no-cache", "--workspace", folder, *arguments, *given.arguments]
+        command = ["cxr", "run", "--profile", "--no-cache", "--workspace", folder, *given.arguments]
         logged = {"TF_CPP_VMODULE": "meta_optimizer=2", "TF_CPP_MIN_LOG_LEVEL": "0"}
         code = subprocess.call([f"{Path(sys.executable).parent}/{command[0]}", *command[1:]], env=os.environ | logged)
         (run,) = all_runs(Path(folder))

@@ -6,7 +6,8 @@ The alternative: benchmarks/plain_keras.py. Target: a ratio below 0.5.
 usage: python benchmarks/pipeline_speed.py RECORDS [--config cpu] [--epochs 16] [--script-epochs N] [key=value …]
 
 RECORDS is a folder that `cxr ingest` wrote. The script's epochs all cost the same (the first, which traces, is counted apart), so
-`--script-epochs 3` measures three and extrapolates to `--epochs`; the output says so.
+`--script-epochs 3` measures three and extrapolates to `--epochs`; the output says so. With two, and the 1,009 radiographs of the README, a
+quarter of an hour on 2 cores.
 """
 
 import argparse
