@@ -41,7 +41,8 @@ def test_time_of_a_library_counts_for_what_it_is_there_for():
     numbers = np.random.default_rng(0).normal(size=(4000, 50))
     found: dict[str, float] = {}
     with profiled(found):
-        for _ in range(5):
+        end = time.process_time() + 20 * node_profile.PERIOD  # several looks, however fast the machine
+        while time.process_time() < end:
             sklearn.linear_model.LogisticRegression(max_iter=200).fit(numbers, numbers[:, 0] > 0)
     assert found["statistics"] > 0
     assert found["statistics"] + found[NATIVE] > found[OTHER]
