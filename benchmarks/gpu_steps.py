@@ -33,7 +33,7 @@ from cxr.core import features
 from cxr.pipeline.analysis import write_transform_graph
 from cxr.pipeline.pipeline_config import Config, load
 from cxr.trainer import artifact, devices, inputs
-from cxr.trainer.export.export_check import GPU_TOLERANCE, MIXED_TOLERANCE, TOLERANCE
+from cxr.trainer.export.trained_answers import GPU_TOLERANCE, MIXED_TOLERANCE, TOLERANCE
 from cxr.trainer.model_config import FineTuning, Model
 from cxr.trainer.models.assembly import assemble
 from cxr.trainer.models.backbones import LAYER

@@ -20,9 +20,9 @@ from cxr.trainer.calibration.settling import Settled, settle
 from cxr.trainer.calibration.temperature import scale_logits
 from cxr.trainer.curves import TensorBoardLog, write_history
 from cxr.trainer.devices import FLOAT32
-from cxr.trainer.export.export_check import COMPARED_IMAGES, MIXED_TOLERANCE, TrainedAnswers
 from cxr.trainer.export.network import single_network
 from cxr.trainer.export.saved_model import export_model
+from cxr.trainer.export.trained_answers import COMPARED_IMAGES, MIXED_TOLERANCE, TrainedAnswers
 from cxr.trainer.feature_cache.setting import told
 from cxr.trainer.feature_cache.store import Store
 from cxr.trainer.frozen_backbone import FeatureCache

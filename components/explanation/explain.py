@@ -16,6 +16,7 @@ from cxr.components.report.pictures import small
 from cxr.core import features, progress
 from cxr.core.errors import CxrError
 from cxr.data.images.overlays import overlay
+from cxr.trainer.export.session import opened
 
 BATCH = 16
 SIDE = 448  # pixels, longest side of an overlay
@@ -58,9 +59,8 @@ def explain_split(
         raise CxrError(f"label {min(unknown)!r} is none of {', '.join(class_names)}; set data.class_names")
     lesions = [one for one in images if one.drawn and one.mask is not None]
     total = len(images) + len(lesions)
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        loaded = tf.compat.v1.saved_model.loader.load(session, [tf.saved_model.SERVING], saved_model)
-        asked = _Asked(session, loaded.signature_def[features.SIGNATURE_GRADCAM])
+    with opened(saved_model) as (session, signatures):
+        asked = _Asked(session, signatures[features.SIGNATURE_GRADCAM])
         predicted = asked.about(name, images, [features.PREDICTED_CLASS] * len(images), 0, total)
         # Where the lesion is known the question is whether its own class is seen there, rightly predicted or not.
         true = asked.about(name, lesions, [class_names.index(one.label) for one in lesions], len(images), total) if lesions else {}

@@ -17,6 +17,10 @@ from cxr.core.errors import CxrError
 from cxr.serving.server.process import start_server
 from cxr.trainer.export.recorded_requests import differences, read_recorded
 
+_LIKELY = (
+    "Either the SavedModel is not the trained model, or rounding errors grow in the network: with random weights set "
+    "models.{model}.bn_recalibration=none, with trained ones a smaller models.{model}.fine_tuning.optimizer.learning_rate"
+)
 _BUSY = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
 
 
@@ -87,7 +91,7 @@ def replay(
     """
     # Not `cxr predict`'s client: what was recorded are TensorFlow Serving's own messages, and they are sent and compared as they are.
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-    answered, problems = 0, []
+    answered, differing, problems = 0, False, []
     for number, log in enumerate(recorded, 1):
         request = log.predict_log.request
         request.model_spec.name = model_name
@@ -102,7 +106,10 @@ def replay(
             problems.append(f"{what}: {error.code().name} {error.details()}")
             continue
         found = list(differences(_arrays(log.predict_log.response.outputs), _arrays(response.outputs), tolerance))
+        if found and not differing:
+            found[0] += f". {_LIKELY.format(model=model_name)}"
         problems += [f"{what}: {difference}" for difference in found]
+        differing |= bool(found)
         answered += not found
     return Verdict(answered, tuple(problems))
 

@@ -12,7 +12,6 @@ from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 from PIL import Image
 
 from cxr.components.shortcut_check.verdict import MaskedAnswers
@@ -21,7 +20,7 @@ from cxr.data.audit.audit import figures_of
 from cxr.data.audit.records import Pictures
 from cxr.data.audit.regions import Masked, blacked_out
 from cxr.data.audit.tables import decode
-from cxr.trainer.export.export_check import once
+from cxr.trainer.export.session import opened
 
 BATCH = 16
 _SEEN = {"centre": "with the lungs blacked out", "border": "with all but the lungs blacked out"}
@@ -38,9 +37,8 @@ def ask_masked(model: str, saved_model: str, pictures: Pictures, class_names: Se
     """
     found = []
     parts: Sequence[Masked] = get_args(Masked)
-    with tf.Graph().as_default(), tf.compat.v1.Session(config=once()) as session:
-        loaded = tf.compat.v1.saved_model.loader.load(session, [tf.saved_model.SERVING], saved_model)
-        signature = loaded.signature_def[features.SIGNATURE_BYTES]
+    with opened(saved_model) as (session, signatures):
+        signature = signatures[features.SIGNATURE_BYTES]
         asked, answer = signature.inputs[features.SIGNATURE_BYTES].name, signature.outputs[features.PROBABILITIES].name
         for number, part in enumerate(parts):
             told = np.zeros((len(pictures.encoded), len(class_names)))

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from session_check import check_export
 from tfx.dsl.components.common.importer import Importer
 from tfx.dsl.io import fileio
 from tfx.orchestration import pipeline as tfx_pipeline
@@ -17,7 +18,6 @@ from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.trainer import artifact
 from cxr.trainer.calibration.temperature import apply
-from cxr.trainer.export.export_check import check_export
 from cxr.trainer.export.recorded_requests import image_of
 from cxr.trainer.model_config import Ensemble, Stage
 from cxr.trainer.models.keras_files import load_model

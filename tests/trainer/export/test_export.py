@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from session_check import check_export
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.saved_model import loader_impl
 from tensorflow_serving.apis import prediction_log_pb2
@@ -16,11 +17,11 @@ from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.data.images.reader import READING_RULES, encode, read_image
 from cxr.trainer import artifact
-from cxr.trainer.export.export_check import TrainedAnswers, check_export
 from cxr.trainer.export.network import single_network
 from cxr.trainer.export.recorded_requests import RECORDED_REQUESTS, WARMUP, example_of, image_of, read_recorded, write_logs
 from cxr.trainer.export.saved_model import export_model
 from cxr.trainer.export.signatures import Signatures
+from cxr.trainer.export.trained_answers import TrainedAnswers
 from cxr.trainer.phantoms import phantoms
 from cxr.trainer.preprocessing import decode_and_crop, decode_and_resize
 from cxr.trainer.transform_graph import TransformGraph
@@ -229,7 +230,7 @@ def test_an_export_of_a_faulty_copy_is_refused(model, transform, raw_examples, t
     export(model, tmp_path / "right", transform, trained=TrainedAnswers(encoded, answers))
     copy = small_model()
     copy.set_weights([3 * value for value in model.get_weights()])
-    with pytest.raises(CxrError, match="not the model that was trained: its probabilities for 12 images"):
+    with pytest.raises(CxrError, match="not the one that was trained: its probabilities for 12 images"):
         export(copy, tmp_path / "wrong", transform, trained=TrainedAnswers(encoded, answers))
 
 

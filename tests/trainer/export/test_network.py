@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from session_check import check_export
 
 from cxr.core import features
 from cxr.trainer import artifact
@@ -12,7 +13,6 @@ from cxr.trainer.calibration.temperature import apply
 from cxr.trainer.ensemble.joining import joint_model
 from cxr.trainer.ensemble.voting import WeightedVote
 from cxr.trainer.explain.gradcam import GradCam
-from cxr.trainer.export.export_check import check_export
 from cxr.trainer.export.network import joint_network
 from cxr.trainer.export.recorded_requests import image_of
 from cxr.trainer.export.saved_model import export_model
