@@ -43,6 +43,11 @@ class Network:
         """Names of the outputs that clients see, in alphabetical order."""
         return tuple(sorted(set(self.model.output) - {_MAP.format(member=name) for name in self.cams}))
 
+    @property
+    def backbone_weights(self) -> list[keras.Variable]:
+        """What only `model` computes with; heat maps take no more than the heads' weights."""
+        return [variable for cam in self.cams.values() for variable in cam.front.variables]
+
     def heat_maps(self, enlargement: float) -> HeatMaps:
         """Returns what explains the outputs, see `HeatMaps`."""
         return HeatMaps(self.cams, self.vote, enlargement)

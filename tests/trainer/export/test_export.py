@@ -188,6 +188,13 @@ def test_the_network_is_stored_once(exported):
     assert len(convolutions) == 2
 
 
+def test_the_vectors_of_the_backbone_are_one_variable(model, exported):
+    vectors = [variable.shape[0] for variable in model.get_layer("backbone").variables if len(variable.shape) == 1]
+    shapes = [shape for name, shape in tf.train.list_variables(f"{exported}/variables/variables") if "CHECKPOINTABLE" not in name]
+    assert [sum(vectors)] in shapes
+    assert len(shapes) == len(model.variables) - len(vectors) + 1
+
+
 def test_the_obvious_export_fails_the_check_and_ours_passes(transform, tmp_path):
     model = mobilenet()
     ours = export(model, tmp_path / "ours", transform)
