@@ -1,5 +1,7 @@
 """Replays the requests recorded with a SavedModel in a TF1 session, where faults show that `tf.saved_model.load` hides."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from cxr.core import features
@@ -12,7 +14,7 @@ PREDICTING = (features.SIGNATURE_EXAMPLES, features.SIGNATURE_BYTES, features.SI
 SIGNATURES = {*PREDICTING, features.SIGNATURE_GRADCAM, features.SIGNATURE_LABELS}
 
 
-def check_export(directory, asked=PREDICTING):
+def check_export(directory: str, asked: Sequence[str] = PREDICTING) -> int:
     """Returns how many of the recorded requests of some signatures were answered; raises CxrError at the first wrong answer."""
     logs = [log.predict_log for log in read_recorded(directory) if log.predict_log.request.model_spec.signature_name in asked]
     assert logs
