@@ -85,7 +85,6 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
     else:
         raise CxrError(f"--data is missing: configuration {config.name!r} needs images (only one with `demo_data` makes its own)")
     key_file = key_path(workspace.pseudonym_key)
-    workers = beam_options.local(config.beam.workers) if config.beam.workers > 1 else ()
     dataset = ingest(
         source,
         records,
@@ -93,7 +92,7 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
         key_file=key_file,
         console=console,
         overwrite=True,
-        beam_options=(*workers, *config.beam.options),
+        beam_options=(*beam_options.reading(config.beam.workers), *config.beam.options),
         spelled=_spelling(),
     )
     for line in remarks(dataset, records):
