@@ -83,9 +83,10 @@ def prune(
     from cxr.core.machine_faults import writing_to
     from cxr.core.silence import silenced
     from cxr.core.spans import size
+    from cxr.pipeline.workspace import PRUNE
 
     place, messages = _workspace(pipeline, workspace), Console(stderr=True)
-    with writing_to(place.home), place.lock():
+    with writing_to(place.home), place.lock(PRUNE):
         served = _served(place, models_config, server, options.tls_of(tls, ca, cert, key, server_name), messages)
         with messages.status("looking at runs and artifacts"), silenced():
             from cxr.pipeline.pruning.prune import Pruner  # ML Metadata, TensorFlow: seconds

@@ -73,7 +73,7 @@ class _Row(NamedTuple):
 
 
 def _rows(patterns: Collection[str]) -> Iterator[_Row]:
-    needed = {features.IMAGE: None, features.LABEL: None}
+    needed: dict[str, str | None] = {features.IMAGE: None, features.LABEL: None}
     needed |= dict.fromkeys((features.CONTENT_HASH, features.PATIENT_ID, features.LESION_MASK), "")
     for batch in columns(files_of(patterns), needed):
         yield from itertools.starmap(_Row, zip(*batch, strict=True))
