@@ -7,7 +7,7 @@ import pytest
 
 from cxr.core.errors import CxrError, UsageError
 from cxr.pipeline.kept_runs import KeptRun, find_run, kept_runs, report_of
-from cxr.pipeline.workspace import PRUNE, Workspace
+from cxr.pipeline.workspace import PRUNE, RUN, Workspace
 
 MakeRun = Callable[..., Path]
 ENDED = {"ended": "2026-11-26T01:02:03+00:00"}
@@ -39,13 +39,13 @@ def test_what_became_of_a_run(
 def test_the_newest_run_of_a_pipeline_whose_lock_is_held_is_under_way(make_run: MakeRun, tmp_path: Path) -> None:
     earlier, newest = (KeptRun(make_run(name, record={})) for name in ("20261126-1", "20261126-2"))
     place = Workspace(tmp_path, "cpu")
-    with place.lock():
-        assert (earlier.state, newest.state) == ("killed", "under way")
-    assert newest.state == "killed"
-    with place.lock(PRUNE):
-        assert newest.state == "killed"
-    with place.lock():
-        assert newest.state == "under way"
+    states = []
+    for holder in (RUN, PRUNE):
+        with place.lock(holder):
+            states.append((earlier.state, newest.state))
+        states.append((earlier.state, newest.state))
+    killed = ("killed", "killed")
+    assert states == [("killed", "under way"), killed, killed, killed]
 
 
 def test_runs_of_all_pipelines_the_newest_first(make_run: MakeRun, tmp_path: Path) -> None:
