@@ -159,7 +159,7 @@ def _show(plan: Plan, home: Path, out: Console) -> None:
     table.add_row("pushed versions", str(len(plan.kept.versions)), str(len(plan.versions)), size(sum(plan.versions.values())))
     table.add_row("artifacts", "", str(len(artifacts)) if plan.metadata else "not known", size(sum(one.size for one in artifacts)))
     table.add_row(
-        "left over by killed nodes", "", str(len(plan.left_over)) if plan.metadata else "not known", size(sum(plan.left_over.values()))
+        "left by unfinished nodes", "", str(len(plan.left_over)) if plan.metadata else "not known", size(sum(plan.left_over.values()))
     )
     out.print(table)
     stays = [(f"run {name}", why) for name, why in sorted(plan.kept.runs.items(), reverse=True)]
