@@ -90,7 +90,7 @@ def test_the_first_run_passes_without_baseline(first, volume, champions):
         assert (volume / "models" / name / champions[name]["version"] / "saved_model.pb").is_file()
 
 
-def test_what_was_killed_and_retried_is_complete_and_there_once(first, cluster, volume, raw_examples):
+def test_what_was_killed_and_retried_is_complete_and_there_once(first, cluster, volume):
     def files(task, output):
         folder = cluster.objects.root / first.artifact(task, output).uri.replace("://", "/")
         return folder, sorted(re.sub(r"\d{6,}.*", "", str(path.relative_to(folder))) for path in folder.rglob("*") if path.is_file())
@@ -98,15 +98,15 @@ def test_what_was_killed_and_retried_is_complete_and_there_once(first, cluster, 
     attempts = {name: task.outputs.attempts for name, task in first.tasks.items() if task.outputs}
     assert {name: count for name, count in attempts.items() if count > 1} == dict.fromkeys(KILLED, 2)
     examples, names = files("ImportExampleGen", "examples")
-    assert names == [f"Split-{split}/examples-00000.tfrecord.gz" for split in ("test", "train", "val")]
-    for split in ("test", "train", "val"):
-        (shard,) = (volume / "data" / split).iterdir()
-        assert (examples / f"Split-{split}" / shard.name).read_bytes() == shard.read_bytes()
+    assert len(names) == 3
+    for split in ("train", "val", "test"):
+        (shard,), (copy,) = ((folder / name).iterdir() for folder, name in ((volume / "data", split), (examples, f"Split-{split}")))
+        assert copy.read_bytes() == shard.read_bytes()
     for output in ("model", "model_run"):  # as those of a trainer that nobody disturbed, but for times and hosts in names
         _, names = files("Trainer-mobilenet", output)
         assert names == files("Trainer-densenet201", output)[1]
         assert names
-    assert list((volume / "state").rglob("*.*")) == []  # nothing is left to resume from
+    assert not [path for path in (volume / "state").rglob("*") if path.is_file()]  # nothing is left to resume from
 
 
 def test_the_page_shows_every_evaluation(first, cluster):
