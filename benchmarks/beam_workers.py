@@ -25,13 +25,13 @@ from PIL import Image
 READING = """
 import sys
 from pathlib import Path
-from cxr.core.beam_options import local
+from cxr.core.beam_options import reading
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.reading import read_files
 files = {str(number): str(path) for number, path in enumerate(sorted(Path(sys.argv[1]).rglob("*.jpg")))}
 workers = int(sys.argv[3])
 Path(sys.argv[2]).mkdir()
-read_files(files, Path(sys.argv[2]), Ingest(), local(workers) if workers > 1 else ())
+read_files(files, Path(sys.argv[2]), Ingest(), reading(workers))
 """
 STATISTICS = """
 import sys

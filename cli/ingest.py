@@ -96,7 +96,7 @@ def ingest(
     })  # fmt: skip
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only writes files here; its greeting would tear the progress bar
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
-    from cxr.core.beam_options import local
+    from cxr.core.beam_options import reading
     from cxr.data.ingest import ingest
 
     dataset = ingest.ingest(
@@ -106,7 +106,7 @@ def ingest(
         key_file=key_file,
         console=Console(stderr=True),
         overwrite=overwrite,
-        beam_options=(*(local(beam_workers) if beam_workers > 1 else ()), *(beam or ())),
+        beam_options=(*reading(beam_workers), *(beam or ())),
         spelled=spelled,
     )
     from cxr.data.ingest.summary import remarks, table

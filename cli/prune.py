@@ -37,7 +37,10 @@ EXAMPLES = """
 
   the runs that pushed these versions, with all that `cxr lineage` tells of them
 
-Records and images (data/), interrupted trainings and the feature cache (`cxr cache prune`) are not touched.
+  what reports of these runs name, though metadata.db was made anew since
+
+What killed nodes left below tfx/ goes too, as no run may be under way meanwhile. Records and images (data/), interrupted trainings and the
+feature cache (`cxr cache prune`) are not touched.
 """
 _ASK_SECONDS = 2.0  # for this machine's own server, which may not run
 
@@ -83,9 +86,10 @@ def prune(
     from cxr.core.machine_faults import writing_to
     from cxr.core.silence import silenced
     from cxr.core.spans import size
+    from cxr.pipeline.workspace import PRUNE
 
     place, messages = _workspace(pipeline, workspace), Console(stderr=True)
-    with writing_to(place.home), place.lock():
+    with writing_to(place.home), place.lock(PRUNE):
         served = _served(place, models_config, server, options.tls_of(tls, ca, cert, key, server_name), messages)
         with messages.status("looking at runs and artifacts"), silenced():
             from cxr.pipeline.pruning.prune import Pruner  # ML Metadata, TensorFlow: seconds
@@ -93,7 +97,7 @@ def prune(
             pruner = Pruner(place, keep, served)
             plan = pruner.plan()
         out = options.stdout_console()
-        _show(plan, out)
+        _show(plan, place.home, out)
         if plan.empty or dry_run:
             return
         if not yes:
@@ -142,7 +146,7 @@ def _served(
     return {model: set().union(*(answer.get(model, set()) for answer in answers)) for model in present}
 
 
-def _show(plan: Plan, out: Console) -> None:
+def _show(plan: Plan, home: Path, out: Console) -> None:
     from rich.table import Table
 
     from cxr.core.spans import size
@@ -154,12 +158,16 @@ def _show(plan: Plan, out: Console) -> None:
     table.add_row("runs", str(len(plan.kept.runs)), str(len(plan.runs)), size(sum(plan.runs.values())))
     table.add_row("pushed versions", str(len(plan.kept.versions)), str(len(plan.versions)), size(sum(plan.versions.values())))
     table.add_row("artifacts", "", str(len(artifacts)) if plan.metadata else "not known", size(sum(one.size for one in artifacts)))
+    table.add_row(
+        "left by unfinished nodes", "", str(len(plan.left_over)) if plan.metadata else "not known", size(sum(plan.left_over.values()))
+    )
     out.print(table)
     stays = [(f"run {name}", why) for name, why in sorted(plan.kept.runs.items(), reverse=True)]
     stays += [("/".join(version), why) for version, why in sorted(plan.kept.versions.items())]
     _list("stays", stays, out)
     goes = [(f"run {folder.name}", size(bytes_)) for folder, bytes_ in plan.runs.items()]
     goes += [(f"{folder.parent.name}/{folder.name}", size(bytes_)) for folder, bytes_ in plan.versions.items()]
+    goes += [(f"left over {folder.relative_to(home)}", size(bytes_)) for folder, bytes_ in plan.left_over.items()]
     _list("goes", goes, out)
     if not plan.metadata:
         out.print("artifacts stay: there is no metadata.db that says whose they are", style="yellow", highlight=False)

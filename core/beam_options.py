@@ -31,6 +31,11 @@ def local(workers: int, pool: str | None = None) -> tuple[str, ...]:
     )
 
 
+def reading(workers: int) -> tuple[str, ...]:
+    """Returns the options of a job that reads images; of one process none: its threads read (data/ingest/reading.py)."""
+    return local(workers) if workers > 1 else ()
+
+
 def check(options: Sequence[str]) -> None:
     """Refuses options that name what is not there, at once: Beam tries for a minute, or fetches jars from the network.
 

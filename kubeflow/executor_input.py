@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,15 +69,21 @@ def artifacts_of(task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def make_folders(task: Mapping[str, Any]) -> None:
-    """Makes the folders that TFX expects and the launcher does not give: inputs' empty ones, and the outputs'."""
+    """Makes the folders that TFX expects and the launcher does not give: inputs' empty ones, and the outputs'.
+
+    What an earlier attempt at the same task left in its outputs goes: a killed trainer's learning curve would be there twice.
+    """
     for entry in task["inputs"].get("artifacts", {}).values():
         for artifact in entry["artifacts"]:
             for folder in json.loads(artifact.get("metadata", {}).pop(EMPTY_FOLDERS, "[]")):
                 (Path(artifact["uri"]) / folder).mkdir(parents=True, exist_ok=True)
     for entry in task["outputs"]["artifacts"].values():
         for artifact in entry["artifacts"]:
-            folder = Path(artifact["uri"])
-            (folder.parent if is_value(artifact) else folder).mkdir(parents=True, exist_ok=True)
+            output = Path(artifact["uri"])
+            if output.is_dir():
+                shutil.rmtree(output)
+            output.unlink(missing_ok=True)
+            (output.parent if is_value(artifact) else output).mkdir(parents=True, exist_ok=True)
 
 
 def is_value(artifact: Mapping[str, Any]) -> bool:

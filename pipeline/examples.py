@@ -11,15 +11,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cxr.core import beam_options
+from cxr.core import beam_options, features
 from cxr.core.errors import CxrError
 from cxr.data.ingest.damage import check_sizes
-from cxr.data.ingest.dataset import DATASET, read_dataset
+from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.pipeline.data_settings import complaint, without_effect
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.workspace import Workspace
 
+TRAIN, VAL, _ = features.SPLITS
 CALLED_BY = "CXR_CALLED_BY"  # set to "make" by the Makefile, so that messages say what `make run` understands
 
 
@@ -85,7 +86,6 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
     else:
         raise CxrError(f"--data is missing: configuration {config.name!r} needs images (only one with `demo_data` makes its own)")
     key_file = key_path(workspace.pseudonym_key)
-    workers = beam_options.local(config.beam.workers) if config.beam.workers > 1 else ()
     dataset = ingest(
         source,
         records,
@@ -93,12 +93,27 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
         key_file=key_file,
         console=console,
         overwrite=True,
-        beam_options=(*workers, *config.beam.options),
+        beam_options=(*beam_options.reading(config.beam.workers), *config.beam.options),
         spelled=_spelling(),
     )
     for line in remarks(dataset, records):
         console.print(line, highlight=False, soft_wrap=True)
     return _examples(records, config)
+
+
+def check_ensemble(config: Config, dataset: Dataset) -> None:
+    """Refuses, before anything is trained, data that the ensemble would refuse once all members are.
+
+    Raises:
+      CxrError: There are too few validation patients; see `check_fit`.
+    """
+    if config.ensemble is None or dataset.fewest_patients(VAL) > 1:
+        return
+    from cxr.trainer.ensemble.fitting_data import check_fit  # TensorFlow: seconds, and most data have more
+
+    few = dataset.fewest_patients(TRAIN) < 2
+    without = [name for name, model in config.models.items() if few or model.fine_tuning]
+    check_fit(config.ensemble, without, dataset.fewest_patients(VAL))
 
 
 def _spelling() -> Spelling:

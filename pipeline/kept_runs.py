@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -16,7 +15,7 @@ from cxr.core import exit_codes, yaml_text
 from cxr.core.errors import CxrError, UsageError
 from cxr.pipeline.kept_report import KeptReport, exit_code
 from cxr.pipeline.run_record import RunRecord, read_run_record
-from cxr.pipeline.workspace import CONFIG, LATEST, LOCK, PIPELINE_ROOT, REPORT, all_runs, workspace_of
+from cxr.pipeline.workspace import CONFIG, LATEST, PIPELINE_ROOT, REPORT, RUN, Workspace, all_runs, workspace_of
 
 State = Literal["done", "refused", "failed", "interrupted", "under way", "killed", "unknown"]
 _STATES: dict[int, State] = {
@@ -110,17 +109,9 @@ class KeptRun:
         return next((place for place in places if place.exists()), None)
 
     def _under_way(self) -> bool:
-        """Its pipeline's lock is held, and no later run has begun."""
-        if [run.name for run in all_runs(self.home.parent, self.pipeline)[-1:]] != [self.name]:
-            return False
-        try:
-            with open(self.home / LOCK) as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        """A run holds its pipeline's lock, and no later run has begun."""
+        newest = [run.name for run in all_runs(self.home.parent, self.pipeline)[-1:]] == [self.name]
+        return newest and Workspace(self.home.parent, self.pipeline).lock_holder() == RUN
 
 
 def kept_runs(root: Path, pipeline: str | None = None) -> list[KeptRun]:

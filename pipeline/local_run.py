@@ -91,11 +91,13 @@ def _run(
     beam: tuple[str, ...],
 ) -> int:
     from cxr.data.ingest.dataset import read_dataset
-    from cxr.pipeline.examples import prepare_data
+    from cxr.pipeline.examples import check_ensemble, prepare_data
 
     metadata_file.check(workspace.metadata)  # before images are read for nothing
     start_fork_server()
     examples = prepare_data(config, data, workspace, err)
+    dataset = read_dataset(examples.path)
+    check_ensemble(config, dataset)
     workspace.point_latest_at(folder)
     config = config.model_copy(update={"data": examples.made_with})
     (folder / ws.CONFIG).write_text(config.to_yaml())  # what was run on, not what was left at its default
@@ -147,7 +149,6 @@ def _run(
         raise CxrError(text) from error
     if how.profile:
         (folder / PROFILE).write_text(json.dumps({node: result.profile for node, result in results.items() if result.profile}, indent=2))
-    dataset = read_dataset(examples.path)
     report = make_report(config, results, choices, data=str(examples.path), dataset=dataset)
     report.write(folder / ws.REPORT)
     page = folder / ws.PAGE

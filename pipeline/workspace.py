@@ -17,8 +17,9 @@ REPORT = "report.json"
 PAGE = "report.html"
 LOG = "run.log"
 CONFIG = "config.yaml"
-LOCK = ".lock"  # held while a run or a prune of the pipeline is under way
+LOCK = ".lock"  # held while a run or a prune of the pipeline is under way; says which
 PIPELINE_ROOT = "tfx"
+RUN, PRUNE = "run", "prune"  # who may hold the lock
 _RUN_NAME = "%Y%m%d-%H%M%S-%f"  # less its last three digits: milliseconds
 
 
@@ -99,21 +100,38 @@ class Workspace:
         link.replace(self.runs / LATEST)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, holder: str = RUN) -> Iterator[None]:
         """Keeps a second run, or a prune, out of the same pipeline while one is under way.
+
+        Args:
+          holder: RUN or PRUNE.
 
         Raises:
           CxrError: Another process holds it.
         """
         self.home.mkdir(parents=True, exist_ok=True)
-        with open(self.home / LOCK, "w") as file:
+        with open(self.home / LOCK, "a+") as file:  # not emptied: it may be another's
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise CxrError(
-                    f"{self.home}: another run of pipeline {self.pipeline!r} is under way, or a prune; wait for it or use --workspace"
-                ) from None
+                what = "a prune" if self.lock_holder() == PRUNE else "another run"
+                raise CxrError(f"{self.home}: {what} of pipeline {self.pipeline!r} is under way; wait for it or use --workspace") from None
+            file.truncate(0)
+            file.write(holder)
+            file.flush()
             yield
+
+    def lock_holder(self) -> str | None:
+        """Returns who holds the lock, RUN or PRUNE; None: nobody."""
+        try:
+            with open(self.home / LOCK) as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return PRUNE if file.read() == PRUNE else RUN
+        except OSError:
+            pass
+        return None
 
 
 def feature_cache_of(root: Path) -> Path:

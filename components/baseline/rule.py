@@ -23,10 +23,9 @@ from cxr.components.baseline.champion import Champion
 from cxr.components.baseline.push_record import PushRecord, read_record
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.data.example_columns import columns
 from cxr.trainer.artifact import INFO, ModelInfo, read_info
 from cxr.trainer.training_data import Keys, image_keys, load_training_images
-
-_PARSED_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -150,18 +149,9 @@ def _records(data: str, split: str) -> list[str]:
 
 def _read(files: Sequence[str]) -> tuple[Keys, bool]:
     """Returns the keys of the images in records, and whether one of them is made up."""
-    spec = {
-        features.CONTENT_HASH: tf.io.FixedLenFeature([], tf.string),
-        features.SOURCE: tf.io.FixedLenFeature([], tf.string, features.UNKNOWN),
-    }
     hashes: list[str] = []
     synthetic = False
-    for file in files:
-        try:
-            for serialized in tf.data.TFRecordDataset(file, compression_type="GZIP").batch(_PARSED_AT_ONCE):
-                parsed = tf.io.parse_example(serialized, spec)
-                hashes.extend(value.decode() for value in parsed[features.CONTENT_HASH].numpy())
-                synthetic |= bool(np.any(parsed[features.SOURCE].numpy() == features.SYNTHETIC.encode()))
-        except tf.errors.OpError as error:
-            raise CxrError(f"{file}: cannot be read as raw examples ({error.message}); make them again with `cxr ingest`") from None
+    for content_hash, source in columns(files, {features.CONTENT_HASH: None, features.SOURCE: features.UNKNOWN}):
+        hashes.extend(value.decode() for value in content_hash)
+        synthetic |= bool(np.any(source == features.SYNTHETIC.encode()))
     return image_keys(hashes), synthetic

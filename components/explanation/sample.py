@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.components.metrics.answers import image_number
-from cxr.components.report.records import columns
 from cxr.core import features
+from cxr.data.example_columns import columns, files_of
 from cxr.data.images.masks import decode_mask
 
 
@@ -73,6 +73,7 @@ class _Row(NamedTuple):
 
 
 def _rows(patterns: Collection[str]) -> Iterator[_Row]:
-    needed = {features.IMAGE: None, features.LABEL: None}
-    for batch in columns(patterns, needed | dict.fromkeys((features.CONTENT_HASH, features.PATIENT_ID, features.LESION_MASK), "")):
+    needed: dict[str, str | None] = {features.IMAGE: None, features.LABEL: None}
+    needed |= dict.fromkeys((features.CONTENT_HASH, features.PATIENT_ID, features.LESION_MASK), "")
+    for batch in columns(files_of(patterns), needed):
         yield from itertools.starmap(_Row, zip(*batch, strict=True))

@@ -8,9 +8,9 @@ from pathlib import Path
 from cxr.components.metrics.answers import NO_IMAGE, image_number
 from cxr.components.metrics.evaluation import read_answers
 from cxr.components.report.page.content import ImageAnswers
-from cxr.components.report.records import columns
 from cxr.core import features
 from cxr.core.resampling import patient_numbers
+from cxr.data.example_columns import columns, files_of
 
 
 def read_image_answers(evaluation: str | Path, patients: Mapping[int, bytes]) -> ImageAnswers | None:
@@ -47,7 +47,7 @@ def read_patients(folder: str | Path) -> dict[int, bytes]:
       folder: Of TFRecords of raw examples; where it does not exist nothing is known.
     """
     found: dict[int, bytes] = {}
-    for batch in columns([f"{folder}/*"], {features.CONTENT_HASH: "", features.PATIENT_ID: ""}):
+    for batch in columns(files_of([f"{folder}/*"]), {features.CONTENT_HASH: "", features.PATIENT_ID: ""}):
         for content_hash, patient in zip(*batch, strict=True):
             found.setdefault(image_number(content_hash), patient)
     return found

@@ -16,8 +16,8 @@ from PIL import Image
 from cxr.components.explanation.result import HeatMaps
 from cxr.components.metrics.answers import image_number
 from cxr.components.report.page.content import Overlay, Picture
-from cxr.components.report.records import columns
 from cxr.core import features
+from cxr.data.example_columns import columns, files_of
 from cxr.data.images.overlays import overlay
 
 SAMPLES = 4  # pictures shown of each class
@@ -139,6 +139,6 @@ def _examples(folder: str) -> Iterator[tuple[bytes, str, str, bytes, bytes]]:
         features.CONTENT_HASH: "",
         features.PATIENT_ID: "",
     }
-    for batch in columns([f"{folder}/*"], defaults):
+    for batch in columns(files_of([f"{folder}/*"]), defaults):
         for image, label, source, content_hash, patient in zip(*batch, strict=True):
             yield image, label.decode(), source.decode(), content_hash, patient

@@ -24,6 +24,7 @@ class Dataset(StrictModel):
     class_names: tuple[str, ...]
     counts: dict[str, dict[str, int]] = Field(description="split: class: images")
     patients: dict[str, int] = Field(description="split: patients")
+    class_patients: dict[str, dict[str, int]] = Field({}, description="split: class: patients; empty: an older version did not count them")
     own_patients: int = Field(description="images without a patient id, each counted as a patient of its own")
     rejects: int
     reject_reasons: dict[str, int] = Field({}, description="reason: files left out for it")
@@ -54,6 +55,13 @@ class Dataset(StrictModel):
     def splits(self) -> tuple[str, ...]:
         """Splits that hold images, in the order of features.SPLITS."""
         return tuple(split for split in features.SPLITS if sum(self.counts.get(split, {}).values()))
+
+    def fewest_patients(self, split: str) -> int:
+        """Returns how many patients that class of a split has that has the fewest, of those with images; 0: there is no such split.
+
+        Of records of an older version: how many it has at most.
+        """
+        return min((count for count in (self.class_patients or self.counts).get(split, {}).values() if count), default=0)
 
     @property
     def images(self) -> int:

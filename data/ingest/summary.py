@@ -23,11 +23,12 @@ class Tally:
     """Counts over all images, and the two lists.
 
     Attributes:
+      patients: By split and class.
       duplicates: For each radiograph that stands under several paths: split and outcome of each.
     """
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    patients: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    patients: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     rejects: list[Outcome] = field(default_factory=list)
     duplicates: list[list[tuple[str, Outcome]]] = field(default_factory=list)
     hashes: dict[int, str] = field(default_factory=dict)  # number of a row: hash of its file
@@ -92,7 +93,7 @@ def tally(outcomes: Iterable[tuple[str, Outcome]], groups: Iterable[Iterable[int
             result.rejects.append(outcome)
             continue
         result.counts[split, outcome.label] += 1
-        result.patients[split].add(outcome.patient)
+        result.patients[split, outcome.label].add(outcome.patient)
         used[outcome.number] = split, outcome
         by_hash[outcome.content_hash].append(outcome.number)
     result.rejects.sort(key=lambda outcome: outcome.number)

@@ -20,11 +20,13 @@ from ml_metadata.proto import metadata_store_pb2 as proto
 from cxr.core.errors import CxrError
 from cxr.pipeline import metadata_file
 from cxr.pipeline.pruning.keep import Kept, Version
+from cxr.pipeline.pruning.left_over import left_over
 from cxr.pipeline.workspace import Workspace
 
 _RUN = "pipeline_run"  # type of the context that names a run, as TFX registers it
 _PUSHED, _DESTINATION = "PushedModel", "pushed_destination"  # type of artifact, and its property: where the version lies
 _BELOW_ROOT = 3  # <node>/<output>/<execution>
+_ENDED_WELL = (proto.Execution.COMPLETE, proto.Execution.CACHED)
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Artifacts:
         try:
             self._store = metadata_store.MetadataStore(config)
             self._all = {one.id: one for one in self._store.get_artifacts()}
+            self._ended = {one.id for one in self._store.get_executions() if one.last_known_state in _ENDED_WELL}
         except (StatusError, RuntimeError) as error:
             raise CxrError(f"{workspace.metadata}: cannot be read as ML Metadata ({error}); nothing was removed") from None
 
@@ -105,6 +108,15 @@ class Artifacts:
             elif artifact.state == proto.Artifact.LIVE:
                 found.append(Doomed(number, None, 0))
         return found
+
+    def left_over(self, kept: Kept) -> list[Path]:
+        """Returns folders below the pipeline's root that no artifact and no execution which ended well accounts for.
+
+        What reports that stay name is kept, though a metadata.db that was made anew knows nothing of it.
+        """
+        uris = [*kept.uris, *(artifact.uri for artifact in self._all.values())]
+        known = {place for uri in uris if uri and (place := self._place(uri))}
+        return list(left_over(self._workspace.pipeline_root, known, self._ended))
 
     def remove(self, doomed: Sequence[Doomed]) -> None:
         """Marks artifacts, removes their folders, and marks them as gone.

@@ -27,6 +27,7 @@ class Plan:
       runs: Folders of runs, with their bytes.
       versions: Folders of pushed versions, with their bytes.
       artifacts: TFX's.
+      left_over: Folders of TFX's that belong to nothing, with their bytes.
       metadata: Whether ML Metadata is there; without it nobody knows whose artifacts are whose, and they stay.
     """
 
@@ -34,17 +35,18 @@ class Plan:
     runs: Mapping[Path, int]
     versions: Mapping[Path, int]
     artifacts: tuple[Doomed, ...]
+    left_over: Mapping[Path, int]
     metadata: bool
 
     @property
     def size(self) -> int:
         """Bytes that would be free."""
-        return sum(self.runs.values()) + sum(self.versions.values()) + sum(one.size for one in self.artifacts)
+        return sum(map(sum, (one.values() for one in (self.runs, self.versions, self.left_over)))) + sum(one.size for one in self.artifacts)
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to remove."""
-        return not (self.runs or self.versions or self.artifacts)
+        return not (self.runs or self.versions or self.artifacts or self.left_over)
 
 
 class Pruner:
@@ -76,12 +78,13 @@ class Pruner:
         kept = replace(kept, versions=staying)
         versions = [folder for folder in versions_of(workspace) if (folder.parent.name, folder.name) not in staying]
         going = {(folder.parent.name, folder.name) for folder in versions}
-        left_over = workspace.serving_models.glob(f"*/{_GOING}*")  # by a prune that was killed
+        half_gone = workspace.serving_models.glob(f"*/{_GOING}*")  # of a prune that was killed
         return Plan(
             kept,
             {run.folder: size_of(run.folder) for run in kept_runs(workspace.root, workspace.pipeline) if run.name not in kept.runs},
-            {folder: size_of(folder) for folder in [*versions, *left_over]},
+            {folder: size_of(folder) for folder in [*versions, *half_gone]},
             tuple(self._artifacts.doomed(used, going)) if self._artifacts else (),
+            {folder: size_of(folder) for folder in self._artifacts.left_over(kept)} if self._artifacts else {},
             self._artifacts is not None,
         )
 
@@ -96,7 +99,7 @@ class Pruner:
                 self._artifacts.remove(plan.artifacts)
             for folder in plan.versions:
                 self._remove_version(folder)
-            for folder in plan.runs:
+            for folder in (*plan.left_over, *plan.runs):
                 shutil.rmtree(folder)
         except OSError as error:
             raise CxrError(f"{error.filename}: cannot be removed ({error.strerror}); the same command goes on from here") from None

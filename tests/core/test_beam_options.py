@@ -55,3 +55,8 @@ def test_beam_takes_the_runner_by_its_path():
 
     (runner,) = (option.partition("=")[2] for option in beam_options.local(2) if option.startswith("--runner="))
     assert isinstance(create_runner(runner), ProcessRunner)
+
+
+def test_images_are_read_by_threads_unless_processes_are_asked_for():
+    assert beam_options.reading(1) == ()
+    assert beam_options.reading(3) == beam_options.local(3)

@@ -62,7 +62,7 @@ class FlinkCluster:
             "taskmanager.memory.managed.size": "64m",
             "taskmanager.memory.network.min": "160m",
             "taskmanager.memory.network.max": "160m",
-            # each shuffle takes 512 by default, and ImportExampleGen's job has more of them at once than 160 MB hold
+            # each shuffle takes 512 by default: a job that has several at once needs more than 160 MB hold
             "taskmanager.network.sort-shuffle.min-buffers": 64,
             "cluster.evenly-spread-out-slots": True,
             "restart-strategy.type": "fixed-delay",

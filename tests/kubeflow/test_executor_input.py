@@ -101,6 +101,19 @@ def test_folders_that_the_launcher_does_not_make(task, tmp_path):
     assert not (tmp_path / "gcs/b/run/verdict").exists()  # a value: one file, not a folder
 
 
+def test_outputs_of_an_attempt_before_go_and_inputs_stay(task, tmp_path):
+    prepared = prepare(task, tmp_path)
+    outputs = [tmp_path / "gcs/b/run/model/Format-Serving/variables", tmp_path / "gcs/b/run/verdict"]
+    given = tmp_path / "minio/b/run/examples/Split-train/shard.gz"
+    for file in (*outputs, given):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("half")
+    executor_input.make_folders(prepared)
+    assert list((tmp_path / "gcs/b/run/model").iterdir()) == []
+    assert not outputs[1].exists()
+    assert given.read_text() == "half"
+
+
 def test_a_files_text_may_travel_as_a_parameter(task, tmp_path):
     task["inputs"]["parameterValues"]["schema_file"] = executor_input.data_uri("feature {}\n")
     path = prepare(task, tmp_path)["inputs"]["parameterValues"]["schema_file"]

@@ -1,6 +1,7 @@
 """The whole pipeline, all four models, in the simulation: twice, the second time against the first one's champions."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -9,6 +10,7 @@ from simulator.cluster import SimulatedCluster, State
 from cxr.kubeflow.cluster import Cluster
 
 MODELS = ("densenet201", "efficientnetb7", "mobilenet", "ensemble")
+KILLED = {"ImportExampleGen": "examples", "Trainer-mobilenet": "model"}  # as soon as a file is in this output, and retried
 CONFIG = """
 name: tiny
 image_size: 32
@@ -42,6 +44,8 @@ def text(volume, image):
     cluster = {
         "data": str(volume / "data"),
         "serving_models": str(volume / "models"),
+        "training_state": str(volume / "state"),
+        "nodes": {name: {"retries": 1} for name in KILLED},
         "volumes": [{"claim": "cxr", "mount_path": str(volume)}],
     }
     return compile_config(load(str(volume / "tiny.yaml")), Cluster.model_validate(cluster), image).to_yaml()
@@ -49,7 +53,7 @@ def text(volume, image):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    return SimulatedCluster(tmp_path_factory.mktemp("cluster"), environment={"TF_NUM_INTRAOP_THREADS": "1"})
+    return SimulatedCluster(tmp_path_factory.mktemp("cluster"), environment={"TF_NUM_INTRAOP_THREADS": "1"}, killed=dict(KILLED))
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +88,25 @@ def test_the_first_run_passes_without_baseline(first, volume, champions):
         assert "baseline_model" not in blessing
         assert first.artifact(f"ShortcutCheck-{name}", "blessing").metadata["blessed"] == 1
         assert (volume / "models" / name / champions[name]["version"] / "saved_model.pb").is_file()
+
+
+def test_what_was_killed_and_retried_is_complete_and_there_once(first, cluster, volume):
+    def files(task, output):
+        folder = cluster.objects.root / first.artifact(task, output).uri.replace("://", "/")
+        return folder, sorted(re.sub(r"\d{6,}.*", "", str(path.relative_to(folder))) for path in folder.rglob("*") if path.is_file())
+
+    attempts = {name: task.outputs.attempts for name, task in first.tasks.items() if task.outputs}
+    assert {name: count for name, count in attempts.items() if count > 1} == dict.fromkeys(KILLED, 2)
+    examples, names = files("ImportExampleGen", "examples")
+    assert len(names) == 3
+    for split in ("train", "val", "test"):
+        (shard,), (copy,) = ((folder / name).iterdir() for folder, name in ((volume / "data", split), (examples, f"Split-{split}")))
+        assert copy.read_bytes() == shard.read_bytes()
+    for output in ("model", "model_run"):  # as those of a trainer that nobody disturbed, but for times and hosts in names
+        _, names = files("Trainer-mobilenet", output)
+        assert names == files("Trainer-densenet201", output)[1]
+        assert names
+    assert not [path for path in (volume / "state").rglob("*") if path.is_file()]  # nothing is left to resume from
 
 
 def test_the_page_shows_every_evaluation(first, cluster):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 
 from cxr.core.errors import CxrError, UsageError
 from cxr.pipeline.kept_runs import KeptRun, find_run, kept_runs, report_of
+from cxr.pipeline.workspace import PRUNE, RUN, Workspace
 
 MakeRun = Callable[..., Path]
 ENDED = {"ended": "2026-11-26T01:02:03+00:00"}
@@ -38,10 +38,14 @@ def test_what_became_of_a_run(
 
 def test_the_newest_run_of_a_pipeline_whose_lock_is_held_is_under_way(make_run: MakeRun, tmp_path: Path) -> None:
     earlier, newest = (KeptRun(make_run(name, record={})) for name in ("20261126-1", "20261126-2"))
-    with open(tmp_path / "cpu" / ".lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        assert (earlier.state, newest.state) == ("killed", "under way")
-    assert newest.state == "killed"
+    place = Workspace(tmp_path, "cpu")
+    states = []
+    for holder in (RUN, PRUNE):
+        with place.lock(holder):
+            states.append((earlier.state, newest.state))
+        states.append((earlier.state, newest.state))
+    killed = ("killed", "killed")
+    assert states == [("killed", "under way"), killed, killed, killed]
 
 
 def test_runs_of_all_pipelines_the_newest_first(make_run: MakeRun, tmp_path: Path) -> None:

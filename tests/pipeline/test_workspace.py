@@ -2,6 +2,7 @@ import datetime
 
 import pytest
 
+from cxr.core.errors import CxrError
 from cxr.pipeline import workspace as ws
 
 
@@ -49,3 +50,15 @@ def test_folders_of_other_names_do_not_stand_in_the_way(tmp_path, clock):
     assert workspace.new_run().name == "20260102-030405-000"
     workspace.point_latest_at(workspace.runs / "20260102-030405-000")
     assert workspace.new_run().name == "20260102-030405-001"
+
+
+@pytest.mark.parametrize(("holder", "message"), [(ws.RUN, "another run of"), (ws.PRUNE, "a prune of")])
+def test_who_holds_the_lock_is_known_and_stays_known_when_others_try(tmp_path, holder, message):
+    workspace = ws.Workspace(tmp_path, "demo")
+    assert workspace.lock_holder() is None
+    with workspace.lock(holder):
+        for _ in range(2):
+            with pytest.raises(CxrError, match=f"{message} pipeline 'demo' is under way"), workspace.lock():
+                pass
+            assert workspace.lock_holder() == holder
+    assert workspace.lock_holder() is None

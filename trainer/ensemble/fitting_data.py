@@ -34,6 +34,31 @@ class FittingData:
     sources: dict[str, str]
 
 
+def check_fit(config: Ensemble, without: Sequence[str], patients: int) -> None:
+    """Refuses data that leave nothing to fit weights to; before training too, where counts alone are known.
+
+    Args:
+      config: Its `method` and `fitted_on`.
+      without: Members that have, or will have, no out-of-fold answers.
+      patients: Validation patients of the class that has the fewest; 0: there is no validation split.
+
+    Raises:
+      CxrError: A method that has something to fit, and no answers that a member has not learnt from.
+    """
+    if config.method not in FITTED or config.fitted_on == "training" or not without or patients > 1:
+        return
+    if not patients:
+        raise CxrError(
+            f"ensemble.method: {config.method!r} has nothing to be fitted to ({_because(without)}) without a validation split; add one to "
+            "the data, choose soft or hard, or set ensemble.fitted_on=training"
+        )
+    raise CxrError(
+        f"ensemble.method: {config.method!r} is to be fitted to one half of the validation patients ({_because(without)}), but a class has "
+        "one validation patient only, so that the split cannot be halved; add data, choose ensemble.method=soft or hard, or set "
+        "ensemble.fitted_on=training"
+    )
+
+
 def fitting_data(config: Ensemble, members: Mapping[str, str], *, has_validation: bool) -> FittingData:
     """Reads what the members answered.
 
@@ -76,23 +101,13 @@ def choose_data(config: Ensemble, votes: Callable[[str], Votes], *, has_validati
     if not without:
         weights = "the members' out-of-fold answers to the training split, by patient"
         return FittingData(votes(TRAIN_OOF), val, val, {"weights": weights, "choice": choice})
-    because = f"{', '.join(without)}: no out-of-fold answers, the backbone learns too or a class has one patient only"
-    if val is None:
-        raise CxrError(
-            f"ensemble.method: {config.method!r} has nothing to be fitted to ({because}) without a validation split; add one to the data, "
-            "choose soft or hard, or set ensemble.fitted_on=training"
-        )
-    fit, choose = _halves(val, config.seed)
+    check_fit(config, without, most_folds(val.labels.argmax(axis=1), val.patients) if val else 0)
+    assert val is not None
+    first = deal(val.labels.argmax(axis=1), val.patients, 2, config.seed)[0]
+    fit, choose = val.take(first.train), val.take(first.test)
     half = "of the validation patients"
-    return FittingData(fit, choose, val, {"weights": f"one half {half} ({because})", "choice": f"the other half {half}"})
+    return FittingData(fit, choose, val, {"weights": f"one half {half} ({_because(without)})", "choice": f"the other half {half}"})
 
 
-def _halves(votes: Votes, seed: int) -> tuple[Votes, Votes]:
-    labels = votes.labels.argmax(axis=1)
-    if most_folds(labels, votes.patients) < 2:
-        raise CxrError(
-            "ensemble: a class has one validation patient only, so that the split cannot be halved by patient; add data, "
-            "choose ensemble.method=soft or hard, or set ensemble.fitted_on=training"
-        )
-    first = deal(labels, votes.patients, 2, seed)[0]
-    return votes.take(first.train), votes.take(first.test)
+def _because(without: Sequence[str]) -> str:
+    return f"{', '.join(without)}: no out-of-fold answers, the backbone learns too or a class has one patient only"

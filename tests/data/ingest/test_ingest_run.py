@@ -58,6 +58,7 @@ def test_records(run, source, tmp_path):
     assert dataset.splits == features.SPLITS
     assert (dataset.images, dataset.rejects, dataset.duplicates, dataset.synthetic) == (60, 0, 0, False)
     patients: dict[str, set[str]] = {}
+    of_class: dict[str, dict[str, set[str]]] = {split: {name: set() for name in CONFIG.class_names} for split in features.SPLITS}
     for split in features.SPLITS:
         found = examples(out, split)
         assert len(found) == sum(dataset.counts[split].values())
@@ -69,8 +70,11 @@ def test_records(run, source, tmp_path):
             assert (value(one, "view"), value(one, "sex"), value(one, "age"), value(one, "age_band")) == ("PA", "F", 44, "40-64")
             assert value(one, "license") == "CC BY"
             patients.setdefault(value(one, "patient_id"), set()).add(split)
+            of_class[split][value(one, "label")].add(value(one, "patient_id"))
     assert len(patients) == 30
     assert all(len(splits) == 1 for splits in patients.values())
+    assert dataset.class_patients == {split: {name: len(own) for name, own in classes.items()} for split, classes in of_class.items()}
+    assert dataset.patients == {split: len(set().union(*classes.values())) for split, classes in of_class.items()}
 
 
 def test_no_patient_id_in_any_output(run, source, tmp_path):

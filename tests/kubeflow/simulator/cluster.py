@@ -67,12 +67,17 @@ class RunResult:
 
 @dataclass
 class SimulatedCluster:
-    """A cluster: object store, metadata and cache live on between runs; containers share nothing else."""
+    """A cluster: object store, metadata and cache live on between runs; containers share nothing else.
+
+    Attributes:
+      killed: Task to the output in which the first file ends its next attempt (SIGKILL), once.
+    """
 
     home: Path
     environment: Mapping[str, str] = field(default_factory=dict)  # of every container
     parallel: int = 2
     lifted: frozenset[Rule] = frozenset()
+    killed: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.objects = ObjectStore(self.home / "objects")
@@ -98,7 +103,7 @@ class SimulatedCluster:
         name, run_id = spec["pipelineInfo"]["name"], str(uuid.uuid4())
         scratch = self.home / "scratch" / run_id
         scratch.mkdir(parents=True)
-        launcher = Launcher(self.objects, self.metadata, f"{root}/{name}/{run_id}", scratch, self.environment, self.lifted)
+        launcher = Launcher(self.objects, self.metadata, f"{root}/{name}/{run_id}", scratch, self.environment, self.lifted, self.killed)
         return _Run(spec, launcher, _values(spec, parameters or {})).execute(self.parallel)
 
 
@@ -185,7 +190,8 @@ class _Run:
         cached = task.get("cachingOptions", {}).get("enableCache")
         if cached and key in self.launcher.metadata.cache:
             return TaskResult(State.CACHED, Outputs(*self.launcher.metadata.cache[key]))
-        outputs = self.launcher.run(name, executor["container"], component, parameters, artifacts)
+        retries = task.get("retryPolicy", {}).get("maxRetryCount", 0)
+        outputs = self.launcher.run(name, executor["container"], component, parameters, artifacts, retries)
         if cached:
             self.launcher.metadata.cache[key] = (outputs.artifacts, outputs.parameters)
         return TaskResult(State.SUCCEEDED, outputs)

@@ -7,12 +7,14 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,7 @@ class Outputs:
     artifacts: dict[str, int]  # key: artifact id
     parameters: dict[str, Any]
     log: str = ""
+    attempts: int = 1
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Launcher:
     scratch: Path
     environment: Mapping[str, str]
     lifted: frozenset[Rule] = frozenset()
+    killed: dict[str, str] = field(default_factory=dict)  # see SimulatedCluster
 
     def run(
         self,
@@ -63,11 +67,14 @@ class Launcher:
         component: Mapping[str, Any],
         parameters: Mapping[str, Any],
         artifacts: Mapping[str, Artifact],
+        retries: int = 0,
     ) -> Outputs:
         """Runs a container command in a fresh folder that stands for the container's `/`.
 
+        A retry gets the same ExecutorInput. In KFP its pod is a new one; here it also finds what the attempt before it left.
+
         Raises:
-          SimulationError: The command failed, or the launcher refuses what it left.
+          SimulationError: The command failed, however often it was retried, or the launcher refuses what it left.
         """
         task_root = f"{self.run_root}/{name}/{uuid.uuid4()}"
         root = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.scratch))
@@ -84,7 +91,14 @@ class Launcher:
 
         command = [*container.get("command", []), *container.get("args", [])]
         shown = self._shown(executor_input, artifacts, root)
-        log = self._execute(name, [resolve(part, shown, root) for part in command], root)
+        resolved = [resolve(part, shown, root) for part in command]
+        for attempt in range(1, retries + 2):
+            try:
+                log = self._execute(name, resolved, root, self._fatal(name, executor_input, root) if attempt == 1 else None)
+                break
+            except SimulationError:
+                if attempt > retries:
+                    raise
         merged, found = self._merged(executor_input)
         for output in merged.values():
             if (path := local_path(output["uri"], root)) is not None:
@@ -92,7 +106,7 @@ class Launcher:
         registered = {
             key: self.metadata.register(output["uri"], output["type"], output.get("metadata", {})).id for key, output in merged.items()
         }
-        result = Outputs(registered, self._parameters(component, executor_input, found), log)
+        result = Outputs(registered, self._parameters(component, executor_input, found), log, attempt)
         shutil.rmtree(root, ignore_errors=True)  # of a failed task everything stays, to look at
         return result
 
@@ -141,7 +155,13 @@ class Launcher:
                     entry["uri"] = str(local_path(entry["uri"], root))
         return shown
 
-    def _execute(self, name: str, command: list[str], root: Path) -> str:
+    def _fatal(self, name: str, executor_input: dict[str, Any], root: Path) -> Path | None:
+        """The output folder in which the first file ends the first attempt; None: nothing does."""
+        if (output := self.killed.pop(name, None)) is None:
+            return None
+        return local_path(executor_input["outputs"]["artifacts"][output]["artifacts"][0]["uri"], root)
+
+    def _execute(self, name: str, command: list[str], root: Path, fatal: Path | None) -> str:
         (root / "tmp").mkdir(exist_ok=True)
         environment = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
@@ -150,13 +170,18 @@ class Launcher:
             "CXR_KUBEFLOW_ROOT": str(root),  # the one thing that a real container does not have
             **self.environment,
         }
-        done = subprocess.run(
-            command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-        )
-        (root / "log.txt").write_text(done.stdout)
-        if done.returncode:
-            raise SimulationError(f"{name}: exit status {done.returncode} ({root}/log.txt)\n{done.stdout[-6000:]}")
-        return done.stdout
+        with open(root / "log.txt", "w") as log:
+            process = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+            while fatal and process.poll() is None:
+                if any(path.is_file() for path in fatal.rglob("*")):
+                    os.killpg(process.pid, signal.SIGKILL)  # all of the container, as the kernel does
+                    break
+                time.sleep(0.002)
+            status = process.wait()
+        said = (root / "log.txt").read_text(errors="replace")
+        if status:
+            raise SimulationError(f"{name}: exit status {status} ({root}/log.txt)\n{said[-6000:]}")
+        return said
 
     def _merged(self, executor_input: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Outputs as declared, with the URIs and metadata that the executor's output file states; and its parameters."""

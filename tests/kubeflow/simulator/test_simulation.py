@@ -95,6 +95,24 @@ def test_what_the_launcher_refuses(cluster, code, message):
     assert message in done.error
 
 
+def test_a_killed_task_is_retried_with_the_same_input_and_finds_what_it_left(tmp_path):
+    code = """
+import time
+path.mkdir(parents=True, exist_ok=True)
+(path / f"{len(list(path.iterdir()))}").write_text(out["uri"])
+time.sleep(0 if (path / "1").exists() else 60)
+"""
+    cluster = SimulatedCluster(tmp_path, killed={"a": "model"})
+    task = cluster.run(pipeline({"a": node(code, retryPolicy={"maxRetryCount": 1})})).tasks["a"]
+    assert task.outputs is not None, task.error
+    assert task.outputs.attempts == 2
+    stored = tmp_path / "objects" / cluster.metadata.artifacts[task.outputs.artifacts["model"]].uri.replace("://", "/")
+    assert len({(stored / name).read_text() for name in "01"}) == 1
+
+    cluster.killed["a"] = "model"
+    assert "exit status -9" in cluster.run(pipeline({"a": node(code)})).tasks["a"].error
+
+
 def test_the_round_trip_of_an_artifact(cluster):
     """Files come, empty folders do not; the type is lost, numbers are doubles, lists and structs are wrapped."""
     first = """

@@ -1,6 +1,8 @@
 """Real runs through ML Metadata, some pruned, and run again: nothing that has gone is taken for a cache hit."""
 
 import json
+import os
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +16,7 @@ from tfx.orchestration import metadata
 
 from cxr.core.errors import CxrError
 from cxr.pipeline.local_runner import WatchedDagRunner
+from cxr.pipeline.metadata_file import prepare
 from cxr.pipeline.pruning.artifacts import Artifacts
 from cxr.pipeline.pruning.keep import Kept
 from cxr.pipeline.pruning.prune import Pruner
@@ -33,6 +36,12 @@ def Use(made: tfx.dsl.components.InputArtifact[String], used: tfx.dsl.components
     used.value = made.value + "!"
 
 
+@tfx.dsl.components.component
+def Die(made: tfx.dsl.components.OutputArtifact[tfx.types.standard_artifacts.Model]):
+    Path(made.uri, "half").write_text("x" * 1000)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 @pytest.fixture
 def workspace(tmp_path):
     return Workspace(tmp_path, "small")
@@ -42,19 +51,24 @@ def workspace(tmp_path):
 def run(workspace):
     def start(text):
         make = Make(text=text)
-        pipeline = tfx.dsl.Pipeline(
-            pipeline_name="small",
-            pipeline_root=str(workspace.pipeline_root),
-            components=[make, Use(made=make.outputs["made"])],
-            enable_cache=True,
-            metadata_connection_config=metadata.sqlite_metadata_connection_config(str(workspace.metadata)),
-        )
-        folder = workspace.new_run()
-        results = WatchedDagRunner(Silent()).run(pipeline)
-        (folder / "report.json").write_text(json.dumps({"pipeline": "small", "models": {}}))
+        results = launched(workspace, [make, Use(made=make.outputs["made"])])
         return [result.state for result in results.values()], [Path(result.outputs[name][0].uri) for result, name in _outputs(results)]
 
     return start
+
+
+def launched(workspace, components):
+    pipeline = tfx.dsl.Pipeline(
+        pipeline_name="small",
+        pipeline_root=str(workspace.pipeline_root),
+        components=components,
+        enable_cache=True,
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(workspace.metadata)),
+    )
+    folder = workspace.new_run()
+    results = WatchedDagRunner(Silent()).run(pipeline)
+    (folder / "report.json").write_text(json.dumps({"pipeline": "small", "models": {}}))
+    return results
 
 
 def _outputs(results):
@@ -98,6 +112,41 @@ def test_a_prune_that_was_killed_is_ended_by_the_next(workspace, run, monkeypatc
     prune(workspace, 1)
     assert not any(path.exists() for path in first)
     assert run("a")[0] == ["cached", "cached"]
+
+
+def test_what_a_killed_node_left_goes_and_nothing_of_the_others(workspace, run):
+    _, kept = run("a")
+    (killed,) = launched(workspace, [Die()]).values()
+    assert killed.state == "failed"
+    (half,) = workspace.pipeline_root.glob("Die/made/*/half")
+    before = {path for path in workspace.pipeline_root.rglob("*") if path.is_dir() and "Die" not in path.parts}
+
+    pruner = Pruner(workspace, 9, {})
+    plan = pruner.plan()
+    number = half.parent.name
+    system = workspace.pipeline_root / "Die" / ".system"
+    assert [*plan.left_over][:2] == [half.parent, system / "executor_execution" / number]
+    assert [folder.parent for folder in [*plan.left_over][2:]] == [system / "stateful_working_dir"]
+    assert plan.left_over[half.parent] == plan.size == 1000
+    assert not plan.empty
+    assert half.exists()  # a plan removes nothing
+    pruner.carry_out(plan)
+    assert [*workspace.pipeline_root.glob("Die/*/*"), *system.glob("*/*")] == [*system.glob("*")]
+    assert {path for path in workspace.pipeline_root.rglob("*") if path.is_dir() and "Die" not in path.parts} == before
+    assert Pruner(workspace, 9, {}).plan().empty
+    assert run("a") == (["cached", "cached"], kept)
+
+
+def test_a_new_metadata_db_does_not_cost_what_reports_name(workspace, run):
+    _, (made, used) = run("a")
+    (report,) = workspace.runs.glob("*/report.json")
+    report.write_text(json.dumps({"pipeline": "small", "models": {}, "examples_uri": str(made.parent)}))
+    workspace.metadata.unlink()
+    prepare(workspace.metadata, workspace.pipeline_root)
+    run("b")
+    plan = Pruner(workspace, 9, {}).plan()
+    assert made.parent not in plan.left_over
+    assert used.parent in plan.left_over
 
 
 def test_metadata_that_cannot_be_read(workspace):
