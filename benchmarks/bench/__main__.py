@@ -5,7 +5,7 @@ The results are kept as JSON in workspace/bench; docs/performance.md explains th
 
   make bench                                            all rows on made-up radiographs
   make bench ARGS='--rows ingest head --rounds 5'       some of them, more often
-  make bench ARGS='--images ~/xrays --count 1000'       on images of one's own (a source as `cxr ingest` takes it)
+  make bench ARGS='--images ~/xrays --count 1008'       on images of one's own (a source as `cxr ingest` takes it)
   make bench ARGS=--whole                               and the whole pipeline beside a plain Keras script: minutes more
   make bench-compare OLD=workspace/bench/FILE.json      the newest results beside older ones
 
@@ -107,7 +107,8 @@ def _with(measured: Measured, row: Row, data: Data, console: Console, where: str
         try:
             found = {"rows": {**measured.rows, row.name: measure(row, data, measured.rounds, tell)}}
         except CxrError as error:
-            return measured.model_copy(update={"failed": {**measured.failed, row.name: str(error)}})
+            console.print(f"{row.name} failed: {error}", style="red", highlight=False, soft_wrap=True)
+            return measured.model_copy(update={"failed": (*measured.failed, row.name)})
     return measured.model_copy(update=found)
 
 

@@ -15,7 +15,7 @@ from bench.links import manifest_of
 from cxr.core import features
 from cxr.data.demo.generate import make_demo_data
 from cxr.data.ingest.ingest_config import Ingest
-from cxr.data.ingest.rows import Row
+from cxr.data.ingest.rows import Row, uniform
 from cxr.data.ingest.sources import discover
 from cxr.pipeline.machine import cores
 from cxr.trainer.model_config import Model, Stage
@@ -100,10 +100,10 @@ class Data:
         return self._once("model", train)
 
     def _rows(self) -> list[Row]:
-        if self.images:
-            return discover(self.images.absolute(), Ingest())[0]
-        folder = self._once("drawn", _draw)
-        return discover(folder, Ingest())[0]
+        """Those of the images there are, in an order that mixes the classes, and is the same every time."""
+        source = self.images.absolute() if self.images else self._once("drawn", _draw)
+        rows, _ = discover(source, Ingest(listed_twice="merge"))
+        return sorted(rows, key=lambda row: uniform(0, row.name))
 
     def _once(self, name: str, make: Callable[[Path], object]) -> Path:
         folder = self.folder / name

@@ -70,4 +70,4 @@ class Measured(StrictModel):
     count: int  # of them, in the rows that do not say otherwise
     rounds: int
     rows: dict[str, RowResult] = {}
-    failed: dict[str, str] = {}  # row: why
+    failed: tuple[str, ...] = ()  # rows; why was told when it happened, and may name paths

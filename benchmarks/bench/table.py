@@ -67,5 +67,6 @@ def _caption(measured: Measured) -> str:
     told = ["A ratio above 1: ours is the faster. Memory: peak of the processes of a side together."]
     if measured.machine.busy > _BUSY:
         told.append(f"Others took {measured.machine.busy:.0%} of the machine when this began: believe the ratios, not the speeds.")
-    told += [f"{name} failed: {why}" for name, why in measured.failed.items()]
+    if measured.failed:
+        told.append(f"failed: {', '.join(measured.failed)}")
     return "\n".join(told)

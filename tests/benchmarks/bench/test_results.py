@@ -36,7 +36,7 @@ def test_a_line_says_what_was_missed():
 
 def test_results_are_read_as_they_were_written(tmp_path):
     machine = Machine(cores=2, cpu="x", memory_gib=1, busy=0, python="3", versions={"keras": "3"}, commit="", began="")
-    measured = Measured(machine=machine, images="", count=60, rounds=1, rows={"step": row(side(1), side(2))}, failed={"other": "why"})
+    measured = Measured(machine=machine, images="", count=60, rounds=1, rows={"step": row(side(1), side(2))}, failed=("other",))
     measured.write(tmp_path / "results.json")
     assert Measured.read(tmp_path / "results.json", REMEDY) == measured
     (tmp_path / "results.json").write_text("{}")
