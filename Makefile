@@ -20,7 +20,7 @@ WORKERS ?= auto
 help: ## this text
 	@echo "usage: make TARGET [NAME=value ...]"
 	@echo
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 	@echo
 	@echo "  make run DATA=folder CONFIG=cpu ARGS='key=value ...'   the pipeline on your own images (configurations: demo, cpu, full, paper)"
 	@echo "  PYTHON=/path/to/python3.11 make setup                  an interpreter that is not found by itself"
