@@ -11,6 +11,8 @@ DATA ?=
 ARGS ?=
 GPU ?=
 KEY ?=
+OLD ?=
+NEW ?=
 # Processes that share the tests; auto: one per core where the memory holds them (tests/conftest.py), 0: none beside pytest's own.
 WORKERS ?= auto
 
@@ -18,7 +20,7 @@ WORKERS ?= auto
 help: ## this text
 	@echo "usage: make TARGET [NAME=value ...]"
 	@echo
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 	@echo
 	@echo "  make run DATA=folder CONFIG=cpu ARGS='key=value ...'   the pipeline on your own images (configurations: demo, cpu, full, paper)"
 	@echo "  PYTHON=/path/to/python3.11 make setup                  an interpreter that is not found by itself"
@@ -65,6 +67,15 @@ lint: setup ## check style, format, types and shell scripts; changes nothing
 format: setup ## repair style and format
 	@$(BIN)/ruff check --fix --quiet || true
 	@$(BIN)/ruff format
+
+.PHONY: bench
+bench: setup ## measure each step beside what it replaces, about 10 minutes (ARGS='--rows ingest head', ARGS=--help; docs/performance.md)
+	@PYTHONPATH=benchmarks $(BIN)/python -m bench $(ARGS)
+
+.PHONY: bench-compare
+bench-compare: setup ## set the newest results of make bench beside older ones (OLD=workspace/bench/FILE.json, NEW=FILE.json)
+	@[ -n "$(OLD)" ] || { echo "OLD= names no file; ls workspace/bench shows what make bench has kept" >&2; exit 2; }
+	@PYTHONPATH=benchmarks $(BIN)/python -m bench.compare "$(OLD)" $(if $(NEW),"$(NEW)")
 
 .PHONY: fuzz
 fuzz: setup ## give 10,000 hostile inputs to each reader and server call (ARGS='dicom --runs 200000', ARGS=--help; docs/security.md)

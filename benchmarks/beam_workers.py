@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from ingest import linked
+from bench.links import linked
 from PIL import Image
 
 READING = """

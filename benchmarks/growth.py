@@ -4,8 +4,8 @@
     python benchmarks/growth.py --counts 1000 10000 --out growth.json
 
 The pictures are small (64x64) random fields, brighter for one class than for the next, no two alike; one patient each. The pipeline has
-every kind of node, with two MobileNets at 32x32 and their ensemble: what grows with the network is known (pipeline_speed.py), here it is
-what grows with the images. Peak memory is that of the largest process of a node (`cxr run` keeps it), of ingest that of its process tree.
+every kind of node, with two MobileNets at 32x32 and their ensemble: what grows with the network is known (`make bench`), here it is what
+grows with the images. Peak memory is that of the largest process of a node (`cxr run` keeps it), of ingest that of its process tree.
 Target: a peak within 15 % of that for 1,000 images, at every node.
 """
 
