@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.stored_rows import FloatRows
 from cxr.trainer.augmentation import augment
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.model_config import Augmentation
@@ -198,7 +199,7 @@ def image_epochs(
 
 
 def feature_epochs(
-    cached: npt.NDArray[np.float32],
+    cached: FloatRows,
     labels: npt.NDArray[np.int64],
     classes: int,
     order: Order,
@@ -227,7 +228,8 @@ def feature_epochs(
 
     def rows(epoch: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
         # Read where they lie: a tensor of all of them would be a second copy.
-        found = tf.numpy_function(lambda variant, image: cached[variant, image], [variants(epoch, indices), indices], tf.float32, False)
+        chosen = [variants(epoch, indices), indices]
+        found = tf.numpy_function(lambda variant, image: np.asarray(cached[variant, image]), chosen, tf.float32, False)
         return tf.ensure_shape(found, [None, cached.shape[2]])
 
     def batches(epoch: tf.Tensor, indices: tf.data.Dataset) -> tf.data.Dataset:
@@ -237,6 +239,25 @@ def feature_epochs(
         )
 
     return _epochs(len(labels), order, batches)
+
+
+def feature_batches(cached: FloatRows, targets: npt.NDArray[np.float32], size: int) -> tf.data.Dataset:
+    """Yields batches of cached features in their order, once.
+
+    Args:
+      cached: [images, width].
+      targets: [images, classes].
+      size: Of a batch.
+
+    Returns:
+      float32 [batch, width], and the targets [batch, classes].
+    """
+
+    def batch(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        found = tf.numpy_function(lambda image: np.asarray(cached[image]), [indices], tf.float32, False)
+        return tf.ensure_shape(found, [None, cached.shape[1]]), tf.gather(targets, indices)
+
+    return tf.data.Dataset.range(len(cached)).batch(size).map(batch)
 
 
 def _reader(images: EncodedImages) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import apache_beam as beam
@@ -12,9 +13,11 @@ from cxr.core import beam_options
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.staged import StageWriter
 
+FILES_PER_JOB = 16_384  # Beam's local runner holds the list of a job several times, 2 KB per file
+
 
 def read_files(paths: Mapping[str, str], folder: Path, config: Ingest, options: Sequence[str] = ()) -> None:
-    """Runs the pipeline and waits for it.
+    """Runs the pipeline, as many jobs one after the other as it takes, and waits for the last.
 
     Args:
       paths: Key to path: all that a worker gets to know of an image.
@@ -23,16 +26,17 @@ def read_files(paths: Mapping[str, str], folder: Path, config: Ingest, options: 
       options: Options of Beam; `--runner` among them takes the work to other machines, which must see the same files.
     """
     local = [*beam_options.local(1), "--direct_running_mode=multi_threading", f"--direct_num_workers={config.workers}"]
-    files = list(paths.items())
-    # Grouped here, not by Beam: the local runner holds what it groups several times over, 14 KB for a file of one.
-    groups = [files[start : start + config.images_per_shard] for start in range(0, len(files), config.images_per_shard)]
-    with beam.Pipeline(options=PipelineOptions([*local, *options])) as pipeline:
-        _ = (
-            pipeline
-            | "Groups" >> beam.Create(groups)
-            | "ToAllWorkers" >> beam.Reshuffle()
-            | "Read" >> beam.ParDo(ReadFiles(str(folder), config.max_pixels, config.max_side))
-        )
+    files = iter(paths.items())
+    while job := list(islice(files, FILES_PER_JOB)):
+        # Grouped here, not by Beam: the local runner holds what it groups several times over, 14 KB for a file of one.
+        groups = [job[start : start + config.images_per_shard] for start in range(0, len(job), config.images_per_shard)]
+        with beam.Pipeline(options=PipelineOptions([*local, *options])) as pipeline:
+            _ = (
+                pipeline
+                | "Groups" >> beam.Create(groups)
+                | "ToAllWorkers" >> beam.Reshuffle()
+                | "Read" >> beam.ParDo(ReadFiles(str(folder), config.max_pixels, config.max_side))
+            )
 
 
 class ReadFiles(beam.DoFn):

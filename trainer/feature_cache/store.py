@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from cxr.core.stored_rows import StoredRows
 from cxr.core.strict_model import StrictModel
 from cxr.trainer.feature_cache import shards
 from cxr.trainer.feature_cache.shards import Keys, Rows
@@ -90,7 +91,7 @@ class Store:
         with suppress(OSError):
             file.touch()
 
-    def add(self, folder: Path, about: About, keys: Keys, rows: Rows) -> None:
+    def add(self, folder: Path, about: About, keys: Keys, rows: Rows | StoredRows) -> None:
         """Keeps rows, as far as there is room."""
         for some, of_them in shards.parts(keys, rows):
             if not self._writes or not self._make_room(shards.size_of(some, of_them)):
@@ -127,7 +128,7 @@ class Group:
     def __init__(self, store: Store, folder: Path, about: About) -> None:
         self._store, self._folder, self._about = store, folder, about
 
-    def read(self, keys: list[bytes], width: int) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    def read(self, keys: list[bytes], width: int) -> tuple[StoredRows, npt.NDArray[np.bool_]]:
         """Returns rows that are kept.
 
         Args:
@@ -135,9 +136,9 @@ class Group:
           width: Of a row.
 
         Returns:
-          float32 [keys, width], and bool [keys]: which of them were found; the others hold anything.
+          float32 [keys, width] on disk, and bool [keys]: which of them were found; the others are not there.
         """
-        rows, found = np.empty([len(keys), width], np.float32), np.zeros(len(keys), bool)
+        rows, found = StoredRows.empty(len(keys), (width,), np.float32), np.zeros(len(keys), bool)
         wanted: dict[bytes, list[int]] = defaultdict(list)
         for position, one in enumerate(keys):
             wanted[one].append(position)
@@ -152,11 +153,11 @@ class Group:
                 self._store.note(f"feature cache {self._folder.parent}: cannot be read ({error.strerror}); its part is computed again")
         return rows, found
 
-    def add(self, keys: list[bytes], rows: Rows) -> None:
+    def add(self, keys: list[bytes], rows: Rows | StoredRows) -> None:
         """Keeps rows, float32 [keys, width]; where that fails, `Store.notes` says so."""
         self._store.add(self._folder, self._about, shards.as_keys(keys), rows)
 
-    def _take(self, file: Path, wanted: dict[bytes, list[int]], rows: Rows, found: npt.NDArray[np.bool_]) -> None:
+    def _take(self, file: Path, wanted: dict[bytes, list[int]], rows: StoredRows, found: npt.NDArray[np.bool_]) -> None:
         table = shards.read(file, rows.shape[1])
         if table is None:
             self._drop(file, "a file")
