@@ -92,6 +92,7 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
     patients: list[bytes] = []
     sources: list[bytes] = []
     licenses: list[bytes] = []
+    once: dict[bytes, bytes] = {}  # few values that all examples share: memory holds each once
 
     def encoded() -> Iterator[bytes]:
         for file in files:
@@ -99,11 +100,10 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
             try:
                 for serialized in records.batch(_PARSED_AT_ONCE):
                     parsed = tf.io.parse_example(serialized, spec)
-                    labels.extend(parsed[features.LABEL].numpy())
                     hashes.extend(parsed[features.CONTENT_HASH].numpy())
                     patients.extend(parsed[features.PATIENT_ID].numpy())
-                    sources.extend(parsed[features.SOURCE].numpy())
-                    licenses.extend(parsed[features.LICENSE].numpy())
+                    for column, name in ((labels, features.LABEL), (sources, features.SOURCE), (licenses, features.LICENSE)):
+                        column.extend(once.setdefault(value, value) for value in parsed[name].numpy())
                     yield from parsed[features.IMAGE].numpy()
             except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
                 raise CxrError(f"{file}: cannot be read as raw examples ({error.message}); make it again with `cxr ingest`") from None
@@ -112,15 +112,10 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
     indices = transform.label_indices(tf.constant(labels, tf.string)).numpy()
     if unknown := sorted(label.decode() for label, index in zip(labels, indices, strict=True) if index < 0):
         raise CxrError(f"{files[0]}: label {unknown[0]!r} is none of {', '.join(transform.class_names)}; set data.class_names")
-    order = np.array(sorted(range(len(hashes)), key=lambda i: (hashes[i], labels[i])), np.int64)
-    return Split(
-        images[order],
-        indices[order],
-        np.array([hashes[i].decode() for i in order], dtype=np.str_),
-        np.array([(patients[i] or hashes[i]).decode() for i in order], dtype=np.str_),
-        np.array([sources[i].decode() for i in order], dtype=np.str_),
-        np.array([licenses[i].decode() for i in order], dtype=np.str_),
-    )
+    own = [patient or content_hash for patient, content_hash in zip(patients, hashes, strict=True)]
+    order = np.lexsort((np.array(labels, np.bytes_), np.array(hashes, np.bytes_)))
+    text = [np.char.decode(np.array(column, np.bytes_)[order], "utf-8") for column in (hashes, own, sources, licenses)]
+    return Split(images[order], indices[order], *text)
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:

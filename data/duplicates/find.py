@@ -78,7 +78,8 @@ def agreements(
     def batch(start: int) -> npt.NDArray[np.float64]:
         some = found[start : start + BATCH]
         maps = np.stack([registration.start(VIEWS[pair["window"]], bool(pair["mirrored"])) for pair in some])
-        return registration.agreement(*(np.asarray(thumbnails[some[side]]) for side in ("first", "second")), maps)
+        first, second = (np.asarray(thumbnails[some[side]]) for side in ("first", "second"))
+        return registration.agreement(first, second, maps)
 
     scores = [np.empty(0)]
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
