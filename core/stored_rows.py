@@ -88,7 +88,36 @@ class StoredRows:
         return StoredRows(self._file, self._positions.reshape(*leading), self._row, self.dtype)
 
 
+Rows = npt.NDArray[Any] | StoredRows
 FloatRows = npt.NDArray[np.float32] | StoredRows
+
+
+class RowWriter:
+    """Takes rows one after the other, however many come, into a file without a name."""
+
+    def __init__(self, dtype: npt.DTypeLike) -> None:
+        """Makes the file.
+
+        Args:
+          dtype: What numbers are kept as.
+        """
+        self._file, self._dtype = tempfile.TemporaryFile(prefix="cxr-rows-"), np.dtype(dtype)  # noqa: SIM115
+        self._count, self._row = 0, (0,)
+
+    def append(self, row: npt.ArrayLike) -> None:
+        """Takes a row, which has the shape of the one before it.
+
+        Raises:
+          OSError: There is no room for it.
+        """
+        values = np.asarray(row, self._dtype)
+        self._file.write(values.tobytes())
+        self._count, self._row = self._count + 1, values.shape
+
+    def rows(self) -> StoredRows:
+        """Returns what came."""
+        self._file.flush()
+        return StoredRows(self._file, np.arange(self._count), self._row, self._dtype)
 
 
 def _runs(positions: Positions) -> list[tuple[int, int, int]]:
