@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from cxr.core.stored_rows import StoredRows
+from cxr.core.stored_rows import RowWriter, StoredRows
 
 ROWS = np.random.default_rng(0).normal(size=(7, 2, 3)).astype(np.float32)
 
@@ -42,3 +42,11 @@ def test_a_file_that_was_cut_is_an_error(stored):
     os.truncate(stored._file.fileno(), 100)
     with pytest.raises(OSError, match="ends at byte 100"):
         np.asarray(stored)
+
+
+def test_rows_that_come_one_by_one():
+    writer = RowWriter(np.float32)
+    for row in ROWS.astype(np.float64):
+        writer.append(row)
+    np.testing.assert_array_equal(writer.rows()[[6, 2]], ROWS[[6, 2]])
+    assert len(RowWriter(np.float32).rows()) == 0
