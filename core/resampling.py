@@ -19,7 +19,7 @@ Measured = TypeVar("Measured")
 
 DRAWS = 1000
 SEED = 2021  # the same patients are drawn for every model that is judged on them: differences are paired
-_CELLS = 500_000  # weights held at once, 4 MB, and what is measured with them several times as much
+_CELLS = 1_000_000  # weights held at once, 8 MB, and what is measured with them several times as much
 
 
 def patient_key(patient: bytes) -> int:

@@ -88,8 +88,9 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
     spec[features.LICENSE] = tf.io.FixedLenFeature([], tf.string, features.UNKNOWN)
     spec[features.PATIENT_ID] = tf.io.FixedLenFeature([], tf.string, "")
     labels: list[bytes] = []
-    hashes: list[bytes] = []
-    patients: list[bytes] = []
+    # What differs from image to image is held in arrays, where a string is its characters only.
+    hashes: list[npt.NDArray[np.bytes_]] = [np.empty(0, np.bytes_)]
+    patients: list[npt.NDArray[np.bytes_]] = [np.empty(0, np.bytes_)]
     sources: list[bytes] = []
     licenses: list[bytes] = []
     once: dict[bytes, bytes] = {}  # few values that all examples share: memory holds each once
@@ -100,8 +101,8 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
             try:
                 for serialized in records.batch(_PARSED_AT_ONCE):
                     parsed = tf.io.parse_example(serialized, spec)
-                    hashes.extend(parsed[features.CONTENT_HASH].numpy())
-                    patients.extend(parsed[features.PATIENT_ID].numpy())
+                    hashes.append(parsed[features.CONTENT_HASH].numpy().astype(np.bytes_))
+                    patients.append(parsed[features.PATIENT_ID].numpy().astype(np.bytes_))
                     for column, name in ((labels, features.LABEL), (sources, features.SOURCE), (licenses, features.LICENSE)):
                         column.extend(once.setdefault(value, value) for value in parsed[name].numpy())
                     yield from parsed[features.IMAGE].numpy()
@@ -112,10 +113,10 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
     indices = transform.label_indices(tf.constant(labels, tf.string)).numpy()
     if unknown := sorted(label.decode() for label, index in zip(labels, indices, strict=True) if index < 0):
         raise CxrError(f"{files[0]}: label {unknown[0]!r} is none of {', '.join(transform.class_names)}; set data.class_names")
-    own = [patient or content_hash for patient, content_hash in zip(patients, hashes, strict=True)]
-    order = np.lexsort((np.array(labels, np.bytes_), np.array(hashes, np.bytes_)))
-    text = [np.char.decode(np.array(column, np.bytes_)[order], "utf-8") for column in (hashes, own, sources, licenses)]
-    return Split(images[order], indices[order], *text)
+    content, known = np.concatenate(hashes), np.concatenate(patients)
+    order = np.lexsort((np.array(labels, np.bytes_), content))
+    columns = (content, np.where(known == b"", content, known), np.array(sources, np.bytes_), np.array(licenses, np.bytes_))
+    return Split(images[order], indices[order], *(np.char.decode(column[order], "utf-8") for column in columns))
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
