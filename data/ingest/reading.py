@@ -13,7 +13,7 @@ from cxr.core import beam_options
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.staged import StageWriter
 
-FILES_PER_JOB = 16_384  # Beam's local runner holds the list of a job several times, 2 KB per file
+FILES_PER_JOB = 4096  # the list of a job is held several times by the local runner, 3 KB for a file; a job begins in half a second
 
 
 def read_files(paths: Mapping[str, str], folder: Path, config: Ingest, options: Sequence[str] = ()) -> None:
