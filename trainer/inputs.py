@@ -116,7 +116,14 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
     content, known = np.concatenate(hashes), np.concatenate(patients)
     order = np.lexsort((np.array(labels, np.bytes_), content))
     columns = (content, np.where(known == b"", content, known), np.array(sources, np.bytes_), np.array(licenses, np.bytes_))
-    return Split(images[order], indices[order], *(np.char.decode(column[order], "utf-8") for column in columns))
+    return Split(images[order], indices[order], *(_decoded(column[order]) for column in columns))
+
+
+def _decoded(column: npt.NDArray[np.bytes_]) -> npt.NDArray[np.str_]:
+    try:
+        return column.astype(np.str_)
+    except UnicodeDecodeError:  # not ASCII: by way of Python's strings, which take more room
+        return np.char.decode(column, "utf-8")
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
