@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -37,6 +38,7 @@ def read_files(paths: Mapping[str, str], folder: Path, config: Ingest, options: 
                 | "ToAllWorkers" >> beam.Reshuffle()
                 | "Read" >> beam.ParDo(ReadFiles(str(folder), config.max_pixels, config.max_side))
             )
+        gc.collect()  # a job's objects refer to each other
 
 
 class ReadFiles(beam.DoFn):
