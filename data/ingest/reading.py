@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from cxr.core import beam_options
 from cxr.data.ingest.ingest_config import Ingest
@@ -18,7 +18,7 @@ FILES_PER_JOB = 4096  # the list of a job is held several times by the local run
 
 
 def read_files(paths: Mapping[str, str], folder: Path, config: Ingest, options: Sequence[str] = ()) -> None:
-    """Runs the pipeline, as many jobs one after the other as it takes, and waits for the last.
+    """Runs the pipeline and waits for it; on this machine as several jobs, one after the other, where the files are many.
 
     Args:
       paths: Key to path: all that a worker gets to know of an image.
@@ -27,11 +27,14 @@ def read_files(paths: Mapping[str, str], folder: Path, config: Ingest, options: 
       options: Options of Beam; `--runner` among them takes the work to other machines, which must see the same files.
     """
     local = [*beam_options.local(1), "--direct_running_mode=multi_threading", f"--direct_num_workers={config.workers}"]
-    files = iter(paths.items())
-    while job := list(islice(files, FILES_PER_JOB)):
+    chosen = PipelineOptions([*local, *options])
+    in_this_process = chosen.view_as(StandardOptions).runner == PipelineOptions(local).view_as(StandardOptions).runner
+    # An engine of several machines gets all files at once, to share them out.
+    per_job, files = FILES_PER_JOB if in_this_process else len(paths), iter(paths.items())
+    while job := list(islice(files, per_job)):
         # Grouped here, not by Beam: the local runner holds what it groups several times over, 14 KB for a file of one.
         groups = [job[start : start + config.images_per_shard] for start in range(0, len(job), config.images_per_shard)]
-        with beam.Pipeline(options=PipelineOptions([*local, *options])) as pipeline:
+        with beam.Pipeline(options=chosen) as pipeline:
             _ = (
                 pipeline
                 | "Groups" >> beam.Create(groups)
