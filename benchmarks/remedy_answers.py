@@ -115,7 +115,7 @@ def _answers(
     copies, images, width = rows.features.shape
     weights = image_weights(model, rows.labels, rows.sources, classes_known)
     weights = np.tile(np.ones(images, np.float32) if weights is None else weights, copies) / np.float32(copies)
-    table = rows.features.reshape(copies * images, width)
+    table = np.asarray(rows.features).reshape(copies * images, width)
     told = logistic_answers(table, np.tile(rows.labels, copies), np.concatenate(asked), weights)
     found += np.split(told, np.cumsum([len(table) for table in asked])[:-1])
     return [part.spread(shares, classes) for shares in found]

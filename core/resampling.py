@@ -19,7 +19,7 @@ Measured = TypeVar("Measured")
 
 DRAWS = 1000
 SEED = 2021  # the same patients are drawn for every model that is judged on them: differences are paired
-_CELLS = 4_000_000  # weights held at once, 32 MB
+_CELLS = 1_000_000  # weights held at once, 8 MB, and what is measured with them several times as much
 
 
 def patient_key(patient: bytes) -> int:
@@ -43,15 +43,8 @@ def resampled(answers: Answers, measure: Callable[[Floats], Measured]) -> Iterat
       answers: Whose patients are drawn.
       measure: From weights, float64 [draws, examples], to what was measured with them, such as `figures.Measure`.
     """
-    patients = int(answers.patients.max(initial=-1)) + 1
-    if not patients:
-        return
-    random = np.random.default_rng(SEED)
-    done = 0
-    while done < DRAWS:
-        count = min(DRAWS - done, max(1, _CELLS // len(answers.patients)))
-        yield measure(_drawn(random, patients, count)[:, answers.patients])
-        done += count
+    if len(answers.patients):
+        yield from map(measure, _weights(answers.patients))
 
 
 def drawn_means(values: Floats, patients: npt.NDArray[np.int64]) -> Floats:
@@ -61,8 +54,15 @@ def drawn_means(values: Floats, patients: npt.NDArray[np.int64]) -> Floats:
       values: [images], finite.
       patients: int64 [images], numbers as `patient_numbers` gives them.
     """
-    weights = _drawn(np.random.default_rng(SEED), int(patients.max(initial=-1)) + 1, DRAWS)[:, patients]
-    return weights @ values / weights.sum(axis=1)
+    return np.concatenate([weights @ values / weights.sum(axis=1) for weights in _weights(patients)])
+
+
+def _weights(patients: npt.NDArray[np.int64]) -> Iterator[Floats]:
+    """Yields how often each image is drawn, float64 [some draws, images], DRAWS in all."""
+    random = np.random.default_rng(SEED)
+    step = max(1, _CELLS // max(1, len(patients)))
+    for start in range(0, DRAWS, step):
+        yield _drawn(random, int(patients.max(initial=-1)) + 1, min(step, DRAWS - start))[:, patients]
 
 
 def _drawn(random: np.random.Generator, patients: int, count: int) -> Floats:

@@ -64,8 +64,10 @@ def recalibrate(
             return statistics()
         names = [key(config.bn_recalibration.encode(), *images[chosen])]
         ends = np.cumsum([math.prod(variable.shape) for variable in variables])
-        row, found = group.read(names, int(ends[-1]))
-        if not found.all():
+        stored, found = group.read(names, int(ends[-1]))
+        if found.all():
+            row = np.asarray(stored)
+        else:
             row = np.concatenate([values.ravel() for values in statistics()])[np.newaxis]
             group.add(names, row)
         return [values.reshape(variable.shape) for values, variable in zip(np.split(row[0], ends[:-1]), variables, strict=True)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import keras
 import numpy as np
@@ -13,6 +15,7 @@ import tensorflow as tf
 
 from cxr.core import progress
 from cxr.core.errors import CxrError
+from cxr.core.stored_rows import StoredRows
 from cxr.trainer import inputs
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.model_config import Model
@@ -42,24 +45,24 @@ class BatchedModel:
         rows = len(images)
         return self._call(tf.pad(images, [[0, BATCH - rows], [0, 0], [0, 0], [0, 0]]))[:rows].numpy()
 
-    def all(self, images: Callable[[int], tf.data.Dataset], count: int, what: str, file: Path | None = None) -> Array:
-        """Returns the answers for images, in their order.
+    def all(self, images: Callable[[int], tf.data.Dataset], count: int, what: str, file: Path | None = None) -> StoredRows:
+        """Returns the answers for images, in their order; they are kept on disk.
 
         Args:
           images: Number of images to leave out at the beginning -> the others, float32 [height, width, 3] each.
           count: How many images there are.
           what: For the progress report.
           file: Where the rows of finished batches are kept as they come (float32, one after the other), so that a killed run goes on from
-            there; None: nowhere.
+            there; None: in a file without a name.
 
         Returns:
           float32 [count, width].
 
         Raises:
           CxrError: An answer that is no finite number.
+          OSError: There is no room for them.
         """
-        answers = np.empty([count, self.width], np.float32)
-        done = self._read(file, answers) if file else 0
+        stream, done = self._opened(file, count) if file else (tempfile.TemporaryFile(prefix="cxr-features-"), 0)  # noqa: SIM115
         first, begin = done, time.monotonic()
         for batch in images(done).batch(BATCH).prefetch(2) if done < count else ():
             rows = self.batch(batch)
@@ -68,14 +71,12 @@ class BatchedModel:
                     f"{what}: the backbone yields numbers that are not finite; check its weights, input_adapter and bn_recalibration; "
                     "float16 ends at 65,504: if mixed_precision is on, try without"
                 )
-            answers[done : done + len(rows)] = rows
+            stream.write(rows.tobytes())
+            stream.flush()
             done += len(rows)
-            if file:
-                with open(file, "ab") as stream:
-                    stream.write(rows.tobytes())
             rate = (done - first) / (time.monotonic() - begin)
             progress.report(f"{what}: {rate:.1f} images/s, about {(count - done) / rate:.0f} s left", done, count)
-        return answers
+        return StoredRows(stream, np.arange(count), (self.width,), np.float32)
 
     def of(
         self,
@@ -86,7 +87,7 @@ class BatchedModel:
         file: Path | None = None,
         variants: int = 0,
         numbers: npt.NDArray[np.int64] | None = None,
-    ) -> Array:
+    ) -> StoredRows:
         """Returns the answers for images, float32 [elements, width]: as they are, then for each augmented variant.
 
         Args: `what` and `file` as in `all`, `config` says how variants differ, the others as in `inputs.in_order`.
@@ -101,15 +102,14 @@ class BatchedModel:
             file,
         )
 
-    def _read(self, file: Path, answers: Array) -> int:
-        """Fills in the rows of an interrupted run, cuts off a half-written one, and returns how many there are."""
+    def _opened(self, file: Path, count: int) -> tuple[IO[bytes], int]:
+        """Opens the file of an interrupted run, or a new one, cuts off a half-written row, and returns how many whole ones there are."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        row = answers.itemsize * self.width
-        done = min(file.stat().st_size // row, len(answers)) if file.exists() else 0
-        with open(file, "ab") as stream:
-            stream.truncate(done * row)
-        answers[:done] = np.fromfile(file, np.float32).reshape(done, self.width)
-        return done
+        stream = open(file, "a+b")  # noqa: SIM115
+        row = np.dtype(np.float32).itemsize * self.width
+        done = min(file.stat().st_size // row, count)
+        stream.truncate(done * row)
+        return stream, done
 
 
 def cached(file: Path | None, make: Callable[[], list[Array]]) -> list[Array]:

@@ -14,15 +14,18 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from sklearn.utils import gen_batches
 
 from cxr.core import progress
+from cxr.core.stored_rows import StoredRows
 from cxr.trainer.batch_statistics import recalibrate
-from cxr.trainer.cached_features import Array, BatchedModel
+from cxr.trainer.cached_features import BatchedModel
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.feature_cache.shards import key
 from cxr.trainer.feature_cache.store import FEATURES, STABILITY, STATISTICS, About, Group, Store
 from cxr.trainer.model_config import Model
 from cxr.trainer.models.assembly import Assembly
+from cxr.trainer.models.heads import AT_ONCE
 from cxr.trainer.models.stability import check_stability
 from cxr.trainer.training_state import fingerprint
 from cxr.trainer.transform_graph import TransformGraph
@@ -87,7 +90,7 @@ class FrozenBackbone:
         if group:
             group.add(name, np.array([[share]], np.float32))
 
-    def features(self, images: EncodedImages, split: str, file: Path | None, variants: int = 0) -> Array:
+    def features(self, images: EncodedImages, split: str, file: Path | None, variants: int = 0) -> StoredRows:
         """Returns the features of images, float32 [1 + variants, images, width]: as they are, then of each augmented variant.
 
         Args:
@@ -99,10 +102,10 @@ class FrozenBackbone:
         Raises:
           CxrError: Features that are not finite.
         """
-        what, shape = f"{self.config.backbone}, {split} images", (1 + variants, len(images), self._extractor.width)
+        what, shape = f"{self.config.backbone}, {split} images", (1 + variants, len(images))
         group = self._group(FEATURES)
         if group is None:
-            return self._extractor.of(images, self.transform.image, self.config, what, file, variants).reshape(shape)
+            return self._extractor.of(images, self.transform.image, self.config, what, file, variants).reshape(*shape)
         keys = self._keys(images, variants)
         rows, found = group.read(keys, self._extractor.width)
         missing = np.flatnonzero(~found)
@@ -112,9 +115,13 @@ class FrozenBackbone:
         if missing.size:
             if file and known:  # the rows of an interrupted run are those of the same images, or none
                 file = file.with_stem(f"{file.stem}-{fingerprint([missing])}")
-            rows[missing] = self._extractor.of(images, self.transform.image, self.config, what, file, variants, missing)
-            group.add([keys[i] for i in missing], rows[missing])
-        return rows.reshape(shape)
+            made = self._extractor.of(images, self.transform.image, self.config, what, file, variants, missing)
+            if not known:
+                rows = made
+            for part in gen_batches(len(missing), AT_ONCE) if known else ():
+                rows[missing[part]] = np.asarray(made[part])
+            group.add([keys[i] for i in missing], made)
+        return rows.reshape(*shape)
 
     def _keys(self, images: EncodedImages, variants: int) -> list[bytes]:
         """The names of images as they are, then of their variants, which hang on an image's place in the split too."""

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from cxr.core.stored_rows import FloatRows
 from cxr.trainer import inputs
 from cxr.trainer.losses import image_weights
 from cxr.trainer.model_config import Model, Stage
@@ -32,7 +33,7 @@ class LabelledFeatures:
       sources: [images], the collections that they come from.
     """
 
-    features: Array
+    features: FloatRows
     labels: npt.NDArray[np.int64]
     sources: npt.NDArray[np.str_]
 
@@ -80,11 +81,12 @@ def train_head(
     data = StageData(
         epochs_from,
         inputs.steps_per_epoch(len(train.labels), stage.batch_size),
-        val and tf.data.Dataset.from_tensor_slices((val.features[0], eye[val.labels])).batch(_BATCH),
+        val and inputs.feature_batches(val.features[0], eye[val.labels], _BATCH),
     )
     return head, run_stage("head", head, stage, config.loss, data, small=True, state_dir=state_dir, on_epoch=on_epoch)
 
 
-def answers_of(head: keras.Model, features: Array) -> Array:
+def answers_of(head: keras.Model, features: FloatRows) -> Array:
     """Returns a head's probabilities, float32 [images, classes], for features [images, width]."""
-    return np.concatenate([np.asarray(head(features[i : i + _BATCH], training=False)) for i in range(0, len(features), _BATCH)])
+    parts = (np.asarray(features[i : i + _BATCH]) for i in range(0, len(features), _BATCH))
+    return np.concatenate([np.asarray(head(part, training=False)) for part in parts])

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.stored_rows import FloatRows
 from cxr.trainer.augmentation import augment
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.model_config import Augmentation
@@ -87,10 +88,12 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
     spec[features.LICENSE] = tf.io.FixedLenFeature([], tf.string, features.UNKNOWN)
     spec[features.PATIENT_ID] = tf.io.FixedLenFeature([], tf.string, "")
     labels: list[bytes] = []
-    hashes: list[bytes] = []
-    patients: list[bytes] = []
+    # What differs from image to image is held in arrays, where a string is its characters only.
+    hashes: list[npt.NDArray[np.bytes_]] = [np.empty(0, np.bytes_)]
+    patients: list[npt.NDArray[np.bytes_]] = [np.empty(0, np.bytes_)]
     sources: list[bytes] = []
     licenses: list[bytes] = []
+    once: dict[bytes, bytes] = {}  # few values that all examples share: memory holds each once
 
     def encoded() -> Iterator[bytes]:
         for file in files:
@@ -98,11 +101,10 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
             try:
                 for serialized in records.batch(_PARSED_AT_ONCE):
                     parsed = tf.io.parse_example(serialized, spec)
-                    labels.extend(parsed[features.LABEL].numpy())
-                    hashes.extend(parsed[features.CONTENT_HASH].numpy())
-                    patients.extend(parsed[features.PATIENT_ID].numpy())
-                    sources.extend(parsed[features.SOURCE].numpy())
-                    licenses.extend(parsed[features.LICENSE].numpy())
+                    hashes.append(parsed[features.CONTENT_HASH].numpy().astype(np.bytes_))
+                    patients.append(parsed[features.PATIENT_ID].numpy().astype(np.bytes_))
+                    for column, name in ((labels, features.LABEL), (sources, features.SOURCE), (licenses, features.LICENSE)):
+                        column.extend(once.setdefault(value, value) for value in parsed[name].numpy())
                     yield from parsed[features.IMAGE].numpy()
             except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
                 raise CxrError(f"{file}: cannot be read as raw examples ({error.message}); make it again with `cxr ingest`") from None
@@ -111,15 +113,17 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
     indices = transform.label_indices(tf.constant(labels, tf.string)).numpy()
     if unknown := sorted(label.decode() for label, index in zip(labels, indices, strict=True) if index < 0):
         raise CxrError(f"{files[0]}: label {unknown[0]!r} is none of {', '.join(transform.class_names)}; set data.class_names")
-    order = np.array(sorted(range(len(hashes)), key=lambda i: (hashes[i], labels[i])), np.int64)
-    return Split(
-        images[order],
-        indices[order],
-        np.array([hashes[i].decode() for i in order], dtype=np.str_),
-        np.array([(patients[i] or hashes[i]).decode() for i in order], dtype=np.str_),
-        np.array([sources[i].decode() for i in order], dtype=np.str_),
-        np.array([licenses[i].decode() for i in order], dtype=np.str_),
-    )
+    content, known = np.concatenate(hashes), np.concatenate(patients)
+    order = np.lexsort((np.array(labels, np.bytes_), content))
+    columns = (content, np.where(known == b"", content, known), np.array(sources, np.bytes_), np.array(licenses, np.bytes_))
+    return Split(images[order], indices[order], *(_decoded(column[order]) for column in columns))
+
+
+def _decoded(column: npt.NDArray[np.bytes_]) -> npt.NDArray[np.str_]:
+    try:
+        return column.astype(np.str_)
+    except UnicodeDecodeError:  # not ASCII: by way of Python's strings, which take more room
+        return np.char.decode(column, "utf-8")
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
@@ -198,7 +202,7 @@ def image_epochs(
 
 
 def feature_epochs(
-    cached: npt.NDArray[np.float32],
+    cached: FloatRows,
     labels: npt.NDArray[np.int64],
     classes: int,
     order: Order,
@@ -227,7 +231,8 @@ def feature_epochs(
 
     def rows(epoch: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
         # Read where they lie: a tensor of all of them would be a second copy.
-        found = tf.numpy_function(lambda variant, image: cached[variant, image], [variants(epoch, indices), indices], tf.float32, False)
+        chosen = [variants(epoch, indices), indices]
+        found = tf.numpy_function(lambda variant, image: np.asarray(cached[variant, image]), chosen, tf.float32, False)
         return tf.ensure_shape(found, [None, cached.shape[2]])
 
     def batches(epoch: tf.Tensor, indices: tf.data.Dataset) -> tf.data.Dataset:
@@ -237,6 +242,25 @@ def feature_epochs(
         )
 
     return _epochs(len(labels), order, batches)
+
+
+def feature_batches(cached: FloatRows, targets: npt.NDArray[np.float32], size: int) -> tf.data.Dataset:
+    """Yields batches of cached features in their order, once.
+
+    Args:
+      cached: [images, width].
+      targets: [images, classes].
+      size: Of a batch.
+
+    Returns:
+      float32 [batch, width], and the targets [batch, classes].
+    """
+
+    def batch(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        found = tf.numpy_function(lambda image: np.asarray(cached[image]), [indices], tf.float32, False)
+        return tf.ensure_shape(found, [None, cached.shape[1]]), tf.gather(targets, indices)
+
+    return tf.data.Dataset.range(len(cached)).batch(size).map(batch)
 
 
 def _reader(images: EncodedImages) -> Callable[[tf.Tensor], tf.Tensor]:

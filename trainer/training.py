@@ -15,6 +15,7 @@ import tensorflow as tf
 from cxr.core import progress
 from cxr.core.errors import CxrError
 from cxr.core.folds import deal, most_folds
+from cxr.core.stored_rows import FloatRows
 from cxr.trainer import devices, inputs
 from cxr.trainer.artifact import TRAIN_OOF
 from cxr.trainer.batch_statistics import recalibrate
@@ -48,7 +49,7 @@ class Trained:
     precision: str  # dtype policy of the training
     weights_note: str
     probabilities: dict[str, Array]  # split, or TRAIN_OOF: [images, classes], of the images without augmentation
-    features: dict[str, Array]  # split: [images, features], what the head answered from
+    features: Mapping[str, FloatRows]  # split: [images, features], what the head answered from
     state_dir: Path | None  # no longer needed once the model is written
     from_cache: dict[str, tuple[int, int]]  # split: features of the head stage that the feature cache had, and all
 
@@ -62,7 +63,7 @@ class FrozenFeatures:
       statistics: File of the batch statistics that they were made with (`recalibrate`); None: the backbone is not recalibrated.
     """
 
-    features: Mapping[str, Array]
+    features: Mapping[str, FloatRows]
     statistics: Path | None
 
 
@@ -146,7 +147,7 @@ class Training:
 
         stages: list[StageHistory] = []
         probabilities: dict[str, Array] = {}
-        pooled: dict[str, Array] = {}
+        pooled: Mapping[str, FloatRows] = {}
         if config.head_training:
             head, history, pooled, out = self._head_stage(frozen, config.head_training, state)
             probabilities = {**_answers(head, pooled), **out}
@@ -185,7 +186,7 @@ class Training:
 
     def _head_stage(
         self, frozen: FrozenBackbone, stage: Stage, state: Path | None
-    ) -> tuple[keras.Model, StageHistory, dict[str, Array], dict[str, Array]]:
+    ) -> tuple[keras.Model, StageHistory, dict[str, FloatRows], dict[str, Array]]:
         """Returns the head, its training, the features by split, and out-of-fold answers under TRAIN_OOF where there are any."""
         config, train = self._config, self._train
         frozen.assembly.backbone.network.trainable = False
@@ -213,7 +214,7 @@ class Training:
                 return head, history, answered_from, {TRAIN_OOF: out}
         return head, history, answered_from, {}
 
-    def _frozen_features(self, frozen: FrozenBackbone, state: Path | None) -> dict[str, Array]:
+    def _frozen_features(self, frozen: FrozenBackbone, state: Path | None) -> Mapping[str, FloatRows]:
         """Runs the backbone; see `FrozenFeatures.features`."""
         train = self._train
         if keras.config.dtype_policy().compute_dtype == devices.FLOAT32:  # half precision rounds by more than the noise of this check
@@ -308,7 +309,7 @@ class Training:
         return np.eye(self._classes, dtype=np.float32)[split.labels]
 
 
-def _answers(head: keras.Model, pooled: dict[str, Array]) -> dict[str, Array]:
+def _answers(head: keras.Model, pooled: Mapping[str, FloatRows]) -> dict[str, Array]:
     """Returns what the head makes of features, by split."""
     return {split: answers_of(head, x) for split, x in pooled.items()}
 

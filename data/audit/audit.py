@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.utils import gen_batches
 
 from cxr.core import features, progress
 from cxr.core.intervals import Figure
 from cxr.core.measurement import Measurement
 from cxr.core.resampling import patient_numbers
+from cxr.core.stored_rows import Rows
 from cxr.data.audit.audit_config import Audit
-from cxr.data.audit.classifier import Labels, Probabilities, fit_and_predict, folds_by_patient, out_of_fold
+from cxr.data.audit.classifier import AT_ONCE, Labels, Probabilities, fit_and_predict, folds_by_patient, out_of_fold
 from cxr.data.audit.records import Tables, some_patients
 from cxr.data.audit.result import AuditResult, Measured, ShortcutResult
 from cxr.data.audit.tables import SHORTCUTS, Shortcut
@@ -91,8 +94,8 @@ def figures_of(told: Probabilities, labels: Labels, patients: npt.NDArray[Any], 
     return measured, found.draws("balanced_accuracy").astype(np.float32)
 
 
-def _result(shortcut: Shortcut, table: npt.NDArray[Any], folds: Measured | None, gate: Measured | None, config: Audit) -> ShortcutResult:
-    values = len(np.unique(table.astype(str) if shortcut.words else table, axis=0))
+def _result(shortcut: Shortcut, table: Rows, folds: Measured | None, gate: Measured | None, config: Audit) -> ShortcutResult:
+    values = _different(table)
     clear, verdict = _verdict(shortcut, values, folds or gate, config)
     return ShortcutResult(
         name=shortcut.name,
@@ -105,6 +108,16 @@ def _result(shortcut: Shortcut, table: npt.NDArray[Any], folds: Measured | None,
         clear_class=clear,
         verdict=verdict,
     )
+
+
+def _different(table: Rows) -> int:
+    """Counts the rows, equal ones once."""
+    seen: set[bytes] = set()
+    for part in gen_batches(len(table), AT_ONCE):
+        for row in np.asarray(table[part]):
+            content = "\0".join(row).encode() if row.dtype == object else (row + 0).tobytes()  # -0 is 0
+            seen.add(hashlib.blake2b(content, digest_size=16).digest())
+    return len(seen)
 
 
 def _verdict(shortcut: Shortcut, values: int, found: Measured | None, config: Audit) -> tuple[str | None, str]:

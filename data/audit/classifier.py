@@ -8,18 +8,19 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.preprocessing import OneHotEncoder
+from sklearn.utils import gen_batches
 
 from cxr.core.folds import deal, most_folds
+from cxr.core.stored_rows import Rows
 
 TREES = 200
+AT_ONCE = 4096  # rows that are asked about
 
 Labels = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
 
 
-def fit_and_predict(
-    known: npt.NDArray[Any], labels: Labels, asked: npt.NDArray[Any], classes: int, *, words: bool, seed: int
-) -> Probabilities:
+def fit_and_predict(known: Rows, labels: Labels, asked: Rows, classes: int, *, words: bool, seed: int) -> Probabilities:
     """Returns what a random forest that learnt from some rows says of others, [asked, classes].
 
     The classes weigh alike however many images they have, since balanced accuracy is what is asked for. One kind of model for all
@@ -33,16 +34,18 @@ def fit_and_predict(
       words: The columns hold categories; one that `known` lacks says nothing.
       seed: Of the forest.
     """
-    if len(np.unique(known.astype(str) if words else known, axis=0)) == 1:
+    known = np.asarray(known)
+    if (known == known[0]).all():
         # It tells nothing. A forest would answer with the class that happens to be rarest in the held-out fold, or the most frequent one.
         return np.full((len(asked), classes), 1 / classes)
     if words:
         encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-        known, asked = encoder.fit_transform(known), encoder.transform(asked)
+        known, asked = encoder.fit_transform(known), encoder.transform(np.asarray(asked))
     forest = RandomForestClassifier(TREES, min_samples_leaf=2, class_weight="balanced", random_state=seed, n_jobs=-1)
     forest.fit(known, labels)
     probabilities = np.zeros((len(asked), classes))
-    probabilities[:, forest.classes_] = forest.predict_proba(asked)
+    for part in gen_batches(len(asked), AT_ONCE):
+        probabilities[part, forest.classes_] = forest.predict_proba(np.asarray(asked[part]))
     return probabilities
 
 
@@ -63,9 +66,7 @@ def folds_by_patient(labels: Labels, patients: npt.NDArray[Any], folds: int, see
     return [(fold.train, fold.test) for fold in deal(labels, patients, count, seed)]
 
 
-def out_of_fold(
-    table: npt.NDArray[Any], labels: Labels, parts: list[tuple[Labels, Labels]], classes: int, *, words: bool, seed: int
-) -> Probabilities:
+def out_of_fold(table: Rows, labels: Labels, parts: list[tuple[Labels, Labels]], classes: int, *, words: bool, seed: int) -> Probabilities:
     """Returns what is said of each image by a model that has seen none of its patient's, [images, classes]."""
     result = np.zeros((len(labels), classes))
     for rest, held_out in parts:

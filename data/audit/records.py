@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from google.protobuf.message import DecodeError
 
 from cxr.core import features, progress
 from cxr.core.errors import CxrError
+from cxr.core.stored_rows import Rows, RowWriter
 from cxr.data.audit.tables import SHORTCUTS, Example, decode_scaled
 
 _FACTS = (features.SOURCE, features.FORMAT, features.VIEW, features.SEX, features.AGE_BAND)
@@ -47,13 +49,13 @@ class Tables:
       labels: int64 [images], index of the class.
       patients: [images] pseudonyms, bytes.
       splits: [images] names.
-      tables: By shortcut, [images, columns]: float32 numbers, or words.
+      tables: By shortcut, [images, columns]: float32 numbers (on disk, where they come from records), or words.
     """
 
     labels: npt.NDArray[np.int64]
     patients: npt.NDArray[np.object_]
     splits: npt.NDArray[np.str_]
-    tables: Mapping[str, npt.NDArray[Any]]
+    tables: Mapping[str, Rows]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -69,22 +71,28 @@ def read_tables(patterns: Mapping[str, Sequence[str]], class_names: Sequence[str
     Raises:
       CxrError: A split without records, a damaged file, a picture that cannot be decoded, an unknown label.
     """
-    found: list[tuple[tuple[int, str], Identity, str, dict[str, Any]]] = []
-    for number, (split, given) in enumerate(patterns.items()):
+    identities: list[Identity] = []
+    splits: list[str] = []
+    words: dict[str, list[Any]] = {shortcut.name: [] for shortcut in SHORTCUTS if shortcut.words}
+    numbers = {shortcut.name: RowWriter(np.float32) for shortcut in SHORTCUTS if not shortcut.words}
+    for split, given in patterns.items():
         examples = _examples(given)
         with ThreadPoolExecutor(_THREADS) as pool:
             while part := list(islice(examples, _AT_ONCE)):
                 for (file, example), rows in zip(part, pool.map(_rows, part), strict=True):
-                    identity = _identity(file, example, class_names)
-                    found.append(((number, identity.content_hash), identity, split, rows))
-                progress.report(f"reading {split}", len(found))
-    found.sort(key=lambda row: row[0])
+                    identities.append(_identity(file, example, class_names))
+                    splits.append(split)
+                    for name, row in rows.items():
+                        (words if name in words else numbers)[name].append(row)
+                progress.report(f"reading {split}", len(splits))
+    rank = {split: number for number, split in enumerate(patterns)}
+    order = np.array(sorted(range(len(splits)), key=lambda i: (rank[splits[i]], identities[i].content_hash)), np.int64)
     return Tables(
-        np.array([identity.label for _, identity, _, _ in found], np.int64),
-        np.array([identity.patient for _, identity, _, _ in found], object),
-        np.array([split for _, _, split, _ in found], np.str_),
+        np.array([identity.label for identity in identities], np.int64)[order],
+        np.array([identity.patient for identity in identities], object)[order],
+        np.array(splits, np.str_)[order],
         {
-            shortcut.name: np.array([rows[shortcut.name] for *_, rows in found], object if shortcut.words else np.float32)
+            shortcut.name: (np.array(words[shortcut.name], object) if shortcut.words else numbers[shortcut.name].rows())[order]
             for shortcut in SHORTCUTS
         },
     )
@@ -155,7 +163,7 @@ def _rows(found: tuple[str, Any]) -> dict[str, Any]:
     height, width = (example.features.feature[name].int64_list.value for name in (features.HEIGHT, features.WIDTH))
     if not (height and width and height[0] > 0 and width[0] > 0):
         raise CxrError(f"{file}: an example without height or width; {_REMEDY}")
-    facts = {name: _text(file, example, name) for name in _FACTS}
+    facts = {name: sys.intern(_text(file, example, name)) for name in _FACTS}  # few values that all images share
     seen = Example(facts, height[0], width[0], decode_scaled(_image(file, example)))
     return {shortcut.name: shortcut.row(seen) for shortcut in SHORTCUTS}
 

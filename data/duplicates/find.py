@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -15,10 +14,11 @@ from threadpoolctl import threadpool_limits
 from cxr.data.duplicates import registration, search
 from cxr.data.duplicates.descriptors import VIEWS
 from cxr.data.duplicates.search import Candidates
-from cxr.data.duplicates.thumbnails import Thumbnails
+from cxr.data.duplicates.thumbnails import ManyThumbnails
 
 CONFIRMED = 0.88  # agreement of copies; benchmarks/duplicates.py prints what falls on either side
 BATCH = 64  # pairs registered at a time
+BLOCK = 512  # pictures in memory at a time
 MIN_SPREAD = 2.0  # grey levels, standard deviation: a thumbnail with less shows nothing to compare
 
 
@@ -31,7 +31,7 @@ class Pair(NamedTuple):
 
 
 def near_duplicates(
-    thumbnails: Thumbnails, workers: int, stage: Callable[[str, int], Callable[[int], None]] = lambda name, total: lambda done: None
+    thumbnails: ManyThumbnails, workers: int, stage: Callable[[str, int], Callable[[int], None]] = lambda name, total: lambda done: None
 ) -> list[Pair]:
     """Finds the pictures that show the same radiograph.
 
@@ -42,14 +42,13 @@ def near_duplicates(
       workers: Threads.
       stage: Is told what begins and how many pictures or pairs it takes; what it returns is told how many more are done.
     """
-    same: dict[bytes, list[int]] = defaultdict(list)
-    for number, picture in enumerate(thumbnails):
-        if picture.std() >= MIN_SPREAD:
-            same[hashlib.blake2b(picture.tobytes(), digest_size=16).digest()].append(number)
-    pairs = [Pair(first, other, 1.0) for first, *others in same.values() for other in others]
-    distinct = np.array([numbers[0] for numbers in same.values()], int)
+    numbers, digests = _shown(thumbnails)
+    _, first_places, same = np.unique(digests, return_index=True, return_inverse=True)
+    firsts = numbers[first_places[same]]
+    pairs = [Pair(int(first), int(other), 1.0) for first, other in zip(firsts, numbers, strict=True) if first != other]
+    distinct = numbers[np.sort(first_places)]
     if len(distinct) > 1:
-        chosen = thumbnails if len(distinct) == len(thumbnails) else thumbnails[distinct]  # no second copy where none is needed
+        chosen = thumbnails if len(distinct) == len(thumbnails) else thumbnails[distinct]
         found = search.candidates(chosen, workers, stage("comparing", len(chosen)))
         scores = agreements(chosen, found, workers, stage("confirming", len(found)))
         for candidate, score in zip(found, scores, strict=True):
@@ -59,15 +58,28 @@ def near_duplicates(
     return sorted(pairs)
 
 
+def _shown(thumbnails: ManyThumbnails) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bytes_]]:
+    """Returns the numbers of the pictures that show something, and the hash of each, 16 bytes."""
+    numbers, digests = [np.empty(0, np.int64)], [np.empty(0, "S16")]
+    for start in range(0, len(thumbnails), BLOCK):
+        block = np.asarray(thumbnails[start : start + BLOCK])
+        own = [k for k, picture in enumerate(block) if picture.std() >= MIN_SPREAD]
+        hashes = b"".join(hashlib.blake2b(block[k].tobytes(), digest_size=16).digest() for k in own)
+        numbers.append(start + np.array(own, np.int64))
+        digests.append(np.frombuffer(hashes, "S16"))
+    return np.concatenate(numbers), np.concatenate(digests)
+
+
 def agreements(
-    thumbnails: Thumbnails, found: Candidates, workers: int, advance: Callable[[int], None] = lambda pairs: None
+    thumbnails: ManyThumbnails, found: Candidates, workers: int, advance: Callable[[int], None] = lambda pairs: None
 ) -> npt.NDArray[np.float64]:
     """Returns the agreement of each candidate, [pairs]."""
 
     def batch(start: int) -> npt.NDArray[np.float64]:
         some = found[start : start + BATCH]
         maps = np.stack([registration.start(VIEWS[pair["window"]], bool(pair["mirrored"])) for pair in some])
-        return registration.agreement(thumbnails[some["first"]], thumbnails[some["second"]], maps)
+        first, second = (np.asarray(thumbnails[some[side]]) for side in ("first", "second"))
+        return registration.agreement(first, second, maps)
 
     scores = [np.empty(0)]
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:

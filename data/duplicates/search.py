@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from cxr.core.stored_rows import StoredRows
 from cxr.data.duplicates.descriptors import VIEWS, WHOLE, Floats, Whitening, coefficients, even
-from cxr.data.duplicates.thumbnails import Thumbnails
+from cxr.data.duplicates.thumbnails import ManyThumbnails
 
 THRESHOLD = 0.65  # lower ones find hardly more copies and three times as many strangers, each 0.05; see benchmarks/duplicates.py
 # Groups of views, by what is cut off left and at the top. One look at each group's mean spares the look at all its views where there is
@@ -30,22 +31,24 @@ Candidates = npt.NDArray[np.void]  # [pairs] of CANDIDATE
 Halves = tuple[Floats, Floats]  # even and odd part of descriptors
 
 
-def candidates(thumbnails: Thumbnails, workers: int, advance: Callable[[int], None] = lambda pictures: None) -> Candidates:
+def candidates(thumbnails: ManyThumbnails, workers: int, advance: Callable[[int], None] = lambda pictures: None) -> Candidates:
     """Returns the pairs whose descriptors agree by THRESHOLD or more, each once.
 
     Args:
-      thumbnails: [pictures, SIDE, SIDE].
+      thumbnails: [pictures, SIDE, SIDE]; a block of them is in memory at a time.
       workers: Threads.
       advance: Is told how many more pictures have been compared with all.
     """
     count = len(thumbnails)
-    whitening = Whitening.fit(_coefficients(thumbnails[:: max(1, count // SAMPLE)]))
-    index = Index(whitening.descriptors(_coefficients(thumbnails)))
+    whitening = Whitening.fit(np.concatenate(list(_coefficients(thumbnails[:: max(1, count // SAMPLE)]))))
+    index = Index(count)
+    for start, some in zip(range(0, count, ROWS), _coefficients(thumbnails), strict=True):
+        index.add(start, whitening.descriptors(some))
     found = [np.empty(0, CANDIDATE)]
     # One thread each: the threads of the matrix library would leave all steps between the products to a single core.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
         for start in range(0, count, ROWS):
-            block = thumbnails[start : start + ROWS]
+            block = np.asarray(thumbnails[start : start + ROWS])
             views = pool.map(lambda window, block=block: whitening.descriptors(coefficients(block, window)), VIEWS)
             found.append(index.search(np.stack(list(views)), start, pool))
             advance(len(block))
@@ -53,11 +56,19 @@ def candidates(thumbnails: Thumbnails, workers: int, advance: Callable[[int], No
 
 
 class Index:
-    """Descriptors to search in. A product's even and odd part, kept apart, give the similarity to both the picture and its mirror image."""
+    """Descriptors to search in, on disk.
 
-    def __init__(self, descriptors: Floats):
-        """Takes [pictures, coefficients]."""
-        self._even, self._odd = _halves(descriptors)
+    A product's even and odd part, kept apart, give the similarity to both the picture and its mirror image.
+    """
+
+    def __init__(self, count: int):
+        """Makes room for those of so many pictures."""
+        self._even, self._odd = (StoredRows.empty(count, (int(part.sum()),), np.float32) for part in (even(), ~even()))
+
+    def add(self, start: int, descriptors: Floats) -> None:
+        """Takes those of consecutive pictures, [pictures, coefficients]; `start` is the number of the first of them."""
+        for part, own in zip((self._even, self._odd), _halves(descriptors), strict=True):
+            part[start : start + len(own)] = own
 
     def search(self, views: Floats, start: int, pool: ThreadPoolExecutor) -> Candidates:
         """Returns the pairs in which a view of a picture agrees with another picture.
@@ -72,7 +83,7 @@ class Index:
         return np.concatenate(list(pool.map(lambda column: self._block(halves, rough, start, column), columns)))
 
     def _block(self, views: Halves, rough: Halves, start: int, column: int) -> Candidates:
-        even_part, odd_part = (part[column : column + COLUMNS] for part in (self._even, self._odd))
+        even_part, odd_part = (np.asarray(part[column : column + COLUMNS]) for part in (self._even, self._odd))
         shape = views[0].shape[1], len(even_part)
         best, even_product, odd_product = np.full(shape, -1, np.float32), np.empty(shape, np.float32), np.empty(shape, np.float32)
         for one, other in zip(*rough, strict=True):
@@ -107,8 +118,10 @@ def _grouped(views: Floats) -> Floats:
     return means / np.maximum(np.linalg.norm(means, axis=2, keepdims=True), 1e-6)
 
 
-def _coefficients(thumbnails: Thumbnails) -> Floats:
-    return np.concatenate([coefficients(thumbnails[start : start + ROWS]) for start in range(0, len(thumbnails), ROWS)])
+def _coefficients(thumbnails: ManyThumbnails) -> Iterator[Floats]:
+    """Yields coefficients of ROWS pictures at a time, [pictures, coefficients]."""
+    for start in range(0, len(thumbnails), ROWS):
+        yield coefficients(np.asarray(thumbnails[start : start + ROWS]))
 
 
 def _each_once(found: Candidates) -> Candidates:

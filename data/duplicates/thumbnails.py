@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from cxr.core.stored_rows import StoredRows
 from cxr.data.images import reader
 
 SIDE = 64  # pixels
@@ -16,6 +17,7 @@ MIXED = 2  # pixels beside a border that scaling has mixed with it
 MAX_TRIMMED = 0.3  # of a side, at each end: beyond it the picture itself is dark
 
 Thumbnails = npt.NDArray[np.uint8]  # [pictures, SIDE, SIDE]
+ManyThumbnails = Thumbnails | StoredRows  # the same, in memory or on disk
 
 
 def thumbnail(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

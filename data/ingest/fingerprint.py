@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from cxr.core import fingerprints
@@ -16,6 +16,7 @@ from cxr.data.ingest.rows import Row
 
 # Nothing in the records depends on these.
 WITHOUT_EFFECT = {"workers", "paths_outside", "max_reject_share"}
+_AT_ONCE = 1024  # rows; the pool holds what it was given until that is done
 
 
 def state(rows: Sequence[Row], config: Ingest, key: bytes) -> str:
@@ -29,33 +30,33 @@ def state(rows: Sequence[Row], config: Ingest, key: bytes) -> str:
     Raises:
       BadRows: A file cannot be looked at.
     """
-    states = {}
-    for row in rows:
+
+    def facts(row: Row) -> str:
         try:
             found = [os.stat(path) for path in (row.path, row.mask) if path]
         except OSError as error:
             raise BadRows(f"an image cannot be looked at ({error.strerror}); check the permissions:", [row]) from None
-        states[row.number] = " ".join(f"{one.st_size} {one.st_mtime_ns}" for one in found)
-    return _digest(rows, config, key, states)
+        return " ".join(f"{one.st_size} {one.st_mtime_ns}" for one in found)
+
+    return _digest(rows, config, key, lambda some: map(facts, some))
 
 
-def content(rows: Sequence[Row], config: Ingest, key: bytes, hashes: Mapping[int, str]) -> str:
+def content(rows: Sequence[Row], config: Ingest, key: bytes, known: Callable[[Row], str] | None) -> str:
     """Fingerprints request and files by content.
 
     Args:
       rows: The same as for `state`.
       config: All settings.
       key: Of the pseudonyms.
-      hashes: Number of a row: hash of its file, as far as they are known; the other files are read.
+      known: Returns the hash of a row's file; None: the files are read.
     """
-    unknown = [row for row in rows if row.number not in hashes]
-    masked = [row for row in rows if row.mask]
+
+    def facts(row: Row) -> str:
+        image = known(row) if known else _hash_or_nothing(row.path)
+        return f"{image} {_hash_or_nothing(row.mask)}" if row.mask else image
+
     with ThreadPoolExecutor(config.workers) as pool:
-        found = dict(zip((row.number for row in unknown), pool.map(_hash_or_nothing, (row.path for row in unknown)), strict=True))
-        files = {**hashes, **found}
-        for row, mask in zip(masked, pool.map(_hash_or_nothing, (row.mask for row in masked)), strict=True):
-            files[row.number] += f" {mask}"
-    return _digest(rows, config, key, files)
+        return _digest(rows, config, key, lambda some: pool.map(facts, some))
 
 
 def _hash_or_nothing(path: str) -> str:
@@ -65,14 +66,18 @@ def _hash_or_nothing(path: str) -> str:
         return ""
 
 
-def _digest(rows: Sequence[Row], config: Ingest, key: bytes, files: Mapping[int, str]) -> str:
+def _digest(rows: Sequence[Row], config: Ingest, key: bytes, facts_of: Callable[[Sequence[Row]], Iterable[str]]) -> str:
+    """Joins request, rows and what is to be known of each row's files, some rows at a time."""
     digest = hashlib.sha256(hashlib.sha256(key).digest())
     # Left out where not set, so that folders of earlier releases stay up to date.
     unset = {"only_split"} if config.only_split is None else set()
     digest.update(json.dumps([RECORDS_VERSION, config.model_dump(mode="json", exclude=WITHOUT_EFFECT | unset)], sort_keys=True).encode())
-    for row in sorted(rows, key=lambda row: row.name):
-        facts = [row.name, row.label, row.patient, row.split, row.source, row.view, row.sex, row.age, files[row.number]]
-        if row.license:  # else as earlier releases had it
-            facts.append(row.license)
-        digest.update(json.dumps(facts).encode() + b"\n")
+    ordered = sorted(rows, key=lambda row: row.name)
+    for start in range(0, len(ordered), _AT_ONCE):
+        some = ordered[start : start + _AT_ONCE]
+        for row, files in zip(some, facts_of(some), strict=True):
+            facts = [row.name, row.label, row.patient, row.split, row.source, row.view, row.sex, row.age, files]
+            if row.license:  # else as earlier releases had it
+                facts.append(row.license)
+            digest.update(json.dumps(facts).encode() + b"\n")
     return digest.hexdigest()

@@ -7,7 +7,7 @@ import dataclasses
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -23,13 +23,14 @@ from cxr.data.ingest import fingerprint, output_folder, private_lists, progress_
 from cxr.data.ingest.dataset import DATASET, RECORDS_VERSION, SYNTHETIC, Dataset, read_dataset
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.lesion_masks import read_masks
-from cxr.data.ingest.outcomes import Outcome
+from cxr.data.ingest.outcomes import Outcomes
 from cxr.data.ingest.private_lists import CONFLICTS, PROBLEMS, SHOWN, BadRows
 from cxr.data.ingest.pseudonyms import key_path, load_key, pseudonym
 from cxr.data.ingest.rows import Row
 from cxr.data.ingest.same_pictures import Settled, compare, settle
 from cxr.data.ingest.sources import discover, is_uri
 from cxr.data.ingest.splits import assign
+from cxr.data.ingest.staged import Entry
 
 VERSIONS_OF = ("apache-beam", "pillow", "pydicom", "tensorflow")
 
@@ -43,9 +44,9 @@ class _Request(NamedTuple):
     key: bytes
     state: str
 
-    def fingerprint(self, hashes: dict[int, str]) -> str:
-        """Fingerprints request and contents; `hashes` of files (by a row's number) that are known already spare reading them."""
-        return fingerprint.content(self.rows, self.config, self.key, hashes)
+    def fingerprint(self, known: Callable[[Row], str] | None = None) -> str:
+        """Fingerprints request and contents; where the hashes of the rows' files are known they are not read."""
+        return fingerprint.content(self.rows, self.config, self.key, known)
 
 
 def ingest(
@@ -103,15 +104,16 @@ def ingest(
         clock = _Clock()
         with clock:
             keys, pictures = _read(rows, out, request, console, beam_options)
-            masks = read_masks(rows, lambda row: pictures[keys[row.path]], config.workers)
+
+            def entry_of(row: Row) -> Entry:
+                return pictures[keys[row.path]]
+
+            masks = read_masks(rows, entry_of, config.workers)
         count = len(rows)
         try:
             pairs = compare(rows, lambda row: pictures.thumbnail(keys[row.path]), config, console)
             settled = settle(rows, pairs, config, out, spelled)
-            people = {row.number: row.own_unit for row in rows}
-            rows, more = assign(
-                settled.rows, config, spelled, lambda row: not pictures[keys[row.path]].reason and row.number not in masks.refused
-            )
+            rows, more = assign(settled.rows, config, spelled, lambda row: not entry_of(row).reason and row.number not in masks.refused)
         except BadRows as error:
             raise CxrError(f"{error}{private_lists.write_problems(out, error)}") from None
         notes += [*settled.notes(), *more]
@@ -121,9 +123,8 @@ def ingest(
         for row in rows:
             row.patient, row.person = pseudonym(key, row.unit), ""
         groups = [[row.number for row in group] for group in settled.groups]
-        outcomes = ((row.split, Outcome.of(row, pictures[keys[row.path]], masks.refused.get(row.number))) for row in rows)
-        result = summary.tally(outcomes, groups)
-        _check(result, rows, out, config, spelled)
+        result = summary.tally(Outcomes(rows, entry_of, masks.refused), groups)
+        _check(result, rows, out, request, spelled)
         for split in _splits(rows):
             (partial / split).mkdir()
         with clock, console.status("writing records"):
@@ -131,11 +132,11 @@ def ingest(
         found_warnings = result.warnings()
         for note in found_warnings:
             _warn(console, note)
-        dataset = _described(result, rows, (*notes, *found_warnings), own, partial, request, settled)
+        content = request.fingerprint(lambda row: entry_of(row).file_hash)
+        dataset = _described(result, rows, (*notes, *found_warnings), own, partial, request, settled, content)
     staged.remove(out)
-    by_number = {row.number: row for row in rows}
-    summary.write_rejects(result, by_number, out)
-    summary.write_duplicates(result, by_number, people, out)
+    summary.write_rejects(result, request.rows, out)
+    summary.write_duplicates(result, request.rows, out)
     console.print(f"{count} images read in {clock.seconds:.1f} s ({count / clock.seconds:.0f} a second)", highlight=False)
     return dataset
 
@@ -177,9 +178,9 @@ class _Clock:
         self.seconds += time.monotonic() - self._began
 
 
-def _check(result: summary.Tally, rows: list[Row], out: Path, config: Ingest, spelled: Spelling) -> None:
+def _check(result: summary.Tally, rows: list[Row], out: Path, request: _Request, spelled: Spelling) -> None:
     """Refuses records of too few of the images."""
-    by_number = {row.number: row for row in rows}
+    config, by_number = request.config, request.rows
     if result.reject_share > config.max_reject_share:
         first = "".join(f"\n  {by_number[o.number].where}: {o.reason}" for o in result.rejects[:SHOWN])
         more = f"\n  and {len(result.rejects) - SHOWN} more" if len(result.rejects) > SHOWN else ""
@@ -201,7 +202,7 @@ def _splits(rows: list[Row]) -> list[str]:
 
 
 def _described(
-    result: summary.Tally, rows: list[Row], notes: Sequence[str], own: int, partial: Path, request: _Request, settled: Settled
+    result: summary.Tally, rows: list[Row], notes: Sequence[str], own: int, partial: Path, request: _Request, settled: Settled, content: str
 ) -> Dataset:
     """Writes dataset.json."""
     config, splits = request.config, _splits(rows)
@@ -223,7 +224,7 @@ def _described(
         seed=config.seed,
         synthetic=any(row.source == SYNTHETIC for row in rows),
         config=config,
-        fingerprint=request.fingerprint(result.hashes),
+        fingerprint=content,
         state=request.state,
         files={str(path.relative_to(partial)): path.stat().st_size for path in sorted(partial.glob("*/*"))},
         versions={name: metadata.version(name) for name in VERSIONS_OF},
@@ -245,7 +246,7 @@ def _up_to_date(out: Path, request: _Request, console: Console) -> Dataset | Non
     if dataset.records_version != RECORDS_VERSION or _effective(dataset.config) != _effective(request.config):
         return None
     with console.status("files were touched: comparing what they hold"):
-        if dataset.fingerprint != request.fingerprint({}):
+        if dataset.fingerprint != request.fingerprint():
             return None
     dataset = dataset.model_copy(update={"state": request.state})
     with contextlib.suppress(OSError):  # not ours to write: the next call compares again

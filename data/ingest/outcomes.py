@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cxr.data.ingest.rows import Row
@@ -32,3 +33,22 @@ class Outcome:
         """Takes a row whose patient is a pseudonym already, and reason and detail where its mask cannot be used."""
         reason, detail = refused or (entry.reason, entry.detail)
         return cls(row.number, row.label, row.patient, "" if refused else entry.content_hash, entry.file_hash, reason, detail)
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What became of all images: each is made when it is asked for, since most are looked at once.
+
+    Attributes:
+      rows: Dealt to splits; their patients are pseudonyms.
+      entry_of: What became of a row's picture.
+      refused: By number of a row: reason and detail where its mask cannot be used.
+    """
+
+    rows: Sequence[Row]
+    entry_of: Callable[[Row], Entry]
+    refused: Mapping[int, tuple[str, str]]
+
+    def __iter__(self) -> Iterator[tuple[str, Outcome]]:
+        """Yields split and outcome of each row."""
+        return ((row.split, Outcome.of(row, self.entry_of(row), self.refused.get(row.number))) for row in self.rows)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from cxr.core import beam_options
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.staged import StageWriter
 
+FILES_PER_JOB = 4096  # the list of a job is held several times by the local runner, 3 KB for a file; a job begins in half a second
+
 
 def read_files(paths: Mapping[str, str], folder: Path, config: Ingest, options: Sequence[str] = ()) -> None:
-    """Runs the pipeline and waits for it.
+    """Runs the pipeline and waits for it; on this machine as several jobs, one after the other, where the files are many.
 
     Args:
       paths: Key to path: all that a worker gets to know of an image.
@@ -23,16 +27,21 @@ def read_files(paths: Mapping[str, str], folder: Path, config: Ingest, options: 
       options: Options of Beam; `--runner` among them takes the work to other machines, which must see the same files.
     """
     local = [*beam_options.local(1), "--direct_running_mode=multi_threading", f"--direct_num_workers={config.workers}"]
-    files = list(paths.items())
-    # Grouped here, not by Beam: the local runner holds what it groups several times over, 14 KB for a file of one.
-    groups = [files[start : start + config.images_per_shard] for start in range(0, len(files), config.images_per_shard)]
-    with beam.Pipeline(options=PipelineOptions([*local, *options])) as pipeline:
-        _ = (
-            pipeline
-            | "Groups" >> beam.Create(groups)
-            | "ToAllWorkers" >> beam.Reshuffle()
-            | "Read" >> beam.ParDo(ReadFiles(str(folder), config.max_pixels, config.max_side))
-        )
+    chosen = PipelineOptions([*local, *options])
+    in_this_process = chosen.view_as(StandardOptions).runner == PipelineOptions(local).view_as(StandardOptions).runner
+    # An engine of several machines gets all files at once, to share them out.
+    per_job, files = FILES_PER_JOB if in_this_process else len(paths), iter(paths.items())
+    while job := list(islice(files, per_job)):
+        # Grouped here, not by Beam: the local runner holds what it groups several times over, 14 KB for a file of one.
+        groups = [job[start : start + config.images_per_shard] for start in range(0, len(job), config.images_per_shard)]
+        with beam.Pipeline(options=chosen) as pipeline:
+            _ = (
+                pipeline
+                | "Groups" >> beam.Create(groups)
+                | "ToAllWorkers" >> beam.Reshuffle()
+                | "Read" >> beam.ParDo(ReadFiles(str(folder), config.max_pixels, config.max_side))
+            )
+        gc.collect()  # a job's objects refer to each other
 
 
 class ReadFiles(beam.DoFn):

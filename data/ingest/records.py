@@ -62,9 +62,9 @@ def write_records(
         options = TFRecordOptions(compression_type="GZIP", compression_level=1)
         with TFRecordWriter(str(out / shard.file_name), options) as writer:
             for row in sorted(shards[shard], key=lambda row: row.name):
-                key = keys[row.path]
-                if not staged[key].reason and row.number not in masks.refused:
-                    made = example(row, staged.picture(key), masks.found.get(row.number))
+                picture = staged.picture(keys[row.path])
+                if picture and row.number not in masks.refused:
+                    made = example(row, picture, masks.found.get(row.number))
                     writer.write(made.SerializeToString(deterministic=True))
 
     with ThreadPoolExecutor(workers) as pool:

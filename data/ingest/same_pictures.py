@@ -12,6 +12,7 @@ from rich.console import Console
 from scipy.cluster.hierarchy import DisjointSet
 
 from cxr.core.errors import CxrError
+from cxr.core.stored_rows import StoredRows
 from cxr.data.duplicates.find import Pair, near_duplicates
 from cxr.data.duplicates.thumbnails import SIDE
 from cxr.data.ingest import private_lists
@@ -66,7 +67,7 @@ def compare(rows: Sequence[Row], thumbnail: Callable[[Row], np.ndarray], config:
     if config.near_duplicates == "ignore":
         return []
     places = [number for number, row in enumerate(rows) if row.source != SYNTHETIC]
-    thumbnails = np.empty((len(places), SIDE, SIDE), np.uint8)
+    thumbnails = StoredRows.empty(len(places), (SIDE, SIDE), np.uint8)
     for number, place in enumerate(places):
         thumbnails[number] = thumbnail(rows[place])
     with stages(console, "looking for duplicates: ") as stage:

@@ -43,10 +43,12 @@ def assign(
     units = [row.radiograph if config.split_by == "image" else row.unit for row in rows]
     given = _given(rows, units, config, spelled)
     present = {(given[unit], row.label) for row, unit in zip(rows, units, strict=True) if unit in given}
-    classes: dict[str, set[str]] = defaultdict(set)
+    alone = {name: frozenset([name]) for name in config.class_names}  # nearly all units have one class: they share the set
+    classes: dict[str, frozenset[str]] = {}
     for row, unit in zip(rows, units, strict=True):
         if unit not in given:
-            classes[unit].add(row.label)
+            one, known = alone[row.label], classes.get(unit)
+            classes[unit] = one if known in (None, one) else known | one
     dealt = deal(classes, config.class_names, config.splits.items(), present, config.seed)
     for row, unit in zip(rows, units, strict=True):
         row.split = given.get(unit) or dealt[unit]

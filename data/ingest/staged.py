@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,6 +30,9 @@ from cxr.data.ingest.private_lists import folder_of
 STAGED = "staged"  # below the private folder
 INDEX, PICTURES = ".jsonl", ".pictures"
 _THUMBNAIL_BYTES = SIDE * SIDE
+_KEY_BYTES = 16
+# Of a line of an index: what it is about, the number of the index, and where the line stands. All else stays on disk.
+_LINE = np.dtype([("key", f"S{2 * _KEY_BYTES}"), ("index", np.int32), ("offset", np.int64), ("length", np.int32)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +87,42 @@ class Staged:
 
     def __init__(self, folder: Path) -> None:
         """Reads the indices; what a killed worker left unfinished does not count."""
-        self._found: dict[str, tuple[Path, Entry]] = {}
-        for index in sorted(folder.glob(f"*{INDEX}")):
-            pictures = index.with_suffix(PICTURES)
+        self._indices = sorted(folder.glob(f"*{INDEX}"))
+        lines = np.fromiter(self._lines(), _LINE)
+        # Of a key that stands there twice the last one counts.
+        keys, last = np.unique(lines["key"][::-1], return_index=True)
+        self._keys, self._found = keys, lines[len(lines) - 1 - last]
+
+    def _lines(self) -> Iterator[tuple[bytes, int, int, int]]:
+        """Yields keys of `_LINE`."""
+        for number, index in enumerate(self._indices):
+            pictures, offset = index.with_suffix(PICTURES), 0
             size = pictures.stat().st_size if pictures.exists() else 0
-            for line in index.read_bytes().splitlines():
+            for line in index.read_bytes().splitlines(keepends=True):
                 with contextlib.suppress(ValueError, TypeError):  # half a line
                     entry = Entry(*json.loads(line))
                     if entry.offset + _THUMBNAIL_BYTES + entry.length <= size or entry.reason:
-                        self._found[entry.key] = pictures, entry
+                        yield entry.key.encode(), number, offset, len(line)
+                offset += len(line)
 
     def __getitem__(self, key: str) -> Entry:
-        return self._found[key][1]
+        return self._entry(key)[1]
 
     def __contains__(self, key: str) -> bool:
-        return key in self._found
+        return self._place(key) is not None
+
+    def _place(self, key: str) -> int | None:
+        at = int(np.searchsorted(self._keys, np.bytes_(key)))
+        return at if at < len(self._keys) and self._keys[at] == key.encode() else None
+
+    def _entry(self, key: str) -> tuple[Path, Entry]:
+        """Returns an entry, and the file of its picture."""
+        place = self._place(key)
+        if place is None:
+            raise KeyError(key)
+        _, number, offset, length = self._found[place].item()
+        index = self._indices[number]
+        return index.with_suffix(PICTURES), Entry(*json.loads(_read(index, offset, length)))
 
     def missing(self, keys: Collection[str]) -> list[str]:
         """Returns those that are not there, or were refused: why may have ended."""
@@ -106,14 +130,16 @@ class Staged:
 
     def thumbnail(self, key: str) -> np.ndarray:
         """Returns uint8 [SIDE, SIDE], black where there is no picture."""
-        path, entry = self._found[key]
+        path, entry = self._entry(key)
         if entry.reason:
             return np.zeros((SIDE, SIDE), np.uint8)
         return np.frombuffer(_read(path, entry.offset, _THUMBNAIL_BYTES), np.uint8).reshape(SIDE, SIDE)
 
-    def picture(self, key: str) -> Picture:
-        """Returns the picture of an entry without a reason."""
-        path, entry = self._found[key]
+    def picture(self, key: str) -> Picture | None:
+        """Returns the picture; None: there is none, and a reason for that."""
+        path, entry = self._entry(key)
+        if entry.reason:
+            return None
         encoded = _read(path, entry.offset + _THUMBNAIL_BYTES, entry.length)
         return Picture(encoded, entry.format, entry.height, entry.width, entry.mean, entry.std, entry.content_hash)
 
@@ -173,7 +199,7 @@ def keys_of(paths: Iterable[str], config: Ingest, secret: bytes) -> dict[str, st
     def key(path: str) -> str:
         found = os.stat(path)
         facts = json.dumps([os.path.realpath(path), found.st_size, found.st_mtime_ns, *rules])
-        return hashlib.blake2b(facts.encode(), digest_size=16, key=hashlib.sha256(secret).digest()).hexdigest()
+        return hashlib.blake2b(facts.encode(), digest_size=_KEY_BYTES, key=hashlib.sha256(secret).digest()).hexdigest()
 
     return {path: key(path) for path in paths}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +13,7 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from cxr.data.ingest import private_lists
 from cxr.data.ingest.dataset import Dataset
-from cxr.data.ingest.outcomes import Outcome
+from cxr.data.ingest.outcomes import Outcome, Outcomes
 from cxr.data.ingest.private_lists import CONFLICTS, DUPLICATES, REJECTS
 from cxr.data.ingest.rows import Row
 
@@ -31,7 +31,6 @@ class Tally:
     patients: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     rejects: list[Outcome] = field(default_factory=list)
     duplicates: list[list[tuple[str, Outcome]]] = field(default_factory=list)
-    hashes: dict[int, str] = field(default_factory=dict)  # number of a row: hash of its file
     total: int = 0
 
     @property
@@ -76,39 +75,42 @@ def _hashes(copies: Iterable[tuple[str, Outcome]]) -> Counter[str]:
     return Counter(outcome.content_hash for _, outcome in copies)
 
 
-def tally(outcomes: Iterable[tuple[str, Outcome]], groups: Iterable[Iterable[int]] = ()) -> Tally:
+def tally(outcomes: Outcomes, groups: Collection[Collection[int]] = ()) -> Tally:
     """Adds up what became of the images.
 
     Args:
-      outcomes: Split and outcome of every image.
+      outcomes: Split and outcome of every image; may be gone through several times.
       groups: Numbers of rows that show the same radiograph; equal pixels are found here as well.
     """
     result = Tally()
-    used: dict[int, tuple[str, Outcome]] = {}
-    by_hash: dict[str, list[int]] = defaultdict(list)
+    first: dict[str, int] = {}  # number of the first row with a content hash
+    pairs: list[tuple[int, int]] = []
+    grouped, used = {number for numbers in groups for number in numbers}, set[int]()
     for split, outcome in outcomes:
         result.total += 1
-        result.hashes[outcome.number] = outcome.file_hash
         if outcome.reason:
             result.rejects.append(outcome)
             continue
         result.counts[split, outcome.label] += 1
         result.patients[split, outcome.label].add(outcome.patient)
-        used[outcome.number] = split, outcome
-        by_hash[outcome.content_hash].append(outcome.number)
+        one = first.setdefault(outcome.content_hash, outcome.number)
+        if one != outcome.number:
+            pairs.append((one, outcome.number))
+        if outcome.number in grouped:
+            used.add(outcome.number)
     result.rejects.sort(key=lambda outcome: outcome.number)
-    same: DisjointSet = DisjointSet(used)
-    for numbers in (*by_hash.values(), *groups):
-        for one, other in pairwise(number for number in numbers if number in used):
-            same.merge(one, other)
+    pairs += (pair for numbers in groups for pair in pairwise(number for number in numbers if number in used))
+    same: DisjointSet = DisjointSet({number for pair in pairs for number in pair})
+    for pair in pairs:
+        same.merge(*pair)
+    copied = {outcome.number: (split, outcome) for split, outcome in outcomes if outcome.number in same} if pairs else {}
     result.duplicates = sorted(
-        ([used[number] for number in sorted(numbers)] for numbers in same.subsets() if len(numbers) > 1),
-        key=lambda copies: copies[0][1].number,
+        ([copied[number] for number in sorted(numbers)] for numbers in same.subsets()), key=lambda copies: copies[0][1].number
     )
     return result
 
 
-def write_rejects(result: Tally, rows: Mapping[int, Row], out: Path, name: str = REJECTS) -> Path | None:
+def write_rejects(result: Tally, rows: Sequence[Row], out: Path, name: str = REJECTS) -> Path | None:
     """Writes the files that are left out into the private folder; returns the list, None where there is none.
 
     Raises:
@@ -119,15 +121,14 @@ def write_rejects(result: Tally, rows: Mapping[int, Row], out: Path, name: str =
     return private_lists.write(out, name, header, lines)
 
 
-def write_duplicates(result: Tally, rows: Mapping[int, Row], people: Mapping[int, str], out: Path) -> Path | None:
+def write_duplicates(result: Tally, rows: Sequence[Row], out: Path) -> Path | None:
     """Writes the radiographs that stand under several paths into the private folder; returns the list, None where there is none.
 
     Nothing in it leads to a record: patients are numbered within each picture, in place of their pseudonyms.
 
     Args:
       result: The duplicates.
-      rows: By number.
-      people: Number of a row: the patient, before patients were joined.
+      rows: By number, with the source's patient ids, from before patients were joined.
       out: The output folder.
 
     Raises:
@@ -135,10 +136,10 @@ def write_duplicates(result: Tally, rows: Mapping[int, Row], people: Mapping[int
     """
     lines = []
     for picture, copies in enumerate(result.duplicates, 1):
-        patients, hashes = list(dict.fromkeys(people[o.number] for _, o in copies)), _hashes(copies)
+        patients, hashes = list(dict.fromkeys(rows[o.number].own_unit for _, o in copies)), _hashes(copies)
         for split, o in copies:
             row, copy = rows[o.number], "exact" if hashes[o.content_hash] > 1 else "near"
-            lines.append((picture, row.where, row.name, split, o.label, patients.index(people[o.number]) + 1, copy))
+            lines.append((picture, row.where, row.name, split, o.label, patients.index(row.own_unit) + 1, copy))
     return private_lists.write(out, DUPLICATES, ("picture", "where", "path", "split", "label", "patient", "copy"), lines)
 
 

@@ -31,7 +31,7 @@ def made(cache, splits):
         if config.bn_recalibration != "none":
             frozen.recalibrate(split.images, None)
         features = frozen.features(split.images, "train", None, config.augmentation.variants)
-        return features, frozen.from_cache.get("train")
+        return np.asarray(features), frozen.from_cache.get("train")
 
     return make
 

@@ -1,8 +1,12 @@
 import keras
 import numpy as np
 
+from cxr.core.folds import deal
+from cxr.core.stored_rows import StoredRows
 from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
 from cxr.trainer.model_config import Model, Stage
+from cxr.trainer.models.heads import AT_ONCE
+from cxr.trainer.out_of_fold import out_of_fold
 
 STAGE = Stage.model_validate({"epochs": 40, "batch_size": 64, "optimizer": {"learning_rate": 0.1}})
 # The first feature tells the source, the second the class. Of class 0 nearly all images come from source "a", of class 1 from "b".
@@ -24,3 +28,38 @@ def leaning(source_weights):
 def test_balanced_sources_keep_a_head_from_telling_the_class_by_the_source():
     assert leaning(source_weights=False) > 0.2
     assert abs(leaning(source_weights=True)) < 0.05
+
+
+def test_features_on_disk_train_the_same_heads_and_are_never_in_memory_whole(monkeypatch):
+    count, width = 3000, 8
+    rng = np.random.default_rng(0)
+    labels, patients = np.arange(count) % 2, np.array([f"p{number // 2}" for number in range(count)])
+    array = (rng.normal(size=(1, count, width)) + labels[:, np.newaxis]).astype(np.float32)
+    stored = StoredRows.empty(count, (width,), np.float32)
+    stored[:] = array[0]
+    config, stage = Model(backbone="MobileNet", head={"normalize": True}), Stage(epochs=1, batch_size=32)
+    sources = np.full(count, "a")
+
+    def learnt(features):
+        data = LabelledFeatures(features, labels, sources)
+        train, val = data.take(np.arange(2400)), data.take(np.arange(2400, count))
+        keras.utils.set_random_seed(1)
+        head, history = train_head(config, stage, 2, train, val)
+        folds = deal(train.labels, patients[:2400], 2, 1)
+        told = [answers_of(head, val.features[0]), out_of_fold(config, stage, 2, train, val, folds)]
+        return [*head.get_weights(), *told], history.rows[0]["val_loss"]
+
+    read = []
+    real = StoredRows.__array__
+
+    def watched(rows, *how, **named):
+        read.append(len(rows))
+        return real(rows, *how, **named)
+
+    monkeypatch.setattr(StoredRows, "__array__", watched)
+    expected, loss = learnt(array)
+    found, same_loss = learnt(stored.reshape(1, count))
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert loss == same_loss
+    assert max(read) == AT_ONCE

@@ -10,6 +10,7 @@ with the model; here only means, variances and directions of all of them travel.
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 
 from cxr.core import features
+from cxr.core.stored_rows import FloatRows
 from cxr.trainer import artifact
 from cxr.trainer.calibration.description import Outside
 from cxr.trainer.calibration.ranks import conformal_quantile
@@ -44,12 +46,11 @@ class Detector:
     residual: Array  # [], mean squared length outside of them
     border: Array  # [], distance that the stated share of validation images exceeds
 
-    def distances(self, pooled: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    def distances(self, pooled: FloatRows) -> npt.NDArray[np.float64]:
         """Returns the distance of features [images, features], [images]; root of the mean of both parts, about 1 on training images."""
-        rows = np.asarray(pooled)
-        return np.concatenate([self._distances(rows[part]) for part in gen_batches(len(rows), AT_ONCE)])
+        return np.concatenate([self._distances(np.asarray(pooled[part])) for part in gen_batches(len(pooled), AT_ONCE)])
 
-    def scores(self, pooled: npt.ArrayLike) -> Array:
+    def scores(self, pooled: FloatRows) -> Array:
         """Returns distance / (distance + border), [images] in [0, 1)."""
         distance = self.distances(pooled)
         return (distance / (distance + self.border)).astype(np.float32)
@@ -61,7 +62,7 @@ class Detector:
         return np.sqrt(((along**2 / self.variances).mean(axis=1) + beside / self.residual) / 2)
 
 
-def fit(pooled: dict[str, Array], share: float, seed: int) -> tuple[Detector | None, Outside]:
+def fit(pooled: Mapping[str, FloatRows], share: float, seed: int) -> tuple[Detector | None, Outside]:
     """Fits the detector on the training images and its border on the validation images.
 
     Args:
@@ -79,7 +80,7 @@ def fit(pooled: dict[str, Array], share: float, seed: int) -> tuple[Detector | N
     if count < 1:
         return None, Outside(share=share, note=f"{len(train)} training images are too few: no such output")
     some = np.sort(np.random.default_rng(seed).permutation(len(train))[:MOST_IMAGES])
-    chosen = train[some].astype(np.float64)
+    chosen = np.asarray(train[some]).astype(np.float64)
     mean, scale = chosen.mean(axis=0), 1 / np.sqrt(floored(chosen.var(axis=0)))
     z = (chosen - mean) * scale
     # The floors keep distances numbers where features do not vary at all.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from cxr.core import features, progress
 from cxr.core.folds import Fold, Indices
@@ -122,7 +123,7 @@ class Member:
             f"answers of {self.name}",
             state and state / "asked.float32",
         )
-        found = {**trained.probabilities, TEST: asked}
+        found = {**trained.probabilities, TEST: np.asarray(asked)}
         del trained
         keras.backend.clear_session()
         gc.collect()  # the next network needs the memory

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from cxr.core.stored_rows import StoredRows
+
 SUFFIX, PART = ".npy", ".part"
 KEY_BYTES, _CHECK_BYTES = 16, 8
 SHARD_BYTES = 32 << 20  # a file of this size is read at once
@@ -36,11 +38,11 @@ def as_keys(keys: list[bytes]) -> Keys:
     return np.frombuffer(b"".join(keys), np.dtype((np.void, KEY_BYTES)))
 
 
-def parts(keys: Keys, rows: Rows) -> Iterator[tuple[Keys, Rows]]:
+def parts(keys: Keys, rows: Rows | StoredRows) -> Iterator[tuple[Keys, Rows]]:
     """Yields keys and rows in pieces that each fit into one file."""
     step = max(1, SHARD_BYTES // _layout(rows.shape[1]).itemsize)
     for begin in range(0, len(keys), step):
-        yield keys[begin : begin + step], rows[begin : begin + step]
+        yield keys[begin : begin + step], np.asarray(rows[begin : begin + step])
 
 
 def size_of(keys: Keys, rows: Rows) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from cxr.core.stored_rows import StoredRows
 from cxr.core.strict_model import StrictModel
 from cxr.trainer.feature_cache import shards
 from cxr.trainer.feature_cache.shards import Keys, Rows
@@ -90,7 +90,7 @@ class Store:
         with suppress(OSError):
             file.touch()
 
-    def add(self, folder: Path, about: About, keys: Keys, rows: Rows) -> None:
+    def add(self, folder: Path, about: About, keys: Keys, rows: Rows | StoredRows) -> None:
         """Keeps rows, as far as there is room."""
         for some, of_them in shards.parts(keys, rows):
             if not self._writes or not self._make_room(shards.size_of(some, of_them)):
@@ -127,7 +127,7 @@ class Group:
     def __init__(self, store: Store, folder: Path, about: About) -> None:
         self._store, self._folder, self._about = store, folder, about
 
-    def read(self, keys: list[bytes], width: int) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    def read(self, keys: list[bytes], width: int) -> tuple[StoredRows, npt.NDArray[np.bool_]]:
         """Returns rows that are kept.
 
         Args:
@@ -135,14 +135,12 @@ class Group:
           width: Of a row.
 
         Returns:
-          float32 [keys, width], and bool [keys]: which of them were found; the others hold anything.
+          float32 [keys, width] on disk, and bool [keys]: which of them were found; the others are not there.
         """
-        rows, found = np.empty([len(keys), width], np.float32), np.zeros(len(keys), bool)
-        wanted: dict[bytes, list[int]] = defaultdict(list)
-        for position, one in enumerate(keys):
-            wanted[one].append(position)
+        rows, found = StoredRows.empty(len(keys), (width,), np.float32), np.zeros(len(keys), bool)
+        wanted = _Wanted(shards.as_keys(keys))
         for file in sorted(self._folder.glob(f"*{shards.SUFFIX}")):
-            if not wanted:
+            if found.all():
                 break
             try:
                 self._take(file, wanted, rows, found)
@@ -152,25 +150,23 @@ class Group:
                 self._store.note(f"feature cache {self._folder.parent}: cannot be read ({error.strerror}); its part is computed again")
         return rows, found
 
-    def add(self, keys: list[bytes], rows: Rows) -> None:
+    def add(self, keys: list[bytes], rows: Rows | StoredRows) -> None:
         """Keeps rows, float32 [keys, width]; where that fails, `Store.notes` says so."""
         self._store.add(self._folder, self._about, shards.as_keys(keys), rows)
 
-    def _take(self, file: Path, wanted: dict[bytes, list[int]], rows: Rows, found: npt.NDArray[np.bool_]) -> None:
+    def _take(self, file: Path, wanted: _Wanted, rows: StoredRows, found: npt.NDArray[np.bool_]) -> None:
         table = shards.read(file, rows.shape[1])
         if table is None:
             self._drop(file, "a file")
             return
         damaged, taken = 0, False
-        for one, row, check in zip(*table, strict=True):
-            positions = wanted.get(one.tobytes())
-            if positions is None:
+        for (one, row, check), positions in zip(zip(*table, strict=True), wanted.positions(table[0]), strict=True):
+            if not positions.size or found[positions[0]]:
                 continue
             if not shards.valid(one, row, check):
                 damaged += 1
                 continue
             rows[positions], found[positions], taken = row, True, True
-            del wanted[one.tobytes()]
         if damaged:
             whole = np.array([shards.valid(*entry) for entry in zip(*table, strict=True)])
             self._store.add(self._folder, self._about, table[0][whole], table[1][whole])
@@ -182,6 +178,25 @@ class Group:
         self._store.note(f"feature cache {self._folder.parent}: {what} of {self._about.backbone} was damaged, and is computed again")
         with suppress(OSError):
             file.unlink(missing_ok=True)
+
+
+class _Wanted:
+    """Tells where the keys of a file stand among the wanted ones. Arrays: an entry of a dictionary takes ten times as much."""
+
+    def __init__(self, keys: Keys) -> None:
+        comparable = _comparable(keys)
+        self._order = np.argsort(comparable, kind="stable")
+        self._sorted = comparable[self._order]
+
+    def positions(self, keys: Keys) -> Iterator[npt.NDArray[np.int64]]:
+        """Yields the positions of each key, none where it is not wanted."""
+        begins, ends = (np.searchsorted(self._sorted, _comparable(keys), side) for side in ("left", "right"))
+        return (self._order[begin:end] for begin, end in zip(begins, ends, strict=True))
+
+
+def _comparable(keys: Keys) -> npt.NDArray[np.bytes_]:
+    """Returns keys as what NumPy can sort; all of one length, so that the zeros at their ends count."""
+    return np.ascontiguousarray(keys).view(f"S{shards.KEY_BYTES}")
 
 
 def files_in(folder: Path) -> Iterator[Shard]:

@@ -9,6 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
 from cxr.core.errors import CxrError
+from cxr.core.stored_rows import FloatRows
 from cxr.trainer.model_config import Head
 
 LAYER = "head"
@@ -48,7 +49,7 @@ def floored(variance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.maximum(variance, _VARIANCE_FLOOR * variance.mean() + _TINY)
 
 
-def build_head(head: Head, width: int, classes: int, training_features: npt.NDArray[np.float32] | None = None) -> keras.Model:
+def build_head(head: Head, width: int, classes: int, training_features: FloatRows | None = None) -> keras.Model:
     """Builds the head: where configured a normalization and a hidden layer with dropout, then a Dense layer with softmax.
 
     Args:
@@ -71,7 +72,7 @@ def build_head(head: Head, width: int, classes: int, training_features: npt.NDAr
         if training_features is not None:
             scaler = StandardScaler()
             for part in gen_batches(len(training_features), AT_ONCE):
-                scaler.partial_fit(training_features[part])
+                scaler.partial_fit(np.asarray(training_features[part]))
             standardize.moving_mean.assign(scaler.mean_)
             standardize.moving_variance.assign(floored(scaler.var_))
     penalty = keras.regularizers.L2(head.l2) if head.l2 else None

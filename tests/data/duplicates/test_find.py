@@ -5,6 +5,7 @@ import pytest
 from picture_changes import CHANGES
 
 from cxr.core import features
+from cxr.core.stored_rows import StoredRows
 from cxr.data.demo.person import Person
 from cxr.data.demo.radiograph import draw, render
 from cxr.data.duplicates import find, search
@@ -54,7 +55,11 @@ def test_a_changed_picture_is_found(pictures, strangers, name):
 
 def test_copies_to_the_pixel_are_paired_with_the_first(strangers):
     thumbnails = np.concatenate([strangers[:5], strangers[[2, 2, 4]]])
-    assert find.near_duplicates(thumbnails, 1) == [(2, 5, 1.0), (2, 6, 1.0), (4, 7, 1.0)]
+    found = find.near_duplicates(thumbnails, 1)
+    assert found == [(2, 5, 1.0), (2, 6, 1.0), (4, 7, 1.0)]
+    stored = StoredRows.empty(len(thumbnails), thumbnails.shape[1:], np.uint8)
+    stored[:] = thumbnails
+    assert find.near_duplicates(stored, 1) == found
 
 
 def test_what_cannot_be_read_is_no_duplicate(strangers):

@@ -1,0 +1,66 @@
+"""Pictures that wait to be dealt."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cxr.data.ingest import reading
+from cxr.data.ingest.ingest_config import Ingest
+from cxr.data.ingest.staged import Staged, StageWriter, keys_of
+
+
+@pytest.fixture
+def files(tmp_path, make_image):
+    paths = [tmp_path / f"{number}.png" for number in range(5)]
+    for number, path in enumerate(paths):
+        make_image(path, number)
+    return paths
+
+
+def test_the_last_line_of_a_key_counts_and_half_a_line_does_not(tmp_path, files):
+    for _ in range(2):
+        with StageWriter(tmp_path) as writer:
+            writer.read("ab", str(files[0]), 10**9, None)
+    first, second = sorted(tmp_path.glob("*.jsonl"))
+    refused = ["ab", "", "", "truncated", "in row 3"]
+    second.write_text(second.read_text() + json.dumps(refused) + "\n" + json.dumps(["cd", "", "", "blank"])[:-4])
+    staged = Staged(tmp_path)
+    assert staged["ab"].reason == "truncated"
+    assert staged.picture("ab") is None
+    assert not staged.thumbnail("ab").any()
+    assert staged.missing(["ab", "cd"]) == ["ab", "cd"]
+    assert "cd" not in staged
+    with pytest.raises(KeyError):
+        staged["cd"]
+    second.unlink()
+    again = Staged(tmp_path)
+    assert again["ab"].file_hash
+    picture = again.picture("ab")
+    assert picture is not None
+    assert picture.height == again["ab"].height > 0
+    assert again.missing(["ab"]) == []
+
+
+def test_a_folder_without_pictures(tmp_path):
+    assert Staged(tmp_path).missing(["ab"]) == ["ab"]
+
+
+def test_many_files_are_read_by_several_jobs(tmp_path, files, monkeypatch):
+    monkeypatch.setattr(reading, "FILES_PER_JOB", 2)
+    jobs = []
+    real = reading.beam.Pipeline
+
+    def counted(**options):
+        jobs.append(options)
+        return real(**options)
+
+    monkeypatch.setattr(reading.beam, "Pipeline", counted)
+    keys = keys_of(map(str, files), Ingest(), b"key")
+    folder = tmp_path / "staged"
+    folder.mkdir()
+    reading.read_files({key: path for path, key in keys.items()}, folder, Ingest(workers=1))
+    assert len(jobs) == 3
+    staged = Staged(folder)
+    assert len({staged[key].content_hash for key in keys.values()}) == 5
+    assert all(np.ptp(staged.thumbnail(key)) for key in keys.values())
