@@ -1,5 +1,6 @@
 """Fixtures that several packages' tests share: raw examples and what Transform makes of them; and how the tests are dealt out."""
 
+import gc
 import io
 import json
 import os
@@ -16,6 +17,13 @@ def pytest_xdist_auto_num_workers(config):
     """As many processes as cores, and as the memory holds; `make test` asks for it."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(1, min(len(os.sched_getaffinity(0)), memory // WORKER_MEMORY))
+
+
+def pytest_collection_finish():
+    """What was imported stays: Python need not look through it for garbage again and again while graphs are built."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def pytest_collection_modifyitems(items):
