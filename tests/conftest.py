@@ -27,9 +27,9 @@ def pytest_collection_finish():
 
 
 def pytest_collection_modifyitems(items):
-    """Files with whole pipelines first: begun last, one process would run them while the others wait."""
+    """Files with whole pipelines first, then the trainer's, which hold the longest others: begun last, one process would run them alone."""
     whole = {item.path for item in items if item.get_closest_marker("e2e")}
-    items.sort(key=lambda item: item.path not in whole)
+    items.sort(key=lambda item: (item.path not in whole, "trainer" not in item.path.parts))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -64,7 +64,7 @@ def _main(words: list[str], cwd: Path, env: dict[str, str], outputs: list[Path])
         os.dup2(file, descriptor)
         os.close(file)
     os.chdir(cwd)
-    multiprocessing.process.ORIGINAL_DIR = str(cwd)  # where processes of this one begin
+    multiprocessing.process.ORIGINAL_DIR = str(cwd)  # type: ignore[attr-defined]  # where processes of this one begin
     os.environ.clear()
     os.environ.update(env)
     program, *arguments = words
