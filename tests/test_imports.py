@@ -1,6 +1,7 @@
 """Holds who imports whom: the table below, which docs/architecture.md draws."""
 
 import ast
+import functools
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +25,7 @@ FORBIDDEN = {
 }
 
 
+@functools.cache
 def _imports(file: Path) -> set[str]:
     """All dotted names a file imports, inside functions too; of `from a import b` both a and a.b."""
     found = set()

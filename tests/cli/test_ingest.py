@@ -1,9 +1,6 @@
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from here import cxr
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -11,8 +8,6 @@ from cxr.cli import ingest
 from cxr.cli.main import app
 from cxr.core import exit_codes, features
 from cxr.core.errors import CxrError, UsageError
-
-CXR = Path(sys.executable).with_name("cxr")
 
 
 def called(*arguments):
@@ -57,7 +52,7 @@ def test_errors_name_options(tmp_path, monkeypatch):
     assert "gs://bucket: is no path of this machine" in called("gs://bucket", "out/records")
 
 
-def test_a_label_conflict_has_its_exit_code(tmp_path):
+def test_a_label_conflict_has_its_exit_code(tmp_path, capfd, monkeypatch):
     tree = tmp_path / "xrays"
     for name in features.CLASS_NAMES:
         (tree / name).mkdir(parents=True)
@@ -66,7 +61,8 @@ def test_a_label_conflict_has_its_exit_code(tmp_path):
     picture.save(tree / "covid19" / "SECRET.png")
     picture.resize((96, 96)).save(tree / "pneumonia" / "SECRET2.jpg")
     picture.transpose(Image.Transpose.ROTATE_90).save(tree / "normal" / "other.png")
-    found = subprocess.run([CXR, "ingest", "xrays", "records"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    monkeypatch.chdir(tmp_path)
+    found = cxr(capfd, "ingest", "xrays", "records")
     assert found.returncode == exit_codes.FAILED
     assert "1 radiographs stand under several labels" in found.stderr
     assert "--label-conflicts drop" in found.stderr

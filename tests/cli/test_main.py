@@ -1,5 +1,6 @@
 """What every command shares: version, completion, exit codes."""
 
+import functools
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import here
 import pytest
 
 from cxr.core import exit_codes
@@ -16,16 +18,21 @@ from cxr.core import exit_codes
 CXR = Path(sys.executable).with_name("cxr")
 
 
-def cxr(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
-    return subprocess.run([CXR, *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
+@pytest.fixture
+def cxr(tmp_path, capfd, monkeypatch):
+    """Returns a function that runs the command in `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+    return functools.partial(here.cxr, capfd)
 
 
 def test_version(tmp_path):
-    assert cxr("--version", folder=tmp_path).stdout == f"cxr {version('cxr-pipeline')}\n"
+    """Of the command that a shell finds."""
+    done = subprocess.run([CXR, "--version"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (exit_codes.OK, f"cxr {version('cxr-pipeline')}\n")
 
 
-def test_help_offers_completion_of_the_shell(tmp_path):
-    assert "--install-completion" in cxr("--help", folder=tmp_path).stdout
+def test_help_offers_completion_of_the_shell(cxr):
+    assert "--install-completion" in cxr("--help").stdout
 
 
 @pytest.mark.parametrize(
@@ -42,19 +49,19 @@ def test_help_offers_completion_of_the_shell(tmp_path):
         (["nope"], "No such command"),
     ],
 )
-def test_what_cannot_be_asked_for_is_a_usage_error(arguments, message, tmp_path):
-    done = cxr(*arguments, folder=tmp_path)
+def test_what_cannot_be_asked_for_is_a_usage_error(cxr, arguments, message, tmp_path):
+    done = cxr(*arguments)
     assert done.returncode == exit_codes.USAGE, done.stderr
     assert message in " ".join(done.stderr.split())
     assert list(tmp_path.iterdir()) == []  # nothing was begun
 
 
-def test_keys_of_the_last_version_are_refused_with_their_new_names(tmp_path):
-    done = cxr("config", "demo", "defaults.head_layers.dropout=0.1", "defaults.batch_statistics=keep", folder=tmp_path)
+def test_keys_of_the_last_version_are_refused_with_their_new_names(cxr):
+    done = cxr("config", "demo", "defaults.head_layers.dropout=0.1", "defaults.batch_statistics=keep")
     assert done.returncode == exit_codes.USAGE
     assert "head_layers: is called head now" in done.stderr
     assert "batch_statistics: is called bn_recalibration" in done.stderr
-    done = cxr("config", "demo", "models.mobilenet.head.epochs=3", folder=tmp_path)
+    done = cxr("config", "demo", "models.mobilenet.head.epochs=3")
     assert "head_training.epochs" in done.stderr
 
 
@@ -67,7 +74,7 @@ def test_a_full_disk_is_an_error_of_one_line(tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_is_told_and_the_run_before_stays_the_latest(tmp_path):
+def test_ctrl_c_is_told_and_the_run_before_stays_the_latest(cxr, tmp_path):
     runs = tmp_path / "workspace" / "demo" / "runs"
     runs.mkdir(parents=True)
     (runs / "earlier").mkdir()
@@ -85,14 +92,14 @@ def test_ctrl_c_is_told_and_the_run_before_stays_the_latest(tmp_path):
     assert "the same command goes on where this one stopped" in messages
     assert os.readlink(runs / "latest") == "earlier"
     (interrupted,) = (folder for folder in runs.iterdir() if folder.name not in ("earlier", "latest"))
-    listed = cxr("runs", "--json", folder=tmp_path).stdout.splitlines()
+    listed = cxr("runs", "--json").stdout.splitlines()
     found = next(run for run in map(json.loads, listed) if run["run"] == interrupted.name)
     assert (found["state"], found["exit_code"]) == ("interrupted", exit_codes.INTERRUPTED)
 
 
-def test_an_error_shows_names_as_they_are(tmp_path):
+def test_an_error_shows_names_as_they_are(cxr):
     """A name that clears the screen, changes the title, or looks like markup."""
-    done = cxr("run", "--data", "\x1b[2J[/][red]x\x1b]0;t\x07", folder=tmp_path)
+    done = cxr("run", "--data", "\x1b[2J[/][red]x\x1b]0;t\x07")
     assert done.returncode == exit_codes.USAGE
     assert "\\x1b[2J[/][red]x\\x1b]0;t" in done.stderr
     assert "\x1b" not in done.stderr + done.stdout

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import prepared
 import pytest
 import typer
 import yaml
@@ -23,6 +24,7 @@ from cxr.data.demo.generate import make_demo_data
 BIN = Path(sys.executable).parent
 SHOWN = [shown for page in PAGES for shown in commands(page)]
 RUN = [shown for shown in SHOWN if shown.not_run is None and not shown.text.startswith(("make", ".venv/bin/pre-commit"))]
+COMMAND = typer.main.get_command(app)
 CONFIG = {
     "name": "cpu",
     "image_size": 32,
@@ -44,7 +46,7 @@ def test_pages_are_read():
 @pytest.mark.parametrize("shown", [s for s in SHOWN if s.text.startswith("cxr ")], ids=lambda shown: shown.where)
 def test_options_exist(shown: Shown):
     words = shlex.split(re.split(r"\s[|>&]", shown.text)[0])[1:]
-    command = typer.main.get_command(app)
+    command = COMMAND
     context = command.make_context("cxr", list(words))
     while hasattr(command, "resolve_command") and (context._protected_args or context.args):  # `cxr cache` shows, its commands change
         name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
@@ -129,9 +131,9 @@ class World:
             process, _ = self.serve(text)
             self.stop(process, shown)
             return
-        done = subprocess.run(
-            ["bash", "-c", text], cwd=self.home, env=self.environment, capture_output=True, text=True, timeout=900, stdin=subprocess.DEVNULL
-        )
+        plain = text.startswith("cxr ") and not set(text) & set("|>&$~*`")
+        command: list[str | Path] = [BIN / "cxr", *shlex.split(text)[1:]] if plain else ["bash", "-c", text]
+        done = prepared.run(command, cwd=self.home, env=self.environment, timeout=900)
         allowed = {exit_codes.OK, exit_codes.REFUSED} if text.startswith("cxr validate ") else {exit_codes.OK}
         assert done.returncode in allowed, f"{shown.where}: {text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         if text.startswith("cxr ingest "):

@@ -1,5 +1,3 @@
-import jupytext
-import nbclient
 import pytest
 from shown import ROOT
 
@@ -13,6 +11,9 @@ def outputs(notebook) -> str:
 @pytest.mark.slow
 @pytest.mark.e2e
 def test_tour(tmp_path):
+    import jupytext  # with nbclient a second of every start of pytest
+    import nbclient
+
     notebook = jupytext.read(ROOT / "docs" / "tour.md")
     nbclient.NotebookClient(notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
     printed = outputs(notebook)

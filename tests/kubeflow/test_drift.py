@@ -2,6 +2,7 @@
 
 import json
 
+import prepared
 import pytest
 import tensorflow as tf
 import yaml
@@ -49,7 +50,7 @@ def text(tmp_path, raw_examples, write_split, image):
 
 
 def test_data_are_compared_with_the_last_ones_that_passed(text, tmp_path):
-    cluster = SimulatedCluster(tmp_path / "cluster")
+    cluster = SimulatedCluster(tmp_path / "cluster", start=prepared.run)
 
     def found(run):
         stored = cluster.objects.root / run.artifact("DriftCheck", "drift").uri.replace("://", "/")

@@ -1,13 +1,10 @@
 """What a candidate is compared with, and what is said about it."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
+from here import cxr
 
 from cxr.components.baseline.champion import Champion
 from cxr.components.baseline.push_record import read_record
@@ -17,7 +14,6 @@ from cxr.pipeline.baselines import change_of_data, choose_all, remarks
 from cxr.pipeline.pipeline_config import load
 from cxr.trainer.artifact import ModelInfo, read_info
 
-CXR = Path(sys.executable).with_name("cxr")
 CONFIG = {
     "name": "small",
     "demo_data": {"images": 90, "image_size": 64, "seed": 5},
@@ -62,15 +58,16 @@ def test_what_a_user_must_know_about_the_choice(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.e2e
-def test_whole_runs_on_changing_data(tmp_path):
+def test_whole_runs_on_changing_data(tmp_path, capfd, monkeypatch):
     """They build on each other, so this is one test; runs on the same data are in components/pusher and in the end-to-end test."""
     home = tmp_path / "workspace" / "small"
     folder = home / "serving_models" / "mobilenet"
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(CONFIG))
 
+    monkeypatch.setenv("COLUMNS", "120")
+
     def run(*arguments):
-        command = [CXR, "run", "--config", tmp_path / "small.yaml", "--workspace", home.parent, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=1500, env={**os.environ, "COLUMNS": "120"})
+        done = cxr(capfd, "run", "--config", tmp_path / "small.yaml", "--workspace", home.parent, *arguments)
         assert done.returncode == exit_codes.OK, done.stdout + done.stderr
         report = json.loads((home / "runs" / "latest" / "report.json").read_text())
         return done, report["models"]["mobilenet"]

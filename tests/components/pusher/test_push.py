@@ -2,6 +2,7 @@
 
 import pytest
 
+from cxr.components.metrics import names
 from cxr.components.pusher.known import Known
 from cxr.components.pusher.push import record_of
 
@@ -27,3 +28,10 @@ def test_metrics_without_the_name_of_their_baseline_are_no_comparison():
     known = Known(pipeline="tiny", split="test")
     record = record_of("2", "f", known=known, run="r", source="/runs/1", ours={"accuracy": 0.8}, theirs={"accuracy": 0.9})
     assert (record.baseline, record.floor) == (None, "2")
+
+
+@pytest.mark.parametrize(("loss", "floor"), [(0.5, "1"), (0.4, "2"), (0.3, "2")])
+def test_a_better_accuracy_does_not_make_up_for_another_metric_that_falls_behind(loss, floor):
+    known = Known(pipeline="tiny", split="test", baseline="1", compared=(names.ACCURACY, names.LOG_LOSS))
+    ours, theirs = ({names.ACCURACY: accuracy, names.LOG_LOSS: value} for accuracy, value in ((0.95, loss), (0.9, 0.4)))
+    assert record_of("2", "f", known=known, run="r", source="/runs/1", ours=ours, theirs=theirs).floor == floor

@@ -1,6 +1,7 @@
 """Records of synthetic radiographs, clean and with a planted confounder, as `cxr ingest` would write them."""
 
 import csv
+import functools
 import io
 from pathlib import Path
 
@@ -21,17 +22,14 @@ TEST_SHARE = 4  # every fourth patient
 
 @pytest.fixture(scope="session")
 def demo_records(tmp_path_factory):
-    """Returns a function from a confounder to a folder of records, 180 images of 64 pixels; Beam would take seconds for it."""
+    """Returns a function from a confounder to a folder of records of 64 pixels; Beam would take seconds for it."""
     import tensorflow as tf
 
-    made: dict[str, Path] = {}
-
-    def make(confounder):
-        if confounder in made:
-            return made[confounder]
+    @functools.cache
+    def make(confounder, images=180) -> Path:
         folder = tmp_path_factory.mktemp(confounder)
         console = Console(file=io.StringIO())
-        manifest = make_demo_data(folder / "demo", images=180, image_size=64, seed=3, console=console, confounder=confounder)
+        manifest = make_demo_data(folder / "demo", images=images, image_size=64, seed=3, console=console, confounder=confounder)
         with manifest.open() as stream:
             rows = list(csv.DictReader(stream))
         counts = {split: dict.fromkeys(features.CLASS_NAMES, 0) for split in ("train", "test")}
@@ -53,7 +51,6 @@ def demo_records(tmp_path_factory):
             seed=0, synthetic=True, config=Ingest(), fingerprint="", files={}, versions={},
         )  # fmt: skip
         (folder / DATASET).write_text(dataset.model_dump_json())
-        made[confounder] = folder
         return folder
 
     return make

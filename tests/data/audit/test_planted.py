@@ -60,7 +60,7 @@ def test_a_folder_without_records_is_refused(tmp_path):
 
 
 def test_files_in_any_order_make_the_same_tables(demo_records, tmp_path):
-    source = demo_records("none") / "test" / "examples-00000-of-00001.tfrecord.gz"
+    source = demo_records("none", 60) / "test" / "examples-00000-of-00001.tfrecord.gz"
     records = [record.numpy() for record in tf.data.TFRecordDataset(str(source), "GZIP")]
     for number, part in enumerate((records[10:], records[:10])):
         with tf.io.TFRecordWriter(str(tmp_path / f"{number}.gz"), "GZIP") as writer:
@@ -76,7 +76,7 @@ def test_files_in_any_order_make_the_same_tables(demo_records, tmp_path):
 
 
 def test_every_copy_of_a_picture_is_read(demo_records, tmp_path):
-    source = demo_records("none") / "test" / "examples-00000-of-00001.tfrecord.gz"
+    source = demo_records("none", 60) / "test" / "examples-00000-of-00001.tfrecord.gz"
     copy = shutil.copy(source, tmp_path / "copy.gz")
     once, twice = (read_pictures(files, features.CLASS_NAMES, limit=1000, seed=1) for files in ([str(source)], [str(source), str(copy)]))
     assert twice.encoded == [encoded for encoded in once.encoded for _ in range(2)]
@@ -95,4 +95,4 @@ def test_records_that_cannot_be_read(tmp_path, contents, message):
 
 def test_an_unknown_label_is_named(demo_records):
     with pytest.raises(CxrError, match="is none of covid19, normal; set data.class_names"):
-        read_tables(patterns(demo_records("none")), ("covid19", "normal"))
+        read_tables(patterns(demo_records("none", 60)), ("covid19", "normal"))

@@ -43,7 +43,7 @@ def test_manifest_and_images(tmp_path):
 
 
 def test_seed_decides_every_pixel(tmp_path):
-    one, same, other = (pixels(make(tmp_path / name, seed=seed)) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
+    one, same, other = (pixels(make(tmp_path / name, images=9, seed=seed)) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
     np.testing.assert_array_equal(one, same)
     assert (one != other).mean() > 0.5
 
@@ -81,7 +81,7 @@ def test_severity_and_masks(tmp_path):
 
 
 def test_without_masks_there_are_none(tmp_path):
-    manifest = make(tmp_path / "demo")
+    manifest = make(tmp_path / "demo", images=6)
     assert not (tmp_path / "demo" / "masks").exists()
     assert {row["mask"] for row in read(manifest)} == {""}
 
@@ -98,10 +98,10 @@ def test_nothing_but_the_disease_hangs_on_the_class():
 
 
 def test_second_call_returns_at_once_and_another_request_replaces(tmp_path):
-    manifest = make(tmp_path / "demo")
+    manifest = make(tmp_path / "demo", images=6)
     inode = manifest.stat().st_ino
-    assert make(tmp_path / "demo").stat().st_ino == inode
-    assert make(tmp_path / "demo", seed=6).stat().st_ino != inode
+    assert make(tmp_path / "demo", images=6).stat().st_ino == inode
+    assert make(tmp_path / "demo", images=6, seed=6).stat().st_ino != inode
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
 
 

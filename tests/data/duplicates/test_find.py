@@ -14,7 +14,7 @@ from cxr.data.duplicates.thumbnails import thumbnail
 PATIENTS = 40
 
 
-def drawn(patient, size=512):
+def drawn(patient, size=320):
     return draw(900 + patient, features.CLASS_NAMES[patient % 3], size, 0.6, ("AP", "PA")[patient % 2]).image
 
 

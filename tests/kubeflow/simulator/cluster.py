@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from simulator.conditions import holds
-from simulator.launcher import EXECUTOR_LOGS, Launcher, Outputs, Rule, check_parameter
+from simulator.launcher import EXECUTOR_LOGS, Launcher, Outputs, Rule, Start, check_parameter, start_afresh
 from simulator.store import SCHEMES, Artifact, MetadataStore, ObjectStore, SimulationError
 
 DEFAULT_ROOT = "minio://mlpipeline/v2/artifacts"
@@ -78,6 +78,7 @@ class SimulatedCluster:
     parallel: int = 2
     lifted: frozenset[Rule] = frozenset()
     killed: dict[str, str] = field(default_factory=dict)
+    start: Start = start_afresh  # runs a container's command
 
     def __post_init__(self) -> None:
         self.objects = ObjectStore(self.home / "objects")
@@ -103,7 +104,9 @@ class SimulatedCluster:
         name, run_id = spec["pipelineInfo"]["name"], str(uuid.uuid4())
         scratch = self.home / "scratch" / run_id
         scratch.mkdir(parents=True)
-        launcher = Launcher(self.objects, self.metadata, f"{root}/{name}/{run_id}", scratch, self.environment, self.lifted, self.killed)
+        launcher = Launcher(
+            self.objects, self.metadata, f"{root}/{name}/{run_id}", scratch, self.environment, self.lifted, self.killed, self.start
+        )
         return _Run(spec, launcher, _values(spec, parameters or {})).execute(self.parallel)
 
 

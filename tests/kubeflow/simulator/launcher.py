@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -48,6 +48,14 @@ class Outputs:
     attempts: int = 1
 
 
+Start = Callable[..., subprocess.CompletedProcess[str]]  # subprocess.run, of a command with `cwd` and `env`
+
+
+def start_afresh(command: list[str], *, cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs a container's command as an operating system does."""
+    return subprocess.run(command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+
+
 @dataclass(frozen=True)
 class Launcher:
     """Runs container tasks of one pipeline run."""
@@ -59,6 +67,7 @@ class Launcher:
     environment: Mapping[str, str]
     lifted: frozenset[Rule] = frozenset()
     killed: dict[str, str] = field(default_factory=dict)  # see SimulatedCluster
+    start: Start = start_afresh
 
     def run(
         self,
@@ -170,18 +179,26 @@ class Launcher:
             "CXR_KUBEFLOW_ROOT": str(root),  # the one thing that a real container does not have
             **self.environment,
         }
+        if fatal:
+            status, said = self._execute_killed(command, root, environment, fatal)
+        else:
+            done = self.start(command, cwd=root, env=environment)
+            status, said = done.returncode, done.stdout + (done.stderr or "")
+        (root / "log.txt").write_text(said)
+        if status:
+            raise SimulationError(f"{name}: exit status {status} ({root}/log.txt)\n{said[-6000:]}")
+        return said
+
+    def _execute_killed(self, command: list[str], root: Path, environment: Mapping[str, str], fatal: Path) -> tuple[int, str]:
         with open(root / "log.txt", "w") as log:
             process = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-            while fatal and process.poll() is None:
+            while process.poll() is None:
                 if any(path.is_file() for path in fatal.rglob("*")):
                     os.killpg(process.pid, signal.SIGKILL)  # all of the container, as the kernel does
                     break
                 time.sleep(0.002)
             status = process.wait()
-        said = (root / "log.txt").read_text(errors="replace")
-        if status:
-            raise SimulationError(f"{name}: exit status {status} ({root}/log.txt)\n{said[-6000:]}")
-        return said
+        return status, (root / "log.txt").read_text(errors="replace")
 
     def _merged(self, executor_input: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Outputs as declared, with the URIs and metadata that the executor's output file states; and its parameters."""

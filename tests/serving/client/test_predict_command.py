@@ -1,25 +1,21 @@
 """`cxr predict` and `cxr serving status|bench` as a user runs them, against an embedded server."""
 
 import csv
+import functools
 import json
-import subprocess
-import sys
 from pathlib import Path
 
+import here
 import numpy as np
 import pytest
 from PIL import Image
 
 from cxr.core import exit_codes
 
-MAIN = "from cxr.cli import predict, serving; import typer; from cxr.core.errors import CxrError; import sys\n"
-MAIN += "app = typer.Typer(); predict.register(app); serving.register(app)\ntry: app()\n"
-MAIN += "except CxrError as error: print(f'error: {error}', file=sys.stderr); sys.exit(1)\n"
 
-
-def _cxr(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-c", MAIN, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+@pytest.fixture
+def cxr(capfd):
+    return functools.partial(here.cxr, capfd)
 
 
 @pytest.fixture
@@ -29,8 +25,8 @@ def folder(tmp_path: Path, png) -> Path:
     return tmp_path
 
 
-def test_table_for_people(small_server, folder):
-    done = _cxr("predict", folder, "--server", small_server)
+def test_table_for_people(cxr, small_server, folder):
+    done = cxr("predict", folder, "--server", small_server)
     assert done.returncode == exit_codes.OK, done.stderr
     assert "ensemble version 2" in done.stdout
     assert "not a diagnostic device" in done.stdout
@@ -41,9 +37,9 @@ def test_table_for_people(small_server, folder):
     assert "outside of" in rows[str(folder / "240.png")]  # the words may be folded
 
 
-def test_json_lines_for_scripts_and_a_failed_image(small_server, folder):
+def test_json_lines_for_scripts_and_a_failed_image(cxr, small_server, folder):
     (folder / "99.png").write_bytes(b"no image")
-    done = _cxr("predict", folder, "--server", small_server, "--json", "--model", "mobilenet", "--version", "7")
+    done = cxr("predict", folder, "--server", small_server, "--json", "--model", "mobilenet", "--version", "7")
     assert done.returncode == exit_codes.FAILED
     first, second, bad = (json.loads(line) for line in done.stdout.splitlines())
     assert [first["label"], second["label"]] == ["covid19", "pneumonia"]
@@ -54,17 +50,17 @@ def test_json_lines_for_scripts_and_a_failed_image(small_server, folder):
 
 
 @pytest.mark.parametrize(("model", "synthetic"), [("mobilenet", True), ("real", False), ("older", None)])
-def test_answers_of_a_model_that_learnt_from_synthetic_images_are_marked(small_server, folder, model, synthetic):
-    done = _cxr("predict", folder, "--server", small_server, "--json", "--model", model)
+def test_answers_of_a_model_that_learnt_from_synthetic_images_are_marked(cxr, small_server, folder, model, synthetic):
+    done = cxr("predict", folder, "--server", small_server, "--json", "--model", model)
     assert done.returncode == exit_codes.OK, done.stderr
     assert [json.loads(line)["synthetic"] for line in done.stdout.splitlines()] == [synthetic] * 2
     note = "note: mobilenet version 7 learnt from SYNTHETIC images: its answers say nothing about patients\n"
     assert done.stderr.count(note) == done.stderr.count("SYNTHETIC") == (1 if synthetic else 0)
 
 
-def test_overlays_beside_the_answers(small_server, folder, tmp_path_factory):
+def test_overlays_beside_the_answers(cxr, small_server, folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("explained") / "maps"
-    done = _cxr("predict", folder, "--server", small_server, "--explain", out, "--json")
+    done = cxr("predict", folder, "--server", small_server, "--explain", out, "--json")
     assert done.returncode == exit_codes.OK, done.stderr
     dark, bright = map(json.loads, done.stdout.splitlines())
     assert (dark["explained"], dark["heat_map_empty"]) == ("pneumonia", False)
@@ -80,44 +76,48 @@ def test_overlays_beside_the_answers(small_server, folder, tmp_path_factory):
         rows = list(csv.DictReader(file))
     assert [(row["explained"], row["empty"]) for row in rows] == [("pneumonia", "False"), ("normal", "True")]
 
-    asked = _cxr("predict", folder / "240.png", "--server", small_server, "--explain", out, "--class", "covid19")
+    asked = cxr("predict", folder / "240.png", "--server", small_server, "--explain", out, "--class", "covid19")
     assert asked.returncode == exit_codes.OK, asked.stderr
     assert (out / "240_ensemble_covid19_0.00.png").is_file()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "code", "message"),
     [
-        (["--class", "normal"], "--class says what to explain: give --explain DIR too"),
-        (["--explain", "maps", "--class", "flu"], "--class flu: the model knows covid19, pneumonia, normal"),
-        (["--explain", "maps", "-m", "mobilenet"], "has no signature 'gradcam': an older release exported it; train and push it again"),
-        (["--explain", "10.png"], "--explain 10.png: File exists"),
+        (["--class", "normal"], exit_codes.USAGE, "--class says what to explain: give --explain DIR too"),
+        (["--explain", "maps", "--class", "flu"], exit_codes.USAGE, "--class flu: the model knows covid19, pneumonia, normal"),
+        (
+            ["--explain", "maps", "-m", "mobilenet"],
+            exit_codes.FAILED,
+            "has no signature 'gradcam': an older release exported it; train and push it again",
+        ),
+        (["--explain", "10.png"], exit_codes.USAGE, "--explain 10.png: File exists"),
     ],
 )
-def test_what_cannot_be_explained_is_said(small_server, folder, monkeypatch, arguments, message):
+def test_what_cannot_be_explained_is_said(cxr, small_server, folder, monkeypatch, arguments, code, message):
     monkeypatch.chdir(folder)
-    done = _cxr("predict", "10.png", "--server", small_server, *arguments)
-    assert (done.returncode, done.stdout) == (exit_codes.FAILED, "")
+    done = cxr("predict", "10.png", "--server", small_server, *arguments)
+    assert (done.returncode, done.stdout) == (code, "")
     assert message in done.stderr
 
 
-def test_no_server_says_how_to_start_one(folder):
-    done = _cxr("predict", folder, "--server", "127.0.0.1:1")
+def test_no_server_says_how_to_start_one(cxr, folder):
+    done = cxr("predict", folder, "--server", "127.0.0.1:1")
     assert done.returncode == exit_codes.FAILED
     assert "cxr serve MODELS_DIR --port 1" in done.stderr
     assert done.stdout == ""
 
 
-def test_status_without_a_models_config(small_server, tmp_path: Path):
-    done = _cxr("serving", "status", "--server", small_server, "--config", tmp_path / "models.config", "--json")
+def test_status_without_a_models_config(cxr, small_server, tmp_path: Path):
+    done = cxr("serving", "status", "--server", small_server, "--config", tmp_path / "models.config", "--json")
     assert done.returncode == exit_codes.OK, done.stderr
     rows = {row["model"]: row for row in map(json.loads, done.stdout.splitlines())}
     assert (rows["ensemble"]["version"], rows["ensemble"]["state"]) == (2, "AVAILABLE")
     assert rows["densenet201"]["state"] == "not served"
 
 
-def test_bench_measures_both_payloads(small_server):
-    done = _cxr("serving", "bench", "--server", small_server, "--duration", "0.5", "--requests", "20", "--concurrency", "2", "--json")
+def test_bench_measures_both_payloads(cxr, small_server):
+    done = cxr("serving", "bench", "--server", small_server, "--duration", "0.5", "--requests", "20", "--concurrency", "2", "--json")
     assert done.returncode == exit_codes.OK, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["signature"] for row in rows] == ["image_bytes", "image_tensor"]

@@ -1,0 +1,76 @@
+"""Programs in processes that have imported TFX already: most of a short program's time is its imports.
+
+Each process is forked from the fork server that `cxr run` forks its nodes from; that has imported modules and done nothing else. Programs
+that are started afresh are run beside these: test_end_to_end.py, tests/cli/test_main.py, tests/kubeflow/test_entrypoint.py.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import multiprocessing.process
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_starting = threading.Lock()  # multiprocessing looks for ended processes, of all threads, whenever it starts one
+
+
+def run(
+    command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str], timeout: float | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command and waits for it; several threads may. What is neither `python -m module ...` nor `.../cxr ...` is started afresh.
+
+    Returns:
+      As `subprocess.run` does with captured output and `text`.
+
+    Raises:
+      subprocess.TimeoutExpired: It took longer than `timeout` seconds, and was killed.
+    """
+    from cxr.pipeline.node_process import start_fork_server
+
+    words = [str(word) for word in command]
+    if not (words[:2] == ["python", "-m"] or Path(words[0]).name == "cxr"):
+        return subprocess.run(words, cwd=cwd, env=env, timeout=timeout, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = [Path(folder) / name for name in ("stdout", "stderr")]
+        for output in outputs:
+            output.touch()
+        start_fork_server()
+        process = multiprocessing.get_context("forkserver").Process(target=_main, args=(words, cwd, dict(env), outputs))
+        with _starting:
+            process.start()
+        ended = multiprocessing.connection.wait([process.sentinel], timeout)
+        if not ended:
+            process.kill()
+        with _starting:
+            process.join()
+        said = [output.read_text() for output in outputs]
+    if not ended:
+        assert timeout is not None
+        raise subprocess.TimeoutExpired(words, timeout, *said)
+    assert process.exitcode is not None
+    return subprocess.CompletedProcess(words, process.exitcode, *said)
+
+
+def _main(words: list[str], cwd: Path, env: dict[str, str], outputs: list[Path]) -> None:
+    for output, descriptor in zip(outputs, (1, 2), strict=True):
+        file = os.open(output, os.O_WRONLY | os.O_APPEND)
+        os.dup2(file, descriptor)
+        os.close(file)
+    os.chdir(cwd)
+    multiprocessing.process.ORIGINAL_DIR = str(cwd)  # type: ignore[attr-defined]  # where processes of this one begin
+    os.environ.clear()
+    os.environ.update(env)
+    program, *arguments = words
+    if program == "python":
+        sys.argv = arguments[1:]
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = [program, *arguments]
+        runpy.run_path(program, run_name="__main__")
