@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import grpc
@@ -26,11 +27,15 @@ def server():
 def test_http_that_is_none(server):
     host, port = server.rest_address.split(":")
     seeds = [seed.replace(b"\n\n", b" HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n", 1) for seed in rest_target().seeds]
-    for number in range(INPUTS):
+
+    def hung_up_on(number: int) -> None:
         with socket.create_connection((host, int(port)), timeout=_PROMPT) as connection, contextlib.suppress(ConnectionError):
             connection.sendall(drawn(Random(number), seeds, None))
             while connection.recv(2**16):
                 pass
+
+    with ThreadPoolExecutor(INPUTS) as pool:  # at once: each is waited for, until the server gives up on it
+        assert len(list(pool.map(hung_up_on, range(INPUTS)))) == INPUTS
     client = http.client.HTTPConnection(host, int(port), timeout=_PROMPT)
     client.request("GET", "/v1/models/half_plus")
     assert client.getresponse().status == 200
