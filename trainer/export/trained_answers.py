@@ -19,6 +19,7 @@ TOLERANCE = 1e-4  # graph and eager execution fuse floating-point operations dif
 GPU_TOLERANCE = 1e-2  # TensorFloat-32 convolutions keep 10 bits of the mantissa
 MIXED_TOLERANCE = 0.05  # float16 keeps 11 bits; a network with a layer missing is off by several times as much
 COMPARED_IMAGES = 16
+_BATCH = 4  # Keras keeps what every layer made until the last has answered: a hundred megabytes per image of the largest backbones
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,9 @@ def compare(model: keras.Model, transform: TransformGraph, trained: TrainedAnswe
     Raises:
       CxrError: They differ.
     """
-    answered = np.asarray(model(transform.images(tf.constant(trained.images)), training=False)[features.PROBABILITIES])
+    encoded = [trained.images[first : first + _BATCH] for first in range(0, len(trained.images), _BATCH)]
+    parts = [model(transform.images(tf.constant(images)), training=False)[features.PROBABILITIES] for images in encoded]
+    answered = np.concatenate([np.asarray(part) for part in parts])
     difference = float(np.mean(np.abs(answered - trained.probabilities)))
     allowed = trained.tolerance or (GPU_TOLERANCE if devices.has_gpu() else TOLERANCE)
     if not difference <= allowed:  # NaN is none either
