@@ -60,8 +60,8 @@ def test_processes_that_were_started_hear_of_it_as_with_ctrl_c(tmp_path):
             process = context.Process(target=child, args=(ready,))
             process.start()
             ready.wait()
-            print("ready", flush=True)
             try:
+                print("ready", flush=True)  # the signal may come before this returns
                 process.join()
             except Terminated:
                 process.join(30)
