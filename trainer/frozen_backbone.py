@@ -116,11 +116,11 @@ class FrozenBackbone:
             if file and known:  # the rows of an interrupted run are those of the same images, or none
                 file = file.with_stem(f"{file.stem}-{fingerprint([missing])}")
             made = self._extractor.of(images, self.transform.image, self.config, what, file, variants, missing)
-            if not known:
-                rows = made
-            for part in gen_batches(len(missing), AT_ONCE) if known else ():
-                rows[missing[part]] = np.asarray(made[part])
             group.add([keys[i] for i in missing], made)
+            if not known:  # all are new, and lie in a file already
+                return made.reshape(*shape)
+            for part in gen_batches(len(missing), AT_ONCE):
+                rows[missing[part]] = np.asarray(made[part])
         return rows.reshape(*shape)
 
     def _keys(self, images: EncodedImages, variants: int) -> list[bytes]:

@@ -45,19 +45,27 @@ class Change(NamedTuple):
     @property
     def verdict(self) -> str:
         """Says what is worse, or better; empty: neither."""
-        found = []
-        if self.speed < 1 - LEAST_FALL and self.new.high < self.old.low:
-            found.append("slower")
-        elif 1 / self.speed < 1 - LEAST_FALL and self.new.low > self.old.high:
-            found.append("faster")
-        if self.memory > MOST_MEMORY:
-            found.append("more memory")
-        return ", ".join(found)
+        found = {
+            "slower": self.slower,
+            "faster": 1 / self.speed < 1 - LEAST_FALL and self.new.low > self.old.high,
+            "more memory": self.larger,
+        }
+        return ", ".join(word for word, holds in found.items() if holds)
+
+    @property
+    def slower(self) -> bool:
+        """Whether the median fell, and no new round reaches an old one."""
+        return self.speed < 1 - LEAST_FALL and self.new.high < self.old.low
+
+    @property
+    def larger(self) -> bool:
+        """Whether it takes more memory."""
+        return self.memory > MOST_MEMORY
 
     @property
     def worse(self) -> bool:
         """Tells whether it is to be looked at."""
-        return bool(self.verdict.replace("faster", ""))
+        return self.slower or self.larger
 
 
 def changes(old: Measured, new: Measured) -> Iterator[Change]:

@@ -138,7 +138,9 @@ def _examples(patterns: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """Yields the file and the tf.train.Example of each record."""
     import tensorflow as tf  # seconds, and only this needs it
 
-    files = sorted({file for pattern in patterns for file in tf.io.gfile.glob(pattern)})
+    from cxr.data.example_columns import files_of
+
+    files = files_of(patterns)
     if not files:
         raise CxrError(f"{', '.join(patterns)}: no records; make them with `cxr ingest`")
     for file in files:
