@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ CONFIG = "config.yaml"
 LOCK = ".lock"  # held while a run or a prune of the pipeline is under way; says which
 PIPELINE_ROOT = "tfx"
 RUN, PRUNE = "run", "prune"  # who may hold the lock
+_LOOK_SECONDS = 0.01  # that `lock_holder` takes, and more
 _RUN_NAME = "%Y%m%d-%H%M%S-%f"  # less its last three digits: milliseconds
 
 
@@ -111,11 +113,17 @@ class Workspace:
         """
         self.home.mkdir(parents=True, exist_ok=True)
         with open(self.home / LOCK, "a+") as file:  # not emptied: it may be another's
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                what = "a prune" if self.lock_holder() == PRUNE else "another run"
-                raise CxrError(f"{self.home}: {what} of pipeline {self.pipeline!r} is under way; wait for it or use --workspace") from None
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if holding := self.lock_holder():
+                        what = "a prune" if holding == PRUNE else "another run"
+                        raise CxrError(
+                            f"{self.home}: {what} of pipeline {self.pipeline!r} is under way; wait for it or use --workspace"
+                        ) from None
+                    time.sleep(_LOOK_SECONDS)  # somebody else asks the same, and holds it meanwhile
             file.truncate(0)
             file.write(holder)
             file.flush()

@@ -1,4 +1,6 @@
 import datetime
+import fcntl
+import threading
 
 import pytest
 
@@ -62,3 +64,16 @@ def test_who_holds_the_lock_is_known_and_stays_known_when_others_try(tmp_path, h
                 pass
             assert workspace.lock_holder() == holder
     assert workspace.lock_holder() is None
+
+
+def test_somebody_who_only_looks_refuses_nobody(tmp_path):
+    workspace = ws.Workspace(tmp_path, "demo")
+    with workspace.lock():
+        pass
+    with open(workspace.home / ws.LOCK) as file:
+        fcntl.flock(file, fcntl.LOCK_SH)  # as lock_holder does, between two of its lines
+        end = threading.Timer(0.2, fcntl.flock, (file, fcntl.LOCK_UN))
+        end.start()
+        with workspace.lock():
+            assert workspace.lock_holder() == ws.RUN
+        end.join()
