@@ -16,12 +16,13 @@ from typing import TypeVar
 
 import numpy as np
 from PIL import Image
-from tensorflow.io import TFRecordOptions, TFRecordWriter
+from tensorflow.io import TFRecordWriter
 
 from cxr.core import fingerprints
 from cxr.data.duplicates.thumbnails import thumbnail
 from cxr.data.images import reader
-from cxr.data.ingest.records import example
+from cxr.data.images.grey_levels import mean_and_deviation
+from cxr.data.ingest.records import example, record_options
 from cxr.data.ingest.rows import Row
 from cxr.data.ingest.staged import Picture
 
@@ -54,17 +55,14 @@ def main() -> None:
     step("hash of the file", fingerprints.of_file, files)
     images = step("read_image: decode, grey, check", reader.read_image, files)
     step("thumbnail, for the search for duplicates", lambda image: thumbnail(image.array), images)
-    step("mean and spread of the grey levels", lambda image: (np.mean(image.array), np.std(image.array)), images)
+    step("mean and spread of the grey levels", lambda image: mean_and_deviation(image.histogram), images)
     step("hash of the pixels", lambda image: image.content_hash, images)
     step("encode: JPEG of JPEG, else PNG", reader.encode, images)
     pictures = [Picture.of(image) for image in images]
     row = Row("", "", "", "")
     made = step("tf.Example", lambda picture: example(row, picture).SerializeToString(deterministic=True), pictures)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        TFRecordWriter(f"{folder}/x.gz", TFRecordOptions(compression_type="GZIP", compression_level=1)) as writer,
-    ):
-        step("record, compressed", writer.write, made)
+    with tempfile.TemporaryDirectory() as folder, TFRecordWriter(f"{folder}/x.gz", record_options()) as writer:
+        step("record", writer.write, made)
 
 
 if __name__ == "__main__":

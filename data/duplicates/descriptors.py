@@ -52,7 +52,7 @@ def local_contrast(pictures: Floats, grain: float = GRAIN) -> Floats:
     blur, wide = _gaussian(pictures.shape[1], grain), _gaussian(pictures.shape[1], 2 * grain)
     detail = pictures - blur @ pictures @ blur.T
     deviation = np.sqrt(np.maximum(wide @ (detail * detail) @ wide.T, 0))
-    floor = 0.2 * np.median(deviation, axis=(1, 2), keepdims=True) + 0.5  # grey levels: nothing is made of noise
+    floor = 0.2 * _medians(deviation) + 0.5  # grey levels: nothing is made of noise
     return np.clip(detail / (deviation + floor), -CLIP, CLIP)
 
 
@@ -97,6 +97,14 @@ class Whitening:
         """Returns vectors of length 1, float32 [pictures, coefficients]."""
         found = (samples - self.mean) @ self.matrix
         return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
+
+
+def _medians(pictures: Floats) -> Floats:
+    """Returns the median of each picture, [pictures, 1, 1], as np.median does, which takes five times as long."""
+    flat = pictures.reshape(len(pictures), -1)
+    middle = flat.shape[1] // 2  # sides are even
+    parted = np.partition(flat, middle, axis=1)
+    return ((parted[:, :middle].max(axis=1) + parted[:, middle]) / 2)[:, None, None]
 
 
 @cache

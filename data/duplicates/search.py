@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -40,13 +40,17 @@ def candidates(thumbnails: ManyThumbnails, workers: int, advance: Callable[[int]
       advance: Is told how many more pictures have been compared with all.
     """
     count = len(thumbnails)
-    whitening = Whitening.fit(np.concatenate(list(_coefficients(thumbnails[:: max(1, count // SAMPLE)]))))
-    index = Index(count)
-    for start, some in zip(range(0, count, ROWS), _coefficients(thumbnails), strict=True):
-        index.add(start, whitening.descriptors(some))
-    found = [np.empty(0, CANDIDATE)]
-    # One thread each: the threads of the matrix library would leave all steps between the products to a single core.
+    index, found = Index(count), [np.empty(0, CANDIDATE)]
+    # One thread each: the threads of the matrix library would leave all steps between the products to a single core, and where cores are
+    # busy they wait for each other: whitening took a quarter of a second in place of a thousandth.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
+        sample = thumbnails[:: max(1, count // SAMPLE)]
+        whitening = Whitening.fit(np.concatenate(list(pool.map(lambda start: _coefficients(sample, start), range(0, len(sample), ROWS)))))
+
+        def describe(start: int) -> None:
+            index.add(start, whitening.descriptors(_coefficients(thumbnails, start)))
+
+        list(pool.map(describe, range(0, count, ROWS)))
         for start in range(0, count, ROWS):
             block = np.asarray(thumbnails[start : start + ROWS])
             views = pool.map(lambda window, block=block: whitening.descriptors(coefficients(block, window)), VIEWS)
@@ -118,10 +122,9 @@ def _grouped(views: Floats) -> Floats:
     return means / np.maximum(np.linalg.norm(means, axis=2, keepdims=True), 1e-6)
 
 
-def _coefficients(thumbnails: ManyThumbnails) -> Iterator[Floats]:
-    """Yields coefficients of ROWS pictures at a time, [pictures, coefficients]."""
-    for start in range(0, len(thumbnails), ROWS):
-        yield coefficients(np.asarray(thumbnails[start : start + ROWS]))
+def _coefficients(thumbnails: ManyThumbnails, start: int) -> Floats:
+    """Returns the coefficients of ROWS pictures, [pictures, coefficients]."""
+    return coefficients(np.asarray(thumbnails[start : start + ROWS]))
 
 
 def _each_once(found: Candidates) -> Candidates:

@@ -5,9 +5,10 @@ Imports neither TensorFlow nor Keras. trainer/decoding.py takes the same steps i
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from cxr.data.images.errors import Blank, Unreadable
 
@@ -49,17 +50,28 @@ def to_8_bit(values: npt.NDArray, low: float, high: float) -> npt.NDArray[np.uin
     return np.clip(np.rint(scaled, out=scaled), 0, 255, out=scaled).astype(np.uint8)
 
 
-def check_content(grey: npt.NDArray[np.uint8]) -> None:
+def mean_and_deviation(histogram: npt.NDArray[np.int64]) -> tuple[float, float]:
+    """Returns mean and standard deviation of the grey levels, each rounded once: all sums are of whole numbers.
+
+    Args:
+      histogram: Pixels of each level, [256].
+    """
+    levels = np.arange(len(histogram))
+    count, total, squares = (int(histogram @ weights) for weights in (levels**0, levels, levels**2))
+    return total / count, math.sqrt(count * squares - total**2) / count
+
+
+def check_content(histogram: npt.NDArray[np.int64]) -> None:
     """Refuses pictures with (nearly) nothing on them, however bright a few of their pixels are.
 
     Args:
-      grey: [height, width].
+      histogram: Pixels of each grey level, [256].
 
     Raises:
       Blank: 98 % of the pixels lie within fewer than MIN_SPREAD grey levels.
     """
-    below = np.cumsum(Image.fromarray(grey).histogram())
-    first, last = (int(np.searchsorted(below, int(share * (grey.size - 1)), side="right")) for share in CONTENT)
+    below = np.cumsum(histogram)
+    first, last = (int(np.searchsorted(below, int(share * (below[-1] - 1)), side="right")) for share in CONTENT)
     if last - first >= MIN_SPREAD:
         return
     kind = "black" if last < MIN_SPREAD else "white" if first > 255 - MIN_SPREAD else "one grey level"

@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
 
@@ -49,11 +51,17 @@ class GreyImage:
         """What `encode` makes of it: lossless for lossless sources."""
         return "jpeg" if self.source_format == "jpeg" else "png"
 
+    @cached_property
+    def histogram(self) -> npt.NDArray[np.int64]:
+        """Pixels of each grey level, [256]."""
+        return np.array(Image.fromarray(self.array).histogram())
+
     @property
     def content_hash(self) -> str:
         """SHA-256 (hex) of size and pixels: equal for the same picture in different files."""
-        height, width = self.array.shape
-        return hashlib.sha256(b"%d %d " % (height, width) + self.array.tobytes()).hexdigest()
+        digest = hashlib.sha256(b"%d %d " % self.array.shape)
+        digest.update(np.ascontiguousarray(self.array))
+        return digest.hexdigest()
 
 
 def check_rules(rules: int, model: str) -> None:
@@ -99,9 +107,9 @@ def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, max_
                 kind = "dicom"
             else:
                 grey, size, kind = _read_with_pillow(stream, max_pixels, max_side)
-        grey = shrunk(grey, max_side)
-        check_content(grey)
-        return GreyImage(grey, kind, size)
+        image = GreyImage(shrunk(grey, max_side), kind, size)
+        check_content(image.histogram)
+        return image
     except ImageError as error:
         raise type(error)(f"{name}: {error}") from error.__cause__
 
@@ -159,7 +167,8 @@ def _read_with_pillow(stream: io.IOBase, max_pixels: int, max_side: int | None) 
             picture.load()
             # Pillow inverts 8-bit pictures whose zero is white, but no deeper ones.
             inverted = kind == "tiff" and _deep(picture) and picture.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0  # type: ignore[attr-defined]
-            grey = _grey(ImageOps.exif_transpose(picture))
+            ImageOps.exif_transpose(picture, in_place=True)
+            grey = _grey(picture)
             return 255 - grey if inverted else grey, (height, width), kind
     except ImageError:
         raise

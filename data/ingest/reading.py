@@ -33,15 +33,23 @@ def read_files(paths: Mapping[str, str], folder: Path, config: Ingest, options: 
     per_job, files = FILES_PER_JOB if in_this_process else len(paths), iter(paths.items())
     while job := list(islice(files, per_job)):
         # Grouped here, not by Beam: the local runner holds what it groups several times over, 14 KB for a file of one.
-        groups = [job[start : start + config.images_per_shard] for start in range(0, len(job), config.images_per_shard)]
+        size = _group_size(len(job), config)
+        groups = [job[start : start + size] for start in range(0, len(job), size)]
         with beam.Pipeline(options=chosen) as pipeline:
+            # Create deals the groups to all workers by a Reshuffle of its own.
             _ = (
                 pipeline
                 | "Groups" >> beam.Create(groups)
-                | "ToAllWorkers" >> beam.Reshuffle()
                 | "Read" >> beam.ParDo(ReadFiles(str(folder), config.max_pixels, config.max_side))
             )
-        gc.collect()  # a job's objects refer to each other
+        if len(job) == FILES_PER_JOB:  # its objects refer to each other; a third of a second, for fewer files they may wait
+            gc.collect()
+
+
+def _group_size(files: int, config: Ingest) -> int:
+    """Returns how many files a group has: as many groups for each worker, so that none waits for the last one's."""
+    turns = -(-files // (config.workers * config.images_per_shard))
+    return -(-files // (config.workers * turns))
 
 
 class ReadFiles(beam.DoFn):

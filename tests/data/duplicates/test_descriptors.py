@@ -46,6 +46,11 @@ def test_a_view_is_the_window():
     np.testing.assert_allclose(seen[0, 0], np.arange(16, 32), atol=1e-4)
 
 
+def test_the_median_of_each_picture(thumbnails):
+    pictures = view(thumbnails, VIEWS[0])
+    np.testing.assert_array_equal(descriptors._medians(pictures), np.median(pictures, axis=(1, 2), keepdims=True))
+
+
 def test_brightness_and_contrast_do_not_matter(thumbnails):
     one, other = (descriptors.local_contrast(view(pictures, VIEWS[0])) for pictures in (thumbnails, thumbnails // 2 + 60))
     assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.99

@@ -19,6 +19,7 @@ from pydicom.uid import (
 
 from cxr.data.images import reader
 from cxr.data.images.errors import Blank, ImageError, NotAnImage, SeveralFrames, TooManyPixels, TooSmall, Truncated, Unreadable
+from cxr.data.images.grey_levels import mean_and_deviation
 
 
 def ramp(height=32, width=48, top=255, dtype=np.uint8):
@@ -324,6 +325,15 @@ def test_dicom_whose_codestream_is_larger_than_its_header_says():
     assert lie != data
     with pytest.raises(TooManyPixels):
         reader.read_image(lie, max_pixels=100_000)
+
+
+def test_mean_and_deviation_of_the_grey_levels():
+    picture = np.random.default_rng(0).integers(0, 256, (301, 401)).astype(np.uint8)
+    image = reader.read_image(saved(picture, "PNG"))
+    assert image.histogram.sum() == picture.size
+    mean, deviation = mean_and_deviation(image.histogram)
+    assert mean == picture.mean()
+    assert deviation == pytest.approx(picture.std(), rel=1e-14)
 
 
 def test_limit_is_the_callers():

@@ -1,4 +1,5 @@
 import csv
+import gzip
 import hashlib
 import json
 import os
@@ -78,8 +79,6 @@ def test_records(run, source, tmp_path):
 
 
 def test_no_patient_id_in_any_output(run, source, tmp_path):
-    import gzip
-
     run(source)
     for path in (tmp_path / "records").rglob("*.*"):
         data = path.read_bytes()
@@ -139,6 +138,13 @@ def test_second_call_is_up_to_date_until_something_changes(run, source, tmp_path
     with pytest.raises(CxrError, match="--overwrite"):
         run(source)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pseudonym.key", "records", "source"]
+
+
+def test_no_time_goes_to_compressing_pictures_again(run, source, tmp_path):
+    run(source)
+    for shard in tmp_path.glob("records/*/*.gz"):
+        whole = len(gzip.decompress(shard.read_bytes()))
+        assert whole < shard.stat().st_size < whole + 100
 
 
 def test_same_request_makes_the_same_bytes(source, tmp_path, key_file, console):

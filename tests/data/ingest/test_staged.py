@@ -64,3 +64,10 @@ def test_many_files_are_read_by_several_jobs(tmp_path, files, monkeypatch):
     staged = Staged(folder)
     assert len({staged[key].content_hash for key in keys.values()}) == 5
     assert all(np.ptp(staged.thumbnail(key)) for key in keys.values())
+
+
+@pytest.mark.parametrize(("files", "workers", "groups"), [(240, 2, 2), (300, 2, 4), (5, 2, 2), (1, 4, 1), (1000, 4, 8), (4096, 2, 32)])
+def test_workers_get_equal_shares_of_the_files(files, workers, groups):
+    size = reading._group_size(files, Ingest(workers=workers))
+    assert -(-files // size) == groups
+    assert size <= Ingest().images_per_shard
