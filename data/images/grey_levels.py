@@ -51,7 +51,7 @@ def to_8_bit(values: npt.NDArray, low: float, high: float) -> npt.NDArray[np.uin
 
 
 def mean_and_deviation(histogram: npt.NDArray[np.int64]) -> tuple[float, float]:
-    """Returns mean and standard deviation of the grey levels, each rounded once: all sums are of whole numbers.
+    """Returns mean and standard deviation of the grey levels; the sums are of whole numbers, hence exact.
 
     Args:
       histogram: Pixels of each level, [256].

@@ -60,7 +60,7 @@ class GreyImage:
     def content_hash(self) -> str:
         """SHA-256 (hex) of size and pixels: equal for the same picture in different files."""
         digest = hashlib.sha256(b"%d %d " % self.array.shape)
-        digest.update(np.ascontiguousarray(self.array))
+        digest.update(np.ascontiguousarray(self.array).data)
         return digest.hexdigest()
 
 
