@@ -45,7 +45,7 @@ def test_the_cause_of_an_exit_is_found():
 def test_processes_that_were_started_hear_of_it_as_with_ctrl_c(tmp_path):
     (tmp_path / "parent.py").write_text(
         textwrap.dedent("""
-        import multiprocessing, sys, time
+        import multiprocessing, signal, sys, time
         from cxr.core.termination import Terminated, raise_on_sigterm
         def child(ready):
             try:
@@ -54,6 +54,8 @@ def test_processes_that_were_started_hear_of_it_as_with_ctrl_c(tmp_path):
             except KeyboardInterrupt:
                 print("child was interrupted", flush=True)
         if __name__ == "__main__":
+            # A shell starts what it puts into the background with Ctrl-C ignored, tests too, and so their processes.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             raise_on_sigterm()
             context = multiprocessing.get_context("forkserver")
             ready = context.Event()
