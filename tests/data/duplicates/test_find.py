@@ -38,7 +38,7 @@ def test_two_views_of_one_patient_are_no_duplicates():
     for seed in range(8):
         rng = np.random.default_rng(seed)
         person = Person.draw(rng, female=bool(seed % 2))
-        thumbnails += [thumbnail(render("normal", person, 0.5, view, 512, rng).image) for view in ("PA", "AP")]
+        thumbnails += [thumbnail(render("normal", person, 0.5, view, 320, rng).image) for view in ("PA", "AP")]
     assert find.near_duplicates(np.stack(thumbnails), 2) == []
 
 
