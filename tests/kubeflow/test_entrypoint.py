@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import prepared
 import pytest
 import yaml
 from simulator.cluster import SimulatedCluster, State
@@ -96,7 +97,7 @@ def test_changed_data_are_not_served_from_the_cache(tmp_path, records, small_pip
     from cxr.kubeflow.compile import compile_pipeline
     from cxr.kubeflow.parameters import Parameter
 
-    cluster = SimulatedCluster(tmp_path / "cluster")
+    cluster = SimulatedCluster(tmp_path / "cluster", start=prepared.run)
     stored = cluster.home / "objects/minio/bucket/records"
     shutil.copytree(records, stored)
     spec = compile_pipeline(small_pipeline("minio://bucket/records"), image)
@@ -128,7 +129,9 @@ def test_a_failing_executor_stops_the_run(tmp_path, records, small_pipeline, ima
 
     for file in (records / "train").iterdir():
         file.write_bytes(b"no TFRecord")
-    result = SimulatedCluster(tmp_path / "cluster").run(yaml.safe_dump(compile_pipeline(small_pipeline(records), image)))
+    result = SimulatedCluster(tmp_path / "cluster", start=prepared.run).run(
+        yaml.safe_dump(compile_pipeline(small_pipeline(records), image))
+    )
     assert not result.succeeded
     assert result.tasks[GEN].state is State.FAILED
     assert result.tasks[STATISTICS].state is State.NOT_STARTED

@@ -6,6 +6,7 @@ test_whole_pipeline.py does it with trained models.
 import json
 from importlib import metadata
 
+import prepared
 import pytest
 import yaml
 from simulator.cluster import SimulatedCluster, State
@@ -109,7 +110,7 @@ def pipeline(tmp_path, raw_examples, write_split, image):
 
 @pytest.mark.slow
 def test_gate_and_push(tmp_path, pipeline, export):
-    cluster = SimulatedCluster(tmp_path / "cluster")
+    cluster = SimulatedCluster(tmp_path / "cluster", start=prepared.run)
     stored, models = cluster.objects.root / "minio/bucket/model", tmp_path / "models"
     (cluster.objects.root / "minio/bucket/blessing").mkdir(parents=True)
     (cluster.objects.root / "minio/bucket/blessing/INFRA_BLESSED").touch()

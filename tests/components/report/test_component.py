@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import prepared
 import pytest
 import yaml
 from simulator.cluster import SimulatedCluster
@@ -103,7 +104,7 @@ def test_the_component_writes_the_page_of_what_it_is_given(sources: Sources, tmp
 @pytest.mark.slow
 def test_on_kubeflow_it_makes_the_artifact_that_kfp_shows(sources: Sources, tmp_path: Path) -> None:
     """The compiled node as KFP's launcher runs it; its inputs are imported."""
-    cluster = SimulatedCluster(tmp_path)
+    cluster = SimulatedCluster(tmp_path, start=prepared.run)
     given: dict[str, tuple[str | None, type[types.Artifact]]] = {
         "Examples": (sources.examples, standard_artifacts.Examples),
         "Statistics": (sources.statistics, standard_artifacts.ExampleStatistics),
