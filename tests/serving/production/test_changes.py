@@ -13,7 +13,7 @@ from cxr.serving.client.client import Client
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.errors import RequestFailed, ServerUnavailable
 from cxr.serving.client.predictions import Prediction
-from cxr.serving.production import config_file, model_states
+from cxr.serving.production import config_file, model_states, rollout
 from cxr.serving.production.changes import Changes
 from cxr.serving.production.journal import APPLIED, REFUSED, STAGED, UNVERIFIED, Journal
 from cxr.serving.production.model_states import LATEST, SPECIFIC, ModelState
@@ -313,8 +313,8 @@ def test_versions_and_models_that_are_not_there_are_named(configured: Path):
         changes.promote("nope", 1)
 
 
-@pytest.mark.slow
-def test_a_server_that_is_gone_changes_nothing(configured: Path):
+def test_a_server_that_is_gone_changes_nothing(configured: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rollout, "RPC_SECONDS", 1)  # it is asked again and again for so long
     before = configured.read_text()
     with Connection("127.0.0.1:1") as nobody, pytest.raises(ServerUnavailable):
         Changes(configured, [nobody], wait=1).promote("ensemble", 2)
