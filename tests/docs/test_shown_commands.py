@@ -33,7 +33,7 @@ CONFIG = {
     "ensemble": {"folds": 2},
     # Networks that learnt for two epochs: what they would be held to elsewhere is not what is tried here.
     "gate": {"min_accuracy": 0.0, "tolerance": 1.0, "shortcut_margin": None},
-    "audit": {"masked_models": False},
+    "audit": {"masked_models": False, "folds": 2},
 }
 
 
@@ -73,6 +73,7 @@ class World:
         (home / "cpu.yaml").write_text(yaml.safe_dump(CONFIG))
         shutil.copytree(ROOT / "deploy", home / "deploy")
         self.server: subprocess.Popen | None = None
+        self.page = ""
         self.done: set[str] = set()
         self.addresses: dict = {}
 
@@ -102,25 +103,28 @@ class World:
         version = max((self.home / "workspace/cpu/serving_models/ensemble").glob("[0-9]*"), default=None)
         newest = max((self.home / "workspace/cpu/runs").glob("2*"), default=None)
         for pattern, here in (
+            (r"^(cxr crossval --config cpu\b)", r"\1 --folds 2"),
             (r"--config cpu\b", "--config cpu.yaml"),
             (r"demo-data xrays", "demo-data xrays --images 120 --size 64"),
             (r"~/xrays", "xrays"),
             (r" study\.dcm", ""),
-            (r"MODELS_DIR", "workspace/demo/serving_models"),
-            (r"--base-path /models", f"--base-path {self.home}/workspace/demo/serving_models"),
+            (r"MODELS_DIR|workspace/demo/serving_models", "workspace/cpu/serving_models"),
+            (r"--base-path /models", f"--base-path {self.home}/workspace/cpu/serving_models"),
             (r"\b1790000000\b", version.name if version else ""),
             (r"\bRUN\b", newest.name if newest else ""),
             (r"127\.0\.0\.1:8500", self.addresses.get("address", "")),
             (r"localhost:8501", self.addresses.get("rest_address", "")),
             (r"--duration 10", "--duration 1"),
-            (r"^cxr lineage ensemble", "cxr lineage ensemble --pipeline cpu"),  # the demo's is the same folder here
+            (r"^cxr lineage ensemble", "cxr lineage ensemble --pipeline cpu"),  # there is no demo's here
             (r"^(cxr serving (?:promote|rollback|status) .*)", rf"\1 --server {self.addresses.get('address', '')}"),
             (r" --port 0\b", ""),
+            (r"^(cxr serve .*) --json\b", r"\1"),  # `serve` adds it to each
         ):
             text = re.sub(pattern, here, text)
         return f"{text} --port 0 --rest-port 0" if text.startswith("cxr serve ") else text
 
     def run(self, shown: Shown) -> None:
+        self.begin(shown.page)
         text = self.command(shown)
         if text.startswith(("cxr ingest ", "cxr demo-data ")):  # on the pages it is the first step, each time
             shutil.rmtree(self.home / text.split()[3 if "ingest" in text else 2], ignore_errors=True)
@@ -138,15 +142,24 @@ class World:
         assert done.returncode in allowed, f"{shown.where}: {text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         if text.startswith("cxr ingest "):
             shutil.copytree(self.home / "records", self.home / "records2", dirs_exist_ok=True)
+            if not (self.home / "first-records").exists():
+                shutil.copytree(self.home / "records", self.home / "first-records")
         if text.startswith("cxr run ") and self.server is None:
             self.after_the_first_run()
 
+    def begin(self, page: str) -> None:
+        """Each page begins with the first records: what the nodes made of them is in the cache, whatever another page has read since."""
+        first = self.home / "first-records"
+        if page != self.page and first.exists():
+            shutil.rmtree(self.home / "records", ignore_errors=True)
+            shutil.copytree(first, self.home / "records")
+        self.page = page
+
     def after_the_first_run(self) -> None:
-        """The pages on serving have a demo's models, a second version to promote, and a server with labels."""
-        (self.home / "workspace" / "demo").symlink_to("cpu")
+        """The pages on serving have pushed models, a second version to promote, and a server with labels."""
         models = self.home / "workspace/cpu/serving_models"
         (version,) = models.glob("ensemble/[0-9]*")
-        configure = "cxr serving config workspace/demo/serving_models --out models.config"
+        configure = "cxr serving config workspace/cpu/serving_models --out models.config"
         subprocess.run(["bash", "-c", configure], cwd=self.home, env=self.environment, check=True, capture_output=True)
         shutil.copytree(version, version.with_name(str(int(version.name) + 1)))
         serve = "cxr serve --model-config-file models.config --allow-version-labels-for-unavailable-models --port 0 --rest-port 0"
