@@ -1,46 +1,46 @@
 """`cxr run` with `full` and `paper`, which no test machine can run as they are.
 
-Weights are made here, networks are smaller ones of the same families, pictures small and stages short. Everything else is as shipped.
-tests/trainer/test_fine_tuning.py has the networks at their full size.
+Weights are made here, networks are small ones that build fast, pictures small and stages short, two folds of an audit and three explained
+pictures are enough. Everything else is as shipped. tests/trainer/test_fine_tuning.py has the networks themselves, and at their full size.
 """
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import keras
 import pytest
+from here import cxr
+from rich.console import Console
 
 from cxr.core import exit_codes
+from cxr.data.demo.generate import make_demo_data
 from cxr.pipeline.pipeline_config import load
 from cxr.trainer import artifact
 from cxr.trainer.models import backbones
 
-CXR = Path(sys.executable).with_name("cxr")
-MODELS = {"densenet201": "DenseNet121", "efficientnetb7": "EfficientNetB0", "mobilenet": "MobileNet"}
+MODELS = {"densenet201": "MobileNetV2", "efficientnetb7": "EfficientNetB0", "mobilenet": "MobileNet"}
 SIZE = 64
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 
 
 @pytest.fixture
-def run(tmp_path, weights_folder):
-    """Returns a function that runs a shipped configuration on synthetic images: the process, report.json, and each model's history."""
+def run(tmp_path, weights_folder, capfd, monkeypatch):
+    """Returns a function that runs a shipped configuration on synthetic images: what it said, report.json, and each model's history."""
 
     def run(config, images, *overrides):
         data, weights = tmp_path / "images", weights_folder(*MODELS.values())
-        subprocess.run([CXR, "demo-data", data, "--images", str(images), "--size", str(SIZE)], check=True, capture_output=True)
+        make_demo_data(data, images=images, image_size=SIZE, seed=2021, console=Console(quiet=True))
         small = [
             f"defaults.weights={weights}",
             *(f"models.{model}.backbone={name}" for model, name in MODELS.items()),
             "defaults.head_training.epochs=2",
             "explain.samples=3",
+            "audit.folds=2",
             "audit.masked_models=false",  # of test_end_to_end.py's kind; tests/components/shortcut_check asks a model that answers at once
         ]
-        command = [CXR, "run", "--config", config, "--workspace", tmp_path / "w", "--data", data, f"image_size={SIZE}", *small, *overrides]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=1500, env={**os.environ, "COLUMNS": "200"})
+        monkeypatch.setenv("COLUMNS", "200")
+        place = ("--workspace", tmp_path / "w", "--data", data)
+        done = cxr(capfd, "run", "--config", config, *place, f"image_size={SIZE}", *small, *overrides)
         home = tmp_path / "w" / config
         report = json.loads((home / "runs" / "latest" / "report.json").read_text())
         history = {
