@@ -24,7 +24,9 @@ _starting = threading.Lock()  # multiprocessing looks for ended processes, of al
 def run(
     command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str], timeout: float | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a command and waits for it; several threads may. What is neither `python -m module ...` nor `.../cxr ...` is started afresh.
+    """Runs a command and waits for it; several threads may.
+
+    Started afresh is what is none of `python -m module ...`, `python -c code ...` and `.../cxr ...`.
 
     Returns:
       As `subprocess.run` does with captured output and `text`.
@@ -35,7 +37,7 @@ def run(
     from cxr.pipeline.node_process import start_fork_server
 
     words = [str(word) for word in command]
-    if not (words[:2] == ["python", "-m"] or Path(words[0]).name == "cxr"):
+    if not (words[:2] in (["python", "-m"], ["python", "-c"]) or Path(words[0]).name == "cxr"):
         return subprocess.run(words, cwd=cwd, env=env, timeout=timeout, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     with tempfile.TemporaryDirectory() as folder:
         outputs = [Path(folder) / name for name in ("stdout", "stderr")]
@@ -68,7 +70,10 @@ def _main(words: list[str], cwd: Path, env: dict[str, str], outputs: list[Path])
     os.environ.clear()
     os.environ.update(env)
     program, *arguments = words
-    if program == "python":
+    if words[:2] == ["python", "-c"]:
+        sys.argv = ["-c", *arguments[2:]]
+        exec(compile(arguments[1], "<string>", "exec"), {"__name__": "__main__"})
+    elif program == "python":
         sys.argv = arguments[1:]
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
     else:

@@ -2,10 +2,10 @@
 
 import json
 import os
-import subprocess
-import sys
+from pathlib import Path
 
 import numpy as np
+import prepared
 import pytest
 
 from cxr.trainer import artifact
@@ -78,8 +78,8 @@ CLASSES = ["covid19", "pneumonia", "normal"]
 
 def on_two_devices(child, *given, fails=0):
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-c", TWO_DEVICES + child, *map(json.dumps, given)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
+    command = ["python", "-c", TWO_DEVICES + child, *map(json.dumps, given)]
+    done = prepared.run(command, cwd=Path.cwd(), env=environment, timeout=900)
     assert done.returncode == fails, done.stderr[-3000:]
     return done.stdout
 

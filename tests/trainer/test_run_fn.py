@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from keras.src.utils import file_utils
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.pipeline.node_process import start_fork_server
 from cxr.trainer import artifact, devices
 from cxr.trainer.calibration.reliability import measure
 from cxr.trainer.inputs import in_order
@@ -173,24 +175,27 @@ def test_killed_training_goes_on_where_it_was(tmp_path, records, transform_dir, 
 
     def start(name):
         (tmp_path / name).mkdir(exist_ok=True)
-        given = json.dumps(arguments(tmp_path / name, records, transform_dir, model))
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        return subprocess.Popen([sys.executable, "-c", CHILD, given], env=environment, stderr=subprocess.PIPE)
+        given = SimpleNamespace(**arguments(tmp_path / name, records, transform_dir, model))
+        child = multiprocessing.get_context("forkserver").Process(target=run_fn, args=(given,))  # as nodes are started
+        child.start()
+        return child
 
     def finished(name):
         child = start(name)
-        _, errors = child.communicate(timeout=600)
-        assert child.returncode == 0, errors.decode()[-2000:]
+        child.join(600)
+        assert child.exitcode == 0
         return json.loads((tmp_path / name / "run" / "history.json").read_text())["stages"]
 
+    start_fork_server()
     expected = finished("whole")
 
     child = start("killed")
     while not list((tmp_path / "killed" / "state").glob("mobilenet/*/fine_tuning/epoch-*")):
-        assert child.poll() is None, child.stderr.read().decode()[-2000:]
+        assert child.exitcode is None
         time.sleep(0.02)
-    child.send_signal(signal.SIGKILL)
-    child.communicate()
+    child.kill()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
     assert not (tmp_path / "killed" / "run" / "history.json").exists()
 
     stages = finished("killed")
