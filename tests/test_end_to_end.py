@@ -39,7 +39,12 @@ CONFIG = {
 }
 
 # What a run does with what is there already hangs on no backbone.
-QUICK = {**CONFIG, "models": {"other": {"backbone": "MobileNetV2"}, "mobilenet": {"backbone": "MobileNet"}}}
+QUICK = {
+    **CONFIG,
+    "models": {"other": {"backbone": "MobileNetV2"}, "mobilenet": {"backbone": "MobileNet"}},
+    "audit": {"masked_models": False, "folds": 2},
+    "explain": {"samples": 2},
+}
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 

@@ -25,7 +25,8 @@ models:
   mobilenet: {backbone: MobileNet}
 ensemble: {method: soft}
 gate: {min_accuracy: 0.0, tolerance: 1.0, shortcut_margin: null}
-audit: {masked_models: false}
+audit: {masked_models: false, folds: 2}
+explain: {samples: 2}
 """
 
 
