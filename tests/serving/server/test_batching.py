@@ -77,12 +77,12 @@ def test_timeout_collects_a_batch(start, models, connect, pool):
     assert time.monotonic() - begin < 20  # full: it does not wait for its time-out
 
 
-def test_full_queue_is_unavailable(start, slow_model, connect, pool):
+def test_full_queue_is_unavailable(start, slow_model, connect, pool, until):
     server = start(slow_model, batching={**ONE_AT_A_TIME, "max_batch_size": 1, "max_enqueued_batches": 2})
     caller = connect(server.address)
-    first = occupied(caller, pool)
+    first = occupied(caller, pool, 2.0)
     queued = [pool.submit(slow, caller, 0.0) for _ in range(2)]
-    time.sleep(0.2)
+    until(lambda: [len(queue.batches) for queue in server._runner._queues.values()] == [2], "a full queue")
     code, message = caller.refusal(lambda: slow(caller, 0.0))
     assert code == "UNAVAILABLE"
     text = "The batch scheduling queue to which this task was submitted is full; "
