@@ -8,7 +8,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -25,10 +25,10 @@ def code_version(*entries: str) -> str:
     digest = hashlib.sha256(sys.version.split()[0].encode())
     libraries: set[str] = set()
     for name, file in sorted(modules_of(*entries).items()):
-        digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
-        libraries |= {imported.split(".")[0] for imported in _imports(file) if not imported.startswith(OURS)}
-    installed = importlib.metadata.packages_distributions()
-    distributions = {name for library in libraries - sys.stdlib_module_names for name in installed.get(library, ())}
+        source = file.read_bytes()
+        digest.update(name.encode() + b"\0" + source + b"\0")
+        libraries |= {imported.split(".")[0] for imported in _imports(source) if not imported.startswith(OURS)}
+    distributions = {name for library in libraries - sys.stdlib_module_names for name in _installed().get(library, ())}
     for name in sorted(distributions):
         digest.update(f"{name} {importlib.metadata.version(name)}\0".encode())
     return digest.hexdigest()[:12]
@@ -43,7 +43,7 @@ def modules_of(*entries: str) -> dict[str, Path]:
         if name in found or (file := _file(name)) is None:
             continue
         found[name] = file
-        waiting += [imported for imported in _imports(file) if imported.startswith(OURS)]
+        waiting += [imported for imported in _imports(file.read_bytes()) if imported.startswith(OURS)]
     return found
 
 
@@ -62,10 +62,22 @@ def _spec(name: str) -> ModuleSpec | None:
     return importlib.util.find_spec(name)
 
 
-def _imports(file: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(file.read_bytes())):
+# Nodes share most of their modules.
+@functools.cache
+def _imports(source: bytes) -> tuple[str, ...]:
+    return tuple(_imported(source))
+
+
+def _imported(source: bytes) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@functools.cache
+def _installed() -> Mapping[str, list[str]]:
+    """Returns the distributions of each package. Reading what a hundred of them hold takes half a second."""
+    return importlib.metadata.packages_distributions()
