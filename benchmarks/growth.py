@@ -5,8 +5,8 @@
 
 The pictures are small (64x64) random fields, brighter for one class than for the next, no two alike; one patient each. The pipeline has
 every kind of node, with two MobileNets at 32x32 and their ensemble: what grows with the network is known (`make bench`), here it is
-what grows with the images. The audit's forests learn from 1,000 at every count (`audit.max_images`; with the default, 20,000, they take about a
-quarter of an hour of a core).
+what grows with the images. The audit's forests learn from 1,000 at every count (`audit.max_images`; with its default, 20,000, they take
+about a quarter of an hour of a core).
 Peak memory is that of the largest process of a node (`cxr run` keeps it), of ingest that of its process tree.
 Target: a peak within 15 % of that for 1,000 images, at every node.
 """

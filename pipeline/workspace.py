@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import IO
 
 from cxr.core.errors import CxrError
 
@@ -113,17 +114,11 @@ class Workspace:
         """
         self.home.mkdir(parents=True, exist_ok=True)
         with open(self.home / LOCK, "a+") as file:  # not emptied: it may be another's
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if holding := self.lock_holder():
-                        what = "a prune" if holding == PRUNE else "another run"
-                        raise CxrError(
-                            f"{self.home}: {what} of pipeline {self.pipeline!r} is under way; wait for it or use --workspace"
-                        ) from None
-                    time.sleep(_LOOK_SECONDS)  # somebody else asks the same, and holds it meanwhile
+            while not _taken(file):
+                if holding := self.lock_holder():
+                    what = "a prune" if holding == PRUNE else "another run"
+                    raise CxrError(f"{self.home}: {what} of pipeline {self.pipeline!r} is under way; wait for it or use --workspace")
+                time.sleep(_LOOK_SECONDS)  # somebody asks who holds it, and holds it meanwhile
             file.truncate(0)
             file.write(holder)
             file.flush()
@@ -140,6 +135,15 @@ class Workspace:
         except OSError:
             pass
         return None
+
+
+def _taken(file: IO[str]) -> bool:
+    """Takes the lock, unless somebody holds it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def feature_cache_of(root: Path) -> Path:

@@ -101,3 +101,17 @@ def test_the_versions_of_libraries_count_where_they_are_imported(package, monkey
     assert version() == before
     monkeypatch.setattr(module.importlib.metadata, "version", lambda name: "0" if name == "numpy" else real(name))
     assert version() != before
+
+
+def test_what_is_installed_is_read_once_for_all_nodes(package, monkeypatch):
+    real = module.importlib.metadata.packages_distributions
+    calls: list[None] = []
+
+    def counted():
+        calls.append(None)
+        return real()
+
+    monkeypatch.setattr(module.importlib.metadata, "packages_distributions", counted)
+    module._installed.cache_clear()
+    assert code_version("made_up.entry") != code_version("made_up.other")
+    assert len(calls) == 1
