@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cxr.data.demo.fields import SIDES, Canvas, Field, curve, soft, tubes
+from cxr.data.demo.fields import FADED, SIDES, Box, Canvas, Field, curve, soft, tubes
 from cxr.data.demo.person import AP, Person, Pose
 
 # Probability in AP (in bed) and in PA, and thickness in cm of bone that absorbs as much as 1 cm of it
@@ -32,8 +32,12 @@ def _line(canvas: Canvas, corners: list[tuple[float, float]], radius: float, abs
     return absorbs * tubes(canvas, points, np.full(len(points), radius), 0.08)
 
 
-def _disc(canvas: Canvas, at: tuple[float, float], radius: float, edge: float = 0.08) -> Field:
-    return soft(np.hypot(canvas.x - at[0], canvas.y - at[1]) - radius, edge)
+def _electrode(canvas: Canvas, at: tuple[float, float]) -> tuple[Box, Field]:
+    """Returns a ring around a knob, and the box that it fills."""
+    ring, hole, knob, edge = 0.75, 0.55, 0.28, 0.08
+    rows, columns = box = canvas.around([at], ring + FADED * edge)
+    away = np.hypot(canvas.x[:, columns] - at[0], canvas.y[rows] - at[1])
+    return box, 0.25 * (soft(away - ring, edge) - 0.7 * soft(away - hole, edge)) + 0.7 * soft(away - knob, edge)
 
 
 def _electrodes(canvas: Canvas, person: Person, pose: Pose, rng: np.random.Generator) -> Field:
@@ -43,7 +47,8 @@ def _electrodes(canvas: Canvas, person: Person, pose: Pose, rng: np.random.Gener
         if rng.random() < 0.2:
             continue
         at = across * person.chest + rng.normal(0, 1.0), down * person.height + rng.normal(0, 1.2)
-        total += 0.25 * (_disc(canvas, at, 0.75) - 0.7 * _disc(canvas, at, 0.55)) + 0.7 * _disc(canvas, at, 0.28)
+        box, electrode = _electrode(canvas, at)
+        total[box] += electrode
         bends = [
             (at[0] + f * (end[0] - at[0]) + rng.normal(0, 1.6), at[1] + f * (end[1] - at[1]) + rng.normal(0, 1.2)) for f in (0.3, 0.65)
         ]
@@ -71,12 +76,15 @@ def _windpipe_tube(canvas: Canvas, person: Person, pose: Pose, rng: np.random.Ge
 
 def _pacemaker(canvas: Canvas, person: Person, pose: Pose, rng: np.random.Generator) -> Field:
     at = 0.72 * person.chest + rng.normal(0, 0.5), 4.2 + rng.normal(0, 0.5)
-    box = np.maximum(np.abs(canvas.x - at[0]) / 2.3, np.abs(canvas.y - at[1]) / 1.9)
-    round_ = np.hypot(canvas.x - at[0], canvas.y - at[1]) / 2.5
-    case = soft(np.maximum(box, round_) - 1, 0.06)
+    rows, columns = canvas.around([at], 2.5 * (1 + FADED * 0.06))
+    x, y = canvas.x[:, columns] - at[0], canvas.y[rows] - at[1]
+    square, disc = np.maximum(np.abs(x) / 2.3, np.abs(y) / 1.9), np.hypot(x, y) / 2.5
+    case = soft(np.maximum(square, disc) - 1, 0.06)
     floor = person.height * pose.breath
     lead = [(at[0] - 1.5, at[1] - 1.5), (4.5, 1.8), (0, 4.0), (-1.9, 0.5 * floor), (-2.2, 0.82 * floor), (3.0, floor - 0.8)]
-    return 1.6 * case + _line(canvas, lead, 0.09, STEEL)
+    total = _line(canvas, lead, 0.09, STEEL)
+    total[rows, columns] += 1.6 * case
+    return total
 
 
 def _sternal_wires(canvas: Canvas, person: Person, pose: Pose, rng: np.random.Generator) -> Field:

@@ -38,15 +38,18 @@ def ground_glass(canvas: Canvas, lungs: Lungs, severity: float, rng: np.random.G
     """
     basal = rng.uniform(0.3, 1.0)
     sides = [rng.uniform(0.75, 1.15) for _ in SIDES]
-    clouds = noise(rng, canvas, 3.4) + 0.45 * noise(rng, canvas, 1.6)
+    box = lungs.box
+    clouds = noise(rng, canvas, 3.4, box) + 0.45 * noise(rng, canvas, 1.6, box)
     # thickened septa: a net of fine lines, at the ridges of noise, that grows denser with severity
-    net = 0.5 - np.minimum(np.abs(noise(rng, canvas, 0.55)), np.abs(noise(rng, canvas, 0.42)))
-    fine = 0.42 * net + 0.10 * noise(rng, canvas, 0.8)
-    outer = soft(0.55 - 0.30 * severity - lungs.across + 0.10 * clouds, 0.5)
-    lower = soft(0.50 - 0.25 * severity - lungs.down + 0.06 * clouds, 0.6)
+    net = 0.5 - np.minimum(np.abs(noise(rng, canvas, 0.55, box)), np.abs(noise(rng, canvas, 0.42, box)))
+    fine = 0.42 * net + 0.10 * noise(rng, canvas, 0.8, box)
+    outer = soft(0.55 - 0.30 * severity - lungs.across[box] + 0.10 * clouds, 0.5)
+    lower = soft(0.50 - 0.25 * severity - lungs.down[box] + 0.06 * clouds, 0.6)
     thick = soft(0.6 - 1.3 * severity - clouds, 2.2)
     haze = outer * (1 - basal + basal * lower) * (0.50 + 0.50 * thick) * (1 + fine)
-    return np.clip((0.05 + 0.65 * severity) * np.where(lungs.side < 0, *sides) * haze, 0, 0.8).astype(np.float32)
+    filled = canvas.zeros()
+    filled[box] = np.clip((0.05 + 0.65 * severity) * np.where(lungs.side[:, box[1]] < 0, *sides) * haze, 0, 0.8)
+    return filled
 
 
 def consolidation(canvas: Canvas, lungs: Lungs, severity: float, rng: np.random.Generator) -> Field:
@@ -64,16 +67,19 @@ def consolidation(canvas: Canvas, lungs: Lungs, severity: float, rng: np.random.
     side, middle, widths, most = LOBES[rng.integers(len(LOBES))]
     across, down = (m + rng.uniform(-0.3, 0.3) * w * (1.2 - severity) for m, w in zip(middle, widths, strict=True))
     wide, high = (w * rng.uniform(0.85, 1.15) * (0.55 + 0.60 * severity) for w in widths)
-    rough = 0.24 * noise(rng, canvas, 2.6) + 0.10 * noise(rng, canvas, 1.0) + 0.05 * noise(rng, canvas, 0.4)
-    away = np.hypot((lungs.across - across) / wide, (lungs.down - down) / high)
+    box = lungs.box
+    rough = 0.24 * noise(rng, canvas, 2.6, box) + 0.10 * noise(rng, canvas, 1.0, box) + 0.05 * noise(rng, canvas, 0.4, box)
+    away = np.hypot((lungs.across[box] - across) / wide, (lungs.down[box] - down) / high)
     dense = most * (0.05 + 0.95 * severity) * soft(away - 0.8 - rough, 0.7)
-    dense = dense * np.clip(1 + 0.16 * rough - 0.10 * noise(rng, canvas, 0.6), 0, 1.15)
+    dense = dense * np.clip(1 + 0.16 * rough - 0.10 * noise(rng, canvas, 0.6, box), 0, 1.15)
     if rng.random() < EFFUSION:
         dense = np.maximum(dense, _effusion(canvas, lungs, severity * rng.uniform(0.3, 1)))
-    return (np.clip(dense, 0, 0.97) * (lungs.side == side)).astype(np.float32)
+    filled = canvas.zeros()
+    filled[box] = np.clip(dense, 0, 0.97) * (lungs.side[:, box[1]] == side)
+    return filled
 
 
 def _effusion(canvas: Canvas, lungs: Lungs, amount: float) -> Field:
     """Fluid between lung and chest wall: its surface rises towards the wall."""
-    surface = lungs.dome.min() + 1.5 - amount * (1.2 + 6.5 * np.clip(lungs.across, 0, 1.2) ** 3)  # y, cm
-    return min(1.0, 2 * amount) * 0.95 * soft(surface - canvas.y, 0.9)
+    surface = lungs.dome.min() + 1.5 - amount * (1.2 + 6.5 * np.clip(lungs.across[lungs.box], 0, 1.2) ** 3)  # y, cm
+    return min(1.0, 2 * amount) * 0.95 * soft(surface - canvas.y[lungs.box[0]], 0.9)

@@ -77,21 +77,25 @@ def render(label: str, person: Person, severity: float, view: str, size: int, rn
     attenuation, finding = _through(canvas, label, person, severity, pose, rng)
     pitch = pose.side / size / times
     scatter = rng.uniform(0.25, 0.9)
-    beam, added = (placed(field, canvas, pose, size * times) for field in (attenuation, finding))
+    beam = placed(attenuation, canvas, pose, size * times)
     seen = shrunk(exposure.scattered(beam, pitch, scatter), times)
     grey = exposure.collimated(exposure.displayed(seen, pitch * times, rng), rng)
     pixels = np.clip(np.rint(255 * grey), 0, 255).astype(np.uint8)
     image = lettered(pixels, view, rng)
+    if label == NORMAL:
+        return Radiograph(image, np.zeros((size, size), bool), label, 0.0)
+    added = placed(finding, canvas, pose, size * times)
     mask = shrunk(gaussian_filter(added, MASK_SIGMA / pitch, truncate=2.5), times) > VISIBLE
-    return Radiograph(image, mask, label, severity if label != NORMAL else 0.0)
+    return Radiograph(image, mask, label, severity)
 
 
 def _through(canvas: Canvas, label: str, person: Person, severity: float, pose: Pose, rng: np.random.Generator) -> tuple[Field, Field]:
     """Returns the attenuation of everything, and what of it the disease adds."""
     lungs = thorax.lungs(canvas, person, pose)
     free = np.clip(lungs.thickness - thorax.mediastinum(canvas, person, pose), 0, None)  # heart and great vessels take the lungs' place
-    blood, air = vessels.vessels(canvas, person, pose)
-    blood = np.minimum(VESSELS * blood, 3.0) * np.clip(lungs.thickness / 3, 0, 1) * np.clip(free / 2, 0, 1)
+    points, radii = vessels.trees(person, pose)
+    blood = np.minimum(VESSELS * vessels.vessels(canvas, person, pose, points, radii), 3.0)
+    blood = blood * np.clip(lungs.thickness / 3, 0, 1) * np.clip(free / 2, 0, 1)
     emptiness = (1 - LUNG_DENSITY) * np.clip(free - blood, 0, None)  # cm of soft tissue that the lungs have less
     disease = canvas.zeros()
     places = np.random.default_rng([person.seed, 9])
@@ -100,7 +104,8 @@ def _through(canvas: Canvas, label: str, person: Person, severity: float, pose: 
     elif label == PNEUMONIA:
         filled = findings.consolidation(canvas, lungs, severity, places)
         # bronchi hold air where the lung around them does not
-        disease = emptiness * filled - np.minimum(air, 0.9) * np.clip(free / 3, 0, 1) * np.clip(filled - 0.3, 0, 1)
+        air = np.minimum(vessels.bronchi(canvas, points, radii), 0.9)
+        disease = emptiness * filled - air * np.clip(free / 3, 0, 1) * np.clip(filled - 0.3, 0, 1)
     solid = thorax.body(canvas, person, pose, rng)
     tissue = solid - emptiness + disease - thorax.airways(canvas, person, pose) - thorax.bowel_gas(canvas, person, pose, rng)
     bones = (

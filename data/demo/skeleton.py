@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from cxr.data.demo.fields import SIDES, Canvas, Field, root, soft
+from cxr.data.demo.fields import FADED, SIDES, Canvas, Field, Spots, root, soft
 from cxr.data.demo.person import AP, Person, Pose
 from cxr.data.demo.thorax import chest_wall
 
 PAIRS = 12  # of ribs
+BLADE_EDGE = 0.25  # cm
 
 
 def _shell(distance: Field, radius: float | Field, cortex: float, inside: float) -> Field:
@@ -39,26 +40,33 @@ def _rib(total: Field, canvas: Canvas, person: Person, pose: Pose, side: int, pa
     reach = min(reach, 5.6 + 3.0 * pair) * (1 - 0.03 * max(0, pair - 8)) * (1 + 0.02 * side * pose.turn)
     rows = canvas.rows(high - 2, high + drop + 3)
     columns = canvas.columns(0, reach + 2) if side > 0 else canvas.columns(-reach - 2, 0)
-    x, y = side * canvas.x[:, columns], canvas.y[rows]
+    x, y = side * canvas.x[0, columns], canvas.y[rows]
     half = drop / 2
     lean = 0.10 + 0.012 * pair  # the outer end hangs lower
-    v = (y - middle - lean * (x - reach / 2)) / half
+    v: Field = (y - middle - lean * (x - reach / 2)) / half
     u = np.maximum(x / reach, 1e-3)
     ring = u**2.6 + v**2 - 1
-    slope = np.hypot(2.6 * u**1.6 / reach - 2 * v * lean / half, 2 * v / half)
+    outwards = 2.6 * u**1.6 / reach
+    wide = 0.68 if pair else 0.80
+    # The fifth of the pixels that can be nearer to the axis than the radius, which is at most this: nowhere does the ring slope more
+    # than the sum of its slopes outwards and along v.
+    most = 1.11 * wide
+    spots = Spots.where(np.abs(ring) - most * 2 * float(np.hypot(lean, 1)) / half * np.abs(v) < most * (outwards + 0.05))
+    v, ring = spots.of(v), spots.of(ring)
+    slope = np.hypot(outwards[spots.column] - 2 * v * lean / half, 2 * v / half)
     distance = ring / np.maximum(slope, 0.05)
     front = soft(-v, 0.5)
-    radius = (0.68 if pair else 0.80) * (1 + 0.10 * front)
+    radius = wide * (1 + 0.10 * front)
     thick = 0.62 * _shell(distance, radius, 0.13, 0.16)
     # a rib that runs along the beam, at the chest wall, is seen through its length
     turning = root(1 - v**2)
     inplane = np.hypot(reach * v, half * turning)
     thick *= np.minimum(np.hypot(inplane, 0.42 * person.depth * turning) / np.maximum(inplane, 0.1), 2.2)
     ends = 2.0 + 0.55 * person.chest * (0.75 if pair < 6 else 0.9)
-    cartilage = 1 - front * soft(x - ends - 0.5 * pose.turn * side, 1.2)
-    start = soft(1.9 - x + 0.3 * pose.turn * side, 0.8)
+    cartilage = 1 - front * soft(x - ends - 0.5 * pose.turn * side, 1.2)[spots.column]
+    start = soft(1.9 - x + 0.3 * pose.turn * side, 0.8)[spots.column]
     shown = 1.0 if pair < 10 else 1 - front * 0.9  # floating ribs have no front half
-    total[rows, columns] += thick * cartilage * start * shown * (1 - 0.25 * front)
+    spots.add(total, (rows, columns), thick * cartilage * start * shown * (1 - 0.25 * front))
 
 
 def collar_bones(canvas: Canvas, person: Person, pose: Pose) -> Field:
@@ -71,9 +79,11 @@ def collar_bones(canvas: Canvas, person: Person, pose: Pose) -> Field:
         head, tip = (1.8, -1.5) if bed else (4.0, -0.3)
         line = head + (tip - head) * share + 0.9 * np.sin(2 * np.pi * share) * (0.6 if bed else 1.0)
         slope = np.gradient(line, axis=1) / canvas.pitch
-        distance = (canvas.y - line) / np.hypot(1, slope)
         radius = 0.60 + 0.25 * np.exp(-(((share - 0.02) / 0.10) ** 2)) + 0.10 * share
-        total += 0.85 * _shell(distance, radius, 0.17, 0.22) * soft(1.9 - out, 0.3) * soft(out - person.chest - 3.0, 0.5)
+        reach = float((radius * np.hypot(1, slope)).max())
+        rows = canvas.rows(float(line.min()) - reach, float(line.max()) + reach)
+        distance = (canvas.y[rows] - line) / np.hypot(1, slope)
+        total[rows] += 0.85 * _shell(distance, radius, 0.17, 0.22) * soft(1.9 - out, 0.3) * soft(out - person.chest - 3.0, 0.5)
     return total
 
 
@@ -85,13 +95,14 @@ def shoulder_blades(canvas: Canvas, person: Person, pose: Pose, rng: np.random.G
         joint = np.array([person.chest + 2.3 + rng.normal(0, 0.3), 2.6 + rng.normal(0, 0.3)])
         top = np.array([inner + 0.6, 1.2])
         tip = np.array([inner + 2.2, 13.2 + rng.normal(0, 0.6)])
-        x, y = side * canvas.x, canvas.y
+        rows, columns = box = slice(0, canvas.pixels), canvas.columns(*sorted((0.0, side * canvas.side)))
+        x, y = side * canvas.x[:, columns], canvas.y[rows]
         edges = [(top, tip), (tip, joint), (joint, top)]
-        inside: Field = np.ones_like(x)
-        for a, b in edges:  # counter-clockwise, with y downwards
-            dx, dy = map(float, (b - a) / np.hypot(*(b - a)))
-            inside = inside * soft((y - a[1]) * dx - (x - a[0]) * dy, 0.25)
-        total += 0.16 * inside
+        ways = [map(float, (b - a) / np.hypot(*(b - a))) for a, b in edges]
+        beyond = [(y - a[1]) * dx - (x - a[0]) * dy for (a, _), (dx, dy) in zip(edges, ways, strict=True)]
+        spots = Spots.where(np.maximum(np.maximum(beyond[0], beyond[1]), beyond[2]) < FADED * BLADE_EDGE)
+        inside = [soft(spots.of(distance), BLADE_EDGE) for distance in beyond]
+        spots.add(total, box, 0.16 * (inside[0] * inside[1] * inside[2]))
         for (a, b), radius in zip(edges, (0.28, 0.5, 0.22), strict=True):
             _bone(total, canvas, side, a, b, radius, 0.14, 0.2, 0.5, bend=0.35)
         spine_start, acromion = np.array([inner + 0.9, 3.4]), np.array([person.chest + 3.6, -0.4])
@@ -112,19 +123,23 @@ def _bone(
     reach = radius + abs(bend)
     rows = canvas.rows(min(y0, y1) - reach, max(y0, y1) + reach)
     columns = canvas.columns(*sorted((side * (min(x0, x1) - reach), side * (max(x0, x1) + reach))))
-    x, y = side * canvas.x[:, columns], canvas.y[rows]
+    x, y = side * canvas.x[0, columns] - x0, canvas.y[rows] - y0
     dx, dy = x1 - x0, y1 - y0
     length = float(np.hypot(dx, dy))
-    along = ((x - x0) * dx + (y - y0) * dy) / length**2
-    beside = ((y - y0) * dx - (x - x0) * dy) / length
+    beside: Field = (y * dx - x * dy) / length
+    spots = Spots.where(np.abs(beside) < reach)
+    x, y, beside = x[spots.column], y[spots.row, 0], spots.of(beside)
+    along = (x * dx + y * dy) / length**2
     if bend:
         beside = beside + bend * np.sin(np.clip(along, 0, 1) * np.pi)
-    total[rows, columns] += share * _shell(np.hypot((np.clip(along, 0, 1) - along) * length, beside), radius, cortex, inside)
+    thick = _shell(np.hypot((np.clip(along, 0, 1) - along) * length, beside), radius, cortex, inside)
+    spots.add(total, (rows, columns), share * thick)
 
 
 def spine(canvas: Canvas, person: Person, pose: Pose) -> Field:
     """Returns the vertebrae: bodies with discs between, pedicles, spinous processes."""
-    x, y = canvas.x + 0.3 * pose.turn, canvas.y
+    columns = canvas.columns(-0.3 * pose.turn - 5.5, -0.3 * pose.turn + 5.5)  # the transverse processes, faded
+    x, y = canvas.x[:, columns] + 0.3 * pose.turn, canvas.y
     pitch = person.ribs
     place = (y - 0.4) / pitch
     inside = np.abs(place - np.floor(place) - 0.5) * pitch  # cm from the vertebra's middle
@@ -136,7 +151,9 @@ def spine(canvas: Canvas, person: Person, pose: Pose) -> Field:
     pedicles = soft(np.abs(eyes - 1) - 0.2, 0.3)
     process = soft(np.abs(x) - 0.28, 0.2) * soft(np.abs(place - np.floor(place) - 0.75) * pitch - 0.5, 0.3)
     transverse = soft(np.abs(x) - 2.9, 0.5) * soft(np.abs(inside - 0.3) - 0.35, 0.3)
-    return (0.34 * bodies + 0.14 * rims + 0.13 * edge + 0.13 * pedicles + 0.20 * process + 0.10 * transverse).astype(np.float32)
+    total = canvas.zeros()
+    total[:, columns] = 0.34 * bodies + 0.14 * rims + 0.13 * edge + 0.13 * pedicles + 0.20 * process + 0.10 * transverse
+    return total
 
 
 def breast_bone(canvas: Canvas, person: Person, pose: Pose) -> Field:
