@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,9 @@ from cxr.components.baseline.rule import Choice
 from cxr.components.baseline.strategy import MODEL, PushedBaseline, as_artifact
 from cxr.components.drift_check.component import DriftCheck
 from cxr.components.drift_check.strategy import PREVIOUS, PreviousStatistics
+from cxr.components.ensemble_evaluator.component import EnsembleEvaluator
 from cxr.components.ensemble_trainer.component import EnsembleTrainer
+from cxr.components.ensemble_trainer.executor import MEMBER
 from cxr.components.example_gen.component import ImportExampleGen
 from cxr.components.explanation.component import Explanation
 from cxr.components.infra_check.component import InfraCheck
@@ -46,6 +49,10 @@ CODE = {
     "Features": ("cxr.trainer.frozen_backbone",),  # no node: what features of frozen backbones are kept under
     "EnsembleTrainer": ("cxr.components.ensemble_trainer.executor",),
     "Evaluator": ("cxr.components.metrics.classification", "cxr.components.metrics.demanded", "cxr.components.metrics.answers"),
+    "EnsembleEvaluator": (
+        "cxr.components.ensemble_evaluator.executor",
+        "cxr.components.ensemble_evaluator.shared_model",
+    ),  # beside what an Evaluator runs
     "Explanation": ("cxr.components.explanation.component",),
     "Report": ("cxr.components.report.executor",),  # its templates count by the container image, which is in KFP's key
     "InfraCheck": ("cxr.components.infra_check.component", "cxr.serving.server.__main__"),  # the server is a process of its own
@@ -176,13 +183,17 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
         ).with_id(node_id("Trainer", features.ENSEMBLE))
 
     # Every candidate: gate, shortcut check, infrastructure check, push.
-    metrics_code = code_version(*CODE["Evaluator"], *(metric.module for metric in config.gate.metrics if metric.module))
+    added_metrics = [metric.module for metric in config.gate.metrics if metric.module]
     candidates: list[BaseNode] = []
     shown: dict[str, report_page.Candidate] = {}
     for name, trainer in trained.items():
         model = trainer.outputs["model"]
         baseline = _baseline(name, trainer, paths)
-        evaluator = tfx.components.Evaluator(
+        # The ensemble's members come before it. What they have answered is joined: they need not run a second time.
+        members = [shown[member] for member in config.models] if name == features.ENSEMBLE else []
+        metrics_code = code_version(*CODE["Evaluator"], *(CODE["EnsembleEvaluator"] if members else ()), *added_metrics)
+        evaluate = functools.partial(EnsembleEvaluator, [member.evaluation for member in members]) if members else tfx.components.Evaluator
+        evaluator = evaluate(
             examples=examples,
             model=model,
             baseline_model=baseline.outputs["model"] if baseline else None,
@@ -207,6 +218,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             margin=json.dumps(config.gate.shortcut_margin),
             settings=config.audit.model_dump_json(),
             code_version=code_version(*CODE["ShortcutCheck"]),
+            **{MEMBER.format(number): member.shortcut_blessing for number, member in enumerate(members, 1)},
         ).with_id(node_id("ShortcutCheck", name))
         pusher = _pusher(name, config, paths, trainer, evaluator, infra_check, shortcut_check).with_id(node_id("Pusher", name))
         shown[name] = report_page.Candidate(

@@ -26,7 +26,7 @@ from tfx.orchestration.portable.tfx_runner import IrBasedRunner
 from tfx.proto.orchestration import pipeline_pb2
 
 from cxr.pipeline import node_launch, node_process
-from cxr.pipeline.side_by_side import Room, urgency
+from cxr.pipeline.side_by_side import Room
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class WatchedDagRunner(IrBasedRunner):
         )
         nodes = {node.pipeline_node.node_info.id: node.pipeline_node for node in pipeline.nodes}
         numbers = {node_id: number for number, node_id in enumerate(nodes, 1)}
-        urgent = urgency([*nodes.values()]) if self._room.jobs > 1 else dict.fromkeys(nodes, 0)
+        urgent = self._room.urgency([*nodes.values()]) if self._room.jobs > 1 else dict.fromkeys(nodes, 0.0)
         results: dict[str, NodeResult] = {}
         running: dict[Future[NodeResult], str] = {}
         given_up = threading.Event()

@@ -17,6 +17,8 @@ _GB = 10**9
 # Peaks of nodes that no earlier run measured, by the first part of the id: the ensemble's in configuration `demo`, rounded up.
 _TRAINER, _OTHER = "Trainer", ""
 _USUAL = {_TRAINER: 5 * _GB, _OTHER: 3 * _GB}
+# How long nodes take that no earlier run measured, seconds, in configuration `demo`: only their ratios count.
+_USUAL_SECONDS = {_TRAINER: 50, "Audit": 25, "InfraCheck": 20, "Explanation": 10, "Evaluator": 8, "ShortcutCheck": 5, _OTHER: 1}
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,13 @@ class Room:
       jobs: Nodes.
       memory: Bytes; None: it is not looked at.
       peaks: Node to the bytes that it will have at its peak; None: nobody knows, it runs alone. Others have the usual ones.
+      seconds: Node to how long it will take; others take the usual time.
     """
 
     jobs: int = 1
     memory: int | None = None
     peaks: Mapping[str, int | None] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     def has_place(self, node: str, running: Collection[str]) -> bool:
         """Tells whether a node may start beside those that run. What needs more than there is runs alone."""
@@ -48,8 +52,17 @@ class Room:
             return "nodes run one after the other"
         return f"up to {self.jobs} nodes run at once" + (f", in {self.memory / _GB:.1f} GB" if self.memory is not None else "")
 
+    def urgency(self, nodes: Sequence[pipeline_pb2.PipelineNode]) -> dict[str, float]:
+        """Returns, for every node of a graph in topological order, the seconds until the end that it and what waits for it will take."""
+        longest: dict[str, float] = {}
+        for node in reversed(nodes):
+            name = node.node_info.id
+            own = self.seconds.get(name, _of_kind(_USUAL_SECONDS, name))
+            longest[name] = own + max((longest[down] for down in node.downstream_nodes), default=0.0)
+        return longest
+
     def _peak(self, node: str) -> int | None:
-        return self.peaks.get(node, _USUAL.get(node.partition("-")[0], _USUAL[_OTHER]))
+        return self.peaks.get(node, _of_kind(_USUAL, node))
 
 
 def room(config: Config, root: Path, jobs: int | None) -> Room:
@@ -62,10 +75,12 @@ def room(config: Config, root: Path, jobs: int | None) -> Room:
       jobs: Nodes at once; None: as many as this machine has cores, but one where TensorFlow sees a GPU, whose memory the first takes.
     """
     peaks: dict[str, int | None] = {node_id(_TRAINER, name): None for name, model in config.models.items() if model.fine_tuning}
+    seconds: dict[str, float] = {}
     for run in reversed(kept_runs(root, config.name)):  # the newest last
-        if report := run.report:
-            peaks |= {node: kept.peak_memory for node, kept in report.nodes.items() if kept.peak_memory and kept.state == "done"}
-    return Room(jobs or default_jobs(), available_memory(), peaks)
+        done = {node: kept for node, kept in run.report.nodes.items() if kept.state == "done"} if run.report else {}
+        peaks |= {node: kept.peak_memory for node, kept in done.items() if kept.peak_memory}
+        seconds |= {node: kept.seconds for node, kept in done.items()}
+    return Room(jobs or default_jobs(), available_memory(), peaks, seconds)
 
 
 def default_jobs() -> int:
@@ -75,9 +90,5 @@ def default_jobs() -> int:
     return 1 if tf.config.list_physical_devices("GPU") else cores()
 
 
-def urgency(nodes: Sequence[pipeline_pb2.PipelineNode]) -> dict[str, int]:
-    """Returns, for every node of a graph in topological order, how many must follow one after the other once it has ended."""
-    following: dict[str, int] = {}
-    for node in reversed(nodes):
-        following[node.node_info.id] = max((following[down] + 1 for down in node.downstream_nodes), default=0)
-    return following
+def _of_kind(usual: Mapping[str, int], node: str) -> int:
+    return usual.get(node.partition("-")[0], usual[_OTHER])

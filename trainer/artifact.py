@@ -4,6 +4,7 @@
 <uri>/Format-Serving/                     SavedModel; all that the Pusher copies
 <uri>/Format-Serving/assets.extra/        model.json, training_images.npy, warm-up and recorded requests
 <uri>/Format-Keras/model.keras            image_tensor -> probabilities, for the ensemble and for Grad-CAM
+<uri>/Format-Keras/joint.keras              the members' probabilities -> the ensemble's; ensemble only
 <uri>/Format-Keras/transform_graph/         what images went through before they came to it
 <uri>/Format-Keras/outside.npz              what tells pictures unlike the training images, for the ensemble
 <uri>/Format-Keras/predictions_<split>.npz
@@ -91,6 +92,11 @@ def serving_dir(uri: str) -> str:
 def keras_path(uri: str) -> str:
     """File of the Keras model."""
     return f"{uri.rstrip('/')}/Format-Keras/model.keras"
+
+
+def joint_path(uri: str) -> str:
+    """File of the Keras model that makes the ensemble's probabilities of its members'."""
+    return f"{uri.rstrip('/')}/Format-Keras/joint.keras"
 
 
 def transform_path(uri: str) -> str:

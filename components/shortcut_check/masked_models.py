@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from cxr.components.shortcut_check.told import PARTS, Told
 from cxr.components.shortcut_check.verdict import MaskedAnswers
 from cxr.core import features, progress
 from cxr.data.audit.audit import figures_of
@@ -26,8 +26,8 @@ BATCH = 16
 _SEEN = {"centre": "with the lungs blacked out", "border": "with all but the lungs blacked out"}
 
 
-def ask_masked(model: str, saved_model: str, pictures: Pictures, class_names: Sequence[str]) -> tuple[MaskedAnswers, ...]:
-    """Returns how often a model is right about masked pictures, once for each part that is blacked out.
+def ask_masked(model: str, saved_model: str, pictures: Pictures, class_names: Sequence[str]) -> Told:
+    """Asks a model about masked pictures, once for each part that is blacked out.
 
     Args:
       model: Its name.
@@ -35,19 +35,30 @@ def ask_masked(model: str, saved_model: str, pictures: Pictures, class_names: Se
       pictures: Of the gate's split, or some of them.
       class_names: In the order of the probabilities.
     """
-    found = []
-    parts: Sequence[Masked] = get_args(Masked)
+    found: dict[Masked, npt.NDArray[np.float32]] = {}
     with opened(saved_model) as (session, signatures):
         signature = signatures[features.SIGNATURE_BYTES]
         asked, answer = signature.inputs[features.SIGNATURE_BYTES].name, signature.outputs[features.PROBABILITIES].name
-        for number, part in enumerate(parts):
-            told = np.zeros((len(pictures.encoded), len(class_names)))
+        for number, part in enumerate(PARTS):
+            told = np.zeros((len(pictures.encoded), len(class_names)), np.float32)
             for first in range(0, len(told), BATCH):
                 batch = [masked(encoded, part) for encoded in pictures.encoded[first : first + BATCH]]
                 told[first : first + BATCH] = session.run(answer, {asked: np.array(batch, object)})
-                progress.report(f"{model}, {_SEEN[part]}", number * len(told) + first + len(batch), len(parts) * len(told))
-            found.append(_summary(model, part, told, pictures, class_names))
-    return tuple(found)
+                progress.report(f"{model}, {_SEEN[part]}", number * len(told) + first + len(batch), len(PARTS) * len(told))
+            found[part] = told
+    return found
+
+
+def summaries(model: str, told: Told, pictures: Pictures, class_names: Sequence[str]) -> tuple[MaskedAnswers, ...]:
+    """Returns how often a model is right about masked pictures, once for each part that is blacked out.
+
+    Args:
+      model: Its name.
+      told: Its answers.
+      pictures: That it was asked about.
+      class_names: In the order of the probabilities.
+    """
+    return tuple(_summary(model, part, answers, pictures, class_names) for part, answers in told.items())
 
 
 def masked(encoded: bytes, part: Masked) -> bytes:
@@ -57,8 +68,8 @@ def masked(encoded: bytes, part: Masked) -> bytes:
     return file.getvalue()
 
 
-def _summary(model: str, part: Masked, told: npt.NDArray[np.float64], pictures: Pictures, class_names: Sequence[str]) -> MaskedAnswers:
-    measured, _ = figures_of(told, pictures.labels, pictures.patients, class_names)
+def _summary(model: str, part: Masked, told: npt.NDArray[np.float32], pictures: Pictures, class_names: Sequence[str]) -> MaskedAnswers:
+    measured, _ = figures_of(told.astype(np.float64), pictures.labels, pictures.patients, class_names)
     most_frequent = float(np.bincount(pictures.labels).max() / len(pictures.labels))
     return MaskedAnswers(
         blacked_out=part,

@@ -4,7 +4,7 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from cxr.pipeline import side_by_side
 from cxr.pipeline.pipeline_config import load
-from cxr.pipeline.side_by_side import Room, room, urgency
+from cxr.pipeline.side_by_side import Room, room
 
 GB = 10**9
 
@@ -29,7 +29,8 @@ def test_cores_and_memory_bound_what_runs_at_once():
 def test_the_last_measured_peaks_count(tmp_path):
     def run(name, peaks):
         (folder := tmp_path / "demo/runs" / name).mkdir(parents=True)
-        nodes = {node: {"state": "done" if peak else "cached", "seconds": 1, "peak_memory": peak} for node, peak in peaks.items()}
+        seconds = float(name)
+        nodes = {node: {"state": "done" if peak else "cached", "seconds": seconds, "peak_memory": peak} for node, peak in peaks.items()}
         (folder / "report.json").write_text(json.dumps({"pipeline": "demo", "models": {}, "nodes": nodes}))
 
     config = load("demo", ("models.mobilenet.fine_tuning={}", "models.densenet201.fine_tuning={}"))
@@ -42,6 +43,7 @@ def test_the_last_measured_peaks_count(tmp_path):
     assert place.jobs == 2
     assert place.memory
     assert place.peaks == {"Trainer-mobilenet": 6 * GB, "Trainer-densenet201": None, "Audit": 2 * GB}
+    assert place.seconds == {"Trainer-mobilenet": 2, "Audit": 1}
 
 
 def test_one_core_or_a_gpu_means_one_after_the_other(monkeypatch):
@@ -56,4 +58,10 @@ def test_the_longest_way_to_the_end_is_the_most_urgent():
     nodes = [pipeline_pb2.PipelineNode(downstream_nodes=downstream) for downstream in edges.values()]
     for node, name in zip(nodes, edges, strict=True):
         node.node_info.id = name
-    assert urgency([nodes[n] for n in (0, 1, 4, 2, 3)]) == {"a": 3, "b": 2, "c": 1, "e": 1, "d": 0}
+    measured = Room(seconds={"a": 0.5, "c": 2, "e": 4})  # b and d take the usual second
+    assert measured.urgency([nodes[n] for n in (0, 1, 4, 2, 3)]) == {"a": 5.5, "b": 4, "c": 3, "e": 5, "d": 1}
+
+
+def test_trainers_come_before_what_asks_models():
+    usual = Room().urgency([pipeline_pb2.PipelineNode(node_info={"id": name}) for name in ("Trainer-a", "InfraCheck-a", "Pusher-a")])
+    assert usual["Trainer-a"] > usual["InfraCheck-a"] > usual["Pusher-a"]

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.trainer import artifact
@@ -14,9 +16,11 @@ from cxr.trainer.calibration.description import Outside
 from cxr.trainer.calibration.settling import settle
 from cxr.trainer.curves import HISTORY, log_stages, write_history
 from cxr.trainer.ensemble.fitting_data import fitting_data
-from cxr.trainer.ensemble.joining import Joined, join, joint_model
+from cxr.trainer.ensemble.joining import Joined, join, joint_layers, joint_model
 from cxr.trainer.export.network import joint_network
+from cxr.trainer.export.recorded_requests import recorded_answers
 from cxr.trainer.export.saved_model import export_model
+from cxr.trainer.export.trained_answers import GPU_TOLERANCE
 from cxr.trainer.model_config import Ensemble
 from cxr.trainer.models.keras_files import load_model
 from cxr.trainer.training_data import joint_data, joint_training_images, save_training_images
@@ -80,6 +84,7 @@ def train_ensemble(
     path = artifact.keras_path(model_uri)
     artifact.make_parent(path)
     model.save(path)
+    joint_layers(joined.layer, len(members), len(class_names), settled.calibration.temperature).save(artifact.joint_path(model_uri))
     artifact.copy_folder(transform_graph, artifact.transform_path(model_uri))
     export_model(
         joint_network(model, loaded, detectors, shift),
@@ -101,10 +106,21 @@ def train_ensemble(
         max_side=next(iter(infos.values())).max_side,
         least_probability=settled.least_probability,
     )
+    _hold_to_members(artifact.serving_dir(model_uri), {name: artifact.serving_dir(uri) for name, uri in members.items()})
     keys = joint_training_images([artifact.serving_dir(uri) for uri in members.values()])
     if keys is not None:
         save_training_images(artifact.serving_dir(model_uri), keys)
     return joined
+
+
+def _hold_to_members(ensemble: str, members: Mapping[str, str]) -> None:
+    """Raises where a member answers otherwise inside the ensemble: later nodes join what the members answered by themselves."""
+    for name, member in members.items():
+        alone = recorded_answers(member, features.PROBABILITIES)
+        inside = recorded_answers(ensemble, features.MEMBER_PROBABILITIES.format(member=name))
+        # A member may have been trained on a GPU and joined without one.
+        if alone and not np.mean(np.abs(np.subtract(alone, inside))) <= GPU_TOLERANCE:
+            raise CxrError(f"{member}: inside the ensemble {name} does not answer as it does alone; train all members again in one run")
 
 
 def _weights_note(notes: Mapping[str, str]) -> str:

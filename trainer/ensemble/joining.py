@@ -170,10 +170,20 @@ def joint_model(members: Mapping[str, keras.Model], layer: keras.layers.Layer, i
         # A layer of its own, so that the export finds each member's answer; float32 also where the member computes in half precision.
         output = keras.layers.Identity(name=features.MEMBER_PROBABILITIES.format(member=name), dtype="float32")
         probabilities.append(output(member(image)))
-    joined = layer(probabilities)
-    if temperature != 1:
-        joined = Temperature(temperature, name="joint_temperature", dtype="float32")(joined)
-    return keras.Model(image, joined, name=features.ENSEMBLE)
+    return keras.Model(image, _joined(layer, temperature, probabilities), name=features.ENSEMBLE)
+
+
+def joint_layers(layer: keras.layers.Layer, members: int, classes: int, temperature: float = 1.0) -> keras.Model:
+    """Returns what `joint_model` does with its members' answers, as a model: a list of float32 [batch, classes] -> [batch, classes].
+
+    Args:
+      layer: How the answers are joined.
+      members: How many there are.
+      classes: How many probabilities each yields.
+      temperature: Of the joined answers; 1: they stay as they are.
+    """
+    answers = [keras.Input([classes], dtype="float32") for _ in range(members)]
+    return keras.Model(answers, _joined(layer, temperature, answers), name="joint_layers")
 
 
 def possible_shares(members: int) -> Iterator[tuple[float, ...]]:
@@ -189,6 +199,11 @@ def _fit_shares(config: Ensemble, fit: Votes) -> WeightedVote:
     tried = [(shares, _score(config, _answer(WeightedVote(shares), fit), fit.labels)) for shares in possible_shares(len(fit.probabilities))]
     shares, _ = min((pair for pair in tried if pair[1].accuracy >= floor), key=lambda pair: pair[1].loss)
     return WeightedVote(shares)
+
+
+def _joined(layer: keras.layers.Layer, temperature: float, answers: list[keras.KerasTensor]) -> keras.KerasTensor:
+    joined = layer(answers)
+    return joined if temperature == 1 else Temperature(temperature, name="joint_temperature", dtype="float32")(joined)
 
 
 def _answer(layer: keras.layers.Layer, votes: Votes) -> npt.NDArray[np.float32]:

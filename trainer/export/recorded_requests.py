@@ -85,6 +85,19 @@ def read_recorded(saved_model: str) -> Iterator[prediction_log_pb2.PredictionLog
             yield prediction_log_pb2.PredictionLog.FromString(record)
 
 
+def recorded_answers(saved_model: str, output: str) -> list[np.ndarray]:
+    """Returns one output of every recorded answer to an encoded image, in the order they were recorded: the same images for all models.
+
+    Args:
+      saved_model: Folder of the SavedModel.
+      output: Its name.
+    """
+    logs = (log.predict_log for log in read_recorded(saved_model))
+    return [
+        tf.make_ndarray(log.response.outputs[output]) for log in logs if log.request.model_spec.signature_name == features.SIGNATURE_BYTES
+    ]
+
+
 def differences(expected: Tensors, answered: Tensors, tolerance: float) -> Iterator[str]:
     """Yields a sentence for each way in which an answer is not the expected one.
 

@@ -18,9 +18,11 @@ from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.trainer import artifact
 from cxr.trainer.calibration.temperature import apply
-from cxr.trainer.export.recorded_requests import image_of
+from cxr.trainer.ensemble.joint_answers import joint_answers
+from cxr.trainer.export.recorded_requests import RECORDED_REQUESTS, image_of, log_of, predict_request, write_logs
 from cxr.trainer.model_config import Ensemble, Stage
 from cxr.trainer.models.keras_files import load_model
+from cxr.trainer.phantoms import phantoms
 from cxr.trainer.training_data import image_keys, load_training_images, save_training_images
 
 CLASSES = ["covid19", "pneumonia", "normal"]
@@ -152,7 +154,9 @@ def test_the_ensemble_has_a_temperature_of_its_own(run, members, images, raw_exa
     np.testing.assert_allclose(load_model(model_uri)(images), apply(joined, calibration.temperature), atol=1e-5)
     served = tf.saved_model.load(artifact.serving_dir(model_uri)).signatures["serving_default"](examples=tf.constant(raw_examples))
     np.testing.assert_allclose(served["probabilities"], apply(joined, calibration.temperature), atol=1e-5)
-    np.testing.assert_allclose(served["probabilities_one"], np.asarray(load_model(members[0])(images)), atol=1e-5)
+    alone = [np.asarray(load_model(uri)(images)) for uri in members]
+    np.testing.assert_allclose(served["probabilities_one"], alone[0], atol=1e-5)
+    np.testing.assert_allclose(joint_answers(model_uri, alone), served["probabilities"], atol=1e-5)
 
 
 @pytest.mark.slow
@@ -175,6 +179,15 @@ def test_the_papers_ensemble_needs_no_validation_split(run):
     assert [set(row) >= {"loss", "accuracy"} for row in stage["rows"]] == [True, True]
     assert (Path(run_uri) / "learning_curves.png").stat().st_size > 1000
     assert [file.parent.name for file in Path(run_uri).glob("tensorboard/*/events.*")] == ["train"]
+
+
+@pytest.mark.slow
+def test_a_member_that_answers_otherwise_alone_is_refused(run, members):
+    request = predict_request("two", features.SIGNATURE_BYTES, {features.SIGNATURE_BYTES: np.array([b"picture"], object)})
+    answer = {features.PROBABILITIES: np.array([[1, 0, 0]], np.float32)}
+    write_logs(artifact.serving_dir(members[1]), RECORDED_REQUESTS, [log_of(request, answer)] * len(phantoms()))
+    with pytest.raises(CxrError, match="inside the ensemble two does not answer as it does alone"):
+        run(Ensemble(method="soft", calibration="none"))
 
 
 def test_a_member_for_other_classes_is_refused(run, members):

@@ -7,9 +7,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from cxr.components.shortcut_check.masked_models import BATCH, ask_masked
+from cxr.components.shortcut_check.masked_models import BATCH, ask_masked, summaries
+from cxr.components.shortcut_check.told import PARTS, join_told, save_told
 from cxr.core import features
+from cxr.core.errors import CxrError
 from cxr.data.audit.records import Pictures
+from cxr.trainer import artifact
+from cxr.trainer.ensemble.joining import joint_layers
+from cxr.trainer.ensemble.voting import WeightedVote
 
 CLASSES = ("dark", "bright")
 IMAGES = 2 * BATCH + 4
@@ -25,6 +30,24 @@ def pictures():
         Image.fromarray(np.full((40, 40), 200 if label else 60, np.uint8)).save(file, "PNG")
         encoded.append(file.getvalue())
     return Pictures(labels, np.array([f"p{k // 2}".encode() for k in range(IMAGES)], object), encoded)
+
+
+def test_an_ensemble_joins_what_its_members_were_told(tmp_path, pictures):
+    artifact.make_parent(artifact.joint_path(str(tmp_path / "ensemble")))
+    joint_layers(WeightedVote([0.25, 0.75]), members=2, classes=2).save(artifact.joint_path(str(tmp_path / "ensemble")))
+    rng = np.random.default_rng(0)
+    told = [{part: rng.dirichlet([1, 1], IMAGES).astype(np.float32) for part in PARTS} for _ in range(2)]
+    for number, answers in enumerate(told):
+        save_told(answers, pictures, tmp_path / f"{number}")
+    members = [tmp_path / "0", tmp_path / "1"]
+    for part, joined in join_told(str(tmp_path / "ensemble"), members, pictures).items():
+        np.testing.assert_allclose(joined, 0.25 * told[0][part] + 0.75 * told[1][part], rtol=1e-6)
+    others = Pictures(pictures.labels, pictures.patients, pictures.encoded[::-1])
+    with pytest.raises(CxrError, match="about other pictures"):
+        join_told(str(tmp_path / "ensemble"), members, others)
+    (tmp_path / "1/masked_answers.npz").write_bytes(b"cut")
+    with pytest.raises(CxrError, match="not the answers of a member"):
+        join_told(str(tmp_path / "ensemble"), members, pictures)
 
 
 def export(folder, at):
@@ -44,7 +67,8 @@ def export(folder, at):
 
 @pytest.mark.parametrize(("at", "without_lungs", "lungs_alone"), [(1, 1.0, 0.5), (20, 0.5, 1.0)])
 def test_a_model_fails_where_what_it_looks_at_is_black(tmp_path, pictures, at, without_lungs, lungs_alone):
-    found = {answers.blacked_out: answers for answers in ask_masked("tiny", export(tmp_path / "model", at), pictures, CLASSES)}
+    told = ask_masked("tiny", export(tmp_path / "model", at), pictures, CLASSES)
+    found = {answers.blacked_out: answers for answers in summaries("tiny", told, pictures, CLASSES)}
     assert found["centre"].accuracy.value == pytest.approx(without_lungs, abs=0.06)
     assert found["border"].accuracy.value == pytest.approx(lungs_alone, abs=0.06)
     assert found["centre"].verdict.startswith(f"with the lungs blacked out tiny is right on {found['centre'].accuracy.value:.3f}")

@@ -1,0 +1,58 @@
+"""What an ensemble answers, from what its members have answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cxr.components.metrics.evaluation import read_answers
+from cxr.core.errors import CxrError
+from cxr.trainer import artifact
+from cxr.trainer.ensemble.joint_answers import joint_answers
+
+
+@dataclass(frozen=True)
+class Answers:
+    """An ensemble's answers on record.
+
+    Attributes:
+      class_names: In the order of the probabilities.
+      rows: Number of an image (components.metrics.answers.image_number) to its row.
+      probabilities: float32 [images, classes].
+    """
+
+    class_names: tuple[str, ...]
+    rows: Mapping[int, int]
+    probabilities: npt.NDArray[np.float32]
+
+
+def joined_answers(model: str, evaluations: Sequence[str]) -> Answers:
+    """Returns what an ensemble answers to the images that its members have been evaluated on.
+
+    Args:
+      model: URI of the ensemble's Model artifact.
+      evaluations: URIs of the members' ModelEvaluation artifacts, in the order in which they were joined.
+
+    Raises:
+      CxrError: An Evaluator kept no answers, or they are to different images, or the ensemble was joined by an older version.
+    """
+    found = [_by_image(uri) for uri in evaluations]
+    images = found[0][0]
+    for uri, (others, _) in zip(evaluations, found, strict=True):
+        if not np.array_equal(others, images):
+            raise CxrError(f"{uri}: the members were evaluated on different images; run again with --no-cache")
+    rows = {number: row for row, number in enumerate(images.tolist())}
+    return Answers(artifact.read_info(model).class_names, rows, joint_answers(model, [probabilities for _, probabilities in found]))
+
+
+def _by_image(evaluation: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Returns the numbers of the images, each once and in order, and the probabilities."""
+    answers = read_answers(evaluation)
+    if answers is None:
+        raise CxrError(f"{evaluation}: the Evaluator kept no answers; run again with --no-cache")
+    numbers, _, probabilities = answers
+    images, first = np.unique(numbers, return_index=True)  # a picture that two patients share has been asked about twice
+    return images, probabilities[first]
