@@ -1,13 +1,16 @@
 """Programs in processes that have imported TFX already: most of a short program's time is its imports.
 
-Each process is forked from the fork server that `cxr run` forks its nodes from; that has imported modules and done nothing else. Programs
-that are started afresh are run beside these: test_end_to_end.py, tests/cli/test_main.py, tests/kubeflow/test_entrypoint.py.
+Each process is forked from the fork server that `cxr run` forks its nodes from; that has imported modules and done nothing else. Where the
+program is such a run, its nodes come from the same server. Programs that are started afresh are run beside these: test_end_to_end.py,
+tests/cli/test_main.py, tests/kubeflow/test_entrypoint.py.
 """
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.forkserver
 import multiprocessing.process
 import os
 import runpy
@@ -17,6 +20,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 _starting = threading.Lock()  # multiprocessing looks for ended processes, of all threads, whenever it starts one
 
@@ -67,8 +71,8 @@ def _main(words: list[str], cwd: Path, env: dict[str, str], outputs: list[Path])
         os.close(file)
     os.chdir(cwd)
     multiprocessing.process.ORIGINAL_DIR = str(cwd)  # type: ignore[attr-defined]  # where processes of this one begin
-    os.environ.clear()
-    os.environ.update(env)
+    _set_environment(env)
+    _share_fork_server(env)
     program, *arguments = words
     if words[:2] == ["python", "-c"]:
         sys.argv = ["-c", *arguments[2:]]
@@ -79,3 +83,25 @@ def _main(words: list[str], cwd: Path, env: dict[str, str], outputs: list[Path])
     else:
         sys.argv = [program, *arguments]
         runpy.run_path(program, run_name="__main__")
+
+
+def _share_fork_server(env: dict[str, str]) -> None:
+    """Has nodes forked from the server that this process comes from; multiprocessing would start another one."""
+    from cxr.pipeline import node_process
+
+    server = multiprocessing.forkserver._forkserver
+    server.ensure_running = multiprocessing.forkserver.ensure_running = lambda: None  # type: ignore[method-assign]
+    node_process._main = functools.partial(_node, env)
+
+
+def _node(env: dict[str, str], *arguments: Any) -> None:
+    """What a node's process runs; the server has the tests' environment, not the program's."""
+    from cxr.pipeline import node_process
+
+    _set_environment(env)
+    node_process._main(*arguments)
+
+
+def _set_environment(env: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(env)

@@ -45,6 +45,14 @@ HELD = {
         ["cxr.components.shortcut_check.masked_models", "cxr.data.audit.regions", "cxr.components.metrics.names"],
         ["cxr.trainer.training", "cxr.components.infra_check.replay"],
     ),
+    "EnsembleEvaluator": (
+        [
+            "cxr.components.ensemble_evaluator.joined",
+            "cxr.components.ensemble_evaluator.recorded_model",
+            "cxr.trainer.ensemble.joint_answers",
+        ],
+        ["cxr.trainer.training", "cxr.components.infra_check.replay"],
+    ),
     "InfraCheck": (
         ["cxr.components.infra_check.replay", "cxr.serving.server.inference"],
         ["cxr.trainer.training", "cxr.components.metrics.tally"],
