@@ -108,6 +108,8 @@ class World:
             (r"demo-data xrays", "demo-data xrays --images 120 --size 64"),
             (r"~/xrays", "xrays"),
             (r" study\.dcm", ""),
+            (r"( ensemble\.folds=2)$", ""),  # CONFIG says so: with it another page's command would be run again
+            (r"^cxr serve MODELS_DIR", "cxr serve one-model"),
             (r"MODELS_DIR|workspace/demo/serving_models", "workspace/cpu/serving_models"),
             (r"--base-path /models", f"--base-path {self.home}/workspace/cpu/serving_models"),
             (r"\b1790000000\b", version.name if version else ""),
@@ -159,6 +161,7 @@ class World:
         """The pages on serving have pushed models, a second version to promote, and a server with labels."""
         models = self.home / "workspace/cpu/serving_models"
         (version,) = models.glob("ensemble/[0-9]*")
+        shutil.copytree(models / "mobilenet", self.home / "one-model/mobilenet")  # what is served where options are tried
         configure = "cxr serving config workspace/cpu/serving_models --out models.config"
         subprocess.run(["bash", "-c", configure], cwd=self.home, env=self.environment, check=True, capture_output=True)
         shutil.copytree(version, version.with_name(str(int(version.name) + 1)))
