@@ -9,18 +9,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from cxr.core.stored_rows import FloatRows
-from cxr.trainer import inputs
+from cxr.trainer.feature_epochs import AT_ONCE, Array, FeatureEpochs
 from cxr.trainer.losses import image_weights
 from cxr.trainer.model_config import Model, Stage
 from cxr.trainer.models.heads import build_head
-from cxr.trainer.stages import StageData, StageHistory, run_stage
+from cxr.trainer.stages import StageHistory, run_stage
 from cxr.trainer.training_state import Row
-
-_BATCH = 256  # of images that are asked about, not learnt from
-Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -73,20 +69,12 @@ def train_head(
     head = build_head(config.head, train.features.shape[2], classes, train.features[0])
     weights = image_weights(config, train.labels, train.sources, classes)
 
-    def epochs_from(first: int) -> tf.data.Dataset:
-        return inputs.feature_epochs(
-            train.features, train.labels, classes, inputs.Order(first, stage.epochs, stage.batch_size, config.seed), weights
-        )
-
-    data = StageData(
-        epochs_from,
-        inputs.steps_per_epoch(len(train.labels), stage.batch_size),
-        val and inputs.feature_batches(val.features[0], eye[val.labels], _BATCH),
-    )
-    return head, run_stage("head", head, stage, config.loss, data, small=True, state_dir=state_dir, on_epoch=on_epoch)
+    validation = (val.features[0], eye[val.labels]) if val else None
+    data = FeatureEpochs(train.features, eye[train.labels], weights, validation, stage.batch_size, config.seed)
+    return head, run_stage("head", head, stage, config.loss, data, state_dir=state_dir, on_epoch=on_epoch)
 
 
 def answers_of(head: keras.Model, features: FloatRows) -> Array:
     """Returns a head's probabilities, float32 [images, classes], for features [images, width]."""
-    parts = (np.asarray(features[i : i + _BATCH]) for i in range(0, len(features), _BATCH))
+    parts = (np.asarray(features[i : i + AT_ONCE]) for i in range(0, len(features), AT_ONCE))
     return np.concatenate([np.asarray(head(part, training=False)) for part in parts])

@@ -18,7 +18,6 @@ import tensorflow as tf
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.core.stored_rows import FloatRows
 from cxr.trainer.augmentation import augment
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.model_config import Augmentation
@@ -201,66 +200,9 @@ def image_epochs(
     return _epochs(len(split), order, batches)
 
 
-def feature_epochs(
-    cached: FloatRows,
-    labels: npt.NDArray[np.int64],
-    classes: int,
-    order: Order,
-    weights: npt.NDArray[np.float32] | None = None,
-) -> tf.data.Dataset:
-    """Yields shuffled batches of cached features, all epochs in a row.
-
-    Args:
-      cached: [1 + variants, images, width]; in each epoch each image is one of its variants, drawn anew.
-      labels: [images].
-      classes: How many.
-      order: Of the epochs.
-      weights: [images], how much each counts; None: all the same.
-
-    Returns:
-      float32 [batch, width], one-hot [batch, classes], and [batch] of the weights where there are any.
-    """
-    targets = _targets(labels, classes, weights)
-
-    def variants(epoch: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
-        if len(cached) == 1:
-            return tf.zeros_like(indices)
-        return tf.map_fn(
-            lambda index: tf.random.stateless_uniform([], tf.stack([order.seed + epoch, index]), 0, len(cached), tf.int64), indices
-        )
-
-    def rows(epoch: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
-        # Read where they lie: a tensor of all of them would be a second copy.
-        chosen = [variants(epoch, indices), indices]
-        found = tf.numpy_function(lambda variant, image: np.asarray(cached[variant, image]), chosen, tf.float32, False)
-        return tf.ensure_shape(found, [None, cached.shape[2]])
-
-    def batches(epoch: tf.Tensor, indices: tf.data.Dataset) -> tf.data.Dataset:
-        # Whole batches: a row by itself costs several times what the head does with it.
-        return indices.batch(order.batch_size).map(
-            lambda batch: (rows(epoch, batch), *(tf.gather(target, batch) for target in targets)), tf.data.AUTOTUNE, deterministic=True
-        )
-
-    return _epochs(len(labels), order, batches)
-
-
-def feature_batches(cached: FloatRows, targets: npt.NDArray[np.float32], size: int) -> tf.data.Dataset:
-    """Yields batches of cached features in their order, once.
-
-    Args:
-      cached: [images, width].
-      targets: [images, classes].
-      size: Of a batch.
-
-    Returns:
-      float32 [batch, width], and the targets [batch, classes].
-    """
-
-    def batch(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        found = tf.numpy_function(lambda image: np.asarray(cached[image]), [indices], tf.float32, False)
-        return tf.ensure_shape(found, [None, cached.shape[1]]), tf.gather(targets, indices)
-
-    return tf.data.Dataset.range(len(cached)).batch(size).map(batch)
+def shuffled(count: int, seed: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+    """Returns the order of an epoch's images, int64 [count]; seed and number of the epoch are int64 []."""
+    return tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), tf.stack([seed, epoch]))
 
 
 def _reader(images: EncodedImages) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -284,10 +226,9 @@ def _epochs(count: int, order: Order, batches: Callable[[tf.Tensor, tf.data.Data
     steps = steps_per_epoch(count, order.batch_size)
 
     def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        seed = tf.stack([tf.constant(order.seed, tf.int64), epoch])
-        shuffled = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), seed)
+        images = shuffled(count, tf.constant(order.seed, tf.int64), epoch)
         missing = -count % order.batch_size if order.full else 0
-        filled = tf.concat([shuffled, tf.gather(shuffled, tf.range(missing) % count)], axis=0)
+        filled = tf.concat([images, tf.gather(images, tf.range(missing) % count)], axis=0)
         data = batches(epoch, tf.data.Dataset.from_tensor_slices(filled))
         return data.enumerate().map(lambda number, batch: _weighed(batch, number == steps - 1, missing)) if missing else data
 

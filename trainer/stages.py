@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
@@ -19,13 +19,37 @@ from cxr.trainer.model_config import Loss, Stage
 from cxr.trainer.training_state import Row, TrainingState
 
 
+class Epochs(Protocol):
+    """What a stage trains on, and how its epochs are run."""
+
+    @property
+    def validation(self) -> object | None:
+        """What is asked about after each epoch; None: nothing."""
+
+    def fit(self, model: keras.Model, epochs: int, first: int, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        """Trains a compiled model, from the epoch with the number `first` (counted from 0) on."""
+
+
 @dataclass(frozen=True)
 class StageData:
-    """What a stage trains on."""
+    """Batches, with which Keras trains."""
 
     epochs_from: Callable[[int], tf.data.Dataset]  # number of epochs behind us -> batches of the others, with weights or without
     steps: int  # batches of an epoch
     validation: tf.data.Dataset | None
+
+    def fit(self, model: keras.Model, epochs: int, first: int, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        """See `Epochs`."""
+        model.fit(
+            self.epochs_from(first),
+            epochs=epochs,
+            initial_epoch=first,
+            steps_per_epoch=self.steps,
+            validation_data=self.validation,
+            callbacks=list(callbacks),
+            shuffle=False,  # the batches come shuffled
+            verbose=0,
+        )
 
 
 @dataclass(frozen=True)
@@ -44,9 +68,8 @@ def run_stage(
     model: keras.Model,
     stage: Stage,
     loss: Loss,
-    data: StageData,
+    data: Epochs,
     *,
-    small: bool = False,
     state_dir: Path | None = None,
     on_epoch: Callable[[str, int, Row], None] = lambda *_: None,
 ) -> StageHistory:
@@ -57,8 +80,7 @@ def run_stage(
       model: What its `trainable` flags say is trained.
       stage: Epochs, optimizer and callbacks.
       loss: What is minimised.
-      data: Batches.
-      small: A step of this model takes less than coming back to Python: TensorFlow runs whole epochs, with the same result.
+      data: What it trains on.
       state_dir: Where the state of an interrupted run is, and where this run keeps its own; None: it cannot be resumed.
       on_epoch: Called with the stage's name, the epoch (counted from 1) and its row, for resumed epochs too.
 
@@ -72,13 +94,7 @@ def run_stage(
         on_epoch(name, epoch, row)
 
     # XLA would take minutes to compile the large backbones, for a few epochs.
-    model.compile(
-        optimizer=make_optimizer(stage.optimizer),
-        loss=make_loss(loss),
-        metrics=["accuracy"],
-        jit_compile=False,
-        steps_per_execution=data.steps if small else 1,
-    )
+    model.compile(optimizer=make_optimizer(stage.optimizer), loss=make_loss(loss), metrics=["accuracy"], jit_compile=False)
     state.restore(model)
     if state.finished:
         state.restore_callbacks()
@@ -86,16 +102,7 @@ def run_stage(
             if getattr(callback, "restore_best_weights", False) and callback.best_weights is not None:
                 model.set_weights(callback.best_weights)
     else:
-        model.fit(
-            data.epochs_from(resumed_from),
-            epochs=stage.epochs,
-            initial_epoch=resumed_from,
-            steps_per_epoch=data.steps,
-            validation_data=data.validation,
-            callbacks=[*watched, _Rows(name, stage.epochs, state.rows, on_epoch), state],
-            shuffle=False,  # the batches come shuffled
-            verbose=0,
-        )
+        data.fit(model, stage.epochs, resumed_from, [*watched, _Rows(name, stage.epochs, state.rows, on_epoch), state])
     early = next((callback for callback in watched if isinstance(callback, keras.callbacks.EarlyStopping)), None)
     restored = early is not None and early.restore_best_weights and early.best_weights is not None
     return StageHistory(

@@ -1,9 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from cxr.core.errors import CxrError
 from cxr.trainer import inputs
+from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.model_config import Augmentation
 
 
@@ -55,33 +58,8 @@ def rows(dataset):
     return [tuple(value.numpy().tolist() for value in batch) for batch in dataset]
 
 
-def test_feature_epochs_visit_every_image_once_and_resume_where_they_were(splits):
-    labels = splits.train.labels
-    kept = np.stack([np.arange(24)[:, None], 100 + np.arange(24)[:, None]]).astype(np.float32)  # two variants
-
-    def epochs(first):
-        return rows(inputs.feature_epochs(kept, labels, 3, inputs.Order(first, 3, 5, 7)))
-
-    whole, steps = epochs(0), inputs.steps_per_epoch(24, 5)
-    assert (steps, len(whole)) == (5, 15)
-    orders = []
-    for epoch in range(3):
-        batches = whole[epoch * steps : (epoch + 1) * steps]
-        values = np.concatenate([features for features, _ in batches]).ravel()
-        assert sorted(values % 100) == list(range(24))
-        assert {v // 100 for v in values} == {0, 1}
-        one_hot = np.concatenate([y for _, y in batches])
-        assert one_hot.argmax(axis=1).tolist() == labels[(values % 100).astype(int)].tolist()
-        orders.append(values.tolist())
-    assert orders[0] != orders[1]
-    assert epochs(2) == whole[2 * steps :]
-
-
 def test_weights_stay_with_their_images(splits, transform):
-    labels, weights = splits.val.labels, np.linspace(0.5, 1.5, 9).astype(np.float32)
-    kept = np.arange(9, dtype=np.float32)[None, :, None]
-    for features, _, weight in rows(inputs.feature_epochs(kept, labels, 3, inputs.Order(0, 2, 4, 7), weights)):
-        np.testing.assert_array_equal(weight, weights[np.ravel(features).astype(int)])
+    weights = np.linspace(0.5, 1.5, 9).astype(np.float32)
     order, plain = inputs.Order(0, 1, 4, 7), Augmentation()
     sums = [float(np.sum(transform.image(tf.constant(image)))) for image in splits.val.images]
     for images, _, weight in rows(inputs.image_epochs(splits.val, 3, transform.image, plain, order, weights)):
@@ -91,11 +69,12 @@ def test_weights_stay_with_their_images(splits, transform):
 
 @pytest.mark.parametrize("size", [5, 24, 50])
 def test_full_batches_weigh_what_smaller_ones_would(splits, size):
-    labels, kept = splits.train.labels, np.arange(24, dtype=np.float32)[None, :, None]
+    split = dataclasses.replace(splits.train, images=EncodedImages.of(str(number).encode() for number in range(24)))
     own = np.linspace(0.5, 1.5, 24).astype(np.float32)
 
-    def epoch(**more):
-        return rows(inputs.feature_epochs(kept, labels, 3, inputs.Order(0, 1, size, 7, **more), own))
+    def epoch(weights=own, **more):
+        order = inputs.Order(0, 1, size, 7, **more)
+        return rows(inputs.image_epochs(split, 3, tf.strings.to_number, Augmentation(), order, weights))
 
     full = epoch(full=True)
     assert [len(weights) for _, _, weights in full] == [size] * inputs.steps_per_epoch(24, size)
@@ -106,7 +85,7 @@ def test_full_batches_weigh_what_smaller_ones_would(splits, size):
         np.testing.assert_allclose(
             np.divide(weights[:count], size), np.divide(wanted_weights, count), rtol=1e-6
         )  # Keras divides by the number
-    unweighed = rows(inputs.feature_epochs(kept, labels, 3, inputs.Order(0, 1, size, 7, full=True)))
+    unweighed = epoch(None, full=True)
     assert [len(batch) for batch in unweighed] == [3 if 24 % size else 2] * len(full)
 
 

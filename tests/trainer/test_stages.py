@@ -4,7 +4,8 @@ import pytest
 import tensorflow as tf
 
 from cxr.core.errors import CxrError
-from cxr.trainer import inputs
+from cxr.trainer.feature_epochs import FeatureEpochs
+from cxr.trainer.inputs import steps_per_epoch
 from cxr.trainer.model_config import Loss, Stage
 from cxr.trainer.stages import StageData, run_stage
 
@@ -27,15 +28,29 @@ def stage(**more):
     return Stage.model_validate({"epochs": 8, "batch_size": 7, "optimizer": {"learning_rate": 0.05}, **more})
 
 
-def data(config, validation=VALIDATION, labels=LABELS):
+def of_features(config, validation=VALIDATION, labels=LABELS):
+    return FeatureEpochs(FEATURES[None], np.eye(3, dtype=np.float32)[labels], None, validation, config.batch_size, 1)
+
+
+def of_batches(config, validation=VALIDATION):
+    """The same batches, with which Keras trains."""
+    one_call = of_features(config)
+
+    def batches(first):
+        for epoch in range(first, config.epochs):
+            for part in one_call.epoch(epoch):
+                for begin in range(0, 30, config.batch_size):
+                    yield tuple(values[begin : begin + config.batch_size] for values in part)
+
+    spec = (tf.TensorSpec([None, 6]), tf.TensorSpec([None, 3]))
     return StageData(
-        lambda first: inputs.feature_epochs(FEATURES[None], labels, 3, inputs.Order(first, config.epochs, config.batch_size, 1)),
-        inputs.steps_per_epoch(30, config.batch_size),
+        lambda first: tf.data.Dataset.from_generator(lambda: batches(first), output_signature=spec),
+        steps_per_epoch(30, config.batch_size),
         tf.data.Dataset.from_tensor_slices(validation).batch(32) if validation else None,
     )
 
 
-def run(config, folder=None, stop_after=None, **more):
+def run(config, folder=None, stop_after=None, data=of_features, **more):
     def on_epoch(name, epoch, row):
         if epoch == stop_after:
             raise Interrupted
@@ -54,29 +69,28 @@ CALLBACKS = {
 }
 
 
+KINDS = pytest.mark.parametrize("data", [of_features, of_batches])
+
+
 @pytest.mark.slow
-def test_epochs_that_tensorflow_runs_alone_give_the_same(tmp_path):
+def test_heads_learn_what_they_would_with_keras():
     config = stage(**CALLBACKS)
-    networks, histories = zip(*(_run_small(config, small) for small in (False, True)), strict=True)
+    networks, histories = zip(*(run(config, data=data) for data in (of_batches, of_features)), strict=True)
     assert figures(histories[0]) == figures(histories[1])
     for one, other in zip(networks[0].get_weights(), networks[1].get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def _run_small(config, small):
-    network = model()
-    return network, run_stage("head", network, config, Loss(), data(config), small=small)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [2, 4])
 @pytest.mark.parametrize("callbacks", [{}, CALLBACKS], ids=["plain", "callbacks"])
-def test_resumed_training_equals_uninterrupted_training(tmp_path, stop_after, callbacks):
+@KINDS
+def test_resumed_training_equals_uninterrupted_training(tmp_path, stop_after, callbacks, data):
     config = stage(**callbacks)
-    whole, expected = run(config)
+    whole, expected = run(config, data=data)
     with pytest.raises(Interrupted):
-        run(config, tmp_path, stop_after)
-    resumed, history = run(config, tmp_path)
+        run(config, tmp_path, stop_after, data)
+    resumed, history = run(config, tmp_path, data=data)
     assert history.resumed_from == stop_after - 1  # the interrupted epoch was not finished
     assert len(history.rows) == len(expected.rows)
     for row, other in zip(figures(history), figures(expected), strict=True):
@@ -86,10 +100,11 @@ def test_resumed_training_equals_uninterrupted_training(tmp_path, stop_after, ca
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-def test_a_finished_stage_is_not_trained_again(tmp_path):
+@KINDS
+def test_a_finished_stage_is_not_trained_again(tmp_path, data):
     config = stage(**CALLBACKS)
-    first, expected = run(config, tmp_path)
-    again, history = run(config, tmp_path)
+    first, expected = run(config, tmp_path, data=data)
+    again, history = run(config, tmp_path, data=data)
     assert figures(history) == figures(expected)
     assert (history.resumed_from, history.stopped_early) == (len(expected.rows), expected.stopped_early)
     for a, b in zip(first.get_weights(), again.get_weights(), strict=True):
@@ -103,8 +118,10 @@ def test_a_half_written_state_is_ignored(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["epoch-00002"]
 
 
-def test_early_stopping_restores_the_best_epoch():
-    network, history = run(stage(epochs=60, early_stopping={"monitor": "val_loss", "patience": 2}, optimizer={"learning_rate": 0.5}))
+@KINDS
+def test_early_stopping_restores_the_best_epoch(data):
+    config = stage(epochs=60, early_stopping={"monitor": "val_loss", "patience": 2}, optimizer={"learning_rate": 0.5})
+    network, history = run(config, data=data)
     assert history.stopped_early
     best = min(range(len(history.rows)), key=lambda i: history.rows[i]["val_loss"])
     assert history.best_epoch == best + 1
