@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import keras
 import numpy as np
@@ -13,10 +14,49 @@ from sklearn.utils import gen_batches
 
 from cxr.core.stored_rows import FloatRows
 from cxr.trainer import inputs
+from cxr.trainer.models import heads
 
-AT_ONCE = 256  # images whose features are in memory; a batch of those that are asked about, not learnt from
+AT_ONCE = 256  # images that are read at once; a batch of those that are asked about, not learnt from
 Array = npt.NDArray[np.float32]
-Part = tuple[Array, ...]  # features [images, width], one-hot [images, classes], and [images] of the weights where there are any
+Order = npt.NDArray[np.int64]
+Values = tuple[tf.Tensor, ...]  # features [rows, width], one-hot [rows, classes], and [rows] of the weights where there are any
+Metrics = Mapping[str, tf.Tensor]  # by name, float32 []
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Features with what belongs to them. A row is an image, or one of its variants: variant * images + image.
+
+    Attributes:
+      features: float32 [1 + variants, images, width].
+      targets: float32 one-hot [images, classes].
+      weights: float32 [images], how much each counts; None: all the same.
+    """
+
+    features: FloatRows
+    targets: Array
+    weights: Array | None = None
+
+    def parts(self, order: Order, size: int) -> Iterator[tuple[Values, Order]]:
+        """Yields rows in an order, as values with the order in which to take them; parts are whole batches of `size` rows.
+
+        Few rows are read once for all epochs. Of many, memory holds about `AT_ONCE`.
+        """
+        if self._held:
+            yield self._held, order
+            return
+        for part in gen_batches(len(order), max(1, AT_ONCE // size) * size):
+            yield self._read(order[part]), np.arange(len(order[part]))
+
+    @cached_property
+    def _held(self) -> Values | None:
+        rows = len(self.features) * len(self.targets)
+        return self._read(np.arange(rows)) if rows <= heads.AT_ONCE else None
+
+    def _read(self, rows: Order) -> Values:
+        variants, images = np.divmod(rows, len(self.targets))
+        values = [np.asarray(self.features[variants, images]), self.targets[images]]
+        return tuple(map(tf.constant, values if self.weights is None else [*values, self.weights[images]]))
 
 
 @dataclass(frozen=True)
@@ -24,18 +64,14 @@ class FeatureEpochs:
     """What a head learns from; trains it as Keras's `fit` would, with the same result.
 
     Attributes:
-      features: float32 [1 + variants, images, width]; in each epoch each image is one of its variants, drawn anew.
-      targets: float32 one-hot [images, classes].
-      weights: float32 [images], how much each counts; None: all the same.
-      validation: Features [images, width] and targets of what is asked about after each epoch, if there is such a split.
+      examples: Of the training; in each epoch each image is one of its variants, drawn anew.
+      validation: What is asked about after each epoch, if there is such a split.
       batch_size: The last batch of an epoch may be smaller.
       seed: The order of an epoch is a function of it and the epoch's number alone.
     """
 
-    features: FloatRows
-    targets: Array
-    weights: Array | None
-    validation: tuple[FloatRows, Array] | None
+    examples: Examples
+    validation: Examples | None
     batch_size: int
     seed: int
 
@@ -48,77 +84,70 @@ class FeatureEpochs:
           first: Epochs that are behind us.
           callbacks: What they do before and after batches is not called.
         """
-        part = next(self.epoch(first))
-        _build(model, part)
-        learn = _repeated(model.train_step, self.batch_size, part)
-        ask = _repeated(model.test_step, AT_ONCE, part[:2])
+        values, _ = next(self.examples.parts(self.order(first), self.batch_size))
+        _build(model, values)
+        learn = _repeated(model, model.train_step, self.batch_size, values)
+        ask = _repeated(model, model.test_step, AT_ONCE, values[:2])
         told = keras.callbacks.CallbackList(list(callbacks), model=model, epochs=epochs)
         model.stop_training = False
         told.on_train_begin()
         logs: dict[str, float] = {}
         for epoch in range(first, epochs):
             told.on_epoch_begin(epoch)
-            logs = _metrics(model, learn, self.epoch(epoch))
+            logs = _metrics(model, learn, self.examples.parts(self.order(epoch), self.batch_size))
             if self.validation:
-                logs |= {f"val_{name}": value for name, value in _metrics(model, ask, self.asked()).items()}
+                asked = self.validation.parts(np.arange(len(self.validation.targets)), AT_ONCE)
+                logs |= {f"val_{name}": value for name, value in _metrics(model, ask, asked).items()}
             told.on_epoch_end(epoch, logs)
             if model.stop_training:
                 break
         told.on_train_end(logs)
 
-    def epoch(self, number: int) -> Iterator[Part]:
-        """Yields the images of an epoch, shuffled, in whole batches of which about `AT_ONCE` images are read at once."""
-        count = len(self.targets)
-        seed, epoch = tf.constant(self.seed, tf.int64), tf.constant(number, tf.int64)
-        shuffled = inputs.shuffled(count, seed, epoch)
-        variants = np.zeros(count, np.int64)
-        if len(self.features) > 1:
-            variants = _variants(seed + epoch, shuffled, tf.constant(len(self.features), tf.int64)).numpy()
-        indices = shuffled.numpy()
-        for part in gen_batches(count, max(1, AT_ONCE // self.batch_size) * self.batch_size):
-            some = indices[part]
-            targets = [self.targets[some]] if self.weights is None else [self.targets[some], self.weights[some]]
-            yield np.asarray(self.features[variants[part], some]), *targets
-
-    def asked(self) -> Iterator[Part]:
-        """Yields the images of the validation split in their order, batch by batch."""
-        assert self.validation is not None
-        features, targets = self.validation
-        for part in gen_batches(len(targets), AT_ONCE):
-            yield np.asarray(features[part]), targets[part]
+    def order(self, epoch: int) -> Order:
+        """Returns the rows of an epoch, shuffled, [images]."""
+        passes, images = len(self.examples.features), len(self.examples.targets)
+        seed, number = tf.constant(self.seed, tf.int64), tf.constant(epoch, tf.int64)
+        shuffled = inputs.shuffled(images, seed, number)
+        if passes == 1:
+            return shuffled.numpy()
+        return (_variants(seed + number, shuffled, tf.constant(passes, tf.int64)) * images + shuffled).numpy()
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.int64), tf.TensorSpec([None], tf.int64), tf.TensorSpec([], tf.int64)], autograph=False)
-def _variants(seed: tf.Tensor, indices: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+def _variants(seed: tf.Tensor, images: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     """Draws one of so many variants for each image, int64 [images]."""
-    return tf.map_fn(lambda index: tf.random.stateless_uniform([], tf.stack([seed, index]), 0, count, tf.int64), indices)
+    return tf.map_fn(lambda image: tf.random.stateless_uniform([], tf.stack([seed, image]), 0, count, tf.int64), images)
 
 
-def _build(model: keras.Model, part: Part) -> None:
+def _build(model: keras.Model, values: Values) -> None:
     """Makes the variables that would otherwise be made in the first step, which TensorFlow would then trace twice."""
     model.optimizer.build(model.trainable_variables)
-    features, targets = part[0][:1], part[1][:1]
+    features, targets = values[0][:1], values[1][:1]
     model.compute_metrics(features, targets, model(features, training=False))
 
 
-def _repeated(step: Callable[[tuple[tf.Tensor, ...]], object], size: int, part: Part) -> Callable[[Part], None]:
-    """Makes a function that takes a step with each batch of a part like this one; the last batch may be smaller."""
+def _repeated(model: keras.Model, step: Callable[[Values], object], size: int, values: Values) -> Callable[[Values, Order], Metrics]:
+    """Makes a function that takes a step with each batch of values like these, the last of which may be smaller.
 
-    def steps(values: tuple[tf.Tensor, ...]) -> None:
+    It returns the model's metrics since they were last reset.
+    """
+
+    def steps(values: Values, order: tf.Tensor) -> Metrics:
         def body(first: tf.Tensor) -> list[tf.Tensor]:
-            step(tuple(value[first : first + size] for value in values))
+            step(tuple(tf.gather(value, order[first : first + size]) for value in values))
             return [first + size]
 
-        count = tf.shape(values[0])[0]
-        tf.while_loop(lambda first: first < count, body, [tf.constant(0)], parallel_iterations=1)
+        tf.while_loop(lambda first: first < tf.size(order), body, [tf.constant(0)], parallel_iterations=1)
+        return model.get_metrics_result()
 
-    signature = tuple(tf.TensorSpec([None, *values.shape[1:]], values.dtype) for values in part)
-    return tf.function(steps, input_signature=[signature], autograph=False).get_concrete_function()
+    signature = [tuple(tf.TensorSpec([None, *value.shape[1:]], value.dtype) for value in values), tf.TensorSpec([None], tf.int64)]
+    return tf.function(steps, input_signature=signature, autograph=False).get_concrete_function()
 
 
-def _metrics(model: keras.Model, steps: Callable[[Part], None], parts: Iterable[Part]) -> dict[str, float]:
+def _metrics(model: keras.Model, steps: Callable[[Values, Order], Metrics], parts: Iterable[tuple[Values, Order]]) -> dict[str, float]:
     """Takes the steps; returns the means over all images."""
     model.reset_metrics()
-    for part in parts:
-        steps(part)
-    return {name: float(value) for name, value in model.get_metrics_result().items()}
+    found: Metrics = {}
+    for values, order in parts:
+        found = steps(values, order)
+    return {name: float(value) for name, value in found.items()}

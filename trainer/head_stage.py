@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.core.stored_rows import FloatRows
-from cxr.trainer.feature_epochs import AT_ONCE, Array, FeatureEpochs
+from cxr.trainer.feature_epochs import AT_ONCE, Array, Examples, FeatureEpochs
 from cxr.trainer.losses import image_weights
 from cxr.trainer.model_config import Model, Stage
 from cxr.trainer.models.heads import build_head
@@ -69,8 +69,8 @@ def train_head(
     head = build_head(config.head, train.features.shape[2], classes, train.features[0])
     weights = image_weights(config, train.labels, train.sources, classes)
 
-    validation = (val.features[0], eye[val.labels]) if val else None
-    data = FeatureEpochs(train.features, eye[train.labels], weights, validation, stage.batch_size, config.seed)
+    validation = Examples(val.features[:1], eye[val.labels]) if val else None
+    data = FeatureEpochs(Examples(train.features, eye[train.labels], weights), validation, stage.batch_size, config.seed)
     return head, run_stage("head", head, stage, config.loss, data, state_dir=state_dir, on_epoch=on_epoch)
 
 

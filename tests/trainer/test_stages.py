@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from cxr.core.errors import CxrError
-from cxr.trainer.feature_epochs import FeatureEpochs
+from cxr.trainer.feature_epochs import Examples, FeatureEpochs
 from cxr.trainer.inputs import steps_per_epoch
 from cxr.trainer.model_config import Loss, Stage
 from cxr.trainer.stages import StageData, run_stage
@@ -29,18 +29,18 @@ def stage(**more):
 
 
 def of_features(config, validation=VALIDATION, labels=LABELS):
-    return FeatureEpochs(FEATURES[None], np.eye(3, dtype=np.float32)[labels], None, validation, config.batch_size, 1)
+    asked = validation and Examples(validation[0][None], validation[1])
+    return FeatureEpochs(Examples(FEATURES[None], np.eye(3, dtype=np.float32)[labels]), asked, config.batch_size, 1)
 
 
 def of_batches(config, validation=VALIDATION):
     """The same batches, with which Keras trains."""
-    one_call = of_features(config)
+    order, one_hot = of_features(config).order, np.eye(3, dtype=np.float32)[LABELS]
 
     def batches(first):
         for epoch in range(first, config.epochs):
-            for part in one_call.epoch(epoch):
-                for begin in range(0, 30, config.batch_size):
-                    yield tuple(values[begin : begin + config.batch_size] for values in part)
+            for rows in np.split(order(epoch), range(config.batch_size, 30, config.batch_size)):
+                yield FEATURES[rows], one_hot[rows]
 
     spec = (tf.TensorSpec([None, 6]), tf.TensorSpec([None, 3]))
     return StageData(
