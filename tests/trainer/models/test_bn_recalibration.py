@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from cxr.core.errors import CxrError
+from cxr.trainer.models import bn_recalibration
 from cxr.trainer.models.bn_recalibration import batch_norm_layers, recalibrate_channels, recalibrate_layers
 
 
@@ -97,3 +98,20 @@ def test_rescaling_refuses_a_dead_layer():
     model = network()
     with pytest.raises(CxrError, match="first yields nothing"):
         recalibrate_layers(model, model, tf.zeros([2, 8, 8, 3]))
+
+
+def test_rescaling_runs_its_graph_unoptimised_and_leaves_the_optimiser_as_it_was(monkeypatch):
+    seen, real = [], bn_recalibration._UnitMeanSquare.call
+
+    def disabled():
+        return tf.config.optimizer.get_experimental_options().get("disable_meta_optimizer", False)
+
+    def spying(layer, x, mask=None):
+        seen.append(disabled())
+        return real(layer, x, mask)
+
+    monkeypatch.setattr(bn_recalibration._UnitMeanSquare, "call", spying)
+    model = network()
+    recalibrate_layers(model, model, tf.constant(batches(1)[0]))
+    assert seen[-2:] == [True, True]
+    assert not disabled()
