@@ -40,7 +40,7 @@ class Examples:
     def parts(self, order: Order, size: int) -> Iterator[tuple[Values, Order]]:
         """Yields rows in an order, as values with the order in which to take them; parts are whole batches of `size` rows.
 
-        Few rows are read once for all epochs. Of many, memory holds about `AT_ONCE`.
+        Up to `heads.AT_ONCE` rows are read once for all epochs. Of more, memory holds about `AT_ONCE` at a time.
         """
         if self._held:
             yield self._held, order
