@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,10 +65,6 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
             # such a configuration states `data` for the images that it makes itself
             console.print(f"warning: {complaint(data, keys)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
         return examples
-    from cxr.data.ingest.ingest import ingest  # Beam and TensorFlow: seconds
-    from cxr.data.ingest.pseudonyms import key_path
-    from cxr.data.ingest.summary import remarks
-
     if data is not None:
         source = Path(data)
         if not source.exists():
@@ -81,10 +81,15 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
         changed = demo.model_dump(exclude={"images", "image_size", "seed"}, exclude_defaults=True)
         parts = [demo.images, demo.image_size, demo.seed, *changed.values()]
         name = re.sub(r"[^0-9a-z.]+", "-", f"synthetic-{'-'.join(map(str, parts)).lower()}").strip("-")
-        source = make_demo_data(workspace.data / name, **demo.model_dump(), console=console)
+        with _imported("cxr.pipeline.graph"):  # TFX, which a run needs next; other processes draw
+            source = make_demo_data(workspace.data / name, **demo.model_dump(), console=console)
         records = workspace.data / f"{name}-records"
     else:
         raise CxrError(f"--data is missing: configuration {config.name!r} needs images (only one with `demo_data` makes its own)")
+    from cxr.data.ingest.ingest import ingest  # Beam and TensorFlow: seconds
+    from cxr.data.ingest.pseudonyms import key_path
+    from cxr.data.ingest.summary import remarks
+
     key_file = key_path(workspace.pseudonym_key)
     dataset = ingest(
         source,
@@ -99,6 +104,14 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
     for line in remarks(dataset, records):
         console.print(line, highlight=False, soft_wrap=True)
     return _examples(records, config)
+
+
+@contextmanager
+def _imported(module: str) -> Iterator[None]:
+    """Imports a module in a thread while the block runs, and waits for it; whoever imports it next hears of an error."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(importlib.import_module, module)
+        yield
 
 
 def check_ensemble(config: Config, dataset: Dataset) -> None:

@@ -6,10 +6,13 @@ import csv
 import hashlib
 import itertools
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +23,7 @@ from rich.progress import track
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.termination import end_with_parent
 from cxr.data.demo import SEVERITY
 from cxr.data.demo.confounders import CONFOUNDED, CONFOUNDERS, NO_CONFOUNDER
 from cxr.data.demo.person import AP, PA, Person
@@ -34,7 +38,8 @@ MAX_PER_PATIENT = 4
 COURSE = 0.1  # standard deviation of the severity among one patient's pictures
 PNG_LEVEL = 4  # of compression; 6, the default, takes twice as long for less than 1 %
 KEPT = 24 * 2**20  # bytes
-THREADS = 2  # most of the drawing is numpy's, which lets other threads work
+MANY = 400  # pictures from which on processes draw, whose start takes as long as the drawing of 30 pictures
+THREADS = 2  # that draw fewer; Python's lock lets them use one and a half cores
 
 
 class Order(NamedTuple):
@@ -89,35 +94,20 @@ def make_demo_data(
         return manifest
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / REQUEST).is_file())):
         raise CxrError(f"{out}: exists and holds no demo data; name another folder")
-    _keep_freed_memory()
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
 
-    def write_all(orders: list[Order]) -> list[tuple[str, ...]]:
-        return [write(order) for order in orders]
-
-    def write(order: Order) -> tuple[str, ...]:
-        picture = render(order.label, order.person, order.severity, order.view, image_size, np.random.default_rng(order.seed))
-        pixels = CONFOUNDERS[confounder](picture.image) if order.label == CONFOUNDED else picture.image
-        image, mask = f"images/{order.name}", f"masks/{order.name}" if masks else ""
-        Image.fromarray(pixels).save(partial / image, compress_level=PNG_LEVEL)
-        if masks:
-            Image.fromarray(picture.mask.astype(np.uint8) * 255).save(partial / mask, compress_level=PNG_LEVEL)
-        sex = "F" if order.person.female else "M"
-        return (
-            image, order.label, order.patient, SYNTHETIC, order.view, sex, str(order.age), f"{picture.severity:.3f}", mask,
-        )  # fmt: skip
-
+    draw = _Draw(partial, image_size, confounder, masks)
     try:
         (partial / "images").mkdir(parents=True)
         if masks:
             (partial / "masks").mkdir()
-        with (partial / MANIFEST).open("w", newline="", encoding="utf-8") as stream, ThreadPoolExecutor(THREADS) as pool:
+        with (partial / MANIFEST).open("w", newline="", encoding="utf-8") as stream, _workers(images) as pool:
             writer = csv.writer(stream)
             writer.writerow(COLUMNS)
-            # a person's pictures one after the other in one thread: the vessels, once grown, are cached
+            # a person's pictures one after the other in one worker: the vessels, once grown, are cached
             persons = (list(orders) for _, orders in itertools.groupby(_orders(images, seed, severity), lambda order: order.patient))
-            rows = itertools.chain.from_iterable(pool.map(write_all, persons))
+            rows = itertools.chain.from_iterable(pool.map(draw, persons))
             writer.writerows(
                 track(rows, "drawing synthetic images", images, console=console, transient=True, disable=not console.is_terminal)
             )
@@ -131,6 +121,43 @@ def make_demo_data(
             raise CxrError(f"{out}: cannot be written ({error.strerror})") from None
         raise
     return manifest
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """Writes pictures, in whatever process; a call draws those of one person and returns their rows of the manifest."""
+
+    folder: Path
+    image_size: int
+    confounder: str
+    masks: bool
+
+    def __call__(self, orders: list[Order]) -> list[tuple[str, ...]]:
+        return [self._write(order) for order in orders]
+
+    def _write(self, order: Order) -> tuple[str, ...]:
+        picture = render(order.label, order.person, order.severity, order.view, self.image_size, np.random.default_rng(order.seed))
+        pixels = CONFOUNDERS[self.confounder](picture.image) if order.label == CONFOUNDED else picture.image
+        image, mask = f"images/{order.name}", f"masks/{order.name}" if self.masks else ""
+        Image.fromarray(pixels).save(self.folder / image, compress_level=PNG_LEVEL)
+        if self.masks:
+            Image.fromarray(picture.mask.astype(np.uint8) * 255).save(self.folder / mask, compress_level=PNG_LEVEL)
+        sex = "F" if order.person.female else "M"
+        return (
+            image, order.label, order.patient, SYNTHETIC, order.view, sex, str(order.age), f"{picture.severity:.3f}", mask,
+        )  # fmt: skip
+
+
+def _workers(images: int) -> Executor:
+    if images < MANY:
+        return ThreadPoolExecutor(THREADS, initializer=_keep_freed_memory)
+    return ProcessPoolExecutor(len(os.sched_getaffinity(0)), multiprocessing.get_context("spawn"), initializer=_begin_process)
+
+
+def _begin_process() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts all; the process that waits for this one ends it
+    end_with_parent()
+    _keep_freed_memory()
 
 
 def _keep_freed_memory() -> None:

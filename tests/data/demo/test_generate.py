@@ -8,7 +8,7 @@ from rich.console import Console
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.data.demo import SEVERITY
+from cxr.data.demo import SEVERITY, generate
 from cxr.data.demo.generate import Order, _orders, make_demo_data
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.sources import discover
@@ -46,6 +46,15 @@ def test_seed_decides_every_pixel(tmp_path):
     one, same, other = (pixels(make(tmp_path / name, images=9, seed=seed)) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
     np.testing.assert_array_equal(one, same)
     assert (one != other).mean() > 0.5
+
+
+def test_processes_draw_what_threads_draw(tmp_path, monkeypatch):
+    threads = make(tmp_path / "threads", images=9, masks=True)
+    monkeypatch.setattr(generate, "MANY", 9)
+    processes = make(tmp_path / "processes", images=9, masks=True)
+    assert processes.read_text() == threads.read_text()
+    for file in threads.parent.rglob("*.png"):
+        assert (processes.parent / file.relative_to(threads.parent)).read_bytes() == file.read_bytes()
 
 
 def test_pictures_of_a_patient_differ_and_resemble_each_other(tmp_path):
