@@ -25,7 +25,7 @@ from cxr.kubeflow import evaluation_page, executor_input, executor_output, pushi
 
 MODULE = "cxr.kubeflow.entrypoint"
 MERGE, SHARED = "--cxr_merge", "--cxr_shared"  # arguments that the compiler adds
-_EVALUATOR = "tfx.components.evaluator.executor.Executor"
+EVALUATORS = ("tfx.components.evaluator.executor.Executor", "cxr.components.ensemble_evaluator.executor.Executor")
 
 
 def run(args: argparse.Namespace, beam_args: list[str], scratch: Path) -> None:
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, beam_args: list[str], scratch: Path) -> None:
     if shared:
         report = shared_folder.collect(task, staged, report)
     result = executor_output.finish(report, task)
-    if args.executor_class_path == _EVALUATOR:
+    if args.executor_class_path in EVALUATORS:
         (evaluation,) = task["outputs"]["artifacts"]["evaluation"]["artifacts"]
         result["artifacts"] |= evaluation_page.publish_from(evaluation["uri"], given)
     if args.executor_class_path == report_page.EXECUTOR:

@@ -9,6 +9,7 @@ import yaml
 
 from cxr.data.ingest.pseudonyms import KEY_FILE_VARIABLE
 from cxr.kubeflow.cluster import Cluster
+from cxr.kubeflow.entrypoint import EVALUATORS
 from cxr.kubeflow.pipeline_spec import container_of, tasks
 
 # Runs the command line and tells which heavy packages it has imported.
@@ -86,12 +87,14 @@ def test_the_margin_of_non_inferiority_is_a_parameter_where_it_is_demanded(image
 
 
 @pytest.mark.slow
-def test_evaluators_have_outputs_for_kfps_page(compiled):
-    component = compiled.spec["components"][tasks(compiled.spec)["Evaluator-mobilenet"]["componentRef"]["name"]]
+@pytest.mark.parametrize("evaluator", ["Evaluator-mobilenet", "Evaluator-ensemble"])
+def test_evaluators_have_outputs_for_kfps_page(compiled, evaluator):
+    component = compiled.spec["components"][tasks(compiled.spec)[evaluator]["componentRef"]["name"]]
     found = {key: value["artifactType"].get("schemaTitle") for key, value in component["outputDefinitions"]["artifacts"].items()}
     assert found["metrics"] == "system.Metrics"
     assert found["confusion_matrix"] == found["roc_covid19"] == "system.ClassificationMetrics"
     assert found["report"] == "system.HTML"
+    assert set(EVALUATORS) & set(container(compiled, evaluator)["args"])  # the entry point makes these outputs for them alone
 
 
 @pytest.mark.slow
