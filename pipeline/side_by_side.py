@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tfx.proto.orchestration import pipeline_pb2
 
+from cxr.core.machine import available_memory, cores
 from cxr.pipeline.graph import node_id
 from cxr.pipeline.kept_runs import kept_runs
-from cxr.pipeline.machine import available_memory, cores
 from cxr.pipeline.pipeline_config import Config
 
 _GB = 10**9

@@ -13,11 +13,11 @@ from rich.console import Console
 
 from bench.links import manifest_of
 from cxr.core import features
+from cxr.core.machine import cores
 from cxr.data.demo.generate import make_demo_data
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.rows import Row, uniform
 from cxr.data.ingest.sources import discover
-from cxr.pipeline.machine import cores
 from cxr.trainer.model_config import Model, Stage
 
 DRAWN, SIDE = 24, 512  # pictures that are made up, and their height and width

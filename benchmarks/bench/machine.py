@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from bench.results import Machine
-from cxr.pipeline.machine import cores
+from cxr.core.machine import cores
 
 _VERSIONS_OF = ("apache-beam", "keras", "numpy", "pillow", "tensorflow", "tensorflow-model-analysis", "tfx")
 _LOOKED_FOR = 1.0  # seconds

@@ -23,6 +23,7 @@ from rich.progress import track
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.machine import cores
 from cxr.core.termination import end_with_parent
 from cxr.data.demo import SEVERITY
 from cxr.data.demo.confounders import CONFOUNDED, CONFOUNDERS, NO_CONFOUNDER
@@ -151,7 +152,7 @@ class _Draw:
 def _workers(images: int) -> Executor:
     if images < MANY:
         return ThreadPoolExecutor(THREADS, initializer=_keep_freed_memory)
-    return ProcessPoolExecutor(len(os.sched_getaffinity(0)), multiprocessing.get_context("spawn"), initializer=_begin_process)
+    return ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn"), initializer=_begin_process)
 
 
 def _begin_process() -> None:

@@ -119,7 +119,7 @@ def _hold_to_members(ensemble: str, members: Mapping[str, str]) -> None:
         alone = recorded_answers(member, features.PROBABILITIES)
         inside = recorded_answers(ensemble, features.MEMBER_PROBABILITIES.format(member=name))
         # A member may have been trained on a GPU and joined without one.
-        if alone and not np.mean(np.abs(np.subtract(alone, inside))) <= GPU_TOLERANCE:
+        if len(alone) != len(inside) or not np.mean(np.abs(np.subtract(alone, inside))) <= GPU_TOLERANCE:
             raise CxrError(f"{member}: inside the ensemble {name} does not answer as it does alone; train all members again in one run")
 
 

@@ -14,8 +14,8 @@ from PIL import Image
 
 from bench.data import GROWTH, Data
 from bench.row import FLOOR, Done, Round, Row, Side, timed
+from cxr.core.machine import cores
 from cxr.data.images.reader import JPEG_QUALITY, MAX_SIDE
-from cxr.pipeline.machine import cores
 
 PILLOW_GOAL = 1.5
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from artifacts import export_constant, of
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import json_utils, proto_utils
@@ -15,32 +16,10 @@ from cxr.pipeline.gate import Gate, eval_config
 from cxr.trainer import artifact
 from cxr.trainer.ensemble.joining import joint_layers
 from cxr.trainer.ensemble.voting import WeightedVote
-from cxr.trainer.preprocessing import label_to_index
 
 BEAM = ["--direct_running_mode=in_memory", "--direct_num_workers=1", "--sdk_container_image=none"]
 TRUE = [number % 3 for number in range(12)]
 ALWAYS_NORMAL = [2] * 12
-
-
-class Constant(tf.Module):
-    """A pushed version that gives every image the same answer."""
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES)])
-    def serve(self, examples):
-        return {features.PROBABILITIES: tf.tile([[0.6, 0.3, 0.1]], [tf.shape(examples)[0], 1])}
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES)])
-    def labels(self, examples):
-        parsed = tf.io.parse_example(examples, {features.LABEL: tf.io.FixedLenFeature([1], tf.string)})
-        return {features.LABEL_INDEX: label_to_index(parsed[features.LABEL], features.CLASS_NAMES)}
-
-
-def of(kind, uri, **properties):
-    made = kind()
-    made.uri = str(uri)
-    for name, value in properties.items():
-        setattr(made, name, value)
-    return [made]
 
 
 @pytest.fixture
@@ -96,8 +75,7 @@ def test_the_members_answers_are_joined(evaluate):
 
 
 def test_a_pushed_version_is_asked_itself(evaluate, tmp_path):
-    module, folder = Constant(), str(tmp_path / "pushed" / "Format-Serving")
-    tf.saved_model.save(module, folder, signatures={features.SIGNATURE_EXAMPLES: module.serve, features.SIGNATURE_LABELS: module.labels})
+    export_constant(str(tmp_path / "pushed"))
     found = read_evaluation(evaluate(ALWAYS_NORMAL, TRUE, baseline=tmp_path / "pushed"))
     assert (found.accuracy, found.baseline_accuracy) == pytest.approx((1 / 3, 1 / 3))
     assert found.confusion_matrix == ((0, 0, 4), (0, 0, 4), (0, 0, 4))

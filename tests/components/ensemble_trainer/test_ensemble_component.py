@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from artifacts import of
 from session_check import check_export
 from tfx.dsl.components.common.importer import Importer
 from tfx.dsl.io import fileio
@@ -45,9 +46,16 @@ def images(transform, raw_examples):
     return transform.images(tf.constant([image_of(example) for example in raw_examples]))
 
 
+def record(uri: str, answers: np.ndarray) -> None:
+    """Records what a member answered to the pictures that all exports are asked about."""
+    request = predict_request("member", features.SIGNATURE_BYTES, {features.SIGNATURE_BYTES: np.array([b"picture"], object)})
+    logs = [log_of(request, {features.PROBABILITIES: answer[None]}) for answer in answers]
+    write_logs(artifact.serving_dir(uri), RECORDED_REQUESTS, logs)
+
+
 @pytest.fixture
-def members(images, tmp_path) -> list[str]:
-    """Two Model artifacts as Trainers leave them, but for the SavedModel, of which the description is all that is needed."""
+def members(images, transform, tmp_path) -> list[str]:
+    """Two Model artifacts as Trainers leave them, but of the SavedModel only what is needed: its description and recorded answers."""
     uris = []
     for seed, name in enumerate(NAMES):
         uri = str(tmp_path / name)
@@ -66,20 +74,13 @@ def members(images, tmp_path) -> list[str]:
         info |= {"synthetic": True, "data": {"fingerprint": "f", "images": {"train": {}}, "synthetic": 12}}
         artifact.write_info(artifact.serving_dir(uri), info)
         save_training_images(artifact.serving_dir(uri), image_keys(f"{i}" for i in range(12)))
+        record(uri, np.asarray(model(transform.images(tf.constant(phantoms())))))
         answers = model.predict(images, verbose=0)
         for split in ("train", "val", artifact.TRAIN_OOF):
             order = np.random.default_rng(seed).permutation(12)
             artifact.save_predictions(uri, split, [f"{i}" for i in order], [i % 3 for i in order], answers[order])
         uris.append(uri)
     return uris
-
-
-def of(artifact_type, uri, **properties):
-    made = artifact_type()
-    made.uri = str(uri)
-    for name, value in properties.items():
-        setattr(made, name, value)
-    return [made]
 
 
 @pytest.fixture
@@ -183,10 +184,15 @@ def test_the_papers_ensemble_needs_no_validation_split(run):
 
 @pytest.mark.slow
 def test_a_member_that_answers_otherwise_alone_is_refused(run, members):
-    request = predict_request("two", features.SIGNATURE_BYTES, {features.SIGNATURE_BYTES: np.array([b"picture"], object)})
-    answer = {features.PROBABILITIES: np.array([[1, 0, 0]], np.float32)}
-    write_logs(artifact.serving_dir(members[1]), RECORDED_REQUESTS, [log_of(request, answer)] * len(phantoms()))
+    record(members[1], np.tile(np.array([[1, 0, 0]], np.float32), [len(phantoms()), 1]))
     with pytest.raises(CxrError, match="inside the ensemble two does not answer as it does alone"):
+        run(Ensemble(method="soft", calibration="none"))
+
+
+@pytest.mark.slow
+def test_a_member_without_recorded_answers_is_refused(run, members):
+    record(members[0], np.empty([0, 3], np.float32))
+    with pytest.raises(CxrError, match="inside the ensemble one does not answer as it does alone"):
         run(Ensemble(method="soft", calibration="none"))
 
 

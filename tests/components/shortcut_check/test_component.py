@@ -4,53 +4,29 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from artifacts import export_constant
 from tfx import v1 as tfx
 from tfx.orchestration import metadata
 from tfx.types import standard_artifacts
 
 from cxr.components.audit.component import Audit
+from cxr.components.ensemble_trainer.executor import MEMBER, MOST_MEMBERS
 from cxr.components.infra_check.reasons import REASONS
 from cxr.components.pusher.component import Pusher
 from cxr.components.pusher.known import Known
 from cxr.components.shortcut_check.component import ShortcutCheck
 from cxr.components.shortcut_check.verdict import Verdict
-from cxr.core import features
 from cxr.data.audit.audit_config import Audit as Settings
 from cxr.data.audit.result import AuditResult
 from cxr.pipeline.gate import Gate, eval_config
-from cxr.trainer import artifact
-from cxr.trainer.preprocessing import label_to_index
 
 BEAM = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1", "--sdk_container_image=none"]
 CLASSES = '["covid19", "pneumonia", "normal"]'
 
 
-class Constant(tf.Module):
-    """Gives every image the same answer."""
-
-    def _answers(self, asked):
-        return {features.PROBABILITIES: tf.tile([[0.6, 0.3, 0.1]], [tf.shape(asked)[0], 1])}
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES)])
-    def serve(self, examples):
-        return self._answers(examples)
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.SIGNATURE_BYTES)])
-    def image_bytes(self, encoded):
-        return self._answers(encoded)
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES)])
-    def labels(self, examples):
-        parsed = tf.io.parse_example(examples, {features.LABEL: tf.io.FixedLenFeature([1], tf.string)})
-        return {features.LABEL_INDEX: label_to_index(parsed[features.LABEL], features.CLASS_NAMES)}
-
-
 @tfx.dsl.components.component
 def Train(model: tfx.dsl.components.OutputArtifact[standard_artifacts.Model]):
-    module = Constant()
-    signatures = {features.SIGNATURE_EXAMPLES: module.serve, features.SIGNATURE_LABELS: module.labels}
-    folder = artifact.serving_dir(model.uri)
-    tf.saved_model.save(module, folder, signatures={**signatures, features.SIGNATURE_BYTES: module.image_bytes})
+    export_constant(model.uri)
 
 
 @tfx.dsl.components.component
@@ -58,6 +34,11 @@ def Check(blessing: tfx.dsl.components.OutputArtifact[standard_artifacts.InfraBl
     blessing.set_int_custom_property("blessed", 1)
     Path(blessing.uri).mkdir(parents=True, exist_ok=True)
     (Path(blessing.uri) / "INFRA_BLESSED").touch()
+
+
+def test_it_has_an_input_for_each_member_that_an_ensemble_may_have():
+    inputs = {name for name in ShortcutCheck.SPEC_CLASS.INPUTS if name.startswith(MEMBER.format(""))}
+    assert inputs == {MEMBER.format(number) for number in range(1, MOST_MEMBERS + 1)}
 
 
 @pytest.mark.slow

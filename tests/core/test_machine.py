@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from cxr.pipeline import machine
+from cxr.core import machine
 
 GIB = 2**30
 

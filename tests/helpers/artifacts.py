@@ -1,0 +1,44 @@
+"""Artifacts for executors that tests call by themselves, and a model that answers at once."""
+
+from pathlib import Path
+
+import tensorflow as tf
+from tfx.types import Artifact
+
+from cxr.core import features
+from cxr.trainer import artifact
+from cxr.trainer.preprocessing import label_to_index
+
+
+def of(kind: type[Artifact], uri: str | Path, **properties: object) -> list[Artifact]:
+    """Returns an artifact of a type in a list, as executors take them."""
+    made = kind()
+    made.uri = str(uri)
+    for name, value in properties.items():
+        setattr(made, name, value)
+    return [made]
+
+
+class _Constant(tf.Module):
+    def _answers(self, asked: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {features.PROBABILITIES: tf.tile([[0.6, 0.3, 0.1]], [tf.shape(asked)[0], 1])}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES)])
+    def serve(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self._answers(examples)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.SIGNATURE_BYTES)])
+    def image_bytes(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self._answers(encoded)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES)])
+    def labels(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed = tf.io.parse_example(examples, {features.LABEL: tf.io.FixedLenFeature([1], tf.string)})
+        return {features.LABEL_INDEX: label_to_index(parsed[features.LABEL], features.CLASS_NAMES)}
+
+
+def export_constant(uri: str) -> None:
+    """Writes a Model artifact whose SavedModel gives every image the same answer: 0.6, 0.3, 0.1."""
+    module = _Constant()
+    signatures = {features.SIGNATURE_EXAMPLES: module.serve, features.SIGNATURE_LABELS: module.labels}
+    tf.saved_model.save(module, artifact.serving_dir(uri), signatures={**signatures, features.SIGNATURE_BYTES: module.image_bytes})
