@@ -14,6 +14,7 @@ from cxr.trainer.calibration.outside import Detector
 from cxr.trainer.explain.gradcam import GradCam
 from cxr.trainer.explain.heat_maps import HeatMaps
 from cxr.trainer.models.backbones import LAYER as BACKBONE
+from cxr.trainer.models.backbones import all_layers
 
 _MAP = "feature_map_{member}"  # output that stays inside of the SavedModel
 
@@ -44,9 +45,9 @@ class Network:
         return tuple(sorted(set(self.model.output) - {_MAP.format(member=name) for name in self.cams}))
 
     @property
-    def backbone_weights(self) -> list[keras.Variable]:
-        """What only `model` computes with; heat maps take no more than the heads' weights."""
-        return [variable for cam in self.cams.values() for variable in cam.front.variables]
+    def backbone_layers(self) -> list[keras.layers.Layer]:
+        """What only `model` computes with; heat maps take no more than the heads' layers."""
+        return [layer for cam in self.cams.values() for layer in all_layers(cam.front)]
 
     def heat_maps(self, enlargement: float) -> HeatMaps:
         """Returns what explains the outputs, see `HeatMaps`."""

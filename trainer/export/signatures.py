@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from cxr.core import features
 from cxr.data.images.reader import READING_RULES
+from cxr.trainer.export.exported_weights import ExportedWeights
 from cxr.trainer.export.network import Network
 from cxr.trainer.transform_graph import TransformGraph
 
@@ -48,7 +49,7 @@ class Signatures(tf.Module):
         """
         super().__init__()
         model = network.model
-        weights = _Weights(network)
+        weights = ExportedWeights(network)
         self._state = weights.variables
         self._transform = transform
         class_names, image_size = transform.class_names, transform.image_size
@@ -129,36 +130,6 @@ class Signatures(tf.Module):
             most = tf.reduce_max(probabilities, axis=1, keepdims=True)
             further[features.CONFORMAL_SET] = probabilities >= tf.minimum(most, self._least_probability)
         return {**outputs, **further}
-
-
-class _Weights:
-    """A network's weights as they are exported: the backbones' vectors, most of them of batch normalisation, together in one variable.
-
-    DenseNet201 has 1,008 variables, 804 of them vectors that hold 1 % of its numbers. Tracing, storing, loading and optimising a graph
-    takes time for each variable, in each signature. One Split, of a megabyte, gives the vectors back.
-
-    Attributes:
-      variables: What the answers are computed from.
-    """
-
-    def __init__(self, network: Network) -> None:
-        self._model = network.model
-        packed = [variable for variable in network.backbone_weights if len(variable.shape) == 1 and variable.dtype == tf.float32.name]
-        self._place = {id(variable): number for number, variable in enumerate(packed)}
-        self._sizes = [variable.shape[0] for variable in packed]
-        self._packed = tf.Variable(tf.concat([variable.value for variable in packed], axis=0), trainable=False) if packed else None
-        others = [variable.value for variable in self._model.variables if id(variable) not in self._place]
-        self.variables = [*others, *([] if self._packed is None else [self._packed])]
-
-    def answer(self, images: tf.Tensor) -> Outputs:
-        """Returns the model's outputs, in inference mode."""
-        vectors = [] if self._packed is None else tf.split(self._packed, self._sizes)
-        trained, others = (
-            [vectors[self._place[id(variable)]] if id(variable) in self._place else variable.value for variable in variables]
-            for variables in (self._model.trainable_variables, self._model.non_trainable_variables)
-        )
-        outputs, _ = self._model.stateless_call(trained, others, images, training=False)
-        return outputs
 
 
 def _signature(name: str, *specs: tf.TensorSpec) -> Callable[[Callable[..., Outputs]], Any]:
