@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import time
 import warnings
@@ -36,7 +35,11 @@ VERSIONS_OF = ("apache-beam", "pillow", "pydicom", "tensorflow")
 
 
 class _Request(NamedTuple):
-    """What is ingested: the source's rows as discovered, with raw patient ids; they stay on this machine."""
+    """What is ingested.
+
+    Attributes:
+      rows: All of the source, by number. Until they are dealt they hold raw patient ids, which stay on this machine; then pseudonyms.
+    """
 
     source: Path
     rows: list[Row]
@@ -45,7 +48,7 @@ class _Request(NamedTuple):
     state: str
 
     def fingerprint(self, known: Callable[[Row], str] | None = None) -> str:
-        """Fingerprints request and contents; where the hashes of the rows' files are known they are not read."""
+        """Fingerprints request and contents, before rows are dealt; where the hashes of the rows' files are known they are not read."""
         return fingerprint.content(self.rows, self.config, self.key, known)
 
 
@@ -99,19 +102,19 @@ def ingest(
         output_folder.check(out, overwrite)
     except BadRows as error:
         raise CxrError(f"{error}{private_lists.write_problems(out, error)}") from None
-    rows = [dataclasses.replace(row) for row in rows]
     with writing_to(out.parent), output_folder.replaced(out) as partial:
         clock = _Clock()
         with clock:
-            keys, pictures = _read(rows, out, request, console, beam_options)
+            keys, pictures = _read(out, request, console, beam_options)
 
             def entry_of(row: Row) -> Entry:
-                return pictures[keys[row.path]]
+                return pictures[keys[row.number]]
 
             masks = read_masks(rows, entry_of, config.workers)
-        count = len(rows)
+        content = request.fingerprint(lambda row: entry_of(row).file_hash)
+        patients = [row.patient for row in rows]
         try:
-            pairs = compare(rows, lambda row: pictures.thumbnail(keys[row.path]), config, console)
+            pairs = compare(rows, lambda row: pictures.thumbnail(keys[row.number]), config, console)
             settled = settle(rows, pairs, config, out, spelled)
             rows, more = assign(settled.rows, config, spelled, lambda row: not entry_of(row).reason and row.number not in masks.refused)
         except BadRows as error:
@@ -132,23 +135,20 @@ def ingest(
         found_warnings = result.warnings()
         for note in found_warnings:
             _warn(console, note)
-        content = request.fingerprint(lambda row: entry_of(row).file_hash)
         dataset = _described(result, rows, (*notes, *found_warnings), own, partial, request, settled, content)
     staged.remove(out)
     summary.write_rejects(result, request.rows, out)
-    summary.write_duplicates(result, request.rows, out)
+    summary.write_duplicates(result, request.rows, patients, out)
+    count = len(request.rows)
     console.print(f"{count} images read in {clock.seconds:.1f} s ({count / clock.seconds:.0f} a second)", highlight=False)
     return dataset
 
 
-def _read(
-    rows: list[Row], out: Path, request: _Request, console: Console, beam_options: Sequence[str]
-) -> tuple[dict[str, str], staged.Staged]:
-    """Has all files read that no earlier, failed call has read; returns path: key, and the pictures."""
-    config = request.config
-    keys = staged.keys_of({row.path for row in rows}, config, request.key)
-    folder = staged.folder_for(out)
-    paths = {key: path for path, key in sorted(keys.items())}
+def _read(out: Path, request: _Request, console: Console, beam_options: Sequence[str]) -> tuple[staged.Keys, staged.Staged]:
+    """Has all files read that no earlier, failed call has read; returns the keys, by number of a row, and the pictures."""
+    config, folder = request.config, staged.folder_for(out)
+    keys = staged.keys_of((row.path for row in request.rows), config, request.key)
+    paths = dict(sorted(zip(keys.tolist(), (row.path for row in request.rows), strict=True)))
     missing = staged.Staged(folder).missing(paths)
     if len(missing) < len(paths):
         console.print(f"{len(paths) - len(missing)} images were read by an earlier call that did not end well", highlight=False)
@@ -159,7 +159,7 @@ def _read(
 
         with progress_bar.shown(console, folder, len(missing)), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's and pydicom's remarks on single files: what matters of them comes back as an error
-            read_files({key: paths[key] for key in missing}, folder, config, beam_options)
+            read_files({key.decode(): paths[key] for key in missing}, folder, config, beam_options)
     pictures = staged.Staged(folder)
     if lost := [key for key in paths if key not in pictures]:
         raise CxrError(f"{len(paths)} files were to be read and {len(paths) - len(lost)} came back; the workers do not see {folder}")

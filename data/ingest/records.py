@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from cxr.core import features
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.lesion_masks import Masks
 from cxr.data.ingest.rows import Row, uniform
-from cxr.data.ingest.staged import Picture, Staged
+from cxr.data.ingest.staged import Keys, Picture, Staged
 
 
 class Shard(NamedTuple):
@@ -38,16 +38,14 @@ def plan(rows: Sequence[Row], config: Ingest) -> Iterator[tuple[Shard, Row]]:
         at[row.split] += 1
 
 
-def write_records(
-    planned: Iterable[tuple[Shard, Row]], out: Path, staged: Staged, keys: Mapping[str, str], masks: Masks, workers: int
-) -> None:
+def write_records(planned: Iterable[tuple[Shard, Row]], out: Path, staged: Staged, keys: Keys, masks: Masks, workers: int) -> None:
     """Writes all shards; holds one picture per thread at a time.
 
     Args:
       planned: Rows whose `patient` is a pseudonym already.
       out: Folder; `<split>/examples-…` are written below it.
       staged: The pictures; rows without a usable one are left out.
-      keys: Path of a row: key of its picture.
+      keys: Of the rows' pictures, by number of a row.
       masks: Where the disease shows; rows with a wrong mask are left out.
       workers: Threads.
     """
@@ -60,7 +58,7 @@ def write_records(
     def write(shard: Shard) -> None:
         with TFRecordWriter(str(out / shard.file_name), record_options()) as writer:
             for row in sorted(shards[shard], key=lambda row: row.name):
-                picture = staged.picture(keys[row.path])
+                picture = staged.picture(keys[row.number])
                 if picture and row.number not in masks.refused:
                     made = example(row, picture, masks.found.get(row.number))
                     writer.write(made.SerializeToString(deterministic=True))

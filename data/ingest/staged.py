@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from cxr.core import fingerprints
 from cxr.data.duplicates.thumbnails import SIDE, thumbnail
@@ -32,8 +33,11 @@ STAGED = "staged"  # below the private folder
 INDEX, PICTURES = ".jsonl", ".pictures"
 _THUMBNAIL_BYTES = SIDE * SIDE
 _KEY_BYTES = 16
+_KEY = f"S{2 * _KEY_BYTES}"  # in hexadecimal digits
 # Of a line of an index: what it is about, the number of the index, and where the line stands. All else stays on disk.
-_LINE = np.dtype([("key", f"S{2 * _KEY_BYTES}"), ("index", np.int32), ("offset", np.int64), ("length", np.int32)])
+_LINE = np.dtype([("key", _KEY), ("index", np.int32), ("offset", np.int64), ("length", np.int32)])
+
+Keys = npt.NDArray[np.bytes_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +110,17 @@ class Staged:
                         yield entry.key.encode(), number, offset, len(line)
                 offset += len(line)
 
-    def __getitem__(self, key: str) -> Entry:
+    def __getitem__(self, key: bytes) -> Entry:
         return self._entry(key)[1]
 
-    def __contains__(self, key: str) -> bool:
+    def __contains__(self, key: bytes) -> bool:
         return self._place(key) is not None
 
-    def _place(self, key: str) -> int | None:
+    def _place(self, key: bytes) -> int | None:
         at = int(np.searchsorted(self._keys, np.bytes_(key)))
-        return at if at < len(self._keys) and self._keys[at] == key.encode() else None
+        return at if at < len(self._keys) and self._keys[at] == key else None
 
-    def _entry(self, key: str) -> tuple[Path, Entry]:
+    def _entry(self, key: bytes) -> tuple[Path, Entry]:
         """Returns an entry, and the file of its picture."""
         place = self._place(key)
         if place is None:
@@ -125,18 +129,18 @@ class Staged:
         index = self._indices[number]
         return index.with_suffix(PICTURES), Entry(*json.loads(_read(index, offset, length)))
 
-    def missing(self, keys: Collection[str]) -> list[str]:
+    def missing(self, keys: Collection[bytes]) -> list[bytes]:
         """Returns those that are not there, or were refused: why may have ended."""
         return [key for key in keys if key not in self or self[key].reason]
 
-    def thumbnail(self, key: str) -> np.ndarray:
+    def thumbnail(self, key: bytes) -> np.ndarray:
         """Returns uint8 [SIDE, SIDE], black where there is no picture."""
         path, entry = self._entry(key)
         if entry.reason:
             return np.zeros((SIDE, SIDE), np.uint8)
         return np.frombuffer(_read(path, entry.offset, _THUMBNAIL_BYTES), np.uint8).reshape(SIDE, SIDE)
 
-    def picture(self, key: str) -> Picture | None:
+    def picture(self, key: bytes) -> Picture | None:
         """Returns the picture; None: there is none, and a reason for that."""
         path, entry = self._entry(key)
         if entry.reason:
@@ -184,8 +188,10 @@ class StageWriter:
         self._index.flush()  # the progress bar reads along
 
 
-def keys_of(paths: Iterable[str], config: Ingest, secret: bytes) -> dict[str, str]:
-    """Returns path: key. A key tells file, size, time of change and all settings that decide what is made of it; it tells nobody the path.
+def keys_of(paths: Iterable[str], config: Ingest, secret: bytes) -> Keys:
+    """Returns the key of each path, hexadecimal digits.
+
+    A key tells file, size, time of change and all settings that decide what is made of it; it tells nobody the path.
 
     Args:
       paths: Of files that are there.
@@ -197,12 +203,12 @@ def keys_of(paths: Iterable[str], config: Ingest, secret: bytes) -> dict[str, st
     """
     rules = RECORDS_VERSION, reader.READING_RULES, config.max_pixels, config.max_side
 
-    def key(path: str) -> str:
+    def key(path: str) -> bytes:
         found = os.stat(path)
         facts = json.dumps([os.path.realpath(path), found.st_size, found.st_mtime_ns, *rules])
-        return hashlib.blake2b(facts.encode(), digest_size=_KEY_BYTES, key=hashlib.sha256(secret).digest()).hexdigest()
+        return hashlib.blake2b(facts.encode(), digest_size=_KEY_BYTES, key=hashlib.sha256(secret).digest()).hexdigest().encode()
 
-    return {path: key(path) for path in paths}
+    return np.fromiter(map(key, paths), _KEY)
 
 
 def folder_for(out: Path) -> Path:

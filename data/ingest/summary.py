@@ -121,14 +121,15 @@ def write_rejects(result: Tally, rows: Sequence[Row], out: Path, name: str = REJ
     return private_lists.write(out, name, header, lines)
 
 
-def write_duplicates(result: Tally, rows: Sequence[Row], out: Path) -> Path | None:
+def write_duplicates(result: Tally, rows: Sequence[Row], patients: Sequence[str], out: Path) -> Path | None:
     """Writes the radiographs that stand under several paths into the private folder; returns the list, None where there is none.
 
     Nothing in it leads to a record: patients are numbered within each picture, in place of their pseudonyms.
 
     Args:
       result: The duplicates.
-      rows: By number, with the source's patient ids, from before patients were joined.
+      rows: By number.
+      patients: The source's ids, by number of a row; empty where there is none.
       out: The output folder.
 
     Raises:
@@ -136,10 +137,11 @@ def write_duplicates(result: Tally, rows: Sequence[Row], out: Path) -> Path | No
     """
     lines = []
     for picture, copies in enumerate(result.duplicates, 1):
-        patients, hashes = list(dict.fromkeys(rows[o.number].own_unit for _, o in copies)), _hashes(copies)
-        for split, o in copies:
+        units = [patients[o.number] or rows[o.number].image_unit for _, o in copies]
+        places, hashes = list(dict.fromkeys(units)), _hashes(copies)
+        for (split, o), unit in zip(copies, units, strict=True):
             row, copy = rows[o.number], "exact" if hashes[o.content_hash] > 1 else "near"
-            lines.append((picture, row.where, row.name, split, o.label, patients.index(row.own_unit) + 1, copy))
+            lines.append((picture, row.where, row.name, split, o.label, places.index(unit) + 1, copy))
     return private_lists.write(out, DUPLICATES, ("picture", "where", "path", "split", "label", "patient", "copy"), lines)
 
 
