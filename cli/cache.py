@@ -20,7 +20,8 @@ EXAMPLES = """
 
   cxr cache prune --all --folder /mnt/features another folder than the workspace's, as feature_cache.folder names it
 
-Runs keep what a frozen backbone made of each image here: one with another head, loss or split computes only what is new.
+Runs keep what a frozen backbone made of each image here, and what a model answered to each it was evaluated on: one with another head,
+loss or split computes only what is new.
 Nothing breaks when it goes; a run under way computes again. `feature_cache` in the configuration sets folder and size.
 """
 Folder = Annotated[Path | None, typer.Option(help="of the cache, where feature_cache.folder names one; default: the workspace's")]

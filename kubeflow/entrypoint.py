@@ -25,7 +25,7 @@ from cxr.kubeflow import evaluation_page, executor_input, executor_output, pushi
 
 MODULE = "cxr.kubeflow.entrypoint"
 MERGE, SHARED = "--cxr_merge", "--cxr_shared"  # arguments that the compiler adds
-EVALUATORS = ("tfx.components.evaluator.executor.Executor", "cxr.components.ensemble_evaluator.executor.Executor")
+EVALUATORS = ("tfx.components.evaluator.executor.Executor", "cxr.components.evaluator.executor.Executor")
 
 
 def run(args: argparse.Namespace, beam_args: list[str], scratch: Path) -> None:

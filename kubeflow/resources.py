@@ -45,7 +45,7 @@ def set_resources(spec: Spec, cluster: Cluster) -> None:
 
 
 def share_features(spec: Spec, cluster: Cluster, config: Config) -> None:
-    """Tells the trainers where features of frozen backbones are kept: in their environment, which is no part of KFP's cache key.
+    """Tells trainers where features of frozen backbones are kept, and Evaluators answers: in their environment, no part of KFP's cache key.
 
     Args:
       spec: The specification.
@@ -62,7 +62,7 @@ def share_features(spec: Spec, cluster: Cluster, config: Config) -> None:
         raise CxrError(f"feature_cache.folder {place.folder}: on none of the cluster's volumes; it would be lost with the pod")
     for name in tasks(spec):
         container = container_of(spec, name)
-        if container is not None and name.startswith("Trainer-"):
+        if container is not None and name.startswith(("Trainer-", "Evaluator-")):
             container["env"] = [{"name": variable, "value": value} for variable, value in place.environment().items()]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,9 +19,9 @@ from cxr.components.baseline.rule import Choice
 from cxr.components.baseline.strategy import MODEL, PushedBaseline, as_artifact
 from cxr.components.drift_check.component import DriftCheck
 from cxr.components.drift_check.strategy import PREVIOUS, PreviousStatistics
-from cxr.components.ensemble_evaluator.component import EnsembleEvaluator
 from cxr.components.ensemble_trainer.component import EnsembleTrainer
 from cxr.components.ensemble_trainer.executor import MEMBER
+from cxr.components.evaluator.component import Evaluator
 from cxr.components.example_gen.component import ImportExampleGen
 from cxr.components.explanation.component import Explanation
 from cxr.components.infra_check.component import InfraCheck
@@ -48,11 +47,12 @@ CODE = {
     "Trainer": ("cxr.trainer.run_fn",),
     "Features": ("cxr.trainer.frozen_backbone",),  # no node: what features of frozen backbones are kept under
     "EnsembleTrainer": ("cxr.components.ensemble_trainer.executor",),
-    "Evaluator": ("cxr.components.metrics.classification", "cxr.components.metrics.demanded", "cxr.components.metrics.answers"),
-    "EnsembleEvaluator": (
-        "cxr.components.ensemble_evaluator.executor",
-        "cxr.components.ensemble_evaluator.shared_model",
-    ),  # beside what an Evaluator runs
+    "Evaluator": (
+        "cxr.components.evaluator.executor",
+        "cxr.components.metrics.classification",
+        "cxr.components.metrics.demanded",
+        "cxr.components.metrics.answers",
+    ),
     "Explanation": ("cxr.components.explanation.component",),
     "Report": ("cxr.components.report.executor",),  # its templates count by the container image, which is in KFP's key
     "InfraCheck": ("cxr.components.infra_check.component", "cxr.serving.server.__main__"),  # the server is a process of its own
@@ -191,15 +191,17 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
         baseline = _baseline(name, trainer, paths)
         # The ensemble's members come before it. What they have answered is joined: they need not run a second time.
         members = [shown[member] for member in config.models] if name == features.ENSEMBLE else []
-        metrics_code = code_version(*CODE["Evaluator"], *(CODE["EnsembleEvaluator"] if members else ()), *added_metrics)
-        evaluate = functools.partial(EnsembleEvaluator, [member.evaluation for member in members]) if members else tfx.components.Evaluator
-        evaluator = evaluate(
+        evaluator = Evaluator(
             examples=examples,
             model=model,
             baseline_model=baseline.outputs["model"] if baseline else None,
             example_splits=[config.gate.split],
-            eval_config=gate.eval_config(config.gate, name, config.class_names, code_version=metrics_code),
+            eval_config=gate.eval_config(
+                config.gate, name, config.class_names, code_version=code_version(*CODE["Evaluator"], *added_metrics)
+            ),
             schema=schema,
+            members=[member.evaluation for member in members],
+            feature_cache=paths.feature_cache,
         ).with_id(node_id("Evaluator", name))
         infra_check = InfraCheck(
             model=model,

@@ -20,8 +20,12 @@ def of(kind: type[Artifact], uri: str | Path, **properties: object) -> list[Arti
 
 
 class _Constant(tf.Module):
+    def __init__(self, answer: tuple[float, ...]) -> None:
+        super().__init__()
+        self.answer = tf.Variable([answer])
+
     def _answers(self, asked: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {features.PROBABILITIES: tf.tile([[0.6, 0.3, 0.1]], [tf.shape(asked)[0], 1])}
+        return {features.PROBABILITIES: tf.tile(self.answer, [tf.shape(asked)[0], 1])}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES)])
     def serve(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -37,8 +41,8 @@ class _Constant(tf.Module):
         return {features.LABEL_INDEX: label_to_index(parsed[features.LABEL], features.CLASS_NAMES)}
 
 
-def export_constant(uri: str) -> None:
-    """Writes a Model artifact whose SavedModel gives every image the same answer: 0.6, 0.3, 0.1."""
-    module = _Constant()
+def export_constant(uri: str, answer: tuple[float, ...] = (0.6, 0.3, 0.1)) -> None:
+    """Writes a Model artifact whose SavedModel gives every image the same answer."""
+    module = _Constant(answer)
     signatures = {features.SIGNATURE_EXAMPLES: module.serve, features.SIGNATURE_LABELS: module.labels}
     tf.saved_model.save(module, artifact.serving_dir(uri), signatures={**signatures, features.SIGNATURE_BYTES: module.image_bytes})

@@ -44,18 +44,20 @@ def test_amounts(quantity, kind, value):
     assert resources.amount(quantity, kind) == pytest.approx(value)
 
 
-def test_trainers_are_told_in_their_environment_where_features_are_kept():
+def test_trainers_and_evaluators_are_told_in_their_environment_where_to_keep_what_they_find():
     spec: dict[str, Any] = {
-        "root": {"dag": {"tasks": {name: {"componentRef": {"name": name}} for name in ("Gen", "Trainer-a")}}},
-        "components": {name: {"executorLabel": name} for name in ("Gen", "Trainer-a")},
-        "deploymentSpec": {"executors": {name: {"container": {"image": "cpu"}} for name in ("Gen", "Trainer-a")}},
+        "root": {"dag": {"tasks": {name: {"componentRef": {"name": name}} for name in ("Gen", "Trainer-a", "Evaluator-a")}}},
+        "components": {name: {"executorLabel": name} for name in ("Gen", "Trainer-a", "Evaluator-a")},
+        "deploymentSpec": {"executors": {name: {"container": {"image": "cpu"}} for name in ("Gen", "Trainer-a", "Evaluator-a")}},
     }
     cluster = Cluster.model_validate({**VOLUME, "data": "/mnt/cxr/data"})
-    gen, trainer = (spec["deploymentSpec"]["executors"][name]["container"] for name in ("Gen", "Trainer-a"))
+    names = ("Gen", "Trainer-a", "Evaluator-a")
+    gen, trainer, evaluator = (spec["deploymentSpec"]["executors"][name]["container"] for name in names)
     resources.share_features(spec, cluster, load("demo"))
     assert "env" not in trainer  # nothing is kept unless a folder is named: a pod's disk goes with it
     resources.share_features(spec, cluster, load("demo", ["feature_cache={folder: /mnt/cxr/features, max_gigabytes: 5}"]))
     (told,) = trainer["env"]
+    assert evaluator["env"] == [told]
     assert told["name"] == setting.ENVIRONMENT
     assert setting.Place.model_validate_json(told["value"]).max_bytes == 5_000_000_000
     assert "env" not in gen

@@ -28,7 +28,16 @@ HELD = {
         ["cxr.trainer.ensemble.joining", "cxr.trainer.export.signatures", "cxr.trainer.explain.gradcam"],
         ["cxr.trainer.training", "cxr.trainer.explain.explanations"],
     ),
-    "Evaluator": (["cxr.components.metrics.tally"], ["cxr.trainer.training", "cxr.components.infra_check.replay"]),
+    "Evaluator": (
+        [
+            "cxr.components.evaluator.joined",
+            "cxr.components.evaluator.kept",
+            "cxr.components.evaluator.recorded_model",
+            "cxr.components.metrics.tally",
+            "cxr.trainer.ensemble.joint_answers",
+        ],
+        ["cxr.trainer.training", "cxr.components.infra_check.replay"],
+    ),
     "Explanation": (
         ["cxr.components.explanation.localisation", "cxr.components.report.mistakes", "cxr.data.images.overlays"],
         ["cxr.trainer.training", "cxr.trainer.export.signatures", "cxr.serving.server.inference"],
@@ -43,14 +52,6 @@ HELD = {
     ),
     "ShortcutCheck": (
         ["cxr.components.shortcut_check.masked_models", "cxr.data.audit.regions", "cxr.components.metrics.names"],
-        ["cxr.trainer.training", "cxr.components.infra_check.replay"],
-    ),
-    "EnsembleEvaluator": (
-        [
-            "cxr.components.ensemble_evaluator.joined",
-            "cxr.components.ensemble_evaluator.recorded_model",
-            "cxr.trainer.ensemble.joint_answers",
-        ],
         ["cxr.trainer.training", "cxr.components.infra_check.replay"],
     ),
     "InfraCheck": (

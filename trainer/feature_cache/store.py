@@ -18,15 +18,15 @@ from cxr.trainer.feature_cache import shards
 from cxr.trainer.feature_cache.shards import Keys, Rows
 
 ABOUT = "about.json"
-FEATURES, STATISTICS, STABILITY = "features", "batch statistics", "stability"  # kinds of groups
+FEATURES, STATISTICS, STABILITY, ANSWERS = "features", "batch statistics", "stability", "answers"  # kinds of groups
 _LEFT_OVER_SECONDS = 3600  # a file that is being written is younger
 
 
 class About(StrictModel):
     """What a group holds, for people."""
 
-    kind: str = Field(description="features; batch statistics; stability")
-    backbone: str
+    kind: str = Field(description="features; batch statistics; stability; answers")
+    backbone: str = Field(description="of an ensemble's answers: its name")
     image_size: int = Field(description="of the images that come in, pixels")
 
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from cxr.core.errors import CxrError
-from cxr.trainer.feature_cache.store import ABOUT, FEATURES, About, Shard, files_in
+from cxr.trainer.feature_cache.store import ABOUT, ANSWERS, FEATURES, About, Shard, files_in
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a cache holds of one backbone."""
+    """What a cache holds of one backbone, or of what models answered."""
 
-    backbone: str
-    entries: int  # feature vectors
+    backbone: str  # or ANSWERS
+    entries: int  # feature vectors, or answers
     size: int  # bytes, batch statistics and checks included
     last_used: datetime
 
@@ -28,8 +28,9 @@ def summaries(folder: Path) -> list[Summary]:
     found: dict[str, list[tuple[Shard, int]]] = defaultdict(list)
     for one in files_in(folder):
         about = _about(one.file.parent)
-        entries = _entries(one) if about and about.kind == FEATURES else 0
-        found[about.backbone if about else "unknown"].append((one, entries))
+        entries = _entries(one) if about and about.kind in (FEATURES, ANSWERS) else 0
+        name = "unknown" if about is None else ANSWERS if about.kind == ANSWERS else about.backbone
+        found[name].append((one, entries))
     made = [
         Summary(
             name,

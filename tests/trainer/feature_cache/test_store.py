@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cxr.trainer.feature_cache import shards
-from cxr.trainer.feature_cache.store import FEATURES, STATISTICS, About, Store, files_in
+from cxr.trainer.feature_cache.store import ANSWERS, FEATURES, STATISTICS, About, Store, files_in
 from cxr.trainer.feature_cache.summary import summaries
 
 WIDTH = 7
@@ -175,9 +175,13 @@ def test_summaries(tmp_path):
     store = Store(tmp_path, PLENTY)
     store.group("f", About(kind=STATISTICS, backbone="MobileNet", image_size=32)).add(keys([1]), rows([1]))
     store.group("g", About(kind=FEATURES, backbone="DenseNet201", image_size=32)).add(keys(range(3)), rows(range(3)))
-    first, second = summaries(tmp_path)
+    for model in ("one", "two"):
+        store.group(model, About(kind=ANSWERS, backbone=model, image_size=32)).add(keys([1]), rows([1])[:, :1])
+    found = {one.backbone: one for one in summaries(tmp_path)}
+    first, second, answers = found["MobileNet"], found["DenseNet201"], found["answers"]
+    assert answers.entries == 2  # of both models
     assert (first.backbone, first.entries, second.backbone, second.entries) == ("MobileNet", 10, "DenseNet201", 3)
-    assert first.size + second.size == sum(file.stat().st_size for file in tmp_path.glob("*/*.npy"))
+    assert first.size + second.size + answers.size == sum(file.stat().st_size for file in tmp_path.glob("*/*.npy"))
     assert (datetime.now(UTC) - first.last_used).total_seconds() < 60
     for one in files_in(tmp_path):
         one.remove()

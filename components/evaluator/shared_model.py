@@ -6,11 +6,11 @@ from typing import Any
 
 import tensorflow_model_analysis as tfma
 
-from cxr.components.ensemble_evaluator.recorded_model import loader_of
+from cxr.components.evaluator.recorded_model import loader_of
 
 
 def custom_eval_shared_model(eval_saved_model_path: str, **options: Any) -> tfma.types.EvalSharedModel:
-    """Returns what TFMA loads: answers where they stand for this SavedModel, else (a baseline) the SavedModel itself.
+    """Returns what TFMA loads: answers on record where they stand for this SavedModel, else the SavedModel itself.
 
     Args:
       eval_saved_model_path: Its folder.

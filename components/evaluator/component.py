@@ -1,4 +1,4 @@
-"""TFX's Evaluator with the members' evaluations as further inputs."""
+"""TFX's Evaluator with the evaluations of an ensemble's members, and where answers are kept, as further inputs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import json_utils
 
-from cxr.components.ensemble_evaluator.executor import Executor
 from cxr.components.ensemble_trainer.executor import MEMBER, MOST_MEMBERS
+from cxr.components.evaluator.executor import FEATURE_CACHE, Executor
 
 
-class EnsembleEvaluatorSpec(component_spec.ComponentSpec):
+class EvaluatorSpec(component_spec.ComponentSpec):
     """The Evaluator's, and one optional input per member: a channel that joins several producers cannot be expressed for Kubeflow."""
 
-    PARAMETERS = standard_component_specs.EvaluatorSpec.PARAMETERS
+    PARAMETERS = {
+        **standard_component_specs.EvaluatorSpec.PARAMETERS,
+        FEATURE_CACHE: component_spec.ExecutionParameter(type=str, optional=True),
+    }
     INPUTS = {
         **standard_component_specs.EvaluatorSpec.INPUTS,
         **{
@@ -29,35 +32,41 @@ class EnsembleEvaluatorSpec(component_spec.ComponentSpec):
     TYPE_ANNOTATION = standard_component_specs.EvaluatorSpec.TYPE_ANNOTATION
 
 
-class EnsembleEvaluator(base_beam_component.BaseBeamComponent):
-    """Evaluates an ensemble by what its members' Evaluators have kept of each image; outputs are those of TFX's Evaluator."""
+class Evaluator(base_beam_component.BaseBeamComponent):
+    """Asks a model about each image once: an ensemble by what its members' Evaluators have of it, a pushed version by its own evaluation.
 
-    SPEC_CLASS = EnsembleEvaluatorSpec
+    Outputs are those of TFX's Evaluator.
+    """
+
+    SPEC_CLASS = EvaluatorSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
     def __init__(
         self,
-        members: Sequence[types.BaseChannel],
+        *,
         examples: types.BaseChannel,
         model: types.BaseChannel,
         baseline_model: types.BaseChannel | None,
         example_splits: Sequence[str],
         eval_config: tfma.EvalConfig,
         schema: types.BaseChannel,
+        members: Sequence[types.BaseChannel] = (),
+        feature_cache: str | None = None,
     ) -> None:
         """Makes the node.
 
         Args:
-          members: ModelEvaluation artifacts of the members, in the order in which they were joined, on the same examples and splits.
           examples: As TFX's Evaluator has it, and so the others.
-          model: The ensemble.
-          baseline_model: What it is compared with; it is asked about every image.
+          model: What is evaluated.
+          baseline_model: What it is compared with.
           example_splits: Names of the splits.
           eval_config: What is measured and demanded.
           schema: Of the examples.
+          members: Of an ensemble: ModelEvaluation artifacts, in the order in which they were joined, on the same examples and splits.
+          feature_cache: File that says where answers are kept, see trainer/feature_cache/setting.py.
         """
         super().__init__(
-            EnsembleEvaluatorSpec(
+            EvaluatorSpec(
                 examples=examples,
                 model=model,
                 baseline_model=baseline_model,
@@ -65,6 +74,7 @@ class EnsembleEvaluator(base_beam_component.BaseBeamComponent):
                 eval_config=eval_config,
                 example_splits=json_utils.dumps(list(example_splits)),
                 fairness_indicator_thresholds=json_utils.dumps(None),
+                feature_cache=feature_cache,
                 **{MEMBER.format(number): channel for number, channel in enumerate(members, 1)},
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),

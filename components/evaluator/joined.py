@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
+from cxr.components.evaluator.recorded_model import image_numbers
 from cxr.components.metrics.evaluation import read_answers
 from cxr.core.errors import CxrError
 from cxr.trainer import artifact
@@ -15,21 +17,33 @@ from cxr.trainer.ensemble.joint_answers import joint_answers
 
 
 @dataclass(frozen=True)
-class Answers:
-    """An ensemble's answers on record.
+class Joined:
+    """An ensemble's answers on record; see `recorded_model.Record`.
 
     Attributes:
       class_names: In the order of the probabilities.
       rows: Number of an image (components.metrics.answers.image_number) to its row.
-      probabilities: float32 [images, classes].
+      answers: float32 [images, classes].
     """
 
     class_names: tuple[str, ...]
     rows: Mapping[int, int]
-    probabilities: npt.NDArray[np.float32]
+    answers: npt.NDArray[np.float32]
+
+    def probabilities(self, examples: tf.Tensor) -> npt.NDArray[np.float32]:
+        """Returns the answers to a batch.
+
+        Raises:
+          CxrError: The members were not asked about some image.
+        """
+        numbers = image_numbers(examples)
+        rows = [self.rows[number] for number in numbers if number is not None and number in self.rows]
+        if len(rows) < len(numbers):
+            raise CxrError("the ensemble is to be evaluated on images that its members were not; run again with --no-cache")
+        return self.answers[rows]
 
 
-def joined_answers(model: str, evaluations: Sequence[str]) -> Answers:
+def joined_answers(model: str, evaluations: Sequence[str]) -> Joined:
     """Returns what an ensemble answers to the images that its members have been evaluated on.
 
     Args:
@@ -45,7 +59,7 @@ def joined_answers(model: str, evaluations: Sequence[str]) -> Answers:
         if not np.array_equal(others, images):
             raise CxrError(f"{uri}: the members were evaluated on different images; run again with --no-cache")
     rows = {number: row for row, number in enumerate(images.tolist())}
-    return Answers(artifact.read_info(model).class_names, rows, joint_answers(model, [probabilities for _, probabilities in found]))
+    return Joined(artifact.read_info(model).class_names, rows, joint_answers(model, [probabilities for _, probabilities in found]))
 
 
 def _by_image(evaluation: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:

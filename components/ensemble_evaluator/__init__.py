@@ -1,1 +1,0 @@
-"""EnsembleEvaluator: TFX's Evaluator for an ensemble, whose members have been asked about the same images already."""

@@ -1,0 +1,107 @@
+"""What SavedModels answered in earlier evaluations: kept in the feature cache, under the bytes of the SavedModel and the image."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from cxr.components.evaluator.recorded_model import image_numbers
+from cxr.components.metrics.answers import NO_IMAGE
+from cxr.components.metrics.evaluation import read_answers
+from cxr.core import features
+from cxr.trainer import artifact, devices
+from cxr.trainer.feature_cache.setting import Place
+from cxr.trainer.feature_cache.shards import key
+from cxr.trainer.feature_cache.store import ANSWERS, About, Group, Store
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A SavedModel's answers as far as they are kept, and the SavedModel for the others; see `recorded_model.Record`.
+
+    Attributes:
+      saved_model: Its folder.
+      class_names: In the order of the probabilities.
+      group: Where its answers are kept.
+    """
+
+    saved_model: str
+    class_names: tuple[str, ...]
+    group: Group
+
+    def probabilities(self, examples: tf.Tensor) -> npt.NDArray[np.float32]:
+        """Returns the answers to a batch; the SavedModel is loaded where one of them is not kept."""
+        numbers = image_numbers(examples)
+        known = [number for number in numbers if number is not None]
+        if len(known) == len(numbers):
+            rows, found = self.group.read([_key(number) for number in known], len(self.class_names))
+            if found.all():
+                return np.asarray(rows)
+        outputs = _loaded(self.saved_model).signatures[features.SIGNATURE_EXAMPLES](examples=examples)
+        return outputs[features.PROBABILITIES].numpy()
+
+
+class KeptAnswers:
+    """The answers of all SavedModels in one cache.
+
+    Attributes:
+      notes: What a user should know, see `Store.notes`.
+    """
+
+    def __init__(self, folder: Path, place: Place) -> None:
+        """Reads nothing yet.
+
+        Args:
+          folder: Of the cache.
+          place: Its bound.
+        """
+        self._store = Store(folder, place.max_bytes)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know."""
+        return self._store.notes
+
+    def of(self, saved_model: str) -> Kept:
+        """Returns what is kept of a SavedModel, given by its folder."""
+        info = artifact.read_info(saved_model)
+        about = About(kind=ANSWERS, backbone=info.backbone or info.name, image_size=info.image_size)
+        return Kept(saved_model, info.class_names, self._store.group(_made_by(saved_model), about))
+
+    def add(self, saved_model: str, evaluation: str) -> None:
+        """Keeps what an evaluation, given by its URI, has of a SavedModel."""
+        answers = read_answers(evaluation)
+        if answers is None:
+            return
+        numbers, _, probabilities = answers
+        numbers, first = np.unique(numbers, return_index=True)  # a picture that two patients share has been asked about twice
+        kept = self.of(saved_model)
+        keys = [_key(number) for number in numbers.tolist()]
+        new = np.flatnonzero(~kept.group.read(keys, len(kept.class_names))[1] & (numbers != NO_IMAGE))
+        if new.size:
+            kept.group.add([keys[i] for i in new], probabilities[first[new]])
+
+
+def _key(number: int) -> bytes:
+    return key(number.to_bytes(8, "little", signed=True))
+
+
+def _made_by(saved_model: str) -> str:
+    """Returns a name for all that the answers hang on besides the image; equal for a trainer's export and what was pushed of it."""
+    digest = hashlib.sha256(f"{tf.__version__} {devices.has_gpu()}".encode())
+    # The index has a checksum of each variable's bytes.
+    for file in (tf.saved_model.SAVED_MODEL_FILENAME_PB, "variables/variables.index"):
+        digest.update(hashlib.sha256(artifact.read_bytes(f"{saved_model}/{file}")).digest())
+    return digest.hexdigest()[:24]
+
+
+@functools.lru_cache(maxsize=2)  # the candidate and its baseline
+def _loaded(saved_model: str) -> Any:
+    return tf.saved_model.load(saved_model)
