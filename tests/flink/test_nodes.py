@@ -10,7 +10,8 @@ from chain import Silent
 from cxr.core import features
 
 pytestmark = [pytest.mark.slow, pytest.mark.flink]
-BEAM_NODES = ("ImportExampleGen", "StatisticsGen", "ExampleValidator", "Transform", "Evaluator")
+EVALUATORS = ("Evaluator-brightness", "Evaluator-joined")  # ids that are none of the graph's
+BEAM_NODES = ("ImportExampleGen", "StatisticsGen", "ExampleValidator", "Transform", *EVALUATORS)
 NODES = {*BEAM_NODES, "ImportSchemaGen", "PreviousStatistics", "DriftCheck", "AnomalyCheck"}
 SPLITS = ("train", "test")
 FLOATS = 1e-6  # relative: sums of floats are taken in another order
@@ -65,11 +66,28 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(records, model):
+def ensemble(tmp_path_factory):
+    """An ensemble of that model and itself, without a SavedModel: it can only be evaluated by what its members have answered."""
+    from cxr.trainer import artifact
+    from cxr.trainer.ensemble.joining import joint_layers
+    from cxr.trainer.ensemble.voting import WeightedVote
+
+    folder = tmp_path_factory.mktemp("ensemble")
+    info = {"name": "ensemble", "class_names": list(features.CLASS_NAMES), "image_size": 32}
+    artifact.write_info(artifact.serving_dir(str(folder)), info)
+    joined = joint_layers(WeightedVote([0.75, 0.25]), members=2, classes=len(features.CLASS_NAMES))
+    artifact.make_parent(artifact.joint_path(str(folder)))
+    joined.save(artifact.joint_path(str(folder)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(records, model, ensemble):
     """Returns a function that runs the nodes with options of Beam: what each made."""
     from tfx import v1 as tfx
     from tfx.orchestration import metadata
 
+    from cxr.components.evaluator.component import Evaluator
     from cxr.pipeline.gate import eval_config
     from cxr.pipeline.graph import RunPaths, create_pipeline
     from cxr.pipeline.local_runner import WatchedDagRunner
@@ -90,20 +108,26 @@ def run(records, model):
         nodes = {node.id: node for node in create_pipeline(config, paths).components if node.id in NODES}
         for node in nodes.values():
             node.downstream_nodes.intersection_update(nodes.values())  # TFX compiles no graph whose nodes name others
-        trained = tfx.dsl.Importer(
-            str(model), artifact_type=tfx.types.standard_artifacts.Model, custom_properties={"tfx_version": packages.version("tfx")}
-        ).with_id("Trainer")
-        evaluator = tfx.components.Evaluator(
-            examples=nodes["ImportExampleGen"].outputs["examples"],
-            model=trained.outputs["result"],
-            example_splits=["test"],
-            eval_config=eval_config(config.gate, "brightness", config.class_names),
-            schema=nodes["ImportSchemaGen"].outputs["schema"],
-        )
+        evaluators, members = [], []
+        for name, folder in (("brightness", model), ("joined", ensemble)):
+            properties = {"tfx_version": packages.version("tfx")}
+            kind = tfx.types.standard_artifacts.Model
+            trained = tfx.dsl.Importer(str(folder), artifact_type=kind, custom_properties=properties).with_id(f"Trainer-{name}")
+            evaluator = Evaluator(
+                examples=nodes["ImportExampleGen"].outputs["examples"],
+                model=trained.outputs["result"],
+                baseline_model=None,
+                example_splits=["test"],
+                eval_config=eval_config(config.gate, name, config.class_names),
+                schema=nodes["ImportSchemaGen"].outputs["schema"],
+                members=members,
+            ).with_id(f"Evaluator-{name}")
+            members = [evaluator.outputs["evaluation"]] * 2
+            evaluators += [trained, evaluator]
         part = tfx.dsl.Pipeline(
             pipeline_name="demo",
             pipeline_root=paths.pipeline_root,
-            components=[*nodes.values(), trained, evaluator],
+            components=[*nodes.values(), *evaluators],
             metadata_connection_config=paths.metadata,
             beam_pipeline_args=list(paths.beam),
         )
@@ -127,7 +151,7 @@ def test_two_killed_task_managers_change_nothing(flink, run, local, tmp_path_fac
         found = run(tmp_path_factory.mktemp("flink"), flink.options)
     jobs = {job: state for job, state in flink.jobs().items() if job not in before}
     assert set(jobs.values()) == {"FINISHED"}
-    assert len(jobs) >= 4  # examples, statistics, Transform, evaluation
+    assert len(jobs) >= 5  # examples, statistics, Transform, two evaluations
     assert len(noticed) == 2
     assert all(noticed.values()), noticed
 
@@ -147,10 +171,11 @@ def compare(local, found):
     assert here.keys() == there.keys()
     for name in here:
         np.testing.assert_array_equal(here[name], there[name])
-    here, there = (metrics(one["Evaluator", "evaluation"]) for one in (local, found))
-    assert len(here) > 1  # slices
-    same(here, there)
-    assert [sorted(path.name for path in one["Evaluator", "blessing"].iterdir()) for one in (local, found)] == [["BLESSED"]] * 2
+    for evaluator in EVALUATORS:
+        here, there = (metrics(one[evaluator, "evaluation"]) for one in (local, found))
+        assert len(here) > 1  # slices
+        same(here, there)
+        assert [sorted(path.name for path in one[evaluator, "blessing"].iterdir()) for one in (local, found)] == [["BLESSED"]] * 2
 
 
 def examples(folder):

@@ -21,7 +21,7 @@ from processes import free_port, stop
 CACHE = Path(__file__).parents[2] / ".cache/flink"  # tools/flink.sh fills it
 HOME, JOB_SERVER = CACHE / "flink-dist", CACHE / "job-server.jar"
 TASK_MANAGERS, SLOTS = 2, 2  # one of them is enough for a job of parallelism 2, so that the other may die
-PRELOADED = ("cxr.data.ingest.reading", "tfx.components.transform.executor", "tfx.components.evaluator.executor")
+PRELOADED = ("cxr.data.ingest.reading", "tfx.components.transform.executor", "cxr.components.evaluator.executor")
 STARTS_WITHIN = 180  # seconds, on a busy machine
 
 
