@@ -31,7 +31,7 @@ from cxr.data.ingest.reading import read_files
 files = {str(number): str(path) for number, path in enumerate(sorted(Path(sys.argv[1]).rglob("*.jpg")))}
 workers = int(sys.argv[3])
 Path(sys.argv[2]).mkdir()
-read_files(files, Path(sys.argv[2]), Ingest(), reading(workers))
+read_files(files.items(), Path(sys.argv[2]), Ingest(), reading(workers))
 """
 STATISTICS = """
 import sys

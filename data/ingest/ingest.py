@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from rich.console import Console
 
 from cxr.core import beam_options as beam_checks
@@ -148,10 +149,11 @@ def _read(out: Path, request: _Request, console: Console, beam_options: Sequence
     """Has all files read that no earlier, failed call has read; returns the keys, by number of a row, and the pictures."""
     config, folder = request.config, staged.folder_for(out)
     keys = staged.keys_of((row.path for row in request.rows), config, request.key)
-    paths = dict(sorted(zip(keys.tolist(), (row.path for row in request.rows), strict=True)))
-    missing = staged.Staged(folder).missing(paths)
-    if len(missing) < len(paths):
-        console.print(f"{len(paths) - len(missing)} images were read by an earlier call that did not end well", highlight=False)
+    files = np.unique(keys, return_index=True)[1]  # a row of each; no dictionary of them, which would take more than their rows
+    known = staged.Staged(folder)
+    missing = [row for row in files.tolist() if known.unread(keys[row])]
+    if len(missing) < len(files):
+        console.print(f"{len(files) - len(missing)} images were read by an earlier call that did not end well", highlight=False)
     with silenced():
         import tensorflow.io  # noqa: F401
     if missing:
@@ -159,10 +161,10 @@ def _read(out: Path, request: _Request, console: Console, beam_options: Sequence
 
         with progress_bar.shown(console, folder, len(missing)), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's and pydicom's remarks on single files: what matters of them comes back as an error
-            read_files({key.decode(): paths[key] for key in missing}, folder, config, beam_options)
+            read_files(((keys[row].decode(), request.rows[row].path) for row in missing), folder, config, beam_options)
     pictures = staged.Staged(folder)
-    if lost := [key for key in paths if key not in pictures]:
-        raise CxrError(f"{len(paths)} files were to be read and {len(paths) - len(lost)} came back; the workers do not see {folder}")
+    if lost := sum(keys[row] not in pictures for row in files):
+        raise CxrError(f"{len(files)} files were to be read and {len(files) - lost} came back; the workers do not see {folder}")
     return keys, pictures
 
 

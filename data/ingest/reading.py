@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from cxr.data.ingest.staged import StageWriter
 FILES_PER_JOB = 4096  # the list of a job is held several times by the local runner, 3 KB for a file; a job begins in half a second
 
 
-def read_files(paths: Mapping[str, str], folder: Path, config: Ingest, options: Sequence[str] = ()) -> None:
+def read_files(files: Iterable[tuple[str, str]], folder: Path, config: Ingest, options: Sequence[str] = ()) -> None:
     """Runs the pipeline and waits for it; on this machine as several jobs, one after the other, where the files are many.
 
     Args:
-      paths: Key to path: all that a worker gets to know of an image.
+      files: Key and path: all that a worker gets to know of an image.
       folder: Where the pictures are kept (staged.py).
       config: Limits and workers.
       options: Options of Beam; `--runner` among them takes the work to other machines, which must see the same files.
@@ -30,8 +30,8 @@ def read_files(paths: Mapping[str, str], folder: Path, config: Ingest, options: 
     chosen = PipelineOptions([*local, *options])
     in_this_process = chosen.view_as(StandardOptions).runner == PipelineOptions(local).view_as(StandardOptions).runner
     # An engine of several machines gets all files at once, to share them out.
-    per_job, files = FILES_PER_JOB if in_this_process else len(paths), iter(paths.items())
-    while job := list(islice(files, per_job)):
+    per_job, remaining = FILES_PER_JOB if in_this_process else None, iter(files)
+    while job := list(islice(remaining, per_job)):
         # Grouped here, not by Beam: the local runner holds what it groups several times over, 14 KB for a file of one.
         size = _group_size(len(job), config)
         groups = [job[start : start + size] for start in range(0, len(job), size)]

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -129,9 +129,9 @@ class Staged:
         index = self._indices[number]
         return index.with_suffix(PICTURES), Entry(*json.loads(_read(index, offset, length)))
 
-    def missing(self, keys: Collection[bytes]) -> list[bytes]:
-        """Returns those that are not there, or were refused: why may have ended."""
-        return [key for key in keys if key not in self or self[key].reason]
+    def unread(self, key: bytes) -> bool:
+        """Tells whether a file is not there, or was refused: why may have ended."""
+        return key not in self or bool(self[key].reason)
 
     def thumbnail(self, key: bytes) -> np.ndarray:
         """Returns uint8 [SIDE, SIDE], black where there is no picture."""

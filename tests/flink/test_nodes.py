@@ -2,6 +2,7 @@
 
 from importlib import metadata as packages
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,7 +109,8 @@ def run(records, model, ensemble):
         nodes = {node.id: node for node in create_pipeline(config, paths).components if node.id in NODES}
         for node in nodes.values():
             node.downstream_nodes.intersection_update(nodes.values())  # TFX compiles no graph whose nodes name others
-        evaluators, members = [], []
+        evaluators: list[Any] = []
+        members: list[Any] = []
         for name, folder in (("brightness", model), ("joined", ensemble)):
             properties = {"tfx_version": packages.version("tfx")}
             kind = tfx.types.standard_artifacts.Model

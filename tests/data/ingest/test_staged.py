@@ -29,7 +29,8 @@ def test_the_last_line_of_a_key_counts_and_half_a_line_does_not(tmp_path, files)
     assert staged[b"ab"].reason == "truncated"
     assert staged.picture(b"ab") is None
     assert not staged.thumbnail(b"ab").any()
-    assert staged.missing([b"ab", b"cd"]) == [b"ab", b"cd"]
+    assert staged.unread(b"ab")
+    assert staged.unread(b"cd")
     assert b"cd" not in staged
     with pytest.raises(KeyError):
         staged[b"cd"]
@@ -39,11 +40,11 @@ def test_the_last_line_of_a_key_counts_and_half_a_line_does_not(tmp_path, files)
     picture = again.picture(b"ab")
     assert picture is not None
     assert picture.height == again[b"ab"].height > 0
-    assert again.missing([b"ab"]) == []
+    assert not again.unread(b"ab")
 
 
 def test_a_folder_without_pictures(tmp_path):
-    assert Staged(tmp_path).missing([b"ab"]) == [b"ab"]
+    assert Staged(tmp_path).unread(b"ab")
 
 
 def test_many_files_are_read_by_several_jobs(tmp_path, files, monkeypatch):
@@ -59,7 +60,7 @@ def test_many_files_are_read_by_several_jobs(tmp_path, files, monkeypatch):
     keys = keys_of(map(str, files), Ingest(), b"key")
     folder = tmp_path / "staged"
     folder.mkdir()
-    reading.read_files(dict(zip(keys.astype(str).tolist(), map(str, files), strict=True)), folder, Ingest(workers=1))
+    reading.read_files(zip(keys.astype(str).tolist(), map(str, files), strict=True), folder, Ingest(workers=1))
     assert len(jobs) == 3
     staged = Staged(folder)
     assert len({staged[key].content_hash for key in keys}) == 5
