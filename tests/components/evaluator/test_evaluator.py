@@ -123,6 +123,7 @@ def models(tmp_path):
     for name, answer in (("first", (0.6, 0.3, 0.1)), ("second", (0.1, 0.3, 0.6))):
         export_constant(str(tmp_path / name), answer)
         artifact.write_info(artifact.serving_dir(str(tmp_path / name)), {"name": "constant", **INFO})
+    shutil.copy(tmp_path / "first/Format-Serving/saved_model.pb", tmp_path / "second/Format-Serving")  # functions are numbered as they come
     return tmp_path / "first", tmp_path / "second"
 
 
