@@ -12,10 +12,11 @@ from tfx.types import artifact_utils, standard_component_specs
 from cxr.components.ensemble_trainer.executor import MEMBER, MOST_MEMBERS
 from cxr.components.evaluator import shared_model
 from cxr.components.evaluator.joined import joined_answers
-from cxr.components.evaluator.kept import KeptAnswers
+from cxr.components.evaluator.kept import kept_answers
 from cxr.components.evaluator.recorded_model import Record, stand_in
 from cxr.trainer import artifact
 from cxr.trainer.feature_cache.setting import told
+from cxr.trainer.feature_cache.store import Store
 
 FEATURE_CACHE = "feature_cache"
 
@@ -32,7 +33,7 @@ class Executor(executor.Executor):
           CxrError: The evaluations of an ensemble's members do not fit together.
         """
         place = told(exec_properties.get(FEATURE_CACHE))
-        kept = KeptAnswers(place.folder, place) if place.folder else None
+        store = Store(place.folder, place.max_bytes) if place.folder else None
         model, *baseline = [
             artifact.serving_dir(artifact_utils.get_single_uri(input_dict[key]))
             for key in (standard_component_specs.MODEL_KEY, standard_component_specs.BASELINE_MODEL_KEY)
@@ -40,12 +41,13 @@ class Executor(executor.Executor):
         ]
         inputs = [MEMBER.format(number) for number in range(1, MOST_MEMBERS + 1)]
         members = [artifact_utils.get_single_uri(input_dict[key]) for key in inputs if input_dict.get(key)]
-        records: dict[str, Record] = {saved_model: kept.of(saved_model) for saved_model in (model, *baseline)} if kept else {}
+        kept = {saved_model: kept_answers(store, saved_model) for saved_model in (model, *baseline)} if store else {}
+        records: dict[str, Record] = {**kept}
         if members:
             records[model] = joined_answers(artifact_utils.get_single_uri(input_dict[standard_component_specs.MODEL_KEY]), members)
         with stand_in(records):
             super().Do(input_dict, output_dict, {**exec_properties, standard_component_specs.MODULE_PATH_KEY: shared_model.__name__})
-        if kept:
-            kept.add(model, artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY]))
-            for note in kept.notes:
+        if store:
+            kept[model].add(artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY]))
+            for note in store.notes:
                 logging.warning(note)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from cxr.components.evaluator.recorded_model import image_numbers
-from cxr.components.metrics.evaluation import read_answers
+from cxr.components.metrics.evaluation import read_answers_by_image
 from cxr.core.errors import CxrError
 from cxr.trainer import artifact
 from cxr.trainer.ensemble.joint_answers import joint_answers
@@ -64,9 +64,7 @@ def joined_answers(model: str, evaluations: Sequence[str]) -> Joined:
 
 def _by_image(evaluation: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Returns the numbers of the images, each once and in order, and the probabilities."""
-    answers = read_answers(evaluation)
+    answers = read_answers_by_image(evaluation)
     if answers is None:
         raise CxrError(f"{evaluation}: the Evaluator kept no answers; run again with --no-cache")
-    numbers, _, probabilities = answers
-    images, first = np.unique(numbers, return_index=True)  # a picture that two patients share has been asked about twice
-    return images, probabilities[first]
+    return answers

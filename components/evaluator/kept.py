@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,9 @@ import tensorflow as tf
 
 from cxr.components.evaluator.recorded_model import image_numbers
 from cxr.components.metrics.answers import NO_IMAGE
-from cxr.components.metrics.evaluation import read_answers
+from cxr.components.metrics.evaluation import read_answers_by_image
 from cxr.core import features
 from cxr.trainer import artifact, devices
-from cxr.trainer.feature_cache.setting import Place
 from cxr.trainer.feature_cache.shards import key
 from cxr.trainer.feature_cache.store import ANSWERS, About, Group, Store
 
@@ -47,46 +45,23 @@ class Kept:
         outputs = _loaded(self.saved_model).signatures[features.SIGNATURE_EXAMPLES](examples=examples)
         return outputs[features.PROBABILITIES].numpy()
 
-
-class KeptAnswers:
-    """The answers of all SavedModels in one cache.
-
-    Attributes:
-      notes: What a user should know, see `Store.notes`.
-    """
-
-    def __init__(self, folder: Path, place: Place) -> None:
-        """Reads nothing yet.
-
-        Args:
-          folder: Of the cache.
-          place: Its bound.
-        """
-        self._store = Store(folder, place.max_bytes)
-
-    @property
-    def notes(self) -> list[str]:
-        """What a user should know."""
-        return self._store.notes
-
-    def of(self, saved_model: str) -> Kept:
-        """Returns what is kept of a SavedModel, given by its folder."""
-        info = artifact.read_info(saved_model)
-        about = About(kind=ANSWERS, backbone=info.backbone or info.name, image_size=info.image_size)
-        return Kept(saved_model, info.class_names, self._store.group(_made_by(saved_model), about))
-
-    def add(self, saved_model: str, evaluation: str) -> None:
-        """Keeps what an evaluation, given by its URI, has of a SavedModel."""
-        answers = read_answers(evaluation)
+    def add(self, evaluation: str) -> None:
+        """Keeps what an evaluation of the SavedModel, given by its URI, has of it."""
+        answers = read_answers_by_image(evaluation)
         if answers is None:
             return
-        numbers, _, probabilities = answers
-        numbers, first = np.unique(numbers, return_index=True)  # a picture that two patients share has been asked about twice
-        kept = self.of(saved_model)
+        numbers, probabilities = answers
         keys = [_key(number) for number in numbers.tolist()]
-        new = np.flatnonzero(~kept.group.read(keys, len(kept.class_names))[1] & (numbers != NO_IMAGE))
+        new = np.flatnonzero(~self.group.read(keys, len(self.class_names))[1] & (numbers != NO_IMAGE))
         if new.size:
-            kept.group.add([keys[i] for i in new], probabilities[first[new]])
+            self.group.add([keys[i] for i in new], probabilities[new])
+
+
+def kept_answers(store: Store, saved_model: str) -> Kept:
+    """Returns what a cache holds of a SavedModel, given by its folder."""
+    info = artifact.read_info(saved_model)
+    about = About(kind=ANSWERS, backbone=info.backbone or info.name, image_size=info.image_size)
+    return Kept(saved_model, info.class_names, store.group(_made_by(saved_model), about))
 
 
 def _key(number: int) -> bytes:

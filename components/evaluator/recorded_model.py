@@ -78,8 +78,8 @@ class RecordedModel:
 
 def image_numbers(examples: tf.Tensor) -> list[int | None]:
     """Returns the numbers of the images (`image_number`) of serialized tf.Examples; None: the example has no content hash."""
-    return [image_number(content_hash) if content_hash else None for content_hash in _feature(examples, features.CONTENT_HASH)]
+    return [image_number(content_hash) if content_hash else None for content_hash in _feature(examples, features.CONTENT_HASH, b"")]
 
 
-def _feature(examples: tf.Tensor, name: str) -> list[bytes]:
-    return tf.io.parse_example(examples, {name: tf.io.FixedLenFeature([], tf.string, default_value=b"")})[name].numpy().tolist()
+def _feature(examples: tf.Tensor, name: str, default: bytes | None = None) -> list[bytes]:
+    return tf.io.parse_example(examples, {name: tf.io.FixedLenFeature([], tf.string, default)})[name].numpy().tolist()

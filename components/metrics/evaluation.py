@@ -185,6 +185,23 @@ def read_answers(uri: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] |
     return images.astype(np.int64), labels.astype(np.int64), probabilities.astype(np.float32)
 
 
+def read_answers_by_image(uri: str | Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Reads what `read_answers` does, each image once (two patients may share a picture, which was asked about twice).
+
+    Returns:
+      Numbers of the images, ascending, int64 [images], and probabilities, float32 [images, classes]; None as there.
+
+    Raises:
+      CxrError: as there.
+    """
+    answers = read_answers(uri)
+    if answers is None:
+        return None
+    numbers, _, probabilities = answers
+    images, first = np.unique(numbers, return_index=True)
+    return images, probabilities[first]
+
+
 def read_validation(uri: str | Path) -> Validation:
     """Reads the gate's answer from the ModelEvaluation artifact at `uri`.
 

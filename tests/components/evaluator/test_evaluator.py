@@ -174,6 +174,13 @@ def test_examples_without_hash_are_asked_about_each_time(run, models, cache, tmp
     assert not (tmp_path / "kept").exists()
 
 
+def test_an_example_without_label_is_refused_as_a_saved_model_does(run, models, cache, raw_examples):
+    example = tf.train.Example.FromString(raw_examples[0])
+    del example.features.feature[features.LABEL]
+    with pytest.raises(Exception, match=f"signature_name: {features.SIGNATURE_LABELS}"):
+        run(models[0], examples=[*raw_examples[1:], example.SerializeToString()], feature_cache=cache)
+
+
 def test_without_a_cache_nothing_is_kept(run, models, tmp_path):
     run(models[0])
     cannot_answer(models[0])
