@@ -100,8 +100,9 @@ def train(records, transform_dir, tmp_path):
 @pytest.mark.slow
 def test_two_devices_learn_what_one_does_and_go_on_after_a_kill(train, config):
     """The last batch has 4 of 10 images; images weigh differently, are augmented, and kernels have a penalty."""
-    stage = {"epochs": 3, "batch_size": 10, "optimizer": {"name": "adamw", "learning_rate": 1e-4, "weight_decay": 1e-3}}
-    plateau = {"reduce_on_plateau": {"monitor": "val_loss", "patience": 0, "factor": 0.5}, "early_stopping": {"monitor": "val_loss"}}
+    # A step this small: Adam makes a whole step of a gradient that is nothing but rounding, which differs between processors too.
+    stage = {"epochs": 3, "batch_size": 10, "optimizer": {"name": "adamw", "learning_rate": 1e-5, "weight_decay": 1e-3}}
+    plateau = {"reduce_on_plateau": {"monitor": "val_accuracy", "patience": 0, "factor": 0.5}, "early_stopping": {"monitor": "val_loss"}}
     one = config(
         head={"normalize": True, "l2": 0.01},  # no dropout: devices draw the same noise for other images
         head_training={"epochs": 1, "batch_size": 5},
@@ -119,7 +120,9 @@ def test_two_devices_learn_what_one_does_and_go_on_after_a_kill(train, config):
         assert (name, best) == (other, other_best)
         for row, other_row in zip(rows, other_rows, strict=True):
             for key in ("val_loss", "learning_rate"):
-                assert other_row[key] == pytest.approx(row[key], rel=1e-3), (name, key)
+                assert other_row[key] == pytest.approx(row[key], rel=1e-4), (name, key)
+    rates = [row["learning_rate"] for row in shared["stages"][1][1]]
+    assert rates[-1] < rates[0]
     np.testing.assert_allclose(single["answers"], shared["answers"], atol=1e-3)
 
 
