@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from cxr.core import beam_options
+from cxr.core import beam_options, imports
 from cxr.core.console import Console
 from cxr.core.errors import CxrError, UsageError
 from cxr.core.machine_faults import writing_to
@@ -101,7 +101,7 @@ def _run(
     workspace.point_latest_at(folder)
     config = config.model_copy(update={"data": examples.made_with})
     (folder / ws.CONFIG).write_text(config.to_yaml())  # what was run on, not what was left at its default
-    with err.status("importing TFX and TensorFlow"):  # 10 to 30 seconds
+    with err.status("importing TFX and TensorFlow"), imports.uncollected():  # 10 to 30 seconds
         from ml_metadata.errors import StatusError
         from tfx.orchestration import metadata
 

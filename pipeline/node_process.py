@@ -29,17 +29,6 @@ from cxr.pipeline.output_capture import log_to
 
 Result = TypeVar("Result")
 
-# What the nodes import. A module that cannot be imported says so in the node that needs it.
-_PRELOADED = [
-    "cxr.pipeline.node_launch",
-    "cxr.components.ensemble_trainer.component",
-    "cxr.components.infra_check.component",
-    "cxr.components.pusher.component",
-    "cxr.trainer.run_fn",
-    "keras.applications",
-    "tfx.components.evaluator.executor",
-    "tfx.components.transform.executor",
-]
 _OUTPUT = (1, 2)  # file descriptors
 _PATIENCE = 20  # seconds that an interrupted process gets to end by itself
 _OUTPUT_PATIENCE = 5  # seconds for the last lines of a process that has ended
@@ -90,7 +79,7 @@ class _Returned:
 
 def start_fork_server() -> None:
     """Starts the process that the others are forked from, unless it runs; it imports TFX while the caller goes on."""
-    multiprocessing.set_forkserver_preload(_PRELOADED)
+    multiprocessing.set_forkserver_preload(["cxr.pipeline.node_imports"])
     multiprocessing.forkserver.ensure_running()
 
 

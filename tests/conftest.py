@@ -19,11 +19,17 @@ def pytest_xdist_auto_num_workers(config):
     return max(1, min(len(os.sched_getaffinity(0)), memory // WORKER_MEMORY))
 
 
-def pytest_collection_finish():
-    """What was imported stays: Python need not look through it for garbage again and again while graphs are built."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """What is imported stays: Python need not look through it for garbage, now and again and again while graphs are built."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 20)
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items):

@@ -11,6 +11,7 @@ import time
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from cxr.core import imports
 from cxr.core.visible import log_to_stderr
 from cxr.serving.server.options import ServerOptions
 
@@ -44,7 +45,8 @@ def serve(options: ServerOptions, as_json: bool = False) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
     leave_keras_out()
-    from cxr.serving.server.app import Server
+    with imports.uncollected():
+        from cxr.serving.server.app import Server
 
     server = Server(options)
     threading.Thread(target=_interrupt_when, args=(asked, server.manager), daemon=True).start()

@@ -1,5 +1,6 @@
 """Processes that answer, report, crash and lose their parent."""
 
+import gc
 import logging
 import os
 import signal
@@ -13,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cxr.core import progress
-from cxr.pipeline import node_process
+from cxr.pipeline import node_imports, node_process
 from cxr.pipeline.beam_config import Direct
 from cxr.pipeline.output_capture import captured_output
 
@@ -57,6 +58,17 @@ def test_a_process_that_ends_without_an_answer_says_how(function, argument, text
     with pytest.raises(node_process.ProcessDied, match=text):
         node_process.call(function, argument)
     assert node_process.call(work, 1)[1] == 2  # the next one is not affected
+
+
+def looked_through():
+    return [name for name in node_imports.MODULES if name not in sys.modules], gc.isenabled(), gc.get_freeze_count()
+
+
+def test_what_was_imported_before_is_no_garbage_to_look_for():
+    missing, looks, left_out = node_process.call(looked_through)
+    assert not missing
+    assert looks
+    assert left_out > 100_000  # TFX and TensorFlow are some million objects
 
 
 def of_worker(number):
@@ -182,7 +194,7 @@ def test_a_killed_caller_leaves_no_process_behind(tmp_path):
             time.sleep(600)
         if __name__ == "__main__":
             import sys
-            from cxr.pipeline import node_process
+            from cxr.pipeline import node_imports, node_process
             import sleeper
             node_process.call(sleeper.sleep, sys.argv[1])
         """)

@@ -1,0 +1,24 @@
+"""What nodes import, for the process that they are forked from (node_process.py): importing this module does it."""
+
+import gc
+from contextlib import suppress
+from importlib import import_module
+
+from cxr.core import imports
+
+MODULES = (
+    "cxr.pipeline.node_launch",
+    "cxr.components.ensemble_trainer.component",
+    "cxr.components.infra_check.component",
+    "cxr.components.pusher.component",
+    "cxr.trainer.run_fn",
+    "keras.applications",
+    "tfx.components.evaluator.executor",
+    "tfx.components.transform.executor",
+)
+
+with imports.uncollected():
+    for _module in MODULES:
+        with suppress(ImportError):  # the node that needs it says so
+            import_module(_module)
+gc.freeze()  # the collector would write into each object that it looks at, and a forked process have a copy of all of them
