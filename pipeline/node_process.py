@@ -15,6 +15,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def measured_call(
 ) -> Answer[Result]:
     """Calls a function in a process of its own; the progress that it reports is reported here, and its output goes where ours goes now.
 
-    Several threads may call at once.
+    Several threads may call at once. The process has a folder of its own for temporary files, which goes with it.
 
     Args:
       function: It, its arguments and its result can be pickled. It handles its own errors.
@@ -105,13 +106,21 @@ def measured_call(
       ProcessDied: The process was killed, or crashed.
       KeyboardInterrupt: Somebody interrupted, or gave up; the process is gone.
     """
+    # TensorFlow and Beam leave files where temporary ones are made: they remove theirs when Python exits, and a forked process does not.
+    with tempfile.TemporaryDirectory(prefix="cxr-node-", ignore_cleanup_errors=True) as scratch:
+        return _called(scratch, function, arguments, name, given_up)
+
+
+def _called(
+    scratch: str, function: Callable[..., Result], arguments: tuple[object, ...], name: str, given_up: threading.Event | None
+) -> Answer[Result]:
     start_fork_server()
     context = multiprocessing.get_context("forkserver")
     answers, theirs = context.Pipe(duplex=False)
     marked = MarkedOutput(name, _OUTPUT[-1]) if name else None
     # The fork server keeps the output of the call that started it: a notebook's first run.
     output = [Connection(os.dup(marked.write if marked else descriptor), readable=False) for descriptor in _OUTPUT]
-    process = context.Process(target=_main, args=(theirs, output, function, arguments))
+    process = context.Process(target=_main, args=(theirs, output, scratch, function, arguments))
     with _children:
         process.start()
     for sent in (theirs, *output):
@@ -154,10 +163,13 @@ def _join(process: multiprocessing.process.BaseProcess, seconds: float | None = 
     return ended
 
 
-def _main(answers: Connection, output: list[Connection], function: Callable[..., object], arguments: tuple[object, ...]) -> None:
+def _main(
+    answers: Connection, output: list[Connection], scratch: str, function: Callable[..., object], arguments: tuple[object, ...]
+) -> None:
     for ours, descriptor in zip(output, _OUTPUT, strict=True):
         os.dup2(ours.fileno(), descriptor)
         ours.close()
+    os.environ["TMPDIR"] = tempfile.tempdir = scratch
     end_with_parent()  # a run that is killed must not leave a node behind that writes beside the next run's
     log_to(sys.stderr)  # file descriptor 2, the log
     logger = logging.getLogger(progress.LOGGER)

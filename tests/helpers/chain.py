@@ -16,6 +16,7 @@ from tfx.orchestration import metadata
 from tfx.proto.orchestration import pipeline_pb2
 
 from cxr.components.baseline.rule import Choice
+from cxr.pipeline import node_process
 from cxr.pipeline.graph import RunPaths, create_pipeline
 from cxr.pipeline.local_runner import NodeResult, WatchedDagRunner
 from cxr.pipeline.pipeline_config import Config
@@ -58,6 +59,7 @@ class Chain:
         )
         self._pipeline = compiler.Compiler().compile(create_pipeline(config, paths))
         self.done: set[str] = set()
+        node_process.call(int)  # until the fork server has imported all: what imports start is no node
 
     @property
     def nodes(self) -> list[str]:

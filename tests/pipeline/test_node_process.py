@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +60,31 @@ def test_a_process_that_ends_without_an_answer_says_how(function, argument, text
     with pytest.raises(node_process.ProcessDied, match=text):
         node_process.call(function, argument)
     assert node_process.call(work, 1)[1] == 2  # the next one is not affected
+
+
+def leave_files(note, code):
+    import tensorflow as tf
+
+    tf.autograph.to_graph(textwrap.dedent)  # TensorFlow writes its source into a temporary file
+    with tempfile.NamedTemporaryFile(delete=False) as file:
+        note.write_text(file.name)
+    if code:
+        os._exit(code)
+    return os.listdir(Path(file.name).parent)
+
+
+@pytest.mark.parametrize("code", [0, 7])
+def test_temporary_files_go_with_the_process(tmp_path, code):
+    note = tmp_path / "note"
+    if code:
+        with pytest.raises(node_process.ProcessDied):
+            node_process.call(leave_files, note, code)
+    else:
+        assert any(name.startswith("__autograph_generated_file") for name in node_process.call(leave_files, note, code))
+    file = Path(note.read_text())
+    assert file.is_relative_to(tempfile.gettempdir())
+    assert file.parent != Path(tempfile.gettempdir())
+    assert not file.parent.exists()
 
 
 def looked_through():
