@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cxr.core import beam_options, features
+from cxr.core import beam_options, features, imports
 from cxr.core.errors import CxrError
 from cxr.data.ingest.damage import check_sizes
 from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
@@ -109,7 +109,7 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
 @contextmanager
 def _imported(module: str) -> Iterator[None]:
     """Imports a module in a thread while the block runs, and waits for it; whoever imports it next hears of an error."""
-    with ThreadPoolExecutor(1) as thread:
+    with imports.uncollected(), ThreadPoolExecutor(1) as thread:
         thread.submit(importlib.import_module, module)
         yield
 
