@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Python does not look for garbage while the block runs: again and again, TensorFlow's objects take a sixth longer to come."""
+    """Python does not look for garbage while the block runs: again and again, TensorFlow's objects take a tenth longer to come."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -33,7 +33,7 @@ def describe() -> Machine:
 
 
 def _cpu(file: Path) -> str:
-    """The processor's name with the widest vectors it computes on: cores of one name differ by a factor of two in convolutions."""
+    """The processor's name with the widest vectors it computes on, in which cores of one name differ."""
     try:
         said = dict(line.partition(":")[::2] for line in file.read_text().replace("\t", "").splitlines())
         flags = said.get("flags", "").split()

@@ -221,7 +221,7 @@ def test_a_killed_caller_leaves_no_process_behind(tmp_path):
             time.sleep(600)
         if __name__ == "__main__":
             import sys
-            from cxr.pipeline import node_imports, node_process
+            from cxr.pipeline import node_process
             import sleeper
             node_process.call(sleeper.sleep, sys.argv[1])
         """)

@@ -99,7 +99,7 @@ def train(records, transform_dir, tmp_path):
 
 @pytest.mark.slow
 def test_two_devices_learn_what_one_does_and_go_on_after_a_kill(train, config):
-    """The last batch has 4 of 10 images; images weigh differently, are augmented, and kernels have a penalty."""
+    """The last batch has 4 of 10 images; they are augmented, and kernels have a penalty. Classes are even: all images weigh the same."""
     # A step this small: Adam makes a whole step of a gradient that is nothing but rounding, which differs between processors too.
     stage = {"epochs": 3, "batch_size": 10, "optimizer": {"name": "adamw", "learning_rate": 1e-5, "weight_decay": 1e-3}}
     plateau = {"reduce_on_plateau": {"monitor": "val_accuracy", "patience": 0, "factor": 0.5}, "early_stopping": {"monitor": "val_loss"}}
