@@ -81,12 +81,13 @@ def main() -> None:
             raise
         _say(f"error: {text}", "red")
         sys.exit(exit_codes.FAILED)
-    except SystemExit as stop:
-        if stop.code != exit_codes.INTERRUPTED:  # what typer makes of Ctrl-C
-            raise
-        terminated = caused(stop)
-        _say("terminated (SIGTERM)" if terminated else "interrupted", "yellow")
-        sys.exit(exit_codes.TERMINATED if terminated else exit_codes.INTERRUPTED)
+    except BaseException as stop:
+        if caused(stop):
+            _say("terminated (SIGTERM)", "yellow")
+            sys.exit(exit_codes.TERMINATED)
+        if isinstance(stop, SystemExit) and stop.code == exit_codes.INTERRUPTED:  # what typer makes of Ctrl-C
+            _say("interrupted", "yellow")
+        raise
 
 
 def _say(text: str, style: str) -> None:

@@ -7,26 +7,39 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+import weakref
 from contextlib import suppress
 from types import FrameType
+
+_AGAIN = 0.1  # seconds after which a SIGTERM that was lost is raised again
 
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM came: whatever cleans up after Ctrl-C does so after this as well."""
+
+    unless_heard: weakref.finalize | None = None
 
 
 def raise_on_sigterm() -> None:
     """From now on SIGTERM raises `Terminated` in the main thread; a second one ends the process at once.
 
     Processes that this one started through multiprocessing are interrupted with it, as a terminal does with Ctrl-C. Main thread only.
+
+    A signal comes between any two steps of Python, so also where an error goes no further: in a callback of the import system, in C code
+    that asks whether something has an attribute. So an error that nobody asked about (`caused`) before it was gone is raised again.
     """
     signal.signal(signal.SIGTERM, _on_sigterm)
 
 
 def caused(error: BaseException | None) -> bool:
-    """Tells whether SIGTERM is what an error goes back to: typer makes an exit of it."""
+    """Tells whether SIGTERM is what an error goes back to: typer makes an exit of it, Python itself a RuntimeError in some places.
+
+    From then on it is known, and not raised again.
+    """
     while error is not None:
         if isinstance(error, Terminated):
+            if error.unless_heard is not None:
+                error.unless_heard.detach()
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -50,4 +63,20 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
         if process.pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGINT)
-    raise Terminated
+    raise _terminated()  # held by no variable of this frame, which the error holds: it is gone where nothing else holds it
+
+
+def _terminated() -> Terminated:
+    error = Terminated()
+    error.unless_heard = weakref.finalize(error, _raise_again)
+    error.unless_heard.atexit = False
+    return error
+
+
+def _raise_again() -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return  # only there can the signal be handled
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    again = threading.Timer(_AGAIN, os.kill, (os.getpid(), signal.SIGTERM))  # not here: this may be such a place still
+    again.daemon = True
+    again.start()

@@ -20,7 +20,7 @@ from typing import Any
 
 from cxr.core import exit_codes
 from cxr.core.errors import CxrError
-from cxr.core.termination import Terminated, raise_on_sigterm
+from cxr.core.termination import caused, raise_on_sigterm
 from cxr.kubeflow import evaluation_page, executor_input, executor_output, pushing, report_page, shared_folder
 
 MODULE = "cxr.kubeflow.entrypoint"
@@ -131,10 +131,10 @@ def main(argv: list[str]) -> int:
         except CxrError as error:
             print(f"{args.executor_class_path}: {error}", file=sys.stderr)
             return exit_codes.FAILED
-        except Terminated:
-            print(f"{args.executor_class_path}: ended by SIGTERM; the task can be tried again", file=sys.stderr)
-            return exit_codes.TERMINATED
-        except Exception:
+        except BaseException as error:
+            if caused(error):
+                print(f"{args.executor_class_path}: ended by SIGTERM; the task can be tried again", file=sys.stderr)
+                return exit_codes.TERMINATED
             traceback.print_exc()
             return exit_codes.FAILED
     return exit_codes.OK

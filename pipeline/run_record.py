@@ -11,7 +11,7 @@ from pydantic import Field
 from cxr.core import exit_codes
 from cxr.core.errors import CxrError
 from cxr.core.strict_model import StrictModel
-from cxr.core.termination import Terminated
+from cxr.core.termination import caused
 from cxr.pipeline.config_differences import Difference, from_shipped
 from cxr.pipeline.pipeline_config import Config
 
@@ -65,15 +65,14 @@ def recorded(folder: Path, record: RunRecord, work: Callable[[], int]) -> int:
     try:
         record.write(folder / RECORD)
         code = work()
-    except Terminated:
-        code, error = exit_codes.TERMINATED, "ended by SIGTERM"
-        raise
-    except KeyboardInterrupt:
-        code, error = exit_codes.INTERRUPTED, "interrupted"
-        raise
     except BaseException as raised:
-        code = raised.exit_code if isinstance(raised, CxrError) else exit_codes.FAILED
-        error = str(raised) or type(raised).__name__
+        if caused(raised):
+            code, error = exit_codes.TERMINATED, "ended by SIGTERM"
+        elif isinstance(raised, KeyboardInterrupt):
+            code, error = exit_codes.INTERRUPTED, "interrupted"
+        else:
+            code = raised.exit_code if isinstance(raised, CxrError) else exit_codes.FAILED
+            error = str(raised) or type(raised).__name__
         raise
     finally:
         record.model_copy(update={"ended": _now(), "exit_code": code, "error": error}).write(folder / RECORD)

@@ -20,8 +20,41 @@ def handled():
 def test_sigterm_is_raised_where_ctrl_c_would_be(handled):
     with pytest.raises(KeyboardInterrupt) as raised:
         os.kill(os.getpid(), signal.SIGTERM)
-    assert isinstance(raised.value, Terminated)
+    assert caused(raised.value)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # a second one ends the process
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [
+        "del lock",  # Python forgets the lock of an imported module with such a callback
+        """
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+except BaseException:
+    pass
+""",
+    ],
+)
+def test_sigterm_where_an_error_goes_no_further_is_raised_again(lose):
+    """One SIGTERM in seventy was lost so among the imports of TFX."""
+    script = textwrap.dedent("""
+        import os, signal, sys, time, weakref
+        from cxr.core.termination import caused, raise_on_sigterm
+        class Lock: pass
+        raise_on_sigterm()
+        lock = Lock()
+        reference = weakref.ref(lock, lambda reference: os.kill(os.getpid(), signal.SIGTERM))
+        try:
+            exec(sys.argv[1])
+            time.sleep(60)
+        except KeyboardInterrupt as error:
+            print(caused(error))
+        time.sleep(1)
+        print("raised once, then", signal.getsignal(signal.SIGTERM).name)
+    """)
+    ended = subprocess.run([sys.executable, "-c", script, lose], capture_output=True, text=True, timeout=50)
+    assert (ended.returncode, ended.stdout) == (0, "True\nraised once, then SIG_DFL\n"), ended.stderr
 
 
 def test_the_cause_of_an_exit_is_found():
@@ -46,7 +79,7 @@ def test_processes_that_were_started_hear_of_it_as_with_ctrl_c(tmp_path):
     (tmp_path / "parent.py").write_text(
         textwrap.dedent("""
         import multiprocessing, signal, sys, time
-        from cxr.core.termination import Terminated, raise_on_sigterm
+        from cxr.core.termination import caused, raise_on_sigterm
         def child(ready):
             try:
                 ready.set()
@@ -65,7 +98,8 @@ def test_processes_that_were_started_hear_of_it_as_with_ctrl_c(tmp_path):
             try:
                 print("ready", flush=True)  # the signal may come before this returns
                 process.join()
-            except Terminated:
+            except KeyboardInterrupt as error:
+                assert caused(error)
                 process.join(30)
                 print("parent ends", process.exitcode, flush=True)
         """)

@@ -32,11 +32,19 @@ def test_a_run_is_recorded_while_it_goes_and_when_it_ends(tmp_path: Path) -> Non
     assert [file.name for file in tmp_path.iterdir()] == [RECORD]
 
 
+def wrapped(error: BaseException) -> RuntimeError:
+    """As Python does with what is raised while a class is made."""
+    outer = RuntimeError("Error calling __set_name__ on 'Field' instance")
+    outer.__cause__ = error
+    return outer
+
+
 @pytest.mark.parametrize(
     ("error", "code", "text"),
     [
         (KeyboardInterrupt(), exit_codes.INTERRUPTED, "interrupted"),
         (Terminated(), exit_codes.TERMINATED, "ended by SIGTERM"),
+        (wrapped(Terminated()), exit_codes.TERMINATED, "ended by SIGTERM"),
         (CxrError("no such column"), exit_codes.FAILED, "no such column"),
         (UsageError("no such file"), exit_codes.USAGE, "no such file"),
         (ZeroDivisionError(), exit_codes.FAILED, "ZeroDivisionError"),
