@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cxr.core import exit_codes
+from cxr.core import exit_codes, imports
 from cxr.core.console import Console
 from cxr.core.disclaimer import NOT_A_DEVICE
 from cxr.core.errors import CxrError
@@ -88,6 +88,8 @@ def main() -> None:
         if isinstance(stop, SystemExit) and stop.code == exit_codes.INTERRUPTED:  # what typer makes of Ctrl-C
             _say("interrupted", "yellow")
         raise
+    finally:
+        imports.stop()
 
 
 def _say(text: str, style: str) -> None:

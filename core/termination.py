@@ -8,10 +8,12 @@ import os
 import signal
 import threading
 import weakref
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 _AGAIN = 0.1  # seconds after which a SIGTERM that was lost is raised again
+_LOOK = 0.2  # seconds between two looks for the parent
 
 
 class Terminated(KeyboardInterrupt):
@@ -48,6 +50,25 @@ def caused(error: BaseException | None) -> bool:
 def end_with_parent() -> None:
     """From now on this process, which multiprocessing started, ends as soon as its parent is gone, killed too: nothing works on alone."""
     threading.Thread(target=_await_parent, name="parent", daemon=True).start()
+
+
+@contextmanager
+def ending_with_parent() -> Iterator[None]:
+    """While the block runs this process, however it was started, ends as soon as its parent is gone; then no thread of it is left."""
+    parent, over = os.getppid(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_LOOK):
+            if os.getppid() != parent:
+                os._exit(1)
+
+    thread = threading.Thread(target=watch, name="parent", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _await_parent() -> None:

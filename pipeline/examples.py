@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import os
 import re
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from cxr.core import beam_options, features, imports
+from cxr.core import beam_options, features
 from cxr.core.errors import CxrError
+from cxr.core.imports import imported_beside
 from cxr.data.ingest.damage import check_sizes
 from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
@@ -81,7 +78,7 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
         changed = demo.model_dump(exclude={"images", "image_size", "seed"}, exclude_defaults=True)
         parts = [demo.images, demo.image_size, demo.seed, *changed.values()]
         name = re.sub(r"[^0-9a-z.]+", "-", f"synthetic-{'-'.join(map(str, parts)).lower()}").strip("-")
-        with _imported("cxr.pipeline.graph"):  # TFX, which a run needs next; other processes draw
+        with imported_beside("cxr.pipeline.graph"):  # TFX, which a run needs next; other processes draw
             source = make_demo_data(workspace.data / name, **demo.model_dump(), console=console)
         records = workspace.data / f"{name}-records"
     else:
@@ -104,14 +101,6 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
     for line in remarks(dataset, records):
         console.print(line, highlight=False, soft_wrap=True)
     return _examples(records, config)
-
-
-@contextmanager
-def _imported(module: str) -> Iterator[None]:
-    """Imports a module in a thread while the block runs, and waits for it; whoever imports it next hears of an error."""
-    with imports.uncollected(), ThreadPoolExecutor(1) as thread:
-        thread.submit(importlib.import_module, module)
-        yield
 
 
 def check_ensemble(config: Config, dataset: Dataset) -> None:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from cxr.core import imports
+from cxr.core.termination import ending_with_parent
 
 MODULES = (
     "cxr.pipeline.node_launch",
@@ -17,7 +18,7 @@ MODULES = (
     "tfx.components.transform.executor",
 )
 
-with imports.uncollected():
+with imports.uncollected(), ending_with_parent():  # once all is imported, multiprocessing sees to that
     for _module in MODULES:
         with suppress(ImportError):  # the node that needs it says so
             import_module(_module)

@@ -3,10 +3,11 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
-from cxr.core.termination import Terminated, caused, raise_on_sigterm
+from cxr.core.termination import Terminated, caused, ending_with_parent, raise_on_sigterm
 
 
 @pytest.fixture
@@ -109,3 +110,31 @@ def test_processes_that_were_started_hear_of_it_as_with_ctrl_c(tmp_path):
         assert parent.stdout.readline() == "ready\n"
         parent.send_signal(signal.SIGTERM)
         assert parent.stdout.read() == "child was interrupted\nparent ends 0\n"
+
+
+def test_a_process_ends_with_its_parent_while_the_block_runs():
+    child = """
+import time
+from cxr.core.termination import ending_with_parent
+with ending_with_parent():
+    print("watching", flush=True)
+    time.sleep(30)
+    print("alone", flush=True)
+"""
+    script = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", sys.argv[1]])
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", script, child], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "watching\n"
+        parent.kill()
+        assert parent.stdout.read() == ""  # the child holds it too, until it ends
+
+
+def test_no_thread_is_left_to_watch_the_parent():
+    before = threading.enumerate()
+    with ending_with_parent():
+        assert len(threading.enumerate()) == len(before) + 1
+    assert threading.enumerate() == before
