@@ -125,18 +125,18 @@ def main(argv: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     args, beam_args = parse(argv)
     raise_on_sigterm()  # a pod is deleted, its node drained: what this task made so far is dropped, and the scratch folder with it
-    with tempfile.TemporaryDirectory(prefix="cxr-") as scratch:
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix="cxr-") as scratch:
             run(args, beam_args, Path(scratch))
-        except CxrError as error:
-            print(f"{args.executor_class_path}: {error}", file=sys.stderr)
-            return exit_codes.FAILED
-        except BaseException as error:
-            if caused(error):
-                print(f"{args.executor_class_path}: ended by SIGTERM; the task can be tried again", file=sys.stderr)
-                return exit_codes.TERMINATED
-            traceback.print_exc()
-            return exit_codes.FAILED
+    except CxrError as error:
+        print(f"{args.executor_class_path}: {error}", file=sys.stderr)
+        return exit_codes.FAILED
+    except BaseException as error:
+        if caused(error):
+            print(f"{args.executor_class_path}: ended by SIGTERM; the task can be tried again", file=sys.stderr)
+            return exit_codes.TERMINATED
+        traceback.print_exc()
+        return exit_codes.FAILED
     return exit_codes.OK
 
 
