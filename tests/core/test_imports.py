@@ -31,7 +31,8 @@ while True:
 
 @pytest.fixture
 def modules(tmp_path, monkeypatch):
-    """A folder that modules are imported from."""
+    """A folder that modules are imported from, and nothing else meanwhile."""
+    wait()
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "slow_to_import.py").write_text(SLOW)
     (tmp_path / "never_imported.py").write_text(ENDLESS)
@@ -49,7 +50,16 @@ def interrupted_import(folder: Path, module: str) -> None:
 
 
 def importing() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("import ")]
+    return [thread.name for thread in threads()]
+
+
+def wait() -> None:
+    for thread in threads():
+        thread.join()
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("import ")]
 
 
 def test_an_import_is_waited_for(modules):
@@ -69,9 +79,7 @@ def test_after_an_error_an_import_goes_on(modules):
     """In a notebook the same process runs again, and half a TensorFlow cannot be imported a second time."""
     with pytest.raises(KeyboardInterrupt):
         interrupted_import(modules, "slow_to_import")
-    for thread in threading.enumerate():
-        if thread.name == "import slow_to_import":
-            thread.join()
+    wait()
     assert sys.modules["slow_to_import"].tenth == 19
 
 
