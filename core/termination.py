@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 _AGAIN = 0.1  # seconds after which a SIGTERM that was lost is raised again
-_LOOK = 0.2  # seconds between two looks for the parent
+_LOOK = 0.5  # seconds between two looks for the parent
 
 
 class Terminated(KeyboardInterrupt):
@@ -27,8 +27,8 @@ def raise_on_sigterm() -> None:
 
     Processes that this one started through multiprocessing are interrupted with it, as a terminal does with Ctrl-C. Main thread only.
 
-    A signal comes between any two steps of Python, so also where an error goes no further: in a callback of the import system, in C code
-    that asks whether something has an attribute. So an error that nobody asked about (`caused`) before it was gone is raised again.
+    A signal comes between any two steps of Python, so also where an error goes no further: in a callback of the import system, in code
+    that forgets every error. So one that nobody asked about (`caused`) before it was gone is raised again.
     """
     signal.signal(signal.SIGTERM, _on_sigterm)
 
@@ -53,14 +53,19 @@ def end_with_parent() -> None:
 
 
 @contextmanager
-def ending_with_parent() -> Iterator[None]:
-    """While the block runs this process, however it was started, ends as soon as its parent is gone; then no thread of it is left."""
+def ending_with_parent(number: int = signal.SIGKILL) -> Iterator[None]:
+    """While the block runs this process, however it was started, ends as soon as its parent is gone; then no thread of it is left.
+
+    Args:
+      number: The signal that ends it.
+    """
     parent, over = os.getppid(), threading.Event()
 
     def watch() -> None:
         while not over.wait(_LOOK):
             if os.getppid() != parent:
-                os._exit(1)
+                os.kill(os.getpid(), number)
+                return
 
     thread = threading.Thread(target=watch, name="parent", daemon=True)
     thread.start()

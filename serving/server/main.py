@@ -7,11 +7,11 @@ import os
 import signal
 import sys
 import threading
-import time
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from cxr.core import imports
+from cxr.core.termination import ending_with_parent
 from cxr.core.visible import log_to_stderr
 from cxr.serving.server.options import ServerOptions
 
@@ -78,17 +78,6 @@ def _end_after(seconds: float) -> None:
     timer.start()
 
 
-def _end_with_parent() -> None:
-    """Asks this process to end when the one that started it is gone (killed, so that it could not say so)."""
-
-    def watch(parent: int) -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, args=(os.getppid(),), name="parent", daemon=True).start()
-
-
 def _interrupt_when(asked: threading.Event, manager: "Manager") -> None:
     asked.wait()
     manager.interrupt()  # a start that waits for models gives up
@@ -108,8 +97,8 @@ def main() -> None:
     """Runs the server that stdin describes (ServerOptions as JSON), for `process.run_server`."""
     from cxr.core.errors import CxrError
 
-    _end_with_parent()
-    try:
-        serve(ServerOptions.model_validate_json(sys.stdin.read()), as_json=True)
-    except CxrError as error:
-        sys.exit(str(error))
+    with ending_with_parent(signal.SIGTERM):  # killed, it could not say that it ends
+        try:
+            serve(ServerOptions.model_validate_json(sys.stdin.read()), as_json=True)
+        except CxrError as error:
+            sys.exit(str(error))

@@ -97,6 +97,19 @@ def test_ctrl_c_is_told_and_the_run_before_stays_the_latest(cxr, tmp_path):
     assert (found["state"], found["exit_code"]) == ("interrupted", exit_codes.INTERRUPTED)
 
 
+def test_sigterm_that_an_import_made_another_error_of_is_still_sigterm():
+    script = """
+import cxr.cli.main as command
+from cxr.core.termination import Terminated
+def interrupted_while_a_class_is_made():
+    raise RuntimeError("Error calling __set_name__ on 'Field' instance") from Terminated()
+command.app = interrupted_while_a_class_is_made
+command.main()
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (exit_codes.TERMINATED, "terminated (SIGTERM)\n")
+
+
 def test_an_error_shows_names_as_they_are(cxr):
     """A name that clears the screen, changes the title, or looks like markup."""
     done = cxr("run", "--data", "\x1b[2J[/][red]x\x1b]0;t\x07")

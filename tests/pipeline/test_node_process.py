@@ -242,3 +242,15 @@ def test_a_killed_caller_leaves_no_process_behind(tmp_path):
             return
         time.sleep(0.1)
     pytest.fail(f"process {pid} outlives its caller")
+
+
+def test_what_nodes_are_forked_from_ends_with_its_caller_while_it_imports(tmp_path):
+    """The import lasts half a minute, and is not waited for."""
+    (tmp_path / "tfx.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(30)\nprint('alone', flush=True)\n")
+    script = "from cxr.pipeline import node_process; import time; node_process.start_fork_server(); time.sleep(60)"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True) as caller:
+        assert caller.stdout is not None
+        assert caller.stdout.readline() == "importing\n"
+        caller.kill()
+        assert caller.stdout.read() == ""  # the other process holds it too, until it ends
