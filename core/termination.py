@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from cxr.core.signals import reach_main_thread
+
 _AGAIN = 0.1  # seconds after which a SIGTERM that was lost is raised again
 _LOOK = 0.5  # seconds between two looks for the parent
 
@@ -30,6 +32,7 @@ def raise_on_sigterm() -> None:
     A signal comes between any two steps of Python, so also where an error goes no further: in a callback of the import system, in code
     that forgets every error. So one that nobody asked about (`caused`) before it was gone is raised again.
     """
+    reach_main_thread()
     signal.signal(signal.SIGTERM, _on_sigterm)
 
 

@@ -28,6 +28,7 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.transforms.environments import ExternalEnvironment
 
 from cxr.core.errors import CxrError
+from cxr.core.signals import reach_main_thread
 from cxr.core.termination import end_with_parent
 
 _PRELOADED = ("apache_beam.runners.worker.sdk_worker",)
@@ -132,6 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--address", default="localhost:50000", help="host:port to listen at, as the engine's worker sees it")
     parser.add_argument("--preload", action="append", default=[], metavar="MODULE", help="what workers need not import anew (repeatable)")
     given = parser.parse_args(arguments)
+    reach_main_thread()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     try:

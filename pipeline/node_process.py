@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from cxr.core import progress
+from cxr.core.signals import reach_main_thread
 from cxr.core.termination import end_with_parent
 from cxr.pipeline.node_output import MarkedOutput
 from cxr.pipeline.output_capture import log_to
@@ -170,6 +171,7 @@ def _main(
         os.dup2(ours.fileno(), descriptor)
         ours.close()
     os.environ["TMPDIR"] = tempfile.tempdir = scratch
+    reach_main_thread()
     end_with_parent()  # a run that is killed must not leave a node behind that writes beside the next run's
     log_to(sys.stderr)  # file descriptor 2, the log
     logger = logging.getLogger(progress.LOGGER)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import signal
-import threading
 import warnings
 from collections.abc import Iterable
 
+from cxr.core.signals import arrivals
 from cxr.serving.page.app import make_app
 from cxr.serving.page.guard import Guard
 from cxr.serving.page.served import Served
@@ -73,11 +73,9 @@ class Page:
 
 def run_until_signal(page: Page, as_json: bool) -> None:
     """Says where the page is, on stdout, and waits for SIGTERM or Ctrl-C."""
-    asked = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked.set())
+    came = arrivals(signal.SIGTERM, signal.SIGINT)
     print(json.dumps({"address": page.address, "url": page.url}) if as_json else f"page on {page.url}", flush=True)
-    asked.wait()
+    came.get()
 
 
 def _keep_quiet() -> None:

@@ -7,10 +7,11 @@ import os
 import signal
 import sys
 import threading
-from types import FrameType
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from cxr.core import imports
+from cxr.core.signals import arrivals
 from cxr.core.termination import ending_with_parent
 from cxr.core.visible import log_to_stderr
 from cxr.serving.server.options import ServerOptions
@@ -35,21 +36,14 @@ def serve(options: ServerOptions, as_json: bool = False) -> None:
       CxrError: a model does not load, or a port is in use.
     """
     log_to_stderr()
-    asked = threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if asked.is_set():
-            os._exit(128 + number)  # asked twice: no more patience
-        asked.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
+    came = arrivals(signal.SIGTERM, signal.SIGINT)
     leave_keras_out()
     with imports.uncollected():
         from cxr.serving.server.app import Server
 
     server = Server(options)
-    threading.Thread(target=_interrupt_when, args=(asked, server.manager), daemon=True).start()
+    asked = threading.Event()
+    threading.Thread(target=_obey, args=(came, asked, server.manager), daemon=True).start()
     try:
         server.open()
         gc.collect()
@@ -78,8 +72,9 @@ def _end_after(seconds: float) -> None:
     timer.start()
 
 
-def _interrupt_when(asked: threading.Event, manager: "Manager") -> None:
-    asked.wait()
+def _obey(came: "SimpleQueue[int]", asked: threading.Event, manager: "Manager") -> None:
+    came.get()
+    asked.set()
     manager.interrupt()  # a start that waits for models gives up
 
 

@@ -22,3 +22,8 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def another_thread(pid: int) -> int:
+    """Returns a thread of a process that is not its main one. With `os.kill` a signal to the process comes to it, on Linux."""
+    return max(int(name) for name in os.listdir(f"/proc/{pid}/task") if int(name) != pid)

@@ -40,6 +40,16 @@ def interrupt():
     raise KeyboardInterrupt
 
 
+def wait_while_another_thread_is_interrupted():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it is ignored
+    give_up = threading.Timer(20, os._exit, (9,))
+    give_up.daemon = True
+    give_up.start()
+    assert give_up.ident is not None
+    threading.Timer(0.2, signal.pthread_kill, (give_up.ident, signal.SIGINT)).start()
+    threading.Event().wait()
+
+
 def test_answer_and_progress_come_from_another_process(caplog):
     with caplog.at_level(logging.INFO, progress.LOGGER):
         pid, answer = node_process.call(work, 41)
@@ -208,6 +218,8 @@ def test_giving_up_ends_a_call(function, monkeypatch):
 def test_an_interrupt_reaches_the_caller():
     with pytest.raises(KeyboardInterrupt):
         node_process.call(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        node_process.call(wait_while_another_thread_is_interrupted)
 
 
 def test_a_killed_caller_leaves_no_process_behind(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dicom_files import dicom_bytes
+from processes import another_thread
 
 MAIN = "from cxr.cli import page; import typer; app = typer.Typer(); page.register(app); app()"
 
@@ -44,7 +46,7 @@ def test_others_are_warned_of(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("page on http://0.0.0.0:")
-        process.send_signal(signal.SIGINT)
+        os.kill(another_thread(process.pid), signal.SIGINT)
         _, log = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "asks for no password" in log

@@ -10,6 +10,7 @@ import time
 
 import grpc
 import pytest
+from processes import another_thread
 
 from cxr.core.errors import CxrError
 from cxr.serving.server.options import ServerOptions
@@ -111,7 +112,7 @@ def test_sigterm_drains(slow_model, connect):
         caller = connect(json.loads(process.stdout.readline())["address"])
         future = caller.prediction.Predict.future(caller.request("slow", x=np.array([1.0], np.float32)), timeout=60)
         time.sleep(0.5)
-        process.send_signal(signal.SIGTERM)
+        os.kill(another_thread(process.pid), signal.SIGTERM)
         assert list(future.result().outputs["y"].float_val) == [1.0]
         assert process.wait(60) == 0
     finally:
