@@ -15,6 +15,7 @@ import os
 import sys
 import tempfile
 import traceback
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +48,11 @@ def run(args: argparse.Namespace, beam_args: list[str], scratch: Path) -> None:
     if args.executor_class_path == pushing.EXECUTOR:
         task = pushing.complete(task, given)
     shared = args.cxr_shared and _uses_beam(args.executor_class_path)
-    folder = shared_folder.task_folder(args.cxr_shared, task) if shared else str(scratch)
-    staged = shared_folder.stage(task, folder) if shared else task
-    report = _run_executor(args, beam_args, staged, folder)
-    if shared:
-        report = shared_folder.collect(task, staged, report)
+    with shared_folder.task_folder(args.cxr_shared, task) if shared else nullcontext(str(scratch)) as folder:
+        staged = shared_folder.stage(task, folder) if shared else task
+        report = _run_executor(args, beam_args, staged, folder)
+        if shared:
+            report = shared_folder.collect(task, staged, report)
     result = executor_output.finish(report, task)
     if args.executor_class_path in EVALUATORS:
         (evaluation,) = task["outputs"]["artifacts"]["evaluation"]["artifacts"]

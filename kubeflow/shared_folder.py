@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +37,15 @@ def stage(task: dict[str, Any], shared: str) -> dict[str, Any]:
 
 
 def collect(task: dict[str, Any], staged: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
-    """Copies the outputs back, removes the shared copies; returns the report with the pod's paths in it."""
+    """Copies the outputs back; returns the report with the pod's paths in it."""
     from tfx.dsl.io import fileio
 
     back: dict[str, str] = {}
     outputs = {id(artifact) for entry in staged["outputs"]["artifacts"].values() for artifact in entry["artifacts"]}
     for before, after in zip(artifacts_of(task), artifacts_of(staged), strict=True):
         back[after["uri"]] = before["uri"]
-        if fileio.exists(after["uri"]):
-            if id(after) in outputs:
-                copy_tree(after["uri"], before["uri"])
-            if fileio.isdir(after["uri"]):
-                fileio.rmtree(after["uri"])
-            else:
-                fileio.remove(after["uri"])
+        if id(after) in outputs and fileio.exists(after["uri"]):
+            copy_tree(after["uri"], before["uri"])
     return _replaced(report, back)
 
 
@@ -68,11 +65,30 @@ def copy_tree(source: str, target: str) -> None:
             fileio.copy(f"{here}/{name}", f"{there}/{name}", overwrite=True)
 
 
-def task_folder(shared: str, task: dict[str, Any]) -> str:
-    """Returns a folder below the shared one that belongs to this attempt of the task."""
-    outputs = [artifact["uri"] for entry in task["outputs"]["artifacts"].values() for artifact in entry["artifacts"]]
-    name = Path(outputs[0]).parent.name if outputs else "task"  # the launcher's unique id of the attempt
-    return f"{shared.rstrip('/')}/{name}-{os.urandom(4).hex()}"
+@contextmanager
+def task_folder(shared: str, task: dict[str, Any]) -> Iterator[str]:
+    """Names a folder below the shared one for this attempt at a task; what is in it goes with the block, however that ends.
+
+    What earlier attempts left that were killed goes first.
+
+    Args:
+      shared: The folder of all tasks.
+      task: Prepared ExecutorInput with at least one output.
+    """
+    from tfx.dsl.io import fileio
+
+    root = shared.rstrip("/")
+    first = next(artifact["uri"] for entry in task["outputs"]["artifacts"].values() for artifact in entry["artifacts"])
+    prefix = f"{Path(first).parent.name}-"  # the launcher's unique id of the task, the same in each attempt
+    for name in fileio.listdir(root) if fileio.exists(root) else ():
+        if name.startswith(prefix):
+            fileio.rmtree(f"{root}/{name.rstrip('/')}")
+    folder = f"{root}/{prefix}{os.urandom(4).hex()}"
+    try:
+        yield folder
+    finally:
+        if fileio.exists(folder):
+            fileio.rmtree(folder)
 
 
 def _replaced(value: Any, names: dict[str, str]) -> Any:

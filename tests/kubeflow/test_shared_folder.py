@@ -32,10 +32,31 @@ def test_there_and_back(task, tmp_path):
     assert found["metadata"]["of"] == str(tmp_path / "pod/minio/b/examples")
     assert (tmp_path / "pod/minio/b/run/model/saved_model.pb").read_text() == "2"
     assert (tmp_path / "pod/minio/b/run/model/assets").is_dir()
-    assert not list((tmp_path / "shared/1").iterdir())
 
 
-def test_every_attempt_has_its_own_folder(task):
-    first, second = (shared_folder.task_folder("gs://bucket/shared/", task) for _ in range(2))
-    assert first != second
-    assert first.startswith("gs://bucket/shared/run-")
+def test_every_attempt_has_its_own_folder_and_leaves_none(task, tmp_path):
+    shared, folders = f"{tmp_path}/shared/", []
+
+    def attempt(error: BaseException | None = None):
+        with shared_folder.task_folder(shared, task) as folder:
+            shared_folder.stage(task, folder)
+            folders.append(folder)
+            if error:
+                raise error
+
+    attempt()
+    with pytest.raises(KeyboardInterrupt):
+        attempt(KeyboardInterrupt())
+    assert len(set(folders)) == 2
+    assert all(folder.startswith(f"{tmp_path}/shared/run-") for folder in folders)
+    assert not list((tmp_path / "shared").iterdir())
+
+
+def test_what_a_killed_attempt_left_goes(task, tmp_path):
+    killed, another = tmp_path / "shared/run-0a1b2c3d", tmp_path / "shared/run2-0a1b2c3d"
+    for folder in (killed, another):
+        (folder / "0").mkdir(parents=True)
+        (folder / "0/a").write_text("1")
+    with shared_folder.task_folder(f"{tmp_path}/shared", task):
+        assert not killed.exists()
+    assert (another / "0/a").exists()
