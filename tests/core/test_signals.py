@@ -14,8 +14,8 @@ from processes import another_thread
 from cxr.core.signals import reach_main_thread
 
 BEGIN = """
-import os, signal, sys, threading, time
-from cxr.core.signals import arrivals, reach_main_thread
+import signal, threading, time
+from cxr.core.signals import arrivals
 from cxr.core.termination import caused, raise_on_sigterm
 threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what it puts into the background with Ctrl-C ignored

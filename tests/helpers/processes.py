@@ -25,5 +25,5 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def another_thread(pid: int) -> int:
-    """Returns a thread of a process that is not its main one. With `os.kill` a signal to the process comes to it, on Linux."""
-    return max(int(name) for name in os.listdir(f"/proc/{pid}/task") if int(name) != pid)
+    """Returns the oldest thread of a process but its main one: it lasts. With `os.kill` a signal to the process comes to it, on Linux."""
+    return min(int(name) for name in os.listdir(f"/proc/{pid}/task") if int(name) != pid)
