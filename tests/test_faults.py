@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -214,9 +215,10 @@ def until_it_trains(process):
     """The node's process has computed for a while."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        nodes = node_processes(psutil.Process(process.pid))
-        if any(node.cpu_times().user > 3 for node in nodes):
-            return
+        for node in node_processes(psutil.Process(process.pid)):
+            with suppress(psutil.NoSuchProcess):  # another node, which ends
+                if node.cpu_times().user > 3:
+                    return
         time.sleep(0.1)
 
 
