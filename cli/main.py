@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cxr.core import exit_codes, imports
+from cxr.core import exit_codes, gpus, imports
 from cxr.core.console import Console
 from cxr.core.disclaimer import NOT_A_DEVICE
 from cxr.core.errors import CxrError
@@ -71,6 +71,7 @@ for _name in COMMANDS:
 def main() -> None:
     """Runs the command line; errors become messages and exit codes."""
     raise_on_sigterm()
+    gpus.share()
     try:
         app()
     except CxrError as error:

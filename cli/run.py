@@ -58,7 +58,7 @@ def run(
             "-j",
             min=1,
             help="nodes that run at once, as far as their memory allows (1: one after the other)",
-            show_default="the machine's cores; 1 with a GPU",
+            show_default="the machine's cores",
         ),
     ] = None,
     profile: Annotated[

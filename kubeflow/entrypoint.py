@@ -19,7 +19,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from cxr.core import exit_codes
+from cxr.core import exit_codes, gpus
 from cxr.core.errors import CxrError
 from cxr.core.termination import caused, raise_on_sigterm
 from cxr.kubeflow import evaluation_page, executor_input, executor_output, pushing, report_page, shared_folder
@@ -125,6 +125,7 @@ def main(argv: list[str]) -> int:
     """Runs a node; returns the container's exit status."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     args, beam_args = parse(argv)
+    gpus.share()
     raise_on_sigterm()  # a pod is deleted, its node drained: what this task made so far is dropped, and the scratch folder with it
     try:
         with tempfile.TemporaryDirectory(prefix="cxr-") as scratch:

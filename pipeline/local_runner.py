@@ -26,7 +26,7 @@ from tfx.orchestration.portable.tfx_runner import IrBasedRunner
 from tfx.proto.orchestration import pipeline_pb2
 
 from cxr.pipeline import node_launch, node_process
-from cxr.pipeline.side_by_side import Room
+from cxr.pipeline.side_by_side import Room, asks_networks
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,10 @@ def _run_node(node: pipeline_pb2.PipelineNode, pipeline: pipeline_pb2.Pipeline, 
     begin = time.monotonic()
     try:
         answer = node_process.measured_call(
-            node_launch.launch, node_id, pipeline.SerializeToString(), profile, name=node_id, given_up=given_up
+            node_launch.launch,
+            *(node_id, pipeline.SerializeToString(), profile, asks_networks(node_id)),
+            name=node_id,
+            given_up=given_up,
         )
     except node_process.ProcessDied as death:
         return NodeResult(node_id, "failed", time.monotonic() - begin, error=str(death), peak_memory=death.peak_memory or None)

@@ -16,7 +16,7 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher
 from tfx.proto.orchestration import pipeline_pb2
 
-from cxr.core import machine_faults
+from cxr.core import gpus, machine_faults
 from cxr.pipeline import metadata_file
 from cxr.pipeline.node_profile import profiled
 
@@ -81,14 +81,17 @@ class Launched:
     profile: dict[str, float]
 
 
-def launch(node_id: str, ir: bytes, profile: bool) -> Launched:
+def launch(node_id: str, ir: bytes, profile: bool, gpu: bool) -> Launched:
     """Runs a node, in a process of its own.
 
     Args:
       node_id: Its id.
       ir: The compiled pipeline, serialised.
       profile: Measure what its processor time goes to.
+      gpu: It has something for one to do.
     """
+    if not gpu:
+        gpus.leave_alone()
     found: dict[str, float] = {}
     with profiled(found) if profile else contextlib.nullcontext():
         execution_id, error = _launch(node_id, ir)

@@ -19,6 +19,7 @@ _TRAINER, _OTHER = "Trainer", ""
 _USUAL = {_TRAINER: 5 * _GB, _OTHER: 3 * _GB}
 # How long nodes take that no earlier run measured, seconds, in configuration `demo`: only their ratios count.
 _USUAL_SECONDS = {_TRAINER: 50, "Audit": 25, "InfraCheck": 20, "Explanation": 10, "Evaluator": 8, "ShortcutCheck": 5, _OTHER: 1}
+_ASK_NETWORKS = {_TRAINER, "Evaluator", "InfraCheck", "ShortcutCheck", "Explanation"}  # the first parts of their ids
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,14 @@ class Room:
 
     Attributes:
       jobs: Nodes.
+      gpu: There is a GPU. Of the nodes that pass images through networks one runs at a time: nobody knows what they take of its memory.
       memory: Bytes; None: it is not looked at.
       peaks: Node to the bytes that it will have at its peak; None: nobody knows, it runs alone. Others have the usual ones.
       seconds: Node to how long it will take; others take the usual time.
     """
 
     jobs: int = 1
+    gpu: bool = False
     memory: int | None = None
     peaks: Mapping[str, int | None] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -41,6 +44,8 @@ class Room:
         """Tells whether a node may start beside those that run. What needs more than there is runs alone."""
         if not running or len(running) >= self.jobs:
             return not running
+        if self.gpu and asks_networks(node) and any(asks_networks(one) for one in running):
+            return False
         if self.memory is None:
             return True
         needs = [self._peak(one) for one in (node, *running)]
@@ -50,7 +55,8 @@ class Room:
     def __str__(self) -> str:
         if self.jobs == 1:
             return "nodes run one after the other"
-        return f"up to {self.jobs} nodes run at once" + (f", in {self.memory / _GB:.1f} GB" if self.memory is not None else "")
+        memory = f", in {self.memory / _GB:.1f} GB" if self.memory is not None else ""
+        return f"up to {self.jobs} nodes run at once{memory}" + ("; one of them at a time uses the GPU" if self.gpu else "")
 
     def urgency(self, nodes: Sequence[pipeline_pb2.PipelineNode]) -> dict[str, float]:
         """Returns, for every node of a graph in topological order, the seconds until the end that it and what waits for it will take."""
@@ -70,24 +76,26 @@ def room(config: Config, root: Path, jobs: int | None) -> Room:
 
     Args:
       config: Of the run. How much a fine-tuning takes hangs on the network, its pictures and batches: such a trainer runs alone, unless
-        an earlier run has measured it.
+        an earlier run has measured it, or a GPU holds all that.
       root: The workspace, whose runs kept what their nodes took.
-      jobs: Nodes at once; None: as many as this machine has cores, but one where TensorFlow sees a GPU, whose memory the first takes.
+      jobs: Nodes at once; None: as many as this machine has cores.
     """
-    peaks: dict[str, int | None] = {node_id(_TRAINER, name): None for name, model in config.models.items() if model.fine_tuning}
+    import tensorflow as tf
+
+    gpu = bool(tf.config.list_physical_devices("GPU"))
+    fine_tuned = [] if gpu else [node_id(_TRAINER, name) for name, model in config.models.items() if model.fine_tuning]
+    peaks: dict[str, int | None] = dict.fromkeys(fine_tuned)
     seconds: dict[str, float] = {}
     for run in reversed(kept_runs(root, config.name)):  # the newest last
         done = {node: kept for node, kept in run.report.nodes.items() if kept.state == "done"} if run.report else {}
         peaks |= {node: kept.peak_memory for node, kept in done.items() if kept.peak_memory}
         seconds |= {node: kept.seconds for node, kept in done.items()}
-    return Room(jobs or default_jobs(), available_memory(), peaks, seconds)
+    return Room(jobs or cores(), gpu, available_memory(), peaks, seconds)
 
 
-def default_jobs() -> int:
-    """Returns how many nodes run at once where nobody says."""
-    import tensorflow as tf
-
-    return 1 if tf.config.list_physical_devices("GPU") else cores()
+def asks_networks(node: str) -> bool:
+    """Tells whether a node passes images through networks: the others have nothing for a GPU."""
+    return node.partition("-")[0] in _ASK_NETWORKS
 
 
 def _of_kind(usual: Mapping[str, int], node: str) -> int:

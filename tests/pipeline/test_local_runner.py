@@ -54,6 +54,11 @@ def Use(made: tfx.dsl.components.InputArtifact[String], used: tfx.dsl.components
 
 
 @tfx.dsl.components.component
+def Look(seen: tfx.dsl.components.OutputArtifact[String]):
+    seen.value = os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+@tfx.dsl.components.component
 def Meet(folder: tfx.dsl.components.Parameter[str], name: tfx.dsl.components.Parameter[str], others: tfx.dsl.components.Parameter[int]):
     """Ends once the others are under way as well."""
     (Path(folder) / name).write_text(str(os.getpid()))
@@ -115,6 +120,14 @@ def test_results_outputs_and_cache(run):
     assert again["Use"].outputs["used"][0].uri == results["Use"].outputs["used"][0].uri
     assert all(result.peak_memory > 50e6 for result in results.values())
     assert [result.peak_memory for result in again.values()] == [None, None]
+
+
+def test_nodes_that_ask_no_network_leave_gpus_alone(run):
+    results, _ = run(Look().with_id("Audit"), Look().with_id("InfraCheck-mobilenet"))
+    assert {name: result.outputs["seen"][0].read() for name, result in results.items()} == {
+        "Audit": "-1",
+        "InfraCheck-mobilenet": os.environ["CUDA_VISIBLE_DEVICES"],
+    }
 
 
 @pytest.mark.parametrize("jobs", [1, 3])

@@ -10,7 +10,7 @@ GB = 10**9
 
 
 def test_cores_and_memory_bound_what_runs_at_once():
-    place = Room(3, 10 * GB, {"big": 8 * GB, "small": GB, "unknown": None, "huge": 99 * GB})
+    place = Room(3, memory=10 * GB, peaks={"big": 8 * GB, "small": GB, "unknown": None, "huge": 99 * GB})
     assert place.has_place("huge", [])
     assert not place.has_place("huge", ["small"])
     assert place.has_place("small", ["big"])
@@ -21,7 +21,7 @@ def test_cores_and_memory_bound_what_runs_at_once():
     assert not place.has_place("unknown", ["small"])
     assert not place.has_place("small", ["unknown"])
     assert place.has_place("Trainer-new", ["Transform"])
-    assert not Room(3, 7 * GB).has_place("Trainer-new", ["Trainer-newer"])
+    assert not Room(3, memory=7 * GB).has_place("Trainer-new", ["Trainer-newer"])
     assert Room(2).has_place("big", ["huge"])
     assert not Room().has_place("small", ["small"])
 
@@ -46,11 +46,25 @@ def test_the_last_measured_peaks_count(tmp_path):
     assert place.seconds == {"Trainer-mobilenet": 2, "Audit": 1}
 
 
-def test_one_core_or_a_gpu_means_one_after_the_other(monkeypatch):
+def test_nodes_that_use_a_gpu_wait_for_each_other_alone():
+    place = Room(4, gpu=True)
+    assert place.has_place("Trainer-a", ["Audit", "StatisticsGen"])
+    assert place.has_place("Pusher-a", ["Trainer-a", "Audit"])
+    assert not place.has_place("InfraCheck-a", ["Trainer-b", "Audit"])
+    assert Room(4).has_place("InfraCheck-a", ["Trainer-b", "Audit"])
+
+
+def test_what_a_gpu_changes(tmp_path, monkeypatch):
     monkeypatch.setattr(side_by_side, "cores", lambda: 5)
-    assert side_by_side.default_jobs() == 5
+    config = load("full")
+    without = room(config, tmp_path, None)
+    assert (without.jobs, without.gpu) == (5, False)
+    assert without.peaks == dict.fromkeys(f"Trainer-{name}" for name in config.models)
+    assert "GPU" not in str(without)
     monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda kind: [kind])
-    assert side_by_side.default_jobs() == 1
+    found = room(config, tmp_path, None)
+    assert (found.jobs, found.gpu, found.peaks) == (5, True, {})  # what fine-tuning takes, the GPU holds
+    assert "GPU" in str(found)
 
 
 def test_the_longest_way_to_the_end_is_the_most_urgent():
