@@ -1,8 +1,10 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from pydantic import ValidationError
 
+from cxr.trainer import devices
 from cxr.trainer.losses import balanced_class_weights, from_one_source, image_weights, make_loss, make_optimizer
 from cxr.trainer.model_config import Loss, Model, Optimizer
 
@@ -33,6 +35,34 @@ def test_optimizers():
     assert isinstance(adamw, keras.optimizers.AdamW)
     assert adamw.weight_decay == 0.2
     assert type(make_optimizer(Optimizer())) is keras.optimizers.Adam
+
+
+@pytest.mark.parametrize("policy", [devices.FLOAT32, devices.MIXED])
+def test_on_a_gpu_weights_change_in_one_operation_as_they_do_in_many(monkeypatch, policy):
+    def trained(gpu):
+        monkeypatch.setattr(devices, "has_gpu", lambda: gpu)
+        keras.utils.set_random_seed(1)
+        with devices.computing_in(policy):
+            network = keras.Sequential([keras.Input([4]), keras.layers.Dense(8), keras.layers.Dense(3, "softmax", dtype="float32")])
+            optimizer = make_optimizer(Optimizer(name="adamw", learning_rate=0.1, weight_decay=0.2))
+            network.compile(optimizer, make_loss(Loss()), jit_compile=False)
+        images = np.random.default_rng(1).random((3, 4), np.float32)
+        images[:2] *= np.array([[1e2], [0]])  # gradients too large for float16, until the loss is scaled by less
+        rows = network.fit(np.tile(images, (20, 1)), np.tile(np.eye(3), (20, 1)), batch_size=3, epochs=2, shuffle=False, verbose=0)
+        step = tf.function(lambda: optimizer.apply([tf.zeros(v.shape) for v in network.trainable_variables], network.trainable_variables))
+        functions = step.get_concrete_function().graph.as_graph_def().library.function
+        compiled = any("_XlaMustCompile" in function.attr for function in functions)
+        scale = [float(v) for v in (getattr(optimizer, "dynamic_scale", 1), optimizer.iterations)]
+        return rows.history["loss"], network.get_weights(), scale, compiled
+
+    (losses, weights, scale, many), (one_losses, one_weights, one_scale, one) = trained(False), trained(True)
+    assert (many, one) == (False, True)
+    assert one_scale == scale
+    assert scale[0] < 2**15
+    assert scale[1] > 20
+    np.testing.assert_allclose(one_losses, losses, rtol=1e-4)
+    for first, second in zip(weights, one_weights, strict=True):
+        np.testing.assert_allclose(second, first, rtol=1e-3, atol=1e-4)
 
 
 def test_class_weights_balance():
