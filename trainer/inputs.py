@@ -9,6 +9,8 @@ sees what it would have seen.
 from __future__ import annotations
 
 import math
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +26,7 @@ from cxr.trainer.model_config import Augmentation
 from cxr.trainer.transform_graph import TransformGraph
 
 _PARSED_AT_ONCE = 256
+KEPT_BYTES = 2**30  # of decoded images, on disk, where twice that is free: 1,800 of 380 by 380 pixels, 5,300 of 224 by 224
 Decoder = Callable[[tf.Tensor], tf.Tensor]  # one image, string [] -> float32 [size, size, 3] in [0, 1]
 
 
@@ -154,11 +157,14 @@ def in_order(
     """
     encoded, seed_value = _reader(images), tf.constant(seed, tf.int64)
 
+    def changed(grey: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+        return tf.repeat(augment(grey, augmentation, tf.stack([seed_value, number])), 3, axis=2)
+
     def decoded(number: tf.Tensor) -> tf.Tensor:
         image = decode(encoded(number % len(images)))
         if not variants:
             return image
-        return tf.cond(number < len(images), lambda: image, lambda: augment(image, augmentation, tf.stack([seed_value, number])))
+        return tf.cond(number < len(images), lambda: image, lambda: changed(image[..., :1], number))
 
     if numbers is None:
         numbers = np.arange((1 + variants) * len(images))
@@ -173,12 +179,12 @@ def image_epochs(
     order: Order,
     weights: npt.NDArray[np.float32] | None = None,
 ) -> tf.data.Dataset:
-    """Yields shuffled batches of images for fine-tuning, all epochs in a row.
+    """Yields shuffled batches of images for fine-tuning, all epochs in a row. An image is decoded once, where there is room for all.
 
     Args:
       split: The images.
       classes: How many.
-      decode: Of one image.
+      decode: Of one image. Transform's channels are the same grey three times over.
       augmentation: Drawn anew in every epoch.
       order: Of the epochs.
       weights: [images], how much each counts; None: all the same.
@@ -186,18 +192,31 @@ def image_epochs(
     Returns:
       float32 [batch, size, size, 3], one-hot [batch, classes], and [batch] of the weights where there are any or a batch is filled up.
     """
-    encoded, targets = _reader(split.images), _targets(split.labels, classes, weights)
+    images, grey = _decoded_once(split.images, decode) if order.epochs - order.first > 1 else (split.images, _grey(decode))
+    encoded, targets = _reader(images), _targets(split.labels, classes, weights)
+    count, missing = len(split), -len(split) % order.batch_size
+
+    def indices(epoch: tf.Tensor) -> tf.data.Dataset:
+        numbers = shuffled(count, tf.constant(order.seed, tf.int64), epoch)
+        filled = tf.concat([numbers, tf.gather(numbers, tf.range(missing) % count)], axis=0)
+        return tf.data.Dataset.from_tensor_slices((tf.fill([count + missing], epoch), filled))
 
     def element(epoch: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        image = decode(encoded(index))
+        image = grey(encoded(index))
         if augmentation.changes_images:
             image = augment(image, augmentation, tf.stack([order.seed + epoch, index]))
-        return image, *(target[index] for target in targets)
+        return tf.repeat(image, 3, axis=2), *(target[index] for target in targets)
 
-    def batches(epoch: tf.Tensor, indices: tf.data.Dataset) -> tf.data.Dataset:
-        return indices.map(lambda index: element(epoch, index), tf.data.AUTOTUNE, deterministic=True).batch(order.batch_size)
-
-    return _epochs(len(split), order, batches)
+    # One pipeline over all epochs: one for each would begin each with a GPU that waits.
+    data = tf.data.Dataset.range(order.first, order.epochs).flat_map(indices)
+    data = data.map(element, tf.data.AUTOTUNE, deterministic=True).batch(order.batch_size)
+    if missing:
+        steps, ended = steps_per_epoch(count, order.batch_size), _weighed if order.full else _cut
+        data = data.enumerate().map(lambda number, batch: ended(batch, number % steps == steps - 1, missing))
+    options = tf.data.Options()
+    # One in-memory source has no files to share out among several GPUs: each takes its slice of every batch.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return data.with_options(options).prefetch(tf.data.AUTOTUNE)
 
 
 def shuffled(count: int, seed: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
@@ -222,20 +241,30 @@ def _targets(labels: npt.NDArray[np.int64], classes: int, weights: npt.NDArray[n
     return [one_hot] if weights is None else [one_hot, tf.constant(weights, tf.float32)]
 
 
-def _epochs(count: int, order: Order, batches: Callable[[tf.Tensor, tf.data.Dataset], tf.data.Dataset]) -> tf.data.Dataset:
-    steps = steps_per_epoch(count, order.batch_size)
+def _grey(decode: Decoder) -> Decoder:
+    return lambda image: decode(image)[..., :1]
 
-    def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        images = shuffled(count, tf.constant(order.seed, tf.int64), epoch)
-        missing = -count % order.batch_size if order.full else 0
-        filled = tf.concat([images, tf.gather(images, tf.range(missing) % count)], axis=0)
-        data = batches(epoch, tf.data.Dataset.from_tensor_slices(filled))
-        return data.enumerate().map(lambda number, batch: _weighed(batch, number == steps - 1, missing)) if missing else data
 
-    options = tf.data.Options()
-    # One in-memory source has no files to share out among several GPUs: each takes its slice of every batch.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return tf.data.Dataset.range(order.first, order.epochs).flat_map(epoch_of).with_options(options).prefetch(tf.data.AUTOTUNE)
+def _decoded_once(images: EncodedImages, decode: Decoder) -> tuple[EncodedImages, Decoder]:
+    """Decodes images, and keeps their grey levels as `EncodedImages` are kept.
+
+    Returns:
+      What to read from, and what makes float32 [size, size, 1] of it: where too much would be kept, the images and their decoder.
+    """
+    grey = _grey(decode)
+    shape = grey(tf.constant(images[0])).shape
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    if len(images) * shape.num_elements() * tf.float32.size > min(KEPT_BYTES, free / 2):
+        return images, grey
+    levels = in_order(images, grey, augmentation=Augmentation()).prefetch(tf.data.AUTOTUNE)
+    kept = EncodedImages.of(image.numpy().tobytes() for image in levels)
+    return kept, lambda raw: tf.reshape(tf.io.decode_raw(raw, tf.float32), shape)
+
+
+def _cut(batch: tuple[tf.Tensor, ...], last: tf.Tensor, missing: int) -> tuple[tf.Tensor, ...]:
+    """Takes away what fills up an epoch's last batch."""
+    size = tf.shape(batch[0])[0]
+    return tuple(part[: tf.where(last, size - missing, size)] for part in batch)
 
 
 def _weighed(batch: tuple[tf.Tensor, ...], last: tf.Tensor, missing: int) -> tuple[tf.Tensor, ...]:

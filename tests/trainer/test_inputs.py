@@ -1,4 +1,5 @@
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,6 +68,10 @@ def test_weights_stay_with_their_images(splits, transform):
         np.testing.assert_array_equal(weight, weights[numbers])
 
 
+def of_one_level(number):
+    return tf.fill([1, 1, 3], tf.strings.to_number(number))
+
+
 @pytest.mark.parametrize("size", [5, 24, 50])
 def test_full_batches_weigh_what_smaller_ones_would(splits, size):
     split = dataclasses.replace(splits.train, images=EncodedImages.of(str(number).encode() for number in range(24)))
@@ -74,7 +79,7 @@ def test_full_batches_weigh_what_smaller_ones_would(splits, size):
 
     def epoch(weights=own, **more):
         order = inputs.Order(0, 1, size, 7, **more)
-        return rows(inputs.image_epochs(split, 3, tf.strings.to_number, Augmentation(), order, weights))
+        return rows(inputs.image_epochs(split, 3, of_one_level, Augmentation(), order, weights))
 
     full = epoch(full=True)
     assert [len(weights) for _, _, weights in full] == [size] * inputs.steps_per_epoch(24, size)
@@ -87,6 +92,33 @@ def test_full_batches_weigh_what_smaller_ones_would(splits, size):
         )  # Keras divides by the number
     unweighed = epoch(None, full=True)
     assert [len(batch) for batch in unweighed] == [3 if 24 % size else 2] * len(full)
+
+
+@pytest.mark.parametrize("size", [4, 9, 50])
+@pytest.mark.parametrize("rotation", [0, 20])
+def test_each_image_is_decoded_once_where_there_is_room(splits, transform, monkeypatch, size, rotation):
+    decoded = []
+
+    def black_below(encoded):
+        tf.numpy_function(lambda image: decoded.append(image), [encoded], [])
+        image = transform.image(encoded)
+        return tf.concat([image[:9], tf.zeros_like(image[9:])], axis=0)  # zeros at the end of a string are a part of it
+
+    def epochs():
+        order = inputs.Order(1, 4, size, 7)
+        return rows(inputs.image_epochs(splits.val, 3, black_below, Augmentation(rotation=rotation), order))
+
+    once, first = epochs(), len(decoded)
+    assert first <= 1 + len(splits.val)
+    monkeypatch.setattr(inputs, "KEPT_BYTES", 0)
+    assert epochs() == once
+    assert len(decoded) - first >= 3 * len(splits.val)
+    monkeypatch.undo()
+    monkeypatch.setattr(inputs.shutil, "disk_usage", lambda _: SimpleNamespace(free=4 * 32 * 32 * 9 * 2 - 1))
+    before = len(decoded)
+    assert epochs() == once
+    assert len(decoded) - before >= 3 * len(splits.val)
+    assert [len(images) for images, _ in once] == [*[size] * (9 // size), *([9 % size] if 9 % size else [])] * 3
 
 
 def test_image_epochs_augment_anew_and_resume_where_they_were(splits, transform):
