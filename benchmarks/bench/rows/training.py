@@ -58,7 +58,7 @@ def fine_tuning(data: Data, stack: ExitStack) -> Round:
     network, batch = _learner(data)
     again = tf.data.Dataset.from_tensors(batch).repeat().prefetch(2)
     stage = FineTuning(epochs=2, batch_size=STEP_BATCH)
-    return lambda: Done(STEPS, STEPS * step_seconds(mobilenet(1), network, stage, again, STEPS))
+    return lambda: Done(STEPS, STEPS * step_seconds(mobilenet(1), network, stage, again, STEPS)[0])
 
 
 def on_batches(data: Data, stack: ExitStack) -> Round:
