@@ -90,7 +90,9 @@ def launch(node_id: str, ir: bytes, profile: bool, gpu: bool) -> Launched:
       profile: Measure what its processor time goes to.
       gpu: It has something for one to do.
     """
-    if not gpu:
+    if gpu:
+        gpus.share()
+    else:
         gpus.leave_alone()
     found: dict[str, float] = {}
     with profiled(found) if profile else contextlib.nullcontext():
