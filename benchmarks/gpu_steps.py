@@ -4,7 +4,7 @@ usage: python benchmarks/gpu_steps.py RECORDS [--config full] [--models densenet
 
 RECORDS is a folder that `cxr ingest` wrote, with a validation split. The floor of a step is its floating-point operations (those of the
 forward pass, counted in the graph, times three: forward, gradients of features, gradients of weights) by the speed of a large matrix
-product in the same precision. Busy is a step on a batch that is decoded already, by one with decoding and augmentation.
+product in the same precision. Busy is a step on the same batch again and again, by one on what the input pipeline yields.
 The export is that of a head with one epoch, on features in the precision of the training; differences are means over the validation images.
 
 It runs without a GPU too, in float32, as a test does in 20 seconds with tiny pictures; what it says then is of the CPU. On an H200 it takes
@@ -100,7 +100,7 @@ def step_seconds(model: Model, network: keras.Model, stage: FineTuning, data: tf
 
 
 def steps_of(model: Model, transform: TransformGraph, train: inputs.Split, wanted: int) -> tuple[str, int, float, float, float]:
-    """Returns precision, batch size, and the seconds of floor, step on decoded images, step with the pipeline."""
+    """Returns precision, batch size, and the seconds of floor, step on one batch, step with the pipeline."""
     tuning = model.fine_tuning or FineTuning()
     steps = inputs.steps_per_epoch(len(train), tuning.batch_size)
     each = 1 + math.ceil(wanted / steps)  # epochs, of which the first may wait for the pipeline to begin

@@ -88,7 +88,7 @@ def launch(node_id: str, ir: bytes, profile: bool, gpu: bool) -> Launched:
       node_id: Its id.
       ir: The compiled pipeline, serialised.
       profile: Measure what its processor time goes to.
-      gpu: It has something for one to do.
+      gpu: The node has something for a GPU to do; where not, it sees none.
     """
     if gpu:
         gpus.share()
