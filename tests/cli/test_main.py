@@ -79,9 +79,13 @@ def test_ctrl_c_is_told_and_the_run_before_stays_the_latest(cxr, tmp_path):
     runs.mkdir(parents=True)
     (runs / "earlier").mkdir()
     (runs / "latest").symlink_to("earlier")
-    process = subprocess.Popen(
-        [CXR, "run", "demo_data.images=20000"], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what it puts into the background with it ignored
+    try:
+        process = subprocess.Popen(
+            [CXR, "run", "demo_data.images=20000"], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+    finally:
+        signal.signal(signal.SIGINT, ours)
     deadline = time.monotonic() + 120
     while len(list(runs.iterdir())) < 3 and time.monotonic() < deadline:
         time.sleep(0.1)
