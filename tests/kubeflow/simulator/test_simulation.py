@@ -98,8 +98,10 @@ def test_what_the_launcher_refuses(cluster, code, message):
 def test_a_killed_task_is_retried_with_the_same_input_and_finds_what_it_left(tmp_path):
     code = """
 import time
-path.mkdir(parents=True, exist_ok=True)
-(path / f"{len(list(path.iterdir()))}").write_text(out["uri"])
+half = path.with_name("half")  # the task is killed as soon as its output is there: whole, or not at all
+half.mkdir(parents=True, exist_ok=True)
+(half / "0").write_text(out["uri"])
+(half / "0").rename(path / "1") if path.exists() else half.rename(path)
 time.sleep(0 if (path / "1").exists() else 60)
 """
     cluster = SimulatedCluster(tmp_path, killed={"a": "model"})
