@@ -12,6 +12,8 @@ import tensorflow as tf
 from cxr.trainer import devices
 from cxr.trainer.model_config import Loss, Model, Optimizer
 
+FEW = 16  # variables: for the two of a head XLA compiles for longer (0.8 s) than it saves
+
 
 def make_loss(loss: Loss) -> keras.losses.Loss:
     """Returns the loss between one-hot labels and probabilities, both [batch, classes]."""
@@ -42,6 +44,9 @@ def _compiled(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimiz
     def at_once(grads: Sequence[tf.Tensor], trainable_variables: Sequence[keras.Variable] | None = None) -> None:
         if not optimizer.built:  # before XLA's function: the loss is scaled by a variable only where that is there
             optimizer.build(trainable_variables)
+        if len(grads) < FEW:
+            apply(grads, trainable_variables)
+            return
         tf.function(lambda given: apply(given, trainable_variables), jit_compile=True, autograph=False)(list(grads))
 
     optimizer.apply = at_once

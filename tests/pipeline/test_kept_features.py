@@ -12,6 +12,7 @@ from cxr.pipeline.local_runner import NodeResult
 from cxr.pipeline.pipeline_config import load
 from cxr.pipeline.report import Candidate, Report, _candidate
 from cxr.pipeline.report_table import feature_lines
+from cxr.pipeline.side_by_side import asks_networks
 from cxr.pipeline.workspace import Workspace
 from cxr.trainer.feature_cache.setting import Setting, told
 
@@ -43,6 +44,12 @@ def test_the_setting_is_no_part_of_a_node_and_reaches_the_trainers(tmp_path):
     third, _ = keys(None, tmp_path)
     assert told(config["feature_cache"]).folder is None
     assert first == second == third
+
+
+def test_nodes_that_may_use_a_gpu_are_those_of_the_graph_that_ask_networks(tmp_path):
+    nodes, _ = keys(Setting(), tmp_path)
+    found = {node.partition("-")[0] for node in nodes if asks_networks(node)}
+    assert found == {"Trainer", "Evaluator", "InfraCheck", "ShortcutCheck", "Explanation"}
 
 
 @pytest.mark.parametrize("state", ["done", "cached"])

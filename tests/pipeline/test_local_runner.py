@@ -124,9 +124,9 @@ def test_results_outputs_and_cache(run):
 
 def test_nodes_that_ask_no_network_leave_gpus_alone(run):
     results, _ = run(Look().with_id("Audit"), Look().with_id("InfraCheck-mobilenet"))
-    without, with_one = (result.outputs["seen"][0].read() for result in results.values())
-    assert without.startswith("-1")
-    assert with_one == os.environ["CUDA_VISIBLE_DEVICES"] + "true"
+    seen = {name: result.outputs["seen"][0].read() for name, result in results.items()}
+    assert seen["Audit"].startswith("-1")
+    assert seen["InfraCheck-mobilenet"] == os.environ["CUDA_VISIBLE_DEVICES"] + "true"
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
