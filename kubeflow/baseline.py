@@ -21,6 +21,7 @@ from cxr.core.errors import CxrError
 from cxr.kubeflow import executor_output
 from cxr.kubeflow.executor_input import ABSENT
 from cxr.kubeflow.pushing import BASELINE, CHAMPION, NO_BASELINE
+from cxr.kubeflow.task_status import status_of
 from cxr.kubeflow.uris import local_path
 
 SERVING = "Format-Serving"  # folder of the SavedModel in a Model artifact
@@ -88,19 +89,20 @@ def fetch(source: Path | None, target: Path) -> None:
         shutil.copytree(source, target / SERVING, dirs_exist_ok=True)
 
 
-def main(argv: list[str]) -> int:
-    """Chooses and fetches the baseline; `argv` holds the ExecutorInput."""
-    task = json.loads(argv[0])
+def run(task: Mapping[str, Any]) -> None:
+    """Chooses and fetches the baseline.
+
+    Args:
+      task: KFP's ExecutorInput.
+
+    Raises:
+      CxrError: What the rule needs is not there, or cannot be read.
+    """
     (model,) = task["outputs"]["artifacts"]["model"]["artifacts"]
     parameters = task["inputs"]["parameterValues"]
     pointer = Path(parameters["pointer"])
-    try:
-        # before the choice: a version made champion in between is then told from the one that the choice knew
-        present = champion.read(pointer)
-        found = find(parameters)
-    except CxrError as error:
-        print(error, file=sys.stderr)
-        return 1
+    present = champion.read(pointer)  # before the choice: a version made champion in between is then told from the one that the choice knew
+    found = find(parameters)
     fetch(found, Path(local_path(model["uri"])))
     # without TFX's version the Evaluator would look for the folders of models from before TFX 0.29
     facts = {"tfx_version": metadata.version("tfx")} if found else {ABSENT: 1}
@@ -114,7 +116,11 @@ def main(argv: list[str]) -> int:
         },
     }
     executor_output.write(task["outputs"]["outputFile"], report)
-    return 0
+
+
+def main(argv: list[str]) -> int:
+    """Runs the task; `argv` holds the ExecutorInput."""
+    return status_of("Baseline", lambda: run(json.loads(argv[0])))
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
       config: The pipeline.
       cluster: Where it runs.
       image: The container image, by digest.
-      baseline: Compare with the champions, where there are any; False: no baseline in the graph at all.
+      baseline: Compare with pushed versions, where there are any; False: no baseline in the graph at all.
 
     Raises:
       CxrError: KFP would refuse the result.

@@ -14,19 +14,16 @@ import logging
 import os
 import sys
 import tempfile
-import traceback
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from cxr.core import exit_codes, gpus
-from cxr.core.errors import CxrError
-from cxr.core.termination import caused, raise_on_sigterm
+from cxr.core import gpus
 from cxr.kubeflow import evaluation_page, executor_input, executor_output, pushing, report_page, shared_folder
+from cxr.kubeflow.task_status import status_of
 
 MODULE = "cxr.kubeflow.entrypoint"
 MERGE, SHARED = "--cxr_merge", "--cxr_shared"  # arguments that the compiler adds
-EVALUATORS = ("tfx.components.evaluator.executor.Executor", "cxr.components.evaluator.executor.Executor")
 
 
 def run(args: argparse.Namespace, beam_args: list[str], scratch: Path) -> None:
@@ -54,7 +51,7 @@ def run(args: argparse.Namespace, beam_args: list[str], scratch: Path) -> None:
         if shared:
             report = shared_folder.collect(task, staged, report)
     result = executor_output.finish(report, task)
-    if args.executor_class_path in EVALUATORS:
+    if args.executor_class_path == evaluation_page.EXECUTOR:
         (evaluation,) = task["outputs"]["artifacts"]["evaluation"]["artifacts"]
         result["artifacts"] |= evaluation_page.publish_from(evaluation["uri"], given)
     if args.executor_class_path == report_page.EXECUTOR:
@@ -126,20 +123,12 @@ def main(argv: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     args, beam_args = parse(argv)
     gpus.share()
-    raise_on_sigterm()  # a pod is deleted, its node drained: what this task made so far is dropped, and the scratch folder with it
-    try:
+
+    def work() -> None:
         with tempfile.TemporaryDirectory(prefix="cxr-") as scratch:
             run(args, beam_args, Path(scratch))
-    except CxrError as error:
-        print(f"{args.executor_class_path}: {error}", file=sys.stderr)
-        return exit_codes.FAILED
-    except BaseException as error:
-        if caused(error):
-            print(f"{args.executor_class_path}: ended by SIGTERM; the task can be tried again", file=sys.stderr)
-            return exit_codes.TERMINATED
-        traceback.print_exc()
-        return exit_codes.FAILED
-    return exit_codes.OK
+
+    return status_of(args.executor_class_path, work)
 
 
 if __name__ == "__main__":

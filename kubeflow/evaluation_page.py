@@ -19,6 +19,7 @@ from cxr.components.metrics.evaluation import Evaluation, Validation, read_evalu
 from cxr.core.disclaimer import NOT_A_DEVICE
 from cxr.kubeflow.uris import local_path
 
+EXECUTOR = "cxr.components.evaluator.executor.Executor"
 METRICS, CONFUSION_MATRIX, REPORT = "metrics", "confusion_matrix", "report"
 _ROC = "roc_"
 
@@ -133,7 +134,7 @@ def html_report(evaluation: Evaluation, validation: Validation) -> str:
         },
     ]
     if evaluation.baseline_accuracy is not None and evaluation.change is not None:
-        overall.append({"metric": "accuracy of the champion", "value": evaluation.baseline_accuracy, "95 % interval": "–"})
+        overall.append({"metric": "accuracy of the baseline", "value": evaluation.baseline_accuracy, "95 % interval": "–"})
         change = evaluation.accuracy - evaluation.baseline_accuracy
         overall.append({"metric": "change of accuracy (same patients)", "value": change, "95 % interval": str(evaluation.change)})
     classes = [

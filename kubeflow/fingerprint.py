@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cxr.core import fingerprints
 from cxr.core.errors import CxrError
+from cxr.kubeflow.task_status import status_of
 from cxr.kubeflow.uris import is_object_store, local_path
 
 
@@ -44,18 +45,21 @@ def _remote(data: str) -> str:
     return digest.hexdigest()
 
 
-def main(argv: list[str]) -> int:
-    """Writes the fingerprint of `argv[0]` into the file `argv[1]`."""
-    data, output = argv
-    try:
-        value = data_fingerprint(data)
-    except CxrError as error:
-        print(error, file=sys.stderr)
-        return 1
+def run(data: str, output: str) -> None:
+    """Writes the fingerprint of data into a file.
+
+    Raises:
+      CxrError: There are no data, or they cannot be read.
+    """
+    value = data_fingerprint(data)
     Path(output).parent.mkdir(parents=True, exist_ok=True)
     Path(output).write_text(value)
     print(f"{data}: {value}")
-    return 0
+
+
+def main(argv: list[str]) -> int:
+    """Runs the task; `argv` holds data and output."""
+    return status_of("fingerprint of the data", lambda: run(*argv))
 
 
 if __name__ == "__main__":

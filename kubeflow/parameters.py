@@ -54,7 +54,7 @@ def run_parameters(config: Config) -> list[Parameter]:
         found += [
             Parameter(f"min_accuracy_{name}", DOUBLE, f"lowest accuracy of {name} that passes", evaluator, "eval_config", bound),
             Parameter(
-                f"min_change_{name}", DOUBLE, f"lowest change of {name}'s accuracy against the champion", evaluator, "eval_config", drop
+                f"min_change_{name}", DOUBLE, f"lowest change of {name}'s accuracy against the baseline", evaluator, "eval_config", drop
             ),
             Parameter(
                 f"shortcut_margin_{name}",
@@ -67,7 +67,7 @@ def run_parameters(config: Config) -> list[Parameter]:
         ]
         if rule := config.gate.non_inferiority:
             least, end = ("lowest", "lower") if rule.higher_is_better else ("highest", "upper")
-            text = f"{least} value that passes of the {end} end of the interval of {name}'s change in {rule.metric} against the champion"
+            text = f"{least} value that passes of the {end} end of the interval of {name}'s change in {rule.metric} against the baseline"
             found.append(
                 Parameter(f"non_inferiority_{name}", DOUBLE, text, evaluator, "eval_config", CHANGE.format(metric=rule.threshold_on))
             )

@@ -9,21 +9,27 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cxr.components.drift_check.kept import before
 from cxr.components.drift_check.strategy import PREVIOUS, STATISTICS
 from cxr.kubeflow import executor_output
 from cxr.kubeflow.executor_input import ABSENT
+from cxr.kubeflow.task_status import status_of
 from cxr.kubeflow.uris import local_path
 
 FOLDER = ".statistics"  # beside the pushed models; hidden from servers
 _ABSENT_FILE = "NO_RUN_BEFORE"
 
 
-def main(argv: list[str]) -> int:
-    """Finds and copies; `argv` holds the ExecutorInput."""
-    task = json.loads(argv[0])
+def run(task: Mapping[str, Any]) -> None:
+    """Finds and copies.
+
+    Args:
+      task: KFP's ExecutorInput.
+    """
     (statistics,) = task["inputs"]["artifacts"][STATISTICS]["artifacts"]
     (previous,) = task["outputs"]["artifacts"][PREVIOUS]["artifacts"]
     folder = Path(task["inputs"]["parameterValues"]["folder"])
@@ -39,7 +45,11 @@ def main(argv: list[str]) -> int:
     facts = {} if found else {ABSENT: 1}
     report = {"artifacts": {PREVIOUS: {"artifacts": [{"name": previous["name"], "uri": previous["uri"], "metadata": facts}]}}}
     executor_output.write(task["outputs"]["outputFile"], report)
-    return 0
+
+
+def main(argv: list[str]) -> int:
+    """Runs the task; `argv` holds the ExecutorInput."""
+    return status_of("PreviousStatistics", lambda: run(json.loads(argv[0])))
 
 
 if __name__ == "__main__":

@@ -14,8 +14,6 @@ from simulator.cluster import SimulatedCluster, State
 from simulator.launcher import Rule
 
 from cxr.core import exit_codes
-from cxr.core.termination import Terminated
-from cxr.kubeflow import entrypoint
 from cxr.kubeflow.entrypoint import MODULE, parse
 
 GEN, STATISTICS = "ImportExampleGen", "StatisticsGen"
@@ -175,14 +173,3 @@ def test_sigterm_ends_a_task_with_a_word_and_its_scratch_folder(tmp_path):
         assert task.wait(30) == exit_codes.TERMINATED
     assert said.endswith("a.B: ended by SIGTERM; the task can be tried again\n")
     assert list(tmp_path.glob("cxr-*")) == []
-
-
-def test_sigterm_that_an_import_made_another_error_of_is_still_sigterm(monkeypatch, capsys):
-    def interrupted_while_a_class_is_made(*arguments):
-        raise RuntimeError("Error calling __set_name__ on 'Field' instance") from Terminated()
-
-    monkeypatch.setattr(entrypoint, "run", interrupted_while_a_class_is_made)
-    monkeypatch.setattr(entrypoint, "raise_on_sigterm", lambda: None)
-    given = ["--executor_class_path", "a.B", "--json_serialized_invocation_args", json.dumps(TASK)]
-    assert entrypoint.main(given) == exit_codes.TERMINATED
-    assert capsys.readouterr().err == "a.B: ended by SIGTERM; the task can be tried again\n"

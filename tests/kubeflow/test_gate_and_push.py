@@ -57,12 +57,14 @@ def pipeline(tmp_path, raw_examples, write_split, image):
     from tfx import v1 as tfx
     from tfx.proto import example_gen_pb2
 
+    from cxr.components.evaluator.component import Evaluator
     from cxr.components.pusher.component import Pusher
     from cxr.components.pusher.known import Known
     from cxr.kubeflow import ir_pass
     from cxr.kubeflow.compile import baseline_component, compile_pipeline
     from cxr.kubeflow.parameters import Parameter
     from cxr.pipeline.gate import Gate, eval_config
+    from cxr.pipeline.schema import curated_schema, write_schema
 
     for name in ("train", "test"):  # TFX would divide a single split
         write_split(tmp_path / "records", name, raw_examples)
@@ -76,8 +78,11 @@ def pipeline(tmp_path, raw_examples, write_split, image):
         baseline=pointer, pointer=pointer, data=str(tmp_path / "records"), split="test", class_names=json.dumps(CLASSES)
     ).with_id("Baseline")
     gate = Gate(min_accuracy=0.3, tolerance=0.0)
-    evaluator = tfx.components.Evaluator(
+    schema_file = write_schema(curated_schema(CLASSES), tmp_path / "schema")
+    schema = tfx.components.ImportSchemaGen(schema_file=str(schema_file))
+    evaluator = Evaluator(
         examples=gen.outputs["examples"],
+        schema=schema.outputs["schema"],
         model=model.outputs["result"],
         baseline_model=baseline.outputs["model"],
         example_splits=["test"],
@@ -96,7 +101,11 @@ def pipeline(tmp_path, raw_examples, write_split, image):
     )
     beam = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
     graph = tfx.dsl.Pipeline(
-        "push", "minio://unused", components=[gen, model, baseline, evaluator, infra, pusher], enable_cache=True, beam_pipeline_args=beam
+        "push",
+        "minio://unused",
+        components=[gen, schema, model, baseline, evaluator, infra, pusher],
+        enable_cache=True,
+        beam_pipeline_args=beam,
     )
     spec = compile_pipeline(graph, image)
     ir_pass.add_parameter(spec, Parameter("pretended", "STRING", "for the test", "Baseline", "pointer"))

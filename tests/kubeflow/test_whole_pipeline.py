@@ -140,7 +140,7 @@ def test_the_page_shows_what_a_gate_refused(second, cluster):
     report = second.artifact("Evaluator-densenet201", "report").uri
     page = (cluster.objects.root / report.replace("://", "/")).read_text()
     assert "Gate: refused" in page
-    assert "accuracy of the champion" in page
+    assert "accuracy of the baseline" in page
 
 
 def test_uris_in_metadata_are_the_object_stores(first):
