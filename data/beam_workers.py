@@ -27,6 +27,7 @@ from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.transforms.environments import ExternalEnvironment
 
+from cxr.core import gpus
 from cxr.core.errors import CxrError
 from cxr.core.signals import reach_main_thread
 from cxr.core.termination import end_with_parent
@@ -55,7 +56,10 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
         """Starts a worker for the runner at `request.control_endpoint`."""
         output = [Connection(os.dup(descriptor), readable=False) for descriptor in _OUTPUT]
         worker = self._context.Process(
-            target=_work, args=(output, request.control_endpoint.url, request.worker_id), name=f"beam-{request.worker_id}", daemon=False
+            target=_work,
+            args=(output, request.control_endpoint.url, request.worker_id, dict(request.params)),
+            name=f"beam-{request.worker_id}",
+            daemon=False,
         )
         with self._lock:
             self._workers = [one for one in self._workers if one.is_alive()]
@@ -110,12 +114,13 @@ class ProcessRunner(FnApiRunner):
         options.view_as(pipeline_options.DirectOptions).direct_running_mode = None  # any mode would put its own workers in place of ours
         given = options.view_as(pipeline_options.PortableOptions).environment_config
         with contextlib.nullcontext(given) if given else serving(WorkerPool()) as address:
-            self._default_environment = ExternalEnvironment(address)
+            self._default_environment = ExternalEnvironment(address, gpus.settings())
             return super().run_pipeline(pipeline, options)
 
 
-def _work(output: list[Connection], control: str, worker_id: str) -> None:
-    """What a worker process does. Its output goes where the pool's goes; the fork server may have another."""
+def _work(output: list[Connection], control: str, worker_id: str, given: dict[str, str]) -> None:
+    """What a worker process does. The fork server has another output than the pool, and other GPUs than whoever asked."""
+    gpus.take_over(given)
     from apache_beam.runners.worker.sdk_worker import SdkHarness
 
     for sent, descriptor in zip(output, _OUTPUT, strict=True):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from cxr.core import beam_options, imports
+from cxr.core import beam_options, gpus, imports
 from cxr.core.console import Console
 from cxr.core.errors import CxrError, UsageError
 from cxr.core.machine_faults import writing_to
@@ -55,6 +55,7 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
         raise UsageError(
             f"--data {data}: no such file or folder; give images (a folder per class, a manifest CSV) or a folder of `cxr ingest`"
         )
+    gpus.share()  # a notebook does not pass by `cxr`: this process, too, reads images with TensorFlow
     beam_options.check(config.beam.arguments())
     workspace = ws.Workspace(root, config.name)
     with writing_to(workspace.home), workspace.lock():
@@ -70,6 +71,12 @@ def _run_logged(config: Config, data: str | None, workspace: ws.Workspace, folde
         out, err = _console(stdout), _console(stderr)
         err.print(f"log: {log}", highlight=False, soft_wrap=True)
         return _run(config, data, workspace, folder, out, err, how, beam)
+
+
+def _beside_python(program: str) -> Path:
+    """Returns a program of this environment, as one calls it from here."""
+    path, here = Path(sys.executable).with_name(program), Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _console(stream: TextIO) -> Console:
@@ -174,7 +181,7 @@ def _run(
     made = (
         ("models", workspace.serving_models),
         ("report", page if page.is_file() else folder / ws.REPORT),
-        ("curves", f".venv/bin/tensorboard --logdir {workspace.pipeline_root}"),
+        ("curves", f"{_beside_python('tensorboard')} --logdir {workspace.pipeline_root}"),
         ("log", folder / ws.LOG),
     )
     for what, path in made:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tfx.proto.orchestration import pipeline_pb2
 
@@ -20,6 +21,8 @@ _USUAL = {_TRAINER: 5 * _GB, _OTHER: 3 * _GB}
 # How long nodes take that no earlier run measured, seconds, in configuration `demo`: only their ratios count.
 _USUAL_SECONDS = {_TRAINER: 50, "Audit": 25, "InfraCheck": 20, "Explanation": 10, "Evaluator": 8, "ShortcutCheck": 5, _OTHER: 1}
 _ASK_NETWORKS = {_TRAINER, "Evaluator", "InfraCheck", "ShortcutCheck", "Explanation"}  # the first parts of their ids
+_BEAM = {"ImportExampleGen", "StatisticsGen", "Transform", "Evaluator"}  # whose work `beam.workers` share
+_COSTLY = ("backbone", "image_size", "fine_tuning", "augmentation", "mixed_precision", "all_gpus")  # what a trainer's memory hangs on
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,9 @@ def room(config: Config, root: Path, jobs: int | None) -> Room:
 
     Args:
       config: Of the run. How much a fine-tuning takes hangs on the network, its pictures and batches: such a trainer runs alone, unless
-        an earlier run has measured it, or a GPU holds all that.
-      root: The workspace, whose runs kept what their nodes took.
+        an earlier run with the same ones has measured it, or a GPU holds all that.
+      root: The workspace, whose runs kept what their nodes took. The most that a node took in any of them counts: it takes less where
+        much was kept from before.
       jobs: Nodes at once; None: as many as this machine has cores.
     """
     import tensorflow as tf
@@ -86,11 +90,29 @@ def room(config: Config, root: Path, jobs: int | None) -> Room:
     fine_tuned = [] if gpu else [node_id(_TRAINER, name) for name, model in config.models.items() if model.fine_tuning]
     peaks: dict[str, int | None] = dict.fromkeys(fine_tuned)
     seconds: dict[str, float] = {}
+    costly = _costly(config.model_dump(mode="json"))
     for run in reversed(kept_runs(root, config.name)):  # the newest last
         done = {node: kept for node, kept in run.report.nodes.items() if kept.state == "done"} if run.report else {}
-        peaks |= {node: kept.peak_memory for node, kept in done.items() if kept.peak_memory}
         seconds |= {node: kept.seconds for node, kept in done.items()}
+        then = _costly(run.configuration)
+        for node, kept in done.items():
+            if kept.peak_memory and then.get(node) == costly.get(node):
+                peaks[node] = max(peaks.get(node) or 0, kept.peak_memory * _processes(node, config.beam.workers))
     return Room(jobs or cores(), gpu, available_memory(), peaks, seconds)
+
+
+def _costly(configuration: Mapping[str, Any]) -> dict[str, object]:
+    """What the memory of each trainer hangs on, by node, from a configuration as YAML has it."""
+    size, models = configuration.get("image_size"), configuration.get("models") or {}
+    return {node_id(_TRAINER, name): (size, *(model.get(key) for key in _COSTLY)) for name, model in models.items()}
+
+
+def _processes(node: str, workers: int) -> int:
+    """How many processes a node's memory is that of; what was measured is the largest of those that the node started itself."""
+    kind = node.partition("-")[0]
+    if kind == "InfraCheck":
+        return 2  # itself, and the server that it asks
+    return 1 + workers if workers > 1 and kind in _BEAM else 1
 
 
 def asks_networks(node: str) -> bool:

@@ -68,3 +68,18 @@ def test_two_runners_at_one_pool(tmp_path):
 def test_a_taken_port_says_so():
     with serving(WorkerPool()) as address, pytest.raises(CxrError, match="another pool may be there"), serving(WorkerPool(), address):
         pass
+
+
+def test_workers_see_the_gpus_that_the_node_sees(tmp_path, monkeypatch):
+    """They are forked by a pool that knows nothing of the node."""
+
+    def seen(element):
+        return os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH")
+
+    with serving(WorkerPool()) as address:
+        for visible in ("-1", "0"):
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+            with beam.Pipeline(options=PipelineOptions(list(local(2, address)))) as pipeline:
+                _ = pipeline | beam.Create([0]) | beam.Map(seen) | beam.io.WriteToText(str(tmp_path / visible))
+            (file,) = tmp_path.glob(f"{visible}-*")
+            assert file.read_text().strip() == str((visible, "true"))

@@ -26,24 +26,35 @@ def test_cores_and_memory_bound_what_runs_at_once():
     assert not Room().has_place("small", ["small"])
 
 
-def test_the_last_measured_peaks_count(tmp_path):
-    def run(name, peaks):
+def test_what_a_node_took_most_counts(tmp_path):
+    config = load("demo", ("models.mobilenet.fine_tuning={}", "models.densenet201.fine_tuning={}"))
+
+    def run(name, peaks, config=config):
         (folder := tmp_path / "demo/runs" / name).mkdir(parents=True)
+        (folder / "config.yaml").write_text(config.to_yaml())
         seconds = float(name)
         nodes = {node: {"state": "done" if peak else "cached", "seconds": seconds, "peak_memory": peak} for node, peak in peaks.items()}
         (folder / "report.json").write_text(json.dumps({"pipeline": "demo", "models": {}, "nodes": nodes}))
 
-    config = load("demo", ("models.mobilenet.fine_tuning={}", "models.densenet201.fine_tuning={}"))
     fine_tuned = {"Trainer-mobilenet", "Trainer-densenet201"}
     assert room(config, tmp_path, 2).peaks == dict.fromkeys(fine_tuned)
-    run("1", {"Trainer-mobilenet": 5 * GB, "Audit": 2 * GB})
-    run("2", {"Trainer-mobilenet": 6 * GB, "Audit": None})
+    run("1", {"Trainer-mobilenet": 6 * GB, "Audit": 2 * GB})
+    run("2", {"Trainer-mobilenet": 5 * GB, "Audit": None, "InfraCheck-mobilenet": 2 * GB, "Transform": GB})
     (tmp_path / "demo/runs/3").mkdir()
     place = room(config, tmp_path, 2)
     assert place.jobs == 2
     assert place.memory
-    assert place.peaks == {"Trainer-mobilenet": 6 * GB, "Trainer-densenet201": None, "Audit": 2 * GB}
-    assert place.seconds == {"Trainer-mobilenet": 2, "Audit": 1}
+    peaks = {"Trainer-mobilenet": 6 * GB, "Trainer-densenet201": None, "Audit": 2 * GB}
+    assert place.peaks == peaks | {"InfraCheck-mobilenet": 4 * GB, "Transform": GB}  # a server beside the check
+    assert place.seconds == {"Trainer-mobilenet": 2, "Audit": 1, "InfraCheck-mobilenet": 2, "Transform": 2}
+    shared = config.model_copy(update={"beam": config.beam.model_copy(update={"workers": 3})})
+    assert room(shared, tmp_path, 2).peaks["Transform"] == 4 * GB  # the node, and those that work for it
+    # A head, or pictures of another size, say nothing of how much fine-tuning takes; another head layer does.
+    run("4", {"Trainer-densenet201": 2 * GB}, load("demo"))
+    run("5", {"Trainer-densenet201": 3 * GB}, load("demo", ("models.densenet201.fine_tuning={}", "image_size=64")))
+    assert room(config, tmp_path, 2).peaks["Trainer-densenet201"] is None
+    run("6", {"Trainer-densenet201": 4 * GB}, load("demo", ("models.densenet201.fine_tuning={}", "models.densenet201.head.l2=0.7")))
+    assert room(config, tmp_path, 2).peaks["Trainer-densenet201"] == 4 * GB
 
 
 def test_nodes_that_use_a_gpu_wait_for_each_other_alone():
