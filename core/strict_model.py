@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import uuid
 from pathlib import Path
 from typing import Self
 
@@ -19,7 +19,7 @@ class StrictModel(BaseModel):
     def write(self, file: Path) -> None:
         """Writes JSON; folders are made, and the file appears whole or not at all."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_name(f".{file.name}.{os.getpid()}")
+        draft = file.with_name(f".{file.name}.{uuid.uuid4().hex}")  # not the process: its number comes again in another container
         try:
             draft.write_text(self.model_dump_json(indent=2) + "\n")
             draft.replace(file)

@@ -166,9 +166,7 @@ def _added(gate: Gate, classes: int) -> Iterator[MetricsSpec]:
 
     for per_class in (False, True):
         metrics = [
-            config_pb2.MetricConfig(
-                class_name=added.class_name, module=added.module, config=json.dumps({**added.config, "name": added.name})
-            )
+            config_pb2.MetricConfig(class_name=added.class_name, module=added.module, config=json.dumps(added.arguments))
             for added in gate.metrics
             if added.per_class == per_class
         ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -113,7 +115,7 @@ class BatchedModel:
 
 
 def cached(file: Path | None, make: Callable[[], list[Array]]) -> list[Array]:
-    """Returns the arrays of an earlier, interrupted run, or makes them and keeps them.
+    """Returns the arrays of an earlier, interrupted run, or makes them and keeps them; a damaged file is made anew.
 
     Args:
       file: .npz file; None: nothing is kept.
@@ -121,11 +123,19 @@ def cached(file: Path | None, make: Callable[[], list[Array]]) -> list[Array]:
     """
     if file is None:
         return make()
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_suffix(".unfinished")
-        with open(unfinished, "wb") as stream:
-            np.savez(stream, *make())
-        unfinished.rename(file)
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            return _arrays(file)
+        except (ValueError, EOFError, BadZipFile):  # as after a power loss
+            progress.report(f"{file.name}: what an interrupted run had kept is damaged; made anew", 0)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_suffix(".unfinished")
+    with open(unfinished, "wb") as stream:
+        np.savez(stream, *make())
+    unfinished.rename(file)
+    return _arrays(file)
+
+
+def _arrays(file: Path) -> list[Array]:
     with np.load(file, allow_pickle=False) as kept:
         return list(kept.values())  # in the order in which they were written

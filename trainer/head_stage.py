@@ -71,7 +71,7 @@ def train_head(
 
     validation = Examples(val.features[:1], eye[val.labels]) if val else None
     data = FeatureEpochs(Examples(train.features, eye[train.labels], weights), validation, stage.batch_size, config.seed)
-    return head, run_stage("head", head, stage, config.loss, data, state_dir=state_dir, on_epoch=on_epoch)
+    return head, run_stage("head", head, stage, config.loss, data, setting="head_training", state_dir=state_dir, on_epoch=on_epoch)
 
 
 def answers_of(head: keras.Model, features: FloatRows) -> Array:

@@ -26,7 +26,7 @@ from cxr.trainer.model_config import Augmentation
 from cxr.trainer.transform_graph import TransformGraph
 
 _PARSED_AT_ONCE = 256
-KEPT_BYTES = 2**30  # of decoded images, on disk, where twice that is free: 1,800 of 380 by 380 pixels, 5,300 of 224 by 224
+KEPT_BYTES = 2**30  # of a split's decoded images, on disk, where twice that is free: 1,800 of 380 by 380 pixels, 5,300 of 224 by 224
 Decoder = Callable[[tf.Tensor], tf.Tensor]  # one image, string [] -> float32 [size, size, 3] in [0, 1]
 
 
@@ -192,8 +192,8 @@ def image_epochs(
     Returns:
       float32 [batch, size, size, 3], one-hot [batch, classes], and [batch] of the weights where there are any or a batch is filled up.
     """
-    images, grey = _decoded_once(split.images, decode) if order.epochs - order.first > 1 else (split.images, _grey(decode))
-    encoded, targets = _reader(images), _targets(split.labels, classes, weights)
+    images, whole = decoded_once(split.images, decode) if order.epochs - order.first > 1 else (split.images, decode)
+    grey, encoded, targets = _grey(whole), _reader(images), _targets(split.labels, classes, weights)
     count, missing = len(split), -len(split) % order.batch_size
 
     def indices(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -217,6 +217,26 @@ def image_epochs(
     # One in-memory source has no files to share out among several GPUs: each takes its slice of every batch.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return data.with_options(options).prefetch(tf.data.AUTOTUNE)
+
+
+def decoded_once(images: EncodedImages, decode: Decoder) -> tuple[EncodedImages, Decoder]:
+    """Decodes images that are wanted in several epochs, and keeps their grey levels as `EncodedImages` are kept.
+
+    Args:
+      images: Encoded.
+      decode: Of one image. Transform's channels are the same grey three times over.
+
+    Returns:
+      What to read from, and what makes the same images of it; what was given where `KEPT_BYTES` or the disk do not hold them.
+    """
+    grey = _grey(decode)
+    shape = grey(tf.constant(images[0])).shape
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    if len(images) * shape.num_elements() * tf.float32.size > min(KEPT_BYTES, free / 2):
+        return images, decode
+    levels = in_order(images, grey, augmentation=Augmentation()).prefetch(tf.data.AUTOTUNE)
+    kept = EncodedImages.of(image.numpy().tobytes() for image in levels)
+    return kept, lambda raw: tf.repeat(tf.reshape(tf.io.decode_raw(raw, tf.float32), shape), 3, axis=2)
 
 
 def shuffled(count: int, seed: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
@@ -243,22 +263,6 @@ def _targets(labels: npt.NDArray[np.int64], classes: int, weights: npt.NDArray[n
 
 def _grey(decode: Decoder) -> Decoder:
     return lambda image: decode(image)[..., :1]
-
-
-def _decoded_once(images: EncodedImages, decode: Decoder) -> tuple[EncodedImages, Decoder]:
-    """Decodes images, and keeps their grey levels as `EncodedImages` are kept.
-
-    Returns:
-      What to read from, and what makes float32 [size, size, 1] of it: where too much would be kept, the images and their decoder.
-    """
-    grey = _grey(decode)
-    shape = grey(tf.constant(images[0])).shape
-    free = shutil.disk_usage(tempfile.gettempdir()).free
-    if len(images) * shape.num_elements() * tf.float32.size > min(KEPT_BYTES, free / 2):
-        return images, grey
-    levels = in_order(images, grey, augmentation=Augmentation()).prefetch(tf.data.AUTOTUNE)
-    kept = EncodedImages.of(image.numpy().tobytes() for image in levels)
-    return kept, lambda raw: tf.reshape(tf.io.decode_raw(raw, tf.float32), shape)
 
 
 def _cut(batch: tuple[tf.Tensor, ...], last: tf.Tensor, missing: int) -> tuple[tf.Tensor, ...]:

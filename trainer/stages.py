@@ -70,6 +70,7 @@ def run_stage(
     loss: Loss,
     data: Epochs,
     *,
+    setting: str = "",
     state_dir: Path | None = None,
     on_epoch: Callable[[str, int, Row], None] = lambda *_: None,
 ) -> StageHistory:
@@ -81,13 +82,14 @@ def run_stage(
       stage: Epochs, optimizer and callbacks.
       loss: What is minimised.
       data: What it trains on.
+      setting: Where the stage stands in the configuration, for errors.
       state_dir: Where the state of an interrupted run is, and where this run keeps its own; None: it cannot be resumed.
       on_epoch: Called with the stage's name, the epoch (counted from 1) and its row, for resumed epochs too.
 
     Raises:
       CxrError: A monitor needs a validation split that is not there, or the loss is no finite number.
     """
-    watched = _watched(stage, has_validation=data.validation is not None)
+    watched = _watched(stage, f"{setting}." if setting else "", has_validation=data.validation is not None)
     state = TrainingState(state_dir, stage.epochs, watched)
     resumed_from = len(state.rows)
     for epoch, row in enumerate(state.rows, 1):
@@ -114,12 +116,14 @@ def run_stage(
     )
 
 
-def _watched(stage: Stage, *, has_validation: bool) -> list[keras.callbacks.Callback]:
+def _watched(stage: Stage, prefix: str, *, has_validation: bool) -> list[keras.callbacks.Callback]:
     callbacks: list[keras.callbacks.Callback] = []
     for field in ("early_stopping", "reduce_on_plateau"):
         config = getattr(stage, field)
         if config and config.monitor.startswith("val_") and not has_validation:
-            raise CxrError(f"{field}.monitor: {config.monitor} needs a validation split and the data have none; monitor loss or accuracy")
+            raise CxrError(
+                f"{prefix}{field}.monitor: {config.monitor} needs a validation split and the data have none; monitor loss or accuracy"
+            )
     if early := stage.early_stopping:
         callbacks.append(
             keras.callbacks.EarlyStopping(
@@ -161,8 +165,8 @@ class _Rows(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         metrics = ("loss", "accuracy", "val_loss", "val_accuracy")
         row = {key: float(logs[key]) for key in metrics if logs and key in logs}
-        if not all(math.isfinite(value) for value in row.values()):
-            raise CxrError(f"{self._name}: the loss is {row['loss']} in epoch {epoch + 1}; lower the learning_rate or check the images")
+        if lost := [f"{key} is {value}" for key, value in row.items() if not math.isfinite(value)]:
+            raise CxrError(f"{self._name}: {', '.join(lost)} in epoch {epoch + 1}; lower the learning_rate or check the images")
         self._rows.append({**row, "learning_rate": self._learning_rate, "seconds": round(time.monotonic() - self._begin, 3)})
         self._on_epoch(self._name, epoch + 1, self._rows[-1])
         shown = ", ".join(f"{key.replace('val_', 'validation ')} {value:.3f}" for key, value in row.items())

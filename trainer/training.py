@@ -240,7 +240,9 @@ class Training:
             name = "from scratch" if from_scratch else "fine-tuning"
             data = self._image_batches(stage, strategy.num_replicas_in_sync if strategy else 1)
             folder = state and state / "fine_tuning"
-            history = run_stage(name, learner, stage, self._config.loss, data, state_dir=folder, on_epoch=self._on_epoch)
+            history = run_stage(
+                name, learner, stage, self._config.loss, data, setting="fine_tuning", state_dir=folder, on_epoch=self._on_epoch
+            )
         if strategy:
             copy_weights(learner, model)
         return history
@@ -251,12 +253,11 @@ class Training:
         Among several devices the batches are full: one that gets nothing of a small last batch would make NaN of every weight. What fills
         them up weighs nothing; only the training loss and accuracy of the history count the last batch as a whole one.
         """
-        val = self._val and tf.data.Dataset.zip(
-            (
-                inputs.in_order(self._val.images, self._decode, augmentation=_NO_AUGMENTATION),
-                tf.data.Dataset.from_tensor_slices(self._one_hot(self._val)),
-            )
-        ).batch(devices.validation_batch(len(self._val), stage.batch_size, replicas)).prefetch(2)
+        val = None
+        if self._val:
+            images = inputs.in_order(*inputs.decoded_once(self._val.images, self._decode), augmentation=_NO_AUGMENTATION)
+            val = tf.data.Dataset.zip((images, tf.data.Dataset.from_tensor_slices(self._one_hot(self._val))))
+            val = val.batch(devices.validation_batch(len(self._val), stage.batch_size, replicas)).prefetch(2)
         return StageData(
             lambda first: inputs.image_epochs(
                 self._train,

@@ -8,9 +8,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import keras
 import numpy as np
+
+from cxr.core import progress
 
 COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")  # of Keras's callbacks that count epochs
 Row = dict[str, float]
@@ -49,10 +52,7 @@ class TrainingState(keras.callbacks.Callback):
         """
         super().__init__()
         self._folder, self._epochs, self._watched = folder, epochs, list(watched)
-        self._latest = max(folder.glob("epoch-*"), default=None) if folder else None
-        saved: dict[str, Any] = (
-            json.loads((self._latest / "state.json").read_text()) if self._latest else {"rows": [], "stopped": False, "counters": []}
-        )
+        self._latest, saved = _kept(folder)
         self.rows: list[Row] = saved["rows"]
         self.finished: bool = saved["stopped"] or len(self.rows) >= epochs
         self._counters: list[dict[str, Any]] = saved["counters"]
@@ -98,6 +98,24 @@ class TrainingState(keras.callbacks.Callback):
         if self._latest:
             shutil.rmtree(self._latest)
         self._latest = target
+
+
+def _kept(folder: Path | None) -> tuple[Path | None, dict[str, Any]]:
+    """Returns the folder of the last finished epoch and its state; what is damaged, as after a power loss, goes."""
+    latest = max(folder.glob("epoch-*"), default=None) if folder else None
+    if folder is None or latest is None:
+        return None, {"rows": [], "stopped": False, "counters": []}
+    try:
+        state = json.loads((latest / "state.json").read_text())
+        for file in latest.glob("*.npz"):
+            with ZipFile(file) as arrays:
+                if arrays.testzip():
+                    raise BadZipFile(file.name)
+    except (ValueError, BadZipFile, FileNotFoundError):
+        progress.report(f"{folder.name}: what an interrupted run had kept of {latest.name} is damaged; this stage begins anew", 0)
+        shutil.rmtree(latest)
+        return _kept(folder)
+    return latest, state
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

@@ -111,7 +111,12 @@ class RequestLog:
         except Exception as error:  # no picture, however strange, ends the log; its text may quote the request
             log.debug("a request could not be logged: %s", type(error).__name__)
             return BAD
-        return OK if self._written(lambda: self._files.write(record)) else UNWRITTEN
+        if not self._written(lambda: self._files.write(record)):
+            return UNWRITTEN
+        if self._warned:
+            log.warning("requests are logged again")
+            self._warned = False  # the next time is one that nobody has heard of
+        return OK
 
     def _written(self, write: Callable[[], None]) -> bool:
         try:

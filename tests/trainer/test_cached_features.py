@@ -79,3 +79,14 @@ def test_arrays_are_made_once_and_keep_their_order(tmp_path):
         arrays = cached_features.cached(tmp_path / "a.npz", make)
         assert [array.tolist() for array in arrays] == [array.tolist() for array in expected]
     assert len(made) == 1
+
+
+@pytest.mark.parametrize("left", [0, 10, 150])
+def test_a_damaged_file_of_arrays_is_made_anew(tmp_path, caplog, left):
+    file, made = tmp_path / "a.npz", [np.arange(50, dtype=np.float32)]
+    cached_features.cached(file, lambda: made)
+    file.write_bytes(file.read_bytes()[:left])
+    with caplog.at_level("INFO", logger="cxr.progress"):
+        (array,) = cached_features.cached(file, lambda: made)
+    assert "a.npz: what an interrupted run had kept is damaged; made anew" in caplog.text
+    np.testing.assert_array_equal(array, made[0])

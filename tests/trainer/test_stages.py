@@ -118,6 +118,32 @@ def test_a_half_written_state_is_ignored(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["epoch-00002"]
 
 
+@pytest.mark.parametrize(("file", "left"), [("state.json", 0), ("state.json", 9), ("variables.npz", 0), ("variables.npz", 300)])
+def test_a_damaged_state_is_dropped_and_said(tmp_path, caplog, file, left):
+    """A machine that loses power may name a file and lose what it holds."""
+    config = stage(epochs=3)
+    with pytest.raises(Interrupted):
+        run(config, tmp_path, 3)
+    damaged = tmp_path / "epoch-00002" / file
+    damaged.write_bytes(damaged.read_bytes()[:left])
+    with caplog.at_level("INFO", logger="cxr.progress"):
+        network, history = run(config, tmp_path)
+    assert "what an interrupted run had kept of epoch-00002 is damaged; this stage begins anew" in caplog.text
+    assert history.resumed_from == 0
+    np.testing.assert_array_equal(network.get_weights()[0], run(config)[0].get_weights()[0])
+
+
+def test_a_flipped_bit_in_a_kept_state_is_found(tmp_path):
+    config = stage(epochs=3)
+    with pytest.raises(Interrupted):
+        run(config, tmp_path, 3)
+    damaged = tmp_path / "epoch-00002" / "variables.npz"
+    content = bytearray(damaged.read_bytes())
+    content[200] ^= 1  # among the numbers: the header of a member is shorter
+    damaged.write_bytes(content)
+    assert run(config, tmp_path)[1].resumed_from == 0
+
+
 @KINDS
 def test_early_stopping_restores_the_best_epoch(data):
     config = stage(epochs=60, early_stopping={"monitor": "val_loss", "patience": 2}, optimizer={"learning_rate": 0.5})
@@ -145,8 +171,16 @@ def test_monitors_need_their_split():
 
 def test_a_lost_loss_stops_training(monkeypatch):
     monkeypatch.setitem(globals(), "FEATURES", np.full_like(FEATURES, np.nan))
-    with pytest.raises(CxrError, match="the loss is nan in epoch 1"):
+    with pytest.raises(CxrError, match=r"head: loss is nan, .+ in epoch 1; lower the learning_rate"):
         run(stage())
+
+
+@KINDS
+def test_what_is_lost_is_named(data):
+    """The images that a stage learns from are whole."""
+    lost = (np.full_like(VALIDATION[0], np.nan), VALIDATION[1])
+    with pytest.raises(CxrError, match="head: val_loss is nan in epoch 1"):
+        run(stage(), data=data, validation=lost)
 
 
 def test_progress_is_reported(caplog):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
-from cxr.core.errors import CxrError
 from cxr.trainer.ensemble.voting import Stacking
-from cxr.trainer.losses import make_loss, make_optimizer
-from cxr.trainer.model_config import Ensemble, Stage
-from cxr.trainer.stages import StageHistory
+from cxr.trainer.model_config import Ensemble
+from cxr.trainer.stages import StageHistory, run_stage
 
 Labelled = tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.float32]]  # each member's [images, classes], one-hot [images, classes]
 
@@ -29,28 +29,39 @@ def train_stacking(config: Ensemble, train: Labelled, val: Labelled | None) -> t
       The layer and its history; best_epoch 0 stands for the weights it started with.
 
     Raises:
-      CxrError: A callback is to watch the validation split and there is none.
+      CxrError: A callback is to watch the validation split and there is none, or the loss is no finite number.
     """
     keras.utils.set_random_seed(config.seed)
     inputs = [keras.Input([p.shape[1]]) for p in train[0]]
     layer = Stacking(train[1].shape[1], config.start, config.seed, name="vote")
     model = keras.Model(inputs, layer(inputs))
-    model.compile(optimizer=make_optimizer(config.stage.optimizer), loss=make_loss(config.loss), metrics=["accuracy"])
-    callbacks = _callbacks(config.stage, val is not None)
     keep_best = _KeepBest(val) if val is not None else None
-    history = model.fit(
-        *train,
-        validation_data=val,
-        epochs=config.stage.epochs,
-        batch_size=config.stage.batch_size,
-        callbacks=[*callbacks, keep_best] if keep_best else callbacks,
-        verbose=0,
-    ).history
-    rows = [{name: float(values[epoch]) for name, values in history.items()} for epoch in range(len(history["loss"]))]
-    stopped_early = len(rows) < config.stage.epochs
-    return layer, StageHistory(
-        "stacking", rows, resumed_from=0, stopped_early=stopped_early, best_epoch=keep_best.epoch if keep_best else None
-    )
+    data = _Predictions(train, val, config.stage.batch_size, keep_best)
+    history = run_stage("stacking", model, config.stage, config.loss, data, setting="ensemble.stage")
+    return layer, replace(history, best_epoch=keep_best.epoch if keep_best else None)
+
+
+@dataclass(frozen=True)
+class _Predictions:
+    """What the layer learns from: arrays, which Keras shuffles and deals into batches."""
+
+    train: Labelled
+    validation: Labelled | None
+    batch_size: int
+    keep_best: _KeepBest | None
+
+    def fit(self, model: keras.Model, epochs: int, first: int, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        """See `trainer.stages.Epochs`."""
+        kept = [self.keep_best] if self.keep_best else []  # last: it has the last word about the weights
+        model.fit(
+            *self.train,
+            validation_data=self.validation,
+            epochs=epochs,
+            initial_epoch=first,
+            batch_size=self.batch_size,
+            callbacks=[*callbacks, *kept],
+            verbose=0,
+        )
 
 
 class _KeepBest(keras.callbacks.Callback):
@@ -70,20 +81,3 @@ class _KeepBest(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         self.model.set_weights(self._weights)
-
-
-def _callbacks(stage: Stage, has_validation: bool) -> list[keras.callbacks.Callback]:
-    callbacks = []
-    for field in ("early_stopping", "reduce_on_plateau"):
-        watched = getattr(stage, field)
-        if watched and watched.monitor.startswith("val_") and not has_validation:
-            raise CxrError(f"ensemble.stage.{field}.monitor: {watched.monitor!r} needs a validation split; add one, or monitor 'loss'")
-    if stop := stage.early_stopping:
-        callbacks.append(keras.callbacks.EarlyStopping(stop.monitor, patience=stop.patience, restore_best_weights=stop.restore_best))
-    if plateau := stage.reduce_on_plateau:
-        callbacks.append(
-            keras.callbacks.ReduceLROnPlateau(
-                plateau.monitor, factor=plateau.factor, patience=plateau.patience, min_lr=plateau.min_learning_rate
-            )
-        )
-    return callbacks

@@ -179,7 +179,7 @@ def test_answers_do_not_wait_for_the_disk(start, models, connect, tmp_path, monk
     assert len(logs(tmp_path / "logs")[0]) == found["OK"] > 0
 
 
-def test_a_disk_that_refuses_is_a_warning_once(start, models, connect, tmp_path, monkeypatch, until, caplog):
+def test_a_disk_that_refuses_is_a_warning_each_time_it_begins_to(start, models, connect, tmp_path, monkeypatch, until, caplog):
     from cxr.serving.server import request_log
 
     monkeypatch.setattr(request_log, "PAUSE", 0.0)
@@ -195,9 +195,19 @@ def test_a_disk_that_refuses_is_a_warning_once(start, models, connect, tmp_path,
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     shutil.rmtree(tmp_path / "logs")  # and the folder goes, too
     caller.image(tagged("png"))
-    server.stop()
+    until(lambda: counted(server).get("OK") == 1, "a record")
     assert caplog.text.count("requests cannot be logged for now, answers are not affected") == 1
-    assert counted(server) == {"UNAVAILABLE": 3, "OK": 1}
+    assert caplog.text.count("requests are logged again") == 1
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # another time, months later
+        caller.image(tagged("png", 1))
+        until(lambda: counted(server).get("UNAVAILABLE") == 4, "a refusal")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caplog.text.count("requests cannot be logged for now, answers are not affected") == 2
+    caller.image(tagged("png", 2))
+    server.stop()
+    assert counted(server) == {"UNAVAILABLE": 4, "OK": 2}
     assert len(logs(tmp_path / "logs")[0]) == 1
 
 

@@ -149,3 +149,16 @@ def test_the_joint_model_is_saved_and_loaded_with_its_members(layer, tmp_path):
     loaded = keras.saving.load_model(tmp_path / "joint.keras", compile=False)
     np.testing.assert_allclose(loaded(images), joint(images), atol=1e-6)
     assert loaded.get_layer("probabilities_b").output.shape == (None, 3)
+
+
+def test_stacking_does_not_end_at_a_lost_loss_without_a_word():
+    train = split(20, [0.9, 0.5, 0.5])
+    train.probabilities[0][3] = np.nan
+    with pytest.raises(CxrError, match="stacking: loss is nan"):
+        join(Ensemble(method="stacking", stage=Stage(epochs=2)), NAMES, train, None)
+
+
+def test_the_history_of_stacking_is_that_of_any_stage():
+    train, val = split(20, [0.9, 0.5, 0.5]), split(12, [0.9, 0.5, 0.5], 1)
+    rows = join(Ensemble(method="stacking", stage=Stage(epochs=2)), NAMES, train, val).stages[0].rows
+    assert set(rows[0]) == {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"}
