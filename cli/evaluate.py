@@ -13,8 +13,8 @@ from cxr.cli import options
 
 if TYPE_CHECKING:
     from cxr.core.console import Console
-    from cxr.data.ingest.ingest_config import Ingest
     from cxr.pipeline.outside.evaluate import Known, Measured, Model
+    from cxr.pipeline.outside.images import LabelledImages
     from cxr.pipeline.outside.training import Training
     from cxr.serving.client.connection import Tls
 
@@ -86,8 +86,7 @@ def evaluate(
 
     messages = Console(stderr=True)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greeting would tear the progress bar
-    if json is not None and not json.absolute().parent.is_dir():
-        raise UsageError(f"--json {json}: the folder {json.absolute().parent} does not exist")
+    options.check_file("--json", json)
     if predictions is not None:
         if model is not None or data is not None:
             raise UsageError("--predictions: is measured by itself; leave out --model and --data")
@@ -99,17 +98,24 @@ def evaluate(
         if server is not None:
             opened = _served(server, model, (version, label), security, batch_size, messages)
         else:
+            if given := [name for name, value in (("--version", version), ("--label", label), ("--tls", security)) if value is not None]:
+                raise UsageError(f"{', '.join(given)}: of a model server; name it with --server, or a version's folder with --model")
             opened = _loaded(model, workspace, pipeline, messages)
         settings = {"where": options.conditions(where), "listed_twice": listed_twice, "paths_outside": paths_outside}
         with opened as asked:
-            from cxr.pipeline.outside.labelled import reading_config  # TensorFlow is there by now
+            from cxr.data.ingest.pseudonyms import key_path  # TensorFlow is there by now
+            from cxr.pipeline.outside.labelled import open_labelled, reading_config
             from cxr.pipeline.outside.training import find_training
             from cxr.pipeline.workspace import Workspace
 
             config = reading_config(asked.class_names, asked.max_side, **settings)
             trained = find_training(apart_from, Workspace(workspace, pipeline), "--apart-from") if apart_from else None
-            known = _known(data, split, config, trained, messages) if trained else None
-            found = _of_model(asked, data, split, config, batch_size, include_seen, known, messages)
+
+            def images() -> LabelledImages:
+                return open_labelled(data, split, config, options.spelled_for("--model"), key_path(workspace))
+
+            known = _known(images(), trained, messages) if trained else None
+            found = _of_model(asked, images(), batch_size, include_seen, known, messages)
     _show(found, json, messages)
     _demand(found, min_accuracy, min_low, messages)
 
@@ -150,34 +156,24 @@ def _served(
         yield ServedModel(client)
 
 
-def _known(data: str, split: str | None, config: Ingest, trained: Training, messages: Console) -> Known:
+def _known(images: LabelledImages, trained: Training, messages: Console) -> Known:
     from cxr.data.ingest.progress_bar import stages
     from cxr.pipeline.outside.evaluate import known_from
     from cxr.pipeline.outside.gathered import gather
-    from cxr.pipeline.outside.labelled import open_labelled
 
     with stages(messages, "") as stage:
-        new = gather(open_labelled(data, split, config, options.spelled_for("--model")), True, "looking for known images", stage)
-        return known_from(new, trained.gather(True, stage), stage)
+        new = gather(images, True, "looking for known images", stage)
+        return known_from(new, trained.gather(True, stage), images.patients_differ(trained.dataset.key_id), stage)
 
 
 def _of_model(
-    model: Model,
-    data: str,
-    split: str | None,
-    config: Ingest,
-    batch_size: int,
-    include_seen: bool,
-    known: Known | None,
-    messages: Console,
+    model: Model, images: LabelledImages, batch_size: int, include_seen: bool, known: Known | None, messages: Console
 ) -> Measured:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from cxr.core.figures import CALIBRATION_BINS
     from cxr.pipeline.outside.evaluate import evaluate as measure
-    from cxr.pipeline.outside.labelled import open_labelled
 
-    images = open_labelled(data, split, config, options.spelled_for("--model"))
     columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
         bar = progress.add_task("images", total=images.total)

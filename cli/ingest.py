@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cxr.cli.options import conditions, help_of, names
+from cxr.cli.options import Workspace, conditions, help_of, names
 from cxr.data.demo import SEVERITY
 
 if TYPE_CHECKING:
@@ -76,7 +76,14 @@ def ingest(
     max_reject_share: Annotated[float | None, typer.Option(help="past this share of unusable files nothing is written")] = None,
     max_side: Annotated[int | None, typer.Option(help="longer images are scaled down to this many pixels")] = None,
     workers: Annotated[int | None, typer.Option(help="images read at a time")] = None,
-    key_file: Annotated[Path | None, typer.Option(envvar="CXR_PSEUDONYM_KEY_FILE", help="key of the patients' pseudonyms")] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="CXR_PSEUDONYM_KEY_FILE",
+            help="key of the patients' pseudonyms, made where there is none (default: the workspace's)",
+        ),
+    ] = None,
+    workspace: Workspace = Path("workspace"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the records of another source or configuration")] = False,
     beam_workers: Annotated[int, typer.Option(min=1, help="processes that share the reading, in place of threads (docs/scale.md)")] = 1,
     beam: Annotated[
@@ -98,12 +105,13 @@ def ingest(
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     from cxr.core.beam_options import reading
     from cxr.data.ingest import ingest
+    from cxr.data.ingest.pseudonyms import key_path
 
     dataset = ingest.ingest(
         source,
         out,
         options,
-        key_file=key_file,
+        key_file=key_file or key_path(workspace),
         console=Console(stderr=True),
         overwrite=overwrite,
         beam_options=(*reading(beam_workers), *(beam or ())),

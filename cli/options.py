@@ -52,6 +52,20 @@ def make_folder(option: str, folder: Path) -> None:
         raise UsageError(f"{option} {folder}: {error.strerror}") from None
 
 
+def check_file(option: str, file: Path | None) -> None:
+    """Looks whether a file can be where an option names it, before work is done for nothing.
+
+    Raises:
+      UsageError: It cannot.
+    """
+    from cxr.core.errors import UsageError
+
+    if file is not None and file.is_dir():
+        raise UsageError(f"{option} {file}: is a folder; name a file")
+    if file is not None and not file.absolute().parent.is_dir():
+        raise UsageError(f"{option} {file}: the folder {file.absolute().parent} does not exist")
+
+
 def tls_of(use: bool, ca: Path | None, cert: Path | None, key: Path | None, server_name: str | None) -> Tls | None:
     """Returns what the options ask for; None for plaintext."""
     from cxr.serving.client.connection import Tls

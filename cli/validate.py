@@ -60,9 +60,9 @@ def validate(
 
     from cxr.core import exit_codes
     from cxr.core.console import Console
-    from cxr.core.errors import UsageError
     from cxr.core.silence import silenced
     from cxr.data.ingest.progress_bar import stages
+    from cxr.data.ingest.pseudonyms import key_path
     from cxr.pipeline.outside.labelled import reading_config
     from cxr.pipeline.outside.unlabelled import open_new
     from cxr.pipeline.workspace import Workspace
@@ -70,8 +70,7 @@ def validate(
     messages = Console(stderr=True)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
-    if json is not None and not json.absolute().parent.is_dir():
-        raise UsageError(f"--json {json}: the folder {json.absolute().parent} does not exist")
+    options.check_file("--json", json)
     with messages.status("importing TensorFlow Data Validation"), silenced():
         from cxr.pipeline.outside import validate as validation
         from cxr.pipeline.outside.drift import Thresholds
@@ -84,7 +83,7 @@ def validate(
     made_with = training.dataset.config
     settings = {"where": options.conditions(where), "listed_twice": listed_twice, "paths_outside": paths_outside}
     config = reading_config(training.dataset.class_names, made_with.max_side, **settings)
-    images = open_new(data, split, config, options.spelled_for("--against"))
+    images = open_new(data, split, config, options.spelled_for("--against"), key_path(workspace))
     limits = {"jensen_shannon": js, "l_infinity": l_infinity}
     thresholds = Thresholds.model_validate({name: value for name, value in limits.items() if value is not None})
     asked, mistaken = _loaded(version, messages) if version else (None, None)

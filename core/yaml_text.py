@@ -13,7 +13,7 @@ class YamlError(yaml.YAMLError):
     """A text that PyYAML's grammar allows and that cannot be used all the same."""
 
 
-def parse(text: str, *, first: bool = False) -> Any:
+def parse(text: str, *, first: bool = False, name: str = "text") -> Any:
     """Returns what a YAML document says: dicts, lists, strings, numbers, dates, None.
 
     PyYAML's safe loader constructs no objects. Beside that, this refuses aliases of aliases that some hundred bytes let grow into
@@ -22,11 +22,13 @@ def parse(text: str, *, first: bool = False) -> Any:
     Args:
       text: One document.
       first: There may be more, and the first is meant.
+      name: Where it stands, for errors.
 
     Raises:
-      yaml.YAMLError: It is none, or too large or too deep.
+      yaml.YAMLError: It is none, too large or too deep, or a key stands twice, of which PyYAML would take the last.
     """
     loader = yaml.SafeLoader(text)
+    loader.name = name
     try:
         node = (loader.get_node() if loader.check_node() else None) if first else loader.get_single_node()
         if node is None:
@@ -41,6 +43,16 @@ def parse(text: str, *, first: bool = False) -> Any:
         loader.dispose()
 
 
+def _check_keys(node: yaml.MappingNode) -> None:
+    places: dict[tuple[str, str], yaml.Mark] = {}
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            place = key.start_mark
+            first = places.setdefault((key.tag, key.value), place)
+            if first is not place:
+                raise YamlError(f"{place.name}, line {place.line + 1}: the key {key.value!r} stands in line {first.line + 1} already")
+
+
 def _size(node: yaml.Node, known: dict[int, int]) -> int:
     """Returns the number of values below a node, those of aliases as often as they are named."""
     if isinstance(node, yaml.ScalarNode):
@@ -50,6 +62,8 @@ def _size(node: yaml.Node, known: dict[int, int]) -> int:
             raise YamlError("an alias that holds itself")
         return found
     known[id(node)] = 0  # being counted
+    if isinstance(node, yaml.MappingNode):
+        _check_keys(node)
     parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
     count = 1 + sum(_size(part, known) for part in parts)
     if count > MAX_VALUES:

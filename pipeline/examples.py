@@ -87,7 +87,7 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
     from cxr.data.ingest.pseudonyms import key_path
     from cxr.data.ingest.summary import remarks
 
-    key_file = key_path(workspace.pseudonym_key)
+    key_file = key_path(workspace.root)
     dataset = ingest(
         source,
         records,

@@ -20,6 +20,7 @@ from cxr.pipeline.node_profile import PROFILE
 from cxr.pipeline.output_capture import captured_output
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.run_record import new_record, recorded
+from cxr.trainer.model_config import WITHOUT_FOLDER
 
 _PLAIN_WIDTH = 120  # columns of a file or pipe, for which rich would take 80: too few for the table
 
@@ -48,13 +49,14 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
       An exit code (exit_codes.py).
 
     Raises:
-      UsageError: No such data, or nothing where Beam is to work.
+      UsageError: No such data or weights, or nothing where Beam is to work.
       CxrError: Data or configuration cannot be used; nothing was changed.
     """
     if data is not None and "://" not in data and not Path(data).exists():
         raise UsageError(
             f"--data {data}: no such file or folder; give images (a folder per class, a manifest CSV) or a folder of `cxr ingest`"
         )
+    _check_weights(config)
     gpus.share()  # a notebook does not pass by `cxr`: this process, too, reads images with TensorFlow
     beam_options.check(config.beam.arguments())
     workspace = ws.Workspace(root, config.name)
@@ -71,6 +73,20 @@ def _run_logged(config: Config, data: str | None, workspace: ws.Workspace, folde
         out, err = _console(stdout), _console(stderr)
         err.print(f"log: {log}", highlight=False, soft_wrap=True)
         return _run(config, data, workspace, folder, out, err, how, beam)
+
+
+def _check_weights(config: Config) -> None:
+    """Looks for weights that a folder is to hold, which a trainer would miss after minutes or hours."""
+    named = {name: model for name, model in config.models.items() if model.weights not in WITHOUT_FOLDER}
+    if not named:
+        return
+    from cxr.trainer.models.weights import WeightsMissing, check_folder  # Keras: seconds
+
+    for name, model in named.items():
+        try:
+            check_folder(model)
+        except WeightsMissing as error:
+            raise UsageError(f"models.{name}.weights: {error}") from None
 
 
 def _beside_python(program: str) -> Path:

@@ -185,7 +185,7 @@ def _read(name_or_file: str) -> dict[str, Any]:
         if not source.is_file():
             raise UsageError(f"--config {name_or_file}: neither a file nor one of {', '.join(shipped())}")
     try:
-        tree = yaml_text.parse(source.read_text())
+        tree = yaml_text.parse(source.read_text(), name=str(source))
     except OSError as error:
         raise UsageError(f"--config {name_or_file}: {error.strerror or error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -200,7 +200,7 @@ def _override(item: str) -> tuple[tuple[str, ...], Any]:
     if not equals or not key.strip():
         raise UsageError(f"{item!r}: an override is key=value, for example models.mobilenet.head_training.epochs=3")
     try:
-        return tuple(key.strip().split(".")), yaml_text.parse(value)
+        return tuple(key.strip().split(".")), yaml_text.parse(value, name="value")
     except yaml.YAMLError as error:
         raise UsageError(f"{item!r}: the value is not valid YAML: {error}") from None
 

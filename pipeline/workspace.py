@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -12,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO
 
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 
 LATEST = "latest"  # link in runs/ to the newest run
 REPORT = "report.json"
@@ -42,11 +43,6 @@ class Workspace:
     def data(self) -> Path:
         """Examples that a run ingested itself."""
         return self.home / "data"
-
-    @property
-    def pseudonym_key(self) -> Path:
-        """Key of the patients' pseudonyms, one for all pipelines of a workspace."""
-        return self.root.absolute() / "pseudonym.key"
 
     @property
     def pipeline_root(self) -> Path:
@@ -111,8 +107,14 @@ class Workspace:
 
         Raises:
           CxrError: Another process holds it.
+          UsageError: There can be no such folder.
         """
-        self.home.mkdir(parents=True, exist_ok=True)
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EEXIST):
+                raise
+            raise UsageError(f"{self.home}: cannot be made ({error.strerror}); name another folder with --workspace") from None
         with open(self.home / LOCK, "a+") as file:  # not emptied: it may be another's
             while not _taken(file):
                 if holding := self.lock_holder():

@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from cxr.core.strict_model import StrictModel
 
+IMAGENET, NONE = "imagenet", "none"  # values of `weights` that name no folder
+WITHOUT_FOLDER = (IMAGENET, NONE)
+
 
 class Augmentation(StrictModel):
     """Slight random changes, on the training split only (the paper's ImageDataGenerator: zoom and rotation).
@@ -136,7 +139,7 @@ class Model(Calibrated):
     """
 
     backbone: str = Field(description="an entry of trainer/models/backbones.py, or any keras.applications model by name")
-    weights: str = Field("imagenet", description='"imagenet", "none", or a folder with <backbone>_notop.weights.h5 / .h5 files')
+    weights: str = Field(IMAGENET, description='"imagenet", "none", or a folder with <backbone>_notop.weights.h5 / .h5 files')
     imagenet_rescaling: bool = Field(
         True,
         description="EfficientNetB0 to B7 with trained weights: divide the pixels by sqrt(std) once more, as Keras does "

@@ -64,6 +64,8 @@ class SavedModel:
             self._answer = self._loaded.signatures[features.SIGNATURE_BYTES]
         except (OSError, KeyError) as error:
             raise CxrError(f"{folder}: no SavedModel with the signature {features.SIGNATURE_BYTES!r} ({error})") from None
+        except (IndexError, ValueError, tf.errors.OpError) as error:  # IndexError: what TensorFlow makes of variables that are cut short
+            raise CxrError(f"{folder}: cannot be loaded ({error}); files of it are damaged, copy this version again") from None
 
     def answers(
         self, items: Iterable[T], image_of: Callable[[T], bytes], batch_size: int = BATCH

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -95,6 +96,8 @@ def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, max_
     """
     name = "image" if isinstance(source, bytes) else str(source)
     try:
+        if not isinstance(source, bytes) and os.path.exists(source) and not (os.path.isfile(source) or os.path.isdir(source)):
+            raise NotAnImage("not a regular file")  # of a pipe nobody knows whether anything ever comes out of it
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as stream:
             head = stream.read(HEAD_BYTES)
             stream.seek(0)

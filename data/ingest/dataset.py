@@ -26,6 +26,7 @@ class Dataset(StrictModel):
     patients: dict[str, int] = Field(description="split: patients")
     class_patients: dict[str, dict[str, int]] = Field({}, description="split: class: patients; empty: an older version did not count them")
     own_patients: int = Field(description="images without a patient id, each counted as a patient of its own")
+    key_id: str = Field("", description="tells the key of the patients' pseudonyms from others; empty: an older version did not say")
     rejects: int
     reject_reasons: dict[str, int] = Field({}, description="reason: files left out for it")
     duplicates: int = Field(description="pictures that stand under more than one path")

@@ -25,7 +25,7 @@ from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.lesion_masks import read_masks
 from cxr.data.ingest.outcomes import Outcomes
 from cxr.data.ingest.private_lists import CONFLICTS, PROBLEMS, SHOWN, BadRows
-from cxr.data.ingest.pseudonyms import key_path, load_key, pseudonym
+from cxr.data.ingest.pseudonyms import key_id, load_key, pseudonym
 from cxr.data.ingest.rows import Row
 from cxr.data.ingest.same_pictures import Settled, compare, settle
 from cxr.data.ingest.sources import discover, is_uri
@@ -58,7 +58,7 @@ def ingest(
     out: str | Path,
     config: Ingest,
     *,
-    key_file: Path | None,
+    key_file: Path,
     console: Console,
     overwrite: bool = False,
     beam_options: Sequence[str] = (),
@@ -70,7 +70,7 @@ def ingest(
       source: Folder tree, manifest CSV, or folder with a manifest.csv.
       out: Folder to write; appears only when everything went well.
       config: Classes, splits, limits.
-      key_file: Key of the patients' pseudonyms; None: see pseudonyms.key_path.
+      key_file: Key of the patients' pseudonyms (see pseudonyms.key_path); made where there is none.
       console: For progress and warnings.
       overwrite: Replace the records of another source or configuration.
       beam_options: Options of Beam, after (so: over) those for the local runner.
@@ -91,7 +91,11 @@ def ingest(
     try:
         with console.status("listing images"):
             rows, notes = discover(source, config, spelled)
-            key = load_key(key_file or key_path())
+            key_is_new = not key_file.exists()
+            key = load_key(key_file)
+            if key_is_new:
+                text = "is new: the key of the patients' pseudonyms; keep it, with another one nobody can tell that a patient is the same"
+                console.print(f"{key_file} {text}", highlight=False, markup=False, soft_wrap=True)
             request = _Request(source, rows, config, key, fingerprint.state(rows, config, key))
         output_folder.restore(out)
         if found := _up_to_date(out, request, console):
@@ -100,7 +104,7 @@ def ingest(
                 private_lists.forget(out, CONFLICTS)  # those of another request, which was refused
             staged.remove(out)
             return found
-        output_folder.check(out, overwrite)
+        output_folder.check(out, overwrite, key_id(key), key_file)
     except BadRows as error:
         raise CxrError(f"{error}{private_lists.write_problems(out, error)}") from None
     with writing_to(out.parent), output_folder.replaced(out) as partial:
@@ -215,6 +219,7 @@ def _described(
         patients={split: len(set().union(*(result.patients[split, name] for name in config.class_names))) for split in splits},
         class_patients={split: {name: len(result.patients[split, name]) for name in config.class_names} for split in splits},
         own_patients=own,
+        key_id=key_id(request.key),
         rejects=len(result.rejects),
         reject_reasons=result.reject_reasons,
         duplicates=result.exact_duplicates,

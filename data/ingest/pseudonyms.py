@@ -12,14 +12,14 @@ from pathlib import Path
 from cxr.core.errors import CxrError
 
 KEY_FILE_VARIABLE = "CXR_PSEUDONYM_KEY_FILE"
-DEFAULT_KEY_FILE = Path("workspace/pseudonym.key")
+KEY_NAME = "pseudonym.key"
 MIN_KEY_BYTES = 16
 LENGTH = 32  # hex digits kept of a SHA-256: 128 bits
 
 
-def key_path(default: Path = DEFAULT_KEY_FILE) -> Path:
-    """Returns the file that CXR_PSEUDONYM_KEY_FILE names, else the default."""
-    return Path(os.environ.get(KEY_FILE_VARIABLE) or default)
+def key_path(workspace: Path) -> Path:
+    """Returns the file that CXR_PSEUDONYM_KEY_FILE names, else that of a workspace: one for all its pipelines."""
+    return Path(os.environ.get(KEY_FILE_VARIABLE) or workspace.absolute() / KEY_NAME)
 
 
 def load_key(path: Path) -> bytes:
@@ -52,6 +52,11 @@ def _make(path: Path) -> None:
             os.link(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def key_id(key: bytes) -> str:
+    """Returns what tells one key from another, and nothing of the key: 16 hex digits."""
+    return pseudonym(key, "which key")[:16]
 
 
 def pseudonym(key: bytes, unit: str) -> str:

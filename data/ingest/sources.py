@@ -147,8 +147,20 @@ def _check_inside(rows: list[Row], folder: Path, config: Ingest, spelled: Spelli
             )
 
 
+def _may_be_looked_at(path: str) -> bool:
+    try:
+        os.stat(path)
+    except PermissionError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def _check_files(rows: list[Row]) -> None:
     missing = [row for row in rows if not os.path.isfile(row.path)]
+    if closed := [row for row in missing if not _may_be_looked_at(row.path)]:
+        raise BadRows(f"{len(closed)} images lie in folders that may not be entered; have the permission given:", closed)
     if missing:
         raise BadRows(f"{len(missing)} images are not there (paths count from the manifest's folder and are written with /):", missing)
     missing = [row for row in rows if row.mask and not os.path.isfile(row.mask)]
@@ -204,6 +216,9 @@ def _twice(pairs: list[tuple[Row, Row]], remedy: str) -> BadRows:
 
 def _check_classes(rows: list[Row], source: Path, config: Ingest, spelled: Spelling) -> None:
     present = {row.label for row in rows}
+    if not rows:
+        condition = " and ".join(f"{key}={value}" for key, value in config.where.items())
+        raise CxrError(f"{source}: {f'no row matches {condition}' if condition else 'has no rows'}")
     if config.only_split and present:
         return
     for name in config.class_names:

@@ -94,26 +94,29 @@ class Known:
     """What training data hold besides pictures that are equal to the pixel.
 
     Attributes:
-      patients: Pseudonyms.
+      patients: Pseudonyms; None: of another key than those of the new images, so that they cannot be compared.
       near_copies: Content hashes of new pictures that show one of its radiographs.
     """
 
-    patients: frozenset[str]
+    patients: frozenset[str] | None
     near_copies: frozenset[str]
+    notes: tuple[str, ...] = ()
 
 
-def known_from(new: Gathered, trained: Gathered, stage: Stage) -> Known:
+def known_from(new: Gathered, trained: Gathered, patients_differ: str, stage: Stage) -> Known:
     """Looks for the patients and the radiographs of training data among new images.
 
     Args:
       new: With thumbnails.
       trained: The same.
+      patients_differ: Why patients cannot be compared, see `LabelledImages.patients_differ`; empty: they can.
       stage: See `near_duplicates`.
     """
     near = copies(new, trained, stage).near or frozenset()
     return Known(
-        frozenset(trained.table[features.PATIENT_ID]),
+        None if patients_differ else frozenset(trained.table[features.PATIENT_ID]),
         frozenset(new.table[features.CONTENT_HASH].iloc[sorted(near)]) if near else frozenset(),
+        (f"{patients_differ}: images of patients that were trained on may be among those measured",) if patients_differ else (),
     )
 
 
@@ -156,7 +159,7 @@ def evaluate(
             if seen and not include_seen:
                 advance()
                 continue
-            if known and (item.content_hash in known.near_copies or item.facts[features.PATIENT_ID] in known.patients):
+            if known and (item.content_hash in known.near_copies or item.facts[features.PATIENT_ID] in (known.patients or ())):
                 counts["near" if item.content_hash in known.near_copies else "patient"] += 1
                 advance()
                 continue
@@ -188,13 +191,13 @@ def evaluate(
         seen_included=include_seen,
         rejects=dict(data.rejects.most_common()),
         near_copies=counts["near"] if known else None,
-        known_patients=counts["patient"] if known else None,
+        known_patients=counts["patient"] if known and known.patients is not None else None,
         outside=None if None in flags else sum(map(bool, flags)),
         repeated=counts["repeated"],
         contradictory=sum(len(found) > 1 for found in labels.values()),
         synthetic_data=counts["synthetic"] > 0,
         synthetic_model=model.synthetic,
-        notes=data.notes,
+        notes=(*data.notes, *(known.notes if known else ())),
         images_per_second=round(len(answers) / seconds, 1),
     )
 

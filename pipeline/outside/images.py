@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cxr.core import features
@@ -18,7 +19,7 @@ from cxr.data.images import reader
 from cxr.data.images.errors import ImageError
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.private_lists import SHOWN
-from cxr.data.ingest.pseudonyms import key_path, load_key, pseudonym
+from cxr.data.ingest.pseudonyms import KEY_FILE_VARIABLE, key_id, load_key, pseudonym
 from cxr.data.ingest.records import example
 from cxr.data.ingest.rows import Row
 from cxr.data.ingest.staged import Picture
@@ -62,6 +63,7 @@ class LabelledImages:
       rejects: Reason: files that could not be used; filled while they are read.
       max_side: Pixels that longer ones are scaled down to; None: none is.
       unstated: Features that data of this kind cannot state.
+      key_id: Tells the key of the patients' pseudonyms from others; empty: not known, or no patient is; None: it is one of this set alone.
     """
 
     total: int
@@ -70,6 +72,16 @@ class LabelledImages:
     notes: tuple[str, ...] = ()
     rejects: Counter[str] = field(default_factory=Counter)
     unstated: frozenset[str] = frozenset()
+    key_id: str | None = ""
+
+    def patients_differ(self, training: str) -> str:
+        """Returns why patients of training data, whose key has this id, cannot be recognised; empty where they can, or nobody knows."""
+        if self.key_id == "" or (self.key_id and training in ("", self.key_id)):
+            return ""
+        return (
+            "patients could not be compared: the key of the training data's pseudonyms is not the one that was used here; "
+            f"{KEY_FILE_VARIABLE} names its file"
+        )
 
 
 def labelled(example: tf.train.Example, where: str) -> Labelled:
@@ -101,7 +113,9 @@ def labelled(example: tf.train.Example, where: str) -> Labelled:
     return Labelled(image, facts)
 
 
-def read_rows(found: Iterable[Given], total: int, config: Ingest, notes: Sequence[str], unstated: frozenset[str]) -> LabelledImages:
+def read_rows(
+    found: Iterable[Given], total: int, config: Ingest, notes: Sequence[str], unstated: frozenset[str], key_file: Path | None = None
+) -> LabelledImages:
     """Reads images as `cxr ingest` reads them.
 
     Args:
@@ -110,10 +124,12 @@ def read_rows(found: Iterable[Given], total: int, config: Ingest, notes: Sequenc
       config: How they are read.
       notes: What a user should know.
       unstated: Features that the rows cannot state.
+      key_file: Key of the pseudonyms, by which patients of records are recognised; where there is none, one is drawn and forgotten.
     """
-    key = load_key(key_path()) if key_path().is_file() else secrets.token_bytes(32)  # with the key patients of records are recognised
-    rejects: Counter[str] = Counter()
-    return LabelledImages(total, _read_rows(found, total, key, config, rejects, unstated), config.max_side, tuple(notes), rejects, unstated)
+    known = load_key(key_file) if key_file and key_file.is_file() else None
+    key, rejects = known or secrets.token_bytes(32), Counter[str]()
+    images = _read_rows(found, total, key, config, rejects, unstated)
+    return LabelledImages(total, images, config.max_side, tuple(notes), rejects, unstated, key_id(known) if known else None)
 
 
 def _read_rows(

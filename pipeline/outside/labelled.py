@@ -20,7 +20,7 @@ ALL = "all"  # in place of a split's name
 DEFAULT_SPLIT = "test"  # of data with several
 
 
-def open_labelled(data: str, split: str | None, config: Ingest, spelled: Spelling = dotted) -> LabelledImages:
+def open_labelled(data: str, split: str | None, config: Ingest, spelled: Spelling = dotted, key_file: Path | None = None) -> LabelledImages:
     """Opens labelled images; none is read yet.
 
     Args:
@@ -28,6 +28,7 @@ def open_labelled(data: str, split: str | None, config: Ingest, spelled: Spellin
       split: Which one of data that have several; ALL; None: the only one, else DEFAULT_SPLIT.
       config: Class names, `max_side` and how a source is read. Records keep the `max_side` that they were made with.
       spelled: Names settings in messages.
+      key_file: Key of the pseudonyms of images' patients, see `images.read_rows`. Records have theirs.
 
     Raises:
       UsageError: No such data, or no such split in them.
@@ -43,7 +44,7 @@ def open_labelled(data: str, split: str | None, config: Ingest, spelled: Spellin
             f"{data}: no column 'label', and figures need labels; add one ({', '.join(config.class_names)}), or look at the data with "
             "`cxr validate`, which needs none"
         )
-    return read_source(path, split, config, spelled)
+    return read_source(path, split, config, spelled, key_file)
 
 
 def existing(data: str) -> Path:
@@ -92,7 +93,7 @@ def _records(folder: Path, split: str | None, class_names: Sequence[str]) -> Lab
     files = [folder / name for name in sorted(dataset.files) if name.partition("/")[0] in chosen]
     check_sizes(folder, dataset, chosen)
     total = sum(_images(dataset, chosen, name) for name in dataset.class_names)
-    return LabelledImages(total, _read_records(files), dataset.config.max_side, notes)
+    return LabelledImages(total, _read_records(files), dataset.config.max_side, notes, key_id=dataset.key_id)
 
 
 def _images(dataset: Dataset, splits: Sequence[str], class_name: str) -> int:
@@ -114,7 +115,9 @@ def _read_records(files: Sequence[Path]) -> Iterator[Labelled]:
 # === Images ===
 
 
-def read_source(path: Path, split: str | None, config: Ingest, spelled: Spelling, *, labels: bool = True) -> LabelledImages:
+def read_source(
+    path: Path, split: str | None, config: Ingest, spelled: Spelling, key_file: Path | None, *, labels: bool = True
+) -> LabelledImages:
     """Opens images of a folder or a manifest; see `open_labelled`.
 
     Args:
@@ -122,6 +125,7 @@ def read_source(path: Path, split: str | None, config: Ingest, spelled: Spelling
       split: As there.
       config: As there.
       spelled: As there.
+      key_file: As there.
       labels: False: it states none.
     """
     rows, notes = discover(path, config, spelled, labels=labels)
@@ -132,9 +136,11 @@ def read_source(path: Path, split: str | None, config: Ingest, spelled: Spelling
         notes = [*notes, *more]
     elif split not in (None, ALL):
         raise UsageError(f"--split {split}: {path} states no splits; leave the option out, and all images are taken")
-    return read_rows(
-        [(row, row.path, None) for row in rows], len(rows), config, notes, frozenset() if labels else frozenset({features.LABEL})
-    )
+    unstated = frozenset() if labels else frozenset({features.LABEL})
+    found = read_rows([(row, row.path, None) for row in rows], len(rows), config, notes, unstated, key_file)
+    if not any(row.patient for row in rows):
+        found.key_id = ""
+    return found
 
 
 def _chosen(data: str, split: str | None, stated: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

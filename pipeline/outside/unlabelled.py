@@ -25,7 +25,7 @@ NO_LABELS = (
 NOT_IN_LOGS = "logs hold pictures and answers: label, source, view, sex and age were not looked at, nor were patients"
 
 
-def open_new(data: str, split: str | None, config: Ingest, spelled: Spelling = dotted) -> LabelledImages:
+def open_new(data: str, split: str | None, config: Ingest, spelled: Spelling = dotted, key_file: Path | None = None) -> LabelledImages:
     """Opens new data, with or without labels; no image is read yet.
 
     Args:
@@ -34,6 +34,7 @@ def open_new(data: str, split: str | None, config: Ingest, spelled: Spelling = d
       split: See there.
       config: See there.
       spelled: See there.
+      key_file: See there.
 
     Raises:
       UsageError: No such data, or no such split in them.
@@ -41,12 +42,12 @@ def open_new(data: str, split: str | None, config: Ingest, spelled: Spelling = d
     """
     path = existing(data)
     if (path / DATASET).is_file():
-        return open_labelled(data, split, config, spelled)
+        return open_labelled(data, split, config, spelled, key_file)
     if is_log(path):
         return _logs(path, config)
     if states_labels(path, config.class_names):
-        return open_labelled(data, split, config, spelled)
-    found = read_source(path, split, config, spelled, labels=False)
+        return open_labelled(data, split, config, spelled, key_file)
+    found = read_source(path, split, config, spelled, key_file, labels=False)
     found.notes += (NO_LABELS,)
     return found
 
@@ -55,7 +56,9 @@ def _logs(path: Path, config: Ingest) -> LabelledImages:
     files = sorted(path.glob(f"*{features.REQUEST_LOG_SUFFIX}")) if path.is_dir() else [path]
     total = sum(1 for _ in _requested(files))
     unstated = frozenset((features.LABEL, features.SOURCE, features.VIEW, features.SEX, features.AGE, features.AGE_BAND))
-    return read_rows(_requested(files), total, config, (NOT_IN_LOGS,), unstated)
+    found = read_rows(_requested(files), total, config, (NOT_IN_LOGS,), unstated)
+    found.key_id = ""
+    return found
 
 
 def _requested(files: list[Path]) -> Iterator[Given]:

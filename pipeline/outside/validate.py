@@ -58,7 +58,7 @@ class Compared(StrictModel):
     copies: int = Field(description="new images that the training or validation split holds too, equal to the pixel")
     near_copies: int | None = Field(description="further new images that show a radiograph of these splits; null: not looked for")
     other_label: int | None = Field(description="of all these, how many have another label there; null: the new data have no labels")
-    known_patients: int = Field(description="new patients with an image in these splits, by pseudonym; 0 also where another key made them")
+    known_patients: int | None = Field(description="new patients with an image in these splits, by pseudonym; null: another key made those")
     unlike: Unlike | None = Field(description="what a model says of each image; null: none was asked, or it does not say")
     rejects: dict[str, int] = Field(description="reason: files that could not be used")
     notes: tuple[str, ...] = ()
@@ -116,6 +116,8 @@ def validate(
     if new.table.empty:
         raise CxrError(f"no image can be used: {', '.join(f'{count} {why}' for why, count in data.rejects.items()) or 'there is none'}")
     trained = training.gather(near, stage)
+    if differ := data.patients_differ(training.dataset.key_id):
+        notes += (differ,)
     of_training = trained.table[trained.table[SPLIT] == TRAIN]
     schema = schema_without(curated_schema(training.dataset.class_names), data.unstated)
     found = copies(new, trained, stage)
@@ -135,7 +137,7 @@ def validate(
         copies=len(found.exact),
         near_copies=None if found.near is None else len(found.near),
         other_label=found.other_label,
-        known_patients=len(set(new.table[features.PATIENT_ID]) & set(trained.table[features.PATIENT_ID])),
+        known_patients=None if differ else len(set(new.table[features.PATIENT_ID]) & set(trained.table[features.PATIENT_ID])),
         unlike=_unlike(new.table, model, mistaken),
         rejects=dict(data.rejects.most_common()),
         notes=notes,

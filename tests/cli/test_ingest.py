@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from here import cxr
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
 from cxr.cli import ingest
@@ -50,6 +51,23 @@ def test_errors_name_options(tmp_path, monkeypatch):
     assert "SECRET" not in text
     assert "--max-reject-share 1.5: Input should be" in called("m.csv", "out/records", "--max-reject-share", "1.5")
     assert "gs://bucket: is no path of this machine" in called("gs://bucket", "out/records")
+
+
+def test_the_key_lies_in_the_workspace_and_is_spoken_of(tmp_path, monkeypatch):
+    from cxr.data.demo.generate import make_demo_data
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CXR_PSEUDONYM_KEY_FILE", raising=False)
+    monkeypatch.setenv("CXR_WORKSPACE", "w")
+    make_demo_data(tmp_path / "source", images=30, image_size=32, seed=5, console=Console(quiet=True))
+    first = CliRunner().invoke(app, ["ingest", "source", "records"])
+    assert first.exit_code == exit_codes.OK, first.exception
+    assert "w/pseudonym.key is new: the key of the patients' pseudonyms; keep it" in first.output
+    again = CliRunner().invoke(app, ["ingest", "source", "records"])
+    assert "up to date" in again.output
+    assert "is new" not in again.output
+    assert "typo.key; name that key" in called("source", "records", "--key-file", "typo.key")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["records", "source", "typo.key", "w"]
 
 
 def test_a_label_conflict_has_its_exit_code(tmp_path, capfd, monkeypatch):

@@ -44,6 +44,13 @@ def test_help_offers_completion_of_the_shell(cxr):
         (["run", "gate"], "an override is key=value"),
         (["run", "--jobs", "0"], "Invalid value for '--jobs'"),
         (["run", "--data", "nowhere"], "--data nowhere: no such file or folder"),
+        (
+            ["run", "models.mobilenet.weights=/nowhere"],
+            "models.mobilenet.weights: MobileNet: /nowhere is no folder. Remedy: put one of mobilenet_",
+        ),
+        (["run", "--workspace", "/proc/none"], "/proc/none/demo: cannot be made (No such file or directory); name another folder"),
+        (["evaluate", "--predictions", "x.csv", "--json", "."], "--json .: is a folder; name a file"),
+        (["validate", "x", "--against", "y", "--json", "."], "--json .: is a folder; name a file"),
         (["config", "nope"], "--config nope"),
         (["explain", "x.png", "--out", "maps", "-m", "nope"], "--model nope"),
         (["nope"], "No such command"),

@@ -36,6 +36,11 @@ def test_what_libraries_make_of_it_is_understood():
     assert explained(ValueError("no such column"), Path("/a")) is None
     assert explained(RuntimeError("weights.h5; Permission denied"), Path("/a")) is None  # a file that is read, which these words name
     assert explained(CxrError("weights.h5: cannot be read (Input/output error); copy it again"), Path("/a")) is None
+    assert (
+        explained(NotADirectoryError(errno.ENOTDIR, "", "/a/b"))
+        == "/a/b: Not a directory; a part of this path is a file; name another place"
+    )
+    assert explained(RuntimeError("x.keras: Not a directory")) is None
     assert explained(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/a/b")) is None
 
 

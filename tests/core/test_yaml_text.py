@@ -20,6 +20,8 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("9" * 5000, "cannot be read"),
         ("!!python/object/apply:os.system [id]", "could not determine a constructor"),
         ("a: 1\n---\nb: 2", "single document"),
+        ("gate:\n  tolerance: 0.9\n  min: 1\n  tolerance: 0.02", "line 4: the key 'tolerance' stands in line 2 already"),
+        ("{a: 1, a: 1}", "the key 'a' stands in line 1 already"),
     ],
 )
 def test_what_is_refused(text, said):
@@ -32,3 +34,13 @@ def test_what_people_write_is_read():
     assert parse("") is None
     assert parse("a: 1\n---\nb: 2", first=True) == {"a": 1}
     assert parse("", first=True) is None
+
+
+def test_errors_name_the_place():
+    for text in ("a: [", "a: 1\na: 2"):
+        with pytest.raises(yaml.YAMLError, match="own.yaml"):
+            parse(text, name="own.yaml")
+
+
+def test_the_same_key_in_two_places_is_none_that_stands_twice():
+    assert parse("a: {x: 1}\nb: {x: 1}\nc: &c {x: 1}\nd: *c") == {name: {"x": 1} for name in "abcd"}

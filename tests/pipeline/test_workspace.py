@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.pipeline import workspace as ws
 
 
@@ -77,3 +77,13 @@ def test_somebody_who_only_looks_refuses_nobody(tmp_path):
         with workspace.lock():
             assert workspace.lock_holder() == ws.RUN
         end.join()
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/none"])
+def test_a_place_where_no_workspace_can_be(tmp_path, place):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(UsageError, match=r"demo: cannot be made \(.+\); name another folder with --workspace"),
+        ws.Workspace(tmp_path / place, "demo").lock(),
+    ):
+        pass

@@ -16,10 +16,9 @@ import numpy as np
 
 from cxr.core import fingerprints
 from cxr.core.errors import CxrError
-from cxr.trainer.model_config import Model
+from cxr.trainer.model_config import IMAGENET, NONE, WITHOUT_FOLDER, Model
 from cxr.trainer.models.backbones import LAYER, Backbone, all_layers, build, find
 
-IMAGENET, NONE = "imagenet", "none"
 NETWORK_SECONDS = 10  # without an answer from the network there is none
 
 
@@ -85,6 +84,16 @@ def weights_version(config: Model) -> str:
         return "absent"
 
 
+def check_folder(config: Model) -> None:
+    """Looks for the weights that a folder is to hold, before work is done for nothing.
+
+    Raises:
+      WeightsMissing: It has none, and the configuration does not allow to go on without them.
+    """
+    if config.weights not in WITHOUT_FOLDER and not config.allow_random_weights:
+        _file_in(Path(config.weights).expanduser(), find(config.backbone))
+
+
 class WeightsMissing(CxrError):
     """The weights asked for cannot be had."""
 
@@ -129,9 +138,11 @@ def _file_in(folder: Path, backbone: Backbone) -> Path:
     for file in wanted:
         if (folder / file).is_file():
             return folder / file
+    names, there = ", ".join(wanted), folder.is_dir()
     raise WeightsMissing(
-        f"{backbone.name}: {folder} {'holds none of ' + ', '.join(wanted) if folder.is_dir() else 'is no folder'}",
-        f"Remedy: put one of these files there (Keras keeps its own in ~/.keras/models), or set `weights` to {IMAGENET} or {NONE}.",
+        f"{backbone.name}: {folder} {f'holds none of {names}' if there else 'is no folder'}",
+        f"Remedy: put one of {'these files' if there else names} there (Keras keeps its own in ~/.keras/models), "
+        f"or set `weights` to {IMAGENET} or {NONE}.",
     )
 
 

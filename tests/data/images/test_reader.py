@@ -1,5 +1,6 @@
 import contextlib
 import io
+import os
 import re
 import struct
 import tracemalloc
@@ -394,6 +395,12 @@ def test_dicom_without_picture():
 def test_missing_file_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         reader.read_image(tmp_path / "none.png")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NotAnImage, match="pipe: not a regular file"):
+        reader.read_image(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -7,7 +7,7 @@ import pytest
 
 from cxr.core.errors import CxrError
 from cxr.data.ingest import pseudonyms
-from cxr.data.ingest.pseudonyms import KEY_FILE_VARIABLE, key_path, load_key, pseudonym
+from cxr.data.ingest.pseudonyms import KEY_FILE_VARIABLE, key_id, key_path, load_key, pseudonym
 
 
 def test_pseudonyms_depend_on_the_key_and_hide_the_id():
@@ -26,9 +26,15 @@ def test_key_is_made_once_and_for_its_owner_only(tmp_path):
 
 
 def test_key_from_the_environment(tmp_path, monkeypatch):
-    assert key_path(tmp_path / "default.key") == tmp_path / "default.key"
+    assert key_path(tmp_path) == tmp_path / "pseudonym.key"
     monkeypatch.setenv(KEY_FILE_VARIABLE, str(tmp_path / "env.key"))
-    assert key_path(tmp_path / "default.key") == key_path() == tmp_path / "env.key"
+    assert key_path(tmp_path) == tmp_path / "env.key"
+
+
+def test_an_id_tells_keys_apart_and_is_no_pseudonym():
+    one, other = key_id(b"k" * 32), key_id(b"l" * 32)
+    assert one == key_id(b"k" * 32) != other
+    assert len(one) == 16
 
 
 def test_many_that_make_a_key_at_once_get_the_same(tmp_path):

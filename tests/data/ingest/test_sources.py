@@ -1,3 +1,6 @@
+import errno
+import os
+
 import pytest
 
 from cxr.core import features
@@ -100,6 +103,14 @@ def test_where(tmp_path, make_manifest):
         discover(manifest, Ingest(where={"colour": "red"}))
     with pytest.raises(CxrError, match="class 'covid19' has no images, where subset=other"):
         discover(manifest, Ingest(where={"subset": "other"}))
+    with pytest.raises(CxrError, match=r"manifest\.csv: no row matches subset=none$"):
+        discover(manifest, Ingest(where={"subset": "none"}))
+
+
+def test_a_manifest_of_a_header_alone(tmp_path):
+    (tmp_path / "m.csv").write_text("image,label\n")
+    with pytest.raises(CxrError, match=r"m\.csv: has no rows$"):
+        discover(tmp_path / "m.csv", CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +130,20 @@ def test_wrong_value_names_file_and_line_and_not_itself(tmp_path, make_manifest,
     with pytest.raises(CxrError, match=rf"manifest\.csv {match}") as error:
         discover(manifest, CONFIG)
     assert "SECRET" not in str(error.value)  # values slip into wrong columns, and some of them are names
+
+
+def test_images_in_a_folder_that_may_not_be_entered_are_not_said_to_be_missing(tmp_path, make_manifest, monkeypatch):
+    """root, who runs these tests, may enter every folder."""
+    manifest, stat = make_manifest(tmp_path, [row(), *OTHERS]), os.stat
+
+    def closed(path, *arguments, **options):
+        if str(path).endswith("c.png"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return stat(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", closed)
+    with pytest.raises(BadRows, match=r"1 images lie in folders that may not be entered; have the permission given"):
+        discover(manifest, CONFIG)
 
 
 def test_missing_files_are_named_with_lines(tmp_path, make_manifest):

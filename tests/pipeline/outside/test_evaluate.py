@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,50 @@ def test_near_copies_and_patients_of_the_training_are_left_out_on_request(versio
         found, shown = evaluated("--model", version, "--data", manifest, "--apart-from", against)
         assert (found["images"], found["near_copies"], found["known_patients"]) == (2, 1, 1)
         assert "left out besides: 1 near copies" in shown
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["no key", "another key"])
+def test_patients_that_cannot_be_compared_are_spoken_of(version, records, write, tmp_path, monkeypatch, there):
+    """A forgotten key must not make a test of other patients of one of the same."""
+    manifest = write(tmp_path / "there", ["normal", "normal", "covid19", "covid19"], first=200)
+    asked = ("--model", version, "--data", manifest, "--apart-from", records, "--workspace", tmp_path / "w")
+    monkeypatch.delenv("CXR_PSEUDONYM_KEY_FILE")
+    if there:
+        (tmp_path / "w").mkdir()
+        (tmp_path / "w" / "pseudonym.key").write_text("another hospital's key")
+    found, shown = evaluated(*asked)
+    assert (found["images"], found["near_copies"], found["known_patients"]) == (4, 0, None)
+    assert "patients could not be compared: the key of the training data's pseudonyms is not the one that was used here" in shown
+    assert "CXR_PSEUDONYM_KEY_FILE names its file" in shown
+
+
+def test_the_key_is_that_of_the_workspace(version, records, write, tmp_path, monkeypatch, key_file):
+    trained = _a_training_image(records.parent / "source", records)
+    manifest = write(tmp_path / "there", ["normal", "normal", "covid19", "covid19"], first=200)
+    manifest.write_text(manifest.read_text().replace("DOE-101", f"DOE-{trained // 2}"))
+    monkeypatch.delenv("CXR_PSEUDONYM_KEY_FILE")
+    (tmp_path / "w").mkdir()
+    shutil.copy(key_file, tmp_path / "w" / "pseudonym.key")
+    monkeypatch.setenv("CXR_WORKSPACE", str(tmp_path / "w"))
+    found, shown = evaluated("--model", version, "--data", manifest, "--apart-from", records)
+    assert (found["images"], found["known_patients"]) == (2, 2)
+    assert "could not be compared" not in shown
+
+
+def test_images_without_patients_have_none_to_compare(version, records, write, tmp_path, monkeypatch):
+    manifest = write(tmp_path / "there", ["normal", "covid19"], first=200)
+    manifest.write_text("".join(",".join(line.split(",")[:2]).strip() + "\n" for line in manifest.read_text().splitlines()))
+    monkeypatch.delenv("CXR_PSEUDONYM_KEY_FILE")
+    found, shown = evaluated("--model", version, "--data", manifest, "--apart-from", records)
+    assert found["known_patients"] == 0
+    assert "could not be compared" not in shown
+
+
+@pytest.mark.parametrize("given", [("--version", 3), ("--label", "canary"), ("--tls",)])
+def test_what_only_a_server_knows_is_refused_without_one(version, records, given):
+    result = CliRunner().invoke(app, ["evaluate", "-m", str(version), "-d", str(records), *map(str, given)])
+    assert isinstance(result.exception, UsageError)
+    assert f"{given[0]}: of a model server; name it with --server" in str(result.exception)
 
 
 def _a_training_image(source, records):

@@ -43,6 +43,14 @@ def test_data_like_those_of_the_training(records, write, tmp_path):
     assert "nothing found" in shown
 
 
+def test_patients_under_another_key_are_not_said_to_be_others(records, write, tmp_path, monkeypatch):
+    manifest = write(tmp_path / "there", [features.CLASS_NAMES[number // 2 % 3] for number in range(30)], first=500, sex="f", age="50")
+    monkeypatch.delenv("CXR_PSEUDONYM_KEY_FILE")
+    found, shown = validated(manifest, "--against", records, code=0)
+    assert found["known_patients"] is None
+    assert "patients could not be compared" in shown
+
+
 @pytest.mark.slow
 def test_all_kinds_of_findings(records, version, write, tmp_path):
     manifest = write(tmp_path / "there", ["normal"] * 20, first=500, level=60, sex="m", age="120")

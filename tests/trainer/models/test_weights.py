@@ -74,8 +74,17 @@ def test_a_local_folder(tmp_path, name, config, save_as_keras_does):
 def test_a_folder_without_the_file(tmp_path, config):
     with pytest.raises(CxrError, match="holds none of mobilenet_1_0_224_tf_no_top.h5"):
         weights.load_backbone(config(weights=str(tmp_path)), MOBILENET, 32)
-    with pytest.raises(CxrError, match="is no folder"):
+    with pytest.raises(CxrError, match=r"is no folder.+put one of mobilenet_1_0_224_tf_no_top.h5, .+ there"):
         weights.load_backbone(config(weights=str(tmp_path / "none")), MOBILENET, 32)
+
+
+def test_a_folder_is_looked_into_without_building_anything(tmp_path, config):
+    with pytest.raises(weights.WeightsMissing, match="holds none of mobilenet_1_0_224_tf_no_top.h5"):
+        weights.check_folder(config(weights=str(tmp_path)))
+    for fine in (config(weights="none"), config(weights="imagenet"), config(weights=str(tmp_path), allow_random_weights=True)):
+        weights.check_folder(fine)
+    (tmp_path / MOBILENET.weights_file).touch()
+    weights.check_folder(config(weights=str(tmp_path)))
 
 
 def test_a_file_of_something_else(tmp_path, config):
