@@ -11,6 +11,8 @@ from cxr.cli.options import Workspace, conditions, help_of, names
 from cxr.data.demo import SEVERITY
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
     from cxr.data.ingest.ingest_config import Ingest
 
 INGEST_EXAMPLES = """
@@ -167,8 +169,18 @@ def _options(
     try:
         return Ingest.model_validate(values)
     except pydantic.ValidationError as error:
-        lines = (f"{spelled('.'.join(map(str, e['loc'])), e['input'])}: {e['msg']}" if e["loc"] else e["msg"] for e in error.errors())
-        raise UsageError("\n".join(lines)) from None
+        raise UsageError("\n".join(map(_complaint, error.errors()))) from None
+
+
+def _complaint(error: ErrorDetails) -> str:
+    """What is wrong with a setting, which is named as an option where it has one."""
+    from cxr.core.validation_errors import said
+
+    if error["loc"]:
+        return f"{spelled('.'.join(map(str, error['loc'])), error['input'])}: {said(error)}"
+    name, colon, rest = said(error).partition(": ")  # of a check of several settings
+    option = spelled(name, "").split()[0]
+    return f"{option}: {rest}" if colon and option.startswith("--") else said(error)
 
 
 def demo_data(

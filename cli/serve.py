@@ -92,7 +92,8 @@ def serve(
     """
     from pydantic import ValidationError
 
-    from cxr.core.errors import CxrError
+    from cxr.core.errors import UsageError
+    from cxr.core.validation_errors import all_said
     from cxr.serving.server.options import ServerOptions
 
     limits = {
@@ -138,12 +139,12 @@ def serve(
         raise typer.BadParameter("name the folder of models, or a --model-config-file (one of them)", param_hint="MODELS_DIR")
     for path in (models_dir, model_config_file):
         if path is not None and not path.exists():
-            raise CxrError(f"{path}: no such file or folder; a pipeline run pushes models to workspace/<pipeline>/serving_models")
+            raise UsageError(f"{path}: no such file or folder; a pipeline run pushes models to workspace/<pipeline>/serving_models")
     if batching_parameters_file is not None:
         from cxr.serving.server.textprotos import read_batching
 
         if _given(sizes) or not batching:
-            raise CxrError("--batching-parameters-file replaces the other options of batching; drop those")
+            raise UsageError("--batching-parameters-file replaces the other options of batching; drop those")
         values["batching"] = read_batching(batching_parameters_file)
     if ssl_config_file is not None:
         from cxr.serving.server.textprotos import read_tls
@@ -152,7 +153,7 @@ def serve(
     try:
         options = ServerOptions(**_given(values))
     except ValidationError as error:
-        raise CxrError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from error
+        raise UsageError(all_said(error)) from None
     if engine is Engine.tfserving:
         from cxr.serving.server.tfserving import execute
 

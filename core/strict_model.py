@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cxr.core.errors import CxrError, MissingFileError
+from cxr.core.validation_errors import said
 
 
 class StrictModel(BaseModel):
@@ -41,6 +42,6 @@ class StrictModel(BaseModel):
         try:
             return cls.model_validate_json(file.read_bytes())
         except (OSError, ValidationError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
+            reason = error.strerror if isinstance(error, OSError) else said(error.errors()[0])
             kind = MissingFileError if isinstance(error, FileNotFoundError) else CxrError
             raise kind(f"{file}: cannot be read ({reason}); {remedy}") from None

@@ -15,6 +15,7 @@ from cxr.components.drift_check.drift_config import Drift
 from cxr.core import features, yaml_text
 from cxr.core.errors import UsageError
 from cxr.core.strict_model import StrictModel
+from cxr.core.validation_errors import said
 from cxr.data.audit.audit_config import Audit
 from cxr.data.demo import SEVERITY
 from cxr.data.ingest.ingest_config import Ingest
@@ -236,6 +237,6 @@ def _reason(error: Any) -> str:
     if error["type"] == "missing":
         return "is missing"
     if isinstance(error["input"], dict):  # a check of several fields together: its message names them
-        return str(error["msg"].removeprefix("Value error, "))
+        return said(error)
     given = repr(error["input"])
-    return f"{error['msg']} (given: {given if len(given) <= _SHOWN else given[:_SHOWN] + '…'})"
+    return f"{said(error)} (given: {given if len(given) <= _SHOWN else given[:_SHOWN] + '…'})"

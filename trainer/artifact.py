@@ -27,6 +27,7 @@ import pydantic
 import tensorflow as tf
 
 from cxr.core.errors import CxrError
+from cxr.core.validation_errors import all_said
 from cxr.data.images.reader import MAX_SIDE
 from cxr.trainer.calibration.description import Calibration, Conformal, OperatingPoint, Outside
 
@@ -181,7 +182,7 @@ def read_info(uri: str) -> ModelInfo:
             try:
                 return ModelInfo.model_validate_json(read_bytes(path))
             except pydantic.ValidationError as error:
-                raise CxrError(f"{path}: not a description of a model: {error}") from None
+                raise CxrError(f"{path}: not a description of a model: {all_said(error)}") from None
     raise CxrError(f"{uri}: holds no Format-Serving/{INFO}; give the URI of a model that this pipeline trained")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cxr.core import features
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.data.images import dicom
 from cxr.data.images.errors import ImageError
 from cxr.data.images.reader import HEAD_BYTES, is_dicom
@@ -54,6 +54,7 @@ def discover(source: Path, config: Ingest, spelled: Spelling = dotted, *, labels
       labels: False: the source states none (`states_labels`), and the rows have none; a folder may then be arranged in any way.
 
     Raises:
+      UsageError: There is no such source, or `where` names a column that it has not.
       CxrError: Names the file, the line and the remedy, never a patient, an image or a folder of the source: nothing there, an unknown
         label or split, a class without images (unless `only_split` allows it), a path listed twice
         or outside the source, a missing file, a wrong age or sex.
@@ -70,7 +71,7 @@ def discover(source: Path, config: Ingest, spelled: Spelling = dotted, *, labels
             raise CxrError(f"{source}: `where` filters the rows of a manifest, and this folder has no {MANIFEST}")
         rows = list(from_tree(source, config, spelled, MANIFEST) if labels else from_images(source))
     else:
-        raise CxrError(f"{source}: no such file or folder; name a folder with one folder per class, or a manifest CSV")
+        raise UsageError(f"{source}: no such file or folder; name a folder with one folder per class, or a manifest CSV")
     _check_inside(rows, folder, config, spelled)
     _check_files(rows)
     with warnings.catch_warnings():
@@ -91,7 +92,7 @@ def _from_manifest(manifest: Path, config: Ingest, spelled: Spelling, labels: bo
     for name, value in config.where.items():
         column = column_of(name, columns)
         if column is None:
-            raise CxrError(f"where {name}={value}: {manifest} has no such column; it has {', '.join(filter(None, columns))}")
+            raise UsageError(f"where {name}={value}: {manifest} has no such column; it has {', '.join(filter(None, columns))}")
         where[column] = value
     rows = [
         _row(values, manifest.parent, f"{manifest} line {line}", config, spelled, labels)

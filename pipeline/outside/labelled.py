@@ -10,6 +10,7 @@ import pydantic
 
 from cxr.core import features
 from cxr.core.errors import CxrError, UsageError
+from cxr.core.validation_errors import all_said
 from cxr.data.ingest.damage import check_sizes
 from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
@@ -79,7 +80,7 @@ def reading_config(class_names: Sequence[str], max_side: int | None, **settings:
     try:
         return Ingest(class_names=tuple(class_names), max_side=max_side, only_split="test", **known)
     except pydantic.ValidationError as error:
-        raise UsageError("\n".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from None
+        raise UsageError(all_said(error)) from None
 
 
 # === Records ===

@@ -90,8 +90,25 @@ def test_a_label_conflict_has_its_exit_code(tmp_path, capfd, monkeypatch):
     assert not (tmp_path / "records").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--label-conflicts", "keep_by_source"], "--source-priority: belongs to `label_conflicts: keep_by_source`; set both or neither"),
+        (["--classes", "a,a"], "--classes: every class needs a name of its own"),
+        (["--where", "hospital=3"], "where hospital=3: m.csv has no such column"),
+    ],
+)
+def test_what_is_wrong_is_said_of_the_option(tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.csv").write_text("image,label\na.png,covid19\n")
+    result = CliRunner().invoke(app, ["ingest", "m.csv", "records", *arguments])
+    assert isinstance(result.exception, UsageError)
+    assert said in str(result.exception)
+    assert "Value error" not in str(result.exception)
+
+
 def test_a_policy_that_cannot_be_is_a_usage_error():
     with pytest.raises(UsageError):
         ingest._options(None, None, None, None, {"label_conflicts": "keep_by_source"})
-    assert "source_priority: belongs to" in called("m.csv", "records", "--label-conflicts", "keep_by_source")
+    assert "--source-priority: belongs to" in called("m.csv", "records", "--label-conflicts", "keep_by_source")
     assert "are found only where" in called("m.csv", "records", "--label-conflicts", "drop", "--near-duplicates", "ignore")

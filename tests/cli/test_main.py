@@ -51,6 +51,8 @@ def test_help_offers_completion_of_the_shell(cxr):
         (["run", "--workspace", "/proc/none"], "/proc/none/demo: cannot be made (No such file or directory); name another folder"),
         (["evaluate", "--predictions", "x.csv", "--json", "."], "--json .: is a folder; name a file"),
         (["validate", "x", "--against", "y", "--json", "."], "--json .: is a folder; name a file"),
+        (["ingest", "nowhere", "records"], "nowhere: no such file or folder"),
+        (["serve", "nowhere"], "nowhere: no such file or folder"),
         (["config", "nope"], "--config nope"),
         (["explain", "x.png", "--out", "maps", "-m", "nope"], "--model nope"),
         (["nope"], "No such command"),
