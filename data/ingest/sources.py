@@ -162,6 +162,8 @@ def _check_files(rows: list[Row]) -> None:
     missing = [row for row in rows if not os.path.isfile(row.path)]
     if closed := [row for row in missing if not _may_be_looked_at(row.path)]:
         raise BadRows(f"{len(closed)} images lie in folders that may not be entered; have the permission given:", closed)
+    if broken := [row for row in missing if os.path.islink(row.path)]:
+        raise BadRows(f"{len(broken)} images are links that lead nowhere; mend or remove them:", broken)
     if missing:
         raise BadRows(f"{len(missing)} images are not there (paths count from the manifest's folder and are written with /):", missing)
     missing = [row for row in rows if row.mask and not os.path.isfile(row.mask)]

@@ -181,6 +181,12 @@ def test_links_out_of_a_tree_need_the_switch_and_rings_end(tree, tmp_path, make_
     assert len(discover(tree, Ingest(paths_outside="allow"))[0]) == 7
 
 
+def test_a_link_that_leads_nowhere_is_called_one(tree):
+    (tree / "normal" / "gone.png").symlink_to(tree / "normal" / "nothing.png")
+    with pytest.raises(BadRows, match="1 images are links that lead nowhere; mend or remove them"):
+        discover(tree, CONFIG)
+
+
 def test_clutter_of_file_managers_is_no_data(tree, tmp_path, make_manifest):
     for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "._a.png", "DICOMDIR"):
         (tree / "normal" / name).write_bytes(b"clutter")
