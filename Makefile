@@ -120,7 +120,7 @@ clean: ## remove the set-up: .venv, caches, built files (what runs wrote stays)
 .PHONY: clean-runs
 clean-runs: ## remove what runs wrote below workspace/, all models and records; the key of the pseudonyms stays (KEY=1: goes too)
 	@if [ -d workspace ]; then echo "removing from workspace/ ($$(du -sh workspace | cut -f 1)):"; \
-	find workspace -mindepth 1 -maxdepth 1 $(if $(KEY),,! -name pseudonym.key) -printf '  %f\n' -exec rm -rf {} +; \
+	find workspace/ -mindepth 1 -maxdepth 1 $(if $(KEY),,! -name pseudonym.key) -printf '  %f\n' -exec rm -rf {} +; \
 	if [ -e workspace/pseudonym.key ]; then echo "kept: workspace/pseudonym.key (make clean-runs KEY=1 removes it; with another key every pseudonym changes)"; \
-	else rmdir workspace; fi; \
+	elif [ ! -L workspace ]; then rmdir workspace; fi; \
 	else echo "workspace/: nothing there"; fi

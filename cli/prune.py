@@ -90,7 +90,8 @@ def prune(
 
     place, messages = _workspace(pipeline, workspace), Console(stderr=True)
     with writing_to(place.home), place.lock(PRUNE):
-        served = _served(place, models_config, server, options.tls_of(tls, ca, cert, key, server_name), messages)
+        security = options.tls_of(tls, ca, cert, key, server_name)
+        served = _served(place, models_config, server, security, messages)
         with messages.status("looking at runs and artifacts"), silenced():
             from cxr.pipeline.pruning.prune import Pruner  # ML Metadata, TensorFlow: seconds
 
@@ -104,8 +105,9 @@ def prune(
             if not sys.stdin.isatty():
                 raise UsageError("cxr prune asks before it removes anything, and nobody is here to answer: give --yes, or --dry-run")
             typer.confirm(f"remove {size(plan.size)}?", abort=True)
+            served = _served(place, models_config, server, security, messages)  # a version may have been promoted while somebody thought
         with messages.status("removing"), silenced():
-            pruner.carry_out(plan)
+            pruner.carry_out(plan, served)
         out.print(f"removed {size(plan.size)}", highlight=False)
 
 

@@ -154,14 +154,14 @@ class _Where(NamedTuple):
 def _change(path: Path, where: _Where, wait: float, tls: Tls | None, do: Callable[[Changes], Done]) -> None:
     from contextlib import ExitStack
 
-    from cxr.core.errors import CxrError
+    from cxr.core.errors import UsageError
     from cxr.serving.client.connection import connect_each
     from cxr.serving.production.changes import Changes
 
     if where.none and where.servers:
-        raise CxrError("--no-server and --server exclude each other; --check names servers that poll the file")
+        raise UsageError("--no-server and --server exclude each other; --check names servers that poll the file")
     if not where.none and (where.check or where.confirmed):
-        raise CxrError("--check and --confirmed go with --no-server; servers named by --server are told and checked anyway")
+        raise UsageError("--check and --confirmed go with --no-server; servers named by --server are told and checked anyway")
     told = [] if where.none else where.servers or [LOCAL_SERVER]
     with ExitStack() as stack:
         connections, checked = (

@@ -10,6 +10,7 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 from cxr.core.errors import CxrError
 
 PLATFORM = "tensorflow"
+_LARGEST = 2**63 - 1  # of a version
 _REMEDY = "make one with: cxr serving config MODELS_DIR"
 
 
@@ -75,5 +76,8 @@ def versions_in(folder: Path) -> list[int]:
 
 
 def version_of(folder: Path) -> int | None:
-    """Returns the version number a folder is named by, or None for other folders and for files."""
-    return int(folder.name) if folder.name.isdecimal() and folder.is_dir() else None  # int() reads 1_0 as well
+    """Returns the version number a folder is named by, or None for other folders, for files, and beyond what the protocol holds (int64)."""
+    name = folder.name
+    if not (name.isascii() and name.isdecimal() and folder.is_dir()):  # int() reads 1_0 as well
+        return None
+    return number if (number := int(name)) <= _LARGEST else None

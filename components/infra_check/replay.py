@@ -14,7 +14,8 @@ from tensorflow_serving.apis import prediction_log_pb2, prediction_service_pb2_g
 
 from cxr.components.infra_check import tensorflow_serving
 from cxr.core.errors import CxrError
-from cxr.serving.server.process import start_server
+from cxr.serving.client.connection import channel_options
+from cxr.serving.server.process import NotStarted, start_server
 from cxr.trainer.export.recorded_requests import differences, read_recorded
 
 _LIKELY = (
@@ -22,6 +23,10 @@ _LIKELY = (
     "models.{model}.bn_recalibration=none, with trained ones a smaller models.{model}.fine_tuning.optimizer.learning_rate"
 )
 _BUSY = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+
+
+class MachineBusy(CxrError):
+    """A request was not answered for want of time or of a server: no verdict on the model, and nothing to keep in a cache."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +57,19 @@ def check_model(saved_model: str, model_name: str, *, load_seconds: float, toler
       answer_seconds: Deadline of each request.
 
     Raises:
-      CxrError: The server was not ready in time, or an answer did not come in time.
+      MachineBusy: The server was not ready in time, or was gone, or an answer did not come in time.
     """
     recorded = list(read_recorded(saved_model))
     if not recorded:
         return Verdict(0, (f"{saved_model}: no recorded requests; the model cannot be checked, export it again",))
     try:
-        with _served(model_name, saved_model, load_seconds) as address, grpc.insecure_channel(address) as channel:
+        with _served(model_name, saved_model, load_seconds) as address, grpc.insecure_channel(address, channel_options(address)) as channel:
             return replay(channel, recorded, model_name, tolerance=tolerance, answer_seconds=answer_seconds)
+    except MachineBusy:
+        raise
+    except NotStarted as error:
+        raise MachineBusy(f"the machine is too busy for the check, or infra_check.load_seconds too small: {error}") from error
     except CxrError as error:
-        if tensorflow_serving.TIMED_OUT in str(error):
-            raise CxrError(f"the machine is too busy for the check, or infra_check.load_seconds too small: {error}") from error
         return Verdict(0, (f"the server could not load the model: {' '.join(str(error).split())}",))
 
 
@@ -87,7 +94,7 @@ def replay(
     """Sends recorded requests over a channel and compares outputs: names and strings must be equal, numbers within the tolerance.
 
     Raises:
-      CxrError: A request was not answered because of time-outs or load.
+      MachineBusy: A request was not answered because of time-outs or load, or the server has gone.
     """
     # Not `cxr predict`'s client: what was recorded are TensorFlow Serving's own messages, and they are sent and compared as they are.
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
@@ -100,7 +107,7 @@ def replay(
             response = stub.Predict(request, timeout=answer_seconds)
         except grpc.RpcError as error:
             if error.code() in _BUSY:
-                raise CxrError(
+                raise MachineBusy(
                     f"{what}: {error.code().name} {error.details()}; run the check again when the machine is less busy"
                 ) from error
             problems.append(f"{what}: {error.code().name} {error.details()}")

@@ -17,10 +17,9 @@ from cxr.serving.client.errors import RequestFailed
 from cxr.serving.client.models import AVAILABLE, END, versions
 from cxr.serving.server import tfserving
 from cxr.serving.server.options import Batching, ServerOptions
+from cxr.serving.server.process import not_up
 
 _ASK_SECONDS = 1.0  # between two looks at the process; until the port opens, a question takes that long
-TIMED_OUT = "was not ready after"  # in the message of both servers (serving/server/process.py) where only time was lacking
-_TAIL = 2000  # characters of the log in an error
 
 
 def available() -> bool:
@@ -40,7 +39,8 @@ def start_tensorflow_serving(saved_models: Mapping[str, str], timeout: float) ->
       "host:port" of gRPC.
 
     Raises:
-      CxrError: A model cannot be loaded, or not in time; the text has the reason or the end of the log.
+      NotStarted: Not all was loaded in time, or the system ended the server; the text has the end of the log.
+      CxrError: A model cannot be loaded; the text has the reason.
     """
     with tempfile.TemporaryDirectory(prefix="cxr-tfserving-") as name:
         folder = Path(name)
@@ -78,8 +78,7 @@ def _wait(process: subprocess.Popen[bytes], address: str, models: list[str], tim
     with Connection(address) as connection:
         while models:
             if process.poll() is not None or time.monotonic() > end:
-                state = f"ended with code {process.poll()}" if process.poll() is not None else f"{TIMED_OUT} {timeout:g} s"
-                raise CxrError(f"{tfserving.BINARY} {state}; its log ends with:\n{log.read_text(errors='replace')[-_TAIL:]}")
+                raise not_up(tfserving.BINARY, process.poll(), timeout, log)
             try:
                 (version,) = versions(connection, models[-1], _ASK_SECONDS)
             except (RequestFailed, ValueError):  # not listening yet, or the model is not known yet

@@ -16,6 +16,7 @@ from pathlib import Path
 from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import RECORD, PushRecord, read_record
 from cxr.components.pusher.known import NO_CHAMPION
+from cxr.serving.models_config import version_of
 
 Describe = Callable[[PushRecord], Mapping[str, str]]  # further files beside the model: path below the version, text
 
@@ -57,7 +58,7 @@ def publish(
         present = current.version if current else None
         replaced = present if expected is None else None if expected == NO_CHAMPION else expected
         pointer.require(replaced)
-        newest = max((int(folder.name) for folder in models.iterdir() if folder.name.isdecimal()), default=0)
+        newest = max((number for folder in models.iterdir() if (number := version_of(folder)) is not None), default=0)
         version = models / str(newest)
         record = read_record(version)
         if not (record and record.fingerprint == fingerprint):

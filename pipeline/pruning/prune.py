@@ -88,12 +88,18 @@ class Pruner:
             self._artifacts is not None,
         )
 
-    def carry_out(self, plan: Plan) -> None:
+    def carry_out(self, plan: Plan, served: Mapping[str, Collection[int]] | None = None) -> None:
         """Removes what goes: artifacts first, so that no later run finds in the cache what is gone; then versions, then runs.
+
+        Args:
+          plan: From `plan`.
+          served: What servers need by now, where somebody has thought about the plan meanwhile; None: as before.
 
         Raises:
           CxrError: A version is needed by now, or something cannot be removed; what is still there goes with the next call.
         """
+        if served is not None:
+            self._served = served
         try:
             if self._artifacts:
                 self._artifacts.remove(plan.artifacts)

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.serving.client.errors import RequestFailed, ServerUnavailable, TlsFailed, from_rpc
 from cxr.serving.client.wire import messages
 
@@ -58,7 +58,7 @@ class Tls:
           CxrError: a file cannot be read, or certificate and key are not both given.
         """
         if (self.certificate is None) != (self.key is None):
-            raise CxrError("a client certificate needs its key: give both --cert and --key, or neither")
+            raise UsageError("a client certificate needs its key: give both --cert and --key, or neither")
         ca, key, certificate = (_read(path) for path in (self.ca, self.key, self.certificate))
         return grpc.ssl_channel_credentials(ca, key, certificate)
 
@@ -79,16 +79,7 @@ class Connection:
         """
         _split(server)
         self.server = server
-        options: list[tuple[str, Any]] = [
-            ("grpc.max_send_message_length", MAX_MESSAGE),
-            ("grpc.max_receive_message_length", MAX_MESSAGE),
-            ("grpc.service_config", SERVICE_CONFIG),
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 2000),
-        ]
-        if is_loopback(server):
-            options.append(("grpc.enable_http_proxy", 0))
+        options = channel_options(server)
         if tls is not None and tls.server_name:
             options.append(("grpc.ssl_target_name_override", tls.server_name))
         credentials = None if tls is None else tls.credentials()
@@ -146,6 +137,19 @@ class Connection:
         self.close()
 
 
+def channel_options(server: str) -> list[tuple[str, Any]]:
+    """Returns what every channel to a model server is made with; one to this machine goes past the proxies of the environment."""
+    options: list[tuple[str, Any]] = [
+        ("grpc.max_send_message_length", MAX_MESSAGE),
+        ("grpc.max_receive_message_length", MAX_MESSAGE),
+        ("grpc.service_config", SERVICE_CONFIG),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2000),
+    ]
+    return [*options, ("grpc.enable_http_proxy", 0)] if is_loopback(server) else options
+
+
 def is_loopback(server: str) -> bool:
     """Returns whether host:port is this machine itself."""
     host = _split(server)[0].strip("[]")
@@ -178,7 +182,7 @@ def connect_each(server: str, tls: Tls | None = None) -> list[Connection]:
 def _split(server: str) -> tuple[str, str]:
     match = _ADDRESS.fullmatch(server)
     if match is None:
-        raise CxrError(f"--server {server!r}: must be HOST:PORT or {EVERY_ADDRESS}HOST:PORT, for example {DEFAULT_SERVER}")
+        raise UsageError(f"--server {server!r}: must be HOST:PORT or {EVERY_ADDRESS}HOST:PORT, for example {DEFAULT_SERVER}")
     return match["host"], match["port"]
 
 
@@ -192,4 +196,4 @@ def _read(path: Path | None) -> bytes | None:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise CxrError(f"{path}: cannot be read ({error.strerror}); name a PEM file") from None
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); name a PEM file") from None

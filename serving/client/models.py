@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.wrappers_pb2 import Int64Value
 
 from cxr.core import features
-from cxr.core.errors import CxrError
+from cxr.core.errors import UsageError
 from cxr.data.images.reader import MAX_SIDE, check_rules
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.errors import BadAnswer, RequestFailed
@@ -29,7 +29,7 @@ class Target:
 
     def __post_init__(self) -> None:
         if self.version is not None and self.label is not None:
-            raise CxrError(f"{self.model}: name a version or a label, not both (--version {self.version}, --label {self.label})")
+            raise UsageError(f"{self.model}: name a version or a label, not both (--version {self.version}, --label {self.label})")
 
     def __str__(self) -> str:
         if self.version is not None:

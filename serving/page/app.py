@@ -117,7 +117,8 @@ class _Page:
 def _told(prediction: Prediction) -> dict[str, Any]:
     told = replace(prediction, heat_map=None).to_json()
     del told["path"]
-    return {**told, "numbered": time_of(prediction.version)}
+    # JavaScript puts keys that look like numbers first, so that the classes' order is a list.
+    return {**told, "classes": list(prediction.probabilities), "numbered": time_of(prediction.version)}
 
 
 def _levels(heat: npt.NDArray[np.float32]) -> dict[str, Any]:

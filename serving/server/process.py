@@ -1,6 +1,7 @@
 """Starts the embedded server in a fresh process and waits until it answers; imports nothing heavy."""
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,10 @@ from cxr.serving.server.options import ServerOptions
 
 STOP_SECONDS = 20  # from SIGTERM to SIGKILL
 _TAIL = 2000  # characters of the log in an error
+
+
+class NotStarted(CxrError):
+    """There was too little time, or the system ended the server, for its memory for instance: that says nothing about the models."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ def start_server(base_paths: Mapping[str, Path | str], timeout: float = 120.0, *
       Its addresses.
 
     Raises:
-      CxrError: a folder holds no SavedModel, or the server does not come up; the text has the end of its log.
+      NotStarted: it was not ready in time, or the system ended it; the text has the end of its log.
+      CxrError: a folder holds no SavedModel, or the server ends by itself; as above.
     """
     with tempfile.TemporaryDirectory(prefix="cxr-serve-") as folder:
         models = Path(folder) / "models"
@@ -63,8 +69,7 @@ def start_server(base_paths: Mapping[str, Path | str], timeout: float = 120.0, *
 def run_server(options: ServerOptions, timeout: float, log_path: Path) -> Iterator[RunningServer]:
     """Runs a server with these options in a fresh process; see `start_server`.
 
-    Raises:
-      CxrError: the server does not come up in `timeout` seconds.
+    Raises: as `start_server`.
     """
     with log_path.open("wb") as log:
         command = [sys.executable, "-m", "cxr.serving.server"]
@@ -75,11 +80,29 @@ def run_server(options: ServerOptions, timeout: float, log_path: Path) -> Iterat
                 process.stdin.write(options.model_dump_json())
             ready = _first_line(process, timeout)
             if ready is None:
-                state = f"ended with code {process.poll()}" if process.poll() is not None else f"was not ready after {timeout:g} s"
-                raise CxrError(f"the embedded server {state}; its log ends with:\n{log_path.read_text(errors='replace')[-_TAIL:]}")
+                raise not_up("the embedded server", process.poll(), timeout, log_path)
             yield RunningServer(ready["address"], ready["rest_address"], process.pid, log_path)
         finally:
             _stop(process)
+
+
+def not_up(server: str, code: int | None, timeout: float, log: Path) -> CxrError:
+    """Returns the error of a server that did not come up.
+
+    Args:
+      server: what it is called.
+      code: that its process ended with; None: it has not.
+      timeout: seconds that it had.
+      log: its output.
+    """
+    if code is None:
+        state = f"was not ready after {timeout:g} s"
+    elif code in (-signal.SIGKILL, -signal.SIGTERM):
+        state = f"was ended by the system ({signal.Signals(-code).name}), as where the memory is full"
+    else:
+        state = f"ended with code {code}"
+    kind = CxrError if state.startswith("ended") else NotStarted
+    return kind(f"{server} {state}; its log ends with:\n{log.read_text(errors='replace')[-_TAIL:]}")
 
 
 def _link(base: Path, path: Path) -> None:

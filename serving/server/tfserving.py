@@ -5,7 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.serving.server.options import Batching, ServerOptions, Tls
 
 BINARY = "tensorflow_model_server"
@@ -41,15 +41,15 @@ def arguments(options: ServerOptions, folder: Path | None = None) -> list[str]:
       CxrError: a port or address that TensorFlow Serving cannot have, or no model.
     """
     if options.port == 0 or options.rest_port == 0:
-        raise CxrError("--port 0: TensorFlow Serving takes no free port by itself (0 switches it off there); name one")
+        raise UsageError("--port 0: TensorFlow Serving takes no free port by itself (0 switches it off there); name one")
     if options.host != ALL_INTERFACES:
-        raise CxrError(f"TensorFlow Serving listens on all interfaces, not on {options.host}; accept that with --host {ALL_INTERFACES}")
+        raise UsageError(f"TensorFlow Serving listens on all interfaces, not on {options.host}; accept that with --host {ALL_INTERFACES}")
     if options.page_port is not None:
-        raise CxrError("--page belongs to the embedded server; beside TensorFlow Serving start: cxr page --server HOST:PORT")
+        raise UsageError("--page belongs to the embedded server; beside TensorFlow Serving start: cxr page --server HOST:PORT")
     if options.tls is not None and options.rest_port is not None:
-        raise CxrError("TensorFlow Serving has no TLS for REST: it would answer in plaintext beside the protected port; add --no-rest")
+        raise UsageError("TensorFlow Serving has no TLS for REST: it would answer in plaintext beside the protected port; add --no-rest")
     if options.request_log is not None:
-        raise CxrError("TensorFlow Serving's open build has no log collector that writes files; leave --log-requests out (docs/serving.md)")
+        raise UsageError("TensorFlow Serving's open build has no log collector that writes files; leave --log-requests out")
     config_file = options.model_config_file
     if config_file is None:
         from cxr.serving import models_config  # imports TensorFlow's protocol messages

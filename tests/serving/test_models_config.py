@@ -42,3 +42,9 @@ def test_bad_files_are_named(tmp_path: Path, text: str | None, told: str):
         path.write_text(text)
     with pytest.raises(CxrError, match=told):
         models_config.read(path)
+
+
+def test_a_number_beyond_the_protocols_is_no_version(tmp_path: Path):
+    for name in ("7", str(2**63 - 1), str(2**63), "20261127093015000000", "\u0663"):
+        _model(tmp_path, name)
+    assert models_config.versions_in(tmp_path) == [7, 2**63 - 1]

@@ -45,6 +45,15 @@ def test_runs_go_and_the_key_stays_unless_asked_for(tmp_path, key):
     assert ("kept: workspace/pseudonym.key" in told) == (not key)
 
 
+def test_runs_in_a_workspace_that_is_a_link_go_too(tmp_path):
+    """It often lies on another disk."""
+    shutil.copy2(ROOT / "Makefile", tmp_path)
+    (tmp_path / "disk" / "demo").mkdir(parents=True)
+    (tmp_path / "workspace").symlink_to("disk")
+    subprocess.run(["make", "clean-runs"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert list((tmp_path / "disk").iterdir()) == []
+
+
 @pytest.mark.slow
 def test_wheel_holds_modules_and_data_under_their_import_names(tmp_path):
     source = tmp_path / "source"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from cxr.core.stored_rows import StoredRows
 
 SUFFIX, PART = ".npy", ".part"
+OURS = re.compile(rf"[0-9a-f]{{32}}{re.escape(SUFFIX)}|\.[0-9a-f]{{32}}{re.escape(PART)}")  # names that `write` gives
 KEY_BYTES, _CHECK_BYTES = 16, 8
 SHARD_BYTES = 32 << 20  # a file of this size is read at once
 Keys = npt.NDArray[np.void]  # [images], KEY_BYTES each

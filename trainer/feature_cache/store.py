@@ -200,8 +200,10 @@ def _comparable(keys: Keys) -> npt.NDArray[np.bytes_]:
 
 
 def files_in(folder: Path) -> Iterator[Shard]:
-    """Yields the files of a cache; what killed processes left half-written is removed on the way."""
+    """Yields the files of a cache; what killed processes left half-written is removed on the way. A stranger's files are passed over."""
     for file in folder.glob("*/*"):
+        if not shards.OURS.fullmatch(file.name):
+            continue
         with suppress(OSError):  # gone, or not ours to look at
             stat = file.stat()
             if file.suffix == shards.SUFFIX:

@@ -67,7 +67,8 @@ function undecided(names) {
 
 // Models that say how unlike the training images a picture is are calibrated, too, unless configured otherwise (docs/serving.md).
 function shares(answer) {
-  const rows = Object.entries(answer.probabilities).map(([name, share]) => {
+  const rows = answer.classes.map((name) => {
+    const share = answer.probabilities[name];
     const bar = make("div");
     bar.style.width = `${100 * share}%`;
     return make(
@@ -78,9 +79,8 @@ function shares(answer) {
   return make("table", { className: `shares${answer.outside ? " dim" : ""}` }, make("caption", {}, answer.unlike_training === null ? "Probabilities" : "Calibrated probabilities"), make("tbody", {}, ...rows));
 }
 
-function votes({ members, label, probabilities }) {
+function votes({ members, label, classes }) {
   const names = Object.keys(members);
-  const classes = Object.keys(probabilities);
   const agree = names.filter((name) => likeliest(members[name]) === label);
   const head = make("tr", {}, make("th", { scope: "col" }, "Member"), ...classes.map((name) => make("th", { scope: "col" }, name)));
   const rows = names.map((name) => {

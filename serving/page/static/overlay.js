@@ -42,7 +42,7 @@ export class Overlay {
     const { item } = this;
     const model = controls.model.value;
     const answer = item?.answers.get(model)?.answer;
-    const classes = Object.keys(answer?.probabilities ?? {});
+    const classes = answer?.classes ?? [];
     options(controls.index, [[PREDICTED, "the predicted one"], ...classes.map((name, index) => [index, name])]);
     options(controls.member, [["", "all together"], ...Object.keys(answer?.members ?? {}).map((name) => [name, name])]);
     find("overlay-member-label").hidden = !Object.keys(answer?.members ?? {}).length;

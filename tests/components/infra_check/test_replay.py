@@ -1,5 +1,6 @@
 """A small SavedModel, served from a fresh process, against requests recorded with it."""
 
+import contextlib
 import shutil
 
 import grpc
@@ -7,8 +8,9 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from cxr.components.infra_check.replay import check_model, replay
+from cxr.components.infra_check.replay import MachineBusy, check_model, replay
 from cxr.core.errors import CxrError
+from cxr.serving.server.process import NotStarted, not_up
 from cxr.trainer.export.recorded_requests import read_recorded
 
 
@@ -97,6 +99,27 @@ def test_what_the_machine_is_to_blame_for_is_no_verdict(saved_model, tmp_path):
         check_model(folder, "halve", load_seconds=0.01, tolerance=1e-3)
     with grpc.insecure_channel("127.0.0.1:9") as nobody, pytest.raises(CxrError, match="request 1 .*UNAVAILABLE.*run the check again"):
         replay(nobody, read_recorded(folder), "halve", tolerance=1e-3, answer_seconds=5)
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "https_proxy"])
+def test_a_proxy_of_the_house_is_gone_past(saved_model, tmp_path, monkeypatch, variable):
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    assert check(record(saved_model, tmp_path, [RIGHT])).blessed
+
+
+def test_a_server_that_is_gone_is_no_verdict_either(saved_model, tmp_path, monkeypatch):
+    monkeypatch.setattr("cxr.components.infra_check.replay._served", lambda *_: contextlib.nullcontext("127.0.0.1:9"))
+    with pytest.raises(MachineBusy, match="request 1 .*UNAVAILABLE.*run the check again"):
+        check_model(record(saved_model, tmp_path, [RIGHT]), "halve", load_seconds=1, tolerance=1e-3, answer_seconds=5)
+
+
+def test_a_server_that_the_system_ends_is_none(tmp_path):
+    (tmp_path / "log").write_text("last words")
+    assert isinstance(not_up("it", -9, 1, tmp_path / "log"), NotStarted)
+    assert isinstance(not_up("it", None, 1, tmp_path / "log"), NotStarted)
+    ended = not_up("it", 1, 1, tmp_path / "log")
+    assert not isinstance(ended, NotStarted)
+    assert str(ended) == "it ended with code 1; its log ends with:\nlast words"
 
 
 def test_a_model_without_recorded_requests_is_not_blessed(saved_model):

@@ -15,6 +15,7 @@ from cxr.pipeline.pipeline_config import load
         (r"C:\studies\Doe\1.png: truncated", "(path) truncated"),
         ("gs://bucket/doe^jane: not found", "(path) not found"),
         ("Doe.DCM: no pixels", "(path) no pixels"),
+        ("schemas/Jane Doe.pbtxt: no schema", "(path) no schema"),
         ("accuracy 0.714 is below 0.850", "accuracy 0.714 is below 0.850"),
         ("one /a/b\ntwo", "one (path)\ntwo"),
     ],
@@ -37,3 +38,13 @@ def test_a_configuration_loses_its_paths_and_chosen_rows_only() -> None:
     assert shown["schema_file"] == shown["models"]["mobilenet"]["weights"] == "(path)"
     assert {key: shown[key] for key in ("gate", "ensemble", "image_size")} == {key: real[key] for key in ("gate", "ensemble", "image_size")}
     assert shown["models"]["mobilenet"]["head_training"] == real["models"]["mobilenet"]["head_training"]
+
+
+def test_files_and_folders_of_settings_are_hidden_whatever_they_look_like():
+    """A relative one may hold blanks, and a name."""
+    given = ["schema_file=my schemas/Jane Doe.pbtxt", "models.mobilenet.weights=Jane Doe", "feature_cache.folder=cache of Jane Doe"]
+    text = configuration_without_paths(load("demo", given).to_yaml())
+    assert "Jane" not in text
+    shown = yaml.safe_load(text)
+    assert shown["schema_file"] == shown["models"]["mobilenet"]["weights"] == shown["feature_cache"]["folder"] == "(path)"
+    assert shown["models"]["densenet201"]["weights"] == "none"

@@ -89,6 +89,15 @@ def test_a_version_that_became_the_champion_meanwhile_is_not_touched(pushed):
     assert (pushed.serving_models / "mobilenet" / "1" / "saved_model.pb").is_file()
 
 
+def test_a_version_that_a_server_came_to_need_meanwhile_is_not_touched(pushed):
+    """Somebody promotes it, while somebody else thinks about the plan."""
+    pruner = Pruner(pushed, 1, {})
+    plan = pruner.plan()
+    with pytest.raises(CxrError, match="is needed by now"):
+        pruner.carry_out(plan, {"mobilenet": {1}})
+    assert (pushed.serving_models / "mobilenet" / "1" / "saved_model.pb").is_file()
+
+
 def test_what_a_killed_prune_left_goes_with_the_next(pushed):
     left = pushed.serving_models / "mobilenet" / ".pruned-abc"
     left.mkdir()

@@ -77,7 +77,11 @@ def test_picture_and_prediction_are_what_the_client_gives(ask, small_server: str
     told = ask.post("/api/prediction?model=ensemble", content).json
     expected_json = expected.to_json()
     del expected_json["path"]
-    assert {**told, "conformal_set": tuple(told["conformal_set"])} == {**expected_json, "numbered": None}
+    assert {**told, "conformal_set": tuple(told["conformal_set"])} == {
+        **expected_json,
+        "numbered": None,
+        "classes": list(expected.probabilities),
+    }
     assert set(told["members"]) == {"densenet201", "mobilenet"}
 
 

@@ -1,6 +1,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from cxr.serving.production.journal import APPLIED, BEGUN, REFUSED, Entry, Journal
 from cxr.serving.production.model_states import SPECIFIC, ModelState
 
@@ -62,3 +64,12 @@ def test_an_interrupted_change_counts_where_the_file_shows_it(tmp_path: Path):
     journal.append(_entry(2, 2, 3, BEGUN))
     assert _undone(journal, 3) == 2
     assert _undone(journal, 2) == 1
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\u0085"])
+def test_a_reason_may_hold_whatever_ends_a_line_elsewhere(tmp_path: Path, separator: str):
+    journal = Journal(tmp_path / "models.config")
+    entry = replace(_entry(1, 1, 2), reason=f"more false alarms{separator}see the ticket")
+    journal.append(entry)
+    assert journal.entries() == [entry]
+    assert journal.next_id() == 2

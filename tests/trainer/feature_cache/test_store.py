@@ -160,13 +160,27 @@ def test_two_processes_write_at_once_and_one_is_killed(tmp_path):
 
 def test_what_a_killed_process_left_half_written_goes_when_it_is_old(tmp_path):
     filled(tmp_path)
-    left = next(tmp_path.glob("*")) / f".x{shards.PART}"
+    left = next(tmp_path.glob("*")) / f".{'a1' * 16}{shards.PART}"
     left.write_bytes(b"half")
     list(files_in(tmp_path))
     assert left.exists()  # may be under way
     os.utime(left, (0, 0))
     list(files_in(tmp_path))
     assert not left.exists()
+
+
+def test_files_of_others_are_neither_counted_nor_removed(tmp_path):
+    """Somebody may name a folder that holds more."""
+    filled(tmp_path)
+    (tmp_path / "Downloads").mkdir()
+    theirs = [tmp_path / "Downloads" / name for name in ("disk.iso.part", ".x.part", "thesis.npy")]
+    for file in theirs:
+        file.write_bytes(b"theirs")
+        os.utime(file, (0, 0))
+    for one in files_in(tmp_path):
+        one.remove()
+    assert all(file.exists() for file in theirs)
+    assert list(tmp_path.iterdir()) == [tmp_path / "Downloads"]
 
 
 def test_summaries(tmp_path):
