@@ -47,6 +47,12 @@ class Answers:
         """Index of the most probable class; where the prediction is not valid the number of classes. int64 [examples]."""
         return np.where(self.valid, np.argmax(np.nan_to_num(self.probabilities), axis=1), self.classes)
 
+    @property
+    def patients_per_class(self) -> npt.NDArray[np.int64]:
+        """int64 [2, classes]: patients with an image of the class, and with an image that is taken for it."""
+        found = (self.labels, self.predicted)
+        return np.array([[len(np.unique(self.patients[part == c])) for c in range(self.classes)] for part in found])
+
 
 @dataclass(frozen=True)
 class Figures:

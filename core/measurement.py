@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from cxr.core.figure_intervals import interval
 from cxr.core.figures import CALIBRATION_BINS, Answers, Floats, Measure
-from cxr.core.intervals import Figure, bootstrap_interval, share_interval
+from cxr.core.intervals import Figure, bootstrap_interval
 from cxr.core.resampling import resampled
 
 
@@ -34,22 +35,18 @@ class Measurement:
         measure = Measure(self._answers, bins)
         self._whole = measure(np.ones((1, len(labels))))
         self._drawn = list(resampled(self._answers, measure))
+        self._per_class = self._answers.patients_per_class
         self.images = len(labels)
         self.patients = len(np.unique(patients))
 
     def figure(self, name: str) -> Figure:
         """Returns the figure of all classes that is called so in `Figures`."""
-        value, draws = float(getattr(self._whole, name)[0]), self.draws(name)
-        if name == "accuracy":
-            return Figure.of(value, share_interval(value, draws, self.patients))
-        if name == "balanced_accuracy":
-            return Figure.of(value, share_interval(value, draws, self._patients_of_rarest()))
-        return Figure.of(value, bootstrap_interval(draws, self.patients))
+        return self._with_interval(name, None, float(getattr(self._whole, name)[0]), self.draws(name))
 
     def of_classes(self, name: str, class_names: Sequence[str]) -> dict[str, Figure]:
         """Returns such a figure of each class, one against the rest; of a class without images it has no value."""
         values, draws = getattr(self._whole, name)[0], self.draws(name)
-        return {label: Figure.of(float(values[k]), bootstrap_interval(draws[:, k], self.patients)) for k, label in enumerate(class_names)}
+        return {label: self._with_interval(name, k, float(values[k]), draws[:, k]) for k, label in enumerate(class_names)}
 
     def above(self, other: Measurement, name: str) -> Figure:
         """Returns by how much a figure of all classes is above that of others' answers to the same images; the draws are paired.
@@ -66,8 +63,5 @@ class Measurement:
         """Returns a figure in each draw of patients, [draws] or [draws, classes]."""
         return np.concatenate([getattr(part, name) for part in self._drawn])
 
-    def _patients_of_rarest(self) -> int:
-        """The rarest class decides how many patients there are to tell from."""
-        labels, patients = self._answers.labels, self._answers.patients
-        of_class = [len(np.unique(patients[labels == label])) for label in np.unique(labels)]
-        return len(of_class) * min(of_class)
+    def _with_interval(self, name: str, class_id: int | None, value: float, draws: Floats) -> Figure:
+        return Figure.of(value, interval(name, class_id, value, draws, patients=self.patients, per_class=self._per_class))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isnan
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +61,10 @@ def divergence(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
       one: [bins], counts.
       other: [bins], counts in the same bins.
     """
-    return float(np.square(jensenshannon(one, other, base=2)))
+    distance = float(jensenshannon(one, other, base=2))
+    if isnan(distance) and np.sum(one) and np.sum(other):  # the root of a sum that rounding made less than 0: proportional counts
+        return 0.0
+    return distance**2
 
 
 def values(statistics: Statistics, name: str) -> int:

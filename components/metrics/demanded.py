@@ -16,7 +16,8 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 
 from cxr.components.metrics import names
-from cxr.components.metrics.intervals import judged, patients_behind
+from cxr.components.metrics.intervals import judged
+from cxr.core.figure_intervals import patients_behind
 
 
 class DemandedFigure(tfma.metrics.Metric):

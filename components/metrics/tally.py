@@ -91,9 +91,8 @@ class Results:
 
     @property
     def patients_per_class(self) -> np.ndarray:
-        """int64 [2, classes]: patients with an image of the class, and with an image that is taken for it."""
-        found = (self._answers.labels, self._answers.predicted)
-        return np.array([[len(np.unique(self._answers.patients[part == c])) for c in range(self._answers.classes)] for part in found])
+        """int64 [2, classes]; see `Answers`."""
+        return self._answers.patients_per_class
 
     @property
     def invalid_predictions(self) -> int:

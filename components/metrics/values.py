@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from cxr.components.metrics import names
-from cxr.components.metrics.intervals import interval
 from cxr.components.metrics.tally import Results
+from cxr.core.figure_intervals import interval
 from cxr.core.figures import Figures, Floats
 
 
 def values_of(found: Results) -> names.Values:
     """Returns all of `names` that one model has in a slice: floats and ints, and the arrays that are described there."""
     figures = found.figures
-    draws = np.concatenate([_columns(part) for part in found.draws or [figures]]).astype(np.float32)
+    draws = np.concatenate([_columns(part) for part in found.draws or [figures]])
     per_class = found.patients_per_class
     result: dict[tuple[str, int | None], Any] = {
         (names.EXAMPLE_COUNT, None): found.examples,
@@ -24,7 +24,7 @@ def values_of(found: Results) -> names.Values:
         (names.CONFUSION_MATRIX, None): found.confusion,
         (names.CALIBRATION_BINS, None): figures.calibration[0],
         (names.PATIENTS, None): per_class,
-        (names.DRAWS, None): draws,
+        (names.DRAWS, None): draws.astype(np.float32),
     }
     values = _columns(figures)[0]
     for column, (name, class_id) in enumerate(names.columns(figures.confusion.shape[1])):

@@ -9,8 +9,9 @@ from math import isnan, nan
 from typing import TYPE_CHECKING, Literal
 
 from cxr.components.metrics import names
-from cxr.components.metrics.intervals import judged, patients_behind
+from cxr.components.metrics.intervals import judged
 from cxr.components.metrics.names import Values
+from cxr.core.figure_intervals import patients_behind
 
 if TYPE_CHECKING:
     from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2

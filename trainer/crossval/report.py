@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from cxr.core import features, fingerprints
+from cxr.core.file_names import file_name_of
 from cxr.core.folds import Fold
 from cxr.core.intervals import Figure
 from cxr.core.measurement import Measurement
@@ -77,6 +78,7 @@ class Collector:
         """
         self._images, self._class_names, self._folder = images, tuple(class_names), folder
         self._answers: dict[str, dict[str, Array]] = {}
+        self._files = 0
         self._asked: dict[str, np.ndarray] = {}
 
     def add(self, scheme: Scheme, fold: Fold, answers: FoldAnswers) -> None:
@@ -86,7 +88,8 @@ class Collector:
         for name, shares in answers.probabilities.items():
             table = kept.setdefault(name, np.full([len(self._images), len(self._class_names)], np.nan, np.float32))
             table[fold.test] = shares
-        file = self._folder / FOLDS / f"{scheme.name}-{fold.name}.json".replace(" ", "-")
+        self._files += 1  # two sources may clean to one name
+        file = self._folder / FOLDS / f"{self._files:03d}-{file_name_of(f'{scheme.name}-{fold.name}')}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(self._of_fold(scheme, fold, answers)) + "\n")
 

@@ -77,7 +77,7 @@ class Subject:
         if self.ensemble is None or self.ensemble.fitted_on == "training" or self.networks:
             return []
         labels, groups = part.labels[part.train], part.groups[part.train]
-        return deal(labels, groups, min(self.ensemble.folds, most_folds(labels, groups)), seed)
+        return deal(labels, groups, min(self.ensemble.folds, _at_least_two(most_folds(labels, groups))), seed)
 
 
 @dataclass(frozen=True)
@@ -123,12 +123,12 @@ def part_of(labels: Indices, fold: Fold, groups: npt.NDArray[np.str_], seed: int
       halves: Whether what stops the training is halved by patient later.
 
     Raises:
-      CxrError: That part cannot be halved by patient, and has to be.
+      CxrError: A class has one patient there, or that part cannot be halved by patient, and has to be.
     """
     known = np.unique(labels[fold.train])
     own = np.searchsorted(known, labels)
     rest = fold.train
-    patients = most_folds(own[rest], groups[rest])
+    patients = _at_least_two(most_folds(own[rest], groups[rest]))
     parts = min(STOPPING_PARTS, max(2, patients // 2) if halves else patients)
     first = deal(own[rest], groups[rest], parts, seed)[0]
     stop = rest[first.test]
@@ -138,3 +138,10 @@ def part_of(labels: Indices, fold: Fold, groups: npt.NDArray[np.str_], seed: int
             "data, leave the ensemble out (ensemble=null), or choose ensemble.method=soft or hard, or ensemble.fitted_on=training"
         )
     return Part(known, own, groups, rest[first.train], stop, fold.test)
+
+
+def _at_least_two(patients: int) -> int:
+    """Returns how many patients the class with the fewest has, where they can be dealt at all."""
+    if patients < 2:
+        raise CxrError("a class has one patient only among those that a fold learns from; add data, or take more folds (--folds)")
+    return patients

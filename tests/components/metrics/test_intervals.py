@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cxr.components.metrics import names
-from cxr.components.metrics.intervals import change_interval, interval, judged, patients_behind
+from cxr.components.metrics.intervals import change_interval, judged
+from cxr.core.figure_intervals import interval, patients_behind
 from cxr.core.intervals import MIN_PATIENTS, bootstrap_interval, proportion_interval
 
 PER_CLASS = np.array([[4, 30, 0], [7, 20, 9]])  # patients with an image of the class; with one that is taken for it
@@ -33,6 +34,8 @@ def test_on_whom_a_figure_rests(figure: str, class_id: int | None, patients: int
 def test_a_share_on_few_patients_has_wilsons_interval_and_other_figures_none() -> None:
     assert interval("recall", 0, 0.5, DRAWS, patients=32, per_class=PER_CLASS) == proportion_interval(0.5, 4)
     assert interval("recall", 1, 0.5, DRAWS, patients=32, per_class=PER_CLASS) == bootstrap_interval(DRAWS, 32)
+    assert interval("auc", 1, 0.5, DRAWS, patients=32, per_class=PER_CLASS) == proportion_interval(0.5, 4)  # that is the smaller side
+    assert interval("auc", 1, 1.0, np.ones(1000), patients=99, per_class=[[40, 30, 0], [0, 0, 0]]) == proportion_interval(1.0, 30)
     assert interval("log_loss", None, 0.5, DRAWS, patients=MIN_PATIENTS, per_class=PER_CLASS) == bootstrap_interval(DRAWS, MIN_PATIENTS)
     assert math.isnan(interval("log_loss", None, 0.5, DRAWS, patients=MIN_PATIENTS - 1, per_class=PER_CLASS).low)
 

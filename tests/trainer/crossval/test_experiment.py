@@ -81,12 +81,17 @@ def test_leakage_shows_by_image_and_not_by_patient(images, own_features, tmp_pat
     assert told[0] == ("by patient, fold 1", 1, 4)
 
     files = sorted((tmp_path / "out/folds").iterdir())
-    assert [file.name for file in files] == ["by-image-1.json", "by-image-2.json", "by-patient-1.json", "by-patient-2.json"]
+    assert [file.name for file in files] == [
+        "001-by-patient-1.json",
+        "002-by-patient-2.json",
+        "003-by-image-1.json",
+        "004-by-image-2.json",
+    ]
     texts = [file.read_text() for file in files]
     assert not any("patient1" in text or f"{1:064x}" in text for text in texts)
     asked = [set(json.loads(text)["predictions"]["image"]) for text in texts]
-    assert not asked[2] & asked[3]
-    assert len(asked[2] | asked[3]) == PATIENTS * EACH
+    assert not asked[0] & asked[1]
+    assert len(asked[0] | asked[1]) == PATIENTS * EACH
 
 
 @pytest.mark.slow

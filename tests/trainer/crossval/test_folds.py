@@ -1,7 +1,10 @@
 import numpy as np
+import pytest
 
-from cxr.core.folds import deal
+from cxr.core.errors import CxrError
+from cxr.core.folds import Fold, deal
 from cxr.trainer.crossval.folds import by_image, by_source
+from cxr.trainer.crossval.subject import part_of
 
 
 def many(patients=30, images_each=4, seed=0):
@@ -44,3 +47,9 @@ def test_sources_that_say_nothing_are_named():
     assert skipped["small"].endswith("fewer than 20")
     assert "all of one class" in skipped.get("one class", "") or "fewer than 20" in skipped["one class"]
     assert by_source(labels, patients, np.full(120, "only"), 3)[1] == {"only": "the other sources have 0 classes with 3 or more patients"}
+
+
+def test_a_class_of_one_patient_in_a_training_part_is_an_error_with_a_remedy():
+    labels, groups = np.array([0, 0, 1, 1]), np.array(["a", "b", "c", "d"])
+    with pytest.raises(CxrError, match="a class has one patient only .+ more folds"):
+        part_of(labels, Fold("1", np.array([0, 2, 3]), np.array([1])), groups, seed=1)
