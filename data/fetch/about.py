@@ -7,7 +7,7 @@ from pydantic import Field
 from cxr.core.strict_model import StrictModel
 from cxr.data.fetch.selection import Options
 
-VERSION = 1  # raise it when the same collection makes other rows
+VERSION = 2  # raise it when the same collection makes other rows
 
 
 class About(StrictModel):

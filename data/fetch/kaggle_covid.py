@@ -15,7 +15,8 @@ COVID, PNEUMONIA, NORMAL = features.CLASS_NAMES
 FOLDERS = {"covid": COVID, "covid19": COVID, "covid-19": COVID, "pneumonia": PNEUMONIA, "normal": NORMAL}
 SUBSETS = ("train", "val", "test")
 ENDINGS = (".jpeg", ".jpg", ".png")
-_KERMANY = re.compile(r"((?:NORMAL2-)?IM-\d+)-")  # of the children's hospital's set: the number is a patient's
+# Of the children's hospital's set: the number is a patient's, of whom there may be several pictures.
+_KERMANY = re.compile(r"((?:NORMAL2-)?IM-\d+)-|(person\d+)_(?:bacteria|virus)_")
 _KERMANY_LICENCE = "CC BY 4.0"
 
 
@@ -36,7 +37,7 @@ def select(walk: Walk, options: Options, folder: Path) -> Selection:
                 Candidate(
                     path=entry.name,
                     label=label,
-                    patient_id=f"kermany-{kermany[1]}" if kermany else "",
+                    patient_id=f"kermany-{kermany[1] or kermany[2]}" if kermany else "",
                     source=SOURCE,
                     license=_KERMANY_LICENCE if kermany else "",
                     subset=f"{SOURCE}-{subset}" if subset else "",

@@ -63,15 +63,22 @@ def read_pixels(stream: IO[bytes], max_pixels: int) -> tuple[np.ndarray, tuple[i
     """
     from pydicom.pixels import apply_color_lut
 
-    dataset = _dataset(stream, max_pixels)
+    # Before the pixels are read: a cine run, or somebody's bomb, is larger than the memory.
+    dataset = _dataset(stream, max_pixels, stop_before_pixels=True, specific_tags=["Rows", "Columns", "NumberOfFrames"])
     try:
         height, width = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
-        if not height or not width or "PixelData" not in dataset:
+        if not height or not width:
             raise NotAnImage("a DICOM file without a picture")
         check_size(height, width, max_pixels)
         frames = int(dataset.get("NumberOfFrames") or 1)
         if frames > 1:
             raise SeveralFrames(f"holds {frames} frames; save the one that is meant")
+        if stream.seek(0, io.SEEK_END) > max_pixels * BYTES_PER_PIXEL + HEADER_BYTES:
+            raise TooManyPixels(f"holds more than {max_pixels:,} pixels need (max_pixels)")
+        stream.seek(0)
+        dataset = _dataset(stream, max_pixels)
+        if "PixelData" not in dataset:
+            raise NotAnImage("a DICOM file without a picture")
         _check_codestream(dataset, max_pixels)
         stored = _stored(dataset)
         photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))

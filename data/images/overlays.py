@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -14,6 +13,7 @@ from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
 from cxr.core import features
+from cxr.core.file_names import file_name_of
 from cxr.core.visible import cells
 
 TABLE = "explanations.csv"
@@ -66,7 +66,7 @@ def overlay(
 def save_overlay(picture: Image.Image, out: Path, image: Path, model: str, explained: str, probability: float) -> str:
     """Writes an overlay into an existing folder and returns the file's name, which no earlier one has."""
     # A model names itself and its classes: no folder may come of that.
-    stem = "_".join((image.stem, *(re.sub(r"[^\w.-]", "-", name) for name in (model, explained)), f"{probability:.2f}"))
+    stem = "_".join((image.stem, *map(file_name_of, (model, explained)), f"{probability:.2f}"))
     path, number = out / f"{stem}.png", 2
     while path.exists():  # images of different folders may share their name
         path, number = out / f"{stem}_{number}.png", number + 1

@@ -162,8 +162,8 @@ def _read_with_pillow(stream: io.IOBase, max_pixels: int, max_side: int | None) 
             kind = "jpeg" if picture.format in ("JPEG", "MPO") else str(picture.format).lower()
             width, height = picture.size
             check_size(height, width, max_pixels)
-            if kind != "jpeg" and getattr(picture, "n_frames", 1) > 1:
-                raise SeveralFrames(f"holds {picture.n_frames} pictures; save the one that is meant")  # type: ignore[attr-defined]
+            if kind != "jpeg" and getattr(picture, "is_animated", False):  # not n_frames: it goes through a TIFF's whole chain of pictures
+                raise SeveralFrames("holds several pictures; save the one that is meant")
             if kind == "jpeg" and picture.mode in ("L", "RGB"):
                 # Luma straight from the decoder; large pictures at an eighth, a quarter or half of their size, yet twice what is needed.
                 picture.draft("L", (2 * max_side, 2 * max_side) if max_side else None)

@@ -97,13 +97,14 @@ def ingest(
                 text = "is new: the key of the patients' pseudonyms; keep it, with another one nobody can tell that a patient is the same"
                 console.print(f"{key_file} {text}", highlight=False, markup=False, soft_wrap=True)
             request = _Request(source, rows, config, key, fingerprint.state(rows, config, key))
-        output_folder.restore(out)
-        if found := _up_to_date(out, request, console):
-            console.print(f"{out}: up to date", highlight=False, soft_wrap=True)
-            if not found.label_conflicts:
-                private_lists.forget(out, CONFLICTS)  # those of another request, which was refused
-            staged.remove(out)
-            return found
+        with output_folder.left_alone(out) as alone:
+            if found := _up_to_date(out, request, console):
+                console.print(f"{out}: up to date", highlight=False, soft_wrap=True)
+                if alone and not found.label_conflicts:
+                    private_lists.forget(out, CONFLICTS)  # those of another request, which was refused
+                if alone:
+                    staged.remove(out)  # else it is what another process has read
+                return found
         output_folder.check(out, overwrite, key_id(key), key_file)
     except BadRows as error:
         raise CxrError(f"{error}{private_lists.write_problems(out, error)}") from None
@@ -152,7 +153,7 @@ def ingest(
 def _read(out: Path, request: _Request, console: Console, beam_options: Sequence[str]) -> tuple[staged.Keys, staged.Staged]:
     """Has all files read that no earlier, failed call has read; returns the keys, by number of a row, and the pictures."""
     config, folder = request.config, staged.folder_for(out)
-    keys = staged.keys_of((row.path for row in request.rows), config, request.key)
+    keys = staged.keys_of(request.rows, config, request.key)
     files = np.unique(keys, return_index=True)[1]  # a row of each; no dictionary of them, which would take more than their rows
     known = staged.Staged(folder)
     missing = [row for row in files.tolist() if known.unread(keys[row])]

@@ -54,20 +54,16 @@ def replaced(out: Path) -> Iterator[Path]:
     Raises:
       CxrError: Another process is at it; the folder beside `out` cannot be made.
     """
-    partial, old = (out.with_name(f".{out.name}.{suffix}") for suffix in ("partial", "old"))
+    partial, old = _beside(out)
     try:
         partial.mkdir(parents=True, exist_ok=True)
         handle = os.open(partial, os.O_RDONLY)
     except OSError as error:
         raise CxrError(explained(error, partial) or f"{partial}: cannot be made ({error.strerror})") from None
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(handle).st_ino != os.stat(partial).st_ino:
-                raise BlockingIOError
-        except (BlockingIOError, FileNotFoundError):
-            raise CxrError(f"{out}: another process is writing it; wait for its end") from None
-        restore(out)
+        if not _locked(handle, partial):
+            raise CxrError(f"{out}: another process is writing it; wait for its end")
+        _restore(out)
         _empty(partial)
         try:
             yield partial
@@ -82,9 +78,49 @@ def replaced(out: Path) -> Iterator[Path]:
         os.close(handle)
 
 
-def restore(out: Path) -> None:
-    """Ends an exchange of folders that was killed halfway."""
-    old = out.with_name(f".{out.name}.old")
+@contextlib.contextmanager
+def left_alone(out: Path) -> Iterator[bool]:
+    """Tells whether nobody is writing `out`, and keeps it so while the block runs; then an exchange that was killed halfway is ended, too.
+
+    Where nothing can be written, nothing is ended, and somebody might be writing.
+    """
+    partial, _ = _beside(out)
+    if not out.parent.is_dir():
+        yield True
+        return
+    try:
+        partial.mkdir(exist_ok=True)
+        handle = os.open(partial, os.O_RDONLY)
+    except OSError:
+        yield False
+        return
+    try:
+        if free := _locked(handle, partial):
+            _restore(out)
+        yield free
+        if free:
+            with contextlib.suppress(OSError):  # what a killed process left in it, the next one that writes clears up
+                partial.rmdir()
+    finally:
+        os.close(handle)
+
+
+def _beside(out: Path) -> tuple[Path, Path]:
+    """The folders that are made beside `out`: the new one, and the old one while they change places."""
+    return out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")
+
+
+def _locked(handle: int, partial: Path) -> bool:
+    """Takes the lock of a folder that is open, unless another process has it, or has put the folder elsewhere."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.fstat(handle).st_ino == os.stat(partial).st_ino
+    except (BlockingIOError, FileNotFoundError):
+        return False
+
+
+def _restore(out: Path) -> None:
+    _, old = _beside(out)
     if old.exists():
         if out.exists():
             shutil.rmtree(old)

@@ -27,7 +27,8 @@ from cxr.data.images.errors import ImageError
 from cxr.data.images.grey_levels import mean_and_deviation
 from cxr.data.ingest.dataset import RECORDS_VERSION
 from cxr.data.ingest.ingest_config import Ingest
-from cxr.data.ingest.private_lists import folder_of
+from cxr.data.ingest.private_lists import BadRows, folder_of
+from cxr.data.ingest.rows import Row
 
 STAGED = "staged"  # below the private folder
 INDEX, PICTURES = ".jsonl", ".pictures"
@@ -188,27 +189,30 @@ class StageWriter:
         self._index.flush()  # the progress bar reads along
 
 
-def keys_of(paths: Iterable[str], config: Ingest, secret: bytes) -> Keys:
-    """Returns the key of each path, hexadecimal digits.
+def keys_of(rows: Iterable[Row], config: Ingest, secret: bytes) -> Keys:
+    """Returns the key of each row's file, hexadecimal digits.
 
     A key tells file, size, time of change and all settings that decide what is made of it; it tells nobody the path.
 
     Args:
-      paths: Of files that are there.
+      rows: Of files that are there.
       config: Limits of size.
       secret: Of the pseudonyms.
 
     Raises:
-      OSError: A file has gone.
+      BadRows: A file has gone.
     """
     rules = RECORDS_VERSION, reader.READING_RULES, config.max_pixels, config.max_side
 
-    def key(path: str) -> bytes:
-        found = os.stat(path)
-        facts = json.dumps([os.path.realpath(path), found.st_size, found.st_mtime_ns, *rules])
+    def key(row: Row) -> bytes:
+        try:
+            found = os.stat(row.path)
+        except OSError as error:
+            raise BadRows(f"an image cannot be looked at ({error.strerror}); call again when nothing changes there:", [row]) from None
+        facts = json.dumps([os.path.realpath(row.path), found.st_size, found.st_mtime_ns, *rules])
         return hashlib.blake2b(facts.encode(), digest_size=_KEY_BYTES, key=hashlib.sha256(secret).digest()).hexdigest().encode()
 
-    return np.fromiter(map(key, paths), _KEY)
+    return np.fromiter(map(key, rows), _KEY)
 
 
 def folder_for(out: Path) -> Path:

@@ -2,14 +2,17 @@
 
 import csv
 import hashlib
+import io
 import shutil
 import tarfile
 import zipfile
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from cxr.core.errors import CxrError, UsageError
+from cxr.data.fetch import kaggle_covid
 from cxr.data.fetch.catalogue import COLLECTIONS
 from cxr.data.fetch.entries import Entry
 from cxr.data.fetch.fetch import fetch
@@ -296,3 +299,12 @@ def test_a_damaged_archive(tmp_path, console):
         converted("kaggle-covid", path, tmp_path / "out", console)
     converted("kaggle-covid", tmp_path / "source", tmp_path / "out", console)  # what failed does not stand in the way
     assert len(rows_of(tmp_path / "out")) == 12
+
+
+def test_the_pneumonia_half_of_the_childrens_set_names_its_patients_too():
+    names = ["person1_bacteria_1.jpeg", "person1_bacteria_2.jpeg", "person1_virus_6.jpeg", "person12_virus_46.jpeg", "personal.jpeg"]
+    found = kaggle_covid.select(
+        lambda: iter([Entry(f"train/PNEUMONIA/{name}", Path(), io.BytesIO) for name in names]), Options(), Path()
+    ).candidates
+    assert [one.patient_id for one in found] == ["kermany-person1"] * 3 + ["kermany-person12", ""]
+    assert [one.license for one in found] == ["CC BY 4.0"] * 4 + [""]

@@ -12,6 +12,7 @@ import pydicom
 import pytest
 from dicom_files import dicom_bytes
 from PIL import Image, PngImagePlugin
+from PIL.TiffImagePlugin import TiffImageFile
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -381,6 +382,23 @@ def test_several_frames():
         reader.read_image(dicom_bytes(ramp(), NumberOfFrames=2, PixelData=ramp().tobytes() * 2))
     with pytest.raises(SeveralFrames):
         reader.read_image(saved(Image.fromarray(ramp()), "TIFF", save_all=True, append_images=[Image.fromarray(ramp())]))
+
+
+def test_the_pictures_of_a_tiff_are_not_counted(monkeypatch):
+    """Pillow compares each place in the chain with all before: minutes for a file of some megabytes."""
+    monkeypatch.setattr(TiffImageFile, "n_frames", property(lambda _: pytest.fail("counted")))
+    frame = Image.fromarray(ramp())
+    with pytest.raises(SeveralFrames):
+        reader.read_image(saved(frame, "TIFF", save_all=True, append_images=[frame] * 3))
+
+
+def test_a_dicom_of_many_frames_is_refused_before_they_are_read(peak):
+    many = dicom_bytes(ramp(), NumberOfFrames=300, PixelData=ramp().tobytes() * 300)
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    with pytest.raises(SeveralFrames):
+        reader.read_image(many)
+    assert peak() - before < len(many) / 4
 
 
 def test_dicom_without_picture():

@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import gzip
 import hashlib
@@ -137,6 +138,22 @@ def test_second_call_is_up_to_date_until_something_changes(run, source, tmp_path
     key_file.write_text("another key, long enough")
     with pytest.raises(CxrError, match=r"whose pseudonyms another key made than .+pseudonym\.key; name that key .+--overwrite"):
         run(source)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pseudonym.key", "records", "source"]
+
+
+def test_a_call_that_finds_all_up_to_date_leaves_another_ones_work_alone(run, source, tmp_path, console):
+    """That one reads the same images into the same folder with another setting: hours, of many."""
+    run(source)
+    read = tmp_path / "records.private" / "staged" / "read"
+    with contextlib.suppress(KeyboardInterrupt), output_folder.replaced(tmp_path / "records"):
+        read.parent.mkdir(parents=True)
+        read.touch()
+        run(source)
+        assert "up to date" in shown(console)
+        assert read.exists()
+        raise KeyboardInterrupt
+    run(source)
+    assert not read.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pseudonym.key", "records", "source"]
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from cxr.data.ingest import reading
 from cxr.data.ingest.ingest_config import Ingest
+from cxr.data.ingest.private_lists import BadRows
+from cxr.data.ingest.rows import Row
 from cxr.data.ingest.staged import Staged, StageWriter, keys_of
 
 
@@ -47,6 +49,10 @@ def test_a_folder_without_pictures(tmp_path):
     assert Staged(tmp_path).unread(b"ab")
 
 
+def row_of(file):
+    return Row(path=str(file), name=file.name, where="m.csv line 2", label="normal")
+
+
 def test_many_files_are_read_by_several_jobs(tmp_path, files, monkeypatch):
     monkeypatch.setattr(reading, "FILES_PER_JOB", 2)
     jobs = []
@@ -57,7 +63,7 @@ def test_many_files_are_read_by_several_jobs(tmp_path, files, monkeypatch):
         return real(**options)
 
     monkeypatch.setattr(reading.beam, "Pipeline", counted)
-    keys = keys_of(map(str, files), Ingest(), b"key")
+    keys = keys_of(map(row_of, files), Ingest(), b"key")
     folder = tmp_path / "staged"
     folder.mkdir()
     reading.read_files(zip(keys.astype(str).tolist(), map(str, files), strict=True), folder, Ingest(workers=1))
@@ -65,6 +71,14 @@ def test_many_files_are_read_by_several_jobs(tmp_path, files, monkeypatch):
     staged = Staged(folder)
     assert len({staged[key].content_hash for key in keys}) == 5
     assert all(np.ptp(staged.thumbnail(key)) for key in keys)
+
+
+def test_a_file_that_goes_meanwhile_is_named_in_the_private_list_alone(files):
+    files[1].unlink()
+    with pytest.raises(BadRows, match=r"an image cannot be looked at \(No such file or directory\)") as raised:
+        keys_of(map(row_of, files), Ingest(), b"key")
+    assert [row.path for row in raised.value.rows] == [str(files[1])]
+    assert str(files[1]) not in str(raised.value)
 
 
 @pytest.mark.parametrize(("files", "workers", "groups"), [(240, 2, 2), (300, 2, 4), (5, 2, 2), (1, 4, 1), (1000, 4, 8), (4096, 2, 32)])
