@@ -56,8 +56,8 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
         raise UsageError(
             f"--data {data}: no such file or folder; give images (a folder per class, a manifest CSV) or a folder of `cxr ingest`"
         )
-    _check_weights(config)
     gpus.share()  # a notebook does not pass by `cxr`: this process, too, reads images with TensorFlow
+    _check_weights(config)
     beam_options.check(config.beam.arguments())
     workspace = ws.Workspace(root, config.name)
     with writing_to(workspace.home), workspace.lock():

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -152,18 +153,20 @@ class Server:
         """Closes the ports, finishes the requests already accepted and frees the models.
 
         Args:
-          drain_seconds: how long those requests may take; None takes it from the options.
+          drain_seconds: how long those requests may take, the page's and what it asks for among them; None takes it from the options.
         """
         if self._closing.is_set():
             return
         self._closing.set()
         drain = self.options.drain_seconds if drain_seconds is None else drain_seconds
+        end = time.monotonic() + drain
         self._health.enter_graceful_shutdown()
         if self._page is not None:
-            self._page.stop(min(drain, STOP_SECONDS))
-        ended = None if self._grpc is None else self._grpc.stop(drain)  # both ports close now, and both drain at the same time
+            self._page.stop(min(drain, STOP_SECONDS))  # first: it asks over gRPC
+        left = max(end - time.monotonic(), 0.0)  # the process is ended soon after `drain`, with the log of requests or without
+        ended = None if self._grpc is None else self._grpc.stop(left)  # both ports close now, and both drain at the same time
         if self._rest is not None:
-            self._rest.stop(drain)
+            self._rest.stop(left)
         if ended is not None:
             ended.wait()
         self._runner.stop()

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from types import SimpleNamespace
 
 import pytest
 from pydantic import ValidationError
@@ -24,6 +25,27 @@ def test_it_shows_the_servers_models_to_this_machine_only(start, golden_models, 
 
 def test_there_is_none_unless_asked_for(start, golden_models):
     assert start(golden_models).page_address is None
+
+
+def test_its_end_is_part_of_the_time_for_requests(start, golden_models, monkeypatch):
+    """A process that takes longer than it was given is killed, and what the log of requests holds is lost."""
+    server = start(golden_models, page_port=0)
+    clock, given = [100.0], []
+    stop_page, stop_grpc = server._page.stop, server._grpc.stop
+
+    def slow_page(seconds):
+        stop_page(seconds)
+        clock.append(104.0)
+
+    def grpc(seconds):
+        given.append(seconds)
+        return stop_grpc(0)
+
+    monkeypatch.setattr("cxr.serving.server.app.time", SimpleNamespace(monotonic=lambda: clock[-1]))
+    monkeypatch.setattr(server, "_page", SimpleNamespace(stop=slow_page))
+    monkeypatch.setattr(server, "_grpc", SimpleNamespace(stop=grpc))
+    server.stop(drain_seconds=10)
+    assert given == [6.0]
 
 
 def test_what_it_cannot_stand_beside(tmp_path):
