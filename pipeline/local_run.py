@@ -71,7 +71,7 @@ def _run_logged(config: Config, data: str | None, workspace: ws.Workspace, folde
     log = folder / ws.LOG
     with captured_output(log) as (stdout, stderr), config.beam.serving() as beam:
         out, err = _console(stdout), _console(stderr)
-        err.print(f"log: {log}", highlight=False, soft_wrap=True)
+        err.print(f"log: {_from_here(log)}", highlight=False, soft_wrap=True)
         return _run(config, data, workspace, folder, out, err, how, beam)
 
 
@@ -89,9 +89,9 @@ def _check_weights(config: Config) -> None:
             raise UsageError(f"models.{name}.weights: {error}") from None
 
 
-def _beside_python(program: str) -> Path:
-    """Returns a program of this environment, as one calls it from here."""
-    path, here = Path(sys.executable).with_name(program), Path.cwd()
+def _from_here(path: Path) -> Path:
+    """Returns a path as one would type it: from the current folder, where it lies below that."""
+    here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
@@ -195,10 +195,10 @@ def _run(
     for note, names in weights_notes(report).items():
         out.print(f"{note}: {', '.join(names)}", highlight=False, soft_wrap=True)
     made = (
-        ("models", workspace.serving_models),
-        ("report", page if page.is_file() else folder / ws.REPORT),
-        ("curves", f"{_beside_python('tensorboard')} --logdir {workspace.pipeline_root}"),
-        ("log", folder / ws.LOG),
+        ("models", _from_here(workspace.serving_models)),
+        ("report", _from_here(page if page.is_file() else folder / ws.REPORT)),
+        ("curves", f"{_from_here(Path(sys.executable).with_name('tensorboard'))} --logdir {_from_here(workspace.pipeline_root)}"),
+        ("log", _from_here(folder / ws.LOG)),
     )
     for what, path in made:
         out.print(f"{what + ':':<8}{path}", highlight=False, soft_wrap=True)

@@ -80,7 +80,8 @@ def states(report: dict, *roles: str) -> set[str]:
 def test_pipeline(tmp_path):
     """Everything is made, blessed without a baseline and pushed, by a command that a shell would start."""
     pipeline = Pipeline(tmp_path, CONFIG)
-    done = subprocess.run([CXR, *pipeline.run], capture_output=True, text=True, timeout=1500, env={**os.environ, "COLUMNS": "120"})
+    environment = {**os.environ, "COLUMNS": "120"}
+    done = subprocess.run([CXR, *pipeline.run], capture_output=True, text=True, timeout=1500, env=environment, cwd=tmp_path)
     report = pipeline.report()
     assert done.returncode == exit_codes.OK, done.stdout + done.stderr
     assert {name: model["outcome"] for name, model in report["models"].items()} == dict.fromkeys(pipeline.models, "pushed")
@@ -88,6 +89,7 @@ def test_pipeline(tmp_path):
     assert all(model["evaluation"]["baseline_accuracy"] is None for model in report["models"].values())
     assert report["synthetic"]
     assert "SYNTHETIC" in done.stdout
+    assert re.search(r"^models: workspace/small/serving_models$", done.stdout, re.MULTILINE)  # as one types it there
     assert "random" in done.stdout  # that the backbones have no trained weights is said where the numbers are
     assert "Trainer-densenet201" in done.stderr
     assert "tensorflow" not in done.stderr.lower().replace("importing tfx and tensorflow", "")  # the libraries' noise is in the log
