@@ -94,14 +94,15 @@ def left_alone(out: Path) -> Iterator[bool]:
     except OSError:
         yield False
         return
+    free = _locked(handle, partial)
     try:
-        if free := _locked(handle, partial):
+        if free:
             _restore(out)
         yield free
+    finally:
         if free:
             with contextlib.suppress(OSError):  # what a killed process left in it, the next one that writes clears up
                 partial.rmdir()
-    finally:
         os.close(handle)
 
 
