@@ -27,6 +27,7 @@ _PATHS = {  # of a path that was given; libraries meet them on their own ways, s
     errno.EISDIR: "this is a folder; name a file",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
+_KNOWN = _REMEDIES | _PATHS
 _READ_TOO = (errno.EACCES, errno.EPERM)  # of files that a user named, where the library's own words say more
 _TEXTS = {os.strerror(code): code for code in _REMEDIES if code not in _READ_TOO} | {  # all that Beam, TensorFlow or SQLite may keep
     "database or disk is full": errno.ENOSPC,
@@ -72,7 +73,7 @@ def writing_to(place: Path) -> Iterator[None]:
 def _message(code: int, where: str | Path | None) -> str:
     if code == errno.ENOMEM:
         return f"{os.strerror(code)}: the memory is full; {_REMEDIES[code]}"
-    return f"{f'{where}: ' if where else ''}{os.strerror(code)}; {(_REMEDIES | _PATHS)[code]}"
+    return f"{f'{where}: ' if where else ''}{os.strerror(code)}; {_KNOWN[code]}"
 
 
 def _cause(error: BaseException | None) -> tuple[int | None, str | None]:
@@ -81,7 +82,7 @@ def _cause(error: BaseException | None) -> tuple[int | None, str | None]:
     while error is not None:
         if isinstance(error, CxrError):
             return None, None
-        if isinstance(error, OSError) and error.errno in (_REMEDIES | _PATHS):
+        if isinstance(error, OSError) and error.errno in _KNOWN:
             return error.errno, error.filename
         if isinstance(error, MemoryError):
             return errno.ENOMEM, None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 import time
 from collections.abc import Callable
@@ -123,11 +122,12 @@ def cached(file: Path | None, make: Callable[[], list[Array]]) -> list[Array]:
     """
     if file is None:
         return make()
-    with contextlib.suppress(FileNotFoundError):
-        try:
-            return _arrays(file)
-        except (ValueError, EOFError, BadZipFile):  # as after a power loss
-            progress.report(f"{file.name}: what an interrupted run had kept is damaged; made anew", 0)
+    try:
+        return _arrays(file)
+    except FileNotFoundError:
+        pass
+    except (ValueError, EOFError, BadZipFile):  # as after a power loss
+        progress.report(f"{file.name}: what an interrupted run had kept is damaged; made anew", 0)
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_suffix(".unfinished")
     with open(unfinished, "wb") as stream:

@@ -96,7 +96,7 @@ def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, max_
     """
     name = "image" if isinstance(source, bytes) else str(source)
     try:
-        if not isinstance(source, bytes) and os.path.exists(source) and not (os.path.isfile(source) or os.path.isdir(source)):
+        if not isinstance(source, bytes) and not os.path.isfile(source) and os.path.exists(source) and not os.path.isdir(source):
             raise NotAnImage("not a regular file")  # of a pipe nobody knows whether anything ever comes out of it
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as stream:
             head = stream.read(HEAD_BYTES)

@@ -218,10 +218,10 @@ def _twice(pairs: list[tuple[Row, Row]], remedy: str) -> BadRows:
 
 
 def _check_classes(rows: list[Row], source: Path, config: Ingest, spelled: Spelling) -> None:
-    present = {row.label for row in rows}
     if not rows:
         condition = " and ".join(f"{key}={value}" for key, value in config.where.items())
-        raise CxrError(f"{source}: {f'no row matches {condition}' if condition else 'has no rows'}")
+        raise CxrError(f"{source}: {f'no row matches {condition}' if condition else 'holds no images'}")
+    present = {row.label for row in rows}
     if config.only_split and present:
         return
     for name in config.class_names:

@@ -140,7 +140,7 @@ def read_source(
     unstated = frozenset() if labels else frozenset({features.LABEL})
     found = read_rows([(row, row.path, None) for row in rows], len(rows), config, notes, unstated, key_file)
     if not any(row.patient for row in rows):
-        found.key_id = ""
+        found.key_id = ""  # nobody says whose they are: no patient could be recognised with any key
     return found
 
 

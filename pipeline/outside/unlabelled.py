@@ -57,7 +57,7 @@ def _logs(path: Path, config: Ingest) -> LabelledImages:
     total = sum(1 for _ in _requested(files))
     unstated = frozenset((features.LABEL, features.SOURCE, features.VIEW, features.SEX, features.AGE, features.AGE_BAND))
     found = read_rows(_requested(files), total, config, (NOT_IN_LOGS,), unstated)
-    found.key_id = ""
+    found.key_id = ""  # logs know no patients
     return found
 
 

@@ -95,13 +95,13 @@ def not_up(server: str, code: int | None, timeout: float, log: Path) -> CxrError
       timeout: seconds that it had.
       log: its output.
     """
+    kind: type[CxrError] = NotStarted
     if code is None:
         state = f"was not ready after {timeout:g} s"
     elif code in (-signal.SIGKILL, -signal.SIGTERM):
         state = f"was ended by the system ({signal.Signals(-code).name}), as where the memory is full"
     else:
-        state = f"ended with code {code}"
-    kind = CxrError if state.startswith("ended") else NotStarted
+        kind, state = CxrError, f"ended with code {code}"
     return kind(f"{server} {state}; its log ends with:\n{log.read_text(errors='replace')[-_TAIL:]}")
 
 

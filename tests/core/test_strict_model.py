@@ -1,3 +1,6 @@
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 
 from cxr.core.errors import CxrError, MissingFileError
@@ -15,6 +18,21 @@ def test_what_is_written_is_read_again(tmp_path):
     Found(images=2, share=0.5).write(file)
     assert Found.read(file, "") == Found(images=2, share=0.5)
     assert [found.name for found in file.parent.iterdir()] == ["found.json"]  # no draft is left
+
+
+def test_many_write_at_once(tmp_path):
+    """Threads have one process number, as the processes of two containers may."""
+    file, start = tmp_path / "found.json", Barrier(8)
+
+    def call(number):
+        start.wait()
+        for _ in range(100):
+            Found(images=number).write(file)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(call, range(8)))  # raises what one of them raised
+    assert Found.read(file, "").images in range(8)
+    assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.parametrize("content", [b"{", b'{"images": "many"}', b'{"images": 1, "other": 2}', b'{"images": 1, "share": "\xff"}'])

@@ -87,9 +87,9 @@ def test_without_a_run_before_nothing_is_compared(write, tmp_path):
         compare(str(tmp_path / "gone"), own, Drift())
 
 
-@pytest.mark.parametrize("factor", [2, 3, 7, 10])
+@pytest.mark.parametrize("factor", [1.01, 3])
 def test_the_same_shares_of_other_counts_are_no_distance(factor):
-    """SciPy takes the root of a sum that rounding may make less than 0."""
+    """SciPy takes the root of a sum that rounding may make less than 0: of masses between quantiles, as here, in every second draw."""
     for seed in range(50):
-        counts = np.random.default_rng(seed).integers(0, 9, 10) + (np.arange(10) == 0)
+        counts = np.random.default_rng(seed).uniform(0, 100, 10)
         assert distances.divergence(counts, counts * factor) == pytest.approx(0, abs=1e-12)

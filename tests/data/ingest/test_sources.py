@@ -109,7 +109,7 @@ def test_where(tmp_path, make_manifest):
 
 def test_a_manifest_of_a_header_alone(tmp_path):
     (tmp_path / "m.csv").write_text("image,label\n")
-    with pytest.raises(CxrError, match=r"m\.csv: has no rows$"):
+    with pytest.raises(CxrError, match=r"m\.csv: holds no images$"):
         discover(tmp_path / "m.csv", CONFIG)
 
 
