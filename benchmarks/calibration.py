@@ -24,12 +24,12 @@ from PIL import Image, ImageDraw, ImageFilter
 from sklearn.datasets import load_sample_images
 
 from cxr.core import features
+from cxr.core.figures import Answers
 from cxr.core.intervals import bootstrap_interval, share_interval
+from cxr.core.resampling import patient_numbers, resampled
 from cxr.data.images.reader import GreyImage, encode
 from cxr.trainer import artifact
 from cxr.trainer.calibration import temperature
-from cxr.trainer.calibration.operating_points import measure as measure_point
-from cxr.trainer.calibration.operating_points import patient_draws
 from cxr.trainer.calibration.reliability import measure
 
 BATCH, EACH, SEED = 32, 20, 2021
@@ -102,18 +102,23 @@ def other_pictures(radiographs: list[Grey]) -> dict[str, list[Grey]]:
 def print_figures(info: artifact.ModelInfo, answers: dict[str, np.ndarray], labels: np.ndarray, patients: np.ndarray) -> None:
     """Prints what can be said of labelled images."""
     after = answers[features.PROBABILITIES]
-    draws, count = patient_draws(patients), len(np.unique(patients))
+    numbers, count = patient_numbers(patients)
+    draws = np.concatenate(list(resampled(Answers(numbers, labels, after), lambda weights: weights)))
 
-    def share(right: np.ndarray) -> str:
-        interval = share_interval(float(right.mean()), draws @ right / draws.sum(axis=1), count)
-        return f"{right.mean():.3f} ({interval})"
+    def share(right: np.ndarray, of: np.ndarray | None = None) -> str:
+        """Says in how many of all images, or of those that `of` marks, something is right."""
+        among = np.ones(len(labels), bool) if of is None else of
+        with np.errstate(invalid="ignore"):  # a draw without any of them
+            drawn = draws @ (right & among) / (draws @ among)
+        value = float(right[among].mean())
+        return f"{value:.3f} ({share_interval(value, drawn, len(np.unique(numbers[among])))})"
 
     print(f"{len(labels)} images of {count} patients; right: {share(after.argmax(axis=1) == labels)}")
     if info.calibration:
         before = temperature.apply(after, 1 / info.calibration.temperature)
         for when, p in (("without", before), ("with", after)):
-            resampled = [measure(np.repeat(p, d, axis=0), np.repeat(labels, d)) for d in draws[:200].astype(int)]
-            error, loss = (bootstrap_interval([getattr(r, f) for r in resampled], count) for f in ("calibration_error", "log_loss"))
+            drawn = [measure(np.repeat(p, d, axis=0), np.repeat(labels, d)) for d in draws[:200].astype(int)]
+            error, loss = (bootstrap_interval([getattr(r, f) for r in drawn], count) for f in ("calibration_error", "log_loss"))
             found = measure(p, labels)
             print(
                 f"{when} its temperature {info.calibration.temperature:.3f}: calibration error {found.calibration_error:.3f} ({error}), "
@@ -129,8 +134,8 @@ def print_figures(info: artifact.ModelInfo, answers: dict[str, np.ndarray], labe
     for name, points in info.operating_points.items():
         index = info.class_names.index(name)
         for point in points:
-            rates = measure_point(point.threshold, after[:, index], labels == index, patients)
-            text = ", ".join(f"{rate} {value:.3f} ({interval})" for rate, (value, interval) in rates.items())
+            called, own = after[:, index] >= point.threshold, labels == index
+            text = f"sensitivity {share(called, own)}, specificity {share(~called, ~own)}"
             print(f"{name}, {point.at_least} {point.demanded:g} chosen on the validation split (from {point.threshold:.3f} on): {text}")
     if features.OUTSIDE in answers:
         print(f"flagged as outside: {share(answers[features.OUTSIDE])}")

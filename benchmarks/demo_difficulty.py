@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("home", type=Path)
     parser.add_argument("--cache", type=Path)
     options = parser.parse_args()
-    report = json.loads((options.home / "runs" / LATEST / REPORT).read_text())
+    report = json.loads((options.home / "runs" / LATEST / REPORT).read_text(encoding="utf-8"))
     on_test_split(report)
     with tempfile.TemporaryDirectory() as passing:
         in_folds(options.home, report, options.cache or Path(passing))

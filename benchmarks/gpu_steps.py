@@ -196,7 +196,7 @@ def main() -> None:
     Console().print(table)
     if options.json:
         figures = [{**asdict(one), "busy": one.busy} for one in found]
-        options.json.write_text(json.dumps({"device": device(), "models": figures}, indent=1) + "\n")
+        options.json.write_text(json.dumps({"device": device(), "models": figures}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -66,11 +66,11 @@ class Cost(NamedTuple):
 def called(arguments: list[str], log: Path) -> Cost:
     """Runs cxr."""
     started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    with log.open("w") as stream:
+    with log.open("w", encoding="utf-8") as stream:
         process = subprocess.Popen([str(Path(sys.executable).with_name("cxr")), *arguments], stdout=stream, stderr=subprocess.STDOUT)
         peak = peak_memory.wait(process)
     if process.returncode not in (0, 3):  # 3: refused, which costs the same
-        sys.exit(f"cxr {' '.join(arguments)} failed with exit code {process.returncode}:\n{log.read_text()[-3000:]}")
+        sys.exit(f"cxr {' '.join(arguments)} failed with exit code {process.returncode}:\n{log.read_text(encoding='utf-8')[-3000:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return Cost(time.monotonic() - started, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, int(peak))
 
@@ -79,12 +79,12 @@ def measured(count: int, root: Path) -> dict[str, Cost]:
     """Returns what each node costs, ingest first."""
     pictures, records, workspace, config = (root / name for name in ("pictures", "records", "workspace", "growth.yaml"))
     make_pictures(count, pictures)
-    config.write_text(yaml.safe_dump(CONFIG))
+    config.write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
     found = {"ingest": called(["ingest", str(pictures), str(records)], root / "ingest.log")}
     arguments = ["run", "--config", str(config), "--data", str(records), "--workspace", str(workspace)]
     found["run, process tree"] = called(arguments, root / "run.log")
     (report,) = workspace.glob("*/runs/2*/report.json")
-    nodes = json.loads(report.read_text())["nodes"]
+    nodes = json.loads(report.read_text(encoding="utf-8"))["nodes"]
     return found | {name: Cost(node["seconds"], node["cpu_seconds"] or 0, node["peak_memory"] or 0) for name, node in nodes.items()}
 
 
@@ -99,7 +99,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             results[count] = measured(count, Path(folder))
         if options.out:
-            options.out.write_text(json.dumps({n: {name: cost._asdict() for name, cost in found.items()} for n, found in results.items()}))
+            options.out.write_text(
+                json.dumps({n: {name: cost._asdict() for name, cost in found.items()} for n, found in results.items()}), encoding="utf-8"
+            )
     first, last = options.counts[0], options.counts[-1]
     print("processor seconds and peak memory")
     print(f"{'':24}" + "".join(f"{f'{count:,}':>20}" for count in results) + f"{'ms per image':>14}{'memory':>8}")

@@ -57,7 +57,9 @@ def main() -> None:
     for _, row in found:
         console.print(f"{row.model}: {row.verdict}", highlight=False, soft_wrap=True)
     if options.json:
-        options.json.write_text(json.dumps([{"asked": name, **row.model_dump(mode="json")} for name, row in found], indent=2) + "\n")
+        options.json.write_text(
+            json.dumps([{"asked": name, **row.model_dump(mode="json")} for name, row in found], indent=2) + "\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

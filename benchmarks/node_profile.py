@@ -45,8 +45,8 @@ def main() -> None:
 
 def table(run: Path) -> str:
     """Returns the table of a run's folder as Markdown; nodes of less than a second of processor time are one row."""
-    nodes = json.loads((run / REPORT).read_text())["nodes"]
-    profiles = json.loads((run / PROFILE).read_text())
+    nodes = json.loads((run / REPORT).read_text(encoding="utf-8"))["nodes"]
+    profiles = json.loads((run / PROFILE).read_text(encoding="utf-8"))
     grappler = _grappler(run / LOG)
     rows = [[node, *_figures(nodes[node], profiles[node], grappler[node])] for node in profiles]
     large = sorted((row for row in rows if row[2] >= 1), key=lambda row: -row[2])
@@ -71,7 +71,7 @@ def _joined(rows: list[list]) -> list[float]:
 def _grappler(log: Path) -> dict[str, float]:
     """Seconds on the clock of Grappler's passes, by node."""
     seconds: dict[str, float] = defaultdict(float)
-    with log.open(errors="replace") as lines:
+    with log.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             if found := _GRAPPLER.match(line):
                 seconds[found[1]] += float(found[2]) / 1000

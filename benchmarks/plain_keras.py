@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--size", type=int, default=224)
     args = parser.parse_args()
-    class_names = json.loads((args.records / "dataset.json").read_text())["class_names"]
+    class_names = json.loads((args.records / "dataset.json").read_text(encoding="utf-8"))["class_names"]
     train, val = (read(args.records, split, class_names, args.size, args.batch) for split in ("train", "val"))
     seconds: dict[str, list[float]] = {}
     for name, (build, preprocess) in BACKBONES.items():

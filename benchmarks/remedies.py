@@ -115,7 +115,7 @@ def main() -> None:
                 figures = f"{Figure(**row['balanced_accuracy'])}, change {Figure(**row['change'])}"
                 console.print(f"{model}, {name}, {row['learner']}, {row['test']}: {figures}", highlight=False, soft_wrap=True)
             if options.json:
-                options.json.write_text(json.dumps(rows, indent=1) + "\n")
+                options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     for model in options.models.split(","):
         for learner in LEARNERS:
             console.print(table([row for row in rows if (row["model"], row["learner"]) == (model, learner)], f"{model}, {learner}"))

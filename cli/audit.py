@@ -38,38 +38,50 @@ def register(app: typer.Typer) -> None:
 
 def audit(
     records: Annotated[Path, typer.Argument(help="folder that `cxr ingest` wrote")],
-    split: Annotated[str, typer.Option(help="split that models are judged on")] = "test",
-    folds: Annotated[int | None, typer.Option(min=2, help="by patient")] = None,
-    seed: Annotated[int | None, typer.Option(help="of the folds and of the small models")] = None,
+    split: Annotated[str | None, typer.Option(help="split that models are judged on (test)", show_default=False)] = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="by patient (5)", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(help="of the folds and of the small models (2021)", show_default=False)] = None,
     clear_auc: Annotated[
-        float | None, typer.Option(min=0.5, max=1, help="a class is told clearly where the AUC's interval is above this")
+        float | None,
+        typer.Option(
+            max=1, help="a class is told clearly where the AUC's interval is above this; itself above 0.5 (0.8)", show_default=False
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table")] = False,
 ) -> None:
     """Ask how well the class can be told from what should not matter."""
     import os
 
+    from pydantic import ValidationError
+
     from cxr.cli.options import stdout_console
     from cxr.core import exit_codes
     from cxr.core.console import Console
     from cxr.core.errors import UsageError
+    from cxr.core.features import TEST
+    from cxr.core.validation_errors import all_said
+    from cxr.data.audit.audit_config import Audit
     from cxr.data.ingest.damage import check_sizes
     from cxr.data.ingest.dataset import DATASET, read_dataset
 
     if not (records / DATASET).is_file():
         raise UsageError(f"{records}: holds no {DATASET}; make it with `cxr ingest SOURCE {records}`")
+    given = {"folds": folds, "seed": seed, "clear_auc": clear_auc}
+    try:
+        settings = Audit.model_validate({key: value for key, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise UsageError(all_said(error)) from None
     dataset = read_dataset(records)
+    if split is not None and split not in dataset.splits:
+        raise UsageError(f"--split {split}: {records} has {', '.join(dataset.splits)}")
     check_sizes(records, dataset)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only reads files here
     from cxr.data.audit.audit import run_audit
-    from cxr.data.audit.audit_config import Audit
     from cxr.data.audit.records import read_tables
 
-    given = {"folds": folds, "seed": seed, "clear_auc": clear_auc}
     with Console(stderr=True).status("reading pictures, then a small model on each shortcut"):
         tables = read_tables({name: [f"{records}/{name}/*.tfrecord.gz"] for name in dataset.splits}, dataset.class_names)
-        settings = Audit.model_validate({key: value for key, value in given.items() if value is not None})
-        result, _ = run_audit(tables, dataset.class_names, settings, split)
+        result, _ = run_audit(tables, dataset.class_names, settings, split or TEST)
     if as_json:
         typer.echo(result.model_dump_json(indent=2))
     else:

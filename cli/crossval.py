@@ -59,16 +59,17 @@ def crossval(
     from datetime import datetime
 
     from cxr.core.console import Console
+    from cxr.core.silence import silenced
     from cxr.pipeline.pipeline_config import load
     from cxr.pipeline.workspace import CONFIG
     from cxr.pipeline.workspace import Workspace as Folders
 
     loaded = load(config, overrides or ())
     messages = Console(stderr=True)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greeting would tear the progress bar
-    # TensorFlow: not before the arguments are known to be right
-    from cxr.pipeline.crossval import cross_validate, only
-    from cxr.trainer.crossval.report import SUMMARY
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with messages.status("importing TensorFlow"), silenced():  # not before the arguments are known to be right
+        from cxr.pipeline.crossval import cross_validate, only
+        from cxr.trainer.crossval.report import SUMMARY
 
     if models is not None:
         loaded = only(loaded, names(models))
@@ -76,11 +77,11 @@ def crossval(
     target = out or places.home / "crossval" / "results" / datetime.now().strftime("%Y%m%d-%H%M%S")
     wanted = tuple(dict.fromkeys(part.strip() for part in splits.split(",") if part.strip()))
     report = cross_validate(loaded, data, wanted, places, messages, folds=folds, seed=seed, folder=target)
-    (target / CONFIG).write_text(loaded.to_yaml())
+    (target / CONFIG).write_text(loaded.to_yaml(), encoding="utf-8")
     text = report.model_dump_json(indent=2) + "\n"
     for file in filter(None, (target / SUMMARY, json_file)):
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        file.write_text(text, encoding="utf-8")
     console = stdout_console()
     console.print(table(report))
     for line in remarks(report):
@@ -92,13 +93,14 @@ def table(report: Report) -> Table:
     """The table that ends a cross-validation."""
     from rich.table import Table
 
+    from cxr.core.disclaimer import SYNTHETIC
     from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT
     from cxr.trainer.crossval.report import rows_of
 
     results = report.results
     others = [scheme for scheme in results if scheme not in (BY_PATIENT, BY_IMAGE)]
     images = f"{report.images} images of {report.patients} patients ({', '.join(report.splits)})"
-    warning = " (SYNTHETIC images: the numbers say nothing about patients)" if report.synthetic else ""
+    warning = f" ({SYNTHETIC})" if report.synthetic else ""
     shown = Table(title=f"{report.folds} folds, {images}; 95 % intervals by bootstrap over patients{warning}")
     columns = ["model", "accuracy by patient", "balanced by patient", "accuracy by image", "what leakage is worth"]
     for column in [*columns, *(f"accuracy {scheme}" for scheme in others), *(f"balanced {scheme}" for scheme in others)]:

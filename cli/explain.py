@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cxr.cli import options
-
-if TYPE_CHECKING:
-    from cxr.pipeline.workspace import Workspace
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -31,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    images: Annotated[list[Path], typer.Argument(help="JPEG, PNG or DICOM files, or folders of them")],
+    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG, BMP, TIFF or DICOM files, or folders of them")],
     out: Annotated[Path, typer.Option("--out", "-o", help="folder for the overlays and explanations.csv")],
     model: Annotated[
         str, typer.Option("--model", "-m", help="a model of the latest run, a Model artifact's folder, or a .keras file")
@@ -51,11 +48,12 @@ def explain(
     from cxr.core.console import Console
     from cxr.core.errors import CxrError
     from cxr.data.images.overlays import Explanation, list_overlays
+    from cxr.pipeline.kept_runs import find_artifact
     from cxr.pipeline.workspace import Workspace
     from cxr.serving.client.inputs import find_images
 
     messages = Console(stderr=True)
-    source = find_model(model, Workspace(workspace, pipeline))
+    source = find_artifact(model, Workspace(workspace, pipeline))
     files = find_images(images)
     options.make_folder("--out", out)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greeting would tear the progress bar
@@ -89,33 +87,3 @@ def explain(
     if failed:
         messages.print(f"{failed} of {len(files)} images failed", style="red")
         raise typer.Exit(exit_codes.FAILED)
-
-
-def find_model(model: str, workspace: Workspace) -> str:
-    """Returns the path of a model: as given where it is one, else from the report of the latest run.
-
-    Args:
-      model: A path, or a model's name.
-      workspace: The `Workspace` to look a name up in.
-
-    Raises:
-      UsageError: Neither a path nor a model of that run.
-    """
-    import json
-
-    from cxr.core.errors import UsageError
-    from cxr.pipeline.workspace import LATEST, REPORT
-
-    if Path(model).exists():
-        return str(Path(model))
-    report = workspace.runs / LATEST / REPORT
-    if not report.is_file():
-        raise UsageError(
-            f"--model {model}: no such file or folder, and {report} is not there; run `cxr run`, or set --workspace and --pipeline"
-        )
-    models = json.loads(report.read_text())["models"]
-    if model not in models:
-        raise UsageError(f"--model {model}: {report} has {', '.join(models)}")
-    if not models[model]["model_uri"]:
-        raise UsageError(f"--model {model}: it was not trained in that run, see {report}")
-    return models[model]["model_uri"]

@@ -96,7 +96,7 @@ def validate(
     for line in found.findings:
         console.print(line, style="red", highlight=False, soft_wrap=True)
     if json is not None:
-        json.write_text(found.model_dump_json(indent=2) + "\n")
+        json.write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
         messages.print(f"all that was found: {json}", highlight=False, soft_wrap=True)
     if found.findings:
         raise typer.Exit(exit_codes.REFUSED)

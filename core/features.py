@@ -7,7 +7,7 @@ Imports nothing, so that the command line, the server and the client may read it
 CLASS_NAMES = ("covid19", "pneumonia", "normal")
 IMAGE_SIZE = 224  # pixels, height and width of what Transform yields
 MAX_PIXELS = 50_000_000  # of one image, wherever one is decoded; the largest detectors have 20 million
-SPLITS = ("train", "val", "test")
+SPLITS = TRAIN, VAL, TEST = ("train", "val", "test")
 SYNTHETIC = "synthetic"  # value of SOURCE: a made-up image
 UNKNOWN = "unknown"  # value of a categorical feature that the source does not state
 

@@ -28,7 +28,7 @@ def available_memory(root: Path = Path("/")) -> int:
     Args:
       root: See `cores`.
     """
-    lines = (root / "proc/meminfo").read_text().splitlines()
+    lines = (root / "proc/meminfo").read_text(encoding="utf-8").splitlines()
     free = next(int(line.split()[1]) * _KIB for line in lines if line.startswith("MemAvailable:"))
     groups = root / "sys/fs/cgroup"
     v2 = _numbers(groups / "memory.max") + _numbers(groups / "memory.current")
@@ -41,7 +41,7 @@ def available_memory(root: Path = Path("/")) -> int:
 def _cached_files(file: Path, entry: str) -> int:
     """The bytes of files that a control group holds in memory, counts as used, and gives back at once where processes want them."""
     try:
-        words = file.read_text().split()
+        words = file.read_text(encoding="utf-8").split()
         return int(words[words.index(entry) + 1])
     except (OSError, ValueError):
         return 0
@@ -50,6 +50,6 @@ def _cached_files(file: Path, entry: str) -> int:
 def _numbers(file: Path) -> list[int]:
     """The numbers of a file of a control group; none where there is no such file, or no limit ("max")."""
     try:
-        return [int(word) for word in file.read_text().split()]
+        return [int(word) for word in file.read_text(encoding="utf-8").split()]
     except (OSError, ValueError):
         return []

@@ -22,7 +22,7 @@ class StrictModel(BaseModel):
         file.parent.mkdir(parents=True, exist_ok=True)
         draft = file.with_name(f".{file.name}.{uuid.uuid4().hex}")  # not the process: its number comes again in another container
         try:
-            draft.write_text(self.model_dump_json(indent=2) + "\n")
+            draft.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
             draft.replace(file)
         finally:
             draft.unlink(missing_ok=True)

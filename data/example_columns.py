@@ -1,12 +1,13 @@
-"""Reads features of raw examples, some examples at a time."""
+"""Reads raw examples: as they are, or some of their features, some examples at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from cxr.core.errors import CxrError
 
@@ -16,6 +17,23 @@ _PARSED_AT_ONCE = 256
 def files_of(patterns: Collection[str]) -> list[str]:
     """Returns the files that match, in order, each once; of any filesystem that TensorFlow knows."""
     return sorted({file for pattern in patterns for file in tf.io.gfile.glob(pattern)})
+
+
+def examples(files: Iterable[str]) -> Iterator[tuple[str, tf.train.Example]]:
+    """Yields each example, with the file that holds it.
+
+    Args:
+      files: TFRecords (.gz: compressed).
+
+    Raises:
+      CxrError: A file is gone or damaged.
+    """
+    for file in files:
+        try:
+            for serialized in _records(file).prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
+                yield file, tf.train.Example.FromString(serialized)
+        except (tf.errors.OpError, DecodeError) as error:
+            raise _unreadable(file, error) from None
 
 
 def columns(files: Collection[str], defaults: Mapping[str, str | None]) -> Iterator[list[npt.NDArray[np.object_]]]:
@@ -30,10 +48,17 @@ def columns(files: Collection[str], defaults: Mapping[str, str | None]) -> Itera
     """
     spec = {key: tf.io.FixedLenFeature([], tf.string, default) for key, default in defaults.items()}
     for file in files:
-        records = tf.data.TFRecordDataset(file, compression_type="GZIP" if file.endswith(".gz") else None)
         try:
-            for serialized in records.batch(_PARSED_AT_ONCE):
+            for serialized in _records(file).batch(_PARSED_AT_ONCE):
                 parsed = tf.io.parse_example(serialized, spec)
                 yield [parsed[key].numpy() for key in defaults]
         except tf.errors.OpError as error:
-            raise CxrError(f"{file}: cannot be read as raw examples ({error.message}); make it again with `cxr ingest`") from None
+            raise _unreadable(file, error) from None
+
+
+def _records(file: str) -> tf.data.TFRecordDataset:
+    return tf.data.TFRecordDataset(file, compression_type="GZIP" if file.endswith(".gz") else None)
+
+
+def _unreadable(file: str, error: tf.errors.OpError | DecodeError) -> CxrError:
+    return CxrError(f"{file}: cannot be read as raw examples ({getattr(error, 'message', error)}); make it again with `cxr ingest`")

@@ -84,7 +84,7 @@ def fetch(source: Path | None, target: Path) -> None:
     """
     target.mkdir(parents=True, exist_ok=True)
     if source is None:
-        (target / _ABSENT_FILE).write_text("there is no model to compare with\n")
+        (target / _ABSENT_FILE).write_text("there is no model to compare with\n", encoding="utf-8")
     else:
         shutil.copytree(source, target / SERVING, dirs_exist_ok=True)
 

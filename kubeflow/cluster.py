@@ -136,7 +136,7 @@ def load_cluster(path: Path | None) -> Cluster:
     """
     source = path or package_files.files("cxr.kubeflow") / SHIPPED
     try:
-        tree = yaml_text.parse(source.read_text(), name=str(source))
+        tree = yaml_text.parse(source.read_text(encoding="utf-8"), name=str(source))
         return Cluster.model_validate(tree)
     except OSError as error:
         raise CxrError(f"--cluster {source}: {error.strerror or error}") from None

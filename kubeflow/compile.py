@@ -59,7 +59,7 @@ class Compiled:
         text = self.to_yaml()
         components.load_component_from_text(text)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
 
 
 def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bool = True) -> Compiled:

@@ -46,7 +46,7 @@ def write(output_file: str, report: Mapping[str, Any]) -> None:
     """Writes the launcher's output file."""
     path = Path(output_file)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report))
+    path.write_text(json.dumps(report), encoding="utf-8")
 
 
 def _without_nulls(value: Any) -> Any:

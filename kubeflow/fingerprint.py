@@ -53,7 +53,7 @@ def run(data: str, output: str) -> None:
     """
     value = data_fingerprint(data)
     Path(output).parent.mkdir(parents=True, exist_ok=True)
-    Path(output).write_text(value)
+    Path(output).write_text(value, encoding="utf-8")
     print(f"{data}: {value}")
 
 

@@ -22,7 +22,7 @@ def read(package: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
       CxrError: It is none.
     """
     try:
-        spec = yaml_text.parse(package.read_text(), first=True)
+        spec = yaml_text.parse(package.read_text(encoding="utf-8"), first=True)
         return spec, dict(spec["root"].get("inputDefinitions", {}).get("parameters", {}))
     except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise CxrError(f"{package}: not a compiled pipeline ({error}); make one with `cxr kubeflow compile`") from error

@@ -38,7 +38,9 @@ def run(task: Mapping[str, Any]) -> None:
     if found is None:
         print(f"no run with other data came before this one ({folder}): there is nothing to compare the data with")
         target.mkdir(parents=True, exist_ok=True)
-        (target / _ABSENT_FILE).write_text("there is nothing to compare with\n")  # without any file it would not be uploaded
+        (target / _ABSENT_FILE).write_text(
+            "there is nothing to compare with\n", encoding="utf-8"
+        )  # without any file it would not be uploaded
     else:
         print(f"compared with {found.name}, the last data that passed and were others")
         shutil.copytree(found, target, dirs_exist_ok=True)

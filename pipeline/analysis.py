@@ -1,4 +1,4 @@
-"""A TransformGraph artifact without a pipeline run: for experiments (benchmarks/) that need what trainers need."""
+"""A TransformGraph artifact without a pipeline run: for cross-validation and benchmarks, which need what trainers need."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata
 from tfx_bsl.public import tfxio
 
+from cxr.core import beam_options
 from cxr.pipeline.schema import curated_schema
 from cxr.trainer.preprocessing import preprocessing_fn
 
@@ -29,7 +30,7 @@ def write_transform_graph(records: Sequence[str], folder: str, custom_config: di
     source = tfxio.TFExampleRecord(list(records), schema=schema)
     with (
         tempfile.TemporaryDirectory() as temporary,
-        beam.Pipeline("FnApiRunner", argv=["--direct_running_mode=in_memory"]) as pipeline,
+        beam.Pipeline(argv=list(beam_options.local(1))) as pipeline,
         tft_beam.Context(temp_dir=temporary),
     ):
         data = (pipeline | source.BeamSource(), source.TensorAdapterConfig())

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from cxr.data.ingest.fingerprint import WITHOUT_EFFECT
 from cxr.data.ingest.ingest_config import Ingest
-
-_WITHOUT_TRACE = {"workers"}  # leave the records as they are
 
 
 def without_effect(wanted: Ingest, made_with: Ingest) -> dict[str, tuple[Any, Any]]:
@@ -19,7 +18,7 @@ def without_effect(wanted: Ingest, made_with: Ingest) -> dict[str, tuple[Any, An
 
     Returns: key to what was stated and what the records were made with, both as JSON values.
     """
-    stated = wanted.model_dump(mode="json", include=wanted.model_fields_set - _WITHOUT_TRACE)
+    stated = wanted.model_dump(mode="json", include=wanted.model_fields_set - WITHOUT_EFFECT)
     real = made_with.model_dump(mode="json")
     return {key: (value, real.get(key)) for key, value in stated.items() if key in real and value != real[key]}
 

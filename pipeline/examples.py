@@ -11,8 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cxr.core import beam_options, features
-from cxr.core.errors import CxrError
+from cxr.core import beam_options
+from cxr.core.errors import CxrError, UsageError
+from cxr.core.features import TRAIN, VAL
 from cxr.core.imports import imported_beside
 from cxr.data.ingest.damage import check_sizes
 from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
@@ -21,7 +22,6 @@ from cxr.pipeline.data_settings import complaint, without_effect
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.workspace import Workspace
 
-TRAIN, VAL, _ = features.SPLITS
 CALLED_BY = "CXR_CALLED_BY"  # set to "make" by the Makefile, so that messages say what `make run` understands
 
 
@@ -35,6 +35,25 @@ class Examples:
     made_with: Ingest  # the settings that they were ingested with
 
 
+def check_source(data: str) -> None:
+    """Looks whether there is such a source.
+
+    Raises:
+      UsageError: There is none, or it does not lie on this machine.
+    """
+    from cxr.data.ingest.sources import is_uri
+
+    if is_uri(data):
+        raise UsageError(
+            f"--data {data}: `cxr run` reads folders of this machine; copy the records here (gcloud storage cp -r, aws s3 cp --recursive), "
+            "or run on Kubeflow, which reads gs:// and s3:// (docs/kubeflow.md)"
+        )
+    if not Path(data).exists():
+        raise UsageError(
+            f"--data {data}: no such file or folder; give images (a folder per class, a manifest CSV) or a folder of `cxr ingest`"
+        )
+
+
 def prepare_data(config: Config, data: str | None, workspace: Workspace, console: Console) -> Examples:
     """Returns examples to run on; images are ingested first, unless an earlier run did that and they are as they were.
 
@@ -45,15 +64,11 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
       console: For progress.
 
     Raises:
+      UsageError: There is no such source.
       CxrError: Nothing to run on, the source cannot be used, or records contradict what the configuration says about their making.
     """
-    from cxr.data.ingest.sources import is_uri
-
-    if data is not None and is_uri(data):
-        raise CxrError(
-            f"--data {data}: `cxr run` reads folders of this machine; copy the records here (gcloud storage cp -r, aws s3 cp --recursive), "
-            "or run on Kubeflow, which reads gs:// and s3:// (docs/kubeflow.md)"
-        )
+    if data is not None:
+        check_source(data)
     if data is not None and (Path(data) / DATASET).is_file():
         examples = _examples(Path(data), config)
         if keys := without_effect(config.data, examples.made_with):
@@ -64,10 +79,6 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
         return examples
     if data is not None:
         source = Path(data)
-        if not source.exists():
-            raise CxrError(
-                f"--data {data}: no such file or folder; give images (a folder per class, a manifest CSV) or a folder of `cxr ingest`"
-            )
         # each source and way of ingesting has a folder of its own, so that no run changes what an earlier one was made of
         key = hashlib.sha256(json.dumps([str(source.resolve()), config.data.model_dump(mode="json")]).encode()).hexdigest()[:12]
         records = workspace.data / f"{source.stem}-{key}"
@@ -116,6 +127,16 @@ def check_ensemble(config: Config, dataset: Dataset) -> None:
     few = dataset.fewest_patients(TRAIN) < 2
     without = [name for name, model in config.models.items() if few or model.fine_tuning]
     check_fit(config.ensemble, without, dataset.fewest_patients(VAL))
+
+
+def check_monitors(config: Config, dataset: Dataset) -> None:
+    """Refuses, before features are computed, a training that watches a validation split where the data have none.
+
+    Raises:
+      CxrError: See `Stage.check_monitors`.
+    """
+    for name, model in config.models.items():
+        model.check_monitors(f"models.{name}", has_validation=VAL in dataset.splits)
 
 
 def _spelling() -> Spelling:

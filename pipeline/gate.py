@@ -26,7 +26,7 @@ ROUNDING = 1e-9  # 0.84 - 0.86 is -0.020000000000000018: without this a drop of 
 class Gate(StrictModel):
     """All that is demanded. `min_accuracy` and `tolerance` hold on the whole evaluation split, `demands` where each says."""
 
-    split: str = Field("test", description="split that the models are judged on")
+    split: str = Field(features.TEST, description="split that the models are judged on")
     min_accuracy: Share = Field(0.5, description="lowest accuracy that passes (three balanced classes: 0.33 by chance)")
     min_accuracy_of: dict[str, Share] = Field({}, description="the same for single models, by name")
     tolerance: Share = Field(0.02, description="how far accuracy may fall below the baseline's (the best pushed version), absolute")

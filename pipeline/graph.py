@@ -30,12 +30,12 @@ from cxr.components.pusher.known import NO_CHAMPION, Known
 from cxr.components.report import component as report_page
 from cxr.components.shortcut_check.component import ShortcutCheck
 from cxr.core import features
+from cxr.core.features import TRAIN, VAL
 from cxr.pipeline import gate
 from cxr.pipeline.code_version import code_version
 from cxr.pipeline.pipeline_config import Config
 from cxr.trainer.model_config import Model as ModelConfig
 
-TRAIN, VAL, _ = features.SPLITS
 EXAMPLE_GEN = ImportExampleGen.__name__  # id of the node that reads the records
 REPORT = "Report"  # id of the node that makes report.html
 # Which of our modules each kind of node runs: with all that they import they are part of its cache key.

@@ -64,7 +64,7 @@ class KeptRun:
     def configuration(self) -> dict[str, Any]:
         """The configuration that it ran with, as YAML has it; empty where it cannot be read."""
         try:
-            found = yaml_text.parse((self.folder / CONFIG).read_text())
+            found = yaml_text.parse((self.folder / CONFIG).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
             return {}
         return found if isinstance(found, dict) else {}
@@ -170,3 +170,28 @@ def report_of(run: KeptRun) -> KeptReport:
     if run.report is None:
         raise CxrError(f"{run.folder}: has no {REPORT} that can be read: the run is {run.state}; `cxr runs` lists those that have")
     return run.report
+
+
+def find_artifact(model: str, workspace: Workspace, option: str = "--model") -> str:
+    """Returns the path of a trained model, of which more is kept than what a server needs.
+
+    Args:
+      model: A Model artifact's folder or a .keras file; or a model's name: the one of the latest run, pushed or not.
+      workspace: Where names are looked up.
+      option: That named it, for messages.
+
+    Raises:
+      UsageError: There is none.
+      CxrError: The latest run has no report that can be read.
+    """
+    if Path(model).exists():
+        return model
+    latest = KeptRun(workspace.runs / LATEST)
+    if not latest.folder.exists():
+        raise UsageError(f"{option} {model}: no such file or folder, and {latest.folder} is not there; set --workspace and --pipeline")
+    models = report_of(latest).models
+    if model not in models:
+        raise UsageError(f"{option} {model}: no such file or folder; {latest.folder / REPORT} has {', '.join(models)}")
+    if uri := models[model].model_uri:
+        return uri
+    raise UsageError(f"{option} {model}: it was not trained in the latest run; see {latest.folder / REPORT}")

@@ -149,7 +149,7 @@ def _members(info: ModelInfo, run: KeptRun | None) -> dict[str, Member]:
 def _figures(version: Path, record: PushRecord | None) -> dict[str, str]:
     """The card's, which have intervals; without a card those of the push."""
     try:
-        tables = json.loads((version / JSON).read_text())["sections"]["Evaluation"]["tables"]
+        tables = json.loads((version / JSON).read_text(encoding="utf-8"))["sections"]["Evaluation"]["tables"]
         return dict(tables[0]["rows"])
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         return {name.replace("_", " "): f"{value:.3f}" for name, value in record.metrics.items()} if record else {}

@@ -52,10 +52,10 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
       UsageError: No such data or weights, or nothing where Beam is to work.
       CxrError: Data or configuration cannot be used; nothing was changed.
     """
-    if data is not None and "://" not in data and not Path(data).exists():
-        raise UsageError(
-            f"--data {data}: no such file or folder; give images (a folder per class, a manifest CSV) or a folder of `cxr ingest`"
-        )
+    if data is not None:
+        from cxr.pipeline.examples import check_source
+
+        check_source(data)
     gpus.share()  # a notebook does not pass by `cxr`: this process, too, reads images with TensorFlow
     _check_weights(config)
     beam_options.check(config.beam.arguments())
@@ -67,7 +67,7 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
 
 
 def _run_logged(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, how: _How) -> int:
-    (folder / ws.CONFIG).write_text(config.to_yaml())
+    (folder / ws.CONFIG).write_text(config.to_yaml(), encoding="utf-8")
     log = folder / ws.LOG
     with captured_output(log) as (stdout, stderr), config.beam.serving() as beam:
         out, err = _console(stdout), _console(stderr)
@@ -114,16 +114,17 @@ def _run(
     beam: tuple[str, ...],
 ) -> int:
     from cxr.data.ingest.dataset import read_dataset
-    from cxr.pipeline.examples import check_ensemble, prepare_data
+    from cxr.pipeline.examples import check_ensemble, check_monitors, prepare_data
 
     metadata_file.check(workspace.metadata)  # before images are read for nothing
     start_fork_server()
     examples = prepare_data(config, data, workspace, err)
     dataset = read_dataset(examples.path)
+    check_monitors(config, dataset)
     check_ensemble(config, dataset)
     workspace.point_latest_at(folder)
     config = config.model_copy(update={"data": examples.made_with})
-    (folder / ws.CONFIG).write_text(config.to_yaml())  # what was run on, not what was left at its default
+    (folder / ws.CONFIG).write_text(config.to_yaml(), encoding="utf-8")  # what was run on, not what was left at its default
     with err.status("importing TFX and TensorFlow"), imports.uncollected():  # 10 to 30 seconds
         from ml_metadata.errors import StatusError
         from tfx.orchestration import metadata
@@ -171,7 +172,9 @@ def _run(
             raise
         raise CxrError(text) from error
     if how.profile:
-        (folder / PROFILE).write_text(json.dumps({node: result.profile for node, result in results.items() if result.profile}, indent=2))
+        (folder / PROFILE).write_text(
+            json.dumps({node: result.profile for node, result in results.items() if result.profile}, indent=2), encoding="utf-8"
+        )
     report = make_report(config, results, choices, data=str(examples.path), dataset=dataset)
     report.write(folder / ws.REPORT)
     page = folder / ws.PAGE

@@ -193,7 +193,7 @@ def _used() -> tuple[int, float]:
 def _peak_of(pid: int | None) -> int:
     """Of a process that runs, bytes; 0 where it is gone, or where the system does not say."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
     return next((int(line.split()[1]) * _KIB for line in lines if line.startswith("VmHWM:")), 0)

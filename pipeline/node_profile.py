@@ -85,7 +85,7 @@ def _watch(done: threading.Event, counted: dict[str, float]) -> None:
 def _used(thread: int) -> float | None:
     """Processor time of a thread so far, seconds; None where it is gone."""
     try:
-        return int(Path(f"/proc/self/task/{thread}/schedstat").read_text().split()[0]) / 1e9
+        return int(Path(f"/proc/self/task/{thread}/schedstat").read_text(encoding="utf-8").split()[0]) / 1e9
     except OSError:
         return None
 

@@ -136,7 +136,7 @@ class Config(StrictModel):
 def shipped() -> dict[str, str]:
     """Returns the configurations that come with the project, with their descriptions."""
     folder = resources.files("cxr.pipeline") / "configs"
-    texts = {Path(f.name).stem: f.read_text() for f in folder.iterdir() if f.name.endswith(".yaml")}
+    texts = {Path(f.name).stem: f.read_text(encoding="utf-8") for f in folder.iterdir() if f.name.endswith(".yaml")}
     return {name: yaml.safe_load(texts[name]).get("description", "").strip() for name in sorted(texts)}
 
 
@@ -186,7 +186,7 @@ def _read(name_or_file: str) -> dict[str, Any]:
         if not source.is_file():
             raise UsageError(f"--config {name_or_file}: neither a file nor one of {', '.join(shipped())}")
     try:
-        tree = yaml_text.parse(source.read_text(), name=str(source))
+        tree = yaml_text.parse(source.read_text(encoding="utf-8"), name=str(source))
     except OSError as error:
         raise UsageError(f"--config {name_or_file}: {error.strerror or error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

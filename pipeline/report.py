@@ -159,7 +159,9 @@ def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice, eva
     known["notes"] = tuple(notes)
     if blessing := _output(infra_check, "blessing"):
         known["servable"] = blessing.get_int_custom_property("blessed") == 1
-        refusals += [f"infrastructure check: {reason}" for reason in (Path(blessing.uri) / REASONS).read_text().splitlines()]
+        refusals += [
+            f"infrastructure check: {reason}" for reason in (Path(blessing.uri) / REASONS).read_text(encoding="utf-8").splitlines()
+        ]
     if blessing := _output(shortcut_check, "blessing"):
         verdict = Verdict.load(Path(blessing.uri))
         known["shortcut_check"] = verdict

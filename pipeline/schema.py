@@ -25,7 +25,8 @@ def curated_schema(class_names: tuple[str, ...], schema_file: Path | None = None
     """
     shown = schema_file or "schema.pbtxt"
     try:
-        text = schema_file.read_text() if schema_file else (resources.files("cxr.pipeline") / "schema.pbtxt").read_text()
+        source = schema_file or resources.files("cxr.pipeline") / "schema.pbtxt"
+        text = source.read_text(encoding="utf-8")
         schema = text_format.Parse(text, schema_pb2.Schema())
     except OSError as error:
         raise CxrError(f"schema_file {shown}: {error.strerror or error}") from None
@@ -55,5 +56,5 @@ def write_schema(schema: schema_pb2.Schema, folder: Path) -> Path:
     path = folder / hashlib.sha256(text.encode()).hexdigest()[:16] / "schema.pbtxt"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     return path

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import os
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -94,9 +94,12 @@ class Workspace:
 
     def point_latest_at(self, folder: Path) -> None:
         """Makes a run the one that `latest` names: once its data are there, so that a mistyped path does not hide the run before."""
-        link = self.runs / f".{LATEST}-{os.getpid()}"
-        link.symlink_to(folder.name)
-        link.replace(self.runs / LATEST)
+        link = self.runs / f".{LATEST}-{uuid.uuid4().hex}"  # a process's number comes again in another container
+        try:
+            link.symlink_to(folder.name)
+            link.replace(self.runs / LATEST)
+        finally:
+            link.unlink(missing_ok=True)
 
     @contextmanager
     def lock(self, holder: str = RUN) -> Iterator[None]:
@@ -115,7 +118,7 @@ class Workspace:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EEXIST):
                 raise
             raise UsageError(f"{self.home}: cannot be made ({error.strerror}); name another folder with --workspace") from None
-        with open(self.home / LOCK, "a+") as file:  # not emptied: it may be another's
+        with open(self.home / LOCK, "a+", encoding="utf-8") as file:  # not emptied: it may be another's
             while not _taken(file):
                 if holding := self.lock_holder():
                     what = "a prune" if holding == PRUNE else "another run"
@@ -129,7 +132,7 @@ class Workspace:
     def lock_holder(self) -> str | None:
         """Returns who holds the lock, RUN or PRUNE; None: nobody."""
         try:
-            with open(self.home / LOCK) as file:
+            with open(self.home / LOCK, encoding="utf-8") as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:

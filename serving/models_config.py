@@ -21,7 +21,7 @@ def read(path: Path) -> ModelServerConfig:
       CxrError: it cannot be read, too.
     """
     try:
-        return parse(path.read_text(), path)
+        return parse(path.read_text(encoding="utf-8"), path)
     except (OSError, UnicodeDecodeError) as error:
         raise CxrError(f"{path}: cannot be read ({error}); name a models.config, or {_REMEDY}") from None
 

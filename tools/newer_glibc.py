@@ -122,11 +122,12 @@ def download(folder: Path, release: str, sources: str) -> list[Path]:
     wanted, origin = NEWER[release]
     for name in ("lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True)
-    (folder / "next.sources").write_text(sources)
+    (folder / "next.sources").write_text(sources, encoding="utf-8")
     (folder / "status").touch()
     # Another vendor's repository may use the same suite name: nothing but the distribution's own packages may be taken.
     (folder / "preferences").write_text(
-        f"Package: *\nPin: release o={origin},n={wanted}\nPin-Priority: 990\n\nPackage: *\nPin: release *\nPin-Priority: -1\n"
+        f"Package: *\nPin: release o={origin},n={wanted}\nPin-Priority: 990\n\nPackage: *\nPin: release *\nPin-Priority: -1\n",
+        encoding="utf-8",
     )
     # The machine's own apt settings (proxy, certificates) stay in force; its hooks, which clean the system's cache, do not.
     settings = {
@@ -146,7 +147,7 @@ def download(folder: Path, release: str, sources: str) -> list[Path]:
     }
     hooks = ("APT::Update::Pre-Invoke", "APT::Update::Post-Invoke", "APT::Update::Post-Invoke-Success", "DPkg::Post-Invoke")
     (folder / "apt.conf").write_text(
-        "".join(f"#clear {hook};\n" for hook in hooks) + "".join(f'{key} "{value}";\n' for key, value in settings.items())
+        "".join(f"#clear {hook};\n" for hook in hooks) + "".join(f'{key} "{value}";\n' for key, value in settings.items()), encoding="utf-8"
     )
     apt = ["apt-get", "-c", str(folder / "apt.conf"), "-q"]
     failure = (
@@ -190,7 +191,7 @@ def install(venv: Path) -> None:
     Raises:
       SetupError: the system is not one this is known for, or a step failed; the text names the remedy.
     """
-    release = codename(Path("/etc/os-release").read_text() if Path("/etc/os-release").exists() else "")
+    release = codename(Path("/etc/os-release").read_text(encoding="utf-8") if Path("/etc/os-release").exists() else "")
     if release not in NEWER or not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise SetupError(f"This system's glibc is older than 2.39, and newer libraries can be fetched on {', '.join(NEWER)} only. {REMEDY}")
     sources = newer_sources(system_source_files(), release)

@@ -26,7 +26,7 @@ import numpy.typing as npt
 import pydantic
 import tensorflow as tf
 
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, MissingFileError
 from cxr.core.validation_errors import all_said
 from cxr.data.images.reader import MAX_SIDE
 from cxr.trainer.calibration.description import Calibration, Conformal, OperatingPoint, Outside
@@ -174,7 +174,8 @@ def read_info(uri: str) -> ModelInfo:
       uri: Model artifact, or the folder of a SavedModel (a pushed version).
 
     Raises:
-      CxrError: It holds no model of ours, or its model.json is damaged.
+      MissingFileError: It holds no model of ours.
+      CxrError: Its model.json is damaged.
     """
     for folder in (serving_dir(uri), uri.rstrip("/")):
         path = f"{folder}/{INFO}"
@@ -183,7 +184,7 @@ def read_info(uri: str) -> ModelInfo:
                 return ModelInfo.model_validate_json(read_bytes(path))
             except pydantic.ValidationError as error:
                 raise CxrError(f"{path}: not a description of a model: {all_said(error)}") from None
-    raise CxrError(f"{uri}: holds no Format-Serving/{INFO}; give the URI of a model that this pipeline trained")
+    raise MissingFileError(f"{uri}: holds no Format-Serving/{INFO}; give the URI of a model that this pipeline trained")
 
 
 def write_info(saved_model: str, info: dict[str, Any]) -> None:

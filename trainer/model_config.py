@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from cxr.core.errors import CxrError
 from cxr.core.strict_model import StrictModel
 
 IMAGENET, NONE = "imagenet", "none"  # values of `weights` that name no folder
@@ -109,6 +110,22 @@ class Stage(StrictModel):
     early_stopping: EarlyStopping | None = None
     reduce_on_plateau: ReduceOnPlateau | None = None
 
+    def check_monitors(self, setting: str, *, has_validation: bool) -> None:
+        """Refuses to watch what will not be measured.
+
+        Args:
+          setting: Where the stage stands in the configuration, such as "models.mobilenet.head_training"; may be empty.
+          has_validation: There is a validation split.
+
+        Raises:
+          CxrError: A monitor of the validation split, and there is none.
+        """
+        for field in ("early_stopping", "reduce_on_plateau"):
+            watched = getattr(self, field)
+            if watched and watched.monitor.startswith("val_") and not has_validation:
+                key = ".".join(filter(None, (setting, field, "monitor")))
+                raise CxrError(f"{key}: {watched.monitor} needs a validation split and the data have none; monitor loss or accuracy")
+
 
 class FineTuning(Stage):
     """Stage (b): the backbone learns too, at a small learning rate."""
@@ -176,6 +193,12 @@ class Model(Calibrated):
         if self.head_training is None and self.fine_tuning is not None and self.fine_tuning.last_layers is not None:
             raise ValueError("fine_tuning.last_layers needs a trained head; set head_training, or last_layers: null")
         return self
+
+    def check_monitors(self, setting: str, *, has_validation: bool) -> None:
+        """See `Stage.check_monitors`; here `setting` is the model's place in the configuration."""
+        for name in ("head_training", "fine_tuning"):
+            if stage := getattr(self, name):
+                stage.check_monitors(f"{setting}.{name}", has_validation=has_validation)
 
 
 class Ensemble(Calibrated):

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pydantic
 
-from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.features import TRAIN, VAL
 from cxr.core.strict_model import StrictModel
 from cxr.data.images.reader import MAX_SIDE
 from cxr.trainer import artifact
@@ -32,8 +32,6 @@ from cxr.trainer.preprocessing_config import Preprocessing
 from cxr.trainer.training import Trained, Training
 from cxr.trainer.training_data import image_keys, save_training_images, training_data
 from cxr.trainer.transform_graph import TransformGraph
-
-TRAIN, VAL, _ = features.SPLITS
 
 
 class Settings(StrictModel):

@@ -89,7 +89,8 @@ def run_stage(
     Raises:
       CxrError: A monitor needs a validation split that is not there, or the loss is no finite number.
     """
-    watched = _watched(stage, f"{setting}." if setting else "", has_validation=data.validation is not None)
+    stage.check_monitors(setting, has_validation=data.validation is not None)
+    watched = _watched(stage)
     state = TrainingState(state_dir, stage.epochs, watched)
     resumed_from = len(state.rows)
     for epoch, row in enumerate(state.rows, 1):
@@ -116,14 +117,8 @@ def run_stage(
     )
 
 
-def _watched(stage: Stage, prefix: str, *, has_validation: bool) -> list[keras.callbacks.Callback]:
+def _watched(stage: Stage) -> list[keras.callbacks.Callback]:
     callbacks: list[keras.callbacks.Callback] = []
-    for field in ("early_stopping", "reduce_on_plateau"):
-        config = getattr(stage, field)
-        if config and config.monitor.startswith("val_") and not has_validation:
-            raise CxrError(
-                f"{prefix}{field}.monitor: {config.monitor} needs a validation split and the data have none; monitor loss or accuracy"
-            )
     if early := stage.early_stopping:
         callbacks.append(
             keras.callbacks.EarlyStopping(

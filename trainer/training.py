@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from cxr.core import progress
 from cxr.core.errors import CxrError
+from cxr.core.features import TRAIN, VAL
 from cxr.core.folds import deal, most_folds
 from cxr.core.stored_rows import FloatRows
 from cxr.trainer import devices, inputs
@@ -103,7 +104,7 @@ class Training:
           on_epoch: See `run_stage`.
 
         Raises:
-          CxrError: A class without training images, or an empty validation split.
+          CxrError: A class without training images, an empty validation split, or a monitor that needs one and there is none.
         """
         class_names = transform.class_names if class_names is None else class_names
         counts = np.bincount(train.labels, minlength=len(class_names))
@@ -111,6 +112,7 @@ class Training:
             raise CxrError(f"training split: no image of class {', '.join(missing)} among {len(train)}; add some or change class_names")
         if val is not None and not len(val):
             raise CxrError("validation split: it holds no images; add some, or leave the split out")
+        config.check_monitors(f"models.{name}", has_validation=val is not None)
         self._config, self._classes, self._train, self._val = config, len(class_names), train, val
         self._size, self._decode = transform.image_size, transform.image
         self._transform, self._cache = transform, cache
@@ -124,8 +126,8 @@ class Training:
         """Trains.
 
         Raises:
-          CxrError: Weights that cannot be had, sizes that do not fit, a backbone that multiplies rounding errors, a monitor without its
-            split, a loss that is no number.
+          CxrError: Weights that cannot be had, sizes that do not fit, a backbone that multiplies rounding errors, a loss that
+            is no number.
         """
         for label, source in self._from_one_source.items():
             progress.report(f"{self._key}.source_weights: {label} comes from {source} alone; no weight tells the one from the other", 0)
@@ -179,7 +181,7 @@ class Training:
         if self._val is None or not before:
             return True
         loss = make_loss(self._config.loss)
-        after, earlier = (float(loss(self._one_hot(self._val), answers["val"])) for answers in (tuned, before))
+        after, earlier = (float(loss(self._one_hot(self._val), answers[VAL])) for answers in (tuned, before))
         if after >= earlier:
             progress.report(f"validation loss {after:.4f} after fine-tuning, {earlier:.4f} before: the model is kept as it was before", 0)
         return after < earlier
@@ -191,9 +193,9 @@ class Training:
         config, train = self._config, self._train
         frozen.assembly.backbone.network.trainable = False
         pooled = self._frozen.features if self._frozen else self._frozen_features(frozen, state)
-        features = pooled["train"]
+        features = pooled[TRAIN]
         train_features = LabelledFeatures(features, train.labels, train.sources)
-        val_features = LabelledFeatures(pooled["val"], self._val.labels, self._val.sources) if self._val else None
+        val_features = LabelledFeatures(pooled[VAL], self._val.labels, self._val.sources) if self._val else None
         head, history = train_head(
             config,
             stage,
@@ -304,7 +306,7 @@ class Training:
         return inputs.Order(first, stage.epochs, stage.batch_size, self._config.seed, full)
 
     def _splits(self) -> dict[str, inputs.Split]:
-        return {"train": self._train, **({"val": self._val} if self._val else {})}
+        return {TRAIN: self._train, **({VAL: self._val} if self._val else {})}
 
     def _one_hot(self, split: inputs.Split) -> Array:
         return np.eye(self._classes, dtype=np.float32)[split.labels]

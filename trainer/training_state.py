@@ -93,7 +93,7 @@ class TrainingState(keras.callbacks.Callback):
             if getattr(callback, "best_weights", None) is not None:
                 np.savez(unfinished / f"best-{number}.npz", *callback.best_weights)
         state = {"rows": self.rows, "stopped": bool(self.model.stop_training), "counters": counters}
-        (unfinished / "state.json").write_text(json.dumps(state))
+        (unfinished / "state.json").write_text(json.dumps(state), encoding="utf-8")
         unfinished.rename(target)
         if self._latest:
             shutil.rmtree(self._latest)
@@ -106,7 +106,7 @@ def _kept(folder: Path | None) -> tuple[Path | None, dict[str, Any]]:
     if folder is None or latest is None:
         return None, {"rows": [], "stopped": False, "counters": []}
     try:
-        state = json.loads((latest / "state.json").read_text())
+        state = json.loads((latest / "state.json").read_text(encoding="utf-8"))
         for file in latest.glob("*.npz"):
             with ZipFile(file) as arrays:
                 if arrays.testzip():

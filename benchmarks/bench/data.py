@@ -125,5 +125,5 @@ def _draw(folder: Path) -> None:
     for number, file in enumerate(sorted((folder / "images").iterdir())):
         if number % 2:
             Image.open(file).save(file.with_suffix(".jpg"), quality=90)
-            manifest.write_text(manifest.read_text().replace(file.name, f"{file.stem}.jpg"))
+            manifest.write_text(manifest.read_text(encoding="utf-8").replace(file.name, f"{file.stem}.jpg"), encoding="utf-8")
             os.unlink(file)

@@ -35,7 +35,7 @@ def describe() -> Machine:
 def _cpu(file: Path) -> str:
     """The processor's name with the widest vectors it computes on, in which cores of one name differ."""
     try:
-        said = dict(line.partition(":")[::2] for line in file.read_text().replace("\t", "").splitlines())
+        said = dict(line.partition(":")[::2] for line in file.read_text(encoding="utf-8").replace("\t", "").splitlines())
         flags = said.get("flags", "").split()
         return " ".join([said["model name"].strip(), *[vectors for vectors in _VECTORS if vectors in flags][:1]])
     except (OSError, KeyError):

@@ -61,7 +61,7 @@ def read(pointer: Path) -> Champion | None:
       CxrError: The file is damaged, or the version is gone.
     """
     try:
-        found = json.loads(pointer.read_text())
+        found = json.loads(pointer.read_text(encoding="utf-8"))
         champion = Champion(
             version=found["version"],
             fingerprint=found["fingerprint"],
@@ -131,7 +131,7 @@ class LockedPointer:
         )
         draft = self._models / f".{POINTER}-{uuid.uuid4().hex}"
         try:
-            with open(draft, "x") as file:
+            with open(draft, "x", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
@@ -155,7 +155,7 @@ def locked(models: Path, timeout: float = LOCK_SECONDS) -> Iterator[LockedPointe
     models.mkdir(parents=True, exist_ok=True)
     lock = models / LOCK
     deadline = time.monotonic() + timeout
-    with open(lock, "a") as file:  # NFS locks files that are open for writing only
+    with open(lock, "a", encoding="utf-8") as file:  # NFS locks files that are open for writing only
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

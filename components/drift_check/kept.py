@@ -5,14 +5,17 @@ Each lies in `<folder>/<time>-<key>`, where the key is made of its content; a fo
 
 from __future__ import annotations
 
-import os
+import contextlib
 import shutil
 import time
+import uuid
 from pathlib import Path
 
 from cxr.core.fingerprints import of_folder
 
 KEPT = 3  # the newest: this run's data, those before, and one for a run that began meanwhile
+_DRAFT = ".draft-"
+_ABANDONED_SECONDS = 86_400  # a copy takes seconds
 
 
 def keep(statistics: Path, folder: Path) -> None:
@@ -27,7 +30,11 @@ def keep(statistics: Path, folder: Path) -> None:
     """
     key = of_folder(statistics)
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f".{time.time_ns()}-{os.getpid()}"
+    for draft in folder.glob(f"{_DRAFT}*"):  # of a process that was killed
+        with contextlib.suppress(FileNotFoundError):  # another process removes it
+            if draft.stat().st_ctime < time.time() - _ABANDONED_SECONDS:  # copytree sets the time of modification back
+                shutil.rmtree(draft, ignore_errors=True)
+    draft = folder / f"{_DRAFT}{uuid.uuid4().hex}"
     try:
         shutil.copytree(statistics, draft)
         draft.rename(folder / f"{time.time_ns():020d}-{key}")

@@ -18,7 +18,7 @@ class EnsembleTrainerSpec(component_spec.ComponentSpec):
 
     PARAMETERS = {
         "member_names": component_spec.ExecutionParameter(type=str),  # JSON list, in the order of the member inputs
-        "ensemble": component_spec.ExecutionParameter(type=str),  # JSON of trainer.config.Ensemble
+        "ensemble": component_spec.ExecutionParameter(type=str),  # JSON of trainer.model_config.Ensemble
         "class_names": component_spec.ExecutionParameter(type=str),  # JSON list
         "code_version": component_spec.ExecutionParameter(type=str),  # not read: changed code must not be served from the cache
     }
@@ -54,7 +54,7 @@ class EnsembleTrainer(base_component.BaseComponent):
         """Makes the node.
 
         Args:
-          members: Name to channel of Model artifacts; two to eight.
+          members: Name to channel of Model artifacts; 2 to MOST_MEMBERS.
           examples: Raw tf.Examples; some are recorded with the model.
           transform_graph: The Transform component's, as the members used it.
           ensemble: How to join them.

@@ -9,7 +9,7 @@ from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from cxr.core import features
+from cxr.core.features import VAL
 from cxr.trainer.ensemble.ensemble_run import train_ensemble
 from cxr.trainer.model_config import Ensemble
 
@@ -31,13 +31,12 @@ class Executor(base_executor.BaseExecutor):
         Raises:
           CxrError: Members that do not fit together or the configuration, or an export that fails its check.
         """
-        _, val, _ = features.SPLITS
         names = json.loads(exec_properties["member_names"])
         examples = input_dict["examples"]
         train_ensemble(
             Ensemble.model_validate_json(exec_properties["ensemble"]),
             members={name: artifact_utils.get_single_uri(input_dict[MEMBER.format(number)]) for number, name in enumerate(names, 1)},
-            has_validation=val in artifact_utils.decode_split_names(artifact_utils.get_single_instance(examples).split_names),
+            has_validation=VAL in artifact_utils.decode_split_names(artifact_utils.get_single_instance(examples).split_names),
             transform_graph=artifact_utils.get_single_uri(input_dict["transform_graph"]),
             class_names=json.loads(exec_properties["class_names"]),
             model_uri=artifact_utils.get_single_uri(output_dict["model"]),

@@ -28,5 +28,5 @@ def InfraCheck(
     folder = Path(blessing.uri)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ("INFRA_BLESSED" if verdict.blessed else "INFRA_NOT_BLESSED")).touch()
-    (folder / REASONS).write_text("".join(f"{problem}\n" for problem in verdict.problems))
+    (folder / REASONS).write_text("".join(f"{problem}\n" for problem in verdict.problems), encoding="utf-8")
     blessing.set_int_custom_property("blessed", int(verdict.blessed))

@@ -61,7 +61,7 @@ class Executor(base_executor.BaseExecutor):
 def _model(name: str, number: int, input_dict: dict[str, list[types.Artifact]]) -> ModelSources:
     (blessing,) = input_dict[INFRA_BLESSING.format(number)]
     shortcut_check = _uri(input_dict, SHORTCUT_BLESSING.format(number))
-    reasons = [f"infrastructure check: {reason}" for reason in (Path(blessing.uri) / REASONS).read_text().splitlines()]
+    reasons = [f"infrastructure check: {reason}" for reason in (Path(blessing.uri) / REASONS).read_text(encoding="utf-8").splitlines()]
     if shortcut_check:
         reasons += [f"shortcut check: {reason}" for reason in ShortcutVerdict.load(Path(shortcut_check)).reasons]
     return ModelSources(

@@ -55,7 +55,7 @@ class Verdict(StrictModel):
     def save(self, folder: Path) -> None:
         """Writes verdict.json, reasons.txt and a file whose name says the answer, as TFX's own validators do."""
         self.write(folder / VERDICT)
-        (folder / REASONS).write_text("".join(f"{reason}\n" for reason in self.reasons))
+        (folder / REASONS).write_text("".join(f"{reason}\n" for reason in self.reasons), encoding="utf-8")
         (folder / ("BLESSED" if self.blessed else "NOT_BLESSED")).touch()
 
     @classmethod

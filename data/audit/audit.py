@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils import gen_batches
 
-from cxr.core import features, progress
+from cxr.core import progress
+from cxr.core.features import TRAIN
 from cxr.core.intervals import Figure
 from cxr.core.measurement import Measurement
 from cxr.core.resampling import patient_numbers
@@ -20,8 +21,6 @@ from cxr.data.audit.classifier import AT_ONCE, Labels, Probabilities, fit_and_pr
 from cxr.data.audit.records import Tables, some_patients
 from cxr.data.audit.result import AuditResult, Measured, ShortcutResult
 from cxr.data.audit.tables import SHORTCUTS, Shortcut
-
-TRAIN = features.SPLITS[0]
 
 Draws = npt.NDArray[np.float32]
 

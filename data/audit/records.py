@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from google.protobuf.message import DecodeError
 
 from cxr.core import features, progress
 from cxr.core.errors import CxrError
@@ -136,20 +135,12 @@ def some_patients(
 
 def _examples(patterns: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """Yields the file and the tf.train.Example of each record."""
-    import tensorflow as tf  # seconds, and only this needs it
-
-    from cxr.data.example_columns import files_of
+    from cxr.data.example_columns import examples, files_of  # TensorFlow: seconds, and only this needs it
 
     files = files_of(patterns)
     if not files:
         raise CxrError(f"{', '.join(patterns)}: no records; make them with `cxr ingest`")
-    for file in files:
-        records = tf.data.TFRecordDataset(file, compression_type="GZIP" if file.endswith(".gz") else None)
-        try:
-            for record in records.as_numpy_iterator():
-                yield file, tf.train.Example.FromString(record)
-        except (tf.errors.OpError, DecodeError) as error:
-            raise CxrError(f"{file}: cannot be read as raw examples ({error}); make it again with `cxr ingest`") from None
+    yield from examples(files)
 
 
 def _identity(file: str, example: Any, class_names: Sequence[str]) -> Identity:

@@ -23,13 +23,13 @@ from rich.progress import track
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.features import SYNTHETIC
 from cxr.core.machine import cores
 from cxr.core.termination import end_with_parent
 from cxr.data.demo import SEVERITY
 from cxr.data.demo.confounders import CONFOUNDED, CONFOUNDERS, NO_CONFOUNDER
 from cxr.data.demo.person import AP, PA, Person
 from cxr.data.demo.radiograph import render
-from cxr.data.ingest.dataset import SYNTHETIC
 from cxr.data.ingest.sources import MANIFEST
 
 COLUMNS = ("image", "label", "patient_id", "source", "view", "sex", "age", "severity", "mask")
@@ -91,7 +91,7 @@ def make_demo_data(
         "severity": list(severity), "masks": masks,
     })  # fmt: skip
     manifest = out / MANIFEST
-    if manifest.is_file() and (out / REQUEST).is_file() and (out / REQUEST).read_text() == request:
+    if manifest.is_file() and (out / REQUEST).is_file() and (out / REQUEST).read_text(encoding="utf-8") == request:
         return manifest
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / REQUEST).is_file())):
         raise CxrError(f"{out}: exists and holds no demo data; name another folder")
@@ -112,7 +112,7 @@ def make_demo_data(
             writer.writerows(
                 track(rows, "drawing synthetic images", images, console=console, transient=True, disable=not console.is_terminal)
             )
-        (partial / REQUEST).write_text(request)
+        (partial / REQUEST).write_text(request, encoding="utf-8")
         if out.exists():
             shutil.rmtree(out)
         partial.rename(out)

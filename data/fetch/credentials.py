@@ -28,7 +28,7 @@ def kaggle_authorization() -> str:
     if not (username and key):
         path = Path(os.environ.get("KAGGLE_CONFIG_DIR") or Path.home() / ".kaggle") / FILE
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(encoding="utf-8"))
             username, key = str(content["username"]), str(content["key"])
         except FileNotFoundError:
             raise FetchError(f"Kaggle wants to know who downloads, and no credentials were found; {REMEDY}") from None

@@ -67,7 +67,7 @@ def parts(collection: Collection, selection: Selection, downloads: Path) -> list
     """
     listing, table_file = (downloads / remote.name for remote in collection.files)
     try:
-        content = json.loads(listing.read_text())
+        content = json.loads(listing.read_text(encoding="utf-8"))
         blobs = {item["path"]: (int(item["size"]), f"git:{item['sha']}") for item in content["tree"] if item["type"] == "blob"}
         complete = not content["truncated"]
     except (ValueError, KeyError, TypeError):

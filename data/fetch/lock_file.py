@@ -37,7 +37,7 @@ class LockFile:
         """
         self.path = path
         try:
-            self._files = dict(_Content.model_validate_json(path.read_text()).files)
+            self._files = dict(_Content.model_validate_json(path.read_text(encoding="utf-8")).files)
         except FileNotFoundError:
             self._files = {}
         except (OSError, UnicodeDecodeError, pydantic.ValidationError):
@@ -51,5 +51,5 @@ class LockFile:
         """Adds a file, and writes the lock at once."""
         self._files[name] = locked
         temporary = self.path.with_name(f".{self.path.name}.part")
-        temporary.write_text(_Content(files=self._files).model_dump_json(indent=1) + "\n")
+        temporary.write_text(_Content(files=self._files).model_dump_json(indent=1) + "\n", encoding="utf-8")
         os.replace(temporary, self.path)

@@ -80,7 +80,7 @@ class Output:
     def _about(self) -> About | None:
         path = self.work / ABOUT
         try:
-            return About.model_validate_json(path.read_text())
+            return About.model_validate_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, pydantic.ValidationError):

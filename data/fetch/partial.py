@@ -30,7 +30,7 @@ class Partial:
         self._state_path = target.with_name(f".{target.name}.part.json")
         self.state = _State(url=url)
         try:
-            found = _State.model_validate_json(self._state_path.read_text())
+            found = _State.model_validate_json(self._state_path.read_text(encoding="utf-8"))
         except (OSError, ValueError, pydantic.ValidationError):
             found = None
         if found and found.url == url:
@@ -90,7 +90,7 @@ class Partial:
             total = int(length)
         stated = dict(part.strip().partition("=")[::2] for part in response.headers.get("x-goog-hash", "").split(","))
         self.state = _State(url=self.state.url, validator=_validator(response), total=total, md5=_hex(stated.get("md5", "")))
-        self._state_path.write_text(self.state.model_dump_json())
+        self._state_path.write_text(self.state.model_dump_json(), encoding="utf-8")
 
 
 def _validator(response: requests.Response) -> str:

@@ -15,8 +15,7 @@ from PIL import Image
 from cxr.core.errors import CxrError
 from cxr.core.features import MAX_PIXELS
 from cxr.data.images.errors import ImageError, NotAnImage, SeveralFrames, TooManyPixels, Truncated, Unreadable
-from cxr.data.images.grey_levels import picture_range, to_8_bit
-from cxr.data.images.reader import check_size
+from cxr.data.images.grey_levels import check_size, picture_range, to_8_bit
 
 BYTES_PER_PIXEL = 6  # three channels of 16 bits
 HEADER_BYTES = 1_000_000

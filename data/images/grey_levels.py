@@ -10,15 +10,24 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from cxr.data.images.errors import Blank, Unreadable
+from cxr.data.images.errors import Blank, TooManyPixels, TooSmall, Unreadable
 
 # Between these quantiles lies what surely is picture: markers and labels cover less than the rest. Values beyond still count as
 # picture up to a margin, a share of the bulk's range. Of 187 radiographs this cuts more than 0.1 % of the pixels in 4 (at most 0.4 %).
 BULK = (0.02, 0.98)
 MARGIN = 0.5
+MIN_SIDE = 16  # pixels of a picture; pipeline/schema.pbtxt says the same
 SAMPLE = 1_000_000  # about so many values, evenly spread, are looked at for the quantiles
 CONTENT = (0.01, 0.99)  # quantiles of the grey levels that a picture is judged by
 MIN_SPREAD = 8  # grey levels between them; pictures with less show nothing to a reader
+
+
+def check_size(height: int, width: int, max_pixels: int) -> None:
+    """Refuses sizes out of bounds, before anything is decoded."""
+    if height * width > max_pixels:
+        raise TooManyPixels(f"{width}x{height} pixels are more than the {max_pixels:,} allowed (max_pixels)")
+    if min(height, width) < MIN_SIDE:
+        raise TooSmall(f"{width}x{height} pixels; a side needs at least {MIN_SIDE}")
 
 
 def picture_range(values: npt.NDArray) -> tuple[float, float]:

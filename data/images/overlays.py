@@ -76,7 +76,7 @@ def save_overlay(picture: Image.Image, out: Path, image: Path, model: str, expla
 
 def list_overlays(out: Path, explanations: Sequence[Explanation]) -> Iterator[str]:
     """Writes one CSV row per overlay, and yields what a user is told of them."""
-    with open(out / TABLE, "w", newline="") as file:
+    with open(out / TABLE, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([field.name for field in fields(Explanation)])
         writer.writerows(cells(astuple(explanation)) for explanation in explanations)

@@ -19,14 +19,13 @@ from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
 
 from cxr.core.errors import CxrError
 from cxr.core.features import MAX_PIXELS
-from cxr.data.images.errors import ImageError, NotAnImage, SeveralFrames, TooManyPixels, TooSmall, Truncated, Unreadable
-from cxr.data.images.grey_levels import check_content, picture_range, to_8_bit
+from cxr.data.images.errors import ImageError, NotAnImage, SeveralFrames, TooManyPixels, Truncated, Unreadable
+from cxr.data.images.grey_levels import MIN_SIDE, check_content, check_size, picture_range, to_8_bit
 
 # Raise it, and data/ingest's RECORDS_VERSION with it, whenever a file comes to yield other pixels: window, 8-bit mapping, scaling. Models
 # carry it, and a client with other rules refuses to ask them.
 READING_RULES = 1
 MAX_SIDE = 1024  # pixels
-MIN_SIDE = 16  # pixels; pipeline/schema.pbtxt says the same
 JPEG_QUALITY = 95
 PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 HEAD_BYTES = 132  # of a file, enough to tell what it is: of DICOM up to and with its magic
@@ -146,14 +145,6 @@ def is_image(head: bytes) -> bool:
 def is_dicom(head: bytes) -> bool:
     """Tells by the first HEAD_BYTES of a file: the magic, or (very old files have none) an element of group 0002 or 0008."""
     return head[128:132] == b"DICM" or (head[:2] in (b"\x02\x00", b"\x08\x00") and head[4:6].isalpha())
-
-
-def check_size(height: int, width: int, max_pixels: int) -> None:
-    """Refuses sizes out of bounds, before anything is decoded."""
-    if height * width > max_pixels:
-        raise TooManyPixels(f"{width}x{height} pixels are more than the {max_pixels:,} allowed (max_pixels)")
-    if min(height, width) < MIN_SIDE:
-        raise TooSmall(f"{width}x{height} pixels; a side needs at least {MIN_SIDE}")
 
 
 def _read_with_pillow(stream: io.IOBase, max_pixels: int, max_side: int | None) -> tuple[np.ndarray, tuple[int, int], str]:

@@ -12,7 +12,6 @@ from cxr.core.strict_model import StrictModel
 from cxr.data.ingest.ingest_config import Ingest
 
 DATASET = "dataset.json"
-SYNTHETIC = features.SYNTHETIC  # the source of demo images
 RECORDS_VERSION = 3  # raise it when the same images make other records
 
 

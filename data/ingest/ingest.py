@@ -20,7 +20,7 @@ from cxr.core.errors import CxrError
 from cxr.core.machine_faults import writing_to
 from cxr.core.silence import silenced
 from cxr.data.ingest import fingerprint, output_folder, private_lists, progress_bar, records, staged, summary
-from cxr.data.ingest.dataset import DATASET, RECORDS_VERSION, SYNTHETIC, Dataset, read_dataset
+from cxr.data.ingest.dataset import DATASET, RECORDS_VERSION, Dataset, read_dataset
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.lesion_masks import read_masks
 from cxr.data.ingest.outcomes import Outcomes
@@ -230,7 +230,7 @@ def _described(
         left_out=settled.left_out,
         warnings=tuple(notes),
         seed=config.seed,
-        synthetic=any(row.source == SYNTHETIC for row in rows),
+        synthetic=any(row.source == features.SYNTHETIC for row in rows),
         config=config,
         fingerprint=content,
         state=request.state,

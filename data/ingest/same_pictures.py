@@ -11,12 +11,12 @@ import numpy as np
 from rich.console import Console
 from scipy.cluster.hierarchy import DisjointSet
 
+from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.stored_rows import StoredRows
 from cxr.data.duplicates.find import Pair, near_duplicates
 from cxr.data.duplicates.thumbnails import SIDE
 from cxr.data.ingest import private_lists
-from cxr.data.ingest.dataset import SYNTHETIC
 from cxr.data.ingest.ingest_config import Ingest, Spelling
 from cxr.data.ingest.private_lists import CONFLICTS, SHOWN
 from cxr.data.ingest.progress_bar import stages
@@ -66,7 +66,7 @@ def compare(rows: Sequence[Row], thumbnail: Callable[[Row], np.ndarray], config:
     """
     if config.near_duplicates == "ignore":
         return []
-    places = [number for number, row in enumerate(rows) if row.source != SYNTHETIC]
+    places = [number for number, row in enumerate(rows) if row.source != features.SYNTHETIC]
     thumbnails = StoredRows.empty(len(places), (SIDE, SIDE), np.uint8)
     for number, place in enumerate(places):
         thumbnails[number] = thumbnail(rows[place])

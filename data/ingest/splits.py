@@ -100,7 +100,7 @@ def _check_given(rows: list[Row], config: Ingest) -> None:
         for name in config.class_names:
             if any(counts[split, other] for other in config.class_names) and not counts[split, name]:
                 raise CxrError(f"class {name!r} has no image in the given split {split!r}; add some")
-    if not any(row.split == "train" for row in rows):
+    if not any(row.split == features.TRAIN for row in rows):
         raise CxrError("the given splits have no 'train'")
 
 

@@ -18,7 +18,7 @@ from cxr.data.ingest.sources import MANIFEST, discover, is_uri, states_labels
 from cxr.pipeline.outside.images import Labelled, LabelledImages, labelled, read_rows
 
 ALL = "all"  # in place of a split's name
-DEFAULT_SPLIT = "test"  # of data with several
+DEFAULT_SPLIT = features.TEST  # of data with several
 
 
 def open_labelled(data: str, split: str | None, config: Ingest, spelled: Spelling = dotted, key_file: Path | None = None) -> LabelledImages:
@@ -78,7 +78,7 @@ def reading_config(class_names: Sequence[str], max_side: int | None, **settings:
     """
     known = {name: value for name, value in settings.items() if value is not None}
     try:
-        return Ingest(class_names=tuple(class_names), max_side=max_side, only_split="test", **known)
+        return Ingest(class_names=tuple(class_names), max_side=max_side, only_split=features.TEST, **known)
     except pydantic.ValidationError as error:
         raise UsageError(all_said(error)) from None
 
@@ -102,15 +102,10 @@ def _images(dataset: Dataset, splits: Sequence[str], class_name: str) -> int:
 
 
 def _read_records(files: Sequence[Path]) -> Iterator[Labelled]:
-    import tensorflow as tf
-    from google.protobuf.message import DecodeError
+    from cxr.data.example_columns import examples  # TensorFlow: seconds
 
-    for file in files:
-        try:
-            for serialized in tf.data.TFRecordDataset(str(file), "GZIP").prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
-                yield labelled(tf.train.Example.FromString(serialized), str(file))
-        except (tf.errors.OpError, DecodeError) as error:
-            raise CxrError(f"{file}: is damaged ({getattr(error, 'message', error)}); ingest again with --overwrite") from None
+    for file, example in examples(map(str, files)):
+        yield labelled(example, file)
 
 
 # === Images ===

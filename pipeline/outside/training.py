@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cxr.core.errors import UsageError
+from cxr.core.features import TRAIN, VAL
 from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
 from cxr.pipeline.kept_runs import KeptRun, report_of, run_that_pushed
 from cxr.pipeline.outside.gathered import SPLIT, Gathered, Stage, gather
 from cxr.pipeline.outside.labelled import open_labelled, reading_config
 from cxr.pipeline.outside.versions import find_version
 from cxr.pipeline.workspace import REPORT, Workspace
-
-TRAIN, CHOSEN_BY = "train", "val"
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Training:
         """
         config = reading_config(self.dataset.class_names, self.dataset.config.max_side)
         parts = []
-        for split in (name for name in (TRAIN, CHOSEN_BY) if name in self.dataset.splits):
+        for split in (name for name in (TRAIN, VAL) if name in self.dataset.splits):
             images = open_labelled(str(self.folder), split, config)
             part = gather(images, small, f"reading {split} of the training data", stage)
             parts.append(replace(part, table=part.table.assign(**{SPLIT: split})))

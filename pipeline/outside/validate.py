@@ -17,7 +17,7 @@ from cxr.core.strict_model import StrictModel
 from cxr.pipeline.outside.drift import FeatureDrift, Thresholds, anomalies_of, drift, schema_without
 from cxr.pipeline.outside.gathered import SPLIT, Stage, copies, gather
 from cxr.pipeline.outside.images import LabelledImages
-from cxr.pipeline.outside.training import TRAIN, Training
+from cxr.pipeline.outside.training import Training
 from cxr.pipeline.schema import curated_schema
 from cxr.trainer.model_config import Model as ModelConfig
 
@@ -118,7 +118,7 @@ def validate(
     trained = training.gather(near, stage)
     if differ := data.patients_differ(training.dataset.key_id):
         notes += (differ,)
-    of_training = trained.table[trained.table[SPLIT] == TRAIN]
+    of_training = trained.table[trained.table[SPLIT] == features.TRAIN]
     schema = schema_without(curated_schema(training.dataset.class_names), data.unstated)
     found = copies(new, trained, stage)
     if data.max_side != training.dataset.config.max_side:

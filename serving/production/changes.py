@@ -121,7 +121,7 @@ class Changes:
     # === Servers that are told ===
 
     def _tell(self, entry: Entry, current: ModelState) -> Done:
-        old_text = self._path.read_text()
+        old_text = self._path.read_text(encoding="utf-8")
         entry = replace(entry, servers=tuple(server.server for server in self._servers), outcome=BEGUN, error="")
         steps = rollout.steps(self._servers, entry.model, current, entry.after)
         self._journal.append(entry)

@@ -125,7 +125,7 @@ def _context(tls: Tls) -> ssl.SSLContext:
     try:
         with tempfile.TemporaryDirectory(prefix="cxr-tls-") as folder:  # Python reads a key from a file only; the folder is the owner's
             pem = Path(folder) / "server.pem"
-            pem.write_text(f"{tls.key}\n{tls.certificate}\n")
+            pem.write_text(f"{tls.key}\n{tls.certificate}\n", encoding="utf-8")
             context.load_cert_chain(pem)
         if tls.client_verify:
             context.load_verify_locations(cadata=tls.client_ca)

@@ -50,7 +50,7 @@ class Manager:
         """Begins a change of configuration: those of the models that are new start to load, all others stay as they are.
 
         Args:
-          models: checked by `config.validate`.
+          models: checked by `served_models.validate`.
 
         Returns:
           Number of the change, for `wait`, `commit` and `withdraw`. A later change takes the place of one that still waits.

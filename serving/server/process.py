@@ -102,7 +102,7 @@ def not_up(server: str, code: int | None, timeout: float, log: Path) -> CxrError
         state = f"was ended by the system ({signal.Signals(-code).name}), as where the memory is full"
     else:
         kind, state = CxrError, f"ended with code {code}"
-    return kind(f"{server} {state}; its log ends with:\n{log.read_text(errors='replace')[-_TAIL:]}")
+    return kind(f"{server} {state}; its log ends with:\n{log.read_text(encoding='utf-8', errors='replace')[-_TAIL:]}")
 
 
 def _link(base: Path, path: Path) -> None:

@@ -55,7 +55,7 @@ def read_tls(path: Path) -> Tls:
 
 def _read(path: Path, message: Readable) -> Readable:
     try:
-        return text_format.Parse(path.read_text(), message)
+        return text_format.Parse(path.read_text(encoding="utf-8"), message)
     except (OSError, UnicodeDecodeError) as error:
         raise CxrError(f"{path}: cannot be read ({error})") from error
     except text_format.ParseError as error:

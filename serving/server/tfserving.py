@@ -103,10 +103,10 @@ def _tls_text(tls: Tls) -> str:
 def _write(folder: Path | None, name: str, text: str) -> Path:
     if folder is not None:
         path = folder / name
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         return path
     descriptor = os.memfd_create(name, 0)  # 0: it stays open over `exec`
-    with open(descriptor, "w", closefd=False) as file:
+    with open(descriptor, "w", encoding="utf-8", closefd=False) as file:
         file.write(text)
     return Path(f"/proc/self/fd/{descriptor}")
 

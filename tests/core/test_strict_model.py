@@ -1,4 +1,9 @@
+import ast
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 
 import pytest
@@ -49,3 +54,34 @@ def test_a_missing_file_can_be_told_from_a_damaged_one(tmp_path):
         Found.read(tmp_path / "found.json", "run again")
     with pytest.raises(CxrError, match="Is a directory"):
         Found.read(tmp_path, "run again")
+
+
+def test_any_text_is_read_again_whatever_the_locale(tmp_path):
+    """A source's folder may be called Köln where the system's language is written in ASCII or Latin letters only."""
+    code = (
+        "from pathlib import Path\n"
+        "from cxr.core.strict_model import StrictModel\n"
+        "class Found(StrictModel):\n"
+        "    source: str\n"
+        f"file = Path({str(tmp_path / 'found.json')!r})\n"
+        "Found(source='K\\u00f6ln \\u80ba').write(file)\n"
+        "assert Found.read(file, '').source == 'K\\u00f6ln \\u80ba'\n"
+    )
+    ascii_only = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=ascii_only, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_text_is_written_in_the_encoding_of_the_moment():
+    """What ruff's PLW1514 asks for, and of paths whose type it does not see."""
+    root = Path(__file__).parents[2]
+    packages = ("cli", "components", "core", "data", "kubeflow", "pipeline", "serving", "trainer", "tools", "benchmarks")
+    found = [
+        f"{file.relative_to(root)}:{call.lineno}"
+        for package in packages
+        for file in (root / package).rglob("*.py")
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in ("read_text", "write_text")
+        if "encoding" not in {keyword.arg for keyword in call.keywords}
+    ]
+    assert found == []

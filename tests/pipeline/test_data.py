@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from cxr.core import features
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.data.ingest.pseudonyms import KEY_FILE_VARIABLE
 from cxr.pipeline.examples import CALLED_BY, prepare_data
 from cxr.pipeline.pipeline_config import load
@@ -80,8 +80,13 @@ def test_messages_name_settings_as_the_command_does(prepared, images, monkeypatc
 
 
 def test_an_object_store_is_refused_with_a_way_out(prepared):
-    with pytest.raises(CxrError, match=r"--data gs://bucket/records: `cxr run` reads folders of this machine; copy .* Kubeflow"):
+    with pytest.raises(UsageError, match=r"--data gs://bucket/records: `cxr run` reads folders of this machine; copy .* Kubeflow"):
         prepared("gs://bucket/records")
+
+
+def test_a_source_that_is_not_there_is_a_wrong_argument(prepared):
+    with pytest.raises(UsageError, match="--data nowhere: no such file or folder; give images"):
+        prepared("nowhere")
 
 
 def test_help_promises_no_object_store():

@@ -62,7 +62,7 @@ def test_settings_left_at_their_defaults_are_nobodys_wish(prepare):
 def test_an_override_that_cannot_take_effect_is_an_error(prepare):
     with pytest.raises(CxrError, match=r"data\.seed is 7, the records were made with 2021"):
         prepare("cpu", "data.seed=7")
-    prepare("cpu", "data.seed=2021", "data.workers=1")
+    prepare("cpu", "data.seed=2021", "data.workers=1", "data.max_reject_share=0.5", "data.paths_outside=allow")
 
 
 def test_the_paper_on_a_patient_split_is_not_the_paper(prepare):

@@ -6,7 +6,7 @@ from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.data.ingest.dataset import DATASET, Dataset
 from cxr.data.ingest.ingest_config import Ingest
-from cxr.pipeline.examples import check_ensemble
+from cxr.pipeline.examples import check_ensemble, check_monitors
 from cxr.pipeline.local_run import run
 from cxr.pipeline.pipeline_config import load
 
@@ -72,3 +72,14 @@ def test_a_run_ends_before_its_first_node(tmp_path, monkeypatch):
         run(load("cpu", [FINE_TUNED]), str(tmp_path / "records"), tmp_path / "workspace")
     assert not (tmp_path / "workspace" / "cpu" / "metadata.db").exists()
     assert not (tmp_path / "workspace" / "cpu" / "runs" / "latest").exists()
+
+
+def test_a_monitor_without_its_split_is_told_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr("cxr.pipeline.local_run.start_fork_server", lambda: None)
+    described({"train": 9, "test": 9}).write(tmp_path / "records" / DATASET)
+    key = "models.densenet201.head_training.early_stopping"
+    with pytest.raises(CxrError, match=rf"{key}\.monitor: val_loss needs a validation split .* monitor loss or accuracy"):
+        run(load("cpu"), str(tmp_path / "records"), tmp_path / "workspace")
+    remedy = [f"defaults.head_training.{name}.monitor=loss" for name in ("early_stopping", "reduce_on_plateau")]
+    check_monitors(load("cpu", remedy), described({"train": 9, "test": 9}))
+    check_monitors(load("cpu"), described({"train": 9, "val": 9, "test": 9}))

@@ -1,5 +1,6 @@
 import datetime
 import fcntl
+import os
 import threading
 
 import pytest
@@ -52,6 +53,16 @@ def test_folders_of_other_names_do_not_stand_in_the_way(tmp_path, clock):
     assert workspace.new_run().name == "20260102-030405-000"
     workspace.point_latest_at(workspace.runs / "20260102-030405-000")
     assert workspace.new_run().name == "20260102-030405-001"
+
+
+def test_what_a_killed_process_left_does_not_stand_in_the_way(tmp_path):
+    workspace = ws.Workspace(tmp_path, "demo")
+    first, second = workspace.new_run(), workspace.new_run()
+    workspace.point_latest_at(first)
+    (workspace.runs / f".{ws.LATEST}-{os.getpid()}").symlink_to("gone")  # of another container's process with the same number
+    workspace.point_latest_at(second)
+    assert (workspace.runs / ws.LATEST).resolve() == second
+    assert len(list(workspace.runs.glob(f".{ws.LATEST}-*"))) == 1  # nothing of ours stays
 
 
 @pytest.mark.parametrize(("holder", "message"), [(ws.RUN, "another run of"), (ws.PRUNE, "a prune of")])

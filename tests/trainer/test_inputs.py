@@ -40,6 +40,9 @@ def test_faults_name_the_file(tmp_path, make_example, write, transform):
     file.write_bytes(file.read_bytes()[:-200])
     with pytest.raises(CxrError, match="c.gz: cannot be read"):
         inputs.read_split([pattern], transform)
+    (tmp_path / "folder.gz").mkdir()
+    with pytest.raises(CxrError, match="folder.gz: cannot be read as raw examples"):
+        inputs.read_split([str(tmp_path / "folder.gz")], transform)
 
 
 def test_in_order_gives_the_originals_first(splits, transform):

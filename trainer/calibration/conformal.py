@@ -9,11 +9,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cxr.core import features
+from cxr.core.features import VAL
 from cxr.trainer.calibration.description import Conformal
 from cxr.trainer.calibration.ranks import conformal_quantile
-
-_, VAL, _ = features.SPLITS
 
 
 def fit(probabilities: npt.ArrayLike, labels: npt.ArrayLike, coverage: float) -> Conformal:

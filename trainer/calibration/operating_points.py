@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from cxr.core.intervals import Interval, share_interval
-from cxr.core.resampling import DRAWS, SEED
 from cxr.trainer.calibration.description import OperatingPoint
 
 DEMANDED = 0.9  # of the specificity, and of the sensitivity
@@ -50,48 +48,6 @@ def _at_sensitivity(p: npt.NDArray[np.float64], positive: npt.NDArray[np.bool_])
 
 
 def _point(at_least: str, threshold: float, p: npt.NDArray[np.float64], positive: npt.NDArray[np.bool_]) -> OperatingPoint:
-    sensitivity, specificity = _rates(p >= threshold, positive, np.ones(len(p)))
-    return OperatingPoint(
-        at_least=at_least, demanded=DEMANDED, threshold=threshold, sensitivity=float(sensitivity), specificity=float(specificity)
-    )
-
-
-def measure(
-    threshold: float, probabilities: npt.ArrayLike, positive: npt.ArrayLike, patients: npt.ArrayLike
-) -> dict[str, tuple[float, Interval]]:
-    """Measures a threshold on images that it was not chosen on.
-
-    Args:
-      threshold: Of the class's probability; one that reaches it is called.
-      probabilities: [images], of the class.
-      positive: [images], whether it is the image's class.
-      patients: [images], whose they are: any values that tell patients apart.
-
-    Returns:
-      SENSITIVITY and SPECIFICITY, each with its 95 % interval by a bootstrap over patients (core/intervals.py).
-    """
-    called = np.asarray(probabilities, np.float64) >= threshold
-    is_class = np.asarray(positive, np.bool_)
-    whose = np.asarray(patients)
-    figures = zip(_rates(called, is_class, np.ones(len(called))), _rates(called, is_class, patient_draws(whose)), strict=True)
-    found = {}
-    for name, inside, (share, draws) in zip((SENSITIVITY, SPECIFICITY), (is_class, ~is_class), figures, strict=True):
-        found[name] = (float(share), share_interval(float(share), draws, len(np.unique(whose[inside]))))
-    return found
-
-
-def patient_draws(patients: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Returns how often each image counts, [DRAWS, images], where patients are drawn with all their images, as many as there are."""
-    _, patient = np.unique(np.asarray(patients), return_inverse=True)
-    count = int(patient.max(initial=-1)) + 1
-    if not count:
-        return np.zeros((DRAWS, 0))
-    return np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), DRAWS)[:, patient].astype(np.float64)
-
-
-def _rates(called: npt.NDArray[np.bool_], positive: npt.NDArray[np.bool_], weights: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray]:
-    """Sensitivity and specificity under weights [..., images]; NaN where there is no image to measure on."""
-    with np.errstate(invalid="ignore"):
-        sensitivity = weights @ (called & positive) / (weights @ positive)
-        specificity = weights @ (~called & ~positive) / (weights @ ~positive)
-    return sensitivity, specificity
+    called = p >= threshold
+    sensitivity, specificity = float(called[positive].mean()), float((~called[~positive]).mean())
+    return OperatingPoint(at_least=at_least, demanded=DEMANDED, threshold=threshold, sensitivity=sensitivity, specificity=specificity)

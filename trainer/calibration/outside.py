@@ -20,6 +20,7 @@ from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 
 from cxr.core import features
+from cxr.core.features import TRAIN, VAL
 from cxr.core.stored_rows import FloatRows
 from cxr.trainer import artifact
 from cxr.trainer.calibration.description import Outside
@@ -31,7 +32,6 @@ IMAGES_PER_DIRECTION = 8
 MOST_IMAGES = 2000  # training images that the directions are fitted on: more change nothing, and the decomposition takes their square
 _ROUNDING = 1e-6  # of float32: the image that lies on the border is not beyond it
 SMALLEST = 1e-6  # a score is clipped to this, and as much below 1, before its logarithm is taken
-TRAIN, VAL, _ = features.SPLITS
 Array = npt.NDArray[np.float32]
 
 

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.features import VAL
 from cxr.trainer.calibration import conformal, operating_points, temperature
 from cxr.trainer.calibration.description import Calibration, Conformal, OperatingPoint
 from cxr.trainer.model_config import Calibrated
 
-_, VAL, _ = features.SPLITS
 Array = npt.NDArray[np.float32]
 
 

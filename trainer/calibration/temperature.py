@@ -11,13 +11,12 @@ import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from cxr.core import features
+from cxr.core.features import VAL
 from cxr.trainer.calibration.description import Calibration
 from cxr.trainer.calibration.reliability import LEAST, measure
 
 # What a handful of images says is not believed beyond this.
 LOWEST, HIGHEST = 0.2, 10.0
-_, VAL, _ = features.SPLITS
 
 
 def fit(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> Calibration:

@@ -21,14 +21,14 @@ from cxr.trainer import devices, inputs
 from cxr.trainer.batch_statistics import recalibrate
 from cxr.trainer.cached_features import BATCH, BatchedModel
 from cxr.trainer.head_stage import Array
-from cxr.trainer.model_config import Model
+from cxr.trainer.model_config import Calibrated, Model
 from cxr.trainer.models.assembly import assemble
 from cxr.trainer.models.weights import weights_version
 from cxr.trainer.training_state import fingerprint
 from cxr.trainer.transform_graph import TransformGraph
 
 # What the features do not hang on.
-_HEAD_ONLY = {"head_training", "fine_tuning", "loss", "class_weights", "source_weights", "all_gpus"}
+_HEAD_ONLY = {"head_training", "fine_tuning", "loss", "class_weights", "source_weights", "all_gpus", *Calibrated.model_fields}
 
 
 def features_key(config: Model, images: inputs.Split, transform: TransformGraph, identity: Sequence[str]) -> str:

@@ -12,7 +12,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from cxr.core import features, progress
+from cxr.core import progress
+from cxr.core.features import TEST, TRAIN, VAL
 from cxr.core.folds import Fold, Indices
 from cxr.trainer import inputs
 from cxr.trainer.artifact import TRAIN_OOF
@@ -23,8 +24,6 @@ from cxr.trainer.model_config import Stage
 from cxr.trainer.out_of_fold import out_of_fold
 from cxr.trainer.training import FrozenFeatures, Training
 from cxr.trainer.training_state import fingerprint
-
-TRAIN, VAL, TEST = features.SPLITS
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ class Collector:
         self._files += 1  # two sources may clean to one name
         file = self._folder / FOLDS / f"{self._files:03d}-{file_name_of(f'{scheme.name}-{fold.name}')}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(self._of_fold(scheme, fold, answers)) + "\n")
+        file.write_text(json.dumps(self._of_fold(scheme, fold, answers)) + "\n", encoding="utf-8")
 
     def results(self) -> dict[str, dict[str, Measured]]:
         """Returns the figures of each way to deal and model, over all folds together."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.features import VAL
 from cxr.trainer import artifact
 from cxr.trainer.calibration import outside
 from cxr.trainer.calibration.description import Outside
@@ -25,8 +26,6 @@ from cxr.trainer.model_config import Ensemble
 from cxr.trainer.models.keras_files import load_model
 from cxr.trainer.training_data import joint_data, joint_training_images, save_training_images
 from cxr.trainer.transform_graph import TransformGraph
-
-_, VAL, _ = features.SPLITS
 
 
 def train_ensemble(

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.features import TRAIN, VAL
 from cxr.core.folds import deal, most_folds
 from cxr.trainer import artifact
 from cxr.trainer.artifact import TRAIN_OOF
 from cxr.trainer.ensemble.joining import Votes, align
 from cxr.trainer.model_config import Ensemble
 
-TRAIN, VAL, _ = features.SPLITS
 FITTED = ("auto", "weighted", "stacking")  # methods that have something to fit
 
 

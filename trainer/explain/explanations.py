@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from cxr.core import features
 from cxr.core.class_names import index_of
-from cxr.core.errors import CxrError
+from cxr.core.errors import MissingFileError
 from cxr.data.images.overlays import Explanation, overlay, save_overlay
 from cxr.data.images.reader import MAX_SIDE, check_rules, encode, read_image
 from cxr.trainer import artifact
@@ -91,10 +91,13 @@ def read_info(source: str) -> artifact.ModelInfo | None:
 
     Args:
       source: URI of a Model artifact, or a .keras file.
+
+    Raises:
+      CxrError: There is one, and it is damaged: how the model wants its images read is not known.
     """
     try:
         return artifact.read_info(_artifact_of(source))
-    except CxrError:
+    except MissingFileError:
         return None
 
 

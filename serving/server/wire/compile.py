@@ -49,7 +49,7 @@ def main(python: str) -> None:
         subprocess.run([*protoc, f"--descriptor_set_in={out / 'used.pb'}", *services], check=True, cwd=HERE)
         subprocess.run([*protoc, "server_files.proto"], check=True, cwd=HERE)
         for path in out.rglob("*_pb2.py*"):
-            (HERE / path.name).write_text("# ruff: noqa\n# fmt: off\n" + path.read_text())
+            (HERE / path.name).write_text("# ruff: noqa\n# fmt: off\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
 
 
 def _collect(file: FileDescriptor, files: dict[str, FileDescriptor]) -> None:

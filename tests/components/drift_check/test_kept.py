@@ -1,3 +1,5 @@
+import time
+
 from cxr.components.drift_check.kept import KEPT, before, keep
 
 
@@ -29,3 +31,17 @@ def test_old_ones_go(tmp_path):
     for number in range(KEPT + 2):
         keep(statistics(tmp_path, str(number)), kept)
     assert [(f / "Split-train" / "FeatureStats.pb").read_text() for f in sorted(kept.iterdir())] == ["2", "3", "4"]
+
+
+def test_what_killed_processes_left_goes_after_a_day(tmp_path, monkeypatch):
+    kept = tmp_path / "kept"
+    keep(statistics(tmp_path, "a"), kept)
+    left = kept / ".draft-left"
+    left.mkdir()
+    keep(statistics(tmp_path, "b"), kept)
+    assert left.exists()  # somebody may be writing it
+    later = time.time() + 90_000
+    monkeypatch.setattr("cxr.components.drift_check.kept.time.time", lambda: later)
+    keep(statistics(tmp_path, "c"), kept)
+    assert not left.exists()
+    assert len(list(kept.iterdir())) == 3

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from cxr.cli.main import app
 from cxr.core import exit_codes, features
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.data.audit.audit import run_audit
 from cxr.data.audit.audit_config import Audit
 from cxr.data.audit.records import Tables, read_pictures, read_tables
@@ -57,6 +57,17 @@ def test_a_folder_without_records_is_refused(tmp_path):
     done = CliRunner().invoke(app, ["audit", str(tmp_path)])
     assert done.exit_code == exit_codes.FAILED  # the error itself: main() makes exit code 2 of it
     assert "holds no dataset.json" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["--clear-auc", "0.5"], "clear_auc: Input should be greater than 0.5"), (["--split", "tset"], "has train, test")],
+)
+def test_wrong_options_are_told_before_pictures_are_read(demo_records, monkeypatch, arguments, words):
+    monkeypatch.setattr("cxr.data.audit.records.read_tables", None)
+    error = CliRunner().invoke(app, ["audit", str(demo_records("none", 60)), *arguments]).exception
+    assert isinstance(error, UsageError)
+    assert words in str(error)
 
 
 def test_files_in_any_order_make_the_same_tables(demo_records, tmp_path):

@@ -9,12 +9,12 @@ from scipy.ndimage import gaussian_filter
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.features import SYNTHETIC
 from cxr.data.duplicates.find import Pair
 from cxr.data.duplicates.thumbnails import thumbnail
 from cxr.data.images import reader
 from cxr.data.images.reader import read_image
 from cxr.data.ingest import staged
-from cxr.data.ingest.dataset import SYNTHETIC
 from cxr.data.ingest.ingest import ingest
 from cxr.data.ingest.ingest_config import Ingest, dotted
 from cxr.data.ingest.same_pictures import compare, settle

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from cxr.core.errors import CxrError
 from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT, deal_schemes, run_schemes
+from cxr.trainer.crossval.features import features_key
 from cxr.trainer.crossval.fold_run import LOGISTIC, run_fold, to_train
 from cxr.trainer.crossval.logistic import C, logistic_answers
 from cxr.trainer.crossval.report import Collector, best_backbone, data_used
@@ -20,6 +23,7 @@ from cxr.trainer.crossval.subject import Subject
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.inputs import Split
 from cxr.trainer.model_config import Ensemble, FineTuning, Model, Stage
+from cxr.trainer.transform_graph import TransformGraph
 
 CLASSES = ("covid19", "pneumonia", "normal")
 PATIENTS, EACH, WIDTH = 30, 4, 400
@@ -183,3 +187,23 @@ def test_a_class_that_is_not_there_has_no_figures(images):
     assert found.recall["covid19"].value is None
     assert str(found.recall["covid19"]) == "–"
     assert found.balanced_accuracy.value == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "same"),
+    [
+        ({"conformal_coverage": 0.8}, True),
+        ({"outside_share": None}, True),
+        ({"calibration": "none"}, True),
+        ({"head_training": {**STAGE, "epochs": 4}}, True),
+        ({"bn_recalibration": "per_layer"}, False),
+        ({"seed": 7}, False),
+    ],
+)
+def test_features_are_kept_over_what_they_do_not_hang_on(images, setting, same):
+    def key(model):
+        return features_key(model, images, cast(TransformGraph, SimpleNamespace(fingerprint="graph")), ["code"])
+
+    other = Model.model_validate({"backbone": "MobileNet", "weights": "none", "head_training": STAGE, **setting})
+    assert other != MODEL
+    assert (key(other) == key(MODEL)) == same

@@ -60,6 +60,16 @@ def test_a_model_whose_images_were_read_by_other_rules_is_refused(uri, tmp_path)
         Explainer(str(copy))
 
 
+def test_a_model_whose_description_is_damaged_is_refused(uri, tmp_path):
+    """It says by which rules images are read: without it they might be read otherwise than before training."""
+    copy = tmp_path / "model"
+    shutil.copytree(uri, copy)
+    file = copy / "Format-Serving" / "assets.extra" / "model.json"
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(CxrError, match=r"model\.json: not a description of a model"):
+        Explainer(str(copy))
+
+
 @pytest.fixture
 def picture(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 255, (50, 60), dtype=np.uint8)
@@ -98,7 +108,8 @@ def app():
 def test_the_command_goes_on_after_a_bad_image_and_fails_at_the_end(app, uri, picture, tmp_path):
     runs = tmp_path / "workspace" / "demo" / "runs" / "latest"
     runs.mkdir(parents=True)
-    (runs / "report.json").write_text(json.dumps({"models": {"ensemble": {"model_uri": uri}, "broken": {"model_uri": None}}}))
+    models = {"ensemble": {"outcome": "pushed", "model_uri": uri}, "broken": {"outcome": "failed", "model_uri": None}}
+    (runs / "report.json").write_text(json.dumps({"pipeline": "demo", "models": models}))
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"not an image")
     out = tmp_path / "maps"
@@ -118,12 +129,16 @@ def test_the_command_goes_on_after_a_bad_image_and_fails_at_the_end(app, uri, pi
     assert good.exit_code == 0
     for arguments, message in (
         (["-m", "nope"], "has ensemble, broken"),
-        (["-m", "broken"], "not trained in that run"),
+        (["-m", "broken"], "not trained in the latest run"),
         (["-p", "x"], "is not there"),
     ):
         error = CliRunner().invoke(app, ["explain", str(picture), *options, *arguments]).exception
         assert isinstance(error, UsageError)
         assert message in str(error)
+    (runs / "report.json").write_text('{"models": {"ens')
+    error = CliRunner().invoke(app, ["explain", str(picture), *options]).exception
+    assert isinstance(error, CxrError)
+    assert "has no report.json that can be read" in str(error)
 
 
 def test_a_missing_model_is_named(tmp_path):
