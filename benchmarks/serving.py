@@ -100,13 +100,15 @@ def build(folder: Path, names: list[str]) -> None:
 def main() -> None:
     """Runs the benchmark and prints its tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models_dir", type=Path, nargs="?", default=Path("workspace/cxr/serving_models"))
+    parser.add_argument("models_dir", type=Path, nargs="?", help="such as workspace/cpu/serving_models; not needed with --build")
     parser.add_argument("--models", nargs="+", default=["mobilenet", features.ENSEMBLE])
     parser.add_argument("--images", type=Path, help="folder of images; default: made-up ones")
     parser.add_argument("--seconds", type=float, default=20.0, help="per measurement")
     parser.add_argument("--build", type=Path, help="write untrained models here and measure those")
     parser.add_argument("--json", type=Path, help="write all numbers here")
     arguments = parser.parse_args()
+    if (arguments.models_dir is None) == (arguments.build is None):
+        parser.error("name the folder of pushed models, or a folder to --build some in")
     if arguments.build:
         build(arguments.build, [name for name in arguments.models if not (arguments.build / name).exists()])
         arguments.models_dir = arguments.build
@@ -138,7 +140,7 @@ def main() -> None:
             console.print(table(f"{name}, {key}", found))
     console.print(summary)
     if arguments.json:
-        arguments.json.write_text(json.dumps(numbers, indent=1))
+        arguments.json.write_text(json.dumps(numbers, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -59,25 +59,27 @@ def ingest(
     source: Annotated[str, typer.Argument(help="folder with one folder per class, or a manifest CSV")],
     out: Annotated[str, typer.Argument(help="folder to write; appears only when all went well")],
     config: Annotated[str | None, typer.Option(help="configuration (name or YAML file) whose section `data` to start from")] = None,
-    seed: Annotated[int | None, typer.Option(help="decides who goes to which split")] = None,
+    seed: Annotated[int | None, typer.Option(help="decides who goes to which split (2021)")] = None,
     where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE: take only these rows of a manifest (repeatable)")] = None,
     classes: Annotated[str | None, typer.Option(help="class names, comma-separated, in the order of the models' outputs")] = None,
     split: Annotated[str | None, typer.Option(help="put all images into this split, train, val or test; classes may be missing")] = None,
-    split_by: Annotated[str | None, typer.Option(help="patient or image")] = None,
-    listed_twice: Annotated[str | None, typer.Option(help="a path that stands twice: refuse, or merge (read once)")] = None,
+    split_by: Annotated[str | None, typer.Option(help="patient or image (patient)")] = None,
+    listed_twice: Annotated[str | None, typer.Option(help="a path that stands twice: refuse, or merge: read once (refuse)")] = None,
     near_duplicates: Annotated[
-        str | None, typer.Option(help="pictures of the same radiograph: join (one split, one person), list, or ignore")
+        str | None, typer.Option(help="pictures of the same radiograph: join: one split, one person; list, or ignore (join)")
     ] = None,
     label_conflicts: Annotated[
-        str | None, typer.Option(help="a radiograph under several labels: fail, drop, or keep_by_source (see --source-priority)")
+        str | None, typer.Option(help="a radiograph under several labels: fail, drop, or keep_by_source, see --source-priority (fail)")
     ] = None,
     source_priority: Annotated[
         str | None, typer.Option(help="sources, comma-separated, the most trusted first: whose label counts in a conflict")
     ] = None,
-    paths_outside: Annotated[str | None, typer.Option(help="images outside SOURCE (absolute, ../, links): refuse or allow")] = None,
-    max_reject_share: Annotated[float | None, typer.Option(help="past this share of unusable files nothing is written")] = None,
-    max_side: Annotated[int | None, typer.Option(help="longer images are scaled down to this many pixels")] = None,
-    workers: Annotated[int | None, typer.Option(help="images read at a time")] = None,
+    paths_outside: Annotated[
+        str | None, typer.Option(help="images outside SOURCE (absolute, ../, links): refuse or allow (refuse)")
+    ] = None,
+    max_reject_share: Annotated[float | None, typer.Option(help="past this share of unusable files nothing is written (0.05)")] = None,
+    max_side: Annotated[int | None, typer.Option(help="longer images are scaled down to this many pixels (1024)")] = None,
+    workers: Annotated[int | None, typer.Option(help="images read at a time (2)")] = None,
     key_file: Annotated[
         Path | None,
         typer.Option(
@@ -217,5 +219,5 @@ def demo_data(
         severity=severity,
         masks=masks,
     )
-    console.print(f"{images} synthetic images: {manifest}", highlight=False, soft_wrap=True)
+    console.print(f"{images} synthetic images: {out / manifest.name}", highlight=False, soft_wrap=True)
     console.print(f"next: cxr ingest {out} records/", highlight=False, soft_wrap=True)

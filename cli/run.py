@@ -29,10 +29,21 @@ EXAMPLES = """
 """
 
 
+CONFIG_EXAMPLES = """
+[bold]Examples[/bold]
+
+  cxr config                                list what is shipped
+
+  cxr config cpu                            one in full
+
+  cxr config cpu gate.tolerance=0 > my.yaml begin one of your own, for `cxr run --config my.yaml`
+"""
+
+
 def register(app: typer.Typer) -> None:
     """Adds `cxr run` and `cxr config`."""
     app.command("run", help=help_of(run, EXAMPLES))(run)
-    app.command("config")(config)
+    app.command("config", help=help_of(config, CONFIG_EXAMPLES))(config)
 
 
 Overrides = Annotated[
