@@ -118,7 +118,8 @@ def _show(client: Client, files: list[Path], as_json: bool, messages: Console, m
         raise
     finally:
         if not as_json and results:
-            options.stdout_console().print(table(results))
+            console = options.stdout_console()
+            console.print(table(results, console.width))
         if maps is not None and explained:
             from cxr.data.images.overlays import list_overlays
 

@@ -10,7 +10,10 @@ import typer
 from cxr.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.table import Table
+    from rich.text import Text
 
     from cxr.pipeline.kept_runs import KeptRun
 
@@ -27,6 +30,7 @@ EXAMPLES = """
 
 Failed, interrupted and killed runs are listed too, and one that is under way. Times and memory of every node: --json.
 """
+TABLE_WIDTH = 140  # columns; a narrower terminal gets lines
 _STYLES = {"done": "green", "refused": "yellow", "failed": "red", "killed": "red", "interrupted": "yellow", "under way": "cyan"}
 
 
@@ -58,7 +62,12 @@ def runs(
         for run in found:
             typer.echo(json_text.dumps(to_json(run), ensure_ascii=False))
     elif found:
-        options.stdout_console().print(table(found))
+        console = options.stdout_console()
+        if console.width < TABLE_WIDTH:
+            for line in lines(found):
+                console.print(line, highlight=False, soft_wrap=True)
+        else:
+            console.print(table(found))
     else:
         of = f" of the pipeline {pipeline!r}" if pipeline else ""
         typer.echo(f"no runs{of} in {', '.join(map(str, places))}; make one with `cxr run`", err=True)
@@ -103,7 +112,7 @@ def table(found: list[KeptRun]) -> Table:
     from cxr.core.spans import memory, span
 
     shown = Table()
-    for column in ("run", "pipeline", "state", "exit", "took", "memory", "data", "models"):
+    for column in ("run", "pipeline", "state", "exit", "took", "largest node", "data", "models"):
         shown.add_column(column, overflow="fold", no_wrap=column == "run")
     for run in found:
         state = run.state
@@ -119,6 +128,24 @@ def table(found: list[KeptRun]) -> Table:
             _models(run),
         )
     return shown
+
+
+def lines(found: list[KeptRun]) -> Iterator[Text]:
+    """Yields what the table has, a run's name first and what belongs to it below."""
+    from rich.text import Text
+
+    from cxr.core.intervals import NONE
+    from cxr.core.spans import memory, span
+
+    for run in found:
+        state, code = run.state, run.exit_code
+        yield Text.assemble(f"{run.name}  {_configuration(run)}  ", (state, _STYLES.get(state, "none")))
+        facts = [] if code is None else [f"exit {code}"]
+        facts += [] if run.seconds is None else [span(run.seconds)]
+        facts += [] if (peak := memory(run.peak_memory)) == NONE else [f"largest node {peak}"]
+        yield Text(f"  {', '.join([*facts, _data(run)])}")
+        for line in _models(run).splitlines():
+            yield Text(f"  {line}")
 
 
 def _configuration(run: KeptRun) -> str:

@@ -24,6 +24,8 @@ EXAMPLES = """
   cxr serve MODELS_DIR --log-requests logs --log-sampling 0.05  one request in twenty is kept, for `cxr validate logs`
 
   cxr serve MODELS_DIR --engine tfserving --host 0.0.0.0       TensorFlow Serving's binary with the same options
+
+A narrow terminal cuts the longest names: COLUMNS=120 cxr serve --help
 """
 
 
@@ -45,11 +47,11 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all, :: for IPv6 too.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = 8500,
     rest_port: Annotated[int, typer.Option(help="REST and metrics port; 0 takes a free one.")] = 8501,
-    rest: Annotated[bool, typer.Option("--rest/--no-rest", help="REST and Prometheus metrics.")] = True,
+    no_rest: Annotated[bool, typer.Option("--no-rest", help="gRPC alone: no REST, no Prometheus metrics.")] = False,
     page: Annotated[bool, typer.Option("--page", help="Also a page to try the models in the browser, for this machine only.")] = False,
     page_port: Annotated[int, typer.Option(help="Its port; 0 takes a free one.")] = 8502,
     rest_timeout: Annotated[float | None, typer.Option(help="Seconds that a REST request may take (30).")] = None,
-    batching: Annotated[bool, typer.Option("--batching/--no-batching", help="Join concurrent requests into batches.")] = True,
+    no_batching: Annotated[bool, typer.Option("--no-batching", help="Do not join concurrent requests into batches.")] = False,
     max_batch_size: Annotated[int | None, typer.Option(help="Images per batch, and at most per request (32).")] = None,
     batch_timeout_micros: Annotated[int | None, typer.Option(help="How long a batch waits for more (0).")] = None,
     max_enqueued_batches: Annotated[int | None, typer.Option(help="Above, requests are refused with UNAVAILABLE (100).")] = None,
@@ -67,19 +69,29 @@ def serve(
     max_connection_age_seconds: Annotated[
         float | None, typer.Option(help="Clients connect again after that: they find new servers (default: never).")
     ] = None,
-    warm_up: Annotated[bool, typer.Option("--warm-up/--no-warm-up", help="Replay assets.extra/tf_serving_warmup_requests.")] = True,
+    no_warm_up: Annotated[
+        bool, typer.Option("--no-warm-up", help="Do not replay assets.extra/tf_serving_warmup_requests before a version is served.")
+    ] = False,
     unchecked_models: Annotated[
-        bool, typer.Option(help="Load models whose graph reads or writes files or runs Python, too: only your own (docs/security.md).")
+        bool,
+        typer.Option(
+            "--unchecked-models",
+            help="Load models whose graph reads or writes files or runs Python, too: only your own (docs/security.md).",
+        ),
     ] = False,
     allow_version_labels_for_unavailable_models: Annotated[
-        bool, typer.Option(help="New labels may name versions not loaded yet; a first file with labels needs it.")
+        bool,
+        typer.Option(
+            "--allow-version-labels-for-unavailable-models",
+            help="New labels may name versions not loaded yet; a first file with labels needs it.",
+        ),
     ] = False,
     log_requests: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep a sample of answered requests there: pixels and answers, nothing else.")
     ] = None,
     log_sampling: Annotated[float | None, typer.Option(help="Share of the requests that are kept (0.1).")] = None,
-    log_file_mb: Annotated[int | None, typer.Option(min=1, help="Size at which a new file begins (64).")] = None,
-    log_total_mb: Annotated[int | None, typer.Option(min=2, help="Size of all files; the oldest go (1024).")] = None,
+    log_file_mb: Annotated[int | None, typer.Option(min=1, metavar="MB", help="Size at which a new file begins (64).")] = None,
+    log_total_mb: Annotated[int | None, typer.Option(min=2, metavar="MB", help="Size of all files; the oldest go (1024).")] = None,
     intra_op_threads: Annotated[int | None, typer.Option(help="Threads inside an operation (default: cores).")] = None,
     engine: Annotated[Engine, typer.Option(help="Who answers.")] = Engine.embedded,
     json: Annotated[bool, typer.Option("--json", help="Print the addresses as JSON.")] = False,
@@ -107,11 +119,11 @@ def serve(
         "model_config_file": model_config_file,
         "host": host,
         "port": port,
-        "rest_port": rest_port if rest else None,
+        "rest_port": None if no_rest else rest_port,
         "page_port": page_port if page else None,
         "rest": _given({"timeout_seconds": rest_timeout}),
         "limits": _given(limits),
-        "batching": {"enabled": batching, **_given(sizes)},
+        "batching": {"enabled": not no_batching, **_given(sizes)},
         "poll_seconds": poll_seconds,
         "model_config_file_poll_seconds": model_config_file_poll_seconds,
         "load_retries": load_retries,
@@ -119,7 +131,7 @@ def serve(
         "start_seconds": start_seconds,
         "drain_seconds": drain_seconds,
         "max_connection_age_seconds": max_connection_age_seconds,
-        "warm_up": warm_up,
+        "warm_up": not no_warm_up,
         "unchecked_models": unchecked_models,
         "allow_version_labels_for_unavailable_models": allow_version_labels_for_unavailable_models,
         "intra_op_threads": intra_op_threads,
@@ -143,7 +155,7 @@ def serve(
     if batching_parameters_file is not None:
         from cxr.serving.server.textprotos import read_batching
 
-        if _given(sizes) or not batching:
+        if _given(sizes) or no_batching:
             raise UsageError("--batching-parameters-file replaces the other options of batching; drop those")
         values["batching"] = read_batching(batching_parameters_file)
     if ssl_config_file is not None:

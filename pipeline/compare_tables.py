@@ -21,7 +21,7 @@ def tables(found: Comparison) -> Iterator[Table]:
     warning = f" ({SYNTHETIC})" if found.synthetic else ""
     figures = Table(title=f"{found.first.run} and {found.second.run}: 95 % intervals by bootstrap over patients{warning}")
     for column in ("model", "figure", "first", "second", "second less first, same patients", "meaning"):
-        figures.add_column(column, overflow="fold")
+        figures.add_column(column, overflow="fold", no_wrap=column in ("model", "figure"))
     for name, model in found.models.items():
         for figure in dict.fromkeys([*model.first.figures, *model.second.figures]):
             sides = [str(side.figures[figure]) if figure in side.figures else NONE for side in (model.first, model.second)]

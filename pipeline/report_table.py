@@ -15,7 +15,7 @@ def table(report: Report) -> Table:
     """The table that ends a run."""
     shown = Table(title=f"pipeline {report.pipeline}" + (f" ({SYNTHETIC})" if report.synthetic else ""))
     for column in ("model", "accuracy (95 % interval)", "balanced (95 % interval)", "gate", "server check", "pushed version"):
-        shown.add_column(column, overflow="fold")
+        shown.add_column(column, overflow="fold", no_wrap="interval" not in column)  # a narrow terminal breaks figures, not names
     for candidate in report.models.values():
         e = candidate.evaluation
         shown.add_row(

@@ -14,34 +14,49 @@ from cxr.serving.client.predictions import Failure, Prediction
 OUTSIDE = "outside of what the model knows"
 
 
-def table(results: Sequence[Prediction | Failure]) -> Table:
+_PATH, _GAP = 16, 3  # columns that a path gets at least, where it is folded; columns between two of the table's
+
+
+def table(results: Sequence[Prediction | Failure], width: int) -> Table:
     """Makes the table of one run.
 
     Args:
       results: in the order of the rows.
+      width: columns of the terminal; where they do not hold the members' answers too, those are left out, which is said.
     """
     answered = [result for result in results if isinstance(result, Prediction)]
     classes = list(answered[0].probabilities) if answered else []
     members = list(answered[0].members) if answered else []
+    words = [max(len(word) for name in classes for word in (name, "100.0%")) for _ in ("label", *classes)] if classes else []
+    words += [len(max(OUTSIDE.split(), key=len))] if any(result.outside for result in answered) else []
+    words += [max(len(member), *map(len, classes)) for member in members]
+    left_out = bool(members) and _PATH + sum(_GAP + word for word in words) > width
+    members = [] if left_out else members
     made = Table(title=_title(answered), title_justify="left", title_style="dim", box=box.SIMPLE, pad_edge=False)
     made.add_column("image", overflow="fold")
-    made.add_column("label")
-    if flagged := any(result.outside for result in answered):
-        made.add_column("note")
+    made.add_column("label", no_wrap=True)  # the answer: where there is little room the others give way
+    if flagged := any(_notes(result) for result in answered):
+        made.add_column("note", overflow="fold")
     for name in classes:
-        made.add_column(name, justify="right")
+        made.add_column(name, justify="right", no_wrap=True)
     for member in members:
-        made.add_column(member)
+        made.add_column(member, overflow="fold")
     for result in results:
         if isinstance(result, Prediction):
             cells = [Text(result.path), Text(result.label, style="dim" if result.outside else "bold")]
-            cells += [Text(OUTSIDE if result.outside else "", style="yellow")] if flagged else []
+            cells += [Text(_notes(result), style="yellow")] if flagged else []
             cells += [_share(result.probabilities[name], name == result.label) for name in classes]
             cells += [_opinion(result.members.get(member, {}), result.label) for member in members]
             made.add_row(*cells)
         else:
             made.add_row(Text(result.path), Text("failed", style="red"))
+    if left_out:
+        made.caption = Text("the members' answers: in a wider terminal, or with --json", style="dim", justify="left")
     return made
+
+
+def _notes(prediction: Prediction) -> str:
+    return "; ".join([*([OUTSIDE] if prediction.outside else []), *prediction.remarks])
 
 
 def _title(answered: Sequence[Prediction]) -> str:

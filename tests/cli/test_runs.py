@@ -40,6 +40,23 @@ def test_a_row_for_each_run_the_newest_first(workspace: Path) -> None:
         assert words in rows[2]
 
 
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_narrow_terminal_gets_lines(workspace: Path, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setattr("cxr.cli.options.PIPE_WIDTH", 1)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert runs("--workspace", str(workspace)).stdout.splitlines() == [
+        "20261103-1  cpu (1 changed)  refused",
+        "  exit 3, 2 min 03 s, largest node 2.5 GB, records",
+        "  ensemble: refused: gate: accuracy 0.5 is below 0.6",
+        "20261102-1  cpu  interrupted",
+        "  exit 130, 2 min 03 s, xrays",
+        "  interrupted",
+        "20261101-1  cpu  done",
+        "  exit 0, 1 min 02 s, largest node 2.5 GB, records, 9 images",
+        "  ensemble: pushed as version 17",
+    ]
+
+
 def test_json_has_everything(workspace: Path) -> None:
     found = [json.loads(line) for line in runs("-w", str(workspace), "--json", "-n", "3").stdout.splitlines()]
     assert [run["exit_code"] for run in found] == [3, 130, 0]
