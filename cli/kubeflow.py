@@ -43,6 +43,7 @@ LOGS = """
 
   cxr kubeflow logs 5a3e… --namespace kubeflow --task Trainer-mobilenet
 """
+_CRON_FIELDS = 6  # of KFP, which reads seconds first
 CODES = """
 Exit codes: 0 every model was blessed and pushed (or the run goes on, where the command does not wait), 3 a gate refused a model,
 1 the run failed or was cancelled.
@@ -124,9 +125,11 @@ def submit(
     timeout: Timeout = None,
 ) -> None:
     """Start a run, or a recurring one, and wait for it."""
-    from cxr.core.errors import CxrError
+    from cxr.core.errors import CxrError, UsageError
     from cxr.kubeflow.package import checked_parameters
 
+    if cron is not None and len(cron.split()) != _CRON_FIELDS and not cron.startswith("@"):
+        raise UsageError(f"--cron {cron!r}: six fields are wanted, seconds first, as in '0 0 3 * * *' (daily at 3), or @daily and the like")
     given = dict(item.split("=", 1) for item in parameters or () if "=" in item)
     if wrong := [item for item in parameters or () if "=" not in item]:
         raise CxrError(f"{wrong[0]!r}: a parameter is name=value")
@@ -143,6 +146,7 @@ def submit(
             experiment=experiment,
             pipeline_root=pipeline_root,
             service_account=service_account,
+            cache=cache,
         )
         typer.echo(recurring)
         return

@@ -45,7 +45,7 @@ def find(parameters: Mapping[str, Any]) -> Path | None:
         print("no baseline: the run asked for none, the gate's bounds decide alone")
         return None
     path = Path(local_path(given))
-    if path.name == champion.POINTER:
+    if path.name == champion.POINTER and (path.is_file() or given == parameters["pointer"]):  # a first run has no champion yet
         return _choose(path, parameters)
     for folder in (path, path / SERVING):
         if (folder / "saved_model.pb").is_file():

@@ -96,6 +96,7 @@ class Pipelines:
         experiment: str = "cxr",
         pipeline_root: str | None = None,
         service_account: str | None = None,
+        cache: bool = True,
     ) -> str:
         """Makes a recurring run (one run at a time, missed ones are not made up for); returns its id."""
         values = checked_parameters(package, parameters)
@@ -111,6 +112,7 @@ class Pipelines:
                 no_catchup=True,
                 pipeline_root=pipeline_root,
                 service_account=service_account,
+                enable_caching=None if cache else False,
             )
         return recurring.recurring_run_id
 

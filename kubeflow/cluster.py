@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import resources as package_files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +13,7 @@ from pydantic import Field, model_validator
 
 from cxr.core import features, yaml_text
 from cxr.core.errors import CxrError
+from cxr.core.file_names import has_pattern
 from cxr.core.strict_model import StrictModel
 from cxr.kubeflow.beam_engines import Absolute, Beam, Dataflow, Portable
 from cxr.kubeflow.uris import bucket_of, is_object_store
@@ -25,10 +27,15 @@ _QUANTITY = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(m|[kMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+
 Quantity = Annotated[str, Field(pattern=_QUANTITY, description="Kubernetes quantity: 500m, 4, 16Gi")]
 
 
+_DNS_NAME = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"  # as Kubernetes names objects
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_LAUNCHERS = ("/gcs", "/s3", "/minio")  # folders that KFP's launcher keeps artifacts in
+
+
 class Volume(StrictModel):
     """A PersistentVolumeClaim that every task mounts."""
 
-    claim: str
+    claim: Annotated[str, Field(pattern=_DNS_NAME, description="name of the PersistentVolumeClaim")]
     mount_path: Absolute
     sub_path: str = ""
 
@@ -36,8 +43,8 @@ class Volume(StrictModel):
 class Secret(StrictModel):
     """A Kubernetes secret, as environment variables or as files."""
 
-    name: str
-    env: dict[str, str] = Field({}, description="key in the secret: environment variable")
+    name: Annotated[str, Field(pattern=_DNS_NAME)]
+    env: dict[str, Annotated[str, Field(pattern=_VARIABLE)]] = Field({}, description="key in the secret: environment variable")
     mount_path: Absolute | None = None
     optional: bool = False
     nodes: tuple[str, ...] = Field((), description="node ids or their first parts; empty: all")
@@ -57,6 +64,16 @@ class Toleration(StrictModel):
     value: str = ""
     effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
     seconds: int | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Toleration:
+        if self.operator == "Equal" and not self.key:
+            raise ValueError("operator Equal needs a `key`")
+        if self.operator == "Exists" and self.value:
+            raise ValueError("operator Exists takes no `value`")
+        if self.seconds is not None and self.effect != "NoExecute":
+            raise ValueError("`seconds` belongs to the effect NoExecute")
+        return self
 
 
 class Node(StrictModel):
@@ -79,9 +96,9 @@ class Cluster(StrictModel):
 
     data: str = Field(description="default of the parameter `data`: a folder of `cxr ingest` on a volume, or gs://, s3://, minio://")
     splits: tuple[str, ...] = Field(features.SPLITS, description="the folders it holds")
-    serving_models: Absolute = Field(description="pushed models, on a volume")
+    serving_models: Absolute = Field(description="pushed models, on a volume: a folder for each pipeline")
     training_state: Absolute | None = Field(None, description="on a volume: interrupted training resumes from there")
-    pipeline_root: str | None = Field(None, pattern="^(gs|s3|minio)://", description="null: the installation's own")
+    pipeline_root: str | None = Field(None, pattern="^(gs|s3|minio)://[^/]", description="null: the installation's own")
     environment_credentials: bool = Field(False, description="the pods' environment may read a bucket of `data` that is not the root's")
     volumes: tuple[Volume, ...] = ()
     secrets: tuple[Secret, ...] = ()
@@ -92,9 +109,18 @@ class Cluster(StrictModel):
 
     @model_validator(mode="after")
     def _check_paths(self) -> Cluster:
+        mounts = [volume.mount_path for volume in self.volumes] + [secret.mount_path for secret in self.secrets if secret.mount_path]
+        for mount in mounts:
+            if os.path.normpath(mount) != mount.rstrip("/") or mount.rstrip("/").startswith(_LAUNCHERS):
+                raise ValueError(f"mount_path {mount}: not a plain path outside {', '.join(_LAUNCHERS)}, where KFP's launcher works")
+        if twice := sorted({mount for mount in mounts if mounts.count(mount) > 1}):
+            raise ValueError(f"mount_path {twice[0]}: stands twice among `volumes` and `secrets`")
+        for field, path in {"data": self.data, "pipeline_root": self.pipeline_root}.items():
+            if path and has_pattern(path):
+                raise ValueError(f"{field} {path}: TFX reads files by patterns, in which [ ] * ? have a meaning")
         shared = getattr(self.beam, "shared", None)
         for field, path in {"serving_models": self.serving_models, "training_state": self.training_state, "beam.shared": shared}.items():
-            if path and path.startswith("/") and not self.on_volume(path):
+            if path and path.startswith("/") and (os.path.normpath(path) != path.rstrip("/") or not self.on_volume(path)):
                 raise ValueError(f"{field} {path}: on none of the volumes; it would be lost with the pod")
         if not is_object_store(self.data) and not self.on_volume(self.data):
             raise ValueError(f"data {self.data}: neither on one of the volumes nor gs://, s3:// or minio://")
@@ -114,6 +140,10 @@ class Cluster(StrictModel):
                 "not with its own credentials: put the data into the root's bucket, or set `environment_credentials: true`"
             )
         return self
+
+    def models_of(self, pipeline: str) -> str:
+        """Returns the folder that a pipeline pushes to: its own, as in a workspace, so that a demo never mixes with real models."""
+        return f"{self.serving_models.rstrip('/')}/{pipeline}"
 
     def on_volume(self, path: str) -> bool:
         """Tells whether a path lies on one of the mounted volumes."""

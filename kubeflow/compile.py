@@ -27,7 +27,7 @@ from cxr.kubeflow.parameters import DATA, run_parameters
 from cxr.kubeflow.pipeline_spec import tasks
 from cxr.kubeflow.platform_document import platform_document
 from cxr.kubeflow.previous_statistics import FOLDER
-from cxr.kubeflow.resources import set_resources, share_features
+from cxr.kubeflow.resources import check_nodes, set_resources, share_features
 from cxr.pipeline.beam_config import Direct
 from cxr.pipeline.graph import EXAMPLE_GEN, REPORT, RunPaths, create_pipeline, node_id
 from cxr.pipeline.pipeline_config import Config
@@ -74,20 +74,21 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
     Raises:
       CxrError: KFP would refuse the result.
     """
+    serving_models = cluster.models_of(config.name)
     baselines: dict[str, BaseNode] = {}
     if baseline:
         component = baseline_component(image)
         judged = {"data": cluster.data, "split": config.gate.split, "class_names": json.dumps(config.class_names)}
         for name in config.candidates:
-            pointer = f"{cluster.serving_models}/{name}/{POINTER}"
+            pointer = f"{serving_models}/{name}/{POINTER}"
             baselines[name] = component(baseline=pointer, pointer=pointer, **judged)
-    keep_statistics = f"{cluster.serving_models}/{FOLDER}/{config.name}"
+    keep_statistics = f"{serving_models}/{FOLDER}"
     paths = RunPaths(
         data=cluster.data,
         splits=cluster.splits,
         schema_file=data_uri(text_format.MessageToString(curated_schema(config.class_names, config.schema_file))),
         pipeline_root=cluster.pipeline_root or "minio://mlpipeline/v2/artifacts",
-        serving_models=cluster.serving_models,
+        serving_models=serving_models,
         training_state=cluster.training_state,
         baselines=baselines,
         previous_statistics=lambda statistics: statistics_component(image)(statistics=statistics, folder=keep_statistics),
@@ -116,6 +117,7 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
     ir_pass.push_blessed_only(spec)
     if shared := getattr(cluster.beam, "shared", None):
         ir_pass.share_with_workers(spec, shared)
+    check_nodes(spec, cluster, config)
     set_resources(spec, cluster)
     share_features(spec, cluster, config)
     if cluster.pipeline_root:

@@ -15,19 +15,26 @@ from cxr.core.errors import CxrError
 from cxr.kubeflow.task_status import status_of
 from cxr.kubeflow.uris import is_object_store, local_path
 
+GCS = "gs://"
+
 
 def data_fingerprint(data: str) -> str:
     """Returns the fingerprint of all files below a folder.
 
     Args:
-      data: A path, or a URI of an object store: the launcher's copy where there is one, else the store through Beam's filesystems.
+      data: An absolute path, or a URI of an object store, of which the launcher has made a copy; of gs:// that Dataflow's workers read
+        themselves there is none, and it is asked through Beam's filesystem.
 
     Raises:
       CxrError: There is no such folder, or no file in it.
     """
     folder = Path(local_path(data))
-    if is_object_store(data) and not folder.is_dir():
+    if data.startswith(GCS) and not folder.is_dir():
         return _remote(data)
+    if is_object_store(data) and not folder.is_dir():
+        raise CxrError(f"data {data}: KFP's launcher found nothing there; is the path right, and did `cxr ingest` write there?")
+    if not folder.is_absolute():
+        raise CxrError(f"data {data!r}: neither an absolute path on a volume nor gs://, s3:// or minio://")
     if not any(path.is_file() for path in folder.rglob("*")):
         raise CxrError(f"data {data}: no files; is the volume mounted, and did `cxr ingest` write there?")
     return fingerprints.of_folder(folder)

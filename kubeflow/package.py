@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from cxr.components.shortcut_check.judge import read_margin
 from cxr.core import yaml_text
 from cxr.core.errors import CxrError
 from cxr.kubeflow.ir_pass import DATA_TASK
 from cxr.kubeflow.parameters import DATA
-from cxr.kubeflow.uris import bucket_of
+from cxr.kubeflow.uris import bucket_of, is_object_store
 
 
 def read(package: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -45,9 +48,25 @@ def checked_parameters(package: Path, given: Mapping[str, Any]) -> dict[str, Any
             values[name] = convert[kind](value)
         except ValueError:
             raise CxrError(f"parameter {name} = {value!r}: not of type {kind}") from None
+    for name, value in values.items():
+        _check_value(name, value)
     if DATA in values:
         _check_data(spec, str(definitions[DATA].get("defaultValue", "")), values[DATA])
     return values
+
+
+def _check_value(name: str, value: Any) -> None:
+    """Refuses what a task would refuse after those before it had worked for hours (parameters.py has the names)."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise CxrError(f"parameter {name} = {value}: not a finite number")
+    if re.match(r"(fine_tuning_)?epochs_", name) and value < 1:
+        raise CxrError(f"parameter {name} = {value}: at least 1 epoch")
+    if name.startswith("min_accuracy_") and not 0 <= value <= 1:
+        raise CxrError(f"parameter {name} = {value}: an accuracy lies between 0 and 1")
+    if name.startswith("shortcut_margin_"):
+        read_margin(value)
+    if name == DATA and not (value.startswith("/") or is_object_store(value)):
+        raise CxrError(f"parameter {name} = {value!r}: neither an absolute path on a volume nor gs://, s3:// or minio://")
 
 
 def _check_data(spec: Mapping[str, Any], compiled: str, given: str) -> None:

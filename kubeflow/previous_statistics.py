@@ -15,6 +15,7 @@ from typing import Any
 
 from cxr.components.drift_check.kept import before
 from cxr.components.drift_check.strategy import PREVIOUS, STATISTICS
+from cxr.core.errors import CxrError
 from cxr.kubeflow import executor_output
 from cxr.kubeflow.executor_input import ABSENT
 from cxr.kubeflow.task_status import status_of
@@ -29,18 +30,23 @@ def run(task: Mapping[str, Any]) -> None:
 
     Args:
       task: KFP's ExecutorInput.
+
+    Raises:
+      CxrError: The run's own statistics are not there.
     """
     (statistics,) = task["inputs"]["artifacts"][STATISTICS]["artifacts"]
     (previous,) = task["outputs"]["artifacts"][PREVIOUS]["artifacts"]
     folder = Path(task["inputs"]["parameterValues"]["folder"])
-    found = before(Path(local_path(statistics["uri"])), folder)
+    given = Path(local_path(statistics["uri"]))
+    if not any(path.is_file() for path in given.rglob("*")):
+        raise CxrError(f"statistics {statistics['uri']}: no files there; what StatisticsGen wrote is gone, run it again without the cache")
+    found = before(given, folder)
     target = Path(local_path(previous["uri"]))
     if found is None:
         print(f"no run with other data came before this one ({folder}): there is nothing to compare the data with")
         target.mkdir(parents=True, exist_ok=True)
-        (target / _ABSENT_FILE).write_text(
-            "there is nothing to compare with\n", encoding="utf-8"
-        )  # without any file it would not be uploaded
+        # without any file it would not be uploaded
+        (target / _ABSENT_FILE).write_text("there is nothing to compare with\n", encoding="utf-8")
     else:
         print(f"compared with {found.name}, the last data that passed and were others")
         shutil.copytree(found, target, dirs_exist_ok=True)

@@ -5,14 +5,19 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.kubeflow.cluster import Cluster
+from cxr.kubeflow.cluster import DEFAULT, Cluster
 from cxr.kubeflow.pipeline_spec import Spec, container_of, tasks
 from cxr.pipeline.pipeline_config import Config
 
 
 def set_resources(spec: Spec, cluster: Cluster) -> None:
-    """Gives every container its image, requests, limits and retries; TFX drops those of file-based ExampleGens."""
+    """Gives every container its image, requests, limits and retries; TFX drops those of file-based ExampleGens.
+
+    Raises:
+      CxrError: A request above its limit.
+    """
     for name, task in tasks(spec).items():
         container = container_of(spec, name)
         if container is None:
@@ -33,6 +38,8 @@ def set_resources(spec: Spec, cluster: Cluster) -> None:
         if node.gpus:
             kind = node.gpu_type or "nvidia.com/gpu"
             found["accelerator"] = {"resourceType": kind, "resourceCount": str(node.gpus), "type": kind, "count": str(node.gpus)}
+        if node.cpu and node.cpu_limit and found["cpuRequest"] > found["cpuLimit"]:
+            raise CxrError(f"nodes: {name} asks for cpu {node.cpu}, more than its cpu_limit {node.cpu_limit}; Kubernetes refuses such pods")
         if found:
             container["resources"] = found
         if node.retries:
@@ -42,6 +49,31 @@ def set_resources(spec: Spec, cluster: Cluster) -> None:
                 "backoffFactor": 2.0,
                 "backoffMaxDuration": "3600s",
             }
+
+
+def check_nodes(spec: Spec, cluster: Cluster, config: Config) -> None:
+    """Refuses names in the cluster's file that mean no task: what they state would be passed over.
+
+    Args:
+      spec: The specification.
+      cluster: Its `nodes` and `secrets`.
+      config: Its models; an entry for an ensemble may stand for other configurations.
+
+    Raises:
+      CxrError: They are named, with what there is.
+    """
+    ids = set(tasks(spec))
+    kinds = {name.partition("-")[0] for name in ids}
+    candidates = {*config.candidates, features.ENSEMBLE}
+
+    def known(name: str) -> bool:
+        kind, _, model = name.partition("-")
+        return name in ids or (kind in kinds and (not model or model in candidates))
+
+    places = {f"nodes.{name}": name for name in cluster.nodes if name != DEFAULT}
+    places |= {f"secrets.{number}.nodes": name for number, secret in enumerate(cluster.secrets) for name in secret.nodes}
+    if wrong := [f"{place}: {name!r}" for place, name in places.items() if not known(name)]:
+        raise CxrError(f"cluster's file: {', '.join(wrong)} is no task; there are {', '.join(sorted(kinds | ids))}")
 
 
 def share_features(spec: Spec, cluster: Cluster, config: Config) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from cxr.core import beam_options
 from cxr.core.errors import CxrError, UsageError
 from cxr.core.features import TRAIN, VAL
+from cxr.core.file_names import check_no_pattern
 from cxr.core.imports import imported_beside
 from cxr.data.ingest.damage import check_sizes
 from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
@@ -147,6 +148,7 @@ def _spelling() -> Spelling:
 
 
 def _examples(folder: Path, config: Config) -> Examples:
+    check_no_pattern("--data", folder)
     dataset = read_dataset(folder)
     check_sizes(folder, dataset)
     if tuple(dataset.class_names) != config.class_names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TextIO
 from cxr.core import beam_options, gpus, imports
 from cxr.core.console import Console
 from cxr.core.errors import CxrError, UsageError
+from cxr.core.file_names import check_no_pattern
 from cxr.core.machine_faults import writing_to
 from cxr.pipeline import metadata_file
 from cxr.pipeline import workspace as ws
@@ -56,6 +58,7 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
         from cxr.pipeline.examples import check_source
 
         check_source(data)
+    check_no_pattern("--workspace", Path(root, config.name))
     gpus.share()  # a notebook does not pass by `cxr`: this process, too, reads images with TensorFlow
     _check_weights(config)
     beam_options.check(config.beam.arguments())
@@ -197,10 +200,11 @@ def _run(
         out.print(line, highlight=False, soft_wrap=True)
     for note, names in weights_notes(report).items():
         out.print(f"{note}: {', '.join(names)}", highlight=False, soft_wrap=True)
+    tensorboard = Path(sys.executable).with_name("tensorboard")
     made = (
         ("models", _from_here(workspace.serving_models)),
         ("report", _from_here(page if page.is_file() else folder / ws.REPORT)),
-        ("curves", f"{_from_here(Path(sys.executable).with_name('tensorboard'))} --logdir {_from_here(workspace.pipeline_root)}"),
+        ("curves", shlex.join(map(str, (_from_here(tensorboard), "--logdir", _from_here(workspace.pipeline_root))))),
         ("log", _from_here(folder / ws.LOG)),
     )
     for what, path in made:

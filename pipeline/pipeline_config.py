@@ -75,7 +75,9 @@ class DemoData(StrictModel):
 class Config(StrictModel):
     """Everything that decides what a run does; kept beside its outputs. What differs from the shipped one is printed at its start."""
 
-    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", description="of the pipeline: its folder in the workspace, its history")
+    name: str = Field(
+        max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", description="of the pipeline: its folder in the workspace, its history"
+    )
     description: str = ""
     data: Ingest = Ingest()
     demo_data: DemoData | None = Field(None, description="set: the run makes synthetic data where --data is not given")

@@ -37,11 +37,11 @@ def keep(statistics: Path, folder: Path) -> None:
     draft = folder / f"{_DRAFT}{uuid.uuid4().hex}"
     try:
         shutil.copytree(statistics, draft)
-        draft.rename(folder / f"{time.time_ns():020d}-{key}")
+        draft.rename(folder / f"{_now(folder):020d}-{key}")
     except OSError:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    all_of_them = _newest_first(folder)
+    all_of_them = _newest_first(folder)  # ours first, unless another process has kept some meanwhile
     same = [found for found in all_of_them if found.name.endswith(f"-{key}")]
     for old in {*same[1:], *[found for found in all_of_them if found not in same[1:]][KEPT:]}:
         shutil.rmtree(old, ignore_errors=True)
@@ -53,5 +53,13 @@ def before(statistics: Path, folder: Path) -> Path | None:
     return next((found for found in _newest_first(folder) if not found.name.endswith(f"-{key}")), None)
 
 
+def _now(folder: Path) -> int:
+    """Nanoseconds; where the clock was set back, or another machine's runs ahead, the moment after the newest."""
+    stamps = [int(found.name.partition("-")[0]) for found in _newest_first(folder)]
+    return max([time.time_ns(), *(stamp + 1 for stamp in stamps)])
+
+
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted((found for found in folder.glob("*-*") if not found.name.startswith(".")), reverse=True) if folder.is_dir() else []
+    if not folder.is_dir():
+        return []
+    return sorted((found for found in folder.glob("*-*") if found.name.partition("-")[0].isdecimal()), reverse=True)

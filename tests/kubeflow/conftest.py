@@ -66,6 +66,10 @@ def package(tmp_path):
             "inputDefinitions": {
                 "parameters": {
                     "epochs_mobilenet": {"parameterType": "NUMBER_INTEGER", "defaultValue": 3, "isOptional": True},
+                    "fine_tuning_epochs_mobilenet": {"parameterType": "NUMBER_INTEGER", "defaultValue": 3, "isOptional": True},
+                    "min_accuracy_mobilenet": {"parameterType": "NUMBER_DOUBLE", "defaultValue": 0.6, "isOptional": True},
+                    "min_change_mobilenet": {"parameterType": "NUMBER_DOUBLE", "defaultValue": 0.0, "isOptional": True},
+                    "shortcut_margin_mobilenet": {"parameterType": "STRING", "defaultValue": "null", "isOptional": True},
                     "data": {"parameterType": "STRING", "defaultValue": "/mnt/cxr/data", "isOptional": True},
                     "baseline_mobilenet": {"parameterType": "STRING", "defaultValue": "/x/champion.json", "isOptional": True},
                 }

@@ -135,6 +135,13 @@ def test_no_baseline_leaves_a_file_to_upload(run, model, models, given):
     assert [file.name for file in model.iterdir()] == ["NO_BASELINE"]
 
 
+@pytest.mark.parametrize("given", ["/nowhere/mobilenet/champion.json", "gs://nowhere/mobilenet/champion.json"])
+def test_a_mistyped_pointer_does_not_take_the_comparison_away(push, run, given, capsys):
+    push(17)
+    assert run(baseline=given)[0] == 1
+    assert f"baseline {given}: no champion pointer" in capsys.readouterr().err
+
+
 def test_a_version_that_the_run_asks_for_is_taken(push, run, model, models, tmp_path):
     push(17)
     push(18)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from cxr.cli import kubeflow
 from cxr.core import exit_codes
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.kubeflow.client import Address, Pipelines
 
 RUN = "11111111-2222-3333-4444-555555555555"
@@ -177,6 +177,21 @@ def test_a_recurring_run(server, package):
     body = posted(server, "/recurringruns")
     assert body["trigger"]["cron_schedule"]["cron"] == "0 0 3 * * *"
     assert body["no_catchup"] is True
+    spec, platform = yaml.safe_load_all(package.read_text())
+    spec["root"]["dag"]["tasks"]["a"]["cachingOptions"] = {"enableCache": True}
+    package.write_text(yaml.safe_dump_all([spec, platform]))
+    for options, cached in (([], True), (["--no-cache"], False)):
+        server.requests.clear()
+        done = command("submit", package, "--host", server.host, "--cron", "@daily", "--name", "nightly", *options)
+        assert done.exit_code == 0, done.output
+        assert ('"enableCache": true' in json.dumps(posted(server, "/recurringruns")["pipeline_spec"])) == cached
+
+
+@pytest.mark.parametrize("cron", ["0 3 * * *", "nonsense", ""])
+def test_a_cron_of_five_fields_would_run_at_other_times(server, package, cron):
+    error = command("submit", package, "--host", server.host, "--cron", cron).exception
+    assert isinstance(error, UsageError)
+    assert "six fields" in str(error)
 
 
 def test_refusals_are_explained(server, package):

@@ -4,6 +4,7 @@ import pytest
 
 from cxr.core.errors import CxrError
 from cxr.kubeflow.cluster import Cluster, load_cluster
+from cxr.pipeline.pipeline_config import load
 
 ROOT = Path(__file__).parents[2]
 BASE = {"data": "/mnt/cxr/data", "serving_models": "/mnt/cxr/models", "volumes": [{"claim": "cxr", "mount_path": "/mnt/cxr"}]}
@@ -35,7 +36,7 @@ def test_servers_mount_what_the_pipeline_pushes_to():
 
     cluster = load_cluster(None)
     (volume,) = cluster.volumes
-    folder = cluster.serving_models.removeprefix(f"{volume.mount_path}/")
+    folder = cluster.models_of(load("full").name).removeprefix(f"{volume.mount_path}/")
     assert yaml.safe_load((ROOT / "deploy/kubeflow/volume.yaml").read_text())["metadata"]["name"] == volume.claim
     pod = yaml.safe_load((ROOT / "deploy/kubernetes/base/deployment.yaml").read_text())["spec"]["template"]["spec"]
     (claimed,) = [item for item in pod["volumes"] if "persistentVolumeClaim" in item]
@@ -82,6 +83,19 @@ def test_quantities_are_those_of_kubernetes(quantity: str):
         ({"data": "gs://b/d"}, "environment_credentials"),
         ({"data": "minio://b/d", "pipeline_root": "gs://b/root"}, "environment_credentials"),
         ({"colour": "blue"}, "colour"),
+        ({"serving_models": "/mnt/cxr/../tmp/models"}, "lost with the pod"),
+        ({"volumes": [{"claim": "CXR_data ", "mount_path": "/mnt/cxr"}]}, "volumes.0.claim"),
+        ({"volumes": [{"claim": "", "mount_path": "/mnt/cxr"}]}, "volumes.0.claim"),
+        ({"volumes": [{"claim": "a", "mount_path": "/mnt/cxr"}, {"claim": "b", "mount_path": "/mnt/cxr"}]}, "stands twice"),
+        ({"volumes": [{"claim": "a", "mount_path": "/mnt/cxr"}, {"claim": "b", "mount_path": "/minio"}]}, "KFP's launcher works"),
+        ({"secrets": [{"name": "s", "mount_path": "/mnt/cxr"}]}, "stands twice"),
+        ({"secrets": [{"name": "s", "env": {"key": "AWS ACCESS KEY"}}]}, "secrets.0.env"),
+        ({"nodes": {"Trainer": {"tolerations": [{"operator": "Equal", "value": "x"}]}}}, "needs a `key`"),
+        ({"nodes": {"Trainer": {"tolerations": [{"key": "k", "operator": "Exists", "value": "x"}]}}}, "takes no `value`"),
+        ({"nodes": {"Trainer": {"tolerations": [{"key": "k", "seconds": 9, "effect": "NoSchedule"}]}}}, "effect NoExecute"),
+        ({"pipeline_root": "s3://"}, "pipeline_root"),
+        ({"pipeline_root": "s3://bucket/runs [1]"}, "pipeline_root .* TFX reads files by patterns"),
+        ({"data": "/mnt/cxr/data*"}, "data .* TFX reads files by patterns"),
     ],
 )
 def test_what_cannot_work_is_refused(tmp_path, change, message):

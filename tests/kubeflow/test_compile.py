@@ -71,7 +71,7 @@ def test_parameters_carry_the_configurations_values(compiled):
     assert found["min_change_mobilenet"] == pytest.approx(-0.02)
     assert found["shortcut_margin_mobilenet"] == "0.0"  # demo.yaml's
     assert "non_inferiority_mobilenet" not in found  # nothing is demanded
-    assert found["baseline_ensemble"] == "/mnt/cxr/models/ensemble/champion.json"
+    assert found["baseline_ensemble"] == "/mnt/cxr/models/demo/ensemble/champion.json"
 
 
 @pytest.mark.slow

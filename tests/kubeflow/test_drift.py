@@ -59,7 +59,7 @@ def test_data_are_compared_with_the_last_ones_that_passed(text, tmp_path):
     first = cluster.run(text)
     assert first.succeeded, {name: task.error for name, task in first.tasks.items() if task.error}
     assert (found(first)["compared"], found(first)["note"]) == (False, NO_RUN_BEFORE)
-    kept = tmp_path / "models" / ".statistics" / "demo"
+    kept = tmp_path / "models" / "demo" / ".statistics"
     assert len(list(kept.iterdir())) == 1
 
     second = cluster.run(text, {"data": str(tmp_path / "b")})

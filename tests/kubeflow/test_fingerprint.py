@@ -27,3 +27,6 @@ def test_no_data_is_an_error(tmp_path, capsys):
         data_fingerprint(str(tmp_path / "nothing"))
     assert main([str(tmp_path), str(tmp_path / "out")]) == 1
     assert "no files" in capsys.readouterr().err
+    for data, message in (("s3://b/none", "launcher found nothing"), ("minio://b/none", "launcher found nothing"), ("", "absolute path")):
+        with pytest.raises(CxrError, match=message):
+            data_fingerprint(data)

@@ -6,7 +6,20 @@ from cxr.kubeflow.package import checked_parameters
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "message"), [("epochs_mobilnet", "3", "the pipeline has"), ("epochs_mobilenet", "many", "not of type")]
+    ("name", "value", "message"),
+    [
+        ("epochs_mobilnet", "3", "the pipeline has"),
+        ("epochs_mobilenet", "many", "not of type"),
+        ("epochs_mobilenet", "0", "at least 1 epoch"),
+        ("fine_tuning_epochs_mobilenet", "-3", "at least 1 epoch"),
+        ("min_accuracy_mobilenet", "90", "between 0 and 1"),
+        ("min_accuracy_mobilenet", "nan", "not a finite number"),
+        ("min_change_mobilenet", "inf", "not a finite number"),
+        ("shortcut_margin_mobilenet", "abc", "neither a number from -1 to below 1 nor null"),
+        ("data", "", "neither an absolute path"),
+        ("data", "data", "neither an absolute path"),
+        ("data", "hdfs://x/y", "neither an absolute path"),
+    ],
 )
 def test_parameters_are_checked_before_anything_is_sent(package, name, value, message):
     with pytest.raises(CxrError, match=message):

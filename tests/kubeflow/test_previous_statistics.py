@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -51,3 +52,11 @@ def test_the_data_before_are_copied_into_the_run(run, tmp_path):
     assert metadata == {}
     assert (folder / "Split-train" / "FeatureStats.pb").read_text() == "old"
     assert "the last data that passed and were others" in shown
+
+
+def test_statistics_that_are_gone_are_not_compared_with_themselves(run, tmp_path, capsys):
+    keep(write(tmp_path / "old", "old"), tmp_path / "kept")
+    shutil.rmtree(tmp_path / "minio/b/own")
+    with pytest.raises(AssertionError):
+        run()
+    assert "statistics minio://b/own: no files there" in capsys.readouterr().err

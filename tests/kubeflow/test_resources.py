@@ -63,3 +63,35 @@ def test_trainers_and_evaluators_are_told_in_their_environment_where_to_keep_wha
     assert "env" not in gen
     with pytest.raises(CxrError, match="feature_cache.folder /tmp/f: on none of the cluster's volumes"):
         resources.share_features(spec, cluster, load("demo", ["feature_cache.folder=/tmp/f"]))
+
+
+def graph(*names):
+    return {"root": {"dag": {"tasks": {name: {"componentRef": {"name": name}} for name in names}}}, "components": {}, "deploymentSpec": {}}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"nodes": {"trainer": {"gpus": 1}}}, "nodes.trainer: 'trainer' is no task; there are Evaluator, .*Trainer, Trainer-mobilenet"),
+        ({"nodes": {"Trainer-mobilnet": {"gpus": 1}}}, "'Trainer-mobilnet' is no task"),
+        ({"secrets": [{"name": "s", "env": {"k": "V"}, "nodes": ["Trainr"]}]}, "secrets.0.nodes: 'Trainr' is no task"),
+    ],
+)
+def test_names_of_no_task_are_refused(change, message):
+    cluster = Cluster.model_validate({**VOLUME, "data": "/mnt/cxr/data", **change})
+    with pytest.raises(CxrError, match=message):
+        resources.check_nodes(graph("Trainer-mobilenet", "Evaluator-mobilenet"), cluster, load("cpu"))
+
+
+def test_names_of_tasks_and_of_other_configurations_are_not():
+    nodes: dict[str, Any] = {name: {"retries": 1} for name in ("default", "Trainer", "Trainer-mobilenet", "Trainer-ensemble")}
+    cluster = Cluster.model_validate({**VOLUME, "data": "/mnt/cxr/data", "nodes": nodes})
+    resources.check_nodes(graph("Trainer-mobilenet"), cluster, load("cpu"))
+
+
+def test_a_request_above_the_limit_is_refused():
+    nodes: dict[str, Any] = {"default": {"cpu_limit": "2"}, "Trainer": {"cpu": "2500m"}}
+    spec: dict[str, Any] = {**graph("Trainer-a"), "components": {"Trainer-a": {"executorLabel": "a"}}}
+    spec["deploymentSpec"] = {"executors": {"a": {"container": {"image": "cpu"}}}}
+    with pytest.raises(CxrError, match="Trainer-a asks for cpu 2500m, more than its cpu_limit 2"):
+        resources.set_resources(spec, Cluster.model_validate({**VOLUME, "data": "/mnt/cxr/data", "nodes": nodes}))

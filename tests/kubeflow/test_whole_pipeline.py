@@ -68,7 +68,7 @@ def first(cluster, text):
 @pytest.fixture(scope="module")
 def champions(first, volume):
     """The pointers after the first run."""
-    return {name: json.loads((volume / "models" / name / "champion.json").read_text()) for name in MODELS}
+    return {name: json.loads((volume / "models" / "tiny" / name / "champion.json").read_text()) for name in MODELS}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def second(cluster, text, champions):
 
 
 def versions(volume, model):
-    return {folder.name for folder in (volume / "models" / model).iterdir() if folder.name.isdecimal()}
+    return {folder.name for folder in (volume / "models" / "tiny" / model).iterdir() if folder.name.isdecimal()}
 
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
@@ -91,7 +91,7 @@ def test_the_first_run_passes_without_baseline(first, volume, champions):
         assert blessing["blessed"] == 1
         assert "baseline_model" not in blessing
         assert first.artifact(f"ShortcutCheck-{name}", "blessing").metadata["blessed"] == 1
-        assert (volume / "models" / name / champions[name]["version"] / "saved_model.pb").is_file()
+        assert (volume / "models" / "tiny" / name / champions[name]["version"] / "saved_model.pb").is_file()
 
 
 def test_what_was_killed_and_retried_is_complete_and_there_once(first, cluster, volume):
@@ -179,7 +179,7 @@ def test_a_champion_is_not_pushed_again(second, volume, champions):
 
 def test_a_new_model_becomes_the_champion(second, volume, champions):
     for name in ("mobilenet", "ensemble"):
-        pointer = json.loads((volume / "models" / name / "champion.json").read_text())
+        pointer = json.loads((volume / "models" / "tiny" / name / "champion.json").read_text())
         assert pointer["version"] != champions[name]["version"]
         assert versions(volume, name) == {pointer["version"], champions[name]["version"]}
 

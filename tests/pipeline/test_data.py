@@ -7,6 +7,7 @@ from cxr.core import features
 from cxr.core.errors import CxrError, UsageError
 from cxr.data.ingest.pseudonyms import KEY_FILE_VARIABLE
 from cxr.pipeline.examples import CALLED_BY, prepare_data
+from cxr.pipeline.local_run import run
 from cxr.pipeline.pipeline_config import load
 from cxr.pipeline.workspace import Workspace
 
@@ -113,3 +114,13 @@ def test_the_demos_records_say_where_the_disease_shows(tmp_path, shown):
     sick = [example[features.LABEL].bytes_list.value[0] != b"normal" for example in read]
     assert len(read) == 30
     assert [features.LESION_MASK in example for example in read] == sick
+
+
+def test_folders_that_tfx_takes_for_patterns_are_refused(prepared, tmp_path):
+    records = prepared().path
+    moved = records.rename(records.with_name("records [1]"))
+    with pytest.raises(UsageError, match=r"--data .*records \[1\]: TFX reads files by patterns"):
+        prepared(str(moved))
+    with pytest.raises(UsageError, match=r"--workspace .*w \[1\]/demo: TFX reads files by patterns"):
+        run(load("demo"), None, tmp_path / "w [1]")
+    assert not (tmp_path / "w [1]").exists()

@@ -10,6 +10,7 @@ import tensorflow as tf
 from lxml import html
 from tfx.types import standard_artifacts
 
+from cxr.components.metrics.verdicts import Judgement
 from cxr.components.report.sources import Sources
 from cxr.data.ingest.dataset import Dataset
 from cxr.data.ingest.ingest_config import Ingest
@@ -82,6 +83,15 @@ def test_a_run_that_failed_half_way_has_a_page_of_what_there_is(sources: Sources
 def test_the_configuration_decides_about_pictures(sources: Sources) -> None:
     assert sources.pictures is False
     assert load("demo").report.pictures is True
+
+
+def test_what_the_gate_asked_for_goes_to_the_page(results: dict[str, NodeResult]) -> None:
+    report = make_report(CONFIG, results, {}, data="/data/Jane Doe", dataset=DATASET)
+    demand = Judgement("accuracy", "accuracy", None, 0.9, 0.75, None, 43, 0, "met")
+    name = CONFIG.candidates[-1]
+    judged = report.models | {name: report.models[name].model_copy(update={"demands": (demand,)})}
+    found = page_sources(CONFIG, results, report.model_copy(update={"models": judged}), DATASET, run="20261125-103209-306")
+    assert {model.name: model.verdict.demands for model in found.models if model.verdict.demands} == {name: (demand,)}
 
 
 def test_what_ingest_found_is_on_the_page(sources: Sources) -> None:

@@ -45,3 +45,17 @@ def test_what_killed_processes_left_goes_after_a_day(tmp_path, monkeypatch):
     keep(statistics(tmp_path, "c"), kept)
     assert not left.exists()
     assert len(list(kept.iterdir())) == 3
+
+
+def test_a_clock_that_ran_ahead_changes_no_order(tmp_path):
+    kept = tmp_path / "kept"
+    for name in "abc":
+        keep(statistics(tmp_path, name), kept)
+    for found in list(kept.iterdir()):  # as a machine wrote them whose clock is an hour ahead
+        stamp, _, key = found.name.partition("-")
+        found.rename(kept / f"{int(stamp) + 3_600 * 10**9:020d}-{key}")
+    keep(statistics(tmp_path, "d"), kept)
+    found = before(statistics(tmp_path, "e"), kept)
+    assert found is not None
+    assert (found / "Split-train" / "FeatureStats.pb").read_text() == "d"
+    assert len(list(kept.iterdir())) == KEPT
