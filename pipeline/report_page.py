@@ -12,13 +12,14 @@ from cxr.components.report.page.render import render
 from cxr.components.report.redaction import place
 from cxr.components.report.sources import ModelSources, RunBefore, Sources
 from cxr.data.ingest.dataset import Dataset
+from cxr.pipeline import roles
 from cxr.pipeline.compare import data_differences, previous_of
 from cxr.pipeline.config_differences import differences
-from cxr.pipeline.graph import EXAMPLE_GEN, node_id
 from cxr.pipeline.kept_runs import KeptRun, report_of
 from cxr.pipeline.local_runner import NodeResult
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.report import Candidate, Report
+from cxr.pipeline.roles import node_id
 from cxr.trainer.artifact import ModelInfo, read_info
 
 _CHARACTERS = 12  # of a fingerprint: enough to compare two runs
@@ -57,12 +58,12 @@ def page_sources(
         run=run,
         synthetic=report.synthetic,
         pictures=config.report.pictures,
-        examples=_uri(results, EXAMPLE_GEN, "examples"),
-        statistics=_uri(results, "StatisticsGen", "statistics"),
+        examples=_uri(results, roles.EXAMPLE_GEN, "examples"),
+        statistics=_uri(results, roles.STATISTICS_GEN, "statistics"),
         anomalies=_uri(results, "ExampleValidator", "anomalies"),
-        drift=_uri(results, "DriftCheck", "drift"),
-        audit=_uri(results, "Audit", "audit"),
-        explanation=_uri(results, node_id("Explanation", config.candidates[-1]), "explanation"),
+        drift=_uri(results, roles.DRIFT_CHECK, "drift"),
+        audit=_uri(results, roles.AUDIT, "audit"),
+        explanation=_uri(results, node_id(roles.EXPLANATION, config.candidates[-1]), "explanation"),
         ingested=_ingested(dataset),
         configuration=config.to_yaml(),
         before=before,
@@ -93,10 +94,10 @@ def run_before(folder: Path) -> RunBefore | None:
 def _model(candidate: Candidate, results: Mapping[str, NodeResult]) -> ModelSources:
     return ModelSources(
         name=candidate.name,
-        evaluation=_uri(results, node_id("Evaluator", candidate.name), "evaluation"),
-        model_run=_uri(results, node_id("Trainer", candidate.name), "model_run"),
+        evaluation=_uri(results, node_id(roles.EVALUATOR, candidate.name), "evaluation"),
+        model_run=_uri(results, node_id(roles.TRAINER, candidate.name), "model_run"),
         model=candidate.model_uri,
-        shortcut_check=_uri(results, node_id("ShortcutCheck", candidate.name), "blessing"),
+        shortcut_check=_uri(results, node_id(roles.SHORTCUT_CHECK, candidate.name), "blessing"),
         verdict=Verdict(
             outcome=candidate.outcome,
             blessed=candidate.blessed,
@@ -105,6 +106,7 @@ def _model(candidate: Candidate, results: Mapping[str, NodeResult]) -> ModelSour
             baseline=candidate.baseline,
             reasons=candidate.reasons,
             notes=candidate.notes,
+            demands=candidate.demands,
         ),
         facts=_facts(read_info(candidate.model_uri)) if candidate.model_uri else {},
     )

@@ -135,7 +135,8 @@ def _with_gate(verdict: Verdict, evaluation: str) -> Verdict:
     if verdict.blessed is not None:
         return verdict
     gate = read_validation(evaluation)
-    return replace(verdict, blessed=gate.blessed, reasons=(*(f"gate: {reason}" for reason in gate.reasons), *verdict.reasons))
+    reasons = (*(f"gate: {reason}" for reason in gate.reasons), *verdict.reasons)
+    return replace(verdict, blessed=gate.blessed, reasons=reasons, demands=gate.demands)
 
 
 def _data(sources: Sources, seen: Seen) -> Data | None:

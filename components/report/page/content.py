@@ -11,6 +11,7 @@ import numpy.typing as npt
 from cxr.components.drift_check.result import DriftResult
 from cxr.components.explanation.result import Result as Explained
 from cxr.components.metrics.evaluation import Evaluation
+from cxr.components.metrics.verdicts import Judgement
 from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
 from cxr.core.curve_bands import Band, Curve
 from cxr.core.intervals import Figure
@@ -136,6 +137,7 @@ class Verdict:
     baseline: str | None = None  # version that it was compared with
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    demands: tuple[Judgement, ...] = ()  # of the gate
 
 
 @dataclass(frozen=True)

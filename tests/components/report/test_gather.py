@@ -14,6 +14,8 @@ from PIL import Image
 
 from cxr.components.explanation.result import Result, load_maps
 from cxr.components.metrics.answers import NO_IMAGE
+from cxr.components.metrics.evaluation import Validation
+from cxr.components.metrics.verdicts import Judgement
 from cxr.components.report.gather import gather
 from cxr.components.report.page.content import Content
 from cxr.components.report.page.render import render
@@ -82,7 +84,7 @@ def test_the_mistake_comes_with_what_it_rests_on(content: Content, sources: Sour
         "with the regions that speak for covid19",
         "Grad-CAM of 9 images of the split “test”: 8 drawn ones (seed 7)",
         "2 maps are empty",
-        "0.500 (0.400 to 0.600)",
+        "0.500 (0.400\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}0.600)",
         "half of the heat",
     ):
         assert words in page
@@ -116,6 +118,12 @@ def test_gate_training_and_evaluation_are_read(content: Content) -> None:
     assert mobilenet.training is not None
     assert mobilenet.training.facts["backbone"] == "MobileNet"
     assert (ensemble.training, ensemble.evaluation, ensemble.verdict.blessed) == (None, None, None)
+
+
+def test_demands_are_read_where_the_run_does_not_hand_them_over(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
+    demand = Judgement("accuracy", "accuracy", None, 0.9, 0.75, None, 43, 0, "met")
+    monkeypatch.setattr("cxr.components.report.gather.read_validation", lambda uri: Validation(True, (), (demand,)))
+    assert gather(sources).models[0].verdict.demands == (demand,)
 
 
 def test_answers_to_images_that_cannot_be_told_apart_are_left_out(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from matplotlib.axes import Axes
 
 from cxr.components.report.page.charts.svg import MUTED, SERIES, Chart, draw
+from cxr.components.report.page.numbers import unbroken
 from cxr.core.intervals import Figure
 
-Row = tuple[str, bool, Figure]  # name, whether it is a model of the run, balanced accuracy on the gate's split
+Kind = Literal["model", "shortcut", "reference"]
+Row = tuple[str, Kind, Figure]  # name, what it is, balanced accuracy on the gate's split
+
+MARKS: dict[Kind, tuple[str, str, str]] = {  # marker, colour, and the marker in words
+    "model": ("o", SERIES[0], "round"),
+    "shortcut": ("s", SERIES[1], "square"),
+    "reference": ("^", SERIES[2], "triangle"),
+}
 
 
 def shortcuts_chart(key: str, rows: Sequence[Row], chance: float) -> Chart:
@@ -17,21 +26,26 @@ def shortcuts_chart(key: str, rows: Sequence[Row], chance: float) -> Chart:
 
     Args:
       key: See `svg.draw`.
-      rows: Of models and shortcuts, in the order of the chart.
+      rows: Of models, shortcuts and references (which no gate asks about), in the order of the chart.
       chance: Balanced accuracy of a guess.
     """
+    kinds = [kind for kind in MARKS if any(kind == other for _, other, _ in rows)]
 
     def plot(axes: Axes) -> None:
         axes.axvline(chance, color=MUTED, linewidth=1, linestyle=":")
-        for place, (_, is_model, found) in enumerate(rows):
-            colour = SERIES[0] if is_model else SERIES[1]
-            if found.low is not None and found.high is not None:
-                axes.plot([found.low, found.high], [place, place], color=colour, linewidth=1.4)
-            axes.plot([found.value or 0.0], [place], "o" if is_model else "s", color=colour)
+        for kind in kinds:
+            marker, colour, _ = MARKS[kind]
+            placed = [(place, found) for place, (_, other, found) in enumerate(rows) if other == kind]
+            axes.plot([found.value or 0.0 for _, found in placed], [place for place, _ in placed], marker, color=colour, label=kind)
+            for place, found in placed:
+                if found.low is not None and found.high is not None:
+                    axes.plot([found.low, found.high], [place, place], color=colour, linewidth=1.4)
         axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
         axes.set(xlabel="balanced accuracy (dotted: a guess)", ylim=(len(rows) - 0.5, -0.5), xlim=(-0.02, 1.02))
+        axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=len(kinds))
 
-    described = "; ".join(f"{name} {found}" for name, _, found in rows)
-    svg = draw(key, f"Balanced accuracy of models (round) and shortcuts (square): {described}.", plot, (4.3, 0.9 + 0.24 * len(rows)))
-    cells = tuple((name, "model" if is_model else "shortcut", str(found)) for name, is_model, found in rows)
+    described = "; ".join(f"{name} ({kind}) {found}" for name, kind, found in rows)
+    marks = ", ".join(f"{kind}s ({MARKS[kind][2]})" for kind in kinds)
+    svg = draw(key, f"Balanced accuracy of {marks}: {described}.", plot, (4.3, 1.15 + 0.24 * len(rows)))
+    cells = tuple((name, kind, unbroken(str(found))) for name, kind, found in rows)
     return Chart("Models beside shortcuts", svg, ("name", "what", "balanced accuracy (95 % interval)"), cells)

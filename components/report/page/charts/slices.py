@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
-from cxr.components.metrics.evaluation import Evaluation
+from cxr.components.metrics.evaluation import Evaluation, SliceResult
 from cxr.components.report.page.charts.svg import MUTED, SERIES, Chart, draw
 from cxr.components.report.page.numbers import number
+from cxr.core import features
 
 
-def slices_chart(key: str, model: str, evaluation: Evaluation) -> Chart:
-    """Returns each slice's accuracy with its 95 % interval, beside that of the whole split."""
-    slices = evaluation.slices
+def slices_chart(key: str, model: str, evaluation: Evaluation) -> Chart | None:
+    """Returns each slice's accuracy with its 95 % interval, beside that of the whole split; None where there is no slice.
+
+    The slices by label are left out: their accuracy is the recall, which the table of classes has.
+    """
+    slices = [found for found in evaluation.slices if found.feature != features.LABEL]
+    if not slices:
+        return None
 
     def plot(axes: Axes) -> None:
         axes.axvline(evaluation.accuracy, color=MUTED, linewidth=1, linestyle=":")
         for place, found in enumerate(slices):
             axes.plot([found.accuracy_interval.low, found.accuracy_interval.high], [place, place], color=SERIES[0], linewidth=1.4)
             axes.plot([found.accuracy], [place], "o", color=SERIES[0])
-        axes.set_yticks(range(len(slices)), [f"{_short(found.value)} ({found.examples})" for found in slices])
+        axes.set_yticks(range(len(slices)), [_label(found) for found in slices])
         axes.set(xlabel="accuracy (dotted: whole split)", ylim=(len(slices) - 0.5, -0.5), xlim=(-0.02, 1.02))
 
     described = "; ".join(f"{s.feature} {s.value} {number(s.accuracy)} ({s.accuracy_interval}), {s.examples} images" for s in slices)
@@ -39,5 +45,10 @@ def slices_chart(key: str, model: str, evaluation: Evaluation) -> Chart:
     return Chart("Slices", svg, columns, rows)
 
 
-def _short(text: str, most: int = 24) -> str:
+def _label(found: SliceResult) -> str:
+    feature = found.feature.replace("_", " ")
+    return f"{_short(f'{feature}: {found.value}')} ({found.examples})"
+
+
+def _short(text: str, most: int = 28) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"

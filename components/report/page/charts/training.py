@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from itertools import accumulate
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from cxr.components.report.page.charts.svg import DASHES, MUTED, SERIES, Chart, draw
 from cxr.components.report.page.content import Training
@@ -23,6 +25,7 @@ LABELS = {
     "val_accuracy": "validation",
     "learning_rate": "learning rate",
 }
+MOST_RATES = 8  # steps between ticks of the learning rate
 
 
 def training_charts(key: str, model: str, training: Training) -> tuple[Chart, ...]:
@@ -43,6 +46,18 @@ def best_epochs(training: Training) -> dict[int, str]:
     return {begin + stage.best_epoch: stage.name for begin, stage in zip(begins, training.stages, strict=False) if stage.best_epoch}
 
 
+def rate_ticks(rates: Iterable[float]) -> list[float]:
+    """Returns what to write at an axis of learning rates: of those that occur the lowest, the highest, and others that have room."""
+    found = sorted({rate for rate in rates if rate > 0})  # not NaN
+    if len(found) < 2:
+        return found
+    ticks, room = [found[0]], math.log(found[-1] / found[0]) / MOST_RATES
+    for rate in found[1:-1]:
+        if math.log(rate / ticks[-1]) >= room <= math.log(found[-1] / rate):
+            ticks.append(rate)
+    return [*ticks, found[-1]]
+
+
 def _chart(key: str, model: str, what: str, training: Training) -> Chart:
     rows = [row for stage in training.stages for row in stage.rows]
     present = [series for series in SERIES_OF[what] if any(series in row for row in rows)]
@@ -61,8 +76,9 @@ def _chart(key: str, model: str, what: str, training: Training) -> Chart:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if what == "learning rate":
             axes.set_yscale("log")
-            for axis_ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-                axis_ticks("{x:g}")  # matplotlib's own would be mathematics in TeX
+            axes.yaxis.set_major_locator(FixedLocator(rate_ticks(row.get(series, math.nan) for series in present for row in rows)))
+            axes.yaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_formatter("{x:.3g}")  # matplotlib's own would be mathematics in TeX
         if present and (len(present) > 1 or best):
             axes.legend()
 

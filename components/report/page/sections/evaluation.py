@@ -39,7 +39,7 @@ def _context(content: Content) -> Mapping[str, Any] | None:
                 "class_names": evaluation.class_names,
                 "invalid": evaluation.invalid_predictions,
                 "charts": list(_charts(f"evaluation-{at}", judged[name], evaluation)),
-                "slices": slices_chart(f"slices-{at}", name, evaluation) if evaluation.slices else None,
+                "slices": slices_chart(f"slices-{at}", name, evaluation),
             }
             for at, (name, evaluation) in enumerate(evaluations.items())
         ],

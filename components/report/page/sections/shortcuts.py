@@ -7,8 +7,9 @@ from typing import Any
 
 from cxr.components.report.page.charts.shortcuts import Row, shortcuts_chart
 from cxr.components.report.page.content import Content
+from cxr.components.report.page.numbers import NONE, unbroken
 from cxr.components.report.page.section import Section
-from cxr.core.intervals import NONE, Figure
+from cxr.core.intervals import Figure
 from cxr.data.audit.result import AuditResult, Measured
 
 
@@ -27,7 +28,7 @@ def _context(content: Content) -> Mapping[str, Any] | None:
         "chart": shortcuts_chart("shortcuts", rows, 1 / len(audit.class_names)) if rows else None,
         "table": [(found.phrase, found.kind, _balanced(found.folds), _balanced(found.gate), found.verdict) for found in audit.shortcuts],
         "against": [
-            (model.name, found.verdict, str(found.difference), "above" if found.beaten else "not above")
+            (model.name, found.verdict, unbroken(str(found.difference)), "above" if found.beaten else "not above")
             for model in judged
             if model.shortcuts
             for found in model.shortcuts.comparisons[:1]
@@ -39,16 +40,16 @@ def _context(content: Content) -> Mapping[str, Any] | None:
 
 def _models(content: Content) -> list[Row]:
     evaluations = [(model.name, model.evaluation) for model in content.models if model.evaluation]
-    return [(name, True, Figure.of(found.balanced_accuracy, found.balanced_accuracy_interval)) for name, found in evaluations]
+    return [(name, "model", Figure.of(found.balanced_accuracy, found.balanced_accuracy_interval)) for name, found in evaluations]
 
 
 def _shortcuts(audit: AuditResult) -> list[Row]:
-    measured = [(found.name.replace("_", " "), found.gate.balanced_accuracy) for found in audit.shortcuts if found.gate]
-    return [(name, False, found) for name, found in measured if found.value is not None]
+    measured = [(found.name.replace("_", " "), found.kind, found.gate.balanced_accuracy) for found in audit.shortcuts if found.gate]
+    return [row for row in measured if row[2].value is not None]
 
 
 def _balanced(found: Measured | None) -> str:
-    return str(found.balanced_accuracy) if found else NONE
+    return unbroken(str(found.balanced_accuracy)) if found else NONE
 
 
 SECTION = Section("shortcuts", "Shortcuts", _context)

@@ -13,6 +13,7 @@ from cxr.components.drift_check.drift_config import Drift
 from cxr.components.drift_check.result import Distance, DriftResult
 from cxr.components.metrics.evaluation import ClassResult, Evaluation, SliceResult
 from cxr.components.metrics.tally import Tally
+from cxr.components.metrics.verdicts import Judgement
 from cxr.components.report.page.content import (
     Answer,
     Artifact,
@@ -114,6 +115,9 @@ def audit() -> AuditResult:
     shortcuts = (
         ShortcutResult(name="source", phrase=f"the source {HOSTILE}", folds=measured, gate=measured, clear_class=HOSTILE, **found),
         ShortcutResult(name="grey_histogram", phrase="the grey histogram", folds=None, gate=None, clear_class=None, **found),
+        ShortcutResult(
+            name="whole_picture", phrase="the picture", folds=None, gate=measured, clear_class=None, **(found | {"kind": "reference"})
+        ),
     )
     return AuditResult(class_names=CLASSES, split="test", images={"test": 4}, patients=4, folds=2, clear_auc=0.8, shortcuts=shortcuts)
 
@@ -156,7 +160,11 @@ def info() -> ModelInfo:
 def content() -> Content:
     """Everything that a page can show."""
     picture = Picture(jpeg(), CLASSES[0], HOSTILE, "test")
-    refused = Verdict("refused", False, True, reasons=(f"gate: accuracy 0.5 is below 0.6 {HOSTILE}",), notes=(HOSTILE,))
+    demands = (
+        Judgement("accuracy", "accuracy", None, 0.5, 0.6, None, 4, 0, "missed"),
+        Judgement("demands.0.recall.covid19", "recall of covid19", ("source", HOSTILE), np.nan, 0.5, 0.9, 2, 9, "not judged"),
+    )
+    refused = Verdict("refused", False, True, reasons=(f"gate: accuracy 0.5 is below 0.6 {HOSTILE}",), notes=(HOSTILE,), demands=demands)
     models = (
         Model("mobilenet", refused, training(), evaluation(), roc(), answers(), {"weights": HOSTILE}, shortcut_verdict(), info(), bands()),
         Model("ensemble", Verdict("pushed", True, True, "1795601476", "1"), None, evaluation(0.25), roc(), answers()),

@@ -50,6 +50,18 @@ def test_a_phone_need_not_scroll_sideways(browser: Browser, file: Path, opened: 
     assert browser.evaluate(f"{wide}.filter(found => found.tabIndex < 0).map(found => found.innerText)") == []
 
 
+def test_paper_names_what_only_the_file_shows(browser: Browser, file: Path) -> None:
+    browser.open(file.as_uri())
+    browser.media("print", "light")
+    assert browser.evaluate("[...document.querySelectorAll('summary')].filter(found => found.checkVisibility()).length") > 10
+    after = "getComputedStyle(document.querySelector('summary'), '::after').content"
+    assert browser.evaluate(after) == '" (in the file)"'
+    browser.evaluate("document.querySelectorAll('details').forEach(found => found.open = true)")
+    assert browser.evaluate(after) == "none"
+    parted = "[...document.querySelectorAll('h2, h3, h4, caption, thead')].filter(found => getComputedStyle(found).breakAfter !== 'avoid')"
+    assert browser.evaluate(f"{parted}.length") == 0
+
+
 @pytest.mark.parametrize(("media", "scheme", "dark"), [("screen", "light", False), ("screen", "dark", True), ("print", "dark", False)])
 def test_text_can_be_read(browser: Browser, file: Path, media: str, scheme: str, dark: bool) -> None:
     browser.open(file.as_uri())

@@ -6,12 +6,15 @@ import re
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from lxml import html
 
+from cxr.components.explanation.result import Localisation, Result
 from cxr.components.report.page.content import Content, Model
 from cxr.components.report.page.render import SECTIONS, render
-from cxr.components.report.page.sections import comparison, data, errors
+from cxr.components.report.page.sections import calibration, comparison, data, errors
+from cxr.core.intervals import Figure
 
 HOSTILE = '"><script>alert(1)</script>'
 
@@ -119,6 +122,66 @@ def test_the_verdict_says_why_and_what_next(page: html.HtmlElement) -> None:
         assert words in verdict
 
 
+def test_what_the_gate_asked_for_stands_with_what_became_of_it(page: html.HtmlElement) -> None:
+    (details,) = page.xpath("//section[@id='verdict']//details[.//caption[starts-with(., 'What the gate asked for')]]")
+    assert words_of(details.xpath("./summary")[0]) == "What the gate asked for, 2 demands: 1 missed, 1 not judged"
+    rows = [[words_of(cell) for cell in row.xpath("./th | ./td")] for row in details.xpath(".//tbody/tr")]
+    assert rows == [
+        ["mobilenet", "accuracy", "0.500", "at least 0.600", "4", "missed"],
+        ["mobilenet", f"recall of covid19 in source {HOSTILE}", "–", "at least 0.500 and at most 0.900", "2", "not judged"],
+    ]
+    assert details.xpath(".//tbody/tr/td[last()]/@class") == ["bad", "none"]
+
+
+def test_references_are_no_shortcuts_in_the_chart(page: html.HtmlElement) -> None:
+    rows = page.xpath("//table[caption[starts-with(., 'Models beside shortcuts')]]/tbody/tr")
+    assert {words_of(row.xpath("./th")[0]): words_of(row.xpath("./td")[0]) for row in rows} == {
+        "mobilenet": "model",
+        "ensemble": "model",
+        "source": "shortcut",
+        "whole picture": "reference",
+    }
+
+
+def test_what_was_chosen_is_measured_where_the_models_are_judged(content: Content) -> None:
+    mobilenet = content.models[0]
+    assert mobilenet.answers is not None
+    known = replace(mobilenet, answers=replace(mobilenet.answers, patients=np.arange(4)))
+    page = html.document_fromstring(render(replace(content, models=(known,)), (calibration.SECTION,)))
+    assert "What stands under “val” was chosen and measured on the validation split, which flatters." in words_of(page)
+    (sets,), (points,) = (page.xpath(f"//table[caption[starts-with(., '{start}')]]") for start in ("Unlike", "Operating"))
+    heads, cells = ([words_of(cell) for cell in points.xpath(f"./{part}/tr/*")] for part in ("thead", "tbody"))
+    # No image is of that class; none of four reaches 0.375.
+    assert dict(zip(heads, cells, strict=True)) | {"class": HOSTILE} == {
+        "model": "mobilenet",
+        "class": HOSTILE,
+        "at least": "specificity 90 %",
+        "probability from": "0.375",
+        "sensitivity, val": "70 %",
+        "specificity, val": "92 %",
+        "sensitivity, test": "–",
+        "specificity, test": "100 % (51 to 100 %)",
+    }
+    # In the sets from 0.2 on lie the true classes of all four images, one, two, two and three classes.
+    assert [words_of(cell) for cell in sets.xpath("./tbody/tr/td")][-2:] == ["100 % (51 to 100 %)", "2.00"]
+    page = html.document_fromstring(render(content, (calibration.SECTION,)))
+    assert "What it comes to on the split that the models are judged on is not known here." in words_of(page)
+
+
+def test_intervals_in_tables_are_not_broken(content: Content) -> None:
+    some = Figure(value=0.5, low=0.25, high=0.75)
+    found = Localisation(
+        model="mobilenet", images=4, patients=3, empty=0, energy=some, area=some, above_area=some, elsewhere=some, above_elsewhere=some,
+        hits=some, verdict="half",
+    )  # fmt: skip
+    explanation = Result(model="mobilenet", split="test", seed=1, samples=4, explained=4, empty=0, localisation=(found,))
+    page = html.document_fromstring(render(replace(content, explanation=explanation)))
+    cells = [cell.text_content() for cell in page.xpath("//td")]
+    figures = [cell for cell in cells if re.fullmatch(r"-?\d\.\d+\s\(-?\d\.\d+\sto\s-?\d\.\d+\)", cell)]
+    assert len(figures) > 20
+    assert [cell for cell in figures if " to " in cell] == []  # with spaces at which a line may end
+
+
 def test_the_best_epoch_and_the_stages_are_told(page: html.HtmlElement) -> None:
     curves = page.xpath("//section[@id='curves']")[0]
     assert "head: epochs 1 to 3, stopped early; the weights of epoch 2 were kept." in curves.text_content()
@@ -173,7 +236,9 @@ def test_the_run_before_stands_beside_this_one(page: html.HtmlElement, content: 
 
 def test_memory_stands_beside_the_times(page: html.HtmlElement, content: Content) -> None:
     text = words_of(page.xpath("//section[@id='lineage']")[0])
-    assert "at most 2.6 GB at once" in text
+    assert "their times add up to 1 min 39 s; the largest had 2.6 GB resident" in text
+    assert "at once" not in page.xpath("//section[@id='lineage']//table[1]/caption")[0].text_content()
+    assert "took less time by the clock than their times add up to, and together more memory than the largest" in text
     cells = page.xpath("//section[@id='lineage']//tr[th='Trainer-mobilenet'][1]/td/text()")
     assert cells[:3] == ["done", "1 min 36 s", "2.6 GB"]
     bare = tuple(replace(model, verdict=replace(model.verdict, outcome=None)) for model in content.models)
