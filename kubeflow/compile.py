@@ -28,9 +28,11 @@ from cxr.kubeflow.pipeline_spec import tasks
 from cxr.kubeflow.platform_document import platform_document
 from cxr.kubeflow.previous_statistics import FOLDER
 from cxr.kubeflow.resources import check_nodes, set_resources, share_features
+from cxr.pipeline import roles
 from cxr.pipeline.beam_config import Direct
-from cxr.pipeline.graph import EXAMPLE_GEN, REPORT, RunPaths, create_pipeline, node_id
+from cxr.pipeline.graph import RunPaths, create_pipeline
 from cxr.pipeline.pipeline_config import Config
+from cxr.pipeline.roles import node_id
 from cxr.pipeline.schema import curated_schema
 
 COMMAND = ("python", "-m", entrypoint.MODULE)
@@ -103,17 +105,17 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
     for parameter in run_parameters(config):
         if parameter.task in tasks(spec):
             ir_pass.add_parameter(spec, parameter)
-    ir_pass.add_fingerprint(spec, EXAMPLE_GEN, DATA, image)
-    choosing = {name: node_id("Baseline", name) for name in baselines}
+    ir_pass.add_fingerprint(spec, roles.EXAMPLE_GEN, DATA, image)
+    choosing = {name: node_id(roles.BASELINE, name) for name in baselines}
     for name, task in choosing.items():
-        ir_pass.compare_and_swap(spec, task, node_id("Pusher", name))
+        ir_pass.compare_and_swap(spec, task, node_id(roles.PUSHER, name))
     ir_pass.name_run(spec, ir_pass.pushers(spec))
-    ir_pass.disable_caching(spec, (*choosing.values(), "PreviousStatistics", "AnomalyCheck"))  # they read or write the volume
+    ir_pass.disable_caching(spec, (*choosing.values(), roles.PREVIOUS_STATISTICS, roles.ANOMALY_CHECK))  # they read or write the volume
     if ir_pass.downloads_data(cluster):
-        ir_pass.add_data_importer(spec, (EXAMPLE_GEN, ir_pass.FINGERPRINT_TASK, *choosing.values()), DATA)
+        ir_pass.add_data_importer(spec, (roles.EXAMPLE_GEN, ir_pass.FINGERPRINT_TASK, *choosing.values()), DATA)
     for name in config.candidates:
-        ir_pass.publish_evaluation(spec, node_id("Evaluator", name), config.class_names)
-    ir_pass.publish_report(spec, REPORT)
+        ir_pass.publish_evaluation(spec, node_id(roles.EVALUATOR, name), config.class_names)
+    ir_pass.publish_report(spec, roles.REPORT)
     ir_pass.push_blessed_only(spec)
     if shared := getattr(cluster.beam, "shared", None):
         ir_pass.share_with_workers(spec, shared)
@@ -142,7 +144,7 @@ def compile_pipeline(pipeline: tfx.dsl.Pipeline, image: str, command: tuple[str,
     spec = runner.run(pipeline, write_out=False)["pipelineSpec"]
     if command:
         file_based = ir_pass.drop_lifecycle(spec)
-        ir_pass.disable_caching(spec, (name for name in file_based if name != EXAMPLE_GEN))  # that one gets the data's fingerprint
+        ir_pass.disable_caching(spec, (name for name in file_based if name != roles.EXAMPLE_GEN))  # that one gets the data's fingerprint
         ir_pass.disable_caching(spec, ir_pass.pushers(spec))  # what they push may be gone, or no longer the champion
         ir_pass.restore_defaults(spec, _defaults(pipeline))
     return spec
@@ -163,7 +165,7 @@ def check_beam_options(options: Sequence[str]) -> None:
 def baseline_component(image: str) -> Any:
     """Returns the component that chooses the baseline and copies it into the run, in place of a resolver (baseline.py)."""
     return tfx.dsl.experimental.create_container_component(
-        name="Baseline",
+        name=roles.BASELINE,
         image=image,
         command=["python", "-m", "cxr.kubeflow.baseline", "{{$}}"],
         outputs={"model": tfx.types.standard_artifacts.Model},
@@ -174,7 +176,7 @@ def baseline_component(image: str) -> Any:
 def statistics_component(image: str) -> Any:
     """Returns the component that copies the statistics of the data before into the run, in place of a resolver (previous_statistics.py)."""
     return tfx.dsl.experimental.create_container_component(
-        name="PreviousStatistics",
+        name=roles.PREVIOUS_STATISTICS,
         image=image,
         command=["python", "-m", "cxr.kubeflow.previous_statistics", "{{$}}"],
         inputs={STATISTICS: tfx.types.standard_artifacts.ExampleStatistics},

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 from cxr.components.baseline.champion import POINTER
 from cxr.components.metrics import names
+from cxr.pipeline import roles
 from cxr.pipeline.pipeline_config import Config
+from cxr.pipeline.roles import node_id
 
 STRING, INTEGER, DOUBLE = "STRING", "NUMBER_INTEGER", "NUMBER_DOUBLE"
 
@@ -35,20 +37,20 @@ class Parameter:
 
 def run_parameters(config: Config) -> list[Parameter]:
     """Returns the parameters of a configuration's pipeline."""
-    from cxr.pipeline.graph import EXAMPLE_GEN, node_id  # imports TFX
-
     # also what the rule for the baseline looks at
-    readers = [(EXAMPLE_GEN, "input_base"), *((node_id("Baseline", name), "data") for name in config.candidates)]
+    readers = [(roles.EXAMPLE_GEN, "input_base"), *((node_id(roles.BASELINE, name), "data") for name in config.candidates)]
     found = [Parameter(DATA, STRING, "folder that `cxr ingest` wrote", task, key) for task, key in readers]
     for name, model in config.models.items():
         for stage, prefix in (("head_training", ""), ("fine_tuning", "fine_tuning_")):
             if getattr(model, stage):
                 text = f"epochs of {name} ({stage.replace('_', '-')} stage)"
                 found.append(
-                    Parameter(f"{prefix}epochs_{name}", INTEGER, text, node_id("Trainer", name), "custom_config", f"model/{stage}/epochs")
+                    Parameter(
+                        f"{prefix}epochs_{name}", INTEGER, text, node_id(roles.TRAINER, name), "custom_config", f"model/{stage}/epochs"
+                    )
                 )
     for name in config.candidates:
-        evaluator = node_id("Evaluator", name)
+        evaluator = node_id(roles.EVALUATOR, name)
         bound = f"{THRESHOLD}/value_threshold/lower_bound".format(metric=names.ACCURACY)
         drop = CHANGE.format(metric=names.ACCURACY)
         found += [
@@ -60,10 +62,10 @@ def run_parameters(config: Config) -> list[Parameter]:
                 f"shortcut_margin_{name}",
                 STRING,
                 f"balanced accuracy of {name} must be more than this above every shortcut's; null: shown, not demanded",
-                node_id("ShortcutCheck", name),
+                node_id(roles.SHORTCUT_CHECK, name),
                 "margin",
             ),
-            Parameter(f"baseline_{name}", STRING, f"{POINTER}, a pushed version, or none", node_id("Baseline", name), "baseline"),
+            Parameter(f"baseline_{name}", STRING, f"{POINTER}, a pushed version, or none", node_id(roles.BASELINE, name), "baseline"),
         ]
         if rule := config.gate.non_inferiority:
             least, end = ("lowest", "lower") if rule.higher_is_better else ("highest", "upper")

@@ -10,6 +10,7 @@ from cxr.core.errors import CxrError
 from cxr.kubeflow.cluster import DEFAULT, Cluster
 from cxr.kubeflow.pipeline_spec import Spec, container_of, tasks
 from cxr.pipeline.pipeline_config import Config
+from cxr.pipeline.roles import EVALUATOR, TRAINER, role_of
 
 
 def set_resources(spec: Spec, cluster: Cluster) -> None:
@@ -63,7 +64,7 @@ def check_nodes(spec: Spec, cluster: Cluster, config: Config) -> None:
       CxrError: They are named, with what there is.
     """
     ids = set(tasks(spec))
-    kinds = {name.partition("-")[0] for name in ids}
+    kinds = {role_of(name) for name in ids}
     candidates = {*config.candidates, features.ENSEMBLE}
 
     def known(name: str) -> bool:
@@ -94,7 +95,7 @@ def share_features(spec: Spec, cluster: Cluster, config: Config) -> None:
         raise CxrError(f"feature_cache.folder {place.folder}: on none of the cluster's volumes; it would be lost with the pod")
     for name in tasks(spec):
         container = container_of(spec, name)
-        if container is not None and name.startswith(("Trainer-", "Evaluator-")):
+        if container is not None and role_of(name) in (TRAINER, EVALUATOR):
             container["env"] = [{"name": variable, "value": value} for variable, value in place.environment().items()]
 
 

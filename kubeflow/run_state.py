@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxr.core import exit_codes
+from cxr.pipeline.roles import PUSHER, node_id
 
 SUCCEEDED, SKIPPED = "SUCCEEDED", "SKIPPED"
 FINAL = frozenset({SUCCEEDED, SKIPPED, "FAILED", "CANCELED"})
-_PUSHER = "Pusher-"  # as in pipeline.graph.node_id; that module imports TFX, which takes seconds
+_PUSHER = node_id(PUSHER, "")
 
 
 @dataclass(frozen=True)

@@ -31,32 +31,31 @@ from cxr.components.report import component as report_page
 from cxr.components.shortcut_check.component import ShortcutCheck
 from cxr.core import features
 from cxr.core.features import TRAIN, VAL
-from cxr.pipeline import gate
+from cxr.pipeline import gate, roles
 from cxr.pipeline.code_version import code_version
 from cxr.pipeline.pipeline_config import Config
+from cxr.pipeline.roles import node_id
 from cxr.trainer.model_config import Model as ModelConfig
 
-EXAMPLE_GEN = ImportExampleGen.__name__  # id of the node that reads the records
-REPORT = "Report"  # id of the node that makes report.html
 # Which of our modules each kind of node runs: with all that they import they are part of its cache key.
 CODE = {
-    "AnomalyCheck": ("cxr.components.anomaly_check.component",),
-    "Audit": ("cxr.components.audit.component",),
-    "DriftCheck": ("cxr.components.drift_check.component",),
-    "Transform": ("cxr.trainer.preprocessing",),
-    "Trainer": ("cxr.trainer.run_fn",),
+    roles.ANOMALY_CHECK: ("cxr.components.anomaly_check.component",),
+    roles.AUDIT: ("cxr.components.audit.component",),
+    roles.DRIFT_CHECK: ("cxr.components.drift_check.component",),
+    roles.TRANSFORM: ("cxr.trainer.preprocessing",),
+    roles.TRAINER: ("cxr.trainer.run_fn",),
     "Features": ("cxr.trainer.frozen_backbone",),  # no node: what features of frozen backbones are kept under
     "EnsembleTrainer": ("cxr.components.ensemble_trainer.executor",),
-    "Evaluator": (
+    roles.EVALUATOR: (
         "cxr.components.evaluator.executor",
         "cxr.components.metrics.classification",
         "cxr.components.metrics.demanded",
         "cxr.components.metrics.answers",
     ),
-    "Explanation": ("cxr.components.explanation.component",),
-    "Report": ("cxr.components.report.executor",),  # its templates count by the container image, which is in KFP's key
-    "InfraCheck": ("cxr.components.infra_check.component", "cxr.serving.server.__main__"),  # the server is a process of its own
-    "ShortcutCheck": ("cxr.components.shortcut_check.component",),
+    roles.EXPLANATION: ("cxr.components.explanation.component",),
+    roles.REPORT: ("cxr.components.report.executor",),  # its templates count by the container image, which is in KFP's key
+    roles.INFRA_CHECK: ("cxr.components.infra_check.component", "cxr.serving.server.__main__"),  # the server is a process of its own
+    roles.SHORTCUT_CHECK: ("cxr.components.shortcut_check.component",),
 }
 
 
@@ -106,23 +105,23 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
     schema = schema_gen.outputs["schema"]
     statistics_gen = tfx.components.StatisticsGen(examples=examples, schema=schema)
     statistics = statistics_gen.outputs["statistics"]
-    inferred_schema = tfx.components.SchemaGen(statistics=statistics).with_id("InferredSchema")
+    inferred_schema = tfx.components.SchemaGen(statistics=statistics).with_id(roles.INFERRED_SCHEMA)
     validator = tfx.components.ExampleValidator(statistics=statistics, schema=schema)
 
     # Have they drifted since the run before? AnomalyCheck stops the run where the one or the other forbids to go on.
-    previous = (paths.previous_statistics or _previous_statistics)(statistics).with_id("PreviousStatistics")
+    previous = (paths.previous_statistics or _previous_statistics)(statistics).with_id(roles.PREVIOUS_STATISTICS)
     drift_check = DriftCheck(
         statistics=statistics,
         previous=previous.outputs[PREVIOUS],
         settings=config.drift.model_dump_json(),
-        code_version=code_version(*CODE["DriftCheck"]),
+        code_version=code_version(*CODE[roles.DRIFT_CHECK]),
     )
     anomaly_check = AnomalyCheck(
         anomalies=validator.outputs["anomalies"],
         drift=drift_check.outputs["drift"],
         statistics=statistics,
         keep_in=paths.keep_statistics,
-        code_version=code_version(*CODE["AnomalyCheck"]),
+        code_version=code_version(*CODE[roles.ANOMALY_CHECK]),
     )
 
     # How well can the class be told from what should not matter?
@@ -132,7 +131,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
         class_names=class_names,
         split=config.gate.split,
         settings=config.audit.model_dump_json(exclude={"masked_models", "masked_images"}),  # of the models' check alone
-        code_version=code_version(*CODE["Audit"]),
+        code_version=code_version(*CODE[roles.AUDIT]),
     )
     audit.add_upstream_node(anomaly_check)
 
@@ -142,7 +141,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
         examples=examples,
         schema=schema,
         preprocessing_fn="cxr.trainer.preprocessing.preprocessing_fn",
-        custom_config={**shared, "image_size": config.image_size, "code_version": code_version(*CODE["Transform"])},
+        custom_config={**shared, "image_size": config.image_size, "code_version": code_version(*CODE[roles.TRANSFORM])},
         materialize=False,
         disable_statistics=True,
     )
@@ -160,7 +159,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             eval_args=tfx.proto.EvalArgs(splits=[VAL] if VAL in paths.splits else [TRAIN]),
             custom_config={
                 **shared,
-                "code_version": code_version(*CODE["Trainer"]),
+                "code_version": code_version(*CODE[roles.TRAINER]),
                 "name": name,
                 "model": model.model_dump(mode="json"),
                 "max_side": config.data.max_side,
@@ -171,7 +170,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
                 "features_code": code_version(*CODE["Features"]),
                 "folds": config.ensemble.folds if config.ensemble else 0,
             },
-        ).with_id(node_id("Trainer", name))
+        ).with_id(node_id(roles.TRAINER, name))
     if config.ensemble:
         trained[features.ENSEMBLE] = EnsembleTrainer(
             members={name: trainer.outputs["model"] for name, trainer in trained.items()},
@@ -180,7 +179,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             ensemble=config.ensemble,
             class_names=config.class_names,
             code_version=code_version(*CODE["EnsembleTrainer"]),
-        ).with_id(node_id("Trainer", features.ENSEMBLE))
+        ).with_id(node_id(roles.TRAINER, features.ENSEMBLE))
 
     # Every candidate: gate, shortcut check, infrastructure check, push.
     added_metrics = [metric.module for metric in config.gate.metrics if metric.module]
@@ -197,19 +196,19 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             baseline_model=baseline.outputs["model"] if baseline else None,
             example_splits=[config.gate.split],
             eval_config=gate.eval_config(
-                config.gate, name, config.class_names, code_version=code_version(*CODE["Evaluator"], *added_metrics)
+                config.gate, name, config.class_names, code_version=code_version(*CODE[roles.EVALUATOR], *added_metrics)
             ),
             schema=schema,
             members=[member.evaluation for member in members],
             feature_cache=paths.feature_cache,
-        ).with_id(node_id("Evaluator", name))
+        ).with_id(node_id(roles.EVALUATOR, name))
         infra_check = InfraCheck(
             model=model,
             model_name=name,
             load_seconds=config.infra_check.load_seconds,
             tolerance=config.infra_check.tolerance,
-            code_version=code_version(*CODE["InfraCheck"]),
-        ).with_id(node_id("InfraCheck", name))
+            code_version=code_version(*CODE[roles.INFRA_CHECK]),
+        ).with_id(node_id(roles.INFRA_CHECK, name))
         shortcut_check = ShortcutCheck(
             model=model,
             evaluation=evaluator.outputs["evaluation"],
@@ -219,10 +218,10 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             class_names=class_names,
             margin=json.dumps(config.gate.shortcut_margin),
             settings=config.audit.model_dump_json(),
-            code_version=code_version(*CODE["ShortcutCheck"]),
+            code_version=code_version(*CODE[roles.SHORTCUT_CHECK]),
             **{MEMBER.format(number): member.shortcut_blessing for number, member in enumerate(members, 1)},
-        ).with_id(node_id("ShortcutCheck", name))
-        pusher = _pusher(name, config, paths, trainer, evaluator, infra_check, shortcut_check).with_id(node_id("Pusher", name))
+        ).with_id(node_id(roles.SHORTCUT_CHECK, name))
+        pusher = _pusher(name, config, paths, trainer, evaluator, infra_check, shortcut_check).with_id(node_id(roles.PUSHER, name))
         shown[name] = report_page.Candidate(
             model=model,
             model_run=trainer.outputs["model_run"],
@@ -244,8 +243,8 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             split=config.gate.split,
             samples=config.explain.samples,
             seed=config.explain.seed,
-            code_version=code_version(*CODE["Explanation"]),
-        ).with_id(node_id("Explanation", name))
+            code_version=code_version(*CODE[roles.EXPLANATION]),
+        ).with_id(node_id(roles.EXPLANATION, name))
         for name in explained
     }
     candidates += explanations.values()
@@ -264,9 +263,9 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
             class_names=config.class_names,
             configuration=config.to_yaml(),
             pictures=config.report.pictures,
-            code_version=code_version(*CODE["Report"]),
+            code_version=code_version(*CODE[roles.REPORT]),
         )
-        candidates.append(report.with_id(REPORT))
+        candidates.append(report.with_id(roles.REPORT))
 
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
@@ -279,11 +278,6 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
         metadata_connection_config=paths.metadata,
         beam_pipeline_args=list(paths.beam or config.beam.arguments()),
     )
-
-
-def node_id(role: str, model: str) -> str:
-    """Returns the id of a candidate's node; no `_` and no `.`, which Kubeflow would refuse."""
-    return f"{role}-{model}"
 
 
 def _previous_statistics(statistics: types.BaseChannel) -> BaseNode:
@@ -315,7 +309,7 @@ def _baseline(name: str, trainer: BaseNode, paths: RunPaths) -> BaseNode | None:
             },
             **{MODEL: trainer.outputs["model"]},
         )
-    return given.with_id(node_id("Baseline", name)) if given else None
+    return given.with_id(node_id(roles.BASELINE, name)) if given else None
 
 
 def _pusher(

@@ -20,11 +20,12 @@ from cxr.components.shortcut_check.verdict import Verdict
 from cxr.core.strict_model import StrictModel
 from cxr.data.audit.result import AuditResult
 from cxr.data.ingest.dataset import Dataset
+from cxr.pipeline import roles
 from cxr.pipeline.baselines import change_of_data, remarks
-from cxr.pipeline.graph import EXAMPLE_GEN, node_id
 from cxr.pipeline.kept_report import exit_code
 from cxr.pipeline.local_runner import NodeResult
 from cxr.pipeline.pipeline_config import Config
+from cxr.pipeline.roles import node_id
 from cxr.trainer.artifact import read_info
 from cxr.trainer.curves import HISTORY, PICTURE
 
@@ -100,7 +101,7 @@ def make_report(config: Config, results: Mapping[str, NodeResult], choices: Mapp
       data: Folder of the records.
       dataset: What that folder says of itself.
     """
-    explains = node_id("Explanation", config.candidates[-1])
+    explains = node_id(roles.EXPLANATION, config.candidates[-1])
     return Report(
         pipeline=config.name,
         synthetic=dataset.synthetic,
@@ -109,9 +110,9 @@ def make_report(config: Config, results: Mapping[str, NodeResult], choices: Mapp
         images=dataset.counts,
         patients=dataset.patients,
         split=config.gate.split,
-        examples_uri=examples.uri if (examples := _output(results.get(EXAMPLE_GEN), "examples")) else None,
-        drift=DriftResult.load(Path(drift.uri)) if (drift := _output(results.get("DriftCheck"), "drift")) else None,
-        audit=AuditResult.load(Path(audit.uri)) if (audit := _output(results.get("Audit"), "audit")) else None,
+        examples_uri=examples.uri if (examples := _output(results.get(roles.EXAMPLE_GEN), "examples")) else None,
+        drift=DriftResult.load(Path(drift.uri)) if (drift := _output(results.get(roles.DRIFT_CHECK), "drift")) else None,
+        audit=AuditResult.load(Path(audit.uri)) if (audit := _output(results.get(roles.AUDIT), "audit")) else None,
         explanation=Explained.load(Path(maps.uri)) if (maps := _output(results.get(explains), "explanation")) else None,
         models={name: _candidate(name, results, choices.get(name, Choice()), config.gate.split) for name in config.candidates},
         nodes={
@@ -129,7 +130,7 @@ def make_report(config: Config, results: Mapping[str, NodeResult], choices: Mapp
 
 def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice, evaluated_on: str) -> Candidate:
     trainer, evaluator, infra_check, shortcut_check, pusher = (
-        results.get(node_id(role, name)) for role in ("Trainer", "Evaluator", "InfraCheck", "ShortcutCheck", "Pusher")
+        results.get(node_id(role, name)) for role in (roles.TRAINER, roles.EVALUATOR, roles.INFRA_CHECK, roles.SHORTCUT_CHECK, roles.PUSHER)
     )
     known: dict[str, object] = {"champion": choice.champion.version if choice.champion else None}
     notes = list(remarks(choice))

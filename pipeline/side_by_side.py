@@ -10,18 +10,27 @@ from typing import Any
 from tfx.proto.orchestration import pipeline_pb2
 
 from cxr.core.machine import available_memory, cores
-from cxr.pipeline.graph import node_id
+from cxr.pipeline import roles
 from cxr.pipeline.kept_runs import kept_runs
 from cxr.pipeline.pipeline_config import Config
+from cxr.pipeline.roles import node_id, role_of
 
 _GB = 10**9
 # Peaks of nodes that no earlier run measured, by the first part of the id: the ensemble's in configuration `demo`, rounded up.
-_TRAINER, _OTHER = "Trainer", ""
-_USUAL = {_TRAINER: 5 * _GB, _OTHER: 3 * _GB}
+_OTHER = ""
+_USUAL = {roles.TRAINER: 5 * _GB, _OTHER: 3 * _GB}
 # How long nodes take that no earlier run measured, seconds, in configuration `demo`: only their ratios count.
-_USUAL_SECONDS = {_TRAINER: 50, "Audit": 25, "InfraCheck": 20, "Explanation": 10, "Evaluator": 8, "ShortcutCheck": 5, _OTHER: 1}
-_ASK_NETWORKS = {_TRAINER, "Evaluator", "InfraCheck", "ShortcutCheck", "Explanation"}  # the first parts of their ids
-_BEAM = {"ImportExampleGen", "StatisticsGen", "Transform", "Evaluator"}  # whose work `beam.workers` share
+_USUAL_SECONDS = {
+    roles.TRAINER: 50,
+    roles.AUDIT: 25,
+    roles.INFRA_CHECK: 20,
+    roles.EXPLANATION: 10,
+    roles.EVALUATOR: 8,
+    roles.SHORTCUT_CHECK: 5,
+    _OTHER: 1,
+}
+_ASK_NETWORKS = {roles.TRAINER, roles.EVALUATOR, roles.INFRA_CHECK, roles.SHORTCUT_CHECK, roles.EXPLANATION}  # the first parts of their ids
+_BEAM = {roles.EXAMPLE_GEN, roles.STATISTICS_GEN, roles.TRANSFORM, roles.EVALUATOR}  # whose work `beam.workers` share
 _COSTLY = ("backbone", "image_size", "fine_tuning", "augmentation", "mixed_precision", "all_gpus")  # what a trainer's memory hangs on
 
 
@@ -87,7 +96,7 @@ def room(config: Config, root: Path, jobs: int | None) -> Room:
     import tensorflow as tf
 
     gpu = bool(tf.config.list_physical_devices("GPU"))
-    fine_tuned = [] if gpu else [node_id(_TRAINER, name) for name, model in config.models.items() if model.fine_tuning]
+    fine_tuned = [] if gpu else [node_id(roles.TRAINER, name) for name, model in config.models.items() if model.fine_tuning]
     peaks: dict[str, int | None] = dict.fromkeys(fine_tuned)
     seconds: dict[str, float] = {}
     costly = _costly(config.model_dump(mode="json"))
@@ -104,21 +113,21 @@ def room(config: Config, root: Path, jobs: int | None) -> Room:
 def _costly(configuration: Mapping[str, Any]) -> dict[str, object]:
     """What the memory of each trainer hangs on, by node, from a configuration as YAML has it."""
     size, models = configuration.get("image_size"), configuration.get("models") or {}
-    return {node_id(_TRAINER, name): (size, *(model.get(key) for key in _COSTLY)) for name, model in models.items()}
+    return {node_id(roles.TRAINER, name): (size, *(model.get(key) for key in _COSTLY)) for name, model in models.items()}
 
 
 def _processes(node: str, workers: int) -> int:
     """How many processes a node's memory is that of; what was measured is the largest of those that the node started itself."""
-    kind = node.partition("-")[0]
-    if kind == "InfraCheck":
+    kind = role_of(node)
+    if kind == roles.INFRA_CHECK:
         return 2  # itself, and the server that it asks
     return 1 + workers if workers > 1 and kind in _BEAM else 1
 
 
 def asks_networks(node: str) -> bool:
     """Tells whether a node passes images through networks: the others have nothing for a GPU."""
-    return node.partition("-")[0] in _ASK_NETWORKS
+    return role_of(node) in _ASK_NETWORKS
 
 
 def _of_kind(usual: Mapping[str, int], node: str) -> int:
-    return usual.get(node.partition("-")[0], usual[_OTHER])
+    return usual.get(role_of(node), usual[_OTHER])
