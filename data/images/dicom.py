@@ -1,4 +1,4 @@
-"""DICOM files: from stored values to grey pixels, and the four facts about a patient that ingest asks for."""
+"""DICOM files: from stored values to grey pixels, what speaks against a frontal chest X-ray, and the four facts that ingest asks for."""
 
 from __future__ import annotations
 
@@ -24,6 +24,20 @@ DECODERS = ("pydicom", "pillow", "pylibjpeg")
 FAR = 1e12  # beyond every window
 _RUST = "pyo3_runtime"  # the module that panics of decoders in Rust (RLE) are said to be of
 FACTS = ("PatientID", "PatientSex", "PatientAge", "ViewPosition")  # no other tag about a person is ever read
+# By tag: what a frontal chest X-ray has, and the standard's other terms (PS3.3 C.7.3.1.1.1, C.8.1.1, C.8.11.5; PS3.16 annex L, the commoner
+# ones). A value is repeated only where it is one of them: people write anything into these tags, names too.
+EXPECTED = {"Modality": ("CR", "DX", "RG"), "ViewPosition": ("AP", "PA"), "BodyPartExamined": ("CHEST",)}
+_TERMS = {
+    "Modality": (
+        "BMD CT DG ES GM HC IO IVOCT IVUS KO MG MR NM OCT OP OT PR PT PX REG RF RTDOSE RTIMAGE RTPLAN RTSTRUCT SC SEG SM SR US XA XC"
+    ),
+    "ViewPosition": "CC LATERAL LL LLD LLO LM LMO ML MLO OBLIQUE RL RLD RLO XCCL XCCM",
+    "BodyPartExamined": (
+        "ABDOMEN ABDOMENPELVIS ANKLE ARM BREAST CALCANEUS CLAVICLE COCCYX CSPINE ELBOW EXTREMITY EYE FEMUR FINGER FOOT FOREARM HAND "
+        "HEAD HEART HIP HUMERUS JAW KNEE LEG LSPINE LUNG MANDIBLE MAXILLA NECK NOSE ORBIT PELVIS RIB SACRUM SCAPULA SHOULDER SINUS SKULL "
+        "SPINE SSPINE STERNUM TEETH THIGH THUMB TOE TSPINE WHOLEBODY WRIST ZYGOMA"
+    ),
+}
 
 
 class Facts(NamedTuple):
@@ -48,14 +62,14 @@ def read_facts(stream: IO[bytes]) -> Facts:
         raise _classified(error, dataset) from error
 
 
-def read_pixels(stream: IO[bytes], max_pixels: int) -> tuple[np.ndarray, tuple[int, int]]:
+def read_pixels(stream: IO[bytes], max_pixels: int) -> tuple[np.ndarray, tuple[int, int], tuple[str, ...]]:
     """Decodes as a viewer would show it: modality LUT or rescale, VOI LUT or first window, MONOCHROME1 inverted, padding black.
 
     A VOI LUT or a window says what is black and what is white. Where there is none, 8-bit pixels that nothing changed stay as they
     are, and of others the range of values, padding and outliers left aside, becomes 0 to 255.
 
     Returns:
-      uint8 [height, width], and the stored height and width.
+      uint8 [height, width], the stored height and width, and what the header says against a frontal chest X-ray.
 
     Raises:
       ImageError: Not usable.
@@ -87,19 +101,32 @@ def read_pixels(stream: IO[bytes], max_pixels: int) -> tuple[np.ndarray, tuple[i
             bits = 8 * stored.dtype.itemsize
         if stored.ndim == 3:
             colours = stored if stored.dtype == np.uint8 else to_8_bit(stored, 0, 2**bits - 1)
-            return np.array(Image.fromarray(colours).convert("L")), (height, width)
+            return np.array(Image.fromarray(colours).convert("L")), (height, width), _remarks(dataset)
         padding = _padding(stored, dataset)
         grey = _windowed(stored, padding, dataset)
         if photometric == "MONOCHROME1":
             grey = 255 - grey
         grey[padding] = 0  # no picture there: black, inverted or not
-        return grey, (height, width)
+        return grey, (height, width), _remarks(dataset)
     except (ImageError, MemoryError):
         raise
     except BaseException as error:  # decoders, LUTs and headers fail in their own ways; a panic of one in Rust is no Exception
         if not isinstance(error, Exception) and type(error).__module__ != _RUST:
             raise
         raise _classified(error, dataset) from error
+
+
+def _remarks(dataset: Any) -> tuple[str, ...]:
+    """Says which tags tell of something else than a frontal chest X-ray. One that is empty, missing or damaged tells nothing."""
+    found = []
+    for tag, expected in EXPECTED.items():
+        stored = dataset.get_item(tag)  # as it is in the file: pydicom's warnings about a value would quote it
+        value = stored.value if stored else b""
+        value = (value.decode("latin-1") if isinstance(value, bytes) else str(value or "")).strip(" \0").upper()
+        if value and value not in expected:
+            known = f"{value}, " if value in _TERMS[tag].split() else ""
+            found.append(f"{tag} is {known}not {' or '.join(expected)}")
+    return tuple(found)
 
 
 def _stored(dataset: Any) -> np.ndarray:

@@ -40,11 +40,13 @@ class GreyImage:
       array: uint8 [height, width].
       source_format: "png", "jpeg", "bmp", "tiff" or "dicom".
       original_size: height and width of the file's picture, pixels.
+      remarks: what a DICOM header says against a frontal chest X-ray.
     """
 
     array: np.ndarray
     source_format: str
     original_size: tuple[int, int]
+    remarks: tuple[str, ...] = ()
 
     @property
     def format(self) -> str:
@@ -98,18 +100,18 @@ def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, max_
         if not isinstance(source, bytes) and not os.path.isfile(source) and os.path.exists(source) and not os.path.isdir(source):
             raise NotAnImage("not a regular file")  # of a pipe nobody knows whether anything ever comes out of it
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as stream:
-            head = stream.read(HEAD_BYTES)
+            head, remarks = stream.read(HEAD_BYTES), tuple[str, ...]()
             stream.seek(0)
             if not head:
                 raise NotAnImage("the file is empty")
             if is_dicom(head):
                 from cxr.data.images import dicom  # pydicom takes its time, and is an extra
 
-                grey, size = dicom.read_pixels(stream, max_pixels)
+                grey, size, remarks = dicom.read_pixels(stream, max_pixels)
                 kind = "dicom"
             else:
                 grey, size, kind = _read_with_pillow(stream, max_pixels, max_side)
-        image = GreyImage(shrunk(grey, max_side), kind, size)
+        image = GreyImage(shrunk(grey, max_side), kind, size, remarks)
         check_content(image.histogram)
         return image
     except ImageError as error:

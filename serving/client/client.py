@@ -16,7 +16,7 @@ from cxr.serving.client import models
 from cxr.serving.client.connection import DEFAULT_SERVER, Connection, Tls
 from cxr.serving.client.errors import BadImage, InvalidRequest, RequestFailed, SignatureMismatch, TooLarge
 from cxr.serving.client.explained import heat_maps
-from cxr.serving.client.inputs import encoded
+from cxr.serving.client.inputs import grey_image
 from cxr.serving.client.models import Metadata, Target, VersionStatus
 from cxr.serving.client.predictions import Failure, Prediction, predictions
 from cxr.serving.client.streams import batches, parallel_map
@@ -33,6 +33,7 @@ class _Image:
     path: str
     data: bytes
     error: RequestFailed | None = None
+    remarks: tuple[str, ...] = ()
 
 
 class Client:
@@ -165,9 +166,10 @@ class Client:
     def _read(self, file: tuple[str, Path | bytes], max_side: int | None) -> _Image:
         name, source = file
         try:
-            return _Image(name, encoded(source, max_side))
+            image = grey_image(source, max_side)
         except BadImage as error:
             return _Image(name, b"", error)
+        return _Image(name, encode(image), remarks=image.remarks)
 
     def _send(self, images: list[_Image], class_index: int | None) -> list[Prediction | Failure]:
         good = [image for image in images if image.error is None]
@@ -188,6 +190,7 @@ class Client:
             middle = len(images) // 2  # halves until each culprit is alone; the others are answered on the way
             return self._ask(images[:middle], class_index) + self._ask(images[middle:], class_index)
         answers = predictions([image.path for image in images], response)
+        answers = [replace(answer, remarks=image.remarks) for answer, image in zip(answers, images, strict=True)]
         if class_index is None:
             return [*answers]
         maps = heat_maps([image.data for image in images], response)

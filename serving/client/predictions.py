@@ -28,8 +28,10 @@ class Prediction:
       model, version: what answered.
       unlike_training: how unlike the model's training images the image is: 0 like them, 0.5 the border, 1 nothing like them.
       outside: whether it is beyond that border, so that the probabilities say nothing about it.
-      conformal_set: the classes it may be: all that the model cannot rule out. These three are None where the model does not say.
+      conformal_set: the classes it may be; made to hold the right one for a share of images, nine in ten by default. These three are
+        None where the model does not say.
       synthetic: whether that learnt from made-up images, so that its answers say nothing about patients; None: unknown.
+      remarks: what the header of a DICOM file says against a frontal chest X-ray.
       heat_map: which regions speak for a class; None: was not asked for.
     """
 
@@ -43,6 +45,7 @@ class Prediction:
     outside: bool | None = None
     conformal_set: tuple[str, ...] | None = None
     synthetic: bool | None = None
+    remarks: tuple[str, ...] = ()
     heat_map: HeatMap | None = None
 
     def to_json(self) -> dict[str, Any]:

@@ -28,14 +28,15 @@ def table(results: Sequence[Prediction | Failure], width: int) -> Table:
     classes = list(answered[0].probabilities) if answered else []
     members = list(answered[0].members) if answered else []
     words = [max(len(word) for name in classes for word in (name, "100.0%")) for _ in ("label", *classes)] if classes else []
-    words += [len(max(OUTSIDE.split(), key=len))] if any(result.outside for result in answered) else []
+    noted = [word for result in answered for word in _notes(result).split()]
+    words += [max(map(len, noted))] if noted else []
     words += [max(len(member), *map(len, classes)) for member in members]
     left_out = bool(members) and _PATH + sum(_GAP + word for word in words) > width
     members = [] if left_out else members
     made = Table(title=_title(answered), title_justify="left", title_style="dim", box=box.SIMPLE, pad_edge=False)
     made.add_column("image", overflow="fold")
     made.add_column("label", no_wrap=True)  # the answer: where there is little room the others give way
-    if flagged := any(_notes(result) for result in answered):
+    if noted:
         made.add_column("note", overflow="fold")
     for name in classes:
         made.add_column(name, justify="right", no_wrap=True)
@@ -44,7 +45,7 @@ def table(results: Sequence[Prediction | Failure], width: int) -> Table:
     for result in results:
         if isinstance(result, Prediction):
             cells = [Text(result.path), Text(result.label, style="dim" if result.outside else "bold")]
-            cells += [Text(_notes(result), style="yellow")] if flagged else []
+            cells += [Text(_notes(result), style="yellow")] if noted else []
             cells += [_share(result.probabilities[name], name == result.label) for name in classes]
             cells += [_opinion(result.members.get(member, {}), result.label) for member in members]
             made.add_row(*cells)

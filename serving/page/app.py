@@ -45,7 +45,7 @@ STATIC = Path(__file__).parent / "static"
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 PICTURE_SIDE = 2048  # pixels; longer pictures are scaled down for the screen, whatever the models are given
 WORKERS = 4  # files that are read, or asked about, at a time
-_BODIES = 2  # largest files that the page holds at a time; static/queue.js sends as many
+_BODIES = 3  # largest files that the page holds at a time; static/queue.js sends as many
 
 _INDEX = re.compile(r"-1|[0-9]{1,4}")
 

@@ -5,9 +5,24 @@ import { listed, make, percent, when } from "./dom.js";
 const BORDER = document.body.dataset.unlikeBorder;
 const likeliest = (shares) => Object.keys(shares).reduce((best, name) => (shares[name] > shares[best] ? name : best));
 
-// One line for lists and screen readers.
+// One line for screen readers. What it is worth comes first.
 export function summary(answer) {
-  return `${answer.label} ${percent(answer.probabilities[answer.label])}${answer.outside ? ", outside of what the model knows" : ""}`;
+  return `${answer.outside ? "outside of what the model knows: " : doubtful(answer) ? "with a note: " : ""}${answer.label} ${percent(answer.probabilities[answer.label])}`;
+}
+
+// The same where there is little room: its end may be cut away.
+export function brief(answer) {
+  if (!doubtful(answer)) return summary(answer);
+  return `${answer.outside ? "outside" : "see note"}: ${answer.label} ${Math.round(100 * answer.probabilities[answer.label])} %`;
+}
+
+export const doubtful = ({ outside, remarks }) => Boolean(outside || remarks.length);
+
+// What the file's header says against an answer, as notes.
+export function remarks(answer) {
+  if (!answer?.remarks.length) return [];
+  const said = make("p", {}, make("strong", {}, "The file's header says that this may be no frontal chest X-ray:"), ` ${listed(answer.remarks)}.`);
+  return [make("div", { className: "note" }, said, make("p", {}, "The models are made for those; they answer all the same."))];
 }
 
 export function versionOf({ version, numbered }) {
@@ -51,7 +66,7 @@ function answered(answer, model, again) {
   return [
     newer, synthetic, outside,
     make("p", { className: "label" }, answer.label),
-    undecided(answer.conformal_set),
+    ...(answer.outside ? [] : undecided(answer)),
     shares(answer),
     Object.keys(answer.members).length ? votes(answer) : null,
     answer.unlike_training === null ? null
@@ -59,10 +74,15 @@ function answered(answer, model, again) {
   ].filter(Boolean);
 }
 
-function undecided(names) {
-  if (!names) return null;
-  const text = names.length > 1 ? `The model cannot decide between ${listed(names)}.` : `The model rules out all classes but ${names[0]}.`;
-  return make("p", {}, text);
+// Nothing is ruled out: a set holds the right class as often as it was made to, over many images. No server tells a client how often; it is
+// the setting conformal_coverage, 0.9 by default (trainer/model_config.py).
+function undecided({ conformal_set: names, classes }) {
+  if (!names) return [];
+  const text = names.length > 1 ? `The model cannot decide between ${listed(names)}.` : `Only ${names[0]} is in the model's set of possible classes.`;
+  const worth = names.length === classes.length
+    ? "All of its classes are in its set: it excludes none."
+    : "This excludes no disease: of images like those of the validation split, about one in ten has its class outside its set (the model's card says how many, where it was trained otherwise).";
+  return [make("p", {}, text), make("p", { className: "quiet" }, worth)];
 }
 
 // Models that say how unlike the training images a picture is are calibrated, too, unless configured otherwise (docs/serving.md).

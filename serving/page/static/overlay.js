@@ -3,7 +3,7 @@
 import { heatMap } from "./api.js";
 import { paint, paintScale } from "./colours.js";
 import { find, make, percent } from "./dom.js";
-import { queued } from "./queue.js";
+import { questions } from "./queue.js";
 
 const PREDICTED = -1;
 const controls = { on: find("overlay-on"), model: find("overlay-model"), index: find("overlay-class"), member: find("overlay-member"), opacity: find("opacity") };
@@ -55,7 +55,7 @@ export class Overlay {
     try {
       if (!item.maps.has(key)) {
         note.textContent = "Asking…";
-        item.maps.set(key, queued(() => heatMap(item.file, model, index), true));
+        item.maps.set(key, questions.add(() => heatMap(item.file, model, index), true));
       }
       const found = await item.maps.get(key);
       if (!wanted()) return;

@@ -1,21 +1,21 @@
 // The page: takes files, asks the models about them, shows the picture that is selected.
 
 import * as api from "./api.js";
-import { card, summary, trouble } from "./answers.js";
+import { brief, card, doubtful, remarks, summary, trouble } from "./answers.js";
 import { find, make } from "./dom.js";
 import { Overlay } from "./overlay.js";
-import { queued } from "./queue.js";
+import { pictures, questions } from "./queue.js";
 import * as strip from "./strip.js";
 import { Viewer, WHOLE_WINDOW } from "./viewer.js";
 
 const LOOK_AGAIN = 10_000; // milliseconds between two questions for the models' states
-const PICTURES = 8; // kept in memory; others are read again when they are selected
+const KEPT = 8; // pictures in memory; others are read again when they are selected
 const MAX_BYTES = Number(document.body.dataset.maxBytes);
 
 const items = [];
 let current = null;
 let models = [];
-let away = "Not asked yet."; // why the models' states are not known; empty where they are
+let away = { message: "Not asked yet." }; // the problem because of which the models' states are not known; null where they are
 
 const viewer = new Viewer(find("canvas"), (window, zoom) => {
   for (const name of ["centre", "width"]) {
@@ -36,14 +36,15 @@ async function look() {
   try {
     const told = await api.models();
     models = told.models;
-    away = "";
+    away = null;
     const others = models.filter((model) => model.state !== "ready").map(({ name, message }) => ` ${name}: ${message}`);
     find("server").textContent = `${ready().length} of ${models.length} ${models.length === 1 ? "model" : "models"} ready on ${told.server}.${others.join("")}`;
   } catch (problem) {
-    away = problem.message;
+    away = problem;
     find("server").textContent = "";
-    if (find("connection").dataset.shown !== away) find("connection").replaceChildren(trouble(problem, look)); // said once, not every time
-    find("connection").dataset.shown = away;
+    if (find("connection").dataset.shown !== away.message) find("connection").replaceChildren(trouble(away, look)); // said once, not every time
+    find("connection").dataset.shown = away.message;
+    questions.drop(away);
   }
   find("connection").hidden = !away;
   if (JSON.stringify([away, models]) === before) return;
@@ -67,11 +68,11 @@ function add(file) {
 async function read(item) {
   item.tell("Reading…");
   try {
-    const picture = await queued(() => api.picture(item.file), item === current);
+    const picture = await pictures.add(() => api.picture(item.file), item === current);
     item.problem = null;
     item.picture = picture;
     item.thumbnail(picture);
-    item.tell(resultOf(item));
+    report(item);
     forget();
   } catch (problem) {
     fail(item, problem);
@@ -81,7 +82,7 @@ async function read(item) {
 
 function fail(item, problem) {
   item.problem = problem;
-  item.tell(problem.message, true);
+  item.tell(problem.message, { kind: "error" });
   say(`${item.name}: ${problem.message}`);
   if (item === current) show();
 }
@@ -89,7 +90,7 @@ function fail(item, problem) {
 // Drops the pictures read first, but for the one on the screen: a hundred of them would fill the memory.
 function forget() {
   const kept = items.filter((item) => item.picture && item !== current);
-  kept.slice(0, Math.max(0, kept.length - PICTURES)).forEach((item) => { item.picture = null; });
+  kept.slice(0, Math.max(0, kept.length - KEPT)).forEach((item) => { item.picture = null; });
 }
 
 // Asks the models that have not answered, and again those whose problem may be over and is of one of these kinds.
@@ -101,7 +102,9 @@ function askAll(item, kinds = ["server", "page", "model"]) {
   }
   for (const { name } of ready()) {
     const asked = item.answers.get(name);
-    if (!asked || (asked.problem?.again && kinds.includes(asked.problem.kind))) ask(item, name);
+    if (asked && !(asked.problem?.again && kinds.includes(asked.problem.kind))) continue;
+    if (away) settle(item, name, { problem: away }); // asked when the server is back
+    else ask(item, name);
   }
 }
 
@@ -109,16 +112,17 @@ async function ask(item, model) {
   item.answers.set(model, {});
   if (item === current) showAnswers();
   try {
-    settle(item, model, { answer: await queued(() => api.prediction(item.file, model), item === current) });
+    settle(item, model, { answer: await questions.add(() => api.prediction(item.file, model), item === current) });
+    if (away) look(); // it is back
   } catch (problem) {
     settle(item, model, { problem });
-    if (problem.again) look();
+    if (problem.again && !away) look();
   }
 }
 
 function settle(item, model, outcome) {
   item.answers.set(model, outcome);
-  item.tell(resultOf(item));
+  report(item);
   const known = models.find(({ name }) => name === model);
   if (outcome.answer && known) Object.assign(known, { version: outcome.answer.version, numbered: outcome.answer.numbered });
   if (outcome.answer) say(`${item.name}: ${model} says ${summary(outcome.answer)}`);
@@ -126,11 +130,12 @@ function settle(item, model, outcome) {
   if (item === current) showAnswers();
 }
 
-// The first model's answer, or why there is none.
-function resultOf(item) {
+// Tells the strip the first model's answer, or why there is none.
+function report(item) {
   const asked = models.map(({ name }) => item.answers.get(name)).find((found) => found?.answer || found?.problem);
-  if (!asked) return ready().length ? "Asking…" : "Waiting for the models…";
-  return asked.answer ? summary(asked.answer) : asked.problem.message;
+  if (!asked) item.tell(ready().length ? "Asking…" : "Waiting for the models…");
+  else if (asked.problem) item.tell(asked.problem.message);
+  else item.tell(brief(asked.answer), { kind: doubtful(asked.answer) ? "warn" : "quiet", title: summary(asked.answer) });
 }
 
 function remove(item) {
@@ -176,7 +181,8 @@ function showAnswers() {
   const item = current;
   const focused = document.activeElement?.closest?.(".card")?.getAttribute("aria-labelledby");
   const cards = models.map((model) => card(model, item.answers.get(model.name), () => ask(item, model.name)));
-  find("cards").replaceChildren(...(cards.length ? cards : [make("p", { className: "quiet" }, "No model has answered yet.")]));
+  const answer = [...item.answers.values()].find((asked) => asked.answer)?.answer;
+  find("cards").replaceChildren(...remarks(answer), ...(cards.length ? cards : [make("p", { className: "quiet" }, "No model has answered yet.")]));
   if (focused) document.querySelector(`[aria-labelledby="${CSS.escape(focused)}"] button`)?.focus();
   overlay.about(item, models);
 }

@@ -1,23 +1,33 @@
 // Runs a few things at a time, in their order.
 
-// As many files as app.py holds at a time (_BODIES): more would be refused where they are large.
-const AT_ONCE = 2;
-const waiting = [];
-let running = 0;
+class Queue {
+  constructor(atOnce) {
+    Object.assign(this, { atOnce, waiting: [], running: 0 });
+  }
 
-// Returns the result of a function that returns a promise; `first` lets it pass those that wait.
-export function queued(task, first = false) {
-  return new Promise((done, failed) => {
-    const entry = () => task().then(done, failed).finally(() => { running -= 1; next(); });
-    if (first) waiting.unshift(entry);
-    else waiting.push(entry);
-    next();
-  });
-}
+  // Returns the result of a function that returns a promise; `first` lets it pass those that wait.
+  add(task, first = false) {
+    return new Promise((done, failed) => {
+      const run = () => task().then(done, failed).finally(() => { this.running -= 1; this.next(); });
+      if (first) this.waiting.unshift({ run, failed });
+      else this.waiting.push({ run, failed });
+      this.next();
+    });
+  }
 
-function next() {
-  while (running < AT_ONCE && waiting.length) {
-    running += 1;
-    waiting.shift()();
+  // What has not begun fails with this error.
+  drop(error) {
+    this.waiting.splice(0).forEach(({ failed }) => failed(error));
+  }
+
+  next() {
+    while (this.running < this.atOnce && this.waiting.length) {
+      this.running += 1;
+      this.waiting.shift().run();
+    }
   }
 }
+
+// Together as many files as app.py holds at a time (_BODIES): more would be refused where they are large.
+export const pictures = new Queue(1); // needs no model: never waits behind a question that nobody answers
+export const questions = new Queue(2);

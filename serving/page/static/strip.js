@@ -14,9 +14,10 @@ export function add(item, { select, remove }) {
   const button = make("button", { type: "button", className: "item", title: item.name, onclick: select }, canvas, make("span", {}, item.name), line);
   const away = make("button", { type: "button", className: "remove", "aria-label": `Remove ${item.name}`, onclick: remove }, "×");
   const entry = make("li", {}, button, away);
-  item.tell = (text, bad = false) => {
-    line.textContent = line.title = text;
-    line.className = bad ? "error" : "quiet";
+  item.tell = (text, { kind = "quiet", title = text } = {}) => { // kind: a class of page.css
+    line.textContent = text;
+    line.title = title;
+    line.className = kind;
   };
   item.mark = (current) => {
     button.setAttribute("aria-current", current ? "true" : "false");

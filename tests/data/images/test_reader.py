@@ -189,6 +189,34 @@ def test_dicom_of_sixteen_bits_compressed_or_not(compress):
     assert image.source_format == "dicom"
 
 
+@pytest.mark.parametrize(
+    ("tags", "remarks"),
+    [
+        ({}, ()),  # PA
+        ({"Modality": "dx", "BodyPartExamined": "CHEST ", "ViewPosition": "AP"}, ()),
+        ({"Modality": "", "BodyPartExamined": "", "ViewPosition": ""}, ()),
+        ({"ViewPosition": "LL"}, ("ViewPosition is LL, not AP or PA",)),
+        (
+            {"Modality": "CT", "BodyPartExamined": "HAND"},
+            ("Modality is CT, not CR or DX or RG", "BodyPartExamined is HAND, not CHEST"),
+        ),
+        # Free text may be a name: only the tag is told.
+        ({"BodyPartExamined": "DOE JANE", "ViewPosition": "MRN_4711"}, ("ViewPosition is not AP or PA", "BodyPartExamined is not CHEST")),
+        ({"BodyPartExamined": "Jane Doe, 54 years"}, ("BodyPartExamined is not CHEST",)),
+        ({"ViewPosition": ["RL", "PA"]}, ("ViewPosition is not AP or PA",)),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*Invalid value for VR:UserWarning")  # of the writer
+def test_dicom_of_something_else_than_a_frontal_chest_x_ray_is_read_with_remarks(tags, remarks):
+    content = dicom_bytes(ramp(), **tags)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # one would quote the value
+        image = reader.read_image(content)
+    assert image.remarks == remarks
+    np.testing.assert_array_equal(image.array, reader.read_image(dicom_bytes(ramp())).array)
+    assert reader.read_image(dicom_bytes(np.stack([ramp()] * 3, axis=-1), **tags)).remarks == remarks
+
+
 def test_dicom_monochrome1_is_inverted():
     image = reader.read_image(dicom_bytes(ramp(top=4095, dtype=np.uint16), PhotometricInterpretation="MONOCHROME1"))
     np.testing.assert_allclose(image.array.astype(int), 255 - ramp().astype(int), atol=1)

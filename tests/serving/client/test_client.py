@@ -10,10 +10,10 @@ from PIL import Image
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.data.images.reader import encode
 from cxr.serving.client import client as client_module
 from cxr.serving.client.client import Client
 from cxr.serving.client.errors import BadAnswer, BadImage, ModelNotFound, Overloaded, SignatureMismatch, TooLarge
-from cxr.serving.client.inputs import encoded
 from cxr.serving.client.predictions import Failure, Prediction
 from cxr.serving.client.tensors import from_floats
 from cxr.serving.client.wire import messages
@@ -78,11 +78,11 @@ def test_files_are_scaled_down_as_the_models_training_images_were(small_server, 
     (tmp_path / "x.png").write_bytes(png(9, 64))
     sent = []
 
-    def watched(path, max_side):
-        sent.append(encoded(path, max_side))
+    def watched(image):
+        sent.append(encode(image))
         return sent[-1]
 
-    monkeypatch.setattr(client_module, "encoded", watched)
+    monkeypatch.setattr(client_module, "encode", watched)
     for model, side in (("mobilenet", 20), ("ensemble", 64)):  # one says 20, the other nothing
         with Client(small_server, model) as client:
             assert isinstance(next(client.predict_files([tmp_path / "x.png"])), Prediction)

@@ -8,6 +8,7 @@ from pathlib import Path
 import here
 import numpy as np
 import pytest
+from dicom_files import dicom_bytes
 from PIL import Image
 
 from cxr.core import exit_codes
@@ -35,6 +36,19 @@ def test_table_for_people(cxr, small_server, folder):
     assert "normal" in rows[str(folder / "240.png")]
     assert "outside of" not in rows[str(folder / "10.png")]
     assert "outside of" in rows[str(folder / "240.png")]  # the words may be folded
+
+
+def test_a_dicom_header_that_tells_of_something_else_is_noted(cxr, small_server, folder):
+    pixels = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    (folder / "hand.dcm").write_bytes(dicom_bytes(pixels, Modality="DX", BodyPartExamined="HAND"))
+    (folder / "chest.dcm").write_bytes(dicom_bytes(pixels, Modality="DX", BodyPartExamined="CHEST"))
+    done = cxr("predict", folder, "--server", small_server, "--json")
+    assert done.returncode == exit_codes.OK, done.stderr
+    remarks = {Path(line["path"]).name: line["remarks"] for line in map(json.loads, done.stdout.splitlines())}
+    assert remarks == {"10.png": [], "240.png": [], "chest.dcm": [], "hand.dcm": ["BodyPartExamined is HAND, not CHEST"]}
+    table = cxr("predict", folder / "hand.dcm", "--server", small_server).stdout
+    assert "HAND" in table
+    assert "HAND" not in cxr("predict", folder / "chest.dcm", "--server", small_server).stdout
 
 
 def test_json_lines_for_scripts_and_a_failed_image(cxr, small_server, folder):

@@ -77,12 +77,19 @@ def test_picture_and_prediction_are_what_the_client_gives(ask, small_server: str
     told = ask.post("/api/prediction?model=ensemble", content).json
     expected_json = expected.to_json()
     del expected_json["path"]
-    assert {**told, "conformal_set": tuple(told["conformal_set"])} == {
+    assert {**told, "conformal_set": tuple(told["conformal_set"]), "remarks": tuple(told["remarks"])} == {
         **expected_json,
         "numbered": None,
         "classes": list(expected.probabilities),
     }
     assert set(told["members"]) == {"densenet201", "mobilenet"}
+
+
+def test_a_header_that_tells_of_something_else_comes_with_the_answer(ask) -> None:
+    lateral = dicom_bytes(ramp(np.uint16), ViewPosition="LL")
+    told = ask.post("/api/prediction?model=ensemble", lateral).json
+    assert told["remarks"] == ["ViewPosition is LL, not AP or PA"]
+    assert "DOE" not in str(told)
 
 
 def test_a_long_picture_is_scaled_for_the_screen(ask) -> None:
@@ -148,7 +155,7 @@ def test_files_that_fill_the_memory_keep_others_out_until_they_are_gone(small_se
             slow.sendall(f"{head}Content-Length: {2**20}\r\n\r\n".encode() + bytes(2**20 - 1))
             return slow
 
-        held, deadline = [hold(), hold()], time.monotonic() + 60
+        held, deadline = [hold(), hold(), hold()], time.monotonic() + 60
         while (answer := small.post("/api/picture", png(ramp()))).status == 200:  # they are still on their way
             assert time.monotonic() < deadline
             # One of them is refused where it wants the last bytes while the small file holds them.

@@ -14,6 +14,7 @@ from PIL import Image
 
 from cxr.serving.page.server import Page
 from cxr.serving.server import Server
+from cxr.trainer.model_config import Calibrated
 
 pytestmark = [pytest.mark.slow, NEEDED]
 
@@ -224,6 +225,42 @@ def test_pictures_that_are_removed_are_not_read_again(browser: Browser, page: Pa
     assert sum(url.endswith("/api/picture") for url in asked) == 11 + 1
 
 
+def test_what_an_answer_is_worth_is_said_first(browser: Browser, page: Page, xrays: dict[str, Path], tmp_path: Path) -> None:
+    slope = np.tile(np.arange(64), (48, 1))
+    Image.fromarray((8 + slope // 4).astype(np.uint8)).save(tmp_path / "sure.png")  # one class in its set
+    (tmp_path / "lateral.dcm").write_bytes(dicom_bytes((8 + slope // 4).astype(np.uint8), Modality="DX", ViewPosition="LL"))
+    browser.width(PHONE)
+    browser.choose("#files", tmp_path / "sure.png", xrays["dark.png"], xrays["bright.png"], tmp_path / "lateral.dcm")
+    browser.until("[...document.querySelectorAll('.item span:last-child')].filter(line => line.innerText.includes('%')).length === 4")
+    lines = browser.evaluate("[...document.querySelectorAll('.item span:last-child')].map(line => [line.className, line.innerText])")
+    assert lines[0] == ["quiet", "pneumonia 93.9 %"]
+    assert lines[1] == ["quiet", "pneumonia 72.0 %"]
+    assert lines[2] == ["warn", "outside: normal 83 %"]
+    assert lines[3] == ["warn", "see note: pneumonia 94 %"]
+    back = "getComputedStyle(document.querySelectorAll('.item span:last-child')[2]).backgroundColor"
+    browser.until("document.querySelectorAll('.card .label').length === 2")
+    card, answers = ("document.querySelector('.card').innerText", "document.querySelector('#answers').innerText")
+    said = browser.evaluate(card)
+    assert "Only pneumonia is in the model's set of possible classes." in said
+    assert "about one in ten has its class outside its set" in said
+    assert Calibrated().conformal_coverage == 0.9
+    assert "rules out" not in said
+    assert "header" not in browser.evaluate(answers)
+    select(browser, "dark.png")
+    browser.until(ANSWERED)
+    assert "about one in ten has its class outside its set" in browser.evaluate(card)
+    select(browser, "bright.png")
+    browser.until(ANSWERED)
+    assert browser.evaluate(back) == browser.evaluate("getComputedStyle(document.querySelector('.card .note')).backgroundColor")
+    assert " set" not in browser.evaluate(card)
+    assert "cannot decide" not in browser.evaluate(card)
+    select(browser, "lateral.dcm")
+    browser.until(ANSWERED)
+    assert browser.evaluate(answers).count("ViewPosition is LL, not AP or PA.") == 1  # not once for each model
+    assert browser.evaluate("document.documentElement.scrollWidth") == PHONE
+    assert browser.complaints() == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_and_can_be_read(browser: Browser, page: Page, xrays: dict[str, Path], scheme: str) -> None:
     browser.width(PHONE)
@@ -281,3 +318,38 @@ def test_a_server_that_goes_and_comes_back_and_a_new_version(
     with Server.start(models, port=int(address.rpartition(":")[2]), **options):
         browser.until("document.querySelector('.card .label')?.innerText === 'normal'")  # by itself
         assert browser.evaluate("document.querySelector('#connection').hidden")
+
+
+@pytest.mark.usefixtures("hurried")
+def test_without_a_server_pictures_are_read_and_no_question_waits(
+    browser: Browser, small_server: str, open_page: Callable[..., Page], xrays: dict[str, Path], tmp_path: Path
+) -> None:
+    files = [tmp_path / f"{number}.png" for number in range(6)]
+    for file in files:
+        shutil.copy(xrays["dark.png"], file)
+    lines = "[...document.querySelectorAll('.item span:last-child')].map(line => line.innerText)"
+    browser.open(open_page(small_server, lambda: ["ensemble"]).url)
+    browser.until("document.querySelector('#server').textContent.includes('1 of 1 model ready')")
+    # The server goes: questions hang, and only later does the page find out why.
+    browser.evaluate("""{ window.real = fetch; window.gone = false; window.hanging = [];
+      const problem = { kind: 'server', message: 'No model server answers.', details: '', again: true };
+      window.fetch = async (path, options) => {
+        if (path.startsWith('/api/prediction')) return new Promise((done, failed) => hanging.push(failed));
+        if (path !== '/api/models' || !gone) return real(path, options);
+        return gone === 'silent' ? new Promise(() => {}) : new Response(JSON.stringify(problem), { status: 503 }); }; }""")
+    browser.choose("#files", *files[:2])
+    browser.until("hanging.length === 2")
+    browser.choose("#files", *files[2:5])
+    browser.until(f"{lines}.join() === Array(5).fill('Asking…').join()")  # all are read
+    assert browser.evaluate("hanging.length") == 2
+    browser.evaluate("window.gone = true")
+    browser.until(f"{lines}.filter(line => line === 'No model server answers.').length === 3")
+    browser.evaluate("window.gone = 'silent'")
+    browser.choose("#files", files[5])
+    browser.until(f"{lines}[5] === 'No model server answers.'")
+    browser.evaluate("hanging.forEach(failed => failed(new TypeError()))")
+    browser.until(f"!{lines}.includes('Asking…')")
+    assert browser.evaluate("hanging.length") == 2
+    browser.evaluate("window.fetch = real")
+    browser.until(f"{lines}.every(line => line === 'pneumonia 72.0 %')")  # by itself
+    assert browser.evaluate("document.querySelector('#connection').hidden")
