@@ -39,7 +39,11 @@ tensorboard: setup ## show the learning curves of all runs below workspace/, at 
 	@$(BIN)/tensorboard --logdir workspace $(ARGS)
 
 .PHONY: test
-test: setup ## run all tests (ARGS='tests/trainer -x' for some, ARGS=--cov with their coverage, WORKERS=0 in one process)
+test: setup ## run the tests but for the longest (ARGS='tests/trainer -x' for some, ARGS=--cov with their coverage, WORKERS=0 in one process)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not long" $(ARGS)
+
+.PHONY: test-all
+test-all: setup ## run all tests: before a release, and after what many rooms share has changed
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 .PHONY: test-fast

@@ -115,6 +115,7 @@ def test_pipeline(tmp_path):
     assert "Where ensemble looks" in (pipeline.home / "runs/latest/report.html").read_text()
 
 
+@pytest.mark.long
 def test_runs_on_what_earlier_ones_left(tmp_path, capfd, monkeypatch):
     """They build on each other (the later ones use the cache and the baseline of the first), so this is one test."""
     monkeypatch.setenv("COLUMNS", "120")

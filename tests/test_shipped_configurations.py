@@ -20,7 +20,7 @@ from cxr.trainer.models import backbones
 MODELS = {"densenet201": "MobileNetV2", "efficientnetb7": "EfficientNetB0", "mobilenet": "MobileNet"}
 SIZE = 64
 
-pytestmark = [pytest.mark.slow, pytest.mark.e2e]
+pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.long]
 
 
 @pytest.fixture

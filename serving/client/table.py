@@ -12,8 +12,6 @@ from cxr.core.disclaimer import NOT_A_DEVICE
 from cxr.serving.client.predictions import Failure, Prediction
 
 OUTSIDE = "outside of what the model knows"
-
-
 _PATH, _GAP = 16, 3  # columns that a path gets at least, where it is folded; columns between two of the table's
 
 
@@ -27,7 +25,7 @@ def table(results: Sequence[Prediction | Failure], width: int) -> Table:
     answered = [result for result in results if isinstance(result, Prediction)]
     classes = list(answered[0].probabilities) if answered else []
     members = list(answered[0].members) if answered else []
-    words = [max(len(word) for name in classes for word in (name, "100.0%")) for _ in ("label", *classes)] if classes else []
+    words = [max(map(len, classes), default=0), *(max(len(name), len("100.0%")) for name in classes)]  # label, then a column for each class
     noted = [word for result in answered for word in _notes(result).split()]
     words += [max(map(len, noted))] if noted else []
     words += [max(len(member), *map(len, classes)) for member in members]

@@ -114,6 +114,7 @@ def invoked(*arguments):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_model_that_fine_tunes_is_trained_whole_in_every_fold_and_an_interrupted_call_goes_on(
     configuration, single_images, tmp_path, monkeypatch
 ):

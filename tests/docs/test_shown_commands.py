@@ -190,6 +190,7 @@ class World:
 
 @pytest.mark.slow
 @pytest.mark.e2e
+@pytest.mark.long
 def test_shown_commands_run(tmp_path):
     world = World(tmp_path)
     failures = []

@@ -10,6 +10,7 @@ def outputs(notebook) -> str:
 
 @pytest.mark.slow
 @pytest.mark.e2e
+@pytest.mark.long
 def test_tour(tmp_path):
     import jupytext  # with nbclient a second of every start of pytest
     import nbclient

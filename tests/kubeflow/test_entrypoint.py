@@ -37,6 +37,7 @@ def test_the_command_line_is_split():
 
 
 @pytest.mark.slow
+@pytest.mark.long  # TFX's own entry point: what ours is for, not what it does
 @pytest.mark.parametrize(
     ("lifted", "failing", "message"),
     [
@@ -56,6 +57,7 @@ def test_tfxs_own_entry_point_fails(tmp_path, records, small_pipeline, image, li
 
 
 @pytest.mark.slow
+@pytest.mark.long  # TFX's own entry point: what ours is for, not what it does
 def test_tfxs_own_entry_point_loses_the_data_s_fingerprint(tmp_path, records, small_pipeline, image):
     """With everything lifted it runs, but the driver's hook does not: the examples have neither span nor fingerprint."""
     from cxr.kubeflow.compile import compile_pipeline

@@ -81,7 +81,7 @@ def versions(volume, model):
     return {folder.name for folder in (volume / "models" / "tiny" / model).iterdir() if folder.name.isdecimal()}
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.e2e]
+pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.long]
 
 
 def test_the_first_run_passes_without_baseline(first, volume, champions):
@@ -188,7 +188,7 @@ def test_a_champion_that_changes_during_a_run_is_not_replaced(second, cluster, t
     """Another run pushes between this one's comparison and its push: played by a pointer that moves when the Evaluator has started."""
     from cxr.components.baseline import champion
 
-    folder = volume / "models/mobilenet"
+    folder = volume / "models/tiny/mobilenet"
     before = champion.read(folder / "champion.json")
     assert before is not None
     thief = folder / str(int(before.version) + 1)

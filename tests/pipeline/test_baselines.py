@@ -59,6 +59,7 @@ def test_what_a_user_must_know_about_the_choice(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.e2e
+@pytest.mark.long
 def test_whole_runs_on_changing_data(tmp_path, capfd, monkeypatch):
     """They build on each other, so this is one test; runs on the same data are in components/pusher and in the end-to-end test."""
     home = tmp_path / "workspace" / "small"

@@ -170,7 +170,7 @@ def test_what_a_server_was_asked(records, version, write, tmp_path):
 
     broken = next(iter(folder.iterdir()))
     broken.write_bytes(broken.read_bytes()[:-5])
-    for file, words in ((broken, "cannot be read as raw examples"), (records / "dataset.json", "no column 'image'")):
+    for file, words in ((broken, "is damaged"), (records / "dataset.json", "no column 'image'")):
         result = CliRunner().invoke(app, ["validate", str(file), "--against", str(records)])
         assert words in str(result.exception)
 
