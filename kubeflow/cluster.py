@@ -29,7 +29,7 @@ Quantity = Annotated[str, Field(pattern=_QUANTITY, description="Kubernetes quant
 
 _DNS_NAME = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"  # as Kubernetes names objects
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
-_LAUNCHERS = ("/gcs", "/s3", "/minio")  # folders that KFP's launcher keeps artifacts in
+_LAUNCHERS = ("/gcs/", "/s3/", "/minio/")  # folders that KFP's launcher keeps artifacts in
 
 
 class Volume(StrictModel):
@@ -109,9 +109,10 @@ class Cluster(StrictModel):
 
     @model_validator(mode="after")
     def _check_paths(self) -> Cluster:
-        mounts = [volume.mount_path for volume in self.volumes] + [secret.mount_path for secret in self.secrets if secret.mount_path]
+        paths = [*(volume.mount_path for volume in self.volumes), *(secret.mount_path for secret in self.secrets)]
+        mounts = [path.rstrip("/") for path in paths if path]
         for mount in mounts:
-            if os.path.normpath(mount) != mount.rstrip("/") or mount.rstrip("/").startswith(_LAUNCHERS):
+            if os.path.normpath(mount) != mount or f"{mount}/".startswith(_LAUNCHERS):
                 raise ValueError(f"mount_path {mount}: not a plain path outside {', '.join(_LAUNCHERS)}, where KFP's launcher works")
         if twice := sorted({mount for mount in mounts if mounts.count(mount) > 1}):
             raise ValueError(f"mount_path {twice[0]}: stands twice among `volumes` and `secrets`")

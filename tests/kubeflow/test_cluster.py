@@ -46,6 +46,11 @@ def test_servers_mount_what_the_pipeline_pushes_to():
     assert service["spec"]["predictor"]["model"]["storageUri"].startswith(f"pvc://{volume.claim}/{folder}/")
 
 
+def test_a_folder_beside_the_launchers_is_none_of_its():
+    volumes = [{"claim": "a", "mount_path": "/mnt/cxr"}, {"claim": "b", "mount_path": "/s3-data"}]
+    assert Cluster.model_validate({**BASE, "volumes": volumes}).on_volume("/s3-data/x")
+
+
 def test_the_more_special_entry_of_nodes_wins_field_by_field():
     nodes = {"default": {"cpu": "1", "memory": "2Gi"}, "Trainer": {"memory": "16Gi", "gpus": 1}, "Trainer-mobilenet": {"gpus": 0}}
     cluster = Cluster.model_validate({**BASE, "nodes": nodes})
@@ -86,7 +91,7 @@ def test_quantities_are_those_of_kubernetes(quantity: str):
         ({"serving_models": "/mnt/cxr/../tmp/models"}, "lost with the pod"),
         ({"volumes": [{"claim": "CXR_data ", "mount_path": "/mnt/cxr"}]}, "volumes.0.claim"),
         ({"volumes": [{"claim": "", "mount_path": "/mnt/cxr"}]}, "volumes.0.claim"),
-        ({"volumes": [{"claim": "a", "mount_path": "/mnt/cxr"}, {"claim": "b", "mount_path": "/mnt/cxr"}]}, "stands twice"),
+        ({"volumes": [{"claim": "a", "mount_path": "/mnt/cxr"}, {"claim": "b", "mount_path": "/mnt/cxr/"}]}, "stands twice"),
         ({"volumes": [{"claim": "a", "mount_path": "/mnt/cxr"}, {"claim": "b", "mount_path": "/minio"}]}, "KFP's launcher works"),
         ({"secrets": [{"name": "s", "mount_path": "/mnt/cxr"}]}, "stands twice"),
         ({"secrets": [{"name": "s", "env": {"key": "AWS ACCESS KEY"}}]}, "secrets.0.env"),
