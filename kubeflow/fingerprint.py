@@ -15,8 +15,6 @@ from cxr.core.errors import CxrError
 from cxr.kubeflow.task_status import status_of
 from cxr.kubeflow.uris import is_object_store, local_path
 
-GCS = "gs://"
-
 
 def data_fingerprint(data: str) -> str:
     """Returns the fingerprint of all files below a folder.
@@ -29,7 +27,7 @@ def data_fingerprint(data: str) -> str:
       CxrError: There is no such folder, or no file in it.
     """
     folder = Path(local_path(data))
-    if data.startswith(GCS) and not folder.is_dir():
+    if data.startswith("gs://") and not folder.is_dir():
         return _remote(data)
     if is_object_store(data) and not folder.is_dir():
         raise CxrError(f"data {data}: KFP's launcher found nothing there; is the path right, and did `cxr ingest` write there?")

@@ -14,7 +14,7 @@ from rich.console import Console
 from cxr.core import beam_options
 from cxr.core.errors import CxrError, UsageError
 from cxr.core.features import TRAIN, VAL
-from cxr.core.file_names import check_no_pattern
+from cxr.core.file_names import check_no_pattern, file_name_of
 from cxr.core.imports import imported_beside
 from cxr.data.ingest.damage import check_sizes
 from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
@@ -82,7 +82,7 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
         source = Path(data)
         # each source and way of ingesting has a folder of its own, so that no run changes what an earlier one was made of
         key = hashlib.sha256(json.dumps([str(source.resolve()), config.data.model_dump(mode="json")]).encode()).hexdigest()[:12]
-        records = workspace.data / f"{source.stem}-{key}"
+        records = workspace.data / f"{file_name_of(source.stem)}-{key}"
     elif config.demo_data:
         from cxr.data.demo.generate import make_demo_data
 

@@ -60,7 +60,7 @@ def page_sources(
         pictures=config.report.pictures,
         examples=_uri(results, roles.EXAMPLE_GEN, "examples"),
         statistics=_uri(results, roles.STATISTICS_GEN, "statistics"),
-        anomalies=_uri(results, "ExampleValidator", "anomalies"),
+        anomalies=_uri(results, roles.EXAMPLE_VALIDATOR, "anomalies"),
         drift=_uri(results, roles.DRIFT_CHECK, "drift"),
         audit=_uri(results, roles.AUDIT, "audit"),
         explanation=_uri(results, node_id(roles.EXPLANATION, config.candidates[-1]), "explanation"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 EXAMPLE_GEN = "ImportExampleGen"
 STATISTICS_GEN = "StatisticsGen"
 INFERRED_SCHEMA = "InferredSchema"
+EXAMPLE_VALIDATOR = "ExampleValidator"
 PREVIOUS_STATISTICS = "PreviousStatistics"
 DRIFT_CHECK = "DriftCheck"
 ANOMALY_CHECK = "AnomalyCheck"

@@ -116,6 +116,12 @@ def test_the_demos_records_say_where_the_disease_shows(tmp_path, shown):
     assert [features.LESION_MASK in example for example in read] == sick
 
 
+def test_images_may_lie_in_any_folder(prepared, images):
+    """What is made of them lies in the workspace, under a name that TFX takes for a name."""
+    odd = images.rename(images.with_name("scans [1] *"))
+    assert prepared(str(odd)).path.name.startswith("scans--1----")
+
+
 def test_folders_that_tfx_takes_for_patterns_are_refused(prepared, tmp_path):
     records = prepared().path
     moved = records.rename(records.with_name("records [1]"))
