@@ -72,7 +72,8 @@ class Run:
             for model in self.refused
         ]
         lines += [
-            f"{model}: KFP does not say whether it was pushed; look at {_PUSHER}{model} in its UI, and into the pipeline's folder of pushed models"
+            f"{model}: KFP does not say whether it was pushed; look at {_PUSHER}{model} in its UI, "
+            "and into the pipeline's folder of pushed models"
             for model in self.unreported
         ]
         return "\n".join(lines)
