@@ -82,6 +82,8 @@ def explain(
         name = f"{row.overlay} (empty)" if row.empty else row.overlay
         table.add_row(Path(row.image).name, row.model, row.explained, f"{row.probability:.2f}", row.predicted, name)
     options.stdout_console().print(table)
+    for image, remarks in {row.image: row.remarks for row in made if row.remarks}.items():
+        messages.print(f"{Path(image).name}: {remarks}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     for line in list_overlays(out, made):
         messages.print(line, highlight=False, soft_wrap=True)
     if failed:

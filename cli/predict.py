@@ -141,4 +141,5 @@ def _overlay(result: Prediction, out: Path) -> Explanation:
         raise CxrError(
             f"--explain {out}: an overlay cannot be written ({error.strerror}); free some space, or name another folder"
         ) from None
-    return Explanation(result.path, result.model, explained, result.label, round(share, 4), result.heat_map.empty, name)
+    row = (result.path, result.model, explained, result.label, round(share, 4), result.heat_map.empty, name)
+    return Explanation(*row, remarks="; ".join(result.remarks))

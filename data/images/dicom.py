@@ -27,11 +27,12 @@ FACTS = ("PatientID", "PatientSex", "PatientAge", "ViewPosition")  # no other ta
 # By tag: what a frontal chest X-ray has, and the standard's other terms (PS3.3 C.7.3.1.1.1, C.8.1.1, C.8.11.5; PS3.16 annex L, the commoner
 # ones). A value is repeated only where it is one of them: people write anything into these tags, names too.
 EXPECTED = {"Modality": ("CR", "DX", "RG"), "ViewPosition": ("AP", "PA"), "BodyPartExamined": ("CHEST",)}
+OTHER_VIEWS = "CC LATERAL LL LLD LLO LM LMO ML MLO OBLIQUE RL RLD RLO XCCL XCCM"
 _TERMS = {
     "Modality": (
         "BMD CT DG ES GM HC IO IVOCT IVUS KO MG MR NM OCT OP OT PR PT PX REG RF RTDOSE RTIMAGE RTPLAN RTSTRUCT SC SEG SM SR US XA XC"
     ),
-    "ViewPosition": "CC LATERAL LL LLD LLO LM LMO ML MLO OBLIQUE RL RLD RLO XCCL XCCM",
+    "ViewPosition": OTHER_VIEWS,
     "BodyPartExamined": (
         "ABDOMEN ABDOMENPELVIS ANKLE ARM BREAST CALCANEUS CLAVICLE COCCYX CSPINE ELBOW EXTREMITY EYE FEMUR FINGER FOOT FOREARM HAND "
         "HEAD HEART HIP HUMERUS JAW KNEE LEG LSPINE LUNG MANDIBLE MAXILLA NECK NOSE ORBIT PELVIS RIB SACRUM SCAPULA SHOULDER SINUS SKULL "

@@ -34,6 +34,7 @@ class Explanation:
     probability: float  # of the explained class, by this model
     empty: bool  # no region speaks for the class: the overlay says so
     overlay: str  # file name in the output folder
+    remarks: str = ""  # what the header of a DICOM file says against a frontal chest X-ray
 
 
 def overlay(

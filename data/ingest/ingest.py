@@ -144,6 +144,7 @@ def ingest(
         dataset = _described(result, rows, (*notes, *found_warnings), own, partial, request, settled, content)
     staged.remove(out)
     summary.write_rejects(result, request.rows, out)
+    summary.write_not_frontal(result, request.rows, out)
     summary.write_duplicates(result, request.rows, patients, out)
     count = len(request.rows)
     console.print(f"{count} images read in {clock.seconds:.1f} s ({count / clock.seconds:.0f} a second)", highlight=False)
@@ -223,6 +224,7 @@ def _described(
         key_id=key_id(request.key),
         rejects=len(result.rejects),
         reject_reasons=result.reject_reasons,
+        doubts=result.doubts,
         duplicates=result.exact_duplicates,
         near_duplicates=result.near_duplicates,
         joined_patients=settled.joined,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from cxr.data.images.dicom import OTHER_VIEWS
 from cxr.data.ingest.rows import Row
 from cxr.data.ingest.staged import Entry
+
+_NOT_FRONTAL = {*OTHER_VIEWS.split(), "L", "LAT"}  # these two are what collections write
 
 
 @dataclass(slots=True)
@@ -18,6 +21,7 @@ class Outcome:
       patient: Pseudonym.
       content_hash: SHA-256 (hex) of size and pixels, as in the record.
       file_hash: SHA-256 (hex) of the file, empty where it could not be read.
+      against: What speaks against a frontal chest X-ray: the header of a DICOM file, else the source's view.
     """
 
     number: int
@@ -27,12 +31,14 @@ class Outcome:
     file_hash: str = ""
     reason: str = ""
     detail: str = ""
+    against: str = ""
 
     @classmethod
     def of(cls, row: Row, entry: Entry, refused: tuple[str, str] | None = None) -> Outcome:
         """Takes a row whose patient is a pseudonym already, and reason and detail where its mask cannot be used."""
         reason, detail = refused or (entry.reason, entry.detail)
-        return cls(row.number, row.label, row.patient, "" if refused else entry.content_hash, entry.file_hash, reason, detail)
+        against = entry.against or (f"view is {row.view}" if row.view in _NOT_FRONTAL else "")
+        return cls(row.number, row.label, row.patient, "" if refused else entry.content_hash, entry.file_hash, reason, detail, against)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from cxr.data.ingest.rows import Row
 
 REJECTS = "rejects.csv"
 DUPLICATES = "duplicates.csv"
+NOT_FRONTAL = "not_frontal.csv"  # what may be no frontal chest X-ray
 CONFLICTS = "conflicts.csv"  # the same radiograph under several labels
 PROBLEMS = "problems.csv"  # rows that an error is about
 SHOWN = 5  # how many rows an error lists

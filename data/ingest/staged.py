@@ -71,7 +71,8 @@ class Entry:
       content_hash: SHA-256 (hex) of size and pixels.
       offset: Of thumbnail and encoded picture in the file beside the index, bytes.
       length: Of the encoded picture, bytes.
-      format: This and what follows: as in `Picture`.
+      format: This and the next four: as in `Picture`.
+      against: What the header of a DICOM file says against a frontal chest X-ray.
     """
 
     key: str
@@ -86,6 +87,7 @@ class Entry:
     width: int = 0
     mean: float = 0.0
     std: float = 0.0
+    against: str = ""
 
 
 class Staged:
@@ -182,7 +184,7 @@ class StageWriter:
         encoded = facts.pop("encoded")
         self._pictures.write(thumbnail(image.array).tobytes() + encoded)
         self._pictures.flush()  # before the line that names it
-        self._add(Entry(key, file_hash, offset=offset, length=len(encoded), **facts))
+        self._add(Entry(key, file_hash, offset=offset, length=len(encoded), against="; ".join(image.remarks), **facts))
 
     def _add(self, entry: Entry) -> None:
         self._index.write(json.dumps(list(asdict(entry).values())).encode() + b"\n")
@@ -202,7 +204,7 @@ def keys_of(rows: Iterable[Row], config: Ingest, secret: bytes) -> Keys:
     Raises:
       BadRows: A file has gone.
     """
-    rules = RECORDS_VERSION, reader.READING_RULES, config.max_pixels, config.max_side
+    rules = RECORDS_VERSION, reader.READING_RULES, config.max_pixels, config.max_side, *Entry.__slots__
 
     def key(row: Row) -> bytes:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -14,23 +14,25 @@ from scipy.cluster.hierarchy import DisjointSet
 from cxr.data.ingest import private_lists
 from cxr.data.ingest.dataset import Dataset
 from cxr.data.ingest.outcomes import Outcome, Outcomes
-from cxr.data.ingest.private_lists import CONFLICTS, DUPLICATES, REJECTS
+from cxr.data.ingest.private_lists import CONFLICTS, DUPLICATES, NOT_FRONTAL, REJECTS
 from cxr.data.ingest.rows import Row
 
 
 @dataclass
 class Tally:
-    """Counts over all images, and the two lists.
+    """Counts over all images, and the three lists.
 
     Attributes:
       patients: By split and class.
       duplicates: For each radiograph that stands under several paths: split and outcome of each.
+      against: What speaks against a frontal chest X-ray: numbers of the rows.
     """
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     patients: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     rejects: list[Outcome] = field(default_factory=list)
     duplicates: list[list[tuple[str, Outcome]]] = field(default_factory=list)
+    against: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     total: int = 0
 
     @property
@@ -45,7 +47,12 @@ class Tally:
 
     def reasons(self) -> str:
         """Returns "12 truncated, 3 blank"."""
-        return ", ".join(f"{count} {reason}" for reason, count in self.reject_reasons.items())
+        return _listed(self.reject_reasons)
+
+    @property
+    def doubts(self) -> dict[str, int]:
+        """Returns what speaks against a frontal chest X-ray: images, the most frequent first."""
+        return dict(Counter({text: len(numbers) for text, numbers in self.against.items()}).most_common())
 
     @property
     def exact_duplicates(self) -> int:
@@ -58,8 +65,11 @@ class Tally:
         return sum(len(_hashes(copies)) > 1 for copies in self.duplicates)
 
     def warnings(self) -> list[str]:
-        """What is suspicious about the duplicates."""
+        """What is suspicious about the images and the duplicates."""
         found = []
+        if self.against:
+            doubted = sum(map(len, self.against.values()))
+            found.append(f"{doubted} images may be no frontal chest X-rays ({_listed(self.doubts)}): {NOT_FRONTAL}")
         for what, key in (
             ("labels", lambda split, outcome: outcome.label),
             ("patients", lambda split, outcome: outcome.patient),
@@ -69,6 +79,10 @@ class Tally:
             if torn:
                 found.append(f"{torn} pictures stand under several {what} ({DUPLICATES})")
         return found
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {text}" for text, count in counts.items())
 
 
 def _hashes(copies: Iterable[tuple[str, Outcome]]) -> Counter[str]:
@@ -91,6 +105,8 @@ def tally(outcomes: Outcomes, groups: Collection[Collection[int]] = ()) -> Tally
         if outcome.reason:
             result.rejects.append(outcome)
             continue
+        if outcome.against:
+            result.against[outcome.against].append(outcome.number)
         result.counts[split, outcome.label] += 1
         result.patients[split, outcome.label].add(outcome.patient)
         one = first.setdefault(outcome.content_hash, outcome.number)
@@ -119,6 +135,17 @@ def write_rejects(result: Tally, rows: Sequence[Row], out: Path, name: str = REJ
     header = ("where", "path", "reason", "detail")
     lines = [(rows[o.number].where, rows[o.number].name, o.reason, o.detail) for o in result.rejects]
     return private_lists.write(out, name, header, lines)
+
+
+def write_not_frontal(result: Tally, rows: Sequence[Row], out: Path) -> Path | None:
+    """Writes the images that may be no frontal chest X-rays into the private folder; returns the list, None where there is none.
+
+    Raises:
+      OSError: It cannot be written.
+    """
+    numbers = sorted((number, text) for text, some in result.against.items() for number in some)
+    lines = [(rows[number].where, rows[number].name, rows[number].label, text) for number, text in numbers]
+    return private_lists.write(out, NOT_FRONTAL, ("where", "path", "label", "why"), lines)
 
 
 def write_duplicates(result: Tally, rows: Sequence[Row], patients: Sequence[str], out: Path) -> Path | None:
@@ -165,8 +192,9 @@ def remarks(dataset: Dataset, out: Path) -> list[str]:
     """Returns lines to print below the table of the records in `out`."""
     lists, lines = private_lists.folder_of(out), []
     if dataset.rejects:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in dataset.reject_reasons.items())
-        lines.append(f"{dataset.rejects} files left out ({reasons}): {lists / REJECTS}")
+        lines.append(f"{dataset.rejects} files left out ({_listed(dataset.reject_reasons)}): {lists / REJECTS}")
+    if dataset.doubts:
+        lines.append(f"{sum(dataset.doubts.values())} images that may be no frontal chest X-rays: {lists / NOT_FRONTAL}")
     if dataset.duplicates:
         lines.append(f"{dataset.duplicates} pictures under more than one path, the same to the pixel: {lists / DUPLICATES}")
     if dataset.near_duplicates:

@@ -68,7 +68,8 @@ class Explainer:
             heat = cam(images, index)[0]
             saved = save_overlay(overlay(grey.array, heat, explained, seen), out, file, name, explained, probability)
             predicted = self.class_names[int(probabilities.argmax())]
-            yield Explanation(str(file), name, explained, predicted, round(probability, 4), not heat.any(), saved)
+            row = (str(file), name, explained, predicted, round(probability, 4), not heat.any(), saved)
+            yield Explanation(*row, remarks="; ".join(grey.remarks))
 
     def _read(self, encoded: tf.Tensor) -> tuple[tf.Tensor, Sequence[float]]:
         """Puts an image, string [1], through the graph kept beside the model, or what version 0.2 always did; and what is seen of it."""

@@ -52,4 +52,4 @@ def test_the_table_holds_no_formula(tmp_path):
     row = Explanation("=HYPERLINK(1).png", "m", "normal", "@normal", 0.5, False, "-x.png")
     assert len(list(list_overlays(tmp_path, [row]))) == 1
     with (tmp_path / TABLE).open(newline="") as stream:
-        assert list(csv.reader(stream))[1] == ["'=HYPERLINK(1).png", "m", "normal", "'@normal", "0.5", "False", "'-x.png"]
+        assert list(csv.reader(stream))[1] == ["'=HYPERLINK(1).png", "m", "normal", "'@normal", "0.5", "False", "'-x.png", ""]
