@@ -85,7 +85,6 @@ class FeatureEpochs:
           callbacks: What they do before and after batches is not called.
         """
         values, _ = next(self.examples.parts(self.order(first), self.batch_size))
-        _build(model, values)
         learn = _repeated(model, model.train_step, self.batch_size, values)
         ask = _repeated(model, model.test_step, AT_ONCE, values[:2])
         told = keras.callbacks.CallbackList(list(callbacks), model=model, epochs=epochs)
@@ -117,13 +116,6 @@ class FeatureEpochs:
 def _variants(seed: tf.Tensor, images: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     """Draws one of so many variants for each image, int64 [images]."""
     return tf.map_fn(lambda image: tf.random.stateless_uniform([], tf.stack([seed, image]), 0, count, tf.int64), images)
-
-
-def _build(model: keras.Model, values: Values) -> None:
-    """Makes the variables that would otherwise be made in the first step, which TensorFlow would then trace twice."""
-    model.optimizer.build(model.trainable_variables)
-    features, targets = values[0][:1], values[1][:1]
-    model.compute_metrics(features, targets, model(features, training=False))
 
 
 def _repeated(model: keras.Model, step: Callable[[Values], object], size: int, values: Values) -> Callable[[Values, Order], Metrics]:

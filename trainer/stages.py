@@ -98,6 +98,8 @@ def run_stage(
 
     # XLA would take minutes to compile the large backbones, for a few epochs.
     model.compile(optimizer=make_optimizer(stage.optimizer), loss=make_loss(loss), metrics=["accuracy"], jit_compile=False)
+    if not tf.distribute.has_strategy():  # else Keras does it
+        _make_variables(model)
     state.restore(model)
     if state.finished:
         state.restore_callbacks()
@@ -115,6 +117,14 @@ def run_stage(
         stopped_early=len(state.rows) < stage.epochs,
         best_epoch=int(early.best_epoch) + 1 if early is not None and restored else None,
     )
+
+
+def _make_variables(model: keras.Model) -> None:
+    """Makes what Keras would make in the first step, which TensorFlow would then trace twice: minutes for a large backbone."""
+    model.optimizer.build(model.trainable_variables)
+    nothing = tf.zeros([1, *model.output_shape[1:]])
+    model.compute_metrics(None, nothing, nothing)
+    model.reset_metrics()
 
 
 def _watched(stage: Stage) -> list[keras.callbacks.Callback]:
