@@ -47,8 +47,8 @@ test-all: setup ## run all tests: before a release, and after what many rooms sh
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 .PHONY: test-fast
-test-fast: setup ## run the tests that take seconds
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
+test-fast: setup ## run the tests that take less than a second each
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not seconds" $(ARGS)
 
 .PHONY: flink-test
 flink-test: setup ## run the Beam-based nodes on a Flink cluster of this machine, a part of it killed meanwhile (needs Java and Maven; minutes)

@@ -53,6 +53,7 @@ def test_errors_name_options(tmp_path, monkeypatch):
     assert "gs://bucket: is no path of this machine" in called("gs://bucket", "out/records")
 
 
+@pytest.mark.seconds
 def test_the_key_lies_in_the_workspace_and_is_spoken_of(tmp_path, monkeypatch):
     from cxr.data.demo.generate import make_demo_data
 

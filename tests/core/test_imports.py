@@ -9,6 +9,8 @@ import pytest
 
 from cxr.core import imports
 
+pytestmark = pytest.mark.seconds
+
 SLOW = """
 import time
 from pathlib import Path

@@ -9,6 +9,8 @@ import pytest
 
 from cxr.core.termination import Terminated, caused, ending_with_parent, raise_on_sigterm
 
+pytestmark = pytest.mark.seconds
+
 
 @pytest.fixture
 def handled():

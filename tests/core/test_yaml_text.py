@@ -3,6 +3,8 @@ import yaml
 
 from cxr.core.yaml_text import MAX_VALUES, parse
 
+pytestmark = pytest.mark.seconds
+
 # Aliases of aliases, ten of each in the next.
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{name}: &{name} [{','.join([f'*{before}'] * 10)}]\n" for before, name in zip("abcdef", "bcdefg", strict=True)

@@ -14,6 +14,8 @@ from cxr.core.beam_options import local
 from cxr.core.errors import CxrError
 from cxr.data.beam_workers import WorkerPool, serving
 
+pytestmark = pytest.mark.seconds
+
 
 def process_of(element):
     time.sleep(0.01)  # so that no worker is done before the next one has begun

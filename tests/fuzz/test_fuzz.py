@@ -13,6 +13,8 @@ from .harness import Target, TooLarge, TooSlow, attempt
 from .inputs import MAX_EDITS, Edit, edited
 from .targets import TARGETS, make_target
 
+pytestmark = pytest.mark.seconds
+
 INPUTS = {"records": 20, "outside": 20, "configuration": 60, "dicom": 120}  # each takes longer there
 OTHERS = 200
 _made = cache(make_target)

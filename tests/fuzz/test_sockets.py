@@ -14,6 +14,8 @@ import pytest
 from .inputs import drawn
 from .requests import grpc_target, made_server, rest_target
 
+pytestmark = pytest.mark.seconds
+
 INPUTS = 60  # a connection each
 _PROMPT = 20  # seconds; a head that never ends is given up on after header_seconds
 

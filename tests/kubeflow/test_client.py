@@ -15,6 +15,8 @@ from cxr.core import exit_codes
 from cxr.core.errors import CxrError, UsageError
 from cxr.kubeflow.client import Address, Pipelines
 
+pytestmark = pytest.mark.seconds
+
 RUN = "11111111-2222-3333-4444-555555555555"
 
 

@@ -10,6 +10,8 @@ from cxr.core.errors import CxrError
 from cxr.core.termination import Terminated
 from cxr.kubeflow.task_status import status_of
 
+pytestmark = pytest.mark.seconds
+
 
 @pytest.fixture(autouse=True)
 def _handler_of_signals():

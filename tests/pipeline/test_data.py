@@ -103,6 +103,7 @@ def test_data_to_measure_on_are_not_trained_on(prepared):
         prepared(None, "data.only_split=test")
 
 
+@pytest.mark.seconds
 def test_the_demos_records_say_where_the_disease_shows(tmp_path, shown):
     """So that a run's report can say whether heat maps lie there."""
     import tensorflow as tf

@@ -15,6 +15,8 @@ from cxr.core import features
 from cxr.pipeline.gate import Gate, eval_config
 from cxr.trainer.preprocessing import label_to_index
 
+pytestmark = pytest.mark.seconds
+
 EXAMPLES = 60
 # the image is not used by a local runner; naming one keeps TFX from packing a copy of itself for remote workers
 BEAM_ARGS = ["--direct_running_mode=in_memory", "--direct_num_workers=1", "--sdk_container_image=none"]

@@ -34,6 +34,7 @@ def keys(setting, tmp_path):
     return {node.id: {name: str(value) for name, value in node.exec_properties.items()} for node in pipeline.components}, workspace
 
 
+@pytest.mark.seconds
 def test_the_setting_is_no_part_of_a_node_and_reaches_the_trainers(tmp_path):
     first, workspace = keys(Setting(), tmp_path)
     config = json.loads(first["Trainer-mobilenet"]["custom_config"])

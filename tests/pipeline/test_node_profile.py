@@ -14,6 +14,8 @@ import sklearn.linear_model
 from cxr.pipeline import node_profile
 from cxr.pipeline.node_profile import CHILDREN, NATIVE, OTHER, SUBJECTS, profiled, subject_of
 
+pytestmark = pytest.mark.seconds
+
 
 def spin(seconds):
     end = time.thread_time() + seconds

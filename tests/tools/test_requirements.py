@@ -37,6 +37,7 @@ def test_larger_locks_hold_the_smaller_one(lock):
     assert versions("run").items() <= versions(lock).items()
 
 
+@pytest.mark.seconds
 def test_locks_installed_together_agree():
     for lock in ("bootstrap", "gpu"):
         shared = versions(lock).keys() & versions("dev").keys()

@@ -6,9 +6,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.seconds
 def test_the_sbom_has_every_locked_package_with_its_hashes(tmp_path):
     for name in ("pyproject.toml", "requirements", "tools"):
         source = ROOT / name

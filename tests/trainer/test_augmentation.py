@@ -6,6 +6,8 @@ from pydantic import ValidationError
 from cxr.trainer.augmentation import augment
 from cxr.trainer.model_config import Augmentation
 
+pytestmark = pytest.mark.seconds
+
 SPOT = np.zeros((33, 33, 3), np.float32)
 SPOT[16, 26] = 1  # ten pixels to the right of the centre
 

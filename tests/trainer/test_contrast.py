@@ -52,6 +52,7 @@ def clahe_by_pixel(image):
     return result
 
 
+@pytest.mark.seconds
 def test_clahe_is_the_published_method():
     images = pictures(2)
     np.testing.assert_allclose(applied("clahe", images)[1, ..., 0], clahe_by_pixel(images[1, ..., 0]), atol=1e-4)

@@ -11,6 +11,8 @@ from cxr.trainer.feature_epochs import Examples, FeatureEpochs
 from cxr.trainer.model_config import Augmentation
 from cxr.trainer.models import heads
 
+pytestmark = pytest.mark.seconds
+
 TARGETS = np.eye(3, dtype=np.float32)[np.arange(24) % 3]
 NUMBERS = np.arange(24, dtype=np.float32)[:, None]
 VARIANTS = np.stack([NUMBERS, 100 + NUMBERS])

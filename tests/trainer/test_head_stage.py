@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 
 from cxr.core.folds import deal
 from cxr.core.stored_rows import StoredRows
@@ -7,6 +8,8 @@ from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
 from cxr.trainer.model_config import Model, Stage
 from cxr.trainer.models.heads import AT_ONCE
 from cxr.trainer.out_of_fold import out_of_fold
+
+pytestmark = pytest.mark.seconds
 
 STAGE = Stage.model_validate({"epochs": 40, "batch_size": 64, "optimizer": {"learning_rate": 0.1}})
 # The first feature tells the source, the second the class. Of class 0 nearly all images come from source "a", of class 1 from "b".

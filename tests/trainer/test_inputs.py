@@ -10,6 +10,8 @@ from cxr.trainer import inputs
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.model_config import Augmentation
 
+pytestmark = pytest.mark.seconds
+
 
 def test_a_split_does_not_depend_on_shards(tmp_path, make_example, write, splits, transform):
     pattern = write(tmp_path / "s" / "a.gz", [make_example(i) for i in reversed(range(10))])

@@ -9,6 +9,8 @@ from cxr.trainer import losses as losses_module
 from cxr.trainer.losses import balanced_class_weights, from_one_source, image_weights, make_loss, make_optimizer
 from cxr.trainer.model_config import Loss, Model, Optimizer
 
+pytestmark = pytest.mark.seconds
+
 TRUTH, ANSWER = np.array([[0, 1, 0]], np.float32), np.array([[0.2, 0.7, 0.1]], np.float32)
 
 

@@ -17,6 +17,7 @@ def encoded(pixels, kind="png", **options):
     return file.getvalue()
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("wrap", [lambda f: f, lambda f: tf.function(f, autograph=False)], ids=["eager", "graph"])
 def test_all_kinds_give_the_same_grey_levels(wrap):
     wide = GRADIENT.astype(np.uint16) * 257
@@ -88,6 +89,7 @@ def test_labels():
     assert index.numpy().tolist() == [[2], [0], [-1]]
 
 
+@pytest.mark.seconds
 def test_a_crop_is_taken_from_the_picture_inside_the_border(drawn_chest):
     picture, lungs = drawn_chest(3, 120)
     framed = np.pad(picture, 15, constant_values=255)  # a tenth of each side

@@ -9,6 +9,8 @@ from cxr.trainer.inputs import steps_per_epoch
 from cxr.trainer.model_config import Loss, Stage
 from cxr.trainer.stages import StageData, run_stage
 
+pytestmark = pytest.mark.seconds
+
 RNG = np.random.default_rng(0)
 LABELS = np.arange(30) % 3
 FEATURES = (RNG.normal(size=(30, 6)) + 2 * np.eye(3, 6)[LABELS]).astype(np.float32)
@@ -189,3 +191,11 @@ def test_progress_is_reported(caplog):
     steps = [(record.cxr.done, record.cxr.total) for record in caplog.records]
     assert steps == [(0, 2), (1, 2), (2, 2)]
     assert "validation accuracy" in caplog.records[-1].getMessage()
+
+
+@pytest.mark.parametrize("data", [of_features, of_batches])
+def test_a_step_is_traced_once(data, monkeypatch):
+    traced, step = [], keras.Model.train_step
+    monkeypatch.setattr(keras.Model, "train_step", lambda self, batch: traced.append(batch) or step(self, batch))
+    run(stage(epochs=2), data=data)
+    assert len(traced) == 1

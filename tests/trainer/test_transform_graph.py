@@ -11,6 +11,8 @@ from cxr.trainer.export.recorded_requests import image_of
 from cxr.trainer.preprocessing import decode_and_crop, decode_and_resize, preprocessing_fn
 from cxr.trainer.transform_graph import TransformGraph
 
+pytestmark = pytest.mark.seconds
+
 CLASSES = ("covid19", "pneumonia", "normal")
 
 

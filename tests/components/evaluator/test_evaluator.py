@@ -22,6 +22,8 @@ from cxr.trainer.ensemble.joining import joint_layers
 from cxr.trainer.ensemble.voting import WeightedVote
 from cxr.trainer.feature_cache.setting import Place
 
+pytestmark = pytest.mark.seconds
+
 BEAM = ["--direct_running_mode=in_memory", "--direct_num_workers=1", "--sdk_container_image=none"]
 TRUE = [number % 3 for number in range(12)]
 ALWAYS_NORMAL = [2] * 12

@@ -13,6 +13,8 @@ from cxr.core.errors import CxrError
 from cxr.serving.server.process import NotStarted, not_up
 from cxr.trainer.export.recorded_requests import read_recorded
 
+pytestmark = pytest.mark.seconds
+
 
 class Halve(tf.Module):
     def __init__(self):

@@ -12,6 +12,8 @@ from cxr.data.audit.audit_config import Audit
 from cxr.data.audit.records import Tables, some_patients
 from cxr.data.audit.result import AuditResult, load_draws
 
+pytestmark = pytest.mark.seconds
+
 CLASSES = ("a", "b", "c")
 PATIENTS, IMAGES_EACH = 60, 3
 

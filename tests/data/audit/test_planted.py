@@ -15,6 +15,8 @@ from cxr.data.audit.audit_config import Audit
 from cxr.data.audit.records import Tables, read_pictures, read_tables
 from cxr.data.audit.result import AuditResult
 
+pytestmark = pytest.mark.seconds
+
 LOOKED_AT = ("source", "brightness", "grey_histogram", "corners", "border")
 
 

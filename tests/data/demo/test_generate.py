@@ -13,6 +13,8 @@ from cxr.data.demo.generate import Order, _orders, make_demo_data
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.sources import discover
 
+pytestmark = pytest.mark.seconds
+
 CONSOLE = Console(file=io.StringIO())
 
 

@@ -11,6 +11,8 @@ from cxr.data.demo.radiograph import draw, render
 from cxr.data.duplicates import find, search
 from cxr.data.duplicates.thumbnails import thumbnail
 
+pytestmark = pytest.mark.seconds
+
 PATIENTS = 40
 
 

@@ -14,6 +14,8 @@ from cxr.core.errors import CxrError
 from cxr.data.ingest.ingest import ingest
 from cxr.data.ingest.ingest_config import Ingest
 
+pytestmark = pytest.mark.seconds
+
 CXR = Path(sys.executable).with_name("cxr")
 
 

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+from dicom_files import dicom_bytes
 
 from cxr.core import features
 from cxr.core.errors import CxrError
@@ -17,6 +19,7 @@ from cxr.data.ingest import output_folder
 from cxr.data.ingest.dataset import RECORDS_VERSION, read_dataset
 from cxr.data.ingest.ingest import ingest
 from cxr.data.ingest.ingest_config import Ingest
+from cxr.data.ingest.summary import remarks
 
 CONFIG = Ingest(images_per_shard=16)
 
@@ -117,6 +120,7 @@ def test_killed_ingest_leaves_no_path(run, source, tmp_path, monkeypatch):
     run(source)
 
 
+@pytest.mark.seconds
 def test_second_call_is_up_to_date_until_something_changes(run, source, tmp_path, console, make_image, key_file):
     run(source)
     inode = (tmp_path / "records").stat().st_ino
@@ -197,6 +201,34 @@ def test_rejects_are_listed(run, source, tmp_path, make_image):
     make_image(source.parent / "1-1.png", 501)
     run(source, overwrite=True)
     assert not path.parent.exists()
+
+
+def test_what_may_be_no_frontal_chest_x_ray_is_told_and_listed(run, source, tmp_path, console, make_manifest):
+    noise = np.random.default_rng(0).integers(0, 255, (2, 40, 48)).astype(np.uint8)
+    (source.parent / "0-0.png").write_bytes(dicom_bytes(noise[0], ViewPosition="LL", BodyPartExamined="DOE JANE"))
+    (source.parent / "1-0.png").write_bytes(dicom_bytes(noise[1]))
+    with source.open() as stream:
+        rows = list(csv.DictReader(stream))
+    rows[4]["view"], rows[10]["view"] = "lat", "AP supine"
+    make_manifest(source.parent, rows)
+    dataset = run(source)
+    assert dataset.images == 60
+    header = "ViewPosition is LL, not AP or PA; BodyPartExamined is not CHEST"
+    assert dataset.doubts == {header: 1, "view is LAT": 1}
+    told = f"2 images may be no frontal chest X-rays (1 {header}, 1 view is LAT): not_frontal.csv"
+    assert told in dataset.warnings
+    assert f"warning: {told}\n" in console.file.getvalue()
+    path = tmp_path / "records.private" / "not_frontal.csv"
+    with path.open() as stream:
+        found = [tuple(row.values()) for row in csv.DictReader(stream)]
+    assert found == [(f"{source} line 2", "0-0.png", "covid19", header), (f"{source} line 6", "2-0.png", "normal", "view is LAT")]
+    assert f"2 images that may be no frontal chest X-rays: {path}" in remarks(dataset, tmp_path / "records")
+    assert "JANE" not in (tmp_path / "records" / "dataset.json").read_text() + path.read_text() + console.file.getvalue()
+    rows[4]["view"] = "pa"
+    make_manifest(source.parent, rows)
+    (source.parent / "0-0.png").write_bytes(dicom_bytes(noise[0]))
+    assert run(source, overwrite=True).doubts == {}
+    assert not path.exists()
 
 
 def test_too_many_rejects_leave_nothing(run, source, tmp_path):

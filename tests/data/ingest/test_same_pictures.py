@@ -21,6 +21,8 @@ from cxr.data.ingest.same_pictures import compare, settle
 from cxr.data.ingest.sources import discover
 from cxr.data.ingest.splits import assign
 
+pytestmark = pytest.mark.seconds
+
 COVID19, PNEUMONIA, NORMAL = features.CLASS_NAMES
 
 

@@ -19,6 +19,8 @@ from cxr.pipeline.outside.training import find_training
 from cxr.pipeline.schema import curated_schema
 from cxr.pipeline.workspace import Workspace
 
+pytestmark = pytest.mark.seconds
+
 SCHEMA = curated_schema(features.CLASS_NAMES)
 
 

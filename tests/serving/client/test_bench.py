@@ -8,6 +8,8 @@ from cxr.serving.client.errors import SignatureMismatch
 from cxr.serving.client.models import Metadata, Target, metadata
 from cxr.serving.client.wire import messages
 
+pytestmark = pytest.mark.seconds
+
 
 @pytest.mark.parametrize("signature", payloads.PAYLOADS)
 def test_every_request_is_counted(small_server, signature):

@@ -18,6 +18,8 @@ from cxr.serving.client.predictions import Failure, Prediction
 from cxr.serving.client.tensors import from_floats
 from cxr.serving.client.wire import messages
 
+pytestmark = pytest.mark.seconds
+
 
 def test_predictions_come_in_order_with_members_and_version(small_server, png):
     levels = list(range(5, 250, 10))

@@ -15,6 +15,8 @@ from cxr.serving.client.connection import Connection, Tls, connect_each, is_loop
 from cxr.serving.client.errors import DeadlineExceeded, InvalidRequest, Overloaded, RequestFailed, ServerUnavailable, TlsFailed, TooLarge
 from cxr.serving.client.wire import messages
 
+pytestmark = pytest.mark.seconds
+
 REQUEST = messages.PredictRequest()
 
 

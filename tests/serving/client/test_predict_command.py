@@ -13,6 +13,8 @@ from PIL import Image
 
 from cxr.core import exit_codes
 
+pytestmark = pytest.mark.seconds
+
 
 @pytest.fixture
 def cxr(capfd):

@@ -14,6 +14,8 @@ from cxr.serving.client.client import Client
 from cxr.serving.client.errors import BadImage, ModelNotFound
 from cxr.serving.client.scoring import ServedModel
 
+pytestmark = pytest.mark.seconds
+
 
 def test_answers_in_order_with_what_the_model_says_about_itself(small_server, png):
     with Client(small_server, "mobilenet", batch_size=3) as client:

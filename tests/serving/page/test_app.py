@@ -24,6 +24,8 @@ from cxr.serving.page.guard import BODY_TYPE
 from cxr.serving.page.server import Page
 from cxr.serving.server.options import Limits
 
+pytestmark = pytest.mark.seconds
+
 
 def ramp(dtype: type = np.uint8) -> np.ndarray:
     """A picture, [20, 32], that is brighter to the right."""

@@ -19,6 +19,8 @@ from cxr.serving.production.journal import APPLIED, REFUSED, STAGED, UNVERIFIED,
 from cxr.serving.production.model_states import LATEST, SPECIFIC, ModelState
 from cxr.serving.production.overview import overview, states_in
 
+pytestmark = pytest.mark.seconds
+
 PINNED_1 = ModelState(SPECIFIC, versions=(1,), labels={"stable": 1, "canary": 1})
 
 

@@ -8,6 +8,8 @@ import grpc
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.seconds
+
 ONE_AT_A_TIME = {"num_batch_threads": 1, "max_batch_size": 4}
 
 

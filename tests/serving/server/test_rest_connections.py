@@ -15,6 +15,8 @@ import pytest
 
 from cxr.serving.server.options import ServerOptions
 
+pytestmark = pytest.mark.seconds
+
 PATIENCE = 60
 STATUS = "/v1/models/half_plus"
 

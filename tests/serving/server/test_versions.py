@@ -242,6 +242,7 @@ def test_reload_unloads_what_is_left_out(start, models, connect, until, reload):
     assert caller.half()[0] == 123
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("fault", ["label", "broken model", "model that never comes"])
 def test_refused_reload_changes_nothing(start, models, golden_models, connect, config, reload, fault):
     """It leaves out a model, unloads a version, moves a good label: none of it happens, and nothing of the new model stays."""

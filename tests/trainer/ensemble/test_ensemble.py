@@ -8,6 +8,8 @@ from cxr.trainer.ensemble.joining import Votes, align, join, joint_model, possib
 from cxr.trainer.ensemble.voting import TIE_SHARE, HardVote, Stacking, WeightedVote
 from cxr.trainer.model_config import EarlyStopping, Ensemble, Optimizer, Stage
 
+pytestmark = pytest.mark.seconds
+
 A = np.array([[0.6, 0.4, 0.0], [0.2, 0.5, 0.3]], np.float32)
 B = np.array([[0.1, 0.2, 0.7], [0.1, 0.8, 0.1]], np.float32)
 C = np.array([[0.8, 0.1, 0.1], [0.3, 0.3, 0.4]], np.float32)

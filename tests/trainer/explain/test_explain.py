@@ -1,12 +1,14 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 import typer
+from dicom_files import dicom_bytes
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -19,6 +21,8 @@ from cxr.trainer.explain.explanations import Explainer
 from cxr.trainer.export.recorded_requests import image_of
 from cxr.trainer.models.keras_files import load_model
 from cxr.trainer.preprocessing import decode_and_crop
+
+pytestmark = pytest.mark.seconds
 
 SIZE, CLASSES = 32, ["covid19", "pneumonia", "normal"]
 
@@ -139,6 +143,19 @@ def test_the_command_goes_on_after_a_bad_image_and_fails_at_the_end(app, uri, pi
     error = CliRunner().invoke(app, ["explain", str(picture), *options]).exception
     assert isinstance(error, CxrError)
     assert "has no report.json that can be read" in str(error)
+
+
+def test_what_a_header_says_against_a_chest_x_ray_is_told(app, uri, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (40, 48)).astype(np.uint8)
+    files = [tmp_path / "hand.dcm", tmp_path / "chest.dcm"]
+    for file in files:
+        file.write_bytes(dicom_bytes(noise, BodyPartExamined=file.stem.upper()))
+    result = CliRunner().invoke(app, ["explain", *map(str, files), "-m", uri, "--out", str(tmp_path / "maps")])
+    assert result.exit_code == 0
+    assert result.output.count("hand.dcm: BodyPartExamined is HAND, not CHEST\n") == 1  # not once for each member
+    with open(tmp_path / "maps" / "explanations.csv") as file:
+        told = {(Path(row["image"]).name, row["remarks"]) for row in csv.DictReader(file)}
+    assert told == {("hand.dcm", "BodyPartExamined is HAND, not CHEST"), ("chest.dcm", "")}
 
 
 def test_a_missing_model_is_named(tmp_path):

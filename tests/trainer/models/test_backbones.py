@@ -5,6 +5,8 @@ import pytest
 from cxr.core.errors import CxrError
 from cxr.trainer.models import adapters, backbones
 
+pytestmark = pytest.mark.seconds
+
 
 @pytest.mark.parametrize("name", backbones.names())
 def test_adapter_does_what_preprocess_input_does(name):

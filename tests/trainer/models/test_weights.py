@@ -5,6 +5,8 @@ from keras.src.utils import file_utils
 from cxr.core.errors import CxrError
 from cxr.trainer.models import backbones, weights
 
+pytestmark = pytest.mark.seconds
+
 MOBILENET = backbones.find("MobileNet")
 EFFICIENTNET = backbones.find("EfficientNetB0")
 

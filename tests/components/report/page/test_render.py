@@ -16,6 +16,8 @@ from cxr.components.report.page.render import SECTIONS, render
 from cxr.components.report.page.sections import calibration, comparison, data, errors
 from cxr.core.intervals import Figure
 
+pytestmark = pytest.mark.seconds
+
 HOSTILE = '"><script>alert(1)</script>'
 
 
