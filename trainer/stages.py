@@ -120,7 +120,7 @@ def run_stage(
 
 
 def _make_variables(model: keras.Model) -> None:
-    """Makes what Keras would make in the first step, which TensorFlow would then trace twice: minutes for a large backbone."""
+    """Makes what Keras would make in the first step, which TensorFlow would then trace twice: half a minute more for EfficientNetB7."""
     model.optimizer.build(model.trainable_variables)
     nothing = tf.zeros([1, *model.output_shape[1:]])
     model.compute_metrics(None, nothing, nothing)
