@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -47,7 +47,7 @@ class Tally:
 
     def reasons(self) -> str:
         """Returns "12 truncated, 3 blank"."""
-        return _listed(self.reject_reasons)
+        return ", ".join(f"{count} {reason}" for reason, count in self.reject_reasons.items())
 
     @property
     def doubts(self) -> dict[str, int]:
@@ -68,8 +68,8 @@ class Tally:
         """What is suspicious about the images and the duplicates."""
         found = []
         if self.against:
-            doubted = sum(map(len, self.against.values()))
-            found.append(f"{doubted} images may be no frontal chest X-rays ({_listed(self.doubts)}): {NOT_FRONTAL}")
+            doubted, why = sum(self.doubts.values()), "; ".join(f"{text}: {count}" for text, count in self.doubts.items())
+            found.append(f"{doubted} images may be no frontal chest X-rays ({why}), see {NOT_FRONTAL}")
         for what, key in (
             ("labels", lambda split, outcome: outcome.label),
             ("patients", lambda split, outcome: outcome.patient),
@@ -79,10 +79,6 @@ class Tally:
             if torn:
                 found.append(f"{torn} pictures stand under several {what} ({DUPLICATES})")
         return found
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {text}" for text, count in counts.items())
 
 
 def _hashes(copies: Iterable[tuple[str, Outcome]]) -> Counter[str]:
@@ -192,7 +188,8 @@ def remarks(dataset: Dataset, out: Path) -> list[str]:
     """Returns lines to print below the table of the records in `out`."""
     lists, lines = private_lists.folder_of(out), []
     if dataset.rejects:
-        lines.append(f"{dataset.rejects} files left out ({_listed(dataset.reject_reasons)}): {lists / REJECTS}")
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dataset.reject_reasons.items())
+        lines.append(f"{dataset.rejects} files left out ({reasons}): {lists / REJECTS}")
     if dataset.doubts:
         lines.append(f"{sum(dataset.doubts.values())} images that may be no frontal chest X-rays: {lists / NOT_FRONTAL}")
     if dataset.duplicates:

@@ -215,7 +215,7 @@ def test_what_may_be_no_frontal_chest_x_ray_is_told_and_listed(run, source, tmp_
     assert dataset.images == 60
     header = "ViewPosition is LL, not AP or PA; BodyPartExamined is not CHEST"
     assert dataset.doubts == {header: 1, "view is LAT": 1}
-    told = f"2 images may be no frontal chest X-rays (1 {header}, 1 view is LAT): not_frontal.csv"
+    told = f"2 images may be no frontal chest X-rays ({header}: 1; view is LAT: 1), see not_frontal.csv"
     assert told in dataset.warnings
     assert f"warning: {told}\n" in console.file.getvalue()
     path = tmp_path / "records.private" / "not_frontal.csv"
