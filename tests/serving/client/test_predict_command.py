@@ -51,6 +51,9 @@ def test_a_dicom_header_that_tells_of_something_else_is_noted(cxr, small_server,
     table = cxr("predict", folder / "hand.dcm", "--server", small_server).stdout
     assert "HAND" in table
     assert "HAND" not in cxr("predict", folder / "chest.dcm", "--server", small_server).stdout
+    cxr("predict", folder / "hand.dcm", folder / "chest.dcm", "--server", small_server, "--explain", folder / "maps")
+    with open(folder / "maps" / "explanations.csv") as file:
+        assert {row["remarks"] for row in csv.DictReader(file)} == {"BodyPartExamined is HAND, not CHEST", ""}
 
 
 def test_json_lines_for_scripts_and_a_failed_image(cxr, small_server, folder):
