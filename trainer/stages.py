@@ -98,8 +98,7 @@ def run_stage(
 
     # XLA would take minutes to compile the large backbones, for a few epochs.
     model.compile(optimizer=make_optimizer(stage.optimizer), loss=make_loss(loss), metrics=["accuracy"], jit_compile=False)
-    if not tf.distribute.has_strategy():  # else Keras does it
-        _make_variables(model)
+    _make_variables(model)
     state.restore(model)
     if state.finished:
         state.restore_callbacks()
@@ -122,9 +121,10 @@ def run_stage(
 def _make_variables(model: keras.Model) -> None:
     """Makes what Keras would make in the first step, which TensorFlow would then trace twice: half a minute more for EfficientNetB7."""
     model.optimizer.build(model.trainable_variables)
-    nothing = tf.zeros([1, *model.output_shape[1:]])
-    model.compute_metrics(None, nothing, nothing)
-    model.reset_metrics()
+    if not tf.distribute.has_strategy():  # else Keras makes them ahead
+        nothing = tf.zeros([1, *model.output_shape[1:]])
+        model.compute_metrics(None, nothing, nothing)
+        model.reset_metrics()
 
 
 def _watched(stage: Stage) -> list[keras.callbacks.Callback]:

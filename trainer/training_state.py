@@ -58,9 +58,8 @@ class TrainingState(keras.callbacks.Callback):
         self._counters: list[dict[str, Any]] = saved["counters"]
 
     def restore(self, model: keras.Model) -> None:
-        """Gives model and optimizer the weights they had; call after `compile`."""
+        """Gives model and optimizer the weights they had; the optimizer has its variables already."""
         if self._latest:
-            model.optimizer.build(model.trainable_variables)
             with np.load(self._latest / "variables.npz", allow_pickle=False) as arrays:
                 for i, variable in enumerate(_variables(model)):
                     variable.assign(arrays[f"arr_{i}"])

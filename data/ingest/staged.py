@@ -204,6 +204,7 @@ def keys_of(rows: Iterable[Row], config: Ingest, secret: bytes) -> Keys:
     Raises:
       BadRows: A file has gone.
     """
+    # the names too: what an older version left says less than this one wants to know
     rules = RECORDS_VERSION, reader.READING_RULES, config.max_pixels, config.max_side, *Entry.__slots__
 
     def key(row: Row) -> bytes:

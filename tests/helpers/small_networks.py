@@ -8,8 +8,8 @@ import keras
 LIKE_THE_ONE_BEFORE = {3, 5, 7, 8, 9, 10, 11}  # MobileNet's blocks that change neither size nor width
 
 
-def shrink_mobilenet(setattr: Callable[..., Any], setitem: Callable[..., Any]) -> None:
-    """Puts a MobileNet at a quarter of its width, with half of its blocks, in its own place; both as pytest's monkeypatch has them."""
+def shrink_mobilenet(set_attribute: Callable[..., Any], set_item: Callable[..., Any]) -> None:
+    """Puts a MobileNet at a quarter of its width, with half of its blocks, in its own place, by what sets attributes and items."""
     whole = keras.applications.MobileNet
     block = whole.__globals__["_depthwise_conv_block"]
 
@@ -20,5 +20,5 @@ def shrink_mobilenet(setattr: Callable[..., Any], setitem: Callable[..., Any]) -
         return whole(alpha=0.25, **arguments)
 
     narrow.__module__ = whole.__module__
-    setitem(whole.__globals__, "_depthwise_conv_block", first_of_its_size)
-    setattr(keras.applications, "MobileNet", narrow)
+    set_item(whole.__globals__, "_depthwise_conv_block", first_of_its_size)
+    set_attribute(keras.applications, "MobileNet", narrow)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cxr.data.ingest import reading
+from cxr.data.ingest import reading, staged
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.private_lists import BadRows
 from cxr.data.ingest.rows import Row
@@ -79,6 +79,12 @@ def test_a_file_that_goes_meanwhile_is_named_in_the_private_list_alone(files):
         keys_of(map(row_of, files), Ingest(), b"key")
     assert [row.path for row in raised.value.rows] == [str(files[1])]
     assert str(files[1]) not in str(raised.value)
+
+
+def test_what_a_version_left_that_kept_less_of_a_file_is_not_taken(files, monkeypatch):
+    keys = keys_of(map(row_of, files), Ingest(), b"key")
+    monkeypatch.setattr(staged.Entry, "__slots__", staged.Entry.__slots__[:-1])
+    assert not set(keys) & set(keys_of(map(row_of, files), Ingest(), b"key"))
 
 
 @pytest.mark.parametrize(("files", "workers", "groups"), [(240, 2, 2), (300, 2, 4), (5, 2, 2), (1, 4, 1), (1000, 4, 8), (4096, 2, 32)])
