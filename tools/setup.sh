@@ -108,8 +108,9 @@ install_packages() {
   done
 }
 
+# setuptools warns of every editable installation.
 install_project() {
-  "$VENV/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e . ||
+  PYTHONWARNINGS="ignore:Editable installation" "$VENV/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e . ||
     die "the project could not be installed (see above)."
 }
 

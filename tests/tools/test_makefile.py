@@ -73,7 +73,8 @@ def test_wheel_holds_modules_and_data_under_their_import_names(tmp_path):
         str(tmp_path),
         str(source),
     ]
-    subprocess.run(build, check=True)
+    said = subprocess.run(build, check=True, capture_output=True, text=True)
+    assert said.stdout + said.stderr == ""  # set-up would show it
     (wheel,) = tmp_path.glob("*.whl")
     held = {name for name in zipfile.ZipFile(wheel).namelist() if not name.startswith("cxr_pipeline-")}
     files = {f"cxr/{path.relative_to(ROOT)}" for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file()}
