@@ -45,7 +45,7 @@ SIGNATURE_BYTES = "image_bytes"  # input "image_bytes": string [batch], encoded 
 SIGNATURE_TENSOR = "image_tensor"  # input "image_tensor": float32 [batch, size, size, 3] in [0, 1]
 SIGNATURE_LABELS = "transform_labels"  # input "examples": string [batch], serialized tf.Examples; output LABEL_INDEX, for TFMA
 SIGNATURE_GRADCAM = "gradcam"  # inputs "image_bytes" as above and CLASS_INDEX; outputs those of SIGNATURE_BYTES and the heat maps below
-SIGNATURE_READING = "image_reading"  # input "image_reading": string [batch], any; outputs MAX_SIDE to LEARNT_FROM_SYNTHETIC
+SIGNATURE_READING = "image_reading"  # input "image_reading": string [batch], any; outputs MAX_SIDE to CONFORMAL_COVERAGE
 
 EXAMPLES = "examples"
 CLASS_INDEX = "class_index"  # int64 [batch], which class to explain; PREDICTED_CLASS, the default of a request for one image: see there
@@ -54,6 +54,7 @@ PROBABILITIES = "probabilities"  # float32 [batch, classes]
 MAX_SIDE = "max_side"  # int64 [batch], pixels that longer images were scaled down to before training; 0: none was
 READING_RULES = "reading_rules"  # int64 [batch], see data/images/reader.py; absent: 1
 LEARNT_FROM_SYNTHETIC = "learnt_from_synthetic"  # bool [batch], from at least one made-up image; absent where nobody knows
+CONFORMAL_COVERAGE = "conformal_coverage"  # float32 [batch], share of images whose class CONFORMAL_SET shall hold; absent where that is
 PREDICTED_LABEL = "label"  # string [batch]
 OUTPUT_CLASS_NAMES = "class_names"  # string [batch, classes], the order of PROBABILITIES
 UNLIKE_TRAINING = "unlike_training"  # float32 [batch], 0: like the training images, 0.5: the border, 1: nothing like them; may be absent

@@ -154,7 +154,6 @@ def _write_model(fn_args: Any, settings: Settings, transform: TransformGraph, tr
         },
         directory=fn_args.serving_model_dir,
         max_side=settings.max_side or 0,
-        least_probability=settled.least_probability,
         trained=_answers(trained, settled, splits),
     )
     save_training_images(fn_args.serving_model_dir, image_keys(np.concatenate([images.content_hash for images in splits.values()])))

@@ -143,7 +143,7 @@ class Client:
     def predict_bytes(self, images: Iterable[tuple[str, bytes]]) -> Iterator[Prediction | Failure]:
         """Classifies JPEG or PNG images already in memory, given as (name, bytes) and sent as they are; otherwise as `predict_files`.
 
-        The model is not asked what it learnt from: `Prediction.synthetic` stays None.
+        The model is not asked about itself: `synthetic` and `conformal_coverage` of a prediction stay None.
         """
         return self._predict(_Image(name, data) for name, data in images)
 
@@ -155,7 +155,7 @@ class Client:
         read = partial(self._read, max_side=reading.max_side)
         for answer in self._predict(parallel_map(read, files, READERS, "cxr-read"), class_index):
             if isinstance(answer, Prediction) and answer.version == reading.version:  # one that took over meanwhile was not asked
-                answer = replace(answer, synthetic=reading.synthetic)
+                answer = replace(answer, synthetic=reading.synthetic, conformal_coverage=reading.conformal_coverage)
             yield answer
 
     def _predict(self, images: Iterable[_Image], class_index: int | None = None) -> Iterator[Prediction | Failure]:

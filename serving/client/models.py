@@ -80,12 +80,14 @@ class Reading:
       max_side: pixels that longer images were scaled down to before the model was trained on them; None: none was. The default is
         what `cxr ingest` does unless told otherwise.
       synthetic: whether the model learnt from made-up images; None: unknown (it was pushed by an older release).
+      conformal_coverage: share of images whose class its conformal sets were made to hold; None: it makes none, or does not say.
       explains: whether it has the signature that tells which regions speak for a class (explained.py).
     """
 
     version: int
     max_side: int | None = MAX_SIDE
     synthetic: bool | None = None
+    conformal_coverage: float | None = None
     explains: bool = False
 
 
@@ -139,11 +141,12 @@ def reading(connection: Connection, target: Target, timeout: float) -> Reading:
         raise BadAnswer(f"{target}: no output {features.MAX_SIDE!r} in the answer; push a model of this pipeline")
     told = {name: to_array(tensor).ravel()[0] for name, tensor in answer.outputs.items()}
     check_rules(int(told.get(features.READING_RULES, 1)), str(target))
-    synthetic = told.get(features.LEARNT_FROM_SYNTHETIC)
+    synthetic, coverage = told.get(features.LEARNT_FROM_SYNTHETIC), told.get(features.CONFORMAL_COVERAGE)
     return Reading(
         answer.model_spec.version.value,
         max_side=int(told[features.MAX_SIDE]) or None,
         synthetic=None if synthetic is None else bool(synthetic),
+        conformal_coverage=None if coverage is None else float(coverage),
         explains=explains,
     )
 

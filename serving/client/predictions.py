@@ -28,8 +28,8 @@ class Prediction:
       model, version: what answered.
       unlike_training: how unlike the model's training images the image is: 0 like them, 0.5 the border, 1 nothing like them.
       outside: whether it is beyond that border, so that the probabilities say nothing about it.
-      conformal_set: the classes it may be; made to hold the right one for a share of images, nine in ten by default. These three are
-        None where the model does not say.
+      conformal_set: the classes it may be; made to hold the right one for a share of images, `conformal_coverage`. These four are None
+        where the model does not say.
       synthetic: whether that learnt from made-up images, so that its answers say nothing about patients; None: unknown.
       remarks: what the header of a DICOM file says against a frontal chest X-ray.
       heat_map: which regions speak for a class; None: was not asked for.
@@ -44,6 +44,7 @@ class Prediction:
     unlike_training: float | None = None
     outside: bool | None = None
     conformal_set: tuple[str, ...] | None = None
+    conformal_coverage: float | None = None
     synthetic: bool | None = None
     remarks: tuple[str, ...] = ()
     heat_map: HeatMap | None = None
@@ -54,11 +55,12 @@ class Prediction:
         del fields["heat_map"]
         if self.heat_map:
             fields |= {"explained": self.heat_map.explained, features.HEAT_MAP_EMPTY: self.heat_map.empty}
+        alone = {features.UNLIKE_TRAINING: self.unlike_training, features.CONFORMAL_COVERAGE: self.conformal_coverage}
         return {
             **fields,
             "probabilities": _rounded(self.probabilities),
             "members": {member: _rounded(shares) for member, shares in self.members.items()},
-            "unlike_training": None if self.unlike_training is None else round(self.unlike_training, DIGITS),
+            **{name: None if share is None else round(share, DIGITS) for name, share in alone.items()},
         }
 
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from cxr.core import features
+from cxr.data.images.reader import MAX_SIDE
 from cxr.serving.server.options import Batching
 from cxr.serving.server.process import start_server
 
@@ -22,9 +23,10 @@ def save_model(
     max_side: int | None = None,
     synthetic: bool | None = None,
     rules: int = 1,
+    coverage: float | None = None,
 ) -> None:
     """Writes a SavedModel: dark images are of the class `favourite`, bright ones of the next. With `max_side` it says how to read them,
-    with `synthetic` what it learnt from."""
+    with `synthetic` what it learnt from, with `coverage` what its conformal sets were made to hold."""
     import tensorflow as tf
 
     told = {features.MAX_SIDE: max_side or 0, **({features.READING_RULES: rules} if rules > 1 else {})}
@@ -70,6 +72,8 @@ def save_model(
             facts = {name: tf.constant(value, tf.int64) for name, value in told.items()}
             if synthetic is not None:
                 facts[features.LEARNT_FROM_SYNTHETIC] = tf.constant(synthetic)
+            if coverage is not None:
+                facts[features.CONFORMAL_COVERAGE] = tf.constant(coverage, tf.float32)
             return {key: tf.fill(tf.shape(image_reading), value) for key, value in facts.items()}
 
         def _outputs(self, bright: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -119,7 +123,7 @@ def small_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of models as the Pusher leaves it: ensemble 1 and 2 (which disagree), mobilenet 7."""
     root = tmp_path_factory.mktemp("models")
     save_model(root / "ensemble" / "1", favourite=0)
-    save_model(root / "ensemble" / "2", favourite=1)
+    save_model(root / "ensemble" / "2", favourite=1, max_side=MAX_SIDE, coverage=0.8)
     save_model(root / "mobilenet" / "7", members=(), max_side=20, synthetic=True)
     return root
 
@@ -128,12 +132,12 @@ def small_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_server(small_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of an embedded server of these models, the latest version of each, and of three more; batches of 8 at most.
 
-    mobilenet learnt from synthetic images, `real` from real ones, `older` does not say it, ensemble says nothing; `future` learnt from
+    mobilenet learnt from synthetic images, `real` from real ones, ensemble does not say it, `older` says nothing; `future` learnt from
     images read by other rules.
     """
     models = {name: small_models / name for name in ("ensemble", "mobilenet")}
-    for name, synthetic, rules in (("real", False, 1), ("older", None, 1), ("future", False, 99)):
+    for name, max_side, synthetic, rules in (("real", 20, False, 1), ("older", None, None, 1), ("future", 20, False, 99)):
         models[name] = tmp_path_factory.mktemp(name)
-        save_model(models[name] / "1", max_side=20, synthetic=synthetic, rules=rules)
+        save_model(models[name] / "1", max_side=max_side, synthetic=synthetic, rules=rules)
     with start_server(models, batching=Batching(max_batch_size=8)) as running:
         yield running.address

@@ -27,11 +27,6 @@ class Settled:
     conformal: Conformal | None
     operating_points: dict[str, tuple[OperatingPoint, ...]]
 
-    @property
-    def least_probability(self) -> float | None:
-        """Of a class in the conformal set; None: there is no such output."""
-        return self.conformal.least_probability if self.conformal else None
-
     def info(self) -> dict[str, Any]:
         """Returns its keys of model.json."""
         return {

@@ -103,7 +103,6 @@ def train_ensemble(
         },
         directory=artifact.serving_dir(model_uri),
         max_side=next(iter(infos.values())).max_side,
-        least_probability=settled.least_probability,
     )
     _hold_to_members(artifact.serving_dir(model_uri), {name: artifact.serving_dir(uri) for name, uri in members.items()})
     keys = joint_training_images([artifact.serving_dir(uri) for uri in members.values()])

@@ -15,6 +15,7 @@ from cxr.core import features
 from cxr.data.images.reader import MAX_SIDE, READING_RULES
 from cxr.trainer import artifact
 from cxr.trainer.calibration import conformal
+from cxr.trainer.calibration.description import Conformal
 from cxr.trainer.export import recorded_requests
 from cxr.trainer.export.network import Network
 from cxr.trainer.export.signatures import Signatures
@@ -32,7 +33,6 @@ def export_model(
     info: dict[str, Any],
     directory: str,
     max_side: int = MAX_SIDE,
-    least_probability: float | None = None,
     trained: TrainedAnswers | None = None,
 ) -> None:
     """Writes a SavedModel with the signatures, its description and recorded requests.
@@ -43,11 +43,10 @@ def export_model(
       network: Of `network.single_network` or `joint_network`.
       name: Name it will be served under.
       transform: What images and labels go through; knows classes and size.
-      info: Further keys of model.json, see `artifact.ModelInfo`; `synthetic` is also told to clients, and heat maps are laid over the
-        picture by what `preprocessing` shows of it.
+      info: Further keys of model.json, see `artifact.ModelInfo`; `synthetic` is also told to clients, `conformal` makes an output, and
+        heat maps are laid over the picture by what `preprocessing` shows of it.
       directory: Folder to write, of any filesystem that `tf.io.gfile` knows; must not exist or be empty.
       max_side: Pixels that longer images were scaled down to before training; 0: none was.
-      least_probability: Of a class in the conformal set; None: no such output.
       trained: What the network answered to some images where it was trained; `network` may be a copy of that one.
 
     Raises:
@@ -61,7 +60,8 @@ def export_model(
         compare(network.model, transform, trained, name)
 
     enlargement = Preprocessing.model_validate(info.get("preprocessing") or {}).enlargement
-    module = Signatures(network, transform, max_side, info.get("synthetic"), least_probability, enlargement)
+    sets = Conformal.model_validate(info["conformal"]) if info.get("conformal") else None
+    module = Signatures(network, transform, max_side, info.get("synthetic"), sets, enlargement)
     # Nobody differentiates a loaded model (the gradients of heat maps are part of the graph), and collecting those of EfficientNet's
     # activations takes half of the export's time.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
@@ -71,7 +71,7 @@ def export_model(
     about = {"name": name, "class_names": list(class_names), "image_size": image_size}
     reading = {"max_side": max_side, "reading_rules": READING_RULES}
     artifact.write_info(directory, {**info, **about, **reading})
-    recorder = _Recorder(network, name, transform, least_probability, enlargement)
+    recorder = _Recorder(network, name, transform, sets, enlargement)
     examples = [recorded_requests.example_of(image) for image in phantoms()]
     recorded_requests.write_logs(directory, recorded_requests.RECORDED_REQUESTS, recorder.recorded(examples))
     recorded_requests.write_logs(directory, recorded_requests.WARMUP, recorder.warmup(examples[0]))
@@ -95,10 +95,10 @@ class _Recorder:
         network: Network,
         name: str,
         transform: TransformGraph,
-        least_probability: float | None,
+        sets: Conformal | None,
         enlargement: float,
     ) -> None:
-        self._network, self._name, self._transform, self._least = network, name, transform, least_probability
+        self._network, self._name, self._transform, self._sets = network, name, transform, sets
         self._heat_maps = network.heat_maps(enlargement)
         self._class_names = np.array(transform.class_names, dtype=object)
         # One value in a TensorProto stands for all elements: a whole grey picture in a few bytes.
@@ -146,8 +146,8 @@ class _Recorder:
         outputs[features.OUTPUT_CLASS_NAMES] = np.tile(self._class_names, [len(probabilities), 1])
         if features.UNLIKE_TRAINING in outputs:
             outputs[features.OUTSIDE] = outputs[features.UNLIKE_TRAINING] > features.UNLIKE_BORDER
-        if self._least is not None:
-            outputs[features.CONFORMAL_SET] = conformal.members(probabilities, self._least)
+        if self._sets:
+            outputs[features.CONFORMAL_SET] = conformal.members(probabilities, self._sets.least_probability)
         return [{key: array[i : i + 1] for key, array in outputs.items()} for i in range(len(probabilities))]
 
     def _explained(self, computed: Mapping[str, tf.Tensor], boxes: tf.Tensor, image: int, class_index: int) -> recorded_requests.Tensors:

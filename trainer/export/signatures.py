@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from cxr.core import features
 from cxr.data.images.reader import READING_RULES
+from cxr.trainer.calibration.description import Conformal
 from cxr.trainer.export.exported_weights import ExportedWeights
 from cxr.trainer.export.network import Network
 from cxr.trainer.transform_graph import TransformGraph
@@ -34,7 +35,7 @@ class Signatures(tf.Module):
         transform: TransformGraph,
         max_side: int = 0,
         synthetic: bool | None = None,
-        least_probability: float | None = None,
+        sets: Conformal | None = None,
         enlargement: float = 1.0,
     ) -> None:
         """Traces nothing yet.
@@ -44,7 +45,7 @@ class Signatures(tf.Module):
           transform: What images and labels go through.
           max_side: Pixels that longer images were scaled down to before training; 0: none was.
           synthetic: Whether the model learnt from made-up images; None: not known.
-          least_probability: Of a class in the conformal set, see calibration/conformal.py; None: no such output.
+          sets: Which classes are in the conformal set; None: no such output.
           enlargement: How much larger `transform` makes things than in the whole picture; 1: it shows all of it.
         """
         super().__init__()
@@ -53,7 +54,7 @@ class Signatures(tf.Module):
         self._state = weights.variables
         self._transform = transform
         class_names, image_size = transform.class_names, transform.image_size
-        self._class_names, self._least_probability = tf.constant(class_names), least_probability
+        self._class_names, self._sets = tf.constant(class_names), sets
         every = {key: [None, *value.shape[1:]] for key, value in sorted(model.output.items())}
         shapes = {key: every[key] for key in network.answers}
         heat_maps = network.heat_maps(enlargement)
@@ -111,6 +112,8 @@ class Signatures(tf.Module):
             facts = {features.MAX_SIDE: tf.constant(max_side, tf.int64), features.READING_RULES: tf.constant(READING_RULES, tf.int64)}
             if synthetic is not None:
                 facts[features.LEARNT_FROM_SYNTHETIC] = tf.constant(synthetic)
+            if sets:
+                facts[features.CONFORMAL_COVERAGE] = tf.constant(sets.coverage, tf.float32)
             return {key: tf.fill(tf.shape(asked), value) for key, value in facts.items()}
 
         self._computed = computed
@@ -126,9 +129,9 @@ class Signatures(tf.Module):
         }
         if features.UNLIKE_TRAINING in outputs:
             further[features.OUTSIDE] = outputs[features.UNLIKE_TRAINING] > features.UNLIKE_BORDER
-        if self._least_probability is not None:
+        if self._sets:
             most = tf.reduce_max(probabilities, axis=1, keepdims=True)
-            further[features.CONFORMAL_SET] = probabilities >= tf.minimum(most, self._least_probability)
+            further[features.CONFORMAL_SET] = probabilities >= tf.minimum(most, self._sets.least_probability)
         return {**outputs, **further}
 
 

@@ -74,15 +74,19 @@ function answered(answer, model, again) {
   ].filter(Boolean);
 }
 
-// Nothing is ruled out: a set holds the right class as often as it was made to, over many images. No server tells a client how often; it is
-// the setting conformal_coverage, 0.9 by default (trainer/model_config.py).
-function undecided({ conformal_set: names, classes }) {
+// Nothing is ruled out: a set holds the right class as often as it was made to, over many images. An older model does not say how often.
+function undecided({ conformal_set: names, conformal_coverage: coverage, classes }) {
   if (!names) return [];
   const text = names.length > 1 ? `The model cannot decide between ${listed(names)}.` : `Only ${names[0]} is in the model's set of possible classes.`;
   const worth = names.length === classes.length
     ? "All of its classes are in its set: it excludes none."
-    : "This excludes no disease: of images like those of the validation split, about one in ten has its class outside its set (the model's card says how many, where it was trained otherwise).";
+    : `This excludes no disease: of images like those of the validation split, ${missed(coverage)} their class outside their set.`;
   return [make("p", {}, text), make("p", { className: "quiet" }, worth)];
+}
+
+function missed(coverage) {
+  if (coverage === null) return "some (the model's card says how many) have";
+  return `about ${Number((100 * (1 - coverage)).toFixed(1))} in 100 have`;
 }
 
 // Models that say how unlike the training images a picture is are calibrated, too, unless configured otherwise (docs/serving.md).

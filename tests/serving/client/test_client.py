@@ -98,15 +98,16 @@ def test_images_that_would_be_read_otherwise_than_before_training_are_not_sent(s
         next(client.predict_files([tmp_path / "x.png"]))
 
 
-def test_predictions_say_what_their_model_learnt_from(small_server, png, tmp_path: Path):
+def test_predictions_say_what_their_model_learnt_from_and_what_its_sets_hold(small_server, png, tmp_path: Path):
     (tmp_path / "x.png").write_bytes(png(9, 64))
     found = {}
     for model in ("mobilenet", "real", "older", "ensemble"):
         with Client(small_server, model) as client:
             (answer,) = client.predict_files([tmp_path / "x.png"])
             assert isinstance(answer, Prediction)
-            found[model] = answer.synthetic
-    assert found == {"mobilenet": True, "real": False, "older": None, "ensemble": None}
+            told = answer.to_json()
+            found[model] = (told["synthetic"], told["conformal_coverage"])
+    assert found == {"mobilenet": (True, None), "real": (False, None), "older": (None, None), "ensemble": (None, 0.8)}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def test_one_temperature_for_all_splits_and_thresholds_on_calibrated_probabiliti
     assert settled.probabilities["val"].max() < 0.95
     np.testing.assert_array_equal(settled.probabilities["train"], settled.probabilities["val"][:30])
     assert settled.conformal is not None
-    assert settled.least_probability == pytest.approx(settled.conformal.least_probability)
+    assert settled.conformal.coverage == Ensemble().conformal_coverage
     for _, by_sensitivity in settled.operating_points.values():
         assert np.isclose(settled.probabilities["val"], by_sensitivity.threshold).any()
     assert set(settled.info()) == {"calibration", "conformal", "operating_points"}
@@ -27,7 +27,7 @@ def test_what_is_not_wanted_or_cannot_be_fitted_is_left_out():
     np.testing.assert_array_equal(off.probabilities["val"], TOO_SURE)
     assert off.calibration.temperature == 1
     assert "configured" in off.calibration.note
-    assert off.least_probability is None
+    assert off.conformal is None
     alone = settle(Ensemble(), NAMES, {"train": TOO_SURE}, {"train": LABELS})
     np.testing.assert_array_equal(alone.probabilities["train"], TOO_SURE)
     assert "no validation split" in alone.calibration.note

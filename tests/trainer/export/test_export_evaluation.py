@@ -9,6 +9,7 @@ from tensorflow_model_analysis.api import model_eval_lib as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
 from cxr.trainer.calibration import outside
+from cxr.trainer.calibration.description import Conformal
 from cxr.trainer.export.network import single_network
 from cxr.trainer.export.saved_model import export_model
 
@@ -29,9 +30,8 @@ def test_tfma_finds_labels_and_predictions(transform, raw_examples, tmp_path):
         single_network(model, detector),
         name="small",
         transform=transform,
-        info={},
+        info={"conformal": Conformal(coverage=0.9, least_probability=0.2, split="val", images=9, covered=0.9, mean_size=1.2).model_dump()},
         directory=serving,
-        least_probability=0.2,
     )
     data = str(tmp_path / "data.tfrecord")
     with tf.io.TFRecordWriter(data) as writer:

@@ -69,8 +69,9 @@ def exported(members, detectors, transform, tmp_path_factory):
     model = joint_model(members, WeightedVote([0.25, 0.75]), SIZE, TEMPERATURE)
     directory = str(tmp_path_factory.mktemp("ensemble") / "Format-Serving")
     network = joint_network(model, members, detectors, SHIFT)
-    info = {"preprocessing": {"border": BORDER}}
-    export_model(network, name="ensemble", transform=transform, info=info, directory=directory, least_probability=LEAST)
+    sets = {"coverage": 0.75, "least_probability": LEAST, "split": "val", "images": 9, "covered": 0.8, "mean_size": 1.5}
+    info = {"preprocessing": {"border": BORDER}, "conformal": sets}
+    export_model(network, name="ensemble", transform=transform, info=info, directory=directory)
     return directory
 
 
@@ -98,6 +99,12 @@ def test_every_signature_gives_all_outputs(exported, members, detectors, images,
         np.testing.assert_array_equal(answer[features.OUTSIDE], scores > features.UNLIKE_BORDER)
         np.testing.assert_array_equal(answer[features.CONFORMAL_SET], sets)
         assert answer[features.OUTSIDE].dtype == tf.bool
+
+
+def test_it_tells_what_its_sets_were_made_to_hold(exported):
+    reading = tf.saved_model.load(exported).signatures[features.SIGNATURE_READING]
+    told = reading(image_reading=tf.constant(["", ""]))
+    assert told[features.CONFORMAL_COVERAGE].numpy().tolist() == [0.75, 0.75]
 
 
 def test_a_session_as_servings_gives_the_recorded_answers(exported):
