@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cxr.cli import options
+from cxr.cli.ingest import spelled_for
 
 if TYPE_CHECKING:
     from cxr.core.console import Console
@@ -112,7 +113,7 @@ def evaluate(
             trained = find_training(apart_from, Workspace(workspace, pipeline), "--apart-from") if apart_from else None
 
             def images() -> LabelledImages:
-                return open_labelled(data, split, config, options.spelled_for("--model"), key_path(workspace))
+                return open_labelled(data, split, config, spelled_for("--model"), key_path(workspace))
 
             known = _known(images(), trained, messages) if trained else None
             found = _of_model(asked, images(), batch_size, include_seen, known, messages)

@@ -13,7 +13,7 @@ from cxr.data.demo import SEVERITY
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    from cxr.data.ingest.ingest_config import Ingest
+    from cxr.data.ingest.ingest_config import Ingest, Spelling
 
 INGEST_EXAMPLES = """
 [bold]Examples[/bold]
@@ -108,9 +108,11 @@ def ingest(
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only writes files here; its greeting would tear the progress bar
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     from cxr.core.beam_options import reading
+    from cxr.core.file_names import check_no_pattern
     from cxr.data.ingest import ingest
     from cxr.data.ingest.pseudonyms import key_path
 
+    check_no_pattern("OUT", Path(out))
     dataset = ingest.ingest(
         source,
         out,
@@ -145,6 +147,15 @@ def spelled(name: str, value: object) -> str:
     if name in inspect.signature(ingest).parameters:
         return f"--{name.replace('_', '-')} {value}"
     return f"`{dotted(name, value)}` in a file for --config"
+
+
+def spelled_for(option: str) -> Spelling:
+    """Returns how a command spells the settings of ingest, where classes come from what an option names.
+
+    Args:
+      option: `--model`, say.
+    """
+    return lambda name, value: f"{option} to one that knows it" if name == "class_names" else spelled(name, value)
 
 
 def _options(

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cxr.core.console import Console
-    from cxr.data.ingest.ingest_config import Spelling
     from cxr.serving.client.connection import Tls
 
 PIPE_WIDTH = 200  # a pipe has no width, and 80 columns would tear file names and numbers apart
@@ -99,17 +98,6 @@ def conditions(where: list[str] | None) -> dict[str, str] | None:
         if not column or not equals:
             raise UsageError(f"--where {item!r}: must be COLUMN=VALUE, for example subset=main")
     return {column: value for column, _, value in pairs}
-
-
-def spelled_for(option: str) -> Spelling:
-    """Returns how a command spells the settings of ingest, where classes come from what an option names.
-
-    Args:
-      option: `--model`, say.
-    """
-    from cxr.cli.ingest import spelled
-
-    return lambda name, value: f"{option} to one that knows it" if name == "class_names" else spelled(name, value)
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cxr.cli import options
+from cxr.cli.ingest import spelled_for
 
 if TYPE_CHECKING:
     from cxr.core.console import Console
@@ -83,7 +84,7 @@ def validate(
     made_with = training.dataset.config
     settings = {"where": options.conditions(where), "listed_twice": listed_twice, "paths_outside": paths_outside}
     config = reading_config(training.dataset.class_names, made_with.max_side, **settings)
-    images = open_new(data, split, config, options.spelled_for("--against"), key_path(workspace))
+    images = open_new(data, split, config, spelled_for("--against"), key_path(workspace))
     limits = {"jensen_shannon": js, "l_infinity": l_infinity}
     thresholds = Thresholds.model_validate({name: value for name, value in limits.items() if value is not None})
     asked, mistaken = _loaded(version, messages) if version else (None, None)

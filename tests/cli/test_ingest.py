@@ -51,6 +51,7 @@ def test_errors_name_options(tmp_path, monkeypatch):
     assert "SECRET" not in text
     assert "--max-reject-share 1.5: Input should be" in called("m.csv", "out/records", "--max-reject-share", "1.5")
     assert "gs://bucket: is no path of this machine" in called("gs://bucket", "out/records")
+    assert "OUT out [1]/records: TFX reads files by patterns" in called("m.csv", "out [1]/records")
 
 
 @pytest.mark.seconds
