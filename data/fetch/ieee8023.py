@@ -11,7 +11,8 @@ from cxr.core import features
 from cxr.data.fetch.catalogue import Collection, Remote
 from cxr.data.fetch.checksums import agrees, digests
 from cxr.data.fetch.errors import FetchError
-from cxr.data.fetch.selection import FRONTAL, NO_CLASS, NOT_FRONTAL, Candidate, Options, Part, Selection, Walk, known_age, known_sex, table
+from cxr.data.fetch.selection import NO_CLASS, NOT_FRONTAL, Candidate, Options, Part, Selection, Walk, known_age, known_sex, table
+from cxr.data.images.frontal import is_frontal
 
 SOURCE = "cohen"
 NO_XRAY = "no X-ray (CT)"
@@ -25,7 +26,7 @@ def select(walk: Walk, options: Options, folder: Path) -> Selection:
         label = label_of(row["finding"])
         if row["modality"].lower() != "x-ray":
             selection.left_out[NO_XRAY] += 1
-        elif row["view"].upper() not in FRONTAL:
+        elif not is_frontal(row["view"]):
             selection.left_out[NOT_FRONTAL] += 1
         elif label is None:
             selection.left_out[NO_CLASS] += 1

@@ -8,7 +8,6 @@ from pathlib import Path
 from cxr.core import features
 from cxr.data.fetch.catalogue import NIH_PART_IMAGES, Collection
 from cxr.data.fetch.selection import (
-    FRONTAL,
     NO_CLASS,
     NOT_DRAWN,
     NOT_FRONTAL,
@@ -21,6 +20,7 @@ from cxr.data.fetch.selection import (
     known_sex,
     table,
 )
+from cxr.data.images.frontal import is_frontal
 from cxr.data.ingest.manifest import read_manifest
 from cxr.data.ingest.rows import uniform
 
@@ -41,7 +41,7 @@ def select(walk: Walk, options: Options, folder: Path) -> Selection:
         label = LABELS.get(row["Finding Labels"])
         if label is None:
             selection.left_out[NO_CLASS] += 1
-        elif row["View Position"].upper() not in FRONTAL:
+        elif not is_frontal(row["View Position"]):
             selection.left_out[NOT_FRONTAL] += 1
         elif options.parts and part_of[row["Image Index"]] not in options.parts:
             selection.left_out[OTHER_PART] += 1

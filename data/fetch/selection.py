@@ -21,7 +21,6 @@ TWICE = "listed twice"
 NOT_THERE = "listed, but no such file"
 NOT_DRAWN = "not drawn for the subset"
 
-FRONTAL = ("PA", "AP", "AP SUPINE", "AP ERECT")
 LARGEST_TABLE = 64 << 20  # bytes
 
 

@@ -1,4 +1,4 @@
-"""DICOM files: from stored values to grey pixels, what speaks against a frontal chest X-ray, and the four facts that ingest asks for."""
+"""DICOM files: from stored values to grey pixels, what the header says against a frontal chest X-ray, and the four facts for ingest."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from PIL import Image
 
 from cxr.core.errors import CxrError
 from cxr.core.features import MAX_PIXELS
+from cxr.data.images import frontal
 from cxr.data.images.errors import ImageError, NotAnImage, SeveralFrames, TooManyPixels, Truncated, Unreadable
 from cxr.data.images.grey_levels import check_size, picture_range, to_8_bit
 
@@ -24,21 +25,6 @@ DECODERS = ("pydicom", "pillow", "pylibjpeg")
 FAR = 1e12  # beyond every window
 _RUST = "pyo3_runtime"  # the module that panics of decoders in Rust (RLE) are said to be of
 FACTS = ("PatientID", "PatientSex", "PatientAge", "ViewPosition")  # no other tag about a person is ever read
-# By tag: what a frontal chest X-ray has, and the standard's other terms (PS3.3 C.7.3.1.1.1, C.8.1.1, C.8.11.5; PS3.16 annex L, the commoner
-# ones). A value is repeated only where it is one of them: people write anything into these tags, names too.
-EXPECTED = {"Modality": ("CR", "DX", "RG"), "ViewPosition": ("AP", "PA"), "BodyPartExamined": ("CHEST",)}
-OTHER_VIEWS = "CC LATERAL LL LLD LLO LM LMO ML MLO OBLIQUE RL RLD RLO XCCL XCCM"
-_TERMS = {
-    "Modality": (
-        "BMD CT DG ES GM HC IO IVOCT IVUS KO MG MR NM OCT OP OT PR PT PX REG RF RTDOSE RTIMAGE RTPLAN RTSTRUCT SC SEG SM SR US XA XC"
-    ),
-    "ViewPosition": OTHER_VIEWS,
-    "BodyPartExamined": (
-        "ABDOMEN ABDOMENPELVIS ANKLE ARM BREAST CALCANEUS CLAVICLE COCCYX CSPINE ELBOW EXTREMITY EYE FEMUR FINGER FOOT FOREARM HAND "
-        "HEAD HEART HIP HUMERUS JAW KNEE LEG LSPINE LUNG MANDIBLE MAXILLA NECK NOSE ORBIT PELVIS RIB SACRUM SCAPULA SHOULDER SINUS SKULL "
-        "SPINE SSPINE STERNUM TEETH THIGH THUMB TOE TSPINE WHOLEBODY WRIST ZYGOMA"
-    ),
-}
 
 
 class Facts(NamedTuple):
@@ -120,14 +106,11 @@ def read_pixels(stream: IO[bytes], max_pixels: int) -> tuple[np.ndarray, tuple[i
 def _remarks(dataset: Any) -> tuple[str, ...]:
     """Says which tags tell of something else than a frontal chest X-ray. One that is empty, missing or damaged tells nothing."""
     found = []
-    for tag, expected in EXPECTED.items():
+    for tag in frontal.HEADER:
         stored = dataset.get_item(tag)  # as it is in the file: pydicom's warnings about a value would quote it
         value = stored.value if stored else b""
-        value = (value.decode("latin-1") if isinstance(value, bytes) else str(value or "")).strip(" \0").upper()
-        if value and value not in expected:
-            known = f"{value}, " if value in _TERMS[tag].split() else ""
-            found.append(f"{tag} is {known}not {' or '.join(expected)}")
-    return tuple(found)
+        found.append(frontal.remark(tag, value.decode("latin-1") if isinstance(value, bytes) else str(value or "")))
+    return tuple(filter(None, found))
 
 
 def _stored(dataset: Any) -> np.ndarray:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cxr.data.images.dicom import OTHER_VIEWS
+from cxr.data.images.frontal import is_other_view
 from cxr.data.ingest.rows import Row
 from cxr.data.ingest.staged import Entry
-
-_NOT_FRONTAL = {*OTHER_VIEWS.split(), "L", "LAT"}  # these two are what collections write
 
 
 @dataclass(slots=True)
@@ -37,7 +35,7 @@ class Outcome:
     def of(cls, row: Row, entry: Entry, refused: tuple[str, str] | None = None) -> Outcome:
         """Takes a row whose patient is a pseudonym already, and reason and detail where its mask cannot be used."""
         reason, detail = refused or (entry.reason, entry.detail)
-        against = entry.against or (f"view is {row.view}" if row.view in _NOT_FRONTAL else "")
+        against = entry.against or (f"view is {row.view}" if is_other_view(row.view) else "")
         return cls(row.number, row.label, row.patient, "" if refused else entry.content_hash, entry.file_hash, reason, detail, against)
 
 
