@@ -33,7 +33,8 @@ def find(parameters: Mapping[str, Any]) -> Path | None:
 
     Args:
       parameters: Of the task. `baseline`: path of a champion pointer, from which the rule chooses; of a pushed version or a Model artifact,
-        taken as it is; "none" or "": no baseline. `data`, `split`, `class_names` (a JSON list): what the gate judges on.
+        taken as it is; "none" or "": no baseline. `data`, `split`, `class_names` (a JSON list), `max_side` (0: none was scaled down): what
+        the gate judges on.
 
     Returns: Folder of the SavedModel; None: there is none that it could be compared with.
 
@@ -66,7 +67,12 @@ def _choose(pointer: Path, parameters: Mapping[str, Any]) -> Path | None:
 
     data = parameters["data"]
     copied = local_path(data)  # by the launcher; else TensorFlow reads the URI itself, as Dataflow's workers do
-    judged_on = read_judged_on(copied if Path(copied).is_dir() else data, parameters["split"], json.loads(parameters["class_names"]))
+    judged_on = read_judged_on(
+        copied if Path(copied).is_dir() else data,
+        parameters["split"],
+        json.loads(parameters["class_names"]),
+        int(parameters["max_side"]) or None,  # KFP's numbers are floats
+    )
     choice = choose(pointer, judged_on)
     for remark in remarks(choice):
         print(remark)

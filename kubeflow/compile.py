@@ -80,7 +80,12 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
     baselines: dict[str, BaseNode] = {}
     if baseline:
         component = baseline_component(image)
-        judged = {"data": cluster.data, "split": config.gate.split, "class_names": json.dumps(config.class_names)}
+        judged = {
+            "data": cluster.data,
+            "split": config.gate.split,
+            "class_names": json.dumps(config.class_names),
+            "max_side": config.data.max_side or 0,
+        }
         for name in config.candidates:
             pointer = f"{serving_models}/{name}/{POINTER}"
             baselines[name] = component(baseline=pointer, pointer=pointer, **judged)
@@ -169,7 +174,7 @@ def baseline_component(image: str) -> Any:
         image=image,
         command=["python", "-m", "cxr.kubeflow.baseline", "{{$}}"],
         outputs={"model": tfx.types.standard_artifacts.Model},
-        parameters={"baseline": str, "pointer": str, "data": str, "split": str, "class_names": str},
+        parameters={"baseline": str, "pointer": str, "data": str, "split": str, "class_names": str, "max_side": int},
     )
 
 

@@ -25,7 +25,7 @@ def choose_all(config: Config, data: Path, serving_models: Path) -> dict[str, Ch
     pointers = {name: serving_models / name / POINTER for name in config.candidates}
     if not any(pointer.is_file() for pointer in pointers.values()):
         return {name: Choice() for name in pointers}  # a first run need not read the images
-    judged_on = read_judged_on(str(data), config.gate.split, config.class_names)
+    judged_on = read_judged_on(str(data), config.gate.split, config.class_names, config.data.max_side)
     return {name: choose(pointer, judged_on) for name, pointer in pointers.items()}
 
 

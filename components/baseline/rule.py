@@ -5,7 +5,8 @@ would add up to a decline. "Best" is decided where two versions were judged on t
 one (PushRecord.floor). Where the best one is no fair measure, the champion, which was pushed last, is tried.
 
 A version is fair where it answers for the same classes in the same order, learnt from the same kind of images (real or synthetic), and was
-neither trained on nor chosen by an image that the gate judges on. Where none is, the gate's absolute bounds decide alone.
+neither trained on nor chosen by an image that the gate judges on. Images are told by the hash of their pixels as a network gets them: of a
+version that read them otherwise nobody can tell which it has seen. Where none is fair, the gate's absolute bounds decide alone.
 """
 
 from __future__ import annotations
@@ -24,17 +25,19 @@ from cxr.components.baseline.push_record import PushRecord, read_record
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.data.example_columns import columns
+from cxr.data.images.reader import MAX_SIDE, READING_RULES
 from cxr.trainer.artifact import INFO, ModelInfo, read_info
 from cxr.trainer.training_data import Keys, image_keys, load_training_images
 
 
 @dataclass(frozen=True)
 class JudgedOn:
-    """What decides whether a comparison is fair: the classes, and the images of the gate's split."""
+    """What decides whether a comparison is fair: the classes, the images of the gate's split, and how they were read."""
 
     class_names: tuple[str, ...]
     images: Keys
     synthetic: bool  # at least one of them is made up
+    max_side: int | None = MAX_SIDE  # pixels that longer images were scaled down to; None: none was
     other_files: tuple[str, ...] = ()  # records of the training and validation split of the same data
 
     @cached_property
@@ -63,13 +66,14 @@ class Choice:
         return folder if (folder / "saved_model.pb").is_file() else None
 
 
-def read_judged_on(data: str, split: str, class_names: Sequence[str]) -> JudgedOn:
+def read_judged_on(data: str, split: str, class_names: Sequence[str], max_side: int | None) -> JudgedOn:
     """Reads what the gate judges on; the other splits are read only where a version turns out to have seen an image of the gate's.
 
     Args:
       data: Folder that `cxr ingest` wrote, or a URI that TensorFlow can read (`gs://`).
       split: The gate's.
       class_names: In the order of the models' probabilities.
+      max_side: Pixels that longer images were scaled down to; None: none was.
 
     Raises:
       CxrError: There are no records of the split, or a file cannot be read.
@@ -79,7 +83,7 @@ def read_judged_on(data: str, split: str, class_names: Sequence[str]) -> JudgedO
     if not judged:
         raise CxrError(f"data {data}: no records of the split {split!r}, which the gate judges on; did `cxr ingest` write there?")
     images, synthetic = _read(judged)
-    return JudgedOn(tuple(class_names), images, synthetic, tuple(file for others in files.values() for file in others))
+    return JudgedOn(tuple(class_names), images, synthetic, max_side, tuple(file for others in files.values() for file in others))
 
 
 def choose(pointer: Path, judged_on: JudgedOn) -> Choice:
@@ -129,6 +133,8 @@ def why_unfair(version: Path, judged_on: JudgedOn) -> str:
     if info.synthetic != judged_on.synthetic:
         kinds = {True: "synthetic", False: "real"}
         return f"was trained on {kinds[info.synthetic]} images, these are {kinds[judged_on.synthetic]}"
+    if (info.max_side or None, info.reading_rules) != (judged_on.max_side, READING_RULES):
+        return "was trained on images that were read otherwise (data.max_side, or another release): nobody can tell which it has seen"
     seen = load_training_images(str(version))
     if seen is None:
         return "does not say which images it was trained on"

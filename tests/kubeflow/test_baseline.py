@@ -62,7 +62,14 @@ def run(models, records, tmp_path, monkeypatch):
     pointer = str(models / "champion.json")
 
     def run(**parameters):
-        given = {"pointer": pointer, "baseline": pointer, "data": str(records), "split": "test", "class_names": json.dumps(CLASSES)}
+        given = {
+            "pointer": pointer,
+            "baseline": pointer,
+            "data": str(records),
+            "split": "test",
+            "class_names": json.dumps(CLASSES),
+            "max_side": 1024.0,
+        }
         task = {
             "inputs": {"parameterValues": given | parameters},
             "outputs": {

@@ -119,6 +119,7 @@ def test_the_rule_for_the_baseline_gets_what_it_looks_at(compiled):
     assert given["data"] == {"componentInputParameter": "data"}
     assert given["split"]["runtimeValue"]["constant"] == "test"
     assert json.loads(given["class_names"]["runtimeValue"]["constant"]) == ["covid19", "pneumonia", "normal"]
+    assert given["max_side"]["runtimeValue"]["constant"] == 1024
 
 
 @pytest.mark.slow

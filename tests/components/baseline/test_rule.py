@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import pytest
 import tensorflow as tf
@@ -8,6 +9,7 @@ from cxr.components.baseline.rule import JudgedOn, choose, read_judged_on
 from cxr.components.pusher.known import Known
 from cxr.components.pusher.push import record_of
 from cxr.core.errors import CxrError
+from cxr.data.images.reader import MAX_SIDE
 from cxr.trainer.artifact import INFO
 from cxr.trainer.training_data import image_keys
 
@@ -89,6 +91,9 @@ def test_where_the_best_version_is_gone_the_champion_is_the_measure_and_that_is_
         ({"preprocessing": None}, REAL, "does not number the labels"),
         ({"synthetic": None}, REAL, "does not say what it was trained on"),
         ({"seen": None}, REAL, "does not say which images"),
+        ({"max_side": 512}, REAL, "was trained on images that were read otherwise"),
+        ({}, replace(REAL, max_side=None), "was trained on images that were read otherwise"),
+        ({"reading_rules": 99}, REAL, "was trained on images that were read otherwise"),
     ],
 )
 def test_an_unfair_baseline_is_none(models, version, judged_on, reason):
@@ -138,24 +143,24 @@ def keys(*numbers):
 def test_what_the_gate_judges_on_is_read_from_the_records(tmp_path, written, raw_examples):
     written("real/test/a", raw_examples[:3])
     written("real/test/b", raw_examples[3:5])
-    real = read_judged_on(str(tmp_path / "real"), "test", CLASSES)
+    real = read_judged_on(str(tmp_path / "real"), "test", CLASSES, MAX_SIDE)
     assert real.images.tolist() == keys(*range(5)).tolist()
     assert not real.synthetic
     made_up = tf.train.Example.FromString(raw_examples[0])
     made_up.features.feature["source"].bytes_list.value[:] = [b"synthetic"]
     written("mixed/test/c", [raw_examples[1], made_up.SerializeToString()])
-    assert read_judged_on(str(tmp_path / "mixed"), "test", CLASSES).synthetic
+    assert read_judged_on(str(tmp_path / "mixed"), "test", CLASSES, MAX_SIDE).synthetic
     (tmp_path / "mixed/test/d.tfrecord.gz").write_bytes(b"no records")
     with pytest.raises(CxrError, match=r"d\.tfrecord\.gz"):
-        read_judged_on(str(tmp_path / "mixed"), "test", CLASSES)
+        read_judged_on(str(tmp_path / "mixed"), "test", CLASSES, MAX_SIDE)
     with pytest.raises(CxrError, match="no records of the split 'val'"):
-        read_judged_on(str(tmp_path / "mixed"), "val", CLASSES)
+        read_judged_on(str(tmp_path / "mixed"), "val", CLASSES, MAX_SIDE)
 
 
 def test_a_picture_that_stands_in_two_splits_of_the_data_is_nobodys_advantage(models, tmp_path, written, raw_examples):
     written("data/test/a", raw_examples[:3])
     written("data/train/a", raw_examples[2:6])  # number 2 is in both
-    judged_on = read_judged_on(str(tmp_path / "data"), "test", CLASSES)
+    judged_on = read_judged_on(str(tmp_path / "data"), "test", CLASSES, MAX_SIDE)
     pushed = models.version(17, seen=[f"{number:064x}" for number in (2, 3, 4, 5)])
     assert choose(models.pointer, judged_on).baseline == pushed
     models.version(18, seen=[f"{number:064x}" for number in (1, 2, 3)])
