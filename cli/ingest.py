@@ -9,13 +9,14 @@ import typer
 
 from cxr.cli.options import Workspace, conditions, help_of, names
 from cxr.data.demo import SEVERITY
+from cxr.data.ingest.manifest import OPTIONAL, REQUIRED
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from cxr.data.ingest.ingest_config import Ingest, Spelling
 
-INGEST_EXAMPLES = """
+INGEST_EXAMPLES = f"""
 [bold]Examples[/bold]
 
   cxr ingest xrays/ records/                              a folder with one folder per class (train/val/test may stand above them)
@@ -28,7 +29,7 @@ INGEST_EXAMPLES = """
 
   cxr ingest other.csv records/ --split test              another hospital's images, to measure models on: one split, any of the classes
 
-A manifest has the columns image and label, and where known patient_id, split, source, view, sex, age.
+A manifest has the columns {" and ".join(REQUIRED)}, and where known {", ".join(OPTIONAL)}.
 A radiograph that stands under several labels stops it (records.private/conflicts.csv), unless --label-conflicts says what to do.
 A second call with nothing changed returns at once. Exit codes: 0 done, 1 failed (nothing is written), 2 wrong arguments.
 """

@@ -4,7 +4,8 @@ Imports nothing, so that the command line, the server and the client may read it
 """
 
 # === Classes and images ===
-CLASS_NAMES = ("covid19", "pneumonia", "normal")
+COVID19, PNEUMONIA, NORMAL = "covid19", "pneumonia", "normal"
+CLASS_NAMES = (COVID19, PNEUMONIA, NORMAL)
 IMAGE_SIZE = 224  # pixels, height and width of what Transform yields
 MAX_PIXELS = 50_000_000  # of one image, wherever one is decoded; the largest detectors have 20 million
 SPLITS = TRAIN, VAL, TEST = ("train", "val", "test")

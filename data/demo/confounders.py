@@ -10,7 +10,7 @@ from cxr.core import features
 from cxr.data.demo.lettering import stamped
 
 NO_CONFOUNDER = "none"
-CONFOUNDED = features.CLASS_NAMES[0]  # the class, as if it had come from a hospital of its own
+CONFOUNDED = features.COVID19  # the class, as if it had come from a hospital of its own
 
 MARKER, MARKER_AT, MARKER_HEIGHT = "P", (0.08, 0.93), 0.09  # place and height are shares of the side
 BRIGHTER = 40  # grey levels

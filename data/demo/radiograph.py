@@ -9,14 +9,12 @@ import numpy.typing as npt
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from cxr.core import features
+from cxr.core.features import COVID19, NORMAL, PNEUMONIA
 from cxr.data.demo import exposure, findings, skeleton, thorax, vessels
 from cxr.data.demo.devices import devices
 from cxr.data.demo.fields import Canvas, Field, shrunk
 from cxr.data.demo.lettering import lettered
 from cxr.data.demo.person import PA, Person, Pose
-
-COVID19, PNEUMONIA, NORMAL = features.CLASS_NAMES
 
 TISSUE, BONE = 0.185, 0.50  # attenuation per cm, at the beam energies of chest radiography
 LUNG_DENSITY = 0.26  # of an aerated lung beside soft tissue

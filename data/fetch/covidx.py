@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.features import COVID19, NORMAL, PNEUMONIA
 from cxr.data.fetch.catalogue import Collection
 from cxr.data.fetch.selection import Candidate, Options, Part, Selection, Walk, found
 
-COVID, PNEUMONIA, NORMAL = features.CLASS_NAMES
-LABELS = {"covid-19": COVID, "positive": COVID, "pneumonia": PNEUMONIA, "normal": NORMAL}
+LABELS = {"covid-19": COVID19, "positive": COVID19, "pneumonia": PNEUMONIA, "normal": NORMAL}
 UNCLEAR = "labelled 'negative' only, pneumonia or not"
 SUBSETS = ("train", "test")
 SPELLINGS = {"rnsa": "rsna"}  # of sources

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
-from cxr.core import features
+from cxr.core.features import COVID19, NORMAL, PNEUMONIA
 from cxr.data.fetch.catalogue import Collection, Remote
 from cxr.data.fetch.checksums import agrees, digests
 from cxr.data.fetch.errors import FetchError
@@ -16,7 +16,6 @@ from cxr.data.images.frontal import is_frontal
 
 SOURCE = "cohen"
 NO_XRAY = "no X-ray (CT)"
-COVID, PNEUMONIA, NORMAL = features.CLASS_NAMES
 
 
 def select(walk: Walk, options: Options, folder: Path) -> Selection:
@@ -54,7 +53,7 @@ def label_of(finding: str) -> str | None:
     """
     parts = [part.strip().lower() for part in re.split(r"[/,]", finding)]
     if "covid-19" in parts:
-        return COVID
+        return COVID19
     if parts[0] == "pneumonia":
         return PNEUMONIA
     return NORMAL if parts == ["no finding"] else None

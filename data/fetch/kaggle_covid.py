@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from cxr.core import features
+from cxr.core.features import COVID19, NORMAL, PNEUMONIA
 from cxr.data.fetch.catalogue import Collection
 from cxr.data.fetch.selection import NO_CLASS, Candidate, Options, Part, Selection, Walk
 
 SOURCE = "kaggle"
 NO_IMAGE = "no image by its name"
-COVID, PNEUMONIA, NORMAL = features.CLASS_NAMES
-FOLDERS = {"covid": COVID, "covid19": COVID, "covid-19": COVID, "pneumonia": PNEUMONIA, "normal": NORMAL}
+FOLDERS = {"covid": COVID19, "covid19": COVID19, "covid-19": COVID19, "pneumonia": PNEUMONIA, "normal": NORMAL}
 SUBSETS = ("train", "val", "test")
 ENDINGS = (".jpeg", ".jpg", ".png")
 # Of the children's hospital's set: the number is a patient's, of whom there may be several pictures.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 from pathlib import Path
 
-from cxr.core import features
+from cxr.core.features import NORMAL, PNEUMONIA
 from cxr.data.fetch.catalogue import NIH_PART_IMAGES, Collection
 from cxr.data.fetch.selection import (
     NO_CLASS,
@@ -27,7 +27,6 @@ from cxr.data.ingest.rows import uniform
 SOURCE = "nih"
 LICENCE = "NIH Clinical Center, unrestricted"
 TABLES = ("data_entry_2017_v2020.csv", "data_entry_2017.csv")
-COVID, PNEUMONIA, NORMAL = features.CLASS_NAMES
 LABELS = {"Pneumonia": PNEUMONIA, "No Finding": NORMAL}
 OTHER_PART = "in a part that was not asked for (--parts)"
 

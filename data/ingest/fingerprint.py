@@ -14,8 +14,13 @@ from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.private_lists import BadRows
 from cxr.data.ingest.rows import Row
 
-# Nothing in the records depends on these.
+# Settings on which nothing in the records depends.
 WITHOUT_EFFECT = {"workers", "paths_outside", "max_reject_share"}
+# Settings and facts that earlier releases did not have: left out where not set, so that their folders stay up to date.
+LATER_SETTINGS = {"only_split"}
+LATER = ("license",)
+# What else of a row decides on the records; files count by what they hold, or by size and time.
+STATED = ("name", "label", "patient", "split", "source", "view", "sex", "age")
 _AT_ONCE = 1024  # rows; the pool holds what it was given until that is done
 
 
@@ -69,15 +74,12 @@ def _hash_or_nothing(path: str) -> str:
 def _digest(rows: Sequence[Row], config: Ingest, key: bytes, facts_of: Callable[[Sequence[Row]], Iterable[str]]) -> str:
     """Joins request, rows and what is to be known of each row's files, some rows at a time."""
     digest = hashlib.sha256(hashlib.sha256(key).digest())
-    # Left out where not set, so that folders of earlier releases stay up to date.
-    unset = {"only_split"} if config.only_split is None else set()
+    unset = {name for name in LATER_SETTINGS if getattr(config, name) is None}
     digest.update(json.dumps([RECORDS_VERSION, config.model_dump(mode="json", exclude=WITHOUT_EFFECT | unset)], sort_keys=True).encode())
     ordered = sorted(rows, key=lambda row: row.name)
     for start in range(0, len(ordered), _AT_ONCE):
         some = ordered[start : start + _AT_ONCE]
         for row, files in zip(some, facts_of(some), strict=True):
-            facts = [row.name, row.label, row.patient, row.split, row.source, row.view, row.sex, row.age, files]
-            if row.license:  # else as earlier releases had it
-                facts.append(row.license)
+            facts = [*(getattr(row, name) for name in STATED), files, *(value for name in LATER if (value := getattr(row, name)))]
             digest.update(json.dumps(facts).encode() + b"\n")
     return digest.hexdigest()

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from cxr.core import features
+from cxr.core.features import COVID19, NORMAL, PNEUMONIA
 from cxr.data.demo import radiograph, thorax
 from cxr.data.demo.fields import Canvas
 from cxr.data.demo.person import Person, Pose
-from cxr.data.demo.radiograph import COVID19, NORMAL, PNEUMONIA, draw
+from cxr.data.demo.radiograph import draw
 
 SICK = (COVID19, PNEUMONIA)
 

@@ -1,0 +1,29 @@
+from dataclasses import fields
+
+from cxr.data.ingest import fingerprint
+from cxr.data.ingest.ingest_config import Ingest
+from cxr.data.ingest.rows import Row
+
+# Where a row stands; and what ingest finds out by itself, after records are known not to be up to date.
+WITHOUT_EFFECT = {"path", "where", "person", "picture", "number"}
+BY_CONTENT = {"mask"}
+
+
+def test_every_fact_of_a_row_decides_whether_records_are_up_to_date():
+    assert {*fingerprint.STATED, *fingerprint.LATER, *BY_CONTENT, *WITHOUT_EFFECT} == {field.name for field in fields(Row)}
+    row = {"path": __file__, "name": "a", "where": "line 1", "label": "normal"}
+    plain = fingerprint.state([Row(**row)], Ingest(), b"key")
+    changed = dict.fromkeys((*fingerprint.STATED, *fingerprint.LATER), "other") | {"age": 7.0, "mask": __file__}
+    found = [fingerprint.state([Row(**row | {name: value})], Ingest(), b"key") for name, value in changed.items()]
+    assert len({plain, *found}) == len(changed) + 1
+    elsewhere = Row(**row | {"where": "line 2", "number": 3, "person": "p", "picture": "q"})
+    assert fingerprint.state([elsewhere], Ingest(), b"key") == plain
+
+
+def test_every_setting_decides_it_but_those_without_effect():
+    names = set(Ingest.model_fields)
+    assert names >= fingerprint.WITHOUT_EFFECT | fingerprint.LATER_SETTINGS
+    plain = fingerprint.state([], Ingest(), b"key")
+    assert fingerprint.state([], Ingest(workers=7, max_reject_share=0.5), b"key") == plain
+    assert fingerprint.state([], Ingest(max_side=512), b"key") != plain
+    assert fingerprint.state([], Ingest(), b"other") != plain
