@@ -63,8 +63,27 @@ def test_pods_poll_the_file_and_end_old_connections():
     assert int(arguments["model_config_file_poll_wait_seconds"]) > 0
     channel = dict(argument.split("=") for argument in arguments["grpc_channel_arguments"].split(","))
     # Clients look their names up again when a connection ends: without that a new pod gets nothing.
-    assert int(channel["grpc.max_connection_age_ms"]) > 0
+    age = int(channel["grpc.max_connection_age_ms"]) / 1000
+    assert age > 0
     assert int(channel["grpc.max_connection_age_grace_ms"]) >= 60_000  # the client's default time-out of a request
+    (deployment,) = (document for document in _documents(ROOT / "kubernetes" / "base") if document["kind"] == "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    _, seconds = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    assert float(seconds) > 1.1 * age  # gRPC spreads the ends of connections by a tenth; SIGTERM tells no client
+    assert pod["terminationGracePeriodSeconds"] >= float(seconds) + int(channel["grpc.max_connection_age_grace_ms"]) / 1000
+
+
+def test_no_overlay_makes_or_renames_a_namespace():
+    files = [path for path in (ROOT / "kubernetes").rglob("*.yaml") if path != ROOT / "kubernetes" / "namespace.yaml"]
+    for path in files:
+        assert all(document["kind"] != "Namespace" for document in yaml.safe_load_all(path.read_text()))
+        assert "namespace.yaml" not in path.read_text()
+
+
+def test_the_policies_of_one_deployment_do_not_catch_kserves_pods():
+    labels = yaml.safe_load((ROOT / "kserve" / "inference-service.yaml").read_text())["metadata"]["labels"]
+    (policy,) = (document for document in _documents(ROOT / "kubernetes" / "base") if document["kind"] == "NetworkPolicy")
+    assert not policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
 
 
 def test_clients_see_every_pod():
@@ -104,7 +123,8 @@ def test_yaml_parses_and_names_only_public_images(path: Path):
 def test_every_overlay_renders_the_whole_deployment(overlay: str):
     objects = _render(overlay)
     kinds = {kind for kind, _ in objects}
-    assert {"Namespace", "Deployment", "Service", "NetworkPolicy", "PodDisruptionBudget", "ConfigMap"} <= kinds
+    assert {"Deployment", "Service", "NetworkPolicy", "PodDisruptionBudget", "ConfigMap"} <= kinds
+    assert "Namespace" not in kinds
     assert {document["metadata"].get("namespace", "cxr") for document in objects.values()} == {"cxr"}
 
     deployment = objects["Deployment", "cxr-serving"]["spec"]
