@@ -83,6 +83,8 @@ class RestApp:
                 response = await self._counted(request, path)
         except ClientDisconnect:
             return
+        except asyncio.CancelledError:  # the time to drain is over: uvicorn would answer 500 and log a traceback
+            response = _refusal(request, ServingError(grpc.StatusCode.UNAVAILABLE, "The server is shutting down"))
         await response(scope, receive, send)
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from itertools import chain
+from math import inf
 from typing import Any
 
 import grpc
@@ -196,6 +197,8 @@ def _array(alias: str, value: Any, dtype: int) -> np.ndarray:
         raise invalid(f"JSON Value: {_shown(value)} is not of expected type: {tensors.dtype_name(dtype)}")
     try:
         if dtype != types_pb2.DT_STRING:
+            if numpy_type.kind == "f":
+                _check_lossless(leaves, numpy_type, dtype)
             return np.array(leaves, numpy_type).reshape(shape)
         strings = np.empty(len(leaves), dtype=object)
         strings[:] = [_bytes(leaf) for leaf in leaves]
@@ -204,6 +207,16 @@ def _array(alias: str, value: Any, dtype: int) -> np.ndarray:
         raise invalid(f"JSON Value: {_shown(value)} does not fit into {tensors.dtype_name(dtype)}") from error
     except ValueError as error:  # numpy's limit of dimensions
         raise invalid(f"Input {alias}: {error}") from error
+
+
+def _check_lossless(numbers: list, numpy_type: np.dtype, dtype: int) -> None:
+    """Refuses what TensorFlow Serving does (json_tensor.cc, IsLosslessDecimal): integers beyond the mantissa, decimals beyond the range."""
+    about = np.finfo(numpy_type)
+    largest, most = 2 ** (about.nmant + 1) - 1, float(about.max)
+    for i in np.flatnonzero(~(np.abs(np.array(numbers, np.float64)) <= largest)):  # few: the others fit in any case
+        number = numbers[i]
+        if (abs(number) > largest) if type(number) is int else (most < abs(number) < inf):
+            raise invalid(f"Cannot convert JSON value: {_shown(number)} to {tensors.dtype_name(dtype)} without loss of precision.")
 
 
 def _flat(alias: str, value: Any) -> tuple[list[int], list]:

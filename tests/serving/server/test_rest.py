@@ -68,6 +68,7 @@ def test_metadata(ask):
         ("half_plus/labels/stable", {"instances": [{"x": 1.0}, {"x": 2}]}, {"predictions": [2.5, 3.0]}),
         ("half_plus", {"inputs": {"x": [0.2]}, "signature_name": "serving_default"}, {"outputs": [3.1]}),
         ("half_plus", {"inputs": [[1.0], [2.0]]}, {"outputs": [[3.5], [4.0]]}),
+        ("half_plus", {"inputs": [2**24 - 2, 2.0**25, float("inf")]}, {"outputs": [2.0**23 + 2, 2.0**24 + 4, float("inf")]}),
     ],
 )
 def test_rows_and_columns(ask, path, body, expected):
@@ -105,6 +106,8 @@ def test_images_as_base64(ask):
         ("/v1/models/image:predict", {"signature_name": "image_bytes", "instances": ["text"]}, 400, "Unknown image file format"),
         ("/v1/models/half_plus:predict", {"inputs": [[1.0], 2.0]}, 400, "different depths"),
         ("/v1/models/half_plus:predict", {"instances": [10**400]}, 400, "does not fit into float"),
+        ("/v1/models/half_plus:predict", {"instances": [1.0, 2**24]}, 400, "value: 16777216 to float without loss of precision."),
+        ("/v1/models/half_plus:predict", {"instances": [-1e39, 1.0]}, 400, "value: -1e+39 to float without loss of precision."),
         ("/v1/models/half_plus:predict", {"instances": [True]}, 400, "not of expected type: float"),
         ("/v1/models/half_plus:predict", b'{"inputs": ' + b"[" * 100 + b"1.0" + b"]" * 100 + b"}", 400, "dimension"),
         # as an array of strings as wide as the widest this would be 5 GB
