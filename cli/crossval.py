@@ -94,6 +94,7 @@ def table(report: Report) -> Table:
     from rich.table import Table
 
     from cxr.core.disclaimer import SYNTHETIC
+    from cxr.core.figure_table import ACCURACY, BALANCED_ACCURACY
     from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT
     from cxr.trainer.crossval.report import rows_of
 
@@ -109,23 +110,24 @@ def table(report: Report) -> Table:
         own = results[BY_PATIENT][name]
         shown.add_row(
             name,
-            str(own.accuracy),
-            str(own.balanced_accuracy),
-            str(results[BY_IMAGE][name].accuracy),
+            str(own.figure(ACCURACY)),
+            str(own.figure(BALANCED_ACCURACY)),
+            str(results[BY_IMAGE][name].figure(ACCURACY)),
             str(report.leakage[name]),
-            *(str(results[scheme][name].accuracy) for scheme in others),
-            *(str(results[scheme][name].balanced_accuracy) for scheme in others),
+            *(str(results[scheme][name].figure(ACCURACY)) for scheme in others),
+            *(str(results[scheme][name].figure(BALANCED_ACCURACY)) for scheme in others),
         )
     return shown
 
 
 def elsewhere(results: dict[str, dict[str, Measured]]) -> list[str]:
     """Returns what another hospital may expect of the first model of the table; nothing where no source could be left out."""
+    from cxr.core.figure_table import BALANCED_ACCURACY
     from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT
     from cxr.trainer.crossval.report import rows_of
 
     name = rows_of(results)[0]
-    figures = {scheme: models[name].balanced_accuracy for scheme, models in results.items() if scheme != BY_IMAGE}
+    figures = {scheme: models[name].figure(BALANCED_ACCURACY) for scheme, models in results.items() if scheme != BY_IMAGE}
     own = figures.pop(BY_PATIENT)
     known = {scheme: figure for scheme, figure in figures.items() if figure.value is not None}
     if not known:

@@ -2,43 +2,68 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import numpy as np
 import numpy.typing as npt
 
+from cxr.core.figure_table import Behind, row_of
 from cxr.core.intervals import Interval, bootstrap_interval, share_interval
-
-# Attributes of `core.figures.Figures` that are shares of independent trials: of images, or, as an AUC is, of pairs of one image of a class
-# and one of another (its variance is at most auc * (1 - auc) / patients of the smaller side: van Dantzig, 1951).
-SHARES = ("accuracy", "balanced_accuracy", "recall", "precision", "auc")
 
 
 def patients_behind(figure: str, class_id: int | None, patients: int, per_class: npt.ArrayLike) -> int:
-    """Returns on how many patients a figure rests: of a class's figures not all of the slice's have a say.
+    """Returns on how many patients a figure rests.
 
     Args:
-      figure: An attribute of `Figures`, or the name of another metric.
+      figure: A name of `figure_table`.
       class_id: None: of all classes.
+      patients: Of the slice.
+      per_class: int [2, classes], see `Answers.patients_per_class`.
+
+    Raises:
+      ValueError: There is no such figure, or it is of one class and none is given, or the other way round.
+    """
+    found = row_of(figure)
+    if found.of_class != (class_id is not None):
+        raise ValueError(f"{figure} is of {'one class, and none is' if found.of_class else 'all classes, and one is'} given")
+    return counted(found.behind, class_id, patients, per_class)
+
+
+def counted(behind: Behind, class_id: int | None, patients: int, per_class: npt.ArrayLike) -> int:
+    """Counts those patients of a slice.
+
+    Args:
+      behind: Who counts.
+      class_id: Of whose class is spoken; None for what is of all classes.
       patients: Of the slice.
       per_class: int [2, classes], see `Answers.patients_per_class`.
     """
     labelled, predicted = np.asarray(per_class)
-    present = labelled[labelled > 0]
-    if figure == "balanced_accuracy":
-        return int(len(present) * present.min(initial=patients))  # the rarest class decides
-    if class_id is None:
+    if behind is Behind.EVERYBODY:
         return patients
-    if figure == "precision":
-        return int(predicted[class_id])
-    if figure == "auc":  # both sides of the curve; who has images of two classes counts on both
-        return int(min(labelled[class_id], labelled.sum() - labelled[class_id]))
-    return int(labelled[class_id])
+    if behind is Behind.RAREST_CLASS:
+        present = labelled[labelled > 0]
+        return int(len(present) * present.min(initial=patients))
+    if class_id is None:
+        raise ValueError(f"{behind.value}: of which class?")
+    own, others = int(labelled[class_id]), min(patients, int(labelled.sum() - labelled[class_id]))  # of two other classes: once at most
+    match behind:
+        case Behind.OWN:
+            return own
+        case Behind.TAKEN_FOR_IT:
+            return int(predicted[class_id])
+        case Behind.OTHERS:
+            return others
+        case Behind.SMALLER_SIDE:  # who has images of two classes counts on both
+            return min(own, others)
+    assert_never(behind)
 
 
 def interval(figure: str, class_id: int | None, value: float, draws: npt.ArrayLike, *, patients: int, per_class: npt.ArrayLike) -> Interval:
     """Returns a figure's interval by bootstrap over patients; of a share by Wilson where the draws cannot tell.
 
     Args:
-      figure: An attribute of `Figures`.
+      figure: A name of `figure_table`.
       class_id: None: of all classes.
       value: What was measured.
       draws: The figure in each draw of patients.
@@ -47,7 +72,9 @@ def interval(figure: str, class_id: int | None, value: float, draws: npt.ArrayLi
 
     Returns:
       NaN limits where there are too few patients, or where the figure is not defined.
+
+    Raises:
+      ValueError: As `patients_behind`.
     """
-    if figure in SHARES:
-        return share_interval(value, draws, patients_behind(figure, class_id, patients, per_class))
-    return bootstrap_interval(draws, patients)
+    behind = patients_behind(figure, class_id, patients, per_class)
+    return share_interval(value, draws, behind) if row_of(figure).share else bootstrap_interval(draws, patients)

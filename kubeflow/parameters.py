@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cxr.components.baseline.champion import POINTER
-from cxr.components.metrics import names
+from cxr.core.figure_table import ACCURACY
 from cxr.pipeline import roles
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.roles import node_id
@@ -51,8 +51,8 @@ def run_parameters(config: Config) -> list[Parameter]:
                 )
     for name in config.candidates:
         evaluator = node_id(roles.EVALUATOR, name)
-        bound = f"{THRESHOLD}/value_threshold/lower_bound".format(metric=names.ACCURACY)
-        drop = CHANGE.format(metric=names.ACCURACY)
+        bound = f"{THRESHOLD}/value_threshold/lower_bound".format(metric=ACCURACY)
+        drop = CHANGE.format(metric=ACCURACY)
         found += [
             Parameter(f"min_accuracy_{name}", DOUBLE, f"lowest accuracy of {name} that passes", evaluator, "eval_config", bound),
             Parameter(

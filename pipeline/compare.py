@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from cxr.components.metrics import names
 from cxr.components.report.image_answers import read_image_answers, read_patients
 from cxr.components.report.page.content import ImageAnswers
 from cxr.components.report.paired import compare
@@ -17,7 +16,6 @@ from cxr.pipeline.config_differences import Difference, differences
 from cxr.pipeline.kept_report import KeptModel, KeptReport
 from cxr.pipeline.kept_runs import KeptRun, kept_runs, report_of
 
-FIGURES = names.FIGURES
 NOT_THERE = "not in this run"
 
 
@@ -118,7 +116,7 @@ class _Judged:
         if self._model is None:
             return Side(verdict=NOT_THERE)
         found = self._model.evaluation
-        return Side(verdict=self._model.verdict, figures={name: found.figure(name) for name in FIGURES} if found else {})
+        return Side(verdict=self._model.verdict, figures=found.figures if found else {})
 
     @property
     def answers(self) -> ImageAnswers | None:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from cxr.components.metrics.names import LOWER_IS_BETTER
 from cxr.components.report.paired import meaning
 from cxr.core.disclaimer import SYNTHETIC
+from cxr.core.figure_table import row_of
 from cxr.core.intervals import NONE
 from cxr.core.spans import span
 from cxr.pipeline.compare import Comparison
@@ -26,8 +26,8 @@ def tables(found: Comparison) -> Iterator[Table]:
         for figure in dict.fromkeys([*model.first.figures, *model.second.figures]):
             sides = [str(side.figures[figure]) if figure in side.figures else NONE for side in (model.first, model.second)]
             change = model.differences.get(figure)
-            said = meaning(change, lower_is_better=figure in LOWER_IS_BETTER) if change else ""
-            figures.add_row(name, figure.replace("_", " "), *sides, str(change) if change else NONE, said)
+            said = meaning(change, lower_is_better=row_of(figure).lower_is_better) if change else ""
+            figures.add_row(name, row_of(figure).title, *sides, str(change) if change else NONE, said)
         figures.add_row(name, "verdict", model.first.verdict, model.second.verdict, "", "", end_section=True)
     yield figures
 

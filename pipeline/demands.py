@@ -5,17 +5,23 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from cxr.components.metrics import names
-from cxr.core import features
+from cxr.core import features, figure_table
 from cxr.core.strict_model import StrictModel
 
 Bound = Annotated[float, Field(allow_inf_nan=False)]
 Margin = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-FIGURES = (*names.FIGURES, *names.CLASS_FIGURES)
 VALUE: Final = "value"
+
+
+def _of_all_classes(name: str) -> str:
+    if name not in names.FIGURES:
+        *others, last = map(repr, names.FIGURES)
+        raise ValueError(f"Input should be {', '.join(others)} or {last}")  # as pydantic says it of a Literal
+    return name
 
 
 class Demand(StrictModel):
@@ -23,7 +29,7 @@ class Demand(StrictModel):
 
     model_config = ConfigDict(serialize_by_alias=True)
 
-    metric: str = Field(description=f"one of {', '.join(FIGURES)}, or a metric that gate.metrics adds, by its name")
+    metric: str = Field(description=f"one of {', '.join(names.ALL_FIGURES)}, or a metric that gate.metrics adds, by its name")
     class_name: str | None = Field(
         None, alias="class", description=f"for {', '.join(names.CLASS_FIGURES)} and added metrics with per_class; null: every class"
     )
@@ -49,8 +55,8 @@ class Demand(StrictModel):
             raise ValueError(f"min {self.min} is above max {self.max}: nothing passes")
         if self.class_name is not None and self.metric in names.FIGURES:
             raise ValueError(f"class: {self.metric} is of all classes; {', '.join(names.CLASS_FIGURES)} are of one")
-        if self.at != VALUE and self.metric not in FIGURES:
-            raise ValueError(f"at: {self.at}: {self.metric} has no interval; {', '.join(FIGURES)} have")
+        if self.at != VALUE and self.metric not in names.ALL_FIGURES:
+            raise ValueError(f"at: {self.at}: {self.metric} has no interval; {', '.join(names.ALL_FIGURES)} have")
         if self.slice is not None and self.slice not in features.SLICE_FEATURES:
             raise ValueError(f"slice: {self.slice} is no feature that is evaluated by; {', '.join(features.SLICE_FEATURES)} are")
         return self
@@ -63,13 +69,13 @@ class Demand(StrictModel):
 class NonInferiority(StrictModel):
     """That a candidate is with 97.5 % confidence at most `margin` worse than the baseline: both on the same draws of patients."""
 
-    metric: Literal["accuracy", "balanced_accuracy", "log_loss", "calibration_error"] = "accuracy"
+    metric: Annotated[str, AfterValidator(_of_all_classes)] = figure_table.ACCURACY
     margin: Margin = Field(description="how much worse the unfavourable end of the change's 95 % interval may be, absolute")
 
     @property
     def higher_is_better(self) -> bool:
         """Which way is worse."""
-        return self.metric not in names.LOWER_IS_BETTER
+        return not figure_table.row_of(self.metric).lower_is_better
 
     @property
     def threshold_on(self) -> str:

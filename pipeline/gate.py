@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, model_validator
 
 from cxr.components.metrics import names
-from cxr.core import features
+from cxr.core import features, figure_table
 from cxr.core.errors import UsageError
 from cxr.core.figures import CALIBRATION_BINS
 from cxr.core.strict_model import StrictModel
-from cxr.pipeline.demands import FIGURES, VALUE, AddedMetric, Demand, NonInferiority
+from cxr.pipeline.demands import VALUE, AddedMetric, Demand, NonInferiority
 
 if TYPE_CHECKING:
     from tensorflow_model_analysis.proto.config_pb2 import EvalConfig, MetricConfig, MetricsSpec
@@ -43,7 +43,7 @@ class Gate(StrictModel):
         description="balanced accuracy must be more than this above that of each shortcut of the audit (grey histogram, border, …); "
         "null: shown, not demanded",
     )
-    calibration_bins: int = Field(CALIBRATION_BINS, ge=1, description="bins of the expected calibration error")
+    calibration_bins: int = Field(CALIBRATION_BINS, ge=1, description="bins of the calibration error")
 
     @model_validator(mode="after")
     def _check_metrics(self) -> Gate:
@@ -53,8 +53,8 @@ class Gate(StrictModel):
                 raise ValueError(f"metrics.{number}: the name {metric.name} is taken; give it another with `config: {{name: …}}`")
             added[metric.name] = metric
         for number, demand in enumerate(self.demands):
-            if demand.metric not in (*FIGURES, *added):
-                known = f"the figures {', '.join(FIGURES)}" + (f", and gate.metrics has {', '.join(added)}" if added else "")
+            if demand.metric not in (*names.ALL_FIGURES, *added):
+                known = f"the figures {', '.join(names.ALL_FIGURES)}" + (f", and gate.metrics has {', '.join(added)}" if added else "")
                 raise ValueError(f"demands.{number}.metric: there is no {demand.metric}; there are {known}")
             if demand.class_name is not None and demand.metric in added and not added[demand.metric].per_class:
                 raise ValueError(f"demands.{number}.class: {demand.metric} has one value; set per_class in gate.metrics for one per class")
@@ -67,7 +67,7 @@ class Gate(StrictModel):
     @property
     def compared(self) -> tuple[str, ...]:
         """Metrics that a candidate must not lose against the baseline; a version that is worse in one of them is no new floor."""
-        return tuple(dict.fromkeys([names.ACCURACY, *([self.non_inferiority.metric] if self.non_inferiority else [])]))
+        return tuple(dict.fromkeys([figure_table.ACCURACY, *([self.non_inferiority.metric] if self.non_inferiority else [])]))
 
     def per_class(self, metric: str) -> bool:
         """Returns whether a metric has a value for each class."""
@@ -128,7 +128,7 @@ def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CL
     )
     all_valid = config_pb2.MetricThreshold(value_threshold=config_pb2.GenericValueThreshold(upper_bound={"value": 0}))
 
-    thresholds = {names.ACCURACY: accuracy, names.INVALID_PREDICTIONS: all_valid}
+    thresholds = {figure_table.ACCURACY: accuracy, names.INVALID_PREDICTIONS: all_valid}
     if rule := gate.non_inferiority:
         worst = -rule.margin - ROUNDING if rule.higher_is_better else rule.margin + ROUNDING
         direction = config_pb2.MetricDirection.HIGHER_IS_BETTER if rule.higher_is_better else config_pb2.MetricDirection.LOWER_IS_BETTER

@@ -6,11 +6,13 @@ Only what they need: a list of runs takes no seconds, since neither TFX nor Tens
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pydantic
 
 from cxr.core import exit_codes
+from cxr.core.figure_table import OF_ALL_CLASSES, interval_key
 from cxr.core.intervals import Figure
 
 _SHORT = 100  # characters of a reason in a table
@@ -22,23 +24,31 @@ class _Limits(pydantic.BaseModel):
 
 
 class KeptEvaluation(pydantic.BaseModel):
-    """Figures on the split that the gate judges on; None where one is not defined."""
+    """Figures of all classes on the split that the gate judges on; without a value where one is not defined, or was not measured then."""
 
     examples: int
     patients: int
-    accuracy: float | None = None
-    accuracy_interval: _Limits = _Limits()
-    balanced_accuracy: float | None = None
-    balanced_accuracy_interval: _Limits = _Limits()
-    log_loss: float | None = None
-    log_loss_interval: _Limits = _Limits()
-    calibration_error: float | None = None
-    calibration_error_interval: _Limits = _Limits()
+    figures: dict[str, Figure]
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _gather(cls, kept: Any) -> Any:
+        """Reads the fields of components.metrics.evaluation.Evaluation."""
+        if not isinstance(kept, Mapping):
+            return kept
+        figures = {}
+        for name in (row.name for row in OF_ALL_CLASSES):
+            limits = _Limits.model_validate(kept.get(interval_key(name), {}))
+            figures[name] = {"value": kept.get(name), "low": limits.low, "high": limits.high}
+        return {**kept, "figures": figures}
 
     def figure(self, name: str) -> Figure:
-        """Returns one of them with its interval."""
-        limits: _Limits = getattr(self, f"{name}_interval")
-        return Figure(value=getattr(self, name), low=limits.low, high=limits.high)
+        """Returns one of them with its interval.
+
+        Raises:
+          KeyError: There is no such figure of all classes.
+        """
+        return self.figures[name]
 
 
 class KeptModel(pydantic.BaseModel):

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import Comparison, PushRecord, read_record
+from cxr.components.metrics.names import title
 from cxr.components.model_card.card import JSON
 from cxr.core.errors import UsageError
 from cxr.core.strict_model import StrictModel
@@ -152,4 +153,4 @@ def _figures(version: Path, record: PushRecord | None) -> dict[str, str]:
         tables = json.loads((version / JSON).read_text(encoding="utf-8"))["sections"]["Evaluation"]["tables"]
         return dict(tables[0]["rows"])
     except (OSError, ValueError, KeyError, IndexError, TypeError):
-        return {name.replace("_", " "): f"{value:.3f}" for name, value in record.metrics.items()} if record else {}
+        return {title(name): f"{value:.3f}" for name, value in record.metrics.items()} if record else {}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from cxr.components.metrics import names
 from cxr.components.report.gather import gather
 from cxr.components.report.page.content import Artifact, Ingested, Step, Verdict
 from cxr.components.report.page.render import render
 from cxr.components.report.redaction import place
 from cxr.components.report.sources import ModelSources, RunBefore, Sources
+from cxr.core.figure_table import ACCURACY
 from cxr.data.ingest.dataset import Dataset
 from cxr.pipeline import roles
 from cxr.pipeline.compare import data_differences, previous_of
@@ -86,7 +86,7 @@ def run_before(folder: Path) -> RunBefore | None:
     models = {}
     for name, model in report.models.items():
         evaluation = then.place_of(model.evaluation_uri)
-        models[name] = (model.evaluation.figure(names.ACCURACY) if model.evaluation else None, str(evaluation) if evaluation else None)
+        models[name] = (model.evaluation.figure(ACCURACY) if model.evaluation else None, str(evaluation) if evaluation else None)
     changed = tuple(one.cells for one in differences(then.configuration, now.configuration))
     return RunBefore(then.name, changed, tuple(data_differences(report, report_of(now))), models)
 

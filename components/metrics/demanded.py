@@ -16,8 +16,7 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 
 from cxr.components.metrics import names
-from cxr.components.metrics.intervals import judged
-from cxr.core.figure_intervals import patients_behind
+from cxr.components.metrics.intervals import judged, patients_of_demand
 
 
 class DemandedFigure(tfma.metrics.Metric):
@@ -88,7 +87,7 @@ def _demanded(
     found = np.asarray(find(names.end(figure, end) if end else figure, class_id))
     number = float(found.item()) if found.size == 1 and np.issubdtype(found.dtype, np.number) else nan  # an array can meet no bound
     if min_patients:
-        patients = patients_behind(figure, class_id, int(find(names.PATIENT_COUNT)), find(names.PATIENTS))
+        patients = patients_of_demand(figure, class_id, int(find(names.PATIENT_COUNT)), find(names.PATIENTS))
         if not judged(number, patients, min_patients):
             return {key: otherwise}
     return {key: number}

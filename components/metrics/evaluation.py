@@ -13,9 +13,10 @@ import numpy as np
 from cxr.components.metrics import names
 from cxr.components.metrics.names import Values
 from cxr.components.metrics.verdicts import Failure, Judgement, Measured, Slice, class_names_of, judge, reason
-from cxr.core import features
+from cxr.core import features, figure_table
 from cxr.core.errors import CxrError
-from cxr.core.intervals import Interval
+from cxr.core.figure_table import interval_key
+from cxr.core.intervals import Figure, Interval
 
 if TYPE_CHECKING:
     from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
@@ -26,26 +27,38 @@ BASELINE = "baseline"
 _EVAL_CONFIG = "eval_config.json"
 
 
-@dataclass(frozen=True)
-class ClassResult:
+class _Figures:
+    """Fields that are called as rows of core/figure_table.py are, each with its interval beside it: tests/core/test_figure_table.py."""
+
+    def figure(self, name: str) -> Figure:
+        """Returns a figure with its interval; without a value where it is not defined.
+
+        Raises:
+          ValueError: There is no such figure.
+          AttributeError: It is of one class, and these are of all, or the other way round.
+        """
+        known = figure_table.row_of(name).name
+        return Figure.of(getattr(self, known), getattr(self, interval_key(known)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassResult(_Figures):
     """One class, one against the rest; NaN where a value is not defined (class absent, or never predicted)."""
 
     name: str
     examples: int
     precision: float
-    recall: float
-    auc: float
     precision_interval: Interval
+    recall: float
     recall_interval: Interval
+    auc: float
     auc_interval: Interval
 
 
-@dataclass(frozen=True)
-class SliceResult:
-    """Examples that share one value of one feature."""
+@dataclass(frozen=True, kw_only=True)
+class PartResult(_Figures):
+    """The whole split, or a part of it: figures of all classes."""
 
-    feature: str
-    value: str
     examples: int
     patients: int
     correct: int
@@ -53,12 +66,22 @@ class SliceResult:
     accuracy_interval: Interval
     balanced_accuracy: float
     balanced_accuracy_interval: Interval
+    log_loss: float
+    log_loss_interval: Interval
     calibration_error: float
     calibration_error_interval: Interval
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, kw_only=True)
+class SliceResult(PartResult):
+    """Examples that share one value of one feature."""
+
+    feature: str
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(PartResult):
     """What the Evaluator measured for one candidate; intervals are 95 %, by bootstrap over patients.
 
     Attributes:
@@ -71,17 +94,6 @@ class Evaluation:
     """
 
     class_names: tuple[str, ...]
-    examples: int
-    patients: int
-    correct: int
-    accuracy: float
-    accuracy_interval: Interval
-    balanced_accuracy: float
-    balanced_accuracy_interval: Interval
-    log_loss: float
-    log_loss_interval: Interval
-    calibration_error: float
-    calibration_error_interval: Interval
     invalid_predictions: int
     classes: tuple[ClassResult, ...]
     confusion_matrix: tuple[tuple[int, ...], ...]
@@ -113,7 +125,7 @@ def read_evaluation(uri: str | Path) -> Evaluation:
     class_names = _class_names(uri)
     return replace(
         evaluation_of(values, _slices(records), class_names),
-        baseline_accuracy=baseline.get((names.ACCURACY, None)),
+        baseline_accuracy=baseline.get((figure_table.ACCURACY, None)),
         change=_change(_values(overall, CANDIDATES, changes=True)) if baseline else None,
         added=_added(_eval_config(uri), values, class_names),
     )
@@ -130,9 +142,7 @@ def evaluation_of(values: Values, slices: Mapping[tuple[str, str], Values], clas
     confusion = values[names.CONFUSION_MATRIX, None]
     return Evaluation(
         class_names=class_names,
-        **_common(values),
-        log_loss=values[names.LOG_LOSS, None],
-        log_loss_interval=_interval(values, names.LOG_LOSS),
+        **_part(values),
         invalid_predictions=int(values[names.INVALID_PREDICTIONS, None]),
         classes=tuple(_class_result(values, index, name) for index, name in enumerate(class_names)),
         confusion_matrix=tuple(tuple(int(count) for count in row[:-1]) for row in confusion),
@@ -224,7 +234,7 @@ def read_validation(uri: str | Path) -> Validation:
     measured.sort(key=lambda part: part.where or ())
     failures = [Failure(_where(part.slice_key), failure) for part in result.metric_validations_per_slice for failure in part.failures]
     demands = judge(_eval_config(uri), measured, failures)
-    accuracy = next((part.values.get((names.ACCURACY, None)) for part in measured if part.where is None), None)
+    accuracy = next((part.values.get((figure_table.ACCURACY, None)) for part in measured if part.where is None), None)
     reasons = [reason(failure, demands, accuracy) for failure in failures]
     if result.missing_slices:
         reasons.append("the evaluation split holds no, or too few, examples")
@@ -300,32 +310,32 @@ def _value(value: metrics_for_slice_pb2.MetricValue) -> float | np.ndarray:
     return value.double_value.value
 
 
-def _common(values: Values) -> dict[str, Any]:
-    """Returns what is known of the whole split and of a slice alike."""
+def _part(values: Values) -> dict[str, Any]:
+    """Returns the fields of a PartResult."""
     confusion = values[names.CONFUSION_MATRIX, None]
     return {
         "examples": int(confusion.sum()),
         "patients": int(values[names.PATIENT_COUNT, None]),
         "correct": int(np.trace(confusion)),
-        "accuracy": values[names.ACCURACY, None],
-        "accuracy_interval": _interval(values, names.ACCURACY),
-        "balanced_accuracy": values[names.BALANCED_ACCURACY, None],
-        "balanced_accuracy_interval": _interval(values, names.BALANCED_ACCURACY),
-        "calibration_error": values[names.CALIBRATION_ERROR, None],
-        "calibration_error_interval": _interval(values, names.CALIBRATION_ERROR),
+        **_figures(values, names.FIGURES),
     }
 
 
 def _class_result(values: Values, index: int, name: str) -> ClassResult:
-    found: dict[str, Any] = {figure: values[figure, index] for figure in names.CLASS_FIGURES}
-    found |= {f"{figure}_interval": _interval(values, figure, index) for figure in names.CLASS_FIGURES}
-    return ClassResult(name=name, examples=int(values[names.CONFUSION_MATRIX, None][index].sum()), **found)
+    examples = int(values[names.CONFUSION_MATRIX, None][index].sum())
+    return ClassResult(name=name, examples=examples, **_figures(values, names.CLASS_FIGURES, index))
 
 
-def _interval(values: Values, figure: str, index: int | None = None) -> Interval:
-    """Returns a figure's interval; NaN limits where there are too few patients to tell."""
-    low, high = (values[names.end(figure, which), index] for which in names.ENDS)
-    return Interval(low, high)
+def _figures(values: Values, figures: Iterable[str], index: int | None = None) -> dict[str, Any]:
+    """Returns the fields of figures and of their intervals; NaN limits where there are too few patients to tell.
+
+    NaN too for a figure that is not among the metrics: an Evaluator of an older version did not know it.
+    """
+    found: dict[str, Any] = {}
+    for figure in figures:
+        low, high = (values.get((names.end(figure, which), index), np.nan) for which in names.ENDS)
+        found |= {figure: values.get((figure, index), np.nan), interval_key(figure): Interval(low, high)}
+    return found
 
 
 def _added(config: config_pb2.EvalConfig, values: Values, class_names: tuple[str, ...]) -> dict[str, float]:
@@ -340,7 +350,7 @@ def _added(config: config_pb2.EvalConfig, values: Values, class_names: tuple[str
 
 
 def _change(changes: Values) -> Interval:
-    low, high = (changes.get((names.change(names.ACCURACY, which), None), np.nan) for which in names.ENDS)
+    low, high = (changes.get((names.change(figure_table.ACCURACY, which), None), np.nan) for which in names.ENDS)
     return Interval(low, high)
 
 
@@ -360,6 +370,6 @@ def _slices(records: Iterable[metrics_for_slice_pb2.MetricsForSlice]) -> dict[tu
 def _slice_results(slices: Mapping[tuple[str, str], Values], class_names: tuple[str, ...]) -> tuple[SliceResult, ...]:
     """Returns the slices in the order of SLICE_FEATURES, classes and age bands."""
     order = {value: index for index, value in enumerate((*class_names, *features.AGE_BANDS))}  # the rest by name, UNKNOWN last
-    results = [SliceResult(feature=feature, value=value, **_common(values)) for (feature, value), values in slices.items()]
+    results = [SliceResult(feature=feature, value=value, **_part(values)) for (feature, value), values in slices.items()]
     results.sort(key=lambda r: (features.SLICE_FEATURES.index(r.feature), order.get(r.value, 0), r.value))
     return tuple(results)

@@ -1,31 +1,24 @@
 """Names of the metrics in an Evaluator's output: written by `classification` and `answers`, gated by
-pipeline/gate.py, read by `evaluation`.
-
-Imports nothing of this project.
+pipeline/gate.py, read by `evaluation`. Those of the figures are in core/figure_table.py.
 """
 
 from collections.abc import Mapping
 from typing import Any
+
+from cxr.core.figure_table import OF_ALL_CLASSES, OF_ONE_CLASS, TABLE
 
 Values = Mapping[tuple[str, int | None], Any]  # a slice's metrics, by name and class; None: of all classes
 
 # === One number per slice ===
 EXAMPLE_COUNT = "example_count"
 PATIENT_COUNT = "patient_count"
-ACCURACY = "accuracy"
-BALANCED_ACCURACY = "balanced_accuracy"
-LOG_LOSS = "log_loss"
-CALIBRATION_ERROR = "calibration_error"
 INVALID_PREDICTIONS = "invalid_predictions"
+FIGURES = tuple(row.name for row in OF_ALL_CLASSES)
 
 # === One number per slice and class (the metric key's sub-key is the class's index) ===
-PRECISION = "precision"
-RECALL = "recall"
-AUC = "auc"
+CLASS_FIGURES = tuple(row.name for row in OF_ONE_CLASS)
 
-FIGURES = (ACCURACY, BALANCED_ACCURACY, LOG_LOSS, CALIBRATION_ERROR)
-CLASS_FIGURES = (PRECISION, RECALL, AUC)
-LOWER_IS_BETTER = (LOG_LOSS, CALIBRATION_ERROR)
+ALL_FIGURES = (*FIGURES, *CLASS_FIGURES)
 
 # === The ends of each figure's 95 % interval, and of that of its change against the baseline: numbers too, see `end` and `change` ===
 LOWER, UPPER = "lower", "upper"
@@ -66,9 +59,13 @@ def columns(classes: int) -> list[tuple[str, int | None]]:
 
 def taken() -> frozenset[str]:
     """Returns every name of this module's that is a number."""
-    figures = (*FIGURES, *CLASS_FIGURES)
-    derived = {name(figure, which) for figure in figures for which in ENDS for name in (end, change)}
-    return frozenset({EXAMPLE_COUNT, PATIENT_COUNT, INVALID_PREDICTIONS, *figures, *derived})
+    derived = {name(figure, which) for figure in ALL_FIGURES for which in ENDS for name in (end, change)}
+    return frozenset({EXAMPLE_COUNT, PATIENT_COUNT, INVALID_PREDICTIONS, *ALL_FIGURES, *derived})
+
+
+def title(metric: str) -> str:
+    """Returns what sentences call a metric: a figure's title; of any other, counts and those of `gate.metrics`, its own name in words."""
+    return TABLE[metric].title if metric in TABLE else metric.replace("_", " ")
 
 
 # === Modules and classes of the metrics, as an EvalConfig names them ===

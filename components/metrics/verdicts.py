@@ -9,9 +9,9 @@ from math import isnan, nan
 from typing import TYPE_CHECKING, Literal
 
 from cxr.components.metrics import names
-from cxr.components.metrics.intervals import judged
+from cxr.components.metrics.intervals import judged, patients_of_demand
 from cxr.components.metrics.names import Values
-from cxr.core.figure_intervals import patients_behind
+from cxr.core import figure_table
 
 if TYPE_CHECKING:
     from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
@@ -136,7 +136,7 @@ def reason(failure: Failure, judgements: Sequence[Judgement], accuracy: float | 
     for judgement in judgements:
         if judgement.demand.startswith("demands.") and (judgement.demand, judgement.where) == (key.name, failure.where):
             return judgement.reason
-    name = key.name.replace("_", " ")
+    name = names.title(key.name)
     if not proto.HasField("metric_value"):
         return f"{name} was not measured"
     value = proto.metric_value.double_value.value
@@ -144,7 +144,7 @@ def reason(failure: Failure, judgements: Sequence[Judgement], accuracy: float | 
         return f"{value:.0f} predictions are no probabilities (NaN, infinite or outside [0, 1])"
     if threshold.HasField("change_threshold"):
         allowed = abs(threshold.change_threshold.absolute.value)
-        if key.name != names.ACCURACY:
+        if key.name != figure_table.ACCURACY:
             return _inferior(key.name, value, allowed)
         ours = f"{name} {accuracy:.3f}" if accuracy is not None else name
         theirs = f"'s {accuracy - value:.3f}" if accuracy is not None else ""
@@ -157,7 +157,7 @@ def reason(failure: Failure, judgements: Sequence[Judgement], accuracy: float | 
 
 def _inferior(name: str, value: float, margin: float) -> str:
     figure, _, end = name.partition("_change_")
-    figure, side = figure.replace("_", " "), "below" if end == names.LOWER else "above"
+    figure, side = names.title(figure), "below" if end == names.LOWER else "above"
     if isnan(value):
         return f"{figure} was measured on too few patients to compare it with the baseline's; at most {margin:.3f} {side} it is allowed"
     return (
@@ -175,17 +175,17 @@ def _of_figures(spec: config_pb2.MetricsSpec, part: Measured, failed: set[tuple[
             if item.threshold.HasField("value_threshold"):
                 measured = float(part.values.get((name, None), nan))
                 missed = (None, name, False) in failed
-                yield Judgement(name, name.replace("_", " "), None, measured, *_bounds(value), patients, 0, "missed" if missed else "met")
+                yield Judgement(name, names.title(name), None, measured, *_bounds(value), patients, 0, "missed" if missed else "met")
             if item.threshold.HasField("change_threshold"):
                 figure, _, end = name.partition("_change_")
-                bound = change.absolute.value
+                bound, lower_is_better = change.absolute.value, figure_table.row_of(figure).lower_is_better
                 yield Judgement(
                     demand=name,
-                    what=f"change of {figure.replace('_', ' ')} against the baseline{_INTERVAL[end]}",
+                    what=f"change of {names.title(figure)} against the baseline{_INTERVAL[end]}",
                     where=None,
                     measured=float(part.changes.get((name, None), nan)),
-                    least=None if figure in names.LOWER_IS_BETTER else bound,
-                    most=bound if figure in names.LOWER_IS_BETTER else None,
+                    least=None if lower_is_better else bound,
+                    most=bound if lower_is_better else None,
                     patients=patients,
                     min_patients=0,
                     verdict="missed" if (None, name, True) in failed else "met",
@@ -205,7 +205,7 @@ def _of_demand(
             if (part.where[:1] if part.where else ()) != tuple(spec.feature_keys):
                 continue
             values = part.values
-            patients = patients_behind(figure, class_id, int(values[names.PATIENT_COUNT, None]), values[names.PATIENTS, None])
+            patients = patients_of_demand(figure, class_id, int(values[names.PATIENT_COUNT, None]), values[names.PATIENTS, None])
             figure_here = values.get((names.end(figure, end) if end else figure, class_id), nan)
             measured = float(figure_here) if isinstance(figure_here, float) else nan
             enough = demand["min_patients"]
@@ -214,7 +214,7 @@ def _of_demand(
             else:
                 measured = float(values.get((name, None), nan))  # what TFMA held to the bounds
                 verdict = "missed" if (part.where, name, False) in failed else "met"
-            what = f"{figure.replace('_', ' ')}{of_class}{_INTERVAL[end]}"
+            what = f"{names.title(figure)}{of_class}{_INTERVAL[end]}"
             yield Judgement(name, what, part.where, measured, *_bounds(item.threshold.value_threshold), patients, enough, verdict)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from cxr.components.metrics import names
+from cxr.core.figure_table import ACCURACY
 from cxr.core.strict_model import StrictModel
 
 NO_CHAMPION = "none"  # where the champion's version stands else
@@ -16,7 +16,7 @@ class Known(StrictModel):
     pipeline: str
     split: str = Field(description="that the model is judged on")
     compared: tuple[str, ...] = Field(
-        (names.ACCURACY,), description="metrics that the gate compares with the baseline: who is worse in one of them is no new floor"
+        (ACCURACY,), description="metrics that the gate compares with the baseline: who is worse in one of them is no new floor"
     )
     champion: str | None = Field(
         None, description=f"version when the baseline was chosen, {NO_CHAMPION!r}: there was none; null: nobody chose, the last push counts"

@@ -14,9 +14,10 @@ from cxr.components.model_card.make import Pushed, make_card
 from cxr.components.pusher.known import Known
 from cxr.components.pusher.publish import publish
 from cxr.components.shortcut_check.verdict import Verdict
+from cxr.core.figure_table import row_of
 from cxr.trainer.artifact import ModelInfo, read_info
 
-KEPT = (names.EXAMPLE_COUNT, names.ACCURACY, names.BALANCED_ACCURACY, names.LOG_LOSS, names.CALIBRATION_ERROR)  # beside the model
+KEPT = (names.EXAMPLE_COUNT, *names.FIGURES)  # beside the model
 
 
 def push(models: Path, candidate: Path, evaluation: str, known: Known, *, run: str, source: str, shortcut_check: str | None = None) -> Path:
@@ -90,4 +91,4 @@ def record_of(
 
 
 def _worse(name: str, ours: float, theirs: float) -> bool:
-    return ours > theirs if name in names.LOWER_IS_BETTER else ours < theirs
+    return ours > theirs if row_of(name).lower_is_better else ours < theirs

@@ -7,6 +7,7 @@ import numpy as np
 from cxr.components.metrics import names
 from cxr.components.metrics.evaluation import read_values
 from cxr.components.shortcut_check.judge import Evaluated
+from cxr.core.figure_table import BALANCED_ACCURACY
 
 
 def read_evaluated(evaluation: str) -> Evaluated:
@@ -21,8 +22,8 @@ def read_evaluated(evaluation: str) -> Evaluated:
     values, _ = read_values(evaluation)
     draws = values[names.DRAWS, None].astype(np.float32)
     return Evaluated(
-        values[names.BALANCED_ACCURACY, None],
-        draws[:, names.FIGURES.index(names.BALANCED_ACCURACY)],
+        values[BALANCED_ACCURACY, None],
+        draws[:, names.FIGURES.index(BALANCED_ACCURACY)],
         int(values[names.EXAMPLE_COUNT, None]),
         int(values[names.PATIENT_COUNT, None]),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import nan
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from cxr.components.metrics.evaluation import ClassResult, Evaluation, evaluatio
 from cxr.components.metrics.tally import Tally
 from cxr.components.metrics.values import values_of
 from cxr.core import features
+from cxr.core.figure_table import OF_ONE_CLASS, interval_key
 from cxr.core.intervals import Interval
 
 
@@ -59,4 +61,5 @@ def measure(answers: Iterable[Answer], class_names: Sequence[str], bins: int) ->
 
 def _undefined(one: ClassResult) -> ClassResult:
     none = Interval(nan, nan)
-    return replace(one, precision=nan, recall=nan, auc=nan, precision_interval=none, recall_interval=none, auc_interval=none)
+    undefined: dict[str, Any] = {name: value for row in OF_ONE_CLASS for name, value in ((row.name, nan), (interval_key(row.name), none))}
+    return replace(one, **undefined)

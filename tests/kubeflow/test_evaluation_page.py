@@ -3,11 +3,13 @@ import math
 
 import numpy as np
 import pytest
+from evaluations import of_all_classes, of_one_class
 from kfp import dsl
 
 from cxr.components.metrics.evaluation import ClassResult, Evaluation, SliceResult, Validation
 from cxr.components.metrics.tally import Tally
 from cxr.components.metrics.verdicts import Judgement
+from cxr.core.figure_table import OF_ALL_CLASSES, OF_ONE_CLASS
 from cxr.core.intervals import Interval
 from cxr.kubeflow import evaluation_page
 from cxr.kubeflow.executor_output import write
@@ -32,22 +34,16 @@ def evaluation(measured):
         examples=measured.examples,
         patients=measured.patients,
         correct=2,
-        accuracy=float(figures.accuracy[0]),
-        accuracy_interval=some,
-        balanced_accuracy=float(figures.balanced_accuracy[0]),
-        balanced_accuracy_interval=some,
-        log_loss=float(figures.log_loss[0]),
-        log_loss_interval=some,
-        calibration_error=float(figures.calibration_error[0]),
-        calibration_error_interval=Interval(math.nan, math.nan),
+        **of_all_classes(some, **{row.name: getattr(figures, row.name)[0] for row in OF_ALL_CLASSES})
+        | {"calibration_error_interval": Interval(math.nan, math.nan)},
         invalid_predictions=0,
         classes=tuple(
-            ClassResult(name, n, float(p), float(r), float(a), some, some, some)
-            for name, n, p, r, a in zip(CLASSES, [2, 2, 0], figures.precision[0], figures.recall[0], figures.auc[0], strict=True)
+            ClassResult(name=name, examples=n, **of_one_class(some, **{row.name: getattr(figures, row.name)[0, k] for row in OF_ONE_CLASS}))
+            for k, (name, n) in enumerate(zip(CLASSES, [2, 2, 0], strict=True))
         ),
         confusion_matrix=tuple(tuple(int(n) for n in row[:-1]) for row in measured.confusion),
         calibration_bins=(),
-        slices=(SliceResult("source", "<b>x</b>", 4, 3, 2, 0.5, some, 0.5, some, 0.1, some),),
+        slices=(SliceResult(feature="source", value="<b>x</b>", examples=4, patients=3, correct=2, **of_all_classes(some, 0.5)),),
         baseline_accuracy=0.25,
         change=Interval(-0.125, 0.625),
     )

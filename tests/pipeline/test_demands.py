@@ -139,7 +139,7 @@ def test_a_demand_on_another_model_is_none(judge: Judge) -> None:
 def test_a_class_without_examples_meets_no_bound_on_the_whole_split(judge: Judge) -> None:
     given = [answer for answer in answers([1, 1, 1]) if answer[0] != 2]
     found = judge(gate({"metric": "auc", "class": "normal", "min": 0.1}), given)
-    assert found.reasons == ("auc of normal is not defined (0 patients); at least 0.100 is demanded",)
+    assert found.reasons == ("AUC of normal is not defined (0 patients); at least 0.100 is demanded",)
 
 
 # === Slices ===

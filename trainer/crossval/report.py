@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from cxr.core import features, fingerprints
+from cxr.core.figure_table import ACCURACY
 from cxr.core.file_names import file_name_of
 from cxr.core.folds import Fold
 from cxr.core.intervals import Figure
@@ -103,7 +104,7 @@ class Collector:
     def leakage(self) -> dict[str, Figure]:
         """Returns by how much each model is more often right where images are dealt, not patients."""
         names = self._answers[BY_PATIENT]
-        return {name: self._measurement(BY_IMAGE, name).above(self._measurement(BY_PATIENT, name), "accuracy") for name in names}
+        return {name: self._measurement(BY_IMAGE, name).above(self._measurement(BY_PATIENT, name), ACCURACY) for name in names}
 
     def _measurement(self, scheme: str, name: str) -> Measurement:
         asked = self._asked[scheme]
@@ -132,7 +133,7 @@ class Collector:
 
 def best_backbone(results: dict[str, dict[str, Measured]], models: Sequence[str]) -> str:
     """Returns the model on whose features logistic regression is most often right, by patient; the first where several are."""
-    return max(models, key=lambda name: results[BY_PATIENT][LOGISTIC.format(model=name)].accuracy.value or 0.0)
+    return max(models, key=lambda name: results[BY_PATIENT][LOGISTIC.format(model=name)].figure(ACCURACY).value or 0.0)
 
 
 def rows_of(results: dict[str, dict[str, Measured]]) -> list[str]:

@@ -6,27 +6,43 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ConfigDict, model_validator
 
+from cxr.core.figure_table import OF_ALL_CLASSES, OF_ONE_CLASS, row_of
 from cxr.core.intervals import Figure
 from cxr.core.measurement import Measurement
 from cxr.core.strict_model import StrictModel
 
-_SINGLE = ("accuracy", "balanced_accuracy", "log_loss", "calibration_error")
-_PER_CLASS = ("recall", "precision", "auc")
-
 
 class Measured(StrictModel):
-    """How good the answers of one model to some images are; classes without images have figures without a value."""
+    """How good the answers of one model to some images are; classes without images have figures without a value.
+
+    Beside the fields it has one for each row of core/figure_table.py: a figure, or class to figure.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Figure | dict[str, Figure]]
 
     images: int
     patients: int
-    accuracy: Figure
-    balanced_accuracy: Figure
-    log_loss: Figure
-    calibration_error: Figure
-    recall: dict[str, Figure]
-    precision: dict[str, Figure]
-    auc: dict[str, Figure]
+
+    @model_validator(mode="after")
+    def _only_figures(self) -> Measured:
+        for name in self.__pydantic_extra__:
+            row_of(name)
+        return self
+
+    def figure(self, name: str) -> Figure:
+        """Returns a figure of all classes."""
+        found = self.__pydantic_extra__[name]
+        assert isinstance(found, Figure), f"{name} is of one class"
+        return found
+
+    def of_classes(self, name: str) -> dict[str, Figure]:
+        """Returns such a figure of each class."""
+        found = self.__pydantic_extra__[name]
+        assert isinstance(found, dict), f"{name} is of all classes"
+        return found
 
 
 def measurement_of(labels: npt.NDArray[np.int64], patients: npt.NDArray[np.str_], probabilities: npt.NDArray[np.float32]) -> Measurement:
@@ -39,8 +55,8 @@ def measured(found: Measurement, class_names: Sequence[str]) -> Measured:
     return Measured(
         images=found.images,
         patients=found.patients,
-        **{name: found.figure(name) for name in _SINGLE},
-        **{name: found.of_classes(name, class_names) for name in _PER_CLASS},
+        **{name: found.figure(name) for name in (row.name for row in OF_ALL_CLASSES)},
+        **{name: found.of_classes(name, class_names) for name in (row.name for row in OF_ONE_CLASS)},
     )
 
 

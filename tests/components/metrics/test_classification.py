@@ -12,6 +12,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from cxr.components.metrics import names
 from cxr.components.metrics.classification import ClassificationMetrics
+from cxr.core.figure_table import ACCURACY, PRECISION, RECALL
 from cxr.core.resampling import DRAWS
 
 CLASS_NAMES = ["covid19", "pneumonia", "normal"]
@@ -55,16 +56,16 @@ def test_names_and_values_through_beam() -> None:
             (result,) = found
             assert result[MetricKey(names.EXAMPLE_COUNT, example_weighted=None)] == 4
             assert result[MetricKey(names.PATIENT_COUNT, example_weighted=None)] == 2
-            assert result[MetricKey(names.ACCURACY, example_weighted=None)] == 0.75
-            assert result[MetricKey(names.RECALL, sub_key=SubKey(class_id=0), example_weighted=None)] == 0.5
-            assert result[MetricKey(names.PRECISION, sub_key=SubKey(class_id=2), example_weighted=None)] == 0.5
+            assert result[MetricKey(ACCURACY, example_weighted=None)] == 0.75
+            assert result[MetricKey(RECALL, sub_key=SubKey(class_id=0), example_weighted=None)] == 0.5
+            assert result[MetricKey(PRECISION, sub_key=SubKey(class_id=2), example_weighted=None)] == 0.5
             expected = [[1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 1, 0]]  # rows: true classes
             assert result[MetricKey(names.CONFUSION_MATRIX, example_weighted=None)].tolist() == expected
             assert result[MetricKey(names.CALIBRATION_BINS, example_weighted=None)].shape == (5, 3)
             assert result[MetricKey(names.PATIENTS, example_weighted=None)].tolist() == [[1, 1, 1], [1, 1, 2]]
             draws = result[MetricKey(names.DRAWS, example_weighted=None)]
             assert draws.shape == (DRAWS, len(names.FIGURES) + 3 * len(names.CLASS_FIGURES))
-            assert set(draws[:, names.FIGURES.index(names.ACCURACY)].tolist()) == {0.5, 0.75, 1.0}  # one patient twice, or both
+            assert set(draws[:, names.FIGURES.index(ACCURACY)].tolist()) == {0.5, 0.75, 1.0}  # one patient twice, or both
 
         found = pipeline | beam.Create(examples) | beam.CombineGlobally(computation.combiner)
         assert_that(found, check)

@@ -16,6 +16,7 @@ from cxr.components.metrics import names
 from cxr.components.metrics.classification import ClassificationCombiner
 from cxr.components.metrics.evaluation import read_evaluation, read_roc, read_validation
 from cxr.core.errors import CxrError
+from cxr.core.figure_table import ACCURACY
 
 CLASS_NAMES = ("covid19", "pneumonia", "normal")
 
@@ -46,7 +47,7 @@ RIGHT, WRONG, NAN = [0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [np.nan] * 3
 def test_candidate_and_baseline_are_told_apart(tmp_path: Path) -> None:
     candidate = measured("candidate", [(0, RIGHT), (0, RIGHT), (0, WRONG), (0, NAN)])
     baseline = measured("baseline", [(0, WRONG)] * 3 + [(0, RIGHT)])
-    difference = {MetricKey(names.ACCURACY, "candidate", is_diff=True): 0.25}
+    difference = {MetricKey(ACCURACY, "candidate", is_diff=True): 0.25}
     evaluation = read_evaluation(write(tmp_path, {(): baseline | candidate | difference}))
     assert (evaluation.accuracy, evaluation.baseline_accuracy) == (0.5, 0.25)
     assert (evaluation.examples, evaluation.correct, evaluation.invalid_predictions) == (4, 2, 1)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cxr.components.metrics import names
-from cxr.components.metrics.intervals import change_interval, judged
-from cxr.core.figure_intervals import interval, patients_behind
+from cxr.components.metrics.intervals import change_interval, judged, patients_of_demand
+from cxr.core.figure_intervals import interval
 from cxr.core.intervals import MIN_PATIENTS, bootstrap_interval, proportion_interval
 
 PER_CLASS = np.array([[4, 30, 0], [7, 20, 9]])  # patients with an image of the class; with one that is taken for it
@@ -27,8 +27,9 @@ DRAWS = np.random.default_rng(0).uniform(0.4, 0.6, 1000)
         ("of_tfma", 0, 4),
     ],
 )
-def test_on_whom_a_figure_rests(figure: str, class_id: int | None, patients: int) -> None:
-    assert patients_behind(figure, class_id, 32, PER_CLASS) == patients
+def test_on_whom_a_demand_rests(figure: str, class_id: int | None, patients: int) -> None:
+    """Figures have a rule each; a metric that gate.metrics adds rests on all patients, or on the class's."""
+    assert patients_of_demand(figure, class_id, 32, PER_CLASS) == patients
 
 
 def test_a_share_on_few_patients_has_wilsons_interval_and_other_figures_none() -> None:

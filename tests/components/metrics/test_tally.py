@@ -5,6 +5,7 @@ import pytest
 from sklearn import metrics as reference
 
 from cxr.components.metrics.tally import Results, Tally
+from cxr.core.figure_table import TABLE
 from cxr.core.figures import LOG_LOSS_FLOOR, Measure
 from cxr.core.resampling import DRAWS
 
@@ -151,7 +152,7 @@ def test_each_draw_is_what_its_images_would_have_given_themselves() -> None:
     for row, weights in enumerate(counts.astype(int)):
         images = np.repeat(np.arange(40), weights)
         alone = results(answers.labels[images], answers.probabilities[images]).figures
-        for name in ("accuracy", "balanced_accuracy", "log_loss", "calibration_error", "precision", "recall", "auc"):
+        for name in TABLE:
             np.testing.assert_allclose(getattr(figures, name)[row], getattr(alone, name)[0], atol=1e-9, err_msg=name)
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from cxr.components.metrics import names
 from cxr.components.pusher.known import Known
 from cxr.components.pusher.push import record_of
+from cxr.core.figure_table import ACCURACY, LOG_LOSS
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,6 @@ def test_metrics_without_the_name_of_their_baseline_are_no_comparison():
 
 @pytest.mark.parametrize(("loss", "floor"), [(0.5, "1"), (0.4, "2"), (0.3, "2")])
 def test_a_better_accuracy_does_not_make_up_for_another_metric_that_falls_behind(loss, floor):
-    known = Known(pipeline="tiny", split="test", baseline="1", compared=(names.ACCURACY, names.LOG_LOSS))
-    ours, theirs = ({names.ACCURACY: accuracy, names.LOG_LOSS: value} for accuracy, value in ((0.95, loss), (0.9, 0.4)))
+    known = Known(pipeline="tiny", split="test", baseline="1", compared=(ACCURACY, LOG_LOSS))
+    ours, theirs = ({ACCURACY: accuracy, LOG_LOSS: value} for accuracy, value in ((0.95, loss), (0.9, 0.4)))
     assert record_of("2", "f", known=known, run="r", source="/runs/1", ours=ours, theirs=theirs).floor == floor

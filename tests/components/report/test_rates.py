@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from evaluations import of_all_classes
 
 from cxr.components.metrics.evaluation import Evaluation
 from cxr.components.report.page.content import ImageAnswers, Model
@@ -25,8 +26,8 @@ OF_A = np.where((np.arange(40) % 2 == 0) & (np.arange(40) < 30), 0.75, 0.25)
 def evaluation(examples: int = 40) -> Evaluation:
     """Of which only the number of images is asked."""
     return Evaluation(
-        CLASSES, examples, 20, 0, 0, SOME, 0, SOME, 0, SOME, 0, SOME, invalid_predictions=0, classes=(), confusion_matrix=(),
-        calibration_bins=(), slices=(),
+        class_names=CLASSES, examples=examples, patients=20, correct=0, **of_all_classes(SOME), invalid_predictions=0, classes=(),
+        confusion_matrix=(), calibration_bins=(), slices=(),
     )  # fmt: skip
 
 

@@ -74,12 +74,12 @@ def test_leakage_shows_by_image_and_not_by_patient(images, own_features, tmp_pat
     results = collector.results()
     logistic = LOGISTIC.format(model="mobilenet")
     assert set(results[BY_PATIENT]) == {"mobilenet", logistic}
-    assert known(results[BY_IMAGE][logistic].accuracy.value) > 0.8
-    assert known(results[BY_PATIENT][logistic].accuracy.value) < 0.6
+    assert known(results[BY_IMAGE][logistic].figure("accuracy").value) > 0.8
+    assert known(results[BY_PATIENT][logistic].figure("accuracy").value) < 0.6
     for name in ("mobilenet", logistic):
         leak = collector.leakage()[name]
         assert known(leak.low) > 0.1
-        by_image, by_patient = (known(results[scheme][name].accuracy.value) for scheme in (BY_IMAGE, BY_PATIENT))
+        by_image, by_patient = (known(results[scheme][name].figure("accuracy").value) for scheme in (BY_IMAGE, BY_PATIENT))
         assert leak.value == pytest.approx(by_image - by_patient, abs=1e-5)
     assert best_backbone(results, ["mobilenet"]) == "mobilenet"
     assert told[0] == ("by patient, fold 1", 1, 4)
@@ -171,9 +171,9 @@ def test_figures_are_scikit_learns_and_pairs_need_the_same_images(images):
     one = measurement_of(images.labels, images.patients, shares)
     found = measured(one, CLASSES)
     assert (found.images, found.patients) == (PATIENTS * EACH, PATIENTS)
-    assert found.balanced_accuracy.value == pytest.approx(balanced_accuracy_score(images.labels, shares.argmax(axis=1)), abs=1e-5)
-    assert found.auc["normal"].value == pytest.approx(roc_auc_score(images.labels == 2, shares[:, 2]), abs=1e-5)
-    assert known(found.accuracy.low) < known(found.accuracy.value) < known(found.accuracy.high)
+    assert found.figure("balanced_accuracy").value == pytest.approx(balanced_accuracy_score(images.labels, shares.argmax(axis=1)), abs=1e-5)
+    assert found.of_classes("auc")["normal"].value == pytest.approx(roc_auc_score(images.labels == 2, shares[:, 2]), abs=1e-5)
+    assert known(found.figure("accuracy").low) < known(found.figure("accuracy").value) < known(found.figure("accuracy").high)
     assert one.above(one, "accuracy").value == 0
     assert (one.above(one, "accuracy").low, one.above(one, "accuracy").high) == (0, 0)
     with pytest.raises(ValueError, match="same images"):
@@ -184,9 +184,9 @@ def test_a_class_that_is_not_there_has_no_figures(images):
     two = images.labels != 0
     answers = np.eye(3, dtype=np.float32)[images.labels[two]]
     found = measured(measurement_of(images.labels[two], images.patients[two], answers), CLASSES)
-    assert found.recall["covid19"].value is None
-    assert str(found.recall["covid19"]) == "–"
-    assert found.balanced_accuracy.value == 1
+    assert found.of_classes("recall")["covid19"].value is None
+    assert str(found.of_classes("recall")["covid19"]) == "–"
+    assert found.figure("balanced_accuracy").value == 1
 
 
 @pytest.mark.parametrize(

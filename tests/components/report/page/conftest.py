@@ -7,6 +7,7 @@ import io
 
 import numpy as np
 import pytest
+from evaluations import of_all_classes, of_one_class
 from PIL import Image
 
 from cxr.components.drift_check.drift_config import Drift
@@ -37,6 +38,7 @@ from cxr.components.report.page.content import (
 from cxr.components.shortcut_check.verdict import Comparison, MaskedAnswers
 from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
 from cxr.core.curve_bands import GRID, Band, Curve
+from cxr.core.figure_table import OF_ONE_CLASS
 from cxr.core.intervals import Figure, Interval
 from cxr.data.audit.result import AuditResult, Measured, ShortcutResult
 from cxr.trainer.artifact import ModelInfo
@@ -60,25 +62,21 @@ def evaluation(baseline: float | None = None) -> Evaluation:
     ):
         tally.add(label, np.array(probabilities), b"%d" % number)
     figures = tally.results().figures
-    rows = zip(CLASSES, [2, 2, 0], figures.precision[0], figures.recall[0], figures.auc[0], strict=True)
+    found = [{row.name: getattr(figures, row.name)[0, k] for row in OF_ONE_CLASS} for k in range(len(CLASSES))]
     return Evaluation(
         class_names=CLASSES,
         examples=4,
         patients=4,
         correct=2,
-        accuracy=0.5,
-        accuracy_interval=SOME,
-        balanced_accuracy=0.5,
-        balanced_accuracy_interval=SOME,
-        log_loss=0.8,
-        log_loss_interval=SOME,
-        calibration_error=0.2,
-        calibration_error_interval=Interval(np.nan, np.nan),
+        **of_all_classes(SOME, accuracy=0.5, balanced_accuracy=0.5, log_loss=0.8, calibration_error=0.2)
+        | {"calibration_error_interval": Interval(np.nan, np.nan)},
         invalid_predictions=0,
-        classes=tuple(ClassResult(name, n, float(p), float(r), float(a), SOME, SOME, SOME) for name, n, p, r, a in rows),
+        classes=tuple(
+            ClassResult(name=name, examples=n, **of_one_class(SOME, **one)) for name, n, one in zip(CLASSES, [2, 2, 0], found, strict=True)
+        ),
         confusion_matrix=((1, 1, 0), (1, 1, 0), (0, 0, 0)),
         calibration_bins=((0.0, np.nan, np.nan), (2.0, 0.5, 0.5), (2.0, 0.75, 0.5)),
-        slices=(SliceResult("source", HOSTILE, 4, 3, 2, 0.5, SOME, 0.5, SOME, 0.1, SOME),),
+        slices=(SliceResult(feature="source", value=HOSTILE, examples=4, patients=3, correct=2, **of_all_classes(SOME, 0.5)),),
         baseline_accuracy=baseline,
         change=None if baseline is None else Interval(-0.125, 0.625),
     )
