@@ -17,6 +17,8 @@ import numpy as np
 
 from cxr.components.metrics.evaluation import Evaluation, Validation, read_evaluation, read_roc, read_validation
 from cxr.core.disclaimer import NOT_A_DEVICE
+from cxr.core.figure_table import ACCURACY, AUC, OF_ALL_CLASSES, OF_ONE_CLASS, row_of
+from cxr.core.intervals import with_interval
 from cxr.kubeflow.uris import local_path
 
 EXECUTOR = "cxr.components.evaluator.executor.Executor"
@@ -77,16 +79,13 @@ def publish(given: Mapping[str, Any], evaluation: Evaluation, validation: Valida
 def _scalars(evaluation: Evaluation, validation: Validation) -> dict[str, float | str]:
     values: dict[str, float | None] = {
         "examples": evaluation.examples,
-        "accuracy": evaluation.accuracy,
-        "accuracy_low": evaluation.accuracy_interval.low,
-        "accuracy_high": evaluation.accuracy_interval.high,
-        "balanced_accuracy": evaluation.balanced_accuracy,
-        "log_loss": evaluation.log_loss,
-        "calibration_error": evaluation.calibration_error,
+        **{row.name: evaluation.figure(row.name).value for row in OF_ALL_CLASSES},
+        f"{ACCURACY}_low": evaluation.accuracy_interval.low,
+        f"{ACCURACY}_high": evaluation.accuracy_interval.high,
         "invalid_predictions": evaluation.invalid_predictions,
         "baseline_accuracy": evaluation.baseline_accuracy,
     }
-    values |= {f"auc_{result.name}": result.auc for result in evaluation.classes}
+    values |= {f"{AUC}_{result.name}": result.auc for result in evaluation.classes}
     # protojson has no NaN
     finite = {name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)}
     return {**finite, "gate": "blessed" if validation.blessed else "refused"}
@@ -119,35 +118,15 @@ def html_report(evaluation: Evaluation, validation: Validation) -> str:
         return pd.DataFrame(rows).to_html(index=False, border=0, na_rep="–", float_format=lambda value: f"{value:.3f}")  # escapes
 
     verdict = "blessed" if validation.blessed else "refused"
-    overall = [
-        {"metric": "accuracy", "value": evaluation.accuracy, "95 % interval": str(evaluation.accuracy_interval)},
-        {
-            "metric": "balanced accuracy",
-            "value": evaluation.balanced_accuracy,
-            "95 % interval": str(evaluation.balanced_accuracy_interval),
-        },
-        {"metric": "log loss", "value": evaluation.log_loss, "95 % interval": str(evaluation.log_loss_interval)},
-        {
-            "metric": "expected calibration error",
-            "value": evaluation.calibration_error,
-            "95 % interval": str(evaluation.calibration_error_interval),
-        },
-    ]
+    shown = "value (95 % interval)"
+    overall = [{"metric": row.title, shown: str(evaluation.figure(row.name))} for row in OF_ALL_CLASSES]
     if evaluation.baseline_accuracy is not None and evaluation.change is not None:
-        overall.append({"metric": "accuracy of the baseline", "value": evaluation.baseline_accuracy, "95 % interval": "–"})
+        accuracy = row_of(ACCURACY).title
+        overall.append({"metric": f"{accuracy} of the baseline", shown: f"{evaluation.baseline_accuracy:.3f}"})
         change = evaluation.accuracy - evaluation.baseline_accuracy
-        overall.append({"metric": "change of accuracy (same patients)", "value": change, "95 % interval": str(evaluation.change)})
+        overall.append({"metric": f"change of {accuracy} (same patients)", shown: with_interval(change, evaluation.change)})
     classes = [
-        {
-            "class": result.name,
-            "examples": result.examples,
-            "precision": result.precision,
-            "precision, 95 %": str(result.precision_interval),
-            "recall": result.recall,
-            "recall, 95 %": str(result.recall_interval),
-            "AUC": result.auc,
-            "AUC, 95 %": str(result.auc_interval),
-        }
+        {"class": result.name, "examples": result.examples, **{row.title: str(result.figure(row.name)) for row in OF_ONE_CLASS}}
         for result in evaluation.classes
     ]
     slices = [
@@ -156,9 +135,7 @@ def html_report(evaluation: Evaluation, validation: Validation) -> str:
             "value": result.value,
             "examples": result.examples,
             "patients": result.patients,
-            "accuracy": result.accuracy,
-            "95 % interval": str(result.accuracy_interval),
-            "balanced accuracy": result.balanced_accuracy,
+            **{row.title: str(result.figure(row.name)) for row in OF_ALL_CLASSES if row.by_slice},
         }
         for result in evaluation.slices
     ]
@@ -180,7 +157,7 @@ def html_report(evaluation: Evaluation, validation: Validation) -> str:
         f"{evaluation.invalid_predictions} without a valid prediction. "
         f"{NOT_A_DEVICE}</p>",
         f"<h3>Whole split</h3>{table(overall)}<h3>Classes, one against the rest</h3>{table(classes)}",
-        f"<h3>Slices</h3>{table(slices)}" if slices else "",
+        f"<h3>Slices, with 95 % intervals</h3>{table(slices)}" if slices else "",
     ]
     style = "body{font:14px sans-serif;margin:1em} td,th{padding:.2em .8em;text-align:left} tr:nth-child(even){background:#f3f3f3}"
     return f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><style>{style}</style></head><body>{"".join(parts)}</body></html>'

@@ -14,6 +14,7 @@ from cxr.components.model_card.statements import INTENDED, LIMITS, NOT_INTENDED
 from cxr.components.shortcut_check.verdict import Verdict
 from cxr.core import features
 from cxr.core.disclaimer import DISCLAIMER
+from cxr.core.figure_table import CALIBRATION_ERROR, LOG_LOSS, OF_ALL_CLASSES, OF_ONE_CLASS, row_of
 from cxr.core.intervals import NONE, with_interval
 from cxr.trainer.artifact import ModelInfo
 from cxr.trainer.calibration.description import Reliability
@@ -56,14 +57,9 @@ def make_card(pushed: Pushed) -> ModelCard:
 def _metadata(pushed: Pushed) -> dict[str, Any]:
     info, found = pushed.info, pushed.evaluation
     measured = [
-        {"type": name.replace(" ", "_"), "name": name, "value": round(value, 4)}
-        for name, value in (
-            ("accuracy", found.accuracy),
-            ("balanced accuracy", found.balanced_accuracy),
-            ("log loss", found.log_loss),
-            ("calibration error", found.calibration_error),
-        )
-        if math.isfinite(value)
+        {"type": row.name, "name": row.title, "value": round(value, 4)}
+        for row in OF_ALL_CLASSES
+        if (value := found.figure(row.name).value) is not None
     ]
     result = {
         "task": {"type": "image-classification"},
@@ -138,40 +134,21 @@ def _flat(settings: dict[str, Any], before: str = "") -> Iterator[tuple[str, str
 
 def _evaluation(pushed: Pushed) -> Section:
     found = pushed.evaluation
-    figures = (
-        ("accuracy", with_interval(found.accuracy, found.accuracy_interval)),
-        ("balanced accuracy", with_interval(found.balanced_accuracy, found.balanced_accuracy_interval)),
-        ("log loss", with_interval(found.log_loss, found.log_loss_interval)),
-        ("expected calibration error", with_interval(found.calibration_error, found.calibration_error_interval)),
-    )
-    classes = tuple(
-        (
-            one.name,
-            str(one.examples),
-            with_interval(one.recall, one.recall_interval),
-            with_interval(one.precision, one.precision_interval),
-            with_interval(one.auc, one.auc_interval),
-        )
-        for one in found.classes
-    )
+    figures = tuple((row.title, str(found.figure(row.name))) for row in OF_ALL_CLASSES)
+    classes = tuple((one.name, str(one.examples), *(str(one.figure(row.name)) for row in OF_ONE_CLASS)) for one in found.classes)
     matrix = tuple((name, *map(str, row)) for name, row in zip(found.class_names, found.confusion_matrix, strict=True))
     tables = [
         Table("Figures, with 95 % intervals by patient", ("figure", "value"), figures),
-        Table("Each class against the rest", ("class", "images", "recall", "precision", "AUC"), classes),
+        Table("Each class against the rest", ("class", "images", *(row.title for row in OF_ONE_CLASS)), classes),
         Table("Confusion matrix: true classes in rows", ("class", *found.class_names), matrix),
     ]
     if found.slices:
+        shown = {row.name: row.title for row in OF_ALL_CLASSES if row.by_slice}
         slices = tuple(
-            (
-                f"{part.feature} {part.value}",
-                str(part.examples),
-                str(part.patients),
-                with_interval(part.accuracy, part.accuracy_interval),
-                with_interval(part.balanced_accuracy, part.balanced_accuracy_interval),
-            )
+            (f"{part.feature} {part.value}", str(part.examples), str(part.patients), *(str(part.figure(name)) for name in shown))
             for part in found.slices
         )
-        tables.append(Table("Slices", ("slice", "images", "patients", "accuracy", "balanced accuracy"), slices))
+        tables.append(Table("Slices", ("slice", "images", "patients", *shown.values()), slices))
     sentence = f"On the split {pushed.record.split}: {found.examples} images of {found.patients} patients, which took no part in training."
     return Section("Evaluation", (sentence,), tables=tuple(tables))
 
@@ -225,7 +202,7 @@ def _calibration(info: ModelInfo) -> Section:
 
 
 def _error(found: Reliability) -> str:
-    return f"calibration error {found.calibration_error:.3f}, log loss {found.log_loss:.3f}"
+    return ", ".join(f"{row_of(name).title} {getattr(found, name):.3f}" for name in (CALIBRATION_ERROR, LOG_LOSS))
 
 
 def _provenance(pushed: Pushed) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from cxr.core.disclaimer import SYNTHETIC
-from cxr.core.intervals import NONE, with_interval
+from cxr.core.figure_table import BALANCED_ACCURACY, OF_ALL_CLASSES, OF_ONE_CLASS, row_of
+from cxr.core.intervals import NONE
 from cxr.pipeline.outside.evaluate import Measured
 
 
@@ -20,23 +21,15 @@ def tables(found: Measured) -> Iterator[Table]:
     whole.add_column("figure")
     whole.add_column("value (95 % interval)")
     over = f", over {', '.join(one.name for one in e.classes if one.examples)}" if found.absent_classes else ""
-    whole.add_row("accuracy", with_interval(e.accuracy, e.accuracy_interval))
-    whole.add_row(f"balanced accuracy{over}", with_interval(e.balanced_accuracy, e.balanced_accuracy_interval))
-    whole.add_row("log loss", with_interval(e.log_loss, e.log_loss_interval))
-    whole.add_row("calibration error", with_interval(e.calibration_error, e.calibration_error_interval))
+    for row in OF_ALL_CLASSES:
+        whole.add_row(row.title + (over if row.name == BALANCED_ACCURACY else ""), str(e.figure(row.name)))
     yield whole
 
     classes = Table(title="each class against the others")
-    for column in ("class", "images", "recall", "precision", "AUC"):
+    for column in ("class", "images", *(row.title for row in OF_ONE_CLASS)):
         classes.add_column(column)
     for one in e.classes:
-        classes.add_row(
-            one.name,
-            str(one.examples),
-            with_interval(one.recall, one.recall_interval),
-            with_interval(one.precision, one.precision_interval),
-            with_interval(one.auc, one.auc_interval),
-        )
+        classes.add_row(one.name, str(one.examples), *(str(one.figure(row.name)) for row in OF_ONE_CLASS))
     yield classes
 
     confusion = Table(title="labels (rows) and what they were taken for")
@@ -47,16 +40,15 @@ def tables(found: Measured) -> Iterator[Table]:
     yield confusion
 
     slices = Table(title="slices")
-    for column in ("slice", "images", "patients", "accuracy", "balanced accuracy", "calibration error"):
+    shown = {row.name: row.title for row in OF_ALL_CLASSES if row.by_slice}
+    for column in ("slice", "images", "patients", *shown.values()):
         slices.add_column(column, overflow="fold")
     for part in e.slices:
         slices.add_row(
             f"{part.feature} {part.value}",
             str(part.examples),
             str(part.patients),
-            with_interval(part.accuracy, part.accuracy_interval),
-            with_interval(part.balanced_accuracy, part.balanced_accuracy_interval),
-            with_interval(part.calibration_error, part.calibration_error_interval),
+            *(str(part.figure(name)) for name in shown),
         )
     yield slices
 
@@ -64,7 +56,7 @@ def tables(found: Measured) -> Iterator[Table]:
 def remarks(found: Measured) -> Iterator[str]:
     """Yields what must be known beside the figures."""
     if found.absent_classes:
-        rest = "balanced accuracy is the mean recall of the others"
+        rest = f"{row_of(BALANCED_ACCURACY).title} is the mean recall of the others"
         yield f"no image of {', '.join(found.absent_classes)}: figures of a class without images are shown as –, and {rest}"
     if found.model and found.seen is None:
         yield "the model does not say which images it was trained on: none of them could be left out"

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 
 from cxr.components.metrics.evaluation import Evaluation
 from cxr.components.report.page.charts.svg import DASHES, MUTED, SERIES, Chart, draw
-from cxr.components.report.page.numbers import number, with_interval
+from cxr.components.report.page.numbers import number, unbroken, with_interval
 from cxr.core.curve_bands import GRID, Band, Curve
+from cxr.core.figure_table import CALIBRATION_ERROR, row_of
 from cxr.core.intervals import Interval
 
 Floats = npt.NDArray[np.float64]
@@ -88,8 +89,8 @@ def reliability_chart(key: str, model: str, evaluation: Evaluation) -> Chart:
         axes.set(xlabel="probability of the answer", ylabel="share that is right", xlim=(-0.02, 1.02), ylim=(-0.05, 1.05))
         axes.legend(loc="upper left")
 
-    error = with_interval(evaluation.calibration_error, evaluation.calibration_error_interval)
-    description = f"{model}: reliability, the share of right answers over the probability given. Expected calibration error {error}."
+    error = f"{row_of(CALIBRATION_ERROR).title} {unbroken(str(evaluation.figure(CALIBRATION_ERROR)))}"
+    description = f"{model}: reliability, the share of right answers over the probability given; {error}."
     rows = tuple((number(found[1]), f"{found[0]:.0f}", number(found[2])) for found in bins)
     return Chart("Reliability", draw(key, description, plot), ("mean probability", "answers", "share right"), rows)
 

@@ -9,14 +9,16 @@ from matplotlib.axes import Axes
 from cxr.components.metrics.evaluation import Evaluation
 from cxr.components.report.page.charts.svg import SERIES, Chart, draw
 from cxr.components.report.page.numbers import number
+from cxr.core.figure_table import ACCURACY, BALANCED_ACCURACY, row_of
 from cxr.core.intervals import Interval, with_interval
 
 
 def accuracy_chart(evaluations: Mapping[str, Evaluation]) -> Chart:
     """Returns each model's accuracy and balanced accuracy with their 95 % intervals."""
+    overall, balanced = (row_of(name).title for name in (ACCURACY, BALANCED_ACCURACY))
     figures = {
-        "accuracy": {name: (e.accuracy, e.accuracy_interval) for name, e in evaluations.items()},
-        "balanced accuracy": {name: (e.balanced_accuracy, e.balanced_accuracy_interval) for name, e in evaluations.items()},
+        overall: {name: (e.accuracy, e.accuracy_interval) for name, e in evaluations.items()},
+        balanced: {name: (e.balanced_accuracy, e.balanced_accuracy_interval) for name, e in evaluations.items()},
     }
 
     def plot(axes: Axes) -> None:
@@ -30,10 +32,10 @@ def accuracy_chart(evaluations: Mapping[str, Evaluation]) -> Chart:
         axes.set(xlabel="share", ylim=(len(evaluations) - 0.5, -0.5))
         axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
 
-    described = "; ".join(f"{name} {with_interval(value, interval)}" for name, (value, interval) in figures["accuracy"].items())
-    description = f"Accuracy of all models with 95 % intervals: {described}. The table below has the balanced accuracy too."
+    described = "; ".join(f"{name} {with_interval(value, interval)}" for name, (value, interval) in figures[overall].items())
+    description = f"{overall.capitalize()} of all models with 95 % intervals: {described}. The table below has the {balanced} too."
     rows = tuple((name, *(cell for what in figures for cell in _cells(*figures[what][name]))) for name in evaluations)
-    columns = ("model", "accuracy", "95 % interval", "balanced accuracy", "95 % interval")
+    columns = ("model", *(column for what in figures for column in (what, "95 % interval")))
     return Chart("All models", draw("models", description, plot, (4.3, 1.1 + 0.42 * len(evaluations))), columns, rows)
 
 

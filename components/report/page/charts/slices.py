@@ -6,8 +6,9 @@ from matplotlib.axes import Axes
 
 from cxr.components.metrics.evaluation import Evaluation, SliceResult
 from cxr.components.report.page.charts.svg import MUTED, SERIES, Chart, draw
-from cxr.components.report.page.numbers import number
+from cxr.components.report.page.numbers import number, unbroken
 from cxr.core import features
+from cxr.core.figure_table import OF_ALL_CLASSES
 
 
 def slices_chart(key: str, model: str, evaluation: Evaluation) -> Chart | None:
@@ -28,19 +29,17 @@ def slices_chart(key: str, model: str, evaluation: Evaluation) -> Chart | None:
         axes.set(xlabel="accuracy (dotted: whole split)", ylim=(len(slices) - 0.5, -0.5), xlim=(-0.02, 1.02))
 
     described = "; ".join(f"{s.feature} {s.value} {number(s.accuracy)} ({s.accuracy_interval}), {s.examples} images" for s in slices)
+    shown = {row.name: row.title for row in OF_ALL_CLASSES if row.by_slice}
     rows = tuple(
         (
             f"{s.feature}: {s.value}",
             str(s.examples),
             str(s.patients),
-            number(s.accuracy),
-            str(s.accuracy_interval),
-            number(s.balanced_accuracy),
-            number(s.calibration_error),
+            *(unbroken(str(s.figure(name))) for name in shown),
         )
         for s in slices
     )
-    columns = ("slice", "images", "patients", "accuracy", "95 % interval", "balanced accuracy", "calibration error")
+    columns = ("slice", "images", "patients", *(f"{title} (95 % interval)" for title in shown.values()))
     svg = draw(key, f"{model}: accuracy by slice. {described}.", plot, (4.3, 0.9 + 0.24 * len(slices)))
     return Chart("Slices", svg, columns, rows)
 

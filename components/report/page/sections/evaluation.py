@@ -13,9 +13,10 @@ from cxr.components.report.page.charts.models import accuracy_chart
 from cxr.components.report.page.charts.slices import slices_chart
 from cxr.components.report.page.charts.svg import Chart
 from cxr.components.report.page.content import Content, Model
-from cxr.components.report.page.numbers import number, percent, with_interval
+from cxr.components.report.page.numbers import number, percent, unbroken
 from cxr.components.report.page.section import Section
 from cxr.core import features
+from cxr.core.figure_table import OF_ALL_CLASSES, OF_ONE_CLASS
 
 
 def _context(content: Content) -> Mapping[str, Any] | None:
@@ -30,6 +31,7 @@ def _context(content: Content) -> Mapping[str, Any] | None:
         "banded": any(curves for model in judged.values() for curves in model.bands.values()),
         "overview": accuracy_chart(evaluations),
         "against": _against_ensemble(judged),
+        "class_columns": ("class", "images", *(row.title for row in OF_ONE_CLASS)),
         "models": [
             {
                 "name": name,
@@ -54,23 +56,12 @@ def _charts(key: str, model: Model, evaluation: Evaluation) -> Iterator[Chart]:
 
 
 def _totals(evaluation: Evaluation) -> list[tuple[str, str]]:
-    return [
-        ("accuracy", with_interval(evaluation.accuracy, evaluation.accuracy_interval)),
-        ("balanced accuracy", with_interval(evaluation.balanced_accuracy, evaluation.balanced_accuracy_interval)),
-        ("log loss", with_interval(evaluation.log_loss, evaluation.log_loss_interval)),
-        ("expected calibration error", with_interval(evaluation.calibration_error, evaluation.calibration_error_interval)),
-    ]
+    return [(row.title, unbroken(str(evaluation.figure(row.name)))) for row in OF_ALL_CLASSES]
 
 
 def _classes(evaluation: Evaluation) -> list[tuple[str, ...]]:
     return [
-        (
-            result.name,
-            str(result.examples),
-            with_interval(result.precision, result.precision_interval),
-            with_interval(result.recall, result.recall_interval),
-            with_interval(result.auc, result.auc_interval),
-        )
+        (result.name, str(result.examples), *(unbroken(str(result.figure(row.name))) for row in OF_ONE_CLASS))
         for result in evaluation.classes
     ]
 
