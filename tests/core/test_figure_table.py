@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from functools import cached_property
+from pathlib import Path
 from typing import get_type_hints
 
 import numpy as np
@@ -42,7 +44,9 @@ def answers(sizes: tuple[int, ...] = (6, 14, 10)) -> Answers:
 def test_every_figure_that_is_computed_has_a_row_and_the_other_way_round() -> None:
     inputs = {"confusion", "calibration", "negative_log_likelihood"}  # what figures are made of
     computed = {name for name, found in vars(Figures).items() if isinstance(found, property | cached_property)}
-    assert computed | {field.name for field in fields(Figures)} - inputs == set(TABLE)
+    computed |= {field.name for field in fields(Figures)} - inputs
+    assert not computed - set(TABLE), f"core/figure_table.py lacks a row for {', '.join(sorted(computed - set(TABLE)))}"
+    assert not set(TABLE) - computed, f"core/figures.py: Figures lacks {', '.join(sorted(set(TABLE) - computed))}"
     assert list(TABLE) == [row.name for row in (*OF_ALL_CLASSES, *OF_ONE_CLASS)], "two rows of one name"
     assert [row.of_class for row in TABLE.values()] == [False] * len(OF_ALL_CLASSES) + [True] * len(OF_ONE_CLASS)
     assert len({row.title for row in TABLE.values()}) == len(TABLE)
@@ -141,6 +145,12 @@ def test_the_lists_of_others_are_the_tables() -> None:
     crossed = measured(Measurement(found.patients, found.labels, found.probabilities), ("a", "b", "c"))
     assert list(crossed.model_dump()) == ["images", "patients", *single, *per_class]
     assert Measured.model_validate_json(crossed.model_dump_json()) == crossed
+
+
+def test_the_page_that_says_what_can_be_demanded_names_every_figure() -> None:
+    page = (Path(__file__).parents[2] / "docs/evaluation.md").read_text()
+    (line,) = re.findall(r"^\| `metric` \| (.*) \|$", page, re.MULTILINE)
+    assert set(TABLE) == set(re.findall(r"`(\w+)`", line)), "docs/evaluation.md, Demands: the row of `metric`"
 
 
 def test_a_kept_report_of_an_older_version_lacks_what_was_not_measured_then() -> None:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from evaluations import of_all_classes, of_one_class
 from kfp import dsl
+from lxml import html
 
 from cxr.components.metrics.evaluation import ClassResult, Evaluation, SliceResult, Validation
 from cxr.components.metrics.tally import Tally
@@ -99,6 +100,21 @@ def test_the_scalars_are_numbers_that_json_knows(published, tmp_path):
     write(str(tmp_path / "o.json"), {"artifacts": published})
     assert "NaN" not in (tmp_path / "o.json").read_text()
     assert json.loads((tmp_path / "o.json").read_text())["artifacts"] == published
+
+
+def test_every_figure_has_its_title_and_its_value(published, evaluation, tmp_path):
+    page = html.fromstring((tmp_path / "minio/b/run/report").read_text())
+    _, whole, classes, slices = page.xpath("//table")
+    rows = [[cell.text_content() for cell in row.xpath("./td")] for row in whole.xpath(".//tbody/tr")]
+    assert rows[: len(OF_ALL_CLASSES)] == [[row.title, str(evaluation.figure(row.name))] for row in OF_ALL_CLASSES]
+    heads = [[head.text_content() for head in table.xpath(".//thead//th")] for table in (classes, slices)]
+    assert heads[0] == ["class", "examples", *(row.title for row in OF_ONE_CLASS)]
+    assert heads[1][4:] == [row.title for row in OF_ALL_CLASSES if row.by_slice]
+    assert classes.xpath("string(.//tbody/tr[1]/td[3])") == str(evaluation.classes[0].figure(OF_ONE_CLASS[0].name))
+    scalars = metadata(published, "metrics")
+    for row in OF_ALL_CLASSES:
+        assert scalars[row.name] == evaluation.figure(row.name).value
+    assert {"accuracy_low", "accuracy_high", "auc_covid19", "baseline_accuracy"} < set(scalars)
 
 
 def test_the_report_is_a_page_that_trusts_no_text(published, tmp_path):

@@ -16,6 +16,7 @@ from cxr.components.metrics.verdicts import Judgement
 from cxr.components.model_card.card import ModelCard, Section, Table
 from cxr.components.model_card.make import Pushed, make_card
 from cxr.components.shortcut_check.verdict import Comparison, Verdict
+from cxr.core.figure_table import OF_ALL_CLASSES, OF_ONE_CLASS
 from cxr.core.intervals import Figure, Interval
 from cxr.trainer.artifact import ModelInfo
 from cxr.trainer.calibration.description import Calibration, Conformal, OperatingPoint, Outside, Reliability
@@ -134,6 +135,21 @@ def test_what_the_card_says():
         "source nih",
     ):
         assert words in text, words
+
+
+def test_every_figure_has_its_title_and_its_value():
+    pushed = whole()
+    card = make_card(pushed)
+    tables = {table.caption: table for section in card.sections for table in section.tables}
+    assert tables["Figures, with 95 % intervals by patient"].rows == tuple(
+        (row.title, str(pushed.evaluation.figure(row.name))) for row in OF_ALL_CLASSES
+    )
+    classes, one = tables["Each class against the rest"], pushed.evaluation.classes[0]
+    assert classes.columns[2:] == tuple(row.title for row in OF_ONE_CLASS)
+    assert classes.rows[0][2:] == tuple(str(one.figure(row.name)) for row in OF_ONE_CLASS)
+    assert tables["Slices"].columns[3:] == tuple(row.title for row in OF_ALL_CLASSES if row.by_slice)
+    metrics = card.metadata["model-index"][0]["results"][0]["metrics"]
+    assert [(found["type"], found["name"]) for found in metrics] == [(row.name, row.title) for row in OF_ALL_CLASSES]
 
 
 def test_names_of_others_stay_text():

@@ -14,6 +14,7 @@ from cxr.components.explanation.result import Localisation, Result
 from cxr.components.report.page.content import Content, Model
 from cxr.components.report.page.render import SECTIONS, render
 from cxr.components.report.page.sections import calibration, comparison, data, errors
+from cxr.core.figure_table import OF_ALL_CLASSES, OF_ONE_CLASS
 from cxr.core.intervals import Figure
 
 pytestmark = pytest.mark.seconds
@@ -133,6 +134,21 @@ def test_what_the_gate_asked_for_stands_with_what_became_of_it(page: html.HtmlEl
         ["mobilenet", f"recall of covid19 in source {HOSTILE}", "–", "at least 0.500 and at most 0.900", "2", "not judged"],
     ]
     assert details.xpath(".//tbody/tr/td[last()]/@class") == ["bad", "none"]
+
+
+def test_every_figure_has_its_title_and_its_value(page: html.HtmlElement, content: Content) -> None:
+    evaluation = content.models[0].evaluation
+    assert evaluation is not None
+    whole, classes = page.xpath("//section[@id='evaluation']//div[@class='tables'][1]//table")[:2]
+    shown = [[words_of(cell) for cell in row.xpath("./th | ./td")] for row in whole.xpath("./tbody/tr")]
+    assert shown == [[row.title, str(evaluation.figure(row.name))] for row in OF_ALL_CLASSES]
+    assert [words_of(head) for head in classes.xpath("./thead//th")] == ["class", "images", *(row.title for row in OF_ONE_CLASS)]
+    first = [words_of(cell) for cell in classes.xpath("./tbody/tr[1]/*")]
+    assert first[2:] == [str(evaluation.classes[0].figure(row.name)) for row in OF_ONE_CLASS]
+    (slices,) = page.xpath("//table[caption[starts-with(., 'Slices of mobilenet')]]")
+    assert [words_of(head) for head in slices.xpath("./thead//th")][3:] == [
+        f"{row.title} (95 % interval)" for row in OF_ALL_CLASSES if row.by_slice
+    ]
 
 
 def test_references_are_no_shortcuts_in_the_chart(page: html.HtmlElement) -> None:

@@ -1,0 +1,33 @@
+"""The tables that `cxr evaluate` ends with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from cxr.core.figure_table import OF_ALL_CLASSES, OF_ONE_CLASS
+from cxr.pipeline.outside.answers import Answer, measure
+from cxr.pipeline.outside.evaluate import Measured
+from cxr.pipeline.outside.tables import tables
+
+CLASSES = ("covid19", "pneumonia", "normal")
+
+
+def cells(table: Table) -> list[list[Any]]:
+    return [list(row) for row in zip(*(column.cells for column in table.columns), strict=True)]
+
+
+def test_every_figure_has_its_title_and_its_value() -> None:
+    told = [np.float32(np.eye(3)[n % 3 if n % 4 else 0] * 0.7 + 0.1) for n in range(48)]
+    answers = [Answer(CLASSES[n % 3], probabilities, f"{n // 2}", {"source": "there"}) for n, probabilities in enumerate(told)]
+    found = measure(answers, CLASSES, 15)
+    measured = Measured(model=None, version=None, images=48, absent_classes=(), seen=None, seen_included=False, evaluation=found)
+    whole, classes, _, slices = tables(measured)
+    assert cells(whole) == [[row.title, str(found.figure(row.name))] for row in OF_ALL_CLASSES]
+    assert [str(column.header) for column in classes.columns] == ["class", "images", *(row.title for row in OF_ONE_CLASS)]
+    assert cells(classes) == [[one.name, "16", *(str(one.figure(row.name)) for row in OF_ONE_CLASS)] for one in found.classes]
+    shown = [row for row in OF_ALL_CLASSES if row.by_slice]
+    assert [str(column.header) for column in slices.columns][3:] == [row.title for row in shown]
+    assert cells(slices)[-1][3:] == [str(found.slices[-1].figure(row.name)) for row in shown]
