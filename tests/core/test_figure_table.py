@@ -147,6 +147,13 @@ def test_the_lists_of_others_are_the_tables() -> None:
     assert Measured.model_validate_json(crossed.model_dump_json()) == crossed
 
 
+def test_what_files_of_earlier_versions_hold_is_called_so_and_stands_where_it_stood() -> None:
+    """Keys of report.json, push.json and model cards; columns of an Evaluator's draws."""
+    assert [row.name for row in OF_ALL_CLASSES][:4] == ["accuracy", "balanced_accuracy", "log_loss", "calibration_error"]
+    assert [row.name for row in OF_ONE_CLASS][:3] == ["precision", "recall", "auc"]
+    assert interval_key("accuracy") == "accuracy_interval"
+
+
 def test_the_page_that_says_what_can_be_demanded_names_every_figure() -> None:
     page = (Path(__file__).parents[2] / "docs/evaluation.md").read_text()
     (line,) = re.findall(r"^\| `metric` \| (.*) \|$", page, re.MULTILINE)

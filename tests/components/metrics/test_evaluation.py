@@ -17,6 +17,7 @@ from cxr.components.metrics.classification import ClassificationCombiner
 from cxr.components.metrics.evaluation import read_evaluation, read_roc, read_validation
 from cxr.core.errors import CxrError
 from cxr.core.figure_table import ACCURACY
+from cxr.core.intervals import Figure
 
 CLASS_NAMES = ("covid19", "pneumonia", "normal")
 
@@ -71,6 +72,15 @@ def test_classes_without_examples_are_nan_and_do_not_count(tmp_path: Path) -> No
     assert np.isnan([evaluation.classes[1].recall, evaluation.classes[2].precision, evaluation.classes[0].auc]).all()
     assert evaluation.classes[1].precision == 0
     assert evaluation.balanced_accuracy_interval == evaluation.accuracy_interval
+
+
+def test_a_figure_that_an_evaluator_of_an_older_version_did_not_know_is_not_defined(tmp_path: Path) -> None:
+    found = measured("", [(0, RIGHT), (1, WRONG), (2, RIGHT)])
+    older = {key: value for key, value in found.items() if not key.name.startswith(("auc", "calibration_error"))}
+    evaluation = read_evaluation(write(tmp_path, {(): older}))
+    assert (evaluation.correct, evaluation.classes[0].recall) == (2, 1.0)
+    for undefined in (evaluation.figure("calibration_error"), evaluation.classes[0].figure("auc")):
+        assert undefined == Figure(value=None)
 
 
 def test_calibration_bins_are_means(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def cells(table: Table) -> list[list[Any]]:
 
 
 def test_every_figure_has_its_title_and_its_value() -> None:
-    told = [np.float32(np.eye(3)[n % 3 if n % 4 else 0] * 0.7 + 0.1) for n in range(48)]
+    told = [(np.eye(3)[n % 3 if n % 4 else 0] * 0.7 + 0.1).astype(np.float32) for n in range(48)]
     answers = [Answer(CLASSES[n % 3], probabilities, f"{n // 2}", {"source": "there"}) for n, probabilities in enumerate(told)]
     found = measure(answers, CLASSES, 15)
     measured = Measured(model=None, version=None, images=48, absent_classes=(), seen=None, seen_included=False, evaluation=found)
