@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from cxr.components.report.image_answers import read_image_answers, read_patients
-from cxr.components.report.page.content import ImageAnswers
-from cxr.components.report.paired import compare
+from cxr.components.answers.image_answers import ImageAnswers, read_image_answers, read_patients
+from cxr.components.answers.paired import compare
 from cxr.core.errors import CxrError
 from cxr.core.intervals import Figure
 from cxr.core.strict_model import StrictModel

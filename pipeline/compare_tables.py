@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from cxr.components.report.paired import meaning
+from cxr.components.answers.paired import meaning
 from cxr.core.disclaimer import SYNTHETIC
 from cxr.core.figure_table import row_of
 from cxr.core.intervals import NONE

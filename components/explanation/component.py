@@ -7,9 +7,9 @@ from tfx import v1 as tfx
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from cxr.components.answers.image_answers import read_image_answers
+from cxr.components.answers.most_confident import most_confident
 from cxr.components.explanation.explain import explain_split
-from cxr.components.report.image_answers import read_image_answers
-from cxr.components.report.mistakes import most_confident
 
 
 @tfx.dsl.components.component

@@ -12,10 +12,10 @@ import tensorflow as tf
 from cxr.components.explanation.localisation import localise
 from cxr.components.explanation.result import OVERLAYS, HeatMaps, Result
 from cxr.components.explanation.sample import Sampled, draw
-from cxr.components.report.pictures import small
 from cxr.core import features, progress
 from cxr.core.errors import CxrError
 from cxr.data.images.overlays import overlay
+from cxr.data.images.small import small
 from cxr.trainer.export.session import opened
 
 BATCH = 16

@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from cxr.components.anomaly_check.anomalies import describe_anomalies
+from cxr.components.answers.image_answers import ImageAnswers, read_image_answers, read_patients
+from cxr.components.answers.most_confident import most_confident
+from cxr.components.answers.paired import compare
 from cxr.components.drift_check.result import DriftResult
 from cxr.components.explanation.result import Result, load_maps
 from cxr.components.metrics.evaluation import Evaluation, read_evaluation, read_roc, read_validation
 from cxr.components.report.feature_statistics import read_statistics
 from cxr.components.report.history import read_training
-from cxr.components.report.image_answers import read_image_answers, read_patients
-from cxr.components.report.mistakes import explained, most_confident
-from cxr.components.report.page.content import Before, Content, Data, ImageAnswers, Model, ModelBefore, Verdict
-from cxr.components.report.paired import compare
+from cxr.components.report.mistakes import explained
+from cxr.components.report.page.content import Before, Content, Data, Model, ModelBefore, Verdict
 from cxr.components.report.pictures import Seen, look_through
 from cxr.components.report.redaction import configuration_without_paths, without_paths
 from cxr.components.report.sources import ModelSources, RunBefore, Sources

@@ -1,67 +1,13 @@
-"""Which images a model is most wrong about: it names another class, and is sure of it."""
+"""A model's most confident wrong answers as the page shows them: with pictures and names."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
-
-from cxr.components.report.page.content import Answer, ImageAnswers, Mistake, Mistakes
+from cxr.components.answers.most_confident import Confident, named
+from cxr.components.report.page.content import Answer, Mistake, Mistakes
 from cxr.components.report.pictures import Seen
 from cxr.core import features
-
-SHOWN = 12
-
-
-@dataclass(frozen=True)
-class Confident:
-    """The most confident wrong answers of one model.
-
-    Attributes:
-      model: its name.
-      total: wrong answers.
-      images: numbers of those that are shown, the most confident first.
-      labels: of the same, int64 [shown].
-      answers: every model's probabilities for the same, by name; float32 [shown, classes].
-      wrong_by_all: images of the split that every model got wrong.
-    """
-
-    model: str
-    total: int
-    images: tuple[int, ...]
-    labels: npt.NDArray[np.int64]
-    answers: Mapping[str, npt.NDArray[np.float32]]
-    wrong_by_all: int
-
-
-def most_confident(answers: Mapping[str, ImageAnswers]) -> Confident | None:
-    """Finds the mistakes of the ensemble, or of the last model where there is none.
-
-    Args:
-      answers: By model. Those who answered for other images than that one are left out.
-    """
-    if not answers:
-        return None
-    model = features.ENSEMBLE if features.ENSEMBLE in answers else list(answers)[-1]
-    leading = answers[model]
-    same = {name: given for name, given in answers.items() if np.array_equal(given.images, leading.images)}
-    wrong = {name: _top(given.probabilities) != leading.labels for name, given in same.items()}
-    confidence = np.nan_to_num(leading.probabilities, nan=np.inf).max(axis=1)  # an answer that is no number is the worst
-    order = [int(at) for at in np.argsort(-confidence, kind="stable") if wrong[model][at]]
-    first: dict[int, int] = {}  # a picture that stands twice is shown once
-    for at in order:
-        first.setdefault(int(leading.images[at]), at)
-    rows = list(first.values())[:SHOWN]
-    return Confident(
-        model,
-        len(order),
-        tuple(int(leading.images[at]) for at in rows),
-        leading.labels[rows],
-        {name: same[name].probabilities[rows] for name in (model, *(other for other in same if other != model))},
-        int(np.logical_and.reduce(list(wrong.values())).sum()),
-    )
 
 
 def explained(found: Confident, class_names: Sequence[str], seen: Seen) -> Mistakes:
@@ -75,18 +21,12 @@ def explained(found: Confident, class_names: Sequence[str], seen: Seen) -> Mista
     shown = []
     for row, number in enumerate(found.images):
         answers = tuple(
-            Answer(name, tuple(map(float, given[row])), _name(int(_top(given)[row]), class_names)) for name, given in found.answers.items()
+            Answer(name, tuple(map(float, given[row])), _name(int(named(given)[row]), class_names)) for name, given in found.answers.items()
         )
         label = class_names[int(found.labels[row])]
         source = seen.sources.get(number, features.UNKNOWN)
         shown.append(Mistake(label, source, seen.found.get(number), answers, seen.overlays.get(number)))
     return Mistakes(found.model, found.total, tuple(shown), found.wrong_by_all)
-
-
-def _top(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Index of the most probable class; -1 where the answer is no vector of probabilities."""
-    valid = np.isfinite(probabilities).all(axis=1)
-    return np.where(valid, np.nan_to_num(probabilities).argmax(axis=1), -1)
 
 
 def _name(index: int, class_names: Sequence[str]) -> str:

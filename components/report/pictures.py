@@ -19,6 +19,7 @@ from cxr.components.report.page.content import Overlay, Picture
 from cxr.core import features
 from cxr.data.example_columns import columns, files_of
 from cxr.data.images.overlays import overlay
+from cxr.data.images.small import small
 
 SAMPLES = 4  # pictures shown of each class
 SIDE = 224  # pixels, longest side of a picture on the page
@@ -99,19 +100,6 @@ def small_jpeg(encoded: bytes) -> str:
       encoded: JPEG or PNG.
     """
     return _base64(small(encoded, SIDE))
-
-
-def small(encoded: bytes, side: int) -> Image.Image:
-    """Returns an image in grey, `side` pixels long at most.
-
-    Args:
-      encoded: JPEG or PNG.
-      side: Pixels.
-    """
-    with Image.open(io.BytesIO(encoded)) as image:
-        grey = image.convert("L")
-        grey.thumbnail((side, side))
-    return grey
 
 
 def _overlay(encoded: bytes, heat: npt.NDArray[np.float32], explained: str) -> Overlay:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from cxr.components.answers.image_answers import ImageAnswers
 from cxr.components.drift_check.result import DriftResult
 from cxr.components.explanation.result import Result as Explained
 from cxr.components.metrics.evaluation import Evaluation
@@ -107,23 +108,6 @@ class Training:
     method: str = ""
     shares: Mapping[str, float] = field(default_factory=dict)  # member: its share of the vote
     validation: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # method or member: loss and accuracy
-
-
-@dataclass(frozen=True)
-class ImageAnswers:
-    """What a model answered to each image of the evaluation split.
-
-    Attributes:
-      images: int64 [images], the number of each (components.metrics.answers.image_number).
-      labels: int64 [images], true class.
-      probabilities: float32 [images, classes].
-      patients: int64 [images], numbers: whose each is (core.resampling.patient_numbers); None: not known.
-    """
-
-    images: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int64]
-    probabilities: npt.NDArray[np.float32]
-    patients: npt.NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)

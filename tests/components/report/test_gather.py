@@ -128,7 +128,7 @@ def test_demands_are_read_where_the_run_does_not_hand_them_over(sources: Sources
 
 def test_answers_to_images_that_cannot_be_told_apart_are_left_out(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
     known, labels, probabilities = np.array([NO_IMAGE, 7, NO_IMAGE]), np.array([0, 1, 2]), np.eye(3, dtype=np.float32)
-    monkeypatch.setattr("cxr.components.report.image_answers.read_answers", lambda uri: (known, labels, probabilities))
+    monkeypatch.setattr("cxr.components.answers.image_answers.read_answers", lambda uri: (known, labels, probabilities))
     answers = gather(replace(sources, examples=None)).models[0].answers
     assert answers is not None
     assert (answers.images.tolist(), answers.labels.tolist(), answers.probabilities.tolist()) == ([7], [1], [[0, 1, 0]])

@@ -7,8 +7,8 @@ from typing import Any
 
 from cxr.components.report.page.content import Content, Model
 from cxr.components.report.page.numbers import NONE, number, percent, percent_with_interval
+from cxr.components.report.page.rates import Rates, measure
 from cxr.components.report.page.section import Section
-from cxr.components.report.rates import Rates, measure
 from cxr.trainer.artifact import ModelInfo
 from cxr.trainer.calibration.description import Reliability
 

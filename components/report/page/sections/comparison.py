@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cxr.components.answers.paired import meaning
 from cxr.components.report.page.content import Before, Content, Model
 from cxr.components.report.page.numbers import NONE, number, unbroken, with_interval
 from cxr.components.report.page.section import Section
-from cxr.components.report.paired import meaning
 from cxr.core.figure_table import ACCURACY, BALANCED_ACCURACY
 from cxr.core.intervals import Figure
 

@@ -10,6 +10,7 @@ import pytest
 from evaluations import of_all_classes, of_one_class
 from PIL import Image
 
+from cxr.components.answers.image_answers import ImageAnswers
 from cxr.components.drift_check.drift_config import Drift
 from cxr.components.drift_check.result import Distance, DriftResult
 from cxr.components.metrics.evaluation import ClassResult, Evaluation, SliceResult
@@ -21,7 +22,6 @@ from cxr.components.report.page.content import (
     Before,
     Content,
     Data,
-    ImageAnswers,
     Ingested,
     Mistake,
     Mistakes,

@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from cxr.components.metrics.answers import NO_IMAGE, image_number
 from cxr.components.metrics.evaluation import read_answers
-from cxr.components.report.page.content import ImageAnswers
 from cxr.core import features
 from cxr.core.resampling import patient_numbers
 from cxr.data.example_columns import columns, files_of
+
+
+@dataclass(frozen=True)
+class ImageAnswers:
+    """What a model answered to each image of the evaluation split.
+
+    Attributes:
+      images: int64 [images], the number of each (components.metrics.answers.image_number).
+      labels: int64 [images], true class.
+      probabilities: float32 [images, classes].
+      patients: int64 [images], numbers: whose each is (core.resampling.patient_numbers); None: not known.
+    """
+
+    images: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float32]
+    patients: npt.NDArray[np.int64] | None = None
 
 
 def read_image_answers(evaluation: str | Path, patients: Mapping[int, bytes]) -> ImageAnswers | None:

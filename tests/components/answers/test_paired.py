@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cxr.components.report.page.content import ImageAnswers
-from cxr.components.report.paired import COMPARED, compare, meaning
+from cxr.components.answers.image_answers import ImageAnswers
+from cxr.components.answers.paired import COMPARED, compare, meaning
 from cxr.core.intervals import Figure
 
 PATIENTS = np.arange(40) // 2

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from evaluations import of_all_classes
 
+from cxr.components.answers.image_answers import ImageAnswers
 from cxr.components.metrics.evaluation import Evaluation
-from cxr.components.report.page.content import ImageAnswers, Model
-from cxr.components.report.rates import Rates, measure
+from cxr.components.report.page.content import Model
+from cxr.components.report.page.rates import Rates, measure
 from cxr.core.figure_intervals import interval
 from cxr.core.figures import Answers, Measure
 from cxr.core.intervals import Interval

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cxr.components.answers.image_answers import ImageAnswers
 from cxr.components.metrics import names
-from cxr.components.report.page.content import ImageAnswers
 from cxr.core.figure_table import CALIBRATION_ERROR
 from cxr.core.intervals import TOO_FEW, Figure
 from cxr.core.measurement import Measurement
