@@ -2,11 +2,14 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cxr.cli.options import help_of
+
+if TYPE_CHECKING:
+    from cxr.serving.server.app import OpenPage
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -172,7 +175,13 @@ def serve(
         execute(options)
     from cxr.serving.server.main import serve as run
 
-    run(options, as_json=json)
+    run(options, _page() if page else None, as_json=json)
+
+
+def _page() -> "OpenPage":
+    from cxr.serving.page.server import beside  # half a second, for those who ask for a page
+
+    return beside
 
 
 def _given(values: dict) -> dict:

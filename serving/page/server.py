@@ -6,16 +6,16 @@ import json
 import logging
 import signal
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from cxr.core.signals import arrivals
 from cxr.serving.page.app import make_app
 from cxr.serving.page.guard import Guard
 from cxr.serving.page.served import Served
 from cxr.serving.server.http_server import HttpServer
-from cxr.serving.server.options import LOOPBACK, PAGE_PORT, Limits, Rest
+from cxr.serving.server.options import LOOPBACK, PAGE_PORT, Limits, Rest, ServerOptions
 
-STOP_SECONDS = 5.0  # for answers under way
+STOP_SECONDS = 5.0  # for answers under way, at most
 
 
 class Page:
@@ -60,8 +60,8 @@ class Page:
         self.url = f"http://{self.address}/"
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """Closes the port and waits up to `seconds` for answers under way."""
-        self._server.stop(seconds)
+        """Closes the port and waits up to `seconds`, and no longer than STOP_SECONDS, for answers under way."""
+        self._server.stop(min(seconds, STOP_SECONDS))
         self._served.close()
 
     def __enter__(self) -> Page:
@@ -69,6 +69,22 @@ class Page:
 
     def __exit__(self, *error: object) -> None:
         self.stop()
+
+
+def beside(address: str, names: Callable[[], Sequence[str]], options: ServerOptions) -> Page:
+    """Opens the page of an embedded server, which it asks over gRPC as every client does.
+
+    Args:
+      address: host:port of the server's gRPC.
+      names: gives its models.
+      options: the server's, with a `page_port`.
+
+    Raises:
+      CxrError: that port cannot be opened.
+    """
+    assert options.page_port is not None
+    served = Served(address, names)
+    return Page(served, port=options.page_port, limits=options.limits, rest=options.rest, option="--page-port")
 
 
 def run_until_signal(page: Page, as_json: bool) -> None:

@@ -3,10 +3,11 @@
 import logging
 import threading
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -15,8 +16,6 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 
 from cxr.core.errors import CxrError
 from cxr.serving import models_config
-from cxr.serving.page.served import Served
-from cxr.serving.page.server import STOP_SECONDS, Page
 from cxr.serving.server import configuring
 from cxr.serving.server.batching import Runner
 from cxr.serving.server.manager import Manager
@@ -36,6 +35,20 @@ _NO_LIMIT = -1
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # listens on the loopback address, too
 
 
+class Page(Protocol):
+    """The page to try a model, as the server beside it knows it."""
+
+    address: str  # "host:port"
+
+    def stop(self, seconds: float) -> None:
+        """Closes the port and waits up to `seconds` for answers under way."""
+
+
+# Opens the page: of the server's gRPC address, of what gives its models' names, of its options. The page asks this server as every client
+# does, and knows its modules; given by the caller, its code is none of those who start a server without one (InfraCheck's cache key).
+OpenPage = Callable[[str, Callable[[], Sequence[str]], ServerOptions], Page]
+
+
 class Server:
     """An embedded server; use `Server.start`, and `stop` or `with`.
 
@@ -45,9 +58,20 @@ class Server:
       page_address: "host:port" of the page to try a model, or None.
     """
 
-    def __init__(self, options: ServerOptions):
-        """Builds the parts; nothing is loaded and no port is open yet."""
+    def __init__(self, options: ServerOptions, open_page: OpenPage | None = None):
+        """Builds the parts; nothing is loaded and no port is open yet.
+
+        Args:
+          options: the server.
+          open_page: serving.page.server.beside; called where the options have a `page_port`.
+
+        Raises:
+          ValueError: they have one, and there is no such function.
+        """
+        if options.page_port is not None and open_page is None:
+            raise ValueError("page_port: whoever starts this server gives it no page")
         self.options = options
+        self._open_page = open_page
         self.address = ""
         self.rest_address: str | None = None
         self.page_address: str | None = None
@@ -64,18 +88,20 @@ class Server:
         self._closing = threading.Event()
 
     @classmethod
-    def start(cls, models_dir: Path | str | None = None, **options: Any) -> "Server":
+    def start(cls, models_dir: Path | str | None = None, *, open_page: OpenPage | None = None, **options: Any) -> "Server":
         """Loads the models, opens the ports and returns a server that answers.
 
         Args:
           models_dir: folder of <model>/<version>/saved_model.pb.
+          open_page: as of the constructor.
           **options: fields of ServerOptions.
 
         Raises:
           CxrError: no model, a model that does not load, or a port in use.
           pydantic.ValidationError: wrong options.
+          ValueError: a page's port and no page.
         """
-        server = cls(ServerOptions(models_dir=None if models_dir is None else Path(models_dir), **options))
+        server = cls(ServerOptions(models_dir=None if models_dir is None else Path(models_dir), **options), open_page)
         try:
             server.open()
         except BaseException:
@@ -101,15 +127,15 @@ class Server:
             self._rest = RestServer(options, self.handlers, self._metrics)
             self.rest_address = self._rest.address
         if options.page_port is not None:
-            self._open_page(options.page_port)
+            assert self._open_page is not None  # see the constructor
+            self._page = self._open_page(self._own_address(), lambda: list(self.manager.models()), options)
+            self.page_address = self._page.address
 
-    def _open_page(self, port: int) -> None:
-        """Opens the page, which asks over gRPC as every client does."""
-        options = self.options
-        own = self.address if options.host not in _EVERY_ADDRESS else host_and_port(LOOPBACK, int(self.address.rpartition(":")[2]))
-        served = Served(own, lambda: list(self.manager.models()))
-        self._page = Page(served, port=port, limits=options.limits, rest=options.rest, option="--page-port")
-        self.page_address = self._page.address
+    def _own_address(self) -> str:
+        """Returns where this process reaches its gRPC port."""
+        if self.options.host not in _EVERY_ADDRESS:
+            return self.address
+        return host_and_port(LOOPBACK, int(self.address.rpartition(":")[2]))
 
     def _open_grpc(self) -> None:
         options = self.options
@@ -162,7 +188,7 @@ class Server:
         end = time.monotonic() + drain
         self._health.enter_graceful_shutdown()
         if self._page is not None:
-            self._page.stop(min(drain, STOP_SECONDS))  # first: it asks over gRPC
+            self._page.stop(drain)  # first: it asks over gRPC
         left = max(end - time.monotonic(), 0.0)  # the process is ended soon after `drain`, with the log of requests or without
         ended = None if self._grpc is None else self._grpc.stop(left)  # both ports close now, and both drain at the same time
         if self._rest is not None:

@@ -17,12 +17,13 @@ from cxr.core.visible import log_to_stderr
 from cxr.serving.server.options import ServerOptions
 
 if TYPE_CHECKING:
+    from cxr.serving.server.app import OpenPage
     from cxr.serving.server.manager import Manager
 
 GRACE_SECONDS = 10.0  # after draining, for batches and sessions to end
 
 
-def serve(options: ServerOptions, as_json: bool = False) -> None:
+def serve(options: ServerOptions, open_page: "OpenPage | None" = None, *, as_json: bool = False) -> None:
     """Runs a server in this process until SIGTERM or SIGINT; a second signal ends it at once.
 
     Prints one line on stdout when it answers: `listening on HOST:PORT …`, or with `as_json` an object with `address`, `rest_address`
@@ -30,10 +31,12 @@ def serve(options: ServerOptions, as_json: bool = False) -> None:
 
     Args:
       options: the server.
+      open_page: as of `app.Server`.
       as_json: for scripts.
 
     Raises:
       CxrError: a model does not load, or a port is in use.
+      ValueError: a page's port and no page.
     """
     log_to_stderr()
     came = arrivals(signal.SIGTERM, signal.SIGINT)
@@ -41,7 +44,7 @@ def serve(options: ServerOptions, as_json: bool = False) -> None:
     with imports.uncollected():
         from cxr.serving.server.app import Server
 
-    server = Server(options)
+    server = Server(options, open_page)
     asked = threading.Event()
     threading.Thread(target=_obey, args=(came, asked, server.manager), daemon=True).start()
     try:
@@ -89,7 +92,7 @@ def leave_keras_out() -> None:
 
 
 def main() -> None:
-    """Runs the server that stdin describes (ServerOptions as JSON), for `process.run_server`."""
+    """Runs the server that stdin describes (ServerOptions as JSON), for `process.run_server`; it has no page."""
     from cxr.core.errors import CxrError
 
     with ending_with_parent(signal.SIGTERM):  # killed, it could not say that it ends

@@ -55,8 +55,8 @@ HELD = {
         ["cxr.trainer.training", "cxr.components.infra_check.replay"],
     ),
     "InfraCheck": (
-        ["cxr.components.infra_check.replay", "cxr.serving.server.inference"],
-        ["cxr.trainer.training", "cxr.components.metrics.tally"],
+        ["cxr.components.infra_check.replay", "cxr.serving.server.inference", "cxr.serving.server.main"],
+        ["cxr.trainer.training", "cxr.components.metrics.tally", "cxr.serving.page"],
     ),
 }
 

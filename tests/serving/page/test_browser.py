@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -296,7 +297,7 @@ def test_a_server_that_goes_and_comes_back_and_a_new_version(
 ) -> None:
     models = tmp_path / "models"
     shutil.copytree(small_models / "ensemble" / "1", models / "ensemble" / "1")
-    options = {"rest_port": None, "poll_seconds": 0.05, "load_retries": 0}
+    options: dict[str, Any] = {"rest_port": None, "poll_seconds": 0.05, "load_retries": 0}
     with Server.start(models, port=0, **options) as server:
         address = server.address
         browser.open(open_page(address).url)

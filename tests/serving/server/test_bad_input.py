@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-OPTIONS = {"limits": {"max_image_pixels": 5_000_000}}
+OPTIONS: dict[str, Any] = {"limits": {"max_image_pixels": 5_000_000}}
 
 
 @pytest.fixture(scope="module")

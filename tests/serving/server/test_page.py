@@ -8,13 +8,14 @@ import pytest
 from pydantic import ValidationError
 
 from cxr.core.errors import CxrError
+from cxr.serving.page.server import beside
 from cxr.serving.server import tfserving
 from cxr.serving.server.options import ServerOptions, Tls
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_it_shows_the_servers_models_to_this_machine_only(start, golden_models, host):
-    server = start(golden_models, host=host, page_port=0)
+    server = start(golden_models, host=host, page_port=0, open_page=beside)
     assert server.page_address.startswith("127.0.0.1:")
     connection = http.client.HTTPConnection(server.page_address, timeout=60)
     connection.request("GET", "/api/models")
@@ -24,12 +25,12 @@ def test_it_shows_the_servers_models_to_this_machine_only(start, golden_models, 
 
 
 def test_there_is_none_unless_asked_for(start, golden_models):
-    assert start(golden_models).page_address is None
+    assert start(golden_models, open_page=beside).page_address is None
 
 
 def test_its_end_is_part_of_the_time_for_requests(start, golden_models, monkeypatch):
     """A process that takes longer than it was given is killed, and what the log of requests holds is lost."""
-    server = start(golden_models, page_port=0)
+    server = start(golden_models, page_port=0, open_page=beside)
     clock, given = [100.0], []
     stop_page, stop_grpc = server._page.stop, server._grpc.stop
 
@@ -46,6 +47,11 @@ def test_its_end_is_part_of_the_time_for_requests(start, golden_models, monkeypa
     monkeypatch.setattr(server, "_grpc", SimpleNamespace(stop=grpc))
     server.stop(drain_seconds=10)
     assert given == [6.0]
+
+
+def test_a_port_without_a_page_is_refused(start, golden_models):
+    with pytest.raises(ValueError, match="gives it no page"):
+        start(golden_models, page_port=0)
 
 
 def test_what_it_cannot_stand_beside(tmp_path):

@@ -54,6 +54,7 @@ assert not {"tensorflow", "grpc", "numpy"} & set(sys.modules), "process is light
 from cxr.serving.server.main import leave_keras_out
 leave_keras_out()
 import cxr.serving.server.app
+import cxr.serving.page.server
 assert "tensorflow" in sys.modules
 found = [name for name in sys.modules if name.split(".")[0] in ("keras", "tf_keras", "tfx") and sys.modules[name] is not None]
 assert not found, found
