@@ -29,7 +29,7 @@ import tensorflow as tf
 from cxr.core.errors import CxrError, MissingFileError
 from cxr.core.validation_errors import all_said
 from cxr.data.images.reader import MAX_SIDE
-from cxr.trainer.calibration.description import Calibration, Conformal, OperatingPoint, Outside
+from cxr.trainer.calibration_info import Calibration, Conformal, OperatingPoint, Outside
 
 TRAIN_OOF = "train_oof"  # in place of a split's name: out-of-fold answers to the training split
 INFO = "assets.extra/model.json"  # below the SavedModel

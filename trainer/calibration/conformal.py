@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.core.features import VAL
-from cxr.trainer.calibration.description import Conformal
 from cxr.trainer.calibration.ranks import conformal_quantile
+from cxr.trainer.calibration_info import Conformal
 
 
 def fit(probabilities: npt.ArrayLike, labels: npt.ArrayLike, coverage: float) -> Conformal:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from cxr.trainer.calibration.description import OperatingPoint
+from cxr.trainer.calibration_info import OperatingPoint
 
 DEMANDED = 0.9  # of the specificity, and of the sensitivity
 SPECIFICITY, SENSITIVITY = "specificity", "sensitivity"

@@ -23,8 +23,8 @@ from cxr.core import features
 from cxr.core.features import TRAIN, VAL
 from cxr.core.stored_rows import FloatRows
 from cxr.trainer import artifact
-from cxr.trainer.calibration.description import Outside
 from cxr.trainer.calibration.ranks import conformal_quantile
+from cxr.trainer.calibration_info import Outside
 from cxr.trainer.models.heads import AT_ONCE, floored
 
 DIRECTIONS = 32  # at most; and one per IMAGES_PER_DIRECTION training images

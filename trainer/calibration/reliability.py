@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.core.figures import CALIBRATION_BINS, Answers, Measure
-from cxr.trainer.calibration.description import Bin, Reliability
+from cxr.trainer.calibration_info import Bin, Reliability
 
 LEAST = 1e-30  # what a probability is clipped to before its logarithm is taken; float32 ends at 1e-38
 

@@ -12,8 +12,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from cxr.core.features import VAL
-from cxr.trainer.calibration.description import Calibration
 from cxr.trainer.calibration.reliability import LEAST, measure
+from cxr.trainer.calibration_info import Calibration
 
 # What a handful of images says is not believed beyond this.
 LOWEST, HIGHEST = 0.2, 10.0

@@ -13,8 +13,8 @@ from cxr.core.errors import CxrError
 from cxr.core.features import VAL
 from cxr.trainer import artifact
 from cxr.trainer.calibration import outside
-from cxr.trainer.calibration.description import Outside
 from cxr.trainer.calibration.settling import settle
+from cxr.trainer.calibration_info import Outside
 from cxr.trainer.curves import HISTORY, log_stages, write_history
 from cxr.trainer.ensemble.fitting_data import fitting_data
 from cxr.trainer.ensemble.joining import Joined, join, joint_layers, joint_model

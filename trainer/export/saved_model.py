@@ -15,7 +15,7 @@ from cxr.core import features
 from cxr.data.images.reader import MAX_SIDE, READING_RULES
 from cxr.trainer import artifact
 from cxr.trainer.calibration import conformal
-from cxr.trainer.calibration.description import Conformal
+from cxr.trainer.calibration_info import Conformal
 from cxr.trainer.export import recorded_requests
 from cxr.trainer.export.network import Network
 from cxr.trainer.export.signatures import Signatures

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from cxr.core import features
 from cxr.data.images.reader import READING_RULES
-from cxr.trainer.calibration.description import Conformal
+from cxr.trainer.calibration_info import Conformal
 from cxr.trainer.export.exported_weights import ExportedWeights
 from cxr.trainer.export.network import Network
 from cxr.trainer.transform_graph import TransformGraph

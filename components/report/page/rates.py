@@ -13,7 +13,7 @@ from cxr.core.figures import Answers, Floats
 from cxr.core.intervals import Figure, share_interval
 from cxr.core.resampling import resampled
 from cxr.trainer.calibration.conformal import members
-from cxr.trainer.calibration.description import OperatingPoint
+from cxr.trainer.calibration_info import OperatingPoint
 
 
 @dataclass(frozen=True)

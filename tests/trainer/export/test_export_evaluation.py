@@ -9,7 +9,7 @@ from tensorflow_model_analysis.api import model_eval_lib as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
 from cxr.trainer.calibration import outside
-from cxr.trainer.calibration.description import Conformal
+from cxr.trainer.calibration_info import Conformal
 from cxr.trainer.export.network import single_network
 from cxr.trainer.export.saved_model import export_model
 

@@ -10,7 +10,7 @@ from cxr.components.report.page.numbers import NONE, number, percent, percent_wi
 from cxr.components.report.page.rates import Rates, measure
 from cxr.components.report.page.section import Section
 from cxr.trainer.artifact import ModelInfo
-from cxr.trainer.calibration.description import Reliability
+from cxr.trainer.calibration_info import Reliability
 
 
 def _context(content: Content) -> Mapping[str, Any] | None:

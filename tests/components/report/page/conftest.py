@@ -42,7 +42,7 @@ from cxr.core.figure_table import OF_ONE_CLASS
 from cxr.core.intervals import Figure, Interval
 from cxr.data.audit.result import AuditResult, Measured, ShortcutResult
 from cxr.trainer.artifact import ModelInfo
-from cxr.trainer.calibration.description import Calibration, Conformal, OperatingPoint, Outside, Reliability
+from cxr.trainer.calibration_info import Calibration, Conformal, OperatingPoint, Outside, Reliability
 
 HOSTILE = '"><script>alert(1)</script>'
 CLASSES = ("covid19", "$x_{<b>$", HOSTILE)

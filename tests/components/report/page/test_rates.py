@@ -15,7 +15,7 @@ from cxr.core.figures import Answers, Measure
 from cxr.core.intervals import Interval
 from cxr.core.resampling import resampled
 from cxr.trainer.artifact import ModelInfo
-from cxr.trainer.calibration.description import Conformal, OperatingPoint
+from cxr.trainer.calibration_info import Conformal, OperatingPoint
 
 CLASSES = ("a", "b")
 PATIENTS = np.arange(40) // 2
