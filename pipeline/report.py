@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, computed_field
 from tfx.types import Artifact
 
 from cxr.components.baseline.rule import Choice
+from cxr.components.checks.read import read_checks
+from cxr.components.checks.refusal import Refusal
 from cxr.components.drift_check.result import DriftResult
 from cxr.components.explanation.result import Result as Explained
-from cxr.components.infra_check.reasons import REASONS
-from cxr.components.metrics.evaluation import Evaluation, read_evaluation, read_validation
+from cxr.components.metrics.evaluation import Evaluation, read_evaluation
 from cxr.components.metrics.verdicts import Judgement, not_judged
 from cxr.components.shortcut_check.verdict import Verdict
 from cxr.core.strict_model import StrictModel
@@ -37,7 +38,8 @@ class Candidate(StrictModel):
 
     name: str
     outcome: Outcome
-    reasons: tuple[str, ...] = Field((), description="why it was refused or failed")
+    failures: tuple[str, ...] = Field((), description="what broke")
+    refusals: tuple[Refusal, ...] = Field((), description="what the checks held against it")
     model_uri: str | None = Field(None, description="the Model artifact")
     learning_curves: str | None = Field(None, description="picture of loss and accuracy per epoch")
     features_from_cache: dict[str, tuple[int, int]] = Field(
@@ -56,6 +58,12 @@ class Candidate(StrictModel):
     shortcut_check: Verdict | None = Field(None, description="beside what can be told without the lungs; null: it was not reached")
     version: str | None = None
     serving_path: str | None = None
+
+    @computed_field(description="why it was refused or failed, for people and for readers of other versions")  # type: ignore[prop-decorator]
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it was refused or failed, for people."""
+        return (*self.failures, *map(str, self.refusals))
 
 
 class Node(StrictModel):
@@ -134,7 +142,6 @@ def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice, eva
     )
     known: dict[str, object] = {"champion": choice.champion.version if choice.champion else None}
     notes = list(remarks(choice))
-    refusals: list[str] = []
     model = _output(trainer, "model")
     if model:
         info = read_info(model.uri)
@@ -147,45 +154,51 @@ def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice, eva
             history = json.loads((Path(model_run.uri) / HISTORY).read_bytes())
             known["features_from_cache"] = history.get("features_from_cache", {})
             notes += history.get("notes", [])
-    if evaluation := _output(evaluator, "evaluation"):
-        validation = read_validation(evaluation.uri)
+    evaluation = _output(evaluator, "evaluation")
+    checked = read_checks(
+        evaluation=_uri(evaluation),
+        infra_check=_uri(_output(infra_check, "blessing")),
+        shortcut_check=_uri(_output(shortcut_check, "blessing")),
+    )
+    known |= {
+        "blessed": checked.blessed,
+        "servable": checked.servable,
+        "shortcut_check": checked.shortcuts,
+        "demands": checked.demands,
+        "refusals": checked.refusals,
+    }
+    if evaluation:
         numbers = read_evaluation(evaluation.uri)
-        known |= {"evaluation": numbers, "evaluation_uri": evaluation.uri, "blessed": validation.blessed, "demands": validation.demands}
-        notes += not_judged(validation.demands)
+        known |= {"evaluation": numbers, "evaluation_uri": evaluation.uri}
+        notes += not_judged(checked.demands)
         if model and numbers.baseline_accuracy is not None:
             is_champion = choice.champion is not None and choice.champion.source == model.uri
             compared = choice.previous if is_champion else choice.baseline  # as PushedBaseline resolves it
             known["baseline"] = compared.name if compared else None
-        refusals += [f"gate: {reason}" for reason in validation.reasons]
     known["notes"] = tuple(notes)
-    if blessing := _output(infra_check, "blessing"):
-        known["servable"] = blessing.get_int_custom_property("blessed") == 1
-        refusals += [
-            f"infrastructure check: {reason}" for reason in (Path(blessing.uri) / REASONS).read_text(encoding="utf-8").splitlines()
-        ]
-    if blessing := _output(shortcut_check, "blessing"):
-        verdict = Verdict.load(Path(blessing.uri))
-        known["shortcut_check"] = verdict
-        refusals += [f"shortcut check: {reason}" for reason in verdict.reasons]
     failures = [
         _failure(result) for result in (trainer, evaluator, infra_check, shortcut_check, pusher) if result and result.state == "failed"
     ]
     if not failures and pusher and pusher.state == "skipped":
         failures = [f"not reached, because {', '.join(pusher.roots)} failed"]
     if failures:
-        return Candidate(name=name, outcome="failed", reasons=(*failures, *refusals), **known)
+        return Candidate(name=name, outcome="failed", failures=tuple(failures), **known)
     push = _output(pusher, "pushed_model")
     if push is None or not push.get_int_custom_property("pushed"):
-        return Candidate(name=name, outcome="refused", reasons=tuple(refusals), **known)
+        return Candidate(name=name, outcome="refused", **known)
     path = push.get_string_custom_property("pushed_destination")
     known |= {"version": push.get_string_custom_property("pushed_version"), "serving_path": path}
     if not (Path(path) / "saved_model.pb").is_file():
-        return Candidate(name=name, outcome="failed", reasons=(f"{path}: pushed earlier, gone since; run again with --no-cache",), **known)
+        return Candidate(name=name, outcome="failed", failures=(f"{path}: pushed earlier, gone since; run again with --no-cache",), **known)
     return Candidate(name=name, outcome="pushed", **known)
 
 
 def _output(result: NodeResult | None, key: str) -> Artifact | None:
     return result.outputs[key][0] if result and result.outputs.get(key) else None
+
+
+def _uri(artifact: Artifact | None) -> str | None:
+    return artifact.uri if artifact else None
 
 
 def _failure(result: NodeResult) -> str:

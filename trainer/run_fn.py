@@ -94,6 +94,7 @@ def run_fn(fn_args: Any) -> None:
         "backbone": settings.model.backbone,
         "weights": settings.model.weights,
         "weights_note": trained.weights_note,
+        "random_weights": trained.random_weights,
         "precision": trained.precision,
         "kept_stage": trained.kept_stage,
         "model": settings.model.model_dump(mode="json"),

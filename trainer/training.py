@@ -48,7 +48,8 @@ class Trained:
     stages: list[StageHistory]
     kept_stage: str  # whose weights the model has
     precision: str  # dtype policy of the training
-    weights_note: str
+    weights_note: str  # what the backbone really started from, for people
+    random_weights: bool  # it started from weights that were never trained
     probabilities: dict[str, Array]  # split, or TRAIN_OOF: [images, classes], of the images without augmentation
     features: Mapping[str, FloatRows]  # split: [images, features], what the head answered from
     state_dir: Path | None  # no longer needed once the model is written
@@ -174,7 +175,18 @@ class Training:
             else:
                 model.set_weights(before)
         whole = self._in_float32(model, precision)
-        return Trained(whole, stages, kept_stage, precision, assembly.backbone.note, probabilities, pooled, state, frozen.from_cache)
+        return Trained(
+            whole,
+            stages,
+            kept_stage,
+            precision,
+            assembly.backbone.note,
+            assembly.backbone.random,
+            probabilities,
+            pooled,
+            state,
+            frozen.from_cache,
+        )
 
     def _better(self, tuned: dict[str, Array], before: dict[str, Array]) -> bool:
         """Tells whether fine-tuning lowered the validation loss; without that split or a head stage there is nothing to compare."""

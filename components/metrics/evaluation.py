@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cxr.components.checks.refusal import Check, Refusal
 from cxr.components.metrics import names
 from cxr.components.metrics.names import Values
-from cxr.components.metrics.verdicts import Failure, Judgement, Measured, Slice, class_names_of, judge, reason
+from cxr.components.metrics.verdicts import Failure, Judgement, Measured, Slice, class_names_of, judge, refusal
 from cxr.core import features, figure_table
 from cxr.core.errors import CxrError
 from cxr.core.figure_table import interval_key
@@ -106,11 +107,16 @@ class Evaluation(PartResult):
 
 @dataclass(frozen=True)
 class Validation:
-    """The gate's answer; `reasons` is empty where it blessed the candidate, `demands` says what became of each demand."""
+    """The gate's answer; `refusals` is empty where it blessed the candidate, `demands` says what became of each demand."""
 
     blessed: bool
-    reasons: tuple[str, ...]
+    refusals: tuple[Refusal, ...]
     demands: tuple[Judgement, ...] = ()
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What the gate says, for pages that are about it alone."""
+        return tuple(refusal.text for refusal in self.refusals)
 
 
 def read_evaluation(uri: str | Path) -> Evaluation:
@@ -216,7 +222,7 @@ def read_validation(uri: str | Path) -> Validation:
     """Reads the gate's answer from the ModelEvaluation artifact at `uri`.
 
     Returns:
-      Whether every threshold held, one sentence for each that did not, and what was measured and wanted of each.
+      Whether every threshold held, a refusal for each that did not, and what was measured and wanted of each.
 
     Raises:
       CxrError: if the artifact holds no validation result.
@@ -235,12 +241,12 @@ def read_validation(uri: str | Path) -> Validation:
     failures = [Failure(_where(part.slice_key), failure) for part in result.metric_validations_per_slice for failure in part.failures]
     demands = judge(_eval_config(uri), measured, failures)
     accuracy = next((part.values.get((figure_table.ACCURACY, None)) for part in measured if part.where is None), None)
-    reasons = [reason(failure, demands, accuracy) for failure in failures]
+    refusals = [refusal(failure, demands, accuracy) for failure in failures]
     if result.missing_slices:
-        reasons.append("the evaluation split holds no, or too few, examples")
-    if not result.validation_ok and not reasons:
-        reasons.append("the Evaluator gave no reason; see its log")
-    return Validation(bool(result.validation_ok), tuple(reasons), tuple(demands))
+        refusals.append(Refusal(check=Check.GATE, text="the evaluation split holds no, or too few, examples"))
+    if not result.validation_ok and not refusals:
+        refusals.append(Refusal(check=Check.GATE, text="the Evaluator gave no reason; see its log"))
+    return Validation(bool(result.validation_ok), tuple(refusals), tuple(demands))
 
 
 # === Records ===

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import isnan, nan
 from typing import TYPE_CHECKING, Literal
 
+from cxr.components.checks.refusal import Check, Refusal
 from cxr.components.metrics import names
 from cxr.components.metrics.intervals import judged, patients_of_demand
 from cxr.components.metrics.names import Values
@@ -114,7 +115,10 @@ def not_judged(judgements: Sequence[Judgement]) -> list[str]:
             enough = judgement.patients >= judgement.min_patients
             why = "not defined" if enough else f"{judgement.patients} patients"
             found.setdefault((judgement.what, feature), []).append(f"{value} ({why})")
-    return [f"gate: {what} was not judged in {feature.replace('_', ' ')} {', '.join(values)}" for (what, feature), values in found.items()]
+    return [
+        Check.GATE.says(f"{what} was not judged in {feature.replace('_', ' ')} {', '.join(values)}")
+        for (what, feature), values in found.items()
+    ]
 
 
 def class_names_of(config: config_pb2.EvalConfig) -> tuple[str, ...]:
@@ -123,14 +127,24 @@ def class_names_of(config: config_pb2.EvalConfig) -> tuple[str, ...]:
     return next((tuple(found[names.CLASS_NAMES]) for found in configs if names.CLASS_NAMES in found), ())
 
 
-def reason(failure: Failure, judgements: Sequence[Judgement], accuracy: float | None) -> str:
-    """Returns a sentence that says what was measured and what was asked for.
+def refusal(failure: Failure, judgements: Sequence[Judgement], accuracy: float | None) -> Refusal:
+    """Returns what the gate says of a threshold that did not hold: what was measured and what was asked for.
 
     Args:
       failure: one threshold that did not hold.
       judgements: see `judge`.
       accuracy: the candidate's, which a failure of the change threshold does not carry.
     """
+    return Refusal(check=Check.GATE, text=_sentence(failure, judgements, accuracy), behind_baseline=_behind_baseline(failure))
+
+
+def _behind_baseline(failure: Failure) -> bool:
+    """Whether the candidate was measured to be worse than the baseline: not where too few patients leave that open."""
+    compared = failure.proto.metric_threshold.HasField("change_threshold") and failure.proto.HasField("metric_value")
+    return compared and not isnan(failure.proto.metric_value.double_value.value)
+
+
+def _sentence(failure: Failure, judgements: Sequence[Judgement], accuracy: float | None) -> str:
     proto = failure.proto
     key, threshold = proto.metric_key, proto.metric_threshold
     for judgement in judgements:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from cxr.components.infra_check.reasons import REASONS
+from cxr.components.checks.read import read_checks
 from cxr.components.report.gather import gather
 from cxr.components.report.page.content import Artifact, Verdict
 from cxr.components.report.page.render import render
 from cxr.components.report.redaction import place
 from cxr.components.report.sources import ModelSources, Sources
-from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
 
 # Inputs of the n-th model, from 1.
 MODEL, MODEL_RUN, EVALUATION = "model_{}", "model_run_{}", "evaluation_{}"
@@ -59,18 +57,17 @@ class Executor(base_executor.BaseExecutor):
 
 
 def _model(name: str, number: int, input_dict: dict[str, list[types.Artifact]]) -> ModelSources:
-    (blessing,) = input_dict[INFRA_BLESSING.format(number)]
+    evaluation = _uri(input_dict, EVALUATION.format(number))
+    infra_check = _uri(input_dict, INFRA_BLESSING.format(number))
     shortcut_check = _uri(input_dict, SHORTCUT_BLESSING.format(number))
-    reasons = [f"infrastructure check: {reason}" for reason in (Path(blessing.uri) / REASONS).read_text(encoding="utf-8").splitlines()]
-    if shortcut_check:
-        reasons += [f"shortcut check: {reason}" for reason in ShortcutVerdict.load(Path(shortcut_check)).reasons]
+    checked = read_checks(evaluation=evaluation, infra_check=infra_check, shortcut_check=shortcut_check)
     return ModelSources(
         name,
-        evaluation=_uri(input_dict, EVALUATION.format(number)),
+        evaluation=evaluation,
         model_run=_uri(input_dict, MODEL_RUN.format(number)),
         model=_uri(input_dict, MODEL.format(number)),
         shortcut_check=shortcut_check,
-        verdict=Verdict(servable=blessing.get_int_custom_property("blessed") == 1, reasons=tuple(reasons)),
+        verdict=Verdict(blessed=checked.blessed, servable=checked.servable, refusals=checked.refusals, demands=checked.demands),
     )
 
 

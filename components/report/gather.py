@@ -16,11 +16,11 @@ from cxr.components.answers.most_confident import most_confident
 from cxr.components.answers.paired import compare
 from cxr.components.drift_check.result import DriftResult
 from cxr.components.explanation.result import Result, load_maps
-from cxr.components.metrics.evaluation import Evaluation, read_evaluation, read_roc, read_validation
+from cxr.components.metrics.evaluation import Evaluation, read_evaluation, read_roc
 from cxr.components.report.feature_statistics import read_statistics
 from cxr.components.report.history import read_training
 from cxr.components.report.mistakes import explained
-from cxr.components.report.page.content import Before, Content, Data, Model, ModelBefore, Verdict
+from cxr.components.report.page.content import Before, Content, Data, Model, ModelBefore
 from cxr.components.report.pictures import Seen, look_through
 from cxr.components.report.redaction import configuration_without_paths, without_paths
 from cxr.components.report.sources import ModelSources, RunBefore, Sources
@@ -86,7 +86,8 @@ def gather(sources: Sources) -> Content:
 def _model(sources: ModelSources, patients: Mapping[int, bytes]) -> Model:
     verdict = replace(
         sources.verdict,
-        reasons=tuple(map(without_paths, sources.verdict.reasons)),
+        failures=tuple(map(without_paths, sources.verdict.failures)),
+        refusals=tuple(refusal.model_copy(update={"text": without_paths(refusal.text)}) for refusal in sources.verdict.refusals),
         notes=tuple(map(without_paths, sources.verdict.notes)),
     )
     model = Model(
@@ -102,7 +103,6 @@ def _model(sources: ModelSources, patients: Mapping[int, bytes]) -> Model:
     evaluation, answers = read_evaluation(sources.evaluation), read_image_answers(sources.evaluation, patients)
     return replace(
         model,
-        verdict=_with_gate(verdict, sources.evaluation),
         evaluation=evaluation,
         roc=read_roc(sources.evaluation),
         bands=_bands(answers, evaluation) if answers else {},
@@ -129,15 +129,6 @@ def _before(before: RunBefore, answers: Mapping[str, ImageAnswers], patients: Ma
         models[name] = ModelBefore(accuracy, found.differences, found.why_not)
     changed = tuple((key, without_paths(then), without_paths(now)) for key, then, now in before.configuration)
     return Before(before.run, changed, tuple(map(without_paths, before.data)), models)
-
-
-def _with_gate(verdict: Verdict, evaluation: str) -> Verdict:
-    """Adds the gate's answer, unless the verdict has it."""
-    if verdict.blessed is not None:
-        return verdict
-    gate = read_validation(evaluation)
-    reasons = (*(f"gate: {reason}" for reason in gate.reasons), *verdict.reasons)
-    return replace(verdict, blessed=gate.blessed, reasons=reasons, demands=gate.demands)
 
 
 def _data(sources: Sources, seen: Seen) -> Data | None:

@@ -12,6 +12,7 @@ from cxr.core.errors import CxrError
 from cxr.core.spans import span
 
 FILE = "history.json"
+_RANDOM = "random weights"  # how `weights_note` began where an older version kept nothing else of it
 
 
 class _Stage(pydantic.BaseModel):
@@ -36,6 +37,7 @@ class _History(pydantic.BaseModel):
     stages: list[_Stage]
     backbone: str = ""
     weights_note: str = ""
+    random_weights: bool | None = None  # None: an older version did not keep it
     precision: str = ""
     kept_stage: str | None = None
     images: dict[str, int] = {}
@@ -74,4 +76,5 @@ def read_training(folder: str) -> Training:
         history.method,
         dict(zip(history.validation.members, history.shares or (), strict=False)),  # no names without a validation split
         {name: (score.loss, score.accuracy) for name, score in scores.items()},
+        history.weights_note.startswith(_RANDOM) if history.random_weights is None else history.random_weights,
     )

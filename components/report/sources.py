@@ -16,7 +16,7 @@ class ModelSources:
     name: str
     evaluation: str | None = None  # ModelEvaluation
     model_run: str | None = None  # ModelRun
-    verdict: Verdict = Verdict()  # the gate's part is read from the evaluation, where there is one
+    verdict: Verdict = Verdict()
     facts: Mapping[str, str] = field(default_factory=dict)
     model: str | None = None  # Model
     shortcut_check: str | None = None  # InfraBlessing of ShortcutCheck

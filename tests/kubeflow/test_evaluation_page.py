@@ -7,6 +7,7 @@ from evaluations import of_all_classes, of_one_class
 from kfp import dsl
 from lxml import html
 
+from cxr.components.checks.refusal import Check, Refusal
 from cxr.components.metrics.evaluation import ClassResult, Evaluation, SliceResult, Validation
 from cxr.components.metrics.tally import Tally
 from cxr.components.metrics.verdicts import Judgement
@@ -56,7 +57,7 @@ def published(measured, evaluation, tmp_path, monkeypatch):
     keys = ["evaluation", "executor-logs", *evaluation_page.outputs(CLASSES)]
     given = {"outputs": {"artifacts": {key: {"artifacts": [{"name": key, "uri": f"minio://b/run/{key}"}]} for key in keys}}}
     demanded = Judgement("demands.0.accuracy", "accuracy", ("source", "<i>x</i>"), 0.5, 0.6, None, 4, 2, "missed")
-    refused = Validation(False, ("accuracy 0.500 is below 0.600 <script>",), (demanded,))
+    refused = Validation(False, (Refusal(check=Check.GATE, text="accuracy 0.500 is below 0.600 <script>"),), (demanded,))
     return evaluation_page.publish(given, evaluation, refused, dict(zip(CLASSES, measured.roc, strict=True)))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.components.answers.image_answers import ImageAnswers
+from cxr.components.checks.refusal import Refusal
 from cxr.components.drift_check.result import DriftResult
 from cxr.components.explanation.result import Result as Explained
 from cxr.components.metrics.evaluation import Evaluation
@@ -108,6 +109,7 @@ class Training:
     method: str = ""
     shares: Mapping[str, float] = field(default_factory=dict)  # member: its share of the vote
     validation: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # method or member: loss and accuracy
+    random_weights: bool = False  # its backbone started from weights that were never trained
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,15 @@ class Verdict:
     servable: bool | None = None  # by the infrastructure check
     version: str | None = None  # pushed
     baseline: str | None = None  # version that it was compared with
-    reasons: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()  # what broke
+    refusals: tuple[Refusal, ...] = ()
     notes: tuple[str, ...] = ()
     demands: tuple[Judgement, ...] = ()  # of the gate
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it was not pushed, for people."""
+        return (*self.failures, *map(str, self.refusals))
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cxr.components.checks.refusal import Check
 from cxr.components.report.page.content import Content
 
-GATE, SHORTCUTS, CHECK = "gate: ", "shortcut check: ", "infrastructure check: "  # how reasons begin
 MANY_UNKNOWN = 0.5  # share of images without a patient id from which on intervals are too narrow
-_RANDOM = "random weights"  # how the note on weights that were never trained begins
+BEHIND = "A model fell behind the version that is pushed: see Comparison; what changed in data or configuration is the first suspect."
+REFUSED = {
+    Check.GATE: "The gate refused a model: see its errors and slices. Train it better; "
+    "lower a bound only if the lower figure is good enough.",
+    Check.SHORTCUTS: "A model is no better than a shortcut: see Shortcuts. "
+    "Balance the classes over the collections, or get them from one place.",
+    Check.INFRASTRUCTURE: "A server could not answer as the trainer did: the reasons are above; such a model must not be served.",
+}
 
 
 def next_steps(content: Content) -> tuple[str, ...]:
@@ -17,22 +24,19 @@ def next_steps(content: Content) -> tuple[str, ...]:
 
 
 def _steps(content: Content) -> Iterator[str]:
-    reasons = [reason for model in content.models for reason in model.verdict.reasons]
+    refusals = [refusal for model in content.models for refusal in model.verdict.refusals]
+    behind = any(refusal.behind_baseline for refusal in refusals)
+    refusing = {refusal.check for refusal in refusals} - ({Check.GATE} if behind else set())  # the gate's advice is BEHIND then
     for step in content.failed:
         yield f"{step.node} failed: its message is above, all of it in the run's log. The same command goes on where this one stopped."
     if content.data and content.data.anomalies:
         yield "The data break the schema: see the anomalies under Data; ingest the images again, or change the schema (schema_file)."
-    if any(reason.startswith(GATE) and "below the baseline" in reason for reason in reasons):
-        yield "A model fell behind the version that is pushed: see Comparison; what changed in data or configuration is the first suspect."
-    elif any(reason.startswith(GATE) for reason in reasons):
-        yield "The gate refused a model: see its errors and slices. Train it better; lower a bound only if the lower figure is good enough."
-    if any(reason.startswith(SHORTCUTS) for reason in reasons):
-        yield "A model is no better than a shortcut: see Shortcuts. Balance the classes over the collections, or get them from one place."
-    if any(reason.startswith(CHECK) for reason in reasons):
-        yield "A server could not answer as the trainer did: the reasons are above; such a model must not be served."
+    if behind:
+        yield BEHIND
+    yield from (advice for check, advice in REFUSED.items() if check in refusing)
     if content.synthetic:
         yield "These images are synthetic. Run on radiographs of your own: make run DATA=FOLDER CONFIG=cpu."
-    random = [model.name for model in content.models if model.training and model.training.facts.get("weights", "").startswith(_RANDOM)]
+    random = [model.name for model in content.models if model.training and model.training.random_weights]
     if random:
         yield f"The backbones of {', '.join(random)} have random weights; ImageNet weights (configuration full) make more than a baseline."
     data = content.data

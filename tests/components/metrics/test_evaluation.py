@@ -12,6 +12,7 @@ from tensorflow_model_analysis.metrics.metric_types import MetricKey
 from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
 from tensorflow_model_analysis.writers.metrics_plots_and_validations_writer import convert_slice_metrics_to_proto
 
+from cxr.components.checks.refusal import Check
 from cxr.components.metrics import names
 from cxr.components.metrics.classification import ClassificationCombiner
 from cxr.components.metrics.evaluation import read_evaluation, read_roc, read_validation
@@ -140,6 +141,29 @@ def test_every_refusal_has_its_sentence(tmp_path: Path, refusal: validation_resu
     validation = read_validation(write(tmp_path, {(): measured("candidate", [(0, RIGHT), (0, WRONG)])}, result))
     assert not validation.blessed
     assert validation.reasons == (sentence,)
+
+
+CHANGE = config_pb2.GenericChangeThreshold(absolute={"value": -0.02})
+
+
+@pytest.mark.parametrize(
+    ("refusal", "behind"),
+    [
+        (failure("accuracy", 0.5, value_threshold=config_pb2.GenericValueThreshold(lower_bound={"value": 0.9})), False),
+        (failure("accuracy", -0.25, change_threshold=CHANGE), True),
+        (failure("log_loss_change_upper", 0.25, change_threshold=CHANGE), True),
+        (failure("accuracy_change_lower", np.nan, change_threshold=CHANGE), False),  # too few patients to tell
+        (failure("accuracy"), False),
+    ],
+)
+def test_a_refusal_says_whether_it_is_about_the_baseline_whatever_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: validation_result_pb2.ValidationFailure, behind: bool
+) -> None:
+    monkeypatch.setattr("cxr.components.metrics.verdicts._sentence", lambda *_: "in other words")
+    result = validation_result_pb2.ValidationResult(validation_ok=False)
+    result.metric_validations_per_slice.add().failures.append(refusal)
+    (found,) = read_validation(write(tmp_path, {(): measured("candidate", [(0, RIGHT), (0, WRONG)])}, result)).refusals
+    assert (str(found), found.check, found.behind_baseline) == ("gate: in other words", Check.GATE, behind)
 
 
 def test_empty_split(tmp_path: Path) -> None:

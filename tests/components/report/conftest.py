@@ -12,9 +12,11 @@ import tensorflow as tf
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
 
+from cxr.components.checks.read import read_checks
 from cxr.components.drift_check.drift_config import Drift
 from cxr.components.drift_check.result import Distance, DriftResult
 from cxr.components.explanation.result import HeatMaps, Localisation, Result
+from cxr.components.infra_check.reasons import REASONS
 from cxr.components.metrics.answers import image_number
 from cxr.components.report.page.content import Step, Verdict
 from cxr.components.report.sources import ModelSources, Sources
@@ -150,7 +152,14 @@ def sources(
     write_shortcuts(root / "audit", root / "shortcut_check")
     write_explanation(root / "explanation")
     write_info(str(root / "model" / "Format-Serving"), {"name": "mobilenet", "class_names": CLASSES, "image_size": 32})
-    verdict = Verdict("refused", reasons=("infrastructure check: /tmp/Doe/model is gone",), notes=("compared with /models/Doe/1",))
+    (root / "infra_check").mkdir()
+    (root / "infra_check" / REASONS).write_text("/tmp/Doe/model is gone\n")
+    checked = read_checks(
+        evaluation=str(root / "evaluation"), infra_check=str(root / "infra_check"), shortcut_check=str(root / "shortcut_check")
+    )
+    verdict = Verdict(
+        "refused", checked.blessed, refusals=checked.refusals, notes=("compared with /models/Doe/1",), demands=checked.demands
+    )
     return Sources(
         pipeline="demo",
         class_names=CLASSES,

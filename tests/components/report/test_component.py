@@ -12,11 +12,14 @@ from tfx import types
 from tfx import v1 as tfx
 from tfx.types import standard_artifacts
 
+from cxr.components.baseline.rule import Choice
 from cxr.components.report.component import Candidate, Report
-from cxr.components.report.executor import MOST_MODELS, Executor
+from cxr.components.report.executor import MOST_MODELS, Executor, _model
 from cxr.components.report.sources import Sources
 from cxr.kubeflow import ir_pass
 from cxr.kubeflow.compile import compile_pipeline
+from cxr.pipeline.local_runner import NodeResult
+from cxr.pipeline.report import _candidate
 
 IMAGE = "registry.example/cxr@sha256:" + "0" * 64
 
@@ -99,6 +102,27 @@ def test_the_component_writes_the_page_of_what_it_is_given(sources: Sources, tmp
     assert "InfraCheck-model0/blessing/5" in page
     assert "Confusion matrix, model0" in page
     assert "data:image/jpeg" not in page  # pictures=False
+
+
+@pytest.mark.parametrize("problems", ["", "another answer than the recorded one\nno answer\n"])
+def test_the_node_and_a_local_run_find_the_same_refusals(sources: Sources, tmp_path: Path, problems: str) -> None:
+    (model, _) = sources.models
+    evaluation = artifact(standard_artifacts.ModelEvaluation, model.evaluation)
+    blessing = artifact(standard_artifacts.InfraBlessing, tmp_path)
+    (tmp_path / "reasons.txt").write_text(problems)
+    shortcuts = artifact(standard_artifacts.InfraBlessing, model.shortcut_check)
+    node = _model("m", 1, {"evaluation_1": evaluation, "infra_blessing_1": blessing, "shortcut_blessing_1": shortcuts}).verdict
+    outputs = {
+        "Evaluator-m": {"evaluation": evaluation},
+        "InfraCheck-m": {"blessing": blessing},
+        "ShortcutCheck-m": {"blessing": shortcuts},
+    }
+    local = _candidate("m", {name: NodeResult(name, "done", outputs=found) for name, found in outputs.items()}, Choice(), "test")
+    assert local.outcome == "refused"
+    assert (node.refusals, node.demands) == (local.refusals, local.demands)
+    assert (node.blessed, node.servable) == (local.blessed, local.servable) == (False, not problems)
+    assert node.reasons == local.reasons == tuple(json.loads(local.model_dump_json())["reasons"])
+    assert len(node.reasons) == 2 + len(problems.splitlines())
 
 
 @pytest.mark.slow

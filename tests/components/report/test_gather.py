@@ -14,8 +14,6 @@ from PIL import Image
 
 from cxr.components.explanation.result import Result, load_maps
 from cxr.components.metrics.answers import NO_IMAGE
-from cxr.components.metrics.evaluation import Validation
-from cxr.components.metrics.verdicts import Judgement
 from cxr.components.report.gather import gather
 from cxr.components.report.page.content import Content
 from cxr.components.report.page.render import render
@@ -118,12 +116,6 @@ def test_gate_training_and_evaluation_are_read(content: Content) -> None:
     assert mobilenet.training is not None
     assert mobilenet.training.facts["backbone"] == "MobileNet"
     assert (ensemble.training, ensemble.evaluation, ensemble.verdict.blessed) == (None, None, None)
-
-
-def test_demands_are_read_where_the_run_does_not_hand_them_over(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
-    demand = Judgement("accuracy", "accuracy", None, 0.9, 0.75, None, 43, 0, "met")
-    monkeypatch.setattr("cxr.components.report.gather.read_validation", lambda uri: Validation(True, (), (demand,)))
-    assert gather(sources).models[0].verdict.demands == (demand,)
 
 
 def test_answers_to_images_that_cannot_be_told_apart_are_left_out(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:

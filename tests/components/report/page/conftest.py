@@ -11,6 +11,7 @@ from evaluations import of_all_classes, of_one_class
 from PIL import Image
 
 from cxr.components.answers.image_answers import ImageAnswers
+from cxr.components.checks.refusal import Check, Refusal
 from cxr.components.drift_check.drift_config import Drift
 from cxr.components.drift_check.result import Distance, DriftResult
 from cxr.components.metrics.evaluation import ClassResult, Evaluation, SliceResult
@@ -96,7 +97,8 @@ def bands() -> dict[str, dict[Curve, Band]]:
 
 def training() -> Training:
     rows = tuple({"loss": 1 / n, "val_loss": 1.1 / n, "accuracy": n / 5, "val_accuracy": n / 6, "learning_rate": 0.001} for n in (1, 2, 3))
-    return Training((Stage("head", rows, 2, True, 0), Stage("fine-tuning", rows[:2], None, False, 0)), {"weights": "random weights"})
+    stages = (Stage("head", rows, 2, True, 0), Stage("fine-tuning", rows[:2], None, False, 0))
+    return Training(stages, {"weights": "random weights"}, random_weights=True)
 
 
 def answers() -> ImageAnswers:
@@ -162,11 +164,12 @@ def content() -> Content:
         Judgement("accuracy", "accuracy", None, 0.5, 0.6, None, 4, 0, "missed"),
         Judgement("demands.0.recall.covid19", "recall of covid19", ("source", HOSTILE), np.nan, 0.5, 0.9, 2, 9, "not judged"),
     )
-    refused = Verdict("refused", False, True, reasons=(f"gate: accuracy 0.5 is below 0.6 {HOSTILE}",), notes=(HOSTILE,), demands=demands)
+    refusal = Refusal(check=Check.GATE, text=f"accuracy 0.5 is below 0.6 {HOSTILE}")
+    refused = Verdict("refused", False, True, refusals=(refusal,), notes=(HOSTILE,), demands=demands)
     models = (
         Model("mobilenet", refused, training(), evaluation(), roc(), answers(), {"weights": HOSTILE}, shortcut_verdict(), info(), bands()),
         Model("ensemble", Verdict("pushed", True, True, "1795601476", "1"), None, evaluation(0.25), roc(), answers()),
-        Model("densenet201", Verdict("failed", reasons=("Trainer-densenet201 failed: no memory",))),
+        Model("densenet201", Verdict("failed", failures=("Trainer-densenet201 failed: no memory",))),
     )
     wrong = Mistake(
         CLASSES[0], HOSTILE, picture, (Answer("ensemble", (0.3, 0.6, 0.1), CLASSES[1]), Answer("mobilenet", (0.9, 0.1, 0), CLASSES[0]))
