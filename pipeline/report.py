@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -18,6 +17,7 @@ from cxr.components.explanation.result import Result as Explained
 from cxr.components.metrics.evaluation import Evaluation, read_evaluation
 from cxr.components.metrics.verdicts import Judgement, not_judged
 from cxr.components.shortcut_check.verdict import Verdict
+from cxr.core.errors import CxrError
 from cxr.core.strict_model import StrictModel
 from cxr.data.audit.result import AuditResult
 from cxr.data.ingest.dataset import Dataset
@@ -28,7 +28,8 @@ from cxr.pipeline.local_runner import NodeResult
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.roles import node_id
 from cxr.trainer.artifact import read_info
-from cxr.trainer.curves import HISTORY, PICTURE
+from cxr.trainer.curves import PICTURE
+from cxr.trainer.history import History
 
 Outcome = Literal["pushed", "refused", "failed"]
 
@@ -151,9 +152,13 @@ def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice, eva
     if model_run := _output(trainer, "model_run"):
         known["learning_curves"] = f"{model_run.uri}/{PICTURE}"
         if trainer and trainer.state == "done":
-            history = json.loads((Path(model_run.uri) / HISTORY).read_bytes())
-            known["features_from_cache"] = history.get("features_from_cache", {})
-            notes += history.get("notes", [])
+            try:
+                history = History.read(model_run.uri)
+            except CxrError as error:  # a run that has ended is not lost for a remark
+                notes.append(str(error))
+            else:
+                known["features_from_cache"] = history.features_from_cache
+                notes += history.notes
     evaluation = _output(evaluator, "evaluation")
     checked = read_checks(
         evaluation=_uri(evaluation),

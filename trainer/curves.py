@@ -1,20 +1,17 @@
-"""Learning curves: history.json, TensorBoard logs and a picture, in a model-run artifact."""
+"""Learning curves: TensorBoard logs and a picture, in a model-run artifact."""
 
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import tensorflow as tf
 
 from cxr.trainer import artifact
-from cxr.trainer.stages import StageHistory
-from cxr.trainer.training_state import Row
+from cxr.trainer.history import Row, StageHistory
 
-HISTORY, PICTURE, TENSORBOARD = "history.json", "learning_curves.png", "tensorboard"
+PICTURE, TENSORBOARD = "learning_curves.png", "tensorboard"
 
 
 class TensorBoardLog:
@@ -57,17 +54,15 @@ def log_stages(folder: str, stages: Sequence[StageHistory]) -> None:
         log.close()
 
 
-def write_history(folder: str, stages: Sequence[StageHistory], about: dict[str, Any]) -> None:
-    """Writes history.json and learning_curves.png.
+def write_picture(folder: str, stages: Sequence[StageHistory], title: str) -> None:
+    """Writes learning_curves.png.
 
     Args:
       folder: Of any filesystem that `tf.io.gfile` knows.
-      stages: In the order in which they ran.
-      about: Further keys of history.json: what was trained, from which weights, on how many images.
+      stages: In the order in which they ran, one at least.
+      title: Above the picture.
     """
-    text = json.dumps({**about, "stages": [asdict(stage) for stage in stages]}, indent=2, ensure_ascii=False)
-    artifact.write_bytes(f"{folder.rstrip('/')}/{HISTORY}", (text + "\n").encode())
-    artifact.write_bytes(f"{folder.rstrip('/')}/{PICTURE}", _picture(stages, str(about.get("name", ""))))
+    artifact.write_bytes(f"{folder.rstrip('/')}/{PICTURE}", _picture(stages, title))
 
 
 def _picture(stages: Sequence[StageHistory], title: str) -> bytes:

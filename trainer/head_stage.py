@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from cxr.core.stored_rows import FloatRows
 from cxr.trainer.feature_epochs import AT_ONCE, Array, Examples, FeatureEpochs
+from cxr.trainer.history import Row, StageHistory
 from cxr.trainer.losses import image_weights
 from cxr.trainer.model_config import Model, Stage
 from cxr.trainer.models.heads import build_head
-from cxr.trainer.stages import StageHistory, run_stage
-from cxr.trainer.training_state import Row
+from cxr.trainer.stages import run_stage
 
 
 @dataclass(frozen=True)

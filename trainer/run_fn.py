@@ -18,7 +18,7 @@ from cxr.trainer import artifact
 from cxr.trainer.calibration import outside
 from cxr.trainer.calibration.settling import Settled, settle
 from cxr.trainer.calibration.temperature import scale_logits
-from cxr.trainer.curves import TensorBoardLog, write_history
+from cxr.trainer.curves import TensorBoardLog, write_picture
 from cxr.trainer.devices import FLOAT32
 from cxr.trainer.export.network import single_network
 from cxr.trainer.export.saved_model import export_model
@@ -26,6 +26,7 @@ from cxr.trainer.export.trained_answers import COMPARED_IMAGES, MIXED_TOLERANCE,
 from cxr.trainer.feature_cache.setting import told
 from cxr.trainer.feature_cache.store import Store
 from cxr.trainer.frozen_backbone import FeatureCache
+from cxr.trainer.history import History
 from cxr.trainer.inputs import Split, read_split
 from cxr.trainer.model_config import Model
 from cxr.trainer.preprocessing_config import Preprocessing
@@ -89,21 +90,23 @@ def run_fn(fn_args: Any) -> None:
     finally:
         log.close()
 
-    about = {
-        "name": settings.name,
-        "backbone": settings.model.backbone,
-        "weights": settings.model.weights,
-        "weights_note": trained.weights_note,
-        "random_weights": trained.random_weights,
-        "precision": trained.precision,
-        "kept_stage": trained.kept_stage,
-        "model": settings.model.model_dump(mode="json"),
-        "images": {TRAIN: len(train), VAL: len(val) if val else 0},
-        "features_from_cache": trained.from_cache,
-        "notes": store.notes if store else [],
-        "seconds": round(time.monotonic() - begin, 1),
-    }
-    write_history(fn_args.model_run_dir, trained.stages, about)
+    history = History(
+        name=settings.name,
+        backbone=settings.model.backbone,
+        weights=settings.model.weights,
+        weights_note=trained.weights_note,
+        random_weights=trained.random_weights,
+        precision=trained.precision,
+        kept_stage=trained.kept_stage,
+        model=settings.model.model_dump(mode="json"),
+        images={TRAIN: len(train), VAL: len(val) if val else 0},
+        features_from_cache=trained.from_cache,
+        notes=tuple(store.notes) if store else (),
+        seconds=round(time.monotonic() - begin, 1),
+        stages=tuple(trained.stages),
+    )
+    history.write(fn_args.model_run_dir)
+    write_picture(fn_args.model_run_dir, trained.stages, settings.name)
     _write_model(fn_args, settings, transform, trained, {TRAIN: train, **({VAL: val} if val else {})})
     if trained.state_dir:
         shutil.rmtree(trained.state_dir, ignore_errors=True)

@@ -14,9 +14,10 @@ import tensorflow as tf
 
 from cxr.core import progress
 from cxr.core.errors import CxrError
+from cxr.trainer.history import Row, StageHistory
 from cxr.trainer.losses import make_loss, make_optimizer
 from cxr.trainer.model_config import Loss, Stage
-from cxr.trainer.training_state import Row, TrainingState
+from cxr.trainer.training_state import TrainingState
 
 
 class Epochs(Protocol):
@@ -50,17 +51,6 @@ class StageData:
             shuffle=False,  # the batches come shuffled
             verbose=0,
         )
-
-
-@dataclass(frozen=True)
-class StageHistory:
-    """What became of a stage."""
-
-    name: str
-    rows: list[Row]  # per epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, seconds
-    resumed_from: int  # epochs that an interrupted run had finished
-    stopped_early: bool
-    best_epoch: int | None  # counted from 1, whose weights were restored; None: those of the last epoch
 
 
 def run_stage(

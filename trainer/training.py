@@ -23,6 +23,7 @@ from cxr.trainer.batch_statistics import recalibrate
 from cxr.trainer.cached_features import BATCH, BatchedModel, cached
 from cxr.trainer.frozen_backbone import FeatureCache, FrozenBackbone
 from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
+from cxr.trainer.history import Row, StageHistory
 from cxr.trainer.losses import from_one_source, image_weights, make_loss
 from cxr.trainer.model_config import Augmentation, FineTuning, Model, Stage
 from cxr.trainer.models.assembly import Assembly, assemble
@@ -31,8 +32,8 @@ from cxr.trainer.models.heads import build_head
 from cxr.trainer.models.weights import NONE, copy_weights
 from cxr.trainer.out_of_fold import out_of_fold
 from cxr.trainer.phantoms import phantoms
-from cxr.trainer.stages import StageData, StageHistory, run_stage
-from cxr.trainer.training_state import Row, fingerprint
+from cxr.trainer.stages import StageData, run_stage
+from cxr.trainer.training_state import fingerprint
 from cxr.trainer.transform_graph import TransformGraph
 
 SCRATCH_MOMENTUM = 0.9  # Keras's 0.99 leaves the moving statistics far behind after some hundred steps

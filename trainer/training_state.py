@@ -14,9 +14,9 @@ import keras
 import numpy as np
 
 from cxr.core import progress
+from cxr.trainer.history import Row
 
 COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")  # of Keras's callbacks that count epochs
-Row = dict[str, float]
 
 
 def fingerprint(parts: Sequence[Any]) -> str:

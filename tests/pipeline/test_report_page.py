@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from cxr.pipeline.local_runner import NodeResult
 from cxr.pipeline.pipeline_config import load
 from cxr.pipeline.report import make_report
 from cxr.pipeline.report_page import page_sources, run_before, write_page
+from cxr.trainer.history import FILE
 
 CONFIG = load("demo", ["report.pictures=false"])
 DATASET = Dataset(
@@ -78,6 +80,18 @@ def test_a_run_that_failed_half_way_has_a_page_of_what_there_is(sources: Sources
     assert "run 20261125-103209-306" in text
     assert "ImportExampleGen/examples/1" in text
     assert "Jane" not in text
+
+
+def test_a_damaged_history_is_a_remark_and_the_report_is_written(results: dict[str, NodeResult], tmp_path: Path) -> None:
+    run = standard_artifacts.ModelRun()
+    run.uri = str(tmp_path / "run")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / FILE).write_text('{"stages": [')
+    trained = NodeResult("Trainer-mobilenet", "done", outputs={"model_run": [run]})
+    make_report(CONFIG, results | {"Trainer-mobilenet": trained}, {}, data="/data", dataset=DATASET).write(tmp_path / "report.json")
+    (note,) = json.loads((tmp_path / "report.json").read_text())["models"]["mobilenet"]["notes"]
+    assert f"{run.uri}/{FILE}: not the history of a training (Invalid JSON" in note
+    assert "train the model again" in note
 
 
 def test_the_configuration_decides_about_pictures(sources: Sources) -> None:

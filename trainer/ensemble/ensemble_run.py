@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,13 +14,14 @@ from cxr.trainer import artifact
 from cxr.trainer.calibration import outside
 from cxr.trainer.calibration.settling import settle
 from cxr.trainer.calibration_info import Outside
-from cxr.trainer.curves import HISTORY, log_stages, write_history
+from cxr.trainer.curves import log_stages, write_picture
 from cxr.trainer.ensemble.fitting_data import fitting_data
 from cxr.trainer.ensemble.joining import Joined, join, joint_layers, joint_model
 from cxr.trainer.export.network import joint_network
 from cxr.trainer.export.recorded_requests import recorded_answers
 from cxr.trainer.export.saved_model import export_model
 from cxr.trainer.export.trained_answers import GPU_TOLERANCE
+from cxr.trainer.history import History
 from cxr.trainer.model_config import Ensemble
 from cxr.trainer.models.keras_files import load_model
 from cxr.trainer.training_data import joint_data, joint_training_images, save_training_images
@@ -128,9 +128,7 @@ def _weights_note(notes: Mapping[str, str]) -> str:
 
 
 def _write_run(joined: Joined, report: dict[str, Any], run_uri: str) -> None:
-    about = {"name": features.ENSEMBLE, **report}
-    if joined.stages:
-        write_history(run_uri, joined.stages, about)
+    History(name=features.ENSEMBLE, stages=joined.stages, **report).write(run_uri)
+    if joined.stages:  # else nothing was trained, there are no curves
+        write_picture(run_uri, joined.stages, features.ENSEMBLE)
         log_stages(run_uri, joined.stages)
-    else:  # nothing was trained, there are no curves
-        artifact.write_bytes(f"{run_uri.rstrip('/')}/{HISTORY}", (json.dumps({**about, "stages": []}, indent=2) + "\n").encode())

@@ -27,9 +27,9 @@ from cxr.trainer.artifact import Predictions
 from cxr.trainer.calibration.layers import Temperature
 from cxr.trainer.ensemble.stacking import train_stacking
 from cxr.trainer.ensemble.voting import HardVote, WeightedVote
+from cxr.trainer.history import Score, StageHistory
 from cxr.trainer.losses import make_loss
 from cxr.trainer.model_config import Ensemble
-from cxr.trainer.stages import StageHistory
 
 METHODS = ("soft", "hard", "weighted", "stacking", "best")  # the first wins where losses are equal
 STEPS = 4  # shares of a weighted vote are multiples of 1 / STEPS
@@ -51,14 +51,6 @@ class Votes:
 
 
 @dataclass(frozen=True)
-class Score:
-    """How good answers are on the validation split."""
-
-    loss: float
-    accuracy: float
-
-
-@dataclass(frozen=True)
 class Joined:
     """How the members were joined, and why."""
 
@@ -73,7 +65,7 @@ class Joined:
         return _answer(self.layer, votes)
 
     def report(self) -> dict[str, Any]:
-        """Returns what history.json keeps."""
+        """Returns what history.json and model.json keep."""
         return {
             "method": self.method,
             "shares": getattr(self.layer, "shares", None),

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.trainer.ensemble.voting import Stacking
+from cxr.trainer.history import StageHistory
 from cxr.trainer.model_config import Ensemble
-from cxr.trainer.stages import StageHistory, run_stage
+from cxr.trainer.stages import run_stage
 
 Labelled = tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.float32]]  # each member's [images, classes], one-hot [images, classes]
 
