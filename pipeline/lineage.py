@@ -148,7 +148,9 @@ def _members(info: ModelInfo, run: KeptRun | None) -> dict[str, Member]:
 
 
 def _figures(version: Path, record: PushRecord | None) -> dict[str, str]:
-    """The card's, which have intervals; without a card those of the push."""
+    """Those of the push. An older version's push kept no intervals: its card has them, in one order; without a card there are none."""
+    if record and record.figures:
+        return {title(name): str(figure) for name, figure in record.figures.items()}
     try:
         tables = json.loads((version / JSON).read_text(encoding="utf-8"))["sections"]["Evaluation"]["tables"]
         return dict(tables[0]["rows"])

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from cxr.core.errors import MissingFileError
+from cxr.core.intervals import Figure
 from cxr.core.strict_model import StrictModel
 
 RECORD = "assets.extra/push.json"  # below the pushed version
@@ -30,6 +31,7 @@ class PushRecord(StrictModel):
     fingerprint: str = Field(description="of the SavedModel, without this record")
     split: str = Field(description="that it was judged on")
     metrics: dict[str, float] = Field(description="on that split")
+    figures: dict[str, Figure] = Field({}, description="names.FIGURES there, with 95 % intervals; empty: an older version kept none")
     baseline: Comparison | None = Field(None, description="null: there was none that it could be compared with")
     floor: str = Field(description="the best pushed version after this push, which the next candidate must not fall behind")
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from cxr.components.baseline.push_record import Comparison, PushRecord
 from cxr.components.metrics import names
 from cxr.components.metrics.evaluation import Evaluation, Validation, read_evaluation, read_validation, read_values
+from cxr.components.metrics.names import Values
 from cxr.components.model_card.card import JSON, MARKDOWN
 from cxr.components.model_card.make import Pushed, make_card
 from cxr.components.pusher.known import Known
 from cxr.components.pusher.publish import publish
 from cxr.components.shortcut_check.verdict import Verdict
 from cxr.core.figure_table import row_of
+from cxr.core.intervals import Figure, Interval
 from cxr.trainer.artifact import ModelInfo, read_info
 
 KEPT = (names.EXAMPLE_COUNT, *names.FIGURES)  # beside the model
@@ -39,8 +41,9 @@ def push(models: Path, candidate: Path, evaluation: str, known: Known, *, run: s
       ChampionChangedError: The champion is another one than when the baseline was chosen.
       CxrError: The pointer is damaged, or the volume has no file locks.
     """
-    ours, theirs = ({name: values[name, None] for name in KEPT if (name, None) in values} for values in read_values(evaluation))
-    record = partial(record_of, known=known, run=run, source=source, ours=ours, theirs=theirs or None)
+    measured = read_values(evaluation)
+    ours, theirs = ({name: values[name, None] for name in KEPT if (name, None) in values} for values in measured)
+    record = partial(record_of, known=known, run=run, source=source, ours=ours, theirs=theirs or None, figures=figures_of(measured[0]))
     card = partial(
         card_of,  # read here: whoever else pushes this model waits for what is done in `publish`
         info=read_info(str(candidate)),
@@ -60,7 +63,15 @@ def card_of(
 
 
 def record_of(
-    version: str, fingerprint: str, *, known: Known, run: str, source: str, ours: dict[str, float], theirs: dict[str, float] | None
+    version: str,
+    fingerprint: str,
+    *,
+    known: Known,
+    run: str,
+    source: str,
+    ours: dict[str, float],
+    theirs: dict[str, float] | None,
+    figures: dict[str, Figure] | None = None,
 ) -> PushRecord:
     """Returns what is kept beside a version. Where it falls behind its baseline, that stays the floor that later ones are held to.
 
@@ -72,6 +83,7 @@ def record_of(
       source: URI of the Model artifact.
       ours: Metrics of the model, by name.
       theirs: Those of the baseline; None without one.
+      figures: Those of the model that have intervals; None: they are not known.
     """
     baseline = Comparison(version=known.baseline, metrics=theirs) if theirs and known.baseline else None
     # in any of the metrics: with a floor that moves wherever accuracy rises, what is lost of another metric each time would add up
@@ -85,9 +97,16 @@ def record_of(
         fingerprint=fingerprint,
         split=known.split,
         metrics=ours,
+        figures=figures or {},
         baseline=baseline,
         floor=baseline.version if baseline and falls_behind else version,
     )
+
+
+def figures_of(values: Values) -> dict[str, Figure]:
+    """Returns names.FIGURES with their intervals, of the metrics of the whole split."""
+    ends = {name: Interval(*(values[names.end(name, which), None] for which in names.ENDS)) for name in names.FIGURES}
+    return {name: Figure.of(values[name, None], interval) for name, interval in ends.items()}
 
 
 def _worse(name: str, ours: float, theirs: float) -> bool:

@@ -84,6 +84,25 @@ def test_everything_that_the_workspace_knows(version: Path) -> None:
     assert lineage(version.with_name("16")).champion is False
 
 
+def test_figures_are_the_pushs_however_the_card_is_ordered(version: Path) -> None:
+    extra = version / "assets.extra"
+    card = json.loads((extra / "model_card.json").read_text())
+    card["sections"]["Evaluation"]["tables"].insert(0, {"caption": "Classes", "columns": ["class"], "rows": [["normal", "0.1"]]})
+    (extra / "model_card.json").write_text(json.dumps(card))
+    push = json.loads((extra / "push.json").read_text())
+    figures = {
+        "accuracy": {"value": 0.75, "low": 0.5, "high": 0.9},
+        "balanced_accuracy": {"value": 0.7, "low": None, "high": None},
+        "calibration_error": {"value": 0.1, "low": 0.05, "high": 0.2},
+    }
+    (extra / "push.json").write_text(json.dumps(push | {"figures": figures}))
+    assert lineage(version).figures == {
+        "accuracy": "0.750 (0.500 to 0.900)",
+        "balanced accuracy": "0.700",
+        "expected calibration error": "0.100 (0.050 to 0.200)",
+    }
+
+
 def test_a_folder_without_its_workspace_tells_what_travels_with_it(version: Path, tmp_path: Path) -> None:
     alone = tmp_path / "server" / "models" / "ensemble" / "17"
     shutil.copytree(version, alone)

@@ -2,9 +2,12 @@
 
 import pytest
 
+from cxr.components.metrics import names
+from cxr.components.metrics.evaluation import read_evaluation, read_values
 from cxr.components.pusher.known import Known
-from cxr.components.pusher.push import record_of
+from cxr.components.pusher.push import figures_of, record_of
 from cxr.core.figure_table import ACCURACY, LOG_LOSS
+from cxr.core.intervals import Figure
 
 
 @pytest.mark.parametrize(
@@ -35,3 +38,14 @@ def test_a_better_accuracy_does_not_make_up_for_another_metric_that_falls_behind
     known = Known(pipeline="tiny", split="test", baseline="1", compared=(ACCURACY, LOG_LOSS))
     ours, theirs = ({ACCURACY: accuracy, LOG_LOSS: value} for accuracy, value in ((0.95, loss), (0.9, 0.4)))
     assert record_of("2", "f", known=known, run="r", source="/runs/1", ours=ours, theirs=theirs).floor == floor
+
+
+def test_figures_are_kept_with_their_intervals(tmp_path, write_metrics):
+    write_metrics(tmp_path / "evaluation", [0, 1, 2] * 3 + [0, 1, 1])
+    found, evaluation = figures_of(read_values(tmp_path / "evaluation")[0]), read_evaluation(tmp_path / "evaluation")
+    assert found == {name: Figure.of(getattr(evaluation, name), getattr(evaluation, f"{name}_interval")) for name in names.FIGURES}
+    assert found["accuracy"].low is not None
+    record = record_of("2", "f", known=Known(pipeline="t", split="test"), run="r", source="/1", ours={}, theirs=None, figures=found)
+    assert type(record).model_validate_json(record.model_dump_json()) == record
+    older = record.model_dump(mode="json", exclude={"figures"})
+    assert type(record).model_validate(older).figures == {}

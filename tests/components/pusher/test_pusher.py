@@ -159,6 +159,7 @@ def test_many_runs_within_the_tolerance_do_not_add_up_to_a_decline(run, folder):
     assert card.startswith("---\nlicense: other\n")
     assert f"# tiny, version {first.version}" in card
     assert "| accuracy | 0.900 (" in card
+    assert f"| accuracy | {record.figures['accuracy']} |" in card
 
     # The same again: neither judged nor pushed a second time
     _, evaluations = run(wrong=6)
