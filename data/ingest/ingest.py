@@ -19,12 +19,12 @@ from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.machine_faults import writing_to
 from cxr.core.silence import silenced
-from cxr.data.ingest import fingerprint, output_folder, private_lists, progress_bar, records, staged, summary
+from cxr.data.ingest import fingerprint, output_folder, private_lists, progress_bar, records, same_pictures, staged, summary
 from cxr.data.ingest.dataset import DATASET, RECORDS_VERSION, Dataset, read_dataset
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.lesion_masks import read_masks
 from cxr.data.ingest.outcomes import Outcomes
-from cxr.data.ingest.private_lists import CONFLICTS, PROBLEMS, SHOWN, BadRows
+from cxr.data.ingest.private_lists import CONFLICTS, PROBLEMS, BadRows, shown
 from cxr.data.ingest.pseudonyms import key_id, load_key, pseudonym
 from cxr.data.ingest.rows import Row
 from cxr.data.ingest.same_pictures import Settled, compare, settle
@@ -100,6 +100,8 @@ def ingest(
         with output_folder.left_alone(out) as alone:
             if found := _up_to_date(out, request, console):
                 console.print(f"{out}: up to date", highlight=False, soft_wrap=True)
+                for note in same_pictures.notes(found.label_conflicts, found.left_out, found.joined_patients):
+                    _warn(console, note)
                 if alone and not found.label_conflicts:
                     private_lists.forget(out, CONFLICTS)  # those of another request, which was refused
                 if alone:
@@ -190,12 +192,11 @@ def _check(result: summary.Tally, rows: list[Row], out: Path, request: _Request,
     """Refuses records of too few of the images."""
     config, by_number = request.config, request.rows
     if result.reject_share > config.max_reject_share:
-        first = "".join(f"\n  {by_number[o.number].where}: {o.reason}" for o in result.rejects[:SHOWN])
-        more = f"\n  and {len(result.rejects) - SHOWN} more" if len(result.rejects) > SHOWN else ""
+        places = [f"{by_number[o.number].where}: {o.reason}" for o in result.rejects]
         raise CxrError(
             f"{len(result.rejects)} of {result.total} files cannot be used ({result.reasons()}), more than "
-            f"{spelled('max_reject_share', config.max_reject_share)} allows; no records were written:{first}{more}\n"
-            f"all of them with their paths: {summary.write_rejects(result, by_number, out, PROBLEMS)}"
+            f"{spelled('max_reject_share', config.max_reject_share)} allows; no records were written:"
+            + shown(places, summary.write_rejects(result, by_number, out, PROBLEMS))
         )
     if config.only_split and len(result.rejects) == result.total:
         raise CxrError(f"no image can be used; all of them were rejected ({result.reasons()})")

@@ -26,9 +26,23 @@ class BadRows(CxrError):
     def __init__(self, text: str, rows: Sequence[Row], places: Iterable[str] | None = None):
         """Args: what is wrong and the remedy; the rows; what to show of each (default: `where`)."""
         listed = list(places if places is not None else (row.where for row in rows))
-        more = f"\n  and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
-        super().__init__(text + "".join(f"\n  {place}" for place in listed[:SHOWN]) + more)
+        super().__init__(text + shown(listed))
         self.rows = tuple(rows)
+
+
+def shown(places: Sequence[str], whole: Path | None = None) -> str:
+    """Returns the lines below an error: the first SHOWN places, and how many more there are.
+
+    Args:
+      places: A text for each, without paths.
+      whole: Where all of them are listed with their paths; None: nowhere, or not yet.
+    """
+    more = f"\n  and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
+    return "".join(f"\n  {place}" for place in places[:SHOWN]) + more + (_whole_list(whole) if whole else "")
+
+
+def _whole_list(path: Path) -> str:
+    return f"\nall of them with their paths: {path}"
 
 
 def folder_of(out: Path) -> Path:
@@ -77,4 +91,4 @@ def write_problems(out: Path, error: BadRows) -> str:
         path = write(out, PROBLEMS, ("where", "path"), [(row.where, row.name) for row in error.rows])
     except OSError:
         return ""
-    return f"\nall of them with their paths: {path}"
+    return _whole_list(path) if path else ""

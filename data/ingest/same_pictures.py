@@ -18,7 +18,7 @@ from cxr.data.duplicates.find import Pair, near_duplicates
 from cxr.data.duplicates.thumbnails import SIDE
 from cxr.data.ingest import private_lists
 from cxr.data.ingest.ingest_config import Ingest, Spelling
-from cxr.data.ingest.private_lists import CONFLICTS, SHOWN
+from cxr.data.ingest.private_lists import CONFLICTS, shown
 from cxr.data.ingest.progress_bar import stages
 from cxr.data.ingest.rows import PATIENT, Row
 
@@ -45,12 +45,17 @@ class Settled:
 
     def notes(self) -> list[str]:
         """Returns warnings."""
-        found = []
-        if self.conflicts:
-            found.append(f"{self.conflicts} radiographs stand under several labels, {self.left_out} images are left out ({CONFLICTS})")
-        if self.joined:
-            found.append(f"{self.joined} patients share a radiograph with another one and count as the same person")
-        return found
+        return notes(self.conflicts, self.left_out, self.joined)
+
+
+def notes(conflicts: int, left_out: int, joined: int) -> list[str]:
+    """Returns what a user is warned of, of records that are there already too; the arguments are those of `Settled`."""
+    found = []
+    if conflicts:
+        found.append(f"{conflicts} radiographs stand under several labels, {left_out} images are left out ({CONFLICTS})")
+    if joined:
+        found.append(f"{joined} patients share a radiograph with another one and count as the same person")
+    return found
 
 
 def compare(rows: Sequence[Row], thumbnail: Callable[[Row], np.ndarray], config: Ingest, console: Console) -> list[Pair]:
@@ -155,12 +160,10 @@ def _list_conflicts(
 
 def _refusal(conflicts: Sequence[Sequence[Row]], listed: Path | None, spelled: Spelling) -> str:
     places = ["; ".join(f"{row.label} ({row.where})" for row in group) for group in conflicts]
-    more = f"\n  and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
     return (
         f"{len(conflicts)} radiographs stand under several labels; correct the labels, or set {spelled('label_conflicts', 'drop')} "
         f"(none of their images is used) or {spelled('label_conflicts', 'keep_by_source')} with {spelled('source_priority', '[…]')}:"
-        + "".join(f"\n  {place}" for place in places[:SHOWN])
-        + f"{more}\nall of them with their paths: {listed}"
+        + shown(places, listed)
     )
 
 

@@ -196,10 +196,8 @@ def remarks(dataset: Dataset, out: Path) -> list[str]:
         lines.append(f"{dataset.duplicates} pictures under more than one path, the same to the pixel: {lists / DUPLICATES}")
     if dataset.near_duplicates:
         lines.append(f"{dataset.near_duplicates} radiographs under more than one path, in copies that differ: {lists / DUPLICATES}")
-    if dataset.joined_patients:
-        lines.append(f"{dataset.joined_patients} patients share a radiograph with another one and count as the same person")
-    if dataset.label_conflicts:
-        lines.append(f"{dataset.label_conflicts} radiographs under several labels, {dataset.left_out} images left out: {lists / CONFLICTS}")
+    if dataset.label_conflicts:  # how many they are is warned of, as is who counts as one person: same_pictures.notes
+        lines.append(f"radiographs under several labels: {lists / CONFLICTS}")
     if dataset.own_patients:
         lines.append(f"{dataset.own_patients} images without a patient id: each counts as a patient of its own")
     return lines

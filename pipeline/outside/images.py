@@ -18,7 +18,7 @@ from cxr.core.errors import CxrError
 from cxr.data.images import reader
 from cxr.data.images.errors import ImageError
 from cxr.data.ingest.ingest_config import Ingest
-from cxr.data.ingest.private_lists import SHOWN
+from cxr.data.ingest.private_lists import shown
 from cxr.data.ingest.pseudonyms import KEY_FILE_VARIABLE, key_id, load_key, pseudonym
 from cxr.data.ingest.records import example
 from cxr.data.ingest.rows import Row
@@ -150,8 +150,9 @@ def _read_rows(
                     facts = {name: value for name, value in made.facts.items() if name not in unstated}
                     yield Labelled(made.image, facts, outside)
     if bad and len(bad) > config.max_reject_share * total:
-        shown = "".join(f"\n  {place}" for place in bad[:SHOWN]) + (f"\n  and {len(bad) - SHOWN} more" if len(bad) > SHOWN else "")
-        raise CxrError(f"{len(bad)} of {total} files cannot be used, more than {config.max_reject_share:.0%}; mend or remove them:{shown}")
+        raise CxrError(
+            f"{len(bad)} of {total} files cannot be used, more than {config.max_reject_share:.0%}; mend or remove them:{shown(bad)}"
+        )
 
 
 def _read(source: str | bytes, config: Ingest) -> reader.GreyImage | str:

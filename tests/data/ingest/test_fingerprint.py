@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from cxr.data.ingest import fingerprint
 from cxr.data.ingest.ingest_config import Ingest
@@ -11,12 +11,12 @@ BY_CONTENT = {"mask"}
 
 def test_every_fact_of_a_row_decides_whether_records_are_up_to_date():
     assert {*fingerprint.STATED, *fingerprint.LATER, *BY_CONTENT, *WITHOUT_EFFECT} == {field.name for field in fields(Row)}
-    row = {"path": __file__, "name": "a", "where": "line 1", "label": "normal"}
-    plain = fingerprint.state([Row(**row)], Ingest(), b"key")
+    row = Row(path=__file__, name="a", where="line 1", label="normal")
+    plain = fingerprint.state([row], Ingest(), b"key")
     changed = dict.fromkeys((*fingerprint.STATED, *fingerprint.LATER), "other") | {"age": 7.0, "mask": __file__}
-    found = [fingerprint.state([Row(**row | {name: value})], Ingest(), b"key") for name, value in changed.items()]
+    found = [fingerprint.state([replace(row, **{name: value})], Ingest(), b"key") for name, value in changed.items()]
     assert len({plain, *found}) == len(changed) + 1
-    elsewhere = Row(**row | {"where": "line 2", "number": 3, "person": "p", "picture": "q"})
+    elsewhere = replace(row, where="line 2", number=3, person="p", picture="q")
     assert fingerprint.state([elsewhere], Ingest(), b"key") == plain
 
 

@@ -2,7 +2,9 @@
 
 import csv
 
-from cxr.data.ingest.private_lists import PROBLEMS, BadRows, folder_of, write_problems
+import pytest
+
+from cxr.data.ingest.private_lists import PROBLEMS, SHOWN, BadRows, folder_of, shown, write_problems
 from cxr.data.ingest.rows import Row
 
 
@@ -16,3 +18,12 @@ def test_a_name_that_a_spreadsheet_would_compute_is_text(tmp_path):
         _, *lines = csv.reader(stream)
     assert [name for _, name in lines] == [f"'{name}" for name in names[:-1]] + ["plain.png"]
     assert path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(("places", "more"), [(SHOWN, ""), (SHOWN + 2, "\n  and 2 more")])
+def test_an_error_shows_the_first_places_and_says_how_many_more_there_are(tmp_path, places, more):
+    texts = [f"line {number}" for number in range(places)]
+    lines = "".join(f"\n  line {number}" for number in range(SHOWN))
+    assert shown(texts) == f"{lines}{more}"
+    assert shown(texts, tmp_path) == f"{lines}{more}\nall of them with their paths: {tmp_path}"
+    assert str(BadRows("wrong:", [], texts)) == f"wrong:{lines}{more}"

@@ -20,6 +20,7 @@ from cxr.data.ingest.ingest_config import Ingest, dotted
 from cxr.data.ingest.same_pictures import compare, settle
 from cxr.data.ingest.sources import discover
 from cxr.data.ingest.splits import assign
+from cxr.data.ingest.summary import remarks
 
 pytestmark = pytest.mark.seconds
 
@@ -104,6 +105,9 @@ def test_near_duplicates_stay_on_one_side_and_their_patients_count_as_one(run, s
     assert len({row["split"] for row in found}) == 1
     assert len({patient for _, patient in used(tmp_path / "records")}) == 44
     assert "1 patients share a radiograph" in console.file.getvalue()
+    run(source)  # up to date
+    said = [*console.file.getvalue().splitlines(), *remarks(joined, tmp_path / "records")]
+    assert sum("1 patients share a radiograph" in line for line in said) == 2  # once in each call
 
 
 def test_a_label_conflict_fails_and_is_listed(run, source, tmp_path):
@@ -170,11 +174,16 @@ def test_one_file_under_two_labels_is_a_conflict(run, source, tmp_path):
     assert (dataset.images, dataset.left_out) == (44, 2)
 
 
-def test_a_second_call_with_a_policy_is_up_to_date(run, source, console):
+def test_a_second_call_with_a_policy_is_up_to_date(run, source, tmp_path, console):
     copied(source.parent / "0.png", source.parent / "31.png")
     first = run(source, label_conflicts="drop")
     assert run(source, label_conflicts="drop") == first
-    assert "up to date" in console.file.getvalue()
+    text = console.file.getvalue()
+    assert "up to date" in text
+    assert text.count("1 radiographs stand under several labels, 2 images are left out") == 2  # once in each call
+    out = tmp_path / "records"
+    assert f"radiographs under several labels: {tmp_path}/records.private/conflicts.csv" in remarks(first, out)
+    assert not any("left out" in line for line in remarks(first, out))
 
 
 def test_given_splits_that_part_a_radiograph_are_an_error(tmp_path, make_rows):
