@@ -33,6 +33,8 @@ class Row:
           variance is at most auc * (1 - auc) / patients of the smaller side: van Dantzig, 1951). Where draws cannot tell it has Wilson's
           interval.
       lower_is_better: The less the better.
+      paired: The difference of two models on the same patients says which is the better. That of calibration errors does not: chance adds
+          to each, and the more, the better calibrated the model is.
       by_slice: Tables of slices, which are narrow, show it too.
     """
 
@@ -42,6 +44,7 @@ class Row:
     of_class: bool = False
     share: bool = False
     lower_is_better: bool = False
+    paired: bool = True
     by_slice: bool = False
 
 
@@ -58,7 +61,7 @@ OF_ALL_CLASSES = (
     Row(ACCURACY, "accuracy", Behind.EVERYBODY, share=True, by_slice=True),
     Row(BALANCED_ACCURACY, "balanced accuracy", Behind.RAREST_CLASS, share=True, by_slice=True),
     Row(LOG_LOSS, "log loss", Behind.EVERYBODY, lower_is_better=True),
-    Row(CALIBRATION_ERROR, "calibration error", Behind.EVERYBODY, lower_is_better=True, by_slice=True),
+    Row(CALIBRATION_ERROR, "calibration error", Behind.EVERYBODY, lower_is_better=True, paired=False, by_slice=True),
 )
 OF_ONE_CLASS = (
     Row(PRECISION, "precision", Behind.TAKEN_FOR_IT, of_class=True, share=True),

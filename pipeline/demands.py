@@ -17,9 +17,9 @@ Margin = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 VALUE: Final = "value"
 
 
-def _of_all_classes(name: str) -> str:
-    if name not in names.FIGURES:
-        *others, last = map(repr, names.FIGURES)
+def _paired(name: str) -> str:
+    if name not in names.PAIRED:
+        *others, last = map(repr, names.PAIRED)
         raise ValueError(f"Input should be {', '.join(others)} or {last}")  # as pydantic says it of a Literal
     return name
 
@@ -69,7 +69,7 @@ class Demand(StrictModel):
 class NonInferiority(StrictModel):
     """That a candidate is with 97.5 % confidence at most `margin` worse than the baseline: both on the same draws of patients."""
 
-    metric: Annotated[str, AfterValidator(_of_all_classes)] = figure_table.ACCURACY
+    metric: Annotated[str, AfterValidator(_paired)] = figure_table.ACCURACY
     margin: Margin = Field(description="how much worse the unfavourable end of the change's 95 % interval may be, absolute")
 
     @property

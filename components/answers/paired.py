@@ -9,12 +9,8 @@ import numpy as np
 
 from cxr.components.answers.image_answers import ImageAnswers
 from cxr.components.metrics import names
-from cxr.core.figure_table import CALIBRATION_ERROR
 from cxr.core.intervals import TOO_FEW, Figure
 from cxr.core.measurement import Measurement
-
-# The calibration error hangs on the number of bins too, which answers do not know.
-COMPARED = tuple(name for name in names.FIGURES if name != CALIBRATION_ERROR)
 
 
 @dataclass(frozen=True)
@@ -26,7 +22,7 @@ class Paired:
 
 
 def compare(first: ImageAnswers | None, second: ImageAnswers | None) -> Paired:
-    """Returns the differences of COMPARED, second less first, with 95 % intervals by bootstrap over patients.
+    """Returns the differences of names.PAIRED, second less first, with 95 % intervals by bootstrap over patients.
 
     Args:
       first: Answers of the one; None: it was not evaluated, or its answers are gone.
@@ -39,7 +35,7 @@ def compare(first: ImageAnswers | None, second: ImageAnswers | None) -> Paired:
     patients = second.patients if second.patients is not None else first.patients
     assert patients is not None
     then, now = (Measurement(patients, found.labels, found.probabilities) for found in (first, second))
-    return Paired({name: now.above(then, name) for name in COMPARED})
+    return Paired({name: now.above(then, name) for name in names.PAIRED})
 
 
 def _why_not(first: ImageAnswers | None, second: ImageAnswers | None) -> str:

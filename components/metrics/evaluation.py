@@ -132,7 +132,7 @@ def read_evaluation(uri: str | Path) -> Evaluation:
     return replace(
         evaluation_of(values, _slices(records), class_names),
         baseline_accuracy=baseline.get((figure_table.ACCURACY, None)),
-        change=_change(_values(overall, CANDIDATES, changes=True)) if baseline else None,
+        change=_change(_values(overall, CANDIDATES, changes=True), figure_table.ACCURACY) if baseline else None,
         added=_added(_eval_config(uri), values, class_names),
     )
 
@@ -168,6 +168,20 @@ def read_values(uri: str | Path) -> tuple[Values, Values]:
     """
     overall = _overall(uri, _metrics_records(uri))
     return _values(overall, CANDIDATES), _values(overall, (BASELINE,))
+
+
+def read_changes(uri: str | Path) -> dict[str, Interval]:
+    """Reads by how much the candidate differs from the version that it was compared with, from the ModelEvaluation artifact at `uri`.
+
+    Returns:
+      By figure of all classes: the interval of candidate minus that version on the whole split, the same patients drawn for both; NaN
+      where they are too few. Empty without one.
+
+    Raises:
+      CxrError: if the artifact holds no metrics of the whole split.
+    """
+    changes = _values(_overall(uri, _metrics_records(uri)), CANDIDATES, changes=True)
+    return {name: _change(changes, name) for name in names.FIGURES} if changes else {}
 
 
 def read_roc(uri: str | Path) -> dict[str, np.ndarray]:
@@ -355,8 +369,8 @@ def _added(config: config_pb2.EvalConfig, values: Values, class_names: tuple[str
     }
 
 
-def _change(changes: Values) -> Interval:
-    low, high = (changes.get((names.change(figure_table.ACCURACY, which), None), np.nan) for which in names.ENDS)
+def _change(changes: Values, figure: str) -> Interval:
+    low, high = (changes.get((names.change(figure, which), None), np.nan) for which in names.ENDS)
     return Interval(low, high)
 
 

@@ -14,6 +14,7 @@ EXAMPLE_COUNT = "example_count"
 PATIENT_COUNT = "patient_count"
 INVALID_PREDICTIONS = "invalid_predictions"
 FIGURES = tuple(row.name for row in OF_ALL_CLASSES)
+PAIRED = tuple(row.name for row in OF_ALL_CLASSES if row.paired)  # that two models can be compared in
 
 # === One number per slice and class (the metric key's sub-key is the class's index) ===
 CLASS_FIGURES = tuple(row.name for row in OF_ONE_CLASS)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from cxr.components.baseline.push_record import Comparison, PushRecord
 from cxr.components.metrics import names
-from cxr.components.metrics.evaluation import Evaluation, Validation, read_evaluation, read_validation, read_values
+from cxr.components.metrics.evaluation import Evaluation, Validation, read_changes, read_evaluation, read_validation, read_values
 from cxr.components.metrics.names import Values
 from cxr.components.model_card.card import JSON, MARKDOWN
 from cxr.components.model_card.make import Pushed, make_card
@@ -43,7 +44,8 @@ def push(models: Path, candidate: Path, evaluation: str, known: Known, *, run: s
     """
     measured = read_values(evaluation)
     ours, theirs = ({name: values[name, None] for name in KEPT if (name, None) in values} for values in measured)
-    record = partial(record_of, known=known, run=run, source=source, ours=ours, theirs=theirs or None, figures=figures_of(measured[0]))
+    about = {"known": known, "run": run, "source": source, "figures": figures_of(measured[0]), "changes": read_changes(evaluation)}
+    record = partial(record_of, **about, ours=ours, theirs=theirs or None)
     card = partial(
         card_of,  # read here: whoever else pushes this model waits for what is done in `publish`
         info=read_info(str(candidate)),
@@ -72,8 +74,12 @@ def record_of(
     ours: dict[str, float],
     theirs: dict[str, float] | None,
     figures: dict[str, Figure] | None = None,
+    changes: Mapping[str, Interval] | None = None,
 ) -> PushRecord:
-    """Returns what is kept beside a version. Where it falls behind its baseline, that stays the floor that later ones are held to.
+    """Returns what is kept beside a version.
+
+    Its baseline stays the floor that later ones are held to, unless it is surely better in a metric and worse in none: a floor that rose
+    with every lucky draw would soon lie above what an equally good model can reach.
 
     Args:
       version: The version's name.
@@ -84,10 +90,14 @@ def record_of(
       ours: Metrics of the model, by name.
       theirs: Those of the baseline; None without one.
       figures: Those of the model that have intervals; None: they are not known.
+      changes: By figure, the interval of the model's less the baseline's; None: they are not known.
     """
     baseline = Comparison(version=known.baseline, metrics=theirs) if theirs and known.baseline else None
-    # in any of the metrics: with a floor that moves wherever accuracy rises, what is lost of another metric each time would add up
-    falls_behind = baseline is not None and any(_worse(name, ours[name], baseline.metrics[name]) for name in known.compared)
+    rises = baseline is None or (
+        any(_surely_better(name, (changes or {}).get(name)) for name in known.compared)
+        # in any of the metrics: with a floor that moves wherever accuracy rises, what is lost of another metric each time would add up
+        and not any(_worse(name, ours[name], baseline.metrics[name]) for name in known.compared)
+    )
     return PushRecord(
         version=version,
         pushed_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -99,7 +109,7 @@ def record_of(
         metrics=ours,
         figures=figures or {},
         baseline=baseline,
-        floor=baseline.version if baseline and falls_behind else version,
+        floor=version if baseline is None or rises else baseline.version,
     )
 
 
@@ -107,6 +117,11 @@ def figures_of(values: Values) -> dict[str, Figure]:
     """Returns names.FIGURES with their intervals, of the metrics of the whole split."""
     ends = {name: Interval(*(values[names.end(name, which), None] for which in names.ENDS)) for name in names.FIGURES}
     return {name: Figure.of(values[name, None], interval) for name, interval in ends.items()}
+
+
+def _surely_better(name: str, change: Interval | None) -> bool:
+    """Tells whether the whole interval of a change is on the better side; one of too few patients, which has no ends, is not."""
+    return change is not None and (change.high < 0 if row_of(name).lower_is_better else change.low > 0)
 
 
 def _worse(name: str, ours: float, theirs: float) -> bool:

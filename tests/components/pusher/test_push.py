@@ -1,5 +1,7 @@
 """What is written beside a version; the push as a whole is test_pusher.py's."""
 
+from math import nan
+
 import pytest
 
 from cxr.components.metrics import names
@@ -7,21 +9,25 @@ from cxr.components.metrics.evaluation import read_evaluation, read_values
 from cxr.components.pusher.known import Known
 from cxr.components.pusher.push import figures_of, record_of
 from cxr.core.figure_table import ACCURACY, LOG_LOSS
-from cxr.core.intervals import Figure
+from cxr.core.intervals import Figure, Interval
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "baseline", "theirs", "floor"),
+    ("accuracy", "baseline", "theirs", "change", "floor"),
     [
-        (0.8, None, None, "2"),
-        (0.8, "1", {"accuracy": 0.9}, "1"),
-        (0.9, "1", {"accuracy": 0.9}, "2"),
-        (0.95, "1", {"accuracy": 0.9}, "2"),
+        (0.8, None, None, None, "2"),
+        (0.8, "1", {"accuracy": 0.9}, (-0.2, 0.1), "1"),
+        (0.9, "1", {"accuracy": 0.9}, (-0.1, 0.1), "1"),
+        (0.95, "1", {"accuracy": 0.9}, (-0.01, 0.1), "1"),  # a lucky draw: a floor that rose with each would soon be out of reach
+        (0.95, "1", {"accuracy": 0.9}, (0.01, 0.1), "2"),
+        (0.95, "1", {"accuracy": 0.9}, (nan, nan), "1"),  # too few patients to tell
+        (0.95, "1", {"accuracy": 0.9}, None, "1"),
     ],
 )
-def test_a_model_that_falls_behind_leaves_the_floor_to_its_baseline(accuracy, baseline, theirs, floor):
+def test_only_a_model_that_is_surely_better_is_the_new_floor(accuracy, baseline, theirs, change, floor):
     known = Known(pipeline="tiny", split="test", baseline=baseline)
-    record = record_of("2", "f", known=known, run="r", source="/runs/1", ours={"accuracy": accuracy}, theirs=theirs)
+    changes = {"accuracy": Interval(*change)} if change else None
+    record = record_of("2", "f", known=known, run="r", source="/runs/1", ours={"accuracy": accuracy}, theirs=theirs, changes=changes)
     assert record.floor == floor
     assert (record.baseline.version if record.baseline else None) == baseline
     assert record.metrics == {"accuracy": accuracy}
@@ -37,7 +43,16 @@ def test_metrics_without_the_name_of_their_baseline_are_no_comparison():
 def test_a_better_accuracy_does_not_make_up_for_another_metric_that_falls_behind(loss, floor):
     known = Known(pipeline="tiny", split="test", baseline="1", compared=(ACCURACY, LOG_LOSS))
     ours, theirs = ({ACCURACY: accuracy, LOG_LOSS: value} for accuracy, value in ((0.95, loss), (0.9, 0.4)))
-    assert record_of("2", "f", known=known, run="r", source="/runs/1", ours=ours, theirs=theirs).floor == floor
+    changes = {ACCURACY: Interval(0.01, 0.09), LOG_LOSS: Interval(loss - 0.5, loss - 0.3)}
+    assert record_of("2", "f", known=known, run="r", source="/runs/1", ours=ours, theirs=theirs, changes=changes).floor == floor
+
+
+@pytest.mark.parametrize(("loss", "floor"), [(0.35, "1"), (0.2, "2")])
+def test_of_a_loss_the_upper_end_tells_whether_it_is_surely_better(loss, floor):
+    known = Known(pipeline="tiny", split="test", baseline="1", compared=(LOG_LOSS,))
+    changes = {LOG_LOSS: Interval(loss - 0.5, loss - 0.3)}
+    record = record_of("2", "f", known=known, run="r", source="/runs/1", ours={LOG_LOSS: loss}, theirs={LOG_LOSS: 0.4}, changes=changes)
+    assert record.floor == floor
 
 
 def test_figures_are_kept_with_their_intervals(tmp_path, write_metrics):

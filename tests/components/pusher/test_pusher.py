@@ -179,8 +179,14 @@ def test_many_runs_within_the_tolerance_do_not_add_up_to_a_decline(run, folder):
     assert choice.baseline == first.folder
     assert current() == second
 
-    # Better than all before: the new measure
-    run(wrong=3)
+    # Better than all before, by what chance does: pushed, and the measure stays
+    run(wrong=5)
+    third = current()
+    assert third.version != second.version
+    assert record_of(third).floor == first.version
+
+    # Surely better than all before: the new measure
+    run(wrong=0)
     third = current()
     assert record_of(third).floor == third.version
     assert choose(folder / champion.POINTER, JUDGED_ON).baseline == third.folder
