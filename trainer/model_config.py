@@ -178,7 +178,10 @@ class Model(Calibrated):
     loss: Loss = Loss()
     head_training: Stage | None = Stage()
     fine_tuning: FineTuning | None = None
-    class_weights: bool = Field(False, description="weigh the classes by their inverse frequency in the training split")
+    class_weights: bool = Field(
+        False,
+        description="weigh the classes by their inverse frequency in the training split; probabilities are then of equally frequent classes",
+    )
     source_weights: bool = Field(
         False, description="within each class, weigh every source (collection, hospital) alike; a class of one source cannot be balanced"
     )
