@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,3 +18,14 @@ def said(error: ErrorDetails) -> str:
 def all_said(errors: ValidationError) -> str:
     """Returns place and message of each, in one line. Values are left out: they may be a stranger's."""
     return "; ".join(f"{'.'.join(map(str, e['loc']))}: {said(e)}" if e["loc"] else said(e) for e in errors.errors())
+
+
+def said_lines(errors: ValidationError, root: str, reason: Callable[[ErrorDetails], str] = said) -> str:
+    """Returns place and message of each, a line for each.
+
+    Args:
+      errors: Of a file or a setting.
+      root: What an error is of that has no place in it.
+      reason: Makes the message of an error.
+    """
+    return "\n".join(f"  {'.'.join(map(str, e['loc'])) or root}: {reason(e)}" for e in errors.errors())

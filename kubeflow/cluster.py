@@ -15,6 +15,7 @@ from cxr.core import features, yaml_text
 from cxr.core.errors import CxrError
 from cxr.core.file_names import has_pattern
 from cxr.core.strict_model import StrictModel
+from cxr.core.validation_errors import said_lines
 from cxr.kubeflow.beam_engines import Absolute, Beam, Dataflow, Portable
 from cxr.kubeflow.uris import bucket_of, is_object_store
 from cxr.pipeline.beam_config import Direct
@@ -174,5 +175,4 @@ def load_cluster(path: Path | None) -> Cluster:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CxrError(f"--cluster {source}: not valid YAML: {error}") from None
     except pydantic.ValidationError as error:
-        lines = [f"  {'.'.join(str(part) for part in e['loc']) or 'cluster'}: {e['msg']}" for e in error.errors()]
-        raise CxrError(f"--cluster {source}:\n" + "\n".join(lines)) from None
+        raise CxrError(f"--cluster {source}:\n{said_lines(error, 'cluster')}") from None

@@ -15,14 +15,14 @@ from cxr.components.drift_check.drift_config import Drift
 from cxr.core import features, yaml_text
 from cxr.core.errors import UsageError
 from cxr.core.strict_model import StrictModel
-from cxr.core.validation_errors import said
+from cxr.core.validation_errors import said, said_lines
 from cxr.data.audit.audit_config import Audit
 from cxr.data.demo import SEVERITY
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.pipeline.beam_config import Direct
 from cxr.pipeline.gate import Gate
 from cxr.trainer.feature_cache.setting import Place, Setting, place_of
-from cxr.trainer.model_config import Ensemble, Model, Stage
+from cxr.trainer.model_config import MOST_MEMBERS, Ensemble, Model, Stage
 from cxr.trainer.preprocessing_config import Preprocessing
 
 _SHOWN = 200  # characters of a wrong value
@@ -107,8 +107,8 @@ class Config(StrictModel):
                 raise ValueError(f"models.{name}: a model's name has lower-case letters and digits only (it names folders and nodes)")
         if features.ENSEMBLE in self.models:
             raise ValueError(f"models.{features.ENSEMBLE}: this name is the ensemble's")
-        if self.ensemble and not 2 <= len(self.models) <= 8:
-            raise ValueError("ensemble: joins two to eight models; set `ensemble: null` or change `models`")
+        if self.ensemble and not 2 <= len(self.models) <= MOST_MEMBERS:
+            raise ValueError(f"ensemble: joins 2 to {MOST_MEMBERS} models; set `ensemble: null` or change `models`")
         unknown = set(self.gate.min_accuracy_of) - set(self.candidates)
         if unknown:
             raise ValueError(f"gate.min_accuracy_of.{min(unknown)}: no such model; there are {', '.join(self.candidates)}")
@@ -175,8 +175,7 @@ def load(name_or_file: str, overrides: Iterable[str] = ()) -> Config:
     try:
         return Config.model_validate(tree)
     except pydantic.ValidationError as error:
-        lines = [f"  {'.'.join(str(part) for part in e['loc']) or 'configuration'}: {_reason(e)}" for e in error.errors()]
-        raise UsageError(f"configuration {name_or_file}:\n" + "\n".join(lines)) from None
+        raise UsageError(f"configuration {name_or_file}:\n{said_lines(error, 'configuration', _reason)}") from None
 
 
 def _read(name_or_file: str) -> dict[str, Any]:

@@ -180,7 +180,7 @@ class Model(Calibrated):
     fine_tuning: FineTuning | None = None
     class_weights: bool = Field(
         False,
-        description="weigh the classes by their inverse frequency in the training split; probabilities are then of equally frequent classes",
+        description="weigh the classes by their inverse frequency in the training split; probabilities are then of equally common classes",
     )
     source_weights: bool = Field(
         False, description="within each class, weigh every source (collection, hospital) alike; a class of one source cannot be balanced"
@@ -202,6 +202,9 @@ class Model(Calibrated):
         for name in ("head_training", "fine_tuning"):
             if stage := getattr(self, name):
                 stage.check_monitors(f"{setting}.{name}", has_validation=has_validation)
+
+
+MOST_MEMBERS = 8  # of an ensemble: each is an input of its own to the nodes that read them
 
 
 class Ensemble(Calibrated):

@@ -13,6 +13,7 @@ import pydantic
 from cxr.core.errors import CxrError
 from cxr.core.features import TRAIN, VAL
 from cxr.core.strict_model import StrictModel
+from cxr.core.validation_errors import said_lines
 from cxr.data.images.reader import MAX_SIDE
 from cxr.trainer import artifact
 from cxr.trainer.calibration import outside
@@ -116,8 +117,7 @@ def _settings(custom_config: dict[str, Any]) -> Settings:
     try:
         return Settings.model_validate(custom_config)
     except pydantic.ValidationError as error:
-        lines = [f"  {'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
-        raise CxrError("custom_config of the Trainer:\n" + "\n".join(lines)) from None
+        raise CxrError(f"custom_config of the Trainer:\n{said_lines(error, 'custom_config')}") from None
 
 
 def _write_model(fn_args: Any, settings: Settings, transform: TransformGraph, trained: Trained, splits: dict[str, Split]) -> None:

@@ -9,8 +9,8 @@ from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 
-from cxr.components.ensemble_trainer.executor import MEMBER, MOST_MEMBERS, Executor
-from cxr.trainer.model_config import Ensemble
+from cxr.components.ensemble_trainer.executor import MEMBER, Executor
+from cxr.trainer.model_config import MOST_MEMBERS, Ensemble
 
 
 class EnsembleTrainerSpec(component_spec.ComponentSpec):

@@ -14,7 +14,6 @@ from cxr.trainer.ensemble.ensemble_run import train_ensemble
 from cxr.trainer.model_config import Ensemble
 
 MEMBER = "member_{}"  # input of the n-th member, from 1
-MOST_MEMBERS = 8
 
 
 class Executor(base_executor.BaseExecutor):

@@ -10,8 +10,9 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import json_utils
 
-from cxr.components.ensemble_trainer.executor import MEMBER, MOST_MEMBERS
+from cxr.components.ensemble_trainer.executor import MEMBER
 from cxr.components.evaluator.executor import FEATURE_CACHE, Executor
+from cxr.trainer.model_config import MOST_MEMBERS
 
 
 class EvaluatorSpec(component_spec.ComponentSpec):

@@ -9,7 +9,7 @@ from tfx import types
 from tfx.components.evaluator import executor
 from tfx.types import artifact_utils, standard_component_specs
 
-from cxr.components.ensemble_trainer.executor import MEMBER, MOST_MEMBERS
+from cxr.components.ensemble_trainer.executor import MEMBER
 from cxr.components.evaluator import shared_model
 from cxr.components.evaluator.joined import joined_answers
 from cxr.components.evaluator.kept import kept_answers
@@ -17,6 +17,7 @@ from cxr.components.evaluator.recorded_model import Record, stand_in
 from cxr.trainer import artifact
 from cxr.trainer.feature_cache.setting import told
 from cxr.trainer.feature_cache.store import Store
+from cxr.trainer.model_config import MOST_MEMBERS
 
 FEATURE_CACHE = "feature_cache"
 

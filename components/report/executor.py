@@ -15,11 +15,12 @@ from cxr.components.report.page.content import Artifact, Verdict
 from cxr.components.report.page.render import render
 from cxr.components.report.redaction import place
 from cxr.components.report.sources import ModelSources, Sources
+from cxr.trainer.model_config import MOST_MEMBERS
 
 # Inputs of the n-th model, from 1.
 MODEL, MODEL_RUN, EVALUATION = "model_{}", "model_run_{}", "evaluation_{}"
 INFRA_BLESSING, SHORTCUT_BLESSING = "infra_blessing_{}", "shortcut_blessing_{}"
-MOST_MODELS = 9  # eight members and their ensemble
+MOST_MODELS = MOST_MEMBERS + 1  # and their ensemble
 PAGE = "page"
 
 

@@ -108,8 +108,9 @@ def test_what_cannot_work_is_refused(tmp_path, change, message):
 
     file = tmp_path / "cluster.yaml"
     file.write_text(yaml.safe_dump({**BASE, **change}))
-    with pytest.raises(CxrError, match=message):
+    with pytest.raises(CxrError, match=message) as caught:
         load_cluster(file)
+    assert "Value error" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tfx.orchestration import metadata
 from tfx.types import standard_artifacts
 
 from cxr.components.audit.component import Audit
-from cxr.components.ensemble_trainer.executor import MEMBER, MOST_MEMBERS
+from cxr.components.ensemble_trainer.executor import MEMBER
 from cxr.components.infra_check.reasons import REASONS
 from cxr.components.pusher.component import Pusher
 from cxr.components.pusher.known import Known
@@ -19,6 +19,7 @@ from cxr.components.shortcut_check.verdict import Verdict
 from cxr.data.audit.audit_config import Audit as Settings
 from cxr.data.audit.result import AuditResult
 from cxr.pipeline.gate import Gate, eval_config
+from cxr.trainer.model_config import MOST_MEMBERS
 
 BEAM = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1", "--sdk_container_image=none"]
 CLASSES = '["covid19", "pneumonia", "normal"]'
