@@ -11,13 +11,13 @@ from tfx.types import Artifact
 
 from cxr.components.baseline.rule import Choice
 from cxr.components.checks.read import read_checks
-from cxr.components.checks.refusal import Refusal
 from cxr.components.drift_check.result import DriftResult
 from cxr.components.explanation.result import Result as Explained
 from cxr.components.metrics.evaluation import Evaluation, read_evaluation
 from cxr.components.metrics.verdicts import Judgement, not_judged
 from cxr.components.shortcut_check.verdict import Verdict
 from cxr.core.errors import CxrError
+from cxr.core.refusal import Refusal
 from cxr.core.strict_model import StrictModel
 from cxr.data.audit.result import AuditResult
 from cxr.data.ingest.dataset import Dataset

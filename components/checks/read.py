@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxr.components.checks.refusal import Check, Refusal
 from cxr.components.infra_check.reasons import REASONS
 from cxr.components.metrics.evaluation import read_validation
 from cxr.components.metrics.verdicts import Judgement
 from cxr.components.shortcut_check.verdict import Verdict
+from cxr.core.refusal import Check, Refusal
 
 
 @dataclass(frozen=True)

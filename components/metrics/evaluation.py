@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cxr.components.checks.refusal import Check, Refusal
 from cxr.components.metrics import names
 from cxr.components.metrics.names import Values
 from cxr.components.metrics.verdicts import Failure, Judgement, Measured, Slice, class_names_of, judge, refusal
@@ -18,6 +17,7 @@ from cxr.core import features, figure_table
 from cxr.core.errors import CxrError
 from cxr.core.figure_table import interval_key
 from cxr.core.intervals import Figure, Interval
+from cxr.core.refusal import Check, Refusal
 
 if TYPE_CHECKING:
     from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2

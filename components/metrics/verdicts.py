@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from math import isnan, nan
 from typing import TYPE_CHECKING, Literal
 
-from cxr.components.checks.refusal import Check, Refusal
 from cxr.components.metrics import names
 from cxr.components.metrics.intervals import judged, patients_of_demand
 from cxr.components.metrics.names import Values
 from cxr.core import figure_table
+from cxr.core.refusal import Check, Refusal
 
 if TYPE_CHECKING:
     from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2

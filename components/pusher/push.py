@@ -44,8 +44,16 @@ def push(models: Path, candidate: Path, evaluation: str, known: Known, *, run: s
     """
     measured = read_values(evaluation)
     ours, theirs = ({name: values[name, None] for name in KEPT if (name, None) in values} for values in measured)
-    about = {"known": known, "run": run, "source": source, "figures": figures_of(measured[0]), "changes": read_changes(evaluation)}
-    record = partial(record_of, **about, ours=ours, theirs=theirs or None)
+    record = partial(
+        record_of,
+        known=known,
+        run=run,
+        source=source,
+        ours=ours,
+        theirs=theirs or None,
+        figures=figures_of(measured[0]),
+        changes=read_changes(evaluation),
+    )
     card = partial(
         card_of,  # read here: whoever else pushes this model waits for what is done in `publish`
         info=read_info(str(candidate)),

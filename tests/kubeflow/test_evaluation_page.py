@@ -7,12 +7,12 @@ from evaluations import of_all_classes, of_one_class
 from kfp import dsl
 from lxml import html
 
-from cxr.components.checks.refusal import Check, Refusal
 from cxr.components.metrics.evaluation import ClassResult, Evaluation, SliceResult, Validation
 from cxr.components.metrics.tally import Tally
 from cxr.components.metrics.verdicts import Judgement
 from cxr.core.figure_table import OF_ALL_CLASSES, OF_ONE_CLASS
 from cxr.core.intervals import Interval
+from cxr.core.refusal import Check, Refusal
 from cxr.kubeflow import evaluation_page
 from cxr.kubeflow.executor_output import write
 

@@ -99,7 +99,7 @@ def test_figures_are_the_pushs_however_the_card_is_ordered(version: Path) -> Non
     assert lineage(version).figures == {
         "accuracy": "0.750 (0.500 to 0.900)",
         "balanced accuracy": "0.700",
-        "expected calibration error": "0.100 (0.050 to 0.200)",
+        "calibration error": "0.100 (0.050 to 0.200)",
     }
 
 

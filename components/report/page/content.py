@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.components.answers.image_answers import ImageAnswers
-from cxr.components.checks.refusal import Refusal
 from cxr.components.drift_check.result import DriftResult
 from cxr.components.explanation.result import Result as Explained
 from cxr.components.metrics.evaluation import Evaluation
@@ -17,6 +16,7 @@ from cxr.components.metrics.verdicts import Judgement
 from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
 from cxr.core.curve_bands import Band, Curve
 from cxr.core.intervals import Figure
+from cxr.core.refusal import Refusal
 from cxr.data.audit.result import AuditResult
 from cxr.trainer.artifact import ModelInfo
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cxr.components.checks.refusal import Check
 from cxr.components.report.page.content import Content
+from cxr.core.refusal import Check
 
 MANY_UNKNOWN = 0.5  # share of images without a patient id from which on intervals are too narrow
 BEHIND = "A model fell behind the version that is pushed: see Comparison; what changed in data or configuration is the first suspect."

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cxr.components.answers.image_answers import ImageAnswers
-from cxr.components.answers.paired import COMPARED, compare, meaning
+from cxr.components.answers.paired import compare, meaning
+from cxr.components.metrics import names
 from cxr.core.intervals import Figure
 
 PATIENTS = np.arange(40) // 2
@@ -20,7 +21,7 @@ def answers(right: float, seed: int = 0, patients: np.ndarray | None = PATIENTS)
 def test_second_less_first_with_an_interval_of_the_same_patients() -> None:
     worse, better = answers(0.3), answers(0.95)
     found = compare(worse, better)
-    assert set(found.differences) == set(COMPARED)
+    assert set(found.differences) == set(names.PAIRED)
     accuracy = found.differences["accuracy"]
     then, now = (float((found.probabilities.argmax(axis=1) == found.labels).mean()) for found in (worse, better))
     assert accuracy.value == pytest.approx(now - then)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from cxr.components.checks.read import Checked, read_checks
-from cxr.components.checks.refusal import Check, Refusal
 from cxr.components.infra_check.reasons import REASONS
 from cxr.components.metrics.evaluation import Validation
 from cxr.components.metrics.verdicts import Judgement
 from cxr.components.shortcut_check.verdict import Verdict
+from cxr.core.refusal import Check, Refusal
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from tensorflow_model_analysis.metrics.metric_types import MetricKey
 from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
 from tensorflow_model_analysis.writers.metrics_plots_and_validations_writer import convert_slice_metrics_to_proto
 
-from cxr.components.checks.refusal import Check
 from cxr.components.metrics import names
 from cxr.components.metrics.classification import ClassificationCombiner
 from cxr.components.metrics.evaluation import read_evaluation, read_roc, read_validation
 from cxr.core.errors import CxrError
 from cxr.core.figure_table import ACCURACY
 from cxr.core.intervals import Figure
+from cxr.core.refusal import Check
 
 CLASS_NAMES = ("covid19", "pneumonia", "normal")
 

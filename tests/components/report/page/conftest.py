@@ -11,7 +11,6 @@ from evaluations import of_all_classes, of_one_class
 from PIL import Image
 
 from cxr.components.answers.image_answers import ImageAnswers
-from cxr.components.checks.refusal import Check, Refusal
 from cxr.components.drift_check.drift_config import Drift
 from cxr.components.drift_check.result import Distance, DriftResult
 from cxr.components.metrics.evaluation import ClassResult, Evaluation, SliceResult
@@ -41,6 +40,7 @@ from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
 from cxr.core.curve_bands import GRID, Band, Curve
 from cxr.core.figure_table import OF_ONE_CLASS
 from cxr.core.intervals import Figure, Interval
+from cxr.core.refusal import Check, Refusal
 from cxr.data.audit.result import AuditResult, Measured, ShortcutResult
 from cxr.trainer.artifact import ModelInfo
 from cxr.trainer.calibration_info import Calibration, Conformal, OperatingPoint, Outside, Reliability

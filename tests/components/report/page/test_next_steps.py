@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from cxr.components.checks.refusal import Check, Refusal
 from cxr.components.report.page.content import Content, Training
 from cxr.components.report.page.next_steps import REFUSED, next_steps
+from cxr.core.refusal import Check, Refusal
 
 
 @pytest.mark.parametrize(
