@@ -60,6 +60,7 @@ def audit(
     from cxr.core.errors import UsageError
     from cxr.core.features import TEST
     from cxr.core.file_names import check_no_pattern
+    from cxr.core.places import records_in
     from cxr.core.validation_errors import all_said
     from cxr.data.audit.audit_config import Audit
     from cxr.data.ingest.damage import check_sizes
@@ -82,7 +83,7 @@ def audit(
     from cxr.data.audit.records import read_tables
 
     with Console(stderr=True).status("reading pictures, then a small model on each shortcut"):
-        tables = read_tables({name: [f"{records}/{name}/*.tfrecord.gz"] for name in dataset.splits}, dataset.class_names)
+        tables = read_tables({name: [records_in(f"{records}/{name}")] for name in dataset.splits}, dataset.class_names)
         result, _ = run_audit(tables, dataset.class_names, settings, split or TEST)
     if as_json:
         typer.echo(result.model_dump_json(indent=2))

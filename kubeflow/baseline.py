@@ -18,13 +18,13 @@ from typing import Any
 from cxr.components.baseline import champion
 from cxr.components.pusher.known import NO_CHAMPION
 from cxr.core.errors import CxrError
+from cxr.core.places import SAVED_MODEL, SERVING
 from cxr.kubeflow import executor_output
 from cxr.kubeflow.executor_input import ABSENT
 from cxr.kubeflow.pushing import BASELINE, CHAMPION, NO_BASELINE
 from cxr.kubeflow.task_status import status_of
 from cxr.kubeflow.uris import local_path
 
-SERVING = "Format-Serving"  # folder of the SavedModel in a Model artifact
 _ABSENT_FILE = "NO_BASELINE"
 
 
@@ -49,7 +49,7 @@ def find(parameters: Mapping[str, Any]) -> Path | None:
     if path.name == champion.POINTER and (path.is_file() or given == parameters["pointer"]):  # a first run has no champion yet
         return _choose(path, parameters)
     for folder in (path, path / SERVING):
-        if (folder / "saved_model.pb").is_file():
+        if (folder / SAVED_MODEL).is_file():
             print(f"compared with {given}: the run asked for it")
             return folder
     raise CxrError(

@@ -12,6 +12,7 @@ from cxr.core.figure_table import row_of
 from cxr.core.intervals import NONE
 from cxr.core.spans import span
 from cxr.pipeline.compare import Comparison
+from cxr.pipeline.roles import role_of
 
 _LEAST_SECONDS = 1.0  # of a kind of node that is worth a row
 
@@ -69,6 +70,6 @@ def _by_kind(seconds: dict[str, float]) -> dict[str, float]:
     """`Trainer-mobilenet` and `Trainer-ensemble` are nodes of one kind."""
     found: dict[str, float] = {}
     for node, time in seconds.items():
-        kind = node.partition("-")[0]
+        kind = role_of(node)
         found[kind] = found.get(kind, 0.0) + time
     return found

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from cxr.core import fingerprints, progress
 from cxr.core.errors import UsageError
+from cxr.core.places import records_in
 from cxr.pipeline.code_version import code_version
 from cxr.pipeline.examples import Examples, prepare_data
 from cxr.pipeline.gate import Gate
@@ -78,7 +79,7 @@ def read_records(config: Config, examples: Examples, splits: Sequence[str], fold
     """
     if missing := sorted(set(splits) - set(examples.splits)):
         raise UsageError(f"--splits {','.join(splits)}: {examples.path} has no split {missing[0]!r}, only {', '.join(examples.splits)}")
-    patterns = [f"{examples.path}/{split}/*.tfrecord.gz" for split in splits]
+    patterns = [records_in(f"{examples.path}/{split}") for split in splits]
     settings = {
         "class_names": list(config.class_names),
         "image_size": config.image_size,

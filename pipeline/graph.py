@@ -25,12 +25,14 @@ from cxr.components.evaluator.component import Evaluator
 from cxr.components.example_gen.component import ImportExampleGen
 from cxr.components.explanation.component import Explanation
 from cxr.components.infra_check.component import InfraCheck
+from cxr.components.metrics import names
 from cxr.components.pusher.component import Pusher
 from cxr.components.pusher.known import NO_CHAMPION, Known
 from cxr.components.report import component as report_page
 from cxr.components.shortcut_check.component import ShortcutCheck
 from cxr.core import features
 from cxr.core.features import TRAIN, VAL
+from cxr.core.places import records_in
 from cxr.pipeline import gate, roles
 from cxr.pipeline.code_version import code_version
 from cxr.pipeline.pipeline_config import Config
@@ -48,9 +50,9 @@ CODE = {
     "EnsembleTrainer": ("cxr.components.ensemble_trainer.executor",),
     roles.EVALUATOR: (
         "cxr.components.evaluator.executor",
-        "cxr.components.metrics.classification",
-        "cxr.components.metrics.demanded",
-        "cxr.components.metrics.answers",
+        names.METRIC_MODULE,
+        names.DEMANDED_MODULE,
+        names.ANSWERS_MODULE,
     ),
     roles.EXPLANATION: ("cxr.components.explanation.component",),
     roles.REPORT: ("cxr.components.report.executor",),  # its templates count by the container image, which is in KFP's key
@@ -95,7 +97,7 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
     example_gen = ImportExampleGen(
         input_base=paths.data,
         input_config=example_gen_pb2.Input(
-            splits=[example_gen_pb2.Input.Split(name=split, pattern=f"{split}/*.tfrecord.gz") for split in paths.splits]
+            splits=[example_gen_pb2.Input.Split(name=split, pattern=records_in(split)) for split in paths.splits]
         ),
     )
     examples = example_gen.outputs["examples"]

@@ -17,6 +17,7 @@ from cxr.components.metrics.evaluation import Evaluation, read_evaluation
 from cxr.components.metrics.verdicts import Judgement, not_judged
 from cxr.components.shortcut_check.verdict import Verdict
 from cxr.core.errors import CxrError
+from cxr.core.places import SAVED_MODEL
 from cxr.core.refusal import Refusal
 from cxr.core.strict_model import StrictModel
 from cxr.data.audit.result import AuditResult
@@ -193,7 +194,7 @@ def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice, eva
         return Candidate(name=name, outcome="refused", **known)
     path = push.get_string_custom_property("pushed_destination")
     known |= {"version": push.get_string_custom_property("pushed_version"), "serving_path": path}
-    if not (Path(path) / "saved_model.pb").is_file():
+    if not (Path(path) / SAVED_MODEL).is_file():
         return Candidate(name=name, outcome="failed", failures=(f"{path}: pushed earlier, gone since; run again with --no-cache",), **known)
     return Candidate(name=name, outcome="pushed", **known)
 

@@ -8,6 +8,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from cxr.core.errors import CxrError
+from cxr.core.places import SAVED_MODEL
 
 PLATFORM = "tensorflow"
 _LARGEST = 2**63 - 1  # of a version
@@ -56,14 +57,14 @@ def from_folder(models_dir: Path, base_path: str | None = None) -> ModelServerCo
       CxrError: the folder is missing or holds no model.
     """
     if not models_dir.is_dir():
-        raise CxrError(f"{models_dir}: no such folder; name the folder that holds <model>/<version>/saved_model.pb")
+        raise CxrError(f"{models_dir}: no such folder; name the folder that holds <model>/<version>/{SAVED_MODEL}")
     root = str(models_dir.resolve()) if base_path is None else base_path.rstrip("/")
     config = ModelServerConfig()
     for folder in sorted(models_dir.iterdir()):
         if versions_in(folder):
             config.model_config_list.config.add(name=folder.name, base_path=f"{root}/{folder.name}", model_platform=PLATFORM)
     if not config.model_config_list.config:
-        raise CxrError(f"{models_dir}: no <model>/<version>/saved_model.pb below; run `cxr run` first, or name another folder")
+        raise CxrError(f"{models_dir}: no <model>/<version>/{SAVED_MODEL} below; run `cxr run` first, or name another folder")
     return config
 
 
@@ -71,7 +72,7 @@ def versions_in(folder: Path) -> list[int]:
     """Returns the whole versions of a model that lie in a folder, ascending; empty where there is no folder."""
     if not folder.is_dir():
         return []
-    found = {version_of(child) for child in folder.iterdir() if (child / "saved_model.pb").is_file()}
+    found = {version_of(child) for child in folder.iterdir() if (child / SAVED_MODEL).is_file()}
     return sorted(version for version in found if version is not None)
 
 

@@ -27,6 +27,7 @@ import pydantic
 import tensorflow as tf
 
 from cxr.core.errors import CxrError, MissingFileError
+from cxr.core.places import SERVING
 from cxr.core.validation_errors import all_said
 from cxr.data.images.reader import MAX_SIDE
 from cxr.trainer.calibration_info import Calibration, Conformal, OperatingPoint, Outside
@@ -86,8 +87,8 @@ class Predictions:
 
 
 def serving_dir(uri: str) -> str:
-    """Folder of the SavedModel; the name is the one that TFX's Evaluator and Pusher look for."""
-    return f"{uri.rstrip('/')}/Format-Serving"
+    """Folder of the SavedModel."""
+    return f"{uri.rstrip('/')}/{SERVING}"
 
 
 def keras_path(uri: str) -> str:
@@ -184,7 +185,7 @@ def read_info(uri: str) -> ModelInfo:
                 return ModelInfo.model_validate_json(read_bytes(path))
             except pydantic.ValidationError as error:
                 raise CxrError(f"{path}: not a description of a model: {all_said(error)}") from None
-    raise MissingFileError(f"{uri}: holds no Format-Serving/{INFO}; give the URI of a model that this pipeline trained")
+    raise MissingFileError(f"{uri}: holds no {SERVING}/{INFO}; give the URI of a model that this pipeline trained")
 
 
 def write_info(saved_model: str, info: dict[str, Any]) -> None:

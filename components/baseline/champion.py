@@ -31,6 +31,7 @@ from pathlib import Path
 
 from cxr.core import fingerprints
 from cxr.core.errors import CxrError
+from cxr.core.places import SAVED_MODEL
 
 POINTER = "champion.json"
 LOCK = ".champion.lock"
@@ -74,7 +75,7 @@ def read(pointer: Path) -> Champion | None:
     except (ValueError, KeyError, TypeError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else error
         raise CxrError(f"{pointer}: not a champion pointer ({what}); remove it to run without baseline") from error
-    if not (champion.folder / "saved_model.pb").is_file():
+    if not (champion.folder / SAVED_MODEL).is_file():
         raise CxrError(f"{pointer}: names version {champion.version}, which is gone; restore it, or remove the pointer")
     return champion
 

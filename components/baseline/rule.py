@@ -24,6 +24,7 @@ from cxr.components.baseline.champion import Champion
 from cxr.components.baseline.push_record import PushRecord, read_record
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.places import RECORDS_SUFFIX, SAVED_MODEL
 from cxr.data.example_columns import columns
 from cxr.data.images.reader import MAX_SIDE, READING_RULES
 from cxr.trainer.artifact import INFO, ModelInfo, read_info
@@ -63,7 +64,7 @@ class Choice:
         if self.champion is None or self.record is None or self.record.baseline is None:
             return None
         folder = self.champion.folder.parent / self.record.baseline.version
-        return folder if (folder / "saved_model.pb").is_file() else None
+        return folder if (folder / SAVED_MODEL).is_file() else None
 
 
 def read_judged_on(data: str, split: str, class_names: Sequence[str], max_side: int | None) -> JudgedOn:
@@ -119,7 +120,7 @@ def why_unfair(version: Path, judged_on: JudgedOn) -> str:
     Raises:
       CxrError: Its description is damaged.
     """
-    if not (version / "saved_model.pb").is_file():
+    if not (version / SAVED_MODEL).is_file():
         return "is gone"
     if not (version / INFO).is_file():
         return f"has no {INFO}: it was not trained by this pipeline"
@@ -148,7 +149,7 @@ def _records(data: str, split: str) -> list[str]:
     folder = f"{data.rstrip('/')}/{split}"
     try:
         names = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []
-        return sorted(f"{folder}/{name}" for name in names if name.endswith(".tfrecord.gz"))
+        return sorted(f"{folder}/{name}" for name in names if name.endswith(RECORDS_SUFFIX))
     except tf.errors.OpError as error:
         raise CxrError(f"data {data}: cannot be listed ({error.message})") from None
 

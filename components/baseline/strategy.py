@@ -11,8 +11,9 @@ from tfx import v1 as tfx
 from tfx import version as tfx_version
 from tfx.types import artifact_utils
 
+from cxr.core.places import SERVING
+
 MODEL = "model"
-_SERVING = "Format-Serving"  # folder of the SavedModel in a Model artifact
 
 
 class PushedBaseline(tfx.dsl.experimental.ResolverStrategy):
@@ -54,7 +55,7 @@ def as_artifact(version: Path | None, folder: Path) -> str:
         return ""
     uri = folder / version.parent.name / version.name
     uri.mkdir(parents=True, exist_ok=True)
-    link = uri / _SERVING
+    link = uri / SERVING
     if link.resolve() != version.resolve():  # not there yet, or of a workspace that was moved
         link.unlink(missing_ok=True)
         link.symlink_to(version.absolute(), target_is_directory=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
@@ -11,6 +10,7 @@ from cxr.components.drift_check import distances
 from cxr.components.drift_check.distances import Statistics
 from cxr.components.drift_check.drift_config import Drift
 from cxr.components.drift_check.result import MEASURES, Distance, DriftResult
+from cxr.core.places import STATISTICS, statistics_files
 
 NO_RUN_BEFORE = "no run with other data came before this one: there is nothing to compare the data with"
 UNREADABLE = "the statistics of the run before cannot be read: nothing was compared"
@@ -31,7 +31,7 @@ def compare(statistics: str, previous: str | None, settings: Drift) -> DriftResu
         return DriftResult(settings=settings, compared=False, note=NO_RUN_BEFORE)
     new = _splits(statistics)
     if not new:
-        raise FileNotFoundError(f"{statistics}: no Split-*/FeatureStats.pb: not the output of StatisticsGen")
+        raise FileNotFoundError(f"{statistics}: no {STATISTICS}: not the output of StatisticsGen")
     try:
         old = _splits(previous)
     except (OSError, DecodeError):
@@ -67,5 +67,4 @@ def _distances(new: Mapping[str, Statistics], old: Mapping[str, Statistics], set
 
 
 def _splits(folder: str) -> dict[str, Statistics]:
-    files = sorted(Path(folder).glob("Split-*/FeatureStats.pb"))
-    return {file.parent.name.removeprefix("Split-"): Statistics.FromString(file.read_bytes()) for file in files}
+    return {split: Statistics.FromString(file.read_bytes()) for split, file in statistics_files(folder).items()}

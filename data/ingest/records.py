@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cxr.core import features
+from cxr.core.places import RECORDS_SUFFIX
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.lesion_masks import Masks
 from cxr.data.ingest.rows import Row, uniform
@@ -25,7 +26,7 @@ class Shard(NamedTuple):
     @property
     def file_name(self) -> str:
         """Path of the records below the output."""
-        return f"{self.split}/examples-{self.number:05d}-of-{self.total:05d}.tfrecord.gz"
+        return f"{self.split}/examples-{self.number:05d}-of-{self.total:05d}{RECORDS_SUFFIX}"
 
 
 def plan(rows: Sequence[Row], config: Ingest) -> Iterator[tuple[Shard, Row]]:

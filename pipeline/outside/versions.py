@@ -6,11 +6,10 @@ from pathlib import Path
 
 from cxr.components.baseline import champion
 from cxr.core.errors import UsageError
+from cxr.core.places import SAVED_MODEL
 from cxr.pipeline.kept_runs import KeptRun
 from cxr.pipeline.workspace import LATEST, REPORT, Workspace
 from cxr.trainer import artifact
-
-SAVED_MODEL = "saved_model.pb"
 
 
 def find_version(model: str, workspace: Workspace, option: str = "--model") -> Path:

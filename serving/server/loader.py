@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, saved_model_pb2
 
 from cxr.core.graph_operations import refusal
+from cxr.core.places import SAVED_MODEL
 from cxr.serving.server import xla
 from cxr.serving.server.errors import ServingError, precondition
 
@@ -103,7 +104,7 @@ class LoadedModel:
 def _check(path: Path) -> None:
     """Refuses a SavedModel whose graph reaches out; one that is not there or damaged is left to TensorFlow's reader, which says so."""
     remedy = "if it is your own, serve it with --unchecked-models"
-    file = path / "saved_model.pb"
+    file = path / SAVED_MODEL
     if file.is_file():
         try:
             saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
@@ -112,4 +113,4 @@ def _check(path: Path) -> None:
         if reason := refusal(saved.meta_graphs):
             raise precondition(f"{reason}; {remedy}")
     elif others := [other.name for other in path.glob("saved_model.*")]:
-        raise precondition(f"{', '.join(others)} in place of saved_model.pb cannot be checked; {remedy}")
+        raise precondition(f"{', '.join(others)} in place of {SAVED_MODEL} cannot be checked; {remedy}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr.core.errors import CxrError
+from cxr.core.places import SAVED_MODEL
 from cxr.serving.server.options import ServerOptions
 
 STOP_SECONDS = 20  # from SIGTERM to SIGKILL
@@ -106,14 +107,14 @@ def not_up(server: str, code: int | None, timeout: float, log: Path) -> CxrError
 
 
 def _link(base: Path, path: Path) -> None:
-    if (path / "saved_model.pb").is_file():
+    if (path / SAVED_MODEL).is_file():
         base.mkdir(parents=True)
         (base / "1").symlink_to(path, target_is_directory=True)
     elif path.is_dir():
         base.parent.mkdir(parents=True, exist_ok=True)
         base.symlink_to(path, target_is_directory=True)
     else:
-        raise CxrError(f"{path}: no SavedModel and no folder of versions; name one that holds saved_model.pb or <version>/saved_model.pb")
+        raise CxrError(f"{path}: no SavedModel and no folder of versions; name one that holds {SAVED_MODEL} or <version>/{SAVED_MODEL}")
 
 
 def _first_line(process: subprocess.Popen[str], timeout: float) -> dict[str, Any] | None:

@@ -1,0 +1,43 @@
+"""Names of places have one home."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from cxr.core import places
+
+ROOT = Path(__file__).parent.parent.parent
+ROOMS = ("core", "data", "trainer", "serving", "components", "pipeline", "kubeflow", "cli")
+
+
+@pytest.mark.parametrize("name", [places.RECORDS_SUFFIX, places.SERVING, places.SAVED_MODEL, places.STATISTICS.partition("/")[2]])
+def test_nobody_spells_a_place_again(name):
+    found = {
+        str(file.relative_to(ROOT))
+        for room in ROOMS
+        for file in (ROOT / room).rglob("*.py")
+        if name in (text := file.read_text())
+        for node in ast.walk(ast.parse(text))
+        # sentences, of help and docstrings, may say it
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and name in node.value and not any(map(str.isspace, node.value))
+    }
+    assert found == {"core/places.py"}
+
+
+def test_the_statistics_of_an_artifact(tmp_path):
+    for split in ("val", "train"):
+        (tmp_path / f"Split-{split}").mkdir()
+        (tmp_path / f"Split-{split}" / "FeatureStats.pb").write_bytes(b"")
+    (tmp_path / "Split-test").mkdir()
+    found = places.statistics_files(tmp_path)
+    assert list(found) == ["train", "val"]
+    assert found["val"] == tmp_path / "Split-val" / "FeatureStats.pb"
+    assert places.statistics_files(tmp_path / "none") == {}
+
+
+def test_records_are_found_by_their_pattern(tmp_path):
+    (tmp_path / "examples-00000-of-00001.tfrecord.gz").write_bytes(b"")
+    assert [str(file) for file in Path("/").glob(places.records_in(str(tmp_path)).removeprefix("/"))] == [
+        f"{tmp_path}/examples-00000-of-00001.tfrecord.gz"
+    ]
