@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy.ndimage import grey_opening
 
 from cxr.core import features
 from cxr.core.errors import CxrError
@@ -21,6 +22,11 @@ SIDE = features.IMAGE_SIZE  # pixels that larger pictures are scaled down to
 THUMBNAIL = 25  # pixels; its outermost two are the frame (regions.FRAME)
 CORNER_THUMBNAIL = 8  # pixels, of each corner
 BINS = 16  # of the grey histogram
+MARK_CELLS = 16  # a side: letters are looked for in each of so many by so many parts of the picture
+STROKE = 5  # pixels: what is not this wide may be a letter's stroke; one of letters of 9 % of a side is about three wide
+# Grey levels that a stroke is brighter than both its sides. With 25 or 32 a forest told sick lungs in synthetic pictures of 128 pixels
+# (AUC 0.89, 0.77); with this it does not.
+STROKE_CONTRAST = 48
 _EDGE = round(FRAME * THUMBNAIL)
 
 Row = list[float] | list[str] | npt.NDArray[np.float32]
@@ -117,6 +123,17 @@ def _border(example: Example) -> Row:
     return framed[~inside]
 
 
+def _marks(example: Example) -> Row:
+    """How much the brightest thin stroke in each of 16×16 cells stands out, in grey levels; 0 where no stroke does enough: 256 numbers.
+
+    A mean over a cell, as thumbnails are, would dilute a stroke. The whole picture is looked at, since a letter may stand anywhere.
+    """
+    strokes = example.grey - grey_opening(example.grey, (STROKE, STROKE))
+    rows, columns = (np.arange(MARK_CELLS) * side // MARK_CELLS for side in strokes.shape)
+    brightest = np.maximum.reduceat(np.maximum.reduceat(strokes, rows, axis=0), columns, axis=1)
+    return np.maximum(brightest.astype(np.float32) - STROKE_CONTRAST, 0).ravel()
+
+
 def _centre(example: Example) -> Row:
     return _thumbnail(blacked_out(example.grey, "border"), THUMBNAIL)[_EDGE:-_EDGE, _EDGE:-_EDGE].ravel()
 
@@ -139,6 +156,7 @@ SHORTCUTS: Sequence[Shortcut] = (
     Shortcut("grey_histogram", "the grey histogram", _grey_histogram),
     Shortcut("corners", "the corners", _corners),
     Shortcut("border", "the border", _border),
+    Shortcut("marks", "marks in the picture", _marks),
     Shortcut("centre", "a thumbnail of the centre", _centre, reference=True),
     Shortcut("whole_picture", "a thumbnail of the whole picture", _whole, reference=True),
 )

@@ -14,10 +14,16 @@ from cxr.data.audit.audit import run_audit
 from cxr.data.audit.audit_config import Audit
 from cxr.data.audit.records import Tables, read_pictures, read_tables
 from cxr.data.audit.result import AuditResult
+from cxr.data.audit.tables import SHORTCUTS, Example
+from cxr.data.demo import SEVERITY
+from cxr.data.demo.lettering import stamped
+from cxr.data.demo.radiograph import draw
 
 pytestmark = pytest.mark.seconds
 
-LOOKED_AT = ("source", "brightness", "grey_histogram", "corners", "border")
+MARKS = next(shortcut for shortcut in SHORTCUTS if shortcut.name == "marks")
+
+LOOKED_AT = ("source", "brightness", "grey_histogram", "corners", "border", "marks")
 
 
 def patterns(folder):
@@ -44,6 +50,39 @@ def test_a_planted_confounder_is_found(demo_records, confounder, shortcut, not_s
     found = clear(demo_records(confounder))
     assert found[shortcut] == features.CLASS_NAMES[0]
     assert not_seen not in found
+
+
+def told_by_marks(pictures):
+    """Audits pictures of persons of their own, the three classes in turn, by their marks alone."""
+    table = np.array([MARKS.row(Example({}, len(picture), len(picture), picture)) for picture in pictures], np.float32)
+    names = np.array([f"p{number}".encode() for number in range(len(table))], object)
+    data = Tables(np.arange(len(table)) % 3, names, np.full(len(table), "train"), {"marks": table})
+    return run_audit(data, features.CLASS_NAMES, Audit(folds=3), "test")[0].shortcuts[0]
+
+
+@pytest.fixture(scope="module")
+def healthy():
+    return [draw(seed, "normal", 224).image for seed in range(150)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("at", "height"),
+    [((0.08, 0.93), 0.09), ((0.08, 0.93), 0.045), ((0.2, 0.2), 0.09), ((0.2, 0.2), 0.045), ((0.5, 0.12), 0.045), ((0.3, 0.7), 0.045)],
+)
+def test_a_letter_is_found_wherever_it_stands(healthy, at, height):
+    found = told_by_marks([picture if number % 3 else stamped(picture, "P", at, height) for number, picture in enumerate(healthy)])
+    assert found.clear_class == features.CLASS_NAMES[0], found.verdict
+
+
+@pytest.mark.slow
+def test_marks_are_no_disease(healthy):
+    severity = np.random.default_rng(0).uniform(*SEVERITY, len(healthy))
+    sick = [draw(1000 + seed, features.CLASS_NAMES[seed % 3], 224, severity[seed]).image for seed in range(len(healthy))]
+    for pictures in (healthy, sick):
+        found = told_by_marks(pictures)
+        assert found.clear_class is None
+        assert max(auc.value for auc in found.folds.auc.values()) < 0.65
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cxr.data.audit.regions import blacked_out, corners
-from cxr.data.audit.tables import SHORTCUTS, SIDE, Example
+from cxr.data.audit.tables import SHORTCUTS, SIDE, STROKE, STROKE_CONTRAST, Example
 
 BY_NAME = {shortcut.name: shortcut for shortcut in SHORTCUTS}
 FACTS = {"source": "clinic", "format": "png", "view": "PA", "sex": "F", "age_band": "40-64"}
@@ -47,6 +47,28 @@ def test_corners_see_their_letters_alone(grey):
     changed[-10:, -10:] = 255
     differs = np.flatnonzero(row("corners", grey) != row("corners", changed))
     assert differs.min() >= 3 * 64  # the fourth corner's
+
+
+@pytest.mark.parametrize("shape", [(224, 224), (97, 130), (9, 12)])
+def test_a_mark_is_seen_in_its_own_cell_and_a_shadow_in_none(shape):
+    grey = np.full(shape, 100, np.uint8)
+    grey[shape[0] // 2 :] = 200  # an edge is no stroke
+    plain = row("marks", grey).reshape(16, 16)
+    assert not plain.any()
+    grey[shape[0] // 4, shape[1] // 4] = 255
+    grey[0, 0] = 100 + STROKE_CONTRAST  # too faint
+    seen = row("marks", grey).reshape(16, 16)
+    assert seen[4, 4] == 155 - STROKE_CONTRAST
+    if min(shape) >= 16:  # else a pixel is in more cells than one
+        assert np.count_nonzero(seen) == 1
+
+
+def test_only_what_is_thin_is_a_mark():
+    grey = np.full((SIDE, SIDE), 100, np.uint8)
+    grey[50 : 50 + STROKE - 1] = 255
+    assert row("marks", grey).reshape(16, 16)[3].min() == 155 - STROKE_CONTRAST
+    grey[50 : 50 + STROKE] = 255
+    assert not row("marks", grey).any()
 
 
 def test_the_grey_histogram_is_eighteen_numbers(grey):
