@@ -24,8 +24,9 @@ EXAMPLES = """
   cxr audit records/ --clear-auc 0.9      only what tells a class nearly perfectly counts
 
 A small model (a random forest) learns the class from each shortcut: source, file type, view, sex and age, size, brightness, grey
-histogram, corners, border, marks. It is measured in folds by patient, and, where there are such splits, learnt from the training split
-and measured on --split. Centre and whole picture are there for comparison. docs/evaluation.md explains it.
+histogram, corners, border, marks; from all metadata together, and from these with the grey levels. It is measured in folds by patient,
+and, where there are such splits, learnt from the training split and measured on --split. Centre and whole picture are there for
+comparison. docs/evaluation.md explains it.
 
 Exit codes: 0 no shortcut tells a class clearly, 3 at least one does, 1 failed, 2 wrong arguments.
 """

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils import gen_batches
 
 from cxr.core import progress
 from cxr.core.features import TRAIN
 from cxr.core.intervals import Figure
 from cxr.core.measurement import Measurement
 from cxr.core.resampling import patient_numbers
-from cxr.core.stored_rows import Rows
 from cxr.data.audit.audit_config import Audit
-from cxr.data.audit.classifier import AT_ONCE, Labels, Probabilities, fit_and_predict, folds_by_patient, out_of_fold
+from cxr.data.audit.classifier import Labels, Probabilities, fit_and_predict, folds_by_patient, out_of_fold
 from cxr.data.audit.records import Tables, some_patients
 from cxr.data.audit.result import AuditResult, Measured, ShortcutResult
-from cxr.data.audit.tables import SHORTCUTS, Shortcut
+from cxr.data.audit.seen import Seen
+from cxr.data.audit.tables import MEASURED, SHORTCUTS, Joint, Shortcut
 
 Draws = npt.NDArray[np.float32]
 
@@ -47,18 +45,18 @@ def run_audit(data: Tables, class_names: Sequence[str], config: Audit, split: st
     parts = folds_by_patient(data.labels[everybody], data.patients[everybody], config.folds, config.seed)
     found: list[ShortcutResult] = []
     draws: dict[str, Draws] = {}
-    shortcuts = [shortcut for shortcut in SHORTCUTS if shortcut.name in data.tables]
+    shortcuts = [shortcut for shortcut in SHORTCUTS if data.tables.keys() >= set(shortcut.tables)]
     for number, shortcut in enumerate(shortcuts):
         progress.report(f"audit: {shortcut.phrase}", number, len(shortcuts))
-        table, classes = data.tables[shortcut.name], len(class_names)
+        seen, classes = _seen(shortcut, data), len(class_names)
         folds = gate = None
         if parts:
-            told = out_of_fold(table[everybody], data.labels[everybody], parts, classes, words=shortcut.words, seed=config.seed)
+            told = out_of_fold(seen[everybody], data.labels[everybody], parts, classes, seed=config.seed)
             folds, _ = figures_of(told, data.labels[everybody], data.patients[everybody], class_names)
         if len(training) and len(judged):
-            told = fit_and_predict(table[training], data.labels[training], table[judged], classes, words=shortcut.words, seed=config.seed)
+            told = fit_and_predict(seen[training], data.labels[training], seen[judged], classes, seed=config.seed)
             gate, draws[shortcut.name] = figures_of(told, data.labels[judged], data.patients[judged], class_names)
-        found.append(_result(shortcut, table, folds, gate, config))
+        found.append(_result(shortcut, seen, folds, gate, config))
     return (
         AuditResult(
             class_names=tuple(class_names),
@@ -93,14 +91,21 @@ def figures_of(told: Probabilities, labels: Labels, patients: npt.NDArray[Any], 
     return measured, found.draws("balanced_accuracy").astype(np.float32)
 
 
-def _result(shortcut: Shortcut, table: Rows, folds: Measured | None, gate: Measured | None, config: Audit) -> ShortcutResult:
-    values = _different(table)
+def _seen(shortcut: Shortcut | Joint, data: Tables) -> Seen:
+    """Returns what it sees of all images."""
+    words = [name for name in shortcut.tables if MEASURED[name].words]
+    numbers = [name for name in shortcut.tables if name not in words]
+    return Seen([data.tables[name] for name in numbers], [np.asarray(data.tables[name], object) for name in words])
+
+
+def _result(shortcut: Shortcut | Joint, seen: Seen, folds: Measured | None, gate: Measured | None, config: Audit) -> ShortcutResult:
+    values = seen.different()
     clear, verdict = _verdict(shortcut, values, folds or gate, config)
     return ShortcutResult(
         name=shortcut.name,
         phrase=shortcut.phrase,
         kind="reference" if shortcut.reference else "shortcut",
-        columns=table.shape[1],
+        columns=seen.columns,
         values=values,
         folds=folds,
         gate=gate,
@@ -109,17 +114,7 @@ def _result(shortcut: Shortcut, table: Rows, folds: Measured | None, gate: Measu
     )
 
 
-def _different(table: Rows) -> int:
-    """Counts the rows, equal ones once."""
-    seen: set[bytes] = set()
-    for part in gen_batches(len(table), AT_ONCE):
-        for row in np.asarray(table[part]):
-            content = "\0".join(row).encode() if row.dtype == object else (row + 0).tobytes()  # -0 is 0
-            seen.add(hashlib.blake2b(content, digest_size=16).digest())
-    return len(seen)
-
-
-def _verdict(shortcut: Shortcut, values: int, found: Measured | None, config: Audit) -> tuple[str | None, str]:
+def _verdict(shortcut: Shortcut | Joint, values: int, found: Measured | None, config: Audit) -> tuple[str | None, str]:
     """Returns the class that is told clearly, if any, and a sentence."""
     if values == 1:
         return None, f"{shortcut.phrase}: the same for all images"

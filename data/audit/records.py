@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cxr.core import features, progress
 from cxr.core.errors import CxrError
 from cxr.core.stored_rows import Rows, RowWriter
-from cxr.data.audit.tables import SHORTCUTS, Example, decode_scaled
+from cxr.data.audit.tables import MEASURED, Example, decode_scaled
 
 _FACTS = (features.SOURCE, features.FORMAT, features.VIEW, features.SEX, features.AGE_BAND)
 _AT_ONCE = 64  # encoded pictures in memory
@@ -48,7 +48,7 @@ class Tables:
       labels: int64 [images], index of the class.
       patients: [images] pseudonyms, bytes.
       splits: [images] names.
-      tables: By shortcut, [images, columns]: float32 numbers (on disk, where they come from records), or words.
+      tables: By shortcut that has a row of its own, [images, columns]: float32 numbers (on disk, where they come from records), or words.
     """
 
     labels: npt.NDArray[np.int64]
@@ -72,8 +72,8 @@ def read_tables(patterns: Mapping[str, Sequence[str]], class_names: Sequence[str
     """
     identities: list[Identity] = []
     splits: list[str] = []
-    words: dict[str, list[Any]] = {shortcut.name: [] for shortcut in SHORTCUTS if shortcut.words}
-    numbers = {shortcut.name: RowWriter(np.float32) for shortcut in SHORTCUTS if not shortcut.words}
+    words: dict[str, list[Any]] = {shortcut.name: [] for shortcut in MEASURED.values() if shortcut.words}
+    numbers = {shortcut.name: RowWriter(np.float32) for shortcut in MEASURED.values() if not shortcut.words}
     for split, given in patterns.items():
         examples = _examples(given)
         with ThreadPoolExecutor(_THREADS) as pool:
@@ -92,7 +92,7 @@ def read_tables(patterns: Mapping[str, Sequence[str]], class_names: Sequence[str
         np.array(splits, np.str_)[order],
         {
             shortcut.name: (np.array(words[shortcut.name], object) if shortcut.words else numbers[shortcut.name].rows())[order]
-            for shortcut in SHORTCUTS
+            for shortcut in MEASURED.values()
         },
     )
 
@@ -158,7 +158,7 @@ def _rows(found: tuple[str, Any]) -> dict[str, Any]:
         raise CxrError(f"{file}: an example without height or width; {_REMEDY}")
     facts = {name: sys.intern(_text(file, example, name)) for name in _FACTS}  # few values that all images share
     seen = Example(facts, height[0], width[0], decode_scaled(_image(file, example)))
-    return {shortcut.name: shortcut.row(seen) for shortcut in SHORTCUTS}
+    return {shortcut.name: shortcut.row(seen) for shortcut in MEASURED.values()}
 
 
 def _text(file: str, example: Any, name: str) -> str:

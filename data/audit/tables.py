@@ -60,6 +60,27 @@ class Shortcut:
     reference: bool = False
     words: bool = False
 
+    @property
+    def tables(self) -> Sequence[str]:
+        """Names of the shortcuts whose rows it sees: its own."""
+        return (self.name,)
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A shortcut that sees the rows of others side by side.
+
+    Attributes:
+      name: For tables and settings.
+      phrase: As a Shortcut's.
+      tables: Names of the others.
+    """
+
+    name: str
+    phrase: str
+    tables: Sequence[str]
+    reference: bool = False
+
 
 def decode(encoded: bytes) -> npt.NDArray[np.uint8]:
     """Returns a stored picture at its own size, uint8 [height, width].
@@ -146,7 +167,8 @@ def _thumbnail(grey: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.float32
     return np.asarray(Image.fromarray(np.ascontiguousarray(grey)).resize((side, side), Image.Resampling.BOX), np.float32)
 
 
-SHORTCUTS: Sequence[Shortcut] = (
+METADATA = ("source", "file_type", "view", "sex_and_age", "size")  # that are known of a picture before anybody looks at it
+SHORTCUTS: Sequence[Shortcut | Joint] = (
     Shortcut("source", "the source", _words(features.SOURCE), words=True),
     Shortcut("file_type", "the file type", _words(features.FORMAT), words=True),
     Shortcut("view", "the view", _words(features.VIEW), words=True),
@@ -157,6 +179,11 @@ SHORTCUTS: Sequence[Shortcut] = (
     Shortcut("corners", "the corners", _corners),
     Shortcut("border", "the border", _border),
     Shortcut("marks", "marks in the picture", _marks),
+    # What tells little by itself may tell much together. Corners, border and marks are not joined: a machine sets the grey of the whole
+    # picture by the lungs, and all together told covid19 of clean synthetic pictures (AUC 0.842, surely above 0.8), real ones no better.
+    Joint("metadata", "all metadata", METADATA),
+    Joint("metadata_and_grey", "all metadata and grey levels", (*METADATA, "brightness", "grey_histogram")),
     Shortcut("centre", "a thumbnail of the centre", _centre, reference=True),
     Shortcut("whole_picture", "a thumbnail of the whole picture", _whole, reference=True),
 )
+MEASURED: Mapping[str, Shortcut] = {shortcut.name: shortcut for shortcut in SHORTCUTS if isinstance(shortcut, Shortcut)}

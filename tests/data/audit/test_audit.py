@@ -45,6 +45,20 @@ def shifted(labels, patients):
     return (np.random.default_rng(1).normal(size=(len(labels), 2)) + 6.0 * (labels == 1)[:, np.newaxis]).astype(np.float32)
 
 
+def weak(number):
+    """Returns a word that one of two has in three of four images of class a, in one of three of the others: alone it tells little."""
+
+    def words(labels, patients):
+        drawn = np.random.default_rng(number).random(len(labels))
+        return np.where(drawn < np.where(labels == 0, 0.75, 0.35), "yes", "no").astype(object)[:, np.newaxis]
+
+    return words
+
+
+def a_little_larger(labels, patients):
+    return (np.random.default_rng(7).normal(size=(len(labels), 3)) + (labels == 0)[:, np.newaxis]).astype(np.float32)
+
+
 @pytest.fixture(scope="module")
 def found():
     return run_audit(tables(source=sources, grey_histogram=person, file_type=same, brightness=shifted, whole_picture=shifted),
@@ -88,6 +102,23 @@ def test_references_are_neither_best_nor_found(found):
     assert found[0].ranked[0].name == "source"
     assert [result.name for result in found[0].clear] == ["source", "brightness"]
     assert next(result for result in found[0].shortcuts if result.name == "whole_picture").clear_class == "b"
+
+
+def test_metadata_that_tell_little_alone_tell_a_class_together():
+    alone = {name: weak(number) for number, name in enumerate(("source", "file_type", "view", "sex_and_age"))}
+    data = tables(**alone, size=a_little_larger, brightness=person, grey_histogram=person)
+    result, draws = run_audit(data, CLASSES, Audit(folds=3), "test")
+    by_name = {found.name: found for found in result.shortcuts}
+    assert all(by_name[name].clear_class is None for name in alone)
+    told = {found.name: found.folds.auc["a"].value or 0.0 for found in result.shortcuts if found.folds}
+    assert (by_name["metadata"].clear_class, by_name["metadata"].columns) == ("a", 4 + 3)
+    assert by_name["metadata_and_grey"].columns == 4 + 3 + 8 + 8
+    assert told["metadata"] > 0.03 + max(told[name] for name in (*alone, "size"))
+    assert "metadata" in draws
+
+
+def test_without_one_of_its_tables_a_joint_shortcut_is_left_out(found):
+    assert not {"metadata", "metadata_and_grey"} & {result.name for result in found[0].shortcuts}
 
 
 def test_saved_and_read_again(found, tmp_path):

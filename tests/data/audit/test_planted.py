@@ -14,14 +14,12 @@ from cxr.data.audit.audit import run_audit
 from cxr.data.audit.audit_config import Audit
 from cxr.data.audit.records import Tables, read_pictures, read_tables
 from cxr.data.audit.result import AuditResult
-from cxr.data.audit.tables import SHORTCUTS, Example
+from cxr.data.audit.tables import MEASURED, Example
 from cxr.data.demo import SEVERITY
 from cxr.data.demo.lettering import stamped
 from cxr.data.demo.radiograph import draw
 
 pytestmark = pytest.mark.seconds
-
-MARKS = next(shortcut for shortcut in SHORTCUTS if shortcut.name == "marks")
 
 LOOKED_AT = ("source", "brightness", "grey_histogram", "corners", "border", "marks")
 
@@ -54,7 +52,7 @@ def test_a_planted_confounder_is_found(demo_records, confounder, shortcut, not_s
 
 def told_by_marks(pictures):
     """Audits pictures of persons of their own, the three classes in turn, by their marks alone."""
-    table = np.array([MARKS.row(Example({}, len(picture), len(picture), picture)) for picture in pictures], np.float32)
+    table = np.array([MEASURED["marks"].row(Example({}, len(picture), len(picture), picture)) for picture in pictures], np.float32)
     names = np.array([f"p{number}".encode() for number in range(len(table))], object)
     data = Tables(np.arange(len(table)) % 3, names, np.full(len(table), "train"), {"marks": table})
     return run_audit(data, features.CLASS_NAMES, Audit(folds=3), "test")[0].shortcuts[0]

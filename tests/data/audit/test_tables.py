@@ -2,14 +2,13 @@ import numpy as np
 import pytest
 
 from cxr.data.audit.regions import blacked_out, corners
-from cxr.data.audit.tables import SHORTCUTS, SIDE, STROKE, STROKE_CONTRAST, Example
+from cxr.data.audit.tables import MEASURED, SIDE, STROKE, STROKE_CONTRAST, Example
 
-BY_NAME = {shortcut.name: shortcut for shortcut in SHORTCUTS}
 FACTS = {"source": "clinic", "format": "png", "view": "PA", "sex": "F", "age_band": "40-64"}
 
 
 def row(name, grey, height=480, width=320):
-    return np.asarray(BY_NAME[name].row(Example(FACTS, height, width, grey)))
+    return np.asarray(MEASURED[name].row(Example(FACTS, height, width, grey)))
 
 
 @pytest.fixture
