@@ -12,6 +12,7 @@ from cxr.cli.ingest import spelled_for
 
 if TYPE_CHECKING:
     from cxr.core.console import Console
+    from cxr.trainer.calibration.description import Outside
     from cxr.trainer.scoring import SavedModel
 
 EXAMPLES = """
@@ -87,9 +88,9 @@ def validate(
     images = open_new(data, split, config, spelled_for("--against"), key_path(workspace))
     limits = {"jensen_shannon": js, "l_infinity": l_infinity}
     thresholds = Thresholds.model_validate({name: value for name, value in limits.items() if value is not None})
-    asked, mistaken = _loaded(version, messages) if version else (None, None)
+    asked, border = _loaded(version, messages) if version else (None, None)
     with stages(messages, "") as stage:
-        found = validation.validate(images, training, thresholds, model=asked, mistaken=mistaken, near=near, stage=stage)
+        found = validation.validate(images, training, thresholds, model=asked, border=border, near=near, stage=stage)
     console = options.stdout_console()
     console.print(validation.table(found))
     for line in validation.remarks(found):
@@ -104,13 +105,12 @@ def validate(
     console.print("nothing found: the new data look like the training data", highlight=False)
 
 
-def _loaded(version: Path, messages: Console) -> tuple[SavedModel, float | None]:
-    """Returns a model, and the share of images like its training's that it flags by mistake."""
+def _loaded(version: Path, messages: Console) -> tuple[SavedModel, Outside | None]:
+    """Returns a model, and what it says of its border between like and unlike its training images."""
     from cxr.core.silence import silenced
 
     with messages.status("loading the model"), silenced():
         from cxr.trainer.artifact import read_info
         from cxr.trainer.scoring import SavedModel
 
-        outside = read_info(str(version)).outside
-        return SavedModel(str(version)), outside.share if outside else None
+        return SavedModel(str(version)), read_info(str(version)).outside

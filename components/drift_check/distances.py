@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import isnan
 
 import numpy as np
 import numpy.typing as npt
@@ -51,20 +50,24 @@ def jensen_shannon(new: Statistics, old: Statistics) -> Iterator[tuple[str, floa
         if values(new, name) and values(old, name):
             one, other = _quantiles(new, name), _quantiles(old, name)
             edges = np.linspace(min(one[0, 0], other[0, 0]), max(one[-1, 1], other[-1, 1]), BINS + 1)
-            yield name, divergence(_masses(one, edges), _masses(other, edges))
+            yield name, float(divergence(_masses(one, edges), _masses(other, edges)))
 
 
-def divergence(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
-    """Returns the Jensen-Shannon divergence (Lin, IEEE Transactions on Information Theory 37, 1991) of two histograms, base 2.
+def divergence(one: npt.ArrayLike, other: npt.ArrayLike) -> Floats:
+    """Returns the Jensen-Shannon divergence (Lin, IEEE Transactions on Information Theory 37, 1991) of histograms, base 2.
 
     Args:
-      one: [bins], counts.
-      other: [bins], counts in the same bins.
+      one: [..., bins], counts.
+      other: [..., bins], counts in the same bins.
+
+    Returns:
+      [...]; NaN where one of both is empty.
     """
-    distance = float(jensenshannon(one, other, base=2))
-    if isnan(distance) and np.sum(one) and np.sum(other):  # the root of a sum that rounding made less than 0: proportional counts
-        return 0.0
-    return distance**2
+    with np.errstate(invalid="ignore"):
+        distances = np.asarray(jensenshannon(one, other, base=2, axis=-1))
+    both = (np.sum(one, axis=-1) > 0) & (np.sum(other, axis=-1) > 0)
+    # the root of a sum that rounding made less than 0: proportional counts
+    return np.where(np.isnan(distances) & both, 0.0, distances) ** 2
 
 
 def values(statistics: Statistics, name: str) -> int:

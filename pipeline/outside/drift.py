@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from math import isnan
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import tensorflow_data_validation as tfdv
 from pydantic import Field
-from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
+from tensorflow_metadata.proto.v0 import schema_pb2
 
 from cxr.components.anomaly_check.anomalies import sentences_of
-from cxr.components.drift_check import distances
+from cxr.components.drift_check.distances import BINS, divergence
 from cxr.components.drift_check.drift_config import Limits
 from cxr.core import features
 from cxr.core.strict_model import StrictModel
+from cxr.pipeline.outside.chance import Floats, borders, divisions
 
 if TYPE_CHECKING:
-    import pandas as pd
     from tensorflow_metadata.proto.v0 import statistics_pb2
-
-DRAWS = 20  # of training patients: the largest of 20 values is about the 95 % quantile of what chance does
-SEED = 2021
 
 Measure = tuple[str, str]  # feature, and one of the next two
 JENSEN_SHANNON, L_INFINITY = "jensen_shannon", "l_infinity"
@@ -42,7 +41,7 @@ class FeatureDrift(StrictModel):
     stated: float = Field(description="share of the new images that state it")
     stated_in_training: float
     jensen_shannon: float | None
-    jensen_shannon_by_chance: float | None = Field(description="largest value of DRAWS draws of as many training patients")
+    jensen_shannon_by_chance: float | None = Field(description="how far chance takes it, see `chance.borders`")
     l_infinity: float | None
     l_infinity_by_chance: float | None
     judged: bool
@@ -60,7 +59,7 @@ def anomalies_of(new: pd.DataFrame, schema: schema_pb2.Schema) -> list[str]:
     return sentences_of(tfdv.validate_statistics(_statistics(new, schema), schema), "the new data")
 
 
-def drift(new: pd.DataFrame, training: pd.DataFrame, schema: schema_pb2.Schema, thresholds: Thresholds) -> list[FeatureDrift]:
+def drift(new: pd.DataFrame, training: pd.DataFrame, thresholds: Thresholds) -> list[FeatureDrift]:
     """Compares each feature's distribution.
 
     TFDV calls the same comparison drift between spans of data and skew between training and serving.
@@ -68,20 +67,19 @@ def drift(new: pd.DataFrame, training: pd.DataFrame, schema: schema_pb2.Schema, 
     Args:
       new: One row per image: raw features, PATIENT_ID among them.
       training: The same.
-      schema: Tells the types.
       thresholds: When a feature counts as drifted.
     """
-    schema = _of_properties(schema)
-    for feature in schema.feature:
-        if feature.name in features.VALUES:  # TFDV measures what has a threshold
-            feature.drift_comparator.jensen_shannon_divergence.threshold = thresholds.jensen_shannon
-            feature.drift_comparator.infinity_norm.threshold = thresholds.l_infinity
-    before = _statistics(training, schema)
-    found = _measured(new, training, before, schema)
-    chance: dict[Measure, float] = {}
-    for drawn in _draws(training, new[features.PATIENT_ID].nunique()):
-        for measure, value in _measured(drawn, training, before, schema).items():
-            chance[measure] = max(chance.get(measure, 0.0), value)
+    shown = [name for name in (*features.NUMBERS, *features.VALUES) if name in new.columns and name in training.columns]
+    counted = {name: _counted(name, pd.concat([new[name], training[name]])) for name in shown}
+    measures = [
+        (name, kind) for name in shown for kind in ((JENSEN_SHANNON,) if name in features.NUMBERS else (JENSEN_SHANNON, L_INFINITY))
+    ]
+    patients = [np.unique(data[features.PATIENT_ID], return_inverse=True)[1] for data in (new, training)]
+    distances = np.concatenate([_distances(measures, counted, *sides) for sides in divisions(*patients)])
+    judged = np.array([name not in thresholds.not_judged for name, _ in measures], bool)
+    # What one side does not state has no distance, and is no finding.
+    chance = dict(zip(measures, borders(np.nan_to_num(distances), judged).tolist(), strict=True))
+    found = {measure: value for measure, value in zip(measures, distances[0].tolist(), strict=True) if not isnan(value)}
     return [_feature(name, new, training, found, chance, thresholds) for name in (*features.NUMBERS, *features.VALUES)]
 
 
@@ -95,59 +93,53 @@ def _feature(
 ) -> FeatureDrift:
     judged = name not in thresholds.not_judged
     limits = {JENSEN_SHANNON: thresholds.jensen_shannon, L_INFINITY: thresholds.l_infinity}
-    beyond = any(found.get((name, kind), 0) > max(limit, chance.get((name, kind), 0)) for kind, limit in limits.items())
+    measured = [(name, kind) for kind in limits if (name, kind) in found]
+    by_chance = {kind: chance[name, kind] for name, kind in measured}
+    beyond = any(found[name, kind] > max(limits[kind], chance[name, kind]) for name, kind in measured)
     return FeatureDrift(
         feature=name,
         stated=_stated(new, name),
         stated_in_training=_stated(training, name),
         jensen_shannon=found.get((name, JENSEN_SHANNON)),
-        jensen_shannon_by_chance=chance.get((name, JENSEN_SHANNON)),
+        jensen_shannon_by_chance=by_chance.get(JENSEN_SHANNON),
         l_infinity=found.get((name, L_INFINITY)),
-        l_infinity_by_chance=chance.get((name, L_INFINITY)),
+        l_infinity_by_chance=by_chance.get(L_INFINITY),
         judged=judged,
         drifted=judged and beyond,
     )
 
 
-def _measured(
-    new: pd.DataFrame, training: pd.DataFrame, before: statistics_pb2.DatasetFeatureStatisticsList, schema: schema_pb2.Schema
-) -> dict[Measure, float]:
-    kinds = anomalies_pb2.DriftSkewInfo.Measurement
-    names = {kinds.JENSEN_SHANNON_DIVERGENCE: JENSEN_SHANNON, kinds.L_INFTY: L_INFINITY}
-    compared = tfdv.validate_statistics(_statistics(new, schema), schema, previous_statistics=before)
-    found = {
-        (info.path.step[0], names[measurement.type]): measurement.value
-        for info in compared.drift_skew_info
-        for measurement in info.drift_measurements
-    }
-    for name in features.NUMBERS:
-        if name in new.columns and name in training.columns:
-            one, other = (data[name].dropna().to_numpy(float) for data in (new, training))
-            if len(one) and len(other):
-                found[name, JENSEN_SHANNON] = divergence(one, other)
-    return found
+def _counted(name: str, stated: pd.Series) -> Floats:
+    """Returns which value, or which bin, each image has, float32 [images, values]; a row of zeros where it states none.
 
-
-def divergence(one: np.ndarray, other: np.ndarray) -> float:
-    """The Jensen-Shannon divergence of two histograms with the same bins, base 2.
-
-    Not TFDV's: that spreads what two histograms with other edges hold evenly over their bins. Where most pictures are 512 pixels wide two
-    draws from one set then differ by up to 0.7, and a feature with one value only by 1 from any other.
-
-    Args:
-      one: [values].
-      other: [values].
+    The bins of numbers are of all images together. They are not TFDV's: that spreads what two histograms with other edges hold evenly over
+    their bins. Where most pictures are 512 pixels wide two draws from one set then differ by up to 0.7, and a feature with one value only
+    by 1 from any other.
     """
-    edges = np.histogram_bin_edges(np.concatenate([one, other]), distances.BINS)
-    return distances.divergence(np.histogram(one, edges)[0], np.histogram(other, edges)[0])
+    present = stated.notna().to_numpy()
+    values = stated[present].to_numpy()
+    if name in features.NUMBERS:
+        edges = np.histogram_bin_edges(values.astype(float), BINS)
+        codes, count = np.searchsorted(edges[1:-1], values.astype(float), side="right"), BINS
+    else:
+        known, codes = np.unique(values.astype(str), return_inverse=True)
+        count = len(known)
+    counted = np.zeros([len(stated), count], np.float32)
+    counted[np.flatnonzero(present), codes] = 1
+    return counted
 
 
-def _draws(training: pd.DataFrame, patients: int) -> list[pd.DataFrame]:
-    """Returns draws of as many training patients, with replacement, with all their images."""
-    images = list(training.groupby(features.PATIENT_ID, sort=True).indices.values())
-    random = np.random.default_rng(SEED)
-    chosen = random.integers(len(images), size=(DRAWS, patients))
-    return [training.iloc[np.concatenate([images[number] for number in draw])] for draw in chosen]
+def _distances(measures: Sequence[Measure], counted: Mapping[str, Floats], new: Floats, training: Floats) -> Floats:
+    """Returns all distances of some divisions, [divisions, measures]; NaN where a side states nothing. See `divisions` and `_counted`."""
+    found: list[Floats] = []
+    for name, kind in measures:
+        one, other = new @ counted[name], training @ counted[name]
+        if kind == JENSEN_SHANNON:
+            found.append(divergence(one, other))
+        else:
+            with np.errstate(invalid="ignore"):
+                found.append(np.abs(one / one.sum(axis=1, keepdims=True) - other / other.sum(axis=1, keepdims=True)).max(axis=1, initial=0))
+    return np.stack(found, axis=1)
 
 
 def _statistics(data: pd.DataFrame, schema: schema_pb2.Schema) -> statistics_pb2.DatasetFeatureStatisticsList:

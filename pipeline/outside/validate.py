@@ -14,6 +14,7 @@ from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.intervals import Figure, proportion_interval
 from cxr.core.strict_model import StrictModel
+from cxr.pipeline.outside.chance import most_flagged
 from cxr.pipeline.outside.drift import FeatureDrift, Thresholds, anomalies_of, drift, schema_without
 from cxr.pipeline.outside.gathered import SPLIT, Stage, copies, gather
 from cxr.pipeline.outside.images import LabelledImages
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cxr.pipeline.outside.evaluate import Model
+    from cxr.trainer.calibration.description import Outside
 
 BATCH = 32  # images that a model is asked about at once
 MISTAKEN = float(ModelConfig.model_fields["outside_share"].default)
@@ -39,11 +41,12 @@ class Unlike(StrictModel):
     outside: int
     share: Figure = Field(description="of these images; by patient")
     of_training: float = Field(description="share of images like the training's that are flagged by mistake")
+    by_chance: float = Field(description="share of so many of those that is flagged at most, see `chance.most_flagged`; 1: nobody knows")
 
     @property
     def finding(self) -> bool:
         """Whether more are flagged than by mistake, and more than chance does."""
-        return self.share.low is not None and self.share.low > self.of_training
+        return self.share.value is not None and self.share.value > self.by_chance
 
 
 class Compared(StrictModel):
@@ -86,7 +89,7 @@ def validate(
     thresholds: Thresholds,
     *,
     model: Model | None = None,
-    mistaken: float | None = None,
+    border: Outside | None = None,
     near: bool = True,
     stage: Stage = lambda name, total: lambda done: None,
 ) -> Compared:
@@ -97,7 +100,7 @@ def validate(
       training: Records.
       thresholds: When a feature counts as drifted.
       model: Is asked about each image whether that is unlike its training images; None: logs may say what was answered.
-      mistaken: Share of images that it flags by mistake; None: the default of `outside_share`.
+      border: Between like and unlike, as it describes it; None: the default `outside_share`, of the validation images of `training`.
       near: Look for near copies too, which takes a while among many thousands.
       stage: Is told what begins and how much it is; what it returns is told how much more is done.
 
@@ -125,7 +128,7 @@ def validate(
         sides = f"{data.max_side or 'no'} and {training.dataset.config.max_side or 'no'}"
         notes += (f"max_side differs ({sides} pixels, here and in training): larger pictures are other pixels, and sizes drift for it",)
     done = stage("comparing distributions", 1)
-    distances = drift(new.table, of_training, schema, thresholds)
+    distances = drift(new.table, of_training, thresholds)
     done(1)
     return Compared(
         images=len(new.table),
@@ -138,25 +141,31 @@ def validate(
         near_copies=None if found.near is None else len(found.near),
         other_label=found.other_label,
         known_patients=None if differ else len(set(new.table[features.PATIENT_ID]) & set(trained.table[features.PATIENT_ID])),
-        unlike=_unlike(new.table, model, mistaken),
+        unlike=_unlike(new.table, trained.table, model, border),
         rejects=dict(data.rejects.most_common()),
         notes=notes,
     )
 
 
-def _unlike(new: pd.DataFrame, model: Model | None, mistaken: float | None) -> Unlike | None:
+def _unlike(new: pd.DataFrame, trained: pd.DataFrame, model: Model | None, border: Outside | None) -> Unlike | None:
     said = new[new[features.OUTSIDE].notna()] if features.OUTSIDE in new.columns else new.iloc[:0]
     if said.empty:
         return None
     flags = said[features.OUTSIDE].astype(bool)
-    share = float(flags.mean())
+    share, patients = float(flags.mean()), said[features.PATIENT_ID].nunique()
+    mistaken = border.share if border else MISTAKEN
+    # Images of one patient resemble each other: patients are counted, of both sets. A model says only how many images its border is of.
+    validation = trained[trained[SPLIT] == features.VAL]
+    other = border is not None and border.images not in (0, len(validation))  # it was trained on other data than `trained`
+    found_on = border.images if border and other else validation[features.PATIENT_ID].nunique()
     return Unlike(
         model=model.name if model else None,
         version=model.version if model else None,
         images=len(said),
         outside=int(flags.sum()),
-        share=Figure.of(share, proportion_interval(share, said[features.PATIENT_ID].nunique())),
-        of_training=mistaken or MISTAKEN,
+        share=Figure.of(share, proportion_interval(share, patients)),
+        of_training=mistaken,
+        by_chance=most_flagged(mistaken, found_on, patients) / patients if found_on else 1.0,
     )
 
 
@@ -186,7 +195,8 @@ def remarks(found: Compared) -> Iterator[str]:
     if found.unlike:
         who = f"model {found.unlike.model} version {found.unlike.version}" if found.unlike.model else "the models that answered"
         flagged = f"{found.unlike.outside} of {found.unlike.images} images unlike anything trained on: {found.unlike.share}"
-        yield f"{who} found {flagged}; {found.unlike.of_training:g} of images like those of the training are flagged by mistake"
+        chance = f"and by chance up to {found.unlike.by_chance:.3f} of so many"
+        yield f"{who} found {flagged}; {found.unlike.of_training:g} of images like those of the training are flagged by mistake, {chance}"
     else:
         yield "no model says which images are unlike those of its training; --model asks one"
     if found.near_copies is None:

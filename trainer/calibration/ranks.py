@@ -8,6 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 
+def conformal_rank(count: int, share: float) -> int:
+    """Returns the rank, from 1, of the value that `conformal_quantile` returns; beyond `count` where there is none."""
+    return math.ceil(round((count + 1) * share, 9))  # 0.9 · 10 is 9.000000000000002 to a float
+
+
 def conformal_quantile(values: npt.ArrayLike, share: float) -> float | None:
     """Returns the value that a new one, drawn like these, exceeds with a probability of at most 1 - share.
 
@@ -22,5 +27,5 @@ def conformal_quantile(values: npt.ArrayLike, share: float) -> float | None:
       None where there are too few values to say so.
     """
     ordered = np.sort(np.asarray(values, np.float64).ravel())
-    rank = math.ceil(round((len(ordered) + 1) * share, 9))  # 0.9 · 10 is 9.000000000000002 to a float
+    rank = conformal_rank(len(ordered), share)
     return float(ordered[rank - 1]) if 0 < rank <= len(ordered) else None

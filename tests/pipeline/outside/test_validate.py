@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow_data_validation as tfdv
 from PIL import Image
 from scipy.spatial.distance import jensenshannon
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 from typer.testing import CliRunner
 
 from cxr.cli.main import app
 from cxr.core import features
 from cxr.core.errors import UsageError
-from cxr.pipeline.outside.drift import Thresholds, anomalies_of, divergence, drift
+from cxr.pipeline.outside.chance import most_flagged
+from cxr.pipeline.outside.drift import Thresholds, anomalies_of, drift
 from cxr.pipeline.outside.training import find_training
 from cxr.pipeline.schema import curated_schema
 from cxr.pipeline.workspace import Workspace
@@ -127,12 +130,22 @@ def test_a_model_says_which_images_are_unlike_its_training(records, version, wri
     found, shown = validated(manifest, "-a", version, "--no-near", code=3)
     assert (found["unlike"]["model"], found["unlike"]["images"], found["unlike"]["outside"]) == ("tiny", 20, 20)
     assert found["unlike"]["share"]["low"] > 0.05 == found["unlike"]["of_training"]
+    assert 0.5 < found["unlike"]["by_chance"] < 1  # the border was found on the images of three patients
     assert "model tiny version 17 found 20 of 20 images unlike anything trained on" in shown
     assert "more images than by mistake are unlike the training images: 1.000" in shown
     manifest = write(tmp_path / "dark", ["covid19"] * 4, first=600, level=60)
     found, shown = validated(manifest, "-a", records, "-m", version, "--no-near", code=3)
     assert found["unlike"]["outside"] == 0
     assert "more images than by mistake" not in shown
+
+
+def test_a_model_of_other_data_says_how_many_images_its_border_is_of(records, version, write, tmp_path):
+    other = shutil.copytree(version, tmp_path / "other" / "17")
+    file = other / "assets.extra" / "model.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "outside": {"share": 0.1, "split": "val", "images": 5000}}))
+    manifest = write(tmp_path / "there", ["normal"] * 20, first=500, level=250)
+    found, _ = validated(manifest, "-a", records, "-m", other, "--no-near", code=3)
+    assert (found["unlike"]["of_training"], found["unlike"]["by_chance"]) == (0.1, most_flagged(0.1, 5000, 10) / 10)
 
 
 @pytest.mark.slow
@@ -212,30 +225,76 @@ def table(count, seed, **facts):
 
 def test_chance_is_no_drift_and_a_shift_is():
     training = table(400, 0)
-    same = {one.feature: one for one in drift(table(40, 1), training, SCHEMA, Thresholds(jensen_shannon=0.01, l_infinity=0.01))}
+    same = {one.feature: one for one in drift(table(40, 1), training, Thresholds(jensen_shannon=0.01, l_infinity=0.01))}
     assert not any(one.drifted for one in same.values())
     assert (same["view"].l_infinity or 0) > 0.01  # chance alone lies above the limits here
-    moved = drift(table(40, 1, view="AP", mean=np.random.default_rng(3).normal(200, 20, 40)), training, SCHEMA, Thresholds())
+    moved = drift(table(40, 1, view="AP", mean=np.random.default_rng(3).normal(200, 20, 40)), training, Thresholds())
     assert {one.feature for one in moved if one.drifted} == {"view", "mean"}
 
 
 def test_what_is_not_stated_has_no_distance():
     new = table(40, 1).drop(columns="age").assign(sex=features.UNKNOWN)
-    found = {one.feature: one for one in drift(new, table(400, 0), SCHEMA, Thresholds())}
+    found = {one.feature: one for one in drift(new, table(400, 0), Thresholds())}
     assert (found["age"].stated, found["age"].jensen_shannon, found["age"].drifted) == (0.0, None, False)
     assert (found["sex"].stated, found["sex"].stated_in_training, found["sex"].drifted) == (0.0, 1.0, True)
 
 
 def test_the_distances():
     new, training = table(40, 1, view=["PA"] * 30 + ["AP"] * 10), table(400, 0, view=["PA"] * 100 + ["AP"] * 300)
-    view = next(one for one in drift(new, training, SCHEMA, Thresholds()) if one.feature == "view")
+    view = next(one for one in drift(new, training, Thresholds()) if one.feature == "view")
     assert view.l_infinity == pytest.approx(0.5)
     assert view.jensen_shannon == pytest.approx(jensenshannon([0.75, 0.25], [0.25, 0.75], base=2) ** 2, rel=1e-4)
     # TFDV's own is 1 here, and 0.7 between draws from one set
     constant = np.full(50, 512.0)
-    assert divergence(constant, constant) == 0
-    assert divergence(constant, np.r_[np.full(80, 512.0), np.arange(300.0, 320)]) < 0.15
-    assert divergence(np.zeros(9), np.ones(9)) == pytest.approx(1)
+    assert divergence_of(constant, constant) == 0
+    assert divergence_of(constant, np.r_[np.full(80, 512.0), np.arange(300.0, 320)]) < 0.15
+    assert divergence_of(np.zeros(9), np.ones(9)) == pytest.approx(1)
+
+
+def divergence_of(new, training):
+    found = drift(table(len(new), 1, width=new), table(len(training), 0, width=training), Thresholds())
+    return next(one.jensen_shannon for one in found if one.feature == "width")
+
+
+def test_distances_of_categories_are_those_of_tfdv():
+    """The draws are too many to have statistics of each made by it."""
+    new, training = table(40, 1).assign(sex=["F", "M", "unknown", None] * 10), table(400, 0).assign(sex=["F", "F", "M", "M"] * 100)
+    schema = schema_pb2.Schema()
+    for name in features.VALUES:
+        feature = schema.feature.add(name=name, type=schema_pb2.BYTES)
+        feature.drift_comparator.jensen_shannon_divergence.threshold = feature.drift_comparator.infinity_norm.threshold = 1
+    new_statistics, before = (
+        tfdv.generate_statistics_from_dataframe(data[list(features.VALUES)], stats_options=tfdv.StatsOptions(schema=schema))
+        for data in (new, training)
+    )
+    theirs = {}
+    for info in tfdv.validate_statistics(new_statistics, schema, previous_statistics=before).drift_skew_info:
+        theirs[info.path.step[0]] = {measurement.type: measurement.value for measurement in info.drift_measurements}
+    kinds = anomalies_pb2.DriftSkewInfo.Measurement
+    ours = {one.feature: one for one in drift(new, training, Thresholds())}
+    assert set(theirs) == set(features.VALUES)
+    for name, values in theirs.items():
+        assert ours[name].l_infinity == pytest.approx(values[kinds.L_INFTY], abs=1e-6)
+        assert ours[name].jensen_shannon == pytest.approx(values[kinds.JENSEN_SHANNON_DIVERGENCE], abs=1e-4)
+
+
+def test_new_patients_of_the_same_kind_are_seldom_a_finding():
+    """With the largest of 20 draws as the border of each distance by itself a third of such comparisons had one."""
+    limits = Thresholds(jensen_shannon=0, l_infinity=0)
+    found = [drift(table(16, 1000 + seed), table(120, seed), limits) for seed in range(12)]
+    assert sum(any(one.drifted for one in features_of) for features_of in found) <= 1
+
+
+def test_new_data_with_fewer_images_of_a_patient_are_no_drift():
+    """Logs know no patients: each image is of its own. Whole patients drawn in their place would be twice as many images, and surer."""
+    random, findings = np.random.default_rng(5), 0
+    for _ in range(20):
+        one, many = (
+            pd.DataFrame({"mean": random.normal(0, 1, images), "patient_id": np.arange(images) // each})
+            for images, each in ((20, 1), (480, 8))
+        )
+        findings += any(feature.drifted for feature in drift(one, many, Thresholds(jensen_shannon=0)))
+    assert findings <= 1
 
 
 def test_what_breaks_the_schema():
