@@ -52,6 +52,23 @@ def settle(
     Raises:
       CxrError: Answers that are no numbers.
     """
+    calibrated, fitted = calibrate(config, probabilities, labels)
+    sets, points = None, {}
+    if VAL in calibrated:
+        if config.conformal_coverage is not None:
+            sets = conformal.fit(calibrated[VAL], labels[VAL], config.conformal_coverage)
+        points = operating_points.choose(calibrated[VAL], labels[VAL], class_names)
+    return Settled(calibrated, fitted, sets, points)
+
+
+def calibrate(
+    config: Calibrated, probabilities: Mapping[str, Array], labels: Mapping[str, npt.NDArray[np.int64]]
+) -> tuple[dict[str, Array], Calibration]:
+    """Fits the temperature alone, which is all that a fold of a cross-validation needs; arguments and errors are those of `settle`.
+
+    Returns:
+      Calibrated answers by split, and what they were calibrated with.
+    """
     for split, answers in probabilities.items():
         if not np.isfinite(answers).all():
             raise CxrError(f"{split} split: the trained model answers with numbers that are not finite; lower the learning_rate")
@@ -61,10 +78,4 @@ def settle(
         fitted = Calibration(temperature=1.0, note="no validation split to fit a temperature on: not calibrated")
     else:
         fitted = temperature.fit(probabilities[VAL], labels[VAL])
-    calibrated = {split: temperature.apply(answers, fitted.temperature) for split, answers in probabilities.items()}
-    sets, points = None, {}
-    if VAL in calibrated:
-        if config.conformal_coverage is not None:
-            sets = conformal.fit(calibrated[VAL], labels[VAL], config.conformal_coverage)
-        points = operating_points.choose(calibrated[VAL], labels[VAL], class_names)
-    return Settled(calibrated, fitted, sets, points)
+    return {split: temperature.apply(answers, fitted.temperature) for split, answers in probabilities.items()}, fitted

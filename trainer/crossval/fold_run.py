@@ -1,7 +1,8 @@
 """One fold: every member, their ensemble and logistic regressions learn from its training part and answer its test part.
 
 What a run of the pipeline does with its training and validation splits is done here with the training part: a sixth of it stops the
-training early and chooses among the methods of the ensemble, whose weights are fitted to what `trainer/ensemble/fitting_data.py` says.
+training early, calibrates each member before they are joined and the ensemble afterwards, and chooses among the methods of the ensemble,
+whose weights are fitted to what `trainer/ensemble/fitting_data.py` says.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from cxr.core import features
 from cxr.core.folds import Fold
 from cxr.trainer.cached_features import cached
+from cxr.trainer.calibration.settling import calibrate
 from cxr.trainer.crossval.logistic import logistic_answers
 from cxr.trainer.crossval.members import TEST, VAL, Member
 from cxr.trainer.crossval.subject import Part, Subject, part_of
@@ -36,11 +38,13 @@ class FoldAnswers:
 
     Attributes:
       probabilities: Name of a member, "ensemble" or `LOGISTIC` to float32 [images of the test part, classes]; 0 for a class that was not
-        learnt.
+        learnt. Calibrated, but for those of `LOGISTIC`.
+      temperatures: Name of a member or "ensemble" to what calibrated its answers, see trainer/calibration/temperature.py.
       about: How the ensemble was joined, for JSON; {} without one.
     """
 
     probabilities: dict[str, Array]
+    temperatures: dict[str, float]
     about: dict[str, Any]
 
 
@@ -69,10 +73,10 @@ def run_fold(
 
     def make() -> list[npt.NDArray[Any]]:
         made = _run(subject, _part(subject, fold, groups, seed), seed, folder, on_member)
-        return [np.array(json.dumps(made.about)), *(made.probabilities[name] for name in names)]
+        return [np.array(json.dumps([made.temperatures, made.about])), *(made.probabilities[name] for name in names)]
 
-    about, *probabilities = cached(fold_file(subject, fold, groups, seed, folder), make)
-    return FoldAnswers(dict(zip(names, probabilities, strict=True)), json.loads(str(about)))
+    told, *probabilities = cached(fold_file(subject, fold, groups, seed, folder), make)
+    return FoldAnswers(dict(zip(names, probabilities, strict=True)), *json.loads(str(told)))
 
 
 def to_train(subject: Subject, fold: Fold, groups: npt.NDArray[np.str_], seed: int, folder: Path | None) -> list[Member]:
@@ -112,9 +116,13 @@ def _members(subject: Subject, part: Part, seed: int) -> list[Member]:
 
 def _run(subject: Subject, part: Part, seed: int, folder: Path | None, on_member: Callable[[str], None]) -> FoldAnswers:
     found: dict[str, dict[str, Array]] = {}
+    temperatures: dict[str, float] = {}
+    labels = {VAL: part.labels[part.stop]}
     for member in _members(subject, part, seed):
         on_member(member.name)
-        found[member.name] = member.answers(folder)
+        # The answers are kept as the network gave them.
+        found[member.name], fitted = calibrate(subject.models[member.name], member.answers(folder), labels)
+        temperatures[member.name] = fitted.temperature
     answers = {name: own[TEST] for name, own in found.items()}
     about: dict[str, Any] = {}
     if subject.ensemble:
@@ -128,9 +136,12 @@ def _run(subject: Subject, part: Part, seed: int, folder: Path | None, on_member
         data = choose_data(subject.ensemble, votes, has_validation=True, without=subject.networks)
         joined = join(subject.ensemble, list(subject.models), data.fit, data.choose)
         about = {**joined.report(), "data": data.sources}
-        answers[features.ENSEMBLE] = np.asarray(joined.layer([keras.ops.convert_to_tensor(answers[name]) for name in subject.models]))
+        assert data.validation is not None
+        asked = np.asarray(joined.layer([keras.ops.convert_to_tensor(answers[name]) for name in subject.models]))
+        calibrated, fitted = calibrate(subject.ensemble, {VAL: joined.answer(data.validation), TEST: asked}, labels)
+        answers[features.ENSEMBLE], temperatures[features.ENSEMBLE] = calibrated[TEST], fitted.temperature
     for name in subject.models:
         table = subject.tables[name][0]
         rest = part.rest
         answers[LOGISTIC.format(model=name)] = logistic_answers(table[rest], part.labels[rest], table[part.test])
-    return FoldAnswers({name: part.spread(shares, subject.classes) for name, shares in answers.items()}, about)
+    return FoldAnswers({name: part.spread(shares, subject.classes) for name, shares in answers.items()}, temperatures, about)

@@ -41,7 +41,7 @@ def data_used(models: Mapping[str, Model], ensemble: Ensemble | None) -> dict[st
     else:
         weights = "fitted to out-of-fold answers of the members within the training part"
     return {
-        "labels": "of the folds' training parts; a sixth of each part stops training early and chooses among the ensemble's methods",
+        "labels": "of the folds' training parts; a sixth of each stops training early, calibrates, and chooses the ensemble's method",
         "ensemble weights": weights,
         "evaluation": "the folds' test parts, which took no part in the above",
         "batch statistics": "where a backbone is recalibrated: from images of all folds, without their labels",
@@ -119,6 +119,7 @@ class Collector:
             "training_images": len(fold.train),
             "classes_learnt": [self._class_names[i] for i in learnt],
             "ensemble": answers.about,
+            "temperatures": answers.temperatures,
             "figures": {
                 name: measured(measurement_of(images.labels, images.patients, shares), self._class_names).model_dump(mode="json")
                 for name, shares in answers.probabilities.items()

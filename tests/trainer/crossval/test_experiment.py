@@ -8,19 +8,26 @@ from typing import cast
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cxr.core.errors import CxrError
+from cxr.core.features import TEST, TRAIN, VAL
+from cxr.pipeline.code_version import modules_of
+from cxr.trainer import artifact
+from cxr.trainer.artifact import TRAIN_OOF
+from cxr.trainer.calibration.settling import settle
 from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT, deal_schemes, run_schemes
 from cxr.trainer.crossval.features import features_key
-from cxr.trainer.crossval.fold_run import LOGISTIC, run_fold, to_train
+from cxr.trainer.crossval.fold_run import LOGISTIC, fold_file, run_fold, to_train
 from cxr.trainer.crossval.logistic import C, logistic_answers
 from cxr.trainer.crossval.report import Collector, best_backbone, data_used
 from cxr.trainer.crossval.results import measured, measurement_of
 from cxr.trainer.crossval.subject import Subject
 from cxr.trainer.encoded_images import EncodedImages
+from cxr.trainer.ensemble.fitting_data import fitting_data
+from cxr.trainer.ensemble.joining import align, join
 from cxr.trainer.inputs import Split
 from cxr.trainer.model_config import Ensemble, FineTuning, Model, Stage
 from cxr.trainer.transform_graph import TransformGraph
@@ -207,3 +214,71 @@ def test_features_are_kept_over_what_they_do_not_hang_on(images, setting, same):
     other = Model.model_validate({"backbone": "MobileNet", "weights": "none", "head_training": STAGE, **setting})
     assert other != MODEL
     assert (key(other) == key(MODEL)) == same
+
+
+@pytest.mark.parametrize("method", ["weighted", "soft"])
+def test_a_fold_calibrates_members_and_ensemble_as_a_run_does(images, tmp_path, method):
+    """The members are too sure of what they know. What a run's trainers make of the same answers has the same temperatures and log loss."""
+    random = np.random.default_rng(4)
+    tables = {name: random.normal(size=(1, PATIENTS * EACH, 6)).astype(np.float32) for name in ("one", "other")}
+    ensemble = Ensemble(method=method, folds=2)
+    subjects = subject(images, tables, ensemble)
+    (scheme, *_), _ = deal_schemes(images, 3, seed=0)
+    fold = scheme.folds[0]
+    splits, uris = (TRAIN, VAL, TEST, TRAIN_OOF), {}
+    raw, expected = {}, {}
+    for member, right in zip(to_train(subjects, fold, scheme.groups, 0, tmp_path), (0.7, 0.55), strict=True):
+        part = member.part
+        said = np.where(random.random(PATIENTS * EACH) < right, images.labels, random.integers(0, 3, PATIENTS * EACH))
+        shares = (np.eye(3, dtype=np.float32)[said] * 0.997 + 0.001).astype(np.float32)
+        which = dict(zip(splits, (part.train, part.stop, part.test, part.train), strict=True))
+        raw[member.name] = {split: shares[which[split]] for split in splits}
+        np.savez(member.file(tmp_path), *raw[member.name].values())
+        # what trainer/run_fn.py does
+        settled = settle(MODEL, CLASSES, raw[member.name], {VAL: images.labels[part.stop]})
+        expected[member.name] = settled
+        uris[member.name] = str(tmp_path / f"run/{member.name}")
+        for split in splits:
+            own = which[split]
+            artifact.save_predictions(
+                uris[member.name], split, images.content_hash[own], images.labels[own], settled.probabilities[split], images.patients[own]
+            )
+    # what trainer/ensemble/ensemble_run.py does
+    data = fitting_data(ensemble, uris, has_validation=True)
+    joined = join(ensemble, list(uris), data.fit, data.choose)
+    assert data.validation is not None
+    asked = align({name: artifact.load_predictions(uri, TEST) for name, uri in uris.items()}, TEST)
+    expected["ensemble"] = settle(
+        ensemble, CLASSES, {VAL: joined.answer(data.validation), TEST: joined.answer(asked)}, {VAL: data.validation.labels.argmax(axis=1)}
+    )
+
+    answers = run_fold(subjects, fold, scheme.groups, 0, tmp_path)
+    labels = images.labels[fold.test]
+    for name, settled in expected.items():
+        assert answers.temperatures[name] == pytest.approx(settled.calibration.temperature, rel=1e-4)
+        theirs = log_loss(labels, settled.probabilities[TEST])
+        assert log_loss(labels, answers.probabilities[name]) == pytest.approx(theirs, rel=1e-4)
+        if name in raw:
+            assert answers.temperatures[name] > 1.5
+            assert theirs < 0.7 * log_loss(labels, raw[name][TEST])
+    again = run_fold(subjects, fold, scheme.groups, 0, tmp_path)
+    assert again.temperatures == answers.temperatures
+    off = dataclasses.replace(subjects, ensemble=ensemble.model_copy(update={"calibration": "none"}))  # no member is trained for it
+    assert run_fold(off, fold, scheme.groups, 0, tmp_path).temperatures == {**answers.temperatures, "ensemble": 1}
+
+
+def test_what_a_fold_came_to_hangs_on_the_code_that_calibrates_and_features_do_not():
+    """Kept folds of before are named by another version of the code, features by the same."""
+    assert {"cxr.trainer.calibration.settling", "cxr.trainer.calibration.temperature"} <= set(modules_of("cxr.trainer.crossval.fold_run"))
+    assert "cxr.trainer.calibration.settling" not in modules_of("cxr.trainer.crossval.features")
+
+
+def test_a_fold_that_other_code_kept_is_not_read(images, tmp_path):
+    (scheme, *_), _ = deal_schemes(images, 3, seed=0)
+    now = subject(images, {"mobilenet": np.zeros([1, PATIENTS * EACH, 6], np.float32)})
+    before = dataclasses.replace(now, code="before")
+    kept = fold_file(before, scheme.folds[0], scheme.groups, 0, tmp_path)
+    assert kept is not None
+    np.savez(kept, np.array("{}"), *[np.zeros([len(scheme.folds[0].test), 3])] * 2)
+    assert to_train(before, scheme.folds[0], scheme.groups, 0, tmp_path) == []
+    assert [member.name for member in to_train(now, scheme.folds[0], scheme.groups, 0, tmp_path)] == ["mobilenet"]
