@@ -122,7 +122,6 @@ def serve(
         "model_config_file": model_config_file,
         "host": host,
         "port": port,
-        "rest_port": None if no_rest else rest_port,
         "page_port": page_port if page else None,
         "rest": _given({"timeout_seconds": rest_timeout}),
         "limits": _given(limits),
@@ -166,7 +165,7 @@ def serve(
 
         values["tls"] = read_tls(ssl_config_file)
     try:
-        options = ServerOptions(**_given(values))
+        options = ServerOptions(**_given(values), rest_port=None if no_rest else rest_port)  # None is said here: no REST, not the default
     except ValidationError as error:
         raise UsageError(all_said(error)) from None
     if engine is Engine.tfserving:

@@ -27,6 +27,25 @@ def cli():
     return lambda *arguments: CliRunner().invoke(app, ["serve", *map(str, arguments)])
 
 
+@pytest.fixture
+def chosen(cli, monkeypatch):
+    """Runs the command up to where a server would start; returns the options that it would have, whichever the engine."""
+    found: list[ServerOptions] = []
+
+    def run(*arguments) -> ServerOptions:
+        result = cli(*arguments)
+        assert result.exit_code == 0, result.output or result.exception
+        return found.pop()
+
+    def replaced(options):
+        found.append(options)
+        raise SystemExit(0)  # as exec, it never returns
+
+    monkeypatch.setattr("cxr.serving.server.main.serve", lambda options, as_json: found.append(options))
+    monkeypatch.setattr(tfserving, "execute", replaced)
+    return run
+
+
 def test_loopback_is_the_default():
     assert ServerOptions(models_dir=Path("models")).host == "127.0.0.1"
 
@@ -106,6 +125,16 @@ def test_tensorflow_servings_arguments(tmp_path):
 def test_what_tensorflow_serving_cannot_do(tmp_path, more):
     with pytest.raises(CxrError, match="TensorFlow Serving"):
         tfserving.arguments(options(tmp_path, **more), tmp_path)
+
+
+def test_no_rest_means_none_with_either_engine(chosen, tmp_path):
+    folder, ssl = options(tmp_path).models_dir, tmp_path / "ssl.config"
+    ssl.write_text('server_key: "KEY" server_cert: "CERT"')
+    assert chosen(folder).rest_port == 8501
+    assert chosen(folder, "--no-rest").rest_port is None
+    for more in ((), ("--ssl-config-file", ssl)):
+        found = chosen(folder, "--no-rest", "--engine", "tfserving", "--host", "0.0.0.0", *more)
+        assert "--rest_api_port=0" in tfserving.arguments(found, tmp_path)
 
 
 def test_engine_tfserving_needs_the_binary(tmp_path, monkeypatch):
