@@ -13,6 +13,9 @@ __all__ = ["Server"]
 
 def __getattr__(name: str) -> Any:
     if name == "Server":
+        from cxr.serving.server.tensorflow_log import leave_warnings_out
+
+        leave_warnings_out()
         from cxr.serving.server.app import Server
 
         return Server

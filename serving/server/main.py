@@ -15,6 +15,7 @@ from cxr.core.signals import arrivals
 from cxr.core.termination import ending_with_parent
 from cxr.core.visible import log_to_stderr
 from cxr.serving.server.options import ServerOptions
+from cxr.serving.server.tensorflow_log import leave_warnings_out
 
 if TYPE_CHECKING:
     from cxr.serving.server.app import OpenPage
@@ -40,6 +41,7 @@ def serve(options: ServerOptions, open_page: "OpenPage | None" = None, *, as_jso
     """
     log_to_stderr()
     came = arrivals(signal.SIGTERM, signal.SIGINT)
+    leave_warnings_out()
     leave_keras_out()
     with imports.uncollected():
         from cxr.serving.server.app import Server

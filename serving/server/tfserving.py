@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cxr.core.errors import CxrError, UsageError
 from cxr.serving.server.options import Batching, ServerOptions, Tls
+from cxr.serving.server.tensorflow_log import leave_warnings_out
 
 BINARY = "tensorflow_model_server"
 ALL_INTERFACES = "0.0.0.0"
@@ -26,6 +27,7 @@ def execute(options: ServerOptions) -> None:
     if binary is None:
         remedy = "install it (Docker image tensorflow/serving, or its apt repository), or leave out --engine tfserving"
         raise CxrError(f"{BINARY} is not on PATH; {remedy}")
+    leave_warnings_out()
     os.execv(binary, [binary, *arguments(options)])
 
 

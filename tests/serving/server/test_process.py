@@ -1,5 +1,6 @@
 """Servers in processes of their own: started, killed under load, started again, told to end."""
 
+import base64
 import json
 import os
 import signal
@@ -7,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 
 import grpc
 import pytest
@@ -15,6 +18,7 @@ from processes import another_thread
 from cxr.core.errors import CxrError
 from cxr.serving.server.options import ServerOptions
 from cxr.serving.server.process import _first_line, run_server, start_server
+from cxr.serving.server.tensorflow_log import VARIABLE, leave_warnings_out
 
 PATIENCE = 120
 
@@ -120,6 +124,37 @@ def test_sigterm_drains(slow_model, connect):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@pytest.mark.slow
+def test_nothing_of_a_malformed_request_reaches_the_log(slow_model, connect, tmp_path, monkeypatch):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")  # TensorFlow's C++ code warns, and quotes what it could not read
+    log = tmp_path / "server.log"
+    with run_server(ServerOptions(models_dir=slow_model, port=0, rest_port=0), PATIENCE, log) as server:
+        caller = connect(server.address)
+        for content in (b"PATIENT^JANE\x1b[31m\n2026-01-01 ERROR forged",):
+            request = caller.request("slow", signature="lengths", inputs=[content])
+            code, message = caller.refusal(lambda request=request: caller.prediction.Predict(request, timeout=60))
+            assert code == "INVALID_ARGUMENT"
+            assert message.startswith("Could not parse example input, value: 'PATIENT")
+            instances = [{"inputs": {"b64": base64.b64encode(content).decode()}}]
+            body = json.dumps({"signature_name": "lengths", "instances": instances}).encode()
+            with pytest.raises(urllib.error.HTTPError, match="400"):
+                urllib.request.urlopen(f"http://{server.rest_address}/v1/models/slow:predict", body)
+    written = log.read_bytes()
+    assert b"slow version 1: available" in written
+    assert not [word for word in (b"JANE", b"forged", b"\x1b", b"Could not parse") if word in written]
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "2"), ("0", "2"), ("1", "2"), ("2", "2"), ("3", "3"), ("loud", "2")])
+def test_warnings_of_tensorflow_are_off_and_errors_stay(monkeypatch, before, after):
+    monkeypatch.setenv(VARIABLE, "")  # what was there before comes back after the test
+    if before is None:
+        monkeypatch.delenv(VARIABLE)
+    else:
+        monkeypatch.setenv(VARIABLE, before)
+    leave_warnings_out()
+    assert os.environ[VARIABLE] == after
 
 
 @pytest.mark.slow
