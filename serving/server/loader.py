@@ -18,7 +18,7 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, saved_model_pb2
 from cxr.core.graph_operations import refusal
 from cxr.core.places import SAVED_MODEL
 from cxr.serving.server import xla
-from cxr.serving.server.errors import ServingError, precondition
+from cxr.serving.server.errors import ServingError, invalid, precondition
 
 TAGS = ("serve",)
 MAX_CALLABLES = 64  # per version; more than one per signature only when clients use output_filter
@@ -75,9 +75,13 @@ class LoadedModel:
 
         Raises:
           tf.errors.OpError: an operation failed.
-          ServingError: INTERNAL, TensorFlow Serving could not run it.
+          ServingError: INTERNAL, TensorFlow Serving could not run it; INVALID_ARGUMENT, an operation refused an input that is no text.
         """
-        return self._callable(tuple(feeds), tuple(fetches))(*values)  # type: ignore[operator]
+        try:
+            return self._callable(tuple(feeds), tuple(fetches))(*values)  # type: ignore[operator]
+        except UnicodeDecodeError as error:  # of TensorFlow's Python layer: its status quotes bytes of the input that are no UTF-8
+            text = error.object.decode(errors="replace")
+        raise invalid(text)  # outside of the handler: nobody finds the bytes in its context
 
     def _callable(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> object:
         key = (feeds, fetches)

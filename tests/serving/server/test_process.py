@@ -132,7 +132,7 @@ def test_nothing_of_a_malformed_request_reaches_the_log(slow_model, connect, tmp
     log = tmp_path / "server.log"
     with run_server(ServerOptions(models_dir=slow_model, port=0, rest_port=0), PATIENCE, log) as server:
         caller = connect(server.address)
-        for content in (b"PATIENT^JANE\x1b[31m\n2026-01-01 ERROR forged",):
+        for content in (b"PATIENT^JANE\x1b[31m\n2026-01-01 ERROR forged", b"PATIENT\xff\xfeJANE"):
             request = caller.request("slow", signature="lengths", inputs=[content])
             code, message = caller.refusal(lambda request=request: caller.prediction.Predict(request, timeout=60))
             assert code == "INVALID_ARGUMENT"
