@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cxr.cli import options
+from cxr.serving.defaults import LARGEST_MESSAGE_MB
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -38,7 +39,9 @@ def page(
     allowed_host: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="a name that browsers know the page by, beside localhost; may be repeated")
     ] = None,
-    max_message_mb: Annotated[int | None, typer.Option(min=1, help="largest file (default: as of `cxr serve`)")] = None,
+    max_message_mb: Annotated[
+        int | None, typer.Option(min=1, max=LARGEST_MESSAGE_MB, metavar="MB", help="largest file (default: as of `cxr serve`)")
+    ] = None,
     timeout: Annotated[float, typer.Option(min=0.001, help="seconds for one request, retries included")] = 60.0,
     json: Annotated[bool, typer.Option("--json", help="print the address as JSON")] = False,
     tls: options.UseTls = False,

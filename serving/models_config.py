@@ -9,9 +9,9 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from cxr.core.errors import CxrError
 from cxr.core.places import SAVED_MODEL
+from cxr.serving.defaults import LARGEST_VERSION
 
 PLATFORM = "tensorflow"
-_LARGEST = 2**63 - 1  # of a version
 _REMEDY = "make one with: cxr serving config MODELS_DIR"
 
 
@@ -81,4 +81,4 @@ def version_of(folder: Path) -> int | None:
     name = folder.name
     if not (name.isascii() and name.isdecimal() and folder.is_dir()):  # int() reads 1_0 as well
         return None
-    return number if (number := int(name)) <= _LARGEST else None
+    return number if (number := int(name)) <= LARGEST_VERSION else None

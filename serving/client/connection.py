@@ -18,9 +18,9 @@ from google.protobuf.message import Message
 from cxr.core.errors import CxrError, UsageError
 from cxr.serving.client.errors import RequestFailed, ServerUnavailable, TlsFailed, from_rpc
 from cxr.serving.client.wire import messages
+from cxr.serving.defaults import LARGEST_MESSAGE
 
 DEFAULT_SERVER = "127.0.0.1:8500"  # TensorFlow Serving's gRPC port
-MAX_MESSAGE = 2**31 - 1  # bytes, TensorFlow Serving's own limit; gRPC's default of 4 MiB would refuse one 600x600x3 float image
 EVERY_ADDRESS = "dns:///"  # before HOST:PORT: every address of the name counts, as gRPC writes it
 _ADDRESS = re.compile(rf"(?:{EVERY_ADDRESS})?(?P<host>\S+):(?P<port>[0-9]+)")
 # Requests go to all addresses of a name in turn: gRPC's default, pick_first, would leave all but one replica idle.
@@ -140,8 +140,8 @@ class Connection:
 def channel_options(server: str) -> list[tuple[str, Any]]:
     """Returns what every channel to a model server is made with; one to this machine goes past the proxies of the environment."""
     options: list[tuple[str, Any]] = [
-        ("grpc.max_send_message_length", MAX_MESSAGE),
-        ("grpc.max_receive_message_length", MAX_MESSAGE),
+        ("grpc.max_send_message_length", LARGEST_MESSAGE),
+        ("grpc.max_receive_message_length", LARGEST_MESSAGE),  # gRPC's default of 4 MiB would refuse one 600x600x3 float image
         ("grpc.service_config", SERVICE_CONFIG),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),

@@ -8,20 +8,23 @@ written only when every server is known to have taken the first.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.serving import models_config
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.models import AVAILABLE, END, reload_config, versions
+from cxr.serving.defaults import LARGEST_VERSION
 from cxr.serving.production import config_file, model_states, rollout
 from cxr.serving.production.journal import APPLIED, BEGUN, REFUSED, STAGED, UNVERIFIED, Entry, Journal
 from cxr.serving.production.model_states import LATEST, SPECIFIC, ModelState
 from cxr.serving.production.rollout import RPC_SECONDS
 
 WAIT_SECONDS = 120.0  # for a version to load
+_LABEL = re.compile(r"[^/:\s]+")  # what a REST address can hold
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,11 @@ class Changes:
           reason: for the journal.
 
         Raises:
+          UsageError: a version or label that clients could not ask for.
           CxrError: the version does not exist or does not load, or a server refused; the message and the journal say whether
             everything is as before.
         """
+        _check(version, label)
         with config_file.locked(self._path):
             before = self._state(model)
             after = before.with_label(label, version, pin)
@@ -83,6 +88,9 @@ class Changes:
             else:
                 entry = Entry(self._journal.next_id(), "promote", model, before, after, reason)
             done = self._apply(entry, before, pending)
+        if label not in before.labels:
+            there = ", ".join(sorted(before.labels)) or "none"
+            done = replace(done, notes=(*done.notes, f"{label} is a new label of {model} (there were: {there})"))
         if after.policy != LATEST:
             return done
         note = f"the policy is 'latest {after.count}': version {version} is unloaded once {after.count} newer came; --pin prevents that"
@@ -217,3 +225,10 @@ class Changes:
         config = models_config.read(self._path)
         model_states.write(config_file.find(config, model, self._path), state)
         return config
+
+
+def _check(version: int, label: str) -> None:
+    if not 0 <= version <= LARGEST_VERSION:
+        raise UsageError(f"version {version}: must be from 0 to {LARGEST_VERSION}; name one that the server finds")
+    if not _LABEL.fullmatch(label):
+        raise UsageError(f"--label {label!r}: must be a word without '/' and ':', else no REST address can name it; for example stable")

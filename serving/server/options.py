@@ -6,11 +6,14 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cxr.core.features import MAX_PIXELS
+from cxr.serving.defaults import LARGEST_MESSAGE
 
 GRPC_PORT = 8500  # TensorFlow Serving's
 REST_PORT = 8501
 PAGE_PORT = 8502
 LOOPBACK = "127.0.0.1"
+LONGEST_SECONDS = 2_000_000.0  # 23 days: gRPC, the kernel and TensorFlow Serving count milliseconds in 32 bits
+MOST_THREADS = 4096
 
 
 def host_and_port(host: str, port: int) -> str:
@@ -19,7 +22,7 @@ def host_and_port(host: str, port: int) -> str:
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Batching(_Frozen):
@@ -32,7 +35,7 @@ class Batching(_Frozen):
     max_batch_size: int = Field(default=32, ge=1)
     batch_timeout_micros: int = Field(default=0, ge=0)
     max_enqueued_batches: int = Field(default=100, ge=1)
-    num_batch_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    num_batch_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=MOST_THREADS)
     allowed_batch_sizes: tuple[int, ...] = ()
     enable_large_batch_splitting: bool = False
 
@@ -47,7 +50,7 @@ class Batching(_Frozen):
 class Limits(_Frozen):
     """What one request may cost."""
 
-    max_message_bytes: int = Field(default=256 * 2**20, ge=1024)  # TensorFlow Serving: 2^31 - 1; its clients' images are some hundred KB
+    max_message_bytes: int = Field(default=256 * 2**20, ge=1024, le=LARGEST_MESSAGE)  # its clients' images are some hundred KB
     max_image_pixels: int = Field(default=MAX_PIXELS, ge=1)  # one image, decoded
     max_request_pixels: int = Field(default=400_000_000, ge=1)  # all images of a request, decoded: 1.2 GB as RGB bytes
     max_concurrent_requests: int = Field(default=256, ge=1)  # above: UNAVAILABLE
@@ -56,9 +59,10 @@ class Limits(_Frozen):
 class Rest(_Frozen):
     """What one REST client may cost, beside `Limits`."""
 
-    timeout_seconds: float = Field(default=30.0, gt=0)  # for inference; TensorFlow Serving's --rest_api_timeout_in_ms
-    header_seconds: float = Field(default=10.0, gt=0)  # from a connection, or the first byte of a request, to the end of its headers
-    body_seconds: float = Field(default=60.0, gt=0)  # to send a body; as long may an answer wait without being read
+    timeout_seconds: float = Field(default=30.0, gt=0, le=LONGEST_SECONDS)  # for inference; TensorFlow Serving's --rest_api_timeout_in_ms
+    # From a connection, or the first byte of a request, to the end of its headers.
+    header_seconds: float = Field(default=10.0, gt=0, le=LONGEST_SECONDS)
+    body_seconds: float = Field(default=60.0, gt=0, le=LONGEST_SECONDS)  # to send a body; as long may an answer wait without being read
     max_connections: int = Field(default=512, ge=1)  # above: closed at once
 
 
@@ -84,7 +88,7 @@ class RequestLog(_Frozen):
     sampling: float = Field(default=0.1, gt=0, le=1)  # share of the requests
     file_bytes: int = Field(default=64 * 2**20, ge=1)
     total_bytes: int = Field(default=1024 * 2**20, ge=2)  # of all files; the oldest go
-    file_seconds: float = Field(default=600.0, gt=0)  # a file appears after that long, however small
+    file_seconds: float = Field(default=600.0, gt=0, le=LONGEST_SECONDS)  # a file appears after that long, however small
     queue_bytes: int = Field(default=64 * 2**20, ge=1)  # requests that wait to be written; above, they are left out
 
     @model_validator(mode="after")
@@ -125,20 +129,20 @@ class ServerOptions(_Frozen):
     limits: Limits = Limits()
     rest: Rest = Rest()
     tls: Tls | None = None
-    poll_seconds: float = Field(default=1.0, gt=0)
-    model_config_file_poll_seconds: float | None = Field(default=None, gt=0)
+    poll_seconds: float = Field(default=1.0, gt=0, le=LONGEST_SECONDS)
+    model_config_file_poll_seconds: float | None = Field(default=None, gt=0, le=LONGEST_SECONDS)
     load_retries: int = Field(default=5, ge=0)
-    load_retry_seconds: float = Field(default=60.0, ge=0)
-    load_threads: int = Field(default=2, ge=1)
-    start_seconds: float | None = Field(default=None, gt=0)
-    drain_seconds: float = Field(default=30.0, ge=0)
-    max_connection_age_seconds: float | None = Field(default=None, gt=0)
+    load_retry_seconds: float = Field(default=60.0, ge=0, le=LONGEST_SECONDS)
+    load_threads: int = Field(default=2, ge=1, le=MOST_THREADS)
+    start_seconds: float | None = Field(default=None, gt=0, le=LONGEST_SECONDS)
+    drain_seconds: float = Field(default=30.0, ge=0, le=LONGEST_SECONDS)
+    max_connection_age_seconds: float | None = Field(default=None, gt=0, le=LONGEST_SECONDS)
     warm_up: bool = True
     allow_version_labels_for_unavailable_models: bool = False
     unchecked_models: bool = False
     request_log: RequestLog | None = None
-    intra_op_threads: int = Field(default=0, ge=0)  # 0: TensorFlow's choice, the number of cores
-    inter_op_threads: int = Field(default=0, ge=0)
+    intra_op_threads: int = Field(default=0, ge=0, le=MOST_THREADS)  # 0: TensorFlow's choice, the number of cores
+    inter_op_threads: int = Field(default=0, ge=0, le=MOST_THREADS)
 
     @model_validator(mode="after")
     def _models(self) -> "ServerOptions":

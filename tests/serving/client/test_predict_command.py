@@ -141,3 +141,10 @@ def test_bench_measures_both_payloads(cxr, small_server):
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["signature"] for row in rows] == ["image_bytes", "image_tensor"]
     assert all(row["images"] > 0 and not row["errors"] for row in rows)
+
+
+@pytest.mark.parametrize("version", ["99999999999999999999", "-1"])
+def test_a_version_that_no_server_can_have_is_a_wrong_argument(cxr, folder, version):
+    done = cxr("predict", folder, "--version", version)
+    assert done.returncode == exit_codes.USAGE
+    assert "--version" in done.stderr

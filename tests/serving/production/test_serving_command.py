@@ -7,14 +7,18 @@ import typer
 from typer.testing import CliRunner
 
 from cxr.cli import serving
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.serving.production.overview import states_in
 
 
-def _cxr(*arguments: object):
+def _result(*arguments: object):
     app = typer.Typer()
     serving.register(app)
-    result = CliRunner().invoke(app, ["serving", *map(str, arguments)])
+    return CliRunner().invoke(app, ["serving", *map(str, arguments)])
+
+
+def _cxr(*arguments: object):
+    result = _result(*arguments)
     if isinstance(result.exception, CxrError):
         raise result.exception
     assert result.exit_code == 0, result.output
@@ -47,6 +51,30 @@ def test_status_shows_labels_and_history(configured: Path, running):
     output = _cxr("status", "--config", configured, "--server", server, "--history", 5)
     for text in ("ensemble", "canary", "stable", "mobilenet", "AVAILABLE", "applied"):
         assert text in output
+
+
+@pytest.mark.parametrize("arguments", [("99999999999999999999",), ("--", "-7")])
+def test_a_version_that_no_server_can_have_is_refused(configured: Path, arguments):
+    before = sorted(configured.parent.iterdir())
+    result = _result("promote", "--config", configured, "--no-server", "ensemble", *arguments)
+    assert result.exit_code == 2
+    assert "Invalid value for" in result.output
+    assert sorted(configured.parent.iterdir()) == before  # no journal
+
+
+@pytest.mark.parametrize("label", ["", " ", "a b/c", "a/b", "a:b", "a\n"])
+def test_a_label_that_rest_cannot_reach_is_refused(configured: Path, label):
+    before = configured.read_text()
+    with pytest.raises(UsageError, match="--label"):
+        _cxr("promote", "mobilenet", 7, "--label", label, "--config", configured, "--no-server")
+    assert configured.read_text() == before
+
+
+def test_a_new_label_is_said(configured: Path):
+    arguments = ("--config", configured, "--no-server", "--confirmed")
+    said = _cxr("promote", "mobilenet", 7, "--label", "stabel", *arguments)
+    assert "note: stabel is a new label of mobilenet (there were: none)" in said
+    assert "new label" not in _cxr("promote", "ensemble", 2, "--label", "stable", *arguments)
 
 
 def test_a_server_or_none():

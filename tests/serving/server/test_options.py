@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from cxr.cli import serve
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.serving.server import tfserving
 from cxr.serving.server.options import Batching, ServerOptions, Tls
 from cxr.serving.server.textprotos import read_batching, read_tls
@@ -175,6 +175,26 @@ def test_command_refuses_before_tensorflow_is_imported(cli, tmp_path):
     assert isinstance(wrong.exception, CxrError)
     assert "port" in str(wrong.exception)
     assert "page_port" in str(cli(tmp_path, "--page", "--page-port", "70000").exception)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--max-message-mb", "2048"),
+        ("--max-connection-age-seconds", "3000000"),
+        ("--drain-seconds", "1e12"),
+        ("--start-seconds", "inf"),
+        ("--start-seconds", "nan"),
+        ("--poll-seconds", "1e12"),
+        ("--rest-timeout", "1e12"),
+        ("--load-retry-seconds", "inf"),
+        ("--intra-op-threads", "99999999999"),
+    ],
+)
+def test_numbers_that_nothing_below_can_hold_are_wrong_options(cli, tmp_path, option, value):
+    """They were tracebacks, once every model was loaded."""
+    result = cli(tmp_path, option, value)
+    assert isinstance(result.exception, UsageError), (result.output, result.exception)
 
 
 @pytest.mark.slow
