@@ -78,6 +78,11 @@ def _check_pending(
         )
     if status is not None and status.state == END and status.error:
         raise CxrError(f"{server}: version {version} of {model} does not load: {status.error}")
+    if waited > seconds and status is not None and status.error:  # the server tries again; more patience would not help
+        raise CxrError(
+            f"{server}: version {version} of {model} does not load ({status.state} again after {waited:.0f} s): {status.error}; "
+            "push one that does under a higher number"
+        )
     if waited > seconds:
         state = status.state if status else "not listed"
         raise CxrError(

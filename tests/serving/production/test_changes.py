@@ -12,6 +12,7 @@ from cxr.serving import models_config
 from cxr.serving.client.client import Client
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.errors import RequestFailed, ServerUnavailable
+from cxr.serving.client.models import VersionStatus
 from cxr.serving.client.predictions import Prediction
 from cxr.serving.production import config_file, model_states, rollout
 from cxr.serving.production.changes import Changes
@@ -313,6 +314,16 @@ def test_versions_and_models_that_are_not_there_are_named(configured: Path):
         changes.promote("ensemble", 9)
     with pytest.raises(CxrError, match="has no model 'nope'"):
         changes.promote("nope", 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [("disk gone", r"does not load \(LOADING again after 9 s\): disk gone"), ("", r"\(LOADING\); raise --wait")]
+)
+def test_the_reason_of_a_load_that_is_tried_again_is_said(error, said):
+    states = {2: VersionStatus(2, "LOADING", error)}
+    with pytest.raises(CxrError, match=said) as caught:
+        rollout._check_pending("h:1", "m", 2, states, waited=9, seconds=8, unknown=10)
+    assert ("--wait" in str(caught.value)) == (error == "")
 
 
 def test_a_server_that_is_gone_changes_nothing(configured: Path, monkeypatch: pytest.MonkeyPatch):
