@@ -107,8 +107,8 @@ def serve(
     """
     from pydantic import ValidationError
 
+    from cxr.cli.serve_errors import in_words_of_options
     from cxr.core.errors import UsageError
-    from cxr.core.validation_errors import all_said
     from cxr.serving.server.options import ServerOptions
 
     limits = {
@@ -154,6 +154,12 @@ def serve(
     for path in (models_dir, model_config_file):
         if path is not None and not path.exists():
             raise UsageError(f"{path}: no such file or folder; a pipeline run pushes models to workspace/<pipeline>/serving_models")
+    if models_dir is not None and not models_dir.is_dir():
+        raise UsageError(f"MODELS_DIR {models_dir}: is a file; name the folder of <model>/<version>/saved_model.pb, or --model-config-file")
+    if model_config_file is not None and model_config_file.is_dir():
+        raise UsageError(f"--model-config-file {model_config_file}: is a folder; name a file, or leave out the option")
+    if model_config_file_poll_seconds is not None and model_config_file is None:
+        raise UsageError("--model-config-file-poll-seconds reads the file again that --model-config-file names; give that, too")
     if batching_parameters_file is not None:
         from cxr.serving.server.textprotos import read_batching
 
@@ -167,7 +173,7 @@ def serve(
     try:
         options = ServerOptions(**_given(values), rest_port=None if no_rest else rest_port)  # None is said here: no REST, not the default
     except ValidationError as error:
-        raise UsageError(all_said(error)) from None
+        raise UsageError(in_words_of_options(error)) from None
     if engine is Engine.tfserving:
         from cxr.serving.server.tfserving import execute
 

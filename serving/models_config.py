@@ -7,7 +7,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from cxr.core.errors import CxrError
+from cxr.core.errors import UsageError
 from cxr.core.places import SAVED_MODEL
 from cxr.serving.defaults import LARGEST_VERSION
 
@@ -19,12 +19,12 @@ def read(path: Path) -> ModelServerConfig:
     """Reads a file; see `parse`.
 
     Raises:
-      CxrError: it cannot be read, too.
+      UsageError: it cannot be read, too.
     """
     try:
         return parse(path.read_text(encoding="utf-8"), path)
     except (OSError, UnicodeDecodeError) as error:
-        raise CxrError(f"{path}: cannot be read ({error}); name a models.config, or {_REMEDY}") from None
+        raise UsageError(f"{path}: cannot be read ({error}); name a models.config, or {_REMEDY}") from None
 
 
 def parse(text: str, source: Path) -> ModelServerConfig:
@@ -35,14 +35,14 @@ def parse(text: str, source: Path) -> ModelServerConfig:
       source: for messages.
 
     Raises:
-      CxrError: no such message (the text names line and column), or not a list of models.
+      UsageError: no such message (the text names line and column), or not a list of models.
     """
     try:
         config = text_format.Parse(text, ModelServerConfig())
     except text_format.ParseError as error:
-        raise CxrError(f"{source}: not a ModelServerConfig ({error}); {_REMEDY}") from None
+        raise UsageError(f"{source}: not a ModelServerConfig ({error}); {_REMEDY}") from None
     if config.WhichOneof("config") != "model_config_list":
-        raise CxrError(f"{source}: holds no model_config_list; {_REMEDY}")
+        raise UsageError(f"{source}: holds no model_config_list; {_REMEDY}")
     return config
 
 
@@ -54,17 +54,17 @@ def from_folder(models_dir: Path, base_path: str | None = None) -> ModelServerCo
       base_path: folder of the models as the server sees it (a container's mount); None: `models_dir` itself.
 
     Raises:
-      CxrError: the folder is missing or holds no model.
+      UsageError: the folder is missing or holds no model.
     """
     if not models_dir.is_dir():
-        raise CxrError(f"{models_dir}: no such folder; name the folder that holds <model>/<version>/{SAVED_MODEL}")
+        raise UsageError(f"{models_dir}: no such folder; name the folder that holds <model>/<version>/{SAVED_MODEL}")
     root = str(models_dir.resolve()) if base_path is None else base_path.rstrip("/")
     config = ModelServerConfig()
     for folder in sorted(models_dir.iterdir()):
         if versions_in(folder):
             config.model_config_list.config.add(name=folder.name, base_path=f"{root}/{folder.name}", model_platform=PLATFORM)
     if not config.model_config_list.config:
-        raise CxrError(f"{models_dir}: no <model>/<version>/{SAVED_MODEL} below; run `cxr run` first, or name another folder")
+        raise UsageError(f"{models_dir}: no <model>/<version>/{SAVED_MODEL} below; run `cxr run` first, or name another folder")
     return config
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.core.features import MAX_PIXELS
 from cxr.data.images import reader
 from cxr.serving.client.errors import BadImage
@@ -22,7 +22,7 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
       Files, those of a folder in alphabetical order. A file named twice comes twice.
 
     Raises:
-      CxrError: a folder holds no image.
+      UsageError: a folder holds no image.
     """
     found: list[Path] = []
     for path in paths:
@@ -31,7 +31,7 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
             continue
         below = sorted(file for file in path.rglob("*") if not _hidden(file.relative_to(path)) and _is_image(file))
         if not below:
-            raise CxrError(f"{path}: no image below this folder (PNG, JPEG, BMP, TIFF or DICOM)")
+            raise UsageError(f"{path}: no image below this folder (PNG, JPEG, BMP, TIFF or DICOM)")
         found += below
     return found
 

@@ -8,11 +8,14 @@ from typing import TypeVar
 
 from google.protobuf import text_format
 from google.protobuf.message import Message
+from pydantic import ValidationError
 
-from cxr.core.errors import CxrError
+from cxr.core.errors import UsageError
+from cxr.core.validation_errors import all_said
 from cxr.serving.server.options import Batching, Tls
 from cxr.serving.server.wire import server_files_pb2
 
+BATCHING, TLS = "--batching-parameters-file", "--ssl-config-file"
 Readable = TypeVar("Readable", bound=Message)
 
 
@@ -20,11 +23,11 @@ def read_batching(path: Path) -> Batching:
     """Reads a BatchingParameters text proto.
 
     Raises:
-      CxrError: unreadable, not that message, or values that contradict each other.
+      UsageError: unreadable, not that message, or values that contradict each other.
     """
-    message = _read(path, server_files_pb2.BatchingParameters())
+    message = _read(BATCHING, path, server_files_pb2.BatchingParameters())
     if message.pad_variable_length_inputs:
-        raise CxrError(f"{path}: pad_variable_length_inputs: not supported (images of this project have one size); remove it")
+        raise UsageError(f"{BATCHING} {path}: pad_variable_length_inputs: not supported (images of this project have one size); remove it")
     values = {}
     for field in ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads", "enable_large_batch_splitting"):
         if message.HasField(field):
@@ -32,19 +35,21 @@ def read_batching(path: Path) -> Batching:
     values["allowed_batch_sizes"] = tuple(message.allowed_batch_sizes)
     try:
         return Batching(**values)
-    except ValueError as error:
-        raise CxrError(f"{path}: {error}") from error
+    except ValidationError as error:
+        raise UsageError(f"{BATCHING} {path}: {all_said(error)}") from None
 
 
 def read_tls(path: Path) -> Tls:
     """Reads an SSLConfig text proto; its fields hold the PEM texts themselves, as TensorFlow Serving wants them.
 
     Raises:
-      CxrError: unreadable, not that message, or without key and certificate.
+      UsageError: unreadable, not that message, or without key and certificate.
     """
-    message = _read(path, server_files_pb2.SSLConfig())
+    message = _read(TLS, path, server_files_pb2.SSLConfig())
     if not message.server_key or not message.server_cert:
-        raise CxrError(f"{path}: server_key and server_cert are needed (the PEM texts)")
+        raise UsageError(f"{TLS} {path}: server_key and server_cert are needed (the PEM texts)")
+    if message.client_verify and not message.custom_ca:
+        raise UsageError(f"{TLS} {path}: client_verify needs custom_ca, the PEM text of who signs the clients' certificates")
     return Tls(
         key=message.server_key,
         certificate=message.server_cert,
@@ -53,10 +58,13 @@ def read_tls(path: Path) -> Tls:
     )
 
 
-def _read(path: Path, message: Readable) -> Readable:
+def _read(option: str, path: Path, message: Readable) -> Readable:
+    kind = message.DESCRIPTOR.name
     try:
         return text_format.Parse(path.read_text(encoding="utf-8"), message)
-    except (OSError, UnicodeDecodeError) as error:
-        raise CxrError(f"{path}: cannot be read ({error})") from error
+    except OSError as error:
+        raise UsageError(f"{option} {path}: cannot be read ({error.strerror}); name a {kind} text proto") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{option} {path}: is no text; name a {kind} text proto") from None
     except text_format.ParseError as error:
-        raise CxrError(f"{path}: not a {message.DESCRIPTOR.name} text proto: {error}") from error
+        raise UsageError(f"{option} {path}: not a {kind} text proto: {error}; its fields are TensorFlow Serving's") from None

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr.core.errors import CxrError
+from cxr.core.errors import UsageError
 from cxr.serving import models_config
 
 
@@ -26,9 +26,9 @@ def test_models_of_a_folder(tmp_path: Path):
 
 
 def test_a_folder_without_models_is_named(tmp_path: Path):
-    with pytest.raises(CxrError, match="below; run"):
+    with pytest.raises(UsageError, match="below; run"):
         models_config.from_folder(tmp_path)
-    with pytest.raises(CxrError, match="no such folder"):
+    with pytest.raises(UsageError, match="no such folder"):
         models_config.from_folder(tmp_path / "missing")
 
 
@@ -40,7 +40,7 @@ def test_bad_files_are_named(tmp_path: Path, text: str | None, told: str):
     path = tmp_path / "models.config"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(CxrError, match=told):
+    with pytest.raises(UsageError, match=told):
         models_config.read(path)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxr.core.errors import CxrError
+from cxr.core.errors import UsageError
 from cxr.serving.client.errors import BadImage
 from cxr.serving.client.inputs import encoded, find_images
 
@@ -28,7 +28,7 @@ def test_images_are_found_by_content_where_the_name_says_nothing(tmp_path: Path,
 
 
 def test_a_folder_without_images_is_an_error(tmp_path: Path):
-    with pytest.raises(CxrError, match="no image below"):
+    with pytest.raises(UsageError, match="no image below"):
         find_images([tmp_path])
 
 

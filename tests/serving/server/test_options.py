@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
-from cxr.cli import serve
+from cxr.cli import serve, serve_errors
 from cxr.core.errors import CxrError, UsageError
 from cxr.serving.server import tfserving
 from cxr.serving.server.options import Batching, ServerOptions, Tls
@@ -87,7 +87,7 @@ def test_batching_parameters_file(tmp_path):
 def test_wrong_batching_parameters_name_the_file(tmp_path, text):
     path = tmp_path / "batching.config"
     path.write_text(text)
-    with pytest.raises(CxrError, match="batching.config"):
+    with pytest.raises(UsageError, match=r"--batching-parameters-file .*batching\.config"):
         read_batching(path)
 
 
@@ -174,7 +174,45 @@ def test_command_refuses_before_tensorflow_is_imported(cli, tmp_path):
     wrong = cli(tmp_path, "--port", "70000")
     assert isinstance(wrong.exception, CxrError)
     assert "port" in str(wrong.exception)
-    assert "page_port" in str(cli(tmp_path, "--page", "--page-port", "70000").exception)
+    assert "--page-port: must be at most 65535" in str(cli(tmp_path, "--page", "--page-port", "70000").exception)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--max-message-mb", "0"), "--max-message-mb: must be at least 1 MB"),
+        (("--max-message-mb", "2048"), "--max-message-mb: must be at most 2047 MB"),
+        (("--max-batch-size", "0"), "--max-batch-size: must be at least 1 image"),
+        (("--rest-timeout", "0"), "--rest-timeout: must be more than 0 seconds"),
+        (("--drain-seconds", "inf"), "--drain-seconds: must be a finite number"),
+        (("--drain-seconds", "1e12"), "--drain-seconds: must be at most 2000000 seconds"),
+        (("--log-requests", "logs", "--log-file-mb", "64", "--log-total-mb", "64"), "--log-total-mb: must be at least twice --log-file-mb"),
+        (("--model-config-file-poll-seconds", "3"), "--model-config-file names"),
+        (("--ssl-config-file", "nope"), "--ssl-config-file nope: cannot be read (No such file or directory); name a SSLConfig text proto"),
+        (("--batching-parameters-file", "nope"), "--batching-parameters-file nope: cannot be read"),
+        (("--batching-parameters-file", "."), "--batching-parameters-file .: cannot be read (Is a directory)"),
+    ],
+)
+def test_what_is_wrong_is_said_in_the_words_of_the_options(cli, tmp_path, options, said):
+    result = cli(tmp_path, *options)
+    assert isinstance(result.exception, UsageError), result.exception
+    assert said in str(result.exception)
+    assert "_" not in str(result.exception).replace(str(tmp_path), "")  # no field of the code
+
+
+def test_a_file_for_a_folder_and_a_folder_for_a_file_are_wrong_arguments(cli, tmp_path):
+    (tmp_path / "file").touch()
+    for arguments, said in (((tmp_path / "file",), "is a file"), (("--model-config-file", tmp_path), "is a folder")):
+        result = cli(*arguments)
+        assert isinstance(result.exception, UsageError)
+        assert said in str(result.exception)
+
+
+def test_every_option_that_the_words_name_is_there():
+    app = typer.Typer()
+    serve.register(app)
+    known = {option for parameter in typer.main.get_command(app).params for option in parameter.opts}
+    assert {option.name for option in serve_errors._OPTIONS.values()} <= known
 
 
 @pytest.mark.parametrize(
@@ -231,7 +269,7 @@ def test_the_request_log_is_off_and_its_bounds_are_checked(cli, tmp_path):
     assert "need it" in result.output
     result = cli(tmp_path, "--log-requests", tmp_path / "logs", "--log-sampling", "2")
     assert isinstance(result.exception, CxrError)
-    assert "request_log.sampling" in str(result.exception)
+    assert str(result.exception) == "--log-sampling: must be at most 1"
     assert not (tmp_path / "logs").exists()
 
 
