@@ -16,7 +16,7 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 
 from cxr.core.errors import CxrError
 from cxr.serving import models_config
-from cxr.serving.server import configuring
+from cxr.serving.server import configuring, ports
 from cxr.serving.server.batching import Runner
 from cxr.serving.server.manager import Manager
 from cxr.serving.server.metrics import Metrics
@@ -112,6 +112,7 @@ class Server:
     def open(self) -> None:
         """Loads the models, then opens the ports; see `start` for errors."""
         options = self.options
+        ports.check(options)
         if options.model_config_file is not None:
             config = models_config.read(options.model_config_file)
         else:
@@ -162,8 +163,10 @@ class Server:
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         try:
             port = self._bind(self._grpc)
-        except RuntimeError as error:
-            raise CxrError(f"port {options.port} on {options.host} cannot be opened ({error}); choose another with --port") from error
+        except RuntimeError:  # gRPC's text names a variable of its own in place of a reason
+            ports.check_one(options.host, options.port, "--port")
+            reason = "TLS key and certificate must be PEM texts that fit together" if options.tls else "gRPC refuses it"
+            raise CxrError(f"port {options.port} on {options.host} cannot be opened ({reason}); choose another with --port") from None
         self.address = host_and_port(options.host, port)
         self._grpc.start()
 
