@@ -108,6 +108,7 @@ def serve(
     from pydantic import ValidationError
 
     from cxr.cli.serve_errors import in_words_of_options
+    from cxr.cli.strangers import warn_of_strangers
     from cxr.core.errors import UsageError
     from cxr.serving.server.options import ServerOptions
 
@@ -174,6 +175,7 @@ def serve(
         options = ServerOptions(**_given(values), rest_port=None if no_rest else rest_port)  # None is said here: no REST, not the default
     except ValidationError as error:
         raise UsageError(in_words_of_options(error)) from None
+    warn_of_strangers(options)
     if engine is Engine.tfserving:
         from cxr.serving.server.tfserving import execute
 

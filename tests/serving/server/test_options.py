@@ -28,14 +28,14 @@ def cli():
 
 
 @pytest.fixture
-def chosen(cli, monkeypatch):
-    """Runs the command up to where a server would start; returns the options that it would have, whichever the engine."""
+def started(cli, monkeypatch):
+    """Runs the command up to where a server would start, whichever the engine; returns the options that it would have, and stderr."""
     found: list[ServerOptions] = []
 
-    def run(*arguments) -> ServerOptions:
+    def run(*arguments) -> tuple[ServerOptions, str]:
         result = cli(*arguments)
         assert result.exit_code == 0, result.output or result.exception
-        return found.pop()
+        return found.pop(), result.stderr
 
     def replaced(options):
         found.append(options)
@@ -127,14 +127,34 @@ def test_what_tensorflow_serving_cannot_do(tmp_path, more):
         tfserving.arguments(options(tmp_path, **more), tmp_path)
 
 
-def test_no_rest_means_none_with_either_engine(chosen, tmp_path):
+def test_no_rest_means_none_with_either_engine(started, tmp_path):
     folder, ssl = options(tmp_path).models_dir, tmp_path / "ssl.config"
     ssl.write_text('server_key: "KEY" server_cert: "CERT"')
-    assert chosen(folder).rest_port == 8501
-    assert chosen(folder, "--no-rest").rest_port is None
+    assert started(folder)[0].rest_port == 8501
+    assert started(folder, "--no-rest")[0].rest_port is None
     for more in ((), ("--ssl-config-file", ssl)):
-        found = chosen(folder, "--no-rest", "--engine", "tfserving", "--host", "0.0.0.0", *more)
+        found, _ = started(folder, "--no-rest", "--engine", "tfserving", "--host", "0.0.0.0", *more)
         assert "--rest_api_port=0" in tfserving.arguments(found, tmp_path)
+
+
+@pytest.mark.parametrize("engine", ["embedded", "tfserving"])
+def test_a_server_for_other_machines_says_who_may_come(started, tmp_path, engine):
+    folder, ssl = options(tmp_path).models_dir, tmp_path / "ssl.config"
+    arguments = (folder, "--no-rest", "--engine", engine)
+
+    def warned(*more) -> str:
+        return started(*arguments, *more)[1]
+
+    assert warned("--host", "127.0.0.1") == ""
+    said = warned("--host", "0.0.0.0")
+    assert "anyone who reaches 0.0.0.0 can ask the models and change which are served" in said
+    assert "plaintext" in said
+    ssl.write_text('server_key: "KEY" server_cert: "CERT" custom_ca: "CA"')
+    said = warned("--host", "0.0.0.0", "--ssl-config-file", ssl)
+    assert "change which are served" in said
+    assert "plaintext" not in said
+    ssl.write_text('server_key: "KEY" server_cert: "CERT" custom_ca: "CA" client_verify: true')
+    assert warned("--host", "0.0.0.0", "--ssl-config-file", ssl) == ""
 
 
 def test_engine_tfserving_needs_the_binary(tmp_path, monkeypatch):
