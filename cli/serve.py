@@ -179,6 +179,9 @@ def serve(
     if engine is Engine.tfserving:
         from cxr.serving.server.tfserving import execute
 
+        if json:
+            raise UsageError("--json: TensorFlow Serving prints no addresses; leave it out, or --engine tfserving")
+
         execute(options)
     from cxr.serving.server.main import serve as run
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -49,13 +49,15 @@ EXAMPLES = {
 }
 _HEADING = "\n[bold]Examples[/bold]\n"
 
-ConfigFile = Annotated[Path, typer.Option("--config", "-c", envvar="CXR_MODELS_CONFIG", help="the servers' models.config")]
+_CONFIG: dict[str, Any] = {"envvar": "CXR_MODELS_CONFIG", "help": "the servers' models.config"}
+ConfigFile = Annotated[Path, typer.Option("--config", "-c", **_CONFIG)]
 Servers = Annotated[
     list[str] | None,
     typer.Option(
         "--server",
         "-s",
         metavar="HOST:PORT",
+        envvar="CXR_SERVER",
         help="a running server that reads the file; may be repeated; dns:///NAME:PORT: each address of NAME (default: this machine, 8500)",
     ),
 ]
@@ -101,6 +103,7 @@ def config(
 
 
 def promote(
+    context: typer.Context,
     model: Annotated[str, typer.Argument(help="its name in models.config")],
     version: Annotated[int, typer.Argument(min=0, max=LARGEST_VERSION, help="the version that gets the label")],
     label: Annotated[str, typer.Option(help="which label moves")] = "stable",
@@ -119,11 +122,12 @@ def promote(
     server_name: ServerName = None,
 ) -> None:
     """Move a label to a version, on running servers and in models.config, or not at all."""
-    security, where = tls_of(tls, ca, cert, key, server_name), _Where(server, no_server, check, confirmed)
+    security, where = tls_of(tls, ca, cert, key, server_name), _Where(_named(context, server, no_server), no_server, check, confirmed)
     _change(config, where, wait, security, lambda changes: changes.promote(model, version, label, pin, reason))
 
 
 def rollback(
+    context: typer.Context,
     model: Annotated[str, typer.Argument(help="its name in models.config")],
     reason: Reason = "",
     config: ConfigFile = DEFAULT_CONFIG,
@@ -139,8 +143,14 @@ def rollback(
     server_name: ServerName = None,
 ) -> None:
     """Take back the last change of a model."""
-    security, where = tls_of(tls, ca, cert, key, server_name), _Where(server, no_server, check, confirmed)
+    security, where = tls_of(tls, ca, cert, key, server_name), _Where(_named(context, server, no_server), no_server, check, confirmed)
     _change(config, where, wait, security, lambda changes: changes.rollback(model, reason))
+
+
+def _named(context: typer.Context, servers: list[str] | None, none: bool) -> list[str] | None:
+    """Returns the servers to tell; those of CXR_SERVER give way to --no-server."""
+    source = context.get_parameter_source("server")
+    return None if none and source is not None and source.name == "ENVIRONMENT" else servers
 
 
 class _Where(NamedTuple):
@@ -178,7 +188,7 @@ def _change(path: Path, where: _Where, wait: float, tls: Tls | None, do: Callabl
 
 
 def status(
-    config: ConfigFile = DEFAULT_CONFIG,
+    config: Annotated[Path | None, typer.Option("--config", "-c", show_default=str(DEFAULT_CONFIG), **_CONFIG)] = None,
     model: Annotated[
         list[str] | None, typer.Option("--model", "-m", help="ask for this model; may be repeated (default: those of --config)")
     ] = None,
@@ -198,7 +208,9 @@ def status(
     from cxr.serving.production.journal import Journal
     from cxr.serving.production.overview import MODELS, overview, states_in
 
-    configured = states_in(config) if config.exists() else {}
+    # One that was named must be there; the usual one need not, since a server can be asked without.
+    path = config or DEFAULT_CONFIG
+    configured = states_in(path) if config is not None or path.exists() else {}
     names = model or list(configured) or list(MODELS)
     security = tls_of(tls, ca, cert, key, server_name)
     rows = []
@@ -206,7 +218,7 @@ def status(
         for connection in connect_each(address, security):
             with connection:
                 rows += overview(connection, names, configured)
-    entries = Journal(config).entries()[-history:] if history else []
+    entries = Journal(path).entries()[-history:] if history else []
     if json:
         for row in rows:
             typer.echo(json_module.dumps(row.to_json()))

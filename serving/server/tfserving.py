@@ -18,7 +18,7 @@ def execute(options: ServerOptions) -> None:
     """Replaces this process by tensorflow_model_server; returns never.
 
     Args:
-      options: the server; limits of images and requests do not exist there and are not passed on.
+      options: the server.
 
     Raises:
       CxrError: the binary is not on PATH, or it cannot do what the options ask for.
@@ -40,7 +40,7 @@ def arguments(options: ServerOptions, folder: Path | None = None) -> list[str]:
         them to memory: this process and the one it becomes by `exec` can read them, and they (a TLS key) end with it.
 
     Raises:
-      CxrError: a port or address that TensorFlow Serving cannot have, or no model.
+      UsageError: a port, an address or a limit that TensorFlow Serving cannot have, or no model.
     """
     if options.port == 0 or options.rest_port == 0:
         raise UsageError("--port 0: TensorFlow Serving takes no free port by itself (0 switches it off there); name one")
@@ -52,6 +52,9 @@ def arguments(options: ServerOptions, folder: Path | None = None) -> list[str]:
         raise UsageError("TensorFlow Serving has no TLS for REST: it would answer in plaintext beside the protected port; add --no-rest")
     if options.request_log is not None:
         raise UsageError("TensorFlow Serving's open build has no log collector that writes files; leave --log-requests out")
+    if own := _own(options):
+        remedy = "leave it out, or --engine tfserving"
+        raise UsageError(f"{', '.join(own)}: only the embedded server obeys it, TensorFlow Serving has nothing like it; {remedy}")
     config_file = options.model_config_file
     if config_file is None:
         from cxr.serving import models_config  # imports TensorFlow's protocol messages
@@ -84,6 +87,18 @@ def arguments(options: ServerOptions, folder: Path | None = None) -> list[str]:
     if options.tls is not None:
         found["ssl_config_file"] = _write(folder, "ssl.config", _tls_text(options.tls))
     return [f"--{name}={value}" for name, value in found.items()]
+
+
+def _own(options: ServerOptions) -> list[str]:
+    """Returns the options, changed from their defaults, that only the embedded server obeys."""
+    limits = options.limits
+    own = {
+        "--max-image-pixels": (limits, "max_image_pixels"),
+        "--max-concurrent-requests": (limits, "max_concurrent_requests"),
+        "--start-seconds": (options, "start_seconds"),
+        "--drain-seconds": (options, "drain_seconds"),
+    }
+    return [option for option, (part, field) in own.items() if getattr(part, field) != type(part).model_fields[field].default]
 
 
 def batching_text(batching: Batching) -> str:

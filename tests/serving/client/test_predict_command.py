@@ -127,12 +127,24 @@ def test_no_server_says_how_to_start_one(cxr, folder):
     assert done.stdout == ""
 
 
-def test_status_without_a_models_config(cxr, small_server, tmp_path: Path):
-    done = cxr("serving", "status", "--server", small_server, "--config", tmp_path / "models.config", "--json")
+def test_status_without_a_models_config(cxr, small_server, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CXR_SERVER", small_server)
+    done = cxr("serving", "status", "--json")
     assert done.returncode == exit_codes.OK, done.stderr
     rows = {row["model"]: row for row in map(json.loads, done.stdout.splitlines())}
     assert (rows["ensemble"]["version"], rows["ensemble"]["state"]) == (2, "AVAILABLE")
     assert rows["densenet201"]["state"] == "not served"
+
+
+def test_status_of_a_models_config_that_is_not_there(cxr, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cxr("serving", "status", "--config", "nope.config").returncode == exit_codes.USAGE
+    monkeypatch.setenv("CXR_MODELS_CONFIG", "nope.config")
+    done = cxr("serving", "status")
+    assert done.returncode == exit_codes.USAGE
+    assert "nope.config: cannot be read" in done.stderr
+    assert done.stdout == ""
 
 
 def test_bench_measures_both_payloads(cxr, small_server):

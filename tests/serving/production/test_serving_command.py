@@ -83,3 +83,11 @@ def test_a_server_or_none():
     for option in (("--check", "h:1"), ("--confirmed",)):
         with pytest.raises(CxrError, match="go with --no-server"):
             _cxr("rollback", "m", *option)
+
+
+def test_the_servers_of_the_environment_are_told_unless_none_is(configured: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CXR_SERVER", "nonsense")
+    for command in (("promote", "mobilenet", 7), ("rollback", "mobilenet")):
+        with pytest.raises(CxrError, match="'nonsense': must be HOST:PORT"):
+            _cxr(*command, "--config", configured)
+    assert "(the file only): applied" in _cxr("promote", "mobilenet", 7, "--config", configured, "--no-server")

@@ -137,6 +137,15 @@ def test_no_rest_means_none_with_either_engine(started, tmp_path):
         assert "--rest_api_port=0" in tfserving.arguments(found, tmp_path)
 
 
+def test_what_only_the_embedded_server_obeys_is_refused_with_tensorflow_serving(cli, tmp_path):
+    found = options(tmp_path, limits={"max_image_pixels": 5, "max_concurrent_requests": 3}, drain_seconds=3, start_seconds=9)
+    with pytest.raises(UsageError, match="--max-image-pixels, --max-concurrent-requests, --start-seconds, --drain-seconds: only the emb"):
+        tfserving.arguments(found, tmp_path)
+    result = cli(found.models_dir, "--engine", "tfserving", "--host", "0.0.0.0", "--json")
+    assert isinstance(result.exception, UsageError)
+    assert "--json" in str(result.exception)
+
+
 @pytest.mark.parametrize("engine", ["embedded", "tfserving"])
 def test_a_server_for_other_machines_says_who_may_come(started, tmp_path, engine):
     folder, ssl = options(tmp_path).models_dir, tmp_path / "ssl.config"
