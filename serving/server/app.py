@@ -118,7 +118,7 @@ class Server:
         else:
             assert options.models_dir is not None
             config = models_config.from_folder(options.models_dir)
-        configuring.start(self.manager, config, options.start_seconds)
+        configuring.start(self.manager, config, options.start_seconds, options.model_config_file)
         if options.model_config_file_poll_seconds is not None:
             pause = options.model_config_file_poll_seconds
             arguments = (self.manager, options.model_config_file, pause, self._closing.wait)

@@ -18,16 +18,18 @@ from cxr.serving.server.manager import Manager
 from cxr.serving.server.served_models import ModelServerConfig, validate
 
 RELOAD_SECONDS = 600.0  # patience for the new models of a reload
+REFUSED = "not applied, the former configuration goes on"
 log = logging.getLogger(__name__)
 
 
-def start(manager: Manager, config: ModelServerConfig, seconds: float | None) -> None:
+def start(manager: Manager, config: ModelServerConfig, seconds: float | None, source: Path | None = None) -> None:
     """Loads the first configuration and returns when every model has an available version.
 
     Args:
       manager: an empty one.
       config: models, policies, labels.
       seconds: patience; None waits for ever.
+      source: the file that it was read from, for errors; None: it was made of a folder.
 
     Raises:
       CxrError: the configuration is wrong, a model cannot be loaded, or there are labels although they need available versions.
@@ -38,7 +40,8 @@ def start(manager: Manager, config: ModelServerConfig, seconds: float | None) ->
         remedy = ""
         if error.message.startswith("Request to assign label"):
             remedy = "; at the start none is: give --allow-version-labels-for-unavailable-models, as TensorFlow Serving wants it, too"
-        raise CxrError(f"models.config: {error.message}{remedy}") from error
+        place = "" if source is None else f"{source}: "
+        raise CxrError(f"{place}{error.message}{remedy}") from error
 
 
 def reload(manager: Manager, config: ModelServerConfig, seconds: float | None = None) -> None:
@@ -81,7 +84,7 @@ def watch_file(manager: Manager, path: Path, pause: float, stopped: Callable[[fl
         try:
             config = models_config.read(path)
         except CxrError as error:
-            log.error("%s: not applied: %s", path, error)
+            log.error("%s: %s", REFUSED, error)  # which names the file
             continue
         if applying is not None and applying[1].is_alive() and applying[0] == config:
             continue  # its new models are loading
@@ -96,4 +99,4 @@ def _apply(manager: Manager, path: Path, config: ModelServerConfig) -> None:
         reload(manager, config)
         log.info("%s: applied", path)
     except ServingError as error:
-        log.error("%s: not applied: %s", path, error)
+        log.error("%s: %s: %s", REFUSED, path, error)

@@ -4,6 +4,7 @@ TensorFlow Serving loads through the C++ twin of this loader. `tf.saved_model.lo
 shows as "Could not find variable" there, so it is not used here.
 """
 
+import inspect
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from cxr.serving.server import xla
 from cxr.serving.server.errors import ServingError, invalid, precondition
 
 TAGS = ("serve",)
+# TensorFlow's function itself: around it is one that logs, at the first start, that it is deprecated (see above why it is used).
+_LOAD = inspect.unwrap(tf.compat.v1.saved_model.loader.load)
 MAX_CALLABLES = 64  # per version; more than one per signature only when clients use output_filter
 
 
@@ -53,7 +56,7 @@ class LoadedModel:
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
         try:
             with self._session.graph.as_default():
-                meta_graph: meta_graph_pb2.MetaGraphDef = tf.compat.v1.saved_model.loader.load(self._session, TAGS, str(path))
+                meta_graph: meta_graph_pb2.MetaGraphDef = _LOAD(self._session, TAGS, str(path))
         except BaseException:
             self._session.close()
             raise

@@ -6,6 +6,8 @@ import threading
 import grpc
 import pytest
 
+from cxr.core.errors import CxrError
+
 CONFIG = 'model_config_list {{ config {{ name: "half_plus" base_path: "{base}" model_platform: "tensorflow" {more} }} }}'
 
 
@@ -231,7 +233,19 @@ def test_changed_file_is_applied_and_a_broken_one_is_not(start, models, golden_m
     until(lambda: caller.half()[0] == 124, "the changed file")
     path.write_text("model_config_list {")
     until(lambda: "not applied" in caplog.text, "the refusal of the broken file")
+    said = next(record.getMessage() for record in caplog.records if "not applied" in record.getMessage())
+    assert said.startswith(f"not applied, the former configuration goes on: {path}: not a ModelServerConfig")
+    assert said.count(str(path)) == 1
     assert caller.half()[0] == 124
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+def test_models_that_do_not_come_are_laid_to_a_file_only_where_there_is_one(start, models, config, from_file):
+    (models / "half_plus" / "123" / "saved_model.pb").write_bytes(b"broken")
+    path = config()
+    with pytest.raises(CxrError) as caught:
+        start(model_config_file=path) if from_file else start(models)
+    assert str(caught.value).startswith(f"{path}: Some models did" if from_file else "Some models did not become available: half_plus")
 
 
 def test_reload_unloads_what_is_left_out(start, models, connect, until, reload):
