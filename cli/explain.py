@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cxr.cli import options
+from cxr.core import features
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -32,7 +33,7 @@ def explain(
     out: Annotated[Path, typer.Option("--out", "-o", help="folder for the overlays and explanations.csv")],
     model: Annotated[
         str, typer.Option("--model", "-m", help="a model of the latest run, a Model artifact's folder, or a .keras file")
-    ] = "ensemble",
+    ] = features.ENSEMBLE,
     class_name: Annotated[str | None, typer.Option("--class", help="explain this class, not the predicted one")] = None,
     workspace: options.Workspace = Path("workspace"),
     pipeline: Annotated[str, typer.Option("--pipeline", "-p", help="whose latest run to look in")] = "demo",

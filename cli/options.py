@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from cxr.serving.client.connection import Tls
 
 PIPE_WIDTH = 200  # a pipe has no width, and 80 columns would tear file names and numbers apart
-LOCAL_SERVER = "127.0.0.1:8500"  # cxr.serving.client.connection.DEFAULT_SERVER, without importing grpc for --help
 
 Workspace = Annotated[Path, typer.Option(envvar="CXR_WORKSPACE", help="where runs keep what they write")]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines instead of a table")]

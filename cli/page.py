@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cxr.cli import options
-from cxr.serving.defaults import LARGEST_MESSAGE_MB
+from cxr.serving import defaults
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -28,21 +28,23 @@ def register(app: typer.Typer) -> None:
 
 
 def page(
-    server: options.Server = options.LOCAL_SERVER,
+    server: options.Server = defaults.SERVER,
     model: Annotated[
         list[str] | None,
         typer.Option("--model", "-m", help="a model to show; may be repeated (default: the ensemble, and its members where served)"),
     ] = None,
     label: options.Label = None,
-    host: Annotated[str, typer.Option(help="address to listen on; others than 127.0.0.1 let everybody in who reaches them")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="of the page; 0 takes a free one")] = 8502,
+    host: Annotated[
+        str, typer.Option(help="address to listen on; others than 127.0.0.1 let everybody in who reaches them")
+    ] = defaults.LOOPBACK,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="of the page; 0 takes a free one")] = defaults.PAGE_PORT,
     allowed_host: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="a name that browsers know the page by, beside localhost; may be repeated")
     ] = None,
     max_message_mb: Annotated[
-        int | None, typer.Option(min=1, max=LARGEST_MESSAGE_MB, metavar="MB", help="largest file (default: as of `cxr serve`)")
+        int | None, typer.Option(min=1, max=defaults.LARGEST_MESSAGE_MB, metavar="MB", help="largest file (default: as of `cxr serve`)")
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.001, help="seconds for one request, retries included")] = 60.0,
+    timeout: Annotated[float, typer.Option(min=0.001, help="seconds for one request, retries included")] = defaults.REQUEST_SECONDS,
     json: Annotated[bool, typer.Option("--json", help="print the address as JSON")] = False,
     tls: options.UseTls = False,
     ca: options.Ca = None,

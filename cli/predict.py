@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cxr.cli import options
+from cxr.core import features
+from cxr.serving import defaults
 
 if TYPE_CHECKING:
     from cxr.core.console import Console
@@ -39,8 +41,8 @@ def register(app: typer.Typer) -> None:
 
 def predict(
     images: Annotated[list[Path], typer.Argument(help="PNG, JPEG, BMP, TIFF or DICOM files, or folders of them")],
-    server: options.Server = options.LOCAL_SERVER,
-    model: options.Model = "ensemble",
+    server: options.Server = defaults.SERVER,
+    model: options.Model = features.ENSEMBLE,
     version: options.Version = None,
     label: options.Label = None,
     json: options.Json = False,
@@ -48,9 +50,9 @@ def predict(
         Path | None, typer.Option(metavar="DIR", help="folder for Grad-CAM overlays and explanations.csv; the server makes the maps")
     ] = None,
     class_name: Annotated[str | None, typer.Option("--class", help="with --explain: explain this class, not the predicted one")] = None,
-    timeout: Annotated[float, typer.Option(min=0.001, help="seconds for one request, retries included")] = 60.0,
-    batch_size: Annotated[int, typer.Option(min=1, help="images in one request")] = 16,
-    in_flight: Annotated[int, typer.Option(min=1, max=64, help="requests at a time")] = 4,
+    timeout: Annotated[float, typer.Option(min=0.001, help="seconds for one request, retries included")] = defaults.REQUEST_SECONDS,
+    batch_size: Annotated[int, typer.Option(min=1, help="images in one request")] = defaults.REQUEST_IMAGES,
+    in_flight: Annotated[int, typer.Option(min=1, max=64, help="requests at a time")] = defaults.REQUESTS_AT_A_TIME,
     tls: options.UseTls = False,
     ca: options.Ca = None,
     cert: options.Cert = None,

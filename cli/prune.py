@@ -9,6 +9,7 @@ import typer
 
 from cxr.cli import options
 from cxr.cli.serving import DEFAULT_CONFIG
+from cxr.serving import defaults
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,7 +70,8 @@ def prune(
             "--server",
             "-s",
             metavar="HOST:PORT",
-            help="a running server, not to lose what it has loaded; may be repeated (default: this machine, 8500, if there is one)",
+            help="a running server, not to lose what it has loaded; may be repeated "
+            f"(default: this machine, {defaults.GRPC_PORT}, if there is one)",
         ),
     ] = None,
     tls: options.UseTls = False,
@@ -135,7 +137,7 @@ def _served(
     present = {folder.name: versions_in(folder) for folder in place.serving_models.glob("*/")}
     usual = [folder / DEFAULT_CONFIG for folder in (Path(), place.root, place.home, place.serving_models)]
     answers = [needed.configured(path, present) for path in configs or [path for path in usual if path.is_file()]]
-    for address in servers or ([options.LOCAL_SERVER] if any(present.values()) else []):
+    for address in servers or ([defaults.SERVER] if any(present.values()) else []):
         for connection in connect_each(address, tls):
             with connection:
                 try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cxr.cli.options import help_of
+from cxr.serving import defaults
 
 if TYPE_CHECKING:
     from cxr.serving.server.app import OpenPage
@@ -47,12 +48,12 @@ def register(app: typer.Typer) -> None:
 def serve(
     models_dir: Annotated[Path | None, typer.Argument(help="Folder of models; or give --model-config-file.", show_default=False)] = None,
     model_config_file: Annotated[Path | None, typer.Option(help="Text proto ModelServerConfig: policies, labels.")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all, :: for IPv6 too.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = 8500,
-    rest_port: Annotated[int, typer.Option(help="REST and metrics port; 0 takes a free one.")] = 8501,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all, :: for IPv6 too.")] = defaults.LOOPBACK,
+    port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = defaults.GRPC_PORT,
+    rest_port: Annotated[int, typer.Option(help="REST and metrics port; 0 takes a free one.")] = defaults.REST_PORT,
     no_rest: Annotated[bool, typer.Option("--no-rest", help="gRPC alone: no REST, no Prometheus metrics.")] = False,
     page: Annotated[bool, typer.Option("--page", help="Also a page to try the models in the browser, for this machine only.")] = False,
-    page_port: Annotated[int, typer.Option(help="Its port; 0 takes a free one.")] = 8502,
+    page_port: Annotated[int, typer.Option(help="Its port; 0 takes a free one.")] = defaults.PAGE_PORT,
     rest_timeout: Annotated[float | None, typer.Option(help="Seconds that a REST request may take (30).")] = None,
     no_batching: Annotated[bool, typer.Option("--no-batching", help="Do not join concurrent requests into batches.")] = False,
     max_batch_size: Annotated[int | None, typer.Option(help="Images per batch, and at most per request (32).")] = None,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from cxr.cli.options import LOCAL_SERVER, Ca, Cert, Json, Key, ServerName, UseTls, help_of, stdout_console, tls_of
+from cxr.cli.options import Ca, Cert, Json, Key, ServerName, UseTls, help_of, stdout_console, tls_of
 from cxr.cli.serving_bench import bench
-from cxr.serving.defaults import LARGEST_VERSION
+from cxr.serving import defaults
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,8 @@ Servers = Annotated[
         "-s",
         metavar="HOST:PORT",
         envvar="CXR_SERVER",
-        help="a running server that reads the file; may be repeated; dns:///NAME:PORT: each address of NAME (default: this machine, 8500)",
+        help="a running server that reads the file; may be repeated; dns:///NAME:PORT: each address of NAME "
+        f"(default: this machine, {defaults.GRPC_PORT})",
     ),
 ]
 NoServer = Annotated[bool, typer.Option("--no-server", help="change the file only, for servers that poll it; new versions take two stages")]
@@ -105,7 +106,7 @@ def config(
 def promote(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="its name in models.config")],
-    version: Annotated[int, typer.Argument(min=0, max=LARGEST_VERSION, help="the version that gets the label")],
+    version: Annotated[int, typer.Argument(min=0, max=defaults.LARGEST_VERSION, help="the version that gets the label")],
     label: Annotated[str, typer.Option(help="which label moves")] = "stable",
     pin: Annotated[bool, typer.Option("--pin", help="from now on serve labelled versions only, not the latest")] = False,
     reason: Reason = "",
@@ -114,7 +115,7 @@ def promote(
     no_server: NoServer = False,
     check: Check = None,
     confirmed: Confirmed = False,
-    wait: Wait = 120.0,
+    wait: Wait = defaults.LOAD_SECONDS,
     tls: UseTls = False,
     ca: Ca = None,
     cert: Cert = None,
@@ -135,7 +136,7 @@ def rollback(
     no_server: NoServer = False,
     check: Check = None,
     confirmed: Confirmed = False,
-    wait: Wait = 120.0,
+    wait: Wait = defaults.LOAD_SECONDS,
     tls: UseTls = False,
     ca: Ca = None,
     cert: Cert = None,
@@ -173,7 +174,7 @@ def _change(path: Path, where: _Where, wait: float, tls: Tls | None, do: Callabl
         raise UsageError("--no-server and --server exclude each other; --check names servers that poll the file")
     if not where.none and (where.check or where.confirmed):
         raise UsageError("--check and --confirmed go with --no-server; servers named by --server are told and checked anyway")
-    told = [] if where.none else where.servers or [LOCAL_SERVER]
+    told = [] if where.none else where.servers or [defaults.SERVER]
     with ExitStack() as stack:
         connections, checked = (
             [stack.enter_context(connection) for address in addresses for connection in connect_each(address, tls)]
@@ -214,7 +215,7 @@ def status(
     names = model or list(configured) or list(MODELS)
     security = tls_of(tls, ca, cert, key, server_name)
     rows = []
-    for address in server or [LOCAL_SERVER]:
+    for address in server or [defaults.SERVER]:
         for connection in connect_each(address, security):
             with connection:
                 rows += overview(connection, names, configured)

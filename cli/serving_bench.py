@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from cxr.cli import options
+from cxr.core import features
+from cxr.serving import defaults
 
 
 def bench(
-    server: options.Server = options.LOCAL_SERVER,
-    model: options.Model = "ensemble",
+    server: options.Server = defaults.SERVER,
+    model: options.Model = features.ENSEMBLE,
     version: options.Version = None,
     label: options.Label = None,
     images: Annotated[Path | None, typer.Option(help="folder of images to send; none: made-up ones")] = None,

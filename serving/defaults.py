@@ -1,5 +1,19 @@
-"""Numbers that options, client and command line share. It imports nothing, so that `cxr --help` stays quick."""
+"""Defaults and bounds that options, client and command line share. It imports nothing, so that `cxr --help` stays quick."""
 
-LARGEST_VERSION = 2**63 - 1  # the protocol's int64
+# === Addresses ===
+LOOPBACK = "127.0.0.1"
+GRPC_PORT = 8500  # TensorFlow Serving's
+REST_PORT = 8501
+PAGE_PORT = 8502
+SERVER = f"{LOOPBACK}:{GRPC_PORT}"  # of gRPC, where nobody names one
+
+# === What a client does ===
+REQUEST_SECONDS = 60.0  # for one request, retries included
+REQUEST_IMAGES = 16  # in one request
+REQUESTS_AT_A_TIME = 4
+LOAD_SECONDS = 120.0  # for a version to load that is promoted
+
+# === What the protocol holds ===
+LARGEST_VERSION = 2**63 - 1  # int64
 LARGEST_MESSAGE = 2**31 - 1  # bytes: TensorFlow Serving's own limit, and gRPC's
 LARGEST_MESSAGE_MB = LARGEST_MESSAGE // 2**20

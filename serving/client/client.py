@@ -12,8 +12,9 @@ import numpy as np
 from cxr.core import features
 from cxr.core.class_names import index_of
 from cxr.data.images.reader import GreyImage, encode
+from cxr.serving import defaults
 from cxr.serving.client import models
-from cxr.serving.client.connection import DEFAULT_SERVER, Connection, Tls
+from cxr.serving.client.connection import Connection, Tls
 from cxr.serving.client.errors import BadImage, InvalidRequest, RequestFailed, SignatureMismatch, TooLarge
 from cxr.serving.client.explained import heat_maps
 from cxr.serving.client.inputs import grey_image
@@ -46,15 +47,15 @@ class Client:
 
     def __init__(
         self,
-        server: str = DEFAULT_SERVER,
+        server: str = defaults.SERVER,
         model: str = features.ENSEMBLE,
         version: int | None = None,
         label: str | None = None,
         *,
         tls: Tls | None = None,
-        timeout: float = 60.0,
-        max_in_flight: int = 4,
-        batch_size: int = 16,
+        timeout: float = defaults.REQUEST_SECONDS,
+        max_in_flight: int = defaults.REQUESTS_AT_A_TIME,
+        batch_size: int = defaults.REQUEST_IMAGES,
         max_batch_bytes: int = MAX_BATCH_BYTES,
     ):
         """Nothing is sent yet.

@@ -18,9 +18,8 @@ from google.protobuf.message import Message
 from cxr.core.errors import CxrError, UsageError
 from cxr.serving.client.errors import RequestFailed, ServerUnavailable, TlsFailed, from_rpc
 from cxr.serving.client.wire import messages
-from cxr.serving.defaults import LARGEST_MESSAGE
+from cxr.serving.defaults import LARGEST_MESSAGE, SERVER
 
-DEFAULT_SERVER = "127.0.0.1:8500"  # TensorFlow Serving's gRPC port
 EVERY_ADDRESS = "dns:///"  # before HOST:PORT: every address of the name counts, as gRPC writes it
 _ADDRESS = re.compile(rf"(?:{EVERY_ADDRESS})?(?P<host>\S+):(?P<port>[0-9]+)")
 # Requests go to all addresses of a name in turn: gRPC's default, pick_first, would leave all but one replica idle.
@@ -66,7 +65,7 @@ class Tls:
 class Connection:
     """Thread-safe; close it, or use it in a `with`."""
 
-    def __init__(self, server: str = DEFAULT_SERVER, tls: Tls | None = None):
+    def __init__(self, server: str = SERVER, tls: Tls | None = None):
         """Makes the channel; nothing is sent before the first call.
 
         Args:
@@ -182,7 +181,7 @@ def connect_each(server: str, tls: Tls | None = None) -> list[Connection]:
 def _split(server: str) -> tuple[str, str]:
     match = _ADDRESS.fullmatch(server)
     if match is None:
-        raise UsageError(f"--server {server!r}: must be HOST:PORT or {EVERY_ADDRESS}HOST:PORT, for example {DEFAULT_SERVER}")
+        raise UsageError(f"--server {server!r}: must be HOST:PORT or {EVERY_ADDRESS}HOST:PORT, for example {SERVER}")
     return match["host"], match["port"]
 
 

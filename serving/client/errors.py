@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 
 from cxr.core.errors import CxrError
+from cxr.serving.defaults import GRPC_PORT
 
 SIZE_HINTS = ("larger than max", "exceeds maximum size")  # gRPC's texts (C++, Go; Java) where a message is over its receiver's limit
 LOAD_HINTS = ("queue", "at once")  # TensorFlow Serving's batching, the embedded server's limit of requests
@@ -105,7 +106,7 @@ def _explain(code: grpc.StatusCode, details: str, server: str, model: str) -> tu
     if code == codes.UNIMPLEMENTED:
         return (
             RequestFailed,
-            f"{server}: does not speak TensorFlow Serving's protocol ({details}); is that the gRPC port (8500), not the REST port?",
+            f"{server}: does not speak TensorFlow Serving's protocol ({details}); is that the gRPC port ({GRPC_PORT}), not the REST port?",
         )
     return RequestFailed, f"{server}: {model} failed with {code.name}: {details}"
 
@@ -119,4 +120,4 @@ def _about_inputs(details: str) -> bool:
 
 
 def _port(server: str) -> str:
-    return server.rpartition(":")[2] or "8500"
+    return server.rpartition(":")[2] or str(GRPC_PORT)

@@ -17,6 +17,7 @@ from cxr.serving.client.client import CONTACT_TIMEOUT, Client
 from cxr.serving.client.connection import Tls
 from cxr.serving.client.errors import DeadlineExceeded, ModelNotFound, ServerUnavailable
 from cxr.serving.client.predictions import MEMBER_PREFIX, Failure, Prediction
+from cxr.serving.defaults import REQUEST_SECONDS
 from cxr.serving.page.problems import FILE, of_error
 
 READY, STARTING, UNUSABLE = "ready", "starting", "unusable"
@@ -63,7 +64,7 @@ class Served:
         *,
         label: str | None = None,
         tls: Tls | None = None,
-        timeout: float = 60.0,
+        timeout: float = REQUEST_SECONDS,
     ):
         """Nothing is sent yet.
 

@@ -9,11 +9,12 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 
 from cxr.core.signals import arrivals
+from cxr.serving.defaults import LOOPBACK, PAGE_PORT
 from cxr.serving.page.app import make_app
 from cxr.serving.page.guard import Guard
 from cxr.serving.page.served import Served
 from cxr.serving.server.http_server import HttpServer
-from cxr.serving.server.options import LOOPBACK, PAGE_PORT, Limits, Rest, ServerOptions
+from cxr.serving.server.options import Limits, Rest, ServerOptions
 
 STOP_SECONDS = 5.0  # for answers under way, at most
 

@@ -17,13 +17,12 @@ from cxr.core.errors import CxrError, UsageError
 from cxr.serving import models_config
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.models import AVAILABLE, END, reload_config, versions
-from cxr.serving.defaults import LARGEST_VERSION
+from cxr.serving.defaults import LARGEST_VERSION, LOAD_SECONDS
 from cxr.serving.production import config_file, model_states, rollout
 from cxr.serving.production.journal import APPLIED, BEGUN, REFUSED, STAGED, UNVERIFIED, Entry, Journal
 from cxr.serving.production.model_states import LATEST, SPECIFIC, ModelState
 from cxr.serving.production.rollout import RPC_SECONDS
 
-WAIT_SECONDS = 120.0  # for a version to load
 _LABEL = re.compile(r"[^/:\s]+")  # what a REST address can hold
 
 
@@ -42,7 +41,7 @@ class Changes:
         self,
         path: Path,
         servers: Sequence[Connection] = (),
-        wait: float = WAIT_SECONDS,
+        wait: float = LOAD_SECONDS,
         published_to: Sequence[Connection] = (),
         confirmed: bool = False,
     ):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cxr.core import features
 from cxr.serving import models_config
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.errors import ModelNotFound
@@ -14,7 +15,12 @@ from cxr.serving.client.models import Target, metadata, versions
 from cxr.serving.production import config_file, model_states
 from cxr.serving.production.model_states import ModelState
 
-MODELS = ("densenet201", "efficientnetb7", "mobilenet", "ensemble")  # asked for where nobody names any: the protocol has no list of models
+MODELS = (
+    "densenet201",
+    "efficientnetb7",
+    "mobilenet",
+    features.ENSEMBLE,
+)  # asked for where nobody names any: the protocol has no list of models
 LABELS = (config_file.STABLE, config_file.CANARY)
 RPC_SECONDS = 5.0
 

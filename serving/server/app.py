@@ -16,11 +16,12 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 
 from cxr.core.errors import CxrError
 from cxr.serving import models_config
+from cxr.serving.defaults import LOOPBACK
 from cxr.serving.server import configuring, ports
 from cxr.serving.server.batching import Runner
 from cxr.serving.server.manager import Manager
 from cxr.serving.server.metrics import Metrics
-from cxr.serving.server.options import LOOPBACK, ServerOptions, host_and_port
+from cxr.serving.server.options import ServerOptions, host_and_port
 from cxr.serving.server.request_log import RequestLog
 from cxr.serving.server.rest import RestServer
 from cxr.serving.server.services import Handlers, ModelService, PredictionService

@@ -6,12 +6,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cxr.core.features import MAX_PIXELS
-from cxr.serving.defaults import LARGEST_MESSAGE
+from cxr.serving.defaults import GRPC_PORT, LARGEST_MESSAGE, LOOPBACK, REST_PORT
 
-GRPC_PORT = 8500  # TensorFlow Serving's
-REST_PORT = 8501
-PAGE_PORT = 8502
-LOOPBACK = "127.0.0.1"
 LONGEST_SECONDS = 2_000_000.0  # 23 days: gRPC, the kernel and TensorFlow Serving count milliseconds in 32 bits
 MOST_THREADS = 4096
 

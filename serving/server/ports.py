@@ -4,7 +4,8 @@ import errno
 import socket
 
 from cxr.core.errors import CxrError, UsageError
-from cxr.serving.server.options import LOOPBACK, ServerOptions
+from cxr.serving.defaults import LOOPBACK
+from cxr.serving.server.options import ServerOptions
 
 _NO_SUCH_HOST = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 

@@ -18,7 +18,7 @@ NOBODY = ("--server", "127.0.0.1:9")
 @pytest.fixture
 def prune(pushed, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("cxr.cli.options.LOCAL_SERVER", NOBODY[1])
+    monkeypatch.setattr("cxr.serving.defaults.SERVER", NOBODY[1])
     monkeypatch.setattr("cxr.cli.prune._ASK_SECONDS", 0.2)
 
     def run(*arguments):
