@@ -45,7 +45,9 @@ def audit(
     clear_auc: Annotated[
         float | None,
         typer.Option(
-            max=1, help="a class is told clearly where the AUC's interval is above this; itself above 0.5 (0.8)", show_default=False
+            max=1,
+            help="a class is told clearly where its AUC reaches this and is surely above 0.5; itself above 0.5 (0.8)",
+            show_default=False,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table")] = False,

@@ -60,7 +60,7 @@ def counted(behind: Behind, class_id: int | None, patients: int, per_class: npt.
 
 
 def interval(figure: str, class_id: int | None, value: float, draws: npt.ArrayLike, *, patients: int, per_class: npt.ArrayLike) -> Interval:
-    """Returns a figure's interval by bootstrap over patients; of a share by Wilson where the draws cannot tell.
+    """Returns a figure's interval by bootstrap over patients; of a share Wilson's, on as many trials as the draws show.
 
     Args:
       figure: A name of `figure_table`.

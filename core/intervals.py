@@ -75,19 +75,35 @@ def bootstrap_interval(draws: npt.ArrayLike, patients: float) -> Interval:
 
 
 def share_interval(share: float, draws: npt.ArrayLike, patients: float) -> Interval:
-    """Returns the interval of a share: from the draws, or where these cannot tell from the number of patients.
+    """Returns Wilson's interval of a share, or of an AUC, on as many trials as its draws show it to rest on.
 
-    They cannot where there are fewer than MIN_PATIENTS, and where all agree: with every answer right (or wrong) no draw differs.
+    One rule for all shares, so that a perfect result is never less sure than an almost perfect one; see `_trials`. Of fewer than
+    MIN_PATIENTS the draws say little: there each patient is a trial.
 
     Args:
       share: what was measured, in [0, 1].
-      draws: the share in each draw of patients.
+      draws: the share in each draw of patients; NaN where it was not defined.
       patients: whom it was measured on.
     """
-    interval = bootstrap_interval(draws, patients)
-    if patients < MIN_PATIENTS or interval.low == interval.high:
-        return proportion_interval(share, patients)
-    return interval
+    return proportion_interval(share, _trials(share, draws, patients) if patients >= MIN_PATIENTS else patients)
+
+
+def _trials(share: float, draws: npt.ArrayLike, patients: float) -> float:
+    """Returns how many independent trials would vary as much as the draws do: share * (1 - share) / variance.
+
+    The draws' variance is the cluster-robust one, but for the factor of the sample (Field and Welsh, JRSS B 69, 2007). Where next to all
+    answers are right (or wrong) few patients make it, or none; so as many further errors as Wilson's interval adds (z squared / 2) stand
+    beside those that were seen, one to a patient. With fewer an imperfect share could have the better lower end.
+    """
+    import numpy as np
+
+    values = np.asarray(draws, np.float64)
+    defined = values[~np.isnan(values)]
+    if len(defined) * 2 <= len(values):
+        return patients
+    variance = float(defined.var()) * patients / (patients - 1)
+    added = _Z**2 / 2 / patients
+    return (share * (1 - share) + added) / (variance + added / patients)
 
 
 def proportion_interval(share: float, trials: float) -> Interval:

@@ -14,7 +14,10 @@ class Audit(StrictModel):
     seed: int = Field(2021, description="of the folds and of the small models")
     # Hosmer, Lemeshow and Sturdivant (Applied Logistic Regression, 2013, section 5.2.4) call 0.8 to 0.9 excellent discrimination.
     clear_auc: float = Field(
-        0.8, gt=0.5, le=1, description="a shortcut tells a class clearly where its AUC, one class against the rest, is surely above this"
+        0.8,
+        gt=0.5,
+        le=1,
+        description="a shortcut tells a class clearly where its AUC, one class against the rest, reaches this and is surely above 0.5",
     )
     max_images: int = Field(20_000, ge=100, description="that the small models learn from and the folds hold; of more, patients are drawn")
     masked_models: bool = Field(True, description="ask the trained models too, with the lungs and with all but the lungs blacked out")

@@ -8,7 +8,7 @@ import pytest
 from cxr.components.metrics import names
 from cxr.components.metrics.intervals import change_interval, judged, patients_of_demand
 from cxr.core.figure_intervals import interval
-from cxr.core.intervals import MIN_PATIENTS, bootstrap_interval, proportion_interval
+from cxr.core.intervals import MIN_PATIENTS, bootstrap_interval, proportion_interval, share_interval
 
 PER_CLASS = np.array([[4, 30, 0], [7, 20, 9]])  # patients with an image of the class; with one that is taken for it
 DRAWS = np.random.default_rng(0).uniform(0.4, 0.6, 1000)
@@ -34,7 +34,7 @@ def test_on_whom_a_demand_rests(figure: str, class_id: int | None, patients: int
 
 def test_a_share_on_few_patients_has_wilsons_interval_and_other_figures_none() -> None:
     assert interval("recall", 0, 0.5, DRAWS, patients=32, per_class=PER_CLASS) == proportion_interval(0.5, 4)
-    assert interval("recall", 1, 0.5, DRAWS, patients=32, per_class=PER_CLASS) == bootstrap_interval(DRAWS, 32)
+    assert interval("recall", 1, 0.5, DRAWS, patients=32, per_class=PER_CLASS) == share_interval(0.5, DRAWS, 30)
     assert interval("auc", 1, 0.5, DRAWS, patients=32, per_class=PER_CLASS) == proportion_interval(0.5, 4)  # that is the smaller side
     assert interval("auc", 1, 1.0, np.ones(1000), patients=99, per_class=[[40, 30, 0], [0, 0, 0]]) == proportion_interval(1.0, 30)
     assert interval("log_loss", None, 0.5, DRAWS, patients=MIN_PATIENTS, per_class=PER_CLASS) == bootstrap_interval(DRAWS, MIN_PATIENTS)

@@ -121,6 +121,23 @@ def test_without_one_of_its_tables_a_joint_shortcut_is_left_out(found):
     assert not {"metadata", "metadata_and_grey"} & {result.name for result in found[0].shortcuts}
 
 
+def test_a_class_of_few_patients_that_is_told_without_a_mistake_is_clear():
+    """Fifteen patients of one class, all from one hospital and nobody else; or one more from there who has another class."""
+    found = []
+    for others in (0, 1):
+        labels = np.r_[np.zeros(15, int), np.ones(60, int)]
+        source = np.where(np.arange(75) < 15 + others, "a", "b").astype(object)[:, np.newaxis]
+        names = np.array([f"p{patient}".encode() for patient in range(75)], object)
+        result, _ = run_audit(Tables(labels, names, np.full(75, "train"), {"source": source}), CLASSES[:2], Audit(folds=3), "test")
+        (shortcut,) = result.shortcuts
+        assert shortcut.clear_class == "a"
+        assert shortcut.folds
+        found.append(shortcut.folds.auc["a"])
+    perfect, almost = found
+    assert perfect.value == 1
+    assert (perfect.low or 0) > (almost.low or 0)
+
+
 def test_saved_and_read_again(found, tmp_path):
     result, draws = found
     result.save(tmp_path, draws)
