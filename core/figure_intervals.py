@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.core.figure_table import Behind, row_of
-from cxr.core.intervals import Interval, bootstrap_interval, share_interval
+from cxr.core.intervals import MIN_PATIENTS, Interval, bootstrap_interval, share_interval
+from cxr.core.paired_intervals import paired_interval
 
 
 def patients_behind(figure: str, class_id: int | None, patients: int, per_class: npt.ArrayLike) -> int:
@@ -78,3 +79,29 @@ def interval(figure: str, class_id: int | None, value: float, draws: npt.ArrayLi
     """
     behind = patients_behind(figure, class_id, patients, per_class)
     return share_interval(value, draws, behind) if row_of(figure).share else bootstrap_interval(draws, patients)
+
+
+def difference_interval(
+    figure: str, class_id: int | None, difference: float, draws: npt.ArrayLike, *, patients: int, per_class: npt.ArrayLike
+) -> Interval:
+    """Returns the interval of the difference between two models in a figure, both measured on the same patients.
+
+    Args:
+      figure: A name of `figure_table`.
+      class_id: None: of all classes.
+      difference: What was measured, the one less the other.
+      draws: The same in each draw of patients.
+      patients: Of the slice.
+      per_class: int [2, classes], see `Answers.patients_per_class`; the lower numbers where the two models' differ.
+
+    Returns:
+      NaN limits where there are too few patients, or where the figure is not defined.
+
+    Raises:
+      ValueError: As `patients_behind`.
+    """
+    row = row_of(figure)
+    # Of a difference between two AUCs, which are shares of pairs, no such thing is known; its draws are seldom all alike.
+    if row.share and row.behind is not Behind.SMALLER_SIDE and patients >= MIN_PATIENTS:
+        return paired_interval(difference, draws, patients_behind(figure, class_id, patients, per_class))
+    return bootstrap_interval(draws, patients)

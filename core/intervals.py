@@ -16,7 +16,7 @@ CONFIDENCE = 0.95
 MIN_PATIENTS = 10  # draws of fewer say little about others
 NONE = "–"  # how tables show what is not defined
 TOO_FEW = "too few patients to tell"  # how sentences say that there is no interval
-_Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def bootstrap_interval(draws: npt.ArrayLike, patients: float) -> Interval:
 def share_interval(share: float, draws: npt.ArrayLike, patients: float) -> Interval:
     """Returns Wilson's interval of a share, or of an AUC, on as many trials as its draws show it to rest on.
 
-    One rule for all shares, so that a perfect result is never less sure than an almost perfect one; see `_trials`. Of fewer than
+    One rule for all shares, so that a perfect result is never less sure than an almost perfect one; see `trials`. Of fewer than
     MIN_PATIENTS the draws say little: there each patient is a trial.
 
     Args:
@@ -85,25 +85,40 @@ def share_interval(share: float, draws: npt.ArrayLike, patients: float) -> Inter
       draws: the share in each draw of patients; NaN where it was not defined.
       patients: whom it was measured on.
     """
-    return proportion_interval(share, _trials(share, draws, patients) if patients >= MIN_PATIENTS else patients)
+    if patients < MIN_PATIENTS or isnan(variance := sampling_variance(draws, patients)):
+        return proportion_interval(share, patients)
+    return proportion_interval(share, trials(share * (1 - share), variance, patients))
 
 
-def _trials(share: float, draws: npt.ArrayLike, patients: float) -> float:
-    """Returns how many independent trials would vary as much as the draws do: share * (1 - share) / variance.
+def sampling_variance(draws: npt.ArrayLike, patients: float) -> float:
+    """Returns the cluster-robust variance of a figure from its draws; NaN where it was not defined in half of them or more.
 
-    The draws' variance is the cluster-robust one, but for the factor of the sample (Field and Welsh, JRSS B 69, 2007). Where next to all
-    answers are right (or wrong) few patients make it, or none; so as many further errors as Wilson's interval adds (z squared / 2) stand
-    beside those that were seen, one to a patient. With fewer an imperfect share could have the better lower end.
+    That is the draws' own, but for the factor of a sample: Field and Welsh, JRSS B 69, 2007.
+
+    Args:
+      draws: the figure in each draw of patients.
+      patients: whom it was measured on.
     """
     import numpy as np
 
     values = np.asarray(draws, np.float64)
     defined = values[~np.isnan(values)]
-    if len(defined) * 2 <= len(values):
-        return patients
-    variance = float(defined.var()) * patients / (patients - 1)
-    added = _Z**2 / 2 / patients
-    return (share * (1 - share) + added) / (variance + added / patients)
+    return float(defined.var()) * patients / max(patients - 1, 1) if len(defined) * 2 > len(values) else nan
+
+
+def trials(of_one: float, variance: float, patients: float) -> float:
+    """Returns how many independent trials have a mean that varies so: of_one / variance.
+
+    Where next to all answers are right (or wrong) few patients make the variance, or none; so as many further errors as Wilson's interval
+    adds (z squared / 2) stand beside those that were seen, one to a patient. With fewer an imperfect share could have the better lower end.
+
+    Args:
+      of_one: variance of a single trial; of a share, share * (1 - share).
+      variance: of what was measured; see `sampling_variance`.
+      patients: whom it was measured on.
+    """
+    added = Z**2 / 2 / patients
+    return (of_one + added) / (variance + added / patients)
 
 
 def proportion_interval(share: float, trials: float) -> Interval:
@@ -115,7 +130,7 @@ def proportion_interval(share: float, trials: float) -> Interval:
     """
     if not trials or isnan(share):
         return Interval(nan, nan)
-    shrunk = 1 + _Z**2 / trials
-    centre = (share + _Z**2 / (2 * trials)) / shrunk
-    half = _Z / shrunk * sqrt(share * (1 - share) / trials + _Z**2 / (4 * trials**2))
+    shrunk = 1 + Z**2 / trials
+    centre = (share + Z**2 / (2 * trials)) / shrunk
+    half = Z / shrunk * sqrt(share * (1 - share) / trials + Z**2 / (4 * trials**2))
     return Interval(max(centre - half, 0.0), min(centre + half, 1.0))

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from cxr.core.figure_intervals import interval
+from cxr.core.figure_intervals import difference_interval, interval
 from cxr.core.figures import CALIBRATION_BINS, Answers, Floats, Measure
-from cxr.core.intervals import Figure, bootstrap_interval
+from cxr.core.intervals import Figure
 from cxr.core.resampling import resampled
 
 
@@ -57,7 +57,8 @@ class Measurement:
         if not np.array_equal(self._answers.patients, other._answers.patients):
             raise ValueError("a paired difference needs answers to the same images in the same order")
         difference = float(getattr(self._whole, name)[0] - getattr(other._whole, name)[0])
-        return Figure.of(difference, bootstrap_interval(self.draws(name) - other.draws(name), self.patients))
+        draws, per_class = self.draws(name) - other.draws(name), np.minimum(self._per_class, other._per_class)
+        return Figure.of(difference, difference_interval(name, None, difference, draws, patients=self.patients, per_class=per_class))
 
     def draws(self, name: str) -> Floats:
         """Returns a figure in each draw of patients, [draws] or [draws, classes]."""

@@ -19,11 +19,13 @@ from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import model_util
 
 from cxr.components.metrics import names
-from cxr.components.metrics.intervals import change_interval
 from cxr.components.metrics.tally import Tally
 from cxr.components.metrics.values import values_of
 from cxr.core import features
+from cxr.core.figure_intervals import difference_interval
 from cxr.core.figures import CALIBRATION_BINS
+
+_DIGITS = 6  # that draws in float32 have: 0.80 - 0.85 is -0.0500000119 of them, which a margin of 0.05 would refuse
 
 
 class ClassificationMetrics(tfma.metrics.Metric):
@@ -90,11 +92,19 @@ def _changes(
     metrics: dict[metric_types.MetricKey, Any], *, candidate: str, baseline: str, output_name: str, classes: int
 ) -> dict[metric_types.MetricKey, float]:
     """Returns both ends of the interval of every figure's change, from what the combiners found in one slice."""
-    ours, theirs = (metrics[_key(names.DRAWS, model, output_name)] for model in (candidate, baseline))
+
+    def of_both(name: str, class_id: int | None = None) -> list[Any]:
+        """Returns the candidate's and the baseline's."""
+        return [metrics[_key(name, model, output_name, class_id)] for model in (candidate, baseline)]
+
+    ours, theirs = (np.asarray(draws, np.float64) for draws in of_both(names.DRAWS))
     patients = int(metrics[_key(names.PATIENT_COUNT, candidate, output_name)])
+    per_class = np.minimum(*of_both(names.PATIENTS))
     result = {}
     for column, (figure, class_id) in enumerate(names.columns(classes)):
-        found = change_interval(ours[:, column], theirs[:, column], patients=patients)
+        new, old = of_both(figure, class_id)
+        change = np.round(ours[:, column] - theirs[:, column], _DIGITS)
+        found = difference_interval(figure, class_id, float(new - old), change, patients=patients, per_class=per_class)
         for which, value in zip(names.ENDS, (found.low, found.high), strict=True):
             result[_key(names.change(figure, which), candidate, output_name, class_id).make_diff_key()] = value
     return result

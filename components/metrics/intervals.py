@@ -1,16 +1,14 @@
-"""On whom a demand rests, whether a slice can be held to it, and the interval of a change between two models. Plain NumPy, no Beam."""
+"""On whom a demand rests, and whether a slice can be held to it."""
 
 from __future__ import annotations
 
 from math import isnan
 
-import numpy as np
 import numpy.typing as npt
 
 from cxr.components.metrics import names
 from cxr.core.figure_intervals import counted, patients_behind
 from cxr.core.figure_table import Behind
-from cxr.core.intervals import Interval, bootstrap_interval
 
 
 def patients_of_demand(metric: str, class_id: int | None, patients: int, per_class: npt.ArrayLike) -> int:
@@ -37,14 +35,3 @@ def judged(value: float, patients: int, min_patients: int) -> bool:
       min_patients: of the demand.
     """
     return patients >= min_patients and not isnan(value)
-
-
-def change_interval(ours: npt.ArrayLike, theirs: npt.ArrayLike, *, patients: int) -> Interval:
-    """Returns the interval of a difference between two models, paired: both were measured on the same draws of patients.
-
-    Args:
-      ours: a figure of the one in each draw.
-      theirs: of the other, in the same draws.
-      patients: of the slice; see `bootstrap_interval`.
-    """
-    return bootstrap_interval(np.asarray(ours, np.float64) - np.asarray(theirs, np.float64), patients)

@@ -26,4 +26,5 @@ def read_evaluated(evaluation: str) -> Evaluated:
         draws[:, names.FIGURES.index(BALANCED_ACCURACY)],
         int(values[names.EXAMPLE_COUNT, None]),
         int(values[names.PATIENT_COUNT, None]),
+        values[names.PATIENTS, None],
     )

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.components.shortcut_check.verdict import Comparison, MaskedAnswers, Verdict
+from cxr.core import figure_table
 from cxr.core.errors import CxrError
-from cxr.core.intervals import Figure, Interval, bootstrap_interval
+from cxr.core.figure_intervals import difference_interval
+from cxr.core.intervals import Figure, Interval
 from cxr.data.audit.result import AuditResult, ShortcutResult, balanced_on_gate
 
 ROUNDING = 1e-9  # 0.85 - 0.80 is 0.04999999999999993
@@ -27,6 +29,7 @@ class Evaluated:
     draws: npt.NDArray[np.float32]  # the same in each draw of patients
     examples: int
     patients: int
+    patients_per_class: npt.NDArray[np.int64]  # [2, classes], see `Answers`
 
 
 def read_margin(text: str) -> float | None:
@@ -88,10 +91,17 @@ def _compared(
 ) -> Comparison:
     assert shortcut.gate is not None
     theirs = balanced_on_gate(shortcut) or 0.0
+    difference = evaluated.balanced_accuracy - theirs
     interval = Interval(np.nan, np.nan)
     if (shortcut.gate.images, shortcut.gate.patients) == (evaluated.examples, evaluated.patients):  # else the draws are of other patients
-        interval = bootstrap_interval(evaluated.draws - draws[shortcut.name], evaluated.patients)
-    difference = evaluated.balanced_accuracy - theirs
+        interval = difference_interval(
+            figure_table.BALANCED_ACCURACY,
+            None,
+            difference,
+            evaluated.draws - draws[shortcut.name],
+            patients=evaluated.patients,
+            per_class=evaluated.patients_per_class,
+        )
     beaten = bool(difference > margin + ROUNDING)
     better = "is better than" if beaten else "is not clearly better than"
     relation = better if difference > ROUNDING else "is no better than"  # a negative margin allows for that, and makes it no better

@@ -208,6 +208,13 @@ def test_the_margin_holds_for_the_end_of_the_paired_interval(judge: Judge) -> No
     assert judge(gate(**rule | {"non_inferiority": {"margin": 0.12}}), answers([0.9, 0.9, 0.9]), baseline=baseline).blessed
 
 
+def test_that_few_patients_are_right_with_both_proves_no_small_margin(judge: Judge) -> None:
+    same = answers([0.9, 0.9, 0.9], patients=42)
+    found = judge(gate(non_inferiority={"margin": 0.05}), same, baseline=same)
+    assert [reason.split(" (")[0] for reason in found.reasons] == ["accuracy may be 0.084 below the baseline's"]
+    assert judge(gate(non_inferiority={"margin": 0.084}), same, baseline=same).blessed
+
+
 def test_where_lower_is_better_the_upper_end_counts(judge: Judge) -> None:
     rule = {"non_inferiority": {"metric": "log_loss", "margin": 0.05}, "tolerance": 1.0}
     good, bad = answers([0.95, 0.95, 0.95]), answers([0.8, 0.8, 0.8])

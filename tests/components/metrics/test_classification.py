@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -11,8 +12,8 @@ from tensorflow_model_analysis.metrics.metric_types import MetricKey, StandardMe
 from tensorflow_model_analysis.proto import config_pb2
 
 from cxr.components.metrics import names
-from cxr.components.metrics.classification import ClassificationMetrics
-from cxr.core.figure_table import ACCURACY, PRECISION, RECALL
+from cxr.components.metrics.classification import ClassificationMetrics, _changes
+from cxr.core.figure_table import ACCURACY, LOG_LOSS, PRECISION, RECALL
 from cxr.core.resampling import DRAWS
 
 CLASS_NAMES = ["covid19", "pneumonia", "normal"]
@@ -69,6 +70,25 @@ def test_names_and_values_through_beam() -> None:
 
         found = pipeline | beam.Create(examples) | beam.CombineGlobally(computation.combiner)
         assert_that(found, check)
+
+
+def test_a_change_of_exactly_the_margin_is_that_though_draws_are_float32() -> None:
+    columns = names.columns(len(CLASS_NAMES))
+    given: dict[MetricKey, Any] = {}
+    for model, value in (("candidate", 0.85), ("baseline", 0.8)):
+        for array, content in (
+            (names.DRAWS, np.full((1000, len(columns)), value, np.float32)),
+            (names.PATIENT_COUNT, 40),
+            (names.PATIENTS, np.full((2, len(CLASS_NAMES)), 13)),
+        ):
+            given[MetricKey(array, model_name=model, example_weighted=None)] = content
+        for name, class_id in columns:
+            sub_key = None if class_id is None else SubKey(class_id=class_id)
+            given[MetricKey(name, model_name=model, sub_key=sub_key, example_weighted=None)] = value
+    changes = _changes(given, candidate="candidate", baseline="baseline", output_name="", classes=len(CLASS_NAMES))
+    found = {key.name: value for key, value in changes.items() if key.sub_key is None}
+    assert found[names.change(LOG_LOSS, names.UPPER)] == pytest.approx(0.05, abs=1e-12)
+    assert found[names.change(ACCURACY, names.LOWER)] < 0.05 < found[names.change(names.ACCURACY, names.UPPER)]
 
 
 def test_no_patient() -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from cxr.components.metrics import names
-from cxr.components.metrics.intervals import change_interval, judged, patients_of_demand
-from cxr.core.figure_intervals import interval
+from cxr.components.metrics.intervals import judged, patients_of_demand
+from cxr.core.figure_intervals import difference_interval, interval
 from cxr.core.intervals import MIN_PATIENTS, bootstrap_interval, proportion_interval, share_interval
+from cxr.core.paired_intervals import paired_interval
 
 PER_CLASS = np.array([[4, 30, 0], [7, 20, 9]])  # patients with an image of the class; with one that is taken for it
 DRAWS = np.random.default_rng(0).uniform(0.4, 0.6, 1000)
@@ -41,10 +42,18 @@ def test_a_share_on_few_patients_has_wilsons_interval_and_other_figures_none() -
     assert math.isnan(interval("log_loss", None, 0.5, DRAWS, patients=MIN_PATIENTS - 1, per_class=PER_CLASS).low)
 
 
-def test_a_change_is_paired_draw_by_draw() -> None:
-    found = change_interval(DRAWS + 0.01, DRAWS, patients=MIN_PATIENTS)
-    assert (found.low, found.high) == pytest.approx((0.01, 0.01))
-    assert math.isnan(change_interval(DRAWS, DRAWS, patients=MIN_PATIENTS - 1).low)
+def test_a_change_of_a_share_has_an_interval_by_counts_and_another_figures_by_draws() -> None:
+    draws = np.random.default_rng(1).normal(0.01, 0.02, 1000)
+    for figure, class_id, expected in (
+        ("log_loss", None, bootstrap_interval(draws, 32)),
+        ("auc", 1, bootstrap_interval(draws, 32)),
+        ("accuracy", None, paired_interval(0.01, draws, 32)),
+        ("recall", 1, paired_interval(0.01, draws, 30)),
+        ("balanced_accuracy", None, paired_interval(0.01, draws, 8)),
+    ):
+        assert difference_interval(figure, class_id, 0.01, draws, patients=32, per_class=PER_CLASS) == expected
+    assert math.isnan(difference_interval("accuracy", None, 0.01, draws, patients=MIN_PATIENTS - 1, per_class=PER_CLASS).low)
+    assert math.isnan(difference_interval("recall", 2, math.nan, draws * math.nan, patients=32, per_class=PER_CLASS).low)
 
 
 def test_what_a_slice_needs_to_be_judged() -> None:
