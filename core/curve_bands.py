@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from cxr.core.figures import Answers, Floats
-from cxr.core.intervals import MIN_PATIENTS, Interval, bootstrap_interval
+from cxr.core.intervals import MIN_PATIENTS, Interval, share_interval
 from cxr.core.resampling import resampled
 
 GRID: Floats = np.linspace(0, 1, 51)  # false positive rates, and recalls
@@ -39,15 +39,28 @@ def curve_bands(answers: Answers) -> list[dict[Curve, Band]]:
     Args:
       answers: Of one model.
 
-    Returns: one entry per class; empty ones where there are fewer than MIN_PATIENTS patients.
+    Returns: one entry per class; empty ones where either side of the curve has fewer than MIN_PATIENTS patients.
     """
-    patients = len(np.unique(answers.patients))
-    if patients < MIN_PATIENTS:
-        return [{} for _ in range(answers.classes)]
-    curves = [_Curves(answers, index) for index in range(answers.classes)]
-    drawn = list(resampled(answers, lambda weights: np.stack([curve(weights) for curve in curves])))
-    values = np.concatenate(drawn, axis=1)  # [classes, draws, 2, points]
-    return [{"roc": _band(found[:, 0], patients), "precision_recall": _band(found[:, 1], patients)} for found in values]
+    sides = [[len(np.unique(answers.patients[answers.valid & side])) for side in (answers.labels == c, answers.labels != c)]
+             for c in range(answers.classes)]  # fmt: skip
+    shown = [index for index, patients in enumerate(sides) if min(patients) >= MIN_PATIENTS]
+    found: list[dict[Curve, Band]] = [{} for _ in range(answers.classes)]
+    if not shown:
+        return found
+    curves = [_Curves(answers, index) for index in shown]
+
+    def both(weights: Floats) -> Floats:
+        return np.stack([curve(weights) for curve in curves])
+
+    (whole,) = np.moveaxis(both(np.ones((1, len(answers.labels)))), 1, 0)  # [classes, 2, points]
+    drawn = np.concatenate(list(resampled(answers, both)), axis=1)  # [classes, draws, 2, points]
+    for index, (rates, precisions), draws in zip(shown, whole, drawn, strict=True):
+        patients = sides[index][0]
+        roc = _band(rates, draws[:, 0], np.full(len(GRID), patients))
+        roc.low[-1] = roc.high[-1] = 1.0  # where everything is taken for the class
+        taken = np.maximum(GRID * patients / precisions, 1.0)  # patients whose images are taken for the class at such a recall
+        found[index] = {"roc": roc, "precision_recall": _band(precisions, draws[:, 1], taken)}
+    return found
 
 
 class _Curves:
@@ -84,7 +97,7 @@ class _Curves:
         return found
 
 
-def _band(draws: Floats, patients: int) -> Band:
-    """Of [draws, points]."""
-    limits = [bootstrap_interval(point, patients) for point in draws.T]
+def _band(rates: Floats, draws: Floats, patients: Floats) -> Band:
+    """Of shares [points], their draws [draws, points], and on how many patients each rests [points]."""
+    limits = [share_interval(*point) for point in zip(rates.tolist(), draws.T, patients.tolist(), strict=True)]
     return Band(np.array([one.low for one in limits]), np.array([one.high for one in limits]))

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
 
-from cxr.core.figure_table import Behind, row_of
+from cxr.core.figure_table import BALANCED_ACCURACY, Behind, row_of
 from cxr.core.intervals import MIN_PATIENTS, Interval, bootstrap_interval, share_interval
 from cxr.core.paired_intervals import paired_interval
+
+
+@dataclass(frozen=True)
+class Recalls:
+    """Of all classes, float64: `values` [classes], NaN for a class without images, and `draws` [draws of patients, classes]."""
+
+    values: npt.NDArray[np.float64]
+    draws: npt.NDArray[np.float64]
+
+    def by_class(self, per_class: npt.ArrayLike) -> Iterator[tuple[float, npt.NDArray[np.float64], float]]:
+        """Yields each one's value, draws and patients with an image of the class; see `Answers.patients_per_class`."""
+        yield from zip(self.values.tolist(), self.draws.T, np.asarray(per_class)[0].tolist(), strict=True)
 
 
 def patients_behind(figure: str, class_id: int | None, patients: int, per_class: npt.ArrayLike) -> int:
@@ -60,7 +74,16 @@ def counted(behind: Behind, class_id: int | None, patients: int, per_class: npt.
     assert_never(behind)
 
 
-def interval(figure: str, class_id: int | None, value: float, draws: npt.ArrayLike, *, patients: int, per_class: npt.ArrayLike) -> Interval:
+def interval(
+    figure: str,
+    class_id: int | None,
+    value: float,
+    draws: npt.ArrayLike,
+    *,
+    patients: int,
+    per_class: npt.ArrayLike,
+    recalls: Recalls | None = None,
+) -> Interval:
     """Returns a figure's interval by bootstrap over patients; of a share Wilson's, on as many trials as the draws show.
 
     Args:
@@ -70,6 +93,7 @@ def interval(figure: str, class_id: int | None, value: float, draws: npt.ArrayLi
       draws: The figure in each draw of patients.
       patients: Of the slice.
       per_class: int [2, classes], see `Answers.patients_per_class`.
+      recalls: What a balanced accuracy is the mean of, which its interval is made of.
 
     Returns:
       NaN limits where there are too few patients, or where the figure is not defined.
@@ -78,7 +102,29 @@ def interval(figure: str, class_id: int | None, value: float, draws: npt.ArrayLi
       ValueError: As `patients_behind`.
     """
     behind = patients_behind(figure, class_id, patients, per_class)
+    if figure == BALANCED_ACCURACY:
+        if recalls is None:
+            raise ValueError("the interval of a balanced accuracy is made of the recalls'")
+        return _of_mean([share_interval(*of_class) for of_class in recalls.by_class(per_class)], recalls.values)
     return share_interval(value, draws, behind) if row_of(figure).share else bootstrap_interval(draws, patients)
+
+
+def _of_mean(intervals: Sequence[Interval], values: npt.ArrayLike) -> Interval:
+    """Returns the interval of the mean of independent estimates from theirs (MOVER: Zou and Donner, Statistics in Medicine 27, 2008).
+
+    Unlike the draws it knows how little a class of few patients says, whose draws are few and hence alike.
+
+    Args:
+      intervals: Of each estimate; NaN limits where it is not defined.
+      values: The estimates.
+    """
+    found = np.array([[value - ends.low, ends.high - value, value] for ends, value in zip(intervals, np.asarray(values), strict=True)])
+    found = found[~np.isnan(found).any(axis=1)]
+    if not len(found):
+        return Interval(np.nan, np.nan)
+    below, above = np.sqrt((found[:, :2] ** 2).sum(axis=0)) / len(found)
+    mean = found[:, 2].mean()
+    return Interval(float(max(mean - below, 0.0)), float(min(mean + above, 1.0)))
 
 
 def difference_interval(

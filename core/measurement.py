@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from cxr.core.figure_intervals import difference_interval, interval
+from cxr.core.figure_intervals import Recalls, difference_interval, interval
 from cxr.core.figures import CALIBRATION_BINS, Answers, Floats, Measure
 from cxr.core.intervals import Figure
 from cxr.core.resampling import resampled
@@ -65,4 +65,6 @@ class Measurement:
         return np.concatenate([getattr(part, name) for part in self._drawn])
 
     def _with_interval(self, name: str, class_id: int | None, value: float, draws: Floats) -> Figure:
-        return Figure.of(value, interval(name, class_id, value, draws, patients=self.patients, per_class=self._per_class))
+        recalls = Recalls(self._whole.recall[0], self.draws("recall"))
+        found = interval(name, class_id, value, draws, patients=self.patients, per_class=self._per_class, recalls=recalls)
+        return Figure.of(value, found)

@@ -8,7 +8,7 @@ import numpy as np
 
 from cxr.components.metrics import names
 from cxr.components.metrics.tally import Results
-from cxr.core.figure_intervals import interval
+from cxr.core.figure_intervals import Recalls, interval
 from cxr.core.figures import Figures, Floats
 
 
@@ -27,9 +27,10 @@ def values_of(found: Results) -> names.Values:
         (names.DRAWS, None): draws.astype(np.float32),
     }
     values = _columns(figures)[0]
+    recalls = Recalls(figures.recall[0], np.concatenate([part.recall for part in found.draws or [figures]]))
     for column, (name, class_id) in enumerate(names.columns(figures.confusion.shape[1])):
         value = float(values[column])
-        ends = interval(name, class_id, value, draws[:, column], patients=found.patients, per_class=per_class)
+        ends = interval(name, class_id, value, draws[:, column], patients=found.patients, per_class=per_class, recalls=recalls)
         result[name, class_id] = value
         result[names.end(name, names.LOWER), class_id] = ends.low
         result[names.end(name, names.UPPER), class_id] = ends.high

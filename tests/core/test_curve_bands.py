@@ -6,6 +6,7 @@ from sklearn import metrics as reference
 
 from cxr.core.curve_bands import GRID, Band, _Curves, curve_bands
 from cxr.core.figures import Answers
+from cxr.core.intervals import proportion_interval
 
 
 def answers(patients: int, images: int = 1, seed: int = 0, rounded: int = 3) -> Answers:
@@ -53,9 +54,24 @@ def test_bands_hold_the_curve_and_do_not_shrink_with_images_of_the_same_patients
 
 def test_what_cannot_be_told_has_no_band() -> None:
     assert curve_bands(answers(9)) == [{}, {}, {}]
-    given = answers(30)
+    given = answers(60)
     absent = Answers(given.patients, np.minimum(given.labels, 1), given.probabilities)
-    assert np.isnan(curve_bands(absent)[2]["roc"].low).all()
+    assert [bool(bands) for bands in curve_bands(absent)] == [True, True, False]
+    rare = Answers(given.patients, np.where(given.patients < 9, 2, np.minimum(given.labels, 1)), given.probabilities)
+    assert [bool(bands) for bands in curve_bands(rare)] == [True, True, False]
+    nearly_all = Answers(given.patients, np.where(given.patients < 9, 2, 0), given.probabilities)
+    assert not any(curve_bands(nearly_all))  # the others of the first class are too few
+
+
+def test_where_no_draw_differs_the_patients_say_how_much_others_might() -> None:
+    labels = np.arange(60) // 30
+    perfect = Answers(np.arange(60), labels, np.where(labels[:, np.newaxis] == [0, 1], 0.9, 0.1))
+    bands = curve_bands(perfect)[0]
+    assert bands["roc"].low[:-1] == pytest.approx(proportion_interval(1.0, 30).low)
+    assert bands["roc"].low[-1] == bands["roc"].high[-1] == 1  # where everything is taken for the class
+    at_half, at_all = bands["precision_recall"].low[[25, 50]]
+    assert at_half == pytest.approx(proportion_interval(1.0, 15).low)  # fifteen patients' images are taken for it there
+    assert at_all == pytest.approx(proportion_interval(1.0, 30).low)
 
 
 def test_answers_that_are_no_probabilities_are_left_out() -> None:

@@ -88,7 +88,7 @@ def test_a_change_of_exactly_the_margin_is_that_though_draws_are_float32() -> No
     changes = _changes(given, candidate="candidate", baseline="baseline", output_name="", classes=len(CLASS_NAMES))
     found = {key.name: value for key, value in changes.items() if key.sub_key is None}
     assert found[names.change(LOG_LOSS, names.UPPER)] == pytest.approx(0.05, abs=1e-12)
-    assert found[names.change(ACCURACY, names.LOWER)] < 0.05 < found[names.change(names.ACCURACY, names.UPPER)]
+    assert found[names.change(ACCURACY, names.LOWER)] < 0.05 < found[names.change(ACCURACY, names.UPPER)]
 
 
 def test_no_patient() -> None:

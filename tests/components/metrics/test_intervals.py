@@ -7,8 +7,9 @@ import pytest
 
 from cxr.components.metrics import names
 from cxr.components.metrics.intervals import judged, patients_of_demand
-from cxr.core.figure_intervals import difference_interval, interval
-from cxr.core.intervals import MIN_PATIENTS, bootstrap_interval, proportion_interval, share_interval
+from cxr.core.figure_intervals import Recalls, difference_interval, interval
+from cxr.core.intervals import MIN_PATIENTS, Interval, bootstrap_interval, proportion_interval, share_interval
+from cxr.core.measurement import Measurement
 from cxr.core.paired_intervals import paired_interval
 
 PER_CLASS = np.array([[4, 30, 0], [7, 20, 9]])  # patients with an image of the class; with one that is taken for it
@@ -40,6 +41,34 @@ def test_a_share_on_few_patients_has_wilsons_interval_and_other_figures_none() -
     assert interval("auc", 1, 1.0, np.ones(1000), patients=99, per_class=[[40, 30, 0], [0, 0, 0]]) == proportion_interval(1.0, 30)
     assert interval("log_loss", None, 0.5, DRAWS, patients=MIN_PATIENTS, per_class=PER_CLASS) == bootstrap_interval(DRAWS, MIN_PATIENTS)
     assert math.isnan(interval("log_loss", None, 0.5, DRAWS, patients=MIN_PATIENTS - 1, per_class=PER_CLASS).low)
+
+
+def balanced(recalls: list[float], draws: np.ndarray, patients: list[int], value: float = 0.5) -> Interval:
+    found, per_class = Recalls(np.array(recalls), draws), [patients, patients]
+    return interval("balanced_accuracy", None, value, draws.mean(axis=1), patients=sum(patients), per_class=per_class, recalls=found)
+
+
+def test_a_balanced_accuracy_is_as_uncertain_as_the_recalls_that_it_is_the_mean_of() -> None:
+    one = balanced([0.5], DRAWS[:, np.newaxis], [30])
+    assert (one.low, one.high) == pytest.approx((share_interval(0.5, DRAWS, 30).low, share_interval(0.5, DRAWS, 30).high))
+    two = balanced([1.0, 1.0], np.ones((1000, 2)), [4, 50], 1.0)
+    below = [1 - proportion_interval(1.0, patients).low for patients in (4, 50)]
+    assert (two.low, two.high) == pytest.approx((1 - math.hypot(*below) / 2, 1.0))
+    absent = balanced([1.0, math.nan, 1.0], np.ones((1000, 3)), [4, 0, 50], 1.0)
+    assert (absent.low, absent.high) == pytest.approx((two.low, two.high))
+    assert math.isnan(balanced([math.nan], DRAWS[:, np.newaxis] * math.nan, [0]).low)
+
+
+@pytest.mark.seconds
+def test_a_class_of_few_patients_does_not_make_a_balanced_accuracy_sure() -> None:
+    random, truth = np.random.default_rng(0), 0.8  # a percentile bootstrap holds it in 0.77 of the splits
+    held = []
+    for _ in range(300):
+        labels = np.repeat([0, 1, 2], [4, 50, 50])
+        taken = np.where(random.random(104) < truth, labels, (labels + 1) % 3)
+        found = Measurement(np.arange(104), labels, np.eye(3)[taken]).figure("balanced_accuracy")
+        held.append((found.low or 0.0) <= truth <= (found.high or 0.0))
+    assert np.mean(held) > 0.94
 
 
 def test_a_change_of_a_share_has_an_interval_by_counts_and_another_figures_by_draws() -> None:

@@ -182,7 +182,7 @@ def test_figures_are_scikit_learns_and_pairs_need_the_same_images(images):
     assert found.of_classes("auc")["normal"].value == pytest.approx(roc_auc_score(images.labels == 2, shares[:, 2]), abs=1e-5)
     assert known(found.figure("accuracy").low) < known(found.figure("accuracy").value) < known(found.figure("accuracy").high)
     assert one.above(one, "accuracy").value == 0
-    assert (one.above(one, "accuracy").low, one.above(one, "accuracy").high) == (0, 0)
+    assert -known(one.above(one, "accuracy").low) == known(one.above(one, "accuracy").high) > 0  # others may tell them apart
     with pytest.raises(ValueError, match="same images"):
         one.above(measurement_of(images.labels[8:], images.patients[8:], shares[8:]), "accuracy")
 
