@@ -80,6 +80,6 @@ def test_without_anybody_there_is_none() -> None:
 @pytest.mark.seconds
 @pytest.mark.parametrize("patients", [10, 43, 110, 161])
 def test_a_candidate_that_loses_the_margin_seldom_passes(patients: int) -> None:
-    random = np.random.default_rng(0)  # of a percentile bootstrap 0.59, 0.12, 0.10 and 0.08 pass
+    random = np.random.default_rng(0)  # of a percentile bootstrap 0.60, 0.11, 0.08 and 0.08 pass
     passed = [of_patients(-random.binomial(1, MARGIN, patients).astype(float))[0] >= -MARGIN for _ in range(400)]
     assert np.mean(passed) < 0.045
