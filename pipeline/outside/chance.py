@@ -27,7 +27,8 @@ def divisions(new: npt.NDArray[np.int64], training: npt.NDArray[np.int64]) -> It
     """Divides the patients of both sets anew by chance; a division that was found is one of these where both are alike.
 
     A patient takes the place of another, with at most as many images as that one has, drawn from his own: new data with one image of a
-    patient each are as uncertain as they are, whatever the training data have of theirs.
+    patient each are as uncertain as they are, whatever the training data have of theirs. On each side those with the most images take the
+    places of those with the most, so that few images are left out where both sets have as many of a patient.
 
     Args:
       new: [new images], whose each is: numbers from 0.
@@ -46,12 +47,16 @@ def divisions(new: npt.NDArray[np.int64], training: npt.NDArray[np.int64]) -> It
     for begin in range(0, 1 + DIVISIONS, step):
         sides = np.zeros([2, min(step, 1 + DIVISIONS - begin), len(patients)], np.float32)
         for row in range(sides.shape[1]):
-            place = random.permutation(len(sizes)) if begin + row else np.arange(len(sizes))
+            shuffled = random.permutation(len(sizes)) if begin + row else np.arange(len(sizes))
+            most = np.empty(len(sizes), np.int64)  # images of a patient that his place takes
+            for side, places in ((shuffled[:first], sizes[:first]), (shuffled[first:], sizes[first:])):
+                most[side[np.argsort(sizes[side], kind="stable")]] = np.sort(places)
+            is_new = np.isin(np.arange(len(sizes)), shuffled[:first])
             order = np.lexsort((random.random(len(patients)), patients))
             rank = np.empty(len(patients), np.int64)  # of an image among those of its patient
             rank[order] = np.arange(len(patients)) - start[patients[order]]
-            taken, is_new = rank < sizes[place][patients], place[patients] < first
-            sides[:, row] = taken & is_new, taken & ~is_new
+            taken = rank < most[patients]
+            sides[:, row] = taken & is_new[patients], taken & ~is_new[patients]
         yield sides[0], sides[1]
 
 

@@ -58,3 +58,12 @@ def test_a_border_from_few_images_is_not_taken_for_exact(validation, new):
 def test_many_validation_images_make_a_border_exact():
     assert most_flagged(0.05, 10_000_000, 100) == 10  # 97.5 % of binomial counts
     assert most_flagged(0.05, 160, 100) == 11
+
+
+def test_few_images_are_left_out_where_both_sets_have_as_many_of_a_patient():
+    new, training = np.repeat(np.arange(30), [1, 2, 3] * 10), np.repeat(np.arange(120), [3, 2, 1] * 40)
+    one = np.concatenate([side for side, _ in divisions(new, training)])
+    assert one[0].sum() == 60
+    assert 56 < one.sum(axis=1).mean() <= 60  # 47 with places in any order
+    single = np.concatenate([side for side, _ in divisions(np.arange(30), training)])
+    assert set(single.sum(axis=1)) == {30}
