@@ -87,13 +87,14 @@ class Changes:
             else:
                 entry = Entry(self._journal.next_id(), "promote", model, before, after, reason)
             done = self._apply(entry, before, pending)
+        notes = list(done.notes)
+        if after.policy == LATEST:
+            notes.append(
+                f"the policy is 'latest {after.count}': version {version} is unloaded once {after.count} newer came; --pin prevents that"
+            )
         if label not in before.labels:
-            there = ", ".join(sorted(before.labels)) or "none"
-            done = replace(done, notes=(*done.notes, f"{label} is a new label of {model} (there were: {there})"))
-        if after.policy != LATEST:
-            return done
-        note = f"the policy is 'latest {after.count}': version {version} is unloaded once {after.count} newer came; --pin prevents that"
-        return replace(done, notes=(*done.notes, note))
+            notes.append(f"{label} is a new label of {model} (there were: {', '.join(sorted(before.labels)) or 'none'})")
+        return replace(done, notes=tuple(notes))
 
     def rollback(self, model: str, reason: str = "") -> Done:
         """Takes back the last change of a model; again takes back the one before it.

@@ -41,7 +41,7 @@ def started(cli, monkeypatch):
         found.append(options)
         raise SystemExit(0)  # as exec, it never returns
 
-    monkeypatch.setattr("cxr.serving.server.main.serve", lambda options, as_json: found.append(options))
+    monkeypatch.setattr("cxr.serving.server.main.serve", lambda options, open_page, as_json: found.append(options))
     monkeypatch.setattr(tfserving, "execute", replaced)
     return run
 
