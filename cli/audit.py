@@ -46,7 +46,7 @@ def audit(
         float | None,
         typer.Option(
             max=1,
-            help="a class is told clearly where its AUC reaches this and is surely above 0.5; itself above 0.5 (0.8)",
+            help="a class is told clearly where its AUC surely reaches this, or gets half of the way from it to 1; above 0.5 (0.8)",
             show_default=False,
         ),
     ] = None,

@@ -6,11 +6,12 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_sco
 
 from cxr.components.metrics.tally import Tally
 from cxr.core.errors import CxrError
-from cxr.core.intervals import proportion_interval
-from cxr.data.audit.audit import figures_of, run_audit
+from cxr.core.intervals import Figure, proportion_interval
+from cxr.data.audit.audit import _verdict, figures_of, run_audit
 from cxr.data.audit.audit_config import Audit
 from cxr.data.audit.records import Tables, some_patients
-from cxr.data.audit.result import AuditResult, load_draws
+from cxr.data.audit.result import AuditResult, Measured, load_draws
+from cxr.data.audit.tables import SHORTCUTS
 
 pytestmark = pytest.mark.seconds
 
@@ -119,6 +120,26 @@ def test_metadata_that_tell_little_alone_tell_a_class_together():
 
 def test_without_one_of_its_tables_a_joint_shortcut_is_left_out(found):
     assert not {"metadata", "metadata_and_grey"} & {result.name for result in found[0].shortcuts}
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "clear"),
+    [
+        (0.84, 0.81, True),
+        (0.84, 0.79, False),
+        (0.9, 0.6, True),
+        (0.89, 0.6, False),
+        (1.0, 0.796, True),
+        (1.0, 0.5, False),
+        (0.9, None, False),
+    ],
+)
+def test_what_tells_a_class_clearly(value, low, clear):
+    auc = {"a": Figure(value=value, low=low, high=low and 1.0), "b": Figure(value=0.5, low=0.4, high=0.6)}
+    found = Measured(images=30, patients=30, accuracy=Figure(value=None), balanced_accuracy=Figure(value=None), auc=auc)
+    name, said = _verdict(SHORTCUTS[0], 2, found, Audit())
+    assert name == ("a" if clear else None)
+    assert ("a can be told from" in said) == (low is not None and low > 0.5)
 
 
 def test_a_class_of_few_patients_that_is_told_without_a_mistake_is_clear():
