@@ -138,6 +138,8 @@ def _answered(endpoint: Endpoint) -> Endpoint:
             return _refused(of_error(error))
         except ClientDisconnect:
             return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody reads it
+        except asyncio.CancelledError:  # the time for answers under way is over: uvicorn would log a traceback
+            return _refused(Problem(HTTPStatus.SERVICE_UNAVAILABLE, "server", "This page is being shut down.", again=True))
         except Exception as error:
             log.error("the page could not answer: %s", type(error).__name__)
             return _refused(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "page", "This page failed on the file; it is a mistake of the page."))

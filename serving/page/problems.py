@@ -58,7 +58,8 @@ def of_error(error: CxrError) -> Problem:
     """Says what an error of the client means."""
     for kind, status, about, message, again in _KINDS:
         if isinstance(error, kind):
-            text = str(error).removeprefix("image: ").removeprefix(f"{FILE}: ")
+            # the names of settings are for who has a command line
+            text = str(error).removeprefix("image: ").removeprefix(f"{FILE}: ").replace(" (max_pixels)", "")
             return Problem(status, about, message or _sentence(text), text if message else "", again)
     raise AssertionError(error)
 

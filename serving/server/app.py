@@ -191,12 +191,15 @@ class Server:
         drain = self.options.drain_seconds if drain_seconds is None else drain_seconds
         end = time.monotonic() + drain
         self._health.enter_graceful_shutdown()
+        rest = threading.Thread(target=self._rest.stop, args=(drain,), name="rest-stop") if self._rest else None
+        if rest is not None:
+            rest.start()  # all drain at the same time
         if self._page is not None:
-            self._page.stop(drain)  # first: it asks over gRPC
+            self._page.stop(drain)  # before gRPC, over which it asks
         left = max(end - time.monotonic(), 0.0)  # the process is ended soon after `drain`, with the log of requests or without
-        ended = None if self._grpc is None else self._grpc.stop(left)  # both ports close now, and both drain at the same time
-        if self._rest is not None:
-            self._rest.stop(left)
+        ended = None if self._grpc is None else self._grpc.stop(left)
+        if rest is not None:
+            rest.join()
         if ended is not None:
             ended.wait()
         self._runner.stop()

@@ -73,6 +73,16 @@ def test_pods_poll_the_file_and_end_old_connections():
     assert pod["terminationGracePeriodSeconds"] >= float(seconds) + int(channel["grpc.max_connection_age_grace_ms"]) / 1000
 
 
+def test_no_server_logs_what_a_malformed_request_held():
+    (deployment,) = (document for document in _documents(ROOT / "kubernetes" / "base") if document["kind"] == "Deployment")
+    pods = deployment["spec"]["template"]["spec"]["containers"][0]
+    model = yaml.safe_load((ROOT / "kserve" / "inference-service.yaml").read_text())["spec"]["predictor"]["model"]
+    for container in (pods, model):
+        assert {"name": "TF_CPP_MIN_LOG_LEVEL", "value": "2"} in container["env"]
+    compose = yaml.safe_load((ROOT / "compose" / "compose.yaml").read_text())["services"]["serving"]
+    assert compose["environment"]["TF_CPP_MIN_LOG_LEVEL"] == "2"
+
+
 def test_no_overlay_makes_or_renames_a_namespace():
     files = [path for path in (ROOT / "kubernetes").rglob("*.yaml") if path != ROOT / "kubernetes" / "namespace.yaml"]
     for path in files:

@@ -2,12 +2,16 @@
 
 import http.client
 import json
+import socket
+import threading
+from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
 from pydantic import ValidationError
 
 from cxr.core.errors import CxrError
+from cxr.serving.page.guard import BODY_TYPE
 from cxr.serving.page.server import beside
 from cxr.serving.server import tfserving
 from cxr.serving.server.options import ServerOptions, Tls
@@ -47,6 +51,35 @@ def test_its_end_is_part_of_the_time_for_requests(start, golden_models, monkeypa
     monkeypatch.setattr(server, "_grpc", SimpleNamespace(stop=grpc))
     server.stop(drain_seconds=10)
     assert given == [6.0]
+
+
+def test_rest_does_not_wait_for_a_slow_upload_to_the_page(start, golden_models, until):
+    server = start(golden_models, rest_port=0, page_port=0, open_page=beside)
+    with closing(http.client.HTTPConnection(server.page_address, timeout=60)) as upload:
+        upload.putrequest("POST", "/api/picture")
+        for name, value in {"Origin": f"http://{server.page_address}", "Content-Type": BODY_TYPE, "Content-Length": "1000"}.items():
+            upload.putheader(name, value)
+        upload.endheaders(b"abc")
+        stopping = threading.Thread(target=server.stop, kwargs={"drain_seconds": 4})
+        stopping.start()
+
+        def refused():
+            try:
+                socket.create_connection(host_and_port_of(server.rest_address)).close()
+            except ConnectionRefusedError:
+                return True
+            return False
+
+        until(refused, "the closed port")
+        assert stopping.is_alive()  # the page still waits for the rest of the file
+        answer = upload.getresponse()
+        assert (answer.status, json.loads(answer.read())["message"]) == (503, "This page is being shut down.")
+    stopping.join()
+
+
+def host_and_port_of(address):
+    host, _, port = address.rpartition(":")
+    return host, int(port)
 
 
 def test_a_port_without_a_page_is_refused(start, golden_models):

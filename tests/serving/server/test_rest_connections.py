@@ -131,7 +131,7 @@ def test_client_that_went_away_is_not_computed_for(start, slow_model, until):
     busy.start()
     batches = 'cxr_serving_batch_size_count{model_name="slow"} '
     until(lambda: batches + "1.0" in get(address, "/monitoring/prometheus/metrics")[1], "the first batch")
-    body = b'{"instances": [6.0]}'
+    body = b'{"instances": [4.0]}'
     request = f"POST /v1/models/slow:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
     with connect_raw(address, request):
         until(lambda: server._runner._queues, "the queue")
@@ -227,6 +227,7 @@ def test_sigterm_closes_the_port_and_drains(slow_model, until):
         process.stderr.close()
 
 
+@pytest.mark.seconds
 def test_a_request_that_cannot_be_finished_is_told_that_the_server_is_going(slow_model, start, until, capsys):
     server = start(slow_model, rest_port=0)
     body = b'{"instances": [6.0]}'
@@ -234,9 +235,10 @@ def test_a_request_that_cannot_be_finished_is_told_that_the_server_is_going(slow
     with connect_raw(server.rest_address, request) as running:
         count = 'cxr_serving_batch_size_count{model_name="slow"} 1.0'
         until(lambda: count in get(server.rest_address, "/monitoring/prometheus/metrics")[1], "the batch")
-        stopping = threading.Thread(target=server.stop, kwargs={"drain_seconds": 0.2}, daemon=True)  # it waits for the model
+        stopping = threading.Thread(target=server.stop, kwargs={"drain_seconds": 0.2})
         stopping.start()
         answer = read_to_end(running)
+    stopping.join()  # the model ends what it has begun
     assert answer.startswith(b"HTTP/1.1 503")
     assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"error": "The server is shutting down"}
     assert "Traceback" not in capsys.readouterr().err
