@@ -13,6 +13,7 @@ from simulator.cluster import SimulatedCluster, State
 
 from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import read_record
+from cxr.data.images.reader import MAX_SIDE
 
 MODEL = "minio://bucket/model"
 INFRA_BLESSING = "minio://bucket/blessing"
@@ -75,7 +76,7 @@ def pipeline(tmp_path, raw_examples, write_split, image):
     ).with_id("Trainer")
     pointer = f"{tmp_path}/models/champion.json"
     baseline = baseline_component(image)(
-        baseline=pointer, pointer=pointer, data=str(tmp_path / "records"), split="test", class_names=json.dumps(CLASSES)
+        baseline=pointer, pointer=pointer, data=str(tmp_path / "records"), split="test", class_names=json.dumps(CLASSES), max_side=MAX_SIDE
     ).with_id("Baseline")
     gate = Gate(min_accuracy=0.3, tolerance=0.0)
     schema_file = write_schema(curated_schema(CLASSES), tmp_path / "schema")
