@@ -4,7 +4,7 @@ import http.client
 import json
 import socket
 import threading
-from contextlib import closing
+from contextlib import closing, contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -53,33 +53,46 @@ def test_its_end_is_part_of_the_time_for_requests(start, golden_models, monkeypa
     assert given == [6.0]
 
 
-def test_rest_does_not_wait_for_a_slow_upload_to_the_page(start, golden_models, until):
-    server = start(golden_models, rest_port=0, page_port=0, open_page=beside)
-    with closing(http.client.HTTPConnection(server.page_address, timeout=60)) as upload:
-        upload.putrequest("POST", "/api/picture")
+@contextmanager
+def uploading(server, until):
+    """A file of 1,000 bytes, of which the page has three; ends with a connection to send the others, and to read the answer."""
+    with closing(http.client.HTTPConnection(server.page_address, timeout=60)) as connection:
+        connection.putrequest("POST", "/api/picture")
         for name, value in {"Origin": f"http://{server.page_address}", "Content-Type": BODY_TYPE, "Content-Length": "1000"}.items():
-            upload.putheader(name, value)
-        upload.endheaders(b"abc")
-        stopping = threading.Thread(target=server.stop, kwargs={"drain_seconds": 4})
+            connection.putheader(name, value)
+        connection.endheaders(b"abc")
+        until(lambda: server._page._server._server.server_state.tasks, "the upload")
+        yield connection
+
+
+def test_rest_does_not_wait_for_a_slow_upload_to_the_page(start, golden_models, until, monkeypatch):
+    monkeypatch.setattr("cxr.serving.page.server.STOP_SECONDS", 60.0)
+    server = start(golden_models, rest_port=0, page_port=0, open_page=beside)
+    host, _, port = server.rest_address.rpartition(":")
+
+    def refused():
+        try:
+            socket.create_connection((host, int(port))).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    with uploading(server, until) as upload:
+        stopping = threading.Thread(target=server.stop, kwargs={"drain_seconds": 60})
         stopping.start()
-
-        def refused():
-            try:
-                socket.create_connection(host_and_port_of(server.rest_address)).close()
-            except ConnectionRefusedError:
-                return True
-            return False
-
         until(refused, "the closed port")
         assert stopping.is_alive()  # the page still waits for the rest of the file
-        answer = upload.getresponse()
-        assert (answer.status, json.loads(answer.read())["message"]) == (503, "This page is being shut down.")
+        upload.send(bytes(997))
+        assert upload.getresponse().status == 422
     stopping.join()
 
 
-def host_and_port_of(address):
-    host, _, port = address.rpartition(":")
-    return host, int(port)
+def test_an_upload_that_cannot_be_finished_is_told_that_the_page_is_going(start, golden_models, until):
+    server = start(golden_models, page_port=0, open_page=beside)
+    with uploading(server, until) as upload:
+        server.stop(drain_seconds=0.2)
+        answer = upload.getresponse()
+        assert (answer.status, json.loads(answer.read())["message"]) == (503, "This page is being shut down.")
 
 
 def test_a_port_without_a_page_is_refused(start, golden_models):
