@@ -12,7 +12,7 @@ from cxr.cli.ingest import spelled_for
 
 if TYPE_CHECKING:
     from cxr.core.console import Console
-    from cxr.trainer.calibration.description import Outside
+    from cxr.trainer.calibration_info import Outside
     from cxr.trainer.scoring import SavedModel
 
 EXAMPLES = """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cxr.pipeline.outside.evaluate import Model
-    from cxr.trainer.calibration.description import Outside
+    from cxr.trainer.calibration_info import Outside
 
 BATCH = 32  # images that a model is asked about at once
 MISTAKEN = float(ModelConfig.model_fields["outside_share"].default)
