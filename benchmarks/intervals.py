@@ -9,7 +9,7 @@ usage: python benchmarks/intervals.py [--rounds N] [--seed N]        two minutes
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -155,20 +155,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     console = Console(width=150)
-    table = Table(title=f"{options.rounds} rounds; each before -> now; nominal 0.95 and 0.025")
-    for column in ("figure", "patients", "holds the truth", "lower end above it", "mean width"):
-        table.add_column(column)
-    for case in figures():
-        before, now = rates(case, options.rounds, options.seed)
-        table.add_row(case.what, case.patients, *(f"{before[at]:.3f} -> {now[at]:.3f}" for at in (0, 1, 3)))
-    console.print(table)
-    table = Table(title=f"a candidate that is worse by {MARGIN}, the margin; nominal 0.025 pass")
-    for column in ("candidate", "patients", "passes", "holds the truth", "mean width"):
-        table.add_column(column)
-    for case in margins():
-        before, now = rates(case, options.rounds, options.seed)
-        table.add_row(case.what, case.patients, *(f"{before[at]:.3f} -> {now[at]:.3f}" for at in (2, 0, 3)))
-    console.print(table)
+
+    def show(title: str, cases: Iterable[Case], what: str, shown: dict[str, int]) -> None:
+        """Prints a table; `shown`: heading to place in what `rates` returns."""
+        table = Table(what, "patients", *shown, title=title)
+        for case in cases:
+            before, now = rates(case, options.rounds, options.seed)
+            table.add_row(case.what, case.patients, *(f"{before[at]:.3f} -> {now[at]:.3f}" for at in shown.values()))
+        console.print(table)
+
+    title = f"{options.rounds} rounds; each before -> now; nominal 0.95 and 0.025"
+    show(title, figures(), "figure", {"holds the truth": 0, "lower end above it": 1, "mean width": 3})
+    title = f"a candidate that is worse by {MARGIN}, the margin; nominal 0.025 pass"
+    show(title, margins(), "candidate", {"passes": 2, "holds the truth": 0, "mean width": 3})
 
 
 if __name__ == "__main__":

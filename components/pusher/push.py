@@ -10,7 +10,6 @@ from pathlib import Path
 from cxr.components.baseline.push_record import Comparison, PushRecord
 from cxr.components.metrics import names
 from cxr.components.metrics.evaluation import Evaluation, Validation, read_changes, read_evaluation, read_validation, read_values
-from cxr.components.metrics.names import Values
 from cxr.components.model_card.card import JSON, MARKDOWN
 from cxr.components.model_card.make import Pushed, make_card
 from cxr.components.pusher.known import Known
@@ -42,8 +41,8 @@ def push(models: Path, candidate: Path, evaluation: str, known: Known, *, run: s
       ChampionChangedError: The champion is another one than when the baseline was chosen.
       CxrError: The pointer is damaged, or the volume has no file locks.
     """
-    measured = read_values(evaluation)
-    ours, theirs = ({name: values[name, None] for name in KEPT if (name, None) in values} for values in measured)
+    ours, theirs = ({name: values[name, None] for name in KEPT if (name, None) in values} for values in read_values(evaluation))
+    found = read_evaluation(evaluation)
     record = partial(
         record_of,
         known=known,
@@ -51,13 +50,13 @@ def push(models: Path, candidate: Path, evaluation: str, known: Known, *, run: s
         source=source,
         ours=ours,
         theirs=theirs or None,
-        figures=figures_of(measured[0]),
+        figures={name: found.figure(name) for name in names.FIGURES},
         changes=read_changes(evaluation),
     )
     card = partial(
         card_of,  # read here: whoever else pushes this model waits for what is done in `publish`
         info=read_info(str(candidate)),
-        evaluation=read_evaluation(evaluation),
+        evaluation=found,
         validation=read_validation(evaluation),
         shortcuts=Verdict.load(Path(shortcut_check)) if shortcut_check else None,
     )
@@ -119,12 +118,6 @@ def record_of(
         baseline=baseline,
         floor=version if baseline is None or rises else baseline.version,
     )
-
-
-def figures_of(values: Values) -> dict[str, Figure]:
-    """Returns names.FIGURES with their intervals, of the metrics of the whole split."""
-    ends = {name: Interval(*(values[names.end(name, which), None] for which in names.ENDS)) for name in names.FIGURES}
-    return {name: Figure.of(values[name, None], interval) for name, interval in ends.items()}
 
 
 def _surely_better(name: str, change: Interval | None) -> bool:

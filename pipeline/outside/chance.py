@@ -42,6 +42,7 @@ def divisions(new: npt.NDArray[np.int64], training: npt.NDArray[np.int64]) -> It
     patients = np.concatenate([new, training + first])
     sizes = np.bincount(patients)
     start = np.cumsum(sizes) - sizes
+    places = np.sort(sizes[:first]), np.sort(sizes[first:])  # how many images each takes, on either side
     random = np.random.default_rng(SEED)
     step = max(1, _CELLS // len(patients))
     for begin in range(0, 1 + DIVISIONS, step):
@@ -49,9 +50,10 @@ def divisions(new: npt.NDArray[np.int64], training: npt.NDArray[np.int64]) -> It
         for row in range(sides.shape[1]):
             shuffled = random.permutation(len(sizes)) if begin + row else np.arange(len(sizes))
             most = np.empty(len(sizes), np.int64)  # images of a patient that his place takes
-            for side, places in ((shuffled[:first], sizes[:first]), (shuffled[first:], sizes[first:])):
-                most[side[np.argsort(sizes[side], kind="stable")]] = np.sort(places)
-            is_new = np.isin(np.arange(len(sizes)), shuffled[:first])
+            for side, taking in zip((shuffled[:first], shuffled[first:]), places, strict=True):
+                most[side[np.argsort(sizes[side], kind="stable")]] = taking
+            is_new = np.zeros(len(sizes), bool)
+            is_new[shuffled[:first]] = True
             order = np.lexsort((random.random(len(patients)), patients))
             rank = np.empty(len(patients), np.int64)  # of an image among those of its patient
             rank[order] = np.arange(len(patients)) - start[patients[order]]

@@ -15,12 +15,8 @@ from cxr.serving.client.models import Target, metadata, versions
 from cxr.serving.production import config_file, model_states
 from cxr.serving.production.model_states import ModelState
 
-MODELS = (
-    "densenet201",
-    "efficientnetb7",
-    "mobilenet",
-    features.ENSEMBLE,
-)  # asked for where nobody names any: the protocol has no list of models
+# Asked for where nobody names any: the protocol has no list of models.
+MODELS = ("densenet201", "efficientnetb7", "mobilenet", features.ENSEMBLE)
 LABELS = (config_file.STABLE, config_file.CANARY)
 RPC_SECONDS = 5.0
 

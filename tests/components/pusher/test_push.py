@@ -5,9 +5,9 @@ from math import nan
 import pytest
 
 from cxr.components.metrics import names
-from cxr.components.metrics.evaluation import read_evaluation, read_values
+from cxr.components.metrics.evaluation import read_evaluation
 from cxr.components.pusher.known import Known
-from cxr.components.pusher.push import figures_of, record_of
+from cxr.components.pusher.push import record_of
 from cxr.core.figure_table import ACCURACY, LOG_LOSS
 from cxr.core.intervals import Figure, Interval
 
@@ -57,7 +57,8 @@ def test_of_a_loss_the_upper_end_tells_whether_it_is_surely_better(loss, floor):
 
 def test_figures_are_kept_with_their_intervals(tmp_path, write_metrics):
     write_metrics(tmp_path / "evaluation", [0, 1, 2] * 3 + [0, 1, 1])
-    found, evaluation = figures_of(read_values(tmp_path / "evaluation")[0]), read_evaluation(tmp_path / "evaluation")
+    evaluation = read_evaluation(tmp_path / "evaluation")
+    found = {name: evaluation.figure(name) for name in names.FIGURES}
     assert found == {name: Figure.of(getattr(evaluation, name), getattr(evaluation, f"{name}_interval")) for name in names.FIGURES}
     assert found["accuracy"].low is not None
     record = record_of("2", "f", known=Known(pipeline="t", split="test"), run="r", source="/1", ours={}, theirs=None, figures=found)

@@ -11,6 +11,7 @@ from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import read_record
 from cxr.components.baseline.rule import JudgedOn, choose
 from cxr.components.baseline.strategy import MODEL, PushedBaseline, as_artifact
+from cxr.components.metrics import names
 from cxr.components.model_card.card import MARKDOWN
 from cxr.components.pusher.component import Pusher
 from cxr.components.pusher.known import NO_CHAMPION, Known
@@ -159,6 +160,7 @@ def test_many_runs_within_the_tolerance_do_not_add_up_to_a_decline(run, folder):
     assert card.startswith("---\nlicense: other\n")
     assert f"# tiny, version {first.version}" in card
     assert "| accuracy | 0.900 (" in card
+    assert list(record.figures) == list(names.FIGURES)
     assert f"| accuracy | {record.figures['accuracy']} |" in card
 
     # The same again: neither judged nor pushed a second time
