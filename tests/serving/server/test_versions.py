@@ -17,10 +17,17 @@ def config(tmp_path, models):
 
     def run(more=""):
         path = tmp_path / "models.config"
-        path.write_text(CONFIG.format(base=models / "half_plus", more=more))
+        replaced(path, CONFIG.format(base=models / "half_plus", more=more))
         return path
 
     return run
+
+
+def replaced(path, text):
+    """Gives a file another text in one step: a server that polls would else read it empty, now and then."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.replace(path)
 
 
 def configuration(models, more="", others=None):
@@ -231,7 +238,7 @@ def test_changed_file_is_applied_and_a_broken_one_is_not(start, models, golden_m
     assert caller.half()[0] == 123
     config("model_version_policy { specific { versions: 124 } }")
     until(lambda: caller.half()[0] == 124, "the changed file")
-    path.write_text("model_config_list {")
+    replaced(path, "model_config_list {")
     until(lambda: "not applied" in caplog.text, "the refusal of the broken file")
     said = next(record.getMessage() for record in caplog.records if "not applied" in record.getMessage())
     assert said.startswith(f"not applied, the former configuration goes on: {path}: not a ModelServerConfig")
