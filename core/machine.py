@@ -1,4 +1,4 @@
-"""What this machine has for a run: cores and memory, within the limits of the container that the run is in."""
+"""What this machine has for a run: cores and memory, within the limits of the container that the run is in, and its processor."""
 
 from __future__ import annotations
 
@@ -20,6 +20,19 @@ def cores(root: Path = Path("/")) -> int:
     v1 = _numbers(groups / "cpu/cpu.cfs_quota_us") + _numbers(groups / "cpu/cpu.cfs_period_us")
     quotas = [limit // period for limit, period in (pair for pair in (v2, v1) if len(pair) == 2) if limit > 0 and period > 0]
     return max(1, min(bound, *quotas)) if quotas else bound
+
+
+def processor(root: Path = Path("/")) -> dict[str, str]:
+    """Returns what Linux says of the first core, such as "model name" and "flags" (its instructions); nothing where it does not say.
+
+    Args:
+      root: See `cores`.
+    """
+    try:
+        core = (root / "proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
+    except OSError:
+        return {}
+    return {name.strip(): said.strip() for name, _, said in (line.partition(":") for line in core.splitlines())}
 
 
 def available_memory(root: Path = Path("/")) -> int:

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from sklearn.utils import gen_batches
 
 from cxr.core import progress
 from cxr.core.stored_rows import StoredRows
+from cxr.trainer import devices
 from cxr.trainer.batch_statistics import recalibrate
 from cxr.trainer.cached_features import BatchedModel
 from cxr.trainer.encoded_images import EncodedImages
@@ -53,6 +55,7 @@ class FrozenBackbone:
       config: Of the model.
       transform: What images go through before.
       cache: None: everything is computed.
+      precision: Of `devices.precision`; features are computed in it, statistics and the check of stability in float32 on a CPU.
       from_cache: What for: rows that were found, and all.
     """
 
@@ -60,6 +63,7 @@ class FrozenBackbone:
     config: Model
     transform: TransformGraph
     cache: FeatureCache | None = None
+    precision: str = devices.FLOAT32
     from_cache: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -105,7 +109,7 @@ class FrozenBackbone:
         what, shape = f"{self.config.backbone}, {split} images", (1 + variants, len(images))
         group = self._group(FEATURES)
         if group is None:
-            return self._extractor.of(images, self.transform.image, self.config, what, file, variants).reshape(*shape)
+            return self._made(images, what, file, variants, None).reshape(*shape)
         keys = self._keys(images, variants)
         rows, found = group.read(keys, self._extractor.width)
         missing = np.flatnonzero(~found)
@@ -115,13 +119,19 @@ class FrozenBackbone:
         if missing.size:
             if file and known:  # the rows of an interrupted run are those of the same images, or none
                 file = file.with_stem(f"{file.stem}-{fingerprint([missing])}")
-            made = self._extractor.of(images, self.transform.image, self.config, what, file, variants, missing)
+            made = self._made(images, what, file, variants, missing)
             group.add([keys[i] for i in missing], made)
             if not known:  # all are new, and lie in a file already
                 return made.reshape(*shape)
             for part in gen_batches(len(missing), AT_ONCE):
                 rows[missing[part]] = np.asarray(made[part])
         return rows.reshape(*shape)
+
+    def _made(
+        self, images: EncodedImages, what: str, file: Path | None, variants: int, numbers: npt.NDArray[np.int64] | None
+    ) -> StoredRows:
+        with devices.frozen_in(self.precision):
+            return self._extractor.of(images, self.transform.image, self.config, what, file, variants, numbers)
 
     def _keys(self, images: EncodedImages, variants: int) -> list[bytes]:
         """The names of images as they are, then of their variants, which hang on an image's place in the split too."""
@@ -141,7 +151,7 @@ class FrozenBackbone:
         config, extractor = self.config, self.assembly.extractor
         parts: Sequence[object] = [
             self.cache.code,
-            [keras.__version__, tf.__version__, keras.config.dtype_policy().name],
+            [keras.__version__, tf.__version__, self.precision],
             [tf.config.experimental.get_device_details(device).get("device_name") for device in tf.config.list_physical_devices("GPU")],
             [config.backbone, config.input_adapter, config.image_size, config.head.pooling, config.head.pool_size],
             [list(extractor.input.shape[1:]), list(extractor.output.shape[1:])],

@@ -185,7 +185,9 @@ class Model(Calibrated):
     source_weights: bool = Field(
         False, description="within each class, weigh every source (collection, hospital) alike; a class of one source cannot be balanced"
     )
-    mixed_precision: bool = Field(False, description="float16 on a GPU; without one, training computes in float32")
+    mixed_precision: bool = Field(
+        False, description="float16 on a GPU; bfloat16 for frozen backbones on a CPU with instructions for it; else float32"
+    )
     all_gpus: bool = Field(False, description="fine-tuning on as many of the visible GPUs as share its batch_size evenly")
     seed: int = Field(2021, ge=0)
 

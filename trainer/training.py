@@ -48,7 +48,7 @@ class Trained:
     model: keras.Model  # computes in float32: float32 [batch, size, size, 3] in [0, 1] -> probabilities [batch, classes]
     stages: list[StageHistory]
     kept_stage: str  # whose weights the model has
-    precision: str  # dtype policy of the training
+    precision: str  # that it was trained in, of `devices.precision`
     weights_note: str  # what the backbone really started from, for people
     random_weights: bool  # it started from weights that were never trained
     probabilities: dict[str, Array]  # split, or TRAIN_OOF: [images, classes], of the images without augmentation
@@ -143,7 +143,8 @@ class Training:
         assembly = assemble(config, self._size)
         state = self._state_dir(assembly)
         from_scratch = config.head_training is None and assembly.backbone.random
-        frozen = FrozenBackbone(assembly, config, self._transform, self._cache if config.head_training and not self._frozen else None)
+        cache = self._cache if config.head_training and not self._frozen else None
+        frozen = FrozenBackbone(assembly, config, self._transform, cache, precision)
         # Before any training: statistics from scratch come from training itself.
         if config.bn_recalibration != "none" and not from_scratch:
             own = state / "bn_recalibration.npz" if state else None
@@ -294,7 +295,7 @@ class Training:
         return self._state_root / fingerprint([*self._identity, assembly.backbone.note, *data, *weights])
 
     def _in_float32(self, model: keras.Model, precision: str) -> keras.Model:
-        if precision == devices.FLOAT32:
+        if precision != devices.MIXED:
             return model
         with devices.computing_in(devices.FLOAT32):
             return self._rebuilt(model)

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from bench.results import Machine
-from cxr.core.machine import cores
+from cxr.core.machine import cores, processor
 
 _VERSIONS_OF = ("apache-beam", "keras", "numpy", "pillow", "tensorflow", "tensorflow-model-analysis", "tfx")
 _VECTORS = ("amx_tile", "avx512f", "avx2")  # as Linux calls them, the widest first
@@ -22,7 +22,7 @@ def describe() -> Machine:
     """Returns the facts; takes a second, in which it looks how busy the machine is."""
     return Machine(
         cores=cores(),
-        cpu=_cpu(Path("/proc/cpuinfo")),
+        cpu=_cpu(processor()),
         memory_gib=round(psutil.virtual_memory().total / 2**30, 1),
         busy=round(psutil.cpu_percent(_LOOKED_FOR) / 100, 2),
         python=platform.python_version(),
@@ -32,14 +32,10 @@ def describe() -> Machine:
     )
 
 
-def _cpu(file: Path) -> str:
+def _cpu(said: dict[str, str]) -> str:
     """The processor's name with the widest vectors it computes on, in which cores of one name differ."""
-    try:
-        said = dict(line.partition(":")[::2] for line in file.read_text(encoding="utf-8").replace("\t", "").splitlines())
-        flags = said.get("flags", "").split()
-        return " ".join([said["model name"].strip(), *[vectors for vectors in _VECTORS if vectors in flags][:1]])
-    except (OSError, KeyError):
-        return platform.machine()
+    flags = said.get("flags", "").split()
+    return " ".join([said.get("model name") or platform.machine(), *[vectors for vectors in _VECTORS if vectors in flags][:1]])
 
 
 def _commit(folder: Path) -> str:

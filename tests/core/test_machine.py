@@ -54,3 +54,10 @@ def test_limits_of_a_container_count(root, files, cores, gibibytes):
 def test_this_machine():
     assert 1 <= machine.cores() <= (os.cpu_count() or 1)
     assert machine.available_memory() > 0
+
+
+def test_the_first_core_tells_what_the_processor_is(tmp_path):
+    assert machine.processor(tmp_path) == {}
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text("model name\t: A: B\nflags\t\t: avx2 amx_bf16\n\nmodel name\t: C\n")
+    assert machine.processor(tmp_path) == {"model name": "A: B", "flags": "avx2 amx_bf16"}

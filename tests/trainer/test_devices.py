@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import prepared
 import pytest
+import tensorflow as tf
 
-from cxr.trainer import artifact
+from cxr.core import machine, progress
+from cxr.trainer import artifact, devices
 
+INSTRUCTIONS = {"avx512_bf16", "amx_bf16"} & {*machine.processor().get("flags", "").split()}
 TWO_DEVICES = """
 import json
 import operator
@@ -191,3 +194,43 @@ def test_no_device_gets_an_empty_share_of_validation_images(images, batch_size, 
     from cxr.trainer.devices import validation_batch
 
     assert validation_batch(images, batch_size, replicas) == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "has"),
+    [
+        ("avx2 avx512f avx512_bf16", {}, True),
+        ("avx2 amx_bf16", {}, True),
+        ("avx2 avx512f", {}, False),
+        ("", {}, False),
+        ("avx512f avx512_bf16", {"ONEDNN_MAX_CPU_ISA": "AVX2"}, False),
+    ],
+)
+def test_bfloat16_is_for_processors_with_instructions_for_it(flags, environment, has, monkeypatch, caplog):
+    monkeypatch.setattr(machine, "processor", lambda: {"flags": flags})
+    monkeypatch.setattr(devices.tf, "function", lambda call, autograph: lambda fine, ones: devices.tf.ones([1, 1]))  # a rounded product
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with caplog.at_level("INFO", logger=progress.LOGGER):
+        assert devices.precision(mixed=True) == ("bfloat16" if has else "float32")
+    assert ("frozen backbones compute in bfloat16" if has else "nor instructions for bfloat16") in caplog.text
+    assert devices.precision(mixed=False) == "float32"
+
+
+def test_where_nothing_is_rewritten_it_is_float32(monkeypatch):
+    monkeypatch.setattr(machine, "processor", lambda: {"flags": "avx512_bf16"})
+    monkeypatch.setattr(devices.tf, "function", lambda call, autograph: call)  # as with TF_ENABLE_ONEDNN_OPTS=0
+    assert devices.precision(mixed=True) == "float32"
+
+
+@pytest.mark.skipif(not INSTRUCTIONS, reason="this processor has no instructions for bfloat16")
+def test_a_graph_is_rewritten_while_the_block_runs_alone():
+    product = tf.function(tf.matmul, autograph=False)
+    fine, one = tf.constant([[1 + 2**-12]]), tf.ones([1, 1])
+    assert product(fine, one) == fine
+    with devices.frozen_in("bfloat16"):
+        rounded = product(fine, one)
+    assert (rounded.dtype, rounded) == (tf.float32, one)
+    assert product(fine, one) == fine
+    with devices.frozen_in("mixed_float16"):
+        assert product(fine, one) == fine

@@ -25,9 +25,9 @@ def cache(tmp_path):
 def made(cache, splits):
     """Returns a function that gives the features of the training split, and how many of them the cache had."""
 
-    def make(config, split=splits.train, cache=cache, transform=splits.transform):
+    def make(config, split=splits.train, cache=cache, transform=splits.transform, precision="float32"):
         keras.utils.set_random_seed(config.seed)
-        frozen = FrozenBackbone(assemble(config, 32), config, transform, cache)
+        frozen = FrozenBackbone(assemble(config, 32), config, transform, cache, precision)
         if config.bn_recalibration != "none":
             frozen.recalibrate(split.images, None)
         features = frozen.features(split.images, "train", None, config.augmentation.variants)
@@ -128,3 +128,15 @@ def test_weights_that_differ_in_a_bit_have_another_name(splits, config, cache):
     weight = frozen.assembly.extractor.weights[-1]
     weight.assign(np.nextafter(weight.numpy(), np.float32(9)))
     assert frozen._fingerprint() != frozen._made_by
+
+
+def test_features_in_bfloat16_are_close_and_kept_apart(made, config):
+    chosen = config(bn_recalibration="per_layer")
+    exact, _ = made(chosen)
+    rounded, counted = made(chosen, precision="bfloat16")
+    assert counted == NONE
+    # The same where the processor has neither AVX-512 nor AMX.
+    assert np.sqrt(np.mean(np.square(rounded - exact))) < 0.05 * exact.std()
+    again, counted = made(chosen, precision="bfloat16")
+    assert counted == ALL
+    np.testing.assert_array_equal(again, rounded)

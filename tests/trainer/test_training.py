@@ -1,8 +1,9 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from cxr.core import progress
+from cxr.core import machine, progress
 from cxr.core.errors import CxrError
 from cxr.trainer import cached_features, devices, training
 from cxr.trainer.crossval.features import frozen_features
@@ -158,11 +159,36 @@ def test_what_fine_tuning_makes_worse_is_not_kept(splits, config):
 
 
 @pytest.mark.slow
-def test_without_a_gpu_mixed_precision_is_float32_and_said(splits, config, caplog):
+def test_without_a_gpu_mixed_precision_is_float32_and_said(splits, config, caplog, monkeypatch):
+    monkeypatch.setattr(machine, "processor", lambda: {"flags": "avx512f"})
     with caplog.at_level("INFO", logger="cxr.progress"):
         trained = train(config(mixed_precision=True, head_training={"epochs": 1}), splits)
     assert trained.precision == "float32"
     assert any("no GPU here" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.slow
+def test_a_cpu_with_bfloat16_uses_it_for_frozen_backbones_alone(splits, config, monkeypatch):
+    monkeypatch.setattr(devices, "_has_bfloat16", lambda: True)  # Grappler leaves graphs as they are where the processor has none at all
+    chosen = config(fine_tuning={"epochs": 1}, mixed_precision=True)
+
+    def rewritten():
+        return tf.config.optimizer.get_experimental_options().get("auto_mixed_precision_onednn_bfloat16", False)
+
+    def noting(call, seen):
+        return lambda *args, **kwargs: seen.append(rewritten()) or call(*args, **kwargs)
+
+    passed: list[bool] = []
+    tuned: list[bool] = []
+    monkeypatch.setattr(training.BatchedModel, "batch", noting(training.BatchedModel.batch, passed))
+    monkeypatch.setattr(training, "run_stage", noting(training.run_stage, tuned))
+    trained = train(chosen, splits)
+    # Two of the check of stability, then the features of both splits; fine-tuning; its answers to both.
+    assert (passed, tuned) == ([False, False, True, True, False, False], [False])
+    assert not rewritten()
+    assert trained.precision == "bfloat16"
+    assert {layer.compute_dtype for layer in all_layers(trained.model)} == {"float32"}
+    assert np.abs(answers(trained, splits.val, chosen, splits.transform) - trained.probabilities["val"]).mean() < 0.03
 
 
 @pytest.mark.slow

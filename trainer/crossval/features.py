@@ -49,7 +49,7 @@ class About(StrictModel):
     """What is known of kept features; written last, so that features without it are unfinished."""
 
     weights_note: str = Field(description="where the backbone's weights came from")
-    seconds_per_image: float = Field(description="that the backbone took for one image, in a batch")
+    seconds_per_image: float = Field(description="that the backbone takes for one image, in a batch, as fine-tuning computes")
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,14 @@ def frozen_features(name: str, config: Model, images: inputs.Split, transform: T
     rows, statistics = folder / "features.float32", None if config.bn_recalibration == "none" else folder / "bn_recalibration.npz"
     if not described.exists():
         keras.utils.set_random_seed(config.seed)
-        with devices.computing_in(devices.precision(config.mixed_precision)):
+        precision = devices.precision(config.mixed_precision)
+        with devices.computing_in(precision):
             assembly = assemble(config, transform.image_size)
             if statistics:
                 recalibrate(assembly, config, images.images, transform.image, statistics)
             extractor = BatchedModel(assembly.extractor)
-            extractor.of(images.images, transform.image, config, name, rows, variants=copies - 1)
+            with devices.frozen_in(precision):
+                extractor.of(images.images, transform.image, config, name, rows, variants=copies - 1)
             blank = tf.zeros([BATCH, *assembly.extractor.input.shape[1:]])
             extractor.batch(blank)  # traces, where all features were there already
             begin = time.monotonic()
