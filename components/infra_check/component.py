@@ -5,6 +5,8 @@ from pathlib import Path
 from tfx import v1 as tfx
 from tfx.utils import path_utils
 
+from cxr.components.baseline import champion
+from cxr.components.infra_check import checked
 from cxr.components.infra_check.reasons import REASONS
 from cxr.components.infra_check.replay import check_model
 
@@ -23,10 +25,13 @@ def InfraCheck(
     `code_version` is not read: what changed code or libraries would find must not come from the cache. A check that ran out of time raises,
     for a verdict would be kept.
     """
-    verdict = check_model(path_utils.serving_model_path(model.uri), model_name, load_seconds=load_seconds, tolerance=tolerance)
+    served = path_utils.serving_model_path(model.uri)
+    fingerprint = champion.fingerprint(Path(served))  # before: what changes while a server loads it was not checked
+    verdict = check_model(served, model_name, load_seconds=load_seconds, tolerance=tolerance)
     # Property and file names are those of TFX's InfraValidator, which the Pusher and other tools know.
     folder = Path(blessing.uri)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ("INFRA_BLESSED" if verdict.blessed else "INFRA_NOT_BLESSED")).touch()
     (folder / REASONS).write_text("".join(f"{problem}\n" for problem in verdict.problems), encoding="utf-8")
+    checked.note(folder, fingerprint)
     blessing.set_int_custom_property("blessed", int(verdict.blessed))

@@ -11,6 +11,7 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, proto_utils
 
+from cxr.components.infra_check import checked
 from cxr.components.pusher.known import Known
 from cxr.components.pusher.push import push
 
@@ -31,6 +32,7 @@ class Executor(tfx_pusher.Executor):
 
         Raises:
           ChampionChangedError: The champion is another one than when the baseline was chosen.
+          CxrError: The model's files are no longer those that were checked.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         pushed = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
@@ -46,6 +48,7 @@ class Executor(tfx_pusher.Executor):
             Path(self.GetModelPath(input_dict)),
             artifact_utils.get_single_uri(input_dict[EVALUATION]),
             known,
+            checked=checked.noted(Path(artifact_utils.get_single_uri(input_dict[standard_component_specs.INFRA_BLESSING_KEY]))),
             run=known.run or (self._context.pipeline_run_id if self._context else "") or "",
             source=known.source or artifact_utils.get_single_uri(input_dict[standard_component_specs.MODEL_KEY]),
             shortcut_check=shortcuts[0].uri if shortcuts else None,

@@ -16,6 +16,7 @@ from pathlib import Path
 from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import RECORD, PushRecord, read_record
 from cxr.components.pusher.known import NO_CHAMPION
+from cxr.core.errors import CxrError
 from cxr.serving.models_config import version_of
 
 Describe = Callable[[PushRecord], Mapping[str, str]]  # further files beside the model: path below the version, text
@@ -28,6 +29,7 @@ def publish(
     candidate: Path,
     make_record: Callable[[str, str], PushRecord],
     *,
+    checked: str,
     source: str,
     expected: str | None,
     describe: Describe = lambda _: {},
@@ -40,6 +42,7 @@ def publish(
       models: Folder of the model's versions.
       candidate: Folder of the SavedModel.
       make_record: From the version's name and the fingerprint to what is kept beside the model.
+      checked: Fingerprint of the SavedModel that was judged.
       source: URI of the Model artifact.
       expected: Version of the champion when the baseline was chosen, NO_CHAMPION: there was none; None: whichever is the champion now.
       describe: From the record to what else is written beside the model.
@@ -48,9 +51,14 @@ def publish(
 
     Raises:
       ChampionChangedError: The champion is another one by now.
-      CxrError: The pointer is damaged, or the volume has no file locks.
+      CxrError: The candidate is not what was checked, the pointer is damaged, or the volume has no file locks.
     """
     fingerprint = champion.fingerprint(candidate)
+    if fingerprint != checked:
+        raise CxrError(
+            f"{candidate}: these are not the files that the infrastructure check loaded; they were changed or damaged since, as by a full "
+            "or failing disk. Nothing is pushed. Remedy: a run without the cache (--no-cache of cxr run, cxr kubeflow submit) trains anew"
+        )
     with champion.locked(models) as pointer:
         current = pointer.read()
         if current and current.fingerprint == fingerprint:

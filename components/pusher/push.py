@@ -22,7 +22,17 @@ from cxr.trainer.artifact import ModelInfo, read_info
 KEPT = (names.EXAMPLE_COUNT, *names.FIGURES)  # beside the model
 
 
-def push(models: Path, candidate: Path, evaluation: str, known: Known, *, run: str, source: str, shortcut_check: str | None = None) -> Path:
+def push(
+    models: Path,
+    candidate: Path,
+    evaluation: str,
+    known: Known,
+    *,
+    checked: str,
+    run: str,
+    source: str,
+    shortcut_check: str | None = None,
+) -> Path:
     """Makes a version of a model, with its record and its card, and the champion of it.
 
     Args:
@@ -30,6 +40,7 @@ def push(models: Path, candidate: Path, evaluation: str, known: Known, *, run: s
       candidate: Folder of the SavedModel.
       evaluation: URI of the ModelEvaluation artifact.
       known: What was decided before: the split, the champion and the baseline.
+      checked: Fingerprint of the SavedModel that the infrastructure check loaded.
       run: The run's id.
       source: URI of the Model artifact.
       shortcut_check: URI of the shortcut check's blessing; None: there was none.
@@ -39,7 +50,7 @@ def push(models: Path, candidate: Path, evaluation: str, known: Known, *, run: s
 
     Raises:
       ChampionChangedError: The champion is another one than when the baseline was chosen.
-      CxrError: The pointer is damaged, or the volume has no file locks.
+      CxrError: The candidate is not what was checked, the pointer is damaged, or the volume has no file locks.
     """
     ours, theirs = ({name: values[name, None] for name in KEPT if (name, None) in values} for values in read_values(evaluation))
     found = read_evaluation(evaluation)
@@ -60,7 +71,7 @@ def push(models: Path, candidate: Path, evaluation: str, known: Known, *, run: s
         validation=read_validation(evaluation),
         shortcuts=Verdict.load(Path(shortcut_check)) if shortcut_check else None,
     )
-    return publish(models, candidate, record, source=source, expected=known.champion, describe=card)
+    return publish(models, candidate, record, checked=checked, source=source, expected=known.champion, describe=card)
 
 
 def card_of(

@@ -13,6 +13,7 @@ from simulator.cluster import SimulatedCluster, State
 
 from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import read_record
+from cxr.components.infra_check import checked
 from cxr.data.images.reader import MAX_SIDE
 
 MODEL = "minio://bucket/model"
@@ -122,10 +123,15 @@ def pipeline(tmp_path, raw_examples, write_split, image):
 def test_gate_and_push(tmp_path, pipeline, export):
     cluster = SimulatedCluster(tmp_path / "cluster", start=prepared.run)
     stored, models = cluster.objects.root / "minio/bucket/model", tmp_path / "models"
-    (cluster.objects.root / "minio/bucket/blessing").mkdir(parents=True)
-    (cluster.objects.root / "minio/bucket/blessing/INFRA_BLESSED").touch()
+    blessing = cluster.objects.root / "minio/bucket/blessing"
+    blessing.mkdir(parents=True)
+    (blessing / "INFRA_BLESSED").touch()
 
-    export(stored, [0.6, 0.3, 0.1])
+    def export_and_check(answer):
+        export(stored, answer)
+        checked.note(blessing, champion.fingerprint(stored / "Format-Serving"))
+
+    export_and_check([0.6, 0.3, 0.1])
     first = cluster.run(pipeline)
     assert first.succeeded, {name: task.error for name, task in first.tasks.items() if task.error}
     assert first.tasks["Baseline"].outputs is not None
@@ -158,7 +164,7 @@ def test_gate_and_push(tmp_path, pipeline, export):
     assert "baseline_accuracy" in again.artifact("Evaluator", "metrics").metadata
 
     # Another model, whose run looked at the champion before the push above.
-    export(stored, [0.1, 0.6, 0.3])
+    export_and_check([0.1, 0.6, 0.3])
     late = cluster.run(pipeline, {"pretended": str(tmp_path / "nowhere.json")})
     assert late.tasks["Pusher"].state is State.FAILED
     assert f"compared with no champion, but the champion is version {found.version}" in late.tasks["Pusher"].error

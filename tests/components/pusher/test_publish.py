@@ -8,6 +8,7 @@ from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import PushRecord, read_record
 from cxr.components.pusher.known import NO_CHAMPION
 from cxr.components.pusher.publish import publish
+from cxr.core.errors import CxrError
 
 
 def record(version, fingerprint):
@@ -43,7 +44,7 @@ def candidate(tmp_path):
 
 
 def push(models, candidate, expected=NO_CHAMPION):
-    return publish(models, candidate, record, source="/runs/1", expected=expected)
+    return publish(models, candidate, record, checked=champion.fingerprint(candidate), source="/runs/1", expected=expected)
 
 
 def champion_in(models):
@@ -61,6 +62,19 @@ def test_a_push_is_a_version_with_its_record_and_the_champion(models, candidate)
     assert record.fingerprint == champion.fingerprint(source)
     assert champion_in(models).folder == version
     assert {entry.name for entry in models.iterdir()} == {version.name, champion.POINTER, champion.LOCK}
+
+
+def test_what_was_damaged_after_its_check_is_not_pushed(models, candidate):
+    source = candidate()
+    first = push(models, source)
+    later = candidate("two")
+    checked = champion.fingerprint(later)
+    with open(later / "variables" / "part-3", "r+b") as file:
+        file.truncate(5)
+    with pytest.raises(CxrError, match=r"two: these are not the files that the infrastructure check loaded.* without the cache .--no-cache"):
+        publish(models, later, record, checked=checked, source="/runs/2", expected=first.name)
+    assert champion_in(models).folder == first
+    assert [folder for folder in models.iterdir() if folder.is_dir()] == [first]
 
 
 def test_the_champion_is_not_pushed_again(models, candidate):

@@ -1,5 +1,7 @@
 """Baseline, TFX's Evaluator and Pusher together, through ML Metadata, on tiny SavedModels whose accuracy is set exactly."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,6 +13,7 @@ from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import read_record
 from cxr.components.baseline.rule import JudgedOn, choose
 from cxr.components.baseline.strategy import MODEL, PushedBaseline, as_artifact
+from cxr.components.infra_check import checked
 from cxr.components.metrics import names
 from cxr.components.model_card.card import MARKDOWN
 from cxr.components.pusher.component import Pusher
@@ -63,6 +66,8 @@ def Check(
     blessing: tfx.dsl.components.OutputArtifact[standard_artifacts.InfraBlessing],
 ):
     blessing.set_int_custom_property("blessed", 1)
+    Path(blessing.uri).mkdir(parents=True, exist_ok=True)
+    checked.note(Path(blessing.uri), champion.fingerprint(Path(artifact.serving_dir(model.uri))))
 
 
 @pytest.fixture
