@@ -4,6 +4,7 @@ import gc
 import io
 import json
 import os
+import sys
 
 import pytest
 
@@ -11,6 +12,11 @@ CLASSES = ("covid19", "pneumonia", "normal")
 SIZE = 32  # pixels, of the transformed images
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a GPU rounds otherwise than these tests expect; benchmarks/gpu_steps.py is for it
 WORKER_MEMORY = 7 * 2**30  # bytes: pytest with TensorFlow and TFX, and a whole pipeline's processes beside it
+
+
+def pytest_configure():
+    """TFX's executors look for absl's options on the command line: `-v` would be their verbosity, and want a number."""
+    del sys.argv[1:]
 
 
 @pytest.hookimpl(optionalhook=True)
