@@ -54,11 +54,31 @@ job_server() {
       return
     fi
   done
-  say "Maven has no $artifact, neither $beam nor another ($CACHE/maven.log)." \
+  say "Maven has no $artifact, neither $beam nor another ($CACHE/maven.log): asking for its parts (tools/flink/pom.xml, 180 MB)"
+  of_parts "$jar" && return
+  say "Maven has not all of its parts either ($CACHE/maven.log)." \
     "Remedy: CXR_FLINK_JOB_SERVER=JAR make flink-test, with one that was built from Beam's sources (docs/scale.md)"
   return 1
 }
 
+# A jar that names the parts, and Flink's classes, as its class path.
+of_parts() {
+  local parts=$CACHE/parts
+  rm -rf "$parts"
+  mvn --batch-mode --quiet --file tools/flink/pom.xml dependency:copy-dependencies -DincludeScope=runtime \
+    "-DoutputDirectory=$PWD/$parts" >"$CACHE/maven.log" 2>&1 || return 1
+  "$PYTHON" - "$1" <<'PYTHON_END'
+import pathlib, sys, zipfile
+jar = pathlib.Path(sys.argv[1])
+files = [*sorted(jar.parent.glob("parts/*.jar")), *jar.parent.glob("flink-dist/lib/flink-dist-*.jar")]
+text = "Class-Path: " + " ".join(str(file.relative_to(jar.parent)) for file in files)
+lines = [text[:70], *(" " + text[at : at + 69] for at in range(70, len(text), 69))]  # a manifest's lines have 72 bytes at most
+with zipfile.ZipFile(jar, "w") as file:
+    head = "Manifest-Version: 1.0", "Main-Class: org.apache.beam.runners.flink.FlinkJobServerDriver"
+    file.writestr("META-INF/MANIFEST.MF", "\r\n".join([*head, *lines, "", ""]))
+PYTHON_END
+}
+
 java -version >/dev/null 2>&1 || { say "Java (11 or 17) is missing. Remedy: 'apt-get install openjdk-17-jre-headless'"; exit 0; }
 mkdir -p "$CACHE"
-job_server && distribution || exit 0 # tests/flink say that they are skipped
+distribution && job_server || exit 0 # tests/flink say that they are skipped
