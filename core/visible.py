@@ -25,11 +25,11 @@ def one_line(text: str) -> str:
 
 
 def cells(row: Iterable[object]) -> list[Any]:
-    """Returns the cells of a row of a CSV that people open in a spreadsheet: text that it would compute begins with an apostrophe.
+    r"""Returns the cells of a row of a CSV that people open in a spreadsheet: text that it would compute begins with an apostrophe.
 
-    Numbers stay what they are, written as text too: `-0.5`.
+    Numbers stay what they are, written as text too: `-0.5`. Bytes of a file's name that are no UTF-8 are spelled out (`\udcff`).
     """
-    return [f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) and not _is_number(cell) else cell for cell in row]
+    return [_cell(cell) if isinstance(cell, str) else cell for cell in row]
 
 
 class OneLineFormatter(logging.Formatter):
@@ -50,6 +50,11 @@ def log_to_stderr(level: int = logging.INFO) -> None:
 
 def _spelled(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode()
+
+
+def _cell(text: str) -> str:
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return f"'{text}" if text.startswith(_FORMULA) and not _is_number(text) else text
 
 
 def _is_number(text: str) -> bool:

@@ -72,6 +72,7 @@ def discover(source: Path, config: Ingest, spelled: Spelling = dotted, *, labels
         rows = list(from_tree(source, config, spelled, MANIFEST) if labels else from_images(source))
     else:
         raise UsageError(f"{source}: no such file or folder; name a folder with one folder per class, or a manifest CSV")
+    _check_names(rows)
     _check_inside(rows, folder, config, spelled)
     _check_files(rows)
     with warnings.catch_warnings():
@@ -132,6 +133,19 @@ def _row(values: dict[str, str], folder: Path, where: str, config: Ingest, spell
         license=values.get("license", ""),
         mask=os.path.join(os.path.abspath(folder), mask) if mask else "",
     )
+
+
+def _check_names(rows: list[Row]) -> None:
+    """Neither a record nor a pseudonym can be made of other names, and a list could not show them."""
+    if other := [row for row in rows if _has_lone_bytes(row.path + row.mask)]:
+        raise BadRows(
+            f"the names of {len(other)} images, or of folders above them, are no UTF-8; rename them (convmv does whole trees):", other
+        )
+
+
+def _has_lone_bytes(path: str) -> bool:
+    """Tells whether a path holds bytes that are no UTF-8, which Python reads as halves of surrogate pairs."""
+    return any("\ud800" <= letter <= "\udfff" for letter in path)
 
 
 def _check_inside(rows: list[Row], folder: Path, config: Ingest, spelled: Spelling) -> None:

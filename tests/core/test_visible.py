@@ -3,6 +3,7 @@
 import csv
 import io
 import logging
+import os
 
 import pytest
 from rich.progress import Progress
@@ -65,6 +66,10 @@ def test_no_cell_is_computed(start):
     out = io.StringIO()
     csv.writer(out).writerow(cells([cell]))
     assert next(csv.reader(io.StringIO(out.getvalue(), newline="")))[0].startswith("'")
+
+
+def test_bytes_of_names_that_are_no_utf_8_are_spelled_out():
+    assert cells([os.fsdecode(b"\xff.png"), "\u00fc.png"]) == [r"\udcff.png", "\u00fc.png"]
 
 
 def test_numbers_stay_numbers():

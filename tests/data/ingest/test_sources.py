@@ -1,12 +1,13 @@
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.data.ingest.ingest_config import Ingest
-from cxr.data.ingest.private_lists import BadRows
+from cxr.data.ingest.private_lists import BadRows, write_problems
 from cxr.data.ingest.sources import discover, is_uri
 
 CONFIG = Ingest()
@@ -185,6 +186,16 @@ def test_a_link_that_leads_nowhere_is_called_one(tree):
     (tree / "normal" / "gone.png").symlink_to(tree / "normal" / "nothing.png")
     with pytest.raises(BadRows, match="1 images are links that lead nowhere; mend or remove them"):
         discover(tree, CONFIG)
+
+
+@pytest.mark.parametrize("place", [b"\xff.png", b"M\xfcller/a.png"])
+def test_names_that_are_no_utf_8_are_refused_and_listed(tree, tmp_path, make_image, place):
+    path = Path(os.fsdecode(os.path.join(os.fsencode(tree / "normal"), place)))
+    make_image(path, 77)
+    with pytest.raises(BadRows, match=r"names of 1 images.* are no UTF-8; rename them .*\n  normal file") as caught:
+        discover(tree, CONFIG)
+    assert write_problems(tmp_path / "records", caught.value)
+    assert r"normal/\udcff.png" in (listed := (tmp_path / "records.private/problems.csv").read_text()) or r"M\udcfcller/a.png" in listed
 
 
 def test_clutter_of_file_managers_is_no_data(tree, tmp_path, make_manifest):
