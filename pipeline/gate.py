@@ -40,8 +40,8 @@ class Gate(StrictModel):
         0.0,
         ge=-1,
         lt=1,
-        description="balanced accuracy must be more than this above that of each shortcut of the audit (grey histogram, border, …); "
-        "null: shown, not demanded",
+        description="balanced accuracy must be more than this above that of each shortcut of the audit (grey histogram, border, …), and "
+        "the AUC of a class that one tells clearly above the shortcut's; null: shown, not demanded",
     )
     calibration_bins: int = Field(CALIBRATION_BINS, ge=1, description="bins of the calibration error")
 

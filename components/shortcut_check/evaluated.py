@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cxr.components.metrics import names
-from cxr.components.metrics.evaluation import read_values
+from cxr.components.metrics.evaluation import read_evaluation, read_values
 from cxr.components.shortcut_check.judge import Evaluated
 from cxr.core.figure_table import BALANCED_ACCURACY
 
@@ -27,4 +27,5 @@ def read_evaluated(evaluation: str) -> Evaluated:
         int(values[names.EXAMPLE_COUNT, None]),
         int(values[names.PATIENT_COUNT, None]),
         values[names.PATIENTS, None],
+        {found.name: found.auc for found in read_evaluation(evaluation).classes},
     )

@@ -1,4 +1,8 @@
-"""Compares a model with every shortcut on the same images. Plain NumPy."""
+"""Compares a model with every shortcut on the same images. Plain NumPy.
+
+By balanced accuracy, and for a class that a shortcut tells clearly by the AUC of that class too: what marks one class of three perfectly
+and says nothing of the others has a balanced accuracy of two thirds, which a model that learnt the mark exceeds.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +34,7 @@ class Evaluated:
     examples: int
     patients: int
     patients_per_class: npt.NDArray[np.int64]  # [2, classes], see `Answers`
+    auc: Mapping[str, float]  # class: area under the ROC curve, one against the rest; NaN where all images are of one side
 
 
 def read_margin(text: str) -> float | None:
@@ -63,18 +68,21 @@ def judge(
       evaluated: On the gate's split.
       audit: Of the same data.
       draws: Of the audit, by shortcut.
-      margin: The model's balanced accuracy must be more than this above every shortcut's; None: nothing is demanded.
+      margin: The model's balanced accuracy must be more than this above every shortcut's, and so must its AUC of a class that a shortcut
+        tells clearly; None: nothing is demanded.
       masked: Its answers to masked pictures, which are shown and not judged.
     """
     comparisons = tuple(_compared(model, evaluated, shortcut, draws, margin or 0.0) for shortcut in audit.ranked)
     reasons: list[str] = []
     if margin is not None and not comparisons:
         reasons.append(f"no shortcut could be measured on the split {audit.split}; {REMEDY}")
-    elif margin is not None and not comparisons[0].beaten:
+    elif margin is not None:
         demanded = f"more than {margin:.3f} above it is demanded" if margin else "better is demanded"
-        others = sum(not comparison.beaten for comparison in comparisons[1:])
-        also = f" (and so {'is' if others == 1 else 'are'} {others} more)" if others else ""
-        reasons.append(f"{comparisons[0].verdict}{also}: balanced accuracy on {audit.split}, {demanded}; {REMEDY}")
+        if not comparisons[0].beaten:
+            others = sum(not comparison.beaten for comparison in comparisons[1:])
+            also = f" (and so {'is' if others == 1 else 'are'} {others} more)" if others else ""
+            reasons.append(f"{comparisons[0].verdict}{also}: balanced accuracy on {audit.split}, {demanded}; {REMEDY}")
+        reasons += [f"{told}: AUC on {audit.split}, {demanded}; {REMEDY}" for told in _told_no_better(model, evaluated, audit, margin)]
     return Verdict(
         model=model,
         split=audit.split,
@@ -84,6 +92,21 @@ def judge(
         masked=tuple(masked),
         reasons=tuple(reasons),
     )
+
+
+def _told_no_better(model: str, evaluated: Evaluated, audit: AuditResult, margin: float) -> list[str]:
+    """Returns a sentence for each class that the model tells no better than a shortcut which tells it clearly; of several, the best."""
+    found: dict[str, tuple[float, str]] = {}
+    for shortcut in audit.clear:
+        assert shortcut.clear_class is not None
+        auc = shortcut.gate.auc.get(shortcut.clear_class) if shortcut.gate else None
+        if auc and auc.value is not None:
+            found[shortcut.clear_class] = max(found.get(shortcut.clear_class, (0.0, "")), (auc.value, shortcut.phrase))
+    return [
+        f"{model} tells {name} ({ours:.3f}) not better than {phrase} alone ({theirs:.3f}), which the audit found to tell it clearly"
+        for name, (theirs, phrase) in found.items()
+        if not (ours := evaluated.auc[name]) - theirs > margin + ROUNDING
+    ]
 
 
 def _compared(

@@ -12,11 +12,12 @@ RNG = np.random.default_rng(0)
 DRAWS = {name: (at + 0.1 * RNG.normal(size=1000)).astype(np.float32) for name, at in (("grey_histogram", 0.8), ("source", 0.6))}
 
 
-def shortcut(name, value, kind="shortcut", measured=True):
+def shortcut(name, value, kind="shortcut", measured=True, clear=None, auc=None):
     figure = Figure(value=value)
-    gate = Measured(images=160, patients=100, accuracy=figure, balanced_accuracy=figure, auc={}) if measured else None
+    aucs = {"a": Figure(value=auc), "b": Figure(value=1.0)}
+    gate = Measured(images=160, patients=100, accuracy=figure, balanced_accuracy=figure, auc=aucs) if measured else None
     return ShortcutResult(
-        name=name, phrase=f"the {name}", kind=kind, columns=1, values=9, folds=None, gate=gate, clear_class=None, verdict=""
+        name=name, phrase=f"the {name}", kind=kind, columns=1, values=9, folds=None, gate=gate, clear_class=clear, verdict=""
     )
 
 
@@ -27,10 +28,10 @@ def audit(*shortcuts):
 AUDIT = audit(shortcut("source", 0.6), shortcut("grey_histogram", 0.8), shortcut("whole_picture", 0.99, kind="reference"))
 
 
-def verdict(value, margin, found=AUDIT, patients=100):
-    return judge(
-        "ensemble", Evaluated(value, DRAWS["grey_histogram"] + value - 0.8, 160, patients, np.full((2, 2), 50)), found, DRAWS, margin
-    )
+def verdict(value, margin, found=AUDIT, patients=100, auc=0.5):
+    aucs = {"a": auc, "b": 0.9}
+    evaluated = Evaluated(value, DRAWS["grey_histogram"] + value - 0.8, 160, patients, np.full((2, 2), 50), aucs)
+    return judge("ensemble", evaluated, found, DRAWS, margin)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,37 @@ def test_the_reason_names_both_figures_and_the_remedy():
     (reason,) = verdict(0.81, 0.3).reasons
     assert "is not clearly better than the grey_histogram alone (0.800) (and so is 1 more)" in reason
     assert "more than 0.300 above it is demanded" in reason
+
+
+@pytest.mark.parametrize(
+    ("auc", "margin", "refused"),
+    [
+        (0.96, 0.0, True),
+        (0.97, 0.0, True),
+        (0.98, 0.0, False),
+        (0.98, 0.02, True),
+        (0.96, -0.02, False),
+        (0.96, None, False),
+        (np.nan, 0, True),
+    ],
+)
+def test_a_class_that_a_shortcut_tells_clearly_must_be_told_better(auc, margin, refused):
+    clear = {"clear": "a", "measured": True}
+    found = audit(
+        shortcut("grey_histogram", 0.6, auc=0.99),  # tells it no more surely than by chance: of the folds
+        shortcut("source", 0.5, auc=0.9, **clear),
+        shortcut("corners", 0.6, auc=0.97, **clear),
+        shortcut("whole_picture", 0.99, kind="reference", auc=1.0, **clear),
+    )
+    draws = DRAWS | {"corners": DRAWS["source"]}
+    evaluated = Evaluated(0.9, DRAWS["grey_histogram"], 160, 100, np.full((2, 2), 50), {"a": auc, "b": 0.1})
+    reasons = judge("m", evaluated, found, draws, margin).reasons
+    assert len(reasons) == refused
+    if refused and margin == 0 and auc == 0.96:
+        assert reasons[0].startswith(
+            "m tells a (0.960) not better than the corners alone (0.970), which the audit found to tell it clearly"
+        )
+        assert "AUC on test, better is demanded; gate.shortcut_margin=null" in reasons[0]
 
 
 def test_a_margin_that_forgives_does_not_flatter():
