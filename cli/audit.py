@@ -46,7 +46,8 @@ def audit(
         float | None,
         typer.Option(
             max=1,
-            help="a class is told clearly where its AUC surely reaches this, or gets half of the way from it to 1; above 0.5 (0.8)",
+            help="a class is told clearly where its AUC surely reaches this, or gets halfway from it to 1 and surely halfway from 0.5 "
+            "to it; above 0.5 (0.8)",
             show_default=False,
         ),
     ] = None,
@@ -64,6 +65,7 @@ def audit(
     from cxr.core.features import TEST
     from cxr.core.file_names import check_no_pattern
     from cxr.core.places import records_in
+    from cxr.core.silence import silenced
     from cxr.core.validation_errors import all_said
     from cxr.data.audit.audit_config import Audit
     from cxr.data.ingest.damage import check_sizes
@@ -82,8 +84,9 @@ def audit(
         raise UsageError(f"--split {split}: {records} has {', '.join(dataset.splits)}")
     check_sizes(records, dataset)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only reads files here
-    from cxr.data.audit.audit import run_audit
-    from cxr.data.audit.records import read_tables
+    with silenced():
+        from cxr.data.audit.audit import run_audit
+        from cxr.data.audit.records import read_tables
 
     with Console(stderr=True).status("reading pictures, then a small model on each shortcut"):
         tables = read_tables({name: [records_in(f"{records}/{name}")] for name in dataset.splits}, dataset.class_names)

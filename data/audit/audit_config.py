@@ -17,7 +17,8 @@ class Audit(StrictModel):
         0.8,
         gt=0.5,
         le=1,
-        description="a shortcut tells a class clearly where its AUC (class against rest) surely reaches this, or gets halfway from it to 1",
+        description="a shortcut tells a class clearly where its AUC (class against rest) surely reaches this, or gets halfway from it to 1 "
+        "and surely halfway from 0.5 to it",
     )
     max_images: int = Field(20_000, ge=100, description="that the small models learn from and the folds hold; of more, patients are drawn")
     masked_models: bool = Field(True, description="ask the trained models too, with the lungs and with all but the lungs blacked out")

@@ -127,8 +127,9 @@ def test_without_one_of_its_tables_a_joint_shortcut_is_left_out(found):
     [
         (0.84, 0.81, True),
         (0.84, 0.79, False),
-        (0.9, 0.6, True),
-        (0.89, 0.6, False),
+        (0.9, 0.65, True),
+        (0.9, 0.64, False),
+        (0.89, 0.7, False),
         (1.0, 0.796, True),
         (1.0, 0.5, False),
         (0.9, None, False),
