@@ -48,6 +48,8 @@ def explain(
     from cxr.core.class_names import index_of
     from cxr.core.console import Console
     from cxr.core.errors import CxrError
+    from cxr.core.silence import silenced
+    from cxr.core.visible import one_line
     from cxr.data.images.overlays import Explanation, list_overlays
     from cxr.pipeline.kept_runs import find_artifact
     from cxr.pipeline.workspace import Workspace
@@ -63,7 +65,7 @@ def explain(
 
     if class_name is not None and (info := read_info(source)):
         index_of(class_name, info.class_names)
-    with messages.status("loading the model"):
+    with messages.status("loading the model"), silenced():
         explainer = Explainer(source)
         if class_name is not None:
             explainer.index_of(class_name)
@@ -74,14 +76,15 @@ def explain(
             made += explainer.explain(file, out, class_name)
         except (CxrError, OSError) as error:
             failed += 1
-            text = str(error) if str(file) in str(error) else f"{file}: {error}"
+            said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            text = said if str(file) in said else f"{file}: {said}"
             messages.print(text, style="red", highlight=False, soft_wrap=True)
     table = Table()
     for column in ("image", "model", "explained", "probability", "predicted", "overlay"):
         table.add_column(column, overflow="fold")
     for row in made:
         name = f"{row.overlay} (empty)" if row.empty else row.overlay
-        table.add_row(Path(row.image).name, row.model, row.explained, f"{row.probability:.2f}", row.predicted, name)
+        table.add_row(one_line(Path(row.image).name), row.model, row.explained, f"{row.probability:.2f}", row.predicted, name)
     options.stdout_console().print(table)
     for image, remarks in {row.image: row.remarks for row in made if row.remarks}.items():
         messages.print(f"{Path(image).name}: {remarks}", style="yellow", highlight=False, markup=False, soft_wrap=True)

@@ -277,7 +277,10 @@ def _overall(uri: str | Path, records: Iterable[metrics_for_slice_pb2.MetricsFor
     for record in records:
         if not record.slice_key.single_slice_keys:
             return record
-    raise CxrError(f"{uri} holds no metrics for the whole split: the Evaluator saw no examples, or did not finish; see its log")
+    raise CxrError(
+        f"{uri} holds no metrics for the whole split: the Evaluator saw no examples, or did not finish (its log says so), or its files "
+        "were removed since: then remove the whole folder, and the next run makes it anew"
+    )
 
 
 def _eval_config(uri: str | Path) -> config_pb2.EvalConfig:

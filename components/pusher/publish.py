@@ -57,7 +57,8 @@ def publish(
     if fingerprint != checked:
         raise CxrError(
             f"{candidate}: these are not the files that the infrastructure check loaded; they were changed or damaged since, as by a full "
-            "or failing disk. Nothing is pushed. Remedy: a run without the cache (--no-cache of cxr run, cxr kubeflow submit) trains anew"
+            "or failing disk. Nothing is pushed. Remedy: remove the artifact's folder, and the next run makes anew what is missing, or run "
+            "without the cache (--no-cache of cxr run, cxr kubeflow submit)"
         )
     with champion.locked(models) as pointer:
         current = pointer.read()

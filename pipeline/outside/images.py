@@ -151,7 +151,8 @@ def _read_rows(
                     yield Labelled(made.image, facts, outside)
     if bad and len(bad) > config.max_reject_share * total:
         raise CxrError(
-            f"{len(bad)} of {total} files cannot be used, more than {config.max_reject_share:.0%}; mend or remove them:{shown(bad)}"
+            f"{len(bad)} of {total} files cannot be used, more than {config.max_reject_share:.0%}; mend or remove them "
+            f"(`cxr ingest SOURCE RECORDS --split test` lists all with their paths):{shown(bad)}"
         )
 
 

@@ -67,10 +67,12 @@ def _hidden(relative: Path) -> bool:
 
 
 def _is_image(file: Path) -> bool:
+    if file.is_dir():
+        return False
+    if file.suffix.lower() in reader.SUFFIXES:  # also a broken one, or a link that leads nowhere: it shall be reported, not passed over
+        return True
     if not file.is_file():
         return False
-    if file.suffix.lower() in reader.SUFFIXES:  # also a broken one: it shall be reported, not passed over
-        return True
     try:
         with file.open("rb") as stream:
             return reader.is_image(stream.read(reader.HEAD_BYTES))

@@ -27,6 +27,13 @@ def test_images_are_found_by_content_where_the_name_says_nothing(tmp_path: Path,
     assert encoded(tmp_path / name)
 
 
+def test_links_that_lead_nowhere_are_not_passed_over_and_folders_are_no_images(tmp_path: Path):
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nothing")
+    (tmp_path / "other").symlink_to(tmp_path / "nothing")
+    (tmp_path / "folder.png").mkdir()
+    assert find_images([tmp_path]) == [tmp_path / "gone.png"]
+
+
 def test_a_folder_without_images_is_an_error(tmp_path: Path):
     with pytest.raises(UsageError, match="no image below"):
         find_images([tmp_path])
