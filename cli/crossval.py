@@ -102,7 +102,7 @@ def table(report: Report) -> Table:
     others = [scheme for scheme in results if scheme not in (BY_PATIENT, BY_IMAGE)]
     images = f"{report.images} images of {report.patients} patients ({', '.join(report.splits)})"
     warning = f" ({SYNTHETIC})" if report.synthetic else ""
-    shown = Table(title=f"{report.folds} folds, {images}; 95 % intervals by bootstrap over patients{warning}")
+    shown = Table(title=f"{report.folds} folds, {images}; 95 % intervals by patient{warning}")
     columns = ["model", "accuracy by patient", "balanced by patient", "accuracy by image", "what leakage is worth"]
     for column in [*columns, *(f"accuracy {scheme}" for scheme in others), *(f"balanced {scheme}" for scheme in others)]:
         shown.add_column(column, overflow="fold")

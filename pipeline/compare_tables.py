@@ -20,7 +20,7 @@ _LEAST_SECONDS = 1.0  # of a kind of node that is worth a row
 def tables(found: Comparison) -> Iterator[Table]:
     """Yields the figures of every model, the configuration where it differs, and the times."""
     warning = f" ({SYNTHETIC})" if found.synthetic else ""
-    figures = Table(title=f"{found.first.run} and {found.second.run}: 95 % intervals by bootstrap over patients{warning}")
+    figures = Table(title=f"{found.first.run} and {found.second.run}: 95 % intervals by patient{warning}")
     for column in ("model", "figure", "first", "second", "second less first, same patients", "meaning"):
         figures.add_column(column, overflow="fold", no_wrap=column in ("model", "figure"))
     for name, model in found.models.items():

@@ -22,7 +22,7 @@ class Paired:
 
 
 def compare(first: ImageAnswers | None, second: ImageAnswers | None) -> Paired:
-    """Returns the differences of names.PAIRED, second less first, with 95 % intervals by bootstrap over patients.
+    """Returns the differences of names.PAIRED, second less first, with 95 % intervals by patient.
 
     Args:
       first: Answers of the one; None: it was not evaluated, or its answers are gone.

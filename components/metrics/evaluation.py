@@ -83,7 +83,7 @@ class SliceResult(PartResult):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(PartResult):
-    """What the Evaluator measured for one candidate; intervals are 95 %, by bootstrap over patients.
+    """What the Evaluator measured for one candidate; intervals are 95 %, by patient.
 
     Attributes:
       confusion_matrix: counts, rows are true classes, columns predicted ones; without `invalid_predictions`.

@@ -7,7 +7,7 @@ NOT_INTENDED = (
 )
 LIMITS = (
     "A model can tell a collection, a scanner or an exposure instead of a disease: see Shortcuts.",
-    "Intervals come from a bootstrap over patients. They say what other patients of the same collections would change, "
-    "not what another hospital would.",
+    "Intervals are by patient: a bootstrap shows how many trials the images are worth. They say what other patients of the same "
+    "collections would change, not what another hospital would.",
     "Labels are those of the collections, mined from reports in part; the model learns their mistakes too.",
 )

@@ -36,7 +36,7 @@ class Answer:
 
 
 def measure(answers: Iterable[Answer], class_names: Sequence[str], bins: int) -> Evaluation:
-    """Computes what the Evaluator would on the same answers, intervals by bootstrap over patients and slices included.
+    """Computes what the Evaluator would on the same answers, intervals by patient and slices included.
 
     Args:
       answers: In any order; labels may be any subset of the classes.

@@ -18,7 +18,7 @@ from cxr.trainer.calibration_info import OperatingPoint
 
 @dataclass(frozen=True)
 class Rates:
-    """Of one model; intervals are by bootstrap over patients.
+    """Of one model; intervals are by patient.
 
     Attributes:
       points: class to sensitivity and specificity at each of its operating points, in their order.
