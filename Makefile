@@ -53,7 +53,12 @@ test-fast: setup ## run the tests that take less than a second each
 .PHONY: flink-test
 flink-test: setup ## run the Beam-based nodes on a Flink cluster of this machine, a part of it killed meanwhile (needs Java and Maven; minutes)
 	@tools/flink.sh
-	@$(BIN)/python -m pytest -m flink tests/flink $(ARGS)
+	@$(BIN)/python -m pytest -m flink tests/clusters $(ARGS)
+
+.PHONY: spark-test
+spark-test: setup ## run them on a Spark cluster of this machine likewise
+	@tools/spark.sh
+	@$(BIN)/python -m pytest -m spark tests/clusters $(ARGS)
 
 .PHONY: check
 check: lint test-fast ## lint, types and the fast tests: before every commit

@@ -1,4 +1,4 @@
-"""The Beam-based nodes of the pipeline's own graph on Flink, task managers killed meanwhile: what they make is what the local run makes."""
+"""The Beam-based nodes of the pipeline's own graph on a cluster, processes of it killed meanwhile, make what the local run makes."""
 
 from importlib import metadata as packages
 from pathlib import Path
@@ -10,7 +10,7 @@ from chain import Silent
 
 from cxr.core import features
 
-pytestmark = [pytest.mark.slow, pytest.mark.flink]
+pytestmark = pytest.mark.slow
 EVALUATORS = ("Evaluator-brightness", "Evaluator-joined")  # ids that are none of the graph's
 BEAM_NODES = ("ImportExampleGen", "StatisticsGen", "ExampleValidator", "Transform", *EVALUATORS)
 NODES = {*BEAM_NODES, "ImportSchemaGen", "PreviousStatistics", "DriftCheck", "AnomalyCheck"}
@@ -147,11 +147,11 @@ def local(run, tmp_path_factory):
     return run(tmp_path_factory.mktemp("local"), options(1))
 
 
-def test_two_killed_task_managers_change_nothing(flink, run, local, tmp_path_factory):
-    before = set(flink.jobs())
-    with flink.losing_task_managers(2) as noticed:
-        found = run(tmp_path_factory.mktemp("flink"), flink.options)
-    jobs = {job: state for job, state in flink.jobs().items() if job not in before}
+def test_two_killed_processes_change_nothing(cluster, run, local, tmp_path_factory):
+    before = set(cluster.jobs())
+    with cluster.losing(2) as noticed:
+        found = run(tmp_path_factory.mktemp(cluster.name), cluster.options)
+    jobs = {job: state for job, state in cluster.jobs().items() if job not in before}
     assert set(jobs.values()) == {"FINISHED"}
     assert len(jobs) >= 5  # examples, statistics, Transform, two evaluations
     assert len(noticed) == 2

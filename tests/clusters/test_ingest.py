@@ -1,4 +1,4 @@
-"""`cxr ingest` on Flink makes the very records of the local run, with a task manager killed in its middle too."""
+"""`cxr ingest` on a cluster makes the very records of the local run, with a process of the engine killed in its middle too."""
 
 import os
 import subprocess
@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytestmark = [pytest.mark.slow, pytest.mark.flink]
+pytestmark = pytest.mark.slow
 CXR = Path(sys.executable).with_name("cxr")
-IMAGES, SIDE = 36, 1500  # pixels: large enough that reading takes seconds, in which a task manager can be killed
+IMAGES, SIDE = 36, 1500  # pixels: large enough that reading takes seconds, in which a process can be killed
 ENDS_WITHIN = 900  # seconds, on a busy machine
 
 
@@ -63,23 +63,24 @@ def local(ingest):
     return ingest("local")
 
 
-def test_the_records_are_those_of_the_local_run(flink, ingest, local):
-    before = set(flink.jobs())
-    found = ingest("flink", *flink.options)
-    (job,) = set(flink.jobs()) - before
-    assert flink.jobs()[job] == "FINISHED"
+def test_the_records_are_those_of_the_local_run(cluster, ingest, local):
+    before = set(cluster.jobs())
+    found = ingest(cluster.name, *cluster.options)
+    (job,) = set(cluster.jobs()) - before
+    assert cluster.jobs()[job] == "FINISHED"
     assert {name.split("/")[0] for name in found} >= {"train", "val", "test", "dataset.json"}
     assert found == local
 
 
-def test_a_killed_task_manager_costs_no_picture_and_doubles_none(flink, ingest, home, local):
-    staged = home / "killed.private/staged"
+def test_a_killed_process_costs_no_picture_and_doubles_none(cluster, ingest, home, local):
+    name = f"{cluster.name}-killed"
+    staged = home / f"{name}.private/staged"
 
     def begun():  # some pictures are there, and not all
         return 0 < sum(path.read_bytes().count(b"\n") for path in staged.glob("*.jsonl")) < IMAGES
 
-    with flink.losing_task_managers(1, begun) as noticed:
-        found = ingest("killed", *flink.options)
+    with cluster.losing(1, begun) as noticed:
+        found = ingest(name, *cluster.options)
     assert len(noticed) == 1
     assert all(noticed.values()), noticed
     assert found == local
