@@ -14,7 +14,7 @@ from rich.console import Console
 from cxr.core import exit_codes
 from cxr.data.demo.generate import make_demo_data
 from cxr.pipeline.pipeline_config import load
-from cxr.trainer import artifact
+from cxr.trainer import artifact, devices
 from cxr.trainer.models import backbones
 
 MODELS = {"densenet201": "MobileNetV2", "efficientnetb7": "EfficientNetB0", "mobilenet": "MobileNet"}
@@ -70,14 +70,15 @@ def test_full(run, tmp_path):
         "defaults.fine_tuning.epochs=1",
     )
     assert done.returncode == exit_codes.REFUSED, done.stdout + done.stderr
-    assert "no GPU here, training computes in float32" in (tmp_path / "w/full/runs/latest/run.log").read_text()
+    assert "mixed_precision: there is no GPU here" in (tmp_path / "w/full/runs/latest/run.log").read_text()
     assert {model["outcome"] for model in report["models"].values()} == {"refused"}
     assert all(model["servable"] for model in report["models"].values())
     demanded = {demand["demand"].removeprefix("demands.") for demand in report["models"]["ensemble"]["demands"]}
     assert demanded >= {"accuracy", "0.recall.covid19", "1.balanced_accuracy", "2.calibration_error"}
+    precision = devices.precision(mixed=True)  # bfloat16 for the frozen features where the processor has it
     for name, model in history.items():
         head, tuned = model["stages"]
-        assert (head["name"], tuned["name"], model["precision"]) == ("head", "fine-tuning", "float32")
+        assert (head["name"], tuned["name"], model["precision"]) == ("head", "fine-tuning", precision)
         assert model["weights_note"] == f"weights of {backbones.find(MODELS[name]).weights_file}"
         for stage in ("head_training", "fine_tuning"):
             assert model["model"][stage] == {
