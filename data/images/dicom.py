@@ -185,9 +185,28 @@ def _check_codestream(dataset: Any, max_pixels: int) -> None:
     if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         return
     frame = next(iter(generate_frames(dataset.PixelData, number_of_frames=1)))
-    size = codestream_size(frame)
+    size = codestream_size(_unboxed(frame))
     if size:
         check_size(*size, max_pixels)
+
+
+def _unboxed(data: bytes) -> bytes:
+    """Returns the codestream within a JP2 file's boxes (ISO 15444-1, I.4); of anything else all of it.
+
+    Raises:
+      Unreadable: A box is said to be shorter than its own header; pydicom would look at one without length for ever.
+    """
+    if not data.startswith(b"\x00\x00\x00\x0cjP  "):
+        return data
+    at = 12  # the first box
+    while at < len(data):
+        if data[at + 4 : at + 8] == b"jp2c":
+            return data[at + 8 :]
+        length = int.from_bytes(data[at : at + 4], "big")
+        if length < 8:
+            raise Unreadable("a JP2 box shorter than its own header")
+        at += length
+    return b""
 
 
 def codestream_size(data: bytes) -> tuple[int, int] | None:

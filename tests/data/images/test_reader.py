@@ -2,6 +2,7 @@ import contextlib
 import io
 import os
 import re
+import signal
 import struct
 import tracemalloc
 import warnings
@@ -13,6 +14,7 @@ import pytest
 from dicom_files import dicom_bytes
 from PIL import Image, PngImagePlugin
 from PIL.TiffImagePlugin import TiffImageFile
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -355,6 +357,43 @@ def test_dicom_whose_codestream_is_larger_than_its_header_says():
     assert lie != data
     with pytest.raises(TooManyPixels):
         reader.read_image(lie, max_pixels=100_000)
+
+
+@pytest.fixture
+def boxed():
+    """Returns a function that makes a DICOM file whose picture is a JP2 file, changed in its bytes."""
+
+    def make(size, old=b"", new=b""):
+        picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (size, size)).astype(np.uint8))
+        picture.save(jp2 := io.BytesIO(), "JPEG2000")
+        dataset = pydicom.dcmread(io.BytesIO(dicom_bytes(ramp(64, 64), compress=JPEG2000Lossless)))
+        dataset.PixelData = encapsulate([jp2.getvalue().replace(old, new, 1)])
+        dataset.save_as(out := io.BytesIO())
+        return out.getvalue()
+
+    return make
+
+
+def test_a_codestream_in_a_jp2_file_is_measured_too(boxed):
+    assert reader.read_image(boxed(64)).array.shape == (64, 64)
+    with pytest.raises(TooManyPixels):
+        reader.read_image(boxed(512), max_pixels=100_000)
+
+
+def test_a_jp2_box_without_length_is_no_endless_one(boxed):
+    """pydicom looks at such a box for ever: found by `make fuzz`."""
+
+    def too_late(number, frame):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, too_late)
+    signal.alarm(20)
+    try:
+        with pytest.raises(Unreadable, match="a JP2 box shorter than its own header"):
+            reader.read_image(boxed(64, b"\x00\x00\x00\x14ftyp", b"\x00\x00\x00\x00ftyp"))
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_mean_and_deviation_of_the_grey_levels():
