@@ -295,7 +295,7 @@ class Training:
         return self._state_root / fingerprint([*self._identity, assembly.backbone.note, *data, *weights])
 
     def _in_float32(self, model: keras.Model, precision: str) -> keras.Model:
-        if precision != devices.MIXED:
+        if devices.policy(precision) == devices.FLOAT32:
             return model
         with devices.computing_in(devices.FLOAT32):
             return self._rebuilt(model)

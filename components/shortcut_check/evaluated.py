@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from cxr.components.metrics import names
-from cxr.components.metrics.evaluation import read_evaluation, read_values
+from cxr.components.metrics.evaluation import read_values
 from cxr.components.shortcut_check.judge import Evaluated
-from cxr.core.figure_table import BALANCED_ACCURACY
+from cxr.core.figure_table import AUC, BALANCED_ACCURACY
 
 
 def read_evaluated(evaluation: str) -> Evaluated:
@@ -27,5 +27,5 @@ def read_evaluated(evaluation: str) -> Evaluated:
         int(values[names.EXAMPLE_COUNT, None]),
         int(values[names.PATIENT_COUNT, None]),
         values[names.PATIENTS, None],
-        {found.name: found.auc for found in read_evaluation(evaluation).classes},
+        [values[AUC, number] for number in range(values[names.PATIENTS, None].shape[1])],
     )

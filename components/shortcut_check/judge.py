@@ -34,7 +34,7 @@ class Evaluated:
     examples: int
     patients: int
     patients_per_class: npt.NDArray[np.int64]  # [2, classes], see `Answers`
-    auc: Mapping[str, float]  # class: area under the ROC curve, one against the rest; NaN where all images are of one side
+    auc: Sequence[float]  # by class, one against the rest; NaN where all images are of one side
 
 
 def read_margin(text: str) -> float | None:
@@ -105,7 +105,7 @@ def _told_no_better(model: str, evaluated: Evaluated, audit: AuditResult, margin
     return [
         f"{model} tells {name} ({ours:.3f}) not better than {phrase} alone ({theirs:.3f}), which the audit found to tell it clearly"
         for name, (theirs, phrase) in found.items()
-        if not (ours := evaluated.auc[name]) - theirs > margin + ROUNDING
+        if not (ours := evaluated.auc[audit.class_names.index(name)]) - theirs > margin + ROUNDING
     ]
 
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from cxr.core import progress
 from cxr.core.errors import CxrError
+from cxr.trainer import grappler
 from cxr.trainer.models.backbones import all_layers
 
 MAX_IMAGES = 256  # of a 7x7 feature map these are 12,500 values per channel
@@ -82,22 +83,10 @@ def recalibrate_layers(model: keras.Model, network: keras.Model, images: tf.Tens
     # The same model with the same weights, but for these layers.
     measuring = keras.models.clone_model(model, clone_function=lambda layer: stand_ins.get(id(layer), layer), recursive=True)
     # A graph frees each activation after its last use; called eagerly, a Keras model holds all of them (16 GB for EfficientNetB7).
-    with _unoptimised():
+    with grappler.switched_on(grappler.UNOPTIMISED):
         tf.function(lambda batch: tf.reduce_sum(measuring(batch, training=False)), autograph=False)(images)
     for stand_in in stand_ins.values():
         stand_in.hand_over()
-
-
-@contextlib.contextmanager
-def _unoptimised() -> Iterator[None]:
-    """Without Grappler, which takes longer over a graph that runs once than it saves."""
-    option = "disable_meta_optimizer"
-    before = tf.config.optimizer.get_experimental_options().get(option, False)
-    tf.config.optimizer.set_experimental_options({option: True})
-    try:
-        yield
-    finally:
-        tf.config.optimizer.set_experimental_options({option: before})
 
 
 class _UnitMeanSquare(keras.layers.Layer):

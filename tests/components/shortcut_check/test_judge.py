@@ -29,9 +29,8 @@ AUDIT = audit(shortcut("source", 0.6), shortcut("grey_histogram", 0.8), shortcut
 
 
 def verdict(value, margin, found=AUDIT, patients=100, auc=0.5):
-    aucs = {"a": auc, "b": 0.9}
-    evaluated = Evaluated(value, DRAWS["grey_histogram"] + value - 0.8, 160, patients, np.full((2, 2), 50), aucs)
-    return judge("ensemble", evaluated, found, DRAWS, margin)
+    evaluated = Evaluated(value, DRAWS["grey_histogram"] + value - 0.8, 160, patients, np.full((2, 2), 50), [auc, 0.9])
+    return judge("ensemble", evaluated, found, DRAWS | {"corners": DRAWS["source"]}, margin)
 
 
 @pytest.mark.parametrize(
@@ -79,15 +78,14 @@ def test_a_class_that_a_shortcut_tells_clearly_must_be_told_better(auc, margin, 
         shortcut("corners", 0.6, auc=0.97, **clear),
         shortcut("whole_picture", 0.99, kind="reference", auc=1.0, **clear),
     )
-    draws = DRAWS | {"corners": DRAWS["source"]}
-    evaluated = Evaluated(0.9, DRAWS["grey_histogram"], 160, 100, np.full((2, 2), 50), {"a": auc, "b": 0.1})
-    reasons = judge("m", evaluated, found, draws, margin).reasons
+    reasons = verdict(0.9, margin, found, auc=auc).reasons
     assert len(reasons) == refused
-    if refused and margin == 0 and auc == 0.96:
-        assert reasons[0].startswith(
-            "m tells a (0.960) not better than the corners alone (0.970), which the audit found to tell it clearly"
-        )
-        assert "AUC on test, better is demanded; gate.shortcut_margin=null" in reasons[0]
+
+
+def test_the_reason_of_a_class_names_both_figures_and_the_remedy():
+    (reason,) = verdict(0.9, 0.0, audit(shortcut("source", 0.5, auc=0.97, clear="a")), auc=0.96).reasons
+    assert reason.startswith("ensemble tells a (0.960) not better than the source alone (0.970), which the audit found to tell it clearly")
+    assert "AUC on test, better is demanded; gate.shortcut_margin=null" in reason
 
 
 def test_a_margin_that_forgives_does_not_flatter():
