@@ -25,8 +25,8 @@ import numpy.typing as npt
 from picture_changes import CHANGES
 from scipy.ndimage import map_coordinates, zoom
 
-from cxr.data.duplicates import search
-from cxr.data.duplicates.find import CONFIRMED, agreements, near_duplicates
+from cxr.data.duplicates.find import CONFIRMED, agreements, candidates, near_duplicates
+from cxr.data.duplicates.search import Candidates
 from cxr.data.duplicates.thumbnails import SIDE, Thumbnails, thumbnail
 from cxr.data.images import reader
 
@@ -37,9 +37,9 @@ COPY_EACH = 100  # pictures
 Picture = npt.NDArray[np.uint8]  # [SIDE, SIDE]
 
 
-def compared(thumbnails: Thumbnails) -> tuple[search.Candidates, np.ndarray]:
+def compared(thumbnails: Thumbnails) -> tuple[Candidates, np.ndarray]:
     """Returns candidates and their agreement."""
-    found = search.candidates(thumbnails, WORKERS)
+    found = candidates(thumbnails, WORKERS)
     return found, agreements(thumbnails, found, WORKERS)
 
 
@@ -54,15 +54,15 @@ def recall(paths: Sequence[str], thumbnails: Thumbnails, count: int, seed: int) 
         changed = np.stack([thumbnail(reader.read_image(_png(change(grey, rng))).array) for grey in pictures])
         found, scores = compared(np.concatenate([thumbnails, changed]))
         best = dict.fromkeys(range(len(chosen)), -1.0)
-        candidates = set()
+        seen = set()
         for pair, score in zip(found, scores, strict=True):
             low, high = sorted((int(pair["first"]), int(pair["second"])))
             if high >= len(paths) and low == chosen[high - len(paths)]:
                 best[high - len(paths)] = float(score)
-                candidates.add(high)
+                seen.add(high)
         values = np.array(list(best.values()))
         shares = "".join(f"{(values >= level).mean():9.3f}" for level in LEVELS)
-        print(f"{name:34}{len(candidates) / len(chosen):12.3f}{shares}{np.quantile(values, 0.02):12.2f}", flush=True)
+        print(f"{name:34}{len(seen) / len(chosen):12.3f}{shares}{np.quantile(values, 0.02):12.2f}", flush=True)
 
 
 def false_alarms(patients: Sequence[str], thumbnails: Thumbnails) -> None:
@@ -81,7 +81,7 @@ def false_alarms(patients: Sequence[str], thumbnails: Thumbnails) -> None:
 def speed(patients: Sequence[str], thumbnails: Thumbnails, pictures: int, seed: int) -> None:
     """Prints how long a search among so many pictures takes, stage by stage, what it holds, and how many planted copies it finds."""
     pairs = len(thumbnails) * (len(thumbnails) - 1) / 2
-    strangers = sum(patients[pair["first"]] != patients[pair["second"]] for pair in search.candidates(thumbnails, WORKERS))
+    strangers = sum(patients[pair["first"]] != patients[pair["second"]] for pair in candidates(thumbnails, WORKERS))
     drawn, planted = _crowd(thumbnails, pictures, np.random.default_rng(seed))
     clocks: dict[str, _Clock] = {}
     totals: dict[str, int] = {}

@@ -71,5 +71,12 @@ CHANGES: dict[str, Change] = {
     "bars above and below, 20 %": lambda grey, rng: _framed(grey, 0.2, 0, sides=False),
     "letters and patches": lambda grey, rng: _lettered(grey),
     "mirrored": lambda grey, rng: grey[:, ::-1],
+    "inverted": lambda grey, rng: 255 - grey,
+    "turned by a quarter": lambda grey, rng: np.rot90(grey),
+    "turned by a half": lambda grey, rng: np.rot90(grey, 2),
+    "upside down": lambda grey, rng: grey[::-1],
+    "inverted, half the size, JPEG 60": lambda grey, rng: _jpeg(_scaled(255 - grey, 0.5), 60),
+    "turned to the left, half the size, JPEG 60": lambda grey, rng: _jpeg(_scaled(np.rot90(grey), 0.5), 60),
+    "inverted, 2.5 % cut off everywhere": lambda grey, rng: _cropped(255 - grey, 0.025, 0.025, 0.025, 0.025),
     "crop, gamma, size, letters, JPEG": _together,
 }

@@ -56,37 +56,56 @@ def local_contrast(pictures: Floats, grain: float = GRAIN) -> Floats:
     return np.clip(detail / (deviation + floor), -CLIP, CLIP)
 
 
+def spectrum(thumbnails: Thumbnails, window: View) -> Floats:
+    """Returns the cosine transform of the local contrast in a window, float32 [pictures, SIDE, SIDE]: waves down, waves across."""
+    return dctn(local_contrast(view(thumbnails, window)), axes=(1, 2), norm="ortho")
+
+
 def coefficients(thumbnails: Thumbnails, window: View = WHOLE) -> Floats:
-    """Returns cosine-transform coefficients of the band, float32 [pictures, coefficients]."""
-    return dctn(local_contrast(view(thumbnails, window)), axes=(1, 2), norm="ortho")[:, _band()[0]]
+    """Returns the spectrum in the band, float32 [pictures, coefficients]."""
+    return spectrum(thumbnails, window)[:, band()]
 
 
+@cache
+def band() -> npt.NDArray[np.bool_]:
+    """Returns which places of a spectrum are looked at, [SIDE, SIDE]."""
+    waves = np.arange(SIDE)
+    radius = np.hypot(waves[:, None], waves)
+    return (radius >= 1) & (radius <= BAND)
+
+
+@cache
 def even() -> npt.NDArray[np.bool_]:
     """Tells of each coefficient whether it stays the same (or changes its sign) when a picture is mirrored, left to right."""
-    return _band()[1]
+    return np.broadcast_to(np.arange(SIDE) % 2 == 0, (SIDE, SIDE))[band()]
 
 
 @dataclass(frozen=True)
 class Whitening:
     """Takes out what the pictures share and levels how much they vary in each direction.
 
-    Mean and covariance are those of the pictures and their mirror images. Even and odd coefficients therefore stay apart, and a mirrored
-    picture's descriptor is the picture's with the sign of the odd part changed.
+    Mean and covariance of coefficients are those of the pictures and their mirror images. Even and odd ones therefore stay apart, and a
+    mirrored picture's descriptor is the picture's with the sign of the odd part changed.
     """
 
     mean: Floats  # [coefficients]
     matrix: Floats  # [coefficients, coefficients]
 
     @classmethod
-    def fit(cls, samples: Floats) -> Whitening:
-        """Fits to coefficients [pictures, coefficients]; with few pictures it does little, with one nothing."""
-        count, mask = len(samples), even()
+    def fit(cls, samples: Floats, mask: npt.NDArray[np.bool_]) -> Whitening:
+        """Fits to coefficients [pictures, coefficients]; with few pictures it does little, with one nothing.
+
+        Args:
+          samples: To fit to.
+          mask: [coefficients]; those that mirroring leaves as they are.
+        """
+        count = len(samples)
         trust = count / (count + PRIOR)
         mean = np.where(mask, samples.mean(axis=0), 0) * trust
         centred = samples - mean
         variance = max(float(np.mean(centred * centred)), 1e-6)  # blank pictures have none
         matrix = np.zeros((len(mask), len(mask)))
-        for part in (mask, ~mask):
+        for part in (mask, ~mask) if not mask.all() else (mask,):
             own = centred[:, part].astype(np.float64)
             covariance = trust * own.T @ own / count + (1 - trust) * variance * np.eye(own.shape[1])
             values, vectors = np.linalg.eigh(covariance)
@@ -105,14 +124,6 @@ def _medians(pictures: Floats) -> Floats:
     middle = flat.shape[1] // 2  # sides are even
     parted = np.partition(flat, middle, axis=1)
     return ((parted[:, :middle].max(axis=1) + parted[:, middle]) / 2)[:, None, None]
-
-
-@cache
-def _band() -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    waves = np.arange(SIDE)
-    radius = np.hypot(waves[:, None], waves[None, :])
-    band = (radius >= 1) & (radius <= BAND)
-    return band, np.broadcast_to(waves[None, :] % 2 == 0, band.shape)[band]
 
 
 @cache

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from cxr.data.duplicates import registration, search
+from cxr.data.duplicates import registration, search, turned
 from cxr.data.duplicates.descriptors import VIEWS
 from cxr.data.duplicates.search import Candidates
 from cxr.data.duplicates.thumbnails import ManyThumbnails
@@ -49,13 +49,24 @@ def near_duplicates(
     distinct = numbers[np.sort(first_places)]
     if len(distinct) > 1:
         chosen = thumbnails if len(distinct) == len(thumbnails) else thumbnails[distinct]
-        found = search.candidates(chosen, workers, stage("comparing", len(chosen)))
+        found = candidates(chosen, workers, stage("comparing", len(chosen)))
         scores = agreements(chosen, found, workers, stage("confirming", len(found)))
         for candidate, score in zip(found, scores, strict=True):
             if score >= CONFIRMED:
                 first, second = sorted(int(distinct[candidate[side]]) for side in ("first", "second"))
                 pairs.append(Pair(first, second, float(score)))
     return sorted(pairs)
+
+
+def candidates(thumbnails: ManyThumbnails, workers: int, advance: Callable[[int], None] = lambda pictures: None) -> Candidates:
+    """Returns the pairs that may be the same picture, as it is, mirrored, turned by quarters or inverted; each once.
+
+    Args:
+      thumbnails: [pictures, SIDE, SIDE]; a block of them is in memory at a time.
+      workers: Threads.
+      advance: Is told how many more pictures have been compared with all.
+    """
+    return search.each_once(np.concatenate([turned.candidates(thumbnails, workers), search.candidates(thumbnails, workers, advance)]))
 
 
 def _shown(thumbnails: ManyThumbnails) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bytes_]]:
@@ -79,7 +90,7 @@ def agreements(
         some = found[start : start + BATCH]
         maps = np.stack([registration.start(VIEWS[pair["window"]], bool(pair["mirrored"])) for pair in some])
         first, second = (np.asarray(thumbnails[some[side]]) for side in ("first", "second"))
-        return registration.agreement(first, second, maps)
+        return registration.agreement(turned.turned(first, some["form"]), second, maps)
 
     scores = [np.empty(0)]
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:

@@ -25,8 +25,17 @@ PAIRS = 4096  # looked at closely at a time, 17 MB
 ROWS, COLUMNS = 512, 2048  # of one block of similarities, 4 MB
 SAMPLE = 20_000  # pictures that the whitening is fitted to
 
-# A pair: window number `window` (in VIEWS) of picture `first`, mirrored or not, looks like picture `second`.
-CANDIDATE = np.dtype([("first", np.int32), ("second", np.int32), ("window", np.int16), ("mirrored", np.bool_), ("similarity", np.float32)])
+# A pair: window number `window` (in VIEWS) of picture `first`, brought into a form (turned.py) and mirrored or not, looks like `second`.
+CANDIDATE = np.dtype(
+    [
+        ("first", np.int32),
+        ("second", np.int32),
+        ("window", np.int16),
+        ("form", np.int8),
+        ("mirrored", np.bool_),
+        ("similarity", np.float32),
+    ]
+)
 Candidates = npt.NDArray[np.void]  # [pairs] of CANDIDATE
 Halves = tuple[Floats, Floats]  # even and odd part of descriptors
 
@@ -45,7 +54,9 @@ def candidates(thumbnails: ManyThumbnails, workers: int, advance: Callable[[int]
     # busy they wait for each other: whitening took a quarter of a second in place of a thousandth.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
         sample = thumbnails[:: max(1, count // SAMPLE)]
-        whitening = Whitening.fit(np.concatenate(list(pool.map(lambda start: _coefficients(sample, start), range(0, len(sample), ROWS)))))
+        whitening = Whitening.fit(
+            np.concatenate(list(pool.map(lambda start: _coefficients(sample, start), range(0, len(sample), ROWS)))), even()
+        )
 
         def describe(start: int) -> None:
             index.add(start, whitening.descriptors(_coefficients(thumbnails, start)))
@@ -56,7 +67,7 @@ def candidates(thumbnails: ManyThumbnails, workers: int, advance: Callable[[int]
             views = pool.map(lambda window, block=block: whitening.descriptors(coefficients(block, window)), VIEWS)
             found.append(index.search(np.stack(list(views)), start, pool))
             advance(len(block))
-    return _each_once(np.concatenate(found))
+    return each_once(np.concatenate(found))
 
 
 class Index:
@@ -104,7 +115,7 @@ class Index:
             odd = np.einsum("vpc,pc->vp", views[1][:, row], odd_part[other])
             similarity = np.einsum("vpc,pc->vp", views[0][:, row], even_part[other]) + np.abs(odd)
             window, pair = similarity.argmax(axis=0), np.arange(len(row))
-            some = np.empty(len(row), CANDIDATE)
+            some = np.zeros(len(row), CANDIDATE)
             some["first"], some["second"], some["window"] = start + row, column + other, window
             some["mirrored"], some["similarity"] = odd[window, pair] < 0, similarity[window, pair]
             found.append(some[some["similarity"] >= THRESHOLD])
@@ -127,8 +138,8 @@ def _coefficients(thumbnails: ManyThumbnails, start: int) -> Floats:
     return coefficients(np.asarray(thumbnails[start : start + ROWS]))
 
 
-def _each_once(found: Candidates) -> Candidates:
-    """Keeps of the two directions of a pair the one that agrees better."""
+def each_once(found: Candidates) -> Candidates:
+    """Keeps of the several ways in which a pair was found the one that agrees best."""
     low, high = np.minimum(found["first"], found["second"]), np.maximum(found["first"], found["second"])
     order = np.lexsort((-found["similarity"], high, low))
     low, high = low[order], high[order]

@@ -13,7 +13,7 @@ def thumbnails():
 
 
 def test_a_mirrored_picture_changes_the_sign_of_the_odd_part(thumbnails):
-    whitening = Whitening.fit(coefficients(thumbnails))
+    whitening = Whitening.fit(coefficients(thumbnails), even())
     plain, mirrored = (whitening.descriptors(coefficients(pictures)) for pictures in (thumbnails, thumbnails[:, :, ::-1]))
     np.testing.assert_allclose(mirrored[:, even()], plain[:, even()], atol=1e-4)
     np.testing.assert_allclose(mirrored[:, ~even()], -plain[:, ~even()], atol=1e-4)
@@ -26,7 +26,7 @@ def test_whitening_takes_out_what_pictures_share(thumbnails):
     lengths = np.linalg.norm(samples, axis=1, keepdims=True)
     others = ~np.eye(len(alike), dtype=bool)
     before = ((samples / lengths) @ (samples / lengths).T)[others]
-    described = Whitening.fit(samples).descriptors(samples)
+    described = Whitening.fit(samples, even()).descriptors(samples)
     after = (described @ described.T)[others]
     assert before.mean() > 0.5
     assert abs(after.mean()) < 0.15
@@ -36,7 +36,7 @@ def test_whitening_takes_out_what_pictures_share(thumbnails):
 def test_one_picture_and_a_blank_one_have_a_descriptor():
     for pictures in (np.zeros((1, 64, 64), np.uint8), np.eye(64, dtype=np.uint8)[None] * 255):
         samples = coefficients(pictures)
-        assert np.isfinite(Whitening.fit(samples).descriptors(samples)).all()
+        assert np.isfinite(Whitening.fit(samples, even()).descriptors(samples)).all()
 
 
 def test_a_view_is_the_window():
