@@ -171,8 +171,10 @@ def _gate(pushed: Pushed) -> Section:
 def _shortcuts(verdict: Verdict | None) -> Section:
     if verdict is None:
         return Section("Shortcuts", ("Not measured: the run had no shortcut check.",))
-    asked = "nothing" if verdict.margin is None else f"more than {verdict.margin} above every shortcut's balanced accuracy"
-    said = (*(found.verdict for found in verdict.comparisons), *(found.verdict for found in verdict.masked))
+    above = "more than {0} above every shortcut's balanced accuracy, and above the AUC of a class that one tells clearly"
+    asked = "nothing" if verdict.margin is None else above.format(verdict.margin)
+    told = (f"In the data {sentence}" for sentence in verdict.clear)
+    said = (*told, *(found.verdict for found in verdict.comparisons), *(found.verdict for found in verdict.masked))
     return Section("Shortcuts", tuple(f"{sentence}." for sentence in said), (("demanded", asked),))
 
 

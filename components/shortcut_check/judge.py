@@ -90,6 +90,7 @@ def judge(
         margin=margin,
         comparisons=comparisons,
         masked=tuple(masked),
+        clear=tuple(found.verdict for found in audit.clear),
         reasons=tuple(reasons),
     )
 

@@ -45,6 +45,7 @@ class Verdict(StrictModel):
     margin: float | None = Field(description="gate.shortcut_margin; null: nothing was demanded")
     comparisons: tuple[Comparison, ...] = Field(description="the best shortcut first")
     masked: tuple[MaskedAnswers, ...] = Field(description="empty: audit.masked_models is off")
+    clear: tuple[str, ...] = Field((), description="what the audit says of each shortcut that tells a class clearly, whatever is demanded")
     reasons: tuple[str, ...] = Field(description="why the model is refused; empty: it is blessed")
 
     @property

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import norm
 
 from cxr.core import progress
 from cxr.core.features import TRAIN
@@ -20,6 +21,7 @@ from cxr.data.audit.result import AuditResult, Measured, ShortcutResult
 from cxr.data.audit.seen import Seen
 from cxr.data.audit.tables import MEASURED, SHORTCUTS, Joint, Shortcut
 
+ALPHA = 0.05  # intervals are 95 %
 Draws = npt.NDArray[np.float32]
 
 
@@ -46,6 +48,7 @@ def run_audit(data: Tables, class_names: Sequence[str], config: Audit, split: st
     found: list[ShortcutResult] = []
     draws: dict[str, Draws] = {}
     shortcuts = [shortcut for shortcut in SHORTCUTS if data.tables.keys() >= set(shortcut.tables)]
+    questions = len(shortcuts) * len(class_names)
     for number, shortcut in enumerate(shortcuts):
         progress.report(f"audit: {shortcut.phrase}", number, len(shortcuts))
         seen, classes = _seen(shortcut, data), len(class_names)
@@ -56,7 +59,7 @@ def run_audit(data: Tables, class_names: Sequence[str], config: Audit, split: st
         if len(training) and len(judged):
             told = fit_and_predict(seen[training], data.labels[training], seen[judged], classes, seed=config.seed)
             gate, draws[shortcut.name] = figures_of(told, data.labels[judged], data.patients[judged], class_names)
-        found.append(_result(shortcut, seen, folds, gate, config))
+        found.append(_result(shortcut, seen, folds, gate, config, questions))
     return (
         AuditResult(
             class_names=tuple(class_names),
@@ -98,9 +101,11 @@ def _seen(shortcut: Shortcut | Joint, data: Tables) -> Seen:
     return Seen([data.tables[name] for name in numbers], [np.asarray(data.tables[name], object) for name in words])
 
 
-def _result(shortcut: Shortcut | Joint, seen: Seen, folds: Measured | None, gate: Measured | None, config: Audit) -> ShortcutResult:
+def _result(
+    shortcut: Shortcut | Joint, seen: Seen, folds: Measured | None, gate: Measured | None, config: Audit, questions: int
+) -> ShortcutResult:
     values = seen.different()
-    clear, verdict = _verdict(shortcut, values, folds or gate, config)
+    clear, verdict = _verdict(shortcut, values, folds or gate, config, questions)
     return ShortcutResult(
         name=shortcut.name,
         phrase=shortcut.phrase,
@@ -114,8 +119,8 @@ def _result(shortcut: Shortcut | Joint, seen: Seen, folds: Measured | None, gate
     )
 
 
-def _verdict(shortcut: Shortcut | Joint, values: int, found: Measured | None, config: Audit) -> tuple[str | None, str]:
-    """Returns the class that is told clearly, if any, and a sentence."""
+def _verdict(shortcut: Shortcut | Joint, values: int, found: Measured | None, config: Audit, questions: int) -> tuple[str | None, str]:
+    """Returns the class that is told clearly, if any, and a sentence; `questions` is how many AUCs the whole audit looks at."""
     if values == 1:
         return None, f"{shortcut.phrase}: the same for all images"
     if found is None:
@@ -123,14 +128,25 @@ def _verdict(shortcut: Shortcut | Joint, values: int, found: Measured | None, co
     aucs: Mapping[str, Figure] = {name: figure for name, figure in found.auc.items() if figure.value is not None}
     if not aucs:
         return None, f"{shortcut.phrase}: not measured (all images are of one class)"
-    sure = {name: figure for name, figure in aucs.items() if (figure.low or 0.0) > 0.5}
-    clear = {name: figure for name, figure in sure.items() if _clearly(figure, config.clear_auc)}
+    clear = {name: figure for name, figure in aucs.items() if _clearly(figure, config.clear_auc)}
+    sure = {name: figure for name, figure in aucs.items() if _above_chance(figure, questions)}
     candidates = clear or sure
     if not candidates:
         return None, f"no class can be told from {shortcut.phrase} alone: no AUC is surely above 0.5"
     name = max(candidates, key=lambda key: (candidates[key].low or 0.0, candidates[key].value or 0.0))
     told = f"{name} can be told from {shortcut.phrase} alone: AUC {candidates[name]}"
     return (name, told) if clear else (None, f"something about {told}")
+
+
+def _above_chance(auc: Figure, questions: int) -> bool:
+    """Tells whether an AUC is surely above 0.5 though it is one of many that were looked at.
+
+    Of forty AUCs of noise one has a 95 % interval above 0.5 as a rule. So it is widened by Bonferroni's rule: to 1 - 0.05 / `questions`,
+    by the ratio of the normal distribution's quantiles.
+    """
+    if auc.value is None or auc.low is None:
+        return False
+    return auc.value - (auc.value - auc.low) * float(norm.isf(ALPHA / 2 / questions) / norm.isf(ALPHA / 2)) > 0.5
 
 
 def _clearly(auc: Figure, clear_auc: float) -> bool:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cxr.core.disclaimer import NOT_A_DEVICE
+from cxr.core.visible import one_line
 from cxr.serving.client.predictions import Failure, Prediction
 
 OUTSIDE = "outside of what the model knows"
@@ -42,13 +43,13 @@ def table(results: Sequence[Prediction | Failure], width: int) -> Table:
         made.add_column(member, overflow="fold")
     for result in results:
         if isinstance(result, Prediction):
-            cells = [Text(result.path), Text(result.label, style="dim" if result.outside else "bold")]
+            cells = [Text(one_line(result.path)), Text(result.label, style="dim" if result.outside else "bold")]
             cells += [Text(_notes(result), style="yellow")] if noted else []
             cells += [_share(result.probabilities[name], name == result.label) for name in classes]
             cells += [_opinion(result.members.get(member, {}), result.label) for member in members]
             made.add_row(*cells)
         else:
-            made.add_row(Text(result.path), Text("failed", style="red"))
+            made.add_row(Text(one_line(result.path)), Text("failed", style="red"))
     if left_out:
         made.caption = Text("the members' answers: in a wider terminal, or with --json", style="dim", justify="left")
     return made

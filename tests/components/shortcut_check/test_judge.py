@@ -17,7 +17,7 @@ def shortcut(name, value, kind="shortcut", measured=True, clear=None, auc=None):
     aucs = {"a": Figure(value=auc), "b": Figure(value=1.0)}
     gate = Measured(images=160, patients=100, accuracy=figure, balanced_accuracy=figure, auc=aucs) if measured else None
     return ShortcutResult(
-        name=name, phrase=f"the {name}", kind=kind, columns=1, values=9, folds=None, gate=gate, clear_class=clear, verdict=""
+        name=name, phrase=f"the {name}", kind=kind, columns=1, values=9, folds=None, gate=gate, clear_class=clear, verdict=f"of the {name}"
     )
 
 
@@ -78,8 +78,9 @@ def test_a_class_that_a_shortcut_tells_clearly_must_be_told_better(auc, margin, 
         shortcut("corners", 0.6, auc=0.97, **clear),
         shortcut("whole_picture", 0.99, kind="reference", auc=1.0, **clear),
     )
-    reasons = verdict(0.9, margin, found, auc=auc).reasons
-    assert len(reasons) == refused
+    judged = verdict(0.9, margin, found, auc=auc)
+    assert len(judged.reasons) == refused
+    assert judged.clear == ("of the source", "of the corners")  # whatever is demanded: the model card says so
 
 
 def test_the_reason_of_a_class_names_both_figures_and_the_remedy():

@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from cxr.serving.client.predictions import Prediction
+from cxr.serving.client.errors import RequestFailed
+from cxr.serving.client.predictions import Failure, Prediction
 from cxr.serving.client.table import OUTSIDE, table
 
 SHARES = {"covid19": 0.869, "pneumonia": 0.03, "normal": 0.101}
@@ -28,3 +29,15 @@ def test_answer_and_classes_are_never_cut(columns):
     assert "…" not in shown
     assert all(word in shown for word in OUTSIDE.split())  # folded between words at most
     assert ("mobilenet" in shown) == ("--json" not in shown) == (columns > 80)
+
+
+def test_a_line_break_in_a_name_does_not_tear_the_table():
+    rows: list[Prediction | Failure] = [
+        Prediction("a\nb\x1b[2J.png", "covid19", SHARES, {}, "ensemble", 17),
+        Failure("c\nd.png", RequestFailed("unreadable")),
+    ]
+    console = Console(file=io.StringIO(), width=200)
+    console.print(table(rows, 200))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert r"a\nb\x1b[2J.png" in shown
+    assert r"c\nd.png" in shown
