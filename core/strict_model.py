@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from cxr.core.durable import replace_text
 from cxr.core.errors import CxrError, MissingFileError
 from cxr.core.validation_errors import said
 
@@ -18,14 +18,9 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def write(self, file: Path) -> None:
-        """Writes JSON; folders are made, and the file appears whole or not at all."""
+        """Writes JSON; folders are made, and the file appears whole or not at all (`core/durable.py`)."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_name(f".{file.name}.{uuid.uuid4().hex}")  # not the process: its number comes again in another container
-        try:
-            draft.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            draft.replace(file)
-        finally:
-            draft.unlink(missing_ok=True)
+        replace_text(file, self.model_dump_json(indent=2) + "\n")
 
     @classmethod
     def read(cls, file: Path, remedy: str) -> Self:

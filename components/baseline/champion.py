@@ -19,17 +19,16 @@ import errno
 import fcntl
 import hashlib
 import json
-import os
 import time
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from cxr.core import fingerprints
+from cxr.core.durable import replace_text
 from cxr.core.errors import CxrError
 from cxr.core.places import SAVED_MODEL
 
@@ -130,16 +129,7 @@ class LockedPointer:
             },
             indent=2,
         )
-        draft = self._models / f".{POINTER}-{uuid.uuid4().hex}"
-        try:
-            with open(draft, "x", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self._models / POINTER)
-        finally:
-            draft.unlink(missing_ok=True)
-        sync_folder(self._models)
+        replace_text(self._models / POINTER, text)
 
 
 @contextmanager
@@ -175,13 +165,3 @@ def locked(models: Path, timeout: float = LOCK_SECONDS) -> Iterator[LockedPointe
 def fingerprint(folder: Path) -> str:
     """Returns a hash over the names and contents of all files below a folder."""
     return fingerprints.of_folder(folder, partial(hashlib.blake2b, digest_size=16))
-
-
-def sync_folder(folder: Path) -> None:
-    """Brings a folder's entries to disk; without effect where the file system cannot (CIFS, some FUSE)."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with suppress(OSError):
-            os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -6,7 +6,6 @@ is made in a hidden folder of the same file system, brought to disk, and becomes
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 import uuid
@@ -16,6 +15,7 @@ from pathlib import Path
 from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import RECORD, PushRecord, read_record
 from cxr.components.pusher.known import NO_CHAMPION
+from cxr.core.durable import sync_folder, sync_tree
 from cxr.core.errors import CxrError
 from cxr.serving.models_config import version_of
 
@@ -88,17 +88,8 @@ def _copy(candidate: Path, version: Path, texts: Mapping[str, str]) -> None:
         for name, text in texts.items():
             (incoming / name).parent.mkdir(exist_ok=True)
             (incoming / name).write_text(text, encoding="utf-8")
-        _sync(incoming)
+        sync_tree(incoming)
         incoming.rename(version)
-        champion.sync_folder(version.parent)
+        sync_folder(version.parent)
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    """Brings all files below a folder to disk, then the folders."""
-    for parent, _, files in os.walk(folder, topdown=False):
-        for name in files:
-            with open(Path(parent) / name, "rb") as file:
-                os.fsync(file.fileno())
-        champion.sync_folder(Path(parent))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pydantic
 
+from cxr.core.durable import replace_text
 from cxr.core.strict_model import StrictModel
 from cxr.data.fetch.errors import FetchError
 
@@ -50,6 +50,4 @@ class LockFile:
     def put(self, name: str, locked: Locked) -> None:
         """Adds a file, and writes the lock at once."""
         self._files[name] = locked
-        temporary = self.path.with_name(f".{self.path.name}.part")
-        temporary.write_text(_Content(files=self._files).model_dump_json(indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, self.path)
+        replace_text(self.path, _Content(files=self._files).model_dump_json(indent=1) + "\n")

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import pydantic
 
+from cxr.core.durable import replace_text
 from cxr.core.errors import CxrError, UsageError
 from cxr.core.visible import cells
 from cxr.data.fetch.about import About
@@ -88,7 +89,7 @@ class Output:
 
     def write_about(self, about: About) -> None:
         """Writes `fetch.json`, whole or not at all."""
-        _written(self.work / ABOUT, about.model_dump_json(indent=2) + "\n")
+        replace_text(self.work / ABOUT, about.model_dump_json(indent=2) + "\n")
 
     def image_of(self, candidate: Candidate) -> Path:
         """Returns where an image goes: its name says nothing of class or patient, and is the same in every call."""
@@ -160,7 +161,7 @@ class Output:
             }
         )
         self._remove_images(keep=[row[0] for row in rows])  # those of an earlier call with other options that did not end
-        _written(self.work / ROWS, _csv(rows))
+        replace_text(self.work / ROWS, _csv(rows))
         self.write_manifest()
         self.write_about(done)
         return done
@@ -175,7 +176,7 @@ class Output:
     def write_manifest(self) -> None:
         """Writes `manifest.csv` from the rows of every collection in the folder."""
         rows = [row for path in sorted((self.out / FOLDER).glob(f"*/{ROWS}")) for row in self._rows(path)]
-        _written(self.out / MANIFEST, _csv([COLUMNS, *rows]))
+        replace_text(self.out / MANIFEST, _csv([COLUMNS, *rows]))
 
     def _rows(self, path: Path) -> list[list[str]]:
         with path.open(newline="", encoding="utf-8") as stream:
@@ -186,9 +187,3 @@ def _csv(rows: Iterable[Sequence[str]]) -> str:
     stream = io.StringIO(newline="")
     csv.writer(stream).writerows(map(cells, rows))  # what a collection says of its images, and how their files are called
     return stream.getvalue()
-
-
-def _written(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text(text, encoding="utf-8", newline="")
-    os.replace(partial, path)

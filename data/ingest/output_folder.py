@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from cxr.core.durable import sync_folder, sync_tree
 from cxr.core.errors import CxrError
 from cxr.core.machine_faults import explained
 from cxr.data.ingest.dataset import DATASET, read_dataset
@@ -67,9 +68,11 @@ def replaced(out: Path) -> Iterator[Path]:
         _empty(partial)
         try:
             yield partial
+            sync_tree(partial)
             if out.exists():
                 out.rename(old)
             partial.rename(out)
+            sync_folder(out.parent)  # the old records go when the new ones are on the disk
             shutil.rmtree(old, ignore_errors=True)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)

@@ -3,6 +3,7 @@ import os
 import time
 
 import pytest
+from power_loss import losing_power
 
 from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import PushRecord, read_record
@@ -132,3 +133,25 @@ def test_nobody_sees_half_a_version_even_when_the_push_is_killed(models, candida
     found = {str(file.relative_to(version)): file.stat().st_size for file in version.rglob("*") if file.is_file()}
     assert found.items() >= expected.items()
     assert not list(models.glob(".incoming-*"))
+
+
+def test_a_machine_that_loses_power_has_a_whole_champion(tmp_path, models, candidate, monkeypatch):
+    first, second = candidate("one"), candidate("two")
+    push(models, first)
+    whole, seen = {champion.fingerprint(first), champion.fingerprint(second)}, []
+
+    def check(copy):
+        found = champion.read(copy / models.name / champion.POINTER)
+        assert found is not None
+        pushed = read_record(found.folder)
+        assert pushed is not None
+        assert pushed.fingerprint == found.fingerprint
+        for version in (folder for folder in (copy / models.name).iterdir() if folder.name.isdigit()):
+            assert sorted(file.name for file in (version / "variables").iterdir()) == sorted(f"part-{part}" for part in range(20))
+            assert all(file.stat().st_size == 10 for file in (version / "variables").iterdir())
+        seen.append(found.fingerprint)
+
+    with losing_power(models.parent, tmp_path / "crashes", check, monkeypatch):
+        push(models, second, expected=champion_in(models).version)
+    assert set(seen) == whole
+    assert seen[-2:] == 2 * [champion.fingerprint(second)]

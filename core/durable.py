@@ -1,0 +1,66 @@
+"""Files that outlast a loss of power: what they hold is on the disk before they have their name."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def replacing(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
+    """Yields a hidden file beside `path` that takes its place when the block ends well, and vanishes when it does not.
+
+    A reader, or a machine that loses power, finds the old file or the new one.
+
+    Args:
+      path: Of the file; its folder is there.
+      mode: Of the new file; None: as the process makes files.
+
+    Raises:
+      OSError: It cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # not the process: its number comes again in another container
+    try:
+        with open(draft, "xb") as file:
+            yield file
+            file.flush()
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def replace_text(path: Path, text: str, mode: int | None = None) -> None:
+    """Writes a file as `replacing` does."""
+    with replacing(path, mode) as file:
+        file.write(text.encode())
+
+
+def sync_tree(folder: Path) -> None:
+    """Brings all files below a folder to disk, then the folders: before it gets the name under which others find it.
+
+    Raises:
+      OSError: The disk does not take them.
+    """
+    for parent, _, files in os.walk(folder, topdown=False):
+        for name in files:
+            with open(Path(parent) / name, "rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(Path(parent))
+
+
+def sync_folder(folder: Path) -> None:
+    """Brings a folder's entries to disk; without effect where the file system cannot (CIFS, some FUSE)."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,36 @@
+import os
+
+import pytest
+from power_loss import losing_power
+
+from cxr.core.durable import replace_text, replacing
+
+
+def test_a_machine_that_loses_power_finds_the_old_file_or_the_new_one(tmp_path, monkeypatch):
+    folder, seen = tmp_path / "disk", []
+    folder.mkdir()
+    (folder / "file").write_text("old")
+    with losing_power(folder, tmp_path / "crashes", lambda copy: seen.append((copy / "file").read_text()), monkeypatch) as disk:
+        replace_text(folder / "file", "new")
+    assert set(seen) == {"old", "new"}
+    assert seen[-2:] == ["new", "new"]  # when it returns
+    assert disk.losses > 2
+
+
+def test_the_simulation_finds_what_was_not_brought_to_disk(tmp_path, monkeypatch):
+    folder, seen = tmp_path / "disk", []
+    folder.mkdir()
+    (folder / "file").write_text("old")
+    with losing_power(folder, tmp_path / "crashes", lambda copy: seen.append((copy / "file").read_text()), monkeypatch):
+        (folder / "draft").write_text("new")
+        (folder / "draft").replace(folder / "file")
+    assert seen == ["", "old"]
+
+
+def test_a_file_keeps_its_mode_and_a_failure_leaves_nothing(tmp_path):
+    replace_text(tmp_path / "file", "é\r\n", 0o640)
+    assert ((tmp_path / "file").read_bytes(), (tmp_path / "file").stat().st_mode & 0o777) == ("é\r\n".encode(), 0o640)
+    with pytest.raises(TypeError), replacing(tmp_path / "file") as file:
+        file.write("not bytes")  # type: ignore[call-overload]
+    assert os.listdir(tmp_path) == ["file"]
+    assert (tmp_path / "file").read_bytes() == "é\r\n".encode()
