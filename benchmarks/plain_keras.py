@@ -3,7 +3,10 @@
 It reads the records that `cxr ingest` wrote, decodes each image once (`cache`), prefetches, and does nothing else: no validation of
 data, no evaluation, no export. Untrained weights, as in configuration `cpu`.
 
-usage: python benchmarks/plain_keras.py RECORDS [--epochs 16] [--batch 16] [--size 224]
+With `--passes` it trains nothing, and measures one pass of all images through each backbone, building and tracing left out: what no
+pipeline can do without.
+
+usage: python benchmarks/plain_keras.py RECORDS [--epochs 16] [--batch 16] [--size 224] [--passes]
 """
 
 import argparse
@@ -22,8 +25,8 @@ BACKBONES = {
 
 
 def read(records: Path, split: str, class_names: list[str], size: int, batch: int) -> tf.data.Dataset:
-    """Yields batches of pictures in [0, 255] and one-hot labels; each picture is decoded once."""
-    files = sorted(str(file) for file in (records / split).glob("*.tfrecord.gz"))
+    """Yields batches of pictures in [0, 255] and one-hot labels; each picture is decoded once. `split` may be a pattern."""
+    files = sorted(str(file) for file in records.glob(f"{split}/*.tfrecord.gz"))
     spec = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.string)}
 
     def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -36,6 +39,32 @@ def read(records: Path, split: str, class_names: list[str], size: int, batch: in
     return data.shuffle(1024, seed=0).batch(batch).prefetch(tf.data.AUTOTUNE)
 
 
+def frozen(name: str, size: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Returns the input and the pooled features of a backbone that does not learn."""
+    build, preprocess = BACKBONES[name]
+    keras.utils.set_random_seed(2021)
+    backbone = build(include_top=False, weights=None, input_shape=(size, size, 3))
+    backbone.trainable = False
+    inputs = keras.Input((size, size, 3))
+    return inputs, keras.layers.GlobalAveragePooling2D()(backbone(preprocess(inputs), training=False))
+
+
+def passes(data: tf.data.Dataset, size: int) -> dict[str, float]:
+    """Returns the seconds that one pass of all images takes in each backbone, decoded before."""
+    pictures = data.map(lambda image, label: image)
+    print(f"{sum(1 for _ in pictures)} batches", flush=True)  # decodes them all
+    seconds = {}
+    for name in BACKBONES:
+        model = keras.Model(*frozen(name, size))
+        model.predict(pictures.take(1), verbose=0)  # traces
+        began = time.monotonic()
+        model.predict(pictures, verbose=0)
+        seconds[name] = time.monotonic() - began
+        print(f"{name}: one pass {seconds[name]:.1f} s", flush=True)
+        keras.backend.clear_session()
+    return seconds
+
+
 def main() -> None:
     """Trains the three models and prints the seconds of every epoch as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -43,16 +72,16 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--passes", action="store_true", help="measure one pass through each backbone instead")
     args = parser.parse_args()
     class_names = json.loads((args.records / "dataset.json").read_text(encoding="utf-8"))["class_names"]
+    if args.passes:
+        print(json.dumps({"pass_seconds": passes(read(args.records, "*", class_names, args.size, args.batch), args.size)}))
+        return
     train, val = (read(args.records, split, class_names, args.size, args.batch) for split in ("train", "val"))
     seconds: dict[str, list[float]] = {}
-    for name, (build, preprocess) in BACKBONES.items():
-        keras.utils.set_random_seed(2021)
-        backbone = build(include_top=False, weights=None, input_shape=(args.size, args.size, 3))
-        backbone.trainable = False
-        inputs = keras.Input((args.size, args.size, 3))
-        features = keras.layers.GlobalAveragePooling2D()(backbone(preprocess(inputs), training=False))
+    for name in BACKBONES:
+        inputs, features = frozen(name, args.size)
         model = keras.Model(inputs, keras.layers.Dense(len(class_names), activation="softmax")(features))
         model.compile(optimizer=keras.optimizers.Adam(1e-3), loss="categorical_crossentropy", metrics=["accuracy"])
         for _ in range(args.epochs):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -14,6 +13,7 @@ from remedy_features import Array, Backbone, with_part_black
 from rich.console import Console
 
 from cxr.core.folds import Fold, Indices
+from cxr.core.machine import cores
 from cxr.core.measurement import Measurement
 from cxr.data.audit.regions import Masked
 from cxr.data.duplicates.find import near_duplicates
@@ -124,5 +124,5 @@ def _answers(
 def _without_copies(images: Split, learnt: Split) -> npt.NDArray[np.bool_]:
     """Returns which images show no radiograph of those that are learnt from, nor one that stands before them, [images]."""
     both = np.stack([thumbnail(read_image(data, max_side=READ_SIDE).array) for split in (learnt, images) for data in split.images])
-    copies = {pair.second - len(learnt) for pair in near_duplicates(both, os.cpu_count() or 1) if pair.second >= len(learnt)}
+    copies = {pair.second - len(learnt) for pair in near_duplicates(both, cores()) if pair.second >= len(learnt)}
     return np.array([number not in copies for number in range(len(images))])

@@ -41,7 +41,7 @@ def audit(
     records: Annotated[Path, typer.Argument(help="folder that `cxr ingest` wrote")],
     split: Annotated[str | None, typer.Option(help="split that models are judged on (test)", show_default=False)] = None,
     folds: Annotated[int | None, typer.Option(min=2, help="by patient (5)", show_default=False)] = None,
-    seed: Annotated[int | None, typer.Option(help="of the folds and of the small models (2021)", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="of the folds and of the small models (2021)", show_default=False)] = None,
     clear_auc: Annotated[
         float | None,
         typer.Option(

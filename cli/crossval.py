@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cxr.cli.options import Workspace, help_of, names, stdout_console
+from cxr.cli.options import Workspace, check_file, help_of, names, stdout_console
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from cxr.trainer.crossval.report import Report
-    from cxr.trainer.crossval.results import Measured
+    from cxr.trainer.crossval.results import FoldFigures
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -65,6 +65,7 @@ def crossval(
     from cxr.pipeline.workspace import Workspace as Folders
 
     loaded = load(config, overrides or ())
+    check_file("--json", json_file)
     messages = Console(stderr=True)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with messages.status("importing TensorFlow"), silenced():  # not before the arguments are known to be right
@@ -80,7 +81,6 @@ def crossval(
     (target / CONFIG).write_text(loaded.to_yaml(), encoding="utf-8")
     text = report.model_dump_json(indent=2) + "\n"
     for file in filter(None, (target / SUMMARY, json_file)):
-        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
     console = stdout_console()
     console.print(table(report))
@@ -120,7 +120,7 @@ def table(report: Report) -> Table:
     return shown
 
 
-def elsewhere(results: dict[str, dict[str, Measured]]) -> list[str]:
+def elsewhere(results: dict[str, dict[str, FoldFigures]]) -> list[str]:
     """Returns what another hospital may expect of the first model of the table; nothing where no source could be left out."""
     from cxr.core.figure_table import BALANCED_ACCURACY
     from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT

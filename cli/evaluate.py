@@ -14,7 +14,7 @@ from cxr.cli.ingest import spelled_for
 
 if TYPE_CHECKING:
     from cxr.core.console import Console
-    from cxr.pipeline.outside.evaluate import Known, Measured, Model
+    from cxr.pipeline.outside.evaluate import Known, Model, ModelFigures
     from cxr.pipeline.outside.images import LabelledImages
     from cxr.pipeline.outside.training import Training
     from cxr.serving.client.connection import Tls
@@ -89,11 +89,18 @@ def evaluate(
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greeting would tear the progress bar
     options.check_file("--json", json)
     if predictions is not None:
-        if model is not None or data is not None:
-            raise UsageError("--predictions: is measured by itself; leave out --model and --data")
+        beside = {
+            "--model": model, "--data": data, "--split": split, "--where": where, "--listed-twice": listed_twice,
+            "--paths-outside": paths_outside, "--include-seen": include_seen, "--apart-from": apart_from, "--server": server,
+            "--version": version, "--label": label, "--tls": tls, "--ca": ca, "--cert": cert, "--key": key, "--server-name": server_name,
+        }  # fmt: skip
+        if given := [name for name, value in beside.items() if value]:
+            raise UsageError(f"--predictions: a table is measured as it is; leave out {', '.join(given)}")
         found = _of_table(predictions, classes)
     elif model is None or data is None:
         raise UsageError(f"{'--model' if model is None else '--data'} is missing (or give --predictions)")
+    elif classes is not None:
+        raise UsageError("--classes: names those of --predictions; a model knows its own")
     else:
         security = options.tls_of(tls, ca, cert, key, server_name)
         if server is not None:
@@ -121,7 +128,7 @@ def evaluate(
     _demand(found, min_accuracy, min_low, messages)
 
 
-def _of_table(predictions: Path, classes: str | None) -> Measured:
+def _of_table(predictions: Path, classes: str | None) -> ModelFigures:
     from cxr.core import features
     from cxr.core.figures import CALIBRATION_BINS
     from cxr.pipeline.outside.evaluate import measured
@@ -169,7 +176,7 @@ def _known(images: LabelledImages, trained: Training, messages: Console) -> Know
 
 def _of_model(
     model: Model, images: LabelledImages, batch_size: int, include_seen: bool, known: Known | None, messages: Console
-) -> Measured:
+) -> ModelFigures:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from cxr.core.figures import CALIBRATION_BINS
@@ -189,7 +196,7 @@ def _of_model(
         )
 
 
-def _show(found: Measured, json: Path | None, messages: Console) -> None:
+def _show(found: ModelFigures, json: Path | None, messages: Console) -> None:
     from cxr.pipeline.outside.tables import remarks, tables
 
     console = options.stdout_console()
@@ -204,7 +211,7 @@ def _show(found: Measured, json: Path | None, messages: Console) -> None:
         messages.print(f"all figures: {json}", highlight=False, soft_wrap=True)
 
 
-def _demand(found: Measured, min_accuracy: float | None, min_low: float | None, messages: Console) -> None:
+def _demand(found: ModelFigures, min_accuracy: float | None, min_low: float | None, messages: Console) -> None:
     from cxr.core import exit_codes
 
     e = found.evaluation

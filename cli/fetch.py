@@ -49,7 +49,7 @@ def fetch(
     out: Annotated[Path | None, typer.Argument(help="folder to write or to add to (default: the collection's name)")] = None,
     origin: Annotated[Path | None, typer.Option("--from", help="folder or archive with what was downloaded already")] = None,
     per_class: Annotated[int | None, typer.Option(min=1, help="nih-subset: images of each class, at most (300)")] = None,
-    seed: Annotated[int | None, typer.Option(help="nih-subset: decides which images are drawn (0)")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="nih-subset: decides which images are drawn (0)")] = None,
     parts: Annotated[str | None, typer.Option(help="nih-subset: numbers of the archives to draw from, for example 1-3,12 (all)")] = None,
     licensed_only: Annotated[bool, typer.Option("--licensed-only", help="leave out images that state no licence")] = False,
     keep_archives: Annotated[bool, typer.Option("--keep-archives", help="keep downloads when their images have been taken out")] = False,
@@ -89,7 +89,7 @@ def numbers(text: str | None) -> tuple[int, ...] | None:
     found: set[int] = set()
     for item in text.split(","):
         first, dash, end = item.strip().partition("-")
-        if not first.isdigit() or (dash and not end.isdigit()):
+        if not first.isdecimal() or (dash and not end.isdecimal()):
             raise UsageError(f"--parts {text!r}: must be numbers and ranges, for example 1-3,12")
         span = range(int(first), int(end or first) + 1)
         if not span or span[0] < 1 or span[-1] > last:

@@ -60,7 +60,7 @@ def ingest(
     source: Annotated[str, typer.Argument(help="folder with one folder per class, or a manifest CSV")],
     out: Annotated[str, typer.Argument(help="folder to write; appears only when all went well")],
     config: Annotated[str | None, typer.Option(help="configuration (name or YAML file) whose section `data` to start from")] = None,
-    seed: Annotated[int | None, typer.Option(help="decides who goes to which split (2021)")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="decides who goes to which split (2021)")] = None,
     where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE: take only these rows of a manifest (repeatable)")] = None,
     classes: Annotated[str | None, typer.Option(help="class names, comma-separated, in the order of the models' outputs")] = None,
     split: Annotated[str | None, typer.Option(help="put all images into this split, train, val or test; classes may be missing")] = None,
@@ -201,7 +201,7 @@ def demo_data(
     out: Annotated[Path, typer.Argument(help="folder to write")],
     images: Annotated[int, typer.Option(min=30, help="number of images")] = 480,
     size: Annotated[int, typer.Option(min=32, max=1024, help="height and width, pixels")] = 128,
-    seed: Annotated[int, typer.Option(help="the same seed makes the same images")] = 2021,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="the same seed makes the same images")] = 2021,
     confounder: Annotated[
         str, typer.Option(help="plant what tells one class without the lungs: none, marker (in a corner) or brightness")
     ] = "none",

@@ -125,14 +125,14 @@ def submit(
     timeout: Timeout = None,
 ) -> None:
     """Start a run, or a recurring one, and wait for it."""
-    from cxr.core.errors import CxrError, UsageError
+    from cxr.core.errors import UsageError
     from cxr.kubeflow.package import checked_parameters
 
     if cron is not None and len(cron.split()) != _CRON_FIELDS and not cron.startswith("@"):
         raise UsageError(f"--cron {cron!r}: six fields are wanted, seconds first, as in '0 0 3 * * *' (daily at 3), or @daily and the like")
     given = dict(item.split("=", 1) for item in parameters or () if "=" in item)
     if wrong := [item for item in parameters or () if "=" not in item]:
-        raise CxrError(f"{wrong[0]!r}: a parameter is name=value")
+        raise UsageError(f"{wrong[0]!r}: a parameter is name=value")
     if no_baseline:
         given |= _no_baselines(package)
     values = checked_parameters(package, given)

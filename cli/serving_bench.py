@@ -38,7 +38,7 @@ def bench(
     import json as json_module
 
     from cxr.core.console import Console
-    from cxr.core.errors import CxrError
+    from cxr.core.errors import UsageError
     from cxr.serving.client import payloads
     from cxr.serving.client.bench import Load, Result, measure
     from cxr.serving.client.bench_table import table
@@ -47,7 +47,7 @@ def bench(
 
     signatures = payloads.PAYLOADS if payload == "both" else (payload,)
     if not set(signatures) <= set(payloads.PAYLOADS):
-        raise CxrError(f"--payload {payload!r}: must be both, {' or '.join(payloads.PAYLOADS)}")
+        raise UsageError(f"--payload {payload!r}: must be both, {' or '.join(payloads.PAYLOADS)}")
     target, messages = Target(model, version, label), Console(stderr=True)
     results: list[Result] = []
     with Connection(server, options.tls_of(tls, ca, cert, key, server_name)) as connection:

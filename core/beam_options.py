@@ -66,7 +66,7 @@ def _check_endpoint(endpoint: str) -> None:
     if not host or not port.isdecimal():
         raise UsageError(f"--job_endpoint={endpoint}: must be host:port of Beam's job server")
     try:
-        socket.create_connection((host, int(port)), _PATIENCE).close()
+        socket.create_connection((host.removeprefix("[").removesuffix("]"), int(port)), _PATIENCE).close()
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"--job_endpoint={endpoint}: Beam's job server does not answer there ({why}); {_DOCS}") from None

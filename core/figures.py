@@ -17,6 +17,18 @@ LOG_LOSS_FLOOR = 1e-7  # probability below which log loss is cut off (Keras's ep
 Floats = npt.NDArray[np.float64]
 
 
+def valid(probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Tells which answers are probabilities: neither NaN nor infinite nor outside [0, 1].
+
+    Args:
+      probabilities: [examples, classes].
+
+    Returns:
+      bool [examples].
+    """
+    return np.all((probabilities >= 0) & (probabilities <= 1 + 1e-6), axis=1)  # False for NaN
+
+
 @dataclass(frozen=True)
 class Answers:
     """What a model answered, in an order that does not hang on the one in which it was asked.
@@ -38,9 +50,8 @@ class Answers:
 
     @cached_property
     def valid(self) -> npt.NDArray[np.bool_]:
-        """Which predictions are probabilities: neither NaN nor infinite nor outside [0, 1], bool [examples]."""
-        p = self.probabilities
-        return np.all((p >= 0) & (p <= 1 + 1e-6), axis=1)  # False for NaN
+        """Which predictions are probabilities, see `valid`; bool [examples]."""
+        return valid(self.probabilities)
 
     @cached_property
     def predicted(self) -> npt.NDArray[np.int64]:

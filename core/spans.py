@@ -6,9 +6,20 @@ from cxr.core.intervals import NONE
 
 
 def span(seconds: float) -> str:
-    """Returns a duration."""
+    """Returns a duration that was measured."""
     minutes, rest = divmod(round(seconds), 60)
+    hours, left = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {left:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
+
+
+def about(seconds: float) -> str:
+    """Returns a duration that was estimated, in the unit that is easiest to read."""
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def size(count: int) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cxr.core.durable import replace_text
 from cxr.core.errors import CxrError, MissingFileError
-from cxr.core.validation_errors import said
+from cxr.core.validation_errors import first_said
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy, scikit-learn and Keras take alike
 
 
 class StrictModel(BaseModel):
@@ -37,6 +39,6 @@ class StrictModel(BaseModel):
         try:
             return cls.model_validate_json(file.read_bytes())
         except (OSError, ValidationError) as error:
-            reason = error.strerror if isinstance(error, OSError) else said(error.errors()[0])
+            reason = error.strerror if isinstance(error, OSError) else first_said(error)
             kind = MissingFileError if isinstance(error, FileNotFoundError) else CxrError
             raise kind(f"{file}: cannot be read ({reason}); {remedy}") from None

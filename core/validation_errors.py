@@ -20,6 +20,13 @@ def all_said(errors: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, e['loc']))}: {said(e)}" if e["loc"] else said(e) for e in errors.errors())
 
 
+def first_said(errors: ValidationError) -> str:
+    """Returns place and message of the first one, and how many more there are: of a file that a program wrote."""
+    first, more = errors.errors()[0], errors.error_count() - 1
+    place = ".".join(map(str, first["loc"]))
+    return (f"{place}: " if place else "") + said(first) + (f", and {more} more" if more else "")
+
+
 def said_lines(errors: ValidationError, root: str, reason: Callable[[ErrorDetails], str] = said) -> str:
     """Returns place and message of each, a line for each.
 

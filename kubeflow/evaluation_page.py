@@ -33,14 +33,17 @@ def outputs(class_names: Sequence[str]) -> dict[str, Any]:
       class_names: The classes; each has a ROC curve of its own, one against the rest.
     """
     titles = {METRICS: "Metrics", CONFUSION_MATRIX: "ClassificationMetrics"}
-    titles |= dict.fromkeys(map(roc_key, class_names), "ClassificationMetrics")
+    titles |= dict.fromkeys(roc_keys(class_names).values(), "ClassificationMetrics")
     titles[REPORT] = "HTML"
     return {key: {"artifactType": {"schemaTitle": f"system.{title}", "schemaVersion": "0.0.1"}} for key, title in titles.items()}
 
 
-def roc_key(class_name: str) -> str:
-    """Returns the name of the output with a class's ROC curve."""
-    return _ROC + re.sub(r"\W", "_", class_name)
+def roc_keys(class_names: Sequence[str]) -> dict[str, str]:
+    """Returns for each class the name of the output with its ROC curve; those of classes that differ in signs only have a number too."""
+    keys = [_ROC + re.sub("[^0-9A-Za-z]", "_", name) for name in class_names]
+    return {
+        name: key if keys.count(key) == 1 else f"{key}_{number}" for number, (name, key) in enumerate(zip(class_names, keys, strict=True))
+    }
 
 
 def publish_from(folder: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,7 +67,8 @@ def publish(given: Mapping[str, Any], evaluation: Evaluation, validation: Valida
         CONFUSION_MATRIX: _confusion_matrix(evaluation),
         REPORT: {},
     }
-    metadata |= {roc_key(name): _roc(curve) for name, curve in curves.items()}
+    keys = roc_keys(evaluation.class_names)
+    metadata |= {keys[name]: _roc(curve) for name, curve in curves.items()}
     found = {}
     for key, facts in metadata.items():
         for artifact in given["outputs"]["artifacts"].get(key, {}).get("artifacts", []):

@@ -82,7 +82,7 @@ def _compared(key: str, first: Any, second: Any) -> Iterator[Difference]:
 def _text(key: str, value: Any) -> str:
     if value is _ABSENT:
         return ABSENT
-    if key.startswith(_CHOICE_OF_ROWS):
+    if f"{key}.".startswith(_CHOICE_OF_ROWS):
         return HIDDEN
     text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
     return text.removesuffix("...\n").strip()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -90,9 +92,15 @@ def read_records(config: Config, examples: Examples, splits: Sequence[str], fold
     if not graph.exists():
         from cxr.pipeline.analysis import write_transform_graph  # Beam and TFT: seconds
 
-        draft = graph.with_suffix(".unfinished")
-        write_transform_graph(patterns, str(draft), settings)
-        draft.rename(graph)
+        draft = graph.with_suffix(f".{uuid.uuid4().hex}")
+        try:
+            write_transform_graph(patterns, str(draft), settings)
+            draft.rename(graph)
+        except OSError:
+            if not graph.is_dir():  # else another call on the same records was quicker
+                raise
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
     transform = TransformGraph(str(graph), config.class_names)
     return Records(read_split(patterns, transform), transform, code_version("cxr.trainer.crossval.features"))
 

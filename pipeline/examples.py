@@ -18,6 +18,7 @@ from cxr.core.file_names import check_no_pattern, file_name_of
 from cxr.core.imports import imported_beside
 from cxr.data.ingest.damage import check_sizes
 from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
+from cxr.data.ingest.fingerprint import WITHOUT_EFFECT
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.pipeline.data_settings import complaint, without_effect
 from cxr.pipeline.pipeline_config import Config
@@ -81,7 +82,9 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
     if data is not None:
         source = Path(data)
         # each source and way of ingesting has a folder of its own, so that no run changes what an earlier one was made of
-        key = hashlib.sha256(json.dumps([str(source.resolve()), config.data.model_dump(mode="json")]).encode()).hexdigest()[:12]
+        key = hashlib.sha256(
+            json.dumps([str(source.resolve()), config.data.model_dump(mode="json", exclude=WITHOUT_EFFECT)]).encode()
+        ).hexdigest()[:12]
         records = workspace.data / f"{file_name_of(source.stem)}-{key}"
     elif config.demo_data:
         from cxr.data.demo.generate import make_demo_data

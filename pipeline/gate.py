@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from cxr.components.metrics import names
 from cxr.core import features, figure_table
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
+JUDGED = (features.TEST, features.VAL)  # splits that a gate may judge on
 ROUNDING = 1e-9  # 0.84 - 0.86 is -0.020000000000000018: without this a drop of exactly the tolerance would be refused
 
 
@@ -44,6 +45,13 @@ class Gate(StrictModel):
         "the AUC of a class that one tells clearly above the shortcut's; null: shown, not demanded",
     )
     calibration_bins: int = Field(CALIBRATION_BINS, ge=1, description="bins of the calibration error")
+
+    @field_validator("split")
+    @classmethod
+    def _check_split(cls, split: str) -> str:
+        if split not in JUDGED:
+            raise ValueError(f"must be {' or '.join(JUDGED)}: models learn from the others")
+        return split
 
     @model_validator(mode="after")
     def _check_metrics(self) -> Gate:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx import types
@@ -83,6 +84,20 @@ class RunPaths:
     report_node: bool = False  # a node makes report.html; a local run makes it at its end, of a failed run too (report_page.py)
 
 
+@dataclass(frozen=True)
+class _Data:
+    """What the nodes before the training yield, and these nodes in the order of the graph."""
+
+    examples: types.BaseChannel
+    schema: types.BaseChannel
+    statistics: types.BaseChannel
+    anomalies: types.BaseChannel
+    drift: types.BaseChannel
+    audit: types.BaseChannel
+    transform_graph: types.BaseChannel
+    nodes: tuple[BaseNode, ...]
+
+
 def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = True) -> tfx.dsl.Pipeline:
     """Builds the graph of a configuration.
 
@@ -92,7 +107,30 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
     for split in (TRAIN, config.gate.split):
         if split not in paths.splits:
             raise ValueError(f"{paths.data}: there is no split {split!r}")
+    data = _data(config, paths)
+    shown: dict[str, report_page.Candidate] = {}
+    nodes = list(data.nodes)
+    for name, trainer in _trainers(config, paths, data).items():
+        # The ensemble's members come before it. What they have answered is joined: they need not run a second time.
+        members = [shown[member] for member in config.models] if name == features.ENSEMBLE else []
+        shown[name], own = _judged(name, trainer, members, config, paths, data)
+        nodes += own
+    explanations = _explanations(config, data, shown)
+    nodes += explanations
+    if paths.report_node:
+        nodes.append(_report(config, data, shown, explanations[-1]))
+    return tfx.dsl.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=paths.pipeline_root,
+        components=nodes,
+        enable_cache=enable_cache,
+        metadata_connection_config=paths.metadata,
+        beam_pipeline_args=list(paths.beam or config.beam.arguments()),
+    )
 
+
+def _data(config: Config, paths: RunPaths) -> _Data:
+    """From records to examples that are known to be sound, and the graph that turns them into tensors."""
     # Raw tf.Examples as `cxr ingest` wrote them; splits and shards are kept.
     example_gen = ImportExampleGen(
         input_base=paths.data,
@@ -127,10 +165,9 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
     )
 
     # How well can the class be told from what should not matter?
-    class_names = json.dumps(config.class_names)
     audit = Audit(
         examples=examples,
-        class_names=class_names,
+        class_names=json.dumps(config.class_names),
         split=config.gate.split,
         settings=config.audit.model_dump_json(exclude={"masked_models", "masked_images"}),  # of the models' check alone
         code_version=code_version(*CODE[roles.AUDIT]),
@@ -138,29 +175,46 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
     audit.add_upstream_node(anomaly_check)
 
     # Decode, resize, normalise, label to index. The graph alone: it is applied where examples are read, images are never stored as floats.
-    shared = {"class_names": list(config.class_names), "preprocessing": config.preprocessing.model_dump(mode="json")}
     transform = tfx.components.Transform(
         examples=examples,
         schema=schema,
         preprocessing_fn="cxr.trainer.preprocessing.preprocessing_fn",
-        custom_config={**shared, "image_size": config.image_size, "code_version": code_version(*CODE[roles.TRANSFORM])},
+        custom_config={**_shared(config), "image_size": config.image_size, "code_version": code_version(*CODE[roles.TRANSFORM])},
         materialize=False,
         disable_statistics=True,
     )
     transform.add_upstream_node(anomaly_check)
 
-    # One trainer per backbone, then the ensemble of what they made.
+    return _Data(
+        examples=examples,
+        schema=schema,
+        statistics=statistics,
+        anomalies=validator.outputs["anomalies"],
+        drift=drift_check.outputs["drift"],
+        audit=audit.outputs["audit"],
+        transform_graph=transform.outputs["transform_graph"],
+        nodes=(example_gen, schema_gen, statistics_gen, inferred_schema, validator, previous, drift_check, anomaly_check, audit, transform),
+    )
+
+
+def _shared(config: Config) -> dict[str, Any]:
+    """What Transform and the trainers are told alike."""
+    return {"class_names": list(config.class_names), "preprocessing": config.preprocessing.model_dump(mode="json")}
+
+
+def _trainers(config: Config, paths: RunPaths, data: _Data) -> dict[str, BaseNode]:
+    """One trainer per backbone, then the ensemble of what they made; by the model's name."""
     trained: dict[str, BaseNode] = {}
     for name, model in config.models.items():
         trained[name] = tfx.components.Trainer(
             run_fn="cxr.trainer.run_fn.run_fn",
-            examples=examples,
-            transform_graph=transform.outputs["transform_graph"],
-            schema=schema,
+            examples=data.examples,
+            transform_graph=data.transform_graph,
+            schema=data.schema,
             train_args=tfx.proto.TrainArgs(splits=[TRAIN]),
             eval_args=tfx.proto.EvalArgs(splits=[VAL] if VAL in paths.splits else [TRAIN]),
             custom_config={
-                **shared,
+                **_shared(config),
                 "code_version": code_version(*CODE[roles.TRAINER]),
                 "name": name,
                 "model": model.model_dump(mode="json"),
@@ -176,110 +230,99 @@ def create_pipeline(config: Config, paths: RunPaths, *, enable_cache: bool = Tru
     if config.ensemble:
         trained[features.ENSEMBLE] = EnsembleTrainer(
             members={name: trainer.outputs["model"] for name, trainer in trained.items()},
-            examples=examples,
-            transform_graph=transform.outputs["transform_graph"],
+            examples=data.examples,
+            transform_graph=data.transform_graph,
             ensemble=config.ensemble,
             class_names=config.class_names,
             code_version=code_version(*CODE["EnsembleTrainer"]),
         ).with_id(node_id(roles.TRAINER, features.ENSEMBLE))
+    return trained
 
-    # Every candidate: gate, shortcut check, infrastructure check, push.
+
+def _judged(
+    name: str, trainer: BaseNode, members: Sequence[report_page.Candidate], config: Config, paths: RunPaths, data: _Data
+) -> tuple[report_page.Candidate, list[BaseNode]]:
+    """What every candidate goes through: gate, shortcut check, infrastructure check, push; `members`: of an ensemble."""
     added_metrics = [metric.module for metric in config.gate.metrics if metric.module]
-    candidates: list[BaseNode] = []
-    shown: dict[str, report_page.Candidate] = {}
-    for name, trainer in trained.items():
-        model = trainer.outputs["model"]
-        baseline = _baseline(name, trainer, paths)
-        # The ensemble's members come before it. What they have answered is joined: they need not run a second time.
-        members = [shown[member] for member in config.models] if name == features.ENSEMBLE else []
-        evaluator = Evaluator(
-            examples=examples,
-            model=model,
-            baseline_model=baseline.outputs["model"] if baseline else None,
-            example_splits=[config.gate.split],
-            eval_config=gate.eval_config(
-                config.gate, name, config.class_names, code_version=code_version(*CODE[roles.EVALUATOR], *added_metrics)
-            ),
-            schema=schema,
-            members=[member.evaluation for member in members],
-            feature_cache=paths.feature_cache,
-        ).with_id(node_id(roles.EVALUATOR, name))
-        infra_check = InfraCheck(
-            model=model,
-            model_name=name,
-            load_seconds=config.infra_check.load_seconds,
-            tolerance=config.infra_check.tolerance,
-            code_version=code_version(*CODE[roles.INFRA_CHECK]),
-        ).with_id(node_id(roles.INFRA_CHECK, name))
-        shortcut_check = ShortcutCheck(
-            model=model,
-            evaluation=evaluator.outputs["evaluation"],
-            audit=audit.outputs["audit"],
-            examples=examples,
-            model_name=name,
-            class_names=class_names,
-            margin=json.dumps(config.gate.shortcut_margin),
-            settings=config.audit.model_dump_json(),
-            code_version=code_version(*CODE[roles.SHORTCUT_CHECK]),
-            **{MEMBER.format(number): member.shortcut_blessing for number, member in enumerate(members, 1)},
-        ).with_id(node_id(roles.SHORTCUT_CHECK, name))
-        pusher = _pusher(name, config, paths, trainer, evaluator, infra_check, shortcut_check).with_id(node_id(roles.PUSHER, name))
-        shown[name] = report_page.Candidate(
-            model=model,
-            model_run=trainer.outputs["model_run"],
-            evaluation=evaluator.outputs["evaluation"],
-            infra_blessing=infra_check.outputs["blessing"],
-            shortcut_blessing=shortcut_check.outputs["blessing"],
-        )
-        candidates += [node for node in (trainer, baseline, evaluator, infra_check, shortcut_check, pusher) if node]
+    model = trainer.outputs["model"]
+    baseline = _baseline(name, trainer, paths)
+    evaluator = Evaluator(
+        examples=data.examples,
+        model=model,
+        baseline_model=baseline.outputs["model"] if baseline else None,
+        example_splits=[config.gate.split],
+        eval_config=gate.eval_config(
+            config.gate, name, config.class_names, code_version=code_version(*CODE[roles.EVALUATOR], *added_metrics)
+        ),
+        schema=data.schema,
+        members=[member.evaluation for member in members],
+        feature_cache=paths.feature_cache,
+    ).with_id(node_id(roles.EVALUATOR, name))
+    infra_check = InfraCheck(
+        model=model,
+        model_name=name,
+        load_seconds=config.infra_check.load_seconds,
+        tolerance=config.infra_check.tolerance,
+        code_version=code_version(*CODE[roles.INFRA_CHECK]),
+    ).with_id(node_id(roles.INFRA_CHECK, name))
+    shortcut_check = ShortcutCheck(
+        model=model,
+        evaluation=evaluator.outputs["evaluation"],
+        audit=data.audit,
+        examples=data.examples,
+        model_name=name,
+        class_names=json.dumps(config.class_names),
+        margin=json.dumps(config.gate.shortcut_margin),
+        settings=config.audit.model_dump_json(),
+        code_version=code_version(*CODE[roles.SHORTCUT_CHECK]),
+        **{MEMBER.format(number): member.shortcut_blessing for number, member in enumerate(members, 1)},
+    ).with_id(node_id(roles.SHORTCUT_CHECK, name))
+    pusher = _pusher(name, config, paths, trainer, evaluator, infra_check, shortcut_check).with_id(node_id(roles.PUSHER, name))
+    candidate = report_page.Candidate(
+        model=model,
+        model_run=trainer.outputs["model_run"],
+        evaluation=evaluator.outputs["evaluation"],
+        infra_blessing=infra_check.outputs["blessing"],
+        shortcut_blessing=shortcut_check.outputs["blessing"],
+    )
+    return candidate, [node for node in (trainer, baseline, evaluator, infra_check, shortcut_check, pusher) if node]
 
-    # What the answers rest on: of the ensemble with its members, or of each model where there is none.
-    explained = [features.ENSEMBLE] if config.ensemble else list(trained)
-    explanations = {
-        name: Explanation(
+
+def _explanations(config: Config, data: _Data, shown: Mapping[str, report_page.Candidate]) -> list[BaseNode]:
+    """What the answers rest on: of the ensemble with its members, or of each model where there is none."""
+    return [
+        Explanation(
             model=shown[name].model,
             evaluation=shown[name].evaluation,
-            examples=examples,
+            examples=data.examples,
             model_name=name,
-            class_names=class_names,
+            class_names=json.dumps(config.class_names),
             split=config.gate.split,
             samples=config.explain.samples,
             seed=config.explain.seed,
             code_version=code_version(*CODE[roles.EXPLANATION]),
         ).with_id(node_id(roles.EXPLANATION, name))
-        for name in explained
-    }
-    candidates += explanations.values()
+        for name in ([features.ENSEMBLE] if config.ensemble else shown)
+    ]
 
-    if paths.report_node:
-        report = report_page.Report(
-            pipeline=config.name,
-            examples=examples,
-            statistics=statistics,
-            anomalies=validator.outputs["anomalies"],
-            drift=drift_check.outputs["drift"],
-            audit=audit.outputs["audit"],
-            explanation=explanations[explained[-1]].outputs["explanation"],
-            candidates=shown,
-            split=config.gate.split,
-            class_names=config.class_names,
-            configuration=config.to_yaml(),
-            pictures=config.report.pictures,
-            code_version=code_version(*CODE[roles.REPORT]),
-        )
-        candidates.append(report.with_id(roles.REPORT))
 
-    return tfx.dsl.Pipeline(
-        pipeline_name=config.name,
-        pipeline_root=paths.pipeline_root,
-        components=[
-            *(example_gen, schema_gen, statistics_gen, inferred_schema, validator, previous, drift_check, anomaly_check, audit, transform),
-            *candidates,
-        ],
-        enable_cache=enable_cache,
-        metadata_connection_config=paths.metadata,
-        beam_pipeline_args=list(paths.beam or config.beam.arguments()),
-    )
+def _report(config: Config, data: _Data, shown: Mapping[str, report_page.Candidate], explanation: BaseNode) -> BaseNode:
+    """The node that makes the page."""
+    return report_page.Report(
+        pipeline=config.name,
+        examples=data.examples,
+        statistics=data.statistics,
+        anomalies=data.anomalies,
+        drift=data.drift,
+        audit=data.audit,
+        explanation=explanation.outputs["explanation"],
+        candidates=shown,
+        split=config.gate.split,
+        class_names=config.class_names,
+        configuration=config.to_yaml(),
+        pictures=config.report.pictures,
+        code_version=code_version(*CODE[roles.REPORT]),
+    ).with_id(roles.REPORT)
 
 
 def _previous_statistics(statistics: types.BaseChannel) -> BaseNode:

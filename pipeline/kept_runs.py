@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -123,7 +124,7 @@ def find_run(run: str, root: Path, pipeline: str | None = None) -> KeptRun:
     """Returns the run that a user means.
 
     Args:
-      run: Its name, "latest", or its folder.
+      run: Its name, "latest" (see `Workspace.point_latest_at`), or its folder.
       root: The workspace in which names are looked up.
       pipeline: Whose runs; None: all.
 
@@ -132,13 +133,20 @@ def find_run(run: str, root: Path, pipeline: str | None = None) -> KeptRun:
     """
     runs = kept_runs(root, pipeline)
     if run == LATEST and runs:
-        return runs[0]
+        return _latest(runs)
     for found in runs:
         if found.name == run:
             return found
     if Path(run).is_dir():
         return KeptRun(Path(run).resolve())
     raise UsageError(f"{run}: no such run in {root}" + (f"; the newest is {runs[0].name}" if runs else ""))
+
+
+def _latest(runs: Sequence[KeptRun]) -> KeptRun:
+    """Returns the newest run that the link `latest` of its pipeline names: one whose data were there; without a link any counts."""
+    named = [run for run in runs if (run.folder.parent / LATEST).resolve() == run.folder.resolve()]
+    linked = {run.pipeline for run in named}
+    return max([*named, *(run for run in runs if run.pipeline not in linked)], key=lambda run: run.name)
 
 
 def run_that_pushed(version: Path) -> KeptRun | None:

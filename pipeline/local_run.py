@@ -8,7 +8,7 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from cxr.core import beam_options, gpus, imports
 from cxr.core.console import Console
@@ -23,6 +23,9 @@ from cxr.pipeline.output_capture import captured_output
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.run_record import new_record, recorded
 from cxr.trainer.model_config import WITHOUT_FOLDER
+
+if TYPE_CHECKING:
+    from cxr.pipeline.report import Report
 
 _PLAIN_WIDTH = 120  # columns of a file or pipe, for which rich would take 80: too few for the table
 
@@ -138,7 +141,6 @@ def _run(
         from cxr.pipeline.progress_display import RunProgress
         from cxr.pipeline.report import make_report
         from cxr.pipeline.report_page import page_sources, run_before, write_page
-        from cxr.pipeline.report_table import drift_lines, feature_lines, shortcut_lines, table, weights_notes
         from cxr.pipeline.schema import curated_schema, write_schema
         from cxr.pipeline.side_by_side import room
     if remark := metadata_file.prepare(workspace.metadata, workspace.pipeline_root):
@@ -186,6 +188,14 @@ def _run(
     except Exception as error:  # models that were pushed stay pushed, whatever becomes of their picture
         logging.getLogger(__name__).exception("%s", page.name)
         err.print(f"{page.name} could not be made: {error}; {ws.REPORT} has the figures", style="yellow", soft_wrap=True)
+    _tell(out, report, workspace, folder, page)
+    return report.exit_code
+
+
+def _tell(out: Console, report: Report, workspace: ws.Workspace, folder: Path, page: Path) -> None:
+    """Prints what came of a run, and where it lies."""
+    from cxr.pipeline.report_table import drift_lines, feature_lines, shortcut_lines, table, weights_notes
+
     out.print(table(report))
     for candidate in report.models.values():
         for reason in candidate.reasons:
@@ -209,4 +219,3 @@ def _run(
     )
     for what, path in made:
         out.print(f"{what + ':':<8}{path}", highlight=False, soft_wrap=True)
-    return report.exit_code

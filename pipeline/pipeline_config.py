@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
@@ -14,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from cxr.components.drift_check.drift_config import Drift
 from cxr.core import features, yaml_text
 from cxr.core.errors import UsageError
-from cxr.core.strict_model import StrictModel
+from cxr.core.strict_model import Seed, StrictModel
 from cxr.core.validation_errors import said, said_lines
 from cxr.data.audit.audit_config import Audit
 from cxr.data.demo import SEVERITY
@@ -41,7 +42,7 @@ class Explain(StrictModel):
     """Which images of the gate's split a run explains with heat maps, beside the wrong answers that report.html shows."""
 
     samples: int = Field(48, ge=1, description="images that are drawn, always the same ones of the same images")
-    seed: int = Field(2021, ge=0, description="of the draw")
+    seed: Seed = Field(2021, description="of the draw")
 
 
 class ReportPage(StrictModel):
@@ -55,7 +56,7 @@ class DemoData(StrictModel):
 
     images: int = Field(480, ge=30)
     image_size: int = Field(128, ge=32, description="height and width, pixels")
-    seed: int = 2021
+    seed: Seed = 2021
     confounder: Literal["none", "marker", "brightness"] = Field(
         "none", description="planted in one class, so that the audit has something to find: a marker in a corner, or brighter pictures"
     )
@@ -103,8 +104,10 @@ class Config(StrictModel):
     @model_validator(mode="after")
     def _check_names(self) -> Config:
         for name in self.models:
-            if not name.isidentifier() or not name.islower() or "_" in name:
-                raise ValueError(f"models.{name}: a model's name has lower-case letters and digits only (it names folders and nodes)")
+            if not re.fullmatch("[a-z][a-z0-9]*", name):
+                raise ValueError(
+                    f"models.{name}: a model's name has lower-case letters (a to z) and digits only, a letter first (it names nodes)"
+                )
         if features.ENSEMBLE in self.models:
             raise ValueError(f"models.{features.ENSEMBLE}: this name is the ensemble's")
         if self.ensemble and not 2 <= len(self.models) <= MOST_MEMBERS:

@@ -15,7 +15,7 @@ from cxr.components.drift_check.result import DriftResult
 from cxr.components.explanation.result import Result as Explained
 from cxr.components.metrics.evaluation import Evaluation, read_evaluation
 from cxr.components.metrics.verdicts import Judgement, not_judged
-from cxr.components.shortcut_check.verdict import Verdict
+from cxr.components.shortcut_check.verdict import ShortcutVerdict
 from cxr.core.errors import CxrError
 from cxr.core.places import SAVED_MODEL
 from cxr.core.refusal import Refusal
@@ -57,7 +57,7 @@ class Candidate(StrictModel):
     demands: tuple[Judgement, ...] = Field((), description="what the gate asked for, what was measured, and the verdict")
     blessed: bool | None = Field(None, description="by the gate; null: it was not reached")
     servable: bool | None = Field(None, description="by the infrastructure check; null: it was not reached")
-    shortcut_check: Verdict | None = Field(None, description="beside what can be told without the lungs; null: it was not reached")
+    shortcut_check: ShortcutVerdict | None = Field(None, description="beside what can be told without the lungs; null: it was not reached")
     version: str | None = None
     serving_path: str | None = None
 

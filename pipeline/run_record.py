@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -73,10 +74,15 @@ def recorded(folder: Path, record: RunRecord, work: Callable[[], int]) -> int:
         else:
             code = raised.exit_code if isinstance(raised, CxrError) else exit_codes.FAILED
             error = str(raised) or type(raised).__name__
+        with suppress(OSError):  # on a full disk: what ended the run is what its user must hear
+            _ended(record, code, error).write(folder / RECORD)
         raise
-    finally:
-        record.model_copy(update={"ended": _now(), "exit_code": code, "error": error}).write(folder / RECORD)
+    _ended(record, code, "").write(folder / RECORD)
     return code
+
+
+def _ended(record: RunRecord, code: int, error: str) -> RunRecord:
+    return record.model_copy(update={"ended": _now(), "exit_code": code, "error": error})
 
 
 def read_run_record(folder: Path) -> RunRecord | None:

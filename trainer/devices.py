@@ -30,15 +30,30 @@ def precision(mixed: bool) -> str:
     Args:
       mixed: Whether the configuration asks for mixed precision.
     """
+    found = possible(mixed)
+    if mixed and found == BFLOAT16:
+        progress.report("mixed_precision: there is no GPU here; frozen backbones compute in bfloat16, all else in float32", 0)
+    elif mixed and found == FLOAT32:
+        progress.report("mixed_precision: there is no GPU here, nor instructions for bfloat16: training computes in float32", 0)
+    return found
+
+
+def possible(mixed: bool) -> str:
+    """Returns the same as `precision`, and says nothing."""
     if not mixed:
         return FLOAT32
-    if has_gpu():
-        return MIXED
-    if _has_bfloat16():
-        progress.report("mixed_precision: there is no GPU here; frozen backbones compute in bfloat16, all else in float32", 0)
-        return BFLOAT16
-    progress.report("mixed_precision: there is no GPU here, nor instructions for bfloat16: training computes in float32", 0)
-    return FLOAT32
+    return MIXED if has_gpu() else BFLOAT16 if _has_bfloat16() else FLOAT32
+
+
+def computed_by(precision: str) -> list[object]:
+    """Returns what the last digits of a network's features hang on besides its weights: libraries, precision, GPUs."""
+    gpus = tf.config.list_physical_devices("GPU")
+    return [
+        keras.__version__,
+        tf.__version__,
+        precision,
+        *(tf.config.experimental.get_device_details(gpu).get("device_name") for gpu in gpus),
+    ]
 
 
 def policy(precision: str) -> str:

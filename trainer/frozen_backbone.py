@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -151,8 +150,7 @@ class FrozenBackbone:
         config, extractor = self.config, self.assembly.extractor
         parts: Sequence[object] = [
             self.cache.code,
-            [keras.__version__, tf.__version__, self.precision],
-            [tf.config.experimental.get_device_details(device).get("device_name") for device in tf.config.list_physical_devices("GPU")],
+            devices.computed_by(self.precision),
             [config.backbone, config.input_adapter, config.image_size, config.head.pooling, config.head.pool_size],
             [list(extractor.input.shape[1:]), list(extractor.output.shape[1:])],
             self.transform.image_fingerprint,

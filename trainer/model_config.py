@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from cxr.core.errors import CxrError
-from cxr.core.strict_model import StrictModel
+from cxr.core.strict_model import Seed, StrictModel
 
 IMAGENET, NONE = "imagenet", "none"  # values of `weights` that name no folder
 WITHOUT_FOLDER = (IMAGENET, NONE)
@@ -189,7 +189,7 @@ class Model(Calibrated):
         False, description="float16 on a GPU; bfloat16 for frozen backbones on a CPU with instructions for it; else float32"
     )
     all_gpus: bool = Field(False, description="fine-tuning on as many of the visible GPUs as share its batch_size evenly")
-    seed: int = Field(2021, ge=0)
+    seed: Seed = 2021
 
     @model_validator(mode="after")
     def _check_stages(self) -> Model:
@@ -225,4 +225,4 @@ class Ensemble(Calibrated):
     start: Literal["average", "random"] = Field("average", description="initial value of the stacking method's Dense layer")
     loss: Loss = Loss()
     stage: Stage = Stage()
-    seed: int = 2021
+    seed: Seed = 2021

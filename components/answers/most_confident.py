@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cxr.components.answers.image_answers import ImageAnswers
 from cxr.core import features
+from cxr.core.figures import valid
 
 SHOWN = 12
 
@@ -69,5 +70,4 @@ def named(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     Args:
       probabilities: [images, classes].
     """
-    valid = np.isfinite(probabilities).all(axis=1)
-    return np.where(valid, np.nan_to_num(probabilities).argmax(axis=1), -1)
+    return np.where(valid(probabilities), np.nan_to_num(probabilities).argmax(axis=1), -1)

@@ -8,7 +8,7 @@ from pathlib import Path
 from cxr.components.infra_check.reasons import REASONS
 from cxr.components.metrics.evaluation import read_validation
 from cxr.components.metrics.verdicts import Judgement
-from cxr.components.shortcut_check.verdict import Verdict
+from cxr.components.shortcut_check.verdict import ShortcutVerdict
 from cxr.core.refusal import Check, Refusal
 
 
@@ -26,7 +26,7 @@ class Checked:
 
     blessed: bool | None = None
     servable: bool | None = None
-    shortcuts: Verdict | None = None
+    shortcuts: ShortcutVerdict | None = None
     demands: tuple[Judgement, ...] = ()
     refusals: tuple[Refusal, ...] = ()
 
@@ -44,10 +44,10 @@ def read_checks(*, evaluation: str | None, infra_check: str | None, shortcut_che
     """
     gate = read_validation(evaluation) if evaluation else None
     problems = (Path(infra_check) / REASONS).read_text(encoding="utf-8").splitlines() if infra_check else []
-    shortcuts = Verdict.load(Path(shortcut_check)) if shortcut_check else None
+    shortcuts = ShortcutVerdict.load(Path(shortcut_check)) if shortcut_check else None
     return Checked(
         blessed=gate.blessed if gate else None,
-        servable=not problems if infra_check else None,  # infra_check.replay.Verdict.blessed
+        servable=not problems if infra_check else None,  # infra_check.replay.ShortcutVerdict.blessed
         shortcuts=shortcuts,
         demands=gate.demands if gate else (),
         refusals=(

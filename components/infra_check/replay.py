@@ -30,7 +30,7 @@ class MachineBusy(CxrError):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ReplayVerdict:
     """What a check found; blessed where `problems` is empty."""
 
     answered: int  # requests answered rightly
@@ -42,7 +42,7 @@ class Verdict:
         return not self.problems
 
 
-def check_model(saved_model: str, model_name: str, *, load_seconds: float, tolerance: float, answer_seconds: float = 120) -> Verdict:
+def check_model(saved_model: str, model_name: str, *, load_seconds: float, tolerance: float, answer_seconds: float = 120) -> ReplayVerdict:
     """Serves a SavedModel from a fresh process and replays its recorded requests.
 
     The server is TensorFlow Serving where its binary is on PATH, else ours, which loads a model as TensorFlow Serving does.
@@ -61,7 +61,7 @@ def check_model(saved_model: str, model_name: str, *, load_seconds: float, toler
     """
     recorded = list(read_recorded(saved_model))
     if not recorded:
-        return Verdict(0, (f"{saved_model}: no recorded requests; the model cannot be checked, export it again",))
+        return ReplayVerdict(0, (f"{saved_model}: no recorded requests; the model cannot be checked, export it again",))
     try:
         with _served(model_name, saved_model, load_seconds) as address, grpc.insecure_channel(address, channel_options(address)) as channel:
             return replay(channel, recorded, model_name, tolerance=tolerance, answer_seconds=answer_seconds)
@@ -70,7 +70,7 @@ def check_model(saved_model: str, model_name: str, *, load_seconds: float, toler
     except NotStarted as error:
         raise MachineBusy(f"the machine is too busy for the check, or infra_check.load_seconds too small: {error}") from error
     except CxrError as error:
-        return Verdict(0, (f"the server could not load the model: {' '.join(str(error).split())}",))
+        return ReplayVerdict(0, (f"the server could not load the model: {' '.join(str(error).split())}",))
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def replay(
     *,
     tolerance: float,
     answer_seconds: float,
-) -> Verdict:
+) -> ReplayVerdict:
     """Sends recorded requests over a channel and compares outputs: names and strings must be equal, numbers within the tolerance.
 
     Raises:
@@ -118,7 +118,7 @@ def replay(
         problems += [f"{what}: {difference}" for difference in found]
         differing |= bool(found)
         answered += not found
-    return Verdict(answered, tuple(problems))
+    return ReplayVerdict(answered, tuple(problems))
 
 
 def _arrays(outputs: Mapping[str, tensor_pb2.TensorProto]) -> dict[str, np.ndarray]:

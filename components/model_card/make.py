@@ -11,7 +11,7 @@ from cxr.components.baseline.push_record import PushRecord
 from cxr.components.metrics.evaluation import Evaluation, Validation
 from cxr.components.model_card.card import ModelCard, Section, Table
 from cxr.components.model_card.statements import INTENDED, LIMITS, NOT_INTENDED
-from cxr.components.shortcut_check.verdict import Verdict
+from cxr.components.shortcut_check.verdict import ShortcutVerdict
 from cxr.core import features
 from cxr.core.disclaimer import DISCLAIMER
 from cxr.core.figure_table import CALIBRATION_ERROR, LOG_LOSS, OF_ALL_CLASSES, OF_ONE_CLASS, row_of
@@ -30,7 +30,7 @@ class Pushed:
     info: ModelInfo
     evaluation: Evaluation
     validation: Validation
-    shortcuts: Verdict | None  # None: nobody asked for that check
+    shortcuts: ShortcutVerdict | None  # None: nobody asked for that check
 
 
 def make_card(pushed: Pushed) -> ModelCard:
@@ -149,7 +149,12 @@ def _evaluation(pushed: Pushed) -> Section:
             for part in found.slices
         )
         tables.append(Table("Slices", ("slice", "images", "patients", *shown.values()), slices))
-    sentence = f"On the split {pushed.record.split}: {found.examples} images of {found.patients} patients, which took no part in training."
+    part = (
+        "by which training was stopped and calibrated: this flatters"
+        if pushed.record.split == features.VAL
+        else "which took no part in training"
+    )
+    sentence = f"On the split {pushed.record.split}: {found.examples} images of {found.patients} patients, {part}."
     return Section("Evaluation", (sentence,), tables=tuple(tables))
 
 
@@ -168,7 +173,7 @@ def _gate(pushed: Pushed) -> Section:
     return Section("Gate", facts=(("compared with", compared),), tables=tables)
 
 
-def _shortcuts(verdict: Verdict | None) -> Section:
+def _shortcuts(verdict: ShortcutVerdict | None) -> Section:
     if verdict is None:
         return Section("Shortcuts", ("Not measured: the run had no shortcut check.",))
     above = "more than {0} above every shortcut's balanced accuracy, and above the AUC of a class that one tells clearly"

@@ -14,7 +14,7 @@ from cxr.components.model_card.card import JSON, MARKDOWN
 from cxr.components.model_card.make import Pushed, make_card
 from cxr.components.pusher.known import Known
 from cxr.components.pusher.publish import publish
-from cxr.components.shortcut_check.verdict import Verdict
+from cxr.components.shortcut_check.verdict import ShortcutVerdict
 from cxr.core.figure_table import row_of
 from cxr.core.intervals import Figure, Interval
 from cxr.trainer.artifact import ModelInfo, read_info
@@ -69,13 +69,13 @@ def push(
         info=read_info(str(candidate)),
         evaluation=found,
         validation=read_validation(evaluation),
-        shortcuts=Verdict.load(Path(shortcut_check)) if shortcut_check else None,
+        shortcuts=ShortcutVerdict.load(Path(shortcut_check)) if shortcut_check else None,
     )
     return publish(models, candidate, record, checked=checked, source=source, expected=known.champion, describe=card)
 
 
 def card_of(
-    record: PushRecord, *, info: ModelInfo, evaluation: Evaluation, validation: Validation, shortcuts: Verdict | None
+    record: PushRecord, *, info: ModelInfo, evaluation: Evaluation, validation: Validation, shortcuts: ShortcutVerdict | None
 ) -> dict[str, str]:
     """Returns the files of a model's card, by path below the version."""
     card = make_card(Pushed(record, info, evaluation, validation, shortcuts))

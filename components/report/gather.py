@@ -24,7 +24,7 @@ from cxr.components.report.page.content import Before, Content, Data, Model, Mod
 from cxr.components.report.pictures import Seen, look_through
 from cxr.components.report.redaction import configuration_without_paths, without_paths
 from cxr.components.report.sources import ModelSources, RunBefore, Sources
-from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
+from cxr.components.shortcut_check.verdict import ShortcutVerdict
 from cxr.core import features
 from cxr.core.curve_bands import Band, Curve, curve_bands
 from cxr.core.errors import CxrError

@@ -30,7 +30,8 @@ def ShortcutCheck(
     margin: tfx.dsl.components.Parameter[str],  # JSON: a number or null
     settings: tfx.dsl.components.Parameter[str],  # JSON of data.audit.audit_config.Audit
     code_version: tfx.dsl.components.Parameter[str],  # not read: changed code must not be served from the cache
-    # Of an ensemble: the blessings of its members, in the order in which they were joined. As many as MOST_MEMBERS.
+    # Of an ensemble: the blessings of its members, in the order in which they were joined. As many as MOST_MEMBERS, which a test compares:
+    # TFX reads these from the source.
     member_1: tfx.dsl.components.InputArtifact[tfx.types.standard_artifacts.InfraBlessing] = None,
     member_2: tfx.dsl.components.InputArtifact[tfx.types.standard_artifacts.InfraBlessing] = None,
     member_3: tfx.dsl.components.InputArtifact[tfx.types.standard_artifacts.InfraBlessing] = None,

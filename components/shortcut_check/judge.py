@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cxr.components.shortcut_check.verdict import Comparison, MaskedAnswers, Verdict
+from cxr.components.shortcut_check.verdict import Comparison, MaskedAnswers, ShortcutVerdict
 from cxr.core import figure_table
 from cxr.core.errors import CxrError
 from cxr.core.figure_intervals import difference_interval
@@ -60,7 +60,7 @@ def judge(
     draws: Mapping[str, npt.NDArray[np.float32]],
     margin: float | None,
     masked: Sequence[MaskedAnswers] = (),
-) -> Verdict:
+) -> ShortcutVerdict:
     """Returns the verdict on a model.
 
     Args:
@@ -83,7 +83,7 @@ def judge(
             also = f" (and so {'is' if others == 1 else 'are'} {others} more)" if others else ""
             reasons.append(f"{comparisons[0].verdict}{also}: balanced accuracy on {audit.split}, {demanded}; {REMEDY}")
         reasons += [f"{told}: AUC on {audit.split}, {demanded}; {REMEDY}" for told in _told_no_better(model, evaluated, audit, margin)]
-    return Verdict(
+    return ShortcutVerdict(
         model=model,
         split=audit.split,
         balanced_accuracy=evaluated.balanced_accuracy,

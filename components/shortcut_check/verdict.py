@@ -36,7 +36,7 @@ class MaskedAnswers(StrictModel):
     verdict: str
 
 
-class Verdict(StrictModel):
+class ShortcutVerdict(StrictModel):
     """The check of one model."""
 
     model: str
@@ -60,7 +60,7 @@ class Verdict(StrictModel):
         (folder / ("BLESSED" if self.blessed else "NOT_BLESSED")).touch()
 
     @classmethod
-    def load(cls, folder: Path) -> Verdict:
+    def load(cls, folder: Path) -> ShortcutVerdict:
         """Reads verdict.json.
 
         Raises:

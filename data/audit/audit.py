@@ -17,7 +17,7 @@ from cxr.core.resampling import patient_numbers
 from cxr.data.audit.audit_config import Audit
 from cxr.data.audit.classifier import Labels, Probabilities, fit_and_predict, folds_by_patient, out_of_fold
 from cxr.data.audit.records import Tables, some_patients
-from cxr.data.audit.result import AuditResult, Measured, ShortcutResult
+from cxr.data.audit.result import AuditFigures, AuditResult, ShortcutResult
 from cxr.data.audit.seen import Seen
 from cxr.data.audit.tables import MEASURED, SHORTCUTS, Joint, Shortcut
 
@@ -74,7 +74,7 @@ def run_audit(data: Tables, class_names: Sequence[str], config: Audit, split: st
     )
 
 
-def figures_of(told: Probabilities, labels: Labels, patients: npt.NDArray[Any], class_names: Sequence[str]) -> tuple[Measured, Draws]:
+def figures_of(told: Probabilities, labels: Labels, patients: npt.NDArray[Any], class_names: Sequence[str]) -> tuple[AuditFigures, Draws]:
     """Returns the figures of some answers, and their balanced accuracy in each draw of patients.
 
     Args:
@@ -84,7 +84,7 @@ def figures_of(told: Probabilities, labels: Labels, patients: npt.NDArray[Any], 
       class_names: By index.
     """
     found = Measurement(patient_numbers(patients)[0], labels, told, bins=1)
-    measured = Measured(
+    measured = AuditFigures(
         images=found.images,
         patients=found.patients,
         accuracy=found.figure("accuracy"),
@@ -102,7 +102,7 @@ def _seen(shortcut: Shortcut | Joint, data: Tables) -> Seen:
 
 
 def _result(
-    shortcut: Shortcut | Joint, seen: Seen, folds: Measured | None, gate: Measured | None, config: Audit, questions: int
+    shortcut: Shortcut | Joint, seen: Seen, folds: AuditFigures | None, gate: AuditFigures | None, config: Audit, questions: int
 ) -> ShortcutResult:
     values = seen.different()
     clear, verdict = _verdict(shortcut, values, folds or gate, config, questions)
@@ -119,7 +119,7 @@ def _result(
     )
 
 
-def _verdict(shortcut: Shortcut | Joint, values: int, found: Measured | None, config: Audit, questions: int) -> tuple[str | None, str]:
+def _verdict(shortcut: Shortcut | Joint, values: int, found: AuditFigures | None, config: Audit, questions: int) -> tuple[str | None, str]:
     """Returns the class that is told clearly, if any, and a sentence; `questions` is how many AUCs the whole audit looks at."""
     if values == 1:
         return None, f"{shortcut.phrase}: the same for all images"

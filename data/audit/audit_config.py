@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from cxr.core.strict_model import StrictModel
+from cxr.core.strict_model import Seed, StrictModel
 
 
 class Audit(StrictModel):
     """How the confounding audit is made. What follows from it for a model is `gate.shortcut_margin`'s."""
 
     folds: int = Field(5, ge=2, description="by patient; fewer where the rarest class has fewer patients")
-    seed: int = Field(2021, description="of the folds and of the small models")
+    seed: Seed = Field(2021, description="of the folds and of the small models")
     # Hosmer, Lemeshow and Sturdivant (Applied Logistic Regression, 2013, section 5.2.4) call 0.8 to 0.9 excellent discrimination.
     clear_auc: float = Field(
         0.8,

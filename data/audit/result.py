@@ -17,7 +17,7 @@ AUDIT = "audit.json"
 DRAWS = "draws.npz"  # shortcut: its balanced accuracy on the gate's split in each draw of patients, float32 [draws]
 
 
-class Measured(StrictModel):
+class AuditFigures(StrictModel):
     """How well the class was told on some images."""
 
     images: int
@@ -35,8 +35,8 @@ class ShortcutResult(StrictModel):
     kind: Literal["shortcut", "reference"] = Field(description="reference: it may tell the class, and no gate asks about it")
     columns: int = Field(description="numbers or words per image")
     values: int = Field(description="different rows; 1: it is the same for all images and can tell nothing")
-    folds: Measured | None = Field(description="out of fold, by patient; null: too few patients")
-    gate: Measured | None = Field(description="learnt from the training split, on the gate's; null: there are no such splits")
+    folds: AuditFigures | None = Field(description="out of fold, by patient; null: too few patients")
+    gate: AuditFigures | None = Field(description="learnt from the training split, on the gate's; null: there are no such splits")
     clear_class: str | None = Field(description="the class that it tells clearly; null: none")
     verdict: str
 

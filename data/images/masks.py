@@ -23,11 +23,17 @@ class WrongMask(ImageError):
     reason = "mask of other proportions"
 
 
+class DarkMask(ImageError):
+    """A mask with several grey levels, none of them bright."""
+
+    reason = "mask without a bright place"
+
+
 def read_mask(path: Path | str, height: int, width: int) -> bytes | None:
     """Reads the mask of a picture.
 
     Args:
-      path: PNG, JPEG, BMP or TIFF, bright where the disease shows.
+      path: PNG, JPEG, BMP or TIFF, bright where the disease shows; or black with one other level there, however dark (0 and 1).
       height: Of the picture, upright, pixels.
       width: Of it.
 
@@ -35,7 +41,7 @@ def read_mask(path: Path | str, height: int, width: int) -> bytes | None:
       PNG of the picture's size, 255 where the disease shows, else 0; None where it shows nowhere.
 
     Raises:
-      ImageError: No picture, or one of other proportions than the picture; the text names the path.
+      ImageError: No picture, one of other proportions than the picture, or none of the two kinds above; the text names the path.
       OSError: There is no such file, or it may not be read.
     """
     with open(path, "rb") as stream:
@@ -45,11 +51,16 @@ def read_mask(path: Path | str, height: int, width: int) -> bytes | None:
                     raise TooManyPixels(
                         f"{path}: the mask has {picture.width}x{picture.height} pixels, more than the {MAX_PIXELS:,} allowed"
                     )
-                mask = np.asarray(picture.convert("L")) > _SET
+                levels = np.asarray(picture.convert("L"))
         except (ImageError, MemoryError):
             raise
         except Exception as error:  # Pillow's decoders raise what they like; OSError too, for a place in the file that cannot be
             raise Unreadable(f"{path}: the mask cannot be decoded: {error}") from None
+    mask = levels > (_SET if levels.max() > _SET else 0)
+    if levels.max() <= _SET and len(np.unique(levels)) > 2:
+        raise DarkMask(
+            f"{path}: the mask has several grey levels and none above {_SET}; draw white where the disease shows, black elsewhere"
+        )
     rows, columns = mask.shape
     if abs(rows * width / (columns * height) - 1) > _SKEW:
         raise WrongMask(f"{path}: the mask has {columns}x{rows} pixels, its picture {width}x{height}: they differ in their proportions")

@@ -23,6 +23,7 @@ class Dataset(StrictModel):
     class_names: tuple[str, ...]
     counts: dict[str, dict[str, int]] = Field(description="split: class: images")
     patients: dict[str, int] = Field(description="split: patients")
+    all_patients: int | None = Field(None, description="patients in all splits together, each once; null: an older version did not count")
     class_patients: dict[str, dict[str, int]] = Field({}, description="split: class: patients; empty: an older version did not count them")
     own_patients: int = Field(description="images without a patient id, each counted as a patient of its own")
     key_id: str = Field("", description="tells the key of the patients' pseudonyms from others; empty: an older version did not say")

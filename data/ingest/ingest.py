@@ -203,6 +203,11 @@ def _check(result: summary.Tally, rows: list[Row], out: Path, request: _Request,
     for split in () if config.only_split else _splits(rows):
         for name in config.class_names:
             if not result.counts[split, name]:
+                if not any((row.split, row.label) == (split, name) for row in rows):
+                    raise CxrError(
+                        f"class {name!r} has no image in split {split!r}, which the source states for others; add some, or remove the "
+                        "column 'split' and have them dealt"
+                    )
                 raise CxrError(f"class {name!r} has no usable image in split {split!r}; all of them were rejected ({result.reasons()})")
 
 
@@ -220,6 +225,7 @@ def _described(
         class_names=config.class_names,
         counts={split: {name: result.counts[split, name] for name in config.class_names} for split in splits},
         patients={split: len(set().union(*(result.patients[split, name] for name in config.class_names))) for split in splits},
+        all_patients=len(set().union(*result.patients.values())),
         class_patients={split: {name: len(result.patients[split, name]) for name in config.class_names} for split in splits},
         own_patients=own,
         key_id=key_id(request.key),

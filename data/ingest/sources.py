@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from cxr.data.ingest.rows import Row, hint_at, parse_age, parse_sex
 from cxr.data.ingest.tree import from_images, from_tree, is_clutter, names_classes
 
 MANIFEST = "manifest.csv"  # a folder that holds it is read by it
+# What rows of one image may state each: an attribute of Row, and its value where nothing is stated.
+_FACTS = {"source": features.UNKNOWN, "view": features.UNKNOWN, "sex": features.UNKNOWN, "age": None, "license": "", "mask": ""}
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -191,6 +194,7 @@ def _without_repeats(rows: list[Row], config: Ingest, spelled: Spelling) -> tupl
     same: dict[str, str] = {}  # patient: another id of the same person; a forest
     refused: list[tuple[Row, Row]] = []
     contradictory: list[tuple[Row, Row]] = []
+    differing: Counter[str] = Counter()  # fact that rows of one image state differently: times
 
     def root(patient: str) -> str:
         while patient in same:
@@ -208,6 +212,7 @@ def _without_repeats(rows: list[Row], config: Ingest, spelled: Spelling) -> tupl
         elif config.listed_twice == "refuse":
             refused.append((first, row))
         first.split = first.split or row.split
+        differing.update(_completed(first, row))
         one, other = sorted((root(first.patient), root(row.patient)))
         if one and one != other:
             same[other] = one
@@ -223,7 +228,21 @@ def _without_repeats(rows: list[Row], config: Ingest, spelled: Spelling) -> tupl
     if not repeats:
         return rows, []
     merged = f"; {len(same)} patient ids were other ids of the same person" if same else ""
-    return list(kept.values()), [f"{repeats} paths were listed twice and are read once{merged}"]
+    words = ", ".join(f"{name} {count}" for name, count in differing.items())
+    contradicted = f"; where they contradict each other the first counts ({words})" if words else ""
+    return list(kept.values()), [f"{repeats} paths were listed twice and are read once{merged}{contradicted}"]
+
+
+def _completed(first: Row, row: Row) -> list[str]:
+    """Gives the row that is kept what only the other one states; returns what they state differently."""
+    differing = []
+    for name, nothing in _FACTS.items():
+        one, other = getattr(first, name), getattr(row, name)
+        if one == nothing:
+            setattr(first, name, other)
+        elif other not in (nothing, one):
+            differing.append(name)
+    return differing
 
 
 def _twice(pairs: list[tuple[Row, Row]], remedy: str) -> BadRows:

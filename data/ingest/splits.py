@@ -143,7 +143,7 @@ def _exact(rows: list[Row], config: Ingest, usable: Callable[[Row], bool]) -> li
     by_class: dict[str, list[Row]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: uniform(config.seed, row.image_unit)):
         by_class[row.label].append(row)
-    taken, homes = [], dict[str, str]()
+    taken, homes, copies = [], dict[str, str](), Counter[str]()
     for name in config.class_names:
         remaining = iter(by_class[name])
         for split in config.split_names:
@@ -153,8 +153,13 @@ def _exact(rows: list[Row], config: Ingest, usable: Callable[[Row], bool]) -> li
                 if candidate is None:
                     wanted = sum(counts[name] for counts in numbers.values())
                     found = sum(other.label == name and usable(other) for other in rows)
-                    raise CxrError(f"per_class: class {name!r} has {found} usable images, {wanted} are asked for")
+                    raise CxrError(
+                        f"per_class: class {name!r} has {found} usable images, {wanted} are asked for"
+                        + (f", and {copies[name]} are copies of what another split has; " if copies[name] else "; ")
+                        + "ask for fewer, or add images"
+                    )
                 if homes.setdefault(candidate.radiograph, split) != split:
+                    copies[name] += usable(candidate)
                     continue
                 candidate.split = split
                 taken.append(candidate)

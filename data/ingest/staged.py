@@ -35,8 +35,9 @@ INDEX, PICTURES = ".jsonl", ".pictures"
 _THUMBNAIL_BYTES = SIDE * SIDE
 _KEY_BYTES = 16
 _KEY = f"S{2 * _KEY_BYTES}"  # in hexadecimal digits
-# Of a line of an index: what it is about, the number of the index, and where the line stands. All else stays on disk.
-_LINE = np.dtype([("key", _KEY), ("index", np.int32), ("offset", np.int64), ("length", np.int32)])
+# Of a line of an index: what it is about, whether it has a picture, the number of the index, and where the line stands. All else stays on
+# disk.
+_LINE = np.dtype([("key", _KEY), ("good", np.bool_), ("index", np.int32), ("offset", np.int64), ("length", np.int32)])
 
 Keys = npt.NDArray[np.bytes_]
 
@@ -97,11 +98,12 @@ class Staged:
         """Reads the indices; what a killed worker left unfinished does not count."""
         self._indices = sorted(folder.glob(f"*{INDEX}"))
         lines = np.fromiter(self._lines(), _LINE)
-        # Of a key that stands there twice the last one counts.
-        keys, last = np.unique(lines["key"][::-1], return_index=True)
-        self._keys, self._found = keys, lines[len(lines) - 1 - last]
+        # Of a key that stands there twice the one with a picture counts: the file could be read after all.
+        lines = lines[np.argsort(~lines["good"], kind="stable")]
+        self._keys, first = np.unique(lines["key"], return_index=True)
+        self._found = lines[first]
 
-    def _lines(self) -> Iterator[tuple[bytes, int, int, int]]:
+    def _lines(self) -> Iterator[tuple[bytes, bool, int, int, int]]:
         """Yields keys of `_LINE`."""
         for number, index in enumerate(self._indices):
             pictures, offset = index.with_suffix(PICTURES), 0
@@ -110,7 +112,7 @@ class Staged:
                 with contextlib.suppress(ValueError, TypeError):  # half a line
                     entry = Entry(*json.loads(line))
                     if entry.offset + _THUMBNAIL_BYTES + entry.length <= size or entry.reason:
-                        yield entry.key.encode(), number, offset, len(line)
+                        yield entry.key.encode(), not entry.reason, number, offset, len(line)
                 offset += len(line)
 
     def __getitem__(self, key: bytes) -> Entry:
@@ -128,7 +130,7 @@ class Staged:
         place = self._place(key)
         if place is None:
             raise KeyError(key)
-        _, number, offset, length = self._found[place].item()
+        _, _, number, offset, length = self._found[place].item()
         index = self._indices[number]
         return index.with_suffix(PICTURES), Entry(*json.loads(_read(index, offset, length)))
 

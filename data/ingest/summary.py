@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.table import Table
 from scipy.cluster.hierarchy import DisjointSet
 
+from cxr.core.intervals import NONE
 from cxr.data.ingest import private_lists
 from cxr.data.ingest.dataset import Dataset
 from cxr.data.ingest.outcomes import Outcome, Outcomes
@@ -180,7 +181,8 @@ def table(dataset: Dataset) -> Table:
         result.add_row(split, *map(str, counts), str(sum(counts)), str(dataset.patients[split]))
     totals = [sum(dataset.counts[split][name] for split in dataset.splits) for name in dataset.class_names]
     result.add_section()
-    result.add_row("all", *map(str, totals), str(sum(totals)), str(sum(dataset.patients.values())))
+    patients = NONE if dataset.all_patients is None else str(dataset.all_patients)
+    result.add_row("all", *map(str, totals), str(sum(totals)), patients)
     return result
 
 

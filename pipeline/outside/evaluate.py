@@ -63,7 +63,7 @@ class Model(Protocol):
         ...
 
 
-class Measured(StrictModel):
+class ModelFigures(StrictModel):
     """What `cxr evaluate --json` writes."""
 
     model: str | None = Field(description="null: a table of predictions")
@@ -129,7 +129,7 @@ def evaluate(
     include_seen: bool = False,
     known: Known | None = None,
     advance: Callable[[], None] = lambda: None,
-) -> Measured:
+) -> ModelFigures:
     """Asks a model about all images and measures its answers.
 
     Args:
@@ -202,18 +202,18 @@ def evaluate(
     )
 
 
-def measured(answers: Sequence[Answer], class_names: Sequence[str], bins: int, **known: object) -> Measured:
+def measured(answers: Sequence[Answer], class_names: Sequence[str], bins: int, **known: object) -> ModelFigures:
     """Measures answers.
 
     Args:
       answers: At least one.
       class_names: In the order of the probabilities.
       bins: Of the calibration error.
-      known: Further fields of `Measured`.
+      known: Further fields of `ModelFigures`.
     """
     present = {answer.label for answer in answers}
     values = {"model": None, "version": None, "seen": None, "seen_included": True} | known
-    return Measured(
+    return ModelFigures(
         images=len(answers),
         absent_classes=tuple(name for name in class_names if name not in present),
         evaluation=measure(answers, class_names, bins),

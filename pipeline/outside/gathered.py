@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cxr.core import features
+from cxr.core.machine import cores
 from cxr.data.duplicates.find import near_duplicates
 from cxr.data.duplicates.thumbnails import READ_SIDE, SIDE, Thumbnails, thumbnail
 from cxr.data.images import reader
@@ -69,7 +69,7 @@ def gather(data: LabelledImages, small: bool, name: str, stage: Stage) -> Gather
     """
     done = stage(name, data.total)
     facts, pictures = [], [np.zeros((0, SIDE, SIDE), np.uint8)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         while some := list(islice(data.images, _AT_ONCE)):
             facts += [item.facts if item.outside is None else {**item.facts, features.OUTSIDE: item.outside} for item in some]
             if small:
@@ -95,7 +95,7 @@ def copies(new: Gathered, training: Gathered, stage: Stage) -> Copies:
         theirs = training.table[features.LABEL].tolist()
         # Of pictures with the same thumbnail only the pairs with the first are given: with the training pictures first, none is missed.
         both = np.concatenate([training.thumbnails, new.thumbnails])
-        for pair in near_duplicates(both, os.cpu_count() or 1, stage):
+        for pair in near_duplicates(both, cores(), stage):
             if pair.first < len(theirs) <= pair.second:
                 known.setdefault(pair.second - len(theirs), set()).add(theirs[pair.first])
         near = frozenset(known) - exact

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.machine import cores
 from cxr.data.images import reader
 from cxr.data.images.errors import ImageError
 from cxr.data.ingest.ingest_config import Ingest
@@ -137,7 +137,7 @@ def _read_rows(
 ) -> Iterator[Labelled]:
     bad: list[str] = []
     remaining = iter(given)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         while some := list(islice(remaining, _READ_AT_ONCE)):
             sources = [source for _, source, _ in some]
             for (row, _, outside), found in zip(some, pool.map(partial(_read, config=config), sources), strict=True):

@@ -9,10 +9,10 @@ from rich.table import Table
 from cxr.core.disclaimer import SYNTHETIC
 from cxr.core.figure_table import BALANCED_ACCURACY, OF_ALL_CLASSES, OF_ONE_CLASS, row_of
 from cxr.core.intervals import NONE
-from cxr.pipeline.outside.evaluate import Measured
+from cxr.pipeline.outside.evaluate import ModelFigures
 
 
-def tables(found: Measured) -> Iterator[Table]:
+def tables(found: ModelFigures) -> Iterator[Table]:
     """Yields the figures of the whole, of each class, the confusion matrix, and the slices."""
     e = found.evaluation
     name = f"model {found.model} version {found.version}" if found.model else "predictions"
@@ -53,7 +53,7 @@ def tables(found: Measured) -> Iterator[Table]:
     yield slices
 
 
-def remarks(found: Measured) -> Iterator[str]:
+def remarks(found: ModelFigures) -> Iterator[str]:
     """Yields what must be known beside the figures."""
     if found.absent_classes:
         rest = f"{row_of(BALANCED_ACCURACY).title} is the mean recall of the others"

@@ -1,11 +1,11 @@
 """Everything a server can be told, with every default; the command line, the tests and `process` share it."""
 
-import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cxr.core.features import MAX_PIXELS
+from cxr.core.machine import cores
 from cxr.serving.defaults import GRPC_PORT, LARGEST_MESSAGE, LOOPBACK, REST_PORT
 
 LONGEST_SECONDS = 2_000_000.0  # 23 days: gRPC, the kernel and TensorFlow Serving count milliseconds in 32 bits
@@ -31,7 +31,7 @@ class Batching(_Frozen):
     max_batch_size: int = Field(default=32, ge=1)
     batch_timeout_micros: int = Field(default=0, ge=0)
     max_enqueued_batches: int = Field(default=100, ge=1)
-    num_batch_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=MOST_THREADS)
+    num_batch_threads: int = Field(default_factory=lambda: cores(), ge=1, le=MOST_THREADS)
     allowed_batch_sizes: tuple[int, ...] = ()
     enable_large_batch_splitting: bool = False
 

@@ -71,7 +71,7 @@ def arguments(options: ServerOptions, folder: Path | None = None) -> list[str]:
         "model_config_file": config_file.absolute(),  # not resolved: a file in memory has no other name, a ConfigMap's link moves
         "monitoring_config_file": _write(folder, "monitoring.config", MONITORING),
         "file_system_poll_wait_seconds": max(1, round(options.poll_seconds)),
-        "model_config_file_poll_wait_seconds": round(options.model_config_file_poll_seconds or 0),
+        "model_config_file_poll_wait_seconds": 0 if (wait := options.model_config_file_poll_seconds) is None else max(1, round(wait)),
         "max_num_load_retries": options.load_retries,
         "load_retry_interval_micros": round(options.load_retry_seconds * 1e6),
         "num_load_threads": options.load_threads,
@@ -97,6 +97,7 @@ def _own(options: ServerOptions) -> list[str]:
         "--max-concurrent-requests": (limits, "max_concurrent_requests"),
         "--start-seconds": (options, "start_seconds"),
         "--drain-seconds": (options, "drain_seconds"),
+        "--unchecked-models": (options, "unchecked_models"),
     }
     return [option for option, (part, field) in own.items() if getattr(part, field) != type(part).model_fields[field].default]
 

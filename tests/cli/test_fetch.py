@@ -57,6 +57,7 @@ def test_what_cannot_be_asked_for(tmp_path, monkeypatch):
     assert "--per-class: only nih-subset is drawn from" in refused("ieee8023", "--per-class", 3)
     assert "--parts '0-3': the archives are numbered 1 to 12" in refused("nih-subset", "--parts", "0-3")
     assert "--parts 'all': must be numbers and ranges" in refused("nih-subset", "--parts", "all")
+    assert "--parts '²': must be numbers and ranges" in refused("nih-subset", "--parts", "²")
     assert "--from nowhere: no such folder or archive" in refused("ieee8023", "--from", "nowhere")
     assert list(tmp_path.iterdir()) == []
 

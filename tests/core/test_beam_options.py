@@ -23,6 +23,18 @@ def test_a_job_server_that_listens():
         beam_options.check(["--runner=PortableRunner", f"--job_endpoint=localhost:{server.getsockname()[1]}"])
 
 
+def test_a_job_server_at_an_address_of_ipv6(monkeypatch):
+    asked = []
+
+    def connect(address, seconds):
+        asked.append(address)
+        return socket.socket()
+
+    monkeypatch.setattr(beam_options.socket, "create_connection", connect)
+    beam_options.check(["--runner=PortableRunner", "--job_endpoint=[::1]:8099"])
+    assert asked == [("::1", 8099)]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -21,7 +21,7 @@ from cxr.core.intervals import Figure, Interval, bootstrap_interval, share_inter
 from cxr.core.measurement import Measurement
 from cxr.pipeline.demands import Demand, NonInferiority
 from cxr.pipeline.kept_report import KeptEvaluation
-from cxr.trainer.crossval.results import Measured, measured
+from cxr.trainer.crossval.results import FoldFigures, measured
 
 # Each kind of patients by its definition, of all classes or of class c.
 PEOPLE = {
@@ -114,7 +114,7 @@ def test_a_figure_that_there_is_not_is_an_error_and_no_default() -> None:
         lambda: patients_behind("sensitivity", 0, 9, per_class),
         lambda: interval("sensitivity", 0, 0.5, [0.5], patients=9, per_class=per_class),
         lambda: NonInferiority(metric="sensitivity", margin=0.1).higher_is_better,
-        lambda: Measured(images=1, patients=1, sensitivity=Figure(value=0.5)),
+        lambda: FoldFigures(images=1, patients=1, sensitivity=Figure(value=0.5)),
     ):
         with pytest.raises(ValueError, match=r"there is no figure sensitivity; there are accuracy|Input should be 'accuracy'"):
             ask()
@@ -149,7 +149,7 @@ def test_the_lists_of_others_are_the_tables() -> None:
     found = answers()
     crossed = measured(Measurement(found.patients, found.labels, found.probabilities), ("a", "b", "c"))
     assert list(crossed.model_dump()) == ["images", "patients", *single, *per_class]
-    assert Measured.model_validate_json(crossed.model_dump_json()) == crossed
+    assert FoldFigures.model_validate_json(crossed.model_dump_json()) == crossed
 
 
 def test_what_files_of_earlier_versions_hold_is_called_so_and_stands_where_it_stood() -> None:

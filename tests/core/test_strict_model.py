@@ -49,6 +49,13 @@ def test_a_damaged_file_is_named_with_the_remedy(tmp_path, content):
     assert not isinstance(raised.value, MissingFileError)
 
 
+def test_the_field_is_named(tmp_path):
+    file = tmp_path / "found.json"
+    file.write_text('{"images": "many", "other": 2}')
+    with pytest.raises(CxrError, match=r"cannot be read \(images: Input should be .*, and 1 more\)"):
+        Found.read(file, "run again")
+
+
 def test_a_missing_file_can_be_told_from_a_damaged_one(tmp_path):
     with pytest.raises(MissingFileError, match=r"found\.json: cannot be read \(No such file or directory\); run again"):
         Found.read(tmp_path / "found.json", "run again")

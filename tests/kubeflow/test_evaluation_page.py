@@ -89,6 +89,11 @@ def test_a_roc_curve_goes_from_nothing_to_everything(published):
     assert corners == [(0, 0), (1, 1)]
 
 
+def test_classes_that_differ_in_signs_have_curves_of_their_own():
+    found = evaluation_page.roc_keys(("a-b", "é", "a b", "normal"))
+    assert list(found.items()) == [("a-b", "roc_a_b_0"), ("é", "roc__"), ("a b", "roc_a_b_2"), ("normal", "roc_normal")]
+
+
 def test_a_class_without_examples_has_no_curve(published):
     assert metadata(published, "roc_normal") == {}
 

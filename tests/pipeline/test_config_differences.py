@@ -33,6 +33,9 @@ def test_the_choice_of_rows_can_name_people() -> None:
     (found,) = differences({"data": {"where": {"patient_id": "4711"}}}, {"data": {"where": {}}})
     assert found.key == "data.where.patient_id"
     assert "4711" not in found.first + found.second
+    (found,) = differences({"data": {"where": {"patient_id": "4711"}}}, {"data": {}})  # of an older version
+    assert found.key == "data.where"
+    assert "4711" not in found.first + found.second
 
 
 def test_a_section_is_cut_short_in_a_line_and_kept_in_full() -> None:

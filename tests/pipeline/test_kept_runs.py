@@ -59,8 +59,11 @@ def test_runs_of_all_pipelines_the_newest_first(make_run: MakeRun, tmp_path: Pat
     ]
     assert find_run("latest", tmp_path).name == "20261103-1"
     assert find_run("20261101-1", tmp_path).pipeline == "cpu"
+    make_run("20261104-1", "cpu")  # of a mistyped path: the link stays
+    assert find_run("latest", tmp_path, "cpu").name == "20261102-1"
+    assert find_run("latest", tmp_path).name == "20261103-1"
     assert find_run(str(tmp_path / "cpu" / "runs" / "latest"), tmp_path).name == "20261102-1"
-    with pytest.raises(UsageError, match="20260101-1: no such run in .*; the newest is 20261103-1"):
+    with pytest.raises(UsageError, match="20260101-1: no such run in .*; the newest is 20261104-1"):
         find_run("20260101-1", tmp_path)
 
 

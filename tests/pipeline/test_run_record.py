@@ -8,7 +8,7 @@ from cxr.core import exit_codes
 from cxr.core.errors import CxrError, UsageError
 from cxr.core.termination import Terminated
 from cxr.pipeline.pipeline_config import load
-from cxr.pipeline.run_record import RECORD, new_record, read_run_record, recorded
+from cxr.pipeline.run_record import RECORD, RunRecord, new_record, read_run_record, recorded
 
 CONFIG = load("cpu", ["gate.tolerance=0"])
 
@@ -59,6 +59,18 @@ def test_what_ends_a_run_early_is_kept_and_raised(tmp_path: Path, error: BaseExc
     found = read_run_record(tmp_path)
     assert found is not None
     assert (found.exit_code, found.error) == (code, text)
+
+
+def test_a_full_disk_does_not_hide_what_ended_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work() -> int:
+        monkeypatch.setattr(RunRecord, "write", full)
+        raise KeyboardInterrupt
+
+    def full(record: RunRecord, file: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(KeyboardInterrupt):
+        recorded(tmp_path, new_record(CONFIG, None), work)
 
 
 def test_a_damaged_record_is_none(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import keras
 
 from cxr.trainer.calibration.outside import SMALLEST, Detector
-from cxr.trainer.calibration.reliability import LEAST
+
+LEAST = 1e-30  # what a probability is clipped to before its logarithm is taken; float32 ends at 1e-38
 
 
 @keras.saving.register_keras_serializable(package="cxr")

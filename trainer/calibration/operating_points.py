@@ -11,6 +11,7 @@ from cxr.trainer.calibration_info import OperatingPoint
 
 DEMANDED = 0.9  # of the specificity, and of the sensitivity
 SPECIFICITY, SENSITIVITY = "specificity", "sensitivity"
+NOBODY = float(np.nextafter(np.float32(1), np.float32(2)))  # a threshold that no probability reaches, not even a saturated one
 
 
 def choose(probabilities: npt.ArrayLike, labels: npt.ArrayLike, class_names: Sequence[str]) -> dict[str, tuple[OperatingPoint, ...]]:
@@ -38,7 +39,7 @@ def _at_specificity(p: npt.NDArray[np.float64], positive: npt.NDArray[np.bool_])
     allowed = len(others) - int(np.ceil(DEMANDED * len(others) - 1e-9))  # called wrongly
     border = others[-1 - allowed]  # this one must not be called any more: the threshold lies above it
     above = p[p > border]
-    return _point(SPECIFICITY, float(above.min()) if len(above) else 1.0, p, positive)
+    return _point(SPECIFICITY, float(above.min()) if len(above) else NOBODY, p, positive)
 
 
 def _at_sensitivity(p: npt.NDArray[np.float64], positive: npt.NDArray[np.bool_]) -> OperatingPoint:

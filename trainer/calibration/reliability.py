@@ -8,8 +8,6 @@ import numpy.typing as npt
 from cxr.core.figures import CALIBRATION_BINS, Answers, Measure
 from cxr.trainer.calibration_info import Bin, Reliability
 
-LEAST = 1e-30  # what a probability is clipped to before its logarithm is taken; float32 ends at 1e-38
-
 
 def measure(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> Reliability:
     """Measures calibration error and log loss (Guo et al., On Calibration of Modern Neural Networks, ICML 2017, equations 2 and 3).
@@ -31,10 +29,4 @@ def measure(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> Reliability:
         for number, (images, confidences, right) in enumerate(found.calibration[0])
         if images
     ]
-    return Reliability(calibration_error=float(found.calibration_error[0]), log_loss=log_loss(p, y), bins=tuple(bins))
-
-
-def log_loss(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
-    """Returns the mean negative log likelihood of the labels, nats; arguments as in `measure`."""
-    p = np.asarray(probabilities, np.float64)
-    return float(-np.log(np.maximum(p[np.arange(len(p)), np.asarray(labels, np.int64)], LEAST)).mean())
+    return Reliability(calibration_error=float(found.calibration_error[0]), log_loss=float(found.log_loss[0]), bins=tuple(bins))

@@ -12,7 +12,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from cxr.core.features import VAL
-from cxr.trainer.calibration.reliability import LEAST, measure
+from cxr.trainer.calibration.layers import LEAST
+from cxr.trainer.calibration.reliability import measure
 from cxr.trainer.calibration_info import Calibration
 
 # What a handful of images says is not believed beyond this.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxr.core.spans import about
 from cxr.trainer.crossval.experiment import Scheme, named, titled
 from cxr.trainer.crossval.fold_run import to_train
 from cxr.trainer.crossval.members import Member
@@ -78,7 +79,7 @@ def announced(subject: Subject, left: Sequence[Job], folds: int) -> str:
     stages = "; ".join(f"{name}: {_epochs(subject, name)}" for name in names)
     return (
         f"{len(networks)} whole networks to train ({folds} folds × {len(names)} models without those that are trained already; {stages}). "
-        f"About {duration(sum(job.seconds for job in networks))} at most: without early stopping, by the speed of the frozen backbones "
+        f"About {about(sum(job.seconds for job in networks))} at most: without early stopping, by the speed of the frozen backbones "
         f"here, a training step taken for {TRAINING_STEP} passes. What is finished is kept, an interrupted call can be made again. "
         "--models takes some of them only, defaults.fine_tuning=null trains heads only."
     )
@@ -101,15 +102,7 @@ class TimeLeft:
         done, ahead = (sum(job.seconds for job in part) for part in (self._left[:behind], self._left[behind:]))
         if not ahead:
             return ""
-        return f", about {duration(ahead * ((self._clock() - self._began) / done if done else 1))} left"
-
-
-def duration(seconds: float) -> str:
-    """Returns seconds in the unit that is easiest to read."""
-    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+        return f", about {about(ahead * ((self._clock() - self._began) / done if done else 1))} left"
 
 
 def _epochs(subject: Subject, name: str) -> str:

@@ -41,8 +41,8 @@ def features_key(config: Model, images: inputs.Split, transform: TransformGraph,
       identity: What else tells them apart (the version of the code).
     """
     made_by = config.model_dump(mode="json", exclude=_HEAD_ONLY) | {"head": [config.head.pooling, config.head.pool_size]}
-    libraries = [keras.__version__, tf.__version__]
-    return fingerprint([made_by, transform.fingerprint, images.content_hash, weights_version(config), *identity, *libraries])
+    computed = devices.computed_by(devices.possible(config.mixed_precision))
+    return fingerprint([made_by, transform.fingerprint, images.content_hash, weights_version(config), *identity, *computed])
 
 
 class About(StrictModel):

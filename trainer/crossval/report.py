@@ -19,7 +19,7 @@ from cxr.core.measurement import Measurement
 from cxr.core.strict_model import StrictModel
 from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT, Scheme
 from cxr.trainer.crossval.fold_run import LOGISTIC, FoldAnswers
-from cxr.trainer.crossval.results import Measured, measured, measurement_of, rounded
+from cxr.trainer.crossval.results import FoldFigures, measured, measurement_of, rounded
 from cxr.trainer.ensemble.fitting_data import FITTED
 from cxr.trainer.head_stage import Array
 from cxr.trainer.inputs import Split
@@ -60,7 +60,7 @@ class Report(StrictModel):
     synthetic: bool = Field(description="images are made up: the numbers say nothing about patients")
     weights: dict[str, str] = Field(description="model: where its backbone's weights came from")
     data_used: dict[str, str] = Field(description="which data did what")
-    results: dict[str, dict[str, Measured]] = Field(description="way to deal: model: figures of all its folds together")
+    results: dict[str, dict[str, FoldFigures]] = Field(description="way to deal: model: figures of all its folds together")
     leakage: dict[str, Figure] = Field(description="model: accuracy by image minus by patient, paired")
     best_backbone: str = Field(description="by logistic regression's accuracy on its features, by patient")
     sources_not_left_out: dict[str, str] = Field(description="source: why")
@@ -94,7 +94,7 @@ class Collector:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(self._of_fold(scheme, fold, answers)) + "\n", encoding="utf-8")
 
-    def results(self) -> dict[str, dict[str, Measured]]:
+    def results(self) -> dict[str, dict[str, FoldFigures]]:
         """Returns the figures of each way to deal and model, over all folds together."""
         return {
             scheme: {name: measured(self._measurement(scheme, name), self._class_names) for name in models}
@@ -132,12 +132,12 @@ class Collector:
         }
 
 
-def best_backbone(results: dict[str, dict[str, Measured]], models: Sequence[str]) -> str:
+def best_backbone(results: dict[str, dict[str, FoldFigures]], models: Sequence[str]) -> str:
     """Returns the model on whose features logistic regression is most often right, by patient; the first where several are."""
     return max(models, key=lambda name: results[BY_PATIENT][LOGISTIC.format(model=name)].figure(ACCURACY).value or 0.0)
 
 
-def rows_of(results: dict[str, dict[str, Measured]]) -> list[str]:
+def rows_of(results: dict[str, dict[str, FoldFigures]]) -> list[str]:
     """Returns the names of all models in the order of a table: the ensemble first, then members, then the rest."""
     names = list(results[BY_PATIENT])
     return sorted(names, key=lambda name: name != features.ENSEMBLE)

@@ -14,7 +14,7 @@ from cxr.core.measurement import Measurement
 from cxr.core.strict_model import StrictModel
 
 
-class Measured(StrictModel):
+class FoldFigures(StrictModel):
     """How good the answers of one model to some images are; classes without images have figures without a value.
 
     Beside the fields it has one for each row of core/figure_table.py: a figure, or class to figure.
@@ -27,7 +27,7 @@ class Measured(StrictModel):
     patients: int
 
     @model_validator(mode="after")
-    def _only_figures(self) -> Measured:
+    def _only_figures(self) -> FoldFigures:
         for name in self.__pydantic_extra__:
             row_of(name)
         return self
@@ -50,9 +50,9 @@ def measurement_of(labels: npt.NDArray[np.int64], patients: npt.NDArray[np.str_]
     return Measurement(np.unique(patients, return_inverse=True)[1], labels, probabilities)
 
 
-def measured(found: Measurement, class_names: Sequence[str]) -> Measured:
+def measured(found: Measurement, class_names: Sequence[str]) -> FoldFigures:
     """Returns all figures with their intervals."""
-    return Measured(
+    return FoldFigures(
         images=found.images,
         patients=found.patients,
         **{name: found.figure(name) for name in (row.name for row in OF_ALL_CLASSES)},

@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from cxr.core.errors import CxrError
 from cxr.core.strict_model import StrictModel
+from cxr.core.validation_errors import first_said
 
 ENVIRONMENT = "CXR_FEATURE_CACHE"  # JSON of a Place
 MAX_GIGABYTES = 2.0  # some 20,000 images of the three backbones of `cpu`, or 90,000 after a global average
@@ -59,11 +61,13 @@ def told(file: str | None) -> Place:
     """Returns what this process was told: by the file that its run wrote, or else by its environment.
 
     Raises:
-      CxrError: The file is damaged.
-      ValueError: The variable is no Place.
+      CxrError: The file is damaged, or the variable is none that `environment` makes.
     """
     if file and Path(file).exists():
         return Place.read(Path(file), _REMEDY)
     if text := os.environ.get(ENVIRONMENT):
-        return Place.model_validate_json(text)
+        try:
+            return Place.model_validate_json(text)
+        except ValidationError as error:
+            raise CxrError(f"{ENVIRONMENT}: {first_said(error)}; unset it, a run sets it for its nodes") from None
     return Place(folder=None)

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.data import Data
-from bench.row import Done, Round, Row, Side
+from bench.row import FLOOR, Done, Round, Row, Side
 from cxr.core import exit_codes
 
 EPOCHS, BATCH = 16, 16
@@ -50,6 +50,16 @@ def script(data: Data, stack: ExitStack) -> Round:
     return work
 
 
+def passes(data: Data, stack: ExitStack) -> Round:
+    """The same script's pass of all images through each backbone."""
+
+    def work() -> Done:
+        told = _output([sys.executable, SCRIPT, data.records(), "--batch", BATCH, "--passes"])
+        return Done(HOUR, sum(json.loads(told.splitlines()[-1])["pass_seconds"].values()))
+
+    return work
+
+
 def _output(command: list[object], *also_right: int) -> str:
     ended = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True)
     print(ended.stdout)
@@ -64,7 +74,10 @@ ROW = Row(
     "runs/hour",
     Data.records,
     Side("cxr run, configuration cpu", pipeline),
-    (Side(f"plain Keras script ({MEASURED} epochs measured)", script, 2),),
+    (
+        Side(f"plain Keras script ({MEASURED} epochs measured)", script, 4),
+        Side("one pass of all images through each backbone", passes, FLOOR),
+    ),
     warm_up=False,
     most_rounds=1,
     by_default=False,

@@ -13,7 +13,7 @@ from cxr.components.drift_check.result import DriftResult
 from cxr.components.explanation.result import Result as Explained
 from cxr.components.metrics.evaluation import Evaluation
 from cxr.components.metrics.verdicts import Judgement
-from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
+from cxr.components.shortcut_check.verdict import ShortcutVerdict
 from cxr.core.curve_bands import Band, Curve
 from cxr.core.intervals import Figure
 from cxr.core.refusal import Refusal

@@ -10,7 +10,7 @@ from cxr.components.checks.read import Checked, read_checks
 from cxr.components.infra_check.reasons import REASONS
 from cxr.components.metrics.evaluation import Validation
 from cxr.components.metrics.verdicts import Judgement
-from cxr.components.shortcut_check.verdict import Verdict
+from cxr.components.shortcut_check.verdict import ShortcutVerdict
 from cxr.core.refusal import Check, Refusal
 
 
@@ -30,7 +30,7 @@ def test_what_a_run_did_not_come_to_is_not_known() -> None:
 def test_demands_and_refusals_of_all_checks(evaluation: Validation, tmp_path: Path) -> None:
     (tmp_path / "infra").mkdir()
     (tmp_path / "infra" / REASONS).write_text("no answer\nanother answer\n")
-    shortcuts = Verdict(
+    shortcuts = ShortcutVerdict(
         model="m", split="test", balanced_accuracy=0.5, margin=0, comparisons=(), masked=(), reasons=("no better than the border",)
     )
     (tmp_path / "shortcuts").mkdir()

@@ -15,7 +15,7 @@ from cxr.components.metrics.values import values_of
 from cxr.components.metrics.verdicts import Judgement
 from cxr.components.model_card.card import ModelCard, Section, Table
 from cxr.components.model_card.make import Pushed, make_card
-from cxr.components.shortcut_check.verdict import Comparison, Verdict
+from cxr.components.shortcut_check.verdict import Comparison, ShortcutVerdict
 from cxr.core.figure_table import OF_ALL_CLASSES, OF_ONE_CLASS
 from cxr.core.intervals import Figure, Interval
 from cxr.trainer.artifact import ModelInfo
@@ -74,7 +74,7 @@ RECORD = PushRecord(
     floor="17",
 )
 DEMAND = Judgement("accuracy", "accuracy", None, 0.8, 0.5, None, 15, 0, "met")
-SHORTCUTS = Verdict(
+SHORTCUTS = ShortcutVerdict(
     model="mobilenet",
     split="test",
     balanced_accuracy=0.8,

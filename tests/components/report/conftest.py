@@ -20,9 +20,9 @@ from cxr.components.infra_check.reasons import REASONS
 from cxr.components.metrics.answers import image_number
 from cxr.components.report.page.content import Step, Verdict
 from cxr.components.report.sources import ModelSources, Sources
-from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
+from cxr.components.shortcut_check.verdict import ShortcutVerdict
 from cxr.core.intervals import Figure
-from cxr.data.audit.result import AuditResult, Measured, ShortcutResult
+from cxr.data.audit.result import AuditFigures, AuditResult, ShortcutResult
 from cxr.trainer.artifact import write_info
 
 CLASSES = ("covid19", "pneumonia", "normal")
@@ -94,7 +94,7 @@ def write_run(folder: Path) -> None:
 def write_shortcuts(audit: Path, verdict: Path) -> None:
     """As Audit and ShortcutCheck write them."""
     figure = Figure(value=0.75, low=0.5, high=0.9)
-    measured = Measured(images=6, patients=3, accuracy=figure, balanced_accuracy=figure, auc={})
+    measured = AuditFigures(images=6, patients=3, accuracy=figure, balanced_accuracy=figure, auc={})
     shortcut = ShortcutResult(
         name="border",
         phrase="the border",

@@ -15,7 +15,7 @@ from cxr.components.infra_check.reasons import REASONS
 from cxr.components.pusher.component import Pusher
 from cxr.components.pusher.known import Known
 from cxr.components.shortcut_check.component import ShortcutCheck
-from cxr.components.shortcut_check.verdict import Verdict
+from cxr.components.shortcut_check.verdict import ShortcutVerdict
 from cxr.data.audit.audit_config import Audit as Settings
 from cxr.data.audit.result import AuditResult
 from cxr.pipeline.gate import Gate, eval_config
@@ -101,7 +101,7 @@ def test_a_model_that_knows_less_than_brightness_is_not_pushed(tmp_path, raw_exa
     result = AuditResult.load(Path(audited.uri))
     assert result.ranked[0].gate is not None
     assert result.ranked[0].gate.balanced_accuracy.value == 1  # the same images in both splits
-    verdict = Verdict.load(Path(blessings["ShortcutCheck"].uri))
+    verdict = ShortcutVerdict.load(Path(blessings["ShortcutCheck"].uri))
     assert blessings["ShortcutCheck"].custom_properties["blessed"].int_value == 0
     assert verdict.balanced_accuracy == pytest.approx(1 / 3)
     assert [answers.blacked_out for answers in verdict.masked] == ["centre", "border"]

@@ -3,10 +3,10 @@ import pytest
 
 from cxr.components.infra_check.reasons import REASONS
 from cxr.components.shortcut_check.judge import Evaluated, judge, read_margin
-from cxr.components.shortcut_check.verdict import Verdict
+from cxr.components.shortcut_check.verdict import ShortcutVerdict
 from cxr.core.errors import CxrError
 from cxr.core.intervals import Figure
-from cxr.data.audit.result import AuditResult, Measured, ShortcutResult
+from cxr.data.audit.result import AuditFigures, AuditResult, ShortcutResult
 
 RNG = np.random.default_rng(0)
 DRAWS = {name: (at + 0.1 * RNG.normal(size=1000)).astype(np.float32) for name, at in (("grey_histogram", 0.8), ("source", 0.6))}
@@ -15,7 +15,7 @@ DRAWS = {name: (at + 0.1 * RNG.normal(size=1000)).astype(np.float32) for name, a
 def shortcut(name, value, kind="shortcut", measured=True, clear=None, auc=None):
     figure = Figure(value=value)
     aucs = {"a": Figure(value=auc), "b": Figure(value=1.0)}
-    gate = Measured(images=160, patients=100, accuracy=figure, balanced_accuracy=figure, auc=aucs) if measured else None
+    gate = AuditFigures(images=160, patients=100, accuracy=figure, balanced_accuracy=figure, auc=aucs) if measured else None
     return ShortcutResult(
         name=name, phrase=f"the {name}", kind=kind, columns=1, values=9, folds=None, gate=gate, clear_class=clear, verdict=f"of the {name}"
     )
@@ -119,11 +119,11 @@ def test_without_a_shortcut_on_the_split_there_is_nothing_to_beat():
 def test_saved_and_read_again(tmp_path):
     refused = verdict(0.79, 0.0)
     refused.save(tmp_path)
-    assert Verdict.load(tmp_path) == refused
+    assert ShortcutVerdict.load(tmp_path) == refused
     assert (tmp_path / REASONS).read_text().splitlines() == list(refused.reasons)
     assert (tmp_path / "NOT_BLESSED").exists()
     with pytest.raises(CxrError, match="verdict.json: cannot be read"):
-        Verdict.load(tmp_path / "nowhere")
+        ShortcutVerdict.load(tmp_path / "nowhere")
 
 
 def test_the_margin_is_a_number_or_null():

@@ -10,7 +10,7 @@ from cxr.core.intervals import Figure, proportion_interval
 from cxr.data.audit.audit import _verdict, figures_of, run_audit
 from cxr.data.audit.audit_config import Audit
 from cxr.data.audit.records import Tables, some_patients
-from cxr.data.audit.result import AuditResult, Measured, load_draws
+from cxr.data.audit.result import AuditFigures, AuditResult, load_draws
 from cxr.data.audit.tables import SHORTCUTS
 
 pytestmark = pytest.mark.seconds
@@ -137,7 +137,7 @@ def test_without_one_of_its_tables_a_joint_shortcut_is_left_out(found):
 )
 def test_what_tells_a_class_clearly(value, low, clear):
     auc = {"a": Figure(value=value, low=low, high=low and 1.0), "b": Figure(value=0.5, low=0.4, high=0.6)}
-    found = Measured(images=30, patients=30, accuracy=Figure(value=None), balanced_accuracy=Figure(value=None), auc=auc)
+    found = AuditFigures(images=30, patients=30, accuracy=Figure(value=None), balanced_accuracy=Figure(value=None), auc=auc)
     name, said = _verdict(SHORTCUTS[0], 2, found, Audit(), questions=1)
     assert name == ("a" if clear else None)
     assert ("a can be told from" in said) == (low is not None and low > 0.5)
@@ -146,7 +146,7 @@ def test_what_tells_a_class_clearly(value, low, clear):
 @pytest.mark.parametrize(("low", "questions", "said"), [(0.51, 1, True), (0.51, 30, False), (0.57, 30, True), (None, 1, False)])
 def test_one_of_many_aucs_must_lie_further_above_chance(low, questions, said):
     auc = {"a": Figure(value=0.65, low=low, high=low and 0.75)}
-    found = Measured(images=30, patients=30, accuracy=Figure(value=None), balanced_accuracy=Figure(value=None), auc=auc)
+    found = AuditFigures(images=30, patients=30, accuracy=Figure(value=None), balanced_accuracy=Figure(value=None), auc=auc)
     name, sentence = _verdict(SHORTCUTS[0], 2, found, Audit(), questions)
     assert name is None
     assert sentence.startswith("something about a can be told" if said else "no class can be told")

@@ -105,6 +105,19 @@ def test_masks_that_cannot_be_read_are_told_before_anything_is(run, make_manifes
         run(make_manifest(tmp_path / "source", rows))
 
 
+def test_a_mask_of_zeros_and_ones_shows_where_the_ones_are(tmp_path):
+    levels = np.zeros((32, 40), np.uint8)
+    levels[LESION] = 1
+    Image.fromarray(levels).save(tmp_path / "mask.png")
+    found = read_mask(tmp_path / "mask.png", 32, 40)
+    assert found is not None
+    np.testing.assert_array_equal(decode_mask(found), levels > 0)
+    levels[0, 0] = 2
+    Image.fromarray(levels).save(tmp_path / "mask.png")
+    with pytest.raises(ImageError, match="several grey levels and none above 127; draw white where the disease shows"):
+        read_mask(tmp_path / "mask.png", 32, 40)
+
+
 @pytest.mark.parametrize("case", ["PostScript", "more pixels than any mask has", "a place beyond every file"])
 def test_a_hostile_mask_is_refused_unread(tmp_path, monkeypatch, case):
     file = tmp_path / "mask.png"

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from cxr.core.figure_table import OF_ALL_CLASSES, OF_ONE_CLASS
 from cxr.pipeline.outside.answers import Answer, measure
-from cxr.pipeline.outside.evaluate import Measured
+from cxr.pipeline.outside.evaluate import ModelFigures
 from cxr.pipeline.outside.tables import tables
 
 CLASSES = ("covid19", "pneumonia", "normal")
@@ -23,7 +23,7 @@ def test_every_figure_has_its_title_and_its_value() -> None:
     told = [(np.eye(3)[n % 3 if n % 4 else 0] * 0.7 + 0.1).astype(np.float32) for n in range(48)]
     answers = [Answer(CLASSES[n % 3], probabilities, f"{n // 2}", {"source": "there"}) for n, probabilities in enumerate(told)]
     found = measure(answers, CLASSES, 15)
-    measured = Measured(model=None, version=None, images=48, absent_classes=(), seen=None, seen_included=False, evaluation=found)
+    measured = ModelFigures(model=None, version=None, images=48, absent_classes=(), seen=None, seen_included=False, evaluation=found)
     whole, classes, _, slices = tables(measured)
     assert cells(whole) == [[row.title, str(found.figure(row.name))] for row in OF_ALL_CLASSES]
     assert [str(column.header) for column in classes.columns] == ["class", "images", *(row.title for row in OF_ONE_CLASS)]

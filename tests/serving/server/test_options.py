@@ -119,6 +119,11 @@ def test_tensorflow_servings_arguments(tmp_path):
     assert found["grpc_channel_arguments"] == f"grpc.max_receive_message_length={256 * 2**20},grpc.max_connection_age_ms=1500"
     assert 'name: "mobilenet"' in Path(found["model_config_file"]).read_text()
     assert read_batching(Path(found["batching_parameters_file"])) == Batching()
+    wait = "model_config_file_poll_wait_seconds"
+    assert found[wait] == "0"  # the file is read once
+    (tmp_path / "models.config").touch()
+    polled = options(tmp_path, models_dir=None, model_config_file=tmp_path / "models.config", model_config_file_poll_seconds=0.4)
+    assert f"--{wait}=1" in tfserving.arguments(polled, tmp_path)
 
 
 @pytest.mark.parametrize("more", [{"port": 0}, {"rest_port": 0}, {"host": "127.0.0.1"}, {"tls": Tls(key="k", certificate="c")}])
@@ -138,8 +143,10 @@ def test_no_rest_means_none_with_either_engine(started, tmp_path):
 
 
 def test_what_only_the_embedded_server_obeys_is_refused_with_tensorflow_serving(cli, tmp_path):
-    found = options(tmp_path, limits={"max_image_pixels": 5, "max_concurrent_requests": 3}, drain_seconds=3, start_seconds=9)
-    with pytest.raises(UsageError, match="--max-image-pixels, --max-concurrent-requests, --start-seconds, --drain-seconds: only the emb"):
+    limits = {"max_image_pixels": 5, "max_concurrent_requests": 3}
+    found = options(tmp_path, limits=limits, drain_seconds=3, start_seconds=9, unchecked_models=True)
+    names = "--max-image-pixels, --max-concurrent-requests, --start-seconds, --drain-seconds, --unchecked-models"
+    with pytest.raises(UsageError, match=f"{names}: only the emb"):
         tfserving.arguments(found, tmp_path)
     result = cli(found.models_dir, "--engine", "tfserving", "--host", "0.0.0.0", "--json")
     assert isinstance(result.exception, UsageError)

@@ -35,6 +35,16 @@ def test_classes_that_cannot_be_told_are_left_out():
     assert choose(p[labels == 1], labels[labels == 1], NAMES) == {}
 
 
+def test_saturated_answers_of_others_are_not_called():
+    p = np.zeros((20, 3), np.float32)
+    p[:, 1] = 1
+    p[:2] = [1, 0, 0]  # two of the others
+    p[10:] = [0.9, 0.1, 0]
+    point, _ = choose(p, np.repeat([1, 0], 10), NAMES)["a"]
+    assert point.specificity >= 0.9
+    assert point.threshold > 1
+
+
 def test_nobody_reaches_a_threshold_where_the_others_are_as_sure():
     point, _ = choose(np.full((10, 3), 1 / 3), np.arange(10) % 3, NAMES)["a"]
     assert (point.sensitivity, point.specificity) == (0, 1)

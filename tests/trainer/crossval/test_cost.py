@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from cxr.trainer.crossval.cost import Job, TimeLeft, announced, duration, jobs
+from cxr.core.spans import about
+from cxr.trainer.crossval.cost import Job, TimeLeft, announced, jobs
 from cxr.trainer.crossval.experiment import deal_schemes
 from cxr.trainer.crossval.fold_run import to_train
 from cxr.trainer.crossval.subject import Subject
@@ -40,7 +41,7 @@ def test_every_fold_trains_each_network_and_what_is_finished_costs_nothing(image
     text = announced(subjects, left, 6)
     assert text.startswith("6 whole networks to train (6 folds × 1 models")
     assert "tuned: up to 3 epochs of the head, then up to 5 of the whole network" in text
-    assert duration(sum(job.seconds for job in left)) in text
+    assert about(sum(job.seconds for job in left)) in text
     member.file(tmp_path).touch()
     assert len(jobs(subjects, schemes, 0, tmp_path, {"tuned": 0.5, "head": 0.1})) == len(left) - 1
     assert announced(subject(images, head=HEAD), [Job(1, "head", 0.0)], 6) == ""
@@ -53,10 +54,3 @@ def test_the_time_left_is_corrected_by_what_was_measured():
     now = 200.0  # twice as slow as estimated
     assert clock.at(2, "a") == ", about 10 min left"
     assert clock.at(3, "a") == ""
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(5, "5 s"), (119, "119 s"), (130, "2 min"), (7_300, "2 h"), (86_400, "24 h"), (200_000, "2 days")]
-)
-def test_durations(seconds, text):
-    assert duration(seconds) == text

@@ -25,3 +25,9 @@ def test_the_file_of_the_run_counts_before_the_environment(tmp_path, monkeypatch
     file.write_text("{")
     with pytest.raises(CxrError, match="the next run writes it anew"):
         told(str(file))
+
+
+def test_a_variable_that_nobody_here_made_is_named(monkeypatch):
+    monkeypatch.setenv(ENVIRONMENT, '{"folder": "/f", "max_gigabytes": "many"}')
+    with pytest.raises(CxrError, match=f"{ENVIRONMENT}: max_gigabytes: .*; unset it"):
+        told(None)

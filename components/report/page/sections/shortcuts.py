@@ -10,7 +10,7 @@ from cxr.components.report.page.content import Content
 from cxr.components.report.page.numbers import NONE, unbroken
 from cxr.components.report.page.section import Section
 from cxr.core.intervals import Figure
-from cxr.data.audit.result import AuditResult, Measured
+from cxr.data.audit.result import AuditFigures, AuditResult
 
 
 def _context(content: Content) -> Mapping[str, Any] | None:
@@ -48,7 +48,7 @@ def _shortcuts(audit: AuditResult) -> list[Row]:
     return [row for row in measured if row[2].value is not None]
 
 
-def _balanced(found: Measured | None) -> str:
+def _balanced(found: AuditFigures | None) -> str:
     return unbroken(str(found.balanced_accuracy)) if found else NONE
 
 

@@ -35,13 +35,12 @@ from cxr.components.report.page.content import (
     ValueCounts,
     Verdict,
 )
-from cxr.components.shortcut_check.verdict import Comparison, MaskedAnswers
-from cxr.components.shortcut_check.verdict import Verdict as ShortcutVerdict
+from cxr.components.shortcut_check.verdict import Comparison, MaskedAnswers, ShortcutVerdict
 from cxr.core.curve_bands import GRID, Band, Curve
 from cxr.core.figure_table import OF_ONE_CLASS
 from cxr.core.intervals import Figure, Interval
 from cxr.core.refusal import Check, Refusal
-from cxr.data.audit.result import AuditResult, Measured, ShortcutResult
+from cxr.data.audit.result import AuditFigures, AuditResult, ShortcutResult
 from cxr.trainer.artifact import ModelInfo
 from cxr.trainer.calibration_info import Calibration, Conformal, OperatingPoint, Outside, Reliability
 
@@ -110,7 +109,7 @@ FIGURE = Figure(value=0.5, low=0.25, high=0.75)
 
 
 def audit() -> AuditResult:
-    measured = Measured(images=4, patients=4, accuracy=FIGURE, balanced_accuracy=FIGURE, auc={CLASSES[0]: FIGURE})
+    measured = AuditFigures(images=4, patients=4, accuracy=FIGURE, balanced_accuracy=FIGURE, auc={CLASSES[0]: FIGURE})
     found = {"columns": 1, "values": 3, "kind": "shortcut", "verdict": f"it tells {HOSTILE}"}
     shortcuts = (
         ShortcutResult(name="source", phrase=f"the source {HOSTILE}", folds=measured, gate=measured, clear_class=HOSTILE, **found),
