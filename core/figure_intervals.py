@@ -58,7 +58,7 @@ def counted(behind: Behind, class_id: int | None, patients: int, per_class: npt.
         return patients
     if behind is Behind.RAREST_CLASS:
         present = labelled[labelled > 0]
-        return int(len(present) * present.min(initial=patients))
+        return min(patients, int(len(present) * present.min(initial=patients)))  # who has images of two classes counts once
     if class_id is None:
         raise ValueError(f"{behind.value}: of which class?")
     own, others = int(labelled[class_id]), min(patients, int(labelled.sum() - labelled[class_id]))  # of two other classes: once at most
@@ -105,24 +105,45 @@ def interval(
     if figure == BALANCED_ACCURACY:
         if recalls is None:
             raise ValueError("the interval of a balanced accuracy is made of the recalls'")
-        return _of_mean([share_interval(*of_class) for of_class in recalls.by_class(per_class)], recalls.values)
+        together = _correlations(recalls.draws, np.asarray(per_class)[0], patients)
+        return _of_mean([share_interval(*of_class) for of_class in recalls.by_class(per_class)], recalls.values, together)
     return share_interval(value, draws, behind) if row_of(figure).share else bootstrap_interval(draws, patients)
 
 
-def _of_mean(intervals: Sequence[Interval], values: npt.ArrayLike) -> Interval:
-    """Returns the interval of the mean of independent estimates from theirs (MOVER: Zou and Donner, Statistics in Medicine 27, 2008).
+def _correlations(draws: npt.NDArray[np.float64], labelled: npt.NDArray[np.int64], patients: int) -> npt.NDArray[np.float64]:
+    """Returns how recalls vary together, [classes, classes]: not at all, unless patients have images of several classes.
+
+    Args:
+      draws: Recalls in each draw of patients, [draws, classes].
+      labelled: Patients with an image of each class, [classes].
+      patients: All.
+    """
+    classes = len(labelled)
+    if labelled.sum() <= patients:
+        return np.eye(classes)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.ma.corrcoef(np.ma.masked_invalid(draws), rowvar=False).filled(np.nan).reshape(classes, classes)
+        # Of a class whose draws are all alike nothing can be seen: as much as they may have in common.
+        most = np.minimum.outer(labelled, labelled) / np.sqrt(np.multiply.outer(labelled, labelled))
+    return np.where(np.eye(classes, dtype=bool), 1.0, np.nan_to_num(np.where(np.isnan(found), most, found)))
+
+
+def _of_mean(intervals: Sequence[Interval], values: npt.ArrayLike, together: npt.NDArray[np.float64]) -> Interval:
+    """Returns the interval of the mean of estimates from theirs (MOVER: Zou and Donner, Statistics in Medicine 27, 2008, equations 3 to 6).
 
     Unlike the draws it knows how little a class of few patients says, whose draws are few and hence alike.
 
     Args:
       intervals: Of each estimate; NaN limits where it is not defined.
       values: The estimates.
+      together: Their correlations, [estimates, estimates].
     """
     found = np.array([[value - ends.low, ends.high - value, value] for ends, value in zip(intervals, np.asarray(values), strict=True)])
-    found = found[~np.isnan(found).any(axis=1)]
+    defined = ~np.isnan(found).any(axis=1)
+    found, together = found[defined], together[np.ix_(defined, defined)]
     if not len(found):
         return Interval(np.nan, np.nan)
-    below, above = np.sqrt((found[:, :2] ** 2).sum(axis=0)) / len(found)
+    below, above = (float(np.sqrt(max(reach @ together @ reach, 0.0))) / len(found) for reach in found[:, :2].T)
     mean = found[:, 2].mean()
     return Interval(float(max(mean - below, 0.0)), float(min(mean + above, 1.0)))
 

@@ -10,6 +10,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from cxr.core.errors import UsageError
 
+_DEALS = 20  # tried: few patients who have images of several classes can be dealt badly
 Indices = npt.NDArray[np.int64]
 Groups = npt.NDArray[np.str_] | npt.NDArray[np.int64]
 
@@ -47,12 +48,16 @@ def deal(labels: Indices, groups: Groups, folds: int, seed: int) -> list[Fold]:
       So many folds; each image is asked about in exactly one.
 
     Raises:
-      UsageError: A class has too few groups.
+      UsageError: A class has too few groups, or no deal leaves each class in what every fold learns from.
     """
     if (most := most_folds(labels, groups)) < folds:
         raise UsageError(f"--folds {folds}: one class has images of {most} patients only; take fewer folds, or add data")
     # Shuffled here: scikit-learn before 1.8 gives the groups each other's classes when it does it itself, and the mix is one of chance.
     _, numbers = np.unique(groups, return_inverse=True)
-    shuffled = np.random.default_rng(seed).permutation(numbers.max() + 1)[numbers]
-    dealt = StratifiedGroupKFold(folds).split(np.zeros(len(labels)), labels, shuffled)
-    return [Fold(str(number), train, test) for number, (train, test) in enumerate(dealt, 1)]
+    rng, classes = np.random.default_rng(seed), len(np.unique(labels))
+    for _ in range(_DEALS):
+        shuffled = rng.permutation(numbers.max() + 1)[numbers]
+        dealt = list(StratifiedGroupKFold(folds).split(np.zeros(len(labels)), labels, shuffled))
+        if all(len(np.unique(labels[train])) == classes for train, _ in dealt):  # else patients with several classes took one along
+            return [Fold(str(number), train, test) for number, (train, test) in enumerate(dealt, 1)]
+    raise UsageError(f"--folds {folds}: patients with images of several classes leave a fold nothing to learn one of them from; add data")

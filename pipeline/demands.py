@@ -67,7 +67,10 @@ class Demand(StrictModel):
 
 
 class NonInferiority(StrictModel):
-    """That a candidate is with 97.5 % confidence at most `margin` worse than the baseline: both on the same draws of patients."""
+    """That a candidate is with 97.5 % confidence at most `margin` worse than the baseline: both on the same draws of patients.
+
+    Of the log loss with many hundred patients only: a few very wrong answers decide it, and draws know those alone that were seen.
+    """
 
     metric: Annotated[str, AfterValidator(_paired)] = figure_table.ACCURACY
     margin: Margin = Field(description="how much worse the unfavourable end of the change's 95 % interval may be, absolute")

@@ -17,6 +17,7 @@ from cxr.core.refusal import Check, Refusal
 if TYPE_CHECKING:
     from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
 
+_DIGITS = 8
 Verdict = Literal["met", "missed", "not judged"]
 Slice = tuple[str, str] | None  # feature and value; None: the whole split
 
@@ -233,5 +234,6 @@ def _of_demand(
 
 
 def _bounds(threshold: config_pb2.GenericValueThreshold) -> tuple[float | None, float | None]:
-    least = threshold.lower_bound.value if threshold.HasField("lower_bound") else None
-    return least, threshold.upper_bound.value if threshold.HasField("upper_bound") else None
+    """Returns what was stated; the gate leaves room for rounding beside it."""
+    least = round(threshold.lower_bound.value, _DIGITS) if threshold.HasField("lower_bound") else None
+    return least, round(threshold.upper_bound.value, _DIGITS) if threshold.HasField("upper_bound") else None

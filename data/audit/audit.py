@@ -41,8 +41,8 @@ def run_audit(data: Tables, class_names: Sequence[str], config: Audit, split: st
       Evaluator's of the same images (core/resampling.py), so that differences are paired.
     """
     rng = np.random.default_rng(config.seed)
-    everybody = some_patients(np.arange(len(data)), data.patients, config.max_images, rng)
-    training = some_patients(np.flatnonzero(data.splits == TRAIN), data.patients, config.max_images, rng)
+    everybody = some_patients(np.arange(len(data)), data.patients, config.max_images, rng, data.labels)
+    training = some_patients(np.flatnonzero(data.splits == TRAIN), data.patients, config.max_images, rng, data.labels)
     judged = np.flatnonzero(data.splits == split)
     parts = folds_by_patient(data.labels[everybody], data.patients[everybody], config.folds, config.seed)
     found: list[ShortcutResult] = []

@@ -18,6 +18,7 @@ from cxr.core.stored_rows import Rows, RowWriter
 from cxr.data.audit.tables import MEASURED, Example, decode_scaled
 
 _FACTS = (features.SOURCE, features.FORMAT, features.VIEW, features.SEX, features.AGE_BAND)
+KEPT = 50  # patients of each class, see `some_patients`
 _AT_ONCE = 64  # encoded pictures in memory
 _REMEDY = "make the records again with `cxr ingest`"
 _THREADS = 4  # Pillow lets others work while it decodes
@@ -122,13 +123,26 @@ def read_pictures(patterns: Sequence[str], class_names: Sequence[str], limit: in
 
 
 def some_patients(
-    positions: npt.NDArray[np.int64], patients: npt.NDArray[np.object_], limit: int, rng: np.random.Generator
+    positions: npt.NDArray[np.int64],
+    patients: npt.NDArray[np.object_],
+    limit: int,
+    rng: np.random.Generator,
+    labels: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.int64]:
-    """Returns the positions of drawn patients, each with all images, `limit` at most (one patient at least); all where they fit."""
+    """Returns the positions of drawn patients, each with all images, `limit` at most (one patient at least); all where they fit.
+
+    Given `labels`, by position, KEPT of each class come first: else a rare class could lose its patients, and every shortcut its folds.
+    """
     if len(positions) <= limit:
         return positions
     names, owner = np.unique(patients[positions], return_inverse=True)
     drawn = rng.permutation(len(names))
+    if labels is not None:
+        rank = np.full(len(names), KEPT)
+        for label in np.unique(labels[positions]):
+            own = drawn[np.isin(drawn, owner[labels[positions] == label])]
+            rank[own] = np.minimum(rank[own], np.arange(len(own)))
+        drawn = drawn[np.argsort(rank[drawn], kind="stable")]
     count = int(np.searchsorted(np.cumsum(np.bincount(owner)[drawn]), limit, side="right"))
     return positions[np.isin(owner, drawn[: max(1, count)])]
 

@@ -75,7 +75,9 @@ class ModelFigures(StrictModel):
     seen: int | None = Field(description="images of the data that the model was trained on or chosen by; null: it does not say which")
     seen_included: bool = Field(description="they are among `images`")
     rejects: dict[str, int] = Field({}, description="reason: files that could not be used")
-    near_copies: int | None = Field(None, description="left out: they show a radiograph of the training data; null: not looked for")
+    near_copies: int | None = Field(
+        None, description="left out: they show a radiograph of the training data that were named, to the pixel or not; null: not looked for"
+    )
     known_patients: int | None = Field(None, description="images left out: the patient is one of the training data; null: not looked for")
     outside: int | None = Field(
         None, description="of `images`, those that the model finds unlike anything that it was trained on; null: it does not say"
@@ -91,15 +93,15 @@ class ModelFigures(StrictModel):
 
 @dataclass(frozen=True)
 class Known:
-    """What training data hold besides pictures that are equal to the pixel.
+    """What training data hold of new images.
 
     Attributes:
       patients: Pseudonyms; None: of another key than those of the new images, so that they cannot be compared.
-      near_copies: Content hashes of new pictures that show one of its radiographs.
+      copies: Content hashes of new pictures that show one of its radiographs, to the pixel or not.
     """
 
     patients: frozenset[str] | None
-    near_copies: frozenset[str]
+    copies: frozenset[str]
     notes: tuple[str, ...] = ()
 
 
@@ -112,10 +114,11 @@ def known_from(new: Gathered, trained: Gathered, patients_differ: str, stage: St
       patients_differ: Why patients cannot be compared, see `LabelledImages.patients_differ`; empty: they can.
       stage: See `near_duplicates`.
     """
-    near = copies(new, trained, stage).near or frozenset()
+    found = copies(new, trained, stage)
+    known = found.exact | (found.near or frozenset())
     return Known(
         None if patients_differ else frozenset(trained.table[features.PATIENT_ID]),
-        frozenset(new.table[features.CONTENT_HASH].iloc[sorted(near)]) if near else frozenset(),
+        frozenset(new.table[features.CONTENT_HASH].iloc[sorted(known)]) if known else frozenset(),
         (f"{patients_differ}: images of patients that were trained on may be among those measured",) if patients_differ else (),
     )
 
@@ -159,8 +162,8 @@ def evaluate(
             if seen and not include_seen:
                 advance()
                 continue
-            if known and (item.content_hash in known.near_copies or item.facts[features.PATIENT_ID] in (known.patients or ())):
-                counts["near" if item.content_hash in known.near_copies else "patient"] += 1
+            if known and (item.content_hash in known.copies or item.facts[features.PATIENT_ID] in (known.patients or ())):
+                counts["copy" if item.content_hash in known.copies else "patient"] += 1
                 advance()
                 continue
             counts["synthetic"] += item.facts.get(features.SOURCE) == features.SYNTHETIC
@@ -190,7 +193,7 @@ def evaluate(
         seen=None if model.training_images is None else counts["seen"],
         seen_included=include_seen,
         rejects=dict(data.rejects.most_common()),
-        near_copies=counts["near"] if known else None,
+        near_copies=counts["copy"] if known else None,
         known_patients=counts["patient"] if known and known.patients is not None else None,
         outside=None if None in flags else sum(map(bool, flags)),
         repeated=counts["repeated"],

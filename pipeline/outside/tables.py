@@ -69,7 +69,7 @@ def remarks(found: ModelFigures) -> Iterator[str]:
         yield f"{found.seen} of {total} images were seen in training; {rest}"
     if found.near_copies or found.known_patients:
         others = f", and {found.known_patients} other images of patients that were trained on" if found.known_patients is not None else ""
-        yield f"left out besides: {found.near_copies} near copies of pictures that were trained on{others}"
+        yield f"left out besides: {found.near_copies} copies of pictures that were trained on{others}"
     if found.outside is not None:
         yield f"the model finds {found.outside} of {found.images} images unlike anything that it was trained on"
     if found.rejects:

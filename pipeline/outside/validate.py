@@ -39,7 +39,7 @@ class Unlike(StrictModel):
     version: str | None
     images: int = Field(description="of which one says so or not")
     outside: int
-    share: Figure = Field(description="of these images; by patient")
+    share: Figure = Field(description="of a patient's images, in the mean over the patients")
     of_training: float = Field(description="share of images like the training's that are flagged by mistake")
     by_chance: float = Field(description="share of so many of those that is flagged at most, see `chance.most_flagged`; 1: nobody knows")
 
@@ -79,7 +79,7 @@ class Compared(StrictModel):
         if self.known_patients:
             found.append(f"{self.known_patients} patients have images among those that were trained on")
         if self.unlike and self.unlike.finding:
-            found.append(f"more images than by mistake are unlike the training images: {self.unlike.share} of them")
+            found.append(f"more images than by mistake are unlike the training images: {self.unlike.share} of a patient's")
         return found
 
 
@@ -152,7 +152,8 @@ def _unlike(new: pd.DataFrame, trained: pd.DataFrame, model: Model | None, borde
     if said.empty:
         return None
     flags = said[features.OUTSIDE].astype(bool)
-    share, patients = float(flags.mean()), said[features.PATIENT_ID].nunique()
+    by_patient = flags.groupby(said[features.PATIENT_ID]).mean()
+    share, patients = float(by_patient.mean()), len(by_patient)
     mistaken = border.share if border else MISTAKEN
     # Images of one patient resemble each other: patients are counted, of both sets. A model says only how many images its border is of.
     validation = trained[trained[SPLIT] == features.VAL]
@@ -194,7 +195,7 @@ def remarks(found: Compared) -> Iterator[str]:
     """Yields what must be known beside the table, findings apart."""
     if found.unlike:
         who = f"model {found.unlike.model} version {found.unlike.version}" if found.unlike.model else "the models that answered"
-        flagged = f"{found.unlike.outside} of {found.unlike.images} images unlike anything trained on: {found.unlike.share}"
+        flagged = f"{found.unlike.outside} of {found.unlike.images} images unlike anything trained on; of a patient's {found.unlike.share}"
         chance = f"and by chance up to {found.unlike.by_chance:.3f} of so many"
         yield f"{who} found {flagged}; {found.unlike.of_training:g} of images like those of the training are flagged by mistake, {chance}"
     else:

@@ -65,6 +65,10 @@ def test_a_row_is_true_of_what_is_computed(row: Row) -> None:
         assert np.all(best == 1)
 
 
+def test_who_has_images_of_all_classes_counts_once() -> None:
+    assert patients_behind("balanced_accuracy", None, 30, [[30, 30, 30], [30, 30, 30]]) == 30
+
+
 @pytest.mark.parametrize("row", TABLE.values(), ids=list(TABLE))
 def test_on_whom_a_figure_rests(row: Row) -> None:
     found = answers()

@@ -32,3 +32,19 @@ def test_a_class_of_too_few_patients_is_named_with_a_remedy():
     labels, patients = many(patients=9)
     with pytest.raises(UsageError, match="--folds 4: one class has images of 3 patients only; take fewer folds"):
         deal(labels, patients, 4, seed=0)
+
+
+def test_no_fold_learns_from_what_lacks_a_class():
+    """Patients with images of several classes: the one of them who has images of class 0 and the only other one can be dealt together."""
+    images = {0: (0, 0, 3), 1: (0, 0, 1), 2: (2, 3, 3), 3: (0, 3, 0), 4: (3, 0, 0)}
+    labels = np.concatenate([np.repeat([0, 1, 2], counts) for counts in images.values()])
+    patients = np.concatenate([np.full(sum(counts), patient) for patient, counts in images.items()])
+    for seed in range(20):
+        for fold in deal(labels, patients, 2, seed):
+            assert set(labels[fold.train]) == {0, 1, 2}
+
+
+def test_where_no_deal_does_it_that_is_said():
+    labels, patients = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 2])
+    with pytest.raises(UsageError, match="--folds 2: patients with images of several classes leave a fold nothing to learn"):
+        deal(labels, patients, 2, seed=0)

@@ -96,3 +96,15 @@ def test_every_column_of_the_draws_has_a_name_of_its_own() -> None:
     assert len(found) == len(set(found)) == len(names.FIGURES) + 3 * len(names.CLASS_FIGURES)
     assert {name for name, _ in found} < names.taken()
     assert {"recall_lower", "log_loss_upper", "accuracy_change_lower"} < names.taken()
+
+
+@pytest.mark.parametrize("right", [24, 30])
+def test_recalls_of_the_same_patients_are_no_independent_estimates(right: int) -> None:
+    """Each patient has an image of each class, all right or all wrong: the balanced accuracy is as sure as the accuracy, no surer."""
+    patients, labels = np.repeat(np.arange(30), 3), np.tile([0, 1, 2], 30)
+    taken = np.where(patients < right, labels, (labels + 1) % 3)
+    found = Measurement(patients, labels, np.eye(3)[taken])
+    accuracy, balanced_accuracy = found.figure("accuracy"), found.figure("balanced_accuracy")
+    assert balanced_accuracy.value == pytest.approx(accuracy.value)
+    assert balanced_accuracy.low == pytest.approx(accuracy.low, abs=0.01)
+    assert balanced_accuracy.high == pytest.approx(accuracy.high, abs=0.01)

@@ -219,3 +219,12 @@ def test_of_many_images_whole_patients_are_drawn():
     assert len(kept) == 99
     assert all(np.sum(data.patients[kept] == name) == IMAGES_EACH for name in set(data.patients[kept]))
     assert len(some_patients(np.arange(len(data)), data.patients, 1, np.random.default_rng(0))) == IMAGES_EACH
+
+
+def test_of_many_images_a_rare_class_keeps_its_patients():
+    labels = np.where(np.arange(9000) // 3 < 4, 0, 1)  # four patients of three thousand
+    patients = np.array([f"p{number // 3}".encode() for number in range(9000)], object)
+    for seed in range(5):
+        kept = some_patients(np.arange(9000), patients, 300, np.random.default_rng(seed), labels)
+        assert len(kept) == 300
+        assert (labels[kept] == 0).sum() == 12

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -13,7 +14,10 @@ from cxr.cli.main import app
 from cxr.core import features
 from cxr.core.errors import CxrError, UsageError
 from cxr.core.intervals import share_interval
+from cxr.data.duplicates.thumbnails import SIDE
 from cxr.pipeline.outside.answers import Answer, measure
+from cxr.pipeline.outside.evaluate import known_from
+from cxr.pipeline.outside.gathered import Gathered
 from cxr.pipeline.outside.versions import find_version
 from cxr.pipeline.workspace import Workspace
 from cxr.trainer.scoring import SavedModel
@@ -81,7 +85,16 @@ def test_near_copies_and_patients_of_the_training_are_left_out_on_request(versio
     for against in (records, version):
         found, shown = evaluated("--model", version, "--data", manifest, "--apart-from", against)
         assert (found["images"], found["near_copies"], found["known_patients"]) == (2, 1, 1)
-        assert "left out besides: 1 near copies" in shown
+        assert "left out besides: 1 copies" in shown
+
+
+def test_copies_to_the_pixel_of_other_training_data_are_left_out_too():
+    def gathered(*hashes):
+        facts = [{features.CONTENT_HASH: name, features.LABEL: "normal", features.PATIENT_ID: f"of {name}"} for name in hashes]
+        return Gathered(pd.DataFrame(facts), np.zeros((len(hashes), SIDE, SIDE), np.uint8))
+
+    found = known_from(gathered("a", "b", "c"), gathered("b", "d"), "", lambda name, total: lambda done: None)
+    assert found.copies == {"b"}
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["no key", "another key"])

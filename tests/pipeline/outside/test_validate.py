@@ -18,7 +18,8 @@ from cxr.core import features
 from cxr.core.errors import UsageError
 from cxr.pipeline.outside.chance import most_flagged
 from cxr.pipeline.outside.drift import Thresholds, anomalies_of, drift
-from cxr.pipeline.outside.training import find_training
+from cxr.pipeline.outside.training import SPLIT, find_training
+from cxr.pipeline.outside.validate import _unlike
 from cxr.pipeline.schema import curated_schema
 from cxr.pipeline.workspace import Workspace
 
@@ -137,6 +138,19 @@ def test_a_model_says_which_images_are_unlike_its_training(records, version, wri
     found, shown = validated(manifest, "-a", records, "-m", version, "--no-near", code=3)
     assert found["unlike"]["outside"] == 0
     assert "more images than by mistake" not in shown
+
+
+def test_a_patient_with_many_flagged_images_counts_once():
+    """One of eleven patients has 30 images, all flagged: of 40 images 30 are, of a patient's images a share of 1 in 11 in the mean."""
+    new = pd.DataFrame(
+        {features.PATIENT_ID: ["a"] * 30 + [f"p{number}" for number in range(10)], features.OUTSIDE: [True] * 30 + [False] * 10}
+    )
+    trained = pd.DataFrame({features.PATIENT_ID: [f"q{number}" for number in range(100)], SPLIT: [features.VAL] * 100})
+    found = _unlike(new, trained, None, None)
+    assert found is not None
+    assert (found.images, found.outside) == (40, 30)
+    assert found.share.value == pytest.approx(1 / 11)
+    assert not found.finding
 
 
 def test_a_model_of_other_data_says_how_many_images_its_border_is_of(records, version, write, tmp_path):

@@ -104,7 +104,7 @@ def _described(points: Mapping[str, Floats], bands: Bands, curve: Curve, place: 
     """What the shaded bands say, at one place of each."""
     limits = {name: bands[name][curve].at(np.array([place]))[0] for name in points if curve in bands.get(name, {})}
     said = ", ".join(f"{name} {interval}" for name, interval in limits.items() if math.isfinite(interval.low))
-    return f" Shaded: pointwise 95 % bands by bootstrap over patients; {what}: {said}." if said else ""
+    return f" Shaded: pointwise 95 % bands by patient; {what}: {said}." if said else ""
 
 
 def _table(

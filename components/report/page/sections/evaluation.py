@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from cxr.components.answers.image_answers import ImageAnswers
 from cxr.components.metrics.evaluation import Evaluation
 from cxr.components.report.page.charts.curves import precision_recall_chart, reliability_chart, roc_chart
 from cxr.components.report.page.charts.models import accuracy_chart
@@ -17,6 +19,7 @@ from cxr.components.report.page.numbers import number, percent, unbroken
 from cxr.components.report.page.section import Section
 from cxr.core import features
 from cxr.core.figure_table import OF_ALL_CLASSES, OF_ONE_CLASS
+from cxr.core.figures import valid
 
 
 def _context(content: Content) -> Mapping[str, Any] | None:
@@ -80,15 +83,20 @@ def _against_ensemble(judged: Mapping[str, Model]) -> list[tuple[str, ...]]:
     ensemble = judged.get(features.ENSEMBLE)
     if ensemble is None or ensemble.answers is None:
         return []
-    ours = ensemble.answers.probabilities.argmax(axis=1) == ensemble.answers.labels
+    ours = _right(ensemble.answers)
     rows = []
     for name, model in judged.items():
         if model is ensemble or model.answers is None or not np.array_equal(model.answers.images, ensemble.answers.images):
             continue
-        theirs = model.answers.probabilities.argmax(axis=1) == model.answers.labels
+        theirs = _right(model.answers)
         counts = [int(part.sum()) for part in (ours & theirs, ours & ~theirs, ~ours & theirs, ~ours & ~theirs)]
         rows.append((name, *map(str, counts), number(float(ours.mean() - theirs.mean()))))
     return rows
+
+
+def _right(answers: ImageAnswers) -> npt.NDArray[np.bool_]:
+    """Tells of each image whether the answer is right; what is no vector of probabilities is wrong."""
+    return valid(answers.probabilities) & (answers.probabilities.argmax(axis=1) == answers.labels)
 
 
 SECTION = Section("evaluation", "Evaluation", _context)

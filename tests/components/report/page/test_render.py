@@ -223,7 +223,7 @@ def test_precision_follows_from_the_rates(page: html.HtmlElement) -> None:
 def test_curves_have_bands_where_there_are_enough_patients(page: html.HtmlElement) -> None:
     first, second = page.xpath("//figure[figcaption[starts-with(., 'ROC')]]")
     description = first.xpath(".//*[local-name() = 'svg']/@aria-label")[0]
-    assert "Shaded: pointwise 95 % bands by bootstrap over patients" in description
+    assert "Shaded: pointwise 95 % bands by patient" in description
     assert "true positive rate at a false positive rate of 0.1: covid19 0.050 to 0.550." in description
     assert "95 % band" in first.text_content()
     assert len(first.xpath(".//*[local-name() = 'use'][contains(@style, 'fill-opacity: 0.13')]")) > 0
