@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
 def cache(
     context: typer.Context, workspace: options.Workspace = Path("workspace"), folder: Folder = None, json: options.Json = False
 ) -> None:
-    """Show the cache of frozen backbones' features: entries, size, last use, by backbone."""
+    """Show what is kept of frozen backbones' features and models' answers: entries, size, last use, by backbone."""
     import json as json_text
 
     from cxr.core.spans import size
@@ -78,7 +78,7 @@ def prune(
     older_than: Annotated[float | None, typer.Option(min=0, metavar="DAYS", help="what has not been used for so long goes")] = None,
     everything: Annotated[bool, typer.Option("--all", help="all of it")] = False,
 ) -> None:
-    """Remove features; later runs compute them again."""
+    """Remove features and answers; later runs compute them again."""
     import time
 
     from cxr.core.errors import CxrError, UsageError

@@ -18,8 +18,8 @@ EXAMPLES = """
 
   cxr compare workspace/cpu/runs/RUN /mnt/team/cpu/runs/RUN    by their folders
 
-`cxr runs` lists the names. Differences are second less first. Where both runs judged the same images they come with 95 % intervals, by a
-bootstrap that draws the same patients for both; where they did not, the figures stand beside each other and no difference is given.
+`cxr runs` lists the names. Differences are second less first. Where both runs judged the same images they come with paired 95 % intervals,
+by patient; where they did not, the figures stand beside each other and no difference is given.
 """
 
 

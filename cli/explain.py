@@ -20,6 +20,8 @@ EXAMPLES = """
   cxr explain study.dcm --class pneumonia --out maps          what speaks for a class, predicted or not
 
   cxr explain xray.png -m path/of/model.keras --out maps      a model by its file, or the folder of its artifact
+
+Exit codes: 0 done, 1 failed, be it one image, 2 wrong arguments.
 """
 
 
@@ -38,7 +40,7 @@ def explain(
     workspace: options.Workspace = Path("workspace"),
     pipeline: Annotated[str, typer.Option("--pipeline", "-p", help="whose latest run to look in")] = "demo",
 ) -> None:
-    """Write Grad-CAM overlays; 1 is the exit code when an image failed."""
+    """Write Grad-CAM overlays."""
     import os
 
     from rich.progress import track

@@ -31,7 +31,8 @@ INGEST_EXAMPLES = f"""
 
 A manifest has the columns {" and ".join(REQUIRED)}, and where known {", ".join(OPTIONAL)}.
 A radiograph that stands under several labels stops it (records.private/conflicts.csv), unless --label-conflicts says what to do.
-A second call with nothing changed returns at once. Exit codes: 0 done, 1 failed (nothing is written), 2 wrong arguments.
+A second call with nothing changed returns at once. Exit codes: 0 done, 1 failed (no records are
+written; OUT.private says why), 2 wrong arguments.
 """
 DEMO_EXAMPLES = """
 [bold]Examples[/bold]

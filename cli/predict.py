@@ -29,6 +29,8 @@ EXAMPLES = """
   cxr predict xray.png --explain maps                     with Grad-CAM overlays: which regions speak for the answer
 
   cxr predict x.png -s serving.example.org:8500 --ca ca.pem --cert me.pem --key me.key
+
+Exit codes: 0 done, 1 failed, be it one image, 2 wrong arguments.
 """
 
 _SYNTHETIC = "note: {0.model} version {0.version} learnt from SYNTHETIC images: its answers say nothing about patients"
@@ -59,7 +61,7 @@ def predict(
     key: options.Key = None,
     server_name: options.ServerName = None,
 ) -> None:
-    """Classify images on a model server; 1 is the exit code when an image failed."""
+    """Classify images on a model server."""
     from cxr.core import exit_codes
     from cxr.core.console import Console
     from cxr.core.errors import UsageError

@@ -26,6 +26,9 @@ EXAMPLES = """
   cxr run --jobs 1                                     one node after the other: the least memory
 
   cxr run --config cpu --data records --beam-workers 8 statistics, Transform and evaluation in eight processes
+
+Exit codes: 0 every model was blessed and pushed, 3 a gate refused one, 1 failed, 2 wrong arguments, 130 interrupted, 143 ended by SIGTERM
+(the same command then goes on).
 """
 
 

@@ -21,7 +21,7 @@ EXAMPLES = """
 
   cxr serve workspace/demo/serving_models --page               and a page to try the models: http://127.0.0.1:8502
 
-  cxr serve --model-config-file models.config --host 0.0.0.0   policies and labels; reachable from other machines
+  cxr serve --model-config-file models.config --allow-version-labels-for-unavailable-models   policies and labels
 
   cxr serve MODELS_DIR --no-batching --no-rest
 
