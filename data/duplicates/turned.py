@@ -16,13 +16,14 @@ from threadpoolctl import threadpool_limits
 
 from cxr.core.stored_rows import StoredRows
 from cxr.data.duplicates.descriptors import SIDE, WHOLE, Floats, Whitening, band, spectrum
-from cxr.data.duplicates.search import CANDIDATE, COLUMNS, PAIRS, ROWS, SAMPLE, Candidates
+from cxr.data.duplicates.search import CANDIDATE, COLUMNS, PAIRS, ROWS, Candidates
 from cxr.data.duplicates.thumbnails import ManyThumbnails, Thumbnails
 
 INVERTED, UPSIDE_DOWN, TRANSPOSED = 1, 2, 4  # a form is the sum of what is done, in the opposite order; mirrored or not is asked in each
 FORMS = 8
 ALIKE = 0.5  # of invariants
 THRESHOLD = 0.5  # of spectra in the right form
+SAMPLE = 5_000  # pictures that the whitening is fitted to; its numbers are a quarter of those of the search
 
 
 def turned(thumbnails: Thumbnails, forms: npt.NDArray[np.integer]) -> Thumbnails:

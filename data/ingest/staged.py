@@ -99,7 +99,8 @@ class Staged:
         self._indices = sorted(folder.glob(f"*{INDEX}"))
         lines = np.fromiter(self._lines(), _LINE)
         # Of a key that stands there twice the one with a picture counts: the file could be read after all.
-        lines = lines[np.argsort(~lines["good"], kind="stable")]
+        if not lines["good"].all():  # a copy of many lines is memory
+            lines = lines[np.argsort(~lines["good"], kind="stable")]
         self._keys, first = np.unique(lines["key"], return_index=True)
         self._found = lines[first]
 
