@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,19 +46,26 @@ def deal(labels: Indices, groups: Groups, folds: int, seed: int) -> list[Fold]:
       seed: Of the deal.
 
     Returns:
-      So many folds; each image is asked about in exactly one.
+      So many folds; each image is asked about in exactly one. In each all classes are learnt from, if one of a few deals does that.
 
     Raises:
-      UsageError: A class has too few groups, or no deal leaves each class in what every fold learns from.
+      UsageError: A class has too few groups.
     """
     if (most := most_folds(labels, groups)) < folds:
         raise UsageError(f"--folds {folds}: one class has images of {most} patients only; take fewer folds, or add data")
     # Shuffled here: scikit-learn before 1.8 gives the groups each other's classes when it does it itself, and the mix is one of chance.
     _, numbers = np.unique(groups, return_inverse=True)
-    rng, classes = np.random.default_rng(seed), len(np.unique(labels))
+    rng, dealt = np.random.default_rng(seed), list[list[Fold]]()
     for _ in range(_DEALS):
         shuffled = rng.permutation(numbers.max() + 1)[numbers]
-        dealt = list(StratifiedGroupKFold(folds).split(np.zeros(len(labels)), labels, shuffled))
-        if all(len(np.unique(labels[train])) == classes for train, _ in dealt):  # else patients with several classes took one along
-            return [Fold(str(number), train, test) for number, (train, test) in enumerate(dealt, 1)]
-    raise UsageError(f"--folds {folds}: patients with images of several classes leave a fold nothing to learn one of them from; add data")
+        parts = StratifiedGroupKFold(folds).split(np.zeros(len(labels)), labels, shuffled)
+        dealt.append([Fold(str(number), train, test) for number, (train, test) in enumerate(parts, 1)])
+        if learn_all(labels, dealt[-1]):
+            return dealt[-1]
+    return dealt[0]
+
+
+def learn_all(labels: Indices, folds: Iterable[Fold]) -> bool:
+    """Tells whether each class is learnt from in every fold: a patient with images of several classes may take one along."""
+    classes = len(np.unique(labels))
+    return all(len(np.unique(labels[fold.train])) == classes for fold in folds)

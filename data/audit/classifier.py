@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.preprocessing import OneHotEncoder
 
-from cxr.core.folds import deal, most_folds
+from cxr.core.folds import deal, learn_all, most_folds
 from cxr.data.audit.seen import Seen
 
 TREES = 200
@@ -59,12 +59,13 @@ def folds_by_patient(labels: Labels, patients: npt.NDArray[Any], folds: int, see
       folds: How many are wanted; there are no more than the rarest class has patients.
       seed: Of the shuffle.
 
-    Returns: none where a class has fewer than two patients.
+    Returns: none where a class has fewer than two patients, or would not be learnt from in one of the folds.
     """
     count = min(folds, most_folds(labels, patients))
     if count < 2:
         return []
-    return [(fold.train, fold.test) for fold in deal(labels, patients, count, seed)]
+    dealt = deal(labels, patients, count, seed)
+    return [(fold.train, fold.test) for fold in dealt] if learn_all(labels, dealt) else []
 
 
 def out_of_fold(seen: Seen, labels: Labels, parts: list[tuple[Labels, Labels]], classes: int, *, seed: int) -> Probabilities:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from cxr.core.errors import UsageError
-from cxr.core.folds import deal
+from cxr.core.folds import deal, learn_all
+from cxr.data.audit.classifier import folds_by_patient
 
 
 def many(patients=30, images_each=4, seed=0):
@@ -44,7 +45,9 @@ def test_no_fold_learns_from_what_lacks_a_class():
             assert set(labels[fold.train]) == {0, 1, 2}
 
 
-def test_where_no_deal_does_it_that_is_said():
+def test_where_no_deal_does_it_the_first_is_taken():
     labels, patients = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 2])
-    with pytest.raises(UsageError, match="--folds 2: patients with images of several classes leave a fold nothing to learn"):
-        deal(labels, patients, 2, seed=0)
+    folds = deal(labels, patients, 2, seed=0)
+    assert len(folds) == 2
+    assert not learn_all(labels, folds)
+    assert folds_by_patient(labels, patients, 2, seed=0) == []  # no audit by such folds
