@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cxr.cli.options import Workspace, check_file, help_of, names, stdout_console
+from cxr.cli.options import Workspace, help_of, names, stdout_console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -59,13 +59,15 @@ def crossval(
     from datetime import datetime
 
     from cxr.core.console import Console
+    from cxr.core.errors import UsageError
     from cxr.core.silence import silenced
     from cxr.pipeline.pipeline_config import load
     from cxr.pipeline.workspace import CONFIG
     from cxr.pipeline.workspace import Workspace as Folders
 
     loaded = load(config, overrides or ())
-    check_file("--json", json_file)
+    if json_file is not None and json_file.is_dir():
+        raise UsageError(f"--json {json_file}: is a folder; name a file")
     messages = Console(stderr=True)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with messages.status("importing TensorFlow"), silenced():  # not before the arguments are known to be right
@@ -81,6 +83,7 @@ def crossval(
     (target / CONFIG).write_text(loaded.to_yaml(), encoding="utf-8")
     text = report.model_dump_json(indent=2) + "\n"
     for file in filter(None, (target / SUMMARY, json_file)):
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
     console = stdout_console()
     console.print(table(report))

@@ -28,7 +28,7 @@ EXAMPLES = """
 
   cxr evaluate -m ensemble --server 127.0.0.1:8500 --data records                 a model server; records of `cxr ingest --split test`
 
-  cxr evaluate -m ensemble --data hospital/ --apart-from records                  without near copies and patients of the training data
+  cxr evaluate -m ensemble --data hospital/ --apart-from records                  without copies and patients of the training data
 
   cxr evaluate --predictions answers.csv                                          a table: label, a column per class, patient_id, source, …
 
@@ -61,7 +61,7 @@ def evaluate(
     classes: Annotated[str | None, typer.Option(help="class names of --predictions, comma-separated (default: the project's)")] = None,
     include_seen: Annotated[bool, typer.Option("--include-seen", help="measure also on images that the model was trained on")] = False,
     apart_from: Annotated[
-        str | None, typer.Option(help="leave out near copies and patients of these training data too: records, a run, or a pushed model")
+        str | None, typer.Option(help="leave out copies and patients of these training data too: records, a run, or a pushed model")
     ] = None,
     min_accuracy: Annotated[float | None, typer.Option(min=0, max=1, help="exit with 3 where accuracy is below")] = None,
     min_low: Annotated[float | None, typer.Option(min=0, max=1, help="exit with 3 where the lower end of its interval is below")] = None,

@@ -61,7 +61,7 @@ def ingest(
     source: Annotated[str, typer.Argument(help="folder with one folder per class, or a manifest CSV")],
     out: Annotated[str, typer.Argument(help="folder to write; appears only when all went well")],
     config: Annotated[str | None, typer.Option(help="configuration (name or YAML file) whose section `data` to start from")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="decides who goes to which split (2021)")] = None,
+    seed: Annotated[int | None, typer.Option(help="decides who goes to which split (2021)")] = None,
     where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE: take only these rows of a manifest (repeatable)")] = None,
     classes: Annotated[str | None, typer.Option(help="class names, comma-separated, in the order of the models' outputs")] = None,
     split: Annotated[str | None, typer.Option(help="put all images into this split, train, val or test; classes may be missing")] = None,

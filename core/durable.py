@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ def replacing(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
             file.flush()
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
+            _sync(file.fileno())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -52,8 +53,17 @@ def sync_tree(folder: Path) -> None:
     for parent, _, files in os.walk(folder, topdown=False):
         for name in files:
             with open(Path(parent) / name, "rb") as file:
-                os.fsync(file.fileno())
+                _sync(file.fileno())
         sync_folder(Path(parent))
+
+
+def _sync(handle: int) -> None:
+    """Brings a file to disk, where its file system can."""
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise
 
 
 def sync_folder(folder: Path) -> None:

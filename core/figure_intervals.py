@@ -124,7 +124,8 @@ def _correlations(draws: npt.NDArray[np.float64], labelled: npt.NDArray[np.int64
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.ma.corrcoef(np.ma.masked_invalid(draws), rowvar=False).filled(np.nan).reshape(classes, classes)
         # Of a class whose draws are all alike nothing can be seen: as much as they may have in common.
-        most = np.minimum.outer(labelled, labelled) / np.sqrt(np.multiply.outer(labelled, labelled))
+        shared = np.minimum(np.minimum.outer(labelled, labelled), labelled.sum() - patients)
+        most = shared / np.sqrt(np.multiply.outer(labelled, labelled))
     return np.where(np.eye(classes, dtype=bool), 1.0, np.nan_to_num(np.where(np.isnan(found), most, found)))
 
 

@@ -39,11 +39,11 @@ def outputs(class_names: Sequence[str]) -> dict[str, Any]:
 
 
 def roc_keys(class_names: Sequence[str]) -> dict[str, str]:
-    """Returns for each class the name of the output with its ROC curve; those of classes that differ in signs only have a number too."""
+    """Returns for each class the name of the output with its ROC curve: with its number too, where two differ in signs only."""
     keys = [_ROC + re.sub("[^0-9A-Za-z]", "_", name) for name in class_names]
-    return {
-        name: key if keys.count(key) == 1 else f"{key}_{number}" for number, (name, key) in enumerate(zip(class_names, keys, strict=True))
-    }
+    if len(set(keys)) < len(keys):
+        keys = [f"{_ROC}{number}_{key.removeprefix(_ROC)}" for number, key in enumerate(keys)]
+    return dict(zip(class_names, keys, strict=True))
 
 
 def publish_from(folder: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from cxr.pipeline.pipeline_config import Config, load, shipped
 ABSENT = "–"  # in place of a value: there is no such key
 _ABSENT = object()
 _CHOICE_OF_ROWS = "data.where."  # its values can name people
+_DATA = _CHOICE_OF_ROWS.partition(".")[0]
 MOST_LINES = 20
 _MOST_CHARACTERS = 60
 _OF_THE_FILE = ("name", "description")  # they name a configuration, they change nothing
@@ -71,6 +72,8 @@ def _cut(text: str) -> str:
 
 
 def _compared(key: str, first: Any, second: Any) -> Iterator[Difference]:
+    if key == _DATA:  # in full, so that no choice of rows lies within
+        first, second = ({} if side is _ABSENT else side for side in (first, second))
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         for name in dict.fromkeys([*first, *second]):
             if key or name not in _OF_THE_FILE:

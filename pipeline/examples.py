@@ -81,9 +81,10 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
         return examples
     if data is not None:
         source = Path(data)
-        # each source and way of ingesting has a folder of its own, so that no run changes what an earlier one was made of
+        # each source and way of ingesting has a folder of its own, so that no run changes what an earlier one was made of; a stricter share
+        # of rejects has one too: nobody asks records that are there how many there were
         key = hashlib.sha256(
-            json.dumps([str(source.resolve()), config.data.model_dump(mode="json", exclude=WITHOUT_EFFECT)]).encode()
+            json.dumps([str(source.resolve()), config.data.model_dump(mode="json", exclude=WITHOUT_EFFECT - {"max_reject_share"})]).encode()
         ).hexdigest()[:12]
         records = workspace.data / f"{file_name_of(source.stem)}-{key}"
     elif config.demo_data:
@@ -165,5 +166,8 @@ def _examples(folder: Path, config: Config) -> Examples:
             "to train, ingest the images again without --split"
         )
     if config.gate.split not in dataset.splits:
-        raise CxrError(f"{folder}: has the splits {', '.join(dataset.splits)}, not gate.split {config.gate.split!r}")
+        raise CxrError(
+            f"{folder}: has the splits {', '.join(dataset.splits)}, and none to judge models on ({config.gate.split}); ingest again with a "
+            "share for it in data.splits, or name it in the column 'split'"
+        )
     return Examples(folder.absolute(), tuple(dataset.splits), dataset.synthetic, dataset.config)

@@ -145,8 +145,7 @@ def find_run(run: str, root: Path, pipeline: str | None = None) -> KeptRun:
 def _latest(runs: Sequence[KeptRun]) -> KeptRun:
     """Returns the newest run that the link `latest` of its pipeline names: one whose data were there; without a link any counts."""
     named = [run for run in runs if (run.folder.parent / LATEST).resolve() == run.folder.resolve()]
-    linked = {run.pipeline for run in named}
-    return max([*named, *(run for run in runs if run.pipeline not in linked)], key=lambda run: run.name)
+    return max(named or runs, key=lambda run: run.name)
 
 
 def run_that_pushed(version: Path) -> KeptRun | None:

@@ -67,6 +67,6 @@ class OperatingPoint(_Description):
 
     at_least: str  # "specificity" or "sensitivity": which of them is held
     demanded: float
-    threshold: float  # a probability that reaches it calls the class
+    threshold: float  # a probability that reaches it calls the class; above 1: none does
     sensitivity: float
     specificity: float

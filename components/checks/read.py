@@ -47,7 +47,7 @@ def read_checks(*, evaluation: str | None, infra_check: str | None, shortcut_che
     shortcuts = ShortcutVerdict.load(Path(shortcut_check)) if shortcut_check else None
     return Checked(
         blessed=gate.blessed if gate else None,
-        servable=not problems if infra_check else None,  # infra_check.replay.ShortcutVerdict.blessed
+        servable=not problems if infra_check else None,  # infra_check.replay.ReplayVerdict.blessed
         shortcuts=shortcuts,
         demands=gate.demands if gate else (),
         refusals=(

@@ -235,5 +235,5 @@ def _of_demand(
 
 def _bounds(threshold: config_pb2.GenericValueThreshold) -> tuple[float | None, float | None]:
     """Returns what was stated; the gate leaves room for rounding beside it."""
-    least = round(threshold.lower_bound.value, _DIGITS) if threshold.HasField("lower_bound") else None
-    return least, round(threshold.upper_bound.value, _DIGITS) if threshold.HasField("upper_bound") else None
+    least = round(threshold.lower_bound.value, _DIGITS) + 0.0 if threshold.HasField("lower_bound") else None
+    return least, round(threshold.upper_bound.value, _DIGITS) + 0.0 if threshold.HasField("upper_bound") else None

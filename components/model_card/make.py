@@ -194,7 +194,13 @@ def _calibration(info: ModelInfo) -> Section:
             ("conformal sets", f"made for {info.conformal.coverage} of the images; {info.conformal.mean_size:.2f} classes in the mean")
         )
     points = tuple(
-        (name, f"{point.at_least} {point.demanded}", f"{point.threshold:.3f}", f"{point.sensitivity:.3f}", f"{point.specificity:.3f}")
+        (
+            name,
+            f"{point.at_least} {point.demanded}",
+            f"{point.threshold:.3f}" if point.threshold <= 1 else NONE,
+            f"{point.sensitivity:.3f}",
+            f"{point.specificity:.3f}",
+        )
         for name, found in info.operating_points.items()
         for point in found
     )

@@ -57,10 +57,8 @@ def read_mask(path: Path | str, height: int, width: int) -> bytes | None:
         except Exception as error:  # Pillow's decoders raise what they like; OSError too, for a place in the file that cannot be
             raise Unreadable(f"{path}: the mask cannot be decoded: {error}") from None
     mask = levels > (_SET if levels.max() > _SET else 0)
-    if levels.max() <= _SET and len(np.unique(levels)) > 2:
-        raise DarkMask(
-            f"{path}: the mask has several grey levels and none above {_SET}; draw white where the disease shows, black elsewhere"
-        )
+    if 0 < levels.max() <= _SET and (levels.min() > 0 or len(np.unique(levels)) > 2):
+        raise DarkMask(f"{path}: no grey level of the mask is above {_SET}, and it is not black with one other; draw white on black")
     rows, columns = mask.shape
     if abs(rows * width / (columns * height) - 1) > _SKEW:
         raise WrongMask(f"{path}: the mask has {columns}x{rows} pixels, its picture {width}x{height}: they differ in their proportions")

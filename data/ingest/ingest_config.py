@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from cxr.core import features
-from cxr.core.strict_model import Seed, StrictModel
+from cxr.core.strict_model import StrictModel
 from cxr.data.images.reader import MAX_SIDE
 
 # How a message names a setting and the value to give it, in the words of the command that was called.
@@ -55,7 +55,7 @@ class Ingest(StrictModel):
         description="all images go to this one split, and classes may be missing: data of another hospital, to measure or to compare, "
         "never to train on",
     )
-    seed: Seed = Field(2021, description="decides who goes to which split")
+    seed: int = Field(2021, description="decides who goes to which split")
     where: dict[str, str] = Field({}, description="manifest column: value; other rows are left out")
     listed_twice: Literal["refuse", "merge"] = Field(
         "refuse", description="a path that stands twice in the source; merge: read once, and its patients count as one (same label only)"

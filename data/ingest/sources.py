@@ -78,11 +78,12 @@ def discover(source: Path, config: Ingest, spelled: Spelling = dotted, *, labels
     _check_names(rows)
     _check_inside(rows, folder, config, spelled)
     _check_files(rows)
+    contradicted = _completed(rows)  # before the headers: they fill what is still open
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's remarks quote the header
         for row in rows:
             _add_dicom_facts(row)
-    rows, more = _without_repeats(rows, config, spelled)
+    rows, more = _without_repeats(rows, contradicted, config, spelled)
     if labels:
         _check_classes(rows, source, config, spelled)
     for number, row in enumerate(rows):
@@ -188,13 +189,12 @@ def _check_files(rows: list[Row]) -> None:
         raise BadRows(f"the masks of {len(missing)} images are not there (empty the column 'mask' where there is none):", missing)
 
 
-def _without_repeats(rows: list[Row], config: Ingest, spelled: Spelling) -> tuple[list[Row], list[str]]:
+def _without_repeats(rows: list[Row], contradicted: Counter[str], config: Ingest, spelled: Spelling) -> tuple[list[Row], list[str]]:
     """Leaves each file once per label. Who stands under one picture is one person: with `merge`, all their images get one patient id."""
     kept: dict[tuple[str, str], Row] = {}
     same: dict[str, str] = {}  # patient: another id of the same person; a forest
     refused: list[tuple[Row, Row]] = []
     contradictory: list[tuple[Row, Row]] = []
-    differing: Counter[str] = Counter()  # fact that rows of one image state differently: times
 
     def root(patient: str) -> str:
         while patient in same:
@@ -212,7 +212,6 @@ def _without_repeats(rows: list[Row], config: Ingest, spelled: Spelling) -> tupl
         elif config.listed_twice == "refuse":
             refused.append((first, row))
         first.split = first.split or row.split
-        differing.update(_completed(first, row))
         one, other = sorted((root(first.patient), root(row.patient)))
         if one and one != other:
             same[other] = one
@@ -228,21 +227,24 @@ def _without_repeats(rows: list[Row], config: Ingest, spelled: Spelling) -> tupl
     if not repeats:
         return rows, []
     merged = f"; {len(same)} patient ids were other ids of the same person" if same else ""
-    words = ", ".join(f"{name} {count}" for name, count in differing.items())
-    contradicted = f"; where they contradict each other the first counts ({words})" if words else ""
-    return list(kept.values()), [f"{repeats} paths were listed twice and are read once{merged}{contradicted}"]
+    words = ", ".join(f"{name} {count}" for name, count in contradicted.items())
+    told = f"; where they contradict each other the first counts ({words})" if words else ""
+    return list(kept.values()), [f"{repeats} paths were listed twice and are read once{merged}{told}"]
 
 
-def _completed(first: Row, row: Row) -> list[str]:
-    """Gives the row that is kept what only the other one states; returns what they state differently."""
-    differing = []
-    for name, nothing in _FACTS.items():
-        one, other = getattr(first, name), getattr(row, name)
-        if one == nothing:
-            setattr(first, name, other)
-        elif other not in (nothing, one):
-            differing.append(name)
-    return differing
+def _completed(rows: list[Row]) -> Counter[str]:
+    """Gives the first row of each file and label what only later ones state; returns fact: images of which two state it differently."""
+    firsts: dict[tuple[str, str], Row] = {}
+    differing: set[tuple[str, int]] = set()
+    for row in rows:
+        first = firsts.setdefault((os.path.realpath(row.path), row.label), row)
+        for name, nothing in _FACTS.items():
+            one, other = getattr(first, name), getattr(row, name)
+            if one == nothing:
+                setattr(first, name, other)
+            elif other not in (nothing, one) and not (name == "mask" and os.path.realpath(one) == os.path.realpath(other)):
+                differing.add((name, id(first)))
+    return Counter(name for name, _ in sorted(differing))
 
 
 def _twice(pairs: list[tuple[Row, Row]], remedy: str) -> BadRows:

@@ -141,7 +141,7 @@ def evaluate(
       bins: Of the calibration error.
       batch_size: Images of one call.
       include_seen: Measure also on images that the model was trained on or chosen by (equal pixels); else they are left out.
-      known: Images of its patients and near copies are left out too; None: nobody looked for them.
+      known: Images of its patients and copies of its pictures are left out too; None: nobody looked for them.
       advance: Called once per image.
 
     Raises:
@@ -158,14 +158,15 @@ def evaluate(
     def unseen() -> Iterator[Labelled]:
         for item in data.images:
             seen = model.training_images is not None and _contains(model.training_images, item.content_hash)
-            counts["seen"] += seen
             if seen and not include_seen:
+                counts["seen"] += 1
                 advance()
                 continue
             if known and (item.content_hash in known.copies or item.facts[features.PATIENT_ID] in (known.patients or ())):
                 counts["copy" if item.content_hash in known.copies else "patient"] += 1
                 advance()
                 continue
+            counts["seen"] += seen
             counts["synthetic"] += item.facts.get(features.SOURCE) == features.SYNTHETIC
             counts["repeated"] += item.content_hash in labels
             labels.setdefault(item.content_hash, set()).add(item.facts[features.LABEL])
@@ -181,7 +182,7 @@ def evaluate(
     if not answers:
         raise CxrError(
             f"no image is left to measure on: of {data.total} the model was trained on {counts['seen']} (--include-seen measures on them), "
-            f"{counts['near']} are near copies, {counts['patient']} of its patients, "
+            f"{counts['copy']} are copies of training pictures, {counts['patient']} of patients that were trained on, "
             f"and {data.rejects.total()} cannot be used"
         )
     return measured(

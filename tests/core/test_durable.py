@@ -1,3 +1,5 @@
+import contextlib
+import errno
 import os
 
 import pytest
@@ -34,3 +36,14 @@ def test_a_file_keeps_its_mode_and_a_failure_leaves_nothing(tmp_path):
         file.write("not bytes")  # type: ignore[call-overload]
     assert os.listdir(tmp_path) == ["file"]
     assert (tmp_path / "file").read_bytes() == "é\r\n".encode()
+
+
+@pytest.mark.parametrize(("number", "written"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.ENOSPC, False), (errno.EIO, False)])
+def test_a_file_system_that_cannot_sync_takes_files_and_a_broken_one_does_not(tmp_path, monkeypatch, number, written):
+    def refuse(handle):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with contextlib.nullcontext() if written else pytest.raises(OSError, match=os.strerror(number)):
+        replace_text(tmp_path / "file", "new")
+    assert (tmp_path / "file").exists() == written

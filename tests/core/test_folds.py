@@ -45,7 +45,7 @@ def test_no_fold_learns_from_what_lacks_a_class():
             assert set(labels[fold.train]) == {0, 1, 2}
 
 
-def test_where_no_deal_does_it_the_first_is_taken():
+def test_where_none_of_the_tried_deals_does_it_the_first_is_taken():
     labels, patients = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 2])
     folds = deal(labels, patients, 2, seed=0)
     assert len(folds) == 2

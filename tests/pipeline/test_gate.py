@@ -11,7 +11,9 @@ from pydantic import ValidationError
 from sklearn import metrics as reference
 
 from cxr.components.metrics.evaluation import read_evaluation, read_validation
+from cxr.components.metrics.verdicts import _bounds
 from cxr.core import features
+from cxr.pipeline.demands import Demand
 from cxr.pipeline.gate import Gate, eval_config
 from cxr.trainer.preprocessing import label_to_index
 
@@ -336,3 +338,10 @@ def test_accuracy_that_is_not_a_number_is_refused() -> None:
 def test_impossible_bounds_and_unknown_keys_are_refused(wrong: dict) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         Gate(**wrong)
+
+
+def test_a_figure_that_equals_its_bound_but_for_rounding_is_met() -> None:
+    config = eval_config(Gate(demands=(Demand(metric="balanced_accuracy", min=0.7), Demand(metric="accuracy", min=0))), "mobilenet")
+    bounds = [metric.per_slice_thresholds[0].threshold.value_threshold for metric in config.metrics_specs[-1].metrics]
+    assert bounds[0].lower_bound.value < np.mean([0.7, 0.7, 0.7]) - 1e-16 < 0.7
+    assert [str(_bounds(bound)[0]) for bound in bounds] == ["0.7", "0.0"]

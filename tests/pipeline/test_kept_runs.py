@@ -51,7 +51,9 @@ def test_the_newest_run_of_a_pipeline_whose_lock_is_held_is_under_way(make_run: 
 def test_runs_of_all_pipelines_the_newest_first(make_run: MakeRun, tmp_path: Path) -> None:
     for name, pipeline in (("20261101-1", "cpu"), ("20261103-1", "demo"), ("20261102-1", "cpu")):
         make_run(name, pipeline)
-    (tmp_path / "cpu" / "runs" / "latest").symlink_to("20261102-1")
+    assert find_run("latest", tmp_path).name == "20261103-1"  # none has a link
+    for pipeline, name in (("cpu", "20261102-1"), ("demo", "20261103-1")):
+        (tmp_path / pipeline / "runs" / "latest").symlink_to(name)
     assert [(run.pipeline, run.name) for run in kept_runs(tmp_path)] == [
         ("demo", "20261103-1"),
         ("cpu", "20261102-1"),
@@ -60,6 +62,7 @@ def test_runs_of_all_pipelines_the_newest_first(make_run: MakeRun, tmp_path: Pat
     assert find_run("latest", tmp_path).name == "20261103-1"
     assert find_run("20261101-1", tmp_path).pipeline == "cpu"
     make_run("20261104-1", "cpu")  # of a mistyped path: the link stays
+    make_run("20261104-1", "full")  # the first of its pipeline, and such a one too
     assert find_run("latest", tmp_path, "cpu").name == "20261102-1"
     assert find_run("latest", tmp_path).name == "20261103-1"
     assert find_run(str(tmp_path / "cpu" / "runs" / "latest"), tmp_path).name == "20261102-1"

@@ -98,6 +98,15 @@ def test_every_column_of_the_draws_has_a_name_of_its_own() -> None:
     assert {"recall_lower", "log_loss_upper", "accuracy_change_lower"} < names.taken()
 
 
+def test_one_patient_with_two_classes_changes_little() -> None:
+    """All right: nothing can be seen of how recalls vary together, and no more is taken than those who are shared allow."""
+    patients, labels = np.arange(150), np.repeat([0, 1, 2], 50)
+    alone = Measurement(patients, labels, np.eye(3)[labels]).figure("balanced_accuracy")
+    more = np.r_[labels, 1]
+    shared = Measurement(np.r_[patients, 0], more, np.eye(3)[more]).figure("balanced_accuracy")
+    assert shared.low == pytest.approx(alone.low, abs=0.005)
+
+
 @pytest.mark.parametrize("right", [24, 30])
 def test_recalls_of_the_same_patients_are_no_independent_estimates(right: int) -> None:
     """Each patient has an image of each class, all right or all wrong: the balanced accuracy is as sure as the accuracy, no surer."""

@@ -114,8 +114,10 @@ def test_a_mask_of_zeros_and_ones_shows_where_the_ones_are(tmp_path):
     np.testing.assert_array_equal(decode_mask(found), levels > 0)
     levels[0, 0] = 2
     Image.fromarray(levels).save(tmp_path / "mask.png")
-    with pytest.raises(ImageError, match="several grey levels and none above 127; draw white where the disease shows"):
-        read_mask(tmp_path / "mask.png", 32, 40)
+    for dark in (levels, levels + 20, np.full_like(levels, 16)):
+        Image.fromarray(dark).save(tmp_path / "mask.png")
+        with pytest.raises(ImageError, match="above 127, and it is not black with one other; draw white on black"):
+            read_mask(tmp_path / "mask.png", 32, 40)
 
 
 @pytest.mark.parametrize("case", ["PostScript", "more pixels than any mask has", "a place beyond every file"])

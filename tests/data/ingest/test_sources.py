@@ -252,10 +252,10 @@ def test_listed_twice_is_refused_or_makes_one_patient(tmp_path, make_manifest):
 
 
 def test_what_only_the_second_row_knows_is_kept_and_a_contradiction_is_told(tmp_path, make_manifest):
-    rows = [row(sex="F", view=""), row(sex="M", view="PA", age="40", license="CC0"), *OTHERS]
+    rows = [row(sex="F", view=""), row(sex="M", view="PA", age="40", license="CC0"), row(sex="M"), *OTHERS]
     (first, *_), warnings = discover(make_manifest(tmp_path, rows), Ingest(listed_twice="merge"))
     assert (first.sex, first.view, first.age, first.license) == ("F", "PA", 40, "CC0")
-    assert warnings == ["1 paths were listed twice and are read once; where they contradict each other the first counts (sex 1)"]
+    assert warnings == ["2 paths were listed twice and are read once; where they contradict each other the first counts (sex 1)"]
 
 
 def test_listed_twice_under_two_labels_is_never_merged(tmp_path, make_manifest):
