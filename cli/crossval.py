@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cxr.cli.options import Workspace, help_of, names, stdout_console
+from cxr.cli.options import Workspace, check_file, help_of, names, stdout_console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -59,15 +59,13 @@ def crossval(
     from datetime import datetime
 
     from cxr.core.console import Console
-    from cxr.core.errors import UsageError
     from cxr.core.silence import silenced
     from cxr.pipeline.pipeline_config import load
     from cxr.pipeline.workspace import CONFIG
     from cxr.pipeline.workspace import Workspace as Folders
 
     loaded = load(config, overrides or ())
-    if json_file is not None and json_file.is_dir():
-        raise UsageError(f"--json {json_file}: is a folder; name a file")
+    check_file("--json", json_file, makes_folder=True)
     messages = Console(stderr=True)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with messages.status("importing TensorFlow"), silenced():  # not before the arguments are known to be right

@@ -52,8 +52,13 @@ def make_folder(option: str, folder: Path) -> None:
         raise UsageError(f"{option} {folder}: {error.strerror}") from None
 
 
-def check_file(option: str, file: Path | None) -> None:
+def check_file(option: str, file: Path | None, *, makes_folder: bool = False) -> None:
     """Looks whether a file can be where an option names it, before work is done for nothing.
+
+    Args:
+      option: Its name.
+      file: That it names; None: none.
+      makes_folder: The command makes the file's folder.
 
     Raises:
       UsageError: It cannot.
@@ -62,7 +67,7 @@ def check_file(option: str, file: Path | None) -> None:
 
     if file is not None and file.is_dir():
         raise UsageError(f"{option} {file}: is a folder; name a file")
-    if file is not None and not file.absolute().parent.is_dir():
+    if file is not None and not makes_folder and not file.absolute().parent.is_dir():
         raise UsageError(f"{option} {file}: the folder {file.absolute().parent} does not exist")
 
 

@@ -130,7 +130,8 @@ def _correlations(draws: npt.NDArray[np.float64], labelled: npt.NDArray[np.int64
 
 
 def _of_mean(intervals: Sequence[Interval], values: npt.ArrayLike, together: npt.NDArray[np.float64]) -> Interval:
-    """Returns the interval of the mean of estimates from theirs (MOVER: Zou and Donner, Statistics in Medicine 27, 2008, equations 3 to 6).
+    """Returns the interval of the mean of estimates from theirs (MOVER: Zou and Donner, Statistics in Medicine 27, 2008; of estimates that
+    vary together: Zou, Psychological Methods 12, 2007).
 
     Unlike the draws it knows how little a class of few patients says, whose draws are few and hence alike.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from cxr.core.errors import UsageError
 
-_DEALS = 20  # tried: few patients who have images of several classes can be dealt badly
+_MORE_DEALS = 20  # tried where the first is bad: few patients who have images of several classes can be dealt badly
 Indices = npt.NDArray[np.int64]
 Groups = npt.NDArray[np.str_] | npt.NDArray[np.int64]
 
@@ -55,14 +56,16 @@ def deal(labels: Indices, groups: Groups, folds: int, seed: int) -> list[Fold]:
         raise UsageError(f"--folds {folds}: one class has images of {most} patients only; take fewer folds, or add data")
     # Shuffled here: scikit-learn before 1.8 gives the groups each other's classes when it does it itself, and the mix is one of chance.
     _, numbers = np.unique(groups, return_inverse=True)
-    rng, dealt = np.random.default_rng(seed), list[list[Fold]]()
-    for _ in range(_DEALS):
+    rng = np.random.default_rng(seed)
+
+    def dealt() -> list[Fold]:
         shuffled = rng.permutation(numbers.max() + 1)[numbers]
         parts = StratifiedGroupKFold(folds).split(np.zeros(len(labels)), labels, shuffled)
-        dealt.append([Fold(str(number), train, test) for number, (train, test) in enumerate(parts, 1)])
-        if learn_all(labels, dealt[-1]):
-            return dealt[-1]
-    return dealt[0]
+        return [Fold(str(number), train, test) for number, (train, test) in enumerate(parts, 1)]
+
+    first = dealt()
+    tried = itertools.chain([first], (dealt() for _ in range(_MORE_DEALS)))
+    return next((one for one in tried if learn_all(labels, one)), first)
 
 
 def learn_all(labels: Indices, folds: Iterable[Fold]) -> bool:

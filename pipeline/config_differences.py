@@ -14,7 +14,6 @@ from cxr.pipeline.pipeline_config import Config, load, shipped
 ABSENT = "–"  # in place of a value: there is no such key
 _ABSENT = object()
 _CHOICE_OF_ROWS = "data.where."  # its values can name people
-_DATA = _CHOICE_OF_ROWS.partition(".")[0]
 MOST_LINES = 20
 _MOST_CHARACTERS = 60
 _OF_THE_FILE = ("name", "description")  # they name a configuration, they change nothing
@@ -72,8 +71,6 @@ def _cut(text: str) -> str:
 
 
 def _compared(key: str, first: Any, second: Any) -> Iterator[Difference]:
-    if key == _DATA:  # in full, so that no choice of rows lies within
-        first, second = ({} if side is _ABSENT else side for side in (first, second))
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         for name in dict.fromkeys([*first, *second]):
             if key or name not in _OF_THE_FILE:
@@ -85,7 +82,11 @@ def _compared(key: str, first: Any, second: Any) -> Iterator[Difference]:
 def _text(key: str, value: Any) -> str:
     if value is _ABSENT:
         return ABSENT
+    text = yaml.safe_dump(_redacted(key, value), default_flow_style=True, allow_unicode=True, width=10_000)
+    return text.removesuffix("...\n").strip()
+
+
+def _redacted(key: str, value: Any) -> Any:
     if f"{key}.".startswith(_CHOICE_OF_ROWS):
         return HIDDEN
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
-    return text.removesuffix("...\n").strip()
+    return {name: _redacted(f"{key}.{name}", part) for name, part in value.items()} if isinstance(value, Mapping) else value

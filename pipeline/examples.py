@@ -81,11 +81,9 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
         return examples
     if data is not None:
         source = Path(data)
-        # each source and way of ingesting has a folder of its own, so that no run changes what an earlier one was made of; a stricter share
-        # of rejects has one too: nobody asks records that are there how many there were
-        key = hashlib.sha256(
-            json.dumps([str(source.resolve()), config.data.model_dump(mode="json", exclude=WITHOUT_EFFECT - {"max_reject_share"})]).encode()
-        ).hexdigest()[:12]
+        # each source and way of ingesting has a folder of its own, so that no run changes what an earlier one was made of
+        settings = config.data.model_dump(mode="json", exclude=WITHOUT_EFFECT)
+        key = hashlib.sha256(json.dumps([str(source.resolve()), settings]).encode()).hexdigest()[:12]
         records = workspace.data / f"{file_name_of(source.stem)}-{key}"
     elif config.demo_data:
         from cxr.data.demo.generate import make_demo_data

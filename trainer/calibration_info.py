@@ -67,6 +67,11 @@ class OperatingPoint(_Description):
 
     at_least: str  # "specificity" or "sensitivity": which of them is held
     demanded: float
-    threshold: float  # a probability that reaches it calls the class; above 1: none does
+    threshold: float  # a probability that reaches it calls the class; above 1: none does, see `shown`
     sensitivity: float
     specificity: float
+
+    @property
+    def shown(self) -> float | None:
+        """The threshold; None where no probability reaches it: rounded, it would look like one that a sure answer does."""
+        return self.threshold if self.threshold <= 1 else None

@@ -197,7 +197,7 @@ def _calibration(info: ModelInfo) -> Section:
         (
             name,
             f"{point.at_least} {point.demanded}",
-            f"{point.threshold:.3f}" if point.threshold <= 1 else NONE,
+            NONE if point.shown is None else f"{point.shown:.3f}",
             f"{point.sensitivity:.3f}",
             f"{point.specificity:.3f}",
         )

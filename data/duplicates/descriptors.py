@@ -105,7 +105,7 @@ class Whitening:
         centred = samples - mean
         variance = max(float(np.mean(centred * centred)), 1e-6)  # blank pictures have none
         matrix = np.zeros((len(mask), len(mask)))
-        for part in (mask, ~mask) if not mask.all() else (mask,):
+        for part in filter(np.any, (mask, ~mask)):
             own = centred[:, part].astype(np.float64)
             covariance = trust * own.T @ own / count + (1 - trust) * variance * np.eye(own.shape[1])
             values, vectors = np.linalg.eigh(covariance)

@@ -24,7 +24,7 @@ class WrongMask(ImageError):
 
 
 class DarkMask(ImageError):
-    """A mask with several grey levels, none of them bright."""
+    """A mask that is nowhere bright, and not black with one other level either."""
 
     reason = "mask without a bright place"
 

@@ -99,6 +99,7 @@ def ingest(
             request = _Request(source, rows, config, key, fingerprint.state(rows, config, key))
         with output_folder.left_alone(out) as alone:
             if found := _up_to_date(out, request, console):
+                _check_kept(found, out, config, spelled)
                 console.print(f"{out}: up to date", highlight=False, soft_wrap=True)
                 for note in same_pictures.notes(found.label_conflicts, found.left_out, found.joined_patients):
                     _warn(console, note)
@@ -203,11 +204,6 @@ def _check(result: summary.Tally, rows: list[Row], out: Path, request: _Request,
     for split in () if config.only_split else _splits(rows):
         for name in config.class_names:
             if not result.counts[split, name]:
-                if not any((row.split, row.label) == (split, name) for row in rows):
-                    raise CxrError(
-                        f"class {name!r} has no image in split {split!r}, which the source states for others; add some, or remove the "
-                        "column 'split' and have them dealt"
-                    )
                 raise CxrError(f"class {name!r} has no usable image in split {split!r}; all of them were rejected ({result.reasons()})")
 
 
@@ -269,6 +265,16 @@ def _up_to_date(out: Path, request: _Request, console: Console) -> Dataset | Non
     with contextlib.suppress(OSError):  # not ours to write: the next call compares again
         dataset.write(out / DATASET)
     return dataset
+
+
+def _check_kept(dataset: Dataset, out: Path, config: Ingest, spelled: Spelling) -> None:
+    """Refuses records that are there where a stricter share of rejects is asked for than they were made with."""
+    total, allowed = dataset.images + dataset.rejects, spelled("max_reject_share", config.max_reject_share)
+    if dataset.rejects > config.max_reject_share * total:
+        raise CxrError(
+            f"{out}: {dataset.rejects} of {total} files could not be used, more than {allowed} allows; mend or remove them "
+            f"({private_lists.folder_of(out) / private_lists.REJECTS} lists them), or allow more"
+        )
 
 
 def _effective(config: Ingest) -> dict[str, object]:

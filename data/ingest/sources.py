@@ -78,7 +78,8 @@ def discover(source: Path, config: Ingest, spelled: Spelling = dotted, *, labels
     _check_names(rows)
     _check_inside(rows, folder, config, spelled)
     _check_files(rows)
-    contradicted = _completed(rows)  # before the headers: they fill what is still open
+    # before the headers: they fill what is still open
+    contradicted = _completed(rows) if config.listed_twice == "merge" else Counter[str]()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's remarks quote the header
         for row in rows:

@@ -52,11 +52,12 @@ def assign(
     dealt = deal(classes, config.class_names, config.splits.items(), present, config.seed)
     for row, unit in zip(rows, units, strict=True):
         row.split = given.get(unit) or dealt[unit]
-    if not dealt:
-        _check_given(rows, config)
-        return rows, []
     patients = Counter(name for own in classes.values() for name in own)
-    _check_dealt(rows, patients, config, spelled)
+    if dealt:
+        _check_dealt(rows, patients, config, spelled)
+    _check_given(rows, config)
+    if not dealt:
+        return rows, []
     return rows, _uneven([row for row, unit in zip(rows, units, strict=True) if unit in dealt], patients, config)
 
 

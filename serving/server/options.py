@@ -31,7 +31,7 @@ class Batching(_Frozen):
     max_batch_size: int = Field(default=32, ge=1)
     batch_timeout_micros: int = Field(default=0, ge=0)
     max_enqueued_batches: int = Field(default=100, ge=1)
-    num_batch_threads: int = Field(default_factory=lambda: cores(), ge=1, le=MOST_THREADS)
+    num_batch_threads: int = Field(default_factory=cores, ge=1, le=MOST_THREADS)
     allowed_batch_sizes: tuple[int, ...] = ()
     enable_large_batch_splitting: bool = False
 

@@ -247,6 +247,29 @@ def test_too_many_rejects_leave_nothing(run, source, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pseudonym.key", "records.private", "source"]
 
 
+def test_records_with_more_rejects_than_are_allowed_now_are_refused_and_stay(run, source, tmp_path):
+    for k in range(7):
+        (source.parent / f"{k}-0.png").write_bytes(b"")
+    made = run(source, CONFIG.model_copy(update={"max_reject_share": 0.2}))
+    with pytest.raises(CxrError, match=r"7 of 60 files could not be used, more than data\.max_reject_share=0\.05 allows; .*rejects\.csv"):
+        run(source)
+    assert read_dataset(tmp_path / "records") == made
+
+
+def test_a_split_that_one_row_states_and_that_lacks_a_class_is_named(run, source):
+    """A split that gets no share, so that nothing is dealt to it."""
+    head, first, *lines = source.read_text().splitlines()
+    source.write_text("\n".join([f"{head},split", f"{first},val", *(f"{line}," for line in lines)]) + "\n")
+    with pytest.raises(CxrError, match="class '.*' has no image in the given split 'val'"):
+        run(source, Ingest.model_validate({"images_per_shard": 16, "splits": {"train": 0.8, "val": 0, "test": 0.2}}))
+
+
+def test_a_patient_in_two_splits_counts_once_among_all(run, source):
+    found = run(source, CONFIG.model_copy(update={"split_by": "image"}))
+    assert found.all_patients is not None
+    assert found.all_patients < sum(found.patients.values())
+
+
 def test_rows_of_an_error_are_listed_with_their_paths(run, source, tmp_path):
     text = source.read_text().splitlines()
     source.write_text(

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from cxr.core.errors import CxrError
 from cxr.core.features import TEST, TRAIN, VAL
 from cxr.pipeline.code_version import modules_of
-from cxr.trainer import artifact
+from cxr.trainer import artifact, devices
 from cxr.trainer.artifact import TRAIN_OOF
 from cxr.trainer.calibration.settling import settle
 from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT, deal_schemes, run_schemes
@@ -214,6 +214,14 @@ def test_features_are_kept_over_what_they_do_not_hang_on(images, setting, same):
     other = Model.model_validate({"backbone": "MobileNet", "weights": "none", "head_training": STAGE, **setting})
     assert other != MODEL
     assert (key(other) == key(MODEL)) == same
+
+
+def test_features_hang_on_the_precision_that_they_are_computed_in(images, monkeypatch):
+    keys = set()
+    for precision in (devices.FLOAT32, devices.MIXED, devices.BFLOAT16):
+        monkeypatch.setattr(devices, "possible", lambda mixed, precision=precision: precision)
+        keys.add(features_key(MODEL, images, cast(TransformGraph, SimpleNamespace(fingerprint="graph")), ["code"]))
+    assert len(keys) == 3
 
 
 @pytest.mark.parametrize("method", ["weighted", "soft"])

@@ -56,7 +56,7 @@ def _points(model: Model, info: ModelInfo, rates: Rates | None) -> Iterator[tupl
             demanded = f"{point.at_least} {percent(point.demanded)}"
             then = (percent(point.sensitivity), percent(point.specificity))
             now = map(percent_with_interval, rates.points[name][place]) if rates else (NONE, NONE)
-            yield (model.name, name, demanded, number(point.threshold if point.threshold <= 1 else None), *then, *now)
+            yield (model.name, name, demanded, number(point.shown), *then, *now)
 
 
 def _notes(model: Model, info: ModelInfo) -> Iterator[str]:
