@@ -204,7 +204,10 @@ def demo_data(
     size: Annotated[int, typer.Option(min=32, max=1024, help="height and width, pixels")] = 128,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="the same seed makes the same images")] = 2021,
     confounder: Annotated[
-        str, typer.Option(help="plant what tells one class without the lungs: none, marker (in a corner) or brightness")
+        str,
+        typer.Option(
+            help="plant what tells one class without the lungs: none, marker (in a corner), brightness or compression (as if kept as JPEGs)"
+        ),
     ] = "none",
     severity: Annotated[
         tuple[float, float], typer.Option(metavar="LOW HIGH", help="of the diseases, drawn evenly between: 0 cannot be seen, 1 is severe")

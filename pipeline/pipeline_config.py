@@ -57,8 +57,9 @@ class DemoData(StrictModel):
     images: int = Field(480, ge=30)
     image_size: int = Field(128, ge=32, description="height and width, pixels")
     seed: Seed = 2021
-    confounder: Literal["none", "marker", "brightness"] = Field(
-        "none", description="planted in one class, so that the audit has something to find: a marker in a corner, or brighter pictures"
+    confounder: Literal["none", "marker", "brightness", "compression"] = Field(
+        "none",
+        description="planted in one class, for the audit to find: a marker in a corner, brighter pictures, or traces of JPEG's compression",
     )
     severity: tuple[float, float] = Field(
         SEVERITY, description="of the diseases, drawn evenly between these two: 0 cannot be seen, 1 is severe"

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cxr.core import features, progress
 from cxr.core.errors import CxrError
 from cxr.core.stored_rows import Rows, RowWriter
-from cxr.data.audit.tables import MEASURED, Example, decode_scaled
+from cxr.data.audit.tables import MEASURED, Example, decode
 
 _FACTS = (features.SOURCE, features.FORMAT, features.VIEW, features.SEX, features.AGE_BAND)
 KEPT = 50  # patients of each class, see `some_patients`
@@ -171,7 +171,7 @@ def _rows(found: tuple[str, Any]) -> dict[str, Any]:
     if not (height and width and height[0] > 0 and width[0] > 0):
         raise CxrError(f"{file}: an example without height or width; {_REMEDY}")
     facts = {name: sys.intern(_text(file, example, name)) for name in _FACTS}  # few values that all images share
-    seen = Example(facts, height[0], width[0], decode_scaled(_image(file, example)))
+    seen = Example(facts, height[0], width[0], decode(_image(file, example)))
     return {shortcut.name: shortcut.row(seen) for shortcut in MEASURED.values()}
 
 

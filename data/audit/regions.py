@@ -6,7 +6,7 @@ The frame holds chest wall, arms, neck, borders and most burnt-in letters, and n
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ FRAME = 0.08  # share of a side, at each end: the box holds 71 % of the picture
 CORNER = 0.15  # share of a side: corners hold letters and side markers, and no lung
 
 Grey = npt.NDArray[np.uint8]
+Level = TypeVar("Level", bound=np.generic)
 Masked = Literal["centre", "border"]  # what is blacked out
 
 
@@ -34,6 +35,17 @@ def blacked_out(grey: Grey, part: Masked) -> Grey:
         masked = np.zeros_like(grey)
         masked[rows, columns] = grey[rows, columns]
     return masked
+
+
+def frame(grey: npt.NDArray[Level]) -> tuple[npt.NDArray[Level], ...]:
+    """Returns the frame round the box: above, below, left, right.
+
+    Args:
+      grey: [height, width], of any dtype.
+    """
+    height, width = grey.shape
+    rows, columns = _inner(height), _inner(width)
+    return grey[: rows.start], grey[rows.stop :], grey[rows, : columns.start], grey[rows, columns.stop :]
 
 
 def corners(grey: Grey) -> tuple[Grey, Grey, Grey, Grey]:

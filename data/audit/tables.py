@@ -1,6 +1,7 @@
 """What each shortcut knows of an image: a small row of numbers.
 
-Larger pictures are scaled down to one size first: how large they were is the shortcut `size`'s alone.
+Larger pictures are scaled down to one size first: how large they were is the shortcut `size`'s alone. Only `processing` sees them as they
+are stored, since scaling would wipe its traces out.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,7 @@ from scipy.ndimage import grey_opening
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.data.audit.processing import traces
 from cxr.data.audit.regions import FRAME, blacked_out, corners
 
 SIDE = features.IMAGE_SIZE  # pixels that larger pictures are scaled down to
@@ -34,12 +37,18 @@ Row = list[float] | list[str] | npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Example:
-    """One record, its picture scaled down."""
+    """One record."""
 
     facts: Mapping[str, str]  # source, format, view, sex, age_band
     height: int  # pixels of the stored picture
     width: int
-    grey: npt.NDArray[np.uint8]  # [SIDE, SIDE] at most
+    stored: npt.NDArray[np.uint8]  # [height, width], the picture
+
+    @cached_property
+    def grey(self) -> npt.NDArray[np.uint8]:
+        """The picture scaled down to SIDE × SIDE at most, whatever its aspect; enlarging would blur it, and that be measured."""
+        height, width = self.stored.shape
+        return np.asarray(Image.fromarray(self.stored).resize((min(SIDE, width), min(SIDE, height)), Image.Resampling.BILINEAR))
 
 
 @dataclass(frozen=True)
@@ -88,24 +97,8 @@ def decode(encoded: bytes) -> npt.NDArray[np.uint8]:
     Raises:
       CxrError: It cannot be decoded.
     """
-    return _decoded(encoded, draft=None)
-
-
-def decode_scaled(encoded: bytes) -> npt.NDArray[np.uint8]:
-    """Returns a stored picture scaled down to SIDE × SIDE at most, whatever its aspect; enlarging would blur it, and that be measured.
-
-    Raises:
-      CxrError: It cannot be decoded.
-    """
-    grey = Image.fromarray(_decoded(encoded, draft=(2 * SIDE, 2 * SIDE)))
-    return np.asarray(grey.resize((min(SIDE, grey.width), min(SIDE, grey.height)), Image.Resampling.BILINEAR))
-
-
-def _decoded(encoded: bytes, draft: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(encoded), formats=("PNG", "JPEG")) as picture:
-            if draft:
-                picture.draft("L", draft)
             return np.array(picture.convert("L"))
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error and more
         raise CxrError(f"a picture in the records cannot be decoded ({error}); make them again with `cxr ingest`") from None
@@ -155,6 +148,10 @@ def _marks(example: Example) -> Row:
     return np.maximum(brightest.astype(np.float32) - STROKE_CONTRAST, 0).ravel()
 
 
+def _processing(example: Example) -> Row:
+    return traces(example.stored)
+
+
 def _centre(example: Example) -> Row:
     return _thumbnail(blacked_out(example.grey, "border"), THUMBNAIL)[_EDGE:-_EDGE, _EDGE:-_EDGE].ravel()
 
@@ -179,6 +176,7 @@ SHORTCUTS: Sequence[Shortcut | Joint] = (
     Shortcut("corners", "the corners", _corners),
     Shortcut("border", "the border", _border),
     Shortcut("marks", "marks in the picture", _marks),
+    Shortcut("processing", "traces of processing", _processing),
     # What tells little by itself may tell much together. Corners, border and marks are not joined: a machine sets the grey of the whole
     # picture by the lungs, and all together told covid19 of clean synthetic pictures (AUC 0.842, surely above 0.8), real ones no better.
     Joint("metadata", "all metadata", METADATA),

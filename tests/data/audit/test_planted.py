@@ -1,10 +1,12 @@
 """From pictures to verdict: a planted confounder is found, and clean synthetic data are."""
 
+import io
 import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image, ImageFilter
 from typer.testing import CliRunner
 
 from cxr.cli.main import app
@@ -21,7 +23,7 @@ from cxr.data.demo.radiograph import draw
 
 pytestmark = pytest.mark.seconds
 
-LOOKED_AT = ("source", "brightness", "grey_histogram", "corners", "border", "marks")
+LOOKED_AT = ("source", "brightness", "grey_histogram", "corners", "border", "marks", "processing")
 
 
 def patterns(folder):
@@ -42,7 +44,8 @@ def test_clean_data_are_clean(demo_records):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("confounder", "shortcut", "not_seen"), [("marker", "corners", "brightness"), ("brightness", "brightness", "source")]
+    ("confounder", "shortcut", "not_seen"),
+    [("marker", "corners", "brightness"), ("brightness", "brightness", "source"), ("compression", "processing", "brightness")],
 )
 def test_a_planted_confounder_is_found(demo_records, confounder, shortcut, not_seen):
     found = clear(demo_records(confounder))
@@ -50,11 +53,11 @@ def test_a_planted_confounder_is_found(demo_records, confounder, shortcut, not_s
     assert not_seen not in found
 
 
-def told_by_marks(pictures):
-    """Audits pictures of persons of their own, the three classes in turn, by their marks alone."""
-    table = np.array([MEASURED["marks"].row(Example({}, len(picture), len(picture), picture)) for picture in pictures], np.float32)
+def told_by(shortcut, pictures):
+    """Audits pictures of persons of their own, the three classes in turn, by one shortcut alone."""
+    table = np.array([MEASURED[shortcut].row(Example({}, len(picture), len(picture[0]), picture)) for picture in pictures], np.float32)
     names = np.array([f"p{number}".encode() for number in range(len(table))], object)
-    data = Tables(np.arange(len(table)) % 3, names, np.full(len(table), "train"), {"marks": table})
+    data = Tables(np.arange(len(table)) % 3, names, np.full(len(table), "train"), {shortcut: table})
     return run_audit(data, features.CLASS_NAMES, Audit(folds=3), "test")[0].shortcuts[0]
 
 
@@ -69,18 +72,56 @@ def healthy():
     [((0.08, 0.93), 0.09), ((0.08, 0.93), 0.045), ((0.2, 0.2), 0.09), ((0.2, 0.2), 0.045), ((0.5, 0.12), 0.045), ((0.3, 0.7), 0.045)],
 )
 def test_a_letter_is_found_wherever_it_stands(healthy, at, height):
-    found = told_by_marks([picture if number % 3 else stamped(picture, "P", at, height) for number, picture in enumerate(healthy)])
+    found = told_by("marks", [picture if number % 3 else stamped(picture, "P", at, height) for number, picture in enumerate(healthy)])
     assert found.clear_class == features.CLASS_NAMES[0], found.verdict
 
 
 @pytest.mark.slow
-def test_marks_are_no_disease(healthy):
+@pytest.mark.parametrize(("shortcut", "highest"), [("marks", 0.65), ("processing", 0.7)])
+def test_marks_and_traces_are_no_disease(healthy, shortcut, highest):
     severity = np.random.default_rng(0).uniform(*SEVERITY, len(healthy))
     sick = [draw(1000 + seed, features.CLASS_NAMES[seed % 3], 224, severity[seed]).image for seed in range(len(healthy))]
     for pictures in (healthy, sick):
-        found = told_by_marks(pictures)
+        found = told_by(shortcut, pictures)
         assert found.clear_class is None
-        assert max(auc.value for auc in found.folds.auc.values()) < 0.65
+        assert max(auc.value for auc in found.folds.auc.values()) < highest
+
+
+def jpeg(picture, quality):
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "JPEG", quality=quality)
+    return np.asarray(Image.open(stream))
+
+
+def resampled(picture, share):
+    there = Image.fromarray(picture).resize([round(share * side) for side in picture.shape[::-1]], Image.Resampling.BICUBIC)
+    return np.asarray(there.resize(picture.shape[::-1], Image.Resampling.BICUBIC))
+
+
+PROCESSED = {
+    "JPEG, quality 50": lambda picture: jpeg(picture, 50),
+    "JPEG, quality 90": lambda picture: jpeg(picture, 90),
+    "blurred": lambda picture: np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(1))),
+    "sharpened": lambda picture: np.asarray(Image.fromarray(picture).filter(ImageFilter.UnsharpMask(1.5, 60, 0))),
+    "scaled there and back": lambda picture: resampled(picture, 0.75),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processed", PROCESSED)
+def test_pictures_of_one_class_that_were_processed_otherwise_are_told(healthy, processed):
+    """Each picture is stored as a JPEG in the end, as ingest stores one: what comes last does not hide what was before."""
+    pictures = [picture if number % 3 else PROCESSED[processed](picture) for number, picture in enumerate(healthy)]
+    found = told_by("processing", [jpeg(picture, 95) for picture in pictures])
+    assert found.clear_class == features.CLASS_NAMES[0], found.verdict
+
+
+@pytest.mark.slow
+def test_gaps_between_grey_levels_are_told_where_no_jpeg_fills_them(healthy):
+    found = told_by(
+        "processing", [picture if number % 3 else np.round(picture * 0.8).astype(np.uint8) for number, picture in enumerate(healthy)]
+    )
+    assert found.clear_class == features.CLASS_NAMES[0], found.verdict
 
 
 @pytest.mark.slow
