@@ -12,27 +12,32 @@ from typing import BinaryIO
 
 
 @contextmanager
-def replacing(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
+def replacing(path: Path, mode: int | None = None, *, keep: bool = False) -> Iterator[BinaryIO]:
     """Yields a hidden file beside `path` that takes its place when the block ends well, and vanishes when it does not.
 
     A reader, or a machine that loses power, finds the old file or the new one.
 
     Args:
       path: Of the file; its folder is there.
-      mode: Of the new file; None: as the process makes files.
+      mode: Of the new file, from the beginning; None: as the process makes files.
+      keep: A file that is there stays: of several processes that write one, the first does.
 
     Raises:
       OSError: It cannot be written.
     """
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # not the process: its number comes again in another container
     try:
-        with open(draft, "xb") as file:
+        with open(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode), "w+b") as file:
             yield file
             file.flush()
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
             _sync(file.fileno())
-        draft.replace(path)
+        if keep:
+            with suppress(FileExistsError):
+                os.link(draft, path)
+        else:
+            draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
     sync_folder(path.parent)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import logging
 import re
 from collections.abc import Iterable
@@ -30,6 +32,13 @@ def cells(row: Iterable[object]) -> list[Any]:
     Numbers stay what they are, written as text too: `-0.5`. Bytes of a file's name that are no UTF-8 are spelled out (`\udcff`).
     """
     return [_cell(cell) if isinstance(cell, str) else cell for cell in row]
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Returns the text of such a CSV."""
+    stream = io.StringIO(newline="")
+    csv.writer(stream).writerows(map(cells, rows))
+    return stream.getvalue()
 
 
 class OneLineFormatter(logging.Formatter):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from cxr.core.durable import replacing
 from cxr.core.errors import CxrError
 from cxr.data.ingest.tree import is_clutter
 
@@ -55,10 +56,8 @@ class Entry:
         Raises:
           CxrError: It cannot be read or written.
         """
-        partial = target.with_name(f".{target.name}.part")
-        with _explained(self.container), self.open() as source, partial.open("wb") as stream:
-            shutil.copyfileobj(source, stream, 1 << 20)
-        os.replace(partial, target)
+        with _explained(self.container), replacing(target) as file, self.open() as source:
+            shutil.copyfileobj(source, file, 1 << 20)
 
 
 def is_archive(name: str) -> bool:

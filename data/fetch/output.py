@@ -6,7 +6,6 @@ import contextlib
 import csv
 import fcntl
 import hashlib
-import io
 import os
 import re
 from collections import Counter
@@ -17,7 +16,7 @@ import pydantic
 
 from cxr.core.durable import replace_text
 from cxr.core.errors import CxrError, UsageError
-from cxr.core.visible import cells
+from cxr.core.visible import csv_text
 from cxr.data.fetch.about import About
 from cxr.data.fetch.entries import Entry
 from cxr.data.fetch.errors import FetchError
@@ -161,7 +160,7 @@ class Output:
             }
         )
         self._remove_images(keep=[row[0] for row in rows])  # those of an earlier call with other options that did not end
-        replace_text(self.work / ROWS, _csv(rows))
+        replace_text(self.work / ROWS, csv_text(rows))
         self.write_manifest()
         self.write_about(done)
         return done
@@ -176,14 +175,8 @@ class Output:
     def write_manifest(self) -> None:
         """Writes `manifest.csv` from the rows of every collection in the folder."""
         rows = [row for path in sorted((self.out / FOLDER).glob(f"*/{ROWS}")) for row in self._rows(path)]
-        replace_text(self.out / MANIFEST, _csv([COLUMNS, *rows]))
+        replace_text(self.out / MANIFEST, csv_text([COLUMNS, *rows]))
 
     def _rows(self, path: Path) -> list[list[str]]:
         with path.open(newline="", encoding="utf-8") as stream:
             return list(csv.reader(stream))
-
-
-def _csv(rows: Iterable[Sequence[str]]) -> str:
-    stream = io.StringIO(newline="")
-    csv.writer(stream).writerows(map(cells, rows))  # what a collection says of its images, and how their files are called
-    return stream.getvalue()

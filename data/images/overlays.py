@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -14,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cxr.core import features
 from cxr.core.file_names import file_name_of
-from cxr.core.visible import cells
+from cxr.core.visible import csv_text
 
 TABLE = "explanations.csv"
 COLOURS = "turbo"  # of the heat, from 0 (blue) to 1 (red)
@@ -77,10 +76,8 @@ def save_overlay(picture: Image.Image, out: Path, image: Path, model: str, expla
 
 def list_overlays(out: Path, explanations: Sequence[Explanation]) -> Iterator[str]:
     """Writes one CSV row per overlay, and yields what a user is told of them."""
-    with open(out / TABLE, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([field.name for field in fields(Explanation)])
-        writer.writerows(cells(astuple(explanation)) for explanation in explanations)
+    rows = [[field.name for field in fields(Explanation)], *map(astuple, explanations)]
+    (out / TABLE).write_text(csv_text(rows), encoding="utf-8", newline="")
     if empty := sum(row.empty for row in explanations):
         yield f"{empty} of {len(explanations)} maps are empty: no region of the picture speaks for the class; these overlays say so"
     yield f"{len(explanations)} overlays in {out}, listed in {TABLE}"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from cxr.core.durable import replace_text
 from cxr.core.errors import CxrError
-from cxr.core.visible import cells
+from cxr.core.visible import csv_text
 from cxr.data.ingest.rows import Row
 
 REJECTS = "rejects.csv"
@@ -64,12 +63,8 @@ def write(out: Path, name: str, header: Sequence[str], rows: Sequence[Sequence[o
         forget(out, name)
         return None
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = folder / f".{name}.{os.getpid()}"
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(header)
-        writer.writerows(map(cells, rows))  # names of files are a stranger's
-    return temporary.replace(folder / name)
+    replace_text(folder / name, csv_text([header, *rows]), 0o600)
+    return folder / name
 
 
 def forget(out: Path, name: str) -> None:

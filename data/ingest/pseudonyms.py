@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import os
 import secrets
 from pathlib import Path
 
+from cxr.core.durable import replacing
 from cxr.core.errors import CxrError
 
 KEY_FILE_VARIABLE = "CXR_PSEUDONYM_KEY_FILE"
@@ -30,28 +30,15 @@ def load_key(path: Path) -> bytes:
     """
     try:
         if not path.exists():
-            _make(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path, 0o600, keep=True) as file:
+                file.write(f"{secrets.token_hex(32)}\n".encode())
         key = path.read_bytes().strip()
     except OSError as error:
         raise CxrError(f"key file {path}: {error.strerror}; name another with {KEY_FILE_VARIABLE}") from None
     if len(key) < MIN_KEY_BYTES:
         raise CxrError(f"key file {path}: holds {len(key)} bytes, a key needs at least {MIN_KEY_BYTES}; remove it and one is made")
     return key
-
-
-def _make(path: Path) -> None:
-    """Writes a whole key under another name first: a link either appears with its content or finds one that another process made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
-            stream.write(secrets.token_hex(32) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def key_id(key: bytes) -> str:

@@ -38,6 +38,21 @@ def test_a_file_keeps_its_mode_and_a_failure_leaves_nothing(tmp_path):
     assert (tmp_path / "file").read_bytes() == "é\r\n".encode()
 
 
+def test_of_several_that_write_a_file_to_keep_the_first_does(tmp_path, monkeypatch):
+    folder, seen = tmp_path / "disk", []
+    folder.mkdir()
+    with losing_power(
+        folder, tmp_path / "crashes", lambda copy: seen.append([path.read_bytes() for path in copy.glob("key")]), monkeypatch
+    ):
+        for content in (b"first", b"second"):
+            with replacing(folder / "key", 0o600, keep=True) as file:
+                assert os.fstat(file.fileno()).st_mode & 0o777 == 0o600
+                file.write(content)
+    assert {content for found in seen for content in found} == {b"first"}
+    assert seen[-2:] == [[b"first"]] * 2
+    assert os.listdir(folder) == ["key"]
+
+
 @pytest.mark.parametrize(("number", "written"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.ENOSPC, False), (errno.EIO, False)])
 def test_a_file_system_that_cannot_sync_takes_files_and_a_broken_one_does_not(tmp_path, monkeypatch, number, written):
     def refuse(handle):

@@ -5,6 +5,7 @@ import tarfile
 import zipfile
 
 import pytest
+from power_loss import losing_power
 
 from cxr.core.errors import CxrError
 from cxr.data.fetch import entries
@@ -118,3 +119,17 @@ def test_a_tar_that_was_cut_between_two_files_is_not_taken_for_whole(tmp_path):
     (tmp_path / "a.tar.gz").write_bytes(packed[:-6])
     with pytest.raises(CxrError, match="cut off"):
         list(entries_of(tmp_path / "a.tar.gz"))
+
+
+def test_a_copy_outlasts_a_loss_of_power_whole_or_not_at_all(tmp_path, monkeypatch):
+    folder, seen = tmp_path / "images", []
+    folder.mkdir()
+    (tmp_path / "picture.png").write_bytes(b"pixels")
+    (entry,) = entries_of(tmp_path)
+    with losing_power(
+        folder, tmp_path / "crashes", lambda copy: seen.append([path.read_bytes() for path in copy.glob("a.png")]), monkeypatch
+    ):
+        entry.copy(folder / "a.png")
+    assert [] in seen  # else nothing was lost
+    assert {content for found in seen for content in found} == {b"pixels"}
+    assert seen[-2:] == [[b"pixels"]] * 2
