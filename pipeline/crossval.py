@@ -132,7 +132,7 @@ def cross_validate(
 
     Raises:
       UsageError: A split is missing, or a class has too few patients.
-      CxrError: Data, weights or a training that fails.
+      CxrError: Data, weights or a training that fails; another cross-validation of the pipeline is under way.
     """
     examples = prepare_data(config, data, workspace, console)
     try:
@@ -140,7 +140,7 @@ def cross_validate(
     except OSError as error:
         raise UsageError(f"--out {folder}: {error.strerror}") from None
     kept = workspace.home / "crossval"
-    with _alone(), RunProgress(console) as shown:
+    with workspace.lock_crossval(), _alone(), RunProgress(console) as shown:
         shown.stage("reading the records", 1, 1)
         records = read_records(config, examples, splits, kept / "graphs")
         images = records.images

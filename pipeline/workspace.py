@@ -21,6 +21,7 @@ PAGE = "report.html"
 LOG = "run.log"
 CONFIG = "config.yaml"
 LOCK = ".lock"  # held while a run or a prune of the pipeline is under way; says which
+CROSSVAL_LOCK = ".crossval.lock"  # held while a cross-validation is
 PIPELINE_ROOT = "tfx"
 RUN, PRUNE = "run", "prune"  # who may hold the lock
 _LOOK_SECONDS = 0.01  # that `lock_holder` takes, and more
@@ -127,6 +128,21 @@ class Workspace:
             file.truncate(0)
             file.write(holder)
             file.flush()
+            yield
+
+    @contextmanager
+    def lock_crossval(self) -> Iterator[None]:
+        """Keeps a second cross-validation of the same pipeline out: both would add to the same file of features.
+
+        Raises:
+          CxrError: Another process is at it.
+        """
+        self.home.mkdir(parents=True, exist_ok=True)
+        with open(self.home / CROSSVAL_LOCK, "a+", encoding="utf-8") as file:
+            if not _taken(file):
+                raise CxrError(
+                    f"{self.home}: another cross-validation of pipeline {self.pipeline!r} is under way; wait for it or use --workspace"
+                )
             yield
 
     def lock_holder(self) -> str | None:

@@ -75,7 +75,7 @@ class ModelFigures(StrictModel):
     seen: int | None = Field(description="images of the data that the model was trained on or chosen by; null: it does not say which")
     seen_included: bool = Field(description="they are among `images`")
     rejects: dict[str, int] = Field({}, description="reason: files that could not be used")
-    near_copies: int | None = Field(
+    copies: int | None = Field(
         None, description="left out: they show a radiograph of the training data that were named, to the pixel or not; null: not looked for"
     )
     known_patients: int | None = Field(None, description="images left out: the patient is one of the training data; null: not looked for")
@@ -194,7 +194,7 @@ def evaluate(
         seen=None if model.training_images is None else counts["seen"],
         seen_included=include_seen,
         rejects=dict(data.rejects.most_common()),
-        near_copies=counts["copy"] if known else None,
+        copies=counts["copy"] if known else None,
         known_patients=counts["patient"] if known and known.patients is not None else None,
         outside=None if None in flags else sum(map(bool, flags)),
         repeated=counts["repeated"],

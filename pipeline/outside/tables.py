@@ -64,12 +64,12 @@ def remarks(found: ModelFigures) -> Iterator[str]:
         rest = "they are left out (--include-seen measures on them)"
         if found.seen_included:
             rest = "they are measured with the others, which flatters"
-        apart = (found.near_copies or 0) + (found.known_patients or 0)
+        apart = (found.copies or 0) + (found.known_patients or 0)
         total = found.images + apart + (0 if found.seen_included else found.seen)
         yield f"{found.seen} of {total} images were seen in training; {rest}"
-    if found.near_copies or found.known_patients:
+    if found.copies or found.known_patients:
         others = f", and {found.known_patients} other images of patients that were trained on" if found.known_patients is not None else ""
-        yield f"left out besides: {found.near_copies} copies of pictures that were trained on{others}"
+        yield f"left out besides: {found.copies} copies of pictures that were trained on{others}"
     if found.outside is not None:
         yield f"the model finds {found.outside} of {found.images} images unlike anything that it was trained on"
     if found.rejects:

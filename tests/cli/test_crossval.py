@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 from cxr.cli.crossval import elsewhere
 from cxr.cli.main import app
 from cxr.core import exit_codes
-from cxr.core.errors import UsageError
+from cxr.core.errors import CxrError, UsageError
+from cxr.pipeline.pipeline_config import load
+from cxr.pipeline.workspace import Workspace
 from cxr.trainer.crossval.results import measured, measurement_of
 
 SMALL = {
@@ -163,6 +165,15 @@ def test_a_model_that_there_is_not_is_refused_before_anything_is_read(configurat
     assert isinstance(done.exception, UsageError)
     assert "--models mobilenet,vgg: there is no model 'vgg'; there are mobilenet" in str(done.exception)
     assert not (tmp_path / "workspace").exists()
+
+
+def test_a_second_one_at_once_is_refused_and_adds_nothing(configuration, records, tmp_path):
+    workspace = Workspace(tmp_path / "workspace", load(str(configuration)).name)
+    with workspace.lock_crossval():
+        error = invoked("-c", configuration, "-d", records, "--splits", "train", "--workspace", workspace.root).exception
+    assert isinstance(error, CxrError)
+    assert "another cross-validation of pipeline" in str(error)
+    assert not (workspace.home / "crossval/features").exists()
 
 
 def test_a_split_that_the_records_lack_is_named(configuration, records, tmp_path):

@@ -70,7 +70,7 @@ def test_images_of_the_training_are_counted_and_left_out(version, records):
     assert "only 'test' is taken" in shown
 
 
-def test_near_copies_and_patients_of_the_training_are_left_out_on_request(version, records, write, tmp_path):
+def test_copies_and_patients_of_the_training_are_left_out_on_request(version, records, write, tmp_path):
     manifest = write(tmp_path / "there", ["normal", "normal", "covid19", "covid19"], first=200)
     images = manifest.parent / "images"
     source = records.parent / "source"
@@ -81,10 +81,10 @@ def test_near_copies_and_patients_of_the_training_are_left_out_on_request(versio
         picture.resize((48, 48), Image.Resampling.BICUBIC).save(images / "SECRET200.png")  # other pixels, the same picture
     manifest.write_text(manifest.read_text().replace("SECRET202.png,covid19,DOE-101", f"SECRET202.png,covid19,DOE-{trained // 2}"))
     found, _ = evaluated("--model", version, "--data", manifest)
-    assert (found["images"], found["seen"], found["near_copies"]) == (4, 0, None)
+    assert (found["images"], found["seen"], found["copies"]) == (4, 0, None)
     for against in (records, version):
         found, shown = evaluated("--model", version, "--data", manifest, "--apart-from", against)
-        assert (found["images"], found["near_copies"], found["known_patients"]) == (2, 1, 1)
+        assert (found["images"], found["copies"], found["known_patients"]) == (2, 1, 1)
         assert "left out besides: 1 copies" in shown
 
 
@@ -107,7 +107,7 @@ def test_patients_that_cannot_be_compared_are_spoken_of(version, records, write,
         (tmp_path / "w").mkdir()
         (tmp_path / "w" / "pseudonym.key").write_text("another hospital's key")
     found, shown = evaluated(*asked)
-    assert (found["images"], found["near_copies"], found["known_patients"]) == (4, 0, None)
+    assert (found["images"], found["copies"], found["known_patients"]) == (4, 0, None)
     assert "patients could not be compared: the key of the training data's pseudonyms is not the one that was used here" in shown
     assert "CXR_PSEUDONYM_KEY_FILE names its file" in shown
 
