@@ -59,7 +59,7 @@ from cxr.data.ingest.rows import Row
 from cxr.data.ingest.staged import Picture
 from tensorflow.io import TFRecordOptions, TFRecordWriter
 files = sorted(Path(sys.argv[1]).rglob("*.jpg"))[:200]
-made = [example(Row(str(f), f.name, str(f), f.parent.name), Picture.of(reader.read_image(f))).SerializeToString() for f in files]
+made = [example(Row(str(f.parent), f.name, "", 0, f.parent.name), Picture.of(reader.read_image(f))).SerializeToString() for f in files]
 count, shards = int(sys.argv[3]), 8
 Path(sys.argv[2]).mkdir()
 for shard in range(shards):

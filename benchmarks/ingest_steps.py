@@ -59,7 +59,7 @@ def main() -> None:
     step("hash of the pixels", lambda image: image.content_hash, images)
     step("encode: JPEG of JPEG, else PNG", reader.encode, images)
     pictures = [Picture.of(image) for image in images]
-    row = Row("", "", "", "")
+    row = Row("", "", "", 0, "")
     made = step("tf.Example", lambda picture: example(row, picture).SerializeToString(deterministic=True), pictures)
     with tempfile.TemporaryDirectory() as folder, TFRecordWriter(f"{folder}/x.gz", record_options()) as writer:
         step("record", writer.write, made)

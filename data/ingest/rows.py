@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,12 +29,13 @@ MAX_AGE = 120  # years; pipeline/schema.pbtxt says the same
 
 @dataclass(slots=True)
 class Row:
-    """What the source says about one image.
+    """What the source says about one image. A million of them must fit into memory: what many share is one text.
 
     Attributes:
-      path: Absolute.
-      name: As the source names it, relative to the source; the image's own identity. No message shows it: it may name a patient.
-      where: For messages: "manifest.csv line 7", or "normal file 7" in the order of a folder's paths.
+      folder: Absolute; `name` is relative to it.
+      name: As the source names it; the image's own identity. No message shows it: it may name a patient.
+      place: Where it is listed, for messages: "manifest.csv line", or "normal file" in the order of a folder's paths.
+      position: Its number there.
       patient: Raw patient id; empty where the source gives none (`unit` then stands in). Never leaves the machine that plans the work.
       split: Given split; empty where the source gives none.
       age: Years; None where not stated.
@@ -44,9 +46,10 @@ class Row:
       number: Position among the rows of this ingest; what workers report back in place of a name.
     """
 
-    path: str
+    folder: str
     name: str
-    where: str
+    place: str
+    position: int
     label: str
     patient: str = ""
     split: str = ""
@@ -59,6 +62,16 @@ class Row:
     person: str = ""
     picture: str = ""
     number: int = 0
+
+    @property
+    def path(self) -> str:
+        """Absolute path of the image."""
+        return os.path.join(self.folder, self.name)
+
+    @property
+    def where(self) -> str:
+        """For messages: "manifest.csv line 7"."""
+        return f"{self.place} {self.position}"
 
     @property
     def unit(self) -> str:

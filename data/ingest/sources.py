@@ -100,15 +100,17 @@ def _from_manifest(manifest: Path, config: Ingest, spelled: Spelling, labels: bo
         if column is None:
             raise UsageError(f"where {name}={value}: {manifest} has no such column; it has {', '.join(filter(None, columns))}")
         where[column] = value
+    folder, place = os.path.abspath(manifest.parent), f"{manifest} line"
     rows = [
-        _row(values, manifest.parent, f"{manifest} line {line}", config, spelled, labels)
+        _row(values, folder, place, line, config, spelled, labels)
         for line, values in records
         if all(values[column] == value for column, value in where.items()) and not is_clutter(os.path.basename(values["image"]))
     ]
     return rows, notes
 
 
-def _row(values: dict[str, str], folder: Path, where: str, config: Ingest, spelled: Spelling, labels: bool) -> Row:
+def _row(values: dict[str, str], folder: str, place: str, line: int, config: Ingest, spelled: Spelling, labels: bool) -> Row:
+    where = f"{place} {line}"
     if not values["image"]:
         raise CxrError(f"{where}: column 'image' is empty")
     if labels and values["label"] not in config.class_names:
@@ -125,9 +127,10 @@ def _row(values: dict[str, str], folder: Path, where: str, config: Ingest, spell
         raise CxrError(f"{where}: {error}") from None
     mask = values.get("mask", "")
     return Row(
-        path=os.path.join(os.path.abspath(folder), values["image"]),
+        folder=folder,
         name=values["image"],
-        where=where,
+        place=place,
+        position=line,
         label=values["label"] if labels else "",
         patient=values.get("patient_id", ""),
         split=split,
@@ -136,7 +139,7 @@ def _row(values: dict[str, str], folder: Path, where: str, config: Ingest, spell
         sex=sex,
         age=age,
         license=values.get("license", ""),
-        mask=os.path.join(os.path.abspath(folder), mask) if mask else "",
+        mask=os.path.join(folder, mask) if mask else "",
     )
 
 

@@ -28,7 +28,7 @@ def from_tree(root: Path, config: Ingest, spelled: Spelling, manifest: str) -> I
     Raises:
       CxrError: A folder that is no class and no split, or cannot be listed. The text does not name it: it may be named after a patient.
     """
-    folders = _folders(root)
+    folder, folders = os.path.abspath(root), _folders(root)
     needs = f"it needs one folder per class ({', '.join(config.class_names)}), if you like below train, val and test"
     if not folders:
         raise CxrError(f"{root}: neither {manifest} nor folders in it; {needs}")
@@ -46,11 +46,9 @@ def from_tree(root: Path, config: Ingest, spelled: Spelling, manifest: str) -> I
                 f"{spelled('class_names', '[…]')}"
             )
         for label in folders:
-            place = f"{split}/{label}" if split else label
+            place = f"{split}/{label} file" if split else f"{label} file"
             for number, path in enumerate(_files(root / split / label), 1):
-                yield Row(
-                    path=os.path.abspath(path), name=str(path.relative_to(root)), where=f"{place} file {number}", label=label, split=split
-                )
+                yield Row(folder, str(path.relative_to(root)), place, number, label, split=split)
 
 
 def from_images(root: Path) -> Iterator[Row]:
@@ -62,8 +60,9 @@ def from_images(root: Path) -> Iterator[Row]:
     Raises:
       CxrError: A folder cannot be listed.
     """
+    folder = os.path.abspath(root)
     for number, path in enumerate(_files(root), 1):
-        yield Row(path=os.path.abspath(path), name=str(path.relative_to(root)), where=f"file {number}", label="")
+        yield Row(folder, str(path.relative_to(root)), "file", number, label="")
 
 
 def names_classes(root: Path, class_names: Sequence[str]) -> bool:

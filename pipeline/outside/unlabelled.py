@@ -65,13 +65,12 @@ def _requested(files: list[Path]) -> Iterator[Given]:
     """Yields the pictures of all requests, each an image of its own patient."""
     for file in files:
         for number, log in enumerate(_records(file), 1):
-            where = f"{file.name} record {number}"
             answer = log.predict_log.response.outputs
             flags = list(answer[features.OUTSIDE].bool_val) if features.OUTSIDE in answer else []  # as sent; a shape may announce more
             pictures = [_picture(value) for tensor in log.predict_log.request.inputs.values() for value in tensor.string_val]
             for place, picture in enumerate(pictures):
                 flag = flags[place] if len(flags) == len(pictures) else None
-                yield Row(path="", name=f"{where} {place}", where=where, label=""), picture, flag
+                yield Row("", f"{file.name} record {number} {place}", f"{file.name} record", number, label=""), picture, flag
 
 
 def _records(file: Path) -> Iterator[prediction_log_pb2.PredictionLog]:

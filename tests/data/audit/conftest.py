@@ -41,7 +41,7 @@ def demo_records(tmp_path_factory):
                     if (int(patient.rpartition("-")[2]) % TEST_SHARE == 0) == (split == "test"):
                         picture = Picture.of(read_image(str(manifest.parent / row["image"])))
                         one = Row(
-                            row["image"], row["image"], "", row["label"], patient, split, row["source"], row["view"], row["sex"],
+                            "", row["image"], "", 0, row["label"], patient, split, row["source"], row["view"], row["sex"],
                             age=float(row["age"]),
                         )  # fmt: skip
                         writer.write(example(one, picture).SerializeToString())

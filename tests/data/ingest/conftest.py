@@ -34,7 +34,7 @@ def write_manifest(folder, rows, name="manifest.csv", columns=None):
 def rows_of(patients, images_each=1, label=None):
     """Rows without files: patients dealt to the classes in turn."""
     return [
-        Row(path=f"/x/{p}-{k}.png", name=f"{p}-{k}.png", where=f"line {p}", label=label or features.CLASS_NAMES[p % 3], patient=str(p))
+        Row(folder="/x", name=f"{p}-{k}.png", place="line", position=p, label=label or features.CLASS_NAMES[p % 3], patient=str(p))
         for p in range(patients)
         for k in range(images_each)
     ]

@@ -5,13 +5,15 @@ from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.rows import Row
 
 # Where a row stands; and what ingest finds out by itself, after records are known not to be up to date.
-WITHOUT_EFFECT = {"path", "where", "person", "picture", "number"}
+WITHOUT_EFFECT = {"folder", "place", "position", "person", "picture", "number"}
 BY_CONTENT = {"mask"}
 
 
-def test_every_fact_of_a_row_decides_whether_records_are_up_to_date():
+def test_every_fact_of_a_row_decides_whether_records_are_up_to_date(tmp_path):
     assert {*fingerprint.STATED, *fingerprint.LATER, *BY_CONTENT, *WITHOUT_EFFECT} == {field.name for field in fields(Row)}
-    row = Row(path=__file__, name="a", where="line 1", label="normal")
+    (tmp_path / "a").touch()
+    (tmp_path / "other").hardlink_to(tmp_path / "a")  # of the same size and time
+    row = Row(folder=str(tmp_path), name="a", place="line", position=1, label="normal")
     plain = fingerprint.state([row], Ingest(), b"key")
     changed = dict.fromkeys((*fingerprint.STATED, *fingerprint.LATER), "other") | {"age": 7.0, "mask": __file__}
     found = []
@@ -20,7 +22,7 @@ def test_every_fact_of_a_row_decides_whether_records_are_up_to_date():
         setattr(other, name, value)
         found.append(fingerprint.state([other], Ingest(), b"key"))
     assert len({plain, *found}) == len(changed) + 1
-    elsewhere = replace(row, where="line 2", number=3, person="p", picture="q")
+    elsewhere = replace(row, position=2, number=3, person="p", picture="q")
     assert fingerprint.state([elsewhere], Ingest(), b"key") == plain
 
 

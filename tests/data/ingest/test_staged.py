@@ -52,7 +52,7 @@ def test_a_folder_without_pictures(tmp_path):
 
 
 def row_of(file):
-    return Row(path=str(file), name=file.name, where="m.csv line 2", label="normal")
+    return Row(folder=str(file.parent), name=file.name, place="m.csv line", position=2, label="normal")
 
 
 def test_many_files_are_read_by_several_jobs(tmp_path, files, monkeypatch):
