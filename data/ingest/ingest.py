@@ -123,7 +123,7 @@ def ingest(
         content = request.fingerprint(lambda row: entry_of(row).file_hash)
         patients = [row.patient for row in rows]
         try:
-            pairs = compare(rows, lambda row: pictures.thumbnail(keys[row.number]), config, console)
+            pairs = compare(rows, keys, lambda row: pictures.thumbnail(keys[row.number]), config, console)
             settled = settle(rows, pairs, config, out, spelled)
             rows, more = assign(settled.rows, config, spelled, lambda row: not entry_of(row).reason and row.number not in masks.refused)
         except BadRows as error:

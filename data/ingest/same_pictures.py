@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from cxr.data.ingest.ingest_config import Ingest, Spelling
 from cxr.data.ingest.private_lists import CONFLICTS, shown
 from cxr.data.ingest.progress_bar import stages
 from cxr.data.ingest.rows import PATIENT, Row
+from cxr.data.ingest.staged import Keys
 
 Group = list[int]  # places in the list of rows, ascending
 
@@ -58,13 +58,14 @@ def notes(conflicts: int, left_out: int, joined: int) -> list[str]:
     return found
 
 
-def compare(rows: Sequence[Row], thumbnail: Callable[[Row], np.ndarray], config: Ingest, console: Console) -> list[Pair]:
+def compare(rows: Sequence[Row], keys: Keys, thumbnail: Callable[[Row], np.ndarray], config: Ingest, console: Console) -> list[Pair]:
     """Returns the pairs of rows (their places in the list) that show the same radiograph; none if `near_duplicates` says so.
 
     Synthetic pictures are left out: they are drawn from a few numbers, so that two made-up patients may agree as copies do.
 
     Args:
       rows: All rows.
+      keys: Of their files.
       thumbnail: Returns that of a row, uint8 [SIDE, SIDE]; black where there is no picture.
       config: `near_duplicates` and `workers`.
       console: For progress.
@@ -78,12 +79,9 @@ def compare(rows: Sequence[Row], thumbnail: Callable[[Row], np.ndarray], config:
     with stages(console, "looking for duplicates: ") as stage:
         found = near_duplicates(thumbnails, config.workers, stage)
     pairs = [Pair(places[pair.first], places[pair.second], pair.agreement) for pair in found]
-    files: dict[str, int] = {}
-    for number, row in enumerate(rows):  # one file under two labels: no matter whether it can be read
-        first = files.setdefault(os.path.realpath(row.path), number)
-        if first != number:
-            pairs.append(Pair(first, number, 1.0))
-    return pairs
+    first, which = np.unique(keys, return_index=True, return_inverse=True)[1:]
+    again = np.flatnonzero(first[which] != np.arange(len(rows)))  # one file under two labels: no matter whether it can be read
+    return pairs + [Pair(int(first[which[number]]), number, 1.0) for number in again.tolist()]
 
 
 def settle(rows: list[Row], pairs: Sequence[Pair], config: Ingest, out: Path, spelled: Spelling) -> Settled:

@@ -11,6 +11,7 @@ from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.features import SYNTHETIC
 from cxr.data.duplicates.find import Pair
+from cxr.data.duplicates.thumbnails import SIDE
 from cxr.data.duplicates.thumbnails import thumbnail
 from cxr.data.images import reader
 from cxr.data.images.reader import read_image
@@ -20,6 +21,7 @@ from cxr.data.ingest.ingest_config import Ingest, dotted
 from cxr.data.ingest.same_pictures import compare, settle
 from cxr.data.ingest.sources import discover
 from cxr.data.ingest.splits import assign
+from cxr.data.ingest.staged import keys_of
 from cxr.data.ingest.summary import remarks
 
 pytestmark = pytest.mark.seconds
@@ -215,15 +217,23 @@ def test_a_conflict_through_a_third_picture(tmp_path, make_rows):
     assert settle(rows, pairs, Ingest(label_conflicts="drop"), tmp_path / "records", dotted).left_out == 3
 
 
+def test_one_file_in_several_rows_is_one_picture_though_nobody_can_read_it(source, console):
+    rows = rows_of(source)
+    keys = keys_of(rows, Ingest(), b"")
+    keys[4] = keys[7] = keys[2]
+    black = np.zeros((SIDE, SIDE), np.uint8)
+    assert compare(rows, keys, lambda row: black, Ingest(), console) == [Pair(2, 4, 1.0), Pair(2, 7, 1.0)]
+
+
 def test_synthetic_pictures_are_not_compared(source, console):
     rows = rows_of(source)
     copied(rows[0].path, rows[3].path)
-    assert [pair[:2] for pair in compare(rows, thumbnail_of, Ingest(), console)] == [(0, 3)]
+    assert [pair[:2] for pair in compare(rows, keys_of(rows, Ingest(), b""), thumbnail_of, Ingest(), console)] == [(0, 3)]
     rows[3].source = SYNTHETIC
-    assert compare(rows, thumbnail_of, Ingest(), console) == []
+    assert compare(rows, keys_of(rows, Ingest(), b""), thumbnail_of, Ingest(), console) == []
     rows[3].source, rows[1].source = "here", SYNTHETIC  # places count among all rows
-    assert [pair[:2] for pair in compare(rows, thumbnail_of, Ingest(), console)] == [(0, 3)]
-    assert compare(rows, thumbnail_of, Ingest(near_duplicates="ignore"), console) == []
+    assert [pair[:2] for pair in compare(rows, keys_of(rows, Ingest(), b""), thumbnail_of, Ingest(), console)] == [(0, 3)]
+    assert compare(rows, keys_of(rows, Ingest(), b""), thumbnail_of, Ingest(near_duplicates="ignore"), console) == []
 
 
 def test_what_a_refused_call_has_read_is_not_read_again(run, source, tmp_path, monkeypatch, console):
