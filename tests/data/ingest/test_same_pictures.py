@@ -11,8 +11,7 @@ from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.features import SYNTHETIC
 from cxr.data.duplicates.find import Pair
-from cxr.data.duplicates.thumbnails import SIDE
-from cxr.data.duplicates.thumbnails import thumbnail
+from cxr.data.duplicates.thumbnails import SIDE, thumbnail
 from cxr.data.images import reader
 from cxr.data.images.reader import read_image
 from cxr.data.ingest import staged
