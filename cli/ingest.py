@@ -30,7 +30,7 @@ INGEST_EXAMPLES = f"""
   cxr ingest other.csv records/ --split test              another hospital's images, to measure models on: one split, any of the classes
 
 A manifest has the columns {" and ".join(REQUIRED)}, and where known {", ".join(OPTIONAL)}.
-A radiograph that stands under several labels stops it (records.private/conflicts.csv), unless --label-conflicts says what to do.
+A radiograph that stands under several labels stops it (records.private/problems.csv), unless --label-conflicts says what to do.
 A second call with nothing changed returns at once. Exit codes: 0 done, 1 failed (no records are
 written; OUT.private says why), 2 wrong arguments.
 """

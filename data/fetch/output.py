@@ -110,20 +110,18 @@ class Output:
         Raises:
           CxrError: A file cannot be read or written.
         """
-        wanted: dict[str, list[Candidate]] = {}
-        for candidate in self.missing(candidates):
-            wanted.setdefault(PurePosixPath(candidate.path).name, []).append(candidate)
+        wanted = {candidate.path for candidate in self.missing(candidates)}
+        named: dict[str, list[Candidate]] = {}  # those that are there as well: a longer path that ends alike is another image's
+        for candidate in sorted(candidates, key=lambda candidate: len(candidate.path), reverse=True):
+            named.setdefault(PurePosixPath(candidate.path).name, []).append(candidate)
         if not wanted:
             return
         for entry in entries:
-            for candidate in wanted.get(entry.base, []):
-                if entry.name == candidate.path or entry.name.endswith(f"/{candidate.path}"):
-                    entry.copy(self.image_of(candidate))
-                    wanted[entry.base].remove(candidate)
-                    yield candidate
-                    break
-            if entry.base in wanted and not wanted[entry.base]:
-                del wanted[entry.base]
+            own = (c for c in named.get(entry.base, []) if entry.name == c.path or entry.name.endswith(f"/{c.path}"))
+            if (found := next(own, None)) and found.path in wanted:
+                entry.copy(self.image_of(found))
+                wanted.remove(found.path)
+                yield found
                 if not wanted:
                     return
 

@@ -52,6 +52,12 @@ def is_frontal(view: str) -> bool:
     return view.upper() in (*_VIEW.expected, *_VIEW.also)
 
 
+def view_in_header(value: str) -> str:
+    """Returns the view that DICOM's tag names, empty where it is none that is known: anything is written into tags, names too."""
+    term = value.strip(" \0").upper()
+    return term if is_frontal(term) or is_other_view(term) else ""
+
+
 def is_other_view(view: str) -> bool:
     """Tells whether a source's view is known to be another one. Of a word that nobody knows, as of none, nothing is said."""
     return view in (*_VIEW.others.split(), *_SHORT)

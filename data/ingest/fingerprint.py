@@ -41,7 +41,8 @@ def state(rows: Sequence[Row], config: Ingest, key: bytes) -> str:
             found = [os.stat(path) for path in (row.path, row.mask) if path]
         except OSError as error:
             raise BadRows(f"an image cannot be looked at ({error.strerror}); check the permissions:", [row]) from None
-        return " ".join(f"{one.st_size} {one.st_mtime_ns}" for one in found)
+        which = f" {os.path.relpath(row.mask, row.folder)}" if row.mask else ""  # those of two images may be of one size and time
+        return " ".join(f"{one.st_size} {one.st_mtime_ns}" for one in found) + which
 
     return _digest(rows, config, key, lambda some: map(facts, some))
 

@@ -27,7 +27,7 @@ from cxr.data.ingest.outcomes import Outcomes
 from cxr.data.ingest.private_lists import CONFLICTS, PROBLEMS, BadRows, shown
 from cxr.data.ingest.pseudonyms import key_id, load_key, pseudonym
 from cxr.data.ingest.rows import Row
-from cxr.data.ingest.same_pictures import Settled, compare, settle
+from cxr.data.ingest.same_pictures import CONFLICT_COLUMNS, Settled, compare, settle
 from cxr.data.ingest.sources import discover, is_uri
 from cxr.data.ingest.splits import assign
 from cxr.data.ingest.staged import Entry
@@ -86,6 +86,8 @@ def ingest(
         if is_uri(str(place)):
             raise CxrError(f"{place}: is no path of this machine; copy or mount the data here, and name the folder")
     source, out = Path(source), Path(os.path.abspath(out))
+    if out.is_symlink():
+        out = Path(os.path.realpath(out))  # records take the place of what it leads to, on the disk that was meant
     _check_apart(source, out)
     private_lists.forget(out, PROBLEMS)  # an earlier call's: this one may end well, or with an error that is about no rows
     try:
@@ -103,8 +105,6 @@ def ingest(
                 console.print(f"{out}: up to date", highlight=False, soft_wrap=True)
                 for note in same_pictures.notes(found.label_conflicts, found.left_out, found.joined_patients):
                     _warn(console, note)
-                if alone and not found.label_conflicts:
-                    private_lists.forget(out, CONFLICTS)  # those of another request, which was refused
                 if alone:
                     staged.remove(out)  # else it is what another process has read
                 return found
@@ -123,7 +123,8 @@ def ingest(
         content = request.fingerprint(lambda row: entry_of(row).file_hash)
         patients = [row.patient for row in rows]
         try:
-            pairs = compare(rows, keys, lambda row: pictures.thumbnail(keys[row.number]), config, console)
+            contents = [entry_of(row).content_hash for row in rows]
+            pairs = compare(rows, keys, contents, lambda row: pictures.thumbnail(keys[row.number]), config, console)
             settled = settle(rows, pairs, config, out, spelled)
             rows, more = assign(settled.rows, config, spelled, lambda row: not entry_of(row).reason and row.number not in masks.refused)
         except BadRows as error:
@@ -131,7 +132,7 @@ def ingest(
         notes += [*settled.notes(), *more]
         for note in notes:
             _warn(console, note)
-        own = sum(not row.patient for row in rows)
+        own = sum(not (row.patient or row.person or entry_of(row).reason or row.number in masks.refused) for row in rows)
         for row in rows:
             row.patient, row.person = pseudonym(key, row.unit), ""
         groups = [[row.number for row in group] for group in settled.groups]
@@ -146,6 +147,7 @@ def ingest(
             _warn(console, note)
         dataset = _described(result, rows, (*notes, *found_warnings), own, partial, request, settled, content)
     staged.remove(out)
+    private_lists.write(out, CONFLICTS, CONFLICT_COLUMNS, settled.listed)
     summary.write_rejects(result, request.rows, out)
     summary.write_not_frontal(result, request.rows, out)
     summary.write_duplicates(result, request.rows, patients, out)
@@ -204,7 +206,11 @@ def _check(result: summary.Tally, rows: list[Row], out: Path, request: _Request,
     for split in () if config.only_split else _splits(rows):
         for name in config.class_names:
             if not result.counts[split, name]:
-                raise CxrError(f"class {name!r} has no usable image in split {split!r}; all of them were rejected ({result.reasons()})")
+                places = [f"{by_number[o.number].where}: {o.reason}" for o in result.rejects]
+                raise CxrError(
+                    f"class {name!r} has no usable image in split {split!r}: what was dealt there cannot be used; mend or remove it, add "
+                    "images, or state the splits yourself:" + shown(places, summary.write_rejects(result, by_number, out, PROBLEMS))
+                )
 
 
 def _splits(rows: list[Row]) -> list[str]:

@@ -26,8 +26,10 @@ def check(out: Path, overwrite: bool, key: str, key_file: Path) -> None:
       key_file: That key's file.
 
     Raises:
-      CxrError: `out` holds something, and `overwrite` is not set or it is no output of ingest.
+      CxrError: `out` holds something, and `overwrite` is not set or it is no output of ingest; it cannot change places with another folder.
     """
+    if os.path.ismount(out):
+        raise CxrError(f"{out}: is a mount point, which no other folder can take the place of; name a folder in it, {out / 'records'}")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / DATASET).is_file():

@@ -17,12 +17,14 @@ from cxr.data.duplicates.find import Pair, near_duplicates
 from cxr.data.duplicates.thumbnails import SIDE
 from cxr.data.ingest import private_lists
 from cxr.data.ingest.ingest_config import Ingest, Spelling
-from cxr.data.ingest.private_lists import CONFLICTS, shown
+from cxr.data.ingest.private_lists import CONFLICTS, PROBLEMS, shown
 from cxr.data.ingest.progress_bar import stages
 from cxr.data.ingest.rows import PATIENT, Row
 from cxr.data.ingest.staged import Keys
 
 Group = list[int]  # places in the list of rows, ascending
+_OF_ONE = ("label", "source", "where", "path", "used")
+CONFLICT_COLUMNS = ("picture", *_OF_ONE, *(f"other_{name}" for name in _OF_ONE), "agreement")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Settled:
       joined: Patients (and images without one) that turned out to be another one.
       conflicts: Radiographs that stood under several labels.
       left_out: Images left out for that.
+      listed: Their pairs, for the list of CONFLICT_COLUMNS.
     """
 
     rows: list[Row]
@@ -42,6 +45,7 @@ class Settled:
     joined: int = 0
     conflicts: int = 0
     left_out: int = 0
+    listed: tuple[tuple[object, ...], ...] = ()
 
     def notes(self) -> list[str]:
         """Returns warnings."""
@@ -58,14 +62,17 @@ def notes(conflicts: int, left_out: int, joined: int) -> list[str]:
     return found
 
 
-def compare(rows: Sequence[Row], keys: Keys, thumbnail: Callable[[Row], np.ndarray], config: Ingest, console: Console) -> list[Pair]:
+def compare(
+    rows: Sequence[Row], keys: Keys, contents: Sequence[str], thumbnail: Callable[[Row], np.ndarray], config: Ingest, console: Console
+) -> list[Pair]:
     """Returns the pairs of rows (their places in the list) that show the same radiograph; none if `near_duplicates` says so.
 
     Synthetic pictures are left out: they are drawn from a few numbers, so that two made-up patients may agree as copies do.
 
     Args:
       rows: All rows.
-      keys: Of their files.
+      keys: Of their files: one file may stand under two labels, no matter whether it can be read.
+      contents: Of their pictures, empty where there is none: pictures with too little contrast to be compared may be equal.
       thumbnail: Returns that of a row, uint8 [SIDE, SIDE]; black where there is no picture.
       config: `near_duplicates` and `workers`.
       console: For progress.
@@ -79,9 +86,16 @@ def compare(rows: Sequence[Row], keys: Keys, thumbnail: Callable[[Row], np.ndarr
     with stages(console, "looking for duplicates: ") as stage:
         found = near_duplicates(thumbnails, config.workers, stage)
     pairs = [Pair(places[pair.first], places[pair.second], pair.agreement) for pair in found]
-    first, which = np.unique(keys, return_index=True, return_inverse=True)[1:]
-    again = np.flatnonzero(first[which] != np.arange(len(rows)))  # one file under two labels: no matter whether it can be read
-    return pairs + [Pair(int(first[which[number]]), number, 1.0) for number in again.tolist()]
+    known = {(pair.first, pair.second) for pair in pairs}
+    pictured = [place for place in places if contents[place]]
+    equal = [*_repeated(keys, range(len(rows))), *_repeated(np.array([contents[place] for place in pictured]), pictured)]
+    return pairs + [Pair(*two, 1.0) for two in dict.fromkeys(equal) if two not in known]
+
+
+def _repeated(values: np.ndarray, places: Sequence[int]) -> list[tuple[int, int]]:
+    """Returns the places of each value that was there before, after the place where it was first."""
+    first, which = np.unique(values, return_index=True, return_inverse=True)[1:]
+    return [(places[first[which[k]]], places[k]) for k in np.flatnonzero(first[which] != np.arange(len(values))).tolist()]
 
 
 def settle(rows: list[Row], pairs: Sequence[Pair], config: Ingest, out: Path, spelled: Spelling) -> Settled:
@@ -91,7 +105,7 @@ def settle(rows: list[Row], pairs: Sequence[Pair], config: Ingest, out: Path, sp
       rows: All rows; those of joined patients get a `person`, copies a `picture`.
       pairs: From `compare`.
       config: The policies.
-      out: Conflicts are listed in its private folder.
+      out: In its private folder the conflicts are listed that nothing is said about.
       spelled: Names settings in messages.
 
     Raises:
@@ -101,9 +115,10 @@ def settle(rows: list[Row], pairs: Sequence[Pair], config: Ingest, out: Path, sp
     groups = _groups(pairs)
     conflicts = [group for group in groups if len({rows[number].label for number in group}) > 1]
     left_out = {number for group in conflicts for number in _left_out([rows[number] for number in group], group, config)}
-    listed = _list_conflicts(rows, pairs, conflicts, left_out, out, config)
+    listed = _listed(rows, pairs, conflicts, left_out, config)
     if conflicts and config.label_conflicts == "fail":
-        raise CxrError(_refusal([[rows[number] for number in group] for group in conflicts], listed, spelled))
+        written = private_lists.write(out, PROBLEMS, CONFLICT_COLUMNS, listed)  # CONFLICTS is that of the records that stay
+        raise CxrError(_refusal([[rows[number] for number in group] for group in conflicts], written, spelled))
     joined = _join(rows, groups) if config.near_duplicates == "join" else 0
     remaining = (tuple(rows[number] for number in group if number not in left_out) for group in groups)
     return Settled(
@@ -112,6 +127,7 @@ def settle(rows: list[Row], pairs: Sequence[Pair], config: Ingest, out: Path, sp
         joined,
         len(conflicts),
         len(left_out),
+        tuple(listed),
     )
 
 
@@ -134,10 +150,10 @@ def _left_out(rows: Sequence[Row], group: Group, config: Ingest) -> Group:
     return group
 
 
-def _list_conflicts(
-    rows: Sequence[Row], pairs: Sequence[Pair], conflicts: Sequence[Group], left_out: set[int], out: Path, config: Ingest
-) -> Path | None:
-    """Writes each picture beside every other one of the same radiograph that has another label; returns the list, if there is one."""
+def _listed(
+    rows: Sequence[Row], pairs: Sequence[Pair], conflicts: Sequence[Group], left_out: set[int], config: Ingest
+) -> list[tuple[object, ...]]:
+    """Returns each picture beside every other one of the same radiograph that has another label, as CONFLICT_COLUMNS."""
     agreements = {(pair.first, pair.second): f"{pair.agreement:.3f}" for pair in pairs}
     decided = config.label_conflicts != "fail"
 
@@ -145,15 +161,13 @@ def _list_conflicts(
         row = rows[number]
         return row.label, row.source, row.where, row.name, ("no" if number in left_out else "yes") if decided else ""
 
-    columns = ("label", "source", "where", "path", "used")
-    lines = [
+    return [
         (k, *facts(one), *facts(other), agreements.get((one, other), ""))  # no agreement: only a third one connects them
         for k, group in enumerate(conflicts, 1)
         for place, one in enumerate(group)
         for other in group[place + 1 :]
         if rows[one].label != rows[other].label
     ]
-    return private_lists.write(out, CONFLICTS, ("picture", *columns, *(f"other_{name}" for name in columns), "agreement"), lines)
 
 
 def _refusal(conflicts: Sequence[Sequence[Row]], listed: Path | None, spelled: Spelling) -> str:

@@ -14,6 +14,7 @@ from cxr.core import features
 from cxr.core.errors import CxrError, UsageError
 from cxr.data.images import dicom
 from cxr.data.images.errors import ImageError
+from cxr.data.images.frontal import view_in_header
 from cxr.data.images.reader import HEAD_BYTES, is_dicom
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.manifest import REQUIRED, UNLABELLED, column_of, read_manifest
@@ -101,11 +102,18 @@ def _from_manifest(manifest: Path, config: Ingest, spelled: Spelling, labels: bo
             raise UsageError(f"where {name}={value}: {manifest} has no such column; it has {', '.join(filter(None, columns))}")
         where[column] = value
     folder, place = os.path.abspath(manifest.parent), f"{manifest} line"
-    rows = [
-        _row(values, folder, place, line, config, spelled, labels)
-        for line, values in records
-        if all(values[column] == value for column, value in where.items()) and not is_clutter(os.path.basename(values["image"]))
-    ]
+    rows, bad, texts = [], [], []
+    for line, values in records:
+        if all(values[column] == value for column, value in where.items()) and not is_clutter(os.path.basename(values["image"])):
+            try:
+                rows.append(_row(values, folder, place, line, config, spelled, labels))
+            except CxrError as error:
+                bad.append(Row(folder, values["image"], place, line, label=""))
+                texts.append(str(error))
+    if len(bad) == 1:
+        raise BadRows(texts[0], bad, [])
+    if bad:
+        raise BadRows(f"{len(bad)} rows of {manifest} cannot be used:", bad, texts)
     return rows, notes
 
 
@@ -186,6 +194,8 @@ def _check_files(rows: list[Row]) -> None:
         raise BadRows(f"{len(closed)} images lie in folders that may not be entered; have the permission given:", closed)
     if broken := [row for row in missing if os.path.islink(row.path)]:
         raise BadRows(f"{len(broken)} images are links that lead nowhere; mend or remove them:", broken)
+    if odd := [row for row in missing if os.path.exists(row.path)]:
+        raise BadRows(f"{len(odd)} images are folders, pipes or the like, and no regular files; remove them:", odd)
     if missing:
         raise BadRows(f"{len(missing)} images are not there (paths count from the manifest's folder and are written with /):", missing)
     missing = [row for row in rows if row.mask and not os.path.isfile(row.mask)]
@@ -284,7 +294,8 @@ def _add_dicom_facts(row: Row) -> None:
     except (ImageError, OSError):
         return
     row.patient = row.patient or facts.patient_id
-    row.view = facts.view.upper() if row.view == features.UNKNOWN and facts.view else row.view
+    if row.view == features.UNKNOWN:
+        row.view = view_in_header(facts.view) or row.view
     # A header that holds nonsense says nothing; what it says beside that counts.
     if row.sex == features.UNKNOWN:
         with contextlib.suppress(CxrError):

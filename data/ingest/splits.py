@@ -13,6 +13,7 @@ from cxr.data.ingest.private_lists import BadRows
 from cxr.data.ingest.rows import Row, uniform
 
 MAX_DEVIATION = 0.05  # of a class's share of images in a split from the asked-for one, before a warning
+_MANY = 6  # images of one patient that are more than a course, in a small collection
 
 
 def assign(
@@ -88,7 +89,7 @@ def _given(rows: list[Row], units: list[str], config: Ingest, spelled: Spelling)
             joined = any(row.person for pair in pairs for row in pair)
             what, shared = "patients", f" (who shares a radiograph counts as one; {apart})" if joined else ""
         raise BadRows(
-            f"{len(torn)} {what} stand in two splits{shared}; move their images or drop the given splits:",
+            f"{len(torn)} {what} stand in two splits{shared}; move their images or drop the given splits{_one_for_most(rows, spelled)}:",
             [row for pair in pairs for row in pair],
             [f"{one.split} ({one.where}) and {other.split} ({other.where})" for one, other in pairs],
         )
@@ -115,8 +116,19 @@ def _check_dealt(rows: list[Row], patients: Counter[str], config: Ingest, spelle
                     f"class {name!r} has no image in split {split!r}: {patients[name]} {what} of this class could be dealt to "
                     f"{', '.join(config.split_names)}; add images of more patients, state the splits yourself (column `split` of a "
                     "manifest, folders train, val, test), or do with fewer splits, for example "
-                    f"{spelled('splits', '{train: 0.8, val: 0, test: 0.2}')}"
+                    f"{spelled('splits', '{train: 0.8, val: 0, test: 0.2}')}{_one_for_most(rows, spelled)}"
                 )
+
+
+def _one_for_most(rows: list[Row], spelled: Spelling) -> str:
+    """Returns what is likely the cause where most images are of one patient: an anonymised header's id, which is that of all."""
+    count = max(Counter(row.unit for row in rows).values())
+    if 2 * count <= len(rows) or count < _MANY:
+        return ""
+    return (
+        f"; {count} of {len(rows)} images name the same patient: if an anonymiser wrote that into DICOM headers, say who is who in a "
+        f"manifest's column patient_id, which overrules them, or set {spelled('split_by', 'image')}"
+    )
 
 
 def _uneven(rows: list[Row], patients: Counter[str], config: Ingest) -> list[str]:

@@ -88,7 +88,7 @@ def test_a_label_conflict_has_its_exit_code(tmp_path, capfd, monkeypatch):
     assert "--label-conflicts drop" in found.stderr
     assert "--label-conflicts keep_by_source with --source-priority" in found.stderr
     assert "SECRET" not in found.stderr + found.stdout
-    assert sorted(path.name for path in (tmp_path / "records.private").iterdir()) == ["conflicts.csv", "staged"]
+    assert sorted(path.name for path in (tmp_path / "records.private").iterdir()) == ["problems.csv", "staged"]
     assert not (tmp_path / "records").exists()
 
 

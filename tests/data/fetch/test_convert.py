@@ -308,3 +308,15 @@ def test_the_pneumonia_half_of_the_childrens_set_names_its_patients_too():
     ).candidates
     assert [one.patient_id for one in found] == ["kermany-person1"] * 3 + ["kermany-person12", ""]
     assert [one.license for one in found] == ["CC BY 4.0"] * 4 + [""]
+
+
+def test_an_image_is_not_fetched_again_from_a_longer_path_that_ends_alike(tmp_path, console):
+    for number, folder in enumerate(("A/NORMAL", "NORMAL", "COVID")):
+        small_collections.write(tmp_path / "source" / folder / "1.png", small_collections.picture(number))
+    out = tmp_path / "out"
+    converted("kaggle-covid", tmp_path / "source", out, console)
+    before = {path.name: path.read_bytes() for path in (out / "images").iterdir()}
+    for name, content in before.items():
+        (out / "images" / name).unlink()
+        converted("kaggle-covid", tmp_path / "source", out, console)
+        assert (out / "images" / name).read_bytes() == content

@@ -1,3 +1,4 @@
+import os
 from dataclasses import fields, replace
 
 from cxr.data.ingest import fingerprint
@@ -33,3 +34,16 @@ def test_every_setting_decides_it_but_those_without_effect():
     assert fingerprint.state([], Ingest(workers=7, max_reject_share=0.5), b"key") == plain
     assert fingerprint.state([], Ingest(max_side=512), b"key") != plain
     assert fingerprint.state([], Ingest(), b"other") != plain
+
+
+def test_masks_of_one_size_and_time_that_were_swapped_decide_it(tmp_path):
+    for name in ("a.bmp", "b.bmp"):
+        (tmp_path / name).write_text(name)
+        os.utime(tmp_path / name, (1, 1))
+
+    def state(*masks):
+        named = zip(("a.bmp", "b.bmp"), masks, strict=True)
+        rows = [Row(str(tmp_path), name, "line", 1, label="normal", mask=f"{tmp_path}/{mask}") for name, mask in named]
+        return fingerprint.state(rows, Ingest(), b"key")
+
+    assert state("a.bmp", "b.bmp") != state("b.bmp", "a.bmp")

@@ -345,8 +345,30 @@ def test_a_class_whose_images_are_all_rejected(run, tmp_path, make_manifest, key
     source = make_manifest(tmp_path / "source", rows)
     for k in range(2):
         (source.parent / f"val-normal-{k}.png").write_bytes(b"")
-    with pytest.raises(CxrError, match="'normal' has no usable image in split 'val'"):
+    with pytest.raises(CxrError, match=r"'normal' has no usable image in split 'val'.*mend or remove it") as error:
         run(source, Ingest(max_reject_share=0.5))
+    lists = tmp_path / "records.private" / "problems.csv"
+    assert f"manifest.csv line 12: not an image\n  {source} line 13: not an image\nall of them with their paths: {lists}" in str(
+        error.value
+    )
+    assert "val-normal-1.png" in lists.read_text()
+
+
+def test_records_go_where_a_link_leads(run, source, tmp_path):
+    (tmp_path / "disk" / "records").mkdir(parents=True)
+    (tmp_path / "records").symlink_to(tmp_path / "disk" / "records")
+    first = run(source)
+    assert (tmp_path / "records").is_symlink()
+    assert read_dataset(tmp_path / "disk" / "records") == first
+    assert run(source) == first
+    assert os.listdir(tmp_path / "disk") == ["records"]
+
+
+def test_only_images_that_stand_for_a_patient_are_said_to(run, tmp_path, make_manifest, console):
+    rows = [{"image": f"{k}.png", "label": features.CLASS_NAMES[k % 3], "patient_id": f"p{k}" if k > 2 else ""} for k in range(30)]
+    source = make_manifest(tmp_path / "source", rows)
+    (source.parent / "0.png").write_bytes(b"")
+    assert run(source, Ingest(max_reject_share=0.5)).own_patients == 2
 
 
 def test_copies_to_the_pixel(run, tmp_path, make_manifest, console):

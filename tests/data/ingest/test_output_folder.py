@@ -1,6 +1,11 @@
+import os
+from pathlib import Path
+
+import pytest
 from power_loss import losing_power
 
-from cxr.data.ingest.output_folder import left_alone, replaced
+from cxr.core.errors import CxrError
+from cxr.data.ingest.output_folder import check, left_alone, replaced
 
 
 def test_a_machine_that_loses_power_has_the_old_records_or_the_new_ones(tmp_path, monkeypatch):
@@ -22,3 +27,10 @@ def test_a_machine_that_loses_power_has_the_old_records_or_the_new_ones(tmp_path
         write(partial, "new")
     assert [texts["old"], texts["new"]] == [seen[0], seen[-1]]
     assert all(found in texts.values() for found in seen)
+
+
+def test_a_mount_point_is_refused_before_anything_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == tmp_path)
+    with pytest.raises(CxrError, match="is a mount point.*name a folder in it"):
+        check(tmp_path, False, "", Path("key"))
+    check(tmp_path / "records", False, "", Path("key"))

@@ -78,6 +78,12 @@ def thumbnail_of(row):
     return thumbnail(read_image(row.path).array)
 
 
+def compared(rows, thumbnail, config, console):
+    """Returns the pairs of rows whose pictures are read here."""
+    contents = [read_image(row.path).content_hash for row in rows]
+    return compare(rows, keys_of(rows, config, b""), contents, thumbnail, config, console)
+
+
 def rows_of(source):
     return discover(source, Ingest())[0]
 
@@ -123,10 +129,10 @@ def test_a_label_conflict_fails_and_is_listed(run, source, tmp_path):
     assert ".png" not in text
     assert "DOE" not in text
     assert not (tmp_path / "records").exists()
-    (row,) = listed(tmp_path, "conflicts.csv")
+    (row,) = listed(tmp_path, "problems.csv")
     assert (row["path"], row["label"], row["other_path"], row["other_label"]) == ("0.png", COVID19, "31.png", PNEUMONIA)
     assert float(row["agreement"]) > 0.88
-    assert stat.S_IMODE((tmp_path / "records.private" / "conflicts.csv").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "records.private" / "problems.csv").stat().st_mode) == 0o600
 
 
 def test_the_list_goes_when_the_conflict_does(run, source, tmp_path):
@@ -143,11 +149,23 @@ def test_what_a_refused_call_left_goes_when_the_records_turn_out_to_be_up_to_dat
     copied(source.parent / "0.png", source.parent / "31.png")
     with pytest.raises(CxrError, match="several labels"):
         ingest(source, tmp_path / "records", Ingest(), key_file=key_file, console=console, overwrite=True)
-    assert {path.name for path in (tmp_path / "records.private").iterdir()} == {"conflicts.csv", "staged"}
+    assert {path.name for path in (tmp_path / "records.private").iterdir()} == {"problems.csv", "staged"}
     textured(source.parent / "31.png", 31)
     run(source)
     assert "up to date" in console.file.getvalue()
     assert not (tmp_path / "records.private").exists()
+
+
+def test_a_call_that_fails_keeps_the_list_of_the_records_that_stay(run, source, tmp_path, key_file, console):
+    copied(source.parent / "0.png", source.parent / "31.png")
+    run(source, label_conflicts="drop")
+    before = listed(tmp_path, "conflicts.csv")
+    for k in (2, 5):
+        (source.parent / f"{k}.png").write_text("no image")
+    for more in ({}, {"label_conflicts": "drop", "max_reject_share": 0.01}):
+        with pytest.raises(CxrError):
+            ingest(source, tmp_path / "records", Ingest(**more), key_file=key_file, console=console, overwrite=True)
+        assert listed(tmp_path, "conflicts.csv") == before
 
 
 def test_conflicts_dropped_or_kept_by_source(run, source, tmp_path):
@@ -169,7 +187,7 @@ def test_one_file_under_two_labels_is_a_conflict(run, source, tmp_path):
         stream.write("0.png,normal,DOE-0,here\n")
     with pytest.raises(CxrError, match="several labels"):
         run(source)
-    (row,) = listed(tmp_path, "conflicts.csv")
+    (row,) = listed(tmp_path, "problems.csv")
     assert row["path"] == row["other_path"] == "0.png"
     dataset = run(source, label_conflicts="drop")
     assert (dataset.images, dataset.left_out) == (44, 2)
@@ -210,7 +228,7 @@ def test_a_conflict_through_a_third_picture(tmp_path, make_rows):
     pairs = [Pair(0, 3, 0.95), Pair(3, 4, 0.93)]  # 0 and 3 are of one class, 4 is not; 0 and 4 were not found to agree
     with pytest.raises(CxrError, match="1 radiographs"):
         settle(rows, pairs, Ingest(), tmp_path / "records", dotted)
-    found = listed(tmp_path, "conflicts.csv")
+    found = listed(tmp_path, "problems.csv")
     told = [(row["path"], row["other_path"], row["agreement"]) for row in found]
     assert told == [("0-0.png", "4-0.png", ""), ("3-0.png", "4-0.png", "0.930")]
     assert settle(rows, pairs, Ingest(label_conflicts="drop"), tmp_path / "records", dotted).left_out == 3
@@ -221,18 +239,27 @@ def test_one_file_in_several_rows_is_one_picture_though_nobody_can_read_it(sourc
     keys = keys_of(rows, Ingest(), b"")
     keys[4] = keys[7] = keys[2]
     black = np.zeros((SIDE, SIDE), np.uint8)
-    assert compare(rows, keys, lambda row: black, Ingest(), console) == [Pair(2, 4, 1.0), Pair(2, 7, 1.0)]
+    assert compare(rows, keys, [""] * len(rows), lambda row: black, Ingest(), console) == [Pair(2, 4, 1.0), Pair(2, 7, 1.0)]
+
+
+def test_equal_pictures_with_too_little_contrast_to_be_compared_are_one(run, source, tmp_path):
+    faint = np.full((120, 120), 120, np.uint8)
+    faint[10:13] += 10  # a picture, with a spread of 1.6 grey levels
+    for name in ("0.png", "31.png"):
+        Image.fromarray(faint).save(source.parent / name)
+    with pytest.raises(CxrError, match="1 radiographs stand under several labels"):
+        run(source)
 
 
 def test_synthetic_pictures_are_not_compared(source, console):
     rows = rows_of(source)
     copied(rows[0].path, rows[3].path)
-    assert [pair[:2] for pair in compare(rows, keys_of(rows, Ingest(), b""), thumbnail_of, Ingest(), console)] == [(0, 3)]
+    assert [pair[:2] for pair in compared(rows, thumbnail_of, Ingest(), console)] == [(0, 3)]
     rows[3].source = SYNTHETIC
-    assert compare(rows, keys_of(rows, Ingest(), b""), thumbnail_of, Ingest(), console) == []
+    assert compared(rows, thumbnail_of, Ingest(), console) == []
     rows[3].source, rows[1].source = "here", SYNTHETIC  # places count among all rows
-    assert [pair[:2] for pair in compare(rows, keys_of(rows, Ingest(), b""), thumbnail_of, Ingest(), console)] == [(0, 3)]
-    assert compare(rows, keys_of(rows, Ingest(), b""), thumbnail_of, Ingest(near_duplicates="ignore"), console) == []
+    assert [pair[:2] for pair in compared(rows, thumbnail_of, Ingest(), console)] == [(0, 3)]
+    assert compared(rows, thumbnail_of, Ingest(near_duplicates="ignore"), console) == []
 
 
 def test_what_a_refused_call_has_read_is_not_read_again(run, source, tmp_path, monkeypatch, console):

@@ -133,6 +133,22 @@ def test_wrong_value_names_file_and_line_and_not_itself(tmp_path, make_manifest,
     assert "SECRET" not in str(error.value)  # values slip into wrong columns, and some of them are names
 
 
+def test_all_wrong_rows_are_named_at_once(tmp_path, make_manifest):
+    manifest = make_manifest(tmp_path, [row(label="SECRET"), row(image="b.png", age="300"), *OTHERS])
+    with pytest.raises(BadRows) as error:
+        discover(manifest, CONFIG)
+    first, *places = str(error.value).splitlines()
+    assert first == f"2 rows of {manifest} cannot be used:"
+    assert [" line 2: the label is none" in places[0], " line 3: age must lie between 0 and 120" in places[1]] == [True, True]
+    assert [bad.name for bad in error.value.rows] == ["a.png", "b.png"]
+
+
+def test_a_pipe_is_no_missing_image(tree):
+    os.mkfifo(tree / "normal" / "pipe.png")
+    with pytest.raises(BadRows, match="1 images are folders, pipes or the like, and no regular files; remove them"):
+        discover(tree, CONFIG)
+
+
 def test_images_in_a_folder_that_may_not_be_entered_are_not_said_to_be_missing(tmp_path, make_manifest, monkeypatch):
     """root, who runs these tests, may enter every folder."""
     manifest, stat = make_manifest(tmp_path, [row(), *OTHERS]), os.stat
@@ -279,7 +295,7 @@ def test_dicom_header_fills_what_the_manifest_leaves_open(tmp_path, make_manifes
     dataset.save_as(tmp_path / "a.png", enforce_file_format=True)
     dataset.PatientAge, dataset.PatientSex = "999Y", "X"
     dataset.save_as(tmp_path / "b", enforce_file_format=True)
-    dataset.PatientAge = "044Y"
+    dataset.PatientAge, dataset.ViewPosition = "044Y", "DOE^JANE"
     dataset.save_as(tmp_path / "e", enforce_file_format=True)
     (tmp_path / "c.dcm").write_bytes(b"broken")
     rows = [row(image="a.dcm"), row(image="b", patient_id="stated", view="PA"), row(image="c.dcm")]
@@ -290,3 +306,4 @@ def test_dicom_header_fills_what_the_manifest_leaves_open(tmp_path, make_manifes
     assert (found[2].patient, found[2].age) == ("", None)
     assert (found[3].patient, found[3].sex) == ("MRN-1", "F")  # whatever the file is called
     assert (found[4].sex, found[4].age) == ("unknown", 44)  # nonsense in one tag costs no other
+    assert found[4].view == "unknown"  # anything is written into tags, and records have it

@@ -102,6 +102,18 @@ def test_too_few_patients_of_a_class(make_rows):
     assert len({(row.split, row.label) for row in rows}) == 6
 
 
+def test_an_anonymised_id_that_all_share_is_named_as_the_cause(make_rows):
+    rows = make_rows(9, 4)
+    for row in rows[:24]:
+        row.patient = "ANONYMOUS"
+    with pytest.raises(CxrError, match=r"24 of 36 images name the same patient.*manifest's column patient_id.*data\.split_by=image"):
+        assign(rows, CONFIG)
+    for k, row in enumerate(rows):
+        row.split = features.SPLITS[k // 3 % 3]
+    with pytest.raises(BadRows, match="24 of 36 images name the same patient"):
+        assign(rows, CONFIG)
+
+
 def test_patients_with_many_images_are_told(make_rows):
     rows = make_rows(60)
     rows += [_fresh(row) for row in rows[:1] for _ in range(40)]
