@@ -7,13 +7,12 @@ from typing import Any
 
 import yaml
 
-from cxr.components.report.redaction import HIDDEN
+from cxr.components.report.redaction import hidden
 from cxr.core.strict_model import StrictModel
 from cxr.pipeline.pipeline_config import Config, load, shipped
 
 ABSENT = "–"  # in place of a value: there is no such key
 _ABSENT = object()
-_CHOICE_OF_ROWS = "data.where."  # its values can name people
 MOST_LINES = 20
 _MOST_CHARACTERS = 60
 _OF_THE_FILE = ("name", "description")  # they name a configuration, they change nothing
@@ -82,11 +81,5 @@ def _compared(key: str, first: Any, second: Any) -> Iterator[Difference]:
 def _text(key: str, value: Any) -> str:
     if value is _ABSENT:
         return ABSENT
-    text = yaml.safe_dump(_redacted(key, value), default_flow_style=True, allow_unicode=True, width=10_000)
+    text = yaml.safe_dump(hidden(key, value), default_flow_style=True, allow_unicode=True, width=10_000)
     return text.removesuffix("...\n").strip()
-
-
-def _redacted(key: str, value: Any) -> Any:
-    if f"{key}.".startswith(_CHOICE_OF_ROWS):
-        return HIDDEN
-    return {name: _redacted(f"{key}.{name}", part) for name, part in value.items()} if isinstance(value, Mapping) else value

@@ -114,7 +114,7 @@ def _model(candidate: Candidate, results: Mapping[str, NodeResult]) -> ModelSour
 
 
 def _facts(info: ModelInfo) -> dict[str, str]:
-    facts = {"image size": f"{info.image_size} pixels", "weights": info.weights_note, "code": info.code_version}
+    facts = {"images come in at": f"{info.image_size} pixels", "weights": info.weights_note, "code": info.code_version}
     if info.ensemble_method:
         facts["method"] = info.ensemble_method
     if info.data:

@@ -58,5 +58,5 @@ def meaning(difference: Figure, *, lower_is_better: bool = False) -> str:
     if low is None or high is None:
         return TOO_FEW
     if low <= 0 <= high:
-        return "no difference that could not be chance"
+        return "the difference can be chance"
     return "better than chance explains" if (low > 0) != lower_is_better else "worse than chance explains"

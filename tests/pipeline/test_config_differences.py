@@ -41,6 +41,14 @@ def test_the_choice_of_rows_can_name_people() -> None:
     assert "4711" not in found.second
 
 
+def test_what_names_a_place_is_hidden_as_in_the_configuration_of_the_report() -> None:
+    """The table of settings that differ stands on the same page; a relative folder may hold blanks and no slash."""
+    given = ["schema_file=schema of Anna Meyer", "feature_cache.folder=Anna Meyer cache", "models.mobilenet.weights=Meyer weights"]
+    found = differences(load("demo").model_dump(mode="json"), load("demo", given).model_dump(mode="json"))
+    assert {one.key: one.second for one in found} == {setting.partition("=")[0]: "(path)" for setting in given}
+    assert next(one.first for one in found if one.key.endswith("weights")) == "none"
+
+
 def test_a_section_is_cut_short_in_a_line_and_kept_in_full() -> None:
     (found,) = differences({"models": {"mobilenet": {"head": "x" * 90}}}, {"models": {}})
     assert len(found.first) > 90

@@ -37,7 +37,7 @@ def test_a_model_beside_itself_differs_in_nothing() -> None:
     same = compare(answers(0.7), answers(0.7)).differences["accuracy"]
     assert same.value == 0
     assert same.high == -(same.low or 0) == pytest.approx(3.8415 / (20 + 3.8415), abs=1e-4)  # of twenty patients nobody knows better
-    assert meaning(same) == "no difference that could not be chance"
+    assert meaning(same) == "the difference can be chance"
 
 
 def test_the_patients_of_either_will_do() -> None:

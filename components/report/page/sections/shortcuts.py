@@ -24,7 +24,7 @@ def _context(content: Content) -> Mapping[str, Any] | None:
         "split": audit.split,
         "folds": audit.folds,
         "clear": [(found.phrase, found.clear_class) for found in audit.clear],
-        "clear_auc": audit.clear_auc,
+        "rule": _rule(audit.clear_auc),
         "chart": shortcuts_chart("shortcuts", rows, 1 / len(audit.class_names)) if rows else None,
         "table": [(found.phrase, found.kind, _balanced(found.folds), _balanced(found.gate), found.verdict) for found in audit.shortcuts],
         "against": [
@@ -46,6 +46,12 @@ def _models(content: Content) -> list[Row]:
 def _shortcuts(audit: AuditResult) -> list[Row]:
     measured = [(found.name.replace("_", " "), found.kind, found.gate.balanced_accuracy) for found in audit.shortcuts if found.gate]
     return [row for row in measured if row[2].value is not None]
+
+
+def _rule(clear_auc: float) -> str:
+    """Returns when an AUC is clear; data/audit/audit.py decides."""
+    high, least = (clear_auc + 1) / 2, (clear_auc + 0.5) / 2
+    return f"its interval begins at {clear_auc:g} or above, or it is {high:g} or more and its interval begins at {least:g} or above"
 
 
 def _balanced(found: AuditFigures | None) -> str:
