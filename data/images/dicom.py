@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import struct
 import sys
@@ -17,6 +16,7 @@ from cxr.core.features import MAX_PIXELS
 from cxr.data.images import frontal
 from cxr.data.images.errors import ImageError, NotAnImage, SeveralFrames, TooManyPixels, Truncated, Unreadable
 from cxr.data.images.grey_levels import check_size, picture_range, to_8_bit
+from cxr.data.images.reader import check_scans, says_truncated
 
 BYTES_PER_PIXEL = 6  # three channels of 16 bits
 HEADER_BYTES = 1_000_000
@@ -78,6 +78,8 @@ def read_pixels(stream: IO[bytes], max_pixels: int) -> tuple[np.ndarray, tuple[i
         stream.seek(0)
         dataset = _dataset(stream, max_pixels)
         if "PixelData" not in dataset:
+            if dataset.file_meta.TransferSyntaxUID.is_encapsulated:  # pydicom drops compressed pixels that do not end
+                raise Truncated("holds no picture, or one that is cut off")
             raise NotAnImage("a DICOM file without a picture")
         _check_codestream(dataset, max_pixels)
         stored = _stored(dataset)
@@ -123,8 +125,11 @@ def _stored(dataset: Any) -> np.ndarray:
     there = get_decoder(syntax).available_plugins
     *others, last = [name for name in DECODERS if name in there] or [""]  # pydicom says what is missing
     for name in others:
-        with contextlib.suppress(Exception):  # Pillow knows no picture of 12 bits
+        try:
             return pixel_array(dataset, decoding_plugin=name)
+        except Exception as error:  # Pillow knows no picture of 12 bits
+            if says_truncated(error):  # the next decoder would fill in grey
+                raise
     return pixel_array(dataset, decoding_plugin=last)
 
 
@@ -134,6 +139,7 @@ def _windowed(stored: np.ndarray, padding: np.ndarray, dataset: Any) -> np.ndarr
 
     values = apply_modality_lut(stored, dataset)
     if _has_voi_lut(dataset):
+        _widen(dataset.VOILUTSequence[0])
         return to_8_bit(apply_voi(values, dataset), 0, _largest_level(dataset))
     if _has_window(dataset):
         with np.errstate(over="ignore"):  # of a sigmoid's exponential: the right answer is 0
@@ -148,6 +154,13 @@ def _windowed(stored: np.ndarray, padding: np.ndarray, dataset: Any) -> np.ndarr
 def _has_voi_lut(dataset: Any) -> bool:
     items = dataset.get("VOILUTSequence")
     return bool(items) and all(items[0].get(key) is not None for key in ("LUTDescriptor", "LUTData"))
+
+
+def _widen(lut: Any) -> None:
+    """Announces 16 bits for a long table of 8: pydicom 3.0 numbers entries in as few bits as they have, from 0 again at 256."""
+    entries, first, bits = lut.LUTDescriptor
+    if bits == 8 and not 0 < entries <= 2**8:
+        lut.LUTDescriptor = [entries, first, 16]
 
 
 def _largest_level(dataset: Any) -> int:
@@ -185,6 +198,7 @@ def _check_codestream(dataset: Any, max_pixels: int) -> None:
     if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         return
     frame = next(iter(generate_frames(dataset.PixelData, number_of_frames=1)))
+    check_scans(frame)
     size = codestream_size(_unboxed(frame))
     if size:
         check_size(*size, max_pixels)
@@ -269,7 +283,8 @@ def _dataset(stream: IO[bytes], max_pixels: int, **options: Any) -> Any:
 
 
 def _classified(error: BaseException, dataset: Any) -> ImageError:
-    text = f"{error}".strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = lines[-1].strip() if lines[0].endswith(":") else lines[0]  # of several decoders, each on a line of its own
     if any(sign in text.lower() for sign in ("truncated", "less than expected", "unexpected end", "actual length", "not enough")):
         return Truncated(f"cannot be decoded: {text}")
     syntax = getattr(dataset.file_meta.get("TransferSyntaxUID", ""), "name", "unknown")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cxr.core.features import MAX_PIXELS
 from cxr.data.images.errors import ImageError, TooManyPixels, Unreadable
@@ -51,7 +51,7 @@ def read_mask(path: Path | str, height: int, width: int) -> bytes | None:
                     raise TooManyPixels(
                         f"{path}: the mask has {picture.width}x{picture.height} pixels, more than the {MAX_PIXELS:,} allowed"
                     )
-                levels = np.asarray(picture.convert("L"))
+                levels = _levels(picture)
         except (ImageError, MemoryError):
             raise
         except Exception as error:  # Pillow's decoders raise what they like; OSError too, for a place in the file that cannot be
@@ -70,6 +70,18 @@ def read_mask(path: Path | str, height: int, width: int) -> bytes | None:
         pixels = pixels.resize((width, height), Image.Resampling.NEAREST)
     pixels.save(out, "PNG")
     return out.getvalue()
+
+
+def _levels(picture: Image.Image) -> npt.NDArray[np.uint8]:
+    """Returns uint8 [height, width], upright as pictures are read; what is transparent is black, and of fractions 1 is white."""
+    ImageOps.exif_transpose(picture, in_place=True)
+    if picture.mode == "F":
+        values = np.asarray(picture)
+        return (values * (255 if values.max() <= 1 else 1)).clip(0, 255).astype(np.uint8)
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", layer.size, (0, 0, 0, 255)), layer)
+    return np.asarray(picture.convert("L"))
 
 
 def decode_mask(png: bytes) -> npt.NDArray[np.bool_]:

@@ -11,11 +11,12 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT
 
 from cxr.core.errors import CxrError
 from cxr.core.features import MAX_PIXELS
@@ -26,6 +27,9 @@ from cxr.data.images.grey_levels import MIN_SIDE, check_content, check_size, pic
 # carry it, and a client with other rules refuses to ask them.
 READING_RULES = 1
 MAX_SIDE = 1024  # pixels
+MAX_SCANS = 500  # of a progressive JPEG; usual are about 10
+_SCAN = b"\xff\xda"
+DARK = 128  # grey levels
 JPEG_QUALITY = 95
 PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 HEAD_BYTES = 132  # of a file, enough to tell what it is: of DICOM up to and with its magic
@@ -155,31 +159,63 @@ def _read_with_pillow(stream: io.IOBase, max_pixels: int, max_side: int | None) 
             kind = "jpeg" if picture.format in ("JPEG", "MPO") else str(picture.format).lower()
             width, height = picture.size
             check_size(height, width, max_pixels)
+            if kind == "jpeg":
+                _check_scans_of(stream)
             if kind != "jpeg" and getattr(picture, "is_animated", False):  # not n_frames: it goes through a TIFF's whole chain of pictures
                 raise SeveralFrames("holds several pictures; save the one that is meant")
             if kind == "jpeg" and picture.mode in ("L", "RGB"):
                 # Luma straight from the decoder; large pictures at an eighth, a quarter or half of their size, yet twice what is needed.
                 picture.draft("L", (2 * max_side, 2 * max_side) if max_side else None)
+            high_bytes = kind == "png" and not _deep(picture) and any(str(tile[3]).endswith(";16B") for tile in picture.tile)
             picture.load()
+            # Pillow reads whole numbers of 32 bits as signed ones.
+            unsigned = kind == "tiff" and picture.mode == "I" and _unsigned_32(picture.tag_v2)  # type: ignore[attr-defined]
             # Pillow inverts 8-bit pictures whose zero is white, but no deeper ones.
             inverted = kind == "tiff" and _deep(picture) and picture.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0  # type: ignore[attr-defined]
             ImageOps.exif_transpose(picture, in_place=True)
-            grey = _grey(picture)
+            grey = _grey(picture, unsigned)
+            if high_bytes and grey.max() < DARK:
+                raise Unreadable("16 bits with colour or alpha, of which it uses less than half; save it as 16-bit grey")
             return 255 - grey if inverted else grey, (height, width), kind
     except ImageError:
         raise
     except UnidentifiedImageError:
+        stream.seek(0)
+        if is_image(stream.read(HEAD_BYTES)):
+            raise Unreadable("begins as an image does, and is damaged or of a kind that cannot be decoded") from None
         raise NotAnImage("not a PNG, JPEG, BMP, TIFF or DICOM file") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise TooManyPixels(f"more pixels than the {max_pixels:,} allowed (max_pixels)") from None
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error and more
-        kind_of_error = Truncated if _says_truncated(error) else Unreadable
+        kind_of_error = Truncated if says_truncated(error) else Unreadable
         raise kind_of_error(f"cannot be decoded: {error}") from error
 
 
-def _says_truncated(error: Exception) -> bool:
+def check_scans(jpeg: bytes) -> None:
+    """Refuses a progressive JPEG of so many scans that decoding would take minutes; each goes over the whole picture again.
+
+    Raises:
+      Unreadable: It has more than MAX_SCANS.
+    """
+    if jpeg.count(_SCAN) > MAX_SCANS:  # between scans an FF is always followed by 00 or a restart marker
+        raise Unreadable(f"a JPEG of more than {MAX_SCANS} scans")
+
+
+def _check_scans_of(stream: io.IOBase) -> None:
+    place = stream.tell()
+    stream.seek(0)
+    check_scans(stream.read())  # type: ignore[attr-defined]
+    stream.seek(place)
+
+
+def _unsigned_32(tags: Any) -> bool:
+    return tags.get(BITSPERSAMPLE) == (32,) and tags.get(SAMPLEFORMAT, (1,)) == (1,)
+
+
+def says_truncated(error: Exception) -> bool:
+    """Tells by its words whether a decoder's error is about a picture that ends early."""
     return any(word in str(error).lower() for word in ("truncated", "unexpected end", "incomplete", "not enough", "unexpected eof"))
 
 
@@ -187,10 +223,11 @@ def _deep(picture: Image.Image) -> bool:
     return picture.mode.startswith("I") or picture.mode == "F"
 
 
-def _grey(picture: Image.Image) -> np.ndarray:
-    """Returns uint8 [height, width]."""
+def _grey(picture: Image.Image, unsigned: bool) -> np.ndarray:
+    """Returns uint8 [height, width]; `unsigned`: whole numbers of 32 bits are."""
     if _deep(picture):
         values = np.asarray(picture)
+        values = values.view(np.uint32) if unsigned else values
         return to_8_bit(values, *picture_range(values))
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")

@@ -116,6 +116,25 @@ def test_tiff_whose_zero_is_white_is_inverted(dtype):
     np.testing.assert_allclose(reader.read_image(bytes(data)).array.astype(int), 255 - ramp().astype(int), atol=1)
 
 
+def test_whole_numbers_of_32_bits_have_no_sign_where_the_tiff_says_none():
+    width, height = 48, 32
+    pixels = ramp().astype("<u4") * 16_000_000
+    tags = [
+        (256, 4, width),
+        (257, 4, height),
+        (258, 3, 32),
+        (259, 3, 1),
+        (262, 3, 1),
+        (273, 4, 8),
+        (277, 3, 1),
+        (278, 4, height),
+        (279, 4, pixels.nbytes),
+    ]
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags) + bytes(4)
+    data = b"II*\0" + struct.pack("<I", 8 + pixels.nbytes) + pixels.tobytes() + directory
+    np.testing.assert_allclose(reader.read_image(data).array.astype(int), ramp(), atol=1)
+
+
 def test_float_tiff():
     np.testing.assert_allclose(reader.read_image(saved(ramp().astype(np.float32) / 255, "TIFF")).array.astype(int), ramp(), atol=1)
 
@@ -240,6 +259,20 @@ def test_dicom_voi_lut(white):
     np.testing.assert_allclose(image.array.astype(int), 255 - ramp().astype(int), atol=1)
 
 
+def test_dicom_voi_lut_of_many_entries_with_eight_bits():
+    item = pydicom.Dataset()
+    item.LUTDescriptor = [4096, 0, 8]
+    item.add_new("LUTData", "US", (np.arange(4096) // 16).tolist())
+    pixels = ramp().astype(np.uint16) * 16
+    image = reader.read_image(dicom_bytes(pixels, BitsStored=12, HighBit=11, VOILUTSequence=[item]))
+    np.testing.assert_array_equal(image.array, ramp())
+    item = pydicom.Dataset()
+    item.LUTDescriptor = [4096, 0, 8]
+    item.add_new("LUTData", "OW", (np.arange(4096) // 16).astype(np.uint8).tobytes())  # two in a word, which pydicom cannot read
+    with pytest.raises(Unreadable):
+        reader.read_image(dicom_bytes(pixels, BitsStored=12, HighBit=11, VOILUTSequence=[item]))
+
+
 def test_dicom_window_keeps_its_scale_where_the_picture_uses_a_part_of_it():
     pixels = (ramp(top=1000, dtype=np.uint16) + np.uint16(1000)).astype(np.uint16)
     image = reader.read_image(dicom_bytes(pixels, BitsStored=12, HighBit=11, WindowCenter=2048, WindowWidth=4096))
@@ -317,6 +350,47 @@ def test_truncated_dicom(share, compress):
     data = dicom_bytes(noise, compress=compress)
     with pytest.raises((Truncated, Unreadable, NotAnImage)):
         reader.read_image(data[: int(len(data) * share)])
+
+
+def test_a_jpeg_in_a_dicom_file_that_is_cut_is_not_filled_in_with_grey():
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
+    whole = saved(noise, "JPEG")
+    with pytest.raises(Truncated, match="truncated"):
+        reader.read_image(encapsulated(whole[: len(whole) // 2], pydicom.uid.JPEGBaseline8Bit, Rows=64, Columns=64))
+
+
+def test_compressed_pixels_that_do_not_end_are_cut_off_and_no_other_kind_of_file():
+    data = dicom_bytes(np.random.default_rng(0).integers(0, 4000, (64, 64)).astype(np.uint16), compress=RLELossless)
+    with pytest.raises(Truncated, match="cut off"):
+        reader.read_image(data[: len(data) // 2])
+
+
+def test_an_image_that_nobody_can_open_is_told_from_another_kind_of_file():
+    with pytest.raises(Unreadable, match="begins as an image does"):
+        reader.read_image(saved(ramp(), "PNG")[:30] + b"\0" * 200)
+
+
+def test_sixteen_bits_with_alpha_are_refused_where_their_high_bytes_show_nothing():
+    def png(values):
+        rows = np.stack([values, np.full_like(values, 65535)], -1).astype(">u2")
+        lines = b"".join(b"\0" + row.tobytes() for row in rows)
+        chunks = [(b"IHDR", struct.pack(">IIBBBBB", 48, 32, 16, 4, 0, 0, 0)), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+        parts = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks]
+        return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+    np.testing.assert_array_equal(reader.read_image(png(ramp().astype(np.uint16) * 257)).array, ramp())
+    with pytest.raises(Unreadable, match="save it as 16-bit grey"):
+        reader.read_image(png(ramp().astype(np.uint16) * 16))
+
+
+def test_a_progressive_jpeg_of_thousands_of_scans_is_refused_undecoded():
+    data = saved(ramp(64, 64), "JPEG", progressive=True)
+    assert reader.read_image(data).source_format == "jpeg"
+    first = data.rindex(b"\xff\xda")
+    many = data[:first] + (reader.MAX_SCANS + 1) * data[first:-2] + data[-2:]
+    for file in (many, encapsulated(many, pydicom.uid.JPEGBaseline8Bit, Rows=64, Columns=64)):
+        with pytest.raises(Unreadable, match="more than 500 scans"):
+            reader.read_image(file)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,23 @@ def test_masks_that_do_not_fit_or_cannot_be_decoded_are_rejects(tmp_path, run, m
     assert "the mask has 32x40 pixels, its picture 40x32" in rejects
 
 
+def test_a_mask_in_the_alpha_in_fractions_or_turned_shows_the_same_place(tmp_path):
+    there = np.zeros((32, 40), bool)
+    there[LESION] = True
+    layer = Image.new("RGBA", (40, 32), (255, 255, 255, 0))
+    layer.putalpha(Image.fromarray(there.astype(np.uint8) * 255))
+    layer.save(tmp_path / "alpha.png")
+    Image.fromarray(there.astype(np.float32) * 0.7).save(tmp_path / "fraction.tiff")
+    turned = Image.fromarray(np.rot90(there, 2).astype(np.uint8) * 255)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    turned.save(tmp_path / "turned.png", exif=exif)
+    for name in ("alpha.png", "fraction.tiff", "turned.png"):
+        found = read_mask(tmp_path / name, 32, 40)
+        assert found is not None
+        np.testing.assert_array_equal(decode_mask(found), there, err_msg=name)
+
+
 @pytest.mark.parametrize(
     ("mask", "message"),
     [("masks/none.png", "the masks of 1 images are not there"), ("../outside.png", "1 masks lie outside")],
