@@ -13,7 +13,7 @@ export function summary(answer) {
 // The same where there is little room: its end may be cut away.
 export function brief(answer) {
   if (!doubtful(answer)) return summary(answer);
-  return `${answer.outside ? "outside" : "see note"}: ${answer.label} ${Math.round(100 * answer.probabilities[answer.label])} %`;
+  return `${answer.outside ? "outside" : "see note"}: ${answer.label} ${percent(answer.probabilities[answer.label], 0)}`;
 }
 
 export const doubtful = ({ outside, remarks }) => Boolean(outside || remarks.length);
@@ -34,7 +34,7 @@ export function card(model, { answer, problem } = {}, again) {
   const id = `model-${model.name}`;
   const title = make("h3", { id }, model.name);
   const version = answer ?? (model.version ? model : null);
-  const made = make("article", { className: "card", "aria-labelledby": id }, make("header", {}, title, version && make("span", { className: "quiet" }, versionOf(version))));
+  const made = make("article", { className: answer?.outside ? "card dim" : "card", "aria-labelledby": id }, make("header", {}, title, version && make("span", { className: "quiet" }, versionOf(version))));
   if (answer) made.append(...answered(answer, model, again));
   else if (problem) made.append(trouble(problem, again));
   else if (model.state === "ready") made.append(make("p", { className: "quiet" }, "Asking…"));
@@ -89,7 +89,13 @@ function missed(coverage) {
   return `about ${Number((100 * (1 - coverage)).toFixed(1))} in 100 have`;
 }
 
-// Models that say how unlike the training images a picture is are calibrated, too, unless configured otherwise (docs/serving.md).
+// Models that say how unlike the training images a picture is are calibrated, too, unless configured otherwise (docs/serving.md): on images
+// like those.
+function worth({ outside, unlike_training: unlike }) {
+  if (outside) return "Probabilities (not calibrated for such a picture)";
+  return unlike === null ? "Probabilities" : "Calibrated probabilities";
+}
+
 function shares(answer) {
   const rows = answer.classes.map((name) => {
     const share = answer.probabilities[name];
@@ -100,7 +106,7 @@ function shares(answer) {
       make("th", { scope: "row" }, name), make("td", { className: "bar", "aria-hidden": "true" }, bar), make("td", { className: "number" }, percent(share)),
     );
   });
-  return make("table", { className: `shares${answer.outside ? " dim" : ""}` }, make("caption", {}, answer.unlike_training === null ? "Probabilities" : "Calibrated probabilities"), make("tbody", {}, ...rows));
+  return make("table", { className: "shares" }, make("caption", {}, worth(answer)), make("tbody", {}, ...rows));
 }
 
 function votes({ members, label, classes }) {

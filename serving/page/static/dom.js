@@ -12,7 +12,14 @@ export function make(tag, properties = {}, ...children) {
   return made;
 }
 
-export const percent = (share) => `${(100 * share).toFixed(1)} %`;
+// What is not quite certain is not rounded to certainty.
+export function percent(share, digits = 1) {
+  const text = (100 * share).toFixed(digits);
+  const least = 10 ** -digits;
+  if (share < 1 && Number(text) === 100) return `> ${(100 - least).toFixed(digits)} %`;
+  if (share > 0 && Number(text) === 0) return `< ${least.toFixed(digits)} %`;
+  return `${text} %`;
+}
 
 // "a", "a and b", "a, b and c"
 export function listed(words, last = "and") {

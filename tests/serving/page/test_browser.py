@@ -91,6 +91,39 @@ def test_pictures_are_shown_with_what_each_model_says(browser: Browser, page: Pa
     assert browser.hosts() == {page.url.rstrip("/")}
 
 
+def test_what_is_said_of_a_picture_outside_is_not_called_calibrated(browser: Browser, page: Page, xrays: dict[str, Path]) -> None:
+    look = """[...document.querySelectorAll('.card .label, .card .first th, .card .first .number, .card td.first')].map(found => {
+      const style = getComputedStyle(found); return [style.fontWeight, style.color]; })"""
+    caption = "document.querySelector('.card .shares caption').innerText"
+    ink, muted = "rgb(27, 31, 36)", "rgb(87, 96, 106)"
+    browser.choose("#files", xrays["dark.png"], xrays["bright.png"])
+    browser.until(ANSWERED)
+    inside = browser.evaluate(look)
+    assert browser.evaluate(caption) == "Calibrated probabilities"
+    assert inside[:5] == [["600", ink], *[["700", ink]] * 4]  # label, row of the class, a vote of each of two members
+    select(browser, "bright.png")
+    browser.until(ANSWERED)
+    assert browser.evaluate(caption) == "Probabilities (not calibrated for such a picture)"
+    assert browser.evaluate(look) == [*[["400", muted]] * 5, *inside[5:]]  # mobilenet does not say what it knows
+
+
+def test_only_certainty_is_shown_as_certainty(browser: Browser, page: Page, xrays: dict[str, Path]) -> None:
+    browser.evaluate("""{ const real = fetch; window.fetch = async (path, options) => {
+      const answer = await real(path, options);
+      if (!path.startsWith('/api/prediction')) return answer;
+      const told = await answer.json();
+      told.probabilities = { covid19: 0, pneumonia: 0.999999, normal: 0.000135 };
+      return new Response(JSON.stringify({ ...told, label: 'pneumonia' })); }; }""")
+    browser.choose("#files", xrays["dark.png"], xrays["bright.png"])
+    browser.until(ANSWERED)
+    shares = browser.evaluate("[...document.querySelector('.card .shares').querySelectorAll('.number')].map(cell => cell.innerText)")
+    assert shares == ["0.0 %", "> 99.9 %", "< 0.1 %"]
+    lines = "[...document.querySelectorAll('.item span:last-child')].map(line => line.innerText)"
+    browser.until(f"{lines}.join() === 'pneumonia > 99.9 %,outside: pneumonia > 99 %'")
+    shown = "import('/dom.js').then(({{ percent }}) => [{}].map(share => percent(share)))"
+    assert browser.evaluate(shown.format("1, 0.9996, 0.9994, 0.0006, 0.0004")) == ["100.0 %", "> 99.9 %", "99.9 %", "0.1 %", "< 0.1 %"]
+
+
 def test_window_and_zoom_change_the_picture(browser: Browser, page: Page, xrays: dict[str, Path]) -> None:
     browser.choose("#files", xrays["dark.png"])
     browser.until(ANSWERED)
