@@ -212,11 +212,11 @@ def test_the_keyboard_is_enough(browser: Browser, page: Page, xrays: dict[str, P
         "overlay-class",
         "overlay-member",
         "opacity",
-        "scroll",
         "centre",
         "width",
         "invert",
         "window-reset",
+        "scroll",
     ]
     assert reached == order
     browser.evaluate("document.querySelector('#canvas').focus()")
@@ -315,6 +315,27 @@ def test_it_fits_a_phone_and_can_be_read(browser: Browser, page: Page, xrays: di
     # Controls can be hit with a finger (WCAG 2.2, success criterion 2.5.8).
     small = "[...document.querySelectorAll('button, select, .button, input[type=range]')].filter(found => found.offsetParent"
     assert browser.evaluate(f"{small} && Math.min(found.offsetWidth, found.offsetHeight) < 24).map(found => found.outerHTML)") == []
+
+
+def test_the_window_follows_the_picture_however_many_models_answer(
+    browser: Browser, small_server: str, open_page: Callable[..., Page], xrays: dict[str, Path]
+) -> None:
+    places = """Object.fromEntries(['picture', 'tools', 'answers'].map(id => {
+      const { left, right, top, bottom } = document.querySelector(`#${id}`).getBoundingClientRect();
+      return [id, { left, right, top, bottom }]; }))"""
+    browser.width(PHONE)
+    browser.open(open_page(small_server, lambda: ["ensemble", "mobilenet", "real", "older"]).url)
+    browser.choose("#files", xrays["dark.png"])
+    browser.until("document.querySelectorAll('.card .label').length === 4")
+    narrow = browser.evaluate(places)
+    assert narrow["picture"]["bottom"] <= narrow["tools"]["top"] < narrow["tools"]["bottom"] <= narrow["answers"]["top"]
+    assert browser.evaluate("[...document.querySelector('#work').children].map(part => part.id)") == ["picture", "tools", "answers"]
+    browser.width(DESKTOP)
+    browser.until("document.documentElement.clientWidth > 1000")
+    wide = browser.evaluate(places)
+    assert wide["answers"]["top"] == wide["picture"]["top"]
+    assert wide["answers"]["left"] > wide["picture"]["right"] == wide["tools"]["right"]
+    assert wide["picture"]["bottom"] == pytest.approx(wide["tools"]["top"], abs=1)
 
 
 @pytest.fixture
