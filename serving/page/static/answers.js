@@ -32,7 +32,7 @@ export function versionOf({ version, numbered }) {
 // A card of one model: its state as /api/models tells it, and what became of the question ({answer}, {problem} or nothing yet).
 export function card(model, { answer, problem } = {}, again) {
   const id = `model-${model.name}`;
-  const title = make("h3", { id }, model.name);
+  const title = make("h3", { id, tabIndex: -1 }, model.name);
   const version = answer ?? (model.version ? model : null);
   const made = make("article", { className: answer?.outside ? "card dim" : "card", "aria-labelledby": id }, make("header", {}, title, version && make("span", { className: "quiet" }, versionOf(version))));
   if (answer) made.append(...answered(answer, model, again));

@@ -1,8 +1,9 @@
 // The page: takes files, asks the models about them, shows the picture that is selected.
 
 import * as api from "./api.js";
-import { brief, card, doubtful, remarks, summary, trouble } from "./answers.js";
-import { find, make } from "./dom.js";
+import { brief, doubtful, summary, trouble } from "./answers.js";
+import * as cards from "./cards.js";
+import { find } from "./dom.js";
 import { Overlay } from "./overlay.js";
 import { pictures, questions } from "./queue.js";
 import * as strip from "./strip.js";
@@ -177,13 +178,8 @@ function show() {
 }
 
 function showAnswers() {
-  if (!current) return;
   const item = current;
-  const focused = document.activeElement?.closest?.(".card")?.getAttribute("aria-labelledby");
-  const cards = models.map((model) => card(model, item.answers.get(model.name), () => ask(item, model.name)));
-  const answer = [...item.answers.values()].find((asked) => asked.answer)?.answer;
-  find("cards").replaceChildren(...remarks(answer), ...(cards.length ? cards : [make("p", { className: "quiet" }, "No model has answered yet.")]));
-  if (focused) document.querySelector(`[aria-labelledby="${CSS.escape(focused)}"] button`)?.focus();
+  if (item) cards.show(item, models, (model) => ask(item, model));
   overlay.about(item, models);
 }
 

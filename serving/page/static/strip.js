@@ -24,8 +24,11 @@ export function add(item, { select, remove }) {
     if (current) entry.scrollIntoView({ block: "nearest", inline: "nearest" });
   };
   item.take = () => {
+    const neighbour = entry.nextElementSibling ?? entry.previousElementSibling;
+    const focused = entry.contains(document.activeElement);
     entry.remove();
     strip.hidden = !list.children.length;
+    if (focused) neighbour?.querySelector(".remove").focus();
   };
   item.thumbnail = (picture) => draw(canvas, picture);
   list.append(entry);

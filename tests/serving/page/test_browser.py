@@ -27,6 +27,12 @@ COLOUR = """(([x, y]) => {{ const canvas = document.querySelector('#canvas'), co
   const at = context.getImageData(0, 0, 8, 8).data;
   return [0, 1, 2].map(channel => at.filter((_, i) => i % 4 === channel).reduce((sum, value) => sum + value, 0) / 64); }})([{}, {}])"""
 FOCUSED = "document.activeElement.id || document.activeElement.className"
+# Lets a test change what /api/models tells: `told` is called with the models.
+CHANGED = """{ const real = fetch; window.told = models => models; window.fetch = async (path, options) => {
+  const answer = await real(path, options);
+  if (path !== '/api/models') return answer;
+  const { models, ...rest } = await answer.json();
+  return new Response(JSON.stringify({ ...rest, models: told(models) })); }; }"""
 
 
 @pytest.fixture(scope="module")
@@ -338,6 +344,18 @@ def test_the_window_follows_the_picture_however_many_models_answer(
     assert wide["picture"]["bottom"] == pytest.approx(wide["tools"]["top"], abs=1)
 
 
+def test_removing_a_picture_leaves_the_focus_beside_it(browser: Browser, page: Page, xrays: dict[str, Path]) -> None:
+    browser.choose("#files", *(xrays[name] for name in ("dark.png", "bright.png", "study.dcm")))
+    browser.until(ANSWERED)
+    focused = "document.activeElement.getAttribute('aria-label')"
+    browser.evaluate("document.querySelectorAll('.remove')[1].focus()")
+    browser.press("Enter")
+    assert browser.evaluate(focused) == "Remove study.dcm"
+    browser.press("Enter")
+    assert browser.evaluate(focused) == "Remove dark.png"
+    assert browser.evaluate("document.querySelectorAll('.item').length") == 1
+
+
 @pytest.fixture
 def hurried(browser: Browser) -> Iterator[None]:
     """The page's timers run twenty times as fast: it looks for news every half a second."""
@@ -408,3 +426,23 @@ def test_without_a_server_pictures_are_read_and_no_question_waits(
     browser.evaluate("window.fetch = real")
     browser.until(f"{lines}.every(line => line === 'pneumonia 72.0 %')")  # by itself
     assert browser.evaluate("document.querySelector('#connection').hidden")
+
+
+@pytest.mark.usefixtures("hurried")
+def test_the_focus_stays_where_it_is_in_a_card(browser: Browser, page: Page, xrays: dict[str, Path]) -> None:
+    browser.choose("#files", xrays["dark.png"])
+    browser.until(ANSWERED)
+    browser.evaluate(CHANGED)
+    browser.evaluate("document.querySelector('.card .scroll').focus(); window.kept = document.activeElement")
+    browser.evaluate("told = ([first, second]) => [first, { ...second, version: 99 }]")  # of the other card
+    browser.until("document.querySelectorAll('.card')[1].innerText.includes('Version 99 is served now')")
+    assert browser.evaluate("document.activeElement === kept")
+    browser.evaluate("told = ([first, second]) => [{ ...first, version: 99 }, second]")
+    browser.until("document.querySelector('.card').innerText.includes('Version 99 is served now')")
+    assert browser.evaluate("document.activeElement === document.querySelector('.card .scroll')")
+    browser.evaluate("document.querySelector('.card button').focus(); told = models => models")
+    browser.until("!document.querySelector('.card button')")
+    assert browser.evaluate(FOCUSED) == "model-ensemble"
+    browser.evaluate("told = () => []")
+    browser.until("!document.querySelector('.card')")
+    assert browser.evaluate(FOCUSED) == "answers-title"
