@@ -12,7 +12,7 @@ const note = find("overlay-note");
 export class Overlay {
   // `answered` is called with (item, model, prediction) when a heat map came with an answer.
   constructor(viewer, answered) {
-    Object.assign(this, { viewer, answered, item: null, models: [] });
+    Object.assign(this, { viewer, answered, item: null, explaining: new Set(), able: [] }); // models seen to explain, and those that do now
     for (const name of ["on", "model", "index", "member"]) controls[name].addEventListener("change", () => this.update());
     controls.opacity.addEventListener("input", () => this.fade());
     paintScale(find("colours"));
@@ -24,17 +24,19 @@ export class Overlay {
     controls.opacity.nextElementSibling.textContent = `${controls.opacity.value} %`;
   }
 
-  // Of which picture and which models; to be called whenever they or their answers change.
+  // Of which picture (null: of none) and which models; to be called whenever they or their answers change. A model that is busy for a moment
+  // keeps its place: the choice of another is the user's.
   about(item, models) {
     this.item = item;
-    this.models = models.filter((model) => model.state === "ready");
-    const able = this.models.filter((model) => model.explains);
-    options(controls.model, able.map(({ name }) => [name, name]));
-    for (const control of Object.values(controls)) control.disabled = !able.length;
-    if (able.length) this.update();
+    const ready = models.filter((model) => model.state === "ready");
+    this.able = ready.filter((model) => model.explains).map(({ name }) => name);
+    this.able.forEach((name) => this.explaining.add(name));
+    options(controls.model, [...this.explaining].map((name) => (this.able.includes(name) ? [name, name] : [name, `${name} (not now)`, true])));
+    for (const control of Object.values(controls)) control.disabled = !this.explaining.size;
+    if (this.explaining.size) this.update();
     else {
       this.viewer.setMap(null);
-      note.textContent = this.models.length ? "None of these models can show where it looks: they have no signature for it. Models that this release trains have one." : "";
+      note.textContent = ready.length ? "None of these models can show where it looks: they have no signature for it. Models that this release trains have one." : "";
     }
   }
 
@@ -48,10 +50,15 @@ export class Overlay {
     find("overlay-member-label").hidden = !Object.keys(answer?.members ?? {}).length;
     this.viewer.setMap(null);
     note.textContent = "";
-    if (!controls.on.checked || !item?.picture || !answer) return;
+    if (!controls.on.checked || !item?.picture) return;
     const index = Number(controls.index.value);
+    const key = answer && keyOf(model, answer, index);
+    if (!this.able.includes(model) && !item.maps.has(key)) {
+      note.textContent = `${model} cannot show where it looks now: it is starting, busy or gone.`;
+      return;
+    }
+    if (!answer) return;
     const wanted = () => this.item === item && controls.on.checked && controls.model.value === model && Number(controls.index.value) === index;
-    const key = keyOf(model, answer, index);
     try {
       if (!item.maps.has(key)) {
         note.textContent = "Asking…";
@@ -86,12 +93,12 @@ export class Overlay {
 
 const keyOf = (model, { version }, index) => `${model} ${version} ${index}`;
 
-// Fills a select with [value, text] pairs and keeps what was chosen, where it is still there.
-function options(select, pairs) {
-  const texts = JSON.stringify(pairs);
-  if (select.dataset.pairs === texts) return;
+// Fills a select with [value, text, whether it is disabled] and keeps what was chosen, where it is still there.
+function options(select, rows) {
+  const texts = JSON.stringify(rows);
+  if (select.dataset.rows === texts) return;
   const chosen = select.value;
-  select.replaceChildren(...pairs.map(([value, text]) => make("option", { value }, text)));
-  select.dataset.pairs = texts;
-  if (pairs.some(([value]) => String(value) === chosen)) select.value = chosen;
+  select.replaceChildren(...rows.map(([value, text, disabled = false]) => make("option", { value, disabled }, text)));
+  select.dataset.rows = texts;
+  if (rows.some(([value]) => String(value) === chosen)) select.value = chosen;
 }

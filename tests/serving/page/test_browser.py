@@ -71,7 +71,7 @@ def select(browser: Browser, name: str) -> None:
     browser.until(f"document.querySelector('#name').textContent === '{name}'")
 
 
-def choose(browser: Browser, control: str, value: int, event: str = "input") -> None:
+def choose(browser: Browser, control: str, value: int | str, event: str = "input") -> None:
     """Moves a slider, or chooses from a list (event "change")."""
     found = f"document.querySelector('#{control}')"
     browser.evaluate(f"{found}.value = {value}; {found}.dispatchEvent(new Event('{event}'))")
@@ -446,3 +446,38 @@ def test_the_focus_stays_where_it_is_in_a_card(browser: Browser, page: Page, xra
     browser.evaluate("told = () => []")
     browser.until("!document.querySelector('.card')")
     assert browser.evaluate(FOCUSED) == "answers-title"
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_busy_model_leaves_the_choice_of_the_heat_map_alone(
+    browser: Browser, small_models: Path, open_page: Callable[..., Page], xrays: dict[str, Path], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"  # which disagree
+    shutil.copytree(small_models / "ensemble" / "2", models / "ensemble" / "2")
+    shutil.copytree(small_models / "ensemble" / "1", models / "second" / "1")
+    note, chosen = (f"document.querySelector('#overlay-{name}')" for name in ("note", "model"))
+    with Server.start(models, port=0, rest_port=None) as server:
+        browser.open(open_page(server.address, lambda: ["ensemble", "second"]).url)
+        browser.choose("#files", xrays["dark.png"])
+        browser.until(ANSWERED)
+        browser.evaluate("document.querySelector('#overlay-on').click()")
+        browser.until(f"{note}.innerText.startsWith('Regions that speak for pneumonia (72.0 % by ensemble)')")
+        choose(browser, "overlay-model", "'second'", "change")
+        browser.until(f"{note}.innerText.startsWith('Regions that speak for covid19 (72.0 % by second)')")
+        browser.evaluate(CHANGED)
+        for change in ("({ ...second, state: 'starting', version: null, explains: false, message: 'busy' })", "[]"):
+            browser.evaluate(f"told = ([first, second]) => [first].concat({change})")
+            browser.until(f"{chosen}.selectedOptions[0].innerText === 'second (not now)'")
+            assert browser.evaluate(f"{chosen}.value") == "second"
+            assert browser.evaluate(f"[...{chosen}.options].map(option => option.disabled)") == [False, True]
+            browser.until(f"{note}.innerText.startsWith('Regions that speak for covid19 (72.0 % by second)')")  # it is there
+            choose(browser, "overlay-class", 1, "change")
+            browser.until(f"{note}.innerText === 'second cannot show where it looks now: it is starting, busy or gone.'")
+            left = COLOUR.format(0.1, 0.1)
+            assert len({round(channel) for channel in browser.evaluate(left)}) == 1  # grey: no heat
+            choose(browser, "overlay-class", -1, "change")
+            browser.evaluate("told = models => models")
+            browser.until(f"{chosen}.selectedOptions[0].innerText === 'second'")
+        choose(browser, "overlay-class", 1, "change")
+        browser.until(f"{note}.innerText.startsWith('Regions that speak for pneumonia (28.0 % by second)')")
+        assert browser.evaluate(f"[...{chosen}.options].map(option => option.innerText)") == ["ensemble", "second"]
