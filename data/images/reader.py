@@ -206,7 +206,7 @@ def check_scans(jpeg: bytes) -> None:
 def _check_scans_of(stream: io.IOBase) -> None:
     place = stream.tell()
     stream.seek(0)
-    check_scans(stream.read())  # type: ignore[attr-defined]
+    check_scans(stream.read())
     stream.seek(place)
 
 
