@@ -52,7 +52,7 @@ def _images(value: bytes) -> list[bytes]:
 
 
 def pixels(data: bytes) -> int:
-    """Returns the pixels (width times height, over all frames of a GIF) that an encoded image announces; 0 when it announces none.
+    """Returns the pixels that an encoded image announces: width times height, of a GIF those of all frames; 0 when it announces none.
 
     Raises:
       ServingError: INVALID_ARGUMENT for JPEG XL, whose size cannot be read here.
@@ -105,15 +105,18 @@ def other_pixels(data: bytes) -> int:
 
 
 def gif_pixels(data: bytes) -> int:
-    """Returns the pixels of all frames of a GIF by walking its blocks (a decoder reads them all, whichever frame is asked for)."""
-    total = 0
+    """Returns the pixels that all frames of a GIF take once decoded, by walking its blocks.
+
+    TensorFlow decodes every frame, whichever is asked for, and each onto a picture of the largest frame's size.
+    """
+    widest = tallest = frames = 0
     try:
-        width, height, flags = struct.unpack_from("<HHB", data, 6)
-        total, at = width * height, 13 + _colour_table(flags)
+        widest, tallest, flags = struct.unpack_from("<HHB", data, 6)
+        at = 13 + _colour_table(flags)
         while data[at] != 0x3B:  # trailer
             if data[at] == 0x2C:  # a frame
                 width, height, flags = struct.unpack_from("<HHB", data, at + 5)
-                total += width * height
+                widest, tallest, frames = max(widest, width), max(tallest, height), frames + 1
                 at += 10 + _colour_table(flags) + 1
             else:  # an extension
                 at += 2
@@ -122,7 +125,7 @@ def gif_pixels(data: bytes) -> int:
             at += 1
     except (IndexError, struct.error):
         pass  # cut short: what was announced so far counts
-    return total
+    return max(frames, 1) * widest * tallest
 
 
 def _colour_table(flags: int) -> int:

@@ -1,13 +1,14 @@
 """JSON objects of …:classify and …:regress to tf.Examples."""
 
 import base64
-import binascii
+import string
 from typing import Any
 
 from tensorflow.core.example import example_pb2, feature_pb2
 
 from cxr.serving.server.errors import invalid
 
+_WHITE_SPACE, _PADDING = string.whitespace.encode(), b"=."
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
 
@@ -39,6 +40,23 @@ def unicode_text(value: str) -> str:
     return value
 
 
+def base64_bytes(value: str) -> bytes:
+    """Returns the bytes of a base64 text: white space anywhere in it, padding of `=` or `.` or none, as TensorFlow Serving takes it.
+
+    Raises:
+      ServingError: INVALID_ARGUMENT, it is not that, or of the alphabet for addresses (`-` and `_`).
+    """
+    try:
+        packed = value.encode("ascii").translate(None, _WHITE_SPACE)
+        digits = packed.rstrip(_PADDING)
+        whole = -len(digits) % 4  # padding that completes the last group of four
+        if len(packed) - len(digits) not in (0, whole):
+            raise ValueError("the padding does not fit")
+        return base64.b64decode(digits + b"=" * whole, validate=True)
+    except ValueError as error:
+        raise invalid("Unable to base64 decode") from error
+
+
 def _feature(name: str, values: list) -> feature_pb2.Feature:
     feature = feature_pb2.Feature()
     numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
@@ -59,8 +77,5 @@ def _bytes(name: str, value: Any) -> bytes:
     if isinstance(value, str):
         return unicode_text(value).encode()
     if isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str):
-        try:
-            return base64.b64decode(value["b64"], validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise invalid("Unable to base64 decode") from error
+        return base64_bytes(value["b64"])
     raise invalid(f"JSON object: feature {name} has values that are neither all numbers nor all strings or base64 objects")

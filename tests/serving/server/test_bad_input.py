@@ -203,16 +203,37 @@ def test_gif_frames_count():
     file = io.BytesIO()
     frames = [Image.new("RGB", (10, 10), colour) for colour in ("red", "green", "blue")]
     frames[0].save(file, "gif", save_all=True, append_images=frames[1:])
-    assert pixels(file.getvalue()) == 400  # the screen and three frames
+    assert pixels(file.getvalue()) == 300
     assert pixels(b"GIF89a") == 0
     assert pixels(b"plain text") == 0
+
+
+def gif_of_small_changes(frames: int, side: int) -> bytes:
+    """A GIF whose first frame is whole, and whose others are one pixel each: a few bytes, and a whole picture each once decoded."""
+    file = io.BytesIO()
+    pictures = [Image.new("L", (side, side)) for _ in range(frames)]
+    for number, picture in enumerate(pictures):
+        picture.putpixel((0, 0), number % 2 * 255)
+    pictures[0].save(file, "gif", save_all=True, append_images=pictures[1:])
+    return file.getvalue()
+
+
+def test_frames_of_a_gif_count_as_large_as_they_are_decoded(caller):
+    import tensorflow as tf
+
+    from cxr.serving.server.images import pixels
+
+    bomb = gif_of_small_changes(20, 600)
+    assert tf.size(tf.io.decode_gif(bomb)) / 3 == pixels(bomb) == 20 * 600 * 600
+    code, message = caller.refusal(lambda: caller.image(bomb))
+    assert (code, message) == ("INVALID_ARGUMENT", "Image 0 of the request has more than 5000000 pixels when decoded")
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "bmp", "webp", "gif"])
 def test_size_is_read_from_the_header(kind):
     from cxr.serving.server.images import pixels
 
-    assert pixels(encoded(30, 20, kind)) in (600, 1200)  # a GIF counts its screen and its one frame
+    assert pixels(encoded(30, 20, kind)) == 600
 
 
 def test_broken_files_are_measured_too():
