@@ -41,6 +41,7 @@ class Manager:
         self._changed, self._stopped = self._versions.changed, self._versions.stopped
         self._models: dict[str, _Model] = {}
         self._change = 0  # number of the last change of configuration that began
+        self._lacks: dict[str, str] = {}  # what the last look did not find, by model
         self._looking = threading.Lock()  # one look at the folders at a time: what an older look saw must not undo a newer one
         self._poller = threading.Thread(target=self._poll_forever, name="poll", daemon=True)
 
@@ -139,6 +140,7 @@ class Manager:
             with self._changed:
                 current = dict(self._models)
             wanted = {name: configs.aspired_versions(model.config) for name, model in current.items()}  # outside the lock: files
+            self._tell_lacks({name: configs.lack(model.config, wanted[name]) for name, model in current.items()})
             with self._changed:
                 if self._stopped.is_set():
                     return
@@ -146,6 +148,15 @@ class Manager:
                     folders = wanted.get(name, {})
                     if folders is not None and self._models.get(name) is current.get(name):  # else: the next look decides
                         self._versions.aspire(name, folders)
+
+    def _tell_lacks(self, lacks: dict[str, str]) -> None:
+        """Logs what a look does not find, once: who starts a server with a mistyped path would else wait without a word."""
+        for name, text in lacks.items():
+            if text and text != self._lacks.get(name):
+                log.warning("%s: %s; looking again every %g s", name, text, self._options.poll_seconds)
+            elif not text and self._lacks.get(name):
+                log.info("%s: all that it is to have is there now", name)
+        self._lacks = lacks
 
     def _look(self) -> None:
         self.poll()

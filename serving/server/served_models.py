@@ -45,6 +45,21 @@ def validate(config: ModelServerConfig, current: dict[str, ModelConfig]) -> list
     return models
 
 
+def lack(model: ModelConfig, folders: dict[int, Path] | None) -> str:
+    """Returns what keeps a model from having the versions that it is to have, for the log; empty where nothing does.
+
+    Args:
+      model: its configuration.
+      folders: what `aspired_versions` found.
+    """
+    if folders is None:
+        return f"its base_path {model.base_path} cannot be listed"
+    wanted = model.model_version_policy.specific.versions
+    if missing := sorted(set(wanted) - set(folders)):
+        return f"its base_path {model.base_path} has no version {', '.join(map(str, missing))}, which its policy names"
+    return "" if folders else f"its base_path {model.base_path} has no version (a folder with a number for its name)"
+
+
 def aspired_versions(model: ModelConfig) -> dict[int, Path] | None:
     """Looks which versions the policy of a model wants now.
 

@@ -164,6 +164,41 @@ def test_base_path_that_goes_away_keeps_what_is_loaded(start, models, connect, u
     assert caller.half()[0] == 123
 
 
+def test_what_a_look_does_not_find_is_said_once(start, models, golden_models, config, caplog):
+    server = start(model_config_file=config("model_version_policy { specific { versions: 123 versions: 7 } }"))
+    base = models / "half_plus"
+
+    def said() -> list[str]:
+        for _ in range(3):
+            server.manager.poll()
+        found = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        caplog.clear()
+        return found
+
+    again = "looking again every 0.05 s"
+    assert said() == [f"half_plus: its base_path {base} has no version 7, which its policy names; {again}"]
+    base.rename(models / "elsewhere")
+    assert said() == [f"half_plus: its base_path {base} cannot be listed; {again}"]
+    base.mkdir()
+    assert said() == [f"half_plus: its base_path {base} has no version 7, 123, which its policy names; {again}"]
+    base.rmdir()
+    (models / "elsewhere").rename(base)
+    caplog.set_level("INFO")
+    publish(golden_models, models, number=7)
+    server.manager.poll()
+    assert caplog.messages.count("half_plus: all that it is to have is there now") == 1
+    caplog.clear()
+    assert said() == []
+
+
+def test_a_start_that_finds_no_version_says_what_it_waits_for(start, models, config, caplog):
+    shutil.rmtree(models / "half_plus" / "123")
+    with pytest.raises(CxrError, match="no version loaded"):
+        start(model_config_file=config(), start_seconds=0.3)
+    (found,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert f"{models / 'half_plus'} has no version (a folder with a number" in found
+
+
 def test_policies(start, models, golden_models, connect, until, config, reload):
     publish(golden_models, models)
     publish(golden_models, models, number=125)
