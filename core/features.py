@@ -35,7 +35,7 @@ SLICE_FEATURES = (LABEL, SOURCE, VIEW, SEX, AGE_BAND)
 REQUEST_LOG_SUFFIX = ".tfrecord"  # of a TFRecord file of tensorflow.serving.PredictionLog
 
 # === Transformed features (what the Transform graph yields) ===
-IMAGE_TENSOR = "image_tensor"  # float32 [batch, size, size, 3] in [0, 1]
+IMAGE_TENSOR = "image_tensor"  # float32 [batch, size, size, 3] in [0, 1], after all preprocessing: crop, contrast, normalisation
 LABEL_INDEX = "label_index"  # int64 [batch, 1]; -1: none of the classes
 SEEN_BOX = "seen_box"  # float32 [batch, 4], top, left, bottom, right of what IMAGE_TENSOR shows, shares of IMAGE's height and width
 WHOLE = (0.0, 0.0, 1.0, 1.0)  # SEEN_BOX of a picture that is shown in full
@@ -43,7 +43,7 @@ WHOLE = (0.0, 0.0, 1.0, 1.0)  # SEEN_BOX of a picture that is shown in full
 # === Signatures and outputs of every SavedModel ===
 SIGNATURE_EXAMPLES = "serving_default"  # input "examples": string [batch], serialized tf.Examples
 SIGNATURE_BYTES = "image_bytes"  # input "image_bytes": string [batch], encoded JPEG or PNG
-SIGNATURE_TENSOR = "image_tensor"  # input "image_tensor": float32 [batch, size, size, 3] in [0, 1]
+SIGNATURE_TENSOR = "image_tensor"  # input "image_tensor": an IMAGE_TENSOR, no picture: the server applies no preprocessing to it
 SIGNATURE_LABELS = "transform_labels"  # input "examples": string [batch], serialized tf.Examples; output LABEL_INDEX, for TFMA
 SIGNATURE_GRADCAM = "gradcam"  # inputs "image_bytes" as above and CLASS_INDEX; outputs those of SIGNATURE_BYTES and the heat maps below
 SIGNATURE_READING = "image_reading"  # input "image_reading": string [batch], any; outputs MAX_SIDE to CONFORMAL_COVERAGE

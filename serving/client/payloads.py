@@ -1,4 +1,8 @@
-"""Requests for a speed test: the same pictures as encoded bytes and as float tensors."""
+"""Requests for a speed test: the same pictures as encoded bytes and as float tensors of that size.
+
+The tensors lack the model's preprocessing, which `image_tensor` expects to have been done: they cost what right ones cost, and their
+answers mean nothing.
+"""
 
 from __future__ import annotations
 
