@@ -9,6 +9,8 @@ from cxr.serving.defaults import GRPC_PORT
 
 SIZE_HINTS = ("larger than max", "exceeds maximum size")  # gRPC's texts (C++, Go; Java) where a message is over its receiver's limit
 LOAD_HINTS = ("queue", "at once")  # TensorFlow Serving's batching, the embedded server's limit of requests
+HTTP_HINTS = ("http1.x", "HTTP/2", "ALPN")  # an HTTP/1 answer where gRPC's was expected; over TLS, a server that speaks no HTTP/2
+CUT_HINTS = ("Socket closed", "reset by peer")  # what a server with TLS does with plaintext, and one that ends with a connection
 TLS_HINTS = ("handshake", "ssl_error", "certificate", "wrong version number")  # gRPC reports a failed TLS handshake as UNAVAILABLE
 
 
@@ -87,10 +89,13 @@ def _explain(code: grpc.StatusCode, details: str, server: str, model: str) -> tu
             return TlsFailed, f"{server}: TLS failed ({details}); check --tls, --ca, --cert and --key against the server's ssl_config_file"
         if any(hint in details for hint in LOAD_HINTS):
             return _overloaded(server, details)
-        return (
-            ServerUnavailable,
-            f"{server}: no server answers there ({details}); start one with: cxr serve MODELS_DIR --port {_port(server)}",
-        )
+        if any(hint in details for hint in HTTP_HINTS):
+            remedy = f"that is an HTTP port, REST's perhaps; name the gRPC port, usually {GRPC_PORT}"
+            return ServerUnavailable, f"{server}: does not speak gRPC ({details}); {remedy}"
+        remedy = f"start one with: cxr serve MODELS_DIR --port {_port(server)}"
+        if any(hint in details for hint in CUT_HINTS):
+            remedy = f"if it uses TLS give --tls or --ca, else {remedy}"
+        return ServerUnavailable, f"{server}: no server answers there ({details}); {remedy}"
     if code == codes.DEADLINE_EXCEEDED:
         return DeadlineExceeded, f"{server}: {model} did not answer in time; raise --timeout, or lower --batch-size"
     if code == codes.NOT_FOUND or "servable version label" in details:

@@ -1,6 +1,11 @@
 import datetime
+import http.server
 import socket
+import ssl
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import grpc
@@ -113,12 +118,43 @@ def test_a_server_that_comes_back_is_found_again(faulty):
         connection.call("Predict", REQUEST, 30)
 
 
-def test_a_port_that_speaks_something_else(faulty):
+def test_a_server_without_the_method_asked_for(faulty):
     with (
         Connection(faulty(lambda request, context: messages.PredictResponse())) as connection,
         pytest.raises(RequestFailed, match="gRPC port"),
     ):
         connection.call("GetModelStatus", messages.GetModelStatusRequest(), 10)
+
+
+@pytest.fixture
+def http_port() -> Iterator[Callable[..., int]]:
+    """Starts HTTP/1 servers, with TLS where a certificate is given."""
+    with ExitStack() as stack:
+
+        def start(context: ssl.SSLContext | None = None) -> int:
+            server = stack.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler))
+            if context is not None:
+                server.socket = context.wrap_socket(server.socket, server_side=True)
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+            stack.callback(server.shutdown)
+            return server.server_address[1]
+
+        yield start
+
+
+def test_an_http_port_is_told_from_no_server(http_port):
+    with Connection(f"127.0.0.1:{http_port()}") as connection, pytest.raises(ServerUnavailable, match="HTTP port.* usually 8500") as caught:
+        connection.call("Predict", REQUEST, 1)
+    assert "start one" not in str(caught.value)
+
+
+def test_an_https_port_is_told_from_no_server(http_port, tmp_path: Path):
+    authority = _Authority(tmp_path, "ours")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("localhost"))
+    trust = Tls(authority.pem, server_name="localhost")
+    with Connection(f"127.0.0.1:{http_port(context)}", trust) as connection, pytest.raises(ServerUnavailable, match="HTTP port"):
+        connection.call("Predict", REQUEST, 1)
 
 
 def test_messages_beyond_grpcs_four_megabytes_travel_both_ways(faulty):
@@ -229,8 +265,8 @@ def test_tls_with_client_certificates(faulty, tmp_path: Path):
 
     with Connection(server, Tls(ours.pem, *ours.issue("client"))) as connection:
         connection.call("Predict", REQUEST, 20)
-    for bad in (Tls(stranger.pem, *ours.issue("client")), None):
-        with Connection(server, bad) as connection, pytest.raises(ServerUnavailable):
+    for bad, said in ((Tls(stranger.pem, *ours.issue("client")), "TLS failed"), (None, "if it uses TLS give --tls or --ca")):
+        with Connection(server, bad) as connection, pytest.raises(ServerUnavailable, match=said):
             connection.call("Predict", REQUEST, 1)
     with Connection(server, Tls(stranger.pem, *ours.issue("client"))) as connection, pytest.raises(TlsFailed, match="--ca"):
         connection.call("Predict", REQUEST, 5)
