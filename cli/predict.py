@@ -42,6 +42,7 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
+    context: typer.Context,
     images: Annotated[list[Path], typer.Argument(help="PNG, JPEG, BMP, TIFF or DICOM files, or folders of them")],
     server: options.Server = defaults.SERVER,
     model: options.Model = features.ENSEMBLE,
@@ -52,7 +53,9 @@ def predict(
         Path | None, typer.Option(metavar="DIR", help="folder for Grad-CAM overlays and explanations.csv; the server makes the maps")
     ] = None,
     class_name: Annotated[str | None, typer.Option("--class", help="with --explain: explain this class, not the predicted one")] = None,
-    timeout: Annotated[float, typer.Option(min=0.001, help="seconds for one request, retries included")] = defaults.REQUEST_SECONDS,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, help="seconds for one request, retries included; unless given, 5 to find server and model")
+    ] = defaults.REQUEST_SECONDS,
     batch_size: Annotated[int, typer.Option(min=1, help="images in one request")] = defaults.REQUEST_IMAGES,
     in_flight: Annotated[int, typer.Option(min=1, max=64, help="requests at a time")] = defaults.REQUESTS_AT_A_TIME,
     tls: options.UseTls = False,
@@ -65,7 +68,7 @@ def predict(
     from cxr.core import exit_codes
     from cxr.core.console import Console
     from cxr.core.errors import UsageError
-    from cxr.serving.client.client import Client
+    from cxr.serving.client.client import CONTACT_TIMEOUT, Client
     from cxr.serving.client.inputs import find_images
 
     if class_name is not None and explain is None:
@@ -76,8 +79,10 @@ def predict(
     security = options.tls_of(tls, ca, cert, key, server_name)
     messages = Console(stderr=True)
     options.note_unencrypted(server, security, messages)
+    source = context.get_parameter_source("timeout")
+    contact = CONTACT_TIMEOUT if source is None or source.name == "DEFAULT" else timeout
     with Client(server, model, version, label, tls=security, timeout=timeout, batch_size=batch_size, max_in_flight=in_flight) as client:
-        client.metadata()  # a server or model that is not there is said before any image is read
+        client.metadata(contact)  # a server or model that is not there is said before any image is read
         failed = _show(client, files, json, messages, explain, class_name)
     if failed:
         messages.print(f"{failed} of {len(files)} images failed", style="red")

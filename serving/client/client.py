@@ -15,7 +15,7 @@ from cxr.data.images.reader import GreyImage, encode
 from cxr.serving import defaults
 from cxr.serving.client import models
 from cxr.serving.client.connection import Connection, Tls
-from cxr.serving.client.errors import BadImage, InvalidRequest, RequestFailed, SignatureMismatch, TooLarge
+from cxr.serving.client.errors import BadImage, InvalidRequest, RequestFailed, SignatureMismatch, TooLarge, plain_reason
 from cxr.serving.client.explained import heat_maps
 from cxr.serving.client.inputs import grey_image
 from cxr.serving.client.models import Metadata, Target, VersionStatus
@@ -43,6 +43,11 @@ class Client:
     >>> with Client("127.0.0.1:8500", "ensemble", label="stable") as client:
     ...     for answer in client.predict_files([Path("image.png")]):
     ...         print(answer.path, answer.label)
+
+    Attributes:
+      target: the model, and which version of it.
+      connection: to the server.
+      timeout: seconds for one request, retries included.
     """
 
     def __init__(
@@ -76,7 +81,7 @@ class Client:
         """
         self.target = Target(model, version, label)
         self.connection = Connection(server, tls)
-        self._timeout, self._max_in_flight = timeout, max_in_flight
+        self.timeout, self._max_in_flight = timeout, max_in_flight
         self._batch_size, self._max_batch_bytes = batch_size, max_batch_bytes
 
     def metadata(self, timeout: float = CONTACT_TIMEOUT) -> Metadata:
@@ -149,7 +154,7 @@ class Client:
         return self._predict(_Image(name, data) for name, data in images)
 
     def _predict_read(self, files: Iterable[tuple[str, Path | bytes]], class_index: int | None) -> Iterator[Prediction | Failure]:
-        reading = models.reading(self.connection, self.target, self._timeout)
+        reading = models.reading(self.connection, self.target, self.timeout)
         if class_index is not None and not reading.explains:
             reason = f"has no signature {features.SIGNATURE_GRADCAM!r}: an older release exported it; train and push it again"
             raise SignatureMismatch(f"{self.target} (version {reading.version}) {reason}")
@@ -184,7 +189,7 @@ class Client:
         if class_index is not None:
             request.inputs[features.CLASS_INDEX].CopyFrom(from_integers([class_index] * len(images)))
         try:
-            response = self.connection.call("Predict", request, self._timeout, str(self.target))
+            response = self.connection.call("Predict", request, self.timeout, str(self.target))
         except (InvalidRequest, TooLarge) as error:
             if len(images) == 1:
                 return [Failure(images[0].path, _alone(images[0].path, error))]
@@ -210,7 +215,7 @@ class Client:
 
 def _alone(path: str, error: RequestFailed) -> RequestFailed:
     """Returns the error of one image that was refused when it was sent alone."""
-    reason = error.details.partition("\n")[0]  # the graph node's name follows: nothing to a user
+    said = plain_reason(error.details)
     if isinstance(error, TooLarge):
-        return TooLarge(f"{path}: larger than the server takes ({reason}); send a smaller picture", error.code, error.details)
-    return BadImage(f"{path}: the server refused this image: {reason}", error.code, error.details)
+        return TooLarge(f"{path}: larger than the server takes ({said}); send a smaller picture", error.code, error.details)
+    return BadImage(f"{path}: the server refused this image: {said}", error.code, error.details)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import grpc
 
 from cxr.core.errors import CxrError
@@ -11,6 +13,7 @@ SIZE_HINTS = ("larger than max", "exceeds maximum size")  # gRPC's texts (C++, G
 LOAD_HINTS = ("queue", "at once")  # TensorFlow Serving's batching, the embedded server's limit of requests
 HTTP_HINTS = ("http1.x", "HTTP/2", "ALPN")  # an HTTP/1 answer where gRPC's was expected; over TLS, a server that speaks no HTTP/2
 CUT_HINTS = ("Socket closed", "reset by peer")  # what a server with TLS does with plaintext, and one that ends with a connection
+_FUNCTIONS = re.compile(r"(?:\{\{function_node [^}]*\}\}\s*)+")
 TLS_HINTS = ("handshake", "ssl_error", "certificate", "wrong version number")  # gRPC reports a failed TLS handshake as UNAVAILABLE
 
 
@@ -82,6 +85,11 @@ def from_rpc(error: grpc.RpcError, server: str, model: str) -> RequestFailed:
     return kind(message, code, details)
 
 
+def plain_reason(details: str) -> str:
+    """Returns the first line of a server's text without what it says of the graph: names of functions and nodes are nothing to a user."""
+    return _FUNCTIONS.sub("", details).partition("\n")[0]
+
+
 def _explain(code: grpc.StatusCode, details: str, server: str, model: str) -> tuple[type[RequestFailed], str]:
     codes = grpc.StatusCode
     if code == codes.UNAVAILABLE:
@@ -103,7 +111,7 @@ def _explain(code: grpc.StatusCode, details: str, server: str, model: str) -> tu
     if code == codes.FAILED_PRECONDITION and "signature" in details.lower() or _about_inputs(details):
         return SignatureMismatch, f"{server}: {model} does not take this request ({details}); push a model that this pipeline trained"
     if code == codes.INVALID_ARGUMENT:
-        return InvalidRequest, f"{server}: {model} refused the input: {details}"
+        return InvalidRequest, f"{server}: {model} refused the input: {plain_reason(details)}"
     if code == codes.RESOURCE_EXHAUSTED and any(hint in details for hint in SIZE_HINTS):
         return TooLarge, f"{server}: {model} refused the size ({details}); lower --batch-size"
     if code == codes.RESOURCE_EXHAUSTED:

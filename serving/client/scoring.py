@@ -10,7 +10,7 @@ import numpy as np
 
 from cxr.core.errors import CxrError
 from cxr.serving.client import models
-from cxr.serving.client.client import CONTACT_TIMEOUT, Client
+from cxr.serving.client.client import Client
 from cxr.serving.client.predictions import Failure, Prediction
 
 T = TypeVar("T")
@@ -39,7 +39,8 @@ class ServedModel:
           RequestFailed: ModelNotFound, ServerUnavailable, …
           CxrError: The model was trained on images read otherwise than this release reads them.
         """
-        reading = models.reading(client.connection, client.target, CONTACT_TIMEOUT)
+        client.metadata()  # a server that is not there is said soon; one that is busy has the client's time for the rest
+        reading = models.reading(client.connection, client.target, client.timeout)
         self._client = client
         self.max_side, self.synthetic = reading.max_side, reading.synthetic
         first = client.introduction()

@@ -176,6 +176,18 @@ def test_one_image_above_the_servers_limit_is_told_its_size(faulty, png):
     assert "big.png: larger than the server takes" in str(answer.error)
 
 
+def test_a_refusal_names_the_image_and_nothing_of_the_graph(faulty, png):
+    """As TensorFlow says it of an image that a step of the graph refuses."""
+    functions = "{{function_node __inference_signature_wrapper_image_bytes_4711}} {{function_node map_while_body_214}} "
+    details = f"{functions}assertion failed: [animated PNG: send one picture]\n\t [[{functions}{{{{node map/while/Assert}}}}]]"
+    with Client(faulty(_limit(0, grpc.StatusCode.INVALID_ARGUMENT, details, []))) as client:
+        (answer,) = client.predict_bytes([("moving.png", png(1))])
+    assert isinstance(answer, Failure)
+    assert isinstance(answer.error, BadImage)
+    assert str(answer.error) == "moving.png: the server refused this image: assertion failed: [animated PNG: send one picture]"
+    assert answer.error.details == details
+
+
 @pytest.mark.parametrize(
     ("code", "details"),
     [

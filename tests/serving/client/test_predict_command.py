@@ -12,6 +12,7 @@ from dicom_files import dicom_bytes
 from PIL import Image
 
 from cxr.core import exit_codes
+from cxr.serving.client.client import CONTACT_TIMEOUT, Client
 
 pytestmark = pytest.mark.seconds
 
@@ -125,6 +126,19 @@ def test_no_server_says_how_to_start_one(cxr, folder):
     assert done.returncode == exit_codes.FAILED
     assert "cxr serve MODELS_DIR --port 1" in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(("arguments", "seconds"), [([], CONTACT_TIMEOUT), (["--timeout", "77"], 77.0), (["--timeout", "2"], 2.0)])
+def test_the_timeout_holds_for_the_first_contact_too(cxr, small_server, folder, monkeypatch, arguments, seconds):
+    asked, metadata = [], Client.metadata
+
+    def watched(client, timeout=None):
+        asked.append(timeout)
+        return metadata(client, timeout)
+
+    monkeypatch.setattr(Client, "metadata", watched)
+    assert cxr("predict", folder, "--server", small_server, *arguments).returncode == exit_codes.OK
+    assert asked == [seconds]
 
 
 def test_status_without_a_models_config(cxr, small_server, tmp_path: Path, monkeypatch):

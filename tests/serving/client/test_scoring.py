@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from cxr.cli.main import app
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.serving.client import models
 from cxr.serving.client.client import Client
 from cxr.serving.client.errors import BadImage, ModelNotFound
 from cxr.serving.client.scoring import ServedModel
@@ -28,6 +29,19 @@ def test_answers_in_order_with_what_the_model_says_about_itself(small_server, pn
         assert [shares[1] for _, shares, _ in answered] == pytest.approx([level / 255 for level in levels], abs=0.01)
         with pytest.raises(BadImage, match="image 2"):
             list(model.answers([b"", b"no picture"], lambda data: data or png(100)))
+
+
+def test_a_busy_server_has_the_clients_time(small_server, monkeypatch):
+    given, reading = [], models.reading
+
+    def watched(connection, target, timeout):
+        given.append(timeout)
+        return reading(connection, target, timeout)
+
+    monkeypatch.setattr(models, "reading", watched)
+    with Client(small_server, "mobilenet", timeout=77) as client:
+        ServedModel(client)
+    assert given == [77]
 
 
 def test_what_cannot_be_asked(small_server):
