@@ -162,6 +162,10 @@ def serve(
         raise UsageError(f"--model-config-file {model_config_file}: is a folder; name a file, or leave out the option")
     if model_config_file_poll_seconds is not None and model_config_file is None:
         raise UsageError("--model-config-file-poll-seconds reads the file again that --model-config-file names; give that, too")
+    for off, without, beside in ((no_batching, "--no-batching", sizes), (no_rest, "--no-rest", {"rest_timeout": rest_timeout})):
+        if off and (given := _given(beside)):
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise UsageError(f"{names} beside {without}: there is nothing that would obey; leave out one of them")
     if batching_parameters_file is not None:
         from cxr.serving.server.textprotos import read_batching
 

@@ -25,6 +25,7 @@ from cxr.serving.server.options import ServerOptions, host_and_port
 from cxr.serving.server.request_log import RequestLog
 from cxr.serving.server.rest import RestServer
 from cxr.serving.server.services import Handlers, ModelService, PredictionService
+from cxr.serving.server.tls import server_context
 from cxr.serving.server.warmup import warm_up
 from cxr.serving.server.wire import model_service_pb2, prediction_service_pb2
 
@@ -98,7 +99,7 @@ class Server:
           **options: fields of ServerOptions.
 
         Raises:
-          CxrError: no model, a model that does not load, or a port in use.
+          CxrError: no model, a model that does not load, a port in use, or a TLS key or certificate that cannot be used.
           pydantic.ValidationError: wrong options.
           ValueError: a page's port and no page.
         """
@@ -114,6 +115,8 @@ class Server:
         """Loads the models, then opens the ports; see `start` for errors."""
         options = self.options
         ports.check(options)
+        if options.tls is not None:
+            server_context(options.tls)  # gRPC would refuse a wrong key when all models are loaded, and not say why
         if options.model_config_file is not None:
             config = models_config.read(options.model_config_file)
         else:
@@ -166,8 +169,9 @@ class Server:
             port = self._bind(self._grpc)
         except RuntimeError:  # gRPC's text names a variable of its own in place of a reason
             ports.check_one(options.host, options.port, "--port")
-            reason = "TLS key and certificate must be PEM texts that fit together" if options.tls else "gRPC refuses it"
-            raise CxrError(f"port {options.port} on {options.host} cannot be opened ({reason}); choose another with --port") from None
+            raise CxrError(
+                f"port {options.port} on {options.host} cannot be opened (gRPC refuses it); choose another with --port"
+            ) from None
         self.address = host_and_port(options.host, port)
         self._grpc.start()
 

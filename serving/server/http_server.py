@@ -2,11 +2,8 @@
 
 import asyncio
 import socket
-import ssl
-import tempfile
 import threading
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -15,6 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cxr.core.errors import CxrError
 from cxr.serving.server.options import Rest, Tls, host_and_port
+from cxr.serving.server.tls import server_context
 
 BACKLOG = 2048  # connections that the kernel keeps until they are accepted
 _KEEP_ALIVE_SECONDS = 5  # an idle connection stays open that long
@@ -42,7 +40,7 @@ class HttpServer:
         Raises:
           CxrError: the port cannot be opened, or the TLS key and certificates are not usable.
         """
-        context = None if tls is None else _context(tls)
+        context = None if tls is None else server_context(tls)
         self._socket = _listen(host, port, limits, option)
         self.address = host_and_port(host, self._socket.getsockname()[1])
         config = uvicorn.Config(
@@ -118,20 +116,3 @@ def _listen(host: str, port: int, limits: Rest, option: str) -> socket.socket:
     # For clients that do not read their answers; accepted connections inherit it.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limits.body_seconds * 1000))
     return listening
-
-
-def _context(tls: Tls) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        with tempfile.TemporaryDirectory(prefix="cxr-tls-") as folder:  # Python reads a key from a file only; the folder is the owner's
-            pem = Path(folder) / "server.pem"
-            pem.write_text(f"{tls.key}\n{tls.certificate}\n", encoding="utf-8")
-            context.load_cert_chain(pem)
-        if tls.client_verify:
-            context.load_verify_locations(cadata=tls.client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except (ssl.SSLError, ValueError) as error:
-        raise CxrError(
-            f"the TLS key, certificate or client_ca cannot be used ({error}); they must be PEM texts that fit together"
-        ) from error
-    return context

@@ -10,9 +10,10 @@ from google.protobuf import text_format
 from google.protobuf.message import Message
 from pydantic import ValidationError
 
-from cxr.core.errors import UsageError
+from cxr.core.errors import CxrError, UsageError
 from cxr.core.validation_errors import all_said
 from cxr.serving.server.options import Batching, Tls
+from cxr.serving.server.tls import server_context
 from cxr.serving.server.wire import server_files_pb2
 
 BATCHING, TLS = "--batching-parameters-file", "--ssl-config-file"
@@ -43,19 +44,24 @@ def read_tls(path: Path) -> Tls:
     """Reads an SSLConfig text proto; its fields hold the PEM texts themselves, as TensorFlow Serving wants them.
 
     Raises:
-      UsageError: unreadable, not that message, or without key and certificate.
+      UsageError: unreadable, not that message, without key and certificate, or with some that cannot be used.
     """
     message = _read(TLS, path, server_files_pb2.SSLConfig())
     if not message.server_key or not message.server_cert:
         raise UsageError(f"{TLS} {path}: server_key and server_cert are needed (the PEM texts)")
     if message.client_verify and not message.custom_ca:
         raise UsageError(f"{TLS} {path}: client_verify needs custom_ca, the PEM text of who signs the clients' certificates")
-    return Tls(
+    tls = Tls(
         key=message.server_key,
         certificate=message.server_cert,
         client_ca=message.custom_ca or None,
         client_verify=message.client_verify,
     )
+    try:
+        server_context(tls)
+    except CxrError as error:
+        raise UsageError(f"{TLS} {path}: {error}") from None
+    return tls
 
 
 def _read(option: str, path: Path, message: Readable) -> Readable:

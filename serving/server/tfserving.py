@@ -80,6 +80,7 @@ def arguments(options: ServerOptions, folder: Path | None = None) -> list[str]:
         "tensorflow_inter_op_parallelism": options.inter_op_threads,
         "allow_version_labels_for_unavailable_models": _flag(True),  # without it no first configuration can have labels
         "grpc_channel_arguments": ",".join(channel),
+        "enable_grpc_healthcheck_service": _flag(True),  # as the embedded server has it: probes ask both alike
     }
     if options.batching.enabled:
         found["enable_batching"] = _flag(True)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import typer
+from certificates import certificate
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, load_pem_private_key
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
@@ -17,6 +19,8 @@ from cxr.core.errors import CxrError, UsageError
 from cxr.serving.server import tfserving
 from cxr.serving.server.options import Batching, ServerOptions, Tls
 from cxr.serving.server.textprotos import read_batching, read_tls
+
+FLAGS = frozenset((Path(__file__).parents[1] / "data" / "tfserving_flags.txt").read_text().split())
 
 
 @pytest.fixture
@@ -92,12 +96,46 @@ def test_wrong_batching_parameters_name_the_file(tmp_path, text):
 
 
 def test_ssl_config_file(tmp_path):
-    path = tmp_path / "ssl.config"
-    path.write_text('server_key: "KEY" server_cert: "CERT" client_verify: false')
-    assert read_tls(path) == Tls(key="KEY", certificate="CERT")
+    _, _, key, pem = certificate("localhost")
+    path = ssl_config(tmp_path, key, pem, more="client_verify: false")
+    assert read_tls(path) == Tls(key=key.decode(), certificate=pem.decode())
     path.write_text('server_key: "KEY"')
     with pytest.raises(CxrError, match="server_cert"):
         read_tls(path)
+
+
+def ssl_config(folder, key, pem, ca=b"", more=""):
+    path = folder / "ssl.config"
+    pems = {"server_key": key, "server_cert": pem, "custom_ca": ca}
+    path.write_text("".join(f"{name}: {json.dumps(text.decode())}\n" for name, text in pems.items()) + more)
+    return path
+
+
+def test_keys_and_certificates_that_cannot_be_used_are_said_with_the_file_before_anything_is_loaded(cli, tmp_path):
+    (_, _, key, pem), (_, _, other, _) = certificate("localhost"), certificate("localhost")
+    private = load_pem_private_key(key, None)
+    encrypted = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
+    for path in (
+        ssl_config(tmp_path, b"server.key", b"server.pem"),  # paths in place of what is in them
+        ssl_config(tmp_path, other, pem),
+        ssl_config(tmp_path, pem, key),
+        ssl_config(tmp_path, encrypted, pem),
+        ssl_config(tmp_path, key, pem, b"no authority", "client_verify: true"),
+    ):
+        result = cli(options(tmp_path).models_dir, "--ssl-config-file", path)
+        assert isinstance(result.exception, UsageError), result.exception
+        assert f"--ssl-config-file {path}: the TLS key, certificate or client_ca cannot be used" in str(result.exception)
+        with pytest.raises(UsageError, match="must be PEM texts that fit together"):
+            read_tls(path)
+
+
+def test_a_server_that_is_no_command_finds_a_wrong_key_before_it_loads(tmp_path, monkeypatch):
+    from cxr.serving.server import configuring
+    from cxr.serving.server.app import Server
+
+    monkeypatch.setattr(configuring, "start", lambda *_: pytest.fail("models are loaded"))
+    with pytest.raises(CxrError, match="TLS key, certificate or client_ca cannot be used"):
+        Server.start(options(tmp_path).models_dir, port=0, rest_port=None, tls=Tls(key="k", certificate="c"))
 
 
 def options(tmp_path, **more):
@@ -114,6 +152,8 @@ def test_tensorflow_servings_arguments(tmp_path):
     assert found["rest_api_port"] == "8501"
     assert found["load_retry_interval_micros"] == "2000000"
     assert found["enable_batching"] == "true"
+    assert found["enable_grpc_healthcheck_service"] == "true"
+    assert found.keys() <= FLAGS
     assert "prometheus_config" in Path(found["monitoring_config_file"]).read_text()
     assert found["allow_version_labels_for_unavailable_models"] == "true"  # else a first configuration with labels stops its start
     assert found["grpc_channel_arguments"] == f"grpc.max_receive_message_length={256 * 2**20},grpc.max_connection_age_ms=1500"
@@ -133,8 +173,8 @@ def test_what_tensorflow_serving_cannot_do(tmp_path, more):
 
 
 def test_no_rest_means_none_with_either_engine(started, tmp_path):
-    folder, ssl = options(tmp_path).models_dir, tmp_path / "ssl.config"
-    ssl.write_text('server_key: "KEY" server_cert: "CERT"')
+    _, _, key, pem = certificate("localhost")
+    folder, ssl = options(tmp_path).models_dir, ssl_config(tmp_path, key, pem)
     assert started(folder)[0].rest_port == 8501
     assert started(folder, "--no-rest")[0].rest_port is None
     for more in ((), ("--ssl-config-file", ssl)):
@@ -155,7 +195,7 @@ def test_what_only_the_embedded_server_obeys_is_refused_with_tensorflow_serving(
 
 @pytest.mark.parametrize("engine", ["embedded", "tfserving"])
 def test_a_server_for_other_machines_says_who_may_come(started, tmp_path, engine):
-    folder, ssl = options(tmp_path).models_dir, tmp_path / "ssl.config"
+    folder, (_, _, key, pem) = options(tmp_path).models_dir, certificate("localhost")
     arguments = (folder, "--no-rest", "--engine", engine)
 
     def warned(*more) -> str:
@@ -165,12 +205,10 @@ def test_a_server_for_other_machines_says_who_may_come(started, tmp_path, engine
     said = warned("--host", "0.0.0.0")
     assert "anyone who reaches 0.0.0.0 can ask the models and change which are served" in said
     assert "plaintext" in said
-    ssl.write_text('server_key: "KEY" server_cert: "CERT" custom_ca: "CA"')
-    said = warned("--host", "0.0.0.0", "--ssl-config-file", ssl)
+    said = warned("--host", "0.0.0.0", "--ssl-config-file", ssl_config(tmp_path, key, pem, pem))
     assert "change which are served" in said
     assert "plaintext" not in said
-    ssl.write_text('server_key: "KEY" server_cert: "CERT" custom_ca: "CA" client_verify: true')
-    assert warned("--host", "0.0.0.0", "--ssl-config-file", ssl) == ""
+    assert warned("--host", "0.0.0.0", "--ssl-config-file", ssl_config(tmp_path, key, pem, pem, "client_verify: true")) == ""
 
 
 def test_engine_tfserving_needs_the_binary(tmp_path, monkeypatch):
@@ -224,6 +262,12 @@ def test_command_refuses_before_tensorflow_is_imported(cli, tmp_path):
         (("--drain-seconds", "1e12"), "--drain-seconds: must be at most 2000000 seconds"),
         (("--log-requests", "logs", "--log-file-mb", "64", "--log-total-mb", "64"), "--log-total-mb: must be at least twice --log-file-mb"),
         (("--model-config-file-poll-seconds", "3"), "--model-config-file names"),
+        (("--no-batching", "--max-batch-size", "4"), "--max-batch-size beside --no-batching: there is nothing that would obey"),
+        (
+            ("--no-batching", "--max-enqueued-batches", "4", "--batch-timeout-micros", "1"),
+            "--batch-timeout-micros, --max-enqueued-batches beside",
+        ),
+        (("--no-rest", "--rest-timeout", "9"), "--rest-timeout beside --no-rest: there is nothing that would obey"),
         (("--ssl-config-file", "nope"), "--ssl-config-file nope: cannot be read (No such file or directory); name a SSLConfig text proto"),
         (("--batching-parameters-file", "nope"), "--batching-parameters-file nope: cannot be read"),
         (("--batching-parameters-file", "."), "--batching-parameters-file .: cannot be read (Is a directory)"),

@@ -1,6 +1,5 @@
 """Health, reflection, TLS, warm-up, and the calls on tf.Examples; over a real socket."""
 
-import datetime
 import json
 import shutil
 import socket
@@ -10,6 +9,7 @@ import urllib.request
 import grpc
 import numpy as np
 import pytest
+from certificates import certificate
 
 
 def test_health_follows_the_server(start, models, connect):
@@ -129,24 +129,6 @@ def test_classify_regress_and_both(start, slow_model, connect):
     assert answer.results[0].regression_result.regressions[0].value == 2.0
     both.tasks[0].method_name = "tensorflow/serving/other"
     assert caller.refusal(lambda: caller.prediction.MultiInference(both, timeout=60))[0] == "UNIMPLEMENTED"
-
-
-def certificate(name, issuer=None, issuer_key=None):
-    """A key and a certificate for localhost; self-signed without an issuer. Returns (key, certificate, PEM of key, PEM of certificate)."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    key, subject = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now()
-    builder = x509.CertificateBuilder(issuer.subject if issuer else subject, subject, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=1))
-    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-    builder = builder.add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-    signed = builder.sign(issuer_key or key, hashes.SHA256())
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return key, signed, key.private_bytes(*form), signed.public_bytes(serialization.Encoding.PEM)
 
 
 def test_tls_with_client_certificates(start, models, tmp_path):
