@@ -92,6 +92,10 @@ class Changes:
             notes.append(
                 f"the policy is 'latest {after.count}': version {version} is unloaded once {after.count} newer came; --pin prevents that"
             )
+        if after.policy == SPECIFIC != before.policy:
+            notes.append(f"--pin: only version {rollout.listed(done.entry.reached.versions)} of {model} is served from now on")
+        elif done.entry.outcome == APPLIED and (gone := set(before.versions) - after.named):
+            notes.append(f"version {rollout.listed(gone)} of {model} is no longer served: no label names it")
         if label not in before.labels:
             notes.append(f"{label} is a new label of {model} (there were: {', '.join(sorted(before.labels)) or 'none'})")
         return replace(done, notes=tuple(notes))

@@ -163,6 +163,17 @@ def test_a_published_file_brings_versions_first_and_labels_once_confirmed(config
     assert states_in(configured)["ensemble"] == PINNED_1
 
 
+def test_a_version_that_goes_is_noted_when_it_goes(configured: Path):
+    """One that somebody asks for by its number, say: served without a label."""
+    text = configured.read_text()
+    configured.write_text(text.replace("versions: 1", "versions: 1 versions: 9", 1))
+    said = "version 9 of ensemble is no longer served: no label names it"
+    assert said not in Changes(configured).promote("ensemble", 2).notes  # stage 1 of 2
+    assert said in Changes(configured, confirmed=True).promote("ensemble", 2).notes
+    assert states_in(configured)["ensemble"] == BOTH_NEW
+    assert not any("no longer served" in note for note in Changes(configured).promote("ensemble", 1).notes)  # 2 is kept for a rollback
+
+
 def test_a_staged_change_is_taken_back(configured: Path):
     changes = Changes(configured)
     changes.promote("ensemble", 2)
@@ -210,7 +221,9 @@ def test_pinning_in_a_published_file_loads_before_it_labels(configured: Path):
     entry = config_file.find(text, "ensemble", configured)
     entry.ClearField("model_version_policy")
     config_file.replace(configured, config_file.render(text))
-    assert Changes(configured).promote("ensemble", 2, pin=True).entry.outcome == STAGED
+    staged = Changes(configured).promote("ensemble", 2, pin=True)
+    assert staged.entry.outcome == STAGED
+    assert staged.notes[-1] == "--pin: only version 1, 2 of ensemble is served from now on"
     assert states_in(configured)["ensemble"] == BOTH_OLD
     Changes(configured, confirmed=True).promote("ensemble", 2)
     assert states_in(configured)["ensemble"] == BOTH_NEW
