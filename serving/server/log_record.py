@@ -6,6 +6,7 @@ dimensions and fields that the protocol does not know may all name a patient, an
 
 from __future__ import annotations
 
+import tensorflow as tf
 from tensorflow.core.example import example_pb2
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
@@ -36,14 +37,21 @@ def prediction_log(request: predict_pb2.PredictRequest, response: predict_pb2.Pr
     kept.model_spec.CopyFrom(response.model_spec)
     kept.output_filter.extend(request.output_filter)  # names of outputs, or there was no answer
     for name, tensor in request.inputs.items():
-        kept.inputs[name].CopyFrom(_without_words(tensor))
+        kept.inputs[name].CopyFrom(_numbers(tensor) if name == features.CLASS_INDEX else _without_words(tensor))
     log.predict_log.response.CopyFrom(response)
     return log.SerializeToString()
 
 
+def _numbers(tensor: tensor_pb2.TensorProto) -> tensor_pb2.TensorProto:
+    """Returns which classes were to be explained: the graph has refused what is no class's number."""
+    if tensor.dtype != types_pb2.DT_INT64:
+        raise NotAnImage("no numbers of classes")
+    return tf.make_tensor_proto(tf.make_ndarray(tensor))
+
+
 def _without_words(tensor: tensor_pb2.TensorProto) -> tensor_pb2.TensorProto:
     if tensor.dtype != types_pb2.DT_STRING:
-        raise NotAnImage("float tensors are not logged")
+        raise NotAnImage("tensors of numbers are not logged")
     kept = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=[_pixels(value) for value in tensor.string_val])
     for dim in tensor.tensor_shape.dim:
         kept.tensor_shape.dim.add(size=dim.size)

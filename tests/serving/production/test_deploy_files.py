@@ -210,6 +210,7 @@ def test_compose_binds_to_this_machine_and_mounts_read_only():
     assert service["user"] != "0"
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
+    assert service["init"] is True  # the server has no handler of SIGTERM: as PID 1 it would run on until it is killed
 
 
 def test_kserve_serves_the_ensemble_over_grpc():

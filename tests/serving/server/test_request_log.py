@@ -135,6 +135,31 @@ def test_of_a_tf_example_the_picture_alone_is_kept():
         assert NAME not in str(caught.value)
 
 
+def test_a_request_for_a_heat_map_is_kept_with_its_class():
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+    from cxr.data.images.errors import ImageError
+    from cxr.serving.server.log_record import prediction_log
+
+    request = predict_pb2.PredictRequest()
+    request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([tagged("png"), tagged("jpeg")]))
+    request.inputs["class_index"].CopyFrom(tf.make_tensor_proto([2, -1], tf.int64))
+    request.inputs["class_index"].string_val.append(NAME.encode())  # of another type: it has no effect
+    request.inputs["class_index"].tensor_shape.dim[0].name = NAME
+    record = prediction_log(request, predict_pb2.PredictResponse(), 1.0)
+    assert NAME.encode() not in record
+    kept = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+    assert tf.make_ndarray(kept.inputs["class_index"]).tolist() == [2, -1]
+    assert len(kept.inputs["image_bytes"].string_val) == 2
+    for name, value in (("class_index", tf.make_tensor_proto([1.0])), ("patient", tf.make_tensor_proto([4711], tf.int64))):
+        other = predict_pb2.PredictRequest()
+        other.CopyFrom(request)
+        other.inputs[name].CopyFrom(value)
+        with pytest.raises(ImageError):
+            prediction_log(other, predict_pb2.PredictResponse(), 1.0)
+
+
 def test_what_is_no_picture_is_counted_and_not_kept(start, models, connect, tmp_path):
     server = start(models, request_log=options(tmp_path / "logs"))
     assert connect(server.address).half() == (123, [2.5, 3.0])
