@@ -13,16 +13,21 @@ def number(value: float | None, digits: int = 3) -> str:
     return NONE if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 
+def short(value: float | None) -> str:
+    """Returns a number of any size with three digits that count; a dash for None, NaN and the infinities."""
+    return NONE if value is None or not math.isfinite(value) else f"{value:.3g}"
+
+
 def percent(value: float | None) -> str:
-    """Returns a share in percent."""
-    return NONE if value is None or not math.isfinite(value) else f"{100 * value:.0f} %"
+    """Returns a share in percent; "0 %" and "100 %" of exact ones only."""
+    return NONE if value is None or not math.isfinite(value) else f"{_hundredths(value)} %"
 
 
 def percent_with_interval(figure: Figure) -> str:
     """Returns "91 % (85 to 96 %)", to be broken before the bracket only; without the bracket where there is no interval."""
     if figure.low is None or figure.high is None:
         return percent(figure.value)
-    return unbroken(f"{percent(figure.value)} ({100 * figure.low:.0f} to {percent(figure.high)})")
+    return unbroken(f"{percent(figure.value)} ({_hundredths(figure.low)} to {percent(figure.high)})")
 
 
 def with_interval(value: float, interval: Interval) -> str:
@@ -32,4 +37,16 @@ def with_interval(value: float, interval: Interval) -> str:
 
 def unbroken(text: str) -> str:
     """Returns a figure's text, to be broken before the bracket only."""
-    return text.replace(" to ", "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}").replace(" %", "\N{NO-BREAK SPACE}%")
+    for together in (" to ", " %", "< ", "> "):
+        text = text.replace(together, together.replace(" ", "\N{NO-BREAK SPACE}"))
+    return text
+
+
+def _hundredths(share: float) -> str:
+    """A share without the sign: what is next to none or all keeps a digit after the point, so that it is not taken for these."""
+    if math.isclose(share, round(share), abs_tol=1e-9):  # sums of floats
+        return f"{100 * round(share)}"
+    whole, finer = f"{100 * share:.0f}", f"{100 * share:.1f}"
+    if whole not in ("0", "100"):
+        return whole
+    return {"0.0": "< 0.1", "100.0": "> 99.9"}.get(finer, finer)
