@@ -24,9 +24,14 @@ class Band:
     high: Floats
 
     def at(self, places: Floats) -> list[Interval]:
-        """Returns the limits at other places in [0, 1], float64 [places], by linear interpolation."""
-        low, high = (np.interp(places, GRID, limit).tolist() for limit in (self.low, self.high))
-        return [Interval(*limits) for limits in zip(low, high, strict=True)]
+        """Returns the limits at other places in [0, 1], float64 [places].
+
+        Between two values of GRID they are the wider ones of both: the curve may rise or fall anywhere between them.
+        """
+        steps = places * (len(GRID) - 1)
+        before, after = (found.astype(int) for found in (np.floor(steps + 1e-9), np.ceil(steps - 1e-9)))  # the same on GRID
+        low, high = np.minimum(self.low[before], self.low[after]), np.maximum(self.high[before], self.high[after])
+        return [Interval(*limits) for limits in zip(low.tolist(), high.tolist(), strict=True)]
 
 
 def curve_bands(answers: Answers) -> list[dict[Curve, Band]]:

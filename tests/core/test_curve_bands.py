@@ -86,5 +86,6 @@ def test_answers_that_are_no_probabilities_are_left_out() -> None:
 
 
 def test_limits_between_the_places_of_the_grid() -> None:
-    (interval,) = Band(GRID, 2 * GRID).at(np.array([0.125]))
-    assert (interval.low, interval.high) == pytest.approx((0.125, 0.25))
+    between, on = Band(GRID, 2 * GRID).at(np.array([0.125, 0.3]))
+    assert (between.low, between.high) == pytest.approx((0.12, 0.28))  # the curve may step anywhere between 0.12 and 0.14
+    assert (on.low, on.high) == pytest.approx((0.3, 0.6))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from cxr.components.metrics.evaluation import Evaluation
-from cxr.components.report.page.charts.svg import DASHES, MUTED, SERIES, Chart, draw
-from cxr.components.report.page.numbers import number, unbroken, with_interval
+from cxr.components.report.page.charts.svg import MUTED, SERIES, SIZE, Chart, draw, look
+from cxr.components.report.page.numbers import NONE, number, unbroken, with_interval
 from cxr.core.curve_bands import GRID, Band, Curve
 from cxr.core.figure_table import CALIBRATION_ERROR, row_of
 from cxr.core.intervals import Interval
@@ -19,6 +20,9 @@ from cxr.core.intervals import Interval
 Floats = npt.NDArray[np.float64]
 Bands = Mapping[str, Mapping[Curve, Band]]  # class: of its curves
 ROC_PLACE, RECALL_PLACE = 0.1, 0.8  # where the descriptions read the bands
+FEW_ANSWERS = 10  # a share of fewer says little
+LEGEND_INSIDE = 6  # so many classes leave the curves visible
+LEGEND_HALF, LEGEND_LINE = 22, 0.2  # characters of half of the width; inches
 
 
 def roc_chart(key: str, model: str, evaluation: Evaluation, roc: Mapping[str, Floats], bands: Bands) -> Chart:
@@ -36,16 +40,16 @@ def roc_chart(key: str, model: str, evaluation: Evaluation, roc: Mapping[str, Fl
     def plot(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":")
         for at, (name, curve) in enumerate(points.items()):
-            axes.plot(curve[:, 1], curve[:, 2], linestyle=DASHES[at % 6], color=SERIES[at % 6], label=name)
+            axes.plot(curve[:, 1], curve[:, 2], **look(at), label=name)
             _shade(axes, at, bands, name, "roc")
         axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-        axes.legend(loc="lower right")
+        _legend(axes, points, "lower right")
 
     areas = ", ".join(f"{result.name} {with_interval(result.auc, result.auc_interval)}" for result in evaluation.classes)
     description = f"{model}: ROC curves, one class against the rest. Areas: {areas}."
     description += _described(points, bands, "roc", ROC_PLACE, f"true positive rate at a false positive rate of {ROC_PLACE}")
     columns = ("class", "threshold", "false positive rate", "true positive rate")
-    return Chart("ROC", draw(key, description, plot), *_table(columns, points, bands, "roc"))
+    return Chart("ROC", draw(key, description, plot, _size(points)), *_table(columns, points, bands, "roc"))
 
 
 def precision_recall_chart(key: str, model: str, evaluation: Evaluation, roc: Mapping[str, Floats], bands: Bands) -> Chart:
@@ -64,16 +68,16 @@ def precision_recall_chart(key: str, model: str, evaluation: Evaluation, roc: Ma
 
     def plot(axes: Axes) -> None:
         for at, (name, curve) in enumerate(points.items()):
-            axes.step(curve[:, 1], curve[:, 2], where="pre", linestyle=DASHES[at % 6], color=SERIES[at % 6], label=name)
+            axes.step(curve[:, 1], curve[:, 2], where="pre", **look(at), label=name)
             _shade(axes, at, bands, name, "precision_recall")
         axes.set(xlabel="recall", ylabel="precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-        axes.legend(loc="lower left")
+        _legend(axes, points, "lower left")
 
     chance = ", ".join(f"{result.name} {number(result.examples / evaluation.examples)}" for result in evaluation.classes)
     description = f"{model}: precision over recall, one class against the rest. By chance the precision is: {chance}."
     description += _described(points, bands, "precision_recall", RECALL_PLACE, f"precision at a recall of {RECALL_PLACE}")
     columns = ("class", "threshold", "recall", "precision")
-    return Chart("Precision and recall", draw(key, description, plot), *_table(columns, points, bands, "precision_recall"))
+    return Chart("Precision and recall", draw(key, description, plot, _size(points)), *_table(columns, points, bands, "precision_recall"))
 
 
 def reliability_chart(key: str, model: str, evaluation: Evaluation) -> Chart:
@@ -83,21 +87,48 @@ def reliability_chart(key: str, model: str, evaluation: Evaluation) -> Chart:
 
     def plot(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":", label="as sure as right")
-        axes.plot([found[1] for found in bins], [found[2] for found in bins], color=SERIES[0])
-        sizes = [20 + 120 * found[0] / most for found in bins]
-        axes.scatter([found[1] for found in bins], [found[2] for found in bins], s=sizes, color=SERIES[0], label="answers (larger: more)")
+        # Points only: a line would join the share of two answers to that of a hundred as if both were as firm.
+        for few, label in ((False, "answers (larger: more)"), (True, f"fewer than {FEW_ANSWERS} answers")):
+            drawn = [found for found in bins if (found[0] < FEW_ANSWERS) is few]
+            sizes = [20 + 120 * found[0] / most for found in drawn]
+            means, shares = [found[1] for found in drawn], [found[2] for found in drawn]
+            axes.scatter(
+                means, shares, s=sizes, facecolors="none" if few else SERIES[0], edgecolors=SERIES[0], label=label if drawn else None
+            )
         axes.set(xlabel="probability of the answer", ylabel="share that is right", xlim=(-0.02, 1.02), ylim=(-0.05, 1.05))
         axes.legend(loc="upper left")
 
     error = f"{row_of(CALIBRATION_ERROR).title} {unbroken(str(evaluation.figure(CALIBRATION_ERROR)))}"
     description = f"{model}: reliability, the share of right answers over the probability given; {error}."
+    if any(found[0] < FEW_ANSWERS for found in bins):
+        description += f" Hollow: bins of fewer than {FEW_ANSWERS} answers, whose share says little."
     rows = tuple((number(found[1]), f"{found[0]:.0f}", number(found[2])) for found in bins)
     return Chart("Reliability", draw(key, description, plot), ("mean probability", "answers", "share right"), rows)
 
 
 def _shade(axes: Axes, at: int, bands: Bands, name: str, curve: Curve) -> None:
     if band := bands.get(name, {}).get(curve):
-        axes.fill_between(GRID, band.low, band.high, color=SERIES[at % 6], alpha=0.13, linewidth=0)
+        axes.fill_between(GRID, band.low, band.high, color=look(at)["color"], alpha=0.13, linewidth=0)
+        for edge in (band.low, band.high):  # shades that lie on each other do not show whose they are
+            axes.plot(GRID, edge, **look(at), linewidth=0.7)
+
+
+def _legend(axes: Axes, names: Collection[str], inside: Literal["lower left", "lower right"]) -> None:
+    """Says whose curve is whose: where it leaves the curves visible, or below them where the classes are many."""
+    if len(names) <= LEGEND_INSIDE:
+        axes.legend(loc=inside)
+    else:
+        axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=_legend_columns(names))
+
+
+def _size(names: Collection[str]) -> tuple[float, float]:
+    """As other charts, and room for the legend where it stands below."""
+    lines = math.ceil(len(names) / _legend_columns(names)) if len(names) > LEGEND_INSIDE else 0
+    return SIZE[0], SIZE[1] + LEGEND_LINE * lines
+
+
+def _legend_columns(names: Collection[str]) -> int:
+    return 2 if max(map(len, names)) <= LEGEND_HALF else 1
 
 
 def _described(points: Mapping[str, Floats], bands: Bands, curve: Curve, place: float, what: str) -> str:
@@ -116,10 +147,20 @@ def _table(
     for name, found in points.items():
         band = bands.get(name, {}).get(curve)
         limits = band.at(found[:, 1]) if band else [Interval(math.nan, math.nan)] * len(found)
-        for point, interval in zip(found, limits, strict=True):
+        for point, interval, meant in zip(found, limits, _meant(found[:, 1], curve), strict=True):
             cells = (name, *map(number, map(float, point)))
-            rows.append((*cells, str(interval)) if banded else cells)
+            rows.append((*cells, str(interval) if meant else NONE) if banded else cells)
     return (*columns, "95 % band") if banded else columns, tuple(rows)
+
+
+def _meant(places: Floats, curve: Curve) -> npt.NDArray[np.bool_]:
+    """Tells which points a band is of; from the highest threshold on, many can stand above the same place.
+
+    Of a ROC curve it is the highest of them, which comes last; of precision and recall the one with the highest threshold, which comes
+    first. At a recall of 0 the band is that of the first hit.
+    """
+    moves = np.diff(places) != 0
+    return np.r_[moves, True][: len(places)] if curve == "roc" else np.r_[True, moves][: len(places)] & (places > 0)
 
 
 def _distinct(curve: Floats) -> Floats:

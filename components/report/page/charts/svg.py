@@ -50,6 +50,11 @@ _SVG, _XLINK = "http://www.w3.org/2000/svg", "{http://www.w3.org/1999/xlink}href
 ElementTree.register_namespace("", _SVG)
 
 
+def look(at: int) -> dict[str, Any]:
+    """Returns colour and dash of a series by its number, for matplotlib; the first 36 all differ."""
+    return {"color": SERIES[at % 6], "linestyle": DASHES[(at + at // 6) % 6]}
+
+
 @dataclass(frozen=True)
 class Chart:
     """A picture and its numbers.

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from cxr.components.report.page.charts.svg import DASHES, MUTED, SERIES, Chart, draw
 from cxr.components.report.page.content import Training
-from cxr.components.report.page.numbers import number
+from cxr.components.report.page.numbers import number, short
 
 SERIES_OF = {
     "loss": ("loss", "val_loss"),
@@ -83,13 +83,18 @@ def _chart(key: str, model: str, what: str, training: Training) -> Chart:
             axes.legend()
 
     stages = ", then ".join(stage.name for stage in training.stages)
-    last = ", ".join(f"{LABELS[series]} {number(rows[-1].get(series), 4)}" for series in present)
+    last = ", ".join(f"{LABELS[series]} {_written(series, rows[-1].get(series), 4)}" for series in present)
     kept = "".join(f"; best epoch {epoch} ({stage})" for epoch, stage in best.items())
     description = f"{model}: {what} over {len(rows)} epochs ({stages}). At the end: {last}{kept}. The table below has all numbers."
     names = [name for stage in training.stages for name in [stage.name] * len(stage.rows)]
     cells = tuple(
-        (f"{epoch}{' (best)' if epoch in best else ''}", names[epoch - 1], *(number(row.get(series), 6) for series in present))
+        (f"{epoch}{' (best)' if epoch in best else ''}", names[epoch - 1], *(_written(series, row.get(series), 6) for series in present))
         for epoch, row in enumerate(rows, 1)
     )
     columns = ("epoch", "stage", *(LABELS[series] for series in present))
     return Chart(what, draw(key, description, plot), columns, cells)
+
+
+def _written(series: str, value: float | None, digits: int) -> str:
+    """A learning rate can be less than any number of digits after the point shows."""
+    return short(value) if series == "learning_rate" else number(value, digits)
