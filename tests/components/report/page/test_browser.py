@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from chromium import LOWEST_CONTRAST, NEEDED, PHONE, Browser
+from PIL import Image
 
 from cxr.components.report.page.content import Content
 from cxr.components.report.page.render import render
@@ -60,6 +62,41 @@ def test_paper_names_what_only_the_file_shows(browser: Browser, file: Path) -> N
     assert browser.evaluate(after) == "none"
     parted = "[...document.querySelectorAll('h2, h3, h4, caption, thead')].filter(found => getComputedStyle(found).breakAfter !== 'avoid')"
     assert browser.evaluate(f"{parted}.length") == 0
+
+
+def test_paper_says_on_every_page_what_the_numbers_are_worth(browser: Browser, file: Path) -> None:
+    browser.open(file.as_uri())
+    line = "getComputedStyle(document.querySelector('.every-page'))"
+    browser.media("screen", "light")
+    assert browser.evaluate(f"{line}.display") == "none"
+    browser.media("print", "light")
+    assert browser.evaluate("getComputedStyle(document.querySelector('div.scroll')).backgroundImage") == "none"  # nothing scrolls on paper
+    # the foot of a table stands on all of its pages where it may not be broken itself
+    shown = browser.evaluate(f"[getComputedStyle(document.body).display, {line}.display, {line}.breakInside]")
+    assert shown == ["table", "table-footer-group", "avoid"]
+    assert browser.evaluate("getComputedStyle(document.querySelector('.mistakes')).paddingRight") == "1px"
+
+
+def test_a_phone_shows_the_accuracy_and_that_there_is_more(browser: Browser, file: Path, tmp_path: Path) -> None:
+    browser.open(file.as_uri())
+    browser.media("screen", "light")
+    browser.width(PHONE)
+    head = "document.querySelector('#verdict thead th:nth-child(2)')"
+    assert browser.evaluate(f"{head}.innerText").startswith("accuracy")
+    assert browser.evaluate(f"{head}.getBoundingClientRect().right") < PHONE
+    table = "document.querySelector('#verdict .scroll')"
+
+    def edges() -> tuple[int, int]:
+        """How light the table's box is at its left and right edge, above all text."""
+        box = browser.evaluate(f"{table}.scrollIntoView(), {table}.getBoundingClientRect().toJSON()")
+        browser.screenshot(tmp_path / "phone.png", whole=False)
+        with Image.open(tmp_path / "phone.png") as picture:
+            row = np.asarray(picture.convert("L"))[int(box["top"]) + 1]
+        return int(row[int(box["left"]) + 1]), int(row[int(box["right"]) - 2])
+
+    assert edges()[0] == 255 > edges()[1] + 30
+    browser.evaluate(f"{table}.scrollLeft = 9999")
+    assert edges()[1] == 255 > edges()[0] + 30
 
 
 @pytest.mark.parametrize(("media", "scheme", "dark"), [("screen", "light", False), ("screen", "dark", True), ("print", "dark", False)])

@@ -99,7 +99,10 @@ def test_tables_name_their_columns_and_rows(page: html.HtmlElement) -> None:
         assert len(widths) == 1, table.text_content()
         assert all(row.xpath("./th/@scope") == ["row"] for row in table.xpath("./tbody/tr"))
     scrolled = page.xpath("//*[contains(@class, 'scroll') and not(self::pre)]")
-    assert all(found.get("tabindex") == "0" for found in scrolled if found.get("role") == "region")
+    assert all(found.get("tabindex") == "0" and found.get("aria-label") for found in scrolled if found.get("role") == "group")
+    assert len(page.xpath("//*[@role='group']")) > 10
+    assert not page.xpath("//*[@role='region']")  # each would be a landmark beside the sections
+    assert not page.xpath("//pre/@tabindex")  # its lines are broken: there is nothing to scroll
 
 
 def test_no_id_stands_twice(page: html.HtmlElement) -> None:
@@ -110,6 +113,8 @@ def test_the_disclaimer_and_the_banner_come_first(page: html.HtmlElement, conten
     header = page.xpath("//header")[0].text_content()
     assert "not a diagnostic device" in header
     assert "SYNTHETIC" in header
+    (line,) = page.xpath("//p[@class='every-page']")  # of paper
+    assert words_of(line) == "Research software, not a diagnostic device. SYNTHETIC images: the numbers say nothing about patients."
     assert "SYNTHETIC" not in render(replace(content, synthetic=False), ())
 
 
