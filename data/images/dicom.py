@@ -14,9 +14,9 @@ from PIL import Image
 from cxr.core.errors import CxrError
 from cxr.core.features import MAX_PIXELS
 from cxr.data.images import frontal
+from cxr.data.images.decoders import check_scans, says_truncated
 from cxr.data.images.errors import ImageError, NotAnImage, SeveralFrames, TooManyPixels, Truncated, Unreadable
 from cxr.data.images.grey_levels import check_size, picture_range, to_8_bit
-from cxr.data.images.reader import check_scans, says_truncated
 
 BYTES_PER_PIXEL = 6  # three channels of 16 bits
 HEADER_BYTES = 1_000_000
@@ -285,7 +285,7 @@ def _dataset(stream: IO[bytes], max_pixels: int, **options: Any) -> Any:
 def _classified(error: BaseException, dataset: Any) -> ImageError:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     text = lines[-1].strip() if lines[0].endswith(":") else lines[0]  # of several decoders, each on a line of its own
-    if any(sign in text.lower() for sign in ("truncated", "less than expected", "unexpected end", "actual length", "not enough")):
+    if says_truncated(error):
         return Truncated(f"cannot be decoded: {text}")
     syntax = getattr(dataset.file_meta.get("TransferSyntaxUID", ""), "name", "unknown")
     return Unreadable(f"cannot be decoded ({syntax}): {text}")

@@ -20,6 +20,7 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPL
 
 from cxr.core.errors import CxrError
 from cxr.core.features import MAX_PIXELS
+from cxr.data.images.decoders import check_scans, says_truncated
 from cxr.data.images.errors import ImageError, NotAnImage, SeveralFrames, TooManyPixels, Truncated, Unreadable
 from cxr.data.images.grey_levels import MIN_SIDE, check_content, check_size, picture_range, to_8_bit
 
@@ -27,8 +28,6 @@ from cxr.data.images.grey_levels import MIN_SIDE, check_content, check_size, pic
 # carry it, and a client with other rules refuses to ask them.
 READING_RULES = 1
 MAX_SIDE = 1024  # pixels
-MAX_SCANS = 500  # of a progressive JPEG; usual are about 10
-_SCAN = b"\xff\xda"
 DARK = 128  # grey levels
 JPEG_QUALITY = 95
 PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
@@ -193,16 +192,6 @@ def _read_with_pillow(stream: io.IOBase, max_pixels: int, max_side: int | None) 
         raise kind_of_error(f"cannot be decoded: {error}") from error
 
 
-def check_scans(jpeg: bytes) -> None:
-    """Refuses a progressive JPEG of so many scans that decoding would take minutes; each goes over the whole picture again.
-
-    Raises:
-      Unreadable: It has more than MAX_SCANS.
-    """
-    if jpeg.count(_SCAN) > MAX_SCANS:  # between scans an FF is always followed by 00 or a restart marker
-        raise Unreadable(f"a JPEG of more than {MAX_SCANS} scans")
-
-
 def _check_scans_of(stream: io.IOBase) -> None:
     place = stream.tell()
     stream.seek(0)
@@ -212,11 +201,6 @@ def _check_scans_of(stream: io.IOBase) -> None:
 
 def _unsigned_32(tags: Any) -> bool:
     return tags.get(BITSPERSAMPLE) == (32,) and tags.get(SAMPLEFORMAT, (1,)) == (1,)
-
-
-def says_truncated(error: Exception) -> bool:
-    """Tells by its words whether a decoder's error is about a picture that ends early."""
-    return any(word in str(error).lower() for word in ("truncated", "unexpected end", "incomplete", "not enough", "unexpected eof"))
 
 
 def _deep(picture: Image.Image) -> bool:

@@ -21,7 +21,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from cxr.data.images import reader
+from cxr.data.images import decoders, reader
 from cxr.data.images.errors import Blank, ImageError, NotAnImage, SeveralFrames, TooManyPixels, TooSmall, Truncated, Unreadable
 from cxr.data.images.grey_levels import mean_and_deviation
 
@@ -387,7 +387,7 @@ def test_a_progressive_jpeg_of_thousands_of_scans_is_refused_undecoded():
     data = saved(ramp(64, 64), "JPEG", progressive=True)
     assert reader.read_image(data).source_format == "jpeg"
     first = data.rindex(b"\xff\xda")
-    many = data[:first] + (reader.MAX_SCANS + 1) * data[first:-2] + data[-2:]
+    many = data[:first] + (decoders.MAX_SCANS + 1) * data[first:-2] + data[-2:]
     for file in (many, encapsulated(many, pydicom.uid.JPEGBaseline8Bit, Rows=64, Columns=64)):
         with pytest.raises(Unreadable, match="more than 500 scans"):
             reader.read_image(file)
