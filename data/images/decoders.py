@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from typing import IO
+
 from cxr.data.images.errors import Unreadable
 
 MAX_SCANS = 500  # of a progressive JPEG; usual are about 10
+JPEG = b"\xff\xd8"  # how JPEG and JPEG-LS begin
 _SCAN = b"\xff\xda"
+_CHUNK = 1 << 20
 _CUT = ("truncated", "less than expected", "unexpected end", "unexpected eof", "incomplete", "actual length", "not enough")
 
 
-def check_scans(jpeg: bytes) -> None:
+def check_scans(jpeg: IO[bytes]) -> None:
     """Refuses a progressive JPEG of so many scans that decoding would take minutes; each goes over the whole picture again.
+
+    Args:
+      jpeg: Read from its start, a part at a time: whatever may follow the picture, it need not fit into the memory. Stays where it was.
 
     Raises:
       Unreadable: It has more than MAX_SCANS.
     """
-    if jpeg.count(_SCAN) > MAX_SCANS:  # between scans an FF is always followed by 00 or a restart marker
-        raise Unreadable(f"a JPEG of more than {MAX_SCANS} scans")
+    place = jpeg.tell()
+    jpeg.seek(0)
+    scans, last = 0, b""
+    while chunk := jpeg.read(_CHUNK):
+        scans += (last + chunk).count(_SCAN)  # within a scan an FF is always followed by 00 or a restart marker
+        if scans > MAX_SCANS:
+            raise Unreadable(f"a JPEG of more than {MAX_SCANS} scans")
+        last = chunk[-1:]
+    jpeg.seek(place)
 
 
 def says_truncated(error: BaseException) -> bool:

@@ -14,7 +14,7 @@ from PIL import Image
 from cxr.core.errors import CxrError
 from cxr.core.features import MAX_PIXELS
 from cxr.data.images import frontal
-from cxr.data.images.decoders import check_scans, says_truncated
+from cxr.data.images.decoders import JPEG, check_scans, says_truncated
 from cxr.data.images.errors import ImageError, NotAnImage, SeveralFrames, TooManyPixels, Truncated, Unreadable
 from cxr.data.images.grey_levels import check_size, picture_range, to_8_bit
 
@@ -198,7 +198,8 @@ def _check_codestream(dataset: Any, max_pixels: int) -> None:
     if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         return
     frame = next(iter(generate_frames(dataset.PixelData, number_of_frames=1)))
-    check_scans(frame)
+    if frame.startswith(JPEG):  # any two bytes may follow each other in RLE
+        check_scans(io.BytesIO(frame))
     size = codestream_size(_unboxed(frame))
     if size:
         check_size(*size, max_pixels)

@@ -159,7 +159,7 @@ def _read_with_pillow(stream: io.IOBase, max_pixels: int, max_side: int | None) 
             width, height = picture.size
             check_size(height, width, max_pixels)
             if kind == "jpeg":
-                _check_scans_of(stream)
+                check_scans(stream)  # type: ignore[arg-type]
             if kind != "jpeg" and getattr(picture, "is_animated", False):  # not n_frames: it goes through a TIFF's whole chain of pictures
                 raise SeveralFrames("holds several pictures; save the one that is meant")
             if kind == "jpeg" and picture.mode in ("L", "RGB"):
@@ -190,13 +190,6 @@ def _read_with_pillow(stream: io.IOBase, max_pixels: int, max_side: int | None) 
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error and more
         kind_of_error = Truncated if says_truncated(error) else Unreadable
         raise kind_of_error(f"cannot be decoded: {error}") from error
-
-
-def _check_scans_of(stream: io.IOBase) -> None:
-    place = stream.tell()
-    stream.seek(0)
-    check_scans(stream.read())
-    stream.seek(place)
 
 
 def _unsigned_32(tags: Any) -> bool:

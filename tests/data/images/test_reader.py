@@ -393,6 +393,21 @@ def test_a_progressive_jpeg_of_thousands_of_scans_is_refused_undecoded():
             reader.read_image(file)
 
 
+def test_what_follows_a_jpeg_is_not_held_in_memory(peak, tmp_path):
+    (tmp_path / "x.jpg").write_bytes(saved(ramp(), "JPEG"))
+    os.truncate(tmp_path / "x.jpg", 30_000_000)
+    assert reader.read_image(tmp_path / "x.jpg").source_format == "jpeg"
+    assert peak() < 10e6
+
+
+def test_bytes_of_an_rle_picture_are_not_taken_for_scans_of_a_jpeg():
+    picture = np.tile(np.array([218, 218, 40, 90], np.uint8), (64, 16))  # two equal bytes are coded as FF and themselves: FF DA
+    picture[:, -2:] = 0
+    data = dicom_bytes(picture, compress=RLELossless)
+    assert data.count(b"\xff\xda") > decoders.MAX_SCANS
+    np.testing.assert_array_equal(reader.read_image(data).array, picture)
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"patient, label\n" * 30, b"GIF89a" + b"\0" * 50, b"\0" * 4096], ids=("empty", "text", "gif", "zeros")
 )
