@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from cxr.core.features import MAX_PIXELS
+from cxr.data.images.decoders import check_scans
 from cxr.data.images.errors import ImageError, TooManyPixels, Unreadable
 from cxr.data.images.reader import PILLOW_FORMATS
 
@@ -51,8 +52,10 @@ def read_mask(path: Path | str, height: int, width: int) -> bytes | None:
                     raise TooManyPixels(
                         f"{path}: the mask has {picture.width}x{picture.height} pixels, more than the {MAX_PIXELS:,} allowed"
                     )
+                if picture.format in ("JPEG", "MPO"):
+                    check_scans(stream)
                 levels = _levels(picture)
-        except (ImageError, MemoryError):
+        except (TooManyPixels, MemoryError):
             raise
         except Exception as error:  # Pillow's decoders raise what they like; OSError too, for a place in the file that cannot be
             raise Unreadable(f"{path}: the mask cannot be decoded: {error}") from None

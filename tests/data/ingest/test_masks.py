@@ -9,7 +9,8 @@ from PIL import Image
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.data.images.errors import ImageError
+from cxr.data.images import decoders
+from cxr.data.images.errors import ImageError, Unreadable
 from cxr.data.images.masks import decode_mask, read_mask
 from cxr.data.ingest.ingest import ingest
 from cxr.data.ingest.ingest_config import Ingest
@@ -109,6 +110,15 @@ def test_a_mask_in_the_alpha_in_fractions_or_turned_shows_the_same_place(tmp_pat
         found = read_mask(tmp_path / name, 32, 40)
         assert found is not None
         np.testing.assert_array_equal(decode_mask(found), there, err_msg=name)
+
+
+def test_a_mask_of_thousands_of_scans_is_refused_undecoded(tmp_path):
+    Image.fromarray(np.full((32, 40), 255, np.uint8)).save(tmp_path / "mask.jpg", progressive=True)
+    data = (tmp_path / "mask.jpg").read_bytes()
+    last = data.rindex(b"\xff\xda")
+    (tmp_path / "mask.jpg").write_bytes(data[:last] + (decoders.MAX_SCANS + 1) * data[last:-2] + data[-2:])
+    with pytest.raises(Unreadable, match=r"mask\.jpg: the mask cannot be decoded: a JPEG of more than 500 scans"):
+        read_mask(tmp_path / "mask.jpg", 32, 40)
 
 
 @pytest.mark.parametrize(
