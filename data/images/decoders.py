@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import IO
 
-from cxr.data.images.errors import Unreadable
+from cxr.data.images.errors import Truncated, Unreadable
 
 MAX_SCANS = 500  # of a progressive JPEG; usual are about 10
 JPEG = b"\xff\xd8"  # how JPEG and JPEG-LS begin
 _SCAN = b"\xff\xda"
+_END = b"\xff\xd9"
 _CHUNK = 1 << 20
 _CUT = ("truncated", "less than expected", "unexpected end", "unexpected eof", "incomplete", "actual length", "not enough")
 
@@ -31,6 +32,16 @@ def check_scans(jpeg: IO[bytes]) -> None:
             raise Unreadable(f"a JPEG of more than {MAX_SCANS} scans")
         last = chunk[-1:]
     jpeg.seek(place)
+
+
+def check_end(jpeg: bytes) -> None:
+    """Refuses a JPEG or JPEG-LS that ends within its last scan: pylibjpeg fills in what is missing.
+
+    Raises:
+      Truncated: It does.
+    """
+    if jpeg.rfind(_END) < jpeg.rfind(_SCAN):  # of what is cut before its first scan, decoders say so
+        raise Truncated("a JPEG that is truncated")
 
 
 def says_truncated(error: BaseException) -> bool:

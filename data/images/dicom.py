@@ -14,7 +14,7 @@ from PIL import Image
 from cxr.core.errors import CxrError
 from cxr.core.features import MAX_PIXELS
 from cxr.data.images import frontal
-from cxr.data.images.decoders import JPEG, check_scans, says_truncated
+from cxr.data.images.decoders import JPEG, check_end, check_scans, says_truncated
 from cxr.data.images.errors import ImageError, NotAnImage, SeveralFrames, TooManyPixels, Truncated, Unreadable
 from cxr.data.images.grey_levels import check_size, picture_range, to_8_bit
 
@@ -130,6 +130,9 @@ def _stored(dataset: Any) -> np.ndarray:
         except Exception as error:  # Pillow knows no picture of 12 bits
             if says_truncated(error):  # the next decoder would fill in grey
                 raise
+    frame = _frame(dataset)
+    if frame.startswith(JPEG):
+        check_end(frame)
     return pixel_array(dataset, decoding_plugin=last)
 
 
@@ -191,13 +194,18 @@ def _padding(stored: np.ndarray, dataset: Any) -> np.ndarray:
     return (stored >= low) & (stored <= high)
 
 
-def _check_codestream(dataset: Any, max_pixels: int) -> None:
-    """Refuses a compressed picture that is larger than the file's header says: decoders believe the picture."""
+def _frame(dataset: Any) -> bytes:
+    """Returns the compressed picture of a file that holds one."""
     from pydicom.encaps import generate_frames
 
+    return next(iter(generate_frames(dataset.PixelData, number_of_frames=1)))
+
+
+def _check_codestream(dataset: Any, max_pixels: int) -> None:
+    """Refuses a compressed picture that is larger than the file's header says: decoders believe the picture."""
     if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         return
-    frame = next(iter(generate_frames(dataset.PixelData, number_of_frames=1)))
+    frame = _frame(dataset)
     if frame.startswith(JPEG):  # any two bytes may follow each other in RLE
         check_scans(io.BytesIO(frame))
     size = codestream_size(_unboxed(frame))

@@ -10,11 +10,12 @@ import zlib
 
 import numpy as np
 import pydicom
+import pydicom.data
 import pytest
 from dicom_files import dicom_bytes
 from PIL import Image, PngImagePlugin
 from PIL.TiffImagePlugin import TiffImageFile
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -357,6 +358,20 @@ def test_a_jpeg_in_a_dicom_file_that_is_cut_is_not_filled_in_with_grey():
     whole = saved(noise, "JPEG")
     with pytest.raises(Truncated, match="truncated"):
         reader.read_image(encapsulated(whole[: len(whole) // 2], pydicom.uid.JPEGBaseline8Bit, Rows=64, Columns=64))
+
+
+@pytest.mark.parametrize(
+    "name", ["JPGExtended.dcm", "SC_rgb_jpeg_gdcm.dcm", "MR_small_jpeg_ls_lossless.dcm"], ids=["12 bits", "lossless", "JPEG-LS"]
+)
+def test_nor_is_one_that_pylibjpeg_alone_decodes(name):
+    path = pydicom.data.get_testdata_file(name, download=False)
+    assert reader.read_image(path).source_format == "dicom"
+    dataset = pydicom.dcmread(path)
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    dataset.PixelData = encapsulate([frame[: len(frame) // 2]])
+    dataset.save_as(out := io.BytesIO())
+    with pytest.raises(Truncated, match="truncated"):
+        reader.read_image(out.getvalue())
 
 
 def test_compressed_pixels_that_do_not_end_are_cut_off_and_no_other_kind_of_file():
