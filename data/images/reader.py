@@ -86,8 +86,8 @@ def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, max_
     """Reads one radiograph.
 
     Pictures of 8 bits keep their grey levels; colours become luma (ITU-R 601). Where a picture has more than 8 bits per channel, the range
-    of values that it really holds, outliers left aside, becomes 0 to 255, linearly: files of 10, 12 and 16 bits then look alike. (16-bit
-    *colour* PNGs are the exception: Pillow hands out their high bytes.) Transparency is composited over black.
+    of values that it really holds, outliers left aside, becomes 0 to 255, linearly: files of 10, 12 and 16 bits then look alike. (16 bits
+    with *colour or alpha* are the exception: Pillow hands out their high bytes.) Transparency is composited over black.
 
     Args:
       source: Path of a file, or its bytes.
@@ -165,7 +165,7 @@ def _read_with_pillow(stream: io.IOBase, max_pixels: int, max_side: int | None) 
             if kind == "jpeg" and picture.mode in ("L", "RGB"):
                 # Luma straight from the decoder; large pictures at an eighth, a quarter or half of their size, yet twice what is needed.
                 picture.draft("L", (2 * max_side, 2 * max_side) if max_side else None)
-            high_bytes = kind == "png" and not _deep(picture) and any(str(tile[3]).endswith(";16B") for tile in picture.tile)
+            high_bytes = kind in ("png", "tiff") and not _deep(picture) and any(";16" in str(tile[3]) for tile in picture.tile)
             picture.load()
             # Pillow reads whole numbers of 32 bits as signed ones.
             unsigned = kind == "tiff" and picture.mode == "I" and _unsigned_32(picture.tag_v2)  # type: ignore[attr-defined]

@@ -117,22 +117,28 @@ def test_tiff_whose_zero_is_white_is_inverted(dtype):
     np.testing.assert_allclose(reader.read_image(bytes(data)).array.astype(int), 255 - ramp().astype(int), atol=1)
 
 
-def test_whole_numbers_of_32_bits_have_no_sign_where_the_tiff_says_none():
-    width, height = 48, 32
-    pixels = ramp().astype("<u4") * 16_000_000
+def tiff_of(pixels):
+    """A TIFF as Pillow writes none: of unsigned 32 bits [height, width], or of three colours of 16 bits [height, width, 3]."""
+    height, width, *colours = pixels.shape
+    bits = 8 * pixels.itemsize
     tags = [
-        (256, 4, width),
-        (257, 4, height),
-        (258, 3, 32),
-        (259, 3, 1),
-        (262, 3, 1),
-        (273, 4, 8),
-        (277, 3, 1),
-        (278, 4, height),
-        (279, 4, pixels.nbytes),
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, 3, 8 + pixels.nbytes) if colours else (258, 3, 1, bits),
+        (259, 3, 1, 1),
+        (262, 3, 1, 2 if colours else 1),
+        (273, 4, 1, 8),
+        (277, 3, 1, 3 if colours else 1),
+        (278, 4, 1, height),
+        (279, 4, 1, pixels.nbytes),
     ]
-    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags) + bytes(4)
-    data = b"II*\0" + struct.pack("<I", 8 + pixels.nbytes) + pixels.tobytes() + directory
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    content = pixels.tobytes() + struct.pack("<4H", *[bits] * 4)
+    return b"II*\0" + struct.pack("<I", 8 + len(content)) + content + directory
+
+
+def test_whole_numbers_of_32_bits_have_no_sign_where_the_tiff_says_none():
+    data = tiff_of(ramp().astype("<u4") * 16_000_000)
     np.testing.assert_allclose(reader.read_image(data).array.astype(int), ramp(), atol=1)
 
 
@@ -396,6 +402,13 @@ def test_sixteen_bits_with_alpha_are_refused_where_their_high_bytes_show_nothing
     np.testing.assert_array_equal(reader.read_image(png(ramp().astype(np.uint16) * 257)).array, ramp())
     with pytest.raises(Unreadable, match="save it as 16-bit grey"):
         reader.read_image(png(ramp().astype(np.uint16) * 16))
+
+
+def test_so_are_tiffs_of_sixteen_bits_in_colour():
+    colours = np.repeat(ramp().astype("<u2")[..., np.newaxis], 3, axis=2)
+    np.testing.assert_array_equal(reader.read_image(tiff_of(colours * 257)).array, ramp())
+    with pytest.raises(Unreadable, match="save it as 16-bit grey"):
+        reader.read_image(tiff_of(colours * 16))
 
 
 def test_a_progressive_jpeg_of_thousands_of_scans_is_refused_undecoded():
