@@ -79,7 +79,7 @@ def _levels(picture: Image.Image) -> npt.NDArray[np.uint8]:
     """Returns uint8 [height, width], upright as pictures are read; what is transparent is black, and of fractions 1 is white."""
     ImageOps.exif_transpose(picture, in_place=True)
     if picture.mode == "F":
-        values = np.asarray(picture)
+        values = np.nan_to_num(np.asarray(picture))  # what is no number shows nothing
         return (values * (255 if values.max() <= 1 else 1)).clip(0, 255).astype(np.uint8)
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")

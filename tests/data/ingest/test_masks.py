@@ -102,11 +102,12 @@ def test_a_mask_in_the_alpha_in_fractions_or_turned_shows_the_same_place(tmp_pat
     layer.putalpha(Image.fromarray(there.astype(np.uint8) * 255))
     layer.save(tmp_path / "alpha.png")
     Image.fromarray(there.astype(np.float32) * 0.7).save(tmp_path / "fraction.tiff")
+    Image.fromarray(np.where(there, np.float32(0.7), np.float32("nan"))).save(tmp_path / "numbers.tiff")
     turned = Image.fromarray(np.rot90(there, 2).astype(np.uint8) * 255)
     exif = Image.Exif()
     exif[0x0112] = 3
     turned.save(tmp_path / "turned.png", exif=exif)
-    for name in ("alpha.png", "fraction.tiff", "turned.png"):
+    for name in ("alpha.png", "fraction.tiff", "numbers.tiff", "turned.png"):
         found = read_mask(tmp_path / name, 32, 40)
         assert found is not None
         np.testing.assert_array_equal(decode_mask(found), there, err_msg=name)
