@@ -12,7 +12,7 @@ from cxr.core.strict_model import StrictModel
 from cxr.data.ingest.ingest_config import Ingest
 
 DATASET = "dataset.json"
-RECORDS_VERSION = 3  # raise it when the same images make other records
+RECORDS_VERSION = 4  # raise it when the same images make other records
 
 
 class Dataset(StrictModel):
