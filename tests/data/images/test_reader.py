@@ -266,12 +266,17 @@ def test_dicom_voi_lut(white):
     np.testing.assert_allclose(image.array.astype(int), 255 - ramp().astype(int), atol=1)
 
 
-def test_dicom_voi_lut_of_many_entries_with_eight_bits():
+def long_lut():
+    """A VOI LUT of 4,096 entries with 8 bits."""
     item = pydicom.Dataset()
     item.LUTDescriptor = [4096, 0, 8]
     item.add_new("LUTData", "US", (np.arange(4096) // 16).tolist())
+    return item
+
+
+def test_dicom_voi_lut_of_many_entries_with_eight_bits():
     pixels = ramp().astype(np.uint16) * 16
-    image = reader.read_image(dicom_bytes(pixels, BitsStored=12, HighBit=11, VOILUTSequence=[item]))
+    image = reader.read_image(dicom_bytes(pixels, BitsStored=12, HighBit=11, VOILUTSequence=[long_lut()]))
     np.testing.assert_array_equal(image.array, ramp())
     item = pydicom.Dataset()
     item.LUTDescriptor = [4096, 0, 8]
@@ -681,6 +686,8 @@ def test_pixels_are_those_of_the_rules_that_models_carry():
         "colours": saved(np.stack([ramp(), 255 - ramp(), ramp() // 2], axis=-1), "PNG"),
         "window": dicom_bytes(deep, WindowCenter=20000, WindowWidth=15000),
         "no window": dicom_bytes(deep, PhotometricInterpretation="MONOCHROME1"),
+        "long LUT": dicom_bytes(deep // 16, BitsStored=12, HighBit=11, VOILUTSequence=[long_lut()]),
+        "unsigned": tiff_of(deep.astype("<u4") * 65_536),
     }
     hashes = {name: reader.read_image(data).content_hash[:8] for name, data in files.items()}
     assert (reader.READING_RULES, hashes) == (
@@ -692,6 +699,8 @@ def test_pixels_are_those_of_the_rules_that_models_carry():
             "colours": "fcc04a1a",
             "window": "33b7ffef",
             "no window": "ca4a6056",
+            "long LUT": "4ebf1e57",
+            "unsigned": "71cda96b",
         },
     )
 
