@@ -128,7 +128,7 @@ def _stored(dataset: Any) -> np.ndarray:
         try:
             return pixel_array(dataset, decoding_plugin=name)
         except Exception as error:  # Pillow knows no picture of 12 bits
-            if says_truncated(error):  # the next decoder would fill in grey
+            if says_truncated(error):  # of a cut header the next decoder says something else
                 raise
     frame = _frame(dataset)
     if frame.startswith(JPEG):
