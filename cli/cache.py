@@ -41,10 +41,16 @@ def cache(
     """Show what is kept of frozen backbones' features and models' answers: entries, size, last use, by backbone."""
     import json as json_text
 
+    from cxr.core.errors import UsageError
     from cxr.core.spans import size
     from cxr.trainer.feature_cache.summary import summaries
 
     if context.invoked_subcommand:
+        sources = {name: context.get_parameter_source(name) for name in ("workspace", "folder", "json")}
+        if given := [f"--{name}" for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]:
+            raise UsageError(
+                f"cxr cache: {', '.join(given)} stands before {context.invoked_subcommand}, which would not heed it; put it behind"
+            )
         return
     place = _place(workspace, folder)
     found = summaries(place)

@@ -62,8 +62,8 @@ def explain(
     files = find_images(images)
     options.make_folder("--out", out)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greeting would tear the progress bar
-    # TensorFlow: not before the arguments are known to be right
-    from cxr.trainer.explain.explanations import Explainer, read_info
+    with silenced():  # TensorFlow: not before the arguments are known to be right
+        from cxr.trainer.explain.explanations import Explainer, read_info
 
     if class_name is not None and (info := read_info(source)):
         index_of(class_name, info.class_names)

@@ -204,10 +204,14 @@ def cancel(
 
 
 def _connect(host: str | None, namespace: str, installation: str, token_file: Path | None, ca_cert: Path | None) -> Pipelines:
+    from cxr.core.errors import UsageError
     from cxr.kubeflow.client import TOKEN_FILE, Address, Pipelines
 
     if token_file is None and host is None and Path(TOKEN_FILE).is_file():
         token_file = Path(TOKEN_FILE)
+    for option, file in (("--token-file", token_file), ("--ca-cert", ca_cert)):
+        if file and not file.is_file():
+            raise UsageError(f"{option} {file}: no such file")
     return Pipelines(
         Address(
             host=host,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
 
 MAX_VALUES = 100_000  # after every alias is written out; a configuration of ours has some hundred
+
+
+_INTEGER = "tag:yaml.org,2002:int"
+_OCTAL = re.compile(r"[-+]?0[0-7_]+")
 
 
 class YamlError(yaml.YAMLError):
@@ -56,6 +61,9 @@ def _check_keys(node: yaml.MappingNode) -> None:
 def _size(node: yaml.Node, known: dict[int, int]) -> int:
     """Returns the number of values below a node, those of aliases as often as they are named."""
     if isinstance(node, yaml.ScalarNode):
+        if node.tag == _INTEGER and _OCTAL.fullmatch(node.value):
+            line, value = node.start_mark.line + 1, node.value
+            raise YamlError(f"line {line}: {value} begins with 0, which YAML reads as an octal number; write {value.replace('0', '', 1)}")
         return 1
     if (found := known.get(id(node))) is not None:
         if not found:

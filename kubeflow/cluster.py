@@ -12,7 +12,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from cxr.core import features, yaml_text
-from cxr.core.errors import CxrError
+from cxr.core.errors import UsageError
 from cxr.core.file_names import has_pattern
 from cxr.core.strict_model import StrictModel
 from cxr.core.validation_errors import said_lines
@@ -171,8 +171,8 @@ def load_cluster(path: Path | None) -> Cluster:
         tree = yaml_text.parse(source.read_text(encoding="utf-8"), name=str(source))
         return Cluster.model_validate(tree)
     except OSError as error:
-        raise CxrError(f"--cluster {source}: {error.strerror or error}") from None
+        raise UsageError(f"--cluster {source}: {error.strerror or error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CxrError(f"--cluster {source}: not valid YAML: {error}") from None
+        raise UsageError(f"--cluster {source}: not valid YAML: {error}") from None
     except pydantic.ValidationError as error:
-        raise CxrError(f"--cluster {source}:\n{said_lines(error, 'cluster')}") from None
+        raise UsageError(f"--cluster {source}:\n{said_lines(error, 'cluster')}") from None

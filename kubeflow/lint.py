@@ -10,12 +10,13 @@ from typing import Any
 import yaml
 
 from cxr.core import features
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.ir_pass import pushers
 from cxr.kubeflow.pipeline_spec import Spec, executors, tasks
 from cxr.kubeflow.pushing import DESTINATION
 from cxr.pipeline.beam_config import Direct
+from cxr.pipeline.model_checks import check_backbones
 from cxr.pipeline.pipeline_config import Config
 
 SCHEMA_VERSION = "2.1.0"
@@ -41,7 +42,8 @@ def check_settings(config: Config, cluster: Cluster, image: str) -> None:
     Raises:
       CxrError: All problems, one a line.
     """
-    _raise(_settings(config, cluster, image), "cxr kubeflow compile:")
+    check_backbones(config.models)
+    _raise(_settings(config, cluster, image), "cxr kubeflow compile:", UsageError)
 
 
 def _settings(config: Config, cluster: Cluster, image: str) -> Iterator[str]:
@@ -52,6 +54,15 @@ def _settings(config: Config, cluster: Cluster, image: str) -> Iterator[str]:
     for path, name in images.items():
         if not _DIGEST.fullmatch(name):
             yield f"{path} {name!r}: {_DIGEST_RULE}"
+    if config.beam != Direct():
+        yield "beam of the configuration: on Kubeflow the cluster's file says it, for example beam: {runner: direct, workers: 8}"
+    if len(set(cluster.splits)) < len(cluster.splits):
+        yield f"splits of the cluster's file: {', '.join(cluster.splits)}: one stands there twice"
+    for name, model in config.models.items():
+        try:
+            model.check_monitors(f"models.{name}", has_validation=features.VAL in cluster.splits)
+        except CxrError as error:
+            yield f"{error} (splits of the cluster's file: {', '.join(cluster.splits)})"
     for split in dict.fromkeys((features.SPLITS[0], config.gate.split)):
         if split not in cluster.splits:
             yield f"splits of the cluster's file: {split!r} is missing, which the pipeline trains or is judged on"
@@ -66,9 +77,9 @@ def check(spec: Spec, platform: dict[str, Any]) -> None:
     _raise(problems(spec, platform), "Kubeflow Pipelines would not run this pipeline:")
 
 
-def _raise(problems: Iterator[str], title: str) -> None:
+def _raise(problems: Iterator[str], title: str, kind: type[CxrError] = CxrError) -> None:
     if found := list(problems):
-        raise CxrError("\n".join((title, *(f"  {problem}" for problem in found))))
+        raise kind("\n".join((title, *(f"  {problem}" for problem in found))))
 
 
 def problems(spec: Spec, platform: dict[str, Any]) -> Iterator[str]:

@@ -12,7 +12,7 @@ import yaml
 
 from cxr.components.shortcut_check.judge import read_margin
 from cxr.core import yaml_text
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.kubeflow.ir_pass import DATA_TASK
 from cxr.kubeflow.parameters import DATA
 from cxr.kubeflow.uris import bucket_of, is_object_store
@@ -28,7 +28,7 @@ def read(package: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         spec = yaml_text.parse(package.read_text(encoding="utf-8"), first=True)
         return spec, dict(spec["root"].get("inputDefinitions", {}).get("parameters", {}))
     except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CxrError(f"{package}: not a compiled pipeline ({error}); make one with `cxr kubeflow compile`") from error
+        raise UsageError(f"{package}: not a compiled pipeline ({error}); make one with `cxr kubeflow compile`") from error
 
 
 def checked_parameters(package: Path, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,12 +42,12 @@ def checked_parameters(package: Path, given: Mapping[str, Any]) -> dict[str, Any
     convert = {"NUMBER_INTEGER": int, "NUMBER_DOUBLE": float, "STRING": str}
     for name, value in given.items():
         if name not in definitions:
-            raise CxrError(f"parameter {name!r}: the pipeline has {', '.join(sorted(definitions))}")
+            raise UsageError(f"parameter {name!r}: the pipeline has {', '.join(sorted(definitions))}")
         kind = definitions[name]["parameterType"]
         try:
             values[name] = convert[kind](value)
         except ValueError:
-            raise CxrError(f"parameter {name} = {value!r}: not of type {kind}") from None
+            raise UsageError(f"parameter {name} = {value!r}: not of type {kind}") from None
     for name, value in values.items():
         _check_value(name, value)
     if DATA in values:

@@ -65,11 +65,12 @@ def check_nodes(spec: Spec, cluster: Cluster, config: Config) -> None:
     """
     ids = set(tasks(spec))
     kinds = {role_of(name) for name in ids}
+    of_models = {role_of(name) for name in ids if "-" in name}
     candidates = {*config.candidates, features.ENSEMBLE}
 
     def known(name: str) -> bool:
         kind, _, model = name.partition("-")
-        return name in ids or (kind in kinds and (not model or model in candidates))
+        return name in ids or (kind in (of_models if model else kinds) and (not model or model in candidates))
 
     places = {f"nodes.{name}": name for name in cluster.nodes if name != DEFAULT}
     places |= {f"secrets.{number}.nodes": name for number, secret in enumerate(cluster.secrets) for name in secret.nodes}

@@ -56,6 +56,18 @@ def check_source(data: str) -> None:
         )
 
 
+def check_data(config: Config, data: str | None) -> None:
+    """Refuses data that are not there, and none where none are made.
+
+    Raises:
+      UsageError: See above.
+    """
+    if data is not None:
+        check_source(data)
+    elif config.demo_data is None:
+        raise UsageError(f"--data is missing: configuration {config.name!r} needs images (only one with `demo_data` makes its own)")
+
+
 def prepare_data(config: Config, data: str | None, workspace: Workspace, console: Console) -> Examples:
     """Returns examples to run on; images are ingested first, unless an earlier run did that and they are as they were.
 
@@ -66,11 +78,10 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
       console: For progress.
 
     Raises:
-      UsageError: There is no such source.
-      CxrError: Nothing to run on, the source cannot be used, or records contradict what the configuration says about their making.
+      UsageError: There is no such source, or nothing to run on.
+      CxrError: The source cannot be used, or records contradict what the configuration says about their making.
     """
-    if data is not None:
-        check_source(data)
+    check_data(config, data)
     if data is not None and (Path(data) / DATASET).is_file():
         examples = _examples(Path(data), config)
         if keys := without_effect(config.data, examples.made_with):
@@ -85,18 +96,17 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
         settings = config.data.model_dump(mode="json", exclude=WITHOUT_EFFECT)
         key = hashlib.sha256(json.dumps([str(source.resolve()), settings]).encode()).hexdigest()[:12]
         records = workspace.data / f"{file_name_of(source.stem)}-{key}"
-    elif config.demo_data:
+    else:
         from cxr.data.demo.generate import make_demo_data
 
         demo = config.demo_data
+        assert demo is not None  # check_data
         changed = demo.model_dump(exclude={"images", "image_size", "seed"}, exclude_defaults=True)
         parts = [demo.images, demo.image_size, demo.seed, *changed.values()]
         name = re.sub(r"[^0-9a-z.]+", "-", f"synthetic-{'-'.join(map(str, parts)).lower()}").strip("-")
         with imported_beside("cxr.pipeline.graph"):  # TFX, which a run needs next; other processes draw
             source = make_demo_data(workspace.data / name, **demo.model_dump(), console=console)
         records = workspace.data / f"{name}-records"
-    else:
-        raise CxrError(f"--data is missing: configuration {config.name!r} needs images (only one with `demo_data` makes its own)")
     from cxr.data.ingest.ingest import ingest  # Beam and TensorFlow: seconds
     from cxr.data.ingest.pseudonyms import key_path
     from cxr.data.ingest.summary import remarks

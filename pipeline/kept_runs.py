@@ -200,5 +200,7 @@ def find_artifact(model: str, workspace: Workspace, option: str = "--model") -> 
     if model not in models:
         raise UsageError(f"{option} {model}: no such file or folder; {latest.folder / REPORT} has {', '.join(models)}")
     if uri := models[model].model_uri:
-        return uri
+        if place := latest.place_of(uri):
+            return str(place)
+        raise UsageError(f"{option} {model}: the model of run {latest.name} is gone (pruned?); name its folder")
     raise UsageError(f"{option} {model}: it was not trained in the latest run; see {latest.folder / REPORT}")

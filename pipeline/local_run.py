@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, TextIO
 
 from cxr.core import beam_options, gpus, imports
 from cxr.core.console import Console
-from cxr.core.errors import CxrError, UsageError
+from cxr.core.errors import CxrError
 from cxr.core.file_names import check_no_pattern
 from cxr.core.machine_faults import writing_to
 from cxr.pipeline import metadata_file
 from cxr.pipeline import workspace as ws
+from cxr.pipeline.model_checks import check_backbones, check_weights
 from cxr.pipeline.node_process import start_fork_server
 from cxr.pipeline.node_profile import PROFILE
 from cxr.pipeline.output_capture import captured_output
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.run_record import new_record, recorded
-from cxr.trainer.model_config import WITHOUT_FOLDER
 
 if TYPE_CHECKING:
     from cxr.pipeline.report import Report
@@ -63,7 +63,14 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
         check_source(data)
     check_no_pattern("--workspace", Path(root, config.name))
     gpus.share()  # a notebook does not pass by `cxr`: this process, too, reads images with TensorFlow
-    _check_weights(config)
+    from cxr.pipeline.examples import check_data
+    from cxr.pipeline.schema import curated_schema
+
+    check_data(config, data)
+    if config.schema_file:
+        curated_schema(config.class_names, config.schema_file)
+    check_backbones(config.models)
+    check_weights(config.models)
     beam_options.check(config.beam.arguments())
     workspace = ws.Workspace(root, config.name)
     with writing_to(workspace.home), workspace.lock():
@@ -79,20 +86,6 @@ def _run_logged(config: Config, data: str | None, workspace: ws.Workspace, folde
         out, err = _console(stdout), _console(stderr)
         err.print(f"log: {_from_here(log)}", highlight=False, soft_wrap=True)
         return _run(config, data, workspace, folder, out, err, how, beam)
-
-
-def _check_weights(config: Config) -> None:
-    """Looks for weights that a folder is to hold, which a trainer would miss after minutes or hours."""
-    named = {name: model for name, model in config.models.items() if model.weights not in WITHOUT_FOLDER}
-    if not named:
-        return
-    from cxr.trainer.models.weights import WeightsMissing, check_folder  # Keras: seconds
-
-    for name, model in named.items():
-        try:
-            check_folder(model)
-        except WeightsMissing as error:
-            raise UsageError(f"models.{name}.weights: {error}") from None
 
 
 def _from_here(path: Path) -> Path:

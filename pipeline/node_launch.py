@@ -17,6 +17,7 @@ from tfx.orchestration.portable import launcher
 from tfx.proto.orchestration import pipeline_pb2
 
 from cxr.core import gpus, machine_faults
+from cxr.core.errors import CxrError
 from cxr.pipeline import metadata_file
 from cxr.pipeline.node_profile import profiled
 
@@ -127,7 +128,7 @@ def _reason(error: Exception, pipeline: pipeline_pb2.Pipeline) -> str:
 
 
 def _innermost(error: BaseException) -> str:
-    """The message of what first went wrong: Beam and TFX wrap it, sometimes many times over."""
-    while error.__cause__ is not None:
+    """The message of what first went wrong: Beam and TFX wrap it, sometimes many times over. An error of ours says more than its cause."""
+    while not isinstance(error, CxrError) and error.__cause__ is not None:
         error = error.__cause__
     return str(error).strip() or type(error).__name__

@@ -10,7 +10,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from cxr.core import features
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 
 
 def curated_schema(class_names: tuple[str, ...], schema_file: Path | None = None) -> schema_pb2.Schema:
@@ -29,7 +29,7 @@ def curated_schema(class_names: tuple[str, ...], schema_file: Path | None = None
         text = source.read_text(encoding="utf-8")
         schema = text_format.Parse(text, schema_pb2.Schema())
     except OSError as error:
-        raise CxrError(f"schema_file {shown}: {error.strerror or error}") from None
+        raise UsageError(f"schema_file {shown}: {error.strerror or error}") from None
     except text_format.ParseError as error:
         raise CxrError(f"schema_file {shown}: not a tensorflow_metadata Schema in text form: {error}") from None
     by_name = {feature.name: feature for feature in schema.feature}

@@ -148,6 +148,9 @@ class Calibrated(StrictModel):
     )
 
 
+USUAL_BACKBONES = ("DenseNet201", "EfficientNetB7", "MobileNet")  # Keras, which takes seconds, need not be asked whether it has them
+
+
 class Model(Calibrated):
     """One candidate: a backbone with its head.
 

@@ -98,6 +98,12 @@ def replay(
     """
     # Not `cxr predict`'s client: what was recorded are TensorFlow Serving's own messages, and they are sent and compared as they are.
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    try:
+        grpc.channel_ready_future(channel).result(answer_seconds)  # a busy machine may take long to connect
+    except grpc.FutureTimeoutError:
+        raise MachineBusy(
+            f"UNAVAILABLE: no connection to the server within {answer_seconds:g} s; run the check again when the machine is less busy"
+        ) from None
     answered, differing, problems = 0, False, []
     for number, log in enumerate(recorded, 1):
         request = log.predict_log.request

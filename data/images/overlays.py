@@ -76,6 +76,8 @@ def save_overlay(picture: Image.Image, out: Path, image: Path, model: str, expla
 
 def list_overlays(out: Path, explanations: Sequence[Explanation]) -> Iterator[str]:
     """Writes one CSV row per overlay, and yields what a user is told of them."""
+    if not explanations:
+        return  # a list of earlier ones stays
     rows = [[field.name for field in fields(Explanation)], *map(astuple, explanations)]
     (out / TABLE).write_text(csv_text(rows), encoding="utf-8", newline="")
     if empty := sum(row.empty for row in explanations):

@@ -63,7 +63,7 @@ def notes(conflicts: int, left_out: int, joined: int) -> list[str]:
 
 
 def compare(
-    rows: Sequence[Row], keys: Keys, contents: Sequence[str], thumbnail: Callable[[Row], np.ndarray], config: Ingest, console: Console
+    rows: Sequence[Row], keys: Keys, contents: Keys, thumbnail: Callable[[Row], np.ndarray], config: Ingest, console: Console
 ) -> list[Pair]:
     """Returns the pairs of rows (their places in the list) that show the same radiograph; none if `near_duplicates` says so.
 
@@ -72,30 +72,31 @@ def compare(
     Args:
       rows: All rows.
       keys: Of their files: one file may stand under two labels, no matter whether it can be read.
-      contents: Of their pictures, empty where there is none: pictures with too little contrast to be compared may be equal.
+      contents: Hashes of their pictures, empty where there is none: pictures with too little contrast to be compared may be equal.
       thumbnail: Returns that of a row, uint8 [SIDE, SIDE]; black where there is no picture.
       config: `near_duplicates` and `workers`.
       console: For progress.
     """
     if config.near_duplicates == "ignore":
         return []
-    places = [number for number, row in enumerate(rows) if row.source != features.SYNTHETIC]
+    places = np.array([number for number, row in enumerate(rows) if row.source != features.SYNTHETIC], int)
     thumbnails = StoredRows.empty(len(places), (SIDE, SIDE), np.uint8)
     for number, place in enumerate(places):
         thumbnails[number] = thumbnail(rows[place])
     with stages(console, "looking for duplicates: ") as stage:
         found = near_duplicates(thumbnails, config.workers, stage)
-    pairs = [Pair(places[pair.first], places[pair.second], pair.agreement) for pair in found]
+    pairs = [Pair(int(places[pair.first]), int(places[pair.second]), pair.agreement) for pair in found]
     known = {(pair.first, pair.second) for pair in pairs}
-    pictured = [place for place in places if contents[place]]
-    equal = [*_repeated(keys, range(len(rows))), *_repeated(np.array([contents[place] for place in pictured]), pictured)]
+    pictured = places[contents[places] != b""]
+    equal = [*_repeated(keys, np.arange(len(rows))), *_repeated(contents[pictured], pictured)]
     return pairs + [Pair(*two, 1.0) for two in dict.fromkeys(equal) if two not in known]
 
 
-def _repeated(values: np.ndarray, places: Sequence[int]) -> list[tuple[int, int]]:
+def _repeated(values: Keys, places: np.ndarray) -> list[tuple[int, int]]:
     """Returns the places of each value that was there before, after the place where it was first."""
     first, which = np.unique(values, return_index=True, return_inverse=True)[1:]
-    return [(places[first[which[k]]], places[k]) for k in np.flatnonzero(first[which] != np.arange(len(values))).tolist()]
+    again = np.flatnonzero(first[which] != np.arange(len(values)))
+    return list(zip(places[first[which[again]]].tolist(), places[again].tolist(), strict=True))
 
 
 def settle(rows: list[Row], pairs: Sequence[Pair], config: Ingest, out: Path, spelled: Spelling) -> Settled:

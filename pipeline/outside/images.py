@@ -97,6 +97,8 @@ def labelled(example: tf.train.Example, where: str) -> Labelled:
     facts: dict[str, Any] = {}
     image = b""
     for name, feature in example.features.feature.items():
+        if name == features.LESION_MASK:  # a picture, which nothing here asks about
+            continue
         kind = feature.WhichOneof("kind")
         values: Sequence[Any] = getattr(feature, kind).value if kind else ()
         if name == features.IMAGE:

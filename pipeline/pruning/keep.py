@@ -11,7 +11,7 @@ from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import read_record
 from cxr.core import exit_codes
 from cxr.pipeline.kept_runs import KeptRun, kept_runs, run_that_pushed
-from cxr.pipeline.workspace import LATEST, Workspace
+from cxr.pipeline.workspace import LATEST, REPORT, Workspace
 
 _COMPLETE = (exit_codes.OK, exit_codes.REFUSED)
 Version = tuple[str, str]  # model, version
@@ -89,6 +89,9 @@ def what_stays(workspace: Workspace, keep: int, served: Mapping[str, Collection[
     reasons = {run.name: "one of the newest" for run in newest}
     if (latest := (workspace.runs / LATEST).resolve().name) in runs:
         reasons.setdefault(latest, "the one that `latest` names")
+    for run in found:  # what it pushed is not known
+        if run.report is None and (run.folder / REPORT).exists():
+            reasons.setdefault(run.name, f"its {REPORT} cannot be read")
     versions: dict[Version, str] = {}
     for model in sorted(workspace.serving_models.glob("*/")):
         versions |= {(model.name, name): why for name, why in needed_versions(model, served.get(model.name, ())).items()}

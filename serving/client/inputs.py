@@ -22,10 +22,12 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
       Files, those of a folder in alphabetical order. A file named twice comes twice.
 
     Raises:
-      UsageError: a folder holds no image.
+      UsageError: a path leads nowhere, or a folder holds no image.
     """
     found: list[Path] = []
     for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path}: no such file or folder")
         if not path.is_dir():
             found.append(path)
             continue

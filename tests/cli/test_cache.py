@@ -30,6 +30,16 @@ def workspace(tmp_path):
     return tmp_path
 
 
+@pytest.mark.parametrize("given", [["--workspace", "W"], ["--folder", "F"], ["--json"]])
+def test_options_that_prune_would_not_heed_are_refused_and_nothing_goes(workspace, given, monkeypatch):
+    monkeypatch.chdir(workspace)
+    (workspace / "workspace").symlink_to(workspace)
+    error = cache(*given, "prune", "--all").exception
+    assert isinstance(error, UsageError)
+    assert f"{given[0]} stands before prune" in str(error)
+    assert kept(workspace) == ["DenseNet201", "MobileNet"]
+
+
 def kept(workspace):
     return [json.loads(line)["backbone"] for line in cache("--workspace", str(workspace), "--json").stdout.splitlines()]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
+from pydantic import ValidationError
 
 from cxr.core.errors import CxrError, MissingFileError
 from cxr.core.strict_model import StrictModel
@@ -15,6 +16,26 @@ from cxr.core.strict_model import StrictModel
 class Found(StrictModel):
     images: int
     share: float | None = None
+
+
+class Numbers(StrictModel):
+    count: int = 0
+    share: float | None = None
+    by_name: dict[str, float] = {}
+    both: tuple[float, float] = (0, 1)
+    flag: bool = False
+    either: bool | float = 0.5
+
+
+@pytest.mark.parametrize("given", [{"count": True}, {"share": False}, {"by_name": {"a": True}}, {"both": (0, True)}])
+def test_true_is_no_number(given):
+    with pytest.raises(ValidationError, match=f"{next(iter(given))} must be a number, not true or false"):
+        Numbers.model_validate(given)
+
+
+def test_true_is_taken_where_it_is_meant():
+    found = Numbers.model_validate({"flag": True, "either": True, "count": 1, "share": None})
+    assert (found.flag, found.either, found.count) == (True, True, 1)
 
 
 def test_what_is_written_is_read_again(tmp_path):

@@ -23,6 +23,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("!!python/object/apply:os.system [id]", "could not determine a constructor"),
         ("a: 1\n---\nb: 2", "single document"),
         ("gate:\n  tolerance: 0.9\n  min: 1\n  tolerance: 0.02", "line 4: the key 'tolerance' stands in line 2 already"),
+        ("a: 1\nimage_size: 0224", "line 2: 0224 begins with 0, which YAML reads as an octal number; write 224"),
         ("{a: 1, a: 1}", "the key 'a' stands in line 1 already"),
     ],
 )

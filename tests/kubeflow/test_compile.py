@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cxr.core import exit_codes
 from cxr.data.ingest.pseudonyms import KEY_FILE_VARIABLE
 from cxr.kubeflow import evaluation_page
 from cxr.kubeflow.cluster import Cluster
@@ -191,7 +192,7 @@ def test_an_image_tag_is_refused_before_tfx_is_imported(tmp_path):
     command = ["kubeflow", "compile", "--config", "demo", "--image", "registry.example/cxr:latest"]
     done = subprocess.run([sys.executable, "-c", COMMAND, *command], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert "--image 'registry.example/cxr:latest': name it by digest" in done.stderr
-    assert done.returncode == 1
+    assert done.returncode == exit_codes.USAGE
     assert done.stdout.splitlines()[-1] == "heavy: []"
     assert not (tmp_path / "pipeline.yaml").exists()
 

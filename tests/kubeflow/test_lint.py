@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.lint import check, check_settings, problems
 from cxr.pipeline.pipeline_config import load
@@ -140,8 +140,26 @@ def test_sound_settings_pass():
         ({"nodes": {"Trainer": {"image": "gpu:1"}}}, IMAGE, "nodes.Trainer.image 'gpu:1': name it by digest"),
         ({"data": "gs://b/d", "beam": DATAFLOW}, IMAGE, "beam.worker_image 'worker:1': name it by digest"),
         ({"splits": ["train", "val"]}, IMAGE, "'test' is missing"),
+        ({"splits": ["train", "train", "val", "test"]}, IMAGE, "one stands there twice"),
     ],
 )
 def test_settings_that_need_no_graph_to_be_refused(change, image, message):
     with pytest.raises(CxrError, match=message):
         check_settings(load("demo"), Cluster.model_validate({**CLUSTER, **change}), image)
+
+
+@pytest.mark.parametrize(
+    ("config", "change", "message"),
+    [
+        (["beam.workers=8"], {}, "beam of the configuration: on Kubeflow the cluster's file says it"),
+        (
+            ["models.mobilenet.head_training.early_stopping={monitor: val_loss}"],
+            {"splits": ["train", "test"]},
+            "models.mobilenet.*val_loss",
+        ),
+        (["models.mobilenet.backbone=MobileNit"], {}, "models.mobilenet.backbone: .*no such model; it has"),
+    ],
+)
+def test_what_a_task_would_find_out_after_hours(config, change, message):
+    with pytest.raises(UsageError, match=message):
+        check_settings(load("demo", config), Cluster.model_validate({**CLUSTER, **change}), IMAGE)

@@ -74,13 +74,14 @@ def graph(*names):
     [
         ({"nodes": {"trainer": {"gpus": 1}}}, "nodes.trainer: 'trainer' is no task; there are Evaluator, .*Trainer, Trainer-mobilenet"),
         ({"nodes": {"Trainer-mobilnet": {"gpus": 1}}}, "'Trainer-mobilnet' is no task"),
+        ({"nodes": {"Transform-mobilenet": {"memory": "1Gi"}}}, "'Transform-mobilenet' is no task"),
         ({"secrets": [{"name": "s", "env": {"k": "V"}, "nodes": ["Trainr"]}]}, "secrets.0.nodes: 'Trainr' is no task"),
     ],
 )
 def test_names_of_no_task_are_refused(change, message):
     cluster = Cluster.model_validate({**VOLUME, "data": "/mnt/cxr/data", **change})
     with pytest.raises(CxrError, match=message):
-        resources.check_nodes(graph("Trainer-mobilenet", "Evaluator-mobilenet"), cluster, load("cpu"))
+        resources.check_nodes(graph("Trainer-mobilenet", "Evaluator-mobilenet", "Transform"), cluster, load("cpu"))
 
 
 def test_names_of_tasks_and_of_other_configurations_are_not():

@@ -99,7 +99,7 @@ def test_what_the_machine_is_to_blame_for_is_no_verdict(saved_model, tmp_path):
     folder = record(saved_model, tmp_path, [RIGHT])
     with pytest.raises(CxrError, match="too busy.*infra_check.load_seconds.*was not ready after 0.01 s"):
         check_model(folder, "halve", load_seconds=0.01, tolerance=1e-3)
-    with grpc.insecure_channel("127.0.0.1:9") as nobody, pytest.raises(CxrError, match="request 1 .*UNAVAILABLE.*run the check again"):
+    with grpc.insecure_channel("127.0.0.1:9") as nobody, pytest.raises(CxrError, match="UNAVAILABLE.*run the check again"):
         replay(nobody, read_recorded(folder), "halve", tolerance=1e-3, answer_seconds=5)
 
 
@@ -111,7 +111,7 @@ def test_a_proxy_of_the_house_is_gone_past(saved_model, tmp_path, monkeypatch, v
 
 def test_a_server_that_is_gone_is_no_verdict_either(saved_model, tmp_path, monkeypatch):
     monkeypatch.setattr("cxr.components.infra_check.replay._served", lambda *_: contextlib.nullcontext("127.0.0.1:9"))
-    with pytest.raises(MachineBusy, match="request 1 .*UNAVAILABLE.*run the check again"):
+    with pytest.raises(MachineBusy, match="UNAVAILABLE.*run the check again"):
         check_model(record(saved_model, tmp_path, [RIGHT]), "halve", load_seconds=1, tolerance=1e-3, answer_seconds=5)
 
 

@@ -53,3 +53,11 @@ def test_the_table_holds_no_formula(tmp_path):
     assert len(list(list_overlays(tmp_path, [row]))) == 1
     with (tmp_path / TABLE).open(newline="") as stream:
         assert list(csv.reader(stream))[1] == ["'=HYPERLINK(1).png", "m", "normal", "'@normal", "0.5", "False", "'-x.png", ""]
+
+
+def test_a_call_that_makes_none_leaves_the_list_of_earlier_ones(tmp_path):
+    row = Explanation("x.png", "m", "normal", "normal", 0.5, False, "x_m.png")
+    list(list_overlays(tmp_path, [row]))
+    before = (tmp_path / TABLE).read_text()
+    assert list(list_overlays(tmp_path, [])) == []
+    assert (tmp_path / TABLE).read_text() == before

@@ -3,6 +3,7 @@
 import pytest
 import tensorflow as tf
 
+from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.pipeline.outside.images import labelled
@@ -22,6 +23,13 @@ def test_an_odd_feature_is_named(raw_examples, name, value, said):
     example.features.feature[name].CopyFrom(value)
     with pytest.raises(CxrError, match=f"a.gz: .*{said}"):
         labelled(example, "a.gz")
+
+
+def test_a_mask_is_no_fact_of_an_image(raw_examples):
+    example = tf.train.Example.FromString(raw_examples[0])
+    plain = labelled(example, "a.gz")
+    example.features.feature[features.LESION_MASK].bytes_list.value.append(b"\x89PNG\xff")
+    assert labelled(example, "a.gz") == plain
 
 
 def test_a_log_may_announce_more_answers_than_it_holds(raw_examples, tmp_path):

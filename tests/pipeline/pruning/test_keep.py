@@ -8,7 +8,7 @@ from cxr.components.baseline import champion
 from cxr.core.errors import CxrError
 from cxr.pipeline.pruning.keep import needed_versions, versions_of, what_stays
 from cxr.pipeline.pruning.prune import Pruner
-from cxr.pipeline.workspace import LATEST
+from cxr.pipeline.workspace import LATEST, REPORT
 
 
 def versions(kept, model):
@@ -106,3 +106,9 @@ def test_what_a_killed_prune_left_goes_with_the_next(pushed):
     assert list(pruner.plan().versions) == [left]
     pruner.carry_out(pruner.plan())
     assert not left.exists()
+
+
+def test_a_run_whose_report_is_damaged_stays_since_nobody_knows_what_it_pushed(pushed):
+    assert "20261104-1" not in what_stays(pushed, 1, {}).runs
+    (pushed.runs / "20261104-1" / REPORT).write_text("{")
+    assert what_stays(pushed, 1, {}).runs["20261104-1"] == "its report.json cannot be read"

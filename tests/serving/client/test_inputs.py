@@ -34,6 +34,11 @@ def test_links_that_lead_nowhere_are_not_passed_over_and_folders_are_no_images(t
     assert find_images([tmp_path]) == [tmp_path / "gone.png"]
 
 
+def test_a_path_that_leads_nowhere_is_an_error(tmp_path: Path):
+    with pytest.raises(UsageError, match="gone.png: no such file or folder"):
+        find_images([tmp_path / "gone.png"])
+
+
 def test_a_folder_without_images_is_an_error(tmp_path: Path):
     with pytest.raises(UsageError, match="no image below"):
         find_images([tmp_path])
