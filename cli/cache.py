@@ -46,8 +46,7 @@ def cache(
     from cxr.trainer.feature_cache.summary import summaries
 
     if context.invoked_subcommand:
-        sources = {name: context.get_parameter_source(name) for name in ("workspace", "folder", "json")}
-        if given := [f"--{name}" for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]:
+        if given := [f"--{name}" for name in ("workspace", "folder", "json") if options.source_of(context, name) == "COMMANDLINE"]:
             raise UsageError(
                 f"cxr cache: {', '.join(given)} stands before {context.invoked_subcommand}, which would not heed it; put it behind"
             )

@@ -52,6 +52,12 @@ def make_folder(option: str, folder: Path) -> None:
         raise UsageError(f"{option} {folder}: {error.strerror}") from None
 
 
+def source_of(context: typer.Context, name: str) -> str:
+    """Returns where the value of a parameter is from: COMMANDLINE, ENVIRONMENT, DEFAULT or another name of click's; empty: from nowhere."""
+    source = context.get_parameter_source(name)
+    return source.name if source else ""
+
+
 def check_file(option: str, file: Path | None, *, makes_folder: bool = False) -> None:
     """Looks whether a file can be where an option names it, before work is done for nothing.
 

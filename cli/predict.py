@@ -79,8 +79,7 @@ def predict(
     security = options.tls_of(tls, ca, cert, key, server_name)
     messages = Console(stderr=True)
     options.note_unencrypted(server, security, messages)
-    source = context.get_parameter_source("timeout")
-    contact = CONTACT_TIMEOUT if source is None or source.name == "DEFAULT" else timeout
+    contact = CONTACT_TIMEOUT if options.source_of(context, "timeout") in ("", "DEFAULT") else timeout
     with Client(server, model, version, label, tls=security, timeout=timeout, batch_size=batch_size, max_in_flight=in_flight) as client:
         client.metadata(contact)  # a server or model that is not there is said before any image is read
         failed = _show(client, files, json, messages, explain, class_name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from cxr.cli.options import Ca, Cert, Json, Key, ServerName, UseTls, help_of, stdout_console, tls_of
+from cxr.cli.options import Ca, Cert, Json, Key, ServerName, UseTls, help_of, source_of, stdout_console, tls_of
 from cxr.cli.serving_bench import bench
 from cxr.serving import defaults
 
@@ -150,8 +150,7 @@ def rollback(
 
 def _named(context: typer.Context, servers: list[str] | None, none: bool) -> list[str] | None:
     """Returns the servers to tell; those of CXR_SERVER give way to --no-server."""
-    source = context.get_parameter_source("server")
-    return None if none and source is not None and source.name == "ENVIRONMENT" else servers
+    return None if none and source_of(context, "server") == "ENVIRONMENT" else servers
 
 
 class _Where(NamedTuple):

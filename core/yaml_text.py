@@ -8,8 +8,6 @@ from typing import Any
 import yaml
 
 MAX_VALUES = 100_000  # after every alias is written out; a configuration of ours has some hundred
-
-
 _INTEGER = "tag:yaml.org,2002:int"
 _OCTAL = re.compile(r"[-+]?0[0-7_]+")
 

@@ -14,7 +14,7 @@ from cxr.core.features import TRAIN
 from cxr.core.intervals import Figure
 from cxr.core.measurement import Measurement
 from cxr.core.resampling import patient_numbers
-from cxr.data.audit.audit_config import Audit
+from cxr.data.audit.audit_config import Audit, halfway
 from cxr.data.audit.classifier import Labels, Probabilities, fit_and_predict, folds_by_patient, out_of_fold
 from cxr.data.audit.records import Tables, some_patients
 from cxr.data.audit.result import AuditFigures, AuditResult, ShortcutResult
@@ -156,4 +156,5 @@ def _clearly(auc: Figure, clear_auc: float) -> bool:
     of five patients 0.96 is a matter of chance.
     """
     low = auc.low or 0.0
-    return low >= clear_auc or ((auc.value or 0.0) >= (clear_auc + 1) / 2 and low >= (clear_auc + 0.5) / 2)
+    high, least = halfway(clear_auc)
+    return low >= clear_auc or ((auc.value or 0.0) >= high and low >= least)

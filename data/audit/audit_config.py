@@ -25,3 +25,8 @@ class Audit(StrictModel):
     masked_images: int = Field(
         100, ge=1, description="of the gate's split, that they are asked about twice each: a large network takes 0.3 s per image on 2 cores"
     )
+
+
+def halfway(clear_auc: float) -> tuple[float, float]:
+    """Returns the AUC halfway from `clear_auc` to 1, and the one halfway from 0.5 to it: see `Audit.clear_auc`."""
+    return (clear_auc + 1) / 2, (clear_auc + 0.5) / 2

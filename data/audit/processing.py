@@ -24,7 +24,7 @@ def traces(grey: Grey) -> Floats:
 
     Six are logarithms of ratios, three down and three across: of the mean second difference to the first one, and of mean differences at
     1, 2 and 4 pixels, one to the next. Blur, resampling, sharpening and noise change them; more or less contrast does not. They are of the
-    frame alone: of the whole picture they told sick lungs too.
+    frame alone: in the whole picture lungs take part, and sick ones are told.
 
     Four are of JPEG's blocks, two down and two across: by how much the jump from one row (column) to the next is larger than those beside
     it, at the one of 8 offsets where that is most; less the median of all offsets, and less the second largest; in units of the mean jump.

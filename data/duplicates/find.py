@@ -19,7 +19,7 @@ from cxr.data.duplicates.thumbnails import ManyThumbnails
 CONFIRMED = 0.88  # agreement of copies; benchmarks/duplicates.py prints what falls on either side
 BATCH = 64  # pairs registered at a time
 BLOCK = 512  # pictures in memory at a time
-MIN_SPREAD = 2.0  # grey levels, standard deviation: a thumbnail with less shows nothing to compare
+MIN_SPREAD = 2.0  # grey levels, standard deviation: a thumbnail with less shows nothing to compare, and is a copy of an equal one only
 
 
 class Pair(NamedTuple):
@@ -42,11 +42,11 @@ def near_duplicates(
       workers: Threads.
       stage: Is told what begins and how many pictures or pairs it takes; what it returns is told how many more are done.
     """
-    numbers, digests = _shown(thumbnails)
+    numbers, digests, shown = _pictures(thumbnails)
     _, first_places, same = np.unique(digests, return_index=True, return_inverse=True)
     firsts = numbers[first_places[same]]
     pairs = [Pair(int(first), int(other), 1.0) for first, other in zip(firsts, numbers, strict=True) if first != other]
-    distinct = numbers[np.sort(first_places)]
+    distinct = numbers[np.sort(first_places[shown[first_places]])]
     if len(distinct) > 1:
         chosen = thumbnails if len(distinct) == len(thumbnails) else thumbnails[distinct]
         found = candidates(chosen, workers, stage("comparing", len(chosen)))
@@ -69,16 +69,18 @@ def candidates(thumbnails: ManyThumbnails, workers: int, advance: Callable[[int]
     return search.each_once(np.concatenate([turned.candidates(thumbnails, workers), search.candidates(thumbnails, workers, advance)]))
 
 
-def _shown(thumbnails: ManyThumbnails) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bytes_]]:
-    """Returns the numbers of the pictures that show something, and the hash of each, 16 bytes."""
-    numbers, digests = [np.empty(0, np.int64)], [np.empty(0, "S16")]
+def _pictures(thumbnails: ManyThumbnails) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bytes_], npt.NDArray[np.bool_]]:
+    """Returns the numbers of the thumbnails that are not of one level, the hash of each, 16 bytes, and whether it can be compared."""
+    numbers, digests, shown = [np.empty(0, np.int64)], [np.empty(0, "S16")], [np.empty(0, np.bool_)]
     for start in range(0, len(thumbnails), BLOCK):
         block = np.asarray(thumbnails[start : start + BLOCK])
-        own = [k for k, picture in enumerate(block) if picture.std() >= MIN_SPREAD]
+        spreads = np.array([picture.std() for picture in block])
+        own = np.flatnonzero(spreads)
         hashes = b"".join(hashlib.blake2b(block[k].tobytes(), digest_size=16).digest() for k in own)
-        numbers.append(start + np.array(own, np.int64))
+        numbers.append(start + own)
         digests.append(np.frombuffer(hashes, "S16"))
-    return np.concatenate(numbers), np.concatenate(digests)
+        shown.append(spreads[own] >= MIN_SPREAD)
+    return np.concatenate(numbers), np.concatenate(digests), np.concatenate(shown)
 
 
 def agreements(

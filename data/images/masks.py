@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from cxr.core.features import MAX_PIXELS
 from cxr.data.images.decoders import check_scans
 from cxr.data.images.errors import ImageError, TooManyPixels, Unreadable
-from cxr.data.images.reader import PILLOW_FORMATS
+from cxr.data.images.reader import PILLOW_FORMATS, on_black
 
 _SET = 127  # grey levels above this are part of the disease
 _SKEW = 0.02  # of the ratio of the sides: what rounding in a resized mask may take
@@ -81,10 +81,7 @@ def _levels(picture: Image.Image) -> npt.NDArray[np.uint8]:
     if picture.mode == "F":
         values = np.nan_to_num(np.asarray(picture))  # what is no number shows nothing
         return (values * (255 if values.max() <= 1 else 1)).clip(0, 255).astype(np.uint8)
-    if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", layer.size, (0, 0, 0, 255)), layer)
-    return np.asarray(picture.convert("L"))
+    return np.asarray(on_black(picture).convert("L"))
 
 
 def decode_mask(png: bytes) -> npt.NDArray[np.bool_]:

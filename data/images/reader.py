@@ -28,7 +28,7 @@ from cxr.data.images.grey_levels import MIN_SIDE, check_content, check_size, pic
 # carry it, and a client with other rules refuses to ask them.
 READING_RULES = 1
 MAX_SIDE = 1024  # pixels
-DARK = 128  # grey levels
+_DARK = 128  # grey levels
 JPEG_QUALITY = 95
 PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 HEAD_BYTES = 132  # of a file, enough to tell what it is: of DICOM up to and with its magic
@@ -173,7 +173,7 @@ def _read_with_pillow(stream: io.IOBase, max_pixels: int, max_side: int | None) 
             inverted = kind == "tiff" and _deep(picture) and picture.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0  # type: ignore[attr-defined]
             ImageOps.exif_transpose(picture, in_place=True)
             grey = _grey(picture, unsigned)
-            if high_bytes and grey.max() < DARK:
+            if high_bytes and grey.max() < _DARK:
                 raise Unreadable("16 bits with colour or alpha, of which it uses less than half; save it as 16-bit grey")
             return 255 - grey if inverted else grey, (height, width), kind
     except ImageError:
@@ -200,16 +200,21 @@ def _deep(picture: Image.Image) -> bool:
     return picture.mode.startswith("I") or picture.mode == "F"
 
 
+def on_black(picture: Image.Image) -> Image.Image:
+    """Returns a picture with black where it is transparent."""
+    if not picture.has_transparency_data:
+        return picture
+    layer = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, (0, 0, 0, 255)), layer)
+
+
 def _grey(picture: Image.Image, unsigned: bool) -> np.ndarray:
     """Returns uint8 [height, width]; `unsigned`: whole numbers of 32 bits are."""
     if _deep(picture):
         values = np.asarray(picture)
         values = values.view(np.uint32) if unsigned else values
         return to_8_bit(values, *picture_range(values))
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
-        picture = Image.alpha_composite(black, picture)
+    picture = on_black(picture)
     if picture.mode != "L":
         picture = picture.convert("RGB").convert("L")  # CMYK, palettes and others have no direct way to grey
     return np.array(picture)

@@ -32,7 +32,6 @@ from cxr.data.ingest.sources import discover, is_uri
 from cxr.data.ingest.splits import assign
 from cxr.data.ingest.staged import Entry
 
-_HASH_DIGITS = 32  # of a content hash: enough to tell pictures apart, and a million of them fit into memory
 VERSIONS_OF = ("apache-beam", "pillow", "pydicom", "tensorflow")
 
 
@@ -124,8 +123,7 @@ def ingest(
         content = request.fingerprint(lambda row: entry_of(row).file_hash)
         patients = [row.patient for row in rows]
         try:
-            contents = np.fromiter((entry_of(row).content_hash.encode() for row in rows), f"S{_HASH_DIGITS}", len(rows))
-            pairs = compare(rows, keys, contents, lambda row: pictures.thumbnail(keys[row.number]), config, console)
+            pairs = compare(rows, keys, lambda row: pictures.thumbnail(keys[row.number]), config, console)
             settled = settle(rows, pairs, config, out, spelled)
             rows, more = assign(settled.rows, config, spelled, lambda row: not entry_of(row).reason and row.number not in masks.refused)
         except BadRows as error:

@@ -62,9 +62,7 @@ def notes(conflicts: int, left_out: int, joined: int) -> list[str]:
     return found
 
 
-def compare(
-    rows: Sequence[Row], keys: Keys, contents: Keys, thumbnail: Callable[[Row], np.ndarray], config: Ingest, console: Console
-) -> list[Pair]:
+def compare(rows: Sequence[Row], keys: Keys, thumbnail: Callable[[Row], np.ndarray], config: Ingest, console: Console) -> list[Pair]:
     """Returns the pairs of rows (their places in the list) that show the same radiograph; none if `near_duplicates` says so.
 
     Synthetic pictures are left out: they are drawn from a few numbers, so that two made-up patients may agree as copies do.
@@ -72,7 +70,6 @@ def compare(
     Args:
       rows: All rows.
       keys: Of their files: one file may stand under two labels, no matter whether it can be read.
-      contents: Hashes of their pictures, empty where there is none: pictures with too little contrast to be compared may be equal.
       thumbnail: Returns that of a row, uint8 [SIDE, SIDE]; black where there is no picture.
       config: `near_duplicates` and `workers`.
       console: For progress.
@@ -86,17 +83,9 @@ def compare(
     with stages(console, "looking for duplicates: ") as stage:
         found = near_duplicates(thumbnails, config.workers, stage)
     pairs = [Pair(int(places[pair.first]), int(places[pair.second]), pair.agreement) for pair in found]
-    known = {(pair.first, pair.second) for pair in pairs}
-    pictured = places[contents[places] != b""]
-    equal = [*_repeated(keys, np.arange(len(rows))), *_repeated(contents[pictured], pictured)]
-    return pairs + [Pair(*two, 1.0) for two in dict.fromkeys(equal) if two not in known]
-
-
-def _repeated(values: Keys, places: np.ndarray) -> list[tuple[int, int]]:
-    """Returns the places of each value that was there before, after the place where it was first."""
-    first, which = np.unique(values, return_index=True, return_inverse=True)[1:]
-    again = np.flatnonzero(first[which] != np.arange(len(values)))
-    return list(zip(places[first[which[again]]].tolist(), places[again].tolist(), strict=True))
+    first, which = np.unique(keys, return_index=True, return_inverse=True)[1:]
+    again = np.flatnonzero(first[which] != np.arange(len(rows)))
+    return pairs + [Pair(int(first[which[number]]), number, 1.0) for number in again.tolist()]
 
 
 def settle(rows: list[Row], pairs: Sequence[Pair], config: Ingest, out: Path, spelled: Spelling) -> Settled:

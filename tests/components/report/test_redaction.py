@@ -16,7 +16,7 @@ from cxr.pipeline.pipeline_config import load
         ("gs://bucket/doe^jane: not found", "(path) not found"),
         ("Doe.DCM: no pixels", "(path) no pixels"),
         ("schemas/Jane Doe.pbtxt: no schema", "(path) no schema"),
-        ("/home/x/Anna Meyer: no records", "(path): no records"),
+        ("/data/Anna Meyer: no records", "(path): no records"),
         ("KeyError: '/data/studies/Anna Meyer'", "KeyError: '(path)'"),
         (r"the folder D:\Praxis Dr Meyer is empty", "the folder (path)"),
         ("no member 'Anna Meyer 1960.dcm' in it", "no member '(path)' in it"),

@@ -10,6 +10,7 @@ from cxr.components.report.page.content import Content
 from cxr.components.report.page.numbers import NONE, unbroken
 from cxr.components.report.page.section import Section
 from cxr.core.intervals import Figure
+from cxr.data.audit.audit_config import halfway
 from cxr.data.audit.result import AuditFigures, AuditResult
 
 
@@ -49,8 +50,8 @@ def _shortcuts(audit: AuditResult) -> list[Row]:
 
 
 def _rule(clear_auc: float) -> str:
-    """Returns when an AUC is clear; data/audit/audit.py decides."""
-    high, least = (clear_auc + 1) / 2, (clear_auc + 0.5) / 2
+    """Returns when an AUC is clear, in words; data/audit/audit.py decides."""
+    high, least = halfway(clear_auc)
     return f"its interval begins at {clear_auc:g} or above, or it is {high:g} or more and its interval begins at {least:g} or above"
 
 
