@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
+Place = tuple[str | int, ...]  # keys and indexes, from the root of a file to a value
+_SHOWN = 200  # characters of a wrong value
+
 
 def said(error: ErrorDetails) -> str:
     """Returns the message of one error, without pydantic's own words in front of a check of ours."""
@@ -27,12 +30,32 @@ def first_said(errors: ValidationError) -> str:
     return (f"{place}: " if place else "") + said(first) + (f", and {more} more" if more else "")
 
 
-def said_lines(errors: ValidationError, root: str, reason: Callable[[ErrorDetails], str] = said) -> str:
+def of_settings(error: ErrorDetails) -> str:
+    """Returns the message of an error in a file of settings, which is the user's own, so that values may be shown."""
+    if error["type"] == "extra_forbidden":
+        return "unknown key; remove it or correct its spelling"
+    if error["type"] == "missing":
+        return "is missing"
+    if isinstance(error["input"], dict):  # a check of several fields together: its message names them
+        return said(error)
+    given = repr(error["input"])
+    return f"{said(error)} (given: {given if len(given) <= _SHOWN else given[:_SHOWN] + '…'})"
+
+
+def said_lines(
+    errors: ValidationError, root: str, reason: Callable[[ErrorDetails], str] = said, line: Callable[[Place], int | None] = lambda _: None
+) -> str:
     """Returns place and message of each, a line for each.
 
     Args:
       errors: Of a file or a setting.
       root: What an error is of that has no place in it.
       reason: Makes the message of an error.
+      line: Of the file, in which a place stands; None: in none.
     """
-    return "\n".join(f"  {'.'.join(map(str, e['loc'])) or root}: {reason(e)}" for e in errors.errors())
+    return "\n".join(f"  {_place(e['loc'], line) or root}: {reason(e)}" for e in errors.errors())
+
+
+def _place(place: Place, line: Callable[[Place], int | None]) -> str:
+    found = line(place)
+    return ".".join(map(str, place)) + (f" (line {found})" if found else "")

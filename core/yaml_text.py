@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -44,6 +45,35 @@ def parse(text: str, *, first: bool = False, name: str = "text") -> Any:
         raise YamlError(f"a value that cannot be read: {error}") from None
     finally:
         loader.dispose()
+
+
+def line_of(text: str, *places: Sequence[str | int]) -> int | None:
+    """Returns the line, from 1, in which a value of a document begins that `parse` has read; None: none of the places is in it.
+
+    Args:
+      text: The document.
+      places: Keys and indexes from the root to the value, each the way to one place where it may stand. The first one that the document
+        has whole counts, otherwise the first one of those that it has most of: a key that is missing has the line of what lacks it.
+    """
+    root = yaml.compose(text, yaml.SafeLoader)
+    found = [_reached(root, place) for place in places]
+    whole = [line for (missing, _, line) in found if not missing]
+    return next(iter(whole), None) or max(found, key=lambda one: one[1])[2]
+
+
+def _reached(node: yaml.Node | None, place: Sequence[str | int]) -> tuple[int, int, int | None]:
+    """Returns how many steps of the way a document lacks and has, and the line in which the last one ends that it has."""
+    line = None
+    for steps, part in enumerate(place):
+        if isinstance(node, yaml.MappingNode):
+            pair = next((pair for pair in node.value if pair[0].value == str(part)), None)
+        else:
+            items = node.value if isinstance(node, yaml.SequenceNode) else []
+            pair = (items[part], items[part]) if isinstance(part, int) and part < len(items) else None
+        if pair is None:
+            return len(place) - steps, steps, line
+        line, node = pair[0].start_mark.line + 1, pair[1]
+    return 0, len(place), line
 
 
 def _check_keys(node: yaml.MappingNode) -> None:

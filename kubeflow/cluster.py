@@ -15,7 +15,7 @@ from cxr.core import features, yaml_text
 from cxr.core.errors import UsageError
 from cxr.core.file_names import has_pattern
 from cxr.core.strict_model import StrictModel
-from cxr.core.validation_errors import said_lines
+from cxr.core.validation_errors import of_settings, said_lines
 from cxr.kubeflow.beam_engines import Absolute, Beam, Dataflow, Portable
 from cxr.kubeflow.uris import bucket_of, is_object_store
 from cxr.pipeline.beam_config import Direct
@@ -164,15 +164,16 @@ def load_cluster(path: Path | None) -> Cluster:
     """Reads a cluster file; None: the shipped one.
 
     Raises:
-      CxrError: Unreadable, or a wrong field, which is named.
+      UsageError: Unreadable, or wrong fields; names each with its line.
     """
-    source = path or package_files.files("cxr.kubeflow") / SHIPPED
+    source, text = path or package_files.files("cxr.kubeflow") / SHIPPED, ""
     try:
-        tree = yaml_text.parse(source.read_text(encoding="utf-8"), name=str(source))
-        return Cluster.model_validate(tree)
+        text = source.read_text(encoding="utf-8")
+        return Cluster.model_validate(yaml_text.parse(text, name=str(source)))
     except OSError as error:
         raise UsageError(f"--cluster {source}: {error.strerror or error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"--cluster {source}: not valid YAML: {error}") from None
     except pydantic.ValidationError as error:
-        raise UsageError(f"--cluster {source}:\n{said_lines(error, 'cluster')}") from None
+        lines = said_lines(error, "cluster", of_settings, lambda place: yaml_text.line_of(text, place))
+        raise UsageError(f"--cluster {source}:\n{lines}") from None

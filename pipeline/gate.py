@@ -82,20 +82,29 @@ class Gate(StrictModel):
         """Returns whether a metric has a value for each class."""
         return metric in names.CLASS_FIGURES or any(added.per_class for added in self.metrics if added.name == metric)
 
-    def unknown(self, candidates: Sequence[str], class_names: Sequence[str]) -> str:
-        """Returns which demand names a model or a class that there is not; empty: none does.
+    def unknown(self, candidates: Sequence[str], class_names: Sequence[str]) -> list[str]:
+        """Returns which settings name a model or a class that there is not, each with what to do; empty: none does.
 
         Args:
           candidates: the models.
           class_names: the classes.
         """
+        models, classes = ", ".join(candidates), ", ".join(class_names)
+        problems = [
+            f"min_accuracy_of.{model}: there is no model {model}; there are {models}: take it out, or set gate.min_accuracy_of anew"
+            for model in self.min_accuracy_of
+            if model not in candidates
+        ]
+        anew = "take the demand out, or set gate.demands anew"
         for number, demand in enumerate(self.demands):
-            for model in demand.models or ():
-                if model not in candidates:
-                    return f"demands.{number}.models: there is no model {model}; there are {', '.join(candidates)}"
+            problems += [
+                f"demands.{number}.models: there is no model {model}; there are {models}: {anew}"
+                for model in demand.models or ()
+                if model not in candidates
+            ]
             if demand.class_name is not None and demand.class_name not in class_names:
-                return f"demands.{number}.class: there is no class {demand.class_name}; there are {', '.join(class_names)}"
-        return ""
+                problems.append(f"demands.{number}.class: there is no class {demand.class_name}; there are {classes}: {anew}")
+        return problems
 
 
 def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CLASS_NAMES, *, code_version: str = "") -> EvalConfig:
@@ -190,8 +199,13 @@ def _demanded(gate: Gate, model: str, class_names: Sequence[str]) -> Iterator[Me
     """Yields a metric with its threshold for each demand on `model`; of a figure with a value per class one for each class."""
     from tensorflow_model_analysis.proto import config_pb2
 
-    if problem := gate.unknown([model, *(name for demand in gate.demands for name in demand.models or ())], class_names):
-        raise UsageError(f"gate.{problem}")
+    models = [
+        model,
+        *gate.min_accuracy_of,
+        *(name for demand in gate.demands for name in demand.models or ()),
+    ]  # the configuration knows them
+    if problems := gate.unknown(models, class_names):
+        raise UsageError("; ".join(f"gate.{problem}" for problem in problems))
     for number, demand in enumerate(gate.demands):
         if not demand.holds_for(model):
             continue

@@ -16,7 +16,8 @@ from cxr.components.drift_check.drift_config import Drift
 from cxr.core import features, yaml_text
 from cxr.core.errors import UsageError
 from cxr.core.strict_model import Seed, StrictModel
-from cxr.core.validation_errors import said, said_lines
+from cxr.core.validation_errors import Place as FieldPlace
+from cxr.core.validation_errors import of_settings, said_lines
 from cxr.data.audit.audit_config import Audit
 from cxr.data.demo import SEVERITY
 from cxr.data.ingest.ingest_config import Ingest
@@ -26,7 +27,6 @@ from cxr.trainer.feature_cache.setting import Place, Setting, place_of
 from cxr.trainer.model_config import MOST_MEMBERS, Ensemble, Model, Stage
 from cxr.trainer.preprocessing_config import Preprocessing
 
-_SHOWN = 200  # characters of a wrong value
 # Keys of version 0.1: what they are called now.
 RENAMED = {"head_layers": "head", "batch_statistics": "bn_recalibration (none, per_layer, per_channel)"}
 
@@ -113,11 +113,8 @@ class Config(StrictModel):
             raise ValueError(f"models.{features.ENSEMBLE}: this name is the ensemble's")
         if self.ensemble and not 2 <= len(self.models) <= MOST_MEMBERS:
             raise ValueError(f"ensemble: joins 2 to {MOST_MEMBERS} models; set `ensemble: null` or change `models`")
-        unknown = set(self.gate.min_accuracy_of) - set(self.candidates)
-        if unknown:
-            raise ValueError(f"gate.min_accuracy_of.{min(unknown)}: no such model; there are {', '.join(self.candidates)}")
-        if problem := self.gate.unknown(self.candidates, self.class_names):
-            raise ValueError(f"gate.{problem}")
+        if problems := self.gate.unknown(self.candidates, self.class_names):
+            raise ValueError("; ".join(f"gate.{problem}" for problem in problems))
         return self
 
     @property
@@ -156,9 +153,9 @@ def load(name_or_file: str, overrides: Iterable[str] = ()) -> Config:
         is YAML.
 
     Raises:
-      UsageError: No such configuration, unreadable YAML, an unknown key or a wrong value; names the file and the field.
+      UsageError: No such configuration, unreadable YAML, an unknown key or a wrong value; names the file, the field and its line.
     """
-    tree = _read(name_or_file)
+    text, tree = _read(name_or_file)
     pairs = [_override(item) for item in overrides]
     for key, value in pairs:
         if key[0] == "defaults":
@@ -179,10 +176,11 @@ def load(name_or_file: str, overrides: Iterable[str] = ()) -> Config:
     try:
         return Config.model_validate(tree)
     except pydantic.ValidationError as error:
-        raise UsageError(f"configuration {name_or_file}:\n{said_lines(error, 'configuration', _reason)}") from None
+        lines = said_lines(error, "configuration", _reason, lambda place: _line(text, place, [key for key, _ in pairs]))
+        raise UsageError(f"configuration {name_or_file}:\n{lines}") from None
 
 
-def _read(name_or_file: str) -> dict[str, Any]:
+def _read(name_or_file: str) -> tuple[str, dict[str, Any]]:
     path = Path(name_or_file)
     if path.suffix in (".yaml", ".yml") or path.is_file():
         source = path
@@ -191,14 +189,15 @@ def _read(name_or_file: str) -> dict[str, Any]:
         if not source.is_file():
             raise UsageError(f"--config {name_or_file}: neither a file nor one of {', '.join(shipped())}")
     try:
-        tree = yaml_text.parse(source.read_text(encoding="utf-8"), name=str(source))
+        text = source.read_text(encoding="utf-8")
+        tree = yaml_text.parse(text, name=str(source))
     except OSError as error:
         raise UsageError(f"--config {name_or_file}: {error.strerror or error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"configuration {source}: not valid YAML: {error}") from None
     if not isinstance(tree, dict):
         raise UsageError(f"configuration {source}: expected a mapping of keys to values")
-    return tree
+    return text, tree
 
 
 def _override(item: str) -> tuple[tuple[str, ...], Any]:
@@ -238,10 +237,15 @@ def _reason(error: Any) -> str:
             return f"the stage is called head_training now: head_training.{key}"
         if key in RENAMED:
             return f"is called {RENAMED[key]} now"
-        return "unknown key; remove it or correct its spelling"
-    if error["type"] == "missing":
-        return "is missing"
-    if isinstance(error["input"], dict):  # a check of several fields together: its message names them
-        return said(error)
-    given = repr(error["input"])
-    return f"{said(error)} (given: {given if len(given) <= _SHOWN else given[:_SHOWN] + '…'})"
+    return of_settings(error)
+
+
+def _line(text: str, place: FieldPlace, overridden: Iterable[tuple[str, ...]]) -> int | None:
+    """Returns the line of a configuration that a wrong value is from; None: an override is."""
+    in_model = place[2:] if place[:1] == ("models",) else ()
+    for key in overridden:
+        of_all = key[0] == "defaults"
+        own, way = (key[1:], in_model) if of_all else (key, place)
+        if own == way[: len(own)]:
+            return None
+    return yaml_text.line_of(text, place, *([("defaults", *in_model)] if in_model else []))

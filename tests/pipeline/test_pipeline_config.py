@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import yaml
 
@@ -74,7 +76,7 @@ def test_overrides_reach_one_model_or_all(small):
         ("audit.seed=4294967296", "audit.seed: Input should be less than 4294967296"),
         ("gate.split=tset", "gate.split: must be test: models learn from train"),
         ("gate.split=val", "gate.split: must be test"),
-        ("gate.min_accuracy_of.resnet=0.5", "no such model"),
+        ("gate.min_accuracy_of.resnet=0.5", "gate.min_accuracy_of.resnet: there is no model resnet; there are mobilenet"),
         ("name=My Pipeline", "name"),
         ("epochs", "key=value"),
         ("name.first=1", "is a value"),
@@ -85,6 +87,43 @@ def test_mistakes_name_the_field(small, override, message):
     with pytest.raises(CxrError) as error:
         load(small, [override])
     assert message in str(error.value)
+
+
+def test_all_that_names_a_model_that_is_gone_is_told_at_once():
+    with pytest.raises(CxrError) as error:
+        load("cpu", ["ensemble=null"])
+    assert re.findall(r"gate\.[a-z_.0-9]+: there is no model ensemble", str(error.value)) == [
+        "gate.min_accuracy_of.ensemble: there is no model ensemble",
+        "gate.demands.0.models: there is no model ensemble",
+    ]
+    load("cpu", ["ensemble=null", "gate.min_accuracy_of={}", "gate.demands=[]"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "place"),
+    [
+        ([], "image_size (line 2): Input"),
+        ([], "models.first.head_training.epochs (line 5): Input"),  # of the defaults
+        ([], "models.second.seed (line 11): Input"),
+        ([], "models.second.backbone (line 10): is missing"),  # where the model begins
+        ([], "gate.demands.1 (line 15): demands nothing"),
+        (["image_size=4"], "image_size: Input"),  # the file's value does not count
+        (["defaults.head_training={epochs: none}"], "models.first.head_training.epochs: Input"),
+        (["defaults.image_size=no"], "image_size (line 2): Input"),  # the models' key of this name is another one
+        (["models.second.seed=-2"], "models.second.seed: Input"),
+    ],
+)
+def test_mistakes_name_the_line_of_the_file(tmp_path, overrides, place):
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        "name: x\nimage_size: 3\n"
+        "defaults:\n  weights: none\n  head_training: {epochs: many}\n\n"
+        "models:\n  first:\n    backbone: MobileNet\n  second:\n    seed: -1\n"
+        "gate:\n  demands:\n  - {metric: accuracy, min: 0.5}\n  - {metric: accuracy}\n"
+    )
+    with pytest.raises(CxrError) as error:
+        load(str(file), overrides)
+    assert f"  {place}" in str(error.value)
 
 
 def test_unknown_configuration_lists_what_there_is():
@@ -113,8 +152,8 @@ def test_printed_form_is_complete(small):
     ("text", "said"),
     [
         ("name: x\ndefaults: [a]\nmodels: {a: {backbone: MobileNet}}", "defaults: must be fields of a model"),
-        ("name: x\ndefaults: {weights: none}\nmodels: {a: true}", "models.a: Input should be a valid dictionary"),
-        ("name: x\nmodels: text", "models: Input should be a valid dictionary"),
+        ("name: x\ndefaults: {weights: none}\nmodels: {a: true}", r"models.a \(line 3\): Input should be a valid dictionary"),
+        ("name: x\nmodels: text", r"models \(line 2\): Input should be a valid dictionary"),
         ("name: 2001-99-99", "not valid YAML: a value that cannot be read"),
         ("[" * 3000, "not valid YAML: nested too deeply"),
         (f"name: &a [{'x,' * 400}]\nmodels: [{'*a,' * 400}]", "more than 100,000 values"),
