@@ -90,16 +90,17 @@ def compile_(
 ) -> None:
     """Write the pipeline as the YAML that Kubeflow Pipelines takes."""
     from cxr.core.console import Console
+    from cxr.core.silence import silenced
     from cxr.kubeflow.cluster import load_cluster
     from cxr.kubeflow.lint import check_settings
     from cxr.pipeline.pipeline_config import load
 
     loaded, cluster_config = load(config, overrides or ()), load_cluster(cluster)
     check_settings(loaded, cluster_config, image)
-    with Console(stderr=True).status("importing TFX"):
+    with Console(stderr=True).status("compiling"), silenced():
         from cxr.kubeflow.compile import compile_config
 
-    compiled = compile_config(loaded, cluster_config, image, baseline=baseline)
+        compiled = compile_config(loaded, cluster_config, image, baseline=baseline)
     compiled.write(out)
     typer.echo(str(out))
 

@@ -37,6 +37,8 @@ COMMANDS = (
     "kubeflow",
 )  # modules of cli, in the order of the help
 
+HELP = frozenset(("-h", "--help"))
+
 app = typer.Typer(
     name="cxr",
     help="Chest X-ray classification with TFX: from labelled images to gated SavedModels behind TensorFlow Serving.\n\n" + NOT_A_DEVICE,
@@ -45,7 +47,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": sorted(HELP, key=len)},
 )
 
 
@@ -68,9 +70,25 @@ for _name in COMMANDS:
     import_module(f"cxr.cli.{_name}").register(app)
 
 
+def _fold_names() -> None:
+    """Lets a narrow terminal fold the names of long options in a help; Typer's table cuts them, and a cut name cannot be typed."""
+    from rich.text import Text
+    from typer import rich_utils
+
+    class Folding(rich_utils.OptionHighlighter):
+        def __call__(self, text: str | Text) -> Text:
+            names = super().__call__(text)
+            names.overflow = "fold"
+            return names
+
+    rich_utils.highlighter = Folding()
+
+
 def main() -> None:
     """Runs the command line; errors become messages and exit codes."""
     raise_on_sigterm()
+    if not HELP.isdisjoint(sys.argv):
+        _fold_names()
     gpus.share()
     try:
         app()

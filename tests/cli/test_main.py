@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,6 +34,13 @@ def test_version(tmp_path):
 
 def test_help_offers_completion_of_the_shell(cxr):
     assert "--install-completion" in cxr("--help").stdout
+
+
+def test_a_narrow_terminal_cuts_no_name_of_an_option(cxr, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = cxr("serve", "--help").stdout
+    assert "--model-config-file-po" in shown  # too long for its column
+    assert not re.findall(r"--[a-z-]+…", shown)
 
 
 @pytest.mark.parametrize(

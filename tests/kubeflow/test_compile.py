@@ -198,6 +198,14 @@ def test_an_image_tag_is_refused_before_tfx_is_imported(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_command_prints_the_file_and_no_librarys_greeting(image, tmp_path):
+    command = [Path(sys.executable).with_name("cxr"), "kubeflow", "compile", "--config", "demo", "--image", image]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout) == (exit_codes.OK, "pipeline.yaml\n")
+    assert not [line for line in done.stderr.splitlines() if "compiling" not in line]
+
+
+@pytest.mark.slow
 def test_without_baseline_there_is_no_such_task(image):
     from cxr.kubeflow.compile import compile_config
     from cxr.pipeline.pipeline_config import load
