@@ -40,7 +40,7 @@ def check_settings(config: Config, cluster: Cluster, image: str) -> None:
     """Raises what can be told without compiling, hence without importing TFX, which takes many seconds.
 
     Raises:
-      CxrError: All problems, one a line.
+      UsageError: All problems, one a line.
     """
     check_backbones(config.models)
     _raise(_settings(config, cluster, image), "cxr kubeflow compile:", UsageError)

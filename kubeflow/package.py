@@ -12,7 +12,7 @@ import yaml
 
 from cxr.components.shortcut_check.judge import read_margin
 from cxr.core import yaml_text
-from cxr.core.errors import CxrError, UsageError
+from cxr.core.errors import UsageError
 from cxr.kubeflow.ir_pass import DATA_TASK
 from cxr.kubeflow.parameters import DATA
 from cxr.kubeflow.uris import bucket_of, is_object_store
@@ -22,7 +22,7 @@ def read(package: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Returns the specification of a compiled pipeline, and its parameters by their names.
 
     Raises:
-      CxrError: It is none.
+      UsageError: It is none.
     """
     try:
         spec = yaml_text.parse(package.read_text(encoding="utf-8"), first=True)
@@ -35,7 +35,7 @@ def checked_parameters(package: Path, given: Mapping[str, Any]) -> dict[str, Any
     """Returns a run's parameters with their declared types.
 
     Raises:
-      CxrError: A parameter that the pipeline does not have, a value of another type, or data that the pipeline's pods could not read.
+      UsageError: A parameter that the pipeline does not have, a value of another type, or data that the pipeline's pods could not read.
     """
     spec, definitions = read(package)
     values: dict[str, Any] = {}
@@ -58,26 +58,26 @@ def checked_parameters(package: Path, given: Mapping[str, Any]) -> dict[str, Any
 def _check_value(name: str, value: Any) -> None:
     """Refuses what a task would refuse after those before it had worked for hours (parameters.py has the names)."""
     if isinstance(value, float) and not math.isfinite(value):
-        raise CxrError(f"parameter {name} = {value}: not a finite number")
+        raise UsageError(f"parameter {name} = {value}: not a finite number")
     if re.match(r"(fine_tuning_)?epochs_", name) and value < 1:
-        raise CxrError(f"parameter {name} = {value}: at least 1 epoch")
+        raise UsageError(f"parameter {name} = {value}: at least 1 epoch")
     if name.startswith("min_accuracy_") and not 0 <= value <= 1:
-        raise CxrError(f"parameter {name} = {value}: an accuracy lies between 0 and 1")
+        raise UsageError(f"parameter {name} = {value}: an accuracy lies between 0 and 1")
     if name.startswith("shortcut_margin_"):
         read_margin(value)
     if name == DATA and not (value.startswith("/") or is_object_store(value)):
-        raise CxrError(f"parameter {name} = {value!r}: neither an absolute path on a volume nor gs://, s3:// or minio://")
+        raise UsageError(f"parameter {name} = {value!r}: neither an absolute path on a volume nor gs://, s3:// or minio://")
 
 
 def _check_data(spec: Mapping[str, Any], compiled: str, given: str) -> None:
     """Refuses data that the compiled pipeline has no way, or no credentials, to read (cluster.Cluster has the rule)."""
     if bool(bucket_of(compiled)) != bool(bucket_of(given)):
         kind = "an object store" if bucket_of(compiled) else "a volume"
-        raise CxrError(f"parameter {DATA} = {given}: the pipeline was compiled for data on {kind}; compile it again with `data: {given}`")
+        raise UsageError(f"parameter {DATA} = {given}: the pipeline was compiled for data on {kind}; compile it again with `data: {given}`")
     root = bucket_of(spec.get("defaultPipelineRoot", ""))
     by_launcher = DATA_TASK in spec["root"]["dag"]["tasks"]
     if by_launcher and bucket_of(compiled) == root != bucket_of(given):
-        raise CxrError(
+        raise UsageError(
             f"parameter {DATA} = {given}: another bucket than the pipeline root's, which KFP's launcher reads with the pods' environment "
             "instead of its own credentials; compile it again with this `data` and `environment_credentials: true`"
         )

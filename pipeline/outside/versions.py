@@ -44,7 +44,10 @@ def find_version(model: str, workspace: Workspace, option: str = "--model") -> P
     made = {name: found.model_uri for name, found in latest.report.models.items() if found.model_uri}
     if model not in made:
         raise UsageError(f"{option} {model}: no such folder; {file} has {', '.join(made)}")
-    return Path(artifact.serving_dir(made[model]))
+    place = latest.place_of(made[model])
+    if place is None:
+        raise UsageError(f"{option} {model}: the model of run {latest.name} is gone (pruned?); name the folder of a version")
+    return Path(artifact.serving_dir(str(place)))
 
 
 def _in_folder(path: Path) -> Path | None:

@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from cxr.core.errors import CxrError
+from cxr.core.errors import UsageError
 from cxr.kubeflow.package import checked_parameters
 
 
@@ -22,7 +22,7 @@ from cxr.kubeflow.package import checked_parameters
     ],
 )
 def test_parameters_are_checked_before_anything_is_sent(package, name, value, message):
-    with pytest.raises(CxrError, match=message):
+    with pytest.raises(UsageError, match=message):
         checked_parameters(package, {name: value})
 
 
@@ -44,7 +44,7 @@ def compiled_for(package, data, root, tasks=("Data",)):
     ],
 )
 def test_data_that_the_pipeline_cannot_read_are_refused(package, data, given, message):
-    with pytest.raises(CxrError, match=message):
+    with pytest.raises(UsageError, match=message):
         checked_parameters(compiled_for(package, data, "gs://b/root"), {"data": given})
 
 
@@ -63,7 +63,7 @@ def test_data_that_it_can_read_are_not(package, data, given, tasks):
 
 def test_a_file_that_is_no_pipeline(tmp_path):
     (tmp_path / "x.yaml").write_text("a: 1")
-    with pytest.raises(CxrError, match="not a compiled pipeline"):
+    with pytest.raises(UsageError, match="not a compiled pipeline"):
         checked_parameters(tmp_path / "x.yaml", {})
 
 
@@ -72,5 +72,5 @@ def test_a_file_that_is_no_pipeline(tmp_path):
 )
 def test_whatever_else_a_file_holds_is_no_pipeline(tmp_path, text):
     (tmp_path / "p.yaml").write_bytes(text.encode("latin-1"))
-    with pytest.raises(CxrError, match="not a compiled pipeline"):
+    with pytest.raises(UsageError, match="not a compiled pipeline"):
         checked_parameters(tmp_path / "p.yaml", {})

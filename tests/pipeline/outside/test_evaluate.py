@@ -20,6 +20,7 @@ from cxr.pipeline.outside.evaluate import known_from
 from cxr.pipeline.outside.gathered import Gathered
 from cxr.pipeline.outside.versions import find_version
 from cxr.pipeline.workspace import Workspace
+from cxr.trainer import artifact
 from cxr.trainer.scoring import SavedModel
 
 
@@ -206,6 +207,17 @@ def test_what_does_not_fit_the_model(version, records, tmp_path):
     assert "does not say which images it was trained on" in evaluated("-m", other, "-d", records)[1]
     for arguments in (["-m", other], ["-d", records], [], ["-m", other, "-d", "nowhere"], ["-m", other, "-d", records, "--split", "x"]):
         assert isinstance(refused(*arguments), UsageError)
+
+
+def test_a_model_of_the_latest_run_is_found_in_a_workspace_that_was_moved(make_run, tmp_path):
+    run = make_run("20261126-1", record={}, report={})  # which has it under /gone
+    (run.parent / "latest").symlink_to(run.name)
+    workspace = Workspace(tmp_path, "cpu")
+    with pytest.raises(UsageError, match="--model ensemble: the model of run .* is gone"):
+        find_version("ensemble", workspace)
+    model = tmp_path / "cpu" / "tfx" / "Trainer-ensemble" / "model" / "9"
+    model.mkdir(parents=True)
+    assert find_version("ensemble", workspace) == Path(artifact.serving_dir(str(model)))
 
 
 def test_a_model_is_found_by_folder_and_by_name(version):
