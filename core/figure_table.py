@@ -55,6 +55,7 @@ CALIBRATION_ERROR = "calibration_error"
 PRECISION = "precision"
 RECALL = "recall"
 AUC = "auc"
+SPECIFICITY = "specificity"
 
 # In the order of all tables, and of the columns of an Evaluator's draws, which are kept: a new row goes to the end of its kind.
 OF_ALL_CLASSES = (
@@ -67,6 +68,7 @@ OF_ONE_CLASS = (
     Row(PRECISION, "precision", Behind.TAKEN_FOR_IT, of_class=True, share=True),
     Row(RECALL, "recall", Behind.OWN, of_class=True, share=True),
     Row(AUC, "AUC", Behind.SMALLER_SIDE, of_class=True, share=True),
+    Row(SPECIFICITY, "specificity", Behind.OTHERS, of_class=True, share=True),
 )
 TABLE = {row.name: row for row in (*OF_ALL_CLASSES, *OF_ONE_CLASS)}
 

@@ -98,6 +98,18 @@ class Figures:
         return _ratio(np.diagonal(self.confusion, axis1=1, axis2=2), self.confusion[:, :, :-1].sum(axis=1))
 
     @property
+    def specificity(self) -> Floats:
+        """Share of the other classes' examples that are taken for another class than this, [weightings, classes]; NaN where there are none.
+
+        An invalid prediction is a wrong one here too.
+        """
+        others = self.confusion.sum(axis=(1, 2))[:, None] - self.confusion.sum(axis=2)
+        taken = self.confusion[:, :, :-1].sum(axis=1)  # for the class
+        hits = np.diagonal(self.confusion, axis1=1, axis2=2)
+        invalid = self.confusion[:, :, -1].sum(axis=1)[:, None] - self.confusion[:, :, -1]  # of the others
+        return _ratio(others - (taken - hits) - invalid, others)
+
+    @property
     def balanced_accuracy(self) -> Floats:
         """Mean recall of the classes that have examples (Brodersen et al. 2010; scikit-learn's balanced_accuracy_score), [weightings]."""
         present = ~np.isnan(self.recall)

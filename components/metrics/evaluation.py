@@ -54,6 +54,8 @@ class ClassResult(_Figures):
     recall_interval: Interval
     auc: float
     auc_interval: Interval
+    specificity: float
+    specificity_interval: Interval
 
 
 @dataclass(frozen=True, kw_only=True)

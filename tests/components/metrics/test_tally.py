@@ -58,6 +58,8 @@ def test_matches_scikit_learn(seed: int) -> None:
     assert result.balanced_accuracy[0] == pytest.approx(reference.balanced_accuracy_score(labels, predicted))
     assert result.precision[0] == pytest.approx(reference.precision_score(labels, predicted, average=None))
     assert result.recall[0] == pytest.approx(reference.recall_score(labels, predicted, average=None))
+    of_others = [reference.recall_score(labels != c, predicted != c) for c in range(CLASSES)]
+    assert result.specificity[0] == pytest.approx(of_others)
     assert np.array_equal(found.confusion[:, :-1], reference.confusion_matrix(labels, predicted))
     assert result.log_loss[0] == pytest.approx(reference.log_loss(labels, np.clip(probabilities, LOG_LOSS_FLOOR, 1)), rel=1e-4)
     assert result.calibration_error[0] == pytest.approx(expected_calibration_error(labels, probabilities))
@@ -132,6 +134,8 @@ def test_predictions_that_are_no_probabilities_count_as_wrong(bad: list[float]) 
     assert (found.examples, found.invalid_predictions, result.accuracy[0]) == (2, 1, 0.5)
     assert result.recall[0, 0] == 0.5
     assert result.precision[0, 0] == 1.0
+    assert np.isnan(result.specificity[0, 0])  # no image of another class
+    assert result.specificity[0, 1:].tolist() == [0.5, 0.5]
     assert result.log_loss[0] == pytest.approx(-np.log(0.8))
 
 
