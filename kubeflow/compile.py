@@ -28,6 +28,7 @@ from cxr.kubeflow.pipeline_spec import tasks
 from cxr.kubeflow.platform_document import platform_document
 from cxr.kubeflow.previous_statistics import FOLDER
 from cxr.kubeflow.resources import check_nodes, set_resources, share_features
+from cxr.kubeflow.uris import DEFAULT_ROOT
 from cxr.pipeline import roles
 from cxr.pipeline.beam_config import Direct
 from cxr.pipeline.graph import RunPaths, create_pipeline
@@ -94,7 +95,7 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
         data=cluster.data,
         splits=cluster.splits,
         schema_file=data_uri(text_format.MessageToString(curated_schema(config.class_names, config.schema_file))),
-        pipeline_root=cluster.pipeline_root or "minio://mlpipeline/v2/artifacts",
+        pipeline_root=cluster.pipeline_root or DEFAULT_ROOT,
         serving_models=serving_models,
         training_state=cluster.training_state,
         baselines=baselines,

@@ -13,7 +13,7 @@ from pathlib import Path
 from cxr.core import fingerprints
 from cxr.core.errors import CxrError
 from cxr.kubeflow.task_status import status_of
-from cxr.kubeflow.uris import is_object_store, local_path
+from cxr.kubeflow.uris import check_place, is_object_store, local_path
 
 
 def data_fingerprint(data: str) -> str:
@@ -31,8 +31,7 @@ def data_fingerprint(data: str) -> str:
         return _remote(data)
     if is_object_store(data) and not folder.is_dir():
         raise CxrError(f"data {data}: KFP's launcher found nothing there; is the path right, and did `cxr ingest` write there?")
-    if not folder.is_absolute():
-        raise CxrError(f"data {data!r}: neither an absolute path on a volume nor gs://, s3:// or minio://")
+    check_place(data, f"data {data!r}")
     if not any(path.is_file() for path in folder.rglob("*")):
         raise CxrError(f"data {data}: no files; is the volume mounted, and did `cxr ingest` write there?")
     return fingerprints.of_folder(folder)

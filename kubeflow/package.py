@@ -15,7 +15,7 @@ from cxr.core import yaml_text
 from cxr.core.errors import UsageError
 from cxr.kubeflow.ir_pass import DATA_TASK
 from cxr.kubeflow.parameters import DATA
-from cxr.kubeflow.uris import bucket_of, is_object_store
+from cxr.kubeflow.uris import bucket_of, check_place
 
 
 def read(package: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -65,8 +65,8 @@ def _check_value(name: str, value: Any) -> None:
         raise UsageError(f"parameter {name} = {value}: an accuracy lies between 0 and 1")
     if name.startswith("shortcut_margin_"):
         read_margin(value)
-    if name == DATA and not (value.startswith("/") or is_object_store(value)):
-        raise UsageError(f"parameter {name} = {value!r}: neither an absolute path on a volume nor gs://, s3:// or minio://")
+    if name == DATA:
+        check_place(value, f"parameter {name} = {value!r}")
 
 
 def _check_data(spec: Mapping[str, Any], compiled: str, given: str) -> None:

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import os
 
-SCHEMES = {"gs://": "gcs", "minio://": "minio", "s3://": "s3"}  # URI: folder, below the container's root
+from cxr.core.errors import UsageError
+
+SCHEMES = {"gs://": "gcs", "s3://": "s3", "minio://": "minio"}  # URI: folder, below the container's root
+DEFAULT_ROOT = "minio://mlpipeline/v2/artifacts"  # where an installation of KFP keeps artifacts unless it was told otherwise
 ROOT_VARIABLE = "CXR_KUBEFLOW_ROOT"  # the container's root where it is not "/": only the launcher simulation sets it
 
 
 def is_object_store(uri: str) -> bool:
     """Tells whether KFP's launcher and importer know the URI's scheme."""
     return uri.startswith(tuple(SCHEMES))
+
+
+def check_place(place: str, named: str) -> None:
+    """Refuses what pods could not read.
+
+    Args:
+      place: Of data.
+      named: The setting and what it says, for the message.
+
+    Raises:
+      UsageError: It is neither an absolute path, as of a volume, nor a URI of an object store.
+    """
+    if not (place.startswith("/") or is_object_store(place)):
+        *others, last = SCHEMES
+        raise UsageError(f"{named}: neither an absolute path on a volume nor {', '.join(others)} or {last}")
 
 
 def bucket_of(uri: str) -> str:

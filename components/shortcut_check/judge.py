@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from cxr.components.shortcut_check.verdict import Comparison, MaskedAnswers, ShortcutVerdict
 from cxr.core import figure_table
-from cxr.core.errors import CxrError
+from cxr.core.errors import UsageError
 from cxr.core.figure_intervals import difference_interval
 from cxr.core.intervals import Figure, Interval
 from cxr.data.audit.result import AuditResult, ShortcutResult, balanced_on_gate
@@ -44,13 +44,13 @@ def read_margin(text: str) -> float | None:
       text: JSON, a number or null; on Kubeflow whoever submits a run may state it.
 
     Raises:
-      CxrError: It is neither.
+      UsageError: It is neither.
     """
     with contextlib.suppress(ValueError):
         margin = json.loads(text)
         if margin is None or (type(margin) in (int, float) and -1 <= margin < 1):
             return margin
-    raise CxrError(f"margin over the shortcuts: {text!r} is neither a number from -1 to below 1 nor null")
+    raise UsageError(f"margin over the shortcuts: {text!r} is neither a number from -1 to below 1 nor null")
 
 
 def judge(
