@@ -132,17 +132,17 @@ class Runner:
             yield task
 
     def check_size(self, size: int) -> None:
-        """Refuses a request of more examples than may be sent at once; cheap, to be asked before they are decoded.
+        """Refuses a request of more examples than may be sent at once, split or not; cheap, to be asked before they are decoded.
 
         Raises:
           ServingError: INVALID_ARGUMENT.
         """
         options = self._options
-        if options.enabled and not options.enable_large_batch_splitting and size > options.max_batch_size:
+        if options.enabled and size > options.max_batch_size:
             raise invalid(f"Task size {size} is larger than maximum input batch size {options.max_batch_size}")
 
     def _split(self, arrays: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
-        size, limit = len(arrays[0]), self._options.max_batch_size
+        size, limit = len(arrays[0]), self._options.largest_batch
         self.check_size(size)
         if size <= limit:
             return [list(arrays)]
@@ -154,7 +154,7 @@ class Runner:
             if self._stopped:
                 raise ServingError(grpc.StatusCode.UNAVAILABLE, "The server is shutting down")
             queue = self._queues.setdefault(key, _Queue())
-            if queue.batches and sum(t.size for t in queue.batches[-1]) + task.size <= options.max_batch_size:
+            if queue.batches and sum(t.size for t in queue.batches[-1]) + task.size <= options.largest_batch:
                 queue.batches[-1].append(task)
             elif len(queue.batches) >= options.max_enqueued_batches:
                 raise ServingError(
@@ -179,7 +179,7 @@ class Runner:
             while not self._stopped:
                 now, soonest = time.monotonic(), None
                 for key, queue in list(self._queues.items()):
-                    full = sum(t.size for t in queue.batches[0]) >= self._options.max_batch_size or len(queue.batches) > 1
+                    full = sum(t.size for t in queue.batches[0]) >= self._options.largest_batch or len(queue.batches) > 1
                     remaining = queue.since[0] + timeout - now
                     if full or remaining <= 0:
                         queue.since.popleft()

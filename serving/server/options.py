@@ -25,6 +25,12 @@ class Batching(_Frozen):
     """Dynamic batching, with the names of TensorFlow Serving's BatchingParameters.
 
     Sizes count examples (the 0th dimension of the inputs). Without `allowed_batch_sizes` nothing is padded.
+
+    Attributes:
+      max_batch_size: the largest request; and, unless requests are split, the largest batch.
+      enable_large_batch_splitting: requests are cut up for batches of `max_execution_batch_size`.
+      max_execution_batch_size: the largest batch then; None: `max_batch_size`. Without splitting TensorFlow Serving does not look at
+        it, and neither does this server.
     """
 
     enabled: bool = True
@@ -34,10 +40,20 @@ class Batching(_Frozen):
     num_batch_threads: int = Field(default_factory=cores, ge=1, le=MOST_THREADS)
     allowed_batch_sizes: tuple[int, ...] = ()
     enable_large_batch_splitting: bool = False
+    max_execution_batch_size: int | None = Field(default=None, ge=1)
+
+    @property
+    def largest_batch(self) -> int:
+        """How many examples run at a time."""
+        own = self.max_execution_batch_size if self.enable_large_batch_splitting else None
+        return self.max_batch_size if own is None else own
 
     @model_validator(mode="after")
     def _sizes(self) -> "Batching":
         sizes = self.allowed_batch_sizes
+        if self.largest_batch > self.max_batch_size:
+            raise ValueError(f"max_execution_batch_size ({self.largest_batch}) must not be above max_batch_size ({self.max_batch_size})")
+        # Of max_batch_size where requests are split, too: so does TensorFlow Serving (bundle_factory_util.cc).
         if sizes and (list(sizes) != sorted(set(sizes)) or sizes[0] < 1 or sizes[-1] != self.max_batch_size):
             raise ValueError(f"allowed_batch_sizes must rise and end with max_batch_size ({self.max_batch_size}); got {list(sizes)}")
         return self

@@ -17,6 +17,15 @@ from cxr.serving.server.tls import server_context
 from cxr.serving.server.wire import server_files_pb2
 
 BATCHING, TLS = "--batching-parameters-file", "--ssl-config-file"
+# Fields of BatchingParameters that are messages with a `value`; `Batching` has the same names.
+BATCHING_VALUES = (
+    "max_batch_size",
+    "batch_timeout_micros",
+    "max_enqueued_batches",
+    "num_batch_threads",
+    "enable_large_batch_splitting",
+    "max_execution_batch_size",
+)
 Readable = TypeVar("Readable", bound=Message)
 
 
@@ -30,7 +39,7 @@ def read_batching(path: Path) -> Batching:
     if message.pad_variable_length_inputs:
         raise UsageError(f"{BATCHING} {path}: pad_variable_length_inputs: not supported (images of this project have one size); remove it")
     values = {}
-    for field in ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads", "enable_large_batch_splitting"):
+    for field in BATCHING_VALUES:
         if message.HasField(field):
             values[field] = getattr(message, field).value
     values["allowed_batch_sizes"] = tuple(message.allowed_batch_sizes)

@@ -8,6 +8,7 @@ from pathlib import Path
 from cxr.core.errors import CxrError, UsageError
 from cxr.serving.server.options import Batching, ServerOptions, Tls
 from cxr.serving.server.tensorflow_log import leave_warnings_out
+from cxr.serving.server.textprotos import BATCHING_VALUES
 
 BINARY = "tensorflow_model_server"
 ALL_INTERFACES = "0.0.0.0"
@@ -105,9 +106,8 @@ def _own(options: ServerOptions) -> list[str]:
 
 def batching_text(batching: Batching) -> str:
     """Returns a BatchingParameters text proto."""
-    names = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
-    lines = [f"{name} {{ value: {getattr(batching, name)} }}" for name in names]
-    lines += [f"enable_large_batch_splitting {{ value: {_flag(batching.enable_large_batch_splitting)} }}"]
+    values = {name: getattr(batching, name) for name in BATCHING_VALUES}
+    lines = [f"{name} {{ value: {json.dumps(value)} }}" for name, value in values.items() if value is not None]
     lines += [f"allowed_batch_sizes: {size}" for size in batching.allowed_batch_sizes]
     return "\n".join(lines) + "\n"
 

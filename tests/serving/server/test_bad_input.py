@@ -112,9 +112,12 @@ def test_5000_images_in_one_request(caller):
 
 
 def test_5000_images_are_split_when_asked_for(start, golden_models, connect):
-    server = start(golden_models, batching={"enable_large_batch_splitting": True})
-    outputs = connect(server.address).image(*[encoded(8, 8), encoded(4, 6)] * 2500)
+    sizes = {"enable_large_batch_splitting": True, "max_batch_size": 5000, "max_execution_batch_size": 32}
+    caller = connect(start(golden_models, batching=sizes).address)
+    outputs = caller.image(*[encoded(8, 8), encoded(4, 6)] * 2500)
     assert list(outputs["size"].int_val) == [8, 8, 6, 4] * 2500
+    refused = caller.refusal(lambda: caller.image(*[encoded(8, 8)] * 5001))  # splitting does not raise the limit of a request
+    assert refused == ("INVALID_ARGUMENT", "Task size 5001 is larger than maximum input batch size 5000")
 
 
 def test_no_memory_left_is_overload():

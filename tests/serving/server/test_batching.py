@@ -69,6 +69,17 @@ def test_batches_are_padded_to_allowed_sizes(start, models, connect):
     assert seen == [(1, 2), (3, 8)]
 
 
+def test_large_requests_are_split_for_batches_of_the_execution_size(start, models, connect):
+    """As TensorFlow Serving: max_batch_size limits the request, max_execution_batch_size what runs at a time, and padding follows it."""
+    sizes = {"max_batch_size": 10, "max_execution_batch_size": 4, "allowed_batch_sizes": [2, 4, 10], "enable_large_batch_splitting": True}
+    server = start(models, batching={**sizes, "num_batch_threads": 1})
+    caller, seen = connect(server.address), sizes_run(server)
+    assert caller.half(list(range(9))) == (123, [2.0 + x / 2 for x in range(9)])
+    assert seen == [(4, 4), (4, 4), (1, 2)]
+    text = "Task size 11 is larger than maximum input batch size 10"
+    assert caller.refusal(lambda: caller.half(list(range(11)))) == ("INVALID_ARGUMENT", text)
+
+
 def test_timeout_collects_a_batch(start, models, connect, pool):
     server = start(models, batching={"max_batch_size": 3, "batch_timeout_micros": 20_000_000, "num_batch_threads": 1})
     caller, seen = connect(server.address), sizes_run(server)

@@ -62,6 +62,7 @@ def test_loopback_is_the_default():
         ({"models_dir": "m", "prot": 1}, "prot"),
         ({"models_dir": "m", "batching": {"max_batch_size": 8, "allowed_batch_sizes": [4]}}, "end with max_batch_size"),
         ({"models_dir": "m", "batching": {"max_batch_size": 8, "allowed_batch_sizes": [8, 8]}}, "must rise"),
+        ({"models_dir": "m", "batching": {"enable_large_batch_splitting": True, "max_execution_batch_size": 33}}, "not be above max_batch_size"),
     ],
 )
 def test_wrong_options(values, text):
@@ -83,6 +84,11 @@ def test_batching_parameters_file(tmp_path):
     assert batching == Batching(max_batch_size=16, batch_timeout_micros=500, num_batch_threads=3, allowed_batch_sizes=(4, 16))
     path.write_text(tfserving.batching_text(batching))
     assert read_batching(path) == batching
+    path.write_text("max_execution_batch_size { value: 8 } enable_large_batch_splitting { value: true }")
+    assert read_batching(path) == Batching(enable_large_batch_splitting=True, max_execution_batch_size=8)
+    path.write_text(tfserving.batching_text(read_batching(path)))
+    assert read_batching(path).largest_batch == 8
+    assert Batching(max_execution_batch_size=8).largest_batch == 32  # TensorFlow Serving looks at it only where requests are split
 
 
 @pytest.mark.parametrize(
