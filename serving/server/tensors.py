@@ -70,13 +70,24 @@ def checked_shape(proto: tensor_pb2.TensorProto, max_bytes: int) -> list[int]:
 def to_array(proto: tensor_pb2.TensorProto) -> np.ndarray:
     """Decodes a tensor of a request that passed `checked_shape`.
 
+    As TensorFlow Serving (`Tensor::FromProto`): values beyond the shape are left out, numbers beyond the type keep their lowest bits.
+
     Returns:
       Array; strings as object dtype.
 
     Raises:
-      TypeError, ValueError: the values do not fit the shape.
+      TypeError, ValueError: malformed.
     """
-    return _strings(proto) if proto.dtype == types_pb2.DT_STRING else tf.make_ndarray(proto)
+    if proto.dtype == types_pb2.DT_STRING:
+        return _strings(proto)
+    try:
+        return tf.make_ndarray(proto)
+    except (OverflowError, ValueError):  # NumPy is stricter
+        pass
+    try:
+        return tf.io.parse_tensor(proto.SerializeToString(), tf.dtypes.as_dtype(proto.dtype)).numpy()
+    except tf.errors.OpError as error:
+        raise ValueError("values") from error
 
 
 def _strings(proto: tensor_pb2.TensorProto) -> np.ndarray:

@@ -134,6 +134,44 @@ def test_message_above_the_limit(start, golden_models, connect):
     assert caller.half()[0] == 124
 
 
+@pytest.mark.parametrize(
+    ("fields", "shape", "values"),
+    [
+        ({"dtype": 1, "float_val": [1.0, 2.0, 3.0]}, [2], [1.0, 2.0]),
+        ({"dtype": 1, "float_val": [1.0]}, [0], []),
+        ({"dtype": 1, "float_val": [1.0, 2.0]}, [], 1.0),
+        ({"dtype": 9, "int64_val": [1, 2, 3]}, [1], [1]),
+        ({"dtype": 10, "bool_val": [True, False, True]}, [2], [True, False]),
+        ({"dtype": 8, "scomplex_val": [1.0, 2.0, 3.0, 4.0]}, [1], [1.0 + 2.0j]),
+        ({"dtype": 7, "string_val": [b"a", b"b", b"c"]}, [2], [b"a", b"b"]),
+        ({"dtype": 4, "int_val": [300]}, [1], [44]),
+    ],
+)
+def test_values_beyond_shape_and_type_are_read_as_tensorflow_reads_them(fields, shape, values):
+    import tensorflow as tf
+    from tensorflow.core.framework import tensor_pb2
+
+    from cxr.serving.server.tensors import checked_shape, to_array
+
+    tensor = tensor_pb2.TensorProto(**fields)
+    for size in shape:
+        tensor.tensor_shape.dim.add(size=size)
+    assert checked_shape(tensor, 1000) == shape
+    found = to_array(tensor)
+    its_own = tf.io.parse_tensor(tensor.SerializeToString(), fields["dtype"]).numpy()  # Tensor::FromProto, as TensorFlow Serving calls it
+    assert found.tolist() == its_own.tolist() == values
+    assert (found.dtype, found.shape) == (its_own.dtype, tuple(shape))
+
+
+def test_a_request_with_more_values_than_its_shape_is_answered(caller):
+    request = caller.request(x=np.float32([1.0, 2.0, 4.0]))
+    tensor = request.inputs["x"]
+    tensor.ClearField("tensor_content")
+    tensor.float_val.extend([1.0, 2.0, 4.0])
+    tensor.tensor_shape.dim[0].size = 2
+    assert list(caller.prediction.Predict(request, timeout=60).outputs["y"].float_val) == [3.5, 4.0]
+
+
 SHORT: dict[str, tuple[dict[str, Any], list[int]]] = {  # messages of some 30 bytes that would unpack to hundreds of megabytes
     "strings": ({"dtype": 7}, [10_000_000]),
     "one string": ({"dtype": 7, "string_val": [b"x"]}, [16, 1_000_000]),
