@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cxr.serving.server.errors import from_exception
+from cxr.serving.server.errors import from_exception, not_found
 from cxr.serving.server.loader import LoadedModel
 from cxr.serving.server.options import ServerOptions
 from cxr.serving.server.states import AVAILABLE, END, LOADING, UNLOADING, Version
@@ -130,6 +130,7 @@ class Versions:
         self._forget_if_unwanted(version)
 
     def _load_once(self, version: Version) -> None:
+        _refuse_missing(version)
         loaded = LoadedModel(
             version.path, self._options.intra_op_threads, self._options.inter_op_threads, unchecked=self._options.unchecked_models
         )
@@ -178,3 +179,16 @@ class Versions:
             if state == END:
                 self._ended.setdefault(version.model, {})[version.number] = version
             self.changed.notify_all()
+
+
+def _refuse_missing(version: Version) -> None:
+    """Refuses a folder without a SavedModel with TensorFlow Serving's code; Python's loader has none, and names the folder to every client.
+
+    Raises:
+      ServingError: NOT_FOUND.
+    """
+    if not any(version.path.glob("saved_model.*")):  # text and parts are left to the loader, which has its own words on them
+        raise not_found(
+            f"Could not find SavedModel .pb or .pbtxt of model {version.model} version {version.number}: push it again under a higher "
+            "number, whole, and check that the server may read it"
+        )

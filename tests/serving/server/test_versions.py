@@ -115,6 +115,21 @@ def test_corrupt_new_version_leaves_the_old_one(start, models, golden_models, co
     until(lambda: caller.half()[0] == 201, "a higher good version")
 
 
+def test_a_version_without_a_saved_model_is_not_found(start, models, connect, until):
+    """TensorFlow Serving's code; clients are not told where the server has its models."""
+    from tensorflow_serving.apis import get_model_status_pb2, model_pb2
+
+    caller = connect(start(models).address)
+    (models / "half_plus" / "200").mkdir()
+    until(lambda: caller.states().get(200, ("",))[0] == "END", "giving up")
+    request = get_model_status_pb2.GetModelStatusRequest(model_spec=model_pb2.ModelSpec(name="half_plus"))
+    status = caller.model.GetModelStatus(request, timeout=60).model_version_status[0].status
+    assert status.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+    assert status.error_message.startswith("Could not find SavedModel .pb or .pbtxt of model half_plus version 200: push it again")
+    assert str(models) not in status.error_message
+    assert caller.half() == (123, [2.5, 3.0])
+
+
 def test_variables_cut_short_count_as_corrupt(start, models, golden_models, connect, until):
     caller = connect(start(models).address)
     target = models / "half_plus" / "124"
