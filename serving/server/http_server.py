@@ -6,11 +6,13 @@ import threading
 from functools import partial
 from typing import Any
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cxr.core.errors import CxrError
+from cxr.serving.server.lingering import Lingering
 from cxr.serving.server.options import Rest, Tls, host_and_port
 from cxr.serving.server.tls import server_context
 
@@ -44,7 +46,7 @@ class HttpServer:
         self._socket = _listen(host, port, limits, option)
         self.address = host_and_port(host, self._socket.getsockname()[1])
         config = uvicorn.Config(
-            app,
+            Lingering(app, limits.header_seconds),
             http=partial(_Connection, limits),  # type: ignore[arg-type] # it is called only
             ws="none",
             loop="asyncio",
@@ -89,6 +91,13 @@ class _Connection(H11Protocol):
     def handle_events(self) -> None:
         super().handle_events()
         self._watch()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is no HTTP, unless an answer has begun: uvicorn would run into an error of h11's, with a traceback in the log."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_watch()

@@ -8,6 +8,7 @@ import grpc
 from starlette.requests import Request
 
 from cxr.serving.server.errors import ServingError, invalid
+from cxr.serving.server.lingering import BODY_RECEIVED
 
 _STEP = 2**18  # bytes decompressed at a time: what a gzip bomb gets before it is noticed
 _GZIP = 16 + zlib.MAX_WBITS  # zlib's number for "a gzip header is expected"
@@ -87,9 +88,7 @@ async def read(request: Request, lease: Lease, limit: int, seconds: float) -> by
         raise invalid(f"Content-Encoding {encoding} is not supported; send gzip or none")
     try:
         async with asyncio.timeout(seconds):
-            body = await (_gunzip if encoding == "gzip" else _plain)(request, lease, limit)
-        request.state.body_received = True
-        return body
+            return await (_gunzip if encoding == "gzip" else _plain)(request, lease, limit)
     except TimeoutError as error:
         text = f"The body did not arrive within {seconds:g} s"
         raise BodyRefusedError(HTTPStatus.REQUEST_TIMEOUT, grpc.StatusCode.DEADLINE_EXCEEDED, text) from error
@@ -101,11 +100,8 @@ def contradictory(request: Request) -> bool:
 
 
 def ends_connection(request: Request, error: ServingError) -> bool:
-    """Returns whether the connection must end with the error, because it is not certain where the next request begins.
-
-    Otherwise the rest of a refused body is read and dropped: a client that reads only when it has sent all then sees the error.
-    """
-    if getattr(request.state, "body_received", False):
+    """Returns whether the connection must end with the error, because it is not certain where the next request begins."""
+    if getattr(request.state, BODY_RECEIVED, False):
         return False
     slow = isinstance(error, BodyRefusedError) and error.status == HTTPStatus.REQUEST_TIMEOUT
     return contradictory(request) or slow or "expect" in request.headers

@@ -147,7 +147,7 @@ def test_message_above_the_limit(start, golden_models, connect):
         ({"dtype": 4, "int_val": [300]}, [1], [44]),
     ],
 )
-def test_values_beyond_shape_and_type_are_read_as_tensorflow_reads_them(fields, shape, values):
+def test_values_beyond_shape_and_type_are_read_as_tensorflow_reads_them(fields: dict[str, Any], shape: list[int], values: Any):
     import tensorflow as tf
     from tensorflow.core.framework import tensor_pb2
 
@@ -164,7 +164,7 @@ def test_values_beyond_shape_and_type_are_read_as_tensorflow_reads_them(fields, 
 
 
 def test_a_request_with_more_values_than_its_shape_is_answered(caller):
-    request = caller.request(x=np.float32([1.0, 2.0, 4.0]))
+    request = caller.request(x=np.array([1.0, 2.0, 4.0], np.float32))
     tensor = request.inputs["x"]
     tensor.ClearField("tensor_content")
     tensor.float_val.extend([1.0, 2.0, 4.0])

@@ -62,7 +62,10 @@ def test_loopback_is_the_default():
         ({"models_dir": "m", "prot": 1}, "prot"),
         ({"models_dir": "m", "batching": {"max_batch_size": 8, "allowed_batch_sizes": [4]}}, "end with max_batch_size"),
         ({"models_dir": "m", "batching": {"max_batch_size": 8, "allowed_batch_sizes": [8, 8]}}, "must rise"),
-        ({"models_dir": "m", "batching": {"enable_large_batch_splitting": True, "max_execution_batch_size": 33}}, "not be above max_batch_size"),
+        (
+            {"models_dir": "m", "batching": {"enable_large_batch_splitting": True, "max_execution_batch_size": 33}},
+            "not be above max_batch_size",
+        ),
     ],
 )
 def test_wrong_options(values, text):

@@ -106,6 +106,50 @@ def test_body_above_the_limit(connection, chunked):
     assert answer(connection)[0] == 200
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_client_that_ends_its_connection_sees_why_its_body_was_refused(connection, chunked):
+    """Closed with bytes unread, a connection is reset: the client would find that in place of the answer."""
+    body = b" " * (30 * LIMIT)
+    connection.request("POST", PREDICT, iter([body]) if chunked else body, {"Connection": "close"}, encode_chunked=chunked)
+    assert answer(connection) == (413, {"error": f"The body has more than {LIMIT} bytes"})
+
+
+def test_body_that_nothing_asked_for_is_taken_before_the_connection_ends(connection):
+    connection.request("POST", "/v1/models/half_plus", b" " * (30 * LIMIT), {"Connection": "close"})
+    assert answer(connection)[0] == 400
+
+
+def test_rest_of_a_refused_body_is_waited_for_in_bounds(start, golden_models, until):
+    """The client goes on for ever, a byte at a time."""
+    limits = {"max_message_bytes": LIMIT}
+    address = start(golden_models, rest_port=0, limits=limits, rest={"header_seconds": 1.0}).rest_address
+    head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 99999999999\r\n\r\n".encode()
+    host, _, port = address.partition(":")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
+        connection.sendall(head)
+        assert responses(connection, 1)[0][0] == 413
+
+        def ended():
+            try:
+                connection.sendall(b" ")
+            except (BrokenPipeError, ConnectionResetError):
+                return True
+            return False
+
+        until(ended, "the end of the connection")
+
+
+@pytest.mark.parametrize("more", ["", "Connection: close\r\n"])
+def test_damaged_rest_of_a_refused_body_leaves_no_trace(raw, caplog, more):
+    connection = raw(f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\n{more}Transfer-Encoding: chunked\r\n\r\n".encode())
+    size = 2 * LIMIT
+    connection.sendall(f"{size:x}\r\n".encode() + b" " * size + b"\r\n")
+    assert responses(connection, 1)[0][0] == 413
+    connection.sendall(b"no chunk\r\n")
+    assert connection.recv(1) == b""
+    assert not caplog.records
+
+
 def test_body_above_the_limit_is_not_waited_for(raw):
     connection = raw(f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n".encode())
     assert responses(connection, 1)[0][0] == 413
