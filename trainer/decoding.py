@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from cxr.core import features
+from cxr.data.images.decoders import MAX_SCANS, SCAN
 from cxr.data.images.grey_levels import BULK, MARGIN, SAMPLE
 from cxr.trainer import exif
 
@@ -39,8 +40,8 @@ def decode_grey(encoded: tf.Tensor, size: int) -> tf.Tensor:
       float32 [size, size, 1] in [0, 1], upright.
 
     Raises:
-      tf.errors.InvalidArgumentError: Neither PNG nor JPEG, damaged, more than MAX_PIXELS pixels, animated, CMYK, or turned by metadata
-        that cannot be read here.
+      tf.errors.InvalidArgumentError: Neither PNG nor JPEG, damaged, more than MAX_PIXELS pixels or MAX_SCANS scans, animated, CMYK, or
+        turned by metadata that cannot be read here.
     """
     is_png = tf.equal(_part(encoded, 0, len(_PNG)), _PNG)
     known = tf.logical_or(is_png, tf.equal(_part(encoded, 0, len(_JPEG)), _JPEG))
@@ -104,6 +105,9 @@ def _times_257(levels: tf.Tensor) -> tf.Tensor:
 def _from_jpeg(encoded: tf.Tensor, size: int) -> tf.Tensor:
     shape = tf.io.extract_jpeg_shape(encoded)  # height, width, components
     encoded = _not_too_large(encoded, shape[:2])
+    scans = tf.size(tf.strings.split(encoded, SCAN, maxsplit=MAX_SCANS + 1)) - 1  # maxsplit: a file of nothing else would fill the memory
+    with required(scans <= MAX_SCANS, f"a JPEG of more than {MAX_SCANS} scans; {_REMEDY}"):
+        encoded = tf.identity(encoded)
     with required(shape[2] < 4, f"a CMYK JPEG; {_REMEDY}"):
         levels = tf.io.decode_jpeg(encoded, channels=1, dct_method="INTEGER_ACCURATE")
     bare = tf.equal(

@@ -8,7 +8,7 @@ from cxr.data.images.errors import Truncated, Unreadable
 
 MAX_SCANS = 500  # of a progressive JPEG; usual are about 10
 JPEG = b"\xff\xd8"  # how JPEG and JPEG-LS begin
-_SCAN = b"\xff\xda"
+SCAN = b"\xff\xda"  # what a scan of a JPEG begins with
 _END = b"\xff\xd9"
 _CHUNK = 1 << 20
 _CUT = ("truncated", "less than expected", "unexpected end", "unexpected eof", "incomplete", "actual length", "not enough")
@@ -27,7 +27,7 @@ def check_scans(jpeg: IO[bytes]) -> None:
     jpeg.seek(0)
     scans, last = 0, b""
     while chunk := jpeg.read(_CHUNK):
-        scans += (last + chunk).count(_SCAN)  # within a scan an FF is always followed by 00 or a restart marker
+        scans += (last + chunk).count(SCAN)  # within a scan an FF is always followed by 00 or a restart marker
         if scans > MAX_SCANS:
             raise Unreadable(f"a JPEG of more than {MAX_SCANS} scans")
         last = chunk[-1:]
@@ -40,7 +40,7 @@ def check_end(jpeg: bytes) -> None:
     Raises:
       Truncated: It does.
     """
-    if jpeg.rfind(_END) < jpeg.rfind(_SCAN):  # of what is cut before its first scan, decoders say so
+    if jpeg.rfind(_END) < jpeg.rfind(SCAN):  # of what is cut before its first scan, decoders say so
         raise Truncated("a JPEG that is truncated")
 
 

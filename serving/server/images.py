@@ -11,6 +11,8 @@ import numpy as np
 from PIL import Image
 from tensorflow.core.example import example_pb2
 
+from cxr.data.images.decoders import check_scans
+from cxr.data.images.errors import Unreadable
 from cxr.serving.server.errors import invalid
 
 _TOO_MANY = 2**62
@@ -21,7 +23,7 @@ _BARE = frozenset((0x00, 0x01, *range(0xD0, 0xD9)))  # markers without a length
 
 
 def check_images(values: np.ndarray, max_pixels: int, max_total: int) -> None:
-    """Refuses images that would be too large once decoded.
+    """Refuses images that would be too large once decoded, or take minutes to decode: a graph has no operation that could be stopped.
 
     Args:
       values: strings [any shape]: encoded images, serialized tf.Examples with such images in bytes features, or anything else.
@@ -38,6 +40,11 @@ def check_images(values: np.ndarray, max_pixels: int, max_total: int) -> None:
             total += count
             if count > max_pixels:
                 raise invalid(f"Image {index} of the request has more than {max_pixels} pixels when decoded")
+            if data.startswith(_JPEG):
+                try:
+                    check_scans(io.BytesIO(data))
+                except Unreadable as error:
+                    raise invalid(f"Image {index} of the request is {error}; save it anew, as PNG or as baseline JPEG") from None
         if total > max_total:
             raise invalid(f"The images of the request have more than {max_total} pixels when decoded; send fewer in one request")
 

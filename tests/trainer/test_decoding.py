@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, PngImagePlugin
 
-from cxr.data.images import reader
+from cxr.data.images import decoders, reader
 from cxr.trainer.preprocessing import decode_and_resize
 
 SIZE = 48
@@ -120,6 +120,14 @@ def profile_png():
     return saved(picture(), pnginfo=text)
 
 
+def progressive(scans):
+    """A JPEG whose first scan comes so often that it has this many; the picture is the same."""
+    data = saved(picture(), "JPEG", progressive=True)
+    first = data.index(decoders.SCAN)
+    second = data.index(decoders.SCAN, first + 2)
+    return data[:first] + (scans - data.count(decoders.SCAN)) * data[first:second] + data[first:]
+
+
 REFUSED = {
     "cmyk jpeg": (saved(picture(), "JPEG", mode="CMYK"), "CMYK"),
     "animated png": (saved(picture(), save_all=True, append_images=[Image.fromarray(picture()[::-1])]), "animated"),
@@ -127,6 +135,7 @@ REFUSED = {
     "orientation in compressed xmp": (xmp_png(True), "which way is up"),
     "orientation in a text chunk": (profile_png(), "which way is up"),
     "orientation in a jpeg's xmp": (saved(picture(), "JPEG", xmp=b'<rdf tiff:Orientation="6"/>'), "which way is up"),
+    "jpeg of too many scans": (progressive(decoders.MAX_SCANS + 1), "more than 500 scans"),
     "bmp": (saved(picture(), "BMP"), "neither PNG nor JPEG"),
     "tiff": (saved(picture(), "TIFF"), "neither PNG nor JPEG"),
     "gif": (saved(picture(), "GIF"), "neither PNG nor JPEG"),
@@ -137,6 +146,13 @@ REFUSED = {
 def test_what_a_graph_cannot_do_is_refused_with_a_remedy(data, reason):
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"{reason}.*cxr predict"):
         served(tf.constant([data]))
+
+
+def test_as_many_scans_as_the_readers_allow_are_decoded():
+    most = progressive(decoders.MAX_SCANS)
+    assert most.count(decoders.SCAN) == decoders.MAX_SCANS
+    few = saved(picture(), "JPEG", progressive=True)
+    np.testing.assert_array_equal(served(tf.constant([most])), served(tf.constant([few])))
 
 
 def test_deep_pictures_are_scaled_to_the_very_levels_of_ingest():

@@ -87,6 +87,30 @@ def test_400_megapixels_are_refused_without_decoding(caller):
     caller.image(encoded(8, 8))
 
 
+def progressive(extra_scans: int) -> bytes:
+    """A progressive JPEG whose last scan is there so many times more: each goes over the whole picture again."""
+    file = io.BytesIO()
+    Image.new("L", (64, 64), 100).save(file, "jpeg", progressive=True)
+    data = file.getvalue()
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + (extra_scans + 1) * data[last:-2] + data[-2:]
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused_undecoded(caller):
+    import tensorflow as tf
+
+    from cxr.serving.server.images import check_images
+
+    assert list(caller.image(progressive(100))["size"].int_val) == [64, 64]
+    bomb = progressive(600)
+    text = "Image 0 of the request is a JPEG of more than 500 scans; save it anew, as PNG or as baseline JPEG"
+    assert caller.refusal(lambda: caller.image(bomb)) == ("INVALID_ARGUMENT", text)
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[bomb]))
+    example = tf.train.Example(features=tf.train.Features(feature={"image": feature})).SerializeToString()
+    with pytest.raises(Exception, match=text):
+        check_images(np.array([example], dtype=object), 5_000_000, 5_000_000)
+
+
 def test_image_hidden_in_an_example_is_found():
     import tensorflow as tf
 
