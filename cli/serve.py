@@ -71,7 +71,7 @@ def serve(
     start_seconds: Annotated[float | None, typer.Option(help="Give up when the models are not loaded by then (default: never).")] = None,
     drain_seconds: Annotated[float | None, typer.Option(help="How long accepted requests may take after SIGTERM (30).")] = None,
     max_connection_age_seconds: Annotated[
-        float | None, typer.Option(help="Clients connect again after that: they find new servers (default: never).")
+        float | None, typer.Option(help="Clients connect again after that: they find new servers (default: 3600).")
     ] = None,
     no_warm_up: Annotated[
         bool, typer.Option("--no-warm-up", help="Do not replay assets.extra/tf_serving_warmup_requests before a version is served.")

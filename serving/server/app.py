@@ -32,6 +32,11 @@ from cxr.serving.server.wire import model_service_pb2, prediction_service_pb2
 log = logging.getLogger(__name__)
 SPARE_THREADS = 16  # for status, metadata, health and refusals while all others wait for inference
 CALLS_PER_THREAD = 4  # under way or waiting for a thread; gRPC refuses what comes above (RESOURCE_EXHAUSTED, the only code it has for that)
+# gRPC's synchronous server holds a thread for a call whose message does not come, and knows no time-out for it but the age of connections:
+# after it, what is under way there has the grace to end. By then calls that were begun and never sent are gone.
+CONNECTION_SECONDS = 3600.0  # unless the options name another age
+CONNECTION_GRACE_SECONDS = 600.0
+IDLE_SECONDS = 600.0  # a connection without calls ends; the client opens another when it needs one
 HEALTH_NAMES = ("", "PredictionService", "ModelService")  # the last two are TensorFlow Serving's names
 _NO_LIMIT = -1
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # listens on the loopback address, too
@@ -144,7 +149,7 @@ class Server:
 
     def _open_grpc(self) -> None:
         options = self.options
-        age = options.max_connection_age_seconds
+        age = CONNECTION_SECONDS if options.max_connection_age_seconds is None else options.max_connection_age_seconds
         workers = options.limits.max_concurrent_requests + SPARE_THREADS
         self._grpc = grpc.server(
             ThreadPoolExecutor(workers, thread_name_prefix="grpc"),
@@ -152,7 +157,9 @@ class Server:
                 ("grpc.max_receive_message_length", options.limits.max_message_bytes),
                 ("grpc.max_send_message_length", _NO_LIMIT),
                 ("grpc.so_reuseport", 0),  # a second server on the same port is an error, not a lottery
-                *((("grpc.max_connection_age_ms", round(age * 1000)),) if age is not None else ()),
+                ("grpc.max_connection_age_ms", round(age * 1000)),
+                ("grpc.max_connection_age_grace_ms", round(CONNECTION_GRACE_SECONDS * 1000)),
+                ("grpc.max_connection_idle_ms", round(IDLE_SECONDS * 1000)),
             ],
             maximum_concurrent_rpcs=workers * CALLS_PER_THREAD,
         )

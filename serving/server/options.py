@@ -125,8 +125,8 @@ class ServerOptions(_Frozen):
       load_retries, load_retry_seconds: a failed load is tried again that often, that far apart.
       start_seconds: gives up when not every model is loaded by then; None waits for ever, as TensorFlow Serving does.
       drain_seconds: after SIGTERM, how long requests already accepted may take.
-      max_connection_age_seconds: gRPC clients are asked to connect again after about that long (what is under way is finished), so
-        that they find servers added meanwhile; None lets connections last.
+      max_connection_age_seconds: gRPC clients are asked to connect again after about that long (what is under way has ten minutes to
+        end), so that they find servers added meanwhile; None: an hour, or what TensorFlow Serving does.
       unchecked_models: loads models whose graph would do more than compute (core/graph_operations.py), too.
       request_log: None logs nothing.
     """

@@ -4,6 +4,7 @@ import json
 import shutil
 import socket
 import ssl
+import threading
 import urllib.request
 
 import grpc
@@ -28,6 +29,34 @@ def test_ipv6(start, models, connect, host, asked):
     address = start(models, host=host).address
     assert address.startswith(f"[{host}]:")
     assert connect(asked + ":" + address.rpartition(":")[2]).half()[0] == 123
+
+
+@pytest.mark.seconds
+def test_calls_that_are_begun_and_never_sent_do_not_hold_the_threads_for_ever(start, models, connect, until, monkeypatch):
+    from cxr.serving.server import app
+
+    monkeypatch.setattr(app, "CONNECTION_GRACE_SECONDS", 1.0)
+    server = start(models, max_connection_age_seconds=1.0, limits={"max_concurrent_requests": 1})
+    never, caller = threading.Event(), connect(server.address)
+    with grpc.insecure_channel(server.address) as channel:
+        begin = channel.stream_unary("/tensorflow.serving.PredictionService/Predict")  # sends the headers, and waits for the first message
+        silent = [begin.future(iter(never.wait, None)) for _ in range(app.SPARE_THREADS + 1)]  # as many as there are threads
+        until(lambda: all(call.done() for call in silent), "the end of the silent calls")
+        assert caller.half() == (123, [2.5, 3.0])
+        never.set()
+
+
+@pytest.mark.seconds
+def test_connections_without_calls_are_closed(start, models, connect, until, monkeypatch):
+    from cxr.serving.server import app
+
+    monkeypatch.setattr(app, "IDLE_SECONDS", 0.5)
+    caller = connect(start(models).address)
+    seen: list[grpc.ChannelConnectivity] = []
+    caller.channel.subscribe(seen.append)
+    assert caller.half()[0] == 123
+    until(lambda: grpc.ChannelConnectivity.READY in seen and seen[-1] is grpc.ChannelConnectivity.IDLE, "the end of the connection")
+    assert caller.half()[0] == 123  # by another
 
 
 def test_old_connections_are_asked_to_go(start, models, connect, until):
