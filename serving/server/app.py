@@ -37,6 +37,7 @@ CALLS_PER_THREAD = 4  # under way or waiting for a thread; gRPC refuses what com
 CONNECTION_SECONDS = 3600.0  # unless the options name another age
 CONNECTION_GRACE_SECONDS = 600.0
 IDLE_SECONDS = 600.0  # a connection without calls ends; the client opens another when it needs one
+COUNT_SECONDS = 0.2  # gRPC cuts calls off so much later than they are counted: those cut off would count as ended
 HEALTH_NAMES = ("", "PredictionService", "ModelService")  # the last two are TensorFlow Serving's names
 _NO_LIMIT = -1
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # listens on the loopback address, too
@@ -208,7 +209,10 @@ class Server:
         if self._page is not None:
             self._page.stop(drain)  # before gRPC, over which it asks
         left = max(end - time.monotonic(), 0.0)  # the process is ended soon after `drain`, with the log of requests or without
-        ended = None if self._grpc is None else self._grpc.stop(left)
+        ended = None if self._grpc is None else self._grpc.stop(left + COUNT_SECONDS)
+        if ended is not None:
+            unfinished = self.handlers.idle(left)
+            log.log(logging.WARNING if unfinished else logging.INFO, "requests left unfinished after draining: %d", unfinished)
         if rest is not None:
             rest.join()
         if ended is not None:

@@ -38,7 +38,26 @@ class Handlers:
     def __init__(self, manager: Manager, runner: Runner, limits: Limits, metrics: Metrics, keep: Callable[[Any, Any], None] | None = None):
         """Takes the server's parts; `keep` is offered every answered Predict request with its answer, and must neither wait nor raise."""
         self.manager, self._runner, self._limits, self._metrics, self._keep = manager, runner, limits, metrics, keep
-        self._slots = threading.BoundedSemaphore(limits.max_concurrent_requests)
+        self._under_way = 0
+        self._ended = threading.Condition()
+
+    def idle(self, seconds: float) -> int:
+        """Waits until no inference is under way, `seconds` at most; returns how many still are."""
+        with self._ended:
+            self._ended.wait_for(lambda: self._under_way == 0, seconds)
+            return self._under_way
+
+    def _begin(self) -> None:
+        limit = self._limits.max_concurrent_requests
+        with self._ended:
+            if self._under_way >= limit:
+                raise ServingError(grpc.StatusCode.UNAVAILABLE, f"More than {limit} requests at once; try again later")
+            self._under_way += 1
+
+    def _end(self) -> None:
+        with self._ended:
+            self._under_way -= 1
+            self._ended.notify_all()
 
     def infer(self, method: str, request: Any, call: Call, entrypoint: str = GRPC) -> Any:
         """Answers Predict, Classify, Regress or MultiInference.
@@ -56,13 +75,11 @@ class Handlers:
         spec = request.model_spec if method != "MultiInference" else request.tasks[0].model_spec if request.tasks else None
         begin, code = time.perf_counter(), grpc.StatusCode.OK
         try:
-            if not self._slots.acquire(blocking=False):
-                limit = self._limits.max_concurrent_requests
-                raise ServingError(grpc.StatusCode.UNAVAILABLE, f"More than {limit} requests at once; try again later")
+            self._begin()
             try:
                 answer = _INFERENCE[method](request, self.manager, self._runner, self._limits, call)
             finally:
-                self._slots.release()
+                self._end()
             if self._keep is not None and method == "Predict":
                 self._keep(request, answer)
             return answer

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -167,6 +168,21 @@ def test_many_clients_get_their_own_answers(start, models, connect, pool):
     requests = [rng.uniform(-9, 9, size=rng.integers(1, 6)).astype(np.float32) for _ in range(300)]
     for values, (_, answer) in zip(requests, pool.map(caller.half, requests), strict=True):
         assert answer == pytest.approx((values / 2 + 2).tolist(), rel=1e-6)
+
+
+@pytest.mark.parametrize(("drain", "count", "level"), [(0.2, 2, "WARNING"), (30, 0, "INFO")])
+def test_the_log_says_how_many_requests_the_drain_left_unfinished(start, slow_model, connect, pool, until, caplog, drain, count, level):
+    caplog.set_level("INFO")
+    server = start(slow_model, rest_port=0, batching={"enabled": False})
+    caller = connect(server.address)
+    address = f"http://{server.rest_address}/v1/models/slow:predict"
+    by_grpc = pool.submit(slow, caller, 1.5)
+    by_rest = pool.submit(lambda: urllib.request.urlopen(address, b'{"instances": [1.5]}').status)
+    until(lambda: server.handlers.idle(0) == 2, "both requests")
+    server.stop(drain_seconds=drain)
+    assert [future.exception() is None for future in (by_grpc, by_rest)] == [count == 0] * 2
+    (record,) = [record for record in caplog.records if "unfinished" in record.message]
+    assert (record.levelname, record.message) == (level, f"requests left unfinished after draining: {count}")
 
 
 def test_stop_answers_what_is_under_way(slow_model, connect):
