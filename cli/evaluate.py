@@ -34,7 +34,8 @@ EXAMPLES = """
 
   cxr evaluate -m ensemble --pipeline cpu --data hospital/ --min-low 0.7 || echo "not good enough there"
 
-The data may have any of the classes. Images that the model was trained on are left out and counted. Nothing is written but --json.
+The data may have any of the classes. Images that the model was trained on are left out and counted. Nothing is written but --json,
+and where files cannot be used their list, for you alone: evaluate.private/rejects.csv in the workspace.
 Exit codes: 0 measured, 1 failed, 2 wrong arguments, 3 below --min-accuracy or --min-low.
 """
 
@@ -85,7 +86,7 @@ def evaluate(
     from cxr.core.console import Console
     from cxr.core.errors import UsageError
 
-    messages = Console(stderr=True)
+    messages, listed = Console(stderr=True), None
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greeting would tear the progress bar
     options.check_file("--json", json)
     if predictions is not None:
@@ -111,7 +112,7 @@ def evaluate(
             opened = _loaded(model, workspace, pipeline, messages)
         settings = {"where": options.conditions(where), "listed_twice": listed_twice, "paths_outside": paths_outside}
         with opened as asked:
-            from cxr.data.ingest.pseudonyms import key_path  # TensorFlow is there by now
+            from cxr.pipeline.outside.images import private_of  # TensorFlow is there by now
             from cxr.pipeline.outside.labelled import open_labelled, reading_config
             from cxr.pipeline.outside.training import find_training
             from cxr.pipeline.workspace import Workspace
@@ -120,11 +121,14 @@ def evaluate(
             trained = find_training(apart_from, Workspace(workspace, pipeline), "--apart-from") if apart_from else None
 
             def images() -> LabelledImages:
-                return open_labelled(data, split, config, spelled_for("--model"), key_path(workspace))
+                return open_labelled(data, split, config, spelled_for("--model"), private_of(workspace, "evaluate"))
 
             known = _known(images(), trained, messages) if trained else None
-            found = _of_model(asked, images(), batch_size, include_seen, known, messages)
+            new = images()
+            found = _of_model(asked, new, batch_size, include_seen, known, messages)
+            listed = new.reject_list
     _show(found, json, messages)
+    options.note_rejects(listed, messages)
     _demand(found, min_accuracy, min_low, messages)
 
 

@@ -95,6 +95,14 @@ def note_unencrypted(server: str, security: Tls | None, messages: Console) -> No
         messages.print(text, style="yellow", highlight=False, soft_wrap=True)
 
 
+def note_rejects(listed: Path | None, messages: Console) -> None:
+    """Says where the files are listed that could not be used; nothing where there is no list."""
+    from cxr.data.ingest.private_lists import whole_list
+
+    if listed is not None:
+        messages.print(f"files that could not be used, {whole_list(listed)}", highlight=False, soft_wrap=True)
+
+
 def conditions(where: list[str] | None) -> dict[str, str] | None:
     """Reads `--where COLUMN=VALUE`; None where it was not given.
 

@@ -29,7 +29,8 @@ EXAMPLES = """
   cxr validate hospital/ --against records --js 0.2 --no-near    a wider limit; copies only where equal to the pixel
 
 Labels and classes may be missing; what cannot be looked at without is said. Looked at: schema, drift of each feature, copies of training
-pictures, and where a model is named, how many images it finds unlike its training.
+pictures, and where a model is named, how many images it finds unlike its training. Files that cannot be used are listed for you alone:
+validate.private/rejects.csv in the workspace.
 Exit codes: 0 nothing found, 1 failed, 2 wrong arguments, 3 findings.
 """
 
@@ -64,7 +65,7 @@ def validate(
     from cxr.core.console import Console
     from cxr.core.silence import silenced
     from cxr.data.ingest.progress_bar import stages
-    from cxr.data.ingest.pseudonyms import key_path
+    from cxr.pipeline.outside.images import private_of
     from cxr.pipeline.outside.labelled import reading_config
     from cxr.pipeline.outside.unlabelled import open_new
     from cxr.pipeline.workspace import Workspace
@@ -85,7 +86,7 @@ def validate(
     made_with = training.dataset.config
     settings = {"where": options.conditions(where), "listed_twice": listed_twice, "paths_outside": paths_outside}
     config = reading_config(training.dataset.class_names, made_with.max_side, **settings)
-    images = open_new(data, split, config, spelled_for("--against"), key_path(workspace))
+    images = open_new(data, split, config, spelled_for("--against"), private_of(workspace, "validate"))
     limits = {"jensen_shannon": js, "l_infinity": l_infinity}
     thresholds = Thresholds.model_validate({name: value for name, value in limits.items() if value is not None})
     asked, border = _loaded(version, messages) if version else (None, None)
@@ -97,6 +98,7 @@ def validate(
         console.print(line, highlight=False, soft_wrap=True)
     for line in found.findings:
         console.print(line, style="red", highlight=False, soft_wrap=True)
+    options.note_rejects(images.reject_list, messages)
     if json is not None:
         json.write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
         messages.print(f"all that was found: {json}", highlight=False, soft_wrap=True)

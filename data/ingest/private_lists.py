@@ -11,7 +11,8 @@ from cxr.core.errors import CxrError
 from cxr.core.visible import csv_text
 from cxr.data.ingest.rows import Row
 
-REJECTS = "rejects.csv"
+REJECTS = "rejects.csv"  # files that cannot be used
+REJECT_COLUMNS = ("where", "path", "reason", "detail")
 DUPLICATES = "duplicates.csv"
 NOT_FRONTAL = "not_frontal.csv"  # what may be no frontal chest X-ray
 CONFLICTS = "conflicts.csv"  # the same radiograph under several labels
@@ -37,11 +38,12 @@ def shown(places: Sequence[str], whole: Path | None = None) -> str:
       whole: Where all of them are listed with their paths; None: nowhere, or not yet.
     """
     more = f"\n  and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
-    return "".join(f"\n  {place}" for place in places[:SHOWN]) + more + (_whole_list(whole) if whole else "")
+    return "".join(f"\n  {place}" for place in places[:SHOWN]) + more + (f"\n{whole_list(whole)}" if whole else "")
 
 
-def _whole_list(path: Path) -> str:
-    return f"\nall of them with their paths: {path}"
+def whole_list(path: Path) -> str:
+    """Returns the line that says where a list is."""
+    return f"all of them with their paths: {path}"
 
 
 def folder_of(out: Path) -> Path:
@@ -86,4 +88,4 @@ def write_problems(out: Path, error: BadRows) -> str:
         path = write(out, PROBLEMS, ("where", "path"), [(row.where, row.name) for row in error.rows])
     except OSError:
         return ""
-    return _whole_list(path) if path else ""
+    return f"\n{whole_list(path)}" if path else ""

@@ -15,7 +15,7 @@ from cxr.core.intervals import NONE
 from cxr.data.ingest import private_lists
 from cxr.data.ingest.dataset import Dataset
 from cxr.data.ingest.outcomes import Outcome, Outcomes
-from cxr.data.ingest.private_lists import CONFLICTS, DUPLICATES, NOT_FRONTAL, REJECTS
+from cxr.data.ingest.private_lists import CONFLICTS, DUPLICATES, NOT_FRONTAL, REJECT_COLUMNS, REJECTS
 from cxr.data.ingest.rows import Row
 
 
@@ -129,9 +129,8 @@ def write_rejects(result: Tally, rows: Sequence[Row], out: Path, name: str = REJ
     Raises:
       OSError: It cannot be written.
     """
-    header = ("where", "path", "reason", "detail")
     lines = [(rows[o.number].where, rows[o.number].name, o.reason, o.detail) for o in result.rejects]
-    return private_lists.write(out, name, header, lines)
+    return private_lists.write(out, name, REJECT_COLUMNS, lines)
 
 
 def write_not_frontal(result: Tally, rows: Sequence[Row], out: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,16 +11,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.machine import cores
 from cxr.data.images import reader
 from cxr.data.images.errors import ImageError
+from cxr.data.ingest import private_lists
 from cxr.data.ingest.ingest_config import Ingest
-from cxr.data.ingest.private_lists import shown
-from cxr.data.ingest.pseudonyms import KEY_FILE_VARIABLE, key_id, load_key, pseudonym
+from cxr.data.ingest.pseudonyms import KEY_FILE_VARIABLE, key_id, key_path, load_key, pseudonym
 from cxr.data.ingest.records import example
 from cxr.data.ingest.rows import Row
 from cxr.data.ingest.staged import Picture
@@ -30,6 +31,48 @@ if TYPE_CHECKING:
 _READ_AT_ONCE = 64  # files
 Given = tuple[Row, str | bytes, bool | None]  # see `read_rows`
 Facts = Mapping[str, Any]  # raw feature (core/features.py) but IMAGE: str, int or float; absent where not stated
+
+
+class _Why(NamedTuple):
+    """Why a file cannot be used: the reason's short name, and what was said of the file."""
+
+    reason: str
+    detail: str
+
+
+class _Reject(NamedTuple):
+    """A row of the list of files that cannot be used (private_lists.REJECT_COLUMNS)."""
+
+    where: str
+    path: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Private:
+    """What belongs to the user alone.
+
+    Attributes:
+      key_file: Key of the pseudonyms, by which patients of records are recognised; where there is none, one is drawn and forgotten.
+      lists: Files that cannot be used are listed in the private folder that belongs to this path (private_lists.py); None: nowhere.
+    """
+
+    key_file: Path | None = None
+    lists: Path | None = None
+
+
+NOTHING_PRIVATE = Private()
+
+
+def private_of(workspace: Path, command: str) -> Private:
+    """Returns what belongs to the user alone: the key of a workspace, and lists in its folder `COMMAND.private`.
+
+    Args:
+      workspace: Its root; made where a list is written.
+      command: That reads the images.
+    """
+    return Private(key_path(workspace), workspace.absolute() / command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +104,7 @@ class LabelledImages:
       images: What yields them; raises CxrError where too many cannot be used.
       notes: What a user should know, known before anything is read.
       rejects: Reason: files that could not be used; filled while they are read.
+      reject_list: Where all of these are listed with their paths, once all are read; None: there is none, or it could not be written.
       max_side: Pixels that longer ones are scaled down to; None: none is.
       unstated: Features that data of this kind cannot state.
       key_id: Tells the key of the patients' pseudonyms from others; empty: not known, or no patient is; None: it is one of this set alone.
@@ -71,6 +115,7 @@ class LabelledImages:
     max_side: int | None
     notes: tuple[str, ...] = ()
     rejects: Counter[str] = field(default_factory=Counter)
+    reject_list: Path | None = None
     unstated: frozenset[str] = frozenset()
     key_id: str | None = ""
 
@@ -116,7 +161,12 @@ def labelled(example: tf.train.Example, where: str) -> Labelled:
 
 
 def read_rows(
-    found: Iterable[Given], total: int, config: Ingest, notes: Sequence[str], unstated: frozenset[str], key_file: Path | None = None
+    found: Iterable[Given],
+    total: int,
+    config: Ingest,
+    notes: Sequence[str],
+    unstated: frozenset[str],
+    private: Private = NOTHING_PRIVATE,
 ) -> LabelledImages:
     """Reads images as `cxr ingest` reads them.
 
@@ -126,43 +176,45 @@ def read_rows(
       config: How they are read.
       notes: What a user should know.
       unstated: Features that the rows cannot state.
-      key_file: Key of the pseudonyms, by which patients of records are recognised; where there is none, one is drawn and forgotten.
+      private: What belongs to the user alone.
     """
-    known = load_key(key_file) if key_file and key_file.is_file() else None
-    key, rejects = known or secrets.token_bytes(32), Counter[str]()
-    images = _read_rows(found, total, key, config, rejects, unstated)
-    return LabelledImages(total, images, config.max_side, tuple(notes), rejects, unstated, key_id(known) if known else None)
+    known = load_key(private.key_file) if private.key_file and private.key_file.is_file() else None
+    images = LabelledImages(total, iter(()), config.max_side, tuple(notes), unstated=unstated, key_id=key_id(known) if known else None)
+    images.images = _read_rows(found, images, known or secrets.token_bytes(32), config, private.lists)
+    return images
 
 
-def _read_rows(
-    given: Iterable[Given], total: int, key: bytes, config: Ingest, rejects: Counter[str], unstated: frozenset[str]
-) -> Iterator[Labelled]:
-    bad: list[str] = []
+def _read_rows(given: Iterable[Given], images: LabelledImages, key: bytes, config: Ingest, lists: Path | None) -> Iterator[Labelled]:
+    bad: list[_Reject] = []
     remaining = iter(given)
     with ThreadPoolExecutor(cores()) as pool:
         while some := list(islice(remaining, _READ_AT_ONCE)):
             sources = [source for _, source, _ in some]
             for (row, _, outside), found in zip(some, pool.map(partial(_read, config=config), sources), strict=True):
-                if isinstance(found, str):
-                    rejects[found] += 1
-                    bad.append(f"{row.where}: {found}")
+                if isinstance(found, _Why):
+                    images.rejects[found.reason] += 1
+                    bad.append(_Reject(row.where, row.name, *found))
                 else:
                     row.patient, row.person = pseudonym(key, row.unit), ""
                     made = labelled(example(row, Picture.of(found)), row.where)
-                    facts = {name: value for name, value in made.facts.items() if name not in unstated}
+                    facts = {name: value for name, value in made.facts.items() if name not in images.unstated}
                     yield Labelled(made.image, facts, outside)
-    if bad and len(bad) > config.max_reject_share * total:
+    if lists is not None:
+        with contextlib.suppress(OSError):  # a workspace that is not ours to write: the figures are what was asked for
+            images.reject_list = private_lists.write(lists, private_lists.REJECTS, private_lists.REJECT_COLUMNS, bad)
+    if len(bad) > config.max_reject_share * images.total:
+        places = private_lists.shown([f"{one.where}: {one.reason}" for one in bad], images.reject_list)
         raise CxrError(
-            f"{len(bad)} of {total} files cannot be used, more than {config.max_reject_share:.0%}; mend or remove them "
-            f"(`cxr ingest SOURCE RECORDS --split test` lists all with their paths):{shown(bad)}"
+            f"{len(bad)} of {images.total} files cannot be used, more than {config.max_reject_share:.0%}; mend or remove them:{places}"
         )
 
 
-def _read(source: str | bytes, config: Ingest) -> reader.GreyImage | str:
+def _read(source: str | bytes, config: Ingest) -> reader.GreyImage | _Why:
     """Returns the picture, or why there is none."""
     try:
         return reader.read_image(source, max_pixels=config.max_pixels, max_side=config.max_side)
     except ImageError as error:
-        return error.reason
-    except OSError:
-        return "cannot be opened"
+        text = str(error)
+        return _Why(error.reason, text.removeprefix(f"{source}: ") if isinstance(source, str) else text)
+    except OSError as error:
+        return _Why("cannot be opened", error.strerror or "")

@@ -1,4 +1,4 @@
-"""Images of another place, one at a time: records that `cxr ingest` wrote, or images read as it reads them. Nothing is written."""
+"""Images of another place, one at a time: records that `cxr ingest` wrote, or images read as it reads them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from cxr.data.ingest.damage import check_sizes
 from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.sources import MANIFEST, discover, is_uri, states_labels
-from cxr.pipeline.outside.images import Labelled, LabelledImages, labelled, read_rows
+from cxr.pipeline.outside.images import NOTHING_PRIVATE, Labelled, LabelledImages, Private, labelled, read_rows
 
 ALL = "all"  # in place of a split's name
 DEFAULT_SPLIT = features.TEST  # of data with several
 
 
-def open_labelled(data: str, split: str | None, config: Ingest, spelled: Spelling = dotted, key_file: Path | None = None) -> LabelledImages:
+def open_labelled(
+    data: str, split: str | None, config: Ingest, spelled: Spelling = dotted, private: Private = NOTHING_PRIVATE
+) -> LabelledImages:
     """Opens labelled images; none is read yet.
 
     Args:
@@ -29,7 +31,7 @@ def open_labelled(data: str, split: str | None, config: Ingest, spelled: Spellin
       split: Which one of data that have several; ALL; None: the only one, else DEFAULT_SPLIT.
       config: Class names, `max_side` and how a source is read. Records keep the `max_side` that they were made with.
       spelled: Names settings in messages.
-      key_file: Key of the pseudonyms of images' patients, see `images.read_rows`. Records have theirs.
+      private: What belongs to the user alone. Records have their own pseudonyms and no unusable files.
 
     Raises:
       UsageError: No such data, or no such split in them.
@@ -45,7 +47,7 @@ def open_labelled(data: str, split: str | None, config: Ingest, spelled: Spellin
             f"{data}: no column 'label', and figures need labels; add one ({', '.join(config.class_names)}), or look at the data with "
             "`cxr validate`, which needs none"
         )
-    return read_source(path, split, config, spelled, key_file)
+    return read_source(path, split, config, spelled, private)
 
 
 def existing(data: str) -> Path:
@@ -112,7 +114,7 @@ def _read_records(files: Sequence[Path]) -> Iterator[Labelled]:
 
 
 def read_source(
-    path: Path, split: str | None, config: Ingest, spelled: Spelling, key_file: Path | None, *, labels: bool = True
+    path: Path, split: str | None, config: Ingest, spelled: Spelling, private: Private, *, labels: bool = True
 ) -> LabelledImages:
     """Opens images of a folder or a manifest; see `open_labelled`.
 
@@ -121,7 +123,7 @@ def read_source(
       split: As there.
       config: As there.
       spelled: As there.
-      key_file: As there.
+      private: As there.
       labels: False: it states none.
     """
     rows, notes = discover(path, config, spelled, labels=labels)
@@ -133,7 +135,7 @@ def read_source(
     elif split not in (None, ALL):
         raise UsageError(f"--split {split}: {path} states no splits; leave the option out, and all images are taken")
     unstated = frozenset() if labels else frozenset({features.LABEL})
-    found = read_rows([(row, row.path, None) for row in rows], len(rows), config, notes, unstated, key_file)
+    found = read_rows([(row, row.path, None) for row in rows], len(rows), config, notes, unstated, private)
     if not any(row.patient for row in rows):
         found.key_id = ""  # nobody says whose they are: no patient could be recognised with any key
     return found

@@ -12,7 +12,7 @@ from cxr.data.ingest.dataset import DATASET
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.rows import Row
 from cxr.data.ingest.sources import states_labels
-from cxr.pipeline.outside.images import Given, LabelledImages, read_rows
+from cxr.pipeline.outside.images import NOTHING_PRIVATE, Given, LabelledImages, Private, read_rows
 from cxr.pipeline.outside.labelled import existing, is_log, open_labelled, read_source
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ NO_LABELS = (
 NOT_IN_LOGS = "logs hold pictures and answers: label, source, view, sex and age were not looked at, nor were patients"
 
 
-def open_new(data: str, split: str | None, config: Ingest, spelled: Spelling = dotted, key_file: Path | None = None) -> LabelledImages:
+def open_new(
+    data: str, split: str | None, config: Ingest, spelled: Spelling = dotted, private: Private = NOTHING_PRIVATE
+) -> LabelledImages:
     """Opens new data, with or without labels; no image is read yet.
 
     Args:
@@ -34,7 +36,7 @@ def open_new(data: str, split: str | None, config: Ingest, spelled: Spelling = d
       split: See there.
       config: See there.
       spelled: See there.
-      key_file: See there.
+      private: See there.
 
     Raises:
       UsageError: No such data, or no such split in them.
@@ -42,21 +44,21 @@ def open_new(data: str, split: str | None, config: Ingest, spelled: Spelling = d
     """
     path = existing(data)
     if (path / DATASET).is_file():
-        return open_labelled(data, split, config, spelled, key_file)
+        return open_labelled(data, split, config, spelled, private)
     if is_log(path):
-        return _logs(path, config)
+        return _logs(path, config, private)
     if states_labels(path, config.class_names):
-        return open_labelled(data, split, config, spelled, key_file)
-    found = read_source(path, split, config, spelled, key_file, labels=False)
+        return open_labelled(data, split, config, spelled, private)
+    found = read_source(path, split, config, spelled, private, labels=False)
     found.notes += (NO_LABELS,)
     return found
 
 
-def _logs(path: Path, config: Ingest) -> LabelledImages:
+def _logs(path: Path, config: Ingest, private: Private) -> LabelledImages:
     files = sorted(path.glob(f"*{features.REQUEST_LOG_SUFFIX}")) if path.is_dir() else [path]
     total = sum(1 for _ in _requested(files))
     unstated = frozenset((features.LABEL, features.SOURCE, features.VIEW, features.SEX, features.AGE, features.AGE_BAND))
-    found = read_rows(_requested(files), total, config, (NOT_IN_LOGS,), unstated)
+    found = read_rows(_requested(files), total, config, (NOT_IN_LOGS,), unstated, Private(lists=private.lists))
     found.key_id = ""  # logs know no patients
     return found
 

@@ -1,5 +1,6 @@
 """`cxr evaluate` on files, by a real SavedModel."""
 
+import csv
 import json
 import math
 import shutil
@@ -173,13 +174,21 @@ def test_demands_have_their_exit_code(version, records):
 def test_unusable_files_are_counted_and_told_by_place(version, write, tmp_path):
     manifest = write(tmp_path / "there", ["normal"] * 40, first=100)
     (tmp_path / "there" / "images" / "SECRET103.png").write_bytes(b"no picture")
-    found, _ = evaluated("-m", version, "-d", tmp_path / "there")
+    found, shown = evaluated("-m", version, "-d", tmp_path / "there")
     assert (found["images"], found["rejects"]) == (39, {"not an image": 1})
-    for number in range(104, 108):
+    listed = tmp_path / "workspace" / "evaluate.private" / "rejects.csv"
+    assert f"all of them with their paths: {listed}" in shown
+    assert listed.stat().st_mode & 0o077 == listed.parent.stat().st_mode & 0o077 == 0  # the owner's alone
+    for number in range(104, 110):
         (tmp_path / "there" / "images" / f"SECRET{number}.png").write_bytes(b"no picture")
     text = str(refused("-m", version, "-d", tmp_path / "there"))
-    assert "5 of 40 files cannot be used, more than 5%; mend or remove them " in text
-    assert f"--split test` lists all with their paths):\n  {manifest} line 5: not an image" in text
+    assert f"7 of 40 files cannot be used, more than 5%; mend or remove them:\n  {manifest} line 5: not an image" in text
+    assert text.endswith(f"\n  and 2 more\nall of them with their paths: {listed}")
+    assert "SECRET" not in text
+    with listed.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["path"] for row in rows] == [f"images/SECRET{number}.png" for number in range(103, 110)]
+    assert {row["reason"] for row in rows} == {"not an image"}
 
 
 def test_what_does_not_fit_the_model(version, records, tmp_path):

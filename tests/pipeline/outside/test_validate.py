@@ -49,6 +49,20 @@ def test_data_like_those_of_the_training(records, write, tmp_path):
     assert "nothing found" in shown
 
 
+def test_unusable_files_are_listed_for_their_owner(records, write, tmp_path):
+    manifest = write(tmp_path / "there", [features.CLASS_NAMES[number // 2 % 3] for number in range(30)], first=500, sex="f", age="50")
+    (tmp_path / "there" / "images" / "SECRET503.png").write_bytes(b"no picture")
+    found, shown = validated(manifest, "--against", records, code=0)
+    listed = tmp_path / "workspace" / "validate.private" / "rejects.csv"
+    assert found["rejects"] == {"not an image": 1}
+    assert f"all of them with their paths: {listed}" in shown
+    assert f"{manifest.name} line 5,images/SECRET503.png,not an image," in listed.read_text()
+    (tmp_path / "there" / "images" / "SECRET503.png").write_bytes((tmp_path / "there" / "images" / "SECRET504.png").read_bytes())
+    _, shown = validated(manifest, "--against", records, code=0)
+    assert "with their paths" not in shown
+    assert not listed.parent.exists()  # the call before's
+
+
 def test_patients_under_another_key_are_not_said_to_be_others(records, write, tmp_path, monkeypatch):
     manifest = write(tmp_path / "there", [features.CLASS_NAMES[number // 2 % 3] for number in range(30)], first=500, sex="f", age="50")
     monkeypatch.delenv("CXR_PSEUDONYM_KEY_FILE")
