@@ -17,6 +17,7 @@ from cxr.kubeflow.uris import is_object_store, local_path
 
 OWN = "cxr_"  # first part of the names of inputs that the compiler adds for the entry point; TFX's executors never see them
 ABSENT = "cxr_absent"  # metadata of an input artifact that stands for none: the first run has no baseline model
+SPLITS = "split_names"  # metadata of TFX's Examples: JSON list of their splits
 EMPTY_FOLDERS = "cxr_empty_folders"  # metadata: JSON list of the folders that an object store could not keep
 DATA_URI = "data:;base64,"  # a parameter that holds a file's text instead of its path
 
@@ -33,7 +34,7 @@ def prepare(task: dict[str, Any], inputs_spec: Mapping[str, Any], merges: Sequen
       scratch: Folder for the files of `data:` parameters.
 
     Raises:
-      CxrError: A merge does not fit its parameter.
+      CxrError: A merge does not fit its parameter, or examples do not say which splits they have.
     """
     task = json.loads(json.dumps(task))
     inputs, outputs = task.setdefault("inputs", {}), task.setdefault("outputs", {})
@@ -53,6 +54,8 @@ def prepare(task: dict[str, Any], inputs_spec: Mapping[str, Any], merges: Sequen
                 artifact["type"] = spec["artifactType"]  # KFP's metadata store returns instanceSchema ""
             metadata = artifact.get("metadata", {})
             artifact["metadata"] = {key: _unwrapped(value) for key, value in metadata.items() if key not in _ADDED_BY_KFP}
+            if _is_of(artifact, "Examples"):
+                _check_splits(name, artifact["metadata"].get(SPLITS))
     # KFP's driver adds `executor-logs` of a type that TFX cannot import
     known = {name: value for name, value in outputs.get("artifacts", {}).items() if not _is_system(value)}
     outputs["artifacts"] = known
@@ -88,8 +91,26 @@ def make_folders(task: Mapping[str, Any]) -> None:
 
 def is_value(artifact: Mapping[str, Any]) -> bool:
     """Tells whether an output's URI is that of one file (TFX's value artifacts) instead of a folder."""
+    return _is_of(artifact, "String", "Integer", "Float", "Boolean", "JsonValue")
+
+
+def _is_of(artifact: Mapping[str, Any], *names: str) -> bool:
+    """Tells whether an artifact is of one of TFX's types."""
     schema = artifact.get("type", {}).get("instanceSchema", "")
-    return any(f"title: tfx.{name}\n" in f"{schema}\n" for name in ("String", "Integer", "Float", "Boolean", "JsonValue"))
+    return any(f"title: tfx.{name}\n" in f"{schema}\n" for name in names)
+
+
+def _check_splits(name: str, stated: object) -> None:
+    """Refuses examples without names of splits, which TFX's executors fail at with errors that name neither the input nor a remedy."""
+    try:
+        splits = json.loads(stated) if isinstance(stated, str) else None
+    except ValueError:
+        splits = None
+    if not splits or not isinstance(splits, list) or not all(isinstance(split, str) for split in splits):
+        raise CxrError(
+            f'input {name}: its metadata lack {SPLITS}, a JSON list such as ["train", "test"]: without it no split is found; run the '
+            "pipeline again without the cache, and where an importer gives the examples, state it among its properties"
+        )
 
 
 def _is_system(entry: Mapping[str, Any]) -> bool:

@@ -56,6 +56,17 @@ def test_types_come_from_the_inputs_spec(task, tmp_path):
     assert examples["type"] == EXAMPLES
 
 
+@pytest.mark.parametrize("stated", [None, "", "[]", "train", "{}", "[1]", 3.0])
+def test_examples_that_state_no_splits_are_refused(task, tmp_path, stated):
+    """TFX's StatisticsGen raises a ValueError that prints the whole artifact; the JSON decoder's says still less."""
+    metadata = task["inputs"]["artifacts"]["examples"]["artifacts"][0]["metadata"]
+    metadata["split_names"] = stated
+    if stated is None:
+        del metadata["split_names"]
+    with pytest.raises(CxrError, match="input examples: its metadata lack split_names"):
+        prepare(task, tmp_path)
+
+
 def test_metadata_is_unwrapped_and_free_of_what_kfp_added(task, tmp_path):
     (examples,) = prepare(task, tmp_path)["inputs"]["artifacts"]["examples"]["artifacts"]
     assert examples["metadata"]["names"] == ["a", {"b": 1.0}]
