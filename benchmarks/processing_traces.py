@@ -98,7 +98,7 @@ def told(pictures: Sequence[np.ndarray], labels: np.ndarray, patients: np.ndarra
     data = Tables(labels, patients, np.full(len(labels), features.TRAIN), {NAME: rows})
     found = run_audit(data, features.CLASS_NAMES, Audit(), features.TEST)[0].shortcuts[0]
     assert found.folds is not None
-    return f"{found.folds.auc[features.COVID19]}" + (" *" if found.clear_class else "")
+    return f"{found.folds.auc[features.COVID19]}" + (" *" if features.COVID19 in found.clear_classes else "")
 
 
 def of_one_source(records: Path, source: str, count: int) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:

@@ -99,10 +99,10 @@ def _told_no_better(model: str, evaluated: Evaluated, audit: AuditResult, margin
     """Returns a sentence for each class that the model tells no better than a shortcut which tells it clearly; of several, the best."""
     found: dict[str, tuple[float, str]] = {}
     for shortcut in audit.clear:
-        assert shortcut.clear_class is not None
-        auc = shortcut.gate.auc.get(shortcut.clear_class) if shortcut.gate else None
-        if auc and auc.value is not None:
-            found[shortcut.clear_class] = max(found.get(shortcut.clear_class, (0.0, "")), (auc.value, shortcut.phrase))
+        for name in shortcut.clear_classes:
+            auc = shortcut.gate.auc.get(name) if shortcut.gate else None
+            if auc and auc.value is not None:
+                found[name] = max(found.get(name, (0.0, "")), (auc.value, shortcut.phrase))
     return [
         f"{model} tells {name} ({ours:.3f}) not better than {phrase} alone ({theirs:.3f}), which the audit found to tell it clearly"
         for name, (theirs, phrase) in found.items()

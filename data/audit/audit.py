@@ -114,28 +114,45 @@ def _result(
         values=values,
         folds=folds,
         gate=gate,
-        clear_class=clear,
+        clear_classes=clear,
         verdict=verdict,
     )
 
 
-def _verdict(shortcut: Shortcut | Joint, values: int, found: AuditFigures | None, config: Audit, questions: int) -> tuple[str | None, str]:
-    """Returns the class that is told clearly, if any, and a sentence; `questions` is how many AUCs the whole audit looks at."""
+def _verdict(
+    shortcut: Shortcut | Joint, values: int, found: AuditFigures | None, config: Audit, questions: int
+) -> tuple[tuple[str, ...], str]:
+    """Returns the classes that are told clearly, the surest first, and a sentence.
+
+    Args:
+      shortcut: What was seen.
+      values: Different rows.
+      found: How well the class was told; None: not measured.
+      config: When a class is told clearly.
+      questions: How many AUCs the whole audit looks at.
+    """
     if values == 1:
-        return None, f"{shortcut.phrase}: the same for all images"
+        return (), f"{shortcut.phrase}: the same for all images"
     if found is None:
-        return None, f"{shortcut.phrase}: not measured (too few patients, or no training split and no split of the gate)"
+        return (), f"{shortcut.phrase}: not measured (too few patients, or no training split and no split of the gate)"
     aucs: Mapping[str, Figure] = {name: figure for name, figure in found.auc.items() if figure.value is not None}
     if not aucs:
-        return None, f"{shortcut.phrase}: not measured (all images are of one class)"
+        return (), f"{shortcut.phrase}: not measured (all images are of one class)"
     clear = {name: figure for name, figure in aucs.items() if _clearly(figure, config.clear_auc)}
     sure = {name: figure for name, figure in aucs.items() if _above_chance(figure, questions)}
     candidates = clear or sure
     if not candidates:
-        return None, f"no class can be told from {shortcut.phrase} alone: no AUC is surely above 0.5"
-    name = max(candidates, key=lambda key: (candidates[key].low or 0.0, candidates[key].value or 0.0))
-    told = f"{name} can be told from {shortcut.phrase} alone: AUC {candidates[name]}"
-    return (name, told) if clear else (None, f"something about {told}")
+        return (), f"no class can be told from {shortcut.phrase} alone: no AUC is surely above 0.5"
+    surest = sorted(candidates, key=lambda key: (candidates[key].low or 0.0, candidates[key].value or 0.0), reverse=True)
+    named = surest if clear else surest[:1]
+    told = f"{_listed(named)} can be told from {shortcut.phrase} alone: AUC {_listed([str(candidates[name]) for name in named])}"
+    return (tuple(named), told) if clear else ((), f"something about {told}")
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Returns "a", "a and b" or "a, b and c"."""
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _above_chance(auc: Figure, questions: int) -> bool:

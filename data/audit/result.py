@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cxr.core.intervals import Figure
 from cxr.core.strict_model import StrictModel
@@ -37,8 +37,17 @@ class ShortcutResult(StrictModel):
     values: int = Field(description="different rows; 1: it is the same for all images and can tell nothing")
     folds: AuditFigures | None = Field(description="out of fold, by patient; null: too few patients")
     gate: AuditFigures | None = Field(description="learnt from the training split, on the gate's; null: there are no such splits")
-    clear_class: str | None = Field(description="the class that it tells clearly; null: none")
+    clear_classes: tuple[str, ...] = Field(description="the classes that it tells clearly, the surest first; empty: none")
     verdict: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, given: object) -> object:
+        """Runs that are kept may hold audits that named the surest class alone, as `clear_class`."""
+        if not isinstance(given, dict) or "clear_class" not in given:
+            return given
+        surest = given["clear_class"]
+        return {key: value for key, value in given.items() if key != "clear_class"} | {"clear_classes": () if surest is None else (surest,)}
 
 
 class AuditResult(StrictModel):
@@ -55,7 +64,7 @@ class AuditResult(StrictModel):
     @property
     def clear(self) -> tuple[ShortcutResult, ...]:
         """Shortcuts that tell a class clearly, references left out."""
-        return tuple(found for found in self.shortcuts if found.kind == "shortcut" and found.clear_class)
+        return tuple(found for found in self.shortcuts if found.kind == "shortcut" and found.clear_classes)
 
     @property
     def ranked(self) -> tuple[ShortcutResult, ...]:

@@ -103,7 +103,7 @@ def write_shortcuts(audit: Path, verdict: Path) -> None:
         values=6,
         folds=None,
         gate=measured,
-        clear_class=None,
+        clear_classes=(),
         verdict="nothing",
     )
     result = AuditResult(class_names=CLASSES, split="test", images={}, patients=3, folds=0, clear_auc=0.8, shortcuts=(shortcut,))

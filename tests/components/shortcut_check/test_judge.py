@@ -12,12 +12,20 @@ RNG = np.random.default_rng(0)
 DRAWS = {name: (at + 0.1 * RNG.normal(size=1000)).astype(np.float32) for name, at in (("grey_histogram", 0.8), ("source", 0.6))}
 
 
-def shortcut(name, value, kind="shortcut", measured=True, clear=None, auc=None):
+def shortcut(name, value, kind="shortcut", measured=True, clear=(), auc=None):
     figure = Figure(value=value)
     aucs = {"a": Figure(value=auc), "b": Figure(value=1.0)}
     gate = AuditFigures(images=160, patients=100, accuracy=figure, balanced_accuracy=figure, auc=aucs) if measured else None
     return ShortcutResult(
-        name=name, phrase=f"the {name}", kind=kind, columns=1, values=9, folds=None, gate=gate, clear_class=clear, verdict=f"of the {name}"
+        name=name,
+        phrase=f"the {name}",
+        kind=kind,
+        columns=1,
+        values=9,
+        folds=None,
+        gate=gate,
+        clear_classes=clear,
+        verdict=f"of the {name}",
     )
 
 
@@ -71,7 +79,7 @@ def test_the_reason_names_both_figures_and_the_remedy():
     ],
 )
 def test_a_class_that_a_shortcut_tells_clearly_must_be_told_better(auc, margin, refused):
-    clear = {"clear": "a", "measured": True}
+    clear = {"clear": ("a",), "measured": True}
     found = audit(
         shortcut("grey_histogram", 0.6, auc=0.99),  # tells it no more surely than by chance: of the folds
         shortcut("source", 0.5, auc=0.9, **clear),
@@ -83,8 +91,17 @@ def test_a_class_that_a_shortcut_tells_clearly_must_be_told_better(auc, margin, 
     assert judged.clear == ("of the source", "of the corners")  # whatever is demanded: the model card says so
 
 
+@pytest.mark.parametrize(("other", "refused"), [(0.95, False), (0.94, True), (0.8, True)])
+def test_each_class_that_one_shortcut_tells_clearly_must_be_told_better(other, refused):
+    told = shortcut("source", 0.5, auc=0.97, clear=("a", "b"))
+    told.gate.auc["b"] = Figure(value=0.94)
+    evaluated = Evaluated(0.9, DRAWS["source"], 160, 100, np.full((2, 2), 50), [0.98, other])
+    reasons = judge("ensemble", evaluated, audit(told), DRAWS, 0.0).reasons
+    assert [reason.split(" not better than ")[0] for reason in reasons] == [f"ensemble tells b ({other:.3f})"] * refused
+
+
 def test_the_reason_of_a_class_names_both_figures_and_the_remedy():
-    (reason,) = verdict(0.9, 0.0, audit(shortcut("source", 0.5, auc=0.97, clear="a")), auc=0.96).reasons
+    (reason,) = verdict(0.9, 0.0, audit(shortcut("source", 0.5, auc=0.97, clear=("a",))), auc=0.96).reasons
     assert reason.startswith("ensemble tells a (0.960) not better than the source alone (0.970), which the audit found to tell it clearly")
     assert "AUC on test, better is demanded; gate.shortcut_margin=null" in reason
 

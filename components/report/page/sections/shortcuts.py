@@ -24,7 +24,7 @@ def _context(content: Content) -> Mapping[str, Any] | None:
     return {
         "split": audit.split,
         "folds": audit.folds,
-        "clear": [(found.phrase, found.clear_class) for found in audit.clear],
+        "clear": [(found.phrase, ", ".join(found.clear_classes)) for found in audit.clear],
         "rule": _rule(audit.clear_auc),
         "chart": shortcuts_chart("shortcuts", rows, 1 / len(audit.class_names)) if rows else None,
         "table": [(found.phrase, found.kind, _balanced(found.folds), _balanced(found.gate), found.verdict) for found in audit.shortcuts],

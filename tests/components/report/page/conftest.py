@@ -112,10 +112,10 @@ def audit() -> AuditResult:
     measured = AuditFigures(images=4, patients=4, accuracy=FIGURE, balanced_accuracy=FIGURE, auc={CLASSES[0]: FIGURE})
     found = {"columns": 1, "values": 3, "kind": "shortcut", "verdict": f"it tells {HOSTILE}"}
     shortcuts = (
-        ShortcutResult(name="source", phrase=f"the source {HOSTILE}", folds=measured, gate=measured, clear_class=HOSTILE, **found),
-        ShortcutResult(name="grey_histogram", phrase="the grey histogram", folds=None, gate=None, clear_class=None, **found),
+        ShortcutResult(name="source", phrase=f"the source {HOSTILE}", folds=measured, gate=measured, clear_classes=(HOSTILE,), **found),
+        ShortcutResult(name="grey_histogram", phrase="the grey histogram", folds=None, gate=None, clear_classes=(), **found),
         ShortcutResult(
-            name="whole_picture", phrase="the picture", folds=None, gate=measured, clear_class=None, **(found | {"kind": "reference"})
+            name="whole_picture", phrase="the picture", folds=None, gate=measured, clear_classes=(), **(found | {"kind": "reference"})
         ),
     )
     return AuditResult(class_names=CLASSES, split="test", images={"test": 4}, patients=4, folds=2, clear_auc=0.8, shortcuts=shortcuts)
