@@ -38,7 +38,7 @@ CONFIG = {
     "defaults": {"weights": "none"},
     "models": {"first": {**MODEL, "seed": 1}, "second": {**MODEL, "seed": 2}},
     "ensemble": {"method": "soft"},
-    "gate": {"min_accuracy": 0.0, "shortcut_margin": None},
+    "gate": {"min_accuracy": 0.0, "above_chance": False, "shortcut_margin": None},
     "audit": {"max_images": 1000},
 }
 

@@ -27,9 +27,13 @@ class Gate(StrictModel):
     """All that is demanded. `min_accuracy` and `tolerance` hold on the whole evaluation split, `demands` where each says."""
 
     split: str = Field(features.TEST, description="split that the models are judged on")
-    min_accuracy: Share = Field(0.5, description="lowest accuracy that passes (three balanced classes: 0.33 by chance)")
+    min_accuracy: Share = Field(0.5, description="lowest accuracy that passes (always the most frequent class has its share)")
     min_accuracy_of: dict[str, Share] = Field({}, description="the same for single models, by name")
     tolerance: Share = Field(0.02, description="how far accuracy may fall below the baseline's (the best pushed version), absolute")
+    # Accuracy cannot tell it: of 88 % in one class a model that looks at nothing is right. Nor can shortcuts that are at chance themselves.
+    above_chance: bool = Field(
+        True, description="balanced accuracy must surely be above chance: the lower end of its interval above 1 / classes; of every model"
+    )
     demands: tuple[Demand, ...] = Field((), description="bounds on any figure, on the ends of its interval, in slices")
     # Not on by default: by chance alone the interval of a small test split is wider than any margin worth demanding (docs/evaluation.md).
     non_inferiority: NonInferiority | None = Field(None, description="what the comparison must prove, beside the tolerance; null: nothing")
@@ -72,6 +76,17 @@ class Gate(StrictModel):
     def lower_bound(self, model: str) -> float:
         """Returns the lowest accuracy with which `model` passes."""
         return self.min_accuracy_of.get(model, self.min_accuracy)
+
+    def all_demands(self, classes: int) -> dict[str, Demand]:
+        """Returns `demands` by their numbers, and what `above_chance` demands by that name.
+
+        Args:
+          classes: how many there are.
+        """
+        found = {str(number): demand for number, demand in enumerate(self.demands)}
+        if self.above_chance:
+            found["above_chance"] = Demand(metric=figure_table.BALANCED_ACCURACY, at="lower", min=1 / classes)
+        return found
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -206,7 +221,7 @@ def _demanded(gate: Gate, model: str, class_names: Sequence[str]) -> Iterator[Me
     ]  # the configuration knows them
     if problems := gate.unknown(models, class_names):
         raise UsageError("; ".join(f"gate.{problem}" for problem in problems))
-    for number, demand in enumerate(gate.demands):
+    for key, demand in gate.all_demands(len(class_names)).items():
         if not demand.holds_for(model):
             continue
         bounds = config_pb2.GenericValueThreshold()
@@ -222,7 +237,7 @@ def _demanded(gate: Gate, model: str, class_names: Sequence[str]) -> Iterator[Me
                 "class_id": None if class_name is None else list(class_names).index(class_name),
                 "min_patients": demand.min_patients if demand.slice else 0,
                 "otherwise": demand.max if demand.min is None else demand.min,
-                "name": ".".join(filter(None, ("demands", str(number), demand.metric, class_name))),
+                "name": ".".join(filter(None, ("demands", key, demand.metric, class_name))),
             }
             found = config_pb2.MetricConfig(class_name=names.DEMANDED_CLASS, module=names.DEMANDED_MODULE, config=json.dumps(config))
             found.per_slice_thresholds.add(slicing_specs=[spec], threshold=config_pb2.MetricThreshold(value_threshold=bounds))

@@ -49,7 +49,7 @@ CONFIG = {
     },
     "models": {MODEL: {"backbone": "MobileNet"}},
     "ensemble": None,
-    "gate": {"min_accuracy": 0.0, "shortcut_margin": None},
+    "gate": {"min_accuracy": 0.0, "above_chance": False, "shortcut_margin": None},
     "audit": {"masked_models": False, "folds": 2},
     "explain": {"samples": 2},
 }

@@ -98,6 +98,7 @@ def test_paper(run):
     done, report, history = run(
         "paper", 90, "data.per_class={train: {covid19: 20, pneumonia: 15, normal: 15}, test: {covid19: 8, pneumonia: 5, normal: 5}}",
         "defaults.head.pool_size=2", "defaults.augmentation.variants=1", "ensemble.stage.epochs=2", "gate.min_accuracy=0",
+        "gate.above_chance=false",
     )  # fmt: skip
     assert done.returncode == exit_codes.OK, done.stdout + done.stderr
     assert {model["outcome"] for model in report["models"].values()} == {"pushed"}

@@ -46,7 +46,8 @@ class Judgement:
     """One demand in one slice.
 
     Attributes:
-      demand: the metric that holds the threshold: `demands.0.recall.covid19` is `gate.demands[0]` on this class.
+      demand: the metric that holds the threshold: `demands.0.recall.covid19` is `gate.demands[0]` on this class,
+        `demands.above_chance.balanced_accuracy` is `gate.above_chance`.
       what: the figure, its class and the end of its interval.
       where: feature and value of the slice; None: the whole split.
       measured: NaN where it is not defined.

@@ -96,7 +96,9 @@ def run(records, model, ensemble):
     from cxr.pipeline.schema import curated_schema, write_schema
 
     def make(home, options):
-        config = load("demo", ["gate.min_accuracy=0", "gate.shortcut_margin=null", "gate.split=test", "image_size=32"])
+        config = load(
+            "demo", ["gate.min_accuracy=0", "gate.above_chance=false", "gate.shortcut_margin=null", "gate.split=test", "image_size=32"]
+        )
         paths = RunPaths(
             data=str(records),
             splits=SPLITS,

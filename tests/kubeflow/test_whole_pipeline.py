@@ -24,7 +24,7 @@ models:
   efficientnetb7: {backbone: MobileNetV2}
   mobilenet: {backbone: MobileNet}
 ensemble: {method: soft}
-gate: {min_accuracy: 0.0, tolerance: 1.0, shortcut_margin: null}
+gate: {min_accuracy: 0.0, above_chance: false, tolerance: 1.0, shortcut_margin: null}
 audit: {masked_models: false, folds: 2}
 explain: {samples: 2}
 """

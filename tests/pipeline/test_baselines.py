@@ -21,7 +21,7 @@ CONFIG = {
     "image_size": 32,
     "models": {"mobilenet": {"backbone": "MobileNet", "weights": "none", "head_training": {"epochs": 1}}},
     "ensemble": None,
-    "gate": {"min_accuracy": 0.0, "tolerance": 1.0, "shortcut_margin": None},
+    "gate": {"min_accuracy": 0.0, "above_chance": False, "tolerance": 1.0, "shortcut_margin": None},
     "audit": {"masked_models": False, "folds": 2},
     "explain": {"samples": 2},
 }

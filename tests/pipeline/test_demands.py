@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -91,7 +92,26 @@ def judge(tmp_path: Path) -> Judge:
 
 
 def gate(*demands: dict, **settings: object) -> Gate:
-    return Gate.model_validate({"min_accuracy": 0.0, "demands": demands} | settings)
+    return Gate.model_validate({"min_accuracy": 0.0, "above_chance": False, "demands": demands} | settings)
+
+
+# === Above chance ===
+
+
+def test_a_model_that_looks_at_nothing_is_refused_whatever_its_accuracy(judge: Judge) -> None:
+    """Most images are of one class, which it nearly always answers with; the rest of its answers follow no label."""
+    labels = np.random.default_rng(1).choice(3, 300, p=[0.06, 0.06, 0.88])
+    predicted = np.where(np.arange(300) % 8 == 0, np.arange(300) // 8 % 3, 2)
+    given = [
+        (int(label), np.eye(3)[one] * 0.7 + 0.1, b"%d" % number) for number, (label, one) in enumerate(zip(labels, predicted, strict=True))
+    ]
+    assert judge(gate(min_accuracy=0.5), given).blessed
+    found = judge(gate(min_accuracy=0.5, above_chance=True), given)
+    (reason,) = found.reasons
+    assert re.fullmatch(r"balanced accuracy \(lower end of the 95 % interval\) 0\.[0-3]\d\d is below 0\.333", reason)
+    (demand,) = (one for one in found.demands if one.demand == "demands.above_chance.balanced_accuracy")
+    assert (demand.verdict, demand.least) == ("missed", pytest.approx(1 / 3))
+    assert judge(Gate(min_accuracy=0.5), answers(LOW_ON_CLASS_2)).blessed  # on by default, and no hindrance to who learnt something
 
 
 # === Bounds ===
@@ -281,7 +301,9 @@ def test_every_shipped_configuration_makes_a_gate_for_each_model(name: str) -> N
     for candidate in config.candidates:
         made = eval_config(config.gate, candidate, config.class_names)
         demanded = [metric for spec in made.metrics_specs for metric in spec.metrics if metric.class_name == names.DEMANDED_CLASS]
-        assert bool(demanded) == any(demand.holds_for(candidate) for demand in config.gate.demands)
+        held = [demand for demand in config.gate.all_demands(len(config.class_names)).values() if demand.holds_for(candidate)]
+        assert {json.loads(metric.config)["figure"] for metric in demanded} == {demand.metric for demand in held}
+        assert "demands.above_chance.balanced_accuracy" in {json.loads(metric.config)["name"] for metric in demanded}
         assert metric_specs.to_computations(made.metrics_specs, eval_config=made)
 
 

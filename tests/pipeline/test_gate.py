@@ -259,7 +259,7 @@ def test_slices_by_raw_features(blessed: tuple[str, bool], data: Data) -> None:
 
 @pytest.mark.slow
 def test_swapped_classes_are_refused_and_the_direction_of_the_comparison_is_right(evaluate) -> None:
-    gate = Gate(min_accuracy=0.3, tolerance=0.02, non_inferiority={"metric": "balanced_accuracy", "margin": 0.2})
+    gate = Gate(min_accuracy=0.3, above_chance=False, tolerance=0.02, non_inferiority={"metric": "balanced_accuracy", "margin": 0.2})
     uri, is_blessed = evaluate(gate, candidate=SWAPPED, baseline=GOOD)
     found = read_evaluation(uri)
     assert found.change is not None
@@ -290,7 +290,7 @@ def test_bound_refuses_without_baseline(evaluate) -> None:
 
 @pytest.mark.slow
 def test_model_that_diverged_is_refused_not_a_crash(evaluate) -> None:
-    uri, is_blessed = evaluate(Gate(min_accuracy=0.0), BROKEN)
+    uri, is_blessed = evaluate(Gate(min_accuracy=0.0, above_chance=False), BROKEN)
     assert not is_blessed
     assert read_validation(uri).reasons == (f"{EXAMPLES} predictions are no probabilities (NaN, infinite or outside [0, 1])",)
     assert read_evaluation(uri).accuracy == 0
@@ -306,7 +306,7 @@ def decide(gate: Gate, accuracy: float, baseline: float | None = None) -> bool:
     from tensorflow_model_analysis.metrics.metric_types import MetricKey
 
     config = tfma.utils.update_eval_config_with_defaults(
-        eval_config(gate, "mobilenet"), has_baseline=baseline is not None, rubber_stamp=True
+        eval_config(gate.model_copy(update={"above_chance": False}), "mobilenet"), has_baseline=baseline is not None, rubber_stamp=True
     )
     model = "" if baseline is None else "candidate"
     key = MetricKey("accuracy", model_name=model, example_weighted=None)
@@ -341,7 +341,9 @@ def test_impossible_bounds_and_unknown_keys_are_refused(wrong: dict) -> None:
 
 
 def test_a_figure_that_equals_its_bound_but_for_rounding_is_met() -> None:
-    config = eval_config(Gate(demands=(Demand(metric="balanced_accuracy", min=0.7), Demand(metric="accuracy", min=0))), "mobilenet")
+    config = eval_config(
+        Gate(above_chance=False, demands=(Demand(metric="balanced_accuracy", min=0.7), Demand(metric="accuracy", min=0))), "mobilenet"
+    )
     bounds = [metric.per_slice_thresholds[0].threshold.value_threshold for metric in config.metrics_specs[-1].metrics]
     assert bounds[0].lower_bound.value < np.mean([0.7, 0.7, 0.7]) - 1e-16 < 0.7
     assert [str(_bounds(bound)[0]) for bound in bounds] == ["0.7", "0.0"]
