@@ -51,4 +51,6 @@ def _lower(gains: float, losses: float, number: float) -> float:
         loss = (sqrt(max(linear**2 - 8 * number * rest, 0.0)) - linear) / (4 * number)  # likeliest share of losses at this difference
         return float(number * (found - at) ** 2 - Z**2 * (2 * loss + at * (1 - at)))
 
+    if excess(-1.0) <= 0:  # number * (found + 1)**2 but for rounding, which hides it where `found` is next to -1
+        return -1.0
     return float(brentq(excess, -1.0, found - _NEAR, xtol=_NEAR))

@@ -24,6 +24,18 @@ def of_patients(values: np.ndarray, images: int = 1) -> tuple[float, float]:
     return found.low, found.high
 
 
+@pytest.mark.parametrize("away", [1e-5, 1e-7, 1e-9, 1e-11])
+@pytest.mark.parametrize("patients", [10, 43, 2000])
+def test_next_to_the_greatest_difference_that_there_is(away: float, patients: int) -> None:
+    """One image of ten thousand is not like the others."""
+    for sign in (1, -1):
+        found = paired_interval(sign * (1 - away), sign * np.linspace(1 - 2 * away, 1, 1000), patients)
+        ends = sorted((sign * found.low, sign * found.high))
+        assert ends[1] == pytest.approx(1, abs=2e-5)
+        assert ends[0] == pytest.approx(1 - 2 * Z**2 / (patients + Z**2), abs=0.01)
+        assert -1 <= found.low <= found.high <= 1
+
+
 def statistic(gains: int, losses: int, patients: int, difference: float) -> float:
     """Tango's, with the likelihood maximised by search: gains happen with a chance of q + difference, losses with one of q."""
     same = patients - gains - losses
