@@ -58,11 +58,10 @@ def _settings(config: Config, cluster: Cluster, image: str) -> Iterator[str]:
         yield "beam of the configuration: on Kubeflow the cluster's file says it, for example beam: {runner: direct, workers: 8}"
     if len(set(cluster.splits)) < len(cluster.splits):
         yield f"splits of the cluster's file: {', '.join(cluster.splits)}: one stands there twice"
-    for name, model in config.models.items():
-        try:
-            model.check_monitors(f"models.{name}", has_validation=features.VAL in cluster.splits)
-        except CxrError as error:
-            yield f"{error} (splits of the cluster's file: {', '.join(cluster.splits)})"
+    try:
+        config.check_validation(has_validation=features.VAL in cluster.splits)
+    except CxrError as error:
+        yield from (f"{line} (splits of the cluster's file: {', '.join(cluster.splits)})" for line in str(error).splitlines())
     for split in dict.fromkeys((features.SPLITS[0], config.gate.split)):
         if split not in cluster.splits:
             yield f"splits of the cluster's file: {split!r} is missing, which the pipeline trains or is judged on"

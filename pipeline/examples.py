@@ -142,16 +142,6 @@ def check_ensemble(config: Config, dataset: Dataset) -> None:
     check_fit(config.ensemble, without, dataset.fewest_patients(VAL))
 
 
-def check_monitors(config: Config, dataset: Dataset) -> None:
-    """Refuses, before features are computed, a training that watches a validation split where the data have none.
-
-    Raises:
-      CxrError: See `Stage.check_monitors`.
-    """
-    for name, model in config.models.items():
-        model.check_monitors(f"models.{name}", has_validation=VAL in dataset.splits)
-
-
 def _spelling() -> Spelling:
     """Returns how the command that was called spells a setting."""
     if os.environ.get(CALLED_BY) == "make":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 from cxr.core import beam_options, gpus, imports
 from cxr.core.console import Console
 from cxr.core.errors import CxrError
+from cxr.core.features import VAL
 from cxr.core.file_names import check_no_pattern
 from cxr.core.machine_faults import writing_to
 from cxr.pipeline import metadata_file
@@ -113,13 +114,13 @@ def _run(
     beam: tuple[str, ...],
 ) -> int:
     from cxr.data.ingest.dataset import read_dataset
-    from cxr.pipeline.examples import check_ensemble, check_monitors, prepare_data
+    from cxr.pipeline.examples import check_ensemble, prepare_data
 
     metadata_file.check(workspace.metadata)  # before images are read for nothing
     start_fork_server()
     examples = prepare_data(config, data, workspace, err)
     dataset = read_dataset(examples.path)
-    check_monitors(config, dataset)
+    config.check_validation(has_validation=VAL in dataset.splits)
     check_ensemble(config, dataset)
     workspace.point_latest_at(folder)
     config = config.model_copy(update={"data": examples.made_with})

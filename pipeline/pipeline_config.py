@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from cxr.components.drift_check.drift_config import Drift
 from cxr.core import features, yaml_text
-from cxr.core.errors import UsageError
+from cxr.core.errors import CxrError, UsageError
 from cxr.core.strict_model import Seed, StrictModel
 from cxr.core.validation_errors import Place as FieldPlace
 from cxr.core.validation_errors import of_settings, said_lines
@@ -130,6 +131,27 @@ class Config(StrictModel):
     def feature_place(self, default: Path | None) -> Place:
         """Where features of frozen backbones are kept; see `place_of`."""
         return place_of(self.feature_cache, default)
+
+    def check_validation(self, *, has_validation: bool) -> None:
+        """Refuses what only a validation split can tell where the data have none: monitors, and the choice among the ensemble's methods.
+
+        Args:
+          has_validation: There is a validation split.
+
+        Raises:
+          CxrError: See above; of each model and of the ensemble the first such setting, one a line.
+        """
+        checks = [partial(model.check_monitors, f"models.{name}") for name, model in self.models.items()]
+        if self.ensemble:
+            checks.append(partial(self.ensemble.check_validation, features.ENSEMBLE))
+        problems = []
+        for check in checks:
+            try:
+                check(has_validation=has_validation)
+            except CxrError as error:
+                problems.append(str(error))
+        if problems:
+            raise CxrError("\n".join(problems))
 
     def to_yaml(self) -> str:
         """The configuration in full, as `load` reads it."""

@@ -229,3 +229,20 @@ class Ensemble(Calibrated):
     loss: Loss = Loss()
     stage: Stage = Stage()
     seed: Seed = 2021
+
+    def check_validation(self, setting: str, *, has_validation: bool) -> None:
+        """Refuses a method, or a monitor of its training, that needs a validation split where there is none.
+
+        Args:
+          setting: Where it stands in the configuration.
+          has_validation: There is a validation split.
+
+        Raises:
+          CxrError: See above.
+        """
+        if self.method == "auto" and not has_validation:
+            raise CxrError(
+                f"{setting}.method: 'auto' needs a validation split; add one to the data, or choose soft, hard, weighted or stacking"
+            )
+        if self.method == "stacking":  # the others train nothing
+            self.stage.check_monitors(f"{setting}.stage", has_validation=has_validation)

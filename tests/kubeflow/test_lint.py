@@ -157,6 +157,11 @@ def test_settings_that_need_no_graph_to_be_refused(change, image, message):
             {"splits": ["train", "test"]},
             "models.mobilenet.*val_loss",
         ),
+        (
+            ["defaults.head_training.early_stopping=null", "defaults.head_training.reduce_on_plateau=null"],
+            {"splits": ["train", "test"]},
+            r"ensemble.method: 'auto' needs a validation split.* \(splits of the cluster's file: train, test\)",
+        ),
         (["models.mobilenet.backbone=MobileNit"], {}, "models.mobilenet.backbone: .*no such model; it has"),
     ],
 )

@@ -6,10 +6,12 @@ from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.data.ingest.dataset import DATASET, Dataset
 from cxr.data.ingest.ingest_config import Ingest
-from cxr.pipeline.examples import check_ensemble, check_monitors
+from cxr.pipeline.examples import check_ensemble
 from cxr.pipeline.local_run import run
 from cxr.pipeline.pipeline_config import load
 
+REMEDY = [f"defaults.head_training.{name}.monitor=loss" for name in ("early_stopping", "reduce_on_plateau")]
+WATCHED = "ensemble.stage.early_stopping={monitor: val_loss}"
 FINE_TUNED = "models.mobilenet.fine_tuning={epochs: 1}"
 
 
@@ -80,6 +82,25 @@ def test_a_monitor_without_its_split_is_told_before_anything_is_trained(tmp_path
     key = "models.densenet201.head_training.early_stopping"
     with pytest.raises(CxrError, match=rf"{key}\.monitor: val_loss needs a validation split .* monitor loss or accuracy"):
         run(load("cpu"), str(tmp_path / "records"), tmp_path / "workspace")
-    remedy = [f"defaults.head_training.{name}.monitor=loss" for name in ("early_stopping", "reduce_on_plateau")]
-    check_monitors(load("cpu", remedy), described({"train": 9, "test": 9}))
-    check_monitors(load("cpu"), described({"train": 9, "val": 9, "test": 9}))
+    load("cpu", [*REMEDY, "ensemble.method=soft"]).check_validation(has_validation=False)
+    load("cpu").check_validation(has_validation=True)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([], "ensemble.method: 'auto' needs a validation split"),
+        (["ensemble.method=stacking", WATCHED], r"ensemble\.stage\.early_stopping\.monitor: val_loss needs a validation split"),
+    ],
+)
+def test_an_ensemble_that_needs_a_validation_split_is_told_before_anything_is_trained(overrides, message, tmp_path, monkeypatch):
+    monkeypatch.setattr("cxr.pipeline.local_run.start_fork_server", lambda: None)
+    described({"train": 9, "test": 9}).write(tmp_path / "records" / DATASET)
+    with pytest.raises(CxrError, match=message):
+        run(load("cpu", [*REMEDY, *overrides]), str(tmp_path / "records"), tmp_path / "workspace")
+    assert not (tmp_path / "workspace" / "cpu" / "metadata.db").exists()
+
+
+def test_a_method_without_training_watches_nothing():
+    load("paper").check_validation(has_validation=False)
+    load("paper", ["ensemble.method=hard", WATCHED]).check_validation(has_validation=False)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cxr.core.errors import CxrError
-from cxr.core.features import TRAIN, VAL
+from cxr.core.features import ENSEMBLE, TRAIN, VAL
 from cxr.core.folds import deal, most_folds
 from cxr.trainer import artifact
 from cxr.trainer.artifact import TRAIN_OOF
@@ -42,8 +42,9 @@ def check_fit(config: Ensemble, without: Sequence[str], patients: int) -> None:
       patients: Validation patients of the class that has the fewest; 0: there is no validation split.
 
     Raises:
-      CxrError: A method that has something to fit, and no answers that a member has not learnt from.
+      CxrError: 'auto' without a validation split, or a method that has something to fit and no answers that a member has not learnt from.
     """
+    config.check_validation(ENSEMBLE, has_validation=patients > 0)
     if config.method not in FITTED or config.fitted_on == "training" or not without or patients > 1:
         return
     if not patients:

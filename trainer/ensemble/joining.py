@@ -112,8 +112,7 @@ def join(config: Ensemble, member_names: Sequence[str], fit: Votes, val: Votes |
     Raises:
       CxrError: The method needs a validation split and there is none.
     """
-    if val is None and config.method == "auto":
-        raise CxrError("ensemble.method: 'auto' needs a validation split; add one to the data, or choose soft, hard, weighted or stacking")
+    config.check_validation(features.ENSEMBLE, has_validation=val is not None)
     members = {name: _score(config, p, val.labels) for name, p in zip(member_names, val.probabilities, strict=True)} if val else {}
     floor = max((score.accuracy for score in members.values()), default=0.0)
 

@@ -55,6 +55,8 @@ def test_without_either_only_methods_without_weights_remain(member):
     with pytest.raises(CxrError, match=r"ensemble.method: 'stacking' has nothing to be fitted to .* ensemble.fitted_on=training"):
         fitting_data(Ensemble(method="stacking"), members, has_validation=False)
     assert fitting_data(Ensemble(method="soft"), members, has_validation=False).choose is None
+    with pytest.raises(CxrError, match="'auto' needs a validation split"):
+        fitting_data(Ensemble(), members, has_validation=False)
     found = fitting_data(Ensemble(method="hard"), {name: member(name, SIZES) for name in "ab"}, has_validation=True)
     assert found.sources["weights"] == "nothing: the method has none"  # though there are answers out of fold
 
