@@ -52,7 +52,7 @@ class Member:
         subject, part = self.subject, self.part
         settings = subject.models[self.name].model_dump(mode="json")
         inner = [fold.test for fold in self.inner]
-        images = [part.known, part.train, part.stop, part.test, part.labels[part.rest], *inner]
+        images = [part.known, part.train, part.stop, part.test, part.labels[part.rest], subject.sources[part.rest], *inner]
         return folder / f"{fingerprint([settings, subject.keys.get(self.name), subject.code, len(inner), *images])}.npz"
 
     def answers(self, folder: Path | None) -> dict[str, Array]:
