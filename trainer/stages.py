@@ -82,14 +82,13 @@ def run_stage(
     stage.check_monitors(setting, has_validation=data.validation is not None)
     watched = _watched(stage)
     state = TrainingState(state_dir, stage.epochs, watched)
-    resumed_from = len(state.rows)
-    for epoch, row in enumerate(state.rows, 1):
-        on_epoch(name, epoch, row)
-
     # XLA would take minutes to compile the large backbones, for a few epochs.
     model.compile(optimizer=make_optimizer(stage.optimizer), loss=make_loss(loss), metrics=["accuracy"], jit_compile=False)
     _make_variables(model)
     state.restore(model)
+    resumed_from = len(state.rows)
+    for epoch, row in enumerate(state.rows, 1):
+        on_epoch(name, epoch, row)
     if state.finished:
         state.restore_callbacks()
         for callback in watched:

@@ -120,8 +120,7 @@ class Training:
         self._transform, self._cache = transform, cache
         self._key, self._frozen = f"models.{name}", frozen
         self._state_root, self._on_epoch, self._folds = state_root, on_epoch, folds
-        libraries = [keras.__version__, tf.__version__]
-        self._identity = [config.model_dump(mode="json"), list(class_names), transform.fingerprint, folds, *identity, *libraries]
+        self._identity = [config.model_dump(mode="json"), list(class_names), transform.fingerprint, folds, *identity]
         self._from_one_source = from_one_source(train.labels, train.sources, class_names) if config.source_weights else {}
 
     def run(self) -> Trained:
@@ -141,7 +140,7 @@ class Training:
     def _run(self, precision: str) -> Trained:
         config = self._config
         assembly = assemble(config, self._size)
-        state = self._state_dir(assembly)
+        state = self._state_dir(assembly, precision)
         from_scratch = config.head_training is None and assembly.backbone.random
         cache = self._cache if config.head_training and not self._frozen else None
         frozen = FrozenBackbone(assembly, config, self._transform, cache, precision)
@@ -287,12 +286,12 @@ class Training:
             val,
         )
 
-    def _state_dir(self, assembly: Assembly) -> Path | None:
+    def _state_dir(self, assembly: Assembly, precision: str) -> Path | None:
         if self._state_root is None:
             return None
         data = [array for split in self._splits().values() for array in (split.content_hash, split.labels, split.patients, split.sources)]
         weights = [] if assembly.backbone.random else assembly.backbone.network.get_weights()
-        return self._state_root / fingerprint([*self._identity, assembly.backbone.note, *data, *weights])
+        return self._state_root / fingerprint([*self._identity, devices.computed_by(precision), assembly.backbone.note, *data, *weights])
 
     def _in_float32(self, model: keras.Model, precision: str) -> keras.Model:
         if devices.policy(precision) == devices.FLOAT32:

@@ -58,11 +58,21 @@ class TrainingState(keras.callbacks.Callback):
         self._counters: list[dict[str, Any]] = saved["counters"]
 
     def restore(self, model: keras.Model) -> None:
-        """Gives model and optimizer the weights they had; the optimizer has its variables already."""
-        if self._latest:
-            with np.load(self._latest / "variables.npz", allow_pickle=False) as arrays:
-                for i, variable in enumerate(_variables(model)):
-                    variable.assign(arrays[f"arr_{i}"])
+        """Gives model and optimizer the weights they had; the optimizer has its variables already.
+
+        A state of other variables, as those of another precision, is dropped: the stage begins anew.
+        """
+        if self._folder is None or self._latest is None:
+            return
+        with np.load(self._latest / "variables.npz", allow_pickle=False) as arrays:
+            values = [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
+        variables = _variables(model)
+        if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
+            _drop(self._folder, self._latest, "is of another network or optimizer")
+            self._latest, self.rows, self.finished, self._counters = None, [], False, []
+            return
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
 
     def restore_callbacks(self) -> None:
         """Gives the watched callbacks their counters and best weights."""
@@ -111,10 +121,14 @@ def _kept(folder: Path | None) -> tuple[Path | None, dict[str, Any]]:
                 if arrays.testzip():
                     raise BadZipFile(file.name)
     except (ValueError, BadZipFile, FileNotFoundError):
-        progress.report(f"{folder.name}: what an interrupted run had kept of {latest.name} is damaged; this stage begins anew", 0)
-        shutil.rmtree(latest)
+        _drop(folder, latest, "is damaged")
         return _kept(folder)
     return latest, state
+
+
+def _drop(folder: Path, latest: Path, reason: str) -> None:
+    progress.report(f"{folder.name}: what an interrupted run had kept of {latest.name} {reason}; this stage begins anew", 0)
+    shutil.rmtree(latest)
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

@@ -135,6 +135,23 @@ def test_a_damaged_state_is_dropped_and_said(tmp_path, caplog, file, left):
     np.testing.assert_array_equal(network.get_weights()[0], run(config)[0].get_weights()[0])
 
 
+def test_a_state_of_other_variables_is_dropped_and_said(tmp_path, caplog):
+    """Keras's mixed_float16 gives the optimizer variables of its own, with which a float32 one could never go on."""
+    config = stage(epochs=3)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        with pytest.raises(Interrupted):
+            run(config, tmp_path, 3)
+    finally:
+        keras.config.set_dtype_policy(before)
+    with caplog.at_level("INFO", logger="cxr.progress"):
+        network, history = run(config, tmp_path)
+    assert "what an interrupted run had kept of epoch-00002 is of another network or optimizer; this stage begins anew" in caplog.text
+    assert history.resumed_from == 0
+    np.testing.assert_array_equal(network.get_weights()[0], run(config)[0].get_weights()[0])
+
+
 def test_a_flipped_bit_in_a_kept_state_is_found(tmp_path):
     config = stage(epochs=3)
     with pytest.raises(Interrupted):
