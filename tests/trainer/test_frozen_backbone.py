@@ -95,6 +95,7 @@ def test_what_changes_features_computes_all(made, config, splits, cache):
 
     assert made(config(**plain))[1] == ALL
     assert made(config(**plain, image_size=48))[1] == NONE
+    assert made(config(**plain, input_adapter="identity"))[1] == NONE
     assert made(config(**plain, seed=5))[1] == NONE
     assert made(config(**plain), transform=Brighter())[1] == NONE
     assert made(config(**plain), cache=FeatureCache(cache.store, "2"))[1] == NONE
@@ -119,6 +120,14 @@ def test_augmented_variants_are_kept_by_their_draw(made, config):
     np.testing.assert_array_equal(first, again)
     assert np.abs(first[1] - first[2]).max() > 0
     assert made(config(bn_recalibration="none", augmentation={"rotation": 11, "variants": 1}))[1] == (24, 48)  # the images as they are
+
+
+def test_another_seed_draws_other_variants(made, config, tmp_path):
+    drawn = {"bn_recalibration": "none", "weights": str(tmp_path), "augmentation": {"rotation": 10, "variants": 1}}
+    assemble(config(), 32).backbone.network.save_weights(tmp_path / "mobilenet_notop.weights.h5")  # else the seed makes the weights too
+    made(config(**drawn))
+    assert made(config(**drawn))[1] == (48, 48)
+    assert made(config(**drawn, seed=5))[1] == (24, 48)
 
 
 def test_weights_that_differ_in_a_bit_have_another_name(splits, config, cache):
