@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from scipy.spatial.distance import mahalanobis
+from sklearn.decomposition import PCA
 
 from cxr.core import features
 from cxr.trainer.calibration import outside
@@ -31,6 +33,21 @@ def test_the_stated_share_of_good_images_is_flagged(fitted):
     assert (description.images, description.split, description.directions, description.note) == (799, "val", 32, "")
     assert (detector.scores(pooled(2000, 3)) > features.UNLIKE_BORDER).mean() == pytest.approx(0.05, abs=0.02)
     assert detector.distances(pooled(2000, 3)).mean() == pytest.approx(1, abs=0.2)
+
+
+def test_the_distance_is_mahalanobis_within_the_directions_and_euclidean_outside(fitted):
+    train, asked = pooled(300, 1).astype(np.float64), pooled(25, 8, spread=3).astype(np.float64)
+    mean, deviation = train.mean(axis=0), train.std(axis=0)
+    found = PCA(32, svd_solver="randomized", random_state=7).fit((train - mean) / deviation)
+    along, beside = [], []
+    for rows in (train, asked):
+        z = (rows - mean) / deviation
+        along.append(found.transform(z))
+        beside.append(((z - found.inverse_transform(along[-1])) ** 2).sum(axis=1))
+    inverse = np.linalg.inv(np.cov(along[0], rowvar=False))
+    within = np.array([mahalanobis(row, np.zeros(32), inverse) for row in along[1]])
+    expected = np.sqrt((within**2 / 32 + beside[1] / beside[0].mean()) / 2)
+    np.testing.assert_allclose(fitted[0].distances(asked.astype(np.float32)), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
