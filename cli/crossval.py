@@ -75,7 +75,7 @@ def crossval(
     if models is not None:
         loaded = only(loaded, names(models))
     places = Folders(workspace, loaded.name)
-    target = out or places.home / "crossval" / "results" / datetime.now().strftime("%Y%m%d-%H%M%S")
+    target = out or places.crossval_results / datetime.now().strftime("%Y%m%d-%H%M%S")
     wanted = tuple(dict.fromkeys(part.strip() for part in splits.split(",") if part.strip()))
     report = cross_validate(loaded, data, wanted, places, messages, folds=folds, seed=seed, folder=target)
     (target / CONFIG).write_text(loaded.to_yaml(), encoding="utf-8")

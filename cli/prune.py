@@ -40,8 +40,9 @@ EXAMPLES = """
 
   what reports of these runs name, though metadata.db was made anew since
 
-What killed nodes left below tfx/ goes too, as no run may be under way meanwhile. Records and images (data/), interrupted trainings and the
-feature cache (`cxr cache prune`) are not touched.
+What killed nodes left below tfx/ goes too, and what cross-validations keep for the next ones (their results stay), as no run and no
+cross-validation may be under way meanwhile. States of interrupted trainings go once the newest run is done or refused: before, the next run
+goes on from them. Records and images (data/) and the feature cache (`cxr cache prune`) are not touched.
 """
 _ASK_SECONDS = 2.0  # for this machine's own server, which may not run
 
@@ -91,7 +92,7 @@ def prune(
     from cxr.pipeline.workspace import PRUNE
 
     place, messages = _workspace(pipeline, workspace), Console(stderr=True)
-    with writing_to(place.home), place.lock(PRUNE):
+    with writing_to(place.home), place.lock(PRUNE), place.lock_crossval():
         security = options.tls_of(tls, ca, cert, key, server_name)
         served = _served(place, models_config, server, security, messages)
         with messages.status("looking at runs and artifacts"), silenced():
@@ -162,9 +163,7 @@ def _show(plan: Plan, home: Path, out: Console) -> None:
     table.add_row("runs", str(len(plan.kept.runs)), str(len(plan.runs)), size(sum(plan.runs.values())))
     table.add_row("pushed versions", str(len(plan.kept.versions)), str(len(plan.versions)), size(sum(plan.versions.values())))
     table.add_row("artifacts", "", str(len(artifacts)) if plan.metadata else "not known", size(sum(one.size for one in artifacts)))
-    table.add_row(
-        "left by unfinished nodes", "", str(len(plan.left_over)) if plan.metadata else "not known", size(sum(plan.left_over.values()))
-    )
+    table.add_row("left over", "", str(len(plan.left_over)), size(sum(plan.left_over.values())))
     out.print(table)
     stays = [(f"run {name}", why) for name, why in sorted(plan.kept.runs.items(), reverse=True)]
     stays += [("/".join(version), why) for version, why in sorted(plan.kept.versions.items())]
@@ -174,7 +173,7 @@ def _show(plan: Plan, home: Path, out: Console) -> None:
     goes += [(f"left over {folder.relative_to(home)}", size(bytes_)) for folder, bytes_ in plan.left_over.items()]
     _list("goes", goes, out)
     if not plan.metadata:
-        out.print("artifacts stay: there is no metadata.db that says whose they are", style="yellow", highlight=False)
+        out.print("artifacts and what nodes left stay: there is no metadata.db that says whose they are", style="yellow", highlight=False)
 
 
 def _list(title: str, rows: Iterable[tuple[str, str]], out: Console) -> None:

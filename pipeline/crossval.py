@@ -139,7 +139,7 @@ def cross_validate(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out {folder}: {error.strerror}") from None
-    kept = workspace.home / "crossval"
+    kept = workspace.crossval
     with workspace.lock_crossval(), _alone(), RunProgress(console) as shown:
         shown.stage("reading the records", 1, 1)
         records = read_records(config, examples, splits, kept / "graphs")

@@ -61,6 +61,16 @@ class Workspace:
         return self.home / "training_state"
 
     @property
+    def crossval(self) -> Path:
+        """What cross-validations keep for the next ones: Transform graphs, features, finished folds; and what they found."""
+        return self.home / "crossval"
+
+    @property
+    def crossval_results(self) -> Path:
+        """Below it: what they found, one folder each."""
+        return self.crossval / "results"
+
+    @property
     def feature_cache(self) -> Path:
         """Features of frozen backbones, one folder for all pipelines of a workspace."""
         return feature_cache_of(self.root)
@@ -132,16 +142,17 @@ class Workspace:
 
     @contextmanager
     def lock_crossval(self) -> Iterator[None]:
-        """Keeps a second cross-validation of the same pipeline out: both would add to the same file of features.
+        """Keeps a second cross-validation of the same pipeline out, which would add to the same file of features, and a prune.
 
         Raises:
-          CxrError: Another process is at it.
+          CxrError: Another process holds it.
         """
         self.home.mkdir(parents=True, exist_ok=True)
         with open(self.home / CROSSVAL_LOCK, "a+", encoding="utf-8") as file:
             if not _taken(file):
                 raise CxrError(
-                    f"{self.home}: another cross-validation of pipeline {self.pipeline!r} is under way; wait for it or use --workspace"
+                    f"{self.home}: another cross-validation of pipeline {self.pipeline!r}, or a prune, is under way; wait for it or use "
+                    "--workspace"
                 )
             yield
 

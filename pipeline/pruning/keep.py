@@ -13,7 +13,7 @@ from cxr.core import exit_codes
 from cxr.pipeline.kept_runs import KeptRun, kept_runs, run_that_pushed
 from cxr.pipeline.workspace import LATEST, REPORT, Workspace
 
-_COMPLETE = (exit_codes.OK, exit_codes.REFUSED)
+COMPLETE = (exit_codes.OK, exit_codes.REFUSED)
 Version = tuple[str, str]  # model, version
 
 
@@ -83,7 +83,7 @@ def what_stays(workspace: Workspace, keep: int, served: Mapping[str, Collection[
     runs = {run.name: run for run in found}
     newest: list[KeptRun] = []
     for run in found:
-        if sum(one.exit_code in _COMPLETE for one in newest) == keep:
+        if sum(one.exit_code in COMPLETE for one in newest) == keep:
             break
         newest.append(run)
     reasons = {run.name: "one of the newest" for run in newest}

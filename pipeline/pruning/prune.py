@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from cxr.components.baseline import champion
 from cxr.core.errors import CxrError
 from cxr.pipeline.kept_runs import kept_runs
 from cxr.pipeline.pruning.artifacts import Artifacts, Doomed, size_of
-from cxr.pipeline.pruning.keep import Kept, needed_versions, versions_of, what_stays
+from cxr.pipeline.pruning.keep import COMPLETE, Kept, needed_versions, versions_of, what_stays
 from cxr.pipeline.workspace import Workspace
 
 _GOING = ".pruned-"  # first part of a folder's name on its way out; servers look at numbers only
@@ -27,7 +27,8 @@ class Plan:
       runs: Folders of runs, with their bytes.
       versions: Folders of pushed versions, with their bytes.
       artifacts: TFX's.
-      left_over: Folders of TFX's that belong to nothing, with their bytes.
+      left_over: Folders of TFX's that belong to nothing, states of trainings that no run goes on from, and what cross-validations kept for
+        the next ones, with their bytes.
       metadata: Whether ML Metadata is there; without it nobody knows whose artifacts are whose, and they stay.
     """
 
@@ -56,7 +57,7 @@ class Pruner:
         """Touches nothing.
 
         Args:
-          workspace: Of the pipeline, whose lock the caller holds.
+          workspace: Of the pipeline, whose lock the caller holds, and that of its cross-validations.
           keep: See `what_stays`.
           served: By model: versions that servers have loaded, or that a models.config names.
         """
@@ -84,7 +85,7 @@ class Pruner:
             {run.folder: size_of(run.folder) for run in kept_runs(workspace.root, workspace.pipeline) if run.name not in kept.runs},
             {folder: size_of(folder) for folder in [*versions, *half_gone]},
             tuple(self._artifacts.doomed(used, going)) if self._artifacts else (),
-            {folder: size_of(folder) for folder in self._artifacts.left_over(kept)} if self._artifacts else {},
+            {folder: size_of(folder) for folder in self._left_over(kept)},
             self._artifacts is not None,
         )
 
@@ -109,6 +110,15 @@ class Pruner:
                 shutil.rmtree(folder)
         except OSError as error:
             raise CxrError(f"{error.filename}: cannot be removed ({error.strerror}); the same command goes on from here") from None
+
+    def _left_over(self, kept: Kept) -> Iterator[Path]:
+        workspace = self._workspace
+        if self._artifacts:
+            yield from self._artifacts.left_over(kept)
+        newest = next(iter(kept_runs(workspace.root, workspace.pipeline)), None)
+        if newest is None or newest.exit_code in COMPLETE:  # else the next run may go on with an interrupted training
+            yield from sorted(workspace.training_state.glob("*/*/"))
+        yield from (folder for folder in sorted(workspace.crossval.glob("*/")) if folder != workspace.crossval_results)
 
     def _remove_version(self, version: Path) -> None:
         """By one rename first: a server that looks there sees a whole version or none."""

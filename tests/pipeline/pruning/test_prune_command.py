@@ -41,7 +41,7 @@ def test_a_dry_run_says_what_would_go_and_touches_nothing(prune, pushed):
     assert "stays: run 20261102-1: pushed mobilenet/2" in result.stdout
     assert "goes: run 20261107-1: " in result.stdout
     assert "goes: mobilenet/7: " in result.stdout
-    assert "artifacts stay: there is no metadata.db" in result.stdout
+    assert "artifacts and what nodes left stay: there is no metadata.db" in result.stdout
     assert names(pushed) == before
     assert len(list(pushed.runs.iterdir())) == 8
 
@@ -55,6 +55,25 @@ def test_it_asks_and_removes(prune, pushed):
     assert done.exit_code == exit_codes.OK, done.exception
     assert "removed 0.0 MB" in done.stdout
     assert names(pushed) == ["ensemble/88", "mobilenet/2", "mobilenet/8"]
+
+
+def test_what_only_the_next_run_or_cross_validation_could_use_goes(prune, pushed, make_run):
+    state = pushed.training_state / "mobilenet" / "0a1b" / "head" / "epoch-00003"
+    kept, found = pushed.crossval / "features", pushed.crossval_results / "20261101-010203"
+    for folder in (state, kept, found):
+        folder.mkdir(parents=True)
+        (folder / "variables.npz").write_text("x" * 100)
+    make_run("20261109-1", record={"exit_code": exit_codes.INTERRUPTED})
+    arguments = ("cpu", "--workspace", str(pushed.root), "--keep", "8", "--yes")
+    with pushed.lock_crossval():
+        assert "a prune, is under way" in str(prune(*arguments).exception)
+    assert "goes: left over crossval/features: " in prune(*arguments, "--dry-run").stdout
+    assert kept.exists()
+    assert prune(*arguments).exit_code == exit_codes.OK
+    assert (state.exists(), kept.exists(), found.exists()) == (True, False, True)  # the next run goes on from the state
+    make_run("20261110-1", record={"exit_code": exit_codes.OK})
+    assert "goes: left over training_state/mobilenet/0a1b: " in prune(*arguments).stdout
+    assert (state.parent.parent.exists(), found.exists()) == (False, True)
 
 
 def test_a_models_config_in_the_workspace_keeps_its_versions(prune, pushed):
