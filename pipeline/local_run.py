@@ -19,6 +19,7 @@ from cxr.core.machine_faults import writing_to
 from cxr.pipeline import metadata_file
 from cxr.pipeline import workspace as ws
 from cxr.pipeline.model_checks import check_backbones, check_weights
+from cxr.pipeline.model_checks import remarks as model_remarks
 from cxr.pipeline.node_process import start_fork_server
 from cxr.pipeline.node_profile import PROFILE
 from cxr.pipeline.output_capture import captured_output
@@ -116,6 +117,8 @@ def _run(
     from cxr.data.ingest.dataset import read_dataset
     from cxr.pipeline.examples import check_ensemble, prepare_data
 
+    for remark in model_remarks(config.models):
+        err.print(remark, style="yellow", highlight=False, soft_wrap=True)
     metadata_file.check(workspace.metadata)  # before images are read for nothing
     start_fork_server()
     examples = prepare_data(config, data, workspace, err)

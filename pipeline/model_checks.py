@@ -1,8 +1,8 @@
-"""What a trainer would find out after minutes or hours: backbones and weights that are not there."""
+"""What a trainer would find out after minutes or hours: backbones and weights that are not there; and settings without effect."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from cxr.core.errors import CxrError, UsageError
 from cxr.trainer.model_config import USUAL_BACKBONES, WITHOUT_FOLDER, Model
@@ -38,3 +38,13 @@ def check_weights(models: Mapping[str, Model]) -> None:
                 check_folder(model)
             except WeightsMissing as error:
                 raise UsageError(f"models.{name}.weights: {error}") from None
+
+
+def remarks(models: Mapping[str, Model]) -> Iterator[str]:
+    """Yields what is set without effect."""
+    for name, model in models.items():
+        if model.augments_nothing:
+            yield (
+                f"models.{name}.augmentation has no effect: its backbone is frozen, and sees changed images only where "
+                f"models.{name}.augmentation.variants says how many"
+            )

@@ -202,6 +202,11 @@ class Model(Calibrated):
             raise ValueError("fine_tuning.last_layers needs a trained head; set head_training, or last_layers: null")
         return self
 
+    @property
+    def augments_nothing(self) -> bool:
+        """Whether `augmentation` is set and does nothing: a frozen backbone sees changed images as `variants` only."""
+        return self.augmentation.changes_images and not self.augmentation.variants and self.fine_tuning is None
+
     def check_monitors(self, setting: str, *, has_validation: bool) -> None:
         """See `Stage.check_monitors`; here `setting` is the model's place in the configuration."""
         for name in ("head_training", "fine_tuning"):

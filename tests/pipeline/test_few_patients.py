@@ -67,11 +67,14 @@ def test_not_refused(patients, overrides):
     check_ensemble(load("cpu", overrides), described({"train": 9, "val": patients, "test": 9}))
 
 
-def test_a_run_ends_before_its_first_node(tmp_path, monkeypatch):
+def test_a_run_ends_before_its_first_node(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr("cxr.pipeline.local_run.start_fork_server", lambda: None)  # no node will ask for it
     described({"train": 9, "val": 1, "test": 9}).write(tmp_path / "records" / DATASET)
     with pytest.raises(CxrError, match="choose ensemble.method=soft or hard, or set ensemble.fitted_on=training"):
-        run(load("cpu", [FINE_TUNED]), str(tmp_path / "records"), tmp_path / "workspace")
+        run(load("cpu", [FINE_TUNED, "defaults.augmentation.rotation=5"]), str(tmp_path / "records"), tmp_path / "workspace")
+    said = capfd.readouterr().err
+    assert "models.densenet201.augmentation has no effect" in said
+    assert "models.mobilenet.augmentation" not in said  # its backbone learns
     assert not (tmp_path / "workspace" / "cpu" / "metadata.db").exists()
     assert not (tmp_path / "workspace" / "cpu" / "runs" / "latest").exists()
 
