@@ -16,7 +16,7 @@ from cxr.core.stored_rows import FloatRows
 from cxr.trainer import inputs
 from cxr.trainer.models import heads
 
-AT_ONCE = 256  # images that are read at once; a batch of those that are asked about, not learnt from
+ROWS_AT_ONCE = 256  # of features that are read at once; a batch of those that are asked about, not learnt from
 Array = npt.NDArray[np.float32]
 Order = npt.NDArray[np.int64]
 Values = tuple[tf.Tensor, ...]  # features [rows, width], one-hot [rows, classes], and [rows] of the weights where there are any
@@ -40,18 +40,18 @@ class Examples:
     def parts(self, order: Order, size: int) -> Iterator[tuple[Values, Order]]:
         """Yields rows in an order, as values with the order in which to take them; parts are whole batches of `size` rows.
 
-        Up to `heads.AT_ONCE` rows are read once for all epochs. Of more, memory holds about `AT_ONCE` at a time.
+        Up to `heads.ROWS_IN_FLOAT64` rows are read once for all epochs. Of more, memory holds about `ROWS_AT_ONCE` at a time.
         """
         if self._held:
             yield self._held, order
             return
-        for part in gen_batches(len(order), max(1, AT_ONCE // size) * size):
+        for part in gen_batches(len(order), max(1, ROWS_AT_ONCE // size) * size):
             yield self._read(order[part]), np.arange(len(order[part]))
 
     @cached_property
     def _held(self) -> Values | None:
         rows = len(self.features) * len(self.targets)
-        return self._read(np.arange(rows)) if rows <= heads.AT_ONCE else None
+        return self._read(np.arange(rows)) if rows <= heads.ROWS_IN_FLOAT64 else None
 
     def _read(self, rows: Order) -> Values:
         variants, images = np.divmod(rows, len(self.targets))
@@ -86,7 +86,7 @@ class FeatureEpochs:
         """
         values, _ = next(self.examples.parts(self.order(first), self.batch_size))
         learn = _repeated(model, model.train_step, self.batch_size, values)
-        ask = _repeated(model, model.test_step, AT_ONCE, values[:2])
+        ask = _repeated(model, model.test_step, ROWS_AT_ONCE, values[:2])
         told = keras.callbacks.CallbackList(list(callbacks), model=model, epochs=epochs)
         model.stop_training = False
         told.on_train_begin()
@@ -95,7 +95,7 @@ class FeatureEpochs:
             told.on_epoch_begin(epoch)
             logs = _metrics(model, learn, self.examples.parts(self.order(epoch), self.batch_size))
             if self.validation:
-                asked = self.validation.parts(np.arange(len(self.validation.targets)), AT_ONCE)
+                asked = self.validation.parts(np.arange(len(self.validation.targets)), ROWS_AT_ONCE)
                 logs |= {f"val_{name}": value for name, value in _metrics(model, ask, asked).items()}
             told.on_epoch_end(epoch, logs)
             if model.stop_training:
@@ -136,7 +136,9 @@ def _repeated(model: keras.Model, step: Callable[[Values], object], size: int, v
     return tf.function(steps, input_signature=signature, autograph=False).get_concrete_function()
 
 
-def _metrics(model: keras.Model, steps: Callable[[Values, Order], Metrics], parts: Iterable[tuple[Values, Order]]) -> dict[str, float]:
+def _metrics(
+    model: keras.Model, steps: Callable[[Values, Order], Metrics], parts: Iterable[tuple[Values, Order]]
+) -> dict[str, float]:
     """Takes the steps; returns the means over all images."""
     model.reset_metrics()
     found: Metrics = {}

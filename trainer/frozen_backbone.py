@@ -26,7 +26,7 @@ from cxr.trainer.feature_cache.shards import key
 from cxr.trainer.feature_cache.store import FEATURES, STABILITY, STATISTICS, About, Group, Store
 from cxr.trainer.model_config import Model
 from cxr.trainer.models.assembly import Assembly
-from cxr.trainer.models.heads import AT_ONCE
+from cxr.trainer.models.heads import ROWS_IN_FLOAT64
 from cxr.trainer.models.stability import check_stability
 from cxr.trainer.training_state import fingerprint
 from cxr.trainer.transform_graph import TransformGraph
@@ -122,7 +122,7 @@ class FrozenBackbone:
             group.add([keys[i] for i in missing], made)
             if not known:  # all are new, and lie in a file already
                 return made.reshape(*shape)
-            for part in gen_batches(len(missing), AT_ONCE):
+            for part in gen_batches(len(missing), ROWS_IN_FLOAT64):
                 rows[missing[part]] = np.asarray(made[part])
         return rows.reshape(*shape)
 

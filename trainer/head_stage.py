@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.core.stored_rows import FloatRows
-from cxr.trainer.feature_epochs import AT_ONCE, Array, Examples, FeatureEpochs
+from cxr.trainer.feature_epochs import ROWS_AT_ONCE, Array, Examples, FeatureEpochs
 from cxr.trainer.history import Row, StageHistory
 from cxr.trainer.losses import image_weights
 from cxr.trainer.model_config import Model, Stage
@@ -76,5 +76,5 @@ def train_head(
 
 def answers_of(head: keras.Model, features: FloatRows) -> Array:
     """Returns a head's probabilities, float32 [images, classes], for features [images, width]."""
-    parts = (np.asarray(features[i : i + AT_ONCE]) for i in range(0, len(features), AT_ONCE))
+    parts = (np.asarray(features[i : i + ROWS_AT_ONCE]) for i in range(0, len(features), ROWS_AT_ONCE))
     return np.concatenate([np.asarray(head(part, training=False)) for part in parts])

@@ -26,8 +26,8 @@ def read(request, monkeypatch):
 
 
 def _in_parts(monkeypatch):
-    monkeypatch.setattr(feature_epochs, "AT_ONCE", 10)
-    monkeypatch.setattr(heads, "AT_ONCE", 20)
+    monkeypatch.setattr(feature_epochs, "ROWS_AT_ONCE", 10)
+    monkeypatch.setattr(heads, "ROWS_IN_FLOAT64", 20)
 
 
 def columns(data, epoch):
@@ -54,7 +54,7 @@ def test_each_epoch_visits_every_image_once_in_an_order_of_its_number():
 def test_heads_see_the_images_in_the_order_of_fine_tuning(splits):
     images = EncodedImages.of(str(number).encode() for number in range(24))
     split = dataclasses.replace(splits.train, images=images)
-    order = inputs.Order(0, 2, 5, 7)
+    order = inputs.EpochOrder(0, 2, 5, 7)
     epochs = inputs.image_epochs(split, 3, lambda number: tf.fill([1, 1, 3], tf.strings.to_number(number)), Augmentation(), order)
     batches = [(images[:, 0, 0, 0], *others) for images, *others in epochs]
     data = FeatureEpochs(Examples(NUMBERS[None], TARGETS), None, 5, 7)

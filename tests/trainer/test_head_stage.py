@@ -6,7 +6,7 @@ from cxr.core.folds import deal
 from cxr.core.stored_rows import StoredRows
 from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
 from cxr.trainer.model_config import Model, Stage
-from cxr.trainer.models.heads import AT_ONCE
+from cxr.trainer.models.heads import ROWS_IN_FLOAT64
 from cxr.trainer.out_of_fold import out_of_fold
 
 pytestmark = pytest.mark.seconds
@@ -65,4 +65,4 @@ def test_features_on_disk_train_the_same_heads_and_are_never_in_memory_whole(mon
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert loss == same_loss
-    assert max(read) == AT_ONCE
+    assert max(read) == ROWS_IN_FLOAT64

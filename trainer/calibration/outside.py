@@ -25,7 +25,7 @@ from cxr.core.stored_rows import FloatRows
 from cxr.trainer import artifact
 from cxr.trainer.calibration.ranks import conformal_quantile
 from cxr.trainer.calibration_info import Outside
-from cxr.trainer.models.heads import AT_ONCE, floored
+from cxr.trainer.models.heads import ROWS_IN_FLOAT64, floored
 
 DIRECTIONS = 32  # at most; and one per IMAGES_PER_DIRECTION training images
 IMAGES_PER_DIRECTION = 8
@@ -48,7 +48,7 @@ class Detector:
 
     def distances(self, pooled: FloatRows) -> npt.NDArray[np.float64]:
         """Returns the distance of features [images, features], [images]; root of the mean of both parts, about 1 on training images."""
-        return np.concatenate([self._distances(np.asarray(pooled[part])) for part in gen_batches(len(pooled), AT_ONCE)])
+        return np.concatenate([self._distances(np.asarray(pooled[part])) for part in gen_batches(len(pooled), ROWS_IN_FLOAT64)])
 
     def scores(self, pooled: FloatRows) -> Array:
         """Returns distance / (distance + border), [images] in [0, 1)."""

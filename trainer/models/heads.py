@@ -18,7 +18,7 @@ GRID = "flatten"  # name of the layer that keeps the cells of a pooled grid apar
 # as at least this share of the mean variance.
 _VARIANCE_FLOOR = 1e-2
 _TINY = 1e-20  # a random backbone that keeps its first statistics yields features as small as 1e-7: nothing may hide them
-AT_ONCE = 1024  # images whose features are there in float64 too
+ROWS_IN_FLOAT64 = 1024  # of features that are in memory in float64 too
 
 
 def pooling_layers(head: Head, feature_map: tuple[int, int]) -> list[keras.layers.Layer]:
@@ -71,7 +71,7 @@ def build_head(head: Head, width: int, classes: int, training_features: FloatRow
         x = standardize(x)
         if training_features is not None:
             scaler = StandardScaler()
-            for part in gen_batches(len(training_features), AT_ONCE):
+            for part in gen_batches(len(training_features), ROWS_IN_FLOAT64):
                 scaler.partial_fit(np.asarray(training_features[part]))
             standardize.moving_mean.assign(scaler.mean_)
             standardize.moving_variance.assign(floored(scaler.var_))
