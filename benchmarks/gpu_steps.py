@@ -112,7 +112,7 @@ def steps_of(model: Model, transform: TransformGraph, train: inputs.Split, wante
         set_trainable(network.get_layer(LAYER), tuning.last_layers, from_scratch=False)
         dtype = keras.config.dtype_policy().compute_dtype
         arithmetic = (1 + BACKWARD) * flops(network) * stage.batch_size / peak(dtype, 8192 if devices.has_gpu() else 1024)
-        order = inputs.Order(1 + each, stage.epochs, stage.batch_size, model.seed, full=True)
+        order = inputs.EpochOrder(1 + each, stage.epochs, stage.batch_size, model.seed, full=True)
         fed = inputs.image_epochs(train, len(transform.class_names), transform.image, model.augmentation, order)
         decoded = tf.data.Dataset.from_tensors(next(iter(fed))).repeat((1 + each) * steps).prefetch(2)
         seconds = step_seconds(model, network, stage, decoded.concatenate(fed), steps)  # one after the other: tracing takes a minute

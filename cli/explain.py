@@ -63,9 +63,9 @@ def explain(
     options.make_folder("--out", out)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greeting would tear the progress bar
     with silenced():  # TensorFlow: not before the arguments are known to be right
-        from cxr.trainer.explain.explanations import Explainer, read_info
+        from cxr.trainer.explain.explanations import Explainer, info_beside
 
-    if class_name is not None and (info := read_info(source)):
+    if class_name is not None and (info := info_beside(source)):
         index_of(class_name, info.class_names)
     with messages.status("loading the model"), silenced():
         explainer = Explainer(source)

@@ -18,7 +18,7 @@ from cxr.trainer.models import heads
 
 ROWS_AT_ONCE = 256  # of features that are read at once; a batch of those that are asked about, not learnt from
 Array = npt.NDArray[np.float32]
-Order = npt.NDArray[np.int64]
+RowNumbers = npt.NDArray[np.int64]
 Values = tuple[tf.Tensor, ...]  # features [rows, width], one-hot [rows, classes], and [rows] of the weights where there are any
 Metrics = Mapping[str, tf.Tensor]  # by name, float32 []
 
@@ -37,7 +37,7 @@ class Examples:
     targets: Array
     weights: Array | None = None
 
-    def parts(self, order: Order, size: int) -> Iterator[tuple[Values, Order]]:
+    def parts(self, order: RowNumbers, size: int) -> Iterator[tuple[Values, RowNumbers]]:
         """Yields rows in an order, as values with the order in which to take them; parts are whole batches of `size` rows.
 
         Up to `heads.ROWS_IN_FLOAT64` rows are read once for all epochs. Of more, memory holds about `ROWS_AT_ONCE` at a time.
@@ -53,7 +53,7 @@ class Examples:
         rows = len(self.features) * len(self.targets)
         return self._read(np.arange(rows)) if rows <= heads.ROWS_IN_FLOAT64 else None
 
-    def _read(self, rows: Order) -> Values:
+    def _read(self, rows: RowNumbers) -> Values:
         variants, images = np.divmod(rows, len(self.targets))
         values = [np.asarray(self.features[variants, images]), self.targets[images]]
         return tuple(map(tf.constant, values if self.weights is None else [*values, self.weights[images]]))
@@ -102,7 +102,7 @@ class FeatureEpochs:
                 break
         told.on_train_end(logs)
 
-    def order(self, epoch: int) -> Order:
+    def order(self, epoch: int) -> RowNumbers:
         """Returns the rows of an epoch, shuffled, [images]."""
         passes, images = len(self.examples.features), len(self.examples.targets)
         seed, number = tf.constant(self.seed, tf.int64), tf.constant(epoch, tf.int64)
@@ -118,7 +118,7 @@ def _variants(seed: tf.Tensor, images: tf.Tensor, count: tf.Tensor) -> tf.Tensor
     return tf.map_fn(lambda image: tf.random.stateless_uniform([], tf.stack([seed, image]), 0, count, tf.int64), images)
 
 
-def _repeated(model: keras.Model, step: Callable[[Values], object], size: int, values: Values) -> Callable[[Values, Order], Metrics]:
+def _repeated(model: keras.Model, step: Callable[[Values], object], size: int, values: Values) -> Callable[[Values, RowNumbers], Metrics]:
     """Makes a function that takes a step with each batch of values like these, the last of which may be smaller.
 
     It returns the model's metrics since they were last reset.
@@ -137,7 +137,7 @@ def _repeated(model: keras.Model, step: Callable[[Values], object], size: int, v
 
 
 def _metrics(
-    model: keras.Model, steps: Callable[[Values, Order], Metrics], parts: Iterable[tuple[Values, Order]]
+    model: keras.Model, steps: Callable[[Values, RowNumbers], Metrics], parts: Iterable[tuple[Values, RowNumbers]]
 ) -> dict[str, float]:
     """Takes the steps; returns the means over all images."""
     model.reset_metrics()

@@ -23,7 +23,7 @@ from cxr.trainer.batch_statistics import recalibrate
 from cxr.trainer.cached_features import BatchedModel
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.feature_cache.shards import key
-from cxr.trainer.feature_cache.store import FEATURES, STABILITY, STATISTICS, About, Group, Store
+from cxr.trainer.feature_cache.store import FEATURES, STABILITY, STATISTICS, Group, GroupInfo, Store
 from cxr.trainer.model_config import Model
 from cxr.trainer.models.assembly import Assembly
 from cxr.trainer.models.heads import ROWS_IN_FLOAT64
@@ -142,7 +142,7 @@ class FrozenBackbone:
     def _group(self, kind: str) -> Group | None:
         if self.cache is None:
             return None
-        about = About(kind=kind, backbone=self.config.backbone, image_size=self.transform.image_size)
+        about = GroupInfo(kind=kind, backbone=self.config.backbone, image_size=self.transform.image_size)
         return self.cache.store.group(self._made_by, about)
 
     def _fingerprint(self) -> str:

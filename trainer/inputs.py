@@ -62,7 +62,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Order:
+class EpochOrder:
     """Which epochs, in which order."""
 
     first: int  # epochs that are behind us
@@ -176,7 +176,7 @@ def image_epochs(
     classes: int,
     decode: Decoder,
     augmentation: Augmentation,
-    order: Order,
+    order: EpochOrder,
     weights: npt.NDArray[np.float32] | None = None,
 ) -> tf.data.Dataset:
     """Yields shuffled batches of images for fine-tuning, all epochs in a row. An image is decoded once, where there is room for all.

@@ -315,8 +315,8 @@ class Training:
             return f"Remedy: {larger} or {self._key}.bn_recalibration=none."
         return f"Remedy: set {self._key}.bn_recalibration=none or per_layer, or {larger}."
 
-    def _order(self, stage: Stage, first: int, *, full: bool = False) -> inputs.Order:
-        return inputs.Order(first, stage.epochs, stage.batch_size, self._config.seed, full)
+    def _order(self, stage: Stage, first: int, *, full: bool = False) -> inputs.EpochOrder:
+        return inputs.EpochOrder(first, stage.epochs, stage.batch_size, self._config.seed, full)
 
     def _splits(self) -> dict[str, inputs.Split]:
         return {TRAIN: self._train, **({VAL: self._val} if self._val else {})}

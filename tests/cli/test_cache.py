@@ -10,7 +10,7 @@ from cxr.core import exit_codes
 from cxr.core.errors import UsageError
 from cxr.pipeline.workspace import feature_cache_of
 from cxr.trainer.feature_cache import shards
-from cxr.trainer.feature_cache.store import FEATURES, About, Store, files_in
+from cxr.trainer.feature_cache.store import FEATURES, GroupInfo, Store, files_in
 
 
 def cache(*arguments):
@@ -23,7 +23,7 @@ def workspace(tmp_path):
     store = Store(feature_cache_of(tmp_path), 10**9)
     for backbone, images in (("MobileNet", 400), ("DenseNet201", 1200)):
         keys = [shards.key(b"%d" % number) for number in range(images)]
-        store.group(backbone, About(kind=FEATURES, backbone=backbone, image_size=32)).add(keys, np.zeros((images, 1000), np.float32))
+        store.group(backbone, GroupInfo(kind=FEATURES, backbone=backbone, image_size=32)).add(keys, np.zeros((images, 1000), np.float32))
     for one in files_in(feature_cache_of(tmp_path)):
         if "MobileNet" in str(one.file):
             os.utime(one.file, (one.used - 10 * 86400,) * 2)

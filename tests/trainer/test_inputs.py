@@ -66,7 +66,7 @@ def rows(dataset):
 
 def test_weights_stay_with_their_images(splits, transform):
     weights = np.linspace(0.5, 1.5, 9).astype(np.float32)
-    order, plain = inputs.Order(0, 1, 4, 7), Augmentation()
+    order, plain = inputs.EpochOrder(0, 1, 4, 7), Augmentation()
     sums = [float(np.sum(transform.image(tf.constant(image)))) for image in splits.val.images]
     for images, _, weight in rows(inputs.image_epochs(splits.val, 3, transform.image, plain, order, weights)):
         numbers = [int(np.argmin(np.abs(np.array(sums) - np.sum(image)))) for image in images]
@@ -83,7 +83,7 @@ def test_full_batches_weigh_what_smaller_ones_would(splits, size):
     own = np.linspace(0.5, 1.5, 24).astype(np.float32)
 
     def epoch(weights=own, **more):
-        order = inputs.Order(0, 1, size, 7, **more)
+        order = inputs.EpochOrder(0, 1, size, 7, **more)
         return rows(inputs.image_epochs(split, 3, of_one_level, Augmentation(), order, weights))
 
     full = epoch(full=True)
@@ -110,7 +110,7 @@ def test_each_image_is_decoded_once_where_there_is_room(splits, transform, monke
         return tf.concat([image[:9], tf.zeros_like(image[9:])], axis=0)  # zeros at the end of a string are a part of it
 
     def epochs():
-        order = inputs.Order(1, 4, size, 7)
+        order = inputs.EpochOrder(1, 4, size, 7)
         return rows(inputs.image_epochs(splits.val, 3, black_below, Augmentation(rotation=rotation), order))
 
     once, first = epochs(), len(decoded)
@@ -128,7 +128,7 @@ def test_each_image_is_decoded_once_where_there_is_room(splits, transform, monke
 
 def test_image_epochs_augment_anew_and_resume_where_they_were(splits, transform):
     def epochs(first, augmentation):
-        return rows(inputs.image_epochs(splits.val, 3, transform.image, augmentation, inputs.Order(first, 2, 4, 7)))
+        return rows(inputs.image_epochs(splits.val, 3, transform.image, augmentation, inputs.EpochOrder(first, 2, 4, 7)))
 
     turned = Augmentation(rotation=20)
     assert epochs(1, turned) == epochs(0, turned)[3:]

@@ -45,7 +45,7 @@ def features_key(config: Model, images: inputs.Split, transform: TransformGraph,
     return fingerprint([made_by, transform.fingerprint, images.content_hash, weights_version(config), *identity, *computed])
 
 
-class About(StrictModel):
+class FeatureNotes(StrictModel):
     """What is known of kept features; written last, so that features without it are unfinished."""
 
     weights_note: str = Field(description="where the backbone's weights came from")
@@ -59,12 +59,12 @@ class Frozen:
     Attributes:
       features: float32 [1 + variants, images, width].
       statistics: File of the backbone's batch statistics; None: it was not recalibrated.
-      about: See `About`.
+      about: See `FeatureNotes`.
     """
 
     features: Array
     statistics: Path | None
-    about: About
+    about: FeatureNotes
 
 
 def frozen_features(name: str, config: Model, images: inputs.Split, transform: TransformGraph, folder: Path) -> Frozen:
@@ -96,7 +96,7 @@ def frozen_features(name: str, config: Model, images: inputs.Split, transform: T
             extractor.batch(blank)  # traces, where all features were there already
             begin = time.monotonic()
             extractor.batch(blank)
-            About(weights_note=assembly.backbone.note, seconds_per_image=(time.monotonic() - begin) / BATCH).write(described)
+            FeatureNotes(weights_note=assembly.backbone.note, seconds_per_image=(time.monotonic() - begin) / BATCH).write(described)
         keras.backend.clear_session()  # the next backbone needs the memory
-    about = About.read(described, "remove it: what is missing is computed again")
+    about = FeatureNotes.read(described, "remove it: what is missing is computed again")
     return Frozen(np.fromfile(rows, np.float32).reshape(copies, len(images), -1), statistics, about)

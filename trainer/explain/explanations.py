@@ -33,7 +33,7 @@ class Explainer:
           CxrError: No such model, or one that was trained on images read otherwise than this release reads them.
         """
         self._model = load_model(source)
-        info = read_info(source)
+        info = info_beside(source)
         if info:
             check_rules(info.reading_rules, source)
         self.class_names = info.class_names if info else tuple(str(i) for i in range(self._model.output_shape[-1]))
@@ -87,7 +87,7 @@ class Explainer:
         return index_of(class_name, self.class_names)
 
 
-def read_info(source: str) -> artifact.ModelInfo | None:
+def info_beside(source: str) -> artifact.ModelInfo | None:
     """Returns the description beside a model; None for a Keras file by itself, whose classes are then shown by number.
 
     Args:

@@ -22,7 +22,7 @@ FEATURES, STATISTICS, STABILITY, ANSWERS = "features", "batch statistics", "stab
 _LEFT_OVER_SECONDS = 3600  # a file that is being written is younger
 
 
-class About(StrictModel):
+class GroupInfo(StrictModel):
     """What a group holds, for people."""
 
     kind: str = Field(description="features; batch statistics; stability; answers")
@@ -70,7 +70,7 @@ class Store:
         self._own: set[Path] = set()  # read or written by this process: removing these would make the next run compute them again
         self._writes = True
 
-    def group(self, fingerprint: str, about: About) -> Group:
+    def group(self, fingerprint: str, about: GroupInfo) -> Group:
         """Returns the rows of one maker.
 
         Args:
@@ -90,7 +90,7 @@ class Store:
         with suppress(OSError):
             file.touch()
 
-    def add(self, folder: Path, about: About, keys: Keys, rows: Rows | StoredRows) -> None:
+    def add(self, folder: Path, about: GroupInfo, keys: Keys, rows: Rows | StoredRows) -> None:
         """Keeps rows, as far as there is room."""
         for some, of_them in shards.parts(keys, rows):
             if not self._writes or not self._make_room(shards.size_of(some, of_them)):
@@ -124,7 +124,7 @@ class Store:
 class Group:
     """The rows of one maker; see `Store.group`."""
 
-    def __init__(self, store: Store, folder: Path, about: About) -> None:
+    def __init__(self, store: Store, folder: Path, about: GroupInfo) -> None:
         self._store, self._folder, self._about = store, folder, about
 
     def read(self, keys: list[bytes], width: int) -> tuple[StoredRows, npt.NDArray[np.bool_]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cxr.core.errors import CxrError
-from cxr.trainer.feature_cache.store import ABOUT, ANSWERS, FEATURES, About, Shard, files_in
+from cxr.trainer.feature_cache.store import ABOUT, ANSWERS, FEATURES, GroupInfo, Shard, files_in
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ def summaries(folder: Path) -> list[Summary]:
     return sorted(made, key=lambda one: -one.size)
 
 
-def _about(folder: Path) -> About | None:
+def _about(folder: Path) -> GroupInfo | None:
     try:
-        return About.read(folder / ABOUT, "")
+        return GroupInfo.read(folder / ABOUT, "")
     except CxrError:
         return None
 

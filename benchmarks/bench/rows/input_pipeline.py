@@ -30,7 +30,7 @@ CLASSES = len(features.CLASS_NAMES)
 def ours(data: Data, stack: ExitStack, augmentation: Augmentation = Augmentation(), times: int = 3) -> Round:  # noqa: B008 (immutable)
     """What fine-tuning reads. Images are decoded before the first batch, once for all epochs: that counts."""
     transform, split = _split(data, times)
-    order = inputs.Order(0, EPOCHS, BATCH, seed=1)
+    order = inputs.EpochOrder(0, EPOCHS, BATCH, seed=1)
 
     def read() -> Done:
         begin = time.perf_counter()

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from cxr.trainer.feature_cache import shards
-from cxr.trainer.feature_cache.store import ANSWERS, FEATURES, STATISTICS, About, Store, files_in
+from cxr.trainer.feature_cache.store import ANSWERS, FEATURES, STATISTICS, GroupInfo, Store, files_in
 from cxr.trainer.feature_cache.summary import summaries
 
 WIDTH = 7
-ABOUT = About(kind=FEATURES, backbone="MobileNet", image_size=32)
+ABOUT = GroupInfo(kind=FEATURES, backbone="MobileNet", image_size=32)
 PLENTY = 10**9
 
 
@@ -44,7 +44,7 @@ def test_rows_come_back_to_the_bit_and_only_for_what_was_kept(tmp_path):
     assert notes == []
     other = Store(tmp_path, PLENTY)
     assert not other.group("g", ABOUT).read(keys([3]), WIDTH)[1].any()  # made by another network
-    assert not other.group("f", About(kind=STATISTICS, backbone="MobileNet", image_size=32)).read(keys([3]), WIDTH)[1].any()
+    assert not other.group("f", GroupInfo(kind=STATISTICS, backbone="MobileNet", image_size=32)).read(keys([3]), WIDTH)[1].any()
 
 
 def test_a_flipped_bit_is_never_believed(tmp_path):
@@ -187,10 +187,10 @@ def test_summaries(tmp_path):
     assert summaries(tmp_path / "none") == []
     filled(tmp_path)
     store = Store(tmp_path, PLENTY)
-    store.group("f", About(kind=STATISTICS, backbone="MobileNet", image_size=32)).add(keys([1]), rows([1]))
-    store.group("g", About(kind=FEATURES, backbone="DenseNet201", image_size=32)).add(keys(range(3)), rows(range(3)))
+    store.group("f", GroupInfo(kind=STATISTICS, backbone="MobileNet", image_size=32)).add(keys([1]), rows([1]))
+    store.group("g", GroupInfo(kind=FEATURES, backbone="DenseNet201", image_size=32)).add(keys(range(3)), rows(range(3)))
     for model in ("one", "two"):
-        store.group(model, About(kind=ANSWERS, backbone=model, image_size=32)).add(keys([1]), rows([1])[:, :1])
+        store.group(model, GroupInfo(kind=ANSWERS, backbone=model, image_size=32)).add(keys([1]), rows([1])[:, :1])
     found = {one.backbone: one for one in summaries(tmp_path)}
     first, second, answers = found["MobileNet"], found["DenseNet201"], found["answers"]
     assert answers.entries == 2  # of both models
