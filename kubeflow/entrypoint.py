@@ -35,11 +35,13 @@ def run(args: argparse.Namespace, beam_args: list[str], scratch: Path) -> None:
       scratch: A folder of this process alone.
 
     Raises:
-      CxrError: The node's executor reported a user's mistake.
+      CxrError: The node's executor reported a user's mistake, or its examples do not say which splits they have.
     """
     given = json.loads(args.json_serialized_invocation_args)
     inputs_spec = json.loads(args.json_serialized_inputs_spec_args or "{}")
     task = executor_input.prepare(given, inputs_spec, args.cxr_merge, scratch)
+    if args.executor_class_path.startswith("tfx."):  # of ours, Report does without: it reads the folders
+        executor_input.check_splits(task)
     executor_input.make_folders(task)
 
     if args.executor_class_path == pushing.EXECUTOR:

@@ -34,7 +34,7 @@ def prepare(task: dict[str, Any], inputs_spec: Mapping[str, Any], merges: Sequen
       scratch: Folder for the files of `data:` parameters.
 
     Raises:
-      CxrError: A merge does not fit its parameter, or examples do not say which splits they have.
+      CxrError: A merge does not fit its parameter.
     """
     task = json.loads(json.dumps(task))
     inputs, outputs = task.setdefault("inputs", {}), task.setdefault("outputs", {})
@@ -54,14 +54,27 @@ def prepare(task: dict[str, Any], inputs_spec: Mapping[str, Any], merges: Sequen
                 artifact["type"] = spec["artifactType"]  # KFP's metadata store returns instanceSchema ""
             metadata = artifact.get("metadata", {})
             artifact["metadata"] = {key: _unwrapped(value) for key, value in metadata.items() if key not in _ADDED_BY_KFP}
-            if _is_of(artifact, "Examples"):
-                _check_splits(name, artifact["metadata"].get(SPLITS))
     # KFP's driver adds `executor-logs` of a type that TFX cannot import
     known = {name: value for name, value in outputs.get("artifacts", {}).items() if not _is_system(value)}
     outputs["artifacts"] = known
     for artifact in artifacts_of(task):
         artifact["uri"] = local_path(artifact.get("uri", ""))
     return task
+
+
+def check_splits(task: Mapping[str, Any]) -> None:
+    """Refuses examples without names of splits, which TFX's executors fail at with errors that name neither the input nor a remedy.
+
+    Args:
+      task: Of `prepare`.
+
+    Raises:
+      CxrError: There are such among the inputs.
+    """
+    for name, entry in task["inputs"].get("artifacts", {}).items():
+        for artifact in entry["artifacts"]:
+            if _is_of(artifact, "Examples"):
+                _check_splits(name, artifact["metadata"].get(SPLITS))
 
 
 def artifacts_of(task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -101,7 +114,6 @@ def _is_of(artifact: Mapping[str, Any], *names: str) -> bool:
 
 
 def _check_splits(name: str, stated: object) -> None:
-    """Refuses examples without names of splits, which TFX's executors fail at with errors that name neither the input nor a remedy."""
     try:
         splits = json.loads(stated) if isinstance(stated, str) else None
     except ValueError:

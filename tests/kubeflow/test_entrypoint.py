@@ -140,6 +140,28 @@ def test_a_failing_executor_stops_the_run(tmp_path, records, small_pipeline, ima
 
 
 @pytest.mark.slow
+def test_examples_without_split_names_end_statistics_with_a_remedy(tmp_path, records, image):
+    """Imported by somebody who did not state them."""
+    import shutil
+
+    from tfx import v1 as tfx
+    from tfx.types import standard_artifacts
+
+    from cxr.kubeflow.compile import compile_pipeline
+
+    cluster = SimulatedCluster(tmp_path / "cluster", start=prepared.run)
+    for split in ("train", "test"):
+        shutil.copytree(records / split, cluster.home / "objects/minio/bucket/examples" / f"Split-{split}")
+    examples = tfx.dsl.Importer("minio://bucket/examples", artifact_type=standard_artifacts.Examples).with_id("Examples")
+    statistics = tfx.components.StatisticsGen(examples=examples.outputs["result"])
+    pipeline = tfx.dsl.Pipeline("small", "minio://unused", components=[examples, statistics], enable_cache=True)
+    result = cluster.run(yaml.safe_dump(compile_pipeline(pipeline, image)))
+    assert result.tasks[STATISTICS].state is State.FAILED
+    assert "input examples: its metadata lack split_names" in result.tasks[STATISTICS].error
+    assert "Traceback" not in result.tasks[STATISTICS].error
+
+
+@pytest.mark.slow
 def test_a_shared_folder_on_a_gs_root(tmp_path, records, small_pipeline, image):
     """What Beam's workers would see: inputs and outputs in the shared folder, which is empty again afterwards."""
     from cxr.kubeflow import ir_pass

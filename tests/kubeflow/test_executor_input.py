@@ -64,7 +64,11 @@ def test_examples_that_state_no_splits_are_refused(task, tmp_path, stated):
     if stated is None:
         del metadata["split_names"]
     with pytest.raises(CxrError, match="input examples: its metadata lack split_names"):
-        prepare(task, tmp_path)
+        executor_input.check_splits(prepare(task, tmp_path))
+
+
+def test_examples_that_state_their_splits_are_not(task, tmp_path):
+    executor_input.check_splits(prepare(task, tmp_path))
 
 
 def test_metadata_is_unwrapped_and_free_of_what_kfp_added(task, tmp_path):
