@@ -1,8 +1,21 @@
-"""How durations and sizes are written, for people."""
+"""How moments, durations and sizes are written, for people."""
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from cxr.core.intervals import NONE
+
+
+def moment(when: datetime) -> str:
+    """Returns a moment to the minute, with its distance from UTC."""
+    return when.isoformat(sep=" ", timespec="minutes")
+
+
+def seconds_between(began: datetime, ended: datetime) -> float | None:
+    """Returns how long something took; None where the clock was set back meanwhile."""
+    seconds = (ended - began).total_seconds()
+    return seconds if seconds >= 0 else None
 
 
 def span(seconds: float) -> str:

@@ -7,6 +7,7 @@ import logging
 import shlex
 import sys
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -24,7 +25,7 @@ from cxr.pipeline.node_process import start_fork_server
 from cxr.pipeline.node_profile import PROFILE
 from cxr.pipeline.output_capture import captured_output
 from cxr.pipeline.pipeline_config import Config
-from cxr.pipeline.run_record import new_record, recorded
+from cxr.pipeline.run_record import new_record, read_run_record, recorded
 
 if TYPE_CHECKING:
     from cxr.pipeline.report import Report
@@ -181,7 +182,9 @@ def _run(
     report.write(folder / ws.REPORT)
     page = folder / ws.PAGE
     try:
-        write_page(page_sources(config, results, report, dataset, run=folder.name, before=run_before(folder)), page)
+        record = read_run_record(folder)
+        began = datetime.fromisoformat(record.began) if record else None
+        write_page(page_sources(config, results, report, dataset, run=folder.name, began=began, before=run_before(folder)), page)
     except Exception as error:  # models that were pushed stay pushed, whatever becomes of their picture
         logging.getLogger(__name__).exception("%s", page.name)
         err.print(f"{page.name} could not be made: {error}; {ws.REPORT} has the figures", style="yellow", soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 from cxr.components.report.gather import gather
@@ -38,7 +39,14 @@ def write_page(sources: Sources, file: Path) -> None:
 
 
 def page_sources(
-    config: Config, results: Mapping[str, NodeResult], report: Report, dataset: Dataset, *, run: str, before: RunBefore | None = None
+    config: Config,
+    results: Mapping[str, NodeResult],
+    report: Report,
+    dataset: Dataset,
+    *,
+    run: str,
+    began: datetime | None = None,
+    before: RunBefore | None = None,
 ) -> Sources:
     """Returns where the page's content is to be read.
 
@@ -48,6 +56,7 @@ def page_sources(
       report: What the run came to.
       dataset: What it ran on.
       run: The run's name.
+      began: When it began, with the time zone; None: not known.
       before: The run before, see `run_before`.
     """
     return Sources(
@@ -56,6 +65,8 @@ def page_sources(
         split=config.gate.split,
         models=tuple(_model(report.models[name], results) for name in config.candidates),
         run=run,
+        began=began,
+        made=datetime.now().astimezone(),
         synthetic=report.synthetic,
         pictures=config.report.pictures,
         examples=_uri(results, roles.EXAMPLE_GEN, "examples"),

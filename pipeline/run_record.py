@@ -11,6 +11,7 @@ from pydantic import Field
 
 from cxr.core import exit_codes
 from cxr.core.errors import CxrError
+from cxr.core.spans import seconds_between
 from cxr.core.strict_model import StrictModel
 from cxr.core.termination import caused
 from cxr.pipeline.config_differences import Difference, from_shipped
@@ -36,8 +37,7 @@ class RunRecord(StrictModel):
         """How long it took; None where it has not ended, or the clock was set back meanwhile."""
         if self.ended is None:
             return None
-        seconds = (datetime.fromisoformat(self.ended) - datetime.fromisoformat(self.began)).total_seconds()
-        return seconds if seconds >= 0 else None
+        return seconds_between(datetime.fromisoformat(self.began), datetime.fromisoformat(self.ended))
 
 
 def new_record(config: Config, data: str | None) -> RunRecord:

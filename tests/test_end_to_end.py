@@ -112,7 +112,10 @@ def test_pipeline(tmp_path):
 
     assert report["explanation"]["model"] == "ensemble"
     assert report["explanation"]["samples"] == min(48, report["models"]["ensemble"]["evaluation"]["examples"])
-    assert "Where ensemble looks" in (pipeline.home / "runs/latest/report.html").read_text()
+    page = (pipeline.home / "runs/latest/report.html").read_text()
+    assert "Where ensemble looks" in page
+    began = json.loads((pipeline.home / "runs/latest/run.json").read_text())["began"]
+    assert f'began <time datetime="{began}">' in page
 
 
 @pytest.mark.long

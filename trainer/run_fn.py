@@ -147,6 +147,7 @@ def _write_model(fn_args: Any, settings: Settings, transform: TransformGraph, tr
             "weights": settings.model.weights,
             "weights_note": trained.weights_note,
             "backbone": settings.model.backbone,
+            "network_size": trained.network_size,
             "synthetic": data.synthetic > 0,
             "data": data.model_dump(mode="json"),
             "data_used": {"weights": "the training split", "choice": "the validation split" if VAL in splits else "nothing"},

@@ -51,6 +51,7 @@ class Trained:
     precision: str  # that it was trained in, of `devices.precision`
     weights_note: str  # what the backbone really started from, for people
     random_weights: bool  # it started from weights that were never trained
+    network_size: int  # height and width of the images that the backbone gets, pixels
     probabilities: dict[str, Array]  # split, or TRAIN_OOF: [images, classes], of the images without augmentation
     features: Mapping[str, FloatRows]  # split: [images, features], what the head answered from
     state_dir: Path | None  # no longer needed once the model is written
@@ -183,6 +184,7 @@ class Training:
             precision,
             assembly.backbone.note,
             assembly.backbone.random,
+            assembly.network_size,
             probabilities,
             pooled,
             state,
@@ -310,7 +312,7 @@ class Training:
         """What helps a backbone that multiplies rounding errors."""
         if not assembly.backbone.random:
             return f"Check {self._key}.weights and {self._key}.input_adapter: do they belong together?"
-        larger = f"set {self._key}.image_size={2 * assembly.backbone.network.input.shape[1]}"
+        larger = f"set {self._key}.image_size={2 * assembly.network_size}"
         if self._config.bn_recalibration == "per_layer":
             return f"Remedy: {larger} or {self._key}.bn_recalibration=none."
         return f"Remedy: set {self._key}.bn_recalibration=none or per_layer, or {larger}."

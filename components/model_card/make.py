@@ -90,7 +90,8 @@ def _model(info: ModelInfo) -> Iterator[tuple[str, str]]:
     else:
         yield "backbone", info.backbone or NOT_STATED
     yield "weights", info.weights_note or info.weights or NOT_STATED
-    yield "input", f"radiograph as JPEG or PNG, grey, seen at {info.image_size}×{info.image_size} pixels"
+    sizes = sorted({one.network_size or one.image_size for one in info.members.values() or [info]})
+    yield "input", f"radiograph as JPEG or PNG, grey, seen at {' and '.join(f'{size}×{size}' for size in sizes)} pixels"
     options = ", ".join(f"{key} {value}" for key, value in (info.preprocessing or {}).items())
     yield "preprocessing", options or "decoding and scaling alone"
     yield "output", "a probability for each class, inside every signature"

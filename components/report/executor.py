@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from tfx import types
@@ -52,6 +53,7 @@ class Executor(base_executor.BaseExecutor):
             audit=_uri(input_dict, "audit"),
             explanation=_uri(input_dict, "explanation"),
             configuration=settings["configuration"],
+            made=datetime.now(UTC),
             artifacts=tuple(artifacts(settings["models"], input_dict)),
         )
         artifact_utils.get_single_instance(output_dict[PAGE]).write(render(gather(sources)))

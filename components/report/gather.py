@@ -71,6 +71,8 @@ def gather(sources: Sources) -> Content:
         pictures=sources.pictures,
         models=models,
         run=sources.run,
+        began=sources.began,
+        made=sources.made,
         data=_data(sources, seen),
         audit=AuditResult.load(Path(sources.audit)) if sources.audit else None,
         explanation=explanation,

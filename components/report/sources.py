@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from cxr.components.report.page.content import Artifact, Ingested, Step, Verdict
 from cxr.core.intervals import Figure
@@ -41,6 +42,8 @@ class Sources:
     split: str  # that the models are judged on
     models: tuple[ModelSources, ...]
     run: str = ""
+    began: datetime | None = None  # the run, with its time zone; None: a node of it cannot know
+    made: datetime | None = None  # the page, the same
     synthetic: bool = False  # also true where the examples say so
     pictures: bool = True
     examples: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -57,10 +58,13 @@ def results(tmp_path_factory: pytest.TempPathFactory, raw_examples: list[bytes])
     return {result.node_id: result for result in (done, failed, *skipped)}
 
 
+BEGAN = datetime(2026, 11, 25, 10, 32, 9, tzinfo=timezone(timedelta(hours=1)))
+
+
 @pytest.fixture(scope="module")
 def sources(results: dict[str, NodeResult]) -> Sources:
     report = make_report(CONFIG, results, {}, data="/data/Jane Doe", dataset=DATASET)
-    return page_sources(CONFIG, results, report, DATASET, run="20261125-103209-306")
+    return page_sources(CONFIG, results, report, DATASET, run="20261125-103209-306", began=BEGAN)
 
 
 def test_a_run_that_failed_half_way_has_a_page_of_what_there_is(sources: Sources, tmp_path: Path) -> None:
@@ -78,6 +82,7 @@ def test_a_run_that_failed_half_way_has_a_page_of_what_there_is(sources: Sources
     ):
         assert words in text
     assert "run 20261125-103209-306" in text
+    assert "began 2026-11-25 10:32+01:00" in text
     assert "ImportExampleGen/examples/1" in text
     assert "Jane" not in text
 

@@ -54,11 +54,13 @@ def arguments(folder: Path, records, transform_dir, model, **more):
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_mobilenet")
 def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, transform, config):
-    run_fn(SimpleNamespace(**arguments(tmp_path, records, transform_dir, config(), code_version="c0de", folds=2)))
+    model = config(image_size=48)
+    run_fn(SimpleNamespace(**arguments(tmp_path, records, transform_dir, model, code_version="c0de", folds=2)))
     uri = str(tmp_path / "model")
     info = artifact.read_info(uri)
     assert (info.name, info.backbone, info.weights, info.weights_note) == ("mobilenet", "MobileNet", "none", "random weights")
     assert (info.synthetic, info.code_version) == (False, "c0de")
+    assert (info.image_size, info.network_size) == (transform.image_size, 48)
     assert info.data is not None
     assert info.data.images == {"train": dict.fromkeys(CLASSES, 8), "val": dict.fromkeys(CLASSES, 3)}
     seen = [*splits.train.content_hash, *splits.val.content_hash]

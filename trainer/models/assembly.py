@@ -26,6 +26,11 @@ class Assembly:
         """How many features an image has."""
         return self.extractor.output.shape[-1]
 
+    @property
+    def network_size(self) -> int:
+        """Height and width of the images that the backbone gets, pixels."""
+        return int(self.backbone.network.input.shape[1])
+
     def with_head(self, head: keras.Model) -> keras.Model:
         """Returns the whole model, float32 [batch, size, size, 3] in [0, 1] -> [batch, classes]; it shares the parts' weights."""
         image = keras.Input(self.extractor.input.shape[1:], name=features.IMAGE_TENSOR)

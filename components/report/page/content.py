@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from cxr.components.shortcut_check.verdict import ShortcutVerdict
 from cxr.core.curve_bands import Band, Curve
 from cxr.core.intervals import Figure
 from cxr.core.refusal import Refusal
+from cxr.core.spans import seconds_between
 from cxr.data.audit.result import AuditResult
 from cxr.trainer.artifact import ModelInfo
 
@@ -251,6 +253,8 @@ class Content:
     pictures: bool  # False: left out, because somebody asked for that
     models: tuple[Model, ...]
     run: str = ""
+    began: datetime | None = None  # the run, with its time zone; None: not known where the page was made
+    made: datetime | None = None  # the page, the same
     data: Data | None = None
     audit: AuditResult | None = None
     mistakes: Mistakes | None = None
@@ -260,6 +264,11 @@ class Content:
     artifacts: tuple[Artifact, ...] = ()
     configuration: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the run took until the page was made, which is the last that it does; None: not known."""
+        return seconds_between(self.began, self.made) if self.began and self.made else None
 
     @property
     def failed(self) -> tuple[Step, ...]:

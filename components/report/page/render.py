@@ -60,5 +60,11 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": numbers.number, "percent": numbers.percent, "memory": spans.memory}
+    environment.filters |= {
+        "number": numbers.number,
+        "percent": numbers.percent,
+        "memory": spans.memory,
+        "moment": spans.moment,
+        "span": spans.span,
+    }
     return environment

@@ -139,6 +139,19 @@ def test_what_the_card_says():
         assert words in text, words
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "seen at 224×224 pixels"),  # an older version
+        ({"network_size": 600}, "seen at 600×600 pixels"),
+        ({"members": {"a": info(), "b": info(network_size=600), "c": info()}}, "seen at 224×224 and 600×600 pixels"),
+    ],
+)
+def test_the_card_says_what_size_the_networks_see(changes, said):
+    pushed = Pushed(RECORD, info(**changes), evaluation(), Validation(True, ()), SHORTCUTS)
+    assert said in make_card(pushed).markdown()
+
+
 def test_every_figure_has_its_title_and_its_value():
     pushed = whole()
     card = make_card(pushed)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -98,6 +99,7 @@ def test_the_component_writes_the_page_of_what_it_is_given(sources: Sources, tmp
         "height has drifted from the previous run&#39;s data, split train: Jensen-Shannon 0.500",
     ):
         assert words in page
+    assert re.search(r"page made <time datetime=\"[^\"]+\+00:00\">", page)
     assert "Jane" not in page
     assert "InfraCheck-model0/blessing/5" in page
     assert "Confusion matrix, model0" in page

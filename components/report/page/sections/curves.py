@@ -6,29 +6,37 @@ from collections.abc import Mapping
 from typing import Any
 
 from cxr.components.report.page.charts.training import best_epochs, training_charts
-from cxr.components.report.page.content import Content, Training
+from cxr.components.report.page.content import Content, Model, Training
 from cxr.components.report.page.numbers import number
 from cxr.components.report.page.section import Section
 
 
 def _context(content: Content) -> Mapping[str, Any] | None:
-    trained = [(model.name, model.training) for model in content.models if model.training]
+    trained = [(model, model.training) for model in content.models if model.training]
     if not trained:
         return None
     return {
         "models": [
             {
-                "name": name,
-                "facts": training.facts,
+                "name": model.name,
+                "facts": {**training.facts, **_size(model)},
                 "stages": _stages(training),
-                "charts": training_charts(f"curves-{at}", name, training),
+                "charts": training_charts(f"curves-{at}", model.name, training),
                 "method": training.method,
                 "shares": training.shares,
                 "validation": [(who, number(loss), number(accuracy)) for who, (loss, accuracy) in training.validation.items()],
             }
-            for at, (name, training) in enumerate(trained)
+            for at, (model, training) in enumerate(trained)
         ]
     }
+
+
+def _size(model: Model) -> dict[str, str]:
+    """The size at which the network sees an image, where the model says it."""
+    if model.info is None or model.info.network_size is None:
+        return {}
+    own, given = model.info.network_size, model.info.image_size
+    return {"images are seen at": f"{own}×{own} pixels" + (f", scaled from {given}×{given}" if own != given else "")}
 
 
 def _stages(training: Training) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -146,6 +147,7 @@ def info() -> ModelInfo:
         name="mobilenet",
         class_names=CLASSES,
         image_size=32,
+        network_size=64,
         calibration=Calibration(temperature=1.625, split="val", images=9, before=reliability, after=reliability, note=HOSTILE),
         outside=Outside(share=0.05, flagged=0.04, split="val", images=9),
         conformal=Conformal(coverage=0.9, least_probability=0.2, split="val", images=9, covered=0.91, mean_size=1.25),
@@ -181,6 +183,8 @@ def content() -> Content:
         pictures=True,
         models=models,
         run="20261125-103209-306",
+        began=datetime(2026, 11, 25, 9, 32, tzinfo=UTC),
+        made=datetime(2026, 11, 25, 9, 35, 20, tzinfo=UTC),
         data=Data(
             {("train", CLASSES[0], HOSTILE): 3, ("test", CLASSES[1], "nih"): 1},
             {"train": 2, "test": 1},

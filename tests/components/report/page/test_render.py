@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -62,6 +63,34 @@ def test_every_section_has_a_heading_that_can_be_linked(page: html.HtmlElement) 
         (title,) = found.xpath("./h2")
         assert title.text_content().strip() == section.title
         assert found.get("aria-labelledby") == title.get("id")
+
+
+def test_when_the_run_was_and_how_long_it_took(page: html.HtmlElement, content: Content) -> None:
+    (header,) = page.xpath("//header")
+    assert "began 2026-11-25 09:32+00:00, took 3 min 20 s" in words_of(header)
+    assert header.xpath(".//time/@datetime") == ["2026-11-25T09:32:00+00:00"]
+    for changes, said in (
+        ({"began": None}, "page made 2026-11-25 09:35+00:00"),  # by a node, which knows no beginning
+        ({"made": datetime(2026, 11, 25, 9, 31, tzinfo=UTC)}, "began 2026-11-25 09:32+00:00"),  # the clock was set back
+    ):
+        (other,) = html.document_fromstring(render(replace(content, **changes))).xpath("//header")
+        assert said in words_of(other)
+        assert "took" not in words_of(other)
+
+
+def test_each_network_s_size_is_told(page: html.HtmlElement, content: Content) -> None:
+    (curves,) = page.xpath("//section[@id = 'curves']")
+    assert "images are seen at64×64 pixels, scaled from 32×32" in words_of(curves)
+    (model, *others) = content.models
+    assert model.info is not None
+    for size, said in ((32, "images are seen at32×32 pixels"), (None, "")):
+        info = model.info.model_copy(update={"network_size": size})
+        (curves,) = html.document_fromstring(render(replace(content, models=(replace(model, info=info), *others)))).xpath(
+            "//section[@id = 'curves']"
+        )
+        assert said in words_of(curves)
+        assert "scaled from" not in words_of(curves)
+        assert ("images are seen at" in words_of(curves)) is bool(size)
 
 
 def test_headings_skip_no_level(page: html.HtmlElement) -> None:
