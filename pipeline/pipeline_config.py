@@ -268,6 +268,7 @@ def _line(text: str, place: FieldPlace, overridden: Iterable[tuple[str, ...]]) -
     for key in overridden:
         of_all = key[0] == "defaults"
         own, way = (key[1:], in_model) if of_all else (key, place)
-        if own == way[: len(own)]:
+        shorter = min(len(own), len(way))
+        if way and own[:shorter] == way[:shorter]:  # it made the value, what the value is in, or a part of it
             return None
     return yaml_text.line_of(text, place, *([("defaults", *in_model)] if in_model else []))
