@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -54,7 +54,7 @@ class Private:
     """What belongs to the user alone.
 
     Attributes:
-      key_file: Key of the pseudonyms, by which patients of records are recognised; where there is none, one is drawn and forgotten.
+      key_file: Key of the pseudonyms, by which patients of records are recognised; where there is none, it is made of the set and forgotten.
       lists: Files that cannot be used are listed in the private folder that belongs to this path (private_lists.py); None: nowhere.
     """
 
@@ -166,6 +166,7 @@ def read_rows(
     config: Ingest,
     notes: Sequence[str],
     unstated: frozenset[str],
+    units: Iterable[str],
     private: Private = NOTHING_PRIVATE,
 ) -> LabelledImages:
     """Reads images as `cxr ingest` reads them.
@@ -176,11 +177,14 @@ def read_rows(
       config: How they are read.
       notes: What a user should know.
       unstated: Features that the rows cannot state.
+      units: What identifies the set, in any order.
       private: What belongs to the user alone.
     """
     known = load_key(private.key_file) if private.key_file and private.key_file.is_file() else None
+    # Not drawn: pseudonyms order the draws of patients, and the same images must have the same intervals each time.
+    key = known or hashlib.sha256("\n".join(sorted(set(units))).encode()).digest()
     images = LabelledImages(total, iter(()), config.max_side, tuple(notes), unstated=unstated, key_id=key_id(known) if known else None)
-    images.images = _read_rows(found, images, known or secrets.token_bytes(32), config, private.lists)
+    images.images = _read_rows(found, images, key, config, private.lists)
     return images
 
 

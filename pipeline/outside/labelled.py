@@ -135,7 +135,8 @@ def read_source(
     elif split not in (None, ALL):
         raise UsageError(f"--split {split}: {path} states no splits; leave the option out, and all images are taken")
     unstated = frozenset() if labels else frozenset({features.LABEL})
-    found = read_rows([(row, row.path, None) for row in rows], len(rows), config, notes, unstated, private)
+    units = [row.unit for row in rows]
+    found = read_rows([(row, row.path, None) for row in rows], len(rows), config, notes, unstated, units, private)
     if not any(row.patient for row in rows):
         found.key_id = ""  # nobody says whose they are: no patient could be recognised with any key
     return found

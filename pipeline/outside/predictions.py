@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -46,6 +48,7 @@ def read_predictions(file: Path, class_names: Sequence[str]) -> tuple[list[Answe
 
 
 def _answers(file: Path, rows: Iterator[tuple[int, dict[str, str]]], class_names: Sequence[str]) -> Iterator[Answer]:
+    alike = Counter[str]()
     for line, row in rows:
         where = f"{file} line {line}"
         if row[features.LABEL] not in class_names:
@@ -58,7 +61,14 @@ def _answers(file: Path, rows: Iterator[tuple[int, dict[str, str]]], class_names
             raise CxrError(
                 f"{where}: the columns {', '.join(class_names)} sum to {shares.sum():.3g}, not to 1; give probabilities, not scores"
             )
-        yield Answer(row[features.LABEL], shares, row.get("patient_id") or f"line {line}", _facts(row, where))
+        facts = _facts(row, where)
+        patient = row.get("patient_id", "")
+        if not patient:
+            # By what it says and not by its place: names order the draws of patients, and in any order rows must have the same intervals.
+            said = hashlib.sha256(repr((row[features.LABEL], shares.tolist(), sorted(facts.items()))).encode()).hexdigest()
+            patient = f"row {said} {alike[said]}"
+            alike[said] += 1
+        yield Answer(row[features.LABEL], shares, patient, facts)
 
 
 def _share(text: str, column: str, where: str) -> float:

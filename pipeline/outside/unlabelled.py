@@ -58,7 +58,8 @@ def _logs(path: Path, config: Ingest, private: Private) -> LabelledImages:
     files = sorted(path.glob(f"*{features.REQUEST_LOG_SUFFIX}")) if path.is_dir() else [path]
     total = sum(1 for _ in _requested(files))
     unstated = frozenset((features.LABEL, features.SOURCE, features.VIEW, features.SEX, features.AGE, features.AGE_BAND))
-    found = read_rows(_requested(files), total, config, (NOT_IN_LOGS,), unstated, Private(lists=private.lists))
+    lists, names = Private(lists=private.lists), [file.name for file in files]
+    found = read_rows(_requested(files), total, config, (NOT_IN_LOGS,), unstated, names, lists)
     found.key_id = ""  # logs know no patients
     return found
 

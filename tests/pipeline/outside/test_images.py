@@ -7,6 +7,7 @@ from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.pipeline.outside.images import labelled
+from cxr.pipeline.outside.labelled import open_labelled, reading_config
 from cxr.pipeline.outside.unlabelled import open_new
 
 
@@ -44,3 +45,24 @@ def test_a_log_may_announce_more_answers_than_it_holds(raw_examples, tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
         writer.write(log.SerializeToString())
     assert [image.outside for image in open_new(str(tmp_path / "a.tfrecord"), None, Ingest()).images] == [True]
+
+
+def test_without_a_key_patients_have_the_same_names_each_time_and_not_their_own(write, tmp_path):
+    """Names order the draws of patients: drawn ones gave the same images other intervals at each call."""
+    manifest = write(tmp_path / "there", ["normal", "covid19"] * 3, first=200)
+
+    def patients(file):
+        opened = open_labelled(str(file), None, reading_config(features.CLASS_NAMES, None), key_file=tmp_path / "none.key")
+        assert opened.key_id is None  # nobody may take them for those of other data
+        return {image.content_hash: image.facts[features.PATIENT_ID] for image in opened.images}
+
+    first = patients(manifest)
+    header, *lines = manifest.read_text().splitlines()
+    other_order = manifest.with_name("other_order.csv")
+    other_order.write_text("\n".join([header, *reversed(lines)]) + "\n")
+    assert first == patients(manifest) == patients(other_order)
+    assert "DOE" in manifest.read_text()
+    assert not any("DOE" in name for name in first.values())
+    fewer = manifest.with_name("fewer.csv")
+    fewer.write_text("\n".join([header, *lines[:2]]) + "\n")
+    assert not set(first.values()) & set(patients(fewer).values())  # nobody finds them by the ids alone

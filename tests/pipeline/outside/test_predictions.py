@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from cxr.cli.main import app
 from cxr.core.errors import CxrError, UsageError
+from cxr.pipeline.outside.answers import measure
 from cxr.pipeline.outside.predictions import read_predictions
 
 CLASSES = ("covid19", "pneumonia", "normal")
@@ -32,6 +34,29 @@ def test_without_patients_every_row_is_one(tmp_path):
     answers, notes = read(tmp_path, "normal,0.1,0.2,0.7", "normal,0.1,0.2,0.7", header="label,covid19,pneumonia,normal")
     assert len({answer.patient for answer in answers}) == 2
     assert "no column 'patient_id'" in notes[0]
+
+
+@pytest.mark.parametrize("with_column", [False, True])
+def test_rows_without_patients_have_the_same_intervals_in_any_order(tmp_path, with_column):
+    random = np.random.default_rng(0)
+    lines = []
+    for number, shares in enumerate(random.dirichlet(np.ones(3), 60).round(4)):
+        shares[2] = 1 - shares[:2].sum()
+        lines.append(f"{CLASSES[number % 3]},{','.join(f'{share:.4f}' for share in shares)},,{'mf'[number % 2]},")
+    lines[10] = lines[40]  # alike in all
+    header = HEADER
+    if not with_column:
+        lines, header = [line.replace(",,", ",", 1) for line in lines], header.replace("patient_id,", "")
+    found = [
+        measure(read(tmp_path, *some, header=header)[0], CLASSES, 15) for some in (lines, [lines[at] for at in random.permutation(60)])
+    ]
+    assert found[0].patients == 60
+    assert found[0].log_loss_interval.low < found[0].log_loss < found[0].log_loss_interval.high
+    for name in ("accuracy_interval", "balanced_accuracy_interval", "log_loss_interval"):
+        first, second = (getattr(one, name) for one in found)
+        assert (first.low, first.high) == pytest.approx((second.low, second.high), abs=1e-6)
+    slices = [{(part.feature, part.value): part.accuracy_interval for part in one.slices} for one in found]
+    assert slices[0] == slices[1]
 
 
 @pytest.mark.parametrize(
