@@ -122,22 +122,50 @@ def table(report: Report) -> Table:
 
 
 def elsewhere(results: dict[str, dict[str, FoldFigures]]) -> list[str]:
-    """Returns what another hospital may expect of the first model of the table; nothing where no source could be left out."""
+    """Returns how the first model of the table did at the hardest source that was left out; nothing where no source could be.
+
+    Sources lack classes, and of two classes chance has more than of three: balanced accuracies are compared as scikit-learn adjusts them,
+    (value - chance) / (1 - chance).
+    """
     from cxr.core.figure_table import BALANCED_ACCURACY
     from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT
     from cxr.trainer.crossval.report import rows_of
 
     name = rows_of(results)[0]
-    figures = {scheme: models[name].figure(BALANCED_ACCURACY) for scheme, models in results.items() if scheme != BY_IMAGE}
-    own = figures.pop(BY_PATIENT)
-    known = {scheme: figure for scheme, figure in figures.items() if figure.value is not None}
-    if not known:
+    found = {scheme: models[name] for scheme, models in results.items() if scheme != BY_IMAGE}
+    known = {
+        scheme: (value, asked_about(one)) for scheme, one in found.items() if (value := one.figure(BALANCED_ACCURACY).value) is not None
+    }
+
+    def adjusted(scheme: str) -> float:
+        """0 at chance, 1 where all is right."""
+        value, asked = known[scheme]
+        return (value - 1 / len(asked)) / (1 - 1 / len(asked))
+
+    def figure(scheme: str) -> str:
+        """With the classes."""
+        asked = known[scheme][1]
+        return f"{found[scheme].figure(BALANCED_ACCURACY)}: classes {', '.join(asked)}, chance {1 / len(asked):.3f}"
+
+    sources = [scheme for scheme, (_, asked) in known.items() if scheme != BY_PATIENT and len(asked) > 1]
+    if not sources:
         return []
-    worst = min(known, key=lambda scheme: known[scheme].value or 0.0)
+    hardest = min(sources, key=adjusted)
+    harder = BY_PATIENT not in known or adjusted(hardest) < adjusted(BY_PATIENT)
+    least, asked = known[hardest if harder else BY_PATIENT]
+    own = [f"for other patients of the same sources it was {figure(BY_PATIENT)}"] if BY_PATIENT in known else []
     return [
-        f"at another hospital expect of {name} no more than {known[worst]}, its balanced accuracy {worst}; "
-        f"{own}, by patient, is for other patients of the same sources"
+        f"at the source that was hardest ({hardest}) the balanced accuracy of {name} was {'only ' if harder else ''}{figure(hardest)}",
+        *own,
+        f"of another hospital claim no more than {least:.3f} ({len(asked)} classes); none of these figures bounds it, and it may be less",
     ]
+
+
+def asked_about(found: FoldFigures) -> list[str]:
+    """Returns the classes of which there were images."""
+    from cxr.core.figure_table import RECALL
+
+    return [name for name, figure in found.of_classes(RECALL).items() if figure.value is not None]
 
 
 def remarks(report: Report) -> list[str]:
