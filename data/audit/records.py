@@ -19,6 +19,7 @@ from cxr.data.audit.tables import MEASURED, Example, decode
 
 _FACTS = (features.SOURCE, features.FORMAT, features.VIEW, features.SEX, features.AGE_BAND)
 KEPT = 50  # patients of each class, see `some_patients`
+OF_ONE_PATIENT = 10  # images at least, and as large a part of the limit as 1 / OF_ONE_PATIENT: see there
 _AT_ONCE = 64  # encoded pictures in memory
 _REMEDY = "make the records again with `cxr ingest`"
 _THREADS = 4  # Pillow lets others work while it decodes
@@ -104,7 +105,7 @@ def read_pictures(patterns: Sequence[str], class_names: Sequence[str], limit: in
     Args:
       patterns: File patterns of TFRecords.
       class_names: The classes.
-      limit: Images; a single patient's may be more.
+      limit: Images.
       seed: Of the draw.
 
     Raises:
@@ -129,9 +130,19 @@ def some_patients(
     rng: np.random.Generator,
     labels: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.int64]:
-    """Returns the positions of drawn patients, each with all images, `limit` at most (one patient at least); all where they fit.
+    """Returns the positions of drawn patients, each with all images, `limit` at most; all where they fit.
+
+    Of a patient with more than OF_ONE_PATIENT images, and more than the limit's OF_ONE_PATIENT-th part, so many are drawn: he would fill
+    the sample, or, not fitting, end it after one image. So at least nine tenths of a limit of 100 or more are filled.
 
     Given `labels`, by position, KEPT of each class come first: else a rare class could lose its patients, and every shortcut its folds.
+
+    Args:
+      positions: int64 [some], into `patients`, ascending.
+      patients: [images] pseudonyms, bytes.
+      limit: Images, at least 1.
+      rng: Of the draws.
+      labels: int64 [images], index of the class.
     """
     if len(positions) <= limit:
         return positions
@@ -143,8 +154,13 @@ def some_patients(
             own = drawn[np.isin(drawn, owner[labels[positions] == label])]
             rank[own] = np.minimum(rank[own], np.arange(len(own)))
         drawn = drawn[np.argsort(rank[drawn], kind="stable")]
-    count = int(np.searchsorted(np.cumsum(np.bincount(owner)[drawn]), limit, side="right"))
-    return positions[np.isin(owner, drawn[: max(1, count)])]
+    most = min(limit, max(OF_ONE_PATIENT, limit // OF_ONE_PATIENT))
+    sizes = np.bincount(owner)
+    count = int(np.searchsorted(np.cumsum(np.minimum(sizes, most)[drawn]), limit, side="right"))
+    chosen = np.isin(owner, drawn[:count])
+    for large in np.flatnonzero(sizes > most):
+        chosen[rng.permutation(np.flatnonzero(owner == large))[most:]] = False
+    return positions[chosen]
 
 
 def _examples(patterns: Sequence[str]) -> Iterator[tuple[str, Any]]:

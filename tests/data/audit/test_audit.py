@@ -234,7 +234,21 @@ def test_of_many_images_whole_patients_are_drawn():
     kept = some_patients(np.arange(len(data)), data.patients, 100, np.random.default_rng(0))
     assert len(kept) == 99
     assert all(np.sum(data.patients[kept] == name) == IMAGES_EACH for name in set(data.patients[kept]))
-    assert len(some_patients(np.arange(len(data)), data.patients, 1, np.random.default_rng(0))) == IMAGES_EACH
+    assert len(some_patients(np.arange(len(data)), data.patients, 1, np.random.default_rng(0))) == 1
+
+
+@pytest.mark.parametrize("images", [11, 90, 150, 10_000])
+@pytest.mark.parametrize("with_labels", [False, True])
+def test_a_patient_with_many_images_neither_fills_nor_ends_the_sample(images, with_labels):
+    patients = np.array([b"many"] * images + [f"p{number}".encode() for number in range(300)], object)
+    labels = np.arange(len(patients)) % 3 if with_labels else None
+    of_many = []
+    for seed in range(40):
+        kept = some_patients(np.arange(len(patients)), patients, 100, np.random.default_rng(seed), labels)
+        assert 90 <= len(kept) <= 100
+        assert len(set(kept)) == len(kept)
+        of_many.append(int(np.sum(patients[kept] == b"many")))
+    assert set(of_many) == {0, 10}
 
 
 def test_of_many_images_a_rare_class_keeps_its_patients():
