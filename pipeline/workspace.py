@@ -61,6 +61,16 @@ class Workspace:
         return self.home / "training_state"
 
     @property
+    def schema(self) -> Path:
+        """The curated schemas of runs, each under the hash of what it says."""
+        return self.home / "schema"
+
+    @property
+    def baselines(self) -> Path:
+        """Links to the pushed versions that candidates were compared with, `<model>/<version>`: TFX's artifacts of them."""
+        return self.home / "baselines"
+
+    @property
     def crossval(self) -> Path:
         """What cross-validations keep for the next ones: Transform graphs, features, finished folds; and what they found."""
         return self.home / "crossval"

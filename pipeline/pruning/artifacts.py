@@ -94,7 +94,7 @@ class Artifacts:
           used: See `used_by`.
           versions: That go.
         """
-        links = self._workspace.home / "baselines"
+        links = self._workspace.baselines
         found = []
         for number, artifact in self._all.items():
             is_link = PurePath(artifact.uri).parts[-3:-2] == (links.name,)  # a baseline: a link to a version, and in the place of a Model

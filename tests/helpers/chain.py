@@ -48,14 +48,14 @@ class Chain:
         paths = RunPaths(
             data=str(records),
             splits=("train", "test"),
-            schema_file=str(write_schema(curated_schema(config.class_names, config.schema_file), self.workspace.home / "schema")),
+            schema_file=str(write_schema(curated_schema(config.class_names, config.schema_file), self.workspace.schema)),
             pipeline_root=str(self.workspace.pipeline_root),
             serving_models=str(self.workspace.serving_models),
             training_state=str(self.workspace.training_state),
             feature_cache=str(self.workspace.feature_cache_setting),
             metadata=metadata.sqlite_metadata_connection_config(str(self.workspace.metadata)),
             baselines={name: Choice() for name in config.candidates},
-            baseline_links=str(self.workspace.home / "baselines"),
+            baseline_links=str(self.workspace.baselines),
         )
         self._pipeline = compiler.Compiler().compile(create_pipeline(config, paths))
         self.done: set[str] = set()

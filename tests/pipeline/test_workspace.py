@@ -2,6 +2,7 @@ import datetime
 import fcntl
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -98,3 +99,13 @@ def test_a_place_where_no_workspace_can_be(tmp_path, place):
         ws.Workspace(tmp_path / place, "demo").lock(),
     ):
         pass
+
+
+def test_the_page_on_what_a_run_leaves_names_every_place(tmp_path):
+    place = ws.Workspace(tmp_path, "cpu")
+    page = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
+    section = page.split("## What a run leaves")[1].split("\n## ")[0]
+    places = {getattr(place, name) for name, value in vars(ws.Workspace).items() if isinstance(value, property)}
+    names = {path.name for path in places if path.parent == place.home}
+    assert {"schema", "baselines", "crossval", "runs"} < names
+    assert [name for name in sorted(names) if f"`{name}`" not in section and f"`{name}/" not in section] == []

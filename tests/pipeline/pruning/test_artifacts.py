@@ -171,7 +171,7 @@ def test_a_push_keeps_its_version_and_a_link_to_a_version_goes_with_it(workspace
     run_type = store.put_context_type(proto.ContextType(name="pipeline_run"))
     pusher = store.put_execution_type(proto.ExecutionType(name="Pusher"))
     kinds = {name: store.put_artifact_type(proto.ArtifactType(name=name)) for name in ("PushedModel", "Model")}
-    link = workspace.home / "baselines" / "m" / "1"
+    link = workspace.baselines / "m" / "1"
     link.mkdir(parents=True)
     numbers = {}
     for version in ("1", "2"):
