@@ -67,7 +67,7 @@ class Entry:
     """What became of one file: where its picture lies, or the reason why there is none.
 
     Attributes:
-      key: See `key_of`. No name and no path: these lines stay where a process is killed.
+      key: Of `keys_of`, in hexadecimal. No name and no path: these lines stay where a process is killed.
       file_hash: SHA-256 (hex) of the file, empty where it could not be read.
       content_hash: SHA-256 (hex) of size and pixels.
       offset: Of thumbnail and encoded picture in the file beside the index, bytes.
