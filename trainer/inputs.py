@@ -20,12 +20,12 @@ import tensorflow as tf
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.data.example_columns import columns, files_of
 from cxr.trainer.augmentation import augment
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.model_config import Augmentation
 from cxr.trainer.transform_graph import TransformGraph
 
-_PARSED_AT_ONCE = 256
 KEPT_BYTES = 2**30  # of a split's decoded images, on disk, where twice that is free: 1,800 of 380 by 380 pixels, 5,300 of 224 by 224
 Decoder = Callable[[tf.Tensor], tf.Tensor]  # one image, string [] -> float32 [size, size, 3] in [0, 1]
 
@@ -82,13 +82,17 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
     Raises:
       CxrError: No file, a damaged one, or an example without image, label or content hash, or with an unknown label.
     """
-    files = sorted({file for pattern in patterns for file in tf.io.gfile.glob(pattern)})
+    files = files_of(patterns)
     if not files:
         raise CxrError(f"{', '.join(patterns) or 'no pattern given'}: no TFRecords of examples")
-    spec = {key: tf.io.FixedLenFeature([], tf.string) for key in (features.IMAGE, features.LABEL, features.CONTENT_HASH)}
-    spec[features.SOURCE] = tf.io.FixedLenFeature([], tf.string, features.UNKNOWN)
-    spec[features.LICENSE] = tf.io.FixedLenFeature([], tf.string, features.UNKNOWN)
-    spec[features.PATIENT_ID] = tf.io.FixedLenFeature([], tf.string, "")
+    defaults = {
+        features.IMAGE: None,
+        features.LABEL: None,
+        features.CONTENT_HASH: None,
+        features.PATIENT_ID: "",
+        features.SOURCE: features.UNKNOWN,
+        features.LICENSE: features.UNKNOWN,
+    }
     labels: list[bytes] = []
     # What differs from image to image is held in arrays, where a string is its characters only.
     hashes: list[npt.NDArray[np.bytes_]] = [np.empty(0, np.bytes_)]
@@ -98,18 +102,12 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
     once: dict[bytes, bytes] = {}  # few values that all examples share: memory holds each once
 
     def encoded() -> Iterator[bytes]:
-        for file in files:
-            records = tf.data.TFRecordDataset(file, compression_type="GZIP" if file.endswith(".gz") else None)
-            try:
-                for serialized in records.batch(_PARSED_AT_ONCE):
-                    parsed = tf.io.parse_example(serialized, spec)
-                    hashes.append(parsed[features.CONTENT_HASH].numpy().astype(np.bytes_))
-                    patients.append(parsed[features.PATIENT_ID].numpy().astype(np.bytes_))
-                    for column, name in ((labels, features.LABEL), (sources, features.SOURCE), (licenses, features.LICENSE)):
-                        column.extend(once.setdefault(value, value) for value in parsed[name].numpy())
-                    yield from parsed[features.IMAGE].numpy()
-            except tf.errors.OpError as error:
-                raise CxrError(f"{file}: cannot be read as raw examples ({error.message}); make it again with `cxr ingest`") from None
+        for encoded_images, label, content_hash, patient, source, license_ in columns(files, defaults):
+            hashes.append(content_hash.astype(np.bytes_))
+            patients.append(patient.astype(np.bytes_))
+            for column, values in ((labels, label), (sources, source), (licenses, license_)):
+                column.extend(once.setdefault(value, value) for value in values)
+            yield from encoded_images
 
     images = EncodedImages.of(encoded())
     indices = transform.label_indices(tf.constant(labels, tf.string)).numpy()
@@ -117,8 +115,8 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
         raise CxrError(f"{files[0]}: label {unknown[0]!r} is none of {', '.join(transform.class_names)}; set data.class_names")
     content, known = np.concatenate(hashes), np.concatenate(patients)
     order = np.lexsort((np.array(labels, np.bytes_), content))
-    columns = (content, np.where(known == b"", content, known), np.array(sources, np.bytes_), np.array(licenses, np.bytes_))
-    return Split(images[order], indices[order], *(_decoded(column[order]) for column in columns))
+    described = (content, np.where(known == b"", content, known), np.array(sources, np.bytes_), np.array(licenses, np.bytes_))
+    return Split(images[order], indices[order], *(_decoded(column[order]) for column in described))
 
 
 def _decoded(column: npt.NDArray[np.bytes_]) -> npt.NDArray[np.str_]:
