@@ -11,12 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from cxr.components.shortcut_check.masked_models import masked
+from cxr.core.stored_rows import Array
 from cxr.data.audit.regions import Masked
 from cxr.trainer import inputs
 from cxr.trainer.batch_statistics import recalibrate
 from cxr.trainer.cached_features import BatchedModel
 from cxr.trainer.encoded_images import EncodedImages
-from cxr.trainer.head_stage import Array
 from cxr.trainer.model_config import Augmentation, Model
 from cxr.trainer.models.assembly import assemble
 from cxr.trainer.training_state import fingerprint

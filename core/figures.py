@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 CALIBRATION_BINS = 15  # of the top probability, equally wide, as in Guo et al.
+ROUNDING = 1e-9  # of a difference of two shares: 0.84 - 0.86 is -0.020000000000000018, and no drop of more than 0.02
 LOG_LOSS_FLOOR = 1e-7  # probability below which log loss is cut off (Keras's epsilon)
 
 Floats = npt.NDArray[np.float64]

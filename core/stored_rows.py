@@ -9,6 +9,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+Array = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.int64]
 
 
@@ -89,7 +90,7 @@ class StoredRows:
 
 
 Rows = npt.NDArray[Any] | StoredRows
-FloatRows = npt.NDArray[np.float32] | StoredRows
+FloatRows = Array | StoredRows
 
 
 class RowWriter:

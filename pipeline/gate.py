@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from cxr.components.metrics import names
 from cxr.core import features, figure_table
 from cxr.core.errors import UsageError
-from cxr.core.figures import CALIBRATION_BINS
+from cxr.core.figures import CALIBRATION_BINS, ROUNDING
 from cxr.core.strict_model import StrictModel
 from cxr.pipeline.demands import VALUE, AddedMetric, Demand, NonInferiority
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tensorflow_model_analysis.proto.config_pb2 import EvalConfig, MetricConfig, MetricsSpec
 
 Share = Annotated[float, Field(ge=0, le=1)]
-
-ROUNDING = 1e-9  # 0.84 - 0.86 is -0.020000000000000018: without this a drop of exactly the tolerance would be refused
 
 
 class Gate(StrictModel):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cxr.core.stored_rows import Array
 from cxr.trainer import inputs
-from cxr.trainer.cached_features import Array, cached
+from cxr.trainer.cached_features import cached
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.feature_cache.shards import key
 from cxr.trainer.feature_cache.store import Group

@@ -16,13 +16,12 @@ import tensorflow as tf
 
 from cxr.core import progress
 from cxr.core.errors import CxrError
-from cxr.core.stored_rows import StoredRows
+from cxr.core.stored_rows import Array, StoredRows
 from cxr.trainer import inputs
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.model_config import Model
 
 BATCH = 32
-Array = npt.NDArray[np.float32]
 
 
 class BatchedModel:

@@ -12,12 +12,11 @@ import numpy.typing as npt
 import tensorflow as tf
 from sklearn.utils import gen_batches
 
-from cxr.core.stored_rows import FloatRows
+from cxr.core.stored_rows import Array, FloatRows
 from cxr.trainer import inputs
 from cxr.trainer.models import heads
 
 ROWS_AT_ONCE = 256  # of features that are read at once; a batch of those that are asked about, not learnt from
-Array = npt.NDArray[np.float32]
 RowNumbers = npt.NDArray[np.int64]
 Values = tuple[tf.Tensor, ...]  # features [rows, width], one-hot [rows, classes], and [rows] of the weights where there are any
 Metrics = Mapping[str, tf.Tensor]  # by name, float32 []

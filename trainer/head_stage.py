@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from cxr.core.stored_rows import FloatRows
-from cxr.trainer.feature_epochs import ROWS_AT_ONCE, Array, Examples, FeatureEpochs
+from cxr.core.stored_rows import Array, FloatRows
+from cxr.trainer.feature_epochs import ROWS_AT_ONCE, Examples, FeatureEpochs
 from cxr.trainer.history import Row, StageHistory
 from cxr.trainer.losses import image_weights
 from cxr.trainer.model_config import Model, Stage

@@ -9,7 +9,8 @@ import numpy as np
 
 from cxr.core import progress
 from cxr.core.folds import Fold
-from cxr.trainer.head_stage import Array, LabelledFeatures, answers_of, train_head
+from cxr.core.stored_rows import Array
+from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
 from cxr.trainer.model_config import Model, Stage
 
 

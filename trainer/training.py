@@ -9,14 +9,13 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from cxr.core import progress
 from cxr.core.errors import CxrError
 from cxr.core.features import TRAIN, VAL
 from cxr.core.folds import deal, most_folds
-from cxr.core.stored_rows import FloatRows
+from cxr.core.stored_rows import Array, FloatRows
 from cxr.trainer import devices, inputs
 from cxr.trainer.artifact import TRAIN_OOF
 from cxr.trainer.batch_statistics import recalibrate
@@ -38,7 +37,6 @@ from cxr.trainer.transform_graph import TransformGraph
 
 SCRATCH_MOMENTUM = 0.9  # Keras's 0.99 leaves the moving statistics far behind after some hundred steps
 _NO_AUGMENTATION = Augmentation()
-Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from cxr.components.shortcut_check.verdict import Comparison, MaskedAnswers, Sho
 from cxr.core import figure_table
 from cxr.core.errors import UsageError
 from cxr.core.figure_intervals import difference_interval
+from cxr.core.figures import ROUNDING
 from cxr.core.intervals import Figure, Interval
 from cxr.data.audit.result import AuditResult, ShortcutResult, balanced_on_gate
 
-ROUNDING = 1e-9  # 0.85 - 0.80 is 0.04999999999999993
 REMEDY = "gate.shortcut_margin=null asks for nothing"
 
 

@@ -19,7 +19,16 @@ def of(kind: type[Artifact], uri: str | Path, **properties: object) -> list[Arti
     return [made]
 
 
-class _Constant(tf.Module):
+class NumbersLabels(tf.Module):
+    """The signature of a model that tells TFMA the number of an example's label."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES)])
+    def labels(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed = tf.io.parse_example(examples, {features.LABEL: tf.io.FixedLenFeature([1], tf.string)})
+        return {features.LABEL_INDEX: label_to_index(parsed[features.LABEL], features.CLASS_NAMES)}
+
+
+class _Constant(NumbersLabels):
     def __init__(self, answer: tuple[float, ...]) -> None:
         super().__init__()
         self.answer = tf.Variable([answer])
@@ -34,11 +43,6 @@ class _Constant(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.SIGNATURE_BYTES)])
     def image_bytes(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
         return self._answers(encoded)
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES)])
-    def labels(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        parsed = tf.io.parse_example(examples, {features.LABEL: tf.io.FixedLenFeature([1], tf.string)})
-        return {features.LABEL_INDEX: label_to_index(parsed[features.LABEL], features.CLASS_NAMES)}
 
 
 def export_constant(uri: str, answer: tuple[float, ...] = (0.6, 0.3, 0.1)) -> None:

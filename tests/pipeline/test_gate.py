@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import artifacts
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,7 +16,6 @@ from cxr.components.metrics.verdicts import _bounds
 from cxr.core import features
 from cxr.pipeline.demands import Demand
 from cxr.pipeline.gate import Gate, eval_config
-from cxr.trainer.preprocessing import label_to_index
 
 pytestmark = pytest.mark.seconds
 
@@ -85,7 +85,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
 def model(tmp_path_factory: pytest.TempPathFactory):
     """Returns a function that exports softmax(logits @ weights) with the signatures of a real model, and gives its URI."""
 
-    class Classifier(tf.Module):
+    class Classifier(artifacts.NumbersLabels):
         def __init__(self, weights: np.ndarray):
             super().__init__()
             self.weights = tf.Variable(weights.astype(np.float32))
@@ -101,11 +101,6 @@ def model(tmp_path_factory: pytest.TempPathFactory):
                 features.PREDICTED_LABEL: tf.gather(names, tf.argmax(probabilities, axis=1)),
                 features.OUTPUT_CLASS_NAMES: tf.repeat(names[tf.newaxis], tf.shape(logits)[0], axis=0),
             }
-
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES)])
-        def labels(self, examples):
-            parsed = tf.io.parse_example(examples, {features.LABEL: tf.io.FixedLenFeature([1], tf.string)})
-            return {features.LABEL_INDEX: label_to_index(parsed[features.LABEL], features.CLASS_NAMES)}
 
     def export(weights: np.ndarray) -> str:
         uri = tmp_path_factory.mktemp("model")

@@ -21,7 +21,7 @@ from sklearn.utils import gen_batches
 
 from cxr.core import features
 from cxr.core.features import TRAIN, VAL
-from cxr.core.stored_rows import FloatRows
+from cxr.core.stored_rows import Array, FloatRows
 from cxr.trainer import artifact
 from cxr.trainer.calibration.ranks import conformal_quantile
 from cxr.trainer.calibration_info import Outside
@@ -32,7 +32,6 @@ IMAGES_PER_DIRECTION = 8
 MOST_IMAGES = 2000  # training images that the directions are fitted on: more change nothing, and the decomposition takes their square
 _ROUNDING = 1e-6  # of float32: the image that lies on the border is not beyond it
 SMALLEST = 1e-6  # a score is clipped to this, and as much below 1, before its logarithm is taken
-Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,10 @@ import numpy.typing as npt
 
 from cxr.core.errors import CxrError
 from cxr.core.features import VAL
+from cxr.core.stored_rows import Array
 from cxr.trainer.calibration import conformal, operating_points, temperature
 from cxr.trainer.calibration_info import Calibration, Conformal, OperatingPoint
 from cxr.trainer.model_config import Calibrated
-
-Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ import numpy as np
 import tensorflow as tf
 from pydantic import Field
 
+from cxr.core.stored_rows import Array
 from cxr.core.strict_model import StrictModel
 from cxr.trainer import devices, inputs
 from cxr.trainer.batch_statistics import recalibrate
 from cxr.trainer.cached_features import BATCH, BatchedModel
-from cxr.trainer.head_stage import Array
 from cxr.trainer.model_config import Calibrated, Model
 from cxr.trainer.models.assembly import assemble
 from cxr.trainer.models.weights import weights_version

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cxr.trainer.head_stage import Array
+from cxr.core.stored_rows import Array
 
 C = 0.001  # inverse strength of the L2 penalty: there are ten times as many features as images
 _ITERATIONS = 2000

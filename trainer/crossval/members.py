@@ -15,11 +15,12 @@ import numpy as np
 from cxr.core import progress
 from cxr.core.features import TEST, TRAIN, VAL
 from cxr.core.folds import Fold, Indices
+from cxr.core.stored_rows import Array
 from cxr.trainer import inputs
 from cxr.trainer.artifact import TRAIN_OOF
 from cxr.trainer.cached_features import BatchedModel, cached
 from cxr.trainer.crossval.subject import Part, Subject
-from cxr.trainer.head_stage import Array, LabelledFeatures, answers_of, train_head
+from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
 from cxr.trainer.model_config import Stage
 from cxr.trainer.out_of_fold import out_of_fold
 from cxr.trainer.training import FrozenFeatures, Training

@@ -16,12 +16,12 @@ from cxr.core.file_names import file_name_of
 from cxr.core.folds import Fold
 from cxr.core.intervals import Figure
 from cxr.core.measurement import Measurement
+from cxr.core.stored_rows import Array
 from cxr.core.strict_model import StrictModel
 from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT, Scheme
 from cxr.trainer.crossval.fold_run import LOGISTIC, FoldAnswers
 from cxr.trainer.crossval.results import FoldFigures, measured, measurement_of, rounded
 from cxr.trainer.ensemble.fitting_data import FITTED
-from cxr.trainer.head_stage import Array
 from cxr.trainer.inputs import Split
 from cxr.trainer.model_config import Ensemble, Model
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from cxr.core.errors import CxrError
 from cxr.core.folds import Fold, Indices, deal, most_folds
+from cxr.core.stored_rows import Array
 from cxr.trainer.ensemble.fitting_data import FITTED
-from cxr.trainer.head_stage import Array
 from cxr.trainer.inputs import Split
 from cxr.trainer.model_config import Ensemble, Model
 from cxr.trainer.transform_graph import TransformGraph

@@ -12,6 +12,7 @@ from tfx.dsl.io import fileio
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 from tfx.types import standard_artifacts
+from transformed import images_of
 
 from cxr.components.ensemble_trainer.component import EnsembleTrainer
 from cxr.components.ensemble_trainer.executor import Executor
@@ -20,7 +21,7 @@ from cxr.core.errors import CxrError
 from cxr.trainer import artifact
 from cxr.trainer.calibration.temperature import apply
 from cxr.trainer.ensemble.joint_answers import joint_answers
-from cxr.trainer.export.recorded_requests import RECORDED_REQUESTS, image_of, log_of, predict_request, write_logs
+from cxr.trainer.export.recorded_requests import RECORDED_REQUESTS, log_of, predict_request, write_logs
 from cxr.trainer.model_config import Ensemble, Stage
 from cxr.trainer.models.keras_files import load_model
 from cxr.trainer.phantoms import phantoms
@@ -43,7 +44,7 @@ def member(seed: int) -> keras.Model:
 
 @pytest.fixture(scope="module")
 def images(transform, raw_examples):
-    return transform.images(tf.constant([image_of(example) for example in raw_examples]))
+    return images_of(transform, raw_examples)
 
 
 def record(uri: str, answers: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import artifacts
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -21,7 +22,6 @@ from cxr.components.pusher.known import NO_CHAMPION, Known
 from cxr.core import features
 from cxr.pipeline.gate import Gate, eval_config
 from cxr.trainer import artifact
-from cxr.trainer.preprocessing import label_to_index
 from cxr.trainer.training_data import image_keys, save_training_images
 
 EXAMPLES = 60
@@ -29,7 +29,7 @@ BEAM = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num
 JUDGED_ON = JudgedOn(features.CLASS_NAMES, image_keys("xyz"), synthetic=False)
 
 
-class Classifier(tf.Module):
+class Classifier(artifacts.NumbersLabels):
     """Gets the first `wrong` examples wrong; an "image" is its one-hot label and its number."""
 
     def __init__(self, wrong: int):
@@ -42,11 +42,6 @@ class Classifier(tf.Module):
         image = tf.reshape(tf.io.decode_raw(parsed[features.IMAGE], tf.float32), [-1, 4])
         right = image[:, :3]
         return {features.PROBABILITIES: tf.where(image[:, 3:] < self.wrong, tf.roll(right, 1, axis=1), right)}
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES)])
-    def labels(self, examples):
-        parsed = tf.io.parse_example(examples, {features.LABEL: tf.io.FixedLenFeature([1], tf.string)})
-        return {features.LABEL_INDEX: label_to_index(parsed[features.LABEL], features.CLASS_NAMES)}
 
 
 @tfx.dsl.components.component

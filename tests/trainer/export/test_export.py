@@ -12,6 +12,7 @@ from session_check import check_export
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.saved_model import loader_impl
 from tensorflow_serving.apis import prediction_log_pb2
+from transformed import images_of
 
 from cxr.core import features
 from cxr.core.errors import CxrError
@@ -80,10 +81,6 @@ def exported(model, transform, tmp_path_factory):
 @pytest.fixture(scope="module")
 def loaded(exported):
     return tf.saved_model.load(exported)
-
-
-def images_of(transform, raw_examples):
-    return transform.images(tf.constant([image_of(example) for example in raw_examples]))
 
 
 def test_all_signatures_agree_with_the_keras_model(model, loaded, transform, raw_examples):

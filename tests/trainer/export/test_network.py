@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from session_check import check_export
+from transformed import images_of
 
 from cxr.core import features
 from cxr.trainer import artifact
@@ -50,7 +51,7 @@ def transform(make_transform, raw_examples):
 
 @pytest.fixture(scope="module")
 def images(transform, raw_examples):
-    return transform.images(tf.constant([image_of(example) for example in raw_examples]))
+    return images_of(transform, raw_examples)
 
 
 @pytest.fixture(scope="module")
