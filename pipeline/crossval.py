@@ -152,15 +152,15 @@ def cross_validate(
             keys[name] = features_key(model, images, records.transform, [records.code])
             frozen[name] = frozen_features(name, model, images, records.transform, kept / "features" / keys[name])
         subject = Subject(
-            config.models,
-            config.ensemble,
-            len(config.class_names),
-            {name: found.features for name, found in frozen.items()},
-            images.labels,
-            images.sources,
-            keys,
-            code_version("cxr.trainer.crossval.fold_run"),
-            Material(images, records.transform, {name: found.statistics for name, found in frozen.items()}),
+            models=config.models,
+            ensemble=config.ensemble,
+            classes=len(config.class_names),
+            tables={name: found.features for name, found in frozen.items()},
+            labels=images.labels,
+            sources=images.sources,
+            keys=keys,
+            code=code_version("cxr.trainer.crossval.fold_run"),
+            material=Material(images, records.transform, {name: found.statistics for name, found in frozen.items()}),
         )
         titles = [title for title, *_ in titled(schemes)]
         left = jobs(subject, schemes, seed, kept / "folds", {name: found.about.seconds_per_image for name, found in frozen.items()})

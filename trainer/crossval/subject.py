@@ -35,7 +35,7 @@ class Material:
     statistics: Mapping[str, Path | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Subject:
     """What is cross-validated.
 

@@ -24,7 +24,16 @@ def images() -> Split:
 
 
 def subject(images, **models) -> Subject:
-    return Subject(models, None, 3, {}, images.labels, images.sources, dict.fromkeys(models, ""), "")
+    return Subject(
+        models=models,
+        ensemble=None,
+        classes=3,
+        tables={},
+        labels=images.labels,
+        sources=images.sources,
+        keys=dict.fromkeys(models, ""),
+        code="",
+    )
 
 
 def test_every_fold_trains_each_network_and_what_is_finished_costs_nothing(images, tmp_path):

@@ -17,7 +17,10 @@ def test_kept_answers_hang_on_the_sources_of_what_is_learnt_from(tmp_path):
     def file(sources):
         config = {"m": Model(backbone="MobileNet", source_weights=True)}
         tables = {"m": np.zeros((1, 40, 3), np.float32)}
-        return Member(Subject(config, None, 2, tables, LABELS, sources, {"m": "key"}, "code"), "m", part, []).file(tmp_path)
+        subject = Subject(
+            models=config, ensemble=None, classes=2, tables=tables, labels=LABELS, sources=sources, keys={"m": "key"}, code="code"
+        )
+        return Member(subject, "m", part, []).file(tmp_path)
 
     one, two, asked = np.full(40, "x"), np.full(40, "x"), np.full(40, "x")
     two[part.train[0]] = "y"
