@@ -1,6 +1,6 @@
 """Frozen backbones in bfloat16 beside float32 on a CPU: images a second, in turns, and how far the features move.
 
-usage: python benchmarks/bfloat16.py IMAGES [--rounds 5]       two minutes on 2 cores
+usage: python benchmarks/bfloat16.py IMAGES [--rounds 5] [--models mobilenet] [--size 224]       two minutes on 2 cores
 
 IMAGES is a folder with at least 32 PNG or JPEG files at any depth. The backbones are those of the configuration `cpu`: random weights, 224
 pixels. The distance is the root mean square of the difference, as a share of the features' spread over the images. What it costs in
@@ -29,13 +29,15 @@ from cxr.trainer.cached_features import BATCH, BatchedModel
 from cxr.trainer.models import bn_recalibration
 from cxr.trainer.models.assembly import assemble
 
-SIZE = 224
 
+def read(folder: Path, size: int) -> tf.Tensor:
+    """Returns a batch of pictures, float32 [BATCH, size, size, 3] in [0, 1].
 
-def read(folder: Path) -> tf.Tensor:
-    """Returns a batch of pictures, float32 [BATCH, SIZE, SIZE, 3] in [0, 1]."""
+    Raises:
+      CxrError: There are fewer.
+    """
     files = islice(sorted(file for file in folder.rglob("*") if file.suffix.lower() in {".png", ".jpg", ".jpeg"}), BATCH)
-    pictures = [np.asarray(Image.open(file).convert("RGB").resize((SIZE, SIZE)), np.float32) / 255 for file in files]
+    pictures = [np.asarray(Image.open(file).convert("RGB").resize((size, size)), np.float32) / 255 for file in files]
     if len(pictures) < BATCH:
         raise CxrError(f"{folder}: {BATCH} PNG or JPEG files are wanted, there are {len(pictures)}")
     return tf.constant(np.stack(pictures))
@@ -46,14 +48,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--models", help="comma-separated; all of the configuration where not given")
+    parser.add_argument("--size", type=int, default=224, help="pixels")
     given = parser.parse_args()
     if devices.precision(mixed=True) != devices.BFLOAT16:
         sys.exit("this processor has no instructions for bfloat16, or oneDNN is switched off: nothing to measure")
-    images = read(given.images)
+    images = read(given.images, given.size)
+    config = load("cpu")
+    names = given.models.split(",") if given.models else list(config.models)
     table = Table("model", "float32, images/s", "bfloat16", "ratio", "from", "to", "features moved by")
-    for name, model in load("cpu", []).models.items():
+    for name in names:
+        model = config.models[name]
         keras.utils.set_random_seed(model.seed)
-        assembly = assemble(model, SIZE)
+        assembly = assemble(model, given.size)
         if model.bn_recalibration == "per_layer":
             bn_recalibration.recalibrate_layers(assembly.extractor, assembly.backbone.network, images)
         extractor = BatchedModel(assembly.extractor)

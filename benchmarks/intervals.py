@@ -28,6 +28,7 @@ MARGIN = 0.05
 IMAGES = (1, 1, 2, 3, 5)  # of a patient, each as likely: 2.4 in the mean
 
 Random = np.random.Generator
+Sizes = Callable[[Random, int], npt.NDArray[np.int64]]
 Pair = tuple[Interval, Interval]  # before, and as it is now
 
 
@@ -54,9 +55,24 @@ def percentiles(value: float, draws: npt.NDArray[np.float64], patients: int) -> 
     return proportion_interval(value, patients) if patients < MIN_PATIENTS or found.low == found.high else found
 
 
-def share(random: Random, *, truth: float, correlation: float, patients: int) -> Pair:
+def few(random: Random, patients: int) -> npt.NDArray[np.int64]:
+    """How many images patients have: one to five."""
+    return random.choice(IMAGES, patients)
+
+
+def unequal(random: Random, patients: int) -> npt.NDArray[np.int64]:
+    """The same, lognormal: half have one, and one of a hundred 27 or more."""
+    return np.maximum(1, np.exp(random.normal(0.5, 1.2, patients)).astype(np.int64))
+
+
+def one_with_most(random: Random, patients: int) -> npt.NDArray[np.int64]:
+    """The same where one has 200 and the others one each."""
+    return np.where(np.arange(patients) == 0, 200, 1)
+
+
+def share(random: Random, *, truth: float, correlation: float, patients: int, sizes: Sizes = few) -> Pair:
     """A share of images, of which a patient has one or several whose errors are so correlated."""
-    images = random.choice(IMAGES, patients) if correlation else np.ones(patients, np.int64)
+    images = sizes(random, patients) if correlation else np.ones(patients, np.int64)
     chances = random.beta(truth * (1 / correlation - 1), (1 - truth) * (1 / correlation - 1), patients) if correlation else truth
     right = random.binomial(images, chances)
     of = np.repeat(np.arange(patients), images)
@@ -113,6 +129,11 @@ def figures() -> Iterator[Case]:
             images = "images of a patient correlated by 0.5" if correlation else "an image each"
             simulate = partial(share, truth=truth, correlation=correlation, patients=patients)
             yield Case(f"share {truth}, {images}", str(patients), truth, simulate)
+    for sizes, named in ((unequal, "lognormal numbers of images"), (one_with_most, "one patient has 200 images")):
+        for truth in (0.8, 0.95):
+            for patients in (31, 100):
+                simulate = partial(share, truth=truth, correlation=0.5, patients=patients, sizes=sizes)
+                yield Case(f"share {truth}, {named}", str(patients), truth, simulate)
     for apart in (False, True):
         for truth, own, others in ((0.85, 15, 100), (0.95, 15, 100), (0.95, 40, 60)):
             scores = "some of the class below all others" if apart else "normal scores"

@@ -16,6 +16,7 @@ CONFIDENCE = 0.95
 MIN_PATIENTS = 10  # draws of fewer say little about others
 NONE = "–"  # how tables show what is not defined
 TOO_FEW = "too few patients to tell"  # how sentences say that there is no interval
+LARGE_SHARE = 0.2  # of all images: a patient who has more makes intervals too narrow (docs/evaluation.md, Intervals)
 Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 
@@ -88,6 +89,21 @@ def share_interval(share: float, draws: npt.ArrayLike, patients: float) -> Inter
     if patients < MIN_PATIENTS or isnan(variance := sampling_variance(draws, patients)):
         return proportion_interval(share, patients)
     return proportion_interval(share, trials(share * (1 - share), variance, patients))
+
+
+def large_share(patients: npt.ArrayLike) -> str:
+    """Returns a sentence where one patient has so many of the images that draws of patients show too little; empty where none has.
+
+    Args:
+      patients: [images], anything that is equal for the images of one patient; it is not shown.
+    """
+    import numpy as np
+
+    images = np.unique(np.asarray(patients), return_counts=True)[1]
+    total, most = int(images.sum()), int(images.max(initial=0))
+    if not total or most <= max(LARGE_SHARE, 3 / len(images)) * total:  # of few patients each has much, if all have as many
+        return ""
+    return f"one patient has {most} of the {total} images: the intervals may be too narrow"
 
 
 def sampling_variance(draws: npt.ArrayLike, patients: float) -> float:

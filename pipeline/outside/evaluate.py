@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -14,6 +14,7 @@ from pydantic import Field
 from cxr.components.metrics.evaluation import Evaluation
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.intervals import large_share
 from cxr.core.strict_model import StrictModel
 from cxr.pipeline.outside.answers import Answer, measure
 from cxr.pipeline.outside.gathered import Gathered, Stage, copies
@@ -216,7 +217,9 @@ def measured(answers: Sequence[Answer], class_names: Sequence[str], bins: int, *
       known: Further fields of `ModelFigures`.
     """
     present = {answer.label for answer in answers}
-    values = {"model": None, "version": None, "seen": None, "seen_included": True} | known
+    values: dict[str, Any] = {"model": None, "version": None, "seen": None, "seen_included": True, "notes": ()} | known
+    if warning := large_share([answer.patient for answer in answers]):
+        values["notes"] = (*values["notes"], warning)
     return ModelFigures(
         images=len(answers),
         absent_classes=tuple(name for name in class_names if name not in present),

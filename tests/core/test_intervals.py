@@ -6,7 +6,7 @@ from math import nan
 import numpy as np
 import pytest
 
-from cxr.core.intervals import Figure, Interval, bootstrap_interval, proportion_interval, share_interval, with_interval
+from cxr.core.intervals import Figure, Interval, bootstrap_interval, large_share, proportion_interval, share_interval, with_interval
 from cxr.core.measurement import Measurement
 from cxr.core.resampling import drawn_means
 
@@ -106,3 +106,22 @@ def test_text() -> None:
 )
 def test_values_are_shown_with_their_intervals(value, low, high, shown):
     assert with_interval(value, Interval(low, high)) == str(Figure.of(value, Interval(low, high))) == shown
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        ([200, *[1] * 99], "one patient has 200 of the 299 images"),
+        ([3, *[1] * 11], ""),  # 0.21 of them, less than three times as many as in the mean
+        ([5, *[1] * 11], "one patient has 5 of the 16 images"),
+        ([2, *[1] * 8], ""),
+        ([5, 5], ""),
+        ([4, 1, 1], ""),
+        ([], ""),
+    ],
+)
+def test_a_patient_with_a_large_share_of_the_images_is_told(images, said):
+    found = large_share(np.repeat([f"SECRET{number}" for number in range(len(images))], images))
+    assert found.startswith(said)
+    assert bool(found) == bool(said)
+    assert "SECRET" not in found

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from cxr.cli.main import app
 from cxr.core.errors import CxrError, UsageError
 from cxr.pipeline.outside.answers import measure
+from cxr.pipeline.outside.evaluate import measured
 from cxr.pipeline.outside.predictions import read_predictions
 
 CLASSES = ("covid19", "pneumonia", "normal")
@@ -95,3 +96,11 @@ def test_the_command(tmp_path, monkeypatch):
     found = json.loads((tmp_path / "found.json").read_text())
     assert (found["evaluation"]["accuracy"], found["evaluation"]["patients"], found["model"]) == (0.75, 2, None)
     assert found["evaluation"]["confusion_matrix"] == [[3, 0], [1, 0]]
+
+
+def test_a_patient_with_most_of_the_rows_is_spoken_of(tmp_path):
+    rows = [f"{CLASSES[number % 3]},0.5,0.3,0.2,{'SECRET' if number < 20 else number},," for number in range(40)]
+    answers, notes = read(tmp_path, *rows)
+    (note,) = measured(answers, CLASSES, 15, notes=notes).notes
+    assert note == "one patient has 20 of the 40 images: the intervals may be too narrow"
+    assert measured(answers[20:], CLASSES, 15).notes == ()

@@ -20,6 +20,7 @@ from cxr.components.report.page.section import Section
 from cxr.core import features
 from cxr.core.figure_table import OF_ALL_CLASSES, OF_ONE_CLASS
 from cxr.core.figures import valid
+from cxr.core.intervals import large_share
 
 
 def _context(content: Content) -> Mapping[str, Any] | None:
@@ -31,6 +32,7 @@ def _context(content: Content) -> Mapping[str, Any] | None:
     return {
         "examples": some.examples,
         "patients": some.patients,
+        "large_share": _large_share(judged),
         "banded": any(curves for model in judged.values() for curves in model.bands.values()),
         "overview": accuracy_chart(evaluations),
         "against": _against_ensemble(judged),
@@ -49,6 +51,12 @@ def _context(content: Content) -> Mapping[str, Any] | None:
             for at, (name, evaluation) in enumerate(evaluations.items())
         ],
     }
+
+
+def _large_share(judged: Mapping[str, Model]) -> str:
+    """Returns a sentence where one patient has a large part of the images; empty where none has, or nobody knows whose they are."""
+    known = [model.answers.patients for model in judged.values() if model.answers is not None and model.answers.patients is not None]
+    return large_share(known[0]) if known else ""
 
 
 def _charts(key: str, model: Model, evaluation: Evaluation) -> Iterator[Chart]:

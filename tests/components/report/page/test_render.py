@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from lxml import html
 
+from cxr.components.answers.image_answers import ImageAnswers
 from cxr.components.explanation.result import Localisation, Result
 from cxr.components.report.page.content import Content, Model
 from cxr.components.report.page.render import SECTIONS, render
-from cxr.components.report.page.sections import calibration, comparison, data, errors
+from cxr.components.report.page.sections import calibration, comparison, data, errors, evaluation
 from cxr.core.figure_table import OF_ALL_CLASSES, OF_ONE_CLASS
 from cxr.core.intervals import Figure
 
@@ -334,3 +335,12 @@ def test_drift_since_the_run_before_is_shown(page: html.HtmlElement) -> None:
         ["source, train", "L-infinity", "0.750", "0.1", "200 (300)", "drifted"],
         ["age, train", "Jensen-Shannon", "0.500", "0.1", "200 (300)", "not judged"],
     ]
+
+
+@pytest.mark.parametrize("images", [1, 20])
+def test_a_patient_with_a_large_share_of_the_split_is_spoken_of(content: Content, images: int) -> None:
+    patients = np.repeat(np.arange(21), [images, *[1] * 20])
+    shares = np.full([len(patients), 3], 1 / 3, np.float32)
+    model = replace(content.models[0], answers=ImageAnswers(np.arange(len(patients)), np.zeros(len(patients), np.int64), shares, patients))
+    said = render(replace(content, models=(model,)), (evaluation.SECTION,))
+    assert ("One patient has 20 of the 40 images: the intervals may be too narrow." in said) == (images == 20)
