@@ -54,7 +54,7 @@ class Private:
     """What belongs to the user alone.
 
     Attributes:
-      key_file: Key of the pseudonyms, by which patients of records are recognised; where there is none, it is made of the set and forgotten.
+      key_file: Key of the pseudonyms, by which patients of records are recognised; without one it is made of the set and forgotten.
       lists: Files that cannot be used are listed in the private folder that belongs to this path (private_lists.py); None: nowhere.
     """
 

@@ -52,7 +52,7 @@ def test_without_a_key_patients_have_the_same_names_each_time_and_not_their_own(
     manifest = write(tmp_path / "there", ["normal", "covid19"] * 3, first=200)
 
     def patients(file):
-        opened = open_labelled(str(file), None, reading_config(features.CLASS_NAMES, None), key_file=tmp_path / "none.key")
+        opened = open_labelled(str(file), None, reading_config(features.CLASS_NAMES, None))
         assert opened.key_id is None  # nobody may take them for those of other data
         return {image.content_hash: image.facts[features.PATIENT_ID] for image in opened.images}
 
