@@ -86,7 +86,7 @@ class Report(base_component.BaseComponent):
           drift: Of them since the run before.
           audit: What tells the class in them and should not.
           explanation: Heat maps of the ensemble, or of the last model.
-          candidates: By the model's name; one to nine.
+          candidates: By the model's name; 1 to `MOST_MODELS`.
           split: That the models are judged on.
           class_names: In the order of the probabilities.
           configuration: YAML, in full.

@@ -42,14 +42,13 @@ def view(thumbnails: Thumbnails, window: View, side: int = SIDE) -> Floats:
     return down @ thumbnails.astype(np.float32) @ across.T
 
 
-def local_contrast(pictures: Floats, grain: float = GRAIN) -> Floats:
+def local_contrast(pictures: Floats) -> Floats:
     """Returns each pixel's distance from its surroundings, in standard deviations of them, clipped.
 
     Args:
       pictures: [pictures, side, side].
-      grain: Width of the surroundings, pixels.
     """
-    blur, wide = _gaussian(pictures.shape[1], grain), _gaussian(pictures.shape[1], 2 * grain)
+    blur, wide = _gaussian(pictures.shape[1], GRAIN), _gaussian(pictures.shape[1], 2 * GRAIN)
     detail = pictures - blur @ pictures @ blur.T
     deviation = np.sqrt(np.maximum(wide @ (detail * detail) @ wide.T, 0))
     floor = 0.2 * _medians(deviation) + 0.5  # grey levels: nothing is made of noise

@@ -18,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.core import features
+from cxr.core.features import TEST, VAL
 from cxr.core.folds import Fold
 from cxr.core.stored_rows import Array
 from cxr.trainer.cached_features import cached
 from cxr.trainer.calibration.settling import calibrate
 from cxr.trainer.crossval.logistic import logistic_answers
-from cxr.trainer.crossval.members import TEST, VAL, Member
+from cxr.trainer.crossval.members import Member
 from cxr.trainer.crossval.subject import Part, Subject, part_of
 from cxr.trainer.ensemble.fitting_data import choose_data
 from cxr.trainer.ensemble.joining import Votes, join

@@ -10,6 +10,8 @@ from cxr.components.report.page.numbers import number, unbroken
 from cxr.core import features
 from cxr.core.figure_table import OF_ALL_CLASSES
 
+_LONGEST_LABEL = 28  # characters
+
 
 def slices_chart(key: str, model: str, evaluation: Evaluation) -> Chart | None:
     """Returns each slice's accuracy with its 95 % interval, beside that of the whole split; None where there is no slice.
@@ -49,5 +51,5 @@ def _label(found: SliceResult) -> str:
     return f"{_short(f'{feature}: {found.value}')} ({found.examples})"
 
 
-def _short(text: str, most: int = 28) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_LABEL else f"{text[: _LONGEST_LABEL - 1]}…"
