@@ -26,7 +26,7 @@ from cxr.trainer.history import Row, StageHistory
 from cxr.trainer.losses import from_one_source, image_weights, make_loss
 from cxr.trainer.model_config import Augmentation, FineTuning, Model, Stage
 from cxr.trainer.models.assembly import Assembly, assemble
-from cxr.trainer.models.backbones import LAYER
+from cxr.trainer.models.backbones import LAYER, all_layers
 from cxr.trainer.models.heads import build_head
 from cxr.trainer.models.weights import NONE, copy_weights
 from cxr.trainer.out_of_fold import out_of_fold
@@ -335,12 +335,18 @@ def set_trainable(network: keras.Model, last_layers: int | None, from_scratch: b
 
     Batch normalisation of a trained backbone stays as it is, in inference mode: batches of 16 of another kind of picture would overwrite
     statistics (and scales that fit them) that come from a million images. From scratch it has to learn.
+
+    Args:
+      network: The backbone; layers of nested models count as its own.
+      last_layers: How many of them learn; None: all.
+      from_scratch: It starts from weights that were never trained, and all layers learn.
     """
     network.trainable = True
-    for number, layer in enumerate(network.layers):
+    layers = list(all_layers(network))
+    for number, layer in enumerate(layers):
         is_batch_norm = isinstance(layer, keras.layers.BatchNormalization)
         if from_scratch:
             if is_batch_norm:
                 layer.momentum = SCRATCH_MOMENTUM
         else:
-            layer.trainable = not is_batch_norm and (last_layers is None or number >= len(network.layers) - last_layers)
+            layer.trainable = not is_batch_norm and (last_layers is None or number >= len(layers) - last_layers)

@@ -9,7 +9,7 @@ from cxr.trainer import cached_features, devices, training
 from cxr.trainer.crossval.features import frozen_features
 from cxr.trainer.inputs import in_order
 from cxr.trainer.models.backbones import LAYER, all_layers
-from cxr.trainer.training import FrozenFeatures, Training
+from cxr.trainer.training import FrozenFeatures, Training, set_trainable
 
 CLASSES = ("covid19", "pneumonia", "normal")
 pytestmark = pytest.mark.usefixtures("small_mobilenet")
@@ -226,6 +226,18 @@ def test_data_that_cannot_be_trained_with(splits, config):
     empty = train_split.take(np.arange(0))
     with pytest.raises(CxrError, match="validation split: it holds no images"):
         Training(config(), splits.transform, train_split, empty)
+
+
+def test_batch_normalisation_of_a_nested_model_stays_as_it_is_too():
+    inner = keras.Sequential([keras.Input([4]), keras.layers.Dense(4), keras.layers.BatchNormalization()])
+    network = keras.Sequential([keras.Input([4]), keras.layers.Dense(4), inner, keras.layers.Dense(4)])
+    first, dense, norm, last = all_layers(network)
+    set_trainable(network, None, from_scratch=False)
+    assert [len(layer.trainable_weights) for layer in (first, dense, norm, last)] == [2, 2, 0, 2]
+    set_trainable(network, 3, from_scratch=False)
+    assert [len(layer.trainable_weights) for layer in (first, dense, norm, last)] == [0, 2, 0, 2]
+    set_trainable(network, None, from_scratch=True)
+    assert norm.momentum == training.SCRATCH_MOMENTUM
 
 
 @pytest.mark.slow
