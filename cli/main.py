@@ -37,7 +37,7 @@ COMMANDS = (
     "kubeflow",
 )  # modules of cli, in the order of the help
 
-HELP = frozenset(("-h", "--help"))
+HELP = ("-h", "--help")
 
 app = typer.Typer(
     name="cxr",
@@ -47,7 +47,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": sorted(HELP, key=len)},
+    context_settings={"help_option_names": list(HELP)},
 )
 
 
@@ -87,7 +87,7 @@ def _fold_names() -> None:
 def main() -> None:
     """Runs the command line; errors become messages and exit codes."""
     raise_on_sigterm()
-    if not HELP.isdisjoint(sys.argv):
+    if set(HELP) & set(sys.argv):
         _fold_names()
     gpus.share()
     try:

@@ -104,11 +104,9 @@ class Figures:
 
         An invalid prediction is a wrong one here too.
         """
-        others = self.confusion.sum(axis=(1, 2))[:, None] - self.confusion.sum(axis=2)
-        taken = self.confusion[:, :, :-1].sum(axis=1)  # for the class
-        hits = np.diagonal(self.confusion, axis1=1, axis2=2)
-        invalid = self.confusion[:, :, -1].sum(axis=1)[:, None] - self.confusion[:, :, -1]  # of the others
-        return _ratio(others - (taken - hits) - invalid, others)
+        valid = self.confusion[:, :, :-1]
+        right = valid.sum(axis=(1, 2))[:, None] - valid.sum(axis=2) - valid.sum(axis=1) + np.diagonal(valid, axis1=1, axis2=2)
+        return _ratio(right, self.confusion.sum(axis=(1, 2))[:, None] - self.confusion.sum(axis=2))
 
     @property
     def balanced_accuracy(self) -> Floats:

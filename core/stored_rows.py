@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
+ROWS_IN_MEMORY = 1024  # of features, where all of them may be more than memory holds
 Positions = npt.NDArray[np.int64]
 
 

@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-Place = tuple[str | int, ...]  # keys and indexes, from the root of a file to a value
+FieldPath = tuple[str | int, ...]  # keys and indexes, from the root of a file to a value
 _SHOWN = 200  # characters of a wrong value
+_MOST = 50  # lines
 
 
 def said(error: ErrorDetails) -> str:
@@ -43,9 +44,12 @@ def of_settings(error: ErrorDetails) -> str:
 
 
 def said_lines(
-    errors: ValidationError, root: str, reason: Callable[[ErrorDetails], str] = said, line: Callable[[Place], int | None] = lambda _: None
+    errors: ValidationError,
+    root: str,
+    reason: Callable[[ErrorDetails], str] = said,
+    line: Callable[[FieldPath], int | None] = lambda _: None,
 ) -> str:
-    """Returns place and message of each, a line for each.
+    """Returns place and message of each, a line for each; of very many the first ones.
 
     Args:
       errors: Of a file or a setting.
@@ -53,9 +57,11 @@ def said_lines(
       reason: Makes the message of an error.
       line: Of the file, in which a place stands; None: in none.
     """
-    return "\n".join(f"  {_place(e['loc'], line) or root}: {reason(e)}" for e in errors.errors())
+    lines = [f"  {_place(e['loc'], line) or root}: {reason(e)}" for e in errors.errors()[:_MOST]]
+    more = errors.error_count() - len(lines)
+    return "\n".join([*lines, f"  and {more} more"] if more else lines)
 
 
-def _place(place: Place, line: Callable[[Place], int | None]) -> str:
+def _place(place: FieldPath, line: Callable[[FieldPath], int | None]) -> str:
     found = line(place)
     return ".".join(map(str, place)) + (f" (line {found})" if found else "")

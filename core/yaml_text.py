@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import yaml
@@ -47,33 +47,39 @@ def parse(text: str, *, first: bool = False, name: str = "text") -> Any:
         loader.dispose()
 
 
-def line_of(text: str, *places: Sequence[str | int]) -> int | None:
-    """Returns the line, from 1, in which a value of a document begins that `parse` has read; None: none of the places is in it.
+class Lines:
+    """In which lines the values of a document stand that `parse` has read."""
 
-    Args:
-      text: The document.
-      places: Keys and indexes from the root to the value, each the way to one place where it may stand. The first one that the document
-        has whole counts, otherwise the first one of those that it has most of: a key that is missing has the line of what lacks it.
-    """
-    root = yaml.compose(text, yaml.SafeLoader)
-    found = [_reached(root, place) for place in places]
-    whole = [line for (missing, _, line) in found if not missing]
-    return next(iter(whole), None) or max(found, key=lambda one: one[1])[2]
+    def __init__(self, text: str) -> None:
+        """Takes the document."""
+        self._root = yaml.compose(text, yaml.SafeLoader)
+
+    def of(self, *places: Sequence[str | int]) -> int | None:
+        """Returns the line, from 1, in which a value begins; None: the document has no part of the way to it.
+
+        Args:
+          places: Keys and indexes from the root to the value, each the way to one place where it may stand. The first one that the
+            document has whole counts, otherwise the first one of those that it has most of: a key that is missing has the line of what
+            lacks it.
+        """
+        ways = [list(_lines_along(self._root, place)) for place in places]
+        best = max(zip(ways, places, strict=True), key=lambda one: (len(one[0]) == len(one[1]), len(one[0])))[0]
+        return best[-1] if best else None
 
 
-def _reached(node: yaml.Node | None, place: Sequence[str | int]) -> tuple[int, int, int | None]:
-    """Returns how many steps of the way a document lacks and has, and the line in which the last one ends that it has."""
-    line = None
-    for steps, part in enumerate(place):
+def _lines_along(node: yaml.Node | None, place: Sequence[str | int]) -> Iterator[int]:
+    """Yields the lines in which the steps of a way begin, as far as the document has it."""
+    for part in place:
         if isinstance(node, yaml.MappingNode):
-            pair = next((pair for pair in node.value if pair[0].value == str(part)), None)
+            step = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            step = (node.value[part], node.value[part])
         else:
-            items = node.value if isinstance(node, yaml.SequenceNode) else []
-            pair = (items[part], items[part]) if isinstance(part, int) and part < len(items) else None
-        if pair is None:
-            return len(place) - steps, steps, line
-        line, node = pair[0].start_mark.line + 1, pair[1]
-    return 0, len(place), line
+            step = None
+        if step is None:
+            return
+        yield step[0].start_mark.line + 1
+        node = step[1]
 
 
 def _check_keys(node: yaml.MappingNode) -> None:

@@ -175,5 +175,5 @@ def load_cluster(path: Path | None) -> Cluster:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"--cluster {source}: not valid YAML: {error}") from None
     except pydantic.ValidationError as error:
-        lines = said_lines(error, "cluster", of_settings, lambda place: yaml_text.line_of(text, place))
+        lines = said_lines(error, "cluster", of_settings, yaml_text.Lines(text).of)
         raise UsageError(f"--cluster {source}:\n{lines}") from None

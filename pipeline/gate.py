@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
+_ANEW = "take the demand out, or set gate.demands anew"
+
 
 class Gate(StrictModel):
     """All that is demanded. `min_accuracy` and `tolerance` hold on the whole evaluation split, `demands` where each says."""
@@ -95,29 +97,23 @@ class Gate(StrictModel):
         """Returns whether a metric has a value for each class."""
         return metric in names.CLASS_FIGURES or any(added.per_class for added in self.metrics if added.name == metric)
 
-    def unknown(self, candidates: Sequence[str], class_names: Sequence[str]) -> list[str]:
-        """Returns which settings name a model or a class that there is not, each with what to do; empty: none does.
-
-        Args:
-          candidates: the models.
-          class_names: the classes.
-        """
-        models, classes = ", ".join(candidates), ", ".join(class_names)
-        problems = [
-            f"min_accuracy_of.{model}: there is no model {model}; there are {models}: take it out, or set gate.min_accuracy_of anew"
-            for model in self.min_accuracy_of
-            if model not in candidates
-        ]
-        anew = "take the demand out, or set gate.demands anew"
+    def unknown_models(self, candidates: Sequence[str]) -> Iterator[str]:
+        """Yields which settings name a model that is none of `candidates`, each with what to do."""
+        models = ", ".join(candidates)
+        for model in self.min_accuracy_of:
+            if model not in candidates:
+                anew = "take it out, or set gate.min_accuracy_of anew"
+                yield f"gate.min_accuracy_of.{model}: there is no model {model}; there are {models}: {anew}"
         for number, demand in enumerate(self.demands):
-            problems += [
-                f"demands.{number}.models: there is no model {model}; there are {models}: {anew}"
-                for model in demand.models or ()
-                if model not in candidates
-            ]
+            for model in demand.models or ():
+                if model not in candidates:
+                    yield f"gate.demands.{number}.models: there is no model {model}; there are {models}: {_ANEW}"
+
+    def unknown_classes(self, class_names: Sequence[str]) -> Iterator[str]:
+        """Yields which demands name a class that is none of `class_names`, each with what to do."""
+        for number, demand in enumerate(self.demands):
             if demand.class_name is not None and demand.class_name not in class_names:
-                problems.append(f"demands.{number}.class: there is no class {demand.class_name}; there are {classes}: {anew}")
-        return problems
+                yield f"gate.demands.{number}.class: there is no class {demand.class_name}; there are {', '.join(class_names)}: {_ANEW}"
 
 
 def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CLASS_NAMES, *, code_version: str = "") -> EvalConfig:
@@ -212,13 +208,8 @@ def _demanded(gate: Gate, model: str, class_names: Sequence[str]) -> Iterator[Me
     """Yields a metric with its threshold for each demand on `model`; of a figure with a value per class one for each class."""
     from tensorflow_model_analysis.proto import config_pb2
 
-    models = [
-        model,
-        *gate.min_accuracy_of,
-        *(name for demand in gate.demands for name in demand.models or ()),
-    ]  # the configuration knows them
-    if problems := gate.unknown(models, class_names):
-        raise UsageError("; ".join(f"gate.{problem}" for problem in problems))
+    if problems := list(gate.unknown_classes(class_names)):
+        raise UsageError("; ".join(problems))
     for key, demand in gate.all_demands(len(class_names)).items():
         if not demand.holds_for(model):
             continue

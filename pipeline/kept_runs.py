@@ -179,28 +179,40 @@ def report_of(run: KeptRun) -> KeptReport:
     return run.report
 
 
-def find_artifact(model: str, workspace: Workspace, option: str = "--model") -> str:
+def find_artifact(model: str, workspace: Workspace) -> str:
     """Returns the path of a trained model, of which more is kept than what a server needs.
 
     Args:
       model: A Model artifact's folder or a .keras file; or a model's name: the one of the latest run, pushed or not.
       workspace: Where names are looked up.
+
+    Raises:
+      UsageError: There is none.
+      CxrError: The latest run has no report that can be read.
+    """
+    return model if Path(model).exists() else model_of_latest_run(model, workspace, "--model")
+
+
+def model_of_latest_run(name: str, workspace: Workspace, option: str) -> str:
+    """Returns the folder of the Model artifact that the latest run made, pushed or not.
+
+    Args:
+      name: Of the model.
+      workspace: Of the pipeline.
       option: That named it, for messages.
 
     Raises:
       UsageError: There is none.
       CxrError: The latest run has no report that can be read.
     """
-    if Path(model).exists():
-        return model
     latest = KeptRun(workspace.runs / LATEST)
     if not latest.folder.exists():
-        raise UsageError(f"{option} {model}: no such file or folder, and {latest.folder} is not there; set --workspace and --pipeline")
+        raise UsageError(f"{option} {name}: no such file or folder, and {latest.folder} is not there; set --workspace and --pipeline")
     models = report_of(latest).models
-    if model not in models:
-        raise UsageError(f"{option} {model}: no such file or folder; {latest.folder / REPORT} has {', '.join(models)}")
-    if uri := models[model].model_uri:
+    if name not in models:
+        raise UsageError(f"{option} {name}: no such file or folder; {latest.folder / REPORT} has {', '.join(models)}")
+    if uri := models[name].model_uri:
         if place := latest.place_of(uri):
             return str(place)
-        raise UsageError(f"{option} {model}: the model of run {latest.name} is gone (pruned?); name its folder")
-    raise UsageError(f"{option} {model}: it was not trained in the latest run; see {latest.folder / REPORT}")
+        raise UsageError(f"{option} {name}: the model of run {latest.name} is gone (pruned?); name the folder of another one")
+    raise UsageError(f"{option} {name}: it was not trained in the latest run; see {latest.folder / REPORT}")

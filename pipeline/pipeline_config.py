@@ -17,8 +17,7 @@ from cxr.components.drift_check.drift_config import Drift
 from cxr.core import features, yaml_text
 from cxr.core.errors import CxrError, UsageError
 from cxr.core.strict_model import Seed, StrictModel
-from cxr.core.validation_errors import Place as FieldPlace
-from cxr.core.validation_errors import of_settings, said_lines
+from cxr.core.validation_errors import FieldPath, of_settings, said_lines
 from cxr.data.audit.audit_config import Audit
 from cxr.data.demo import SEVERITY
 from cxr.data.ingest.ingest_config import Ingest
@@ -114,8 +113,8 @@ class Config(StrictModel):
             raise ValueError(f"models.{features.ENSEMBLE}: this name is the ensemble's")
         if self.ensemble and not 2 <= len(self.models) <= MOST_MEMBERS:
             raise ValueError(f"ensemble: joins 2 to {MOST_MEMBERS} models; set `ensemble: null` or change `models`")
-        if problems := self.gate.unknown(self.candidates, self.class_names):
-            raise ValueError("; ".join(f"gate.{problem}" for problem in problems))
+        if problems := [*self.gate.unknown_models(self.candidates), *self.gate.unknown_classes(self.class_names)]:
+            raise ValueError("; ".join(problems))
         return self
 
     @property
@@ -198,7 +197,8 @@ def load(name_or_file: str, overrides: Iterable[str] = ()) -> Config:
     try:
         return Config.model_validate(tree)
     except pydantic.ValidationError as error:
-        lines = said_lines(error, "configuration", _reason, lambda place: _line(text, place, [key for key, _ in pairs]))
+        document, overridden = yaml_text.Lines(text), [key for key, _ in pairs]
+        lines = said_lines(error, "configuration", _reason, lambda place: _line(document, place, overridden))
         raise UsageError(f"configuration {name_or_file}:\n{lines}") from None
 
 
@@ -262,7 +262,7 @@ def _reason(error: Any) -> str:
     return of_settings(error)
 
 
-def _line(text: str, place: FieldPlace, overridden: Iterable[tuple[str, ...]]) -> int | None:
+def _line(document: yaml_text.Lines, place: FieldPath, overridden: Iterable[tuple[str, ...]]) -> int | None:
     """Returns the line of a configuration that a wrong value is from; None: an override is."""
     in_model = place[2:] if place[:1] == ("models",) else ()
     for key in overridden:
@@ -271,4 +271,4 @@ def _line(text: str, place: FieldPlace, overridden: Iterable[tuple[str, ...]]) -
         shorter = min(len(own), len(way))
         if way and own[:shorter] == way[:shorter]:  # it made the value, what the value is in, or a part of it
             return None
-    return yaml_text.line_of(text, place, *([("defaults", *in_model)] if in_model else []))
+    return document.of(place, *([("defaults", *in_model)] if in_model else []))

@@ -12,9 +12,8 @@ import numpy.typing as npt
 import tensorflow as tf
 from sklearn.utils import gen_batches
 
-from cxr.core.stored_rows import Array, FloatRows
+from cxr.core.stored_rows import ROWS_IN_MEMORY, Array, FloatRows
 from cxr.trainer import inputs
-from cxr.trainer.models import heads
 
 ROWS_AT_ONCE = 256  # of features that are read at once; a batch of those that are asked about, not learnt from
 RowNumbers = npt.NDArray[np.int64]
@@ -39,7 +38,7 @@ class Examples:
     def parts(self, order: RowNumbers, size: int) -> Iterator[tuple[Values, RowNumbers]]:
         """Yields rows in an order, as values with the order in which to take them; parts are whole batches of `size` rows.
 
-        Up to `heads.ROWS_IN_FLOAT64` rows are read once for all epochs. Of more, memory holds about `ROWS_AT_ONCE` at a time.
+        Up to `ROWS_IN_MEMORY` rows are read once for all epochs. Of more, memory holds about `ROWS_AT_ONCE` at a time.
         """
         if self._held:
             yield self._held, order
@@ -50,7 +49,7 @@ class Examples:
     @cached_property
     def _held(self) -> Values | None:
         rows = len(self.features) * len(self.targets)
-        return self._read(np.arange(rows)) if rows <= heads.ROWS_IN_FLOAT64 else None
+        return self._read(np.arange(rows)) if rows <= ROWS_IN_MEMORY else None
 
     def _read(self, rows: RowNumbers) -> Values:
         variants, images = np.divmod(rows, len(self.targets))

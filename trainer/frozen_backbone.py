@@ -17,7 +17,7 @@ import tensorflow as tf
 from sklearn.utils import gen_batches
 
 from cxr.core import progress
-from cxr.core.stored_rows import StoredRows
+from cxr.core.stored_rows import ROWS_IN_MEMORY, StoredRows
 from cxr.trainer import devices
 from cxr.trainer.batch_statistics import recalibrate
 from cxr.trainer.cached_features import BatchedModel
@@ -26,7 +26,6 @@ from cxr.trainer.feature_cache.shards import key
 from cxr.trainer.feature_cache.store import FEATURES, STABILITY, STATISTICS, Group, GroupInfo, Store
 from cxr.trainer.model_config import Model
 from cxr.trainer.models.assembly import Assembly
-from cxr.trainer.models.heads import ROWS_IN_FLOAT64
 from cxr.trainer.models.stability import check_stability
 from cxr.trainer.training_state import fingerprint
 from cxr.trainer.transform_graph import TransformGraph
@@ -122,7 +121,7 @@ class FrozenBackbone:
             group.add([keys[i] for i in missing], made)
             if not known:  # all are new, and lie in a file already
                 return made.reshape(*shape)
-            for part in gen_batches(len(missing), ROWS_IN_FLOAT64):
+            for part in gen_batches(len(missing), ROWS_IN_MEMORY):
                 rows[missing[part]] = np.asarray(made[part])
         return rows.reshape(*shape)
 

@@ -176,17 +176,17 @@ class Training:
                 model.set_weights(before)
         whole = self._in_float32(model, precision)
         return Trained(
-            whole,
-            stages,
-            kept_stage,
-            precision,
-            assembly.backbone.note,
-            assembly.backbone.random,
-            assembly.network_size,
-            probabilities,
-            pooled,
-            state,
-            frozen.from_cache,
+            model=whole,
+            stages=stages,
+            kept_stage=kept_stage,
+            precision=precision,
+            weights_note=assembly.backbone.note,
+            random_weights=assembly.backbone.random,
+            network_size=assembly.network_size,
+            probabilities=probabilities,
+            features=pooled,
+            state_dir=state,
+            from_cache=frozen.from_cache,
         )
 
     def _better(self, tuned: dict[str, Array], before: dict[str, Array]) -> bool:

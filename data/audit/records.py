@@ -132,8 +132,8 @@ def some_patients(
 ) -> npt.NDArray[np.int64]:
     """Returns the positions of drawn patients, each with all images, `limit` at most; all where they fit.
 
-    Of a patient with more than OF_ONE_PATIENT images, and more than the limit's OF_ONE_PATIENT-th part, so many are drawn: he would fill
-    the sample, or, not fitting, end it after one image. So at least nine tenths of a limit of 100 or more are filled.
+    Of a patient with more than OF_ONE_PATIENT images, and more than the limit's OF_ONE_PATIENT-th part, so many are drawn: all of them
+    would fill the sample, or, not fitting, end it after one image. So at least nine tenths of a limit of 100 or more are filled.
 
     Given `labels`, by position, KEPT of each class come first: else a rare class could lose its patients, and every shortcut its folds.
 
@@ -158,7 +158,7 @@ def some_patients(
     sizes = np.bincount(owner)
     count = int(np.searchsorted(np.cumsum(np.minimum(sizes, most)[drawn]), limit, side="right"))
     chosen = np.isin(owner, drawn[:count])
-    for large in np.flatnonzero(sizes > most):
+    for large in drawn[:count][sizes[drawn[:count]] > most]:
         chosen[rng.permutation(np.flatnonzero(owner == large))[most:]] = False
     return positions[chosen]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from cxr.components.baseline import champion
 from cxr.core.errors import UsageError
 from cxr.core.places import SAVED_MODEL
-from cxr.pipeline.kept_runs import KeptRun
-from cxr.pipeline.workspace import LATEST, REPORT, Workspace
+from cxr.pipeline.kept_runs import model_of_latest_run
+from cxr.pipeline.workspace import Workspace
 from cxr.trainer import artifact
 
 
@@ -23,7 +23,7 @@ def find_version(model: str, workspace: Workspace, option: str = "--model") -> P
 
     Raises:
       UsageError: There is none.
-      CxrError: The champion's pointer is damaged.
+      CxrError: The champion's pointer is damaged, or the latest run has no report that can be read.
     """
     path = Path(model)
     if path.is_dir():
@@ -34,20 +34,9 @@ def find_version(model: str, workspace: Workspace, option: str = "--model") -> P
                 "serving_models/mobilenet/1795601477, or that of its model"
             )
         return found
-    pushed = workspace.serving_models / model
-    if (found := _in_folder(pushed)) is not None:
+    if (found := _in_folder(workspace.serving_models / model)) is not None:
         return found
-    latest = KeptRun(workspace.runs / LATEST)
-    file = latest.folder / REPORT
-    if latest.report is None:
-        raise UsageError(f"{option} {model}: no such folder, and neither {pushed} nor {file} is there; set --workspace and --pipeline")
-    made = {name: found.model_uri for name, found in latest.report.models.items() if found.model_uri}
-    if model not in made:
-        raise UsageError(f"{option} {model}: no such folder; {file} has {', '.join(made)}")
-    place = latest.place_of(made[model])
-    if place is None:
-        raise UsageError(f"{option} {model}: the model of run {latest.name} is gone (pruned?); name the folder of a version")
-    return Path(artifact.serving_dir(str(place)))
+    return Path(artifact.serving_dir(model_of_latest_run(model, workspace, option)))
 
 
 def _in_folder(path: Path) -> Path | None:

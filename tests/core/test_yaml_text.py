@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from cxr.core.yaml_text import MAX_VALUES, line_of, parse
+from cxr.core.yaml_text import MAX_VALUES, Lines, parse
 
 pytestmark = pytest.mark.seconds
 
@@ -50,9 +50,10 @@ def test_the_same_key_in_two_places_is_none_that_stands_twice():
 
 
 def test_a_place_has_a_line():
-    text = "a: 1\nb:\n- x: 1\n- x: 2\nc: &c\n  d: 1\ne: *c\n"
+    lines = Lines("a: 1\nb:\n- x: 1\n- x: 2\nc: &c\n  d: 1\ne: *c\n")
     places = (("a",), ("b", 1, "x"), ("b", 1, "y"), ("e", "d"), ("b", 7), ("a", "z"))
-    assert [line_of(text, place) for place in places] == [1, 4, 4, 6, 2, 1]
-    assert line_of(text, ("z", "y"), ("c", "d")) == 6
-    assert line_of(text, ("z",)) is None
-    assert line_of("", ("a",)) is None
+    assert [lines.of(place) for place in places] == [1, 4, 4, 6, 2, 1]
+    assert lines.of(("z", "y"), ("c", "d")) == 6
+    assert lines.of(("b", 0, "y"), ("c", "z")) == 3  # both lack a step: the one that goes further
+    assert lines.of(("z",)) is None
+    assert Lines("").of(("a",)) is None

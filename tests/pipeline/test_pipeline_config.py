@@ -126,6 +126,16 @@ def test_mistakes_name_the_line_of_the_file(tmp_path, overrides, place):
     assert f"  {place}" in str(error.value)
 
 
+def test_very_many_mistakes_are_counted(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("name: x\nmodels: {a: {backbone: MobileNet}}\n" + "".join(f"k{number}: 1\n" for number in range(3000)))
+    with pytest.raises(CxrError) as error:
+        load(str(file))
+    *_, last, counted = str(error.value).splitlines()
+    assert last == "  k49 (line 52): unknown key; remove it or correct its spelling"
+    assert counted == "  and 2950 more"
+
+
 def test_unknown_configuration_lists_what_there_is():
     with pytest.raises(CxrError, match="cpu, demo, full, paper"):
         load("dmo")

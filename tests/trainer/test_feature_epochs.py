@@ -9,7 +9,6 @@ from cxr.trainer import feature_epochs, inputs
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.feature_epochs import Examples, FeatureEpochs
 from cxr.trainer.model_config import Augmentation
-from cxr.trainer.models import heads
 
 pytestmark = pytest.mark.seconds
 
@@ -27,7 +26,7 @@ def read(request, monkeypatch):
 
 def _in_parts(monkeypatch):
     monkeypatch.setattr(feature_epochs, "ROWS_AT_ONCE", 10)
-    monkeypatch.setattr(heads, "ROWS_IN_FLOAT64", 20)
+    monkeypatch.setattr(feature_epochs, "ROWS_IN_MEMORY", 20)
 
 
 def columns(data, epoch):

@@ -3,10 +3,9 @@ import numpy as np
 import pytest
 
 from cxr.core.folds import deal
-from cxr.core.stored_rows import StoredRows
+from cxr.core.stored_rows import ROWS_IN_MEMORY, StoredRows
 from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
 from cxr.trainer.model_config import Model, Stage
-from cxr.trainer.models.heads import ROWS_IN_FLOAT64
 from cxr.trainer.out_of_fold import out_of_fold
 
 pytestmark = pytest.mark.seconds
@@ -65,4 +64,4 @@ def test_features_on_disk_train_the_same_heads_and_are_never_in_memory_whole(mon
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert loss == same_loss
-    assert max(read) == ROWS_IN_FLOAT64
+    assert max(read) == ROWS_IN_MEMORY

@@ -21,11 +21,11 @@ from sklearn.utils import gen_batches
 
 from cxr.core import features
 from cxr.core.features import TRAIN, VAL
-from cxr.core.stored_rows import Array, FloatRows
+from cxr.core.stored_rows import ROWS_IN_MEMORY, Array, FloatRows
 from cxr.trainer import artifact
 from cxr.trainer.calibration.ranks import conformal_quantile
 from cxr.trainer.calibration_info import Outside
-from cxr.trainer.models.heads import ROWS_IN_FLOAT64, floored
+from cxr.trainer.models.heads import floored
 
 DIRECTIONS = 32  # at most; and one per IMAGES_PER_DIRECTION training images
 IMAGES_PER_DIRECTION = 8
@@ -47,7 +47,7 @@ class Detector:
 
     def distances(self, pooled: FloatRows) -> npt.NDArray[np.float64]:
         """Returns the distance of features [images, features], [images]; root of the mean of both parts, about 1 on training images."""
-        return np.concatenate([self._distances(np.asarray(pooled[part])) for part in gen_batches(len(pooled), ROWS_IN_FLOAT64)])
+        return np.concatenate([self._distances(np.asarray(pooled[part])) for part in gen_batches(len(pooled), ROWS_IN_MEMORY)])
 
     def scores(self, pooled: FloatRows) -> Array:
         """Returns distance / (distance + border), [images] in [0, 1)."""

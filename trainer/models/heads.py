@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
 from cxr.core.errors import CxrError
-from cxr.core.stored_rows import FloatRows
+from cxr.core.stored_rows import ROWS_IN_MEMORY, FloatRows
 from cxr.trainer.model_config import Head
 
 LAYER = "head"
@@ -18,7 +18,6 @@ GRID = "flatten"  # name of the layer that keeps the cells of a pooled grid apar
 # as at least this share of the mean variance.
 _VARIANCE_FLOOR = 1e-2
 _TINY = 1e-20  # a random backbone that keeps its first statistics yields features as small as 1e-7: nothing may hide them
-ROWS_IN_FLOAT64 = 1024  # of features that are in memory in float64 too
 
 
 def pooling_layers(head: Head, feature_map: tuple[int, int]) -> list[keras.layers.Layer]:
@@ -71,7 +70,7 @@ def build_head(head: Head, width: int, classes: int, training_features: FloatRow
         x = standardize(x)
         if training_features is not None:
             scaler = StandardScaler()
-            for part in gen_batches(len(training_features), ROWS_IN_FLOAT64):
+            for part in gen_batches(len(training_features), ROWS_IN_MEMORY):
                 scaler.partial_fit(np.asarray(training_features[part]))
             standardize.moving_mean.assign(scaler.mean_)
             standardize.moving_variance.assign(floored(scaler.var_))

@@ -238,7 +238,7 @@ def test_a_model_is_found_by_folder_and_by_name(version):
         assert find_version("tiny", workspace) == version
     finally:
         (version.parent / "champion.json").unlink()
-    with pytest.raises(UsageError, match="nope: no such folder"):
+    with pytest.raises(UsageError, match="nope: no such file or folder"):
         find_version("nope", workspace)
     with pytest.raises(UsageError, match="holds no saved_model.pb and no versions"):
         find_version(str(version.parent.parent), workspace)

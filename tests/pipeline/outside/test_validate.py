@@ -236,7 +236,7 @@ def test_the_training_data_are_found_from_records_run_and_model(records, version
     alone = shutil.copytree(version, tmp_path / "a" / "b" / "c")
     with pytest.raises(UsageError, match="no run beside it says what it was trained on"):
         find_training(str(alone), workspace)
-    with pytest.raises(UsageError, match="--apart-from nope: no such folder"):
+    with pytest.raises(UsageError, match="--apart-from nope: no such file or folder"):
         find_training("nope", workspace, "--apart-from")
 
 

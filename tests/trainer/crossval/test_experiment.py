@@ -149,17 +149,7 @@ def test_networks_that_are_trained_already_are_read_and_joined_by_halves_of_what
     random = np.random.default_rng(3)
     tables = {name: random.normal(size=(1, PATIENTS * EACH, 6)).astype(np.float32) for name in ("one", "other")}
     tuned = MODEL.model_copy(update={"fine_tuning": FineTuning(epochs=1)})
-    joined, keys = Ensemble(method="weighted"), {name: name for name in tables}
-    subjects = Subject(
-        models=dict.fromkeys(tables, tuned),
-        ensemble=joined,
-        classes=3,
-        tables=tables,
-        labels=images.labels,
-        sources=images.sources,
-        keys=keys,
-        code="",
-    )
+    subjects = dataclasses.replace(subject(images, tables, Ensemble(method="weighted")), models=dict.fromkeys(tables, tuned))
     (scheme, *_), _ = deal_schemes(images, 3, seed=0)
     fold = scheme.folds[0]
     for member, sure in zip(to_train(subjects, fold, scheme.groups, 0, tmp_path), (0.9, 0.2), strict=True):
