@@ -20,7 +20,12 @@ _REMEDIES = {
     errno.EPERM: "have the permission given (lsattr shows files that nobody may change), or name another place",
     errno.ENOMEM: "smaller batches or images need less, or fewer programs beside this one",
     errno.EIO: f"the disk is faulty or was taken away: see `dmesg`, {_AGAIN}",
+    errno.ESTALE: f"the network's disk was taken away: mount it again, {_AGAIN}",
+    errno.ETIMEDOUT: f"the network's disk does not answer: see whether it is reached, {_AGAIN}",
+    errno.EMFILE: f"have the limit of open files raised (ulimit -n), {_AGAIN}",
+    errno.ENFILE: f"end some programs: all of this machine have too many files open, {_AGAIN}",
 }
+_OF_NO_FILE = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # another time the file can be read
 
 _PATHS = {  # of a path that was given; libraries meet them on their own ways, so that no text is searched for them
     errno.ENOTDIR: "a part of this path is a file; name another place",
@@ -68,6 +73,16 @@ def writing_to(place: Path) -> Iterator[None]:
         if code is None:
             raise
         raise CxrError(_message(code, file if file and Path(file).is_relative_to(place) else place)) from error
+
+
+def check_file_at_fault(error: OSError) -> None:
+    """Raises where the machine is to blame for a file that could not be read: such a file is none to leave out.
+
+    Raises:
+      CxrError: It is; the file is not named, which may be a patient's study.
+    """
+    if error.errno in _OF_NO_FILE:
+        raise CxrError(f"a file of the source cannot be read: {_message(error.errno, None)}") from None
 
 
 def _message(code: int, where: str | Path | None) -> str:

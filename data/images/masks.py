@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from cxr.core.features import MAX_PIXELS
+from cxr.core.machine_faults import check_file_at_fault
 from cxr.data.images.decoders import check_scans
 from cxr.data.images.errors import ImageError, TooManyPixels, Unreadable
 from cxr.data.images.reader import PILLOW_FORMATS, on_black
@@ -44,6 +45,7 @@ def read_mask(path: Path | str, height: int, width: int) -> bytes | None:
     Raises:
       ImageError: No picture, one of other proportions than the picture, or none of the two kinds above; the text names the path.
       OSError: There is no such file, or it may not be read.
+      CxrError: The machine cannot read it now.
     """
     with open(path, "rb") as stream:
         try:
@@ -58,6 +60,8 @@ def read_mask(path: Path | str, height: int, width: int) -> bytes | None:
         except (TooManyPixels, MemoryError):
             raise
         except Exception as error:  # Pillow's decoders raise what they like; OSError too, for a place in the file that cannot be
+            if isinstance(error, OSError):
+                check_file_at_fault(error)
             raise Unreadable(f"{path}: the mask cannot be decoded: {error}") from None
     mask = levels > (_SET if levels.max() > _SET else 0)
     if 0 < levels.max() <= _SET and (levels.min() > 0 or len(np.unique(levels)) > 2):

@@ -20,6 +20,7 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPL
 
 from cxr.core.errors import CxrError
 from cxr.core.features import MAX_PIXELS
+from cxr.core.machine_faults import check_file_at_fault
 from cxr.data.images.decoders import check_scans, says_truncated
 from cxr.data.images.errors import ImageError, NotAnImage, SeveralFrames, TooManyPixels, Truncated, Unreadable
 from cxr.data.images.grey_levels import MIN_SIDE, check_content, check_size, picture_range, to_8_bit
@@ -97,6 +98,7 @@ def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, max_
     Raises:
       ImageError: The file cannot be used (errors.py names the kinds); the text names the path.
       OSError: There is no such file, or it may not be read.
+      CxrError: The machine cannot read it now.
     """
     name = "image" if isinstance(source, bytes) else str(source)
     try:
@@ -188,6 +190,8 @@ def _read_with_pillow(stream: io.IOBase, max_pixels: int, max_side: int | None) 
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error and more
+        if isinstance(error, OSError):
+            check_file_at_fault(error)
         kind_of_error = Truncated if says_truncated(error) else Unreadable
         raise kind_of_error(f"cannot be decoded: {error}") from error
 

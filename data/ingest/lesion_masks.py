@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from cxr.core.machine_faults import check_file_at_fault
 from cxr.data.images.errors import ImageError
 from cxr.data.images.masks import read_mask
 from cxr.data.ingest.rows import Row
@@ -41,6 +42,7 @@ def read_masks(rows: Iterable[Row], entry_of: Callable[[Row], Entry], workers: i
         except ImageError as error:
             return error.reason, str(error).removeprefix(f"{row.mask}: ")
         except OSError as error:
+            check_file_at_fault(error)
             return "mask cannot be opened", error.strerror or str(error)
 
     masked = [row for row in rows if row.mask and not entry_of(row).reason]

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.core import fingerprints
+from cxr.core.machine_faults import check_file_at_fault
 from cxr.data.duplicates.thumbnails import SIDE, thumbnail
 from cxr.data.images import reader
 from cxr.data.images.errors import ImageError
@@ -172,7 +173,11 @@ class StageWriter:
         self._pictures.close()
 
     def read(self, key: str, path: str, max_pixels: int, max_side: int | None) -> None:
-        """Reads one file and keeps what it yields; a file that cannot be used leaves its reason."""
+        """Reads one file and keeps what it yields; a file that cannot be used leaves its reason.
+
+        Raises:
+          CxrError: The machine cannot read it now.
+        """
         file_hash = ""
         try:
             file_hash = fingerprints.of_file(path)
@@ -181,6 +186,7 @@ class StageWriter:
             self._add(Entry(key, file_hash, reason=error.reason, detail=str(error).removeprefix(f"{path}: ")))
             return
         except OSError as error:
+            check_file_at_fault(error)
             self._add(Entry(key, file_hash, reason="cannot be opened", detail=error.strerror or str(error)))
             return
         facts, offset = asdict(Picture.of(image)), self._pictures.tell()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.machine import cores
+from cxr.core.machine_faults import check_file_at_fault
 from cxr.data.images import reader
 from cxr.data.images.errors import ImageError
 from cxr.data.ingest import private_lists
@@ -221,4 +222,5 @@ def _read(source: str | bytes, config: Ingest) -> reader.GreyImage | _Why:
         text = str(error)
         return _Why(error.reason, text.removeprefix(f"{source}: ") if isinstance(source, str) else text)
     except OSError as error:
+        check_file_at_fault(error)
         return _Why("cannot be opened", error.strerror or "")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cxr.core.errors import CxrError, UsageError
-from cxr.core.machine_faults import explained, writing_to
+from cxr.core.machine_faults import check_file_at_fault, explained, writing_to
 from cxr.core.strict_model import StrictModel
 
 
@@ -71,3 +71,18 @@ def test_a_record_that_does_not_fit_leaves_the_one_before(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert Found.read(file, "").text == "before"
     assert [found.name for found in tmp_path.iterdir()] == ["found.json"]
+
+
+def test_a_file_is_not_at_fault_where_the_machine_is():
+    with pytest.raises(
+        CxrError, match="a file of the source cannot be read: Input/output error; .* then run the same command again"
+    ) as raised:
+        check_file_at_fault(OSError(errno.EIO, "Input/output error", "/scans/doe.png"))
+    assert "doe" not in str(raised.value)
+    for own in (
+        OSError(errno.ENOENT, "gone"),
+        OSError(errno.EACCES, "not yours"),
+        OSError(errno.EINVAL, "no such place"),
+        OSError("truncated"),
+    ):
+        check_file_at_fault(own)

@@ -1,5 +1,7 @@
 """Ingest where the disk is full or read-only, and where it is told to end: what was there stays, and nothing half made is left."""
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 from small_disk import SmallDisk, can_mount
 
-from cxr.core import exit_codes
+from cxr.core import exit_codes, fingerprints
 from cxr.core.errors import CxrError
 from cxr.data.ingest.ingest import ingest
 from cxr.data.ingest.ingest_config import Ingest
@@ -54,6 +56,24 @@ def test_a_disk_that_takes_nothing_leaves_the_records_as_they_were(disk, fault, 
     }  # and in this one what was read, for the next call
     assert ingest(source, out, Ingest(), key_file=key_file, console=console) == dataset  # up to date
     assert ingest(source, out, changed, key_file=key_file, console=console, overwrite=True).config == changed
+
+
+@pytest.mark.parametrize("fault", [errno.EIO, errno.EMFILE, errno.ESTALE], ids=errno.errorcode.get)
+def test_a_picture_that_the_machine_cannot_read_now_is_not_left_out(fault, source, tmp_path, key_file, console, monkeypatch):
+    out, of_file, bad = tmp_path / "records", fingerprints.of_file, str(sorted(source.parent.glob("*.png"))[3])
+
+    def failing(path):
+        if path == bad:
+            raise OSError(fault, os.strerror(fault), path)
+        return of_file(path)
+
+    monkeypatch.setattr(fingerprints, "of_file", failing)
+    with pytest.raises(CxrError, match=f"{os.strerror(fault)}; .*then run the same command again") as raised:
+        ingest(source, out, Ingest(workers=1), key_file=key_file, console=console)
+    assert "DOE" not in str(raised.value)
+    assert not out.exists()
+    monkeypatch.undo()
+    assert ingest(source, out, Ingest(workers=1), key_file=key_file, console=console).rejects == 0
 
 
 @pytest.mark.slow

@@ -1,10 +1,14 @@
 """Records and logs that nobody made with `cxr`."""
 
+import errno
+import os
+
 import pytest
 import tensorflow as tf
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.data.images import reader
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.pipeline.outside.images import labelled
 from cxr.pipeline.outside.labelled import open_labelled, reading_config
@@ -66,3 +70,15 @@ def test_without_a_key_patients_have_the_same_names_each_time_and_not_their_own(
     fewer = manifest.with_name("fewer.csv")
     fewer.write_text("\n".join([header, *lines[:2]]) + "\n")
     assert not set(first.values()) & set(patients(fewer).values())  # nobody finds them by the ids alone
+
+
+def test_a_picture_that_the_machine_cannot_read_now_is_not_left_out(write, tmp_path, monkeypatch):
+    manifest = write(tmp_path / "there", ["normal", "covid19"] * 3, first=300)
+
+    def failing(*_, **__):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "DOE.png")
+
+    monkeypatch.setattr(reader, "read_image", failing)
+    with pytest.raises(CxrError, match="cannot be read: Input/output error") as raised:
+        list(open_labelled(str(manifest), None, reading_config(features.CLASS_NAMES, None)).images)
+    assert "DOE" not in str(raised.value)
