@@ -27,6 +27,7 @@ from cxr.core import features
 from cxr.core.figures import Answers
 from cxr.core.intervals import bootstrap_interval, share_interval
 from cxr.core.resampling import patient_numbers, resampled
+from cxr.core.support import images_of, quantile
 from cxr.data.images.reader import GreyImage, encode
 from cxr.trainer import artifact
 from cxr.trainer.calibration import temperature
@@ -111,14 +112,16 @@ def print_figures(info: artifact.ModelInfo, answers: dict[str, np.ndarray], labe
         with np.errstate(invalid="ignore"):  # a draw without any of them
             drawn = draws @ (right & among) / (draws @ among)
         value = float(right[among].mean())
-        return f"{value:.3f} ({share_interval(value, drawn, len(np.unique(numbers[among])))})"
+        images = images_of(numbers[among])
+        return f"{value:.3f} ({share_interval(value, drawn, len(images), quantile(images))})"
 
     print(f"{len(labels)} images of {count} patients; right: {share(after.argmax(axis=1) == labels)}")
     if info.calibration:
         before = temperature.apply(after, 1 / info.calibration.temperature)
         for when, p in (("without", before), ("with", after)):
             drawn = [measure(np.repeat(p, d, axis=0), np.repeat(labels, d)) for d in draws[:200].astype(int)]
-            error, loss = (bootstrap_interval([getattr(r, f) for r in drawn], count) for f in ("calibration_error", "log_loss"))
+            z = quantile(images_of(numbers))
+            error, loss = (bootstrap_interval([getattr(r, f) for r in drawn], count, z) for f in ("calibration_error", "log_loss"))
             found = measure(p, labels)
             print(
                 f"{when} its temperature {info.calibration.temperature:.3f}: calibration error {found.calibration_error:.3f} ({error}), "

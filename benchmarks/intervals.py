@@ -21,8 +21,9 @@ from scipy.special import ndtri
 
 from cxr.core.figure_intervals import Recalls, difference_interval, interval
 from cxr.core.figures import Answers, Measure
-from cxr.core.intervals import MIN_PATIENTS, Interval, bootstrap_interval, proportion_interval, share_interval
+from cxr.core.intervals import MIN_PATIENTS, Interval, Z, bootstrap_interval, proportion_interval, share_interval
 from cxr.core.resampling import drawn_means, resampled
+from cxr.core.support import Support, quantile
 
 MARGIN = 0.05
 IMAGES = (1, 1, 2, 3, 5)  # of a patient, each as likely: 2.4 in the mean
@@ -78,7 +79,7 @@ def share(random: Random, *, truth: float, correlation: float, patients: int, si
     of = np.repeat(np.arange(patients), images)
     values = np.concatenate([np.arange(n) < k for k, n in zip(right, images, strict=True)]).astype(np.float64)
     value, draws = float(values.mean()), drawn_means(values, of)
-    return percentiles(value, draws, patients), share_interval(value, draws, patients)
+    return percentiles(value, draws, patients), share_interval(value, draws, patients, quantile(images))
 
 
 def auc(random: Random, *, truth: float, own: int, others: int, apart: bool) -> Pair:
@@ -106,8 +107,7 @@ def balanced_accuracy(random: Random, *, truth: float, classes: tuple[int, ...])
     whole, drawn = measure(np.ones((1, len(labels)))), list(resampled(answers, measure))
     value, draws = float(whole.balanced_accuracy[0]), np.concatenate([found.balanced_accuracy for found in drawn])
     recalls = Recalls(whole.recall[0], np.concatenate([found.recall for found in drawn]))
-    per_class = answers.patients_per_class
-    now = interval("balanced_accuracy", None, value, draws, patients=len(labels), per_class=per_class, recalls=recalls)
+    now = interval("balanced_accuracy", None, value, draws, Support.of(answers), recalls)
     return percentiles(value, draws, len(classes) * min(classes)), now
 
 
@@ -115,11 +115,8 @@ def loss(random: Random, *, patients: int, lost: float, gained: float) -> Pair:
     """The difference of two accuracies: the candidate is wrong on `lost` of whom the baseline is right on, and right on `gained`."""
     values = random.choice([-1.0, 1.0, 0.0], patients, p=[lost, gained, 1 - lost - gained])
     value, draws = float(values.mean()), drawn_means(values, np.arange(patients))
-    per_class = np.full((2, 2), patients)
-    return (
-        bootstrap_interval(draws, patients),
-        difference_interval("accuracy", None, value, draws, patients=patients, per_class=per_class),
-    )
+    support = Support(patients, np.full((2, 2), patients), np.full((4, 2), Z))
+    return bootstrap_interval(draws, patients), difference_interval("accuracy", None, value, draws, support)
 
 
 def figures() -> Iterator[Case]:

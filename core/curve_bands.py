@@ -10,6 +10,7 @@ import numpy as np
 from cxr.core.figures import Answers, Floats
 from cxr.core.intervals import MIN_PATIENTS, Interval, share_interval
 from cxr.core.resampling import resampled
+from cxr.core.support import images_of, quantile
 
 GRID: Floats = np.linspace(0, 1, 51)  # false positive rates, and recalls
 
@@ -46,9 +47,9 @@ def curve_bands(answers: Answers) -> list[dict[Curve, Band]]:
 
     Returns: one entry per class; empty ones where either side of the curve has fewer than MIN_PATIENTS patients.
     """
-    sides = [[len(np.unique(answers.patients[answers.valid & side])) for side in (answers.labels == c, answers.labels != c)]
+    sides = [[images_of(answers.patients[answers.valid & side]) for side in (answers.labels == c, answers.labels != c)]
              for c in range(answers.classes)]  # fmt: skip
-    shown = [index for index, patients in enumerate(sides) if min(patients) >= MIN_PATIENTS]
+    shown = [index for index, both in enumerate(sides) if min(map(len, both)) >= MIN_PATIENTS]
     found: list[dict[Curve, Band]] = [{} for _ in range(answers.classes)]
     if not shown:
         return found
@@ -60,11 +61,11 @@ def curve_bands(answers: Answers) -> list[dict[Curve, Band]]:
     (whole,) = np.moveaxis(both(np.ones((1, len(answers.labels)))), 1, 0)  # [classes, 2, points]
     drawn = np.concatenate(list(resampled(answers, both)), axis=1)  # [classes, draws, 2, points]
     for index, (rates, precisions), draws in zip(shown, whole, drawn, strict=True):
-        patients = sides[index][0]
-        roc = _band(rates, draws[:, 0], np.full(len(GRID), patients))
+        patients, z = len(sides[index][0]), max(map(quantile, sides[index]))
+        roc = _band(rates, draws[:, 0], np.full(len(GRID), patients), z)
         roc.low[-1] = roc.high[-1] = 1.0  # where everything is taken for the class
         taken = np.maximum(GRID * patients / precisions, 1.0)  # patients whose images are taken for the class at such a recall
-        found[index] = {"roc": roc, "precision_recall": _band(precisions, draws[:, 1], taken)}
+        found[index] = {"roc": roc, "precision_recall": _band(precisions, draws[:, 1], taken, z)}
     return found
 
 
@@ -102,7 +103,7 @@ class _Curves:
         return found
 
 
-def _band(rates: Floats, draws: Floats, patients: Floats) -> Band:
-    """Of shares [points], their draws [draws, points], and on how many patients each rests [points]."""
-    limits = [share_interval(*point) for point in zip(rates.tolist(), draws.T, patients.tolist(), strict=True)]
+def _band(rates: Floats, draws: Floats, patients: Floats, z: float) -> Band:
+    """Of shares [points], their draws [draws, points], on how many patients each rests [points], and the quantile of all."""
+    limits = [share_interval(*point, z) for point in zip(rates.tolist(), draws.T, patients.tolist(), strict=True)]
     return Band(np.array([one.low for one in limits]), np.array([one.high for one in limits]))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
 
-from cxr.core.figure_table import BALANCED_ACCURACY, Behind, row_of
+from cxr.core.figure_table import BALANCED_ACCURACY, RECALL, Behind, row_of
 from cxr.core.intervals import MIN_PATIENTS, Interval, bootstrap_interval, share_interval
 from cxr.core.paired_intervals import paired_interval
+from cxr.core.support import Support
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,11 @@ class Recalls:
     values: npt.NDArray[np.float64]
     draws: npt.NDArray[np.float64]
 
-    def by_class(self, per_class: npt.ArrayLike) -> Iterator[tuple[float, npt.NDArray[np.float64], float]]:
-        """Yields each one's value, draws and patients with an image of the class; see `Answers.patients_per_class`."""
-        yield from zip(self.values.tolist(), self.draws.T, np.asarray(per_class)[0].tolist(), strict=True)
+    def intervals(self, support: Support) -> list[Interval]:
+        """Returns each one's."""
+        quantiles = [support.quantile(RECALL, class_id) for class_id in range(len(self.values))]
+        found = zip(self.values.tolist(), self.draws.T, support.per_class[0].tolist(), quantiles, strict=True)
+        return [share_interval(*of_class) for of_class in found]
 
 
 def patients_behind(figure: str, class_id: int | None, patients: int, per_class: npt.ArrayLike) -> int:
@@ -79,9 +82,7 @@ def interval(
     class_id: int | None,
     value: float,
     draws: npt.ArrayLike,
-    *,
-    patients: int,
-    per_class: npt.ArrayLike,
+    support: Support,
     recalls: Recalls | None = None,
 ) -> Interval:
     """Returns a figure's interval by bootstrap over patients; of a share Wilson's, on as many trials as the draws show.
@@ -91,8 +92,7 @@ def interval(
       class_id: None: of all classes.
       value: What was measured.
       draws: The figure in each draw of patients.
-      patients: Of the slice.
-      per_class: int [2, classes], see `Answers.patients_per_class`.
+      support: On whom the slice's figures rest.
       recalls: What a balanced accuracy is the mean of, which its interval is made of.
 
     Returns:
@@ -101,13 +101,13 @@ def interval(
     Raises:
       ValueError: As `patients_behind`.
     """
-    behind = patients_behind(figure, class_id, patients, per_class)
+    behind, z = patients_behind(figure, class_id, support.patients, support.per_class), support.quantile(figure, class_id)
     if figure == BALANCED_ACCURACY:
         if recalls is None:
             raise ValueError("the interval of a balanced accuracy is made of the recalls'")
-        together = _correlations(recalls.draws, np.asarray(per_class)[0], patients)
-        return _of_mean([share_interval(*of_class) for of_class in recalls.by_class(per_class)], recalls.values, together)
-    return share_interval(value, draws, behind) if row_of(figure).share else bootstrap_interval(draws, patients)
+        together = _correlations(recalls.draws, support.per_class[0], support.patients)
+        return _of_mean(recalls.intervals(support), recalls.values, together)
+    return share_interval(value, draws, behind, z) if row_of(figure).share else bootstrap_interval(draws, support.patients, z)
 
 
 def _correlations(draws: npt.NDArray[np.float64], labelled: npt.NDArray[np.int64], patients: int) -> npt.NDArray[np.float64]:
@@ -150,9 +150,7 @@ def _of_mean(intervals: Sequence[Interval], values: npt.ArrayLike, together: npt
     return Interval(float(max(mean - below, 0.0)), float(min(mean + above, 1.0)))
 
 
-def difference_interval(
-    figure: str, class_id: int | None, difference: float, draws: npt.ArrayLike, *, patients: int, per_class: npt.ArrayLike
-) -> Interval:
+def difference_interval(figure: str, class_id: int | None, difference: float, draws: npt.ArrayLike, support: Support) -> Interval:
     """Returns the interval of the difference between two models in a figure, both measured on the same patients.
 
     Args:
@@ -160,8 +158,7 @@ def difference_interval(
       class_id: None: of all classes.
       difference: What was measured, the one less the other.
       draws: The same in each draw of patients.
-      patients: Of the slice.
-      per_class: int [2, classes], see `Answers.patients_per_class`; the lower numbers where the two models' differ.
+      support: On whom both models' figures rest, see `Support.of_both`.
 
     Returns:
       NaN limits where there are too few patients, or where the figure is not defined.
@@ -169,8 +166,8 @@ def difference_interval(
     Raises:
       ValueError: As `patients_behind`.
     """
-    row = row_of(figure)
+    row, patients, z = row_of(figure), support.patients, support.quantile(figure, class_id)
     # Of a difference between two AUCs, which are shares of pairs, no such thing is known; its draws are seldom all alike.
     if row.share and row.behind is not Behind.SMALLER_SIDE and patients >= MIN_PATIENTS:
-        return paired_interval(difference, draws, patients_behind(figure, class_id, patients, per_class))
-    return bootstrap_interval(draws, patients)
+        return paired_interval(difference, draws, patients_behind(figure, class_id, patients, support.per_class), z)
+    return bootstrap_interval(draws, patients, z)

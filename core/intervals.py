@@ -16,7 +16,6 @@ CONFIDENCE = 0.95
 MIN_PATIENTS = 10  # draws of fewer say little about others
 NONE = "–"  # how tables show what is not defined
 TOO_FEW = "too few patients to tell"  # how sentences say that there is no interval
-LARGE_SHARE = 0.2  # of all images: a patient who has more makes intervals too narrow (docs/evaluation.md, Intervals)
 Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 
@@ -58,12 +57,13 @@ class Figure(StrictModel):
         return with_interval(value, Interval(low, high))
 
 
-def bootstrap_interval(draws: npt.ArrayLike, patients: float) -> Interval:
+def bootstrap_interval(draws: npt.ArrayLike, patients: float, z: float = Z) -> Interval:
     """Returns the percentile interval (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
 
     Args:
       draws: the figure in each draw; NaN where it was not defined. NaN limits where that is so in half of them or more.
       patients: whom it was measured on; NaN limits where they are fewer than MIN_PATIENTS.
+      z: see `support.quantile`; the percentiles are the normal distribution's at it (Hesterberg, The American Statistician 69, 2015).
     """
     import numpy as np
 
@@ -71,11 +71,12 @@ def bootstrap_interval(draws: npt.ArrayLike, patients: float) -> Interval:
     defined = values[~np.isnan(values)]
     if patients < MIN_PATIENTS or len(defined) * 2 <= len(values):
         return Interval(nan, nan)
-    low, high = np.percentile(defined, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
+    beyond = 100 * NormalDist().cdf(-z)
+    low, high = np.percentile(defined, [beyond, 100 - beyond])
     return Interval(float(low), float(high))
 
 
-def share_interval(share: float, draws: npt.ArrayLike, patients: float) -> Interval:
+def share_interval(share: float, draws: npt.ArrayLike, patients: float, z: float = Z) -> Interval:
     """Returns Wilson's interval of a share, or of an AUC, on as many trials as its draws show it to rest on.
 
     One rule for all shares, so that a perfect result is never less sure than an almost perfect one; see `trials`. Of fewer than
@@ -85,25 +86,11 @@ def share_interval(share: float, draws: npt.ArrayLike, patients: float) -> Inter
       share: what was measured, in [0, 1].
       draws: the share in each draw of patients; NaN where it was not defined.
       patients: whom it was measured on.
+      z: see `support.quantile`.
     """
     if patients < MIN_PATIENTS or isnan(variance := sampling_variance(draws, patients)):
-        return proportion_interval(share, patients)
-    return proportion_interval(share, trials(share * (1 - share), variance, patients))
-
-
-def large_share(patients: npt.ArrayLike) -> str:
-    """Returns a sentence where one patient has so many of the images that draws of patients show too little; empty where none has.
-
-    Args:
-      patients: [images], anything that is equal for the images of one patient; it is not shown.
-    """
-    import numpy as np
-
-    images = np.unique(np.asarray(patients), return_counts=True)[1]
-    total, most = int(images.sum()), int(images.max(initial=0))
-    if not total or most <= max(LARGE_SHARE, 3 / len(images)) * total:  # of few patients each has much, if all have as many
-        return ""
-    return f"one patient has {most} of the {total} images: the intervals may be too narrow"
+        return proportion_interval(share, patients, z)
+    return proportion_interval(share, trials(share * (1 - share), variance, patients, z), z)
 
 
 def sampling_variance(draws: npt.ArrayLike, patients: float) -> float:
@@ -122,7 +109,7 @@ def sampling_variance(draws: npt.ArrayLike, patients: float) -> float:
     return float(defined.var()) * patients / max(patients - 1, 1) if len(defined) * 2 > len(values) else nan
 
 
-def trials(of_one: float, variance: float, patients: float) -> float:
+def trials(of_one: float, variance: float, patients: float, z: float) -> float:
     """Returns how many independent trials have a mean that varies so: of_one / variance.
 
     Where next to all answers are right (or wrong) few patients make the variance, or none; so as many further errors as Wilson's interval
@@ -132,21 +119,23 @@ def trials(of_one: float, variance: float, patients: float) -> float:
       of_one: variance of a single trial; of a share, share * (1 - share).
       variance: of what was measured; see `sampling_variance`.
       patients: whom it was measured on.
+      z: see `support.quantile`.
     """
-    added = Z**2 / 2 / patients
+    added = z**2 / 2 / patients
     return (of_one + added) / (variance + added / patients)
 
 
-def proportion_interval(share: float, trials: float) -> Interval:
+def proportion_interval(share: float, trials: float, z: float = Z) -> Interval:
     """Returns Wilson's score interval of a proportion (Wilson, JASA 22, 1927).
 
     Args:
       share: in [0, 1]; a share of images, though the trials are patients, need not be a whole number of them.
       trials: independent ones; 0 gives NaN limits.
+      z: standard errors to each side.
     """
     if not trials or isnan(share):
         return Interval(nan, nan)
-    shrunk = 1 + Z**2 / trials
-    centre = (share + Z**2 / (2 * trials)) / shrunk
-    half = Z / shrunk * sqrt(share * (1 - share) / trials + Z**2 / (4 * trials**2))
+    shrunk = 1 + z**2 / trials
+    centre = (share + z**2 / (2 * trials)) / shrunk
+    half = z / shrunk * sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
     return Interval(max(centre - half, 0.0), min(centre + half, 1.0))

@@ -11,6 +11,7 @@ from cxr.core.figure_intervals import Recalls, difference_interval, interval
 from cxr.core.figures import CALIBRATION_BINS, Answers, Floats, Measure
 from cxr.core.intervals import Figure
 from cxr.core.resampling import resampled
+from cxr.core.support import Support
 
 
 class Measurement:
@@ -35,9 +36,9 @@ class Measurement:
         measure = Measure(self._answers, bins)
         self._whole = measure(np.ones((1, len(labels))))
         self._drawn = list(resampled(self._answers, measure))
-        self._per_class = self._answers.patients_per_class
+        self._support = Support.of(self._answers)
         self.images = len(labels)
-        self.patients = len(np.unique(patients))
+        self.patients = self._support.patients
 
     def figure(self, name: str) -> Figure:
         """Returns the figure of all classes that is called so in `Figures`."""
@@ -57,8 +58,8 @@ class Measurement:
         if not np.array_equal(self._answers.patients, other._answers.patients):
             raise ValueError("a paired difference needs answers to the same images in the same order")
         difference = float(getattr(self._whole, name)[0] - getattr(other._whole, name)[0])
-        draws, per_class = self.draws(name) - other.draws(name), np.minimum(self._per_class, other._per_class)
-        return Figure.of(difference, difference_interval(name, None, difference, draws, patients=self.patients, per_class=per_class))
+        support = Support.of_both(self._support, other._support)
+        return Figure.of(difference, difference_interval(name, None, difference, self.draws(name) - other.draws(name), support))
 
     def draws(self, name: str) -> Floats:
         """Returns a figure in each draw of patients, [draws] or [draws, classes]."""
@@ -66,5 +67,4 @@ class Measurement:
 
     def _with_interval(self, name: str, class_id: int | None, value: float, draws: Floats) -> Figure:
         recalls = Recalls(self._whole.recall[0], self.draws("recall"))
-        found = interval(name, class_id, value, draws, patients=self.patients, per_class=self._per_class, recalls=recalls)
-        return Figure.of(value, found)
+        return Figure.of(value, interval(name, class_id, value, draws, self._support, recalls))

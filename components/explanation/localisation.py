@@ -16,6 +16,7 @@ from cxr.components.explanation.result import Localisation
 from cxr.core.figures import Floats
 from cxr.core.intervals import TOO_FEW, Figure, bootstrap_interval, share_interval
 from cxr.core.resampling import drawn_means, patient_numbers
+from cxr.core.support import images_of, quantile
 
 GRID = 64  # cells a side that maps and masks are compared on
 Heat = npt.NDArray[np.float32]
@@ -79,7 +80,7 @@ def localise(
         above_area=_mean(energy - area, numbers),
         elsewhere=_mean(elsewhere, numbers),
         above_elsewhere=_mean(energy - elsewhere, numbers),
-        hits=Figure.of(share, share_interval(share, drawn_means(hits, numbers), count)),
+        hits=Figure.of(share, share_interval(share, drawn_means(hits, numbers), count, quantile(images_of(numbers)))),
         verdict="",
     )
     return measured.model_copy(update={"verdict": _verdict(measured)})
@@ -90,9 +91,9 @@ def _mean(values: Floats, patients: npt.NDArray[np.int64]) -> Figure:
     known = ~np.isnan(values)
     if not known.any():
         return Figure(value=None)
-    keys, numbers = np.unique(patients[known], return_inverse=True)
+    keys, numbers, images = np.unique(patients[known], return_inverse=True, return_counts=True)
     draws = drawn_means(values[known], numbers.astype(np.int64))
-    return Figure.of(float(values[known].mean()), bootstrap_interval(draws, len(keys)))
+    return Figure.of(float(values[known].mean()), bootstrap_interval(draws, len(keys), quantile(images)))
 
 
 def _verdict(found: Localisation) -> str:

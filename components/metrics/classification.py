@@ -20,10 +20,11 @@ from tensorflow_model_analysis.utils import model_util
 
 from cxr.components.metrics import names
 from cxr.components.metrics.tally import Tally
-from cxr.components.metrics.values import values_of
+from cxr.components.metrics.values import support_of, values_of
 from cxr.core import features
 from cxr.core.figure_intervals import difference_interval
 from cxr.core.figures import CALIBRATION_BINS
+from cxr.core.support import Support
 
 _DIGITS = 6  # that draws in float32 have: 0.80 - 0.85 is -0.0500000119 of them, which a margin of 0.05 would refuse
 
@@ -98,13 +99,14 @@ def _changes(
         return [metrics[_key(name, model, output_name, class_id)] for model in (candidate, baseline)]
 
     ours, theirs = (np.asarray(draws, np.float64) for draws in of_both(names.DRAWS))
-    patients = int(metrics[_key(names.PATIENT_COUNT, candidate, output_name)])
-    per_class = np.minimum(*of_both(names.PATIENTS))
+    support = Support.of_both(
+        *(support_of({(name, None): metrics[_key(name, model, output_name)] for name in names.SUPPORT}) for model in (candidate, baseline))
+    )
     result = {}
     for column, (figure, class_id) in enumerate(names.columns(classes)):
         new, old = of_both(figure, class_id)
         change = np.round(ours[:, column] - theirs[:, column], _DIGITS)
-        found = difference_interval(figure, class_id, float(new - old), change, patients=patients, per_class=per_class)
+        found = difference_interval(figure, class_id, float(new - old), change, support)
         for which, value in zip(names.ENDS, (found.low, found.high), strict=True):
             result[_key(names.change(figure, which), candidate, output_name, class_id).make_diff_key()] = value
     return result

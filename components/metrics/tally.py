@@ -10,6 +10,7 @@ import numpy as np
 
 from cxr.core.figures import Answers, Figures, Floats, Measure
 from cxr.core.resampling import patient_key, resampled
+from cxr.core.support import Support
 
 # The ROC curve's thresholds are evenly spaced in the logit: a saturated softmax keeps its resolution there.
 ROC_LIMIT = 17  # of |logit|; that of a float32 probability other than 0 and 1 can pass it towards 0 only
@@ -85,14 +86,9 @@ class Results:
         return len(self._answers.labels)
 
     @property
-    def patients(self) -> int:
-        """Patients, of whom there may be several images."""
-        return len(np.unique(self._answers.patients))
-
-    @property
-    def patients_per_class(self) -> np.ndarray:
-        """int64 [2, classes]; see `Answers`."""
-        return self._answers.patients_per_class
+    def support(self) -> Support:
+        """On whom the figures rest."""
+        return Support.of(self._answers)
 
     @property
     def invalid_predictions(self) -> int:

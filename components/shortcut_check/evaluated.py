@@ -6,6 +6,7 @@ import numpy as np
 
 from cxr.components.metrics import names
 from cxr.components.metrics.evaluation import read_values
+from cxr.components.metrics.values import support_of
 from cxr.components.shortcut_check.judge import Evaluated
 from cxr.core.figure_table import AUC, BALANCED_ACCURACY
 
@@ -25,7 +26,6 @@ def read_evaluated(evaluation: str) -> Evaluated:
         values[BALANCED_ACCURACY, None],
         draws[:, names.FIGURES.index(BALANCED_ACCURACY)],
         int(values[names.EXAMPLE_COUNT, None]),
-        int(values[names.PATIENT_COUNT, None]),
-        values[names.PATIENTS, None],
-        [values[AUC, number] for number in range(values[names.PATIENTS, None].shape[1])],
+        support_of(values),
+        [values[AUC, number] for number in range(len(values[names.PATIENTS, None][0]))],
     )

@@ -20,6 +20,7 @@ from cxr.core.errors import UsageError
 from cxr.core.figure_intervals import difference_interval
 from cxr.core.figures import ROUNDING
 from cxr.core.intervals import Figure, Interval
+from cxr.core.support import Support
 from cxr.data.audit.result import AuditResult, ShortcutResult, balanced_on_gate
 
 REMEDY = "gate.shortcut_margin=null asks for nothing"
@@ -32,8 +33,7 @@ class Evaluated:
     balanced_accuracy: float
     draws: npt.NDArray[np.float32]  # the same in each draw of patients
     examples: int
-    patients: int
-    patients_per_class: npt.NDArray[np.int64]  # [2, classes], see `Answers`
+    support: Support
     auc: Sequence[float]  # by class, one against the rest; NaN where all images are of one side
 
 
@@ -117,14 +117,13 @@ def _compared(
     theirs = balanced_on_gate(shortcut) or 0.0
     difference = evaluated.balanced_accuracy - theirs
     interval = Interval(np.nan, np.nan)
-    if (shortcut.gate.images, shortcut.gate.patients) == (evaluated.examples, evaluated.patients):  # else the draws are of other patients
+    if (shortcut.gate.images, shortcut.gate.patients) == (evaluated.examples, evaluated.support.patients):  # else draws are of others
         interval = difference_interval(
             figure_table.BALANCED_ACCURACY,
             None,
             difference,
             evaluated.draws - draws[shortcut.name],
-            patients=evaluated.patients,
-            per_class=evaluated.patients_per_class,
+            evaluated.support,
         )
     beaten = bool(difference > margin + ROUNDING)
     better = "is better than" if beaten else "is not clearly better than"

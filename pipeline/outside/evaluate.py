@@ -14,8 +14,8 @@ from pydantic import Field
 from cxr.components.metrics.evaluation import Evaluation
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.core.intervals import large_share
 from cxr.core.strict_model import StrictModel
+from cxr.core.support import large_share
 from cxr.pipeline.outside.answers import Answer, measure
 from cxr.pipeline.outside.gathered import Gathered, Stage, copies
 from cxr.pipeline.outside.images import Labelled, LabelledImages

@@ -19,6 +19,7 @@ from cxr.core.figure_table import OF_ALL_CLASSES, OF_ONE_CLASS, TABLE, Behind, R
 from cxr.core.figures import CALIBRATION_BINS, Answers, Figures, Measure
 from cxr.core.intervals import Figure, Interval, bootstrap_interval, share_interval
 from cxr.core.measurement import Measurement
+from cxr.core.support import Support
 from cxr.pipeline.demands import Demand, NonInferiority
 from cxr.pipeline.kept_report import KeptEvaluation
 from cxr.trainer.crossval.results import FoldFigures, measured
@@ -78,9 +79,10 @@ def test_on_whom_a_figure_rests(row: Row) -> None:
         if row.behind is Behind.RAREST_CLASS:
             continue  # its interval is made of others' (test_intervals.py)
         draws = np.linspace(0.4, 0.6, 100)
-        few = interval(row.name, class_id, 0.5, draws, patients=30, per_class=found.patients_per_class)
-        assert few == (share_interval(0.5, draws, expected) if row.share else bootstrap_interval(draws, 30))
-        assert not row.share or few != share_interval(0.5, draws, expected + 1)
+        few = interval(row.name, class_id, 0.5, draws, Support.of(found))
+        z = Support.of(found).quantile(row.name, class_id)
+        assert few == (share_interval(0.5, draws, expected, z) if row.share else bootstrap_interval(draws, 30, z))
+        assert not row.share or few != share_interval(0.5, draws, expected + 1, z)
 
 
 @pytest.mark.parametrize("row", TABLE.values(), ids=list(TABLE))
@@ -116,7 +118,7 @@ def test_a_figure_that_there_is_not_is_an_error_and_no_default() -> None:
     for ask in (
         lambda: row_of("sensitivity"),
         lambda: patients_behind("sensitivity", 0, 9, per_class),
-        lambda: interval("sensitivity", 0, 0.5, [0.5], patients=9, per_class=per_class),
+        lambda: interval("sensitivity", 0, 0.5, [0.5], Support.of(answers())),
         lambda: NonInferiority(metric="sensitivity", margin=0.1).higher_is_better,
         lambda: FoldFigures(images=1, patients=1, sensitivity=Figure(value=0.5)),
     ):

@@ -12,6 +12,7 @@ from cxr.components.report.page.content import Model
 from cxr.core.figures import Answers, Floats
 from cxr.core.intervals import Figure, share_interval
 from cxr.core.resampling import resampled
+from cxr.core.support import images_of, quantile
 from cxr.trainer.calibration.conformal import members
 from cxr.trainer.calibration_info import OperatingPoint
 
@@ -76,6 +77,6 @@ def _shares(answers: Answers, asked: list[tuple[npt.NDArray[np.bool_], npt.NDArr
 
     draws = np.concatenate(list(resampled(answers, shares)))
     values = shares(np.ones((1, len(of))))[0]
-    patients = [len(np.unique(answers.patients[images])) for _, images in asked]
-    found = zip(values, draws.T, patients, strict=True)
-    return [Figure.of(float(value), share_interval(float(value), drawn, number)) for value, drawn, number in found]
+    of_patients = [images_of(answers.patients[images]) for _, images in asked]
+    found = zip(values.tolist(), draws.T, of_patients, strict=True)
+    return [Figure.of(value, share_interval(value, drawn, len(images), quantile(images))) for value, drawn, images in found]

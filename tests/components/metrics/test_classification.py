@@ -14,6 +14,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from cxr.components.metrics import names
 from cxr.components.metrics.classification import ClassificationMetrics, _changes
 from cxr.core.figure_table import ACCURACY, LOG_LOSS, PRECISION, RECALL
+from cxr.core.intervals import Z
 from cxr.core.resampling import DRAWS
 
 CLASS_NAMES = ["covid19", "pneumonia", "normal"]
@@ -80,6 +81,7 @@ def test_a_change_of_exactly_the_margin_is_that_though_draws_are_float32() -> No
             (names.DRAWS, np.full((1000, len(columns)), value, np.float32)),
             (names.PATIENT_COUNT, 40),
             (names.PATIENTS, np.full((2, len(CLASS_NAMES)), 13)),
+            (names.QUANTILES, np.full((4, len(CLASS_NAMES)), Z)),
         ):
             given[MetricKey(array, model_name=model, example_weighted=None)] = content
         for name, class_id in columns:

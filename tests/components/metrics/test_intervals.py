@@ -8,11 +8,14 @@ import pytest
 from cxr.components.metrics import names
 from cxr.components.metrics.intervals import judged, patients_of_demand
 from cxr.core.figure_intervals import Recalls, difference_interval, interval
-from cxr.core.intervals import MIN_PATIENTS, Interval, bootstrap_interval, proportion_interval, share_interval
+from cxr.core.intervals import MIN_PATIENTS, Interval, Z, bootstrap_interval, proportion_interval, share_interval
 from cxr.core.measurement import Measurement
 from cxr.core.paired_intervals import paired_interval
+from cxr.core.support import Support
 
 PER_CLASS = np.array([[4, 30, 0], [7, 20, 9]])  # patients with an image of the class; with one that is taken for it
+QUANTILES = np.array([[2.0] * 3, [2.1, 2.2, 2.3], [2.4, 2.5, 2.6], [2.7, 2.8, 2.05]])  # of all, of these, of those, of the others
+SUPPORT = Support(32, PER_CLASS, QUANTILES)
 DRAWS = np.random.default_rng(0).uniform(0.4, 0.6, 1000)
 
 
@@ -35,17 +38,21 @@ def test_on_whom_a_demand_rests(figure: str, class_id: int | None, patients: int
 
 
 def test_a_share_on_few_patients_has_wilsons_interval_and_other_figures_none() -> None:
-    assert interval("recall", 0, 0.5, DRAWS, patients=32, per_class=PER_CLASS) == proportion_interval(0.5, 4)
-    assert interval("recall", 1, 0.5, DRAWS, patients=32, per_class=PER_CLASS) == share_interval(0.5, DRAWS, 30)
-    assert interval("auc", 1, 0.5, DRAWS, patients=32, per_class=PER_CLASS) == proportion_interval(0.5, 4)  # that is the smaller side
-    assert interval("auc", 1, 1.0, np.ones(1000), patients=99, per_class=[[40, 30, 0], [0, 0, 0]]) == proportion_interval(1.0, 30)
-    assert interval("log_loss", None, 0.5, DRAWS, patients=MIN_PATIENTS, per_class=PER_CLASS) == bootstrap_interval(DRAWS, MIN_PATIENTS)
-    assert math.isnan(interval("log_loss", None, 0.5, DRAWS, patients=MIN_PATIENTS - 1, per_class=PER_CLASS).low)
+    assert interval("recall", 0, 0.5, DRAWS, SUPPORT) == proportion_interval(0.5, 4, 2.1)
+    assert interval("recall", 1, 0.5, DRAWS, SUPPORT) == share_interval(0.5, DRAWS, 30, 2.2)
+    assert interval("precision", 1, 0.5, DRAWS, SUPPORT) == share_interval(0.5, DRAWS, 20, 2.5)
+    assert interval("auc", 1, 0.5, DRAWS, SUPPORT) == proportion_interval(0.5, 4, 2.8)  # that is the smaller side
+    large = Support(99, np.array([[40, 30, 0], [0, 0, 0]]), np.full((4, 3), Z))
+    assert interval("auc", 1, 1.0, np.ones(1000), large) == proportion_interval(1.0, 30)
+    for patients in (MIN_PATIENTS, MIN_PATIENTS - 1):
+        found = interval("log_loss", None, 0.5, DRAWS, Support(patients, PER_CLASS, QUANTILES))
+        assert found == bootstrap_interval(DRAWS, patients, 2.0) or math.isnan(found.low)
+        assert math.isnan(found.low) == (patients < MIN_PATIENTS)
 
 
 def balanced(recalls: list[float], draws: np.ndarray, patients: list[int], value: float = 0.5) -> Interval:
-    found, per_class = Recalls(np.array(recalls), draws), [patients, patients]
-    return interval("balanced_accuracy", None, value, draws.mean(axis=1), patients=sum(patients), per_class=per_class, recalls=found)
+    support = Support(sum(patients), np.array([patients, patients]), np.full((4, len(patients)), Z))
+    return interval("balanced_accuracy", None, value, draws.mean(axis=1), support, Recalls(np.array(recalls), draws))
 
 
 def test_a_balanced_accuracy_is_as_uncertain_as_the_recalls_that_it_is_the_mean_of() -> None:
@@ -74,15 +81,16 @@ def test_a_class_of_few_patients_does_not_make_a_balanced_accuracy_sure() -> Non
 def test_a_change_of_a_share_has_an_interval_by_counts_and_another_figures_by_draws() -> None:
     draws = np.random.default_rng(1).normal(0.01, 0.02, 1000)
     for figure, class_id, expected in (
-        ("log_loss", None, bootstrap_interval(draws, 32)),
-        ("auc", 1, bootstrap_interval(draws, 32)),
-        ("accuracy", None, paired_interval(0.01, draws, 32)),
-        ("recall", 1, paired_interval(0.01, draws, 30)),
-        ("balanced_accuracy", None, paired_interval(0.01, draws, 8)),
+        ("log_loss", None, bootstrap_interval(draws, 32, 2.0)),
+        ("auc", 1, bootstrap_interval(draws, 32, 2.8)),
+        ("accuracy", None, paired_interval(0.01, draws, 32, 2.0)),
+        ("recall", 1, paired_interval(0.01, draws, 30, 2.2)),
+        ("balanced_accuracy", None, paired_interval(0.01, draws, 8, 2.3)),
     ):
-        assert difference_interval(figure, class_id, 0.01, draws, patients=32, per_class=PER_CLASS) == expected
-    assert math.isnan(difference_interval("accuracy", None, 0.01, draws, patients=MIN_PATIENTS - 1, per_class=PER_CLASS).low)
-    assert math.isnan(difference_interval("recall", 2, math.nan, draws * math.nan, patients=32, per_class=PER_CLASS).low)
+        assert difference_interval(figure, class_id, 0.01, draws, SUPPORT) == expected
+    too_few = Support(MIN_PATIENTS - 1, PER_CLASS, QUANTILES)
+    assert math.isnan(difference_interval("accuracy", None, 0.01, draws, too_few).low)
+    assert math.isnan(difference_interval("recall", 2, math.nan, draws * math.nan, SUPPORT).low)
 
 
 def test_what_a_slice_needs_to_be_judged() -> None:

@@ -53,7 +53,7 @@ def test_matches_scikit_learn(seed: int) -> None:
     labels, probabilities = random_predictions(500, seed)
     predicted, found = probabilities.argmax(axis=1), results(labels, probabilities)
     result = found.figures
-    assert found.examples == found.patients == 500
+    assert found.examples == found.support.patients == 500
     assert result.accuracy[0] == reference.accuracy_score(labels, predicted)
     assert result.balanced_accuracy[0] == pytest.approx(reference.balanced_accuracy_score(labels, predicted))
     assert result.precision[0] == pytest.approx(reference.precision_score(labels, predicted, average=None))
@@ -105,7 +105,7 @@ def test_parts_merged_in_any_order_equal_the_whole() -> None:
     for part in (slice(20, 60), slice(10, 10), slice(0, 20)):
         merged.merge(tally(labels[part], probabilities[part], patients[part]))
     whole, found = results(labels, probabilities, patients), merged.results()
-    assert found.patients == 20
+    assert found.support.patients == 20
     assert np.array_equal(found.confusion, whole.confusion)
     for name in ("accuracy", "log_loss", "calibration_error", "auc"):
         assert np.array_equal(drawn(found, name), drawn(whole, name)), name
@@ -123,7 +123,7 @@ def test_one_class_only() -> None:
 def test_nothing() -> None:
     found = Tally(CLASSES, BINS).results()
     result = found.figures
-    assert (found.examples, found.patients, found.draws) == (0, 0, [])
+    assert (found.examples, found.support.patients, found.draws) == (0, 0, [])
     assert np.isnan([result.accuracy, result.balanced_accuracy, result.log_loss, result.calibration_error]).all()
 
 
@@ -187,4 +187,4 @@ def test_two_models_are_judged_on_the_same_draws() -> None:
 
 def test_who_is_counted_per_class() -> None:
     found = results(np.array([0, 0, 0, 1]), np.eye(3)[[0, 0, 1, 1]], np.array([7, 7, 8, 8]))
-    assert found.patients_per_class.tolist() == [[2, 1, 0], [1, 1, 0]]
+    assert found.support.per_class.tolist() == [[2, 1, 0], [1, 1, 0]]

@@ -5,7 +5,8 @@ from cxr.components.infra_check.reasons import REASONS
 from cxr.components.shortcut_check.judge import Evaluated, judge, read_margin
 from cxr.components.shortcut_check.verdict import ShortcutVerdict
 from cxr.core.errors import CxrError
-from cxr.core.intervals import Figure
+from cxr.core.intervals import Figure, Z
+from cxr.core.support import Support
 from cxr.data.audit.result import AuditFigures, AuditResult, ShortcutResult
 
 RNG = np.random.default_rng(0)
@@ -36,8 +37,12 @@ def audit(*shortcuts):
 AUDIT = audit(shortcut("source", 0.6), shortcut("grey_histogram", 0.8), shortcut("whole_picture", 0.99, kind="reference"))
 
 
+def support(patients):
+    return Support(patients, np.full((2, 2), 50), np.full((4, 2), Z))
+
+
 def verdict(value, margin, found=AUDIT, patients=100, auc=0.5):
-    evaluated = Evaluated(value, DRAWS["grey_histogram"] + value - 0.8, 160, patients, np.full((2, 2), 50), [auc, 0.9])
+    evaluated = Evaluated(value, DRAWS["grey_histogram"] + value - 0.8, 160, support(patients), [auc, 0.9])
     return judge("ensemble", evaluated, found, DRAWS | {"corners": DRAWS["source"]}, margin)
 
 
@@ -95,7 +100,7 @@ def test_a_class_that_a_shortcut_tells_clearly_must_be_told_better(auc, margin, 
 def test_each_class_that_one_shortcut_tells_clearly_must_be_told_better(other, refused):
     told = shortcut("source", 0.5, auc=0.97, clear=("a", "b"))
     told.gate.auc["b"] = Figure(value=0.94)
-    evaluated = Evaluated(0.9, DRAWS["source"], 160, 100, np.full((2, 2), 50), [0.98, other])
+    evaluated = Evaluated(0.9, DRAWS["source"], 160, support(100), [0.98, other])
     reasons = judge("ensemble", evaluated, audit(told), DRAWS, 0.0).reasons
     assert [reason.split(" not better than ")[0] for reason in reasons] == [f"ensemble tells b ({other:.3f})"] * refused
 

@@ -20,7 +20,7 @@ from cxr.components.report.page.section import Section
 from cxr.core import features
 from cxr.core.figure_table import OF_ALL_CLASSES, OF_ONE_CLASS
 from cxr.core.figures import valid
-from cxr.core.intervals import large_share
+from cxr.core.support import large_share
 
 
 def _context(content: Content) -> Mapping[str, Any] | None:

@@ -14,6 +14,7 @@ from cxr.core.figure_intervals import interval
 from cxr.core.figures import Answers, Measure
 from cxr.core.intervals import Interval
 from cxr.core.resampling import resampled
+from cxr.core.support import Support
 from cxr.trainer.artifact import ModelInfo
 from cxr.trainer.calibration_info import Conformal, OperatingPoint
 
@@ -76,7 +77,7 @@ def test_the_interval_is_that_of_the_evaluator() -> None:
     found = answers()
     asked = Answers(PATIENTS, found.labels, found.probabilities.astype(np.float64))
     draws = np.concatenate([figures.recall[:, 0] for figures in resampled(asked, Measure(asked, 5))])
-    recall = interval("recall", 0, 0.75, draws, patients=20, per_class=asked.patients_per_class)
+    recall = interval("recall", 0, 0.75, draws, Support.of(asked))
     sensitivity = measured(found).points["a"][0][0]
     assert (sensitivity.low, sensitivity.high) == pytest.approx((recall.low, recall.high))
 

@@ -343,4 +343,4 @@ def test_a_patient_with_a_large_share_of_the_split_is_spoken_of(content: Content
     shares = np.full([len(patients), 3], 1 / 3, np.float32)
     model = replace(content.models[0], answers=ImageAnswers(np.arange(len(patients)), np.zeros(len(patients), np.int64), shares, patients))
     said = render(replace(content, models=(model,)), (evaluation.SECTION,))
-    assert ("One patient has 20 of the 40 images: the intervals may be too narrow." in said) == (images == 20)
+    assert ("One patient has 20 of the 40 images: every figure hangs on this one, and its interval is wide." in said) == (images == 20)
