@@ -8,7 +8,9 @@ from cxr.trainer.training import Training
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["DenseNet201", "EfficientNetB7", "MobileNet"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("DenseNet201", marks=pytest.mark.long), pytest.param("EfficientNetB7", marks=pytest.mark.long), "MobileNet"]
+)
 def test_every_layer_learns_but_batch_normalisation(name, splits, config, weights_folder):
     folder = weights_folder(name)
     stage = {"epochs": 2, "batch_size": 12, "optimizer": {"learning_rate": 1e-3}}
