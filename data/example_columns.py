@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
@@ -12,11 +13,27 @@ from google.protobuf.message import DecodeError
 from cxr.core.errors import CxrError
 
 _PARSED_AT_ONCE = 256
+_REMEDY = "make it again: records with `cxr ingest`, what a node of a run wrote by running again, on Kubeflow without its cache"
+_SMALLEST_GZIP = 20  # bytes, of nothing compressed: TensorFlow reads less than that as a file without examples
+_SHARD = re.compile(r"(.*-)(\d{5})-of-(\d{5})([^/]*)")  # as TFX, Beam and `cxr ingest` name them
 
 
 def files_of(patterns: Collection[str]) -> list[str]:
-    """Returns the files that match, in order, each once; of any filesystem that TensorFlow knows."""
-    return sorted({file for pattern in patterns for file in tf.io.gfile.glob(pattern)})
+    """Returns the files that match, in order, each once; of any filesystem that TensorFlow knows.
+
+    Raises:
+      CxrError: Their names say that some shards are missing: what is left would read as if the others had never been.
+    """
+    files = sorted({file for pattern in patterns for file in tf.io.gfile.glob(pattern)})
+    numbers: dict[tuple[str, int, str], set[int]] = {}
+    for shard in filter(None, map(_SHARD.fullmatch, files)):
+        start, number, count, end = shard.groups()
+        numbers.setdefault((start, int(count), end), set()).add(int(number))
+    for (start, count, end), found in numbers.items():
+        if missing := set(range(count)) - found:
+            file = f"{start}{min(missing):05d}-of-{count:05d}{end}"
+            raise CxrError(f"{file}: {len(missing)} of the {count} shards are missing; {_REMEDY}")
+    return files
 
 
 def examples(files: Iterable[str]) -> Iterator[tuple[str, tf.train.Example]]:
@@ -57,8 +74,10 @@ def columns(files: Collection[str], defaults: Mapping[str, str | None]) -> Itera
 
 
 def _records(file: str) -> tf.data.TFRecordDataset:
+    if file.endswith(".gz") and (size := tf.io.gfile.stat(file).length) < _SMALLEST_GZIP:
+        raise CxrError(f"{file}: is cut short, to {size} bytes; {_REMEDY}")
     return tf.data.TFRecordDataset(file, compression_type="GZIP" if file.endswith(".gz") else None)
 
 
 def _unreadable(file: str, error: tf.errors.OpError | DecodeError) -> CxrError:
-    return CxrError(f"{file}: cannot be read as raw examples ({getattr(error, 'message', error)}); make it again with `cxr ingest`")
+    return CxrError(f"{file}: cannot be read as raw examples ({getattr(error, 'message', error)}); {_REMEDY}")

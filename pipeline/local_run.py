@@ -133,6 +133,7 @@ def _run(
         from ml_metadata.errors import StatusError
         from tfx.orchestration import metadata
 
+        from cxr.pipeline import artifact_files
         from cxr.pipeline.baselines import choose_all, remarks
         from cxr.pipeline.graph import RunPaths, create_pipeline
         from cxr.pipeline.local_runner import WatchedDagRunner
@@ -141,7 +142,8 @@ def _run(
         from cxr.pipeline.report_page import page_sources, run_before, write_page
         from cxr.pipeline.schema import curated_schema, write_schema
         from cxr.pipeline.side_by_side import room
-    if remark := metadata_file.prepare(workspace.metadata, workspace.pipeline_root):
+    lost = metadata_file.prepare(workspace.metadata, workspace.pipeline_root)
+    for remark in [lost] if lost else artifact_files.pass_over(workspace):
         err.print(remark, style="yellow", highlight=False, soft_wrap=True)
     choices = choose_all(config, examples.path, workspace.serving_models)
     for name, choice in choices.items():

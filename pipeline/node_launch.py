@@ -14,11 +14,12 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher
-from tfx.proto.orchestration import pipeline_pb2
+from tfx.proto.orchestration import execution_result_pb2, pipeline_pb2
+from tfx.utils import typing_utils
 
 from cxr.core import gpus, machine_faults
 from cxr.core.errors import CxrError
-from cxr.pipeline import metadata_file
+from cxr.pipeline import artifact_files, metadata_file
 from cxr.pipeline.node_profile import profiled
 
 LOCK_SUFFIX = ".lock"  # of the file beside SQLite's that is locked while a process uses the store
@@ -101,12 +102,27 @@ def launch(node_id: str, ir: bytes, profile: bool, gpu: bool) -> Launched:
     return Launched(execution_id, error, found)
 
 
+class _Launcher(launcher.Launcher):
+    """TFX's launcher, which notes each artifact's files in the transaction that publishes it."""
+
+    def _publish_successful_execution(
+        self,
+        execution_id: int,
+        contexts: list[metadata_store_pb2.Context],
+        output_dict: typing_utils.ArtifactMultiMap,
+        executor_output: execution_result_pb2.ExecutorOutput,
+    ) -> None:
+        for artifacts in executor_output.output_artifacts.values():  # of every output: an executor says what became of each
+            artifact_files.note(artifacts.artifacts)
+        super()._publish_successful_execution(execution_id, contexts, output_dict, executor_output)
+
+
 def _launch(node_id: str, ir: bytes) -> tuple[int, str]:
     pipeline = pipeline_pb2.Pipeline.FromString(ir)
     (node,) = (node.pipeline_node for node in pipeline.nodes if node.pipeline_node.node_info.id == node_id)
     deployment = runner_utils.extract_local_deployment_config(pipeline)
     try:
-        info = launcher.Launcher(
+        info = _Launcher(
             pipeline_node=node,
             mlmd_connection=store_of(pipeline),
             pipeline_info=pipeline.pipeline_info,

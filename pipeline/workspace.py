@@ -23,6 +23,7 @@ CONFIG = "config.yaml"
 LOCK = ".lock"  # held while a run or a prune of the pipeline is under way; says which
 CROSSVAL_LOCK = ".crossval.lock"  # held while a cross-validation is
 PIPELINE_ROOT = "tfx"
+BASELINES = "baselines"  # beside it, artifacts too
 RUN, PRUNE = "run", "prune"  # who may hold the lock
 _LOOK_SECONDS = 0.01  # that `lock_holder` takes, and more
 _RUN_NAME = "%Y%m%d-%H%M%S-%f"  # less its last three digits: milliseconds
@@ -68,7 +69,7 @@ class Workspace:
     @property
     def baselines(self) -> Path:
         """Links to the pushed versions that candidates were compared with, `<model>/<version>`: TFX's artifacts of them."""
-        return self.home / "baselines"
+        return self.home / BASELINES
 
     @property
     def crossval(self) -> Path:

@@ -34,7 +34,7 @@ class PreviousStatistics(tfx.dsl.experimental.ResolverStrategy):
         executions = [one for one in store.get_executions_by_type(self._passed_by) if one.last_known_state in _PASSED]
         for execution in sorted(executions, key=lambda one: -one.id):
             for found in store.get_artifacts_by_id(_read_by(store, execution.id) - own):
-                if Path(found.uri).is_dir():
+                if found.state == metadata_store_pb2.Artifact.LIVE and Path(found.uri).is_dir():
                     kind = store.get_artifact_types_by_id([found.type_id])[0]
                     return {PREVIOUS: [artifact_utils.deserialize_artifact(kind, found)]}
         return {PREVIOUS: []}

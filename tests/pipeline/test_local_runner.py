@@ -12,9 +12,10 @@ import pytest
 from tfx import v1 as tfx
 from tfx.orchestration import metadata
 
-from cxr.pipeline import metadata_file
+from cxr.pipeline import artifact_files, metadata_file
 from cxr.pipeline.local_runner import WatchedDagRunner
 from cxr.pipeline.side_by_side import Room
+from cxr.pipeline.workspace import Workspace
 
 pytestmark = pytest.mark.slow  # the first that needs it waits until the fork server has imported TFX
 
@@ -24,6 +25,20 @@ String = tfx.types.standard_artifacts.String
 @tfx.dsl.components.component
 def Make(text: tfx.dsl.components.Parameter[str], made: tfx.dsl.components.OutputArtifact[String]):
     made.value = text
+
+
+@tfx.dsl.components.component
+def Shards(examples: tfx.dsl.components.OutputArtifact[tfx.types.standard_artifacts.Examples]):
+    (folder := Path(examples.uri) / "Split-train").mkdir()
+    for number in range(3):
+        (folder / f"data-0000{number}-of-00003").write_text("an image")
+
+
+@tfx.dsl.components.component
+def Count(
+    examples: tfx.dsl.components.InputArtifact[tfx.types.standard_artifacts.Examples], counted: tfx.dsl.components.OutputArtifact[String]
+):
+    counted.value = "".join(path.read_text() for path in sorted(Path(examples.uri).rglob("data*")))
 
 
 @tfx.dsl.components.component
@@ -94,7 +109,7 @@ def run(tmp_path):
         seen = Seen()
         pipeline = tfx.dsl.Pipeline(
             pipeline_name="small",
-            pipeline_root=str(tmp_path / "root"),
+            pipeline_root=str(tmp_path / "tfx"),
             components=list(nodes),
             enable_cache=True,
             metadata_connection_config=metadata.sqlite_metadata_connection_config(str(tmp_path / "metadata.db")),
@@ -245,8 +260,28 @@ def test_a_deleted_metadata_file_costs_the_cache_and_no_artifact(run, tmp_path):
     first, _ = run(*nodes_of())
     old = first["Use"].outputs["used"][0]
     (tmp_path / "metadata.db").unlink()
-    assert "every node runs again" in metadata_file.prepare(tmp_path / "metadata.db", tmp_path / "root")
+    assert "every node runs again" in metadata_file.prepare(tmp_path / "metadata.db", tmp_path / "tfx")
     again, _ = run(*nodes_of("b"))
     new = again["Use"].outputs["used"][0]
     assert [result.state for result in again.values()] == ["done", "done"]
     assert (Path(old.uri).read_text(), Path(new.uri).read_text()) == ("a!", "b!")  # not one over the other
+
+
+def test_examples_that_lost_a_shard_are_not_taken_from_the_cache(run, tmp_path):
+    def nodes():
+        shards = Shards()
+        return shards, Count(examples=shards.outputs["examples"]), Make(text="a")
+
+    workspace = Workspace(tmp_path.parent, tmp_path.name)
+    first, _ = run(*nodes())
+    folder = Path(first["Shards"].outputs["examples"][0].uri)
+    assert artifact_files.pass_over(workspace) == []
+    (folder / "Split-train" / "data-00001-of-00003").unlink()
+    (said,) = artifact_files.pass_over(workspace)
+    assert said.startswith(f"{folder}: Split-train/data-00001-of-00003 is missing; it is not taken from the cache: Shards makes it anew")
+    again, _ = run(*nodes())
+    assert {name: result.state for name, result in again.items()} == {"Shards": "done", "Count": "done", "Make": "cached"}
+    assert again["Count"].outputs["counted"][0].read() == 3 * "an image"
+    assert artifact_files.pass_over(workspace) == []  # once
+    latest, _ = run(*nodes())
+    assert {result.state for result in latest.values()} == {"cached"}
