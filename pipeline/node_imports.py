@@ -1,6 +1,7 @@
 """What nodes import, for the process that they are forked from (node_process.py): importing this module does it."""
 
 import gc
+import signal
 from contextlib import suppress
 from importlib import import_module
 
@@ -23,3 +24,7 @@ with imports.uncollected(), ending_with_parent():  # once all is imported, multi
         with suppress(ImportError):  # the node that needs it says so
             import_module(_module)
 gc.freeze()  # the collector would write into each object that it looks at, and a forked process have a copy of all of them
+if signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()):  # node_process.py held it back: what came meanwhile is dropped
+    _handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGINT, _handler)  # which the forked processes have; this one's is multiprocessing's next

@@ -11,12 +11,14 @@ import logging
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import os
 import resource
 import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -34,7 +36,9 @@ Result = TypeVar("Result")
 _OUTPUT = (1, 2)  # file descriptors
 _PATIENCE = 20  # seconds that an interrupted process gets to end by itself
 _OUTPUT_PATIENCE = 5  # seconds for the last lines of a process that has ended
+_AGAIN = 0.5  # seconds until a process that has ended is known to have
 _LOOK_SECONDS = 0.5  # between two looks at the memory of a process, which may be killed for it
+_MEMORY = "most likely because the memory was full: see `dmesg`"
 _KIB = 1024  # bytes, in which Linux counts resident memory
 _children = threading.Lock()  # multiprocessing looks for ended processes, of all threads, whenever it starts one
 
@@ -80,9 +84,17 @@ class _Returned:
 
 
 def start_fork_server() -> None:
-    """Starts the process that the others are forked from, unless it runs; it imports TFX while the caller goes on."""
+    """Starts the process that the others are forked from, unless it runs; it imports TFX while the caller goes on.
+
+    Ctrl-C, which a terminal sends to all, is held back from it until it has imported all (node_imports.py) and multiprocessing ignores it.
+    """
     multiprocessing.set_forkserver_preload(["cxr.pipeline.node_imports"])
-    multiprocessing.forkserver.ensure_running()
+    multiprocessing.resource_tracker.ensure_running()  # would let it through again
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        multiprocessing.forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def call(function: Callable[..., Result], *arguments: object) -> Result:
@@ -115,19 +127,22 @@ def measured_call(
 def _called(
     scratch: str, function: Callable[..., Result], arguments: tuple[object, ...], name: str, given_up: threading.Event | None
 ) -> Answer[Result]:
-    start_fork_server()
     context = multiprocessing.get_context("forkserver")
     answers, theirs = context.Pipe(duplex=False)
     marked = MarkedOutput(name, _OUTPUT[-1]) if name else None
     # The fork server keeps the output of the call that started it: a notebook's first run.
     output = [Connection(os.dup(marked.write if marked else descriptor), readable=False) for descriptor in _OUTPUT]
     process = context.Process(target=_main, args=(theirs, output, scratch, function, arguments))
-    with _children:
-        process.start()
-    for sent in (theirs, *output):
-        sent.close()
-    if marked:
-        marked.close()
+    try:
+        _start(process, given_up)
+    except BaseException:
+        answers.close()
+        raise
+    finally:
+        for sent in (theirs, *output):
+            sent.close()
+        if marked:
+            marked.close()
     seen = 0
     try:
         while True:
@@ -153,6 +168,26 @@ def _called(
         answers.close()
         if marked:
             marked.wait(_OUTPUT_PATIENCE)
+
+
+def _start(process: multiprocessing.process.BaseProcess, given_up: threading.Event | None) -> None:
+    """Starts a process. What it is forked from may have been killed, while it imported TFX say: that is started anew, once.
+
+    Raises:
+      ProcessDied: It was killed again.
+      KeyboardInterrupt: Somebody gave up meanwhile.
+    """
+    for _ in range(2):
+        start_fork_server()
+        try:
+            with _children:
+                process.start()
+            return
+        except (EOFError, ConnectionError):
+            if given_up and given_up.is_set():
+                raise KeyboardInterrupt from None
+            time.sleep(_AGAIN)
+    raise ProcessDied(f"the process that it is forked from was killed twice, {_MEMORY}; fewer nodes at once need less (--jobs 1)", 0)
 
 
 def _join(process: multiprocessing.process.BaseProcess, seconds: float | None = None) -> bool:
@@ -214,7 +249,7 @@ class _Sender(logging.Handler):
 
 def _cause_of_death(code: int | None) -> str:
     if code == -signal.SIGKILL:
-        return "its process was killed (SIGKILL), most likely because the memory was full: see `dmesg`; smaller batches or images need less"
+        return f"its process was killed (SIGKILL), {_MEMORY}; smaller batches or images need less"
     if code is not None and code < 0:
         return f"its process crashed ({signal.Signals(-code).name}); the log shows its last words"
     return f"its process ended with code {code} and no answer; the log shows its last words"

@@ -266,3 +266,69 @@ def test_what_nodes_are_forked_from_ends_with_its_caller_while_it_imports(tmp_pa
         assert caller.stdout.readline() == "importing\n"
         caller.kill()
         assert caller.stdout.read() == ""  # the other process holds it too, until it ends
+
+
+@pytest.fixture
+def few_imports(tmp_path):
+    """Returns a function that writes what stands in the place of TFX in another process; of what else is large there is nothing."""
+
+    def write(tfx):
+        (tmp_path / "tfx.py").write_text(tfx)
+        for name in ("tensorflow", "keras", "ml_metadata"):
+            (tmp_path / f"{name}.py").write_text("raise ImportError")
+        return {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+    return write
+
+
+KILLED_WHILE_IMPORTING = """
+import os, select, signal, sys
+from pathlib import Path
+frame = sys._getframe()
+while "listener_fd" not in frame.f_locals:
+    frame = frame.f_back
+left = Path(os.environ["DEATHS"])
+if count := int(left.read_text()):
+    left.write_text(str(count - 1))
+    select.select([frame.f_locals["listener_fd"]], [], [])  # somebody wants a process
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+CALL = "from cxr.pipeline import node_process; node_process.start_fork_server(); print(node_process.call(int))"
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_what_nodes_are_forked_from_is_killed_while_it_imports(few_imports, tmp_path, deaths):
+    (left := tmp_path / "deaths").write_text(str(deaths))
+    environment = {**few_imports(KILLED_WHILE_IMPORTING), "DEATHS": str(left)}
+    ended = subprocess.run([sys.executable, "-c", CALL], env=environment, capture_output=True, text=True, timeout=100)
+    assert left.read_text() == "0"
+    if deaths == 1:
+        assert (ended.returncode, ended.stdout) == (0, "0\n")
+    else:
+        words = "ProcessDied: the process that it is forked from was killed twice, most likely because the memory was full"
+        assert words in ended.stderr.splitlines()[-1]
+
+
+INTERRUPTED_WHILE_IMPORTING = """
+import os, signal
+os.kill(os.getpid(), signal.SIGINT)
+print(os.getpid(), flush=True)
+"""
+CALL_AND_ASK = """
+import os, signal
+from cxr.pipeline import node_process
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it is ignored
+def ask():
+    return os.getppid(), signal.getsignal(signal.SIGINT) is signal.default_int_handler, signal.pthread_sigmask(signal.SIG_BLOCK, ())
+if __name__ == "__main__":
+    import caller
+    print(*node_process.call(caller.ask))
+"""
+
+
+def test_ctrl_c_leaves_what_nodes_are_forked_from_alone_while_it_imports(few_imports, tmp_path):
+    environment = few_imports(INTERRUPTED_WHILE_IMPORTING)
+    (tmp_path / "caller.py").write_text(CALL_AND_ASK)
+    ended = subprocess.run([sys.executable, "caller.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+    server, answered = ended.stdout.splitlines()
+    assert answered == f"{server} True set()"  # and its processes hear Ctrl-C as any
