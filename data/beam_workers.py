@@ -31,6 +31,7 @@ from cxr.core import gpus
 from cxr.core.errors import CxrError
 from cxr.core.signals import reach_main_thread
 from cxr.core.termination import end_with_parent
+from cxr.data.beam_errors import told_once
 
 _PRELOADED = ("apache_beam.runners.worker.sdk_worker",)
 _OUTPUT = (1, 2)  # file descriptors
@@ -128,7 +129,7 @@ def _work(output: list[Connection], control: str, worker_id: str, given: dict[st
         sent.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts the runner too, which then ends the connection
     end_with_parent()  # the pool
-    with contextlib.suppress(grpc.RpcError):  # the runner is gone
+    with told_once(), contextlib.suppress(grpc.RpcError):  # the runner is gone
         SdkHarness(control, worker_id=worker_id, state_cache_size=0, data_buffer_time_limit_ms=-1).run()
 
 

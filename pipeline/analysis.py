@@ -13,6 +13,7 @@ from tensorflow_transform.tf_metadata import dataset_metadata
 from tfx_bsl.public import tfxio
 
 from cxr.core import beam_options
+from cxr.data.beam_errors import told_once
 from cxr.pipeline.schema import curated_schema
 from cxr.trainer.preprocessing import preprocessing_fn
 
@@ -30,6 +31,7 @@ def write_transform_graph(records: Sequence[str], folder: str, custom_config: di
     source = tfxio.TFExampleRecord(list(records), schema=schema)
     with (
         tempfile.TemporaryDirectory() as temporary,
+        told_once(),
         beam.Pipeline(argv=list(beam_options.local(1))) as pipeline,
         tft_beam.Context(temp_dir=temporary),
     ):

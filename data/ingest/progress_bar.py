@@ -108,9 +108,10 @@ def shown(console: Console, folder: Path, total: int) -> Iterator[None]:
     def watch(advance: Callable[[int], None]) -> None:
         done = 0
         while not ended.wait(POLL):
-            now = min(counter.update() - before, total)  # a second attempt of a worker counts again
-            advance(now - done)
-            done = now
+            with contextlib.suppress(OSError):  # too many open files, say: if it lasts, the workers meet it too, and it is told once
+                now = min(counter.update() - before, total)  # a second attempt of a worker counts again
+                advance(now - done)
+                done = now
 
     with stages(console, "") as begin:
         thread = threading.Thread(target=watch, args=(begin("reading images", total),), daemon=True)

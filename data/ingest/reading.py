@@ -11,6 +11,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from cxr.core import beam_options
+from cxr.data.beam_errors import told_once
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.staged import StageWriter
 
@@ -35,7 +36,7 @@ def read_files(files: Iterable[tuple[str, str]], folder: Path, config: Ingest, o
         # Grouped here, not by Beam: the local runner holds what it groups several times over, 14 KB for a file of one.
         size = _group_size(len(job), config)
         groups = [job[start : start + size] for start in range(0, len(job), size)]
-        with beam.Pipeline(options=chosen) as pipeline:
+        with told_once(), beam.Pipeline(options=chosen) as pipeline:
             # Create deals the groups to all workers by a Reshuffle of its own.
             _ = (
                 pipeline

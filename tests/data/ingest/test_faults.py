@@ -59,7 +59,7 @@ def test_a_disk_that_takes_nothing_leaves_the_records_as_they_were(disk, fault, 
 
 
 @pytest.mark.parametrize("fault", [errno.EIO, errno.EMFILE, errno.ESTALE], ids=errno.errorcode.get)
-def test_a_picture_that_the_machine_cannot_read_now_is_not_left_out(fault, source, tmp_path, key_file, console, monkeypatch):
+def test_a_picture_that_the_machine_cannot_read_now_is_not_left_out(fault, source, tmp_path, key_file, console, monkeypatch, capfd):
     out, of_file, bad = tmp_path / "records", fingerprints.of_file, str(sorted(source.parent.glob("*.png"))[3])
 
     def failing(path):
@@ -71,6 +71,7 @@ def test_a_picture_that_the_machine_cannot_read_now_is_not_left_out(fault, sourc
     with pytest.raises(CxrError, match=f"{os.strerror(fault)}; .*then run the same command again") as raised:
         ingest(source, out, Ingest(workers=1), key_file=key_file, console=console)
     assert "DOE" not in str(raised.value)
+    assert "Traceback" not in capfd.readouterr().err  # Beam's, a page for each thread
     assert not out.exists()
     monkeypatch.undo()
     assert ingest(source, out, Ingest(workers=1), key_file=key_file, console=console).rejects == 0
