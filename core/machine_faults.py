@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,6 +74,23 @@ def writing_to(place: Path) -> Iterator[None]:
         if code is None:
             raise
         raise CxrError(_message(code, file if file and Path(file).is_relative_to(place) else place)) from error
+
+
+@contextmanager
+def writing_temporary_files() -> Iterator[None]:
+    """Turns such errors of its block, which writes nothing but temporary files, into ones that a user reads: their disk is often another.
+
+    Raises:
+      CxrError: As of `writing_to`; it names the folder of temporary files, and how to have them elsewhere.
+    """
+    try:
+        yield
+    except OSError as error:
+        code, _ = _cause(error)
+        if code is None:
+            raise
+        place = _message(code, tempfile.gettempdir())
+        raise CxrError(f"{place}; temporary files lie there: TMPDIR=FOLDER before the command puts them elsewhere") from error
 
 
 def check_file_at_fault(error: OSError) -> None:

@@ -9,6 +9,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from cxr.core.machine_faults import writing_temporary_files
+
 Array = npt.NDArray[np.float32]
 ROWS_IN_MEMORY = 1024  # of features, where all of them may be more than memory holds
 Positions = npt.NDArray[np.int64]
@@ -38,9 +40,10 @@ class StoredRows:
         """Makes a file without a name for rows that are to be set.
 
         Raises:
-          OSError: There is no room for the file.
+          CxrError: There is no room for the file.
         """
-        return cls(tempfile.TemporaryFile(prefix="cxr-rows-"), np.arange(count), row, dtype)
+        with writing_temporary_files():
+            return cls(tempfile.TemporaryFile(prefix="cxr-rows-"), np.arange(count), row, dtype)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -58,14 +61,15 @@ class StoredRows:
         """Writes rows.
 
         Raises:
-          OSError: There is no room for them.
+          CxrError: There is no room for them.
         """
         positions = np.asarray(self._positions[which])
         rows = np.ascontiguousarray(np.broadcast_to(np.asarray(values, self.dtype), (*positions.shape, *self._row)))
         for begin, end, first in _runs(positions):
             left, offset = rows.reshape(-1, *self._row)[begin:end].data.cast("B"), first * self._bytes
             while left:
-                written = os.pwrite(self._file.fileno(), left, offset)
+                with writing_temporary_files():
+                    written = os.pwrite(self._file.fileno(), left, offset)
                 left, offset = left[written:], offset + written
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
@@ -102,23 +106,33 @@ class RowWriter:
 
         Args:
           dtype: What numbers are kept as.
+
+        Raises:
+          CxrError: There is no room for the file.
         """
-        self._file, self._dtype = tempfile.TemporaryFile(prefix="cxr-rows-"), np.dtype(dtype)  # noqa: SIM115
-        self._count, self._row = 0, (0,)
+        self._dtype, self._count, self._row = np.dtype(dtype), 0, (0,)
+        with writing_temporary_files():
+            self._file = tempfile.TemporaryFile(prefix="cxr-rows-")  # noqa: SIM115
 
     def append(self, row: npt.ArrayLike) -> None:
         """Takes a row, which has the shape of the one before it.
 
         Raises:
-          OSError: There is no room for it.
+          CxrError: There is no room for it.
         """
         values = np.asarray(row, self._dtype)
-        self._file.write(values.tobytes())
+        with writing_temporary_files():
+            self._file.write(values.tobytes())
         self._count, self._row = self._count + 1, values.shape
 
     def rows(self) -> StoredRows:
-        """Returns what came."""
-        self._file.flush()
+        """Returns what came.
+
+        Raises:
+          CxrError: There is no room for the last of it.
+        """
+        with writing_temporary_files():
+            self._file.flush()
         return StoredRows(self._file, np.arange(self._count), self._row, self._dtype)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import tensorflow as tf
 
 from cxr.core import progress
 from cxr.core.errors import CxrError
+from cxr.core.machine_faults import writing_temporary_files
 from cxr.core.stored_rows import Array, StoredRows
 from cxr.trainer import inputs
 from cxr.trainer.encoded_images import EncodedImages
@@ -59,10 +61,12 @@ class BatchedModel:
           float32 [count, width].
 
         Raises:
-          CxrError: An answer that is no finite number.
-          OSError: There is no room for them.
+          CxrError: An answer that is no finite number; there is no room for temporary files.
+          OSError: There is no room for `file`.
         """
-        stream, done = self._opened(file, count) if file else (tempfile.TemporaryFile(prefix="cxr-features-"), 0)  # noqa: SIM115
+        temporary = contextlib.nullcontext if file else writing_temporary_files
+        with temporary():
+            stream, done = self._opened(file, count) if file else (tempfile.TemporaryFile(prefix="cxr-features-"), 0)  # noqa: SIM115
         first, begin = done, time.monotonic()
         for batch in images(done).batch(BATCH).prefetch(2) if done < count else ():
             rows = self.batch(batch)
@@ -71,8 +75,9 @@ class BatchedModel:
                     f"{what}: the backbone yields numbers that are not finite; check its weights, input_adapter and bn_recalibration; "
                     "float16 ends at 65,504: if mixed_precision is on, try without"
                 )
-            stream.write(rows.tobytes())
-            stream.flush()
+            with temporary():
+                stream.write(rows.tobytes())
+                stream.flush()
             done += len(rows)
             rate = (done - first) / (time.monotonic() - begin)
             progress.report(f"{what}: {rate:.1f} images/s, about {(count - done) / rate:.0f} s left", done, count)

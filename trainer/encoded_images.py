@@ -11,6 +11,8 @@ from typing import IO, overload
 import numpy as np
 import numpy.typing as npt
 
+from cxr.core.machine_faults import writing_temporary_files
+
 
 @dataclass(frozen=True)
 class EncodedImages:
@@ -28,11 +30,16 @@ class EncodedImages:
         """Writes images to a file.
 
         Raises:
-          OSError: There is no room for them.
+          CxrError: There is no room for them.
         """
-        file = tempfile.TemporaryFile(prefix="cxr-images-")  # noqa: SIM115
-        lengths = [file.write(image) for image in images]
-        file.flush()
+        with writing_temporary_files():
+            file = tempfile.TemporaryFile(prefix="cxr-images-")  # noqa: SIM115
+        lengths = []
+        for image in images:  # they are read meanwhile, from another disk
+            with writing_temporary_files():
+                lengths.append(file.write(image))
+        with writing_temporary_files():
+            file.flush()
         ends = np.cumsum(lengths, dtype=np.int64)
         return cls(file, ends - lengths, np.array(lengths, np.int64))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cxr.core.errors import CxrError, UsageError
-from cxr.core.machine_faults import check_file_at_fault, explained, writing_to
+from cxr.core.machine_faults import check_file_at_fault, explained, writing_temporary_files, writing_to
 from cxr.core.strict_model import StrictModel
 
 
@@ -42,6 +42,17 @@ def test_what_libraries_make_of_it_is_understood():
     )
     assert explained(RuntimeError("x.keras: Not a directory")) is None
     assert explained(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/a/b")) is None
+
+
+def test_a_full_disk_of_temporary_files_is_told_with_the_way_to_another(tmp_path, monkeypatch):
+    """Not as the disk of the workspace, which the block around it writes to."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "elsewhere"))
+    with pytest.raises(CxrError) as raised, writing_to(tmp_path), writing_temporary_files(), open("/dev/full", "w") as file:
+        file.write("a")
+    assert str(raised.value).startswith(f"{tmp_path}/elsewhere: No space left on device; make room there, then run the same command again;")
+    assert "TMPDIR=FOLDER" in str(raised.value)
+    with pytest.raises(FileNotFoundError), writing_temporary_files():
+        open(tmp_path / "gone")  # noqa: SIM115
 
 
 def test_no_file_elsewhere_is_named(tmp_path):

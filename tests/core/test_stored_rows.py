@@ -1,10 +1,12 @@
 """Rows on disk."""
 
 import os
+import resource
 
 import numpy as np
 import pytest
 
+from cxr.core.errors import CxrError
 from cxr.core.stored_rows import RowWriter, StoredRows
 
 ROWS = np.random.default_rng(0).normal(size=(7, 2, 3)).astype(np.float32)
@@ -50,3 +52,18 @@ def test_rows_that_come_one_by_one():
         writer.append(row)
     np.testing.assert_array_equal(writer.rows()[[6, 2]], ROWS[[6, 2]])
     assert len(RowWriter(np.float32).rows()) == 0
+
+
+def test_a_full_disk_is_that_of_temporary_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    words = f"{tmp_path}: File too large; .*TMPDIR=FOLDER"
+    rows, writer, before = StoredRows.empty(7, (1000,), np.float32), RowWriter(np.float32), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # the next byte is EFBIG, as that of a full disk is ENOSPC
+    try:
+        with pytest.raises(CxrError, match=words):
+            rows[:] = 1
+        writer.append(np.ones(1000))
+        with pytest.raises(CxrError, match=words):
+            writer.rows()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -1,3 +1,5 @@
+import resource
+
 import keras
 import numpy as np
 import pytest
@@ -66,6 +68,20 @@ def test_what_is_not_finite_is_refused_and_not_kept(model, tmp_path):
     with pytest.raises(CxrError, match="features of it: the backbone yields numbers that are not finite"):
         BatchedModel(model).all(broken, 1, "features of it", tmp_path / "f")
     assert (tmp_path / "f").stat().st_size == 0
+
+
+def test_a_full_disk_of_temporary_files_is_told_with_the_way_to_another(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    batched = BatchedModel(model)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))  # the next byte is EFBIG, as that of a full disk is ENOSPC
+    try:
+        with pytest.raises(CxrError, match="TMPDIR=FOLDER"):
+            batched.all(images([]), COUNT, "images")
+        with pytest.raises(OSError, match="File too large"):  # of the training's own file: the node names its disk
+            batched.all(images([]), COUNT, "images", tmp_path / "f")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_arrays_are_made_once_and_keep_their_order(tmp_path):
