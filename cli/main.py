@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from cxr.core.console import Console
 from cxr.core.disclaimer import NOT_A_DEVICE
 from cxr.core.errors import CxrError
 from cxr.core.machine_faults import explained
-from cxr.core.termination import caused, raise_on_sigterm
+from cxr.core.termination import cause, raise_on_termination
 
 COMMANDS = (
     "run",
@@ -43,7 +44,7 @@ app = typer.Typer(
     name="cxr",
     help="Chest X-ray classification with TFX: from labelled images to gated SavedModels behind TensorFlow Serving.\n\n" + NOT_A_DEVICE,
     epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 a gate refused a model or a check found something, 130 interrupted, "
-    "143 ended by SIGTERM.",
+    "143 ended by SIGTERM, 129 by a closed terminal.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -86,7 +87,7 @@ def _fold_names() -> None:
 
 def main() -> None:
     """Runs the command line; errors become messages and exit codes."""
-    raise_on_sigterm()
+    raise_on_termination()
     if set(HELP) & set(sys.argv):
         _fold_names()
     gpus.share()
@@ -95,15 +96,14 @@ def main() -> None:
     except CxrError as error:
         _say(f"error: {error}", "red")
         sys.exit(error.exit_code)
-    except OSError as error:
-        if (text := explained(error)) is None:
-            raise
-        _say(f"error: {text}", "red")
-        sys.exit(exit_codes.FAILED)
     except BaseException as stop:
-        if caused(stop):
-            _say("terminated (SIGTERM)", "yellow")
-            sys.exit(exit_codes.TERMINATED)
+        if number := cause(stop):
+            with suppress(OSError):  # of a terminal that is gone
+                _say(f"terminated ({number.name})", "yellow")
+            sys.exit(exit_codes.of_signal(number))
+        if isinstance(stop, OSError) and (text := explained(stop)):
+            _say(f"error: {text}", "red")
+            sys.exit(exit_codes.FAILED)
         if isinstance(stop, SystemExit) and stop.code == exit_codes.INTERRUPTED:  # what typer makes of Ctrl-C
             _say("interrupted", "yellow")
         raise

@@ -27,8 +27,8 @@ EXAMPLES = """
 
   cxr run --config cpu --data records --beam-workers 8 statistics, Transform and evaluation in eight processes
 
-Exit codes: 0 every model was blessed and pushed, 3 a gate refused one, 1 failed, 2 wrong arguments, 130 interrupted, 143 ended by SIGTERM
-(the same command then goes on).
+Exit codes: 0 every model was blessed and pushed, 3 a gate refused one, 1 failed, 2 wrong arguments, 130 interrupted, 143 ended by SIGTERM,
+129 by a closed terminal (the same command then goes on).
 """
 
 

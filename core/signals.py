@@ -63,6 +63,8 @@ def reach_main_thread() -> None:
 def arrivals(*numbers: signal.Signals) -> SimpleQueue[int]:
     """Returns the queue into which the first of these signals comes; a second one ends the process at once. Main thread only.
 
+    Of SIGHUP a second one does not, as a terminal that is closed may send several; and where it is ignored (nohup) it stays so.
+
     A handler runs between any two steps of the main thread, so also while that holds a lock: it must not take one, as an Event's `set`
     does. The queue's `put` takes none.
     """
@@ -70,10 +72,11 @@ def arrivals(*numbers: signal.Signals) -> SimpleQueue[int]:
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         for each in numbers:
-            signal.signal(each, signal.SIG_DFL)  # asked twice: no more patience
+            signal.signal(each, signal.SIG_IGN if each == signal.SIGHUP else signal.SIG_DFL)  # asked twice: no more patience
         came.put(number)
 
     reach_main_thread()
     for number in numbers:
-        signal.signal(number, on_signal)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, on_signal)
     return came

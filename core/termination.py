@@ -1,4 +1,7 @@
-"""The end of processes: SIGTERM, as clusters send it, ends a command as Ctrl-C does, with nothing half done; none outlives its parent."""
+"""The end of processes: SIGTERM, as clusters send it, and SIGHUP, of a closed terminal, end a command as Ctrl-C does; none is left behind.
+
+Nothing is half done then, and no process outlives its parent.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,25 @@ from types import FrameType
 
 from cxr.core.signals import reach_main_thread
 
-_AGAIN = 0.1  # seconds after which a SIGTERM that was lost is raised again
+_AGAIN = 0.1  # seconds after which a signal that was lost is raised again
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 _LOOK = 0.5  # seconds between two looks for the parent
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: whatever cleans up after Ctrl-C does so after this as well."""
+    """SIGTERM or SIGHUP came: whatever cleans up after Ctrl-C does so after this as well."""
 
-    unless_heard: weakref.finalize | None = None
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        """Takes the signal."""
+        super().__init__()
+        self.signal = signal.Signals(number)
+        self.unless_heard: weakref.finalize | None = None
 
 
-def raise_on_sigterm() -> None:
-    """From now on SIGTERM raises `Terminated` in the main thread; a second one ends the process at once.
+def raise_on_termination() -> None:
+    """From now on SIGTERM and SIGHUP raise `Terminated` in the main thread; a SIGTERM after that ends the process at once.
+
+    A SIGHUP after it does not: a terminal that is closed may send several, and nobody is impatient. One that is ignored (nohup) stays so.
 
     Processes that this one started through multiprocessing are interrupted with it, as a terminal does with Ctrl-C. Main thread only.
 
@@ -33,11 +43,13 @@ def raise_on_sigterm() -> None:
     that forgets every error. So one that nobody asked about (`caused`) before it was gone is raised again.
     """
     reach_main_thread()
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    for number in _SIGNALS:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _on_signal)
 
 
-def caused(error: BaseException | None) -> bool:
-    """Tells whether SIGTERM is what an error goes back to: typer makes an exit of it, Python itself a RuntimeError in some places.
+def cause(error: BaseException | None) -> signal.Signals | None:
+    """Returns the signal that an error goes back to: typer makes an exit of it, Python itself a RuntimeError in some places.
 
     From then on it is known, and not raised again.
     """
@@ -45,9 +57,9 @@ def caused(error: BaseException | None) -> bool:
         if isinstance(error, Terminated):
             if error.unless_heard is not None:
                 error.unless_heard.detach()
-            return True
+            return error.signal
         error = error.__cause__ or error.__context__
-    return False
+    return None
 
 
 def end_with_parent() -> None:
@@ -86,26 +98,27 @@ def _await_parent() -> None:
     os._exit(1)
 
 
-def _on_sigterm(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_DFL)  # asked twice: no more patience
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # asked twice: no more patience
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     for process in multiprocessing.active_children():
         if process.pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGINT)
-    raise _terminated()  # held by no variable of this frame, which the error holds: it is gone where nothing else holds it
+    raise _terminated(number)  # held by no variable of this frame, which the error holds: it is gone where nothing else holds it
 
 
-def _terminated() -> Terminated:
-    error = Terminated()
-    error.unless_heard = weakref.finalize(error, _raise_again)
+def _terminated(number: int) -> Terminated:
+    error = Terminated(number)
+    error.unless_heard = weakref.finalize(error, _raise_again, number)
     error.unless_heard.atexit = False
     return error
 
 
-def _raise_again() -> None:
+def _raise_again(number: int) -> None:
     if threading.current_thread() is not threading.main_thread():
         return  # only there can the signal be handled
-    signal.signal(signal.SIGTERM, _on_sigterm)
-    again = threading.Timer(_AGAIN, os.kill, (os.getpid(), signal.SIGTERM))  # not here: this may be such a place still
+    signal.signal(number, _on_signal)
+    again = threading.Timer(_AGAIN, os.kill, (os.getpid(), number))  # not here: this may be such a place still
     again.daemon = True
     again.start()

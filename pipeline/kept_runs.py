@@ -24,6 +24,7 @@ _STATES: dict[int, State] = {
     exit_codes.REFUSED: "refused",
     exit_codes.INTERRUPTED: "interrupted",
     exit_codes.TERMINATED: "interrupted",
+    exit_codes.HUNG_UP: "interrupted",
 }
 
 

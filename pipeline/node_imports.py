@@ -26,5 +26,6 @@ with imports.uncollected(), ending_with_parent():  # once all is imported, multi
 gc.freeze()  # the collector would write into each object that it looks at, and a forked process have a copy of all of them
 if signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()):  # node_process.py held it back: what came meanwhile is dropped
     _handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # here and in nodes: a run that it ends interrupts them
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP})
     signal.signal(signal.SIGINT, _handler)  # which the forked processes have; this one's is multiprocessing's next

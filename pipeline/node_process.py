@@ -86,11 +86,12 @@ class _Returned:
 def start_fork_server() -> None:
     """Starts the process that the others are forked from, unless it runs; it imports TFX while the caller goes on.
 
-    Ctrl-C, which a terminal sends to all, is held back from it until it has imported all (node_imports.py) and multiprocessing ignores it.
+    Ctrl-C and the end of the terminal, which are told to all, are held back from it until it has imported all (node_imports.py) and
+    ignores them.
     """
     multiprocessing.set_forkserver_preload(["cxr.pipeline.node_imports"])
     multiprocessing.resource_tracker.ensure_running()  # would let it through again
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         multiprocessing.forkserver.ensure_running()
     finally:

@@ -13,7 +13,7 @@ from cxr.core import exit_codes
 from cxr.core.errors import CxrError
 from cxr.core.spans import seconds_between
 from cxr.core.strict_model import StrictModel
-from cxr.core.termination import caused
+from cxr.core.termination import cause
 from cxr.pipeline.config_differences import Difference, from_shipped
 from cxr.pipeline.pipeline_config import Config
 
@@ -67,8 +67,8 @@ def recorded(folder: Path, record: RunRecord, work: Callable[[], int]) -> int:
         record.write(folder / RECORD)
         code = work()
     except BaseException as raised:
-        if caused(raised):
-            code, error = exit_codes.TERMINATED, "ended by SIGTERM"
+        if number := cause(raised):
+            code, error = exit_codes.of_signal(number), f"ended by {number.name}"
         elif isinstance(raised, KeyboardInterrupt):
             code, error = exit_codes.INTERRUPTED, "interrupted"
         else:

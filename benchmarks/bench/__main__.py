@@ -9,7 +9,7 @@ The results are kept as JSON in workspace/bench; docs/performance.md explains th
   make bench ARGS=--whole                               and the whole pipeline beside a plain Keras script: minutes more
   make bench-compare OLD=workspace/bench/FILE.json      the newest results beside older ones
 
-exit codes: 0 measured, 1 a row failed, 2 wrong arguments, 130 interrupted, 143 ended by SIGTERM
+exit codes: 0 measured, 1 a row failed, 2 wrong arguments, 130 interrupted, 143 ended by SIGTERM, 129 by a closed terminal
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from cxr.core import exit_codes
 from cxr.core.console import Console
 from cxr.core.errors import CxrError, UsageError
 from cxr.core.silence import silenced
-from cxr.core.termination import caused, raise_on_sigterm
+from cxr.core.termination import cause, raise_on_termination
 
 FEWEST = 60  # images: each class needs patients in each split, in a third of them
 
 
 def main() -> None:
     """Measures and prints; errors become messages and exit codes."""
-    raise_on_sigterm()
+    raise_on_termination()
     given = _parser().parse_args()
     try:
         sys.exit(_run(given))
@@ -46,9 +46,9 @@ def main() -> None:
         Console(stderr=True).print(f"error: {error}", style="red", highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt as stop:
-        terminated = caused(stop)
-        Console(stderr=True).print("terminated (SIGTERM)" if terminated else "interrupted", style="yellow")
-        sys.exit(exit_codes.TERMINATED if terminated else exit_codes.INTERRUPTED)
+        number = cause(stop)
+        Console(stderr=True).print(f"terminated ({number.name})" if number else "interrupted", style="yellow")
+        sys.exit(exit_codes.of_signal(number) if number else exit_codes.INTERRUPTED)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -89,8 +89,8 @@ def beside(address: str, names: Callable[[], Sequence[str]], options: ServerOpti
 
 
 def run_until_signal(page: Page, as_json: bool) -> None:
-    """Says where the page is, on stdout, and waits for SIGTERM or Ctrl-C."""
-    came = arrivals(signal.SIGTERM, signal.SIGINT)
+    """Says where the page is, on stdout, and waits for SIGTERM, Ctrl-C or the end of the terminal."""
+    came = arrivals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     print(json.dumps({"address": page.address, "url": page.url}) if as_json else f"page on {page.url}", flush=True)
     came.get()
 

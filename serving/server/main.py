@@ -25,7 +25,7 @@ GRACE_SECONDS = 10.0  # after draining, for batches and sessions to end
 
 
 def serve(options: ServerOptions, open_page: "OpenPage | None" = None, *, as_json: bool = False) -> None:
-    """Runs a server in this process until SIGTERM or SIGINT; a second signal ends it at once.
+    """Runs a server in this process until SIGTERM, SIGINT or SIGHUP; a second signal ends it at once.
 
     Prints one line on stdout when it answers: `listening on HOST:PORT …`, or with `as_json` an object with `address`, `rest_address`
     and `page_address`.
@@ -40,7 +40,7 @@ def serve(options: ServerOptions, open_page: "OpenPage | None" = None, *, as_jso
       ValueError: a page's port and no page.
     """
     log_to_stderr()
-    came = arrivals(signal.SIGTERM, signal.SIGINT)
+    came = arrivals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     leave_warnings_out()
     leave_keras_out()
     with imports.uncollected():

@@ -137,6 +137,28 @@ command.main()
     assert (ended.returncode, ended.stderr) == (exit_codes.TERMINATED, "terminated (SIGTERM)\n")
 
 
+def test_a_closed_terminal_ends_a_command_as_sigterm_does():
+    script = """
+import fcntl, termios, time
+import cxr.cli.main as command
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+def wait():
+    print("waiting", flush=True)
+    try:
+        time.sleep(60)
+    finally:
+        print("nobody reads this", flush=True)
+command.app = wait
+command.main()
+"""
+    ours, theirs = os.openpty()
+    with subprocess.Popen([sys.executable, "-c", script], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
+        os.close(theirs)
+        assert os.read(ours, 100).startswith(b"waiting")
+        os.close(ours)
+        assert process.wait(50) == exit_codes.HUNG_UP
+
+
 def test_an_error_shows_names_as_they_are(cxr):
     """A name that clears the screen, changes the title, or looks like markup."""
     done = cxr("run", "--data", "\x1b[2J[/][red]x\x1b]0;t\x07")

@@ -16,7 +16,7 @@ from cxr.core.signals import reach_main_thread
 BEGIN = """
 import signal, threading, time
 from cxr.core.signals import arrivals
-from cxr.core.termination import caused, raise_on_sigterm
+from cxr.core.termination import cause, raise_on_termination
 threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what it puts into the background with Ctrl-C ignored
 """
@@ -45,14 +45,14 @@ def told(script: str, *numbers: signal.Signals) -> tuple[int, str]:
 @pytest.mark.parametrize(("number", "sigterm"), [(signal.SIGTERM, True), (signal.SIGINT, False)])
 def test_ends_what_the_main_thread_waits_for(wait, number, sigterm):
     script = f"""
-        raise_on_sigterm()
+        raise_on_termination()
         lock = threading.Lock()
         lock.acquire()
         try:
             print("waiting", flush=True)
             {wait}
         except KeyboardInterrupt as error:
-            print("SIGTERM" if caused(error) else "Ctrl-C")
+            print("SIGTERM" if cause(error) else "Ctrl-C")
     """
     assert told(script, number) == (0, "waiting\nSIGTERM\n" if sigterm else "waiting\nCtrl-C\n")
 

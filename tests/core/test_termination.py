@@ -7,24 +7,34 @@ import threading
 
 import pytest
 
-from cxr.core.termination import Terminated, caused, ending_with_parent, raise_on_sigterm
+from cxr.core.termination import Terminated, cause, ending_with_parent, raise_on_termination
 
 pytestmark = pytest.mark.seconds
 
 
 @pytest.fixture
 def handled():
-    before = signal.getsignal(signal.SIGTERM)
-    raise_on_sigterm()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below nohup it is ignored
+    raise_on_termination()
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
-def test_sigterm_is_raised_where_ctrl_c_would_be(handled):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_is_raised_where_ctrl_c_would_be(handled, number):
     with pytest.raises(KeyboardInterrupt) as raised:
-        os.kill(os.getpid(), signal.SIGTERM)
-    assert caused(raised.value)
+        os.kill(os.getpid(), number)
+    assert cause(raised.value) == number
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # a second one ends the process
+    os.kill(os.getpid(), signal.SIGHUP)  # of which a closed terminal sends several
+
+
+def test_sighup_stays_ignored_where_it_was(handled):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    raise_on_termination()
+    os.kill(os.getpid(), signal.SIGHUP)
 
 
 @pytest.mark.parametrize(
@@ -43,21 +53,21 @@ def test_sigterm_where_an_error_goes_no_further_is_raised_again(lose):
     """One SIGTERM in seventy was lost so among the imports of TFX."""
     script = textwrap.dedent("""
         import os, signal, sys, time, weakref
-        from cxr.core.termination import caused, raise_on_sigterm
+        from cxr.core.termination import cause, raise_on_termination
         class Lock: pass
-        raise_on_sigterm()
+        raise_on_termination()
         lock = Lock()
         reference = weakref.ref(lock, lambda reference: os.kill(os.getpid(), signal.SIGTERM))
         try:
             exec(sys.argv[1])
             time.sleep(60)
         except KeyboardInterrupt as error:
-            print(caused(error))
+            print(cause(error).name)
         time.sleep(1)
         print("raised once, then", signal.getsignal(signal.SIGTERM).name)
     """)
     ended = subprocess.run([sys.executable, "-c", script, lose], capture_output=True, text=True, timeout=50)
-    assert (ended.returncode, ended.stdout) == (0, "True\nraised once, then SIG_DFL\n"), ended.stderr
+    assert (ended.returncode, ended.stdout) == (0, "SIGTERM\nraised once, then SIG_DFL\n"), ended.stderr
 
 
 def test_the_cause_of_an_exit_is_found():
@@ -73,16 +83,16 @@ def test_the_cause_of_an_exit_is_found():
             except SystemExit as stop:
                 return stop
 
-    assert caused(exit_of(Terminated()))
-    assert not caused(exit_of(KeyboardInterrupt()))
-    assert not caused(None)
+    assert cause(exit_of(Terminated()))
+    assert not cause(exit_of(KeyboardInterrupt()))
+    assert not cause(None)
 
 
 def test_processes_that_were_started_hear_of_it_as_with_ctrl_c(tmp_path):
     (tmp_path / "parent.py").write_text(
         textwrap.dedent("""
         import multiprocessing, signal, sys, time
-        from cxr.core.termination import caused, raise_on_sigterm
+        from cxr.core.termination import cause, raise_on_termination
         def child(ready):
             try:
                 ready.set()
@@ -92,7 +102,7 @@ def test_processes_that_were_started_hear_of_it_as_with_ctrl_c(tmp_path):
         if __name__ == "__main__":
             # A shell starts what it puts into the background with Ctrl-C ignored, tests too, and so their processes.
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            raise_on_sigterm()
+            raise_on_termination()
             context = multiprocessing.get_context("forkserver")
             ready = context.Event()
             process = context.Process(target=child, args=(ready,))
@@ -102,7 +112,7 @@ def test_processes_that_were_started_hear_of_it_as_with_ctrl_c(tmp_path):
                 print("ready", flush=True)  # the signal may come before this returns
                 process.join()
             except KeyboardInterrupt as error:
-                assert caused(error)
+                assert cause(error)
                 process.join(30)
                 print("parent ends", process.exitcode, flush=True)
         """)

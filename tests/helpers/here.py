@@ -16,7 +16,7 @@ from cxr.cli.main import main
 def cxr(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Runs the console command: its exit code, and what it wrote to the file descriptors, as `subprocess.run` returns them."""
     words = ["cxr", *map(str, arguments)]
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     capfd.readouterr()
     code: object = 0
     try:
@@ -25,7 +25,8 @@ def cxr(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> subprocess
     except SystemExit as stop:
         code = stop.code
     finally:
-        signal.signal(signal.SIGTERM, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     said = capfd.readouterr()
     assert code is None or isinstance(code, int), code
     return subprocess.CompletedProcess(words, code or 0, said.out, said.err)

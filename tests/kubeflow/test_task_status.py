@@ -15,9 +15,10 @@ pytestmark = pytest.mark.seconds
 
 @pytest.fixture(autouse=True)
 def _handler_of_signals():
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def ending(error, cause=None):
