@@ -93,14 +93,14 @@ def main() -> None:
     gpus.share()
     try:
         app()
-    except CxrError as error:
-        _say(f"error: {error}", "red")
-        sys.exit(error.exit_code)
     except BaseException as stop:
-        if number := cause(stop):
-            with suppress(OSError):  # of a terminal that is gone
+        if number := cause(stop):  # first: whatever else went wrong meanwhile, as a terminal that is gone takes no output
+            with suppress(OSError):
                 _say(f"terminated ({number.name})", "yellow")
             sys.exit(exit_codes.of_signal(number))
+        if isinstance(stop, CxrError):
+            _say(f"error: {stop}", "red")
+            sys.exit(stop.exit_code)
         if isinstance(stop, OSError) and (text := explained(stop)):
             _say(f"error: {text}", "red")
             sys.exit(exit_codes.FAILED)

@@ -140,14 +140,17 @@ command.main()
 def test_a_closed_terminal_ends_a_command_as_sigterm_does():
     script = """
 import fcntl, termios, time
+from pathlib import Path
 import cxr.cli.main as command
+from cxr.core.machine_faults import writing_to
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 def wait():
     print("waiting", flush=True)
-    try:
-        time.sleep(60)
-    finally:
-        print("nobody reads this", flush=True)
+    with writing_to(Path()):  # which the terminal is not
+        try:
+            time.sleep(60)
+        finally:
+            print("nobody reads this", flush=True)
 command.app = wait
 command.main()
 """
