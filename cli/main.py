@@ -39,6 +39,7 @@ COMMANDS = (
 )  # modules of cli, in the order of the help
 
 HELP = ("-h", "--help")
+_OF_THE_MACHINE = (OSError, MemoryError, ImportError)  # an import needs memory too
 
 app = typer.Typer(
     name="cxr",
@@ -101,7 +102,7 @@ def main() -> None:
         if isinstance(stop, CxrError):
             _say(f"error: {stop}", "red")
             sys.exit(stop.exit_code)
-        if isinstance(stop, OSError) and (text := explained(stop)):
+        if isinstance(stop, _OF_THE_MACHINE) and (text := explained(stop)):
             _say(f"error: {text}", "red")
             sys.exit(exit_codes.FAILED)
         if isinstance(stop, SystemExit) and stop.code == exit_codes.INTERRUPTED:  # what typer makes of Ctrl-C

@@ -19,7 +19,7 @@ _REMEDIES = {
     errno.EROFS: "mount it to be written to, or name another place",
     errno.EACCES: "have the permission given, or name another place",
     errno.EPERM: "have the permission given (lsattr shows files that nobody may change), or name another place",
-    errno.ENOMEM: "smaller batches or images need less, or fewer programs beside this one",
+    errno.ENOMEM: "smaller batches or images need less; end other programs, or have the limit raised (ulimit -v) if there is one",
     errno.EIO: f"the disk is faulty or was taken away: see `dmesg`, {_AGAIN}",
     errno.ESTALE: f"the network's disk was taken away: mount it again, {_AGAIN}",
     errno.ETIMEDOUT: f"the network's disk does not answer: see whether it is reached, {_AGAIN}",
@@ -41,6 +41,7 @@ _TEXTS = {os.strerror(code): code for code in _REMEDIES if code not in _READ_TOO
     "disk I/O error": errno.EIO,
     "std::bad_alloc": errno.ENOMEM,
     "OOM when allocating": errno.ENOMEM,
+    "failed to map segment from shared object": errno.ENOMEM,  # of a library that is imported
 }
 
 

@@ -57,7 +57,7 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
       An exit code (exit_codes.py).
 
     Raises:
-      UsageError: No such data or weights, or nothing where Beam is to work.
+      UsageError: No such data or weights, nothing where Beam is to work, or a workspace whose path is too long.
       CxrError: Data or configuration cannot be used; nothing was changed.
     """
     if data is not None:
@@ -76,6 +76,7 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
     check_weights(config.models)
     beam_options.check(config.beam.arguments())
     workspace = ws.Workspace(root, config.name)
+    metadata_file.check_path(workspace.metadata)
     with writing_to(workspace.home), workspace.lock():
         record = new_record(config, data)
         folder = workspace.new_run()

@@ -6,15 +6,17 @@ of it, pushed models stay served and reports readable.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 from cxr.core import machine_faults
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 
 _PATIENCE = 10.0  # seconds that another program may hold the file's lock
+_LONGEST = 504  # bytes of a path that SQLite opens: 512 less those of its journal's ending
 _LOCKED = ("database is locked", "Concurrent writes aborted")  # SQLite's and ML Metadata's words
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _NO_WRITING = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
@@ -54,6 +56,16 @@ def prepare(file: Path, artifacts: Path) -> str:
             f"{artifacts}. Pushed models stay as they are"
         )
     return ""
+
+
+def check_path(file: Path) -> None:
+    """Refuses a file that SQLite could not open.
+
+    Raises:
+      UsageError: Its path is too long.
+    """
+    if (length := len(os.fsencode(file))) > _LONGEST:
+        raise UsageError(f"{file}: this path has {length} bytes, and SQLite opens none of more than {_LONGEST}; name a shorter --workspace")
 
 
 def check(file: Path) -> None:

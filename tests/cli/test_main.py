@@ -56,6 +56,7 @@ def test_a_narrow_terminal_cuts_no_name_of_an_option(cxr, monkeypatch):
             ["run", "models.mobilenet.weights=/nowhere"],
             "models.mobilenet.weights: MobileNet: /nowhere is no folder. Remedy: put one of mobilenet_",
         ),
+        (["run", "--workspace", "/".join(5 * ["x" * 100])], "bytes, and SQLite opens none of more than 504; name a shorter --workspace"),
         (["run", "--workspace", "/proc/none"], "/proc/none/demo: cannot be made (No such file or directory); name another folder"),
         (["evaluate", "--predictions", "x.csv", "--json", "."], "--json .: is a folder; name a file"),
         (["evaluate", "--predictions", "x.csv", "--split", "val", "--apart-from", "r"], "as it is; leave out --split, --apart-from"),
@@ -94,6 +95,21 @@ def test_a_full_disk_is_an_error_of_one_line(tmp_path):
     assert done.returncode == exit_codes.FAILED
     assert done.stderr.splitlines()[0] == "error: No space left on device; make room there, then run the same command again"
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("error", ["MemoryError()", "ImportError('libx.so: failed to map segment from shared object')"])
+def test_memory_that_is_full_is_an_error_of_one_line(error):
+    script = f"""
+import cxr.cli.main as command
+def fails():
+    raise {error}
+command.app = fails
+command.main()
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == exit_codes.FAILED
+    assert ended.stderr.startswith("error: Cannot allocate memory: the memory is full; smaller batches or images need less")
+    assert len(ended.stderr.splitlines()) == 1
 
 
 @pytest.mark.slow

@@ -44,7 +44,8 @@ def test_a_task_that_did_its_work():
         ),
         (
             MemoryError(),
-            "Trainer: Cannot allocate memory: the memory is full; smaller batches or images need less, or fewer programs beside this one\n",
+            "Trainer: Cannot allocate memory: the memory is full; smaller batches or images need less; "
+            "end other programs, or have the limit raised (ulimit -v) if there is one\n",
         ),
     ],
     ids=["a mistake", "full disk", "no memory"],

@@ -10,7 +10,7 @@ import sys
 import pytest
 from tfx.orchestration import metadata
 
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.pipeline import metadata_file
 
 HOLD = """
@@ -124,6 +124,21 @@ def test_executions_are_numbered_above_every_artifact_that_is_there(file, tmp_pa
     assert highest(file) == [(77,)]
     assert said == "" if state == "older" else "every node runs again" in said
     assert metadata_file.prepare(file, tmp_path / "tfx") == ""
+
+
+def test_a_path_that_sqlite_cannot_open_is_refused(tmp_path):
+    def of_length(length):
+        folder = tmp_path / ("x" * 200) / ("y" * (length - len(str(tmp_path)) - 200 - len("///metadata.db")))
+        folder.mkdir(parents=True)
+        return folder / "metadata.db"
+
+    longest, longer = of_length(504), of_length(505)
+    metadata_file.check_path(longest)
+    assert metadata_file.prepare(longest, tmp_path / "tfx") == ""
+    with pytest.raises(UsageError, match=r"this path has 505 bytes, and SQLite opens none of more than 504; name a shorter --workspace"):
+        metadata_file.check_path(longer)
+    with pytest.raises(RuntimeError, match="unable to open database file"):
+        metadata_file.prepare(longer, tmp_path / "tfx")
 
 
 def test_a_first_run_is_told_nothing(tmp_path):
