@@ -23,7 +23,7 @@ _JPEG = b"\xff\xd8\xff"
 _HEADER = 41  # bytes of a PNG, up to and with the name of the chunk after IHDR
 _SIDES_AT, _DEPTH_AT, _COLOUR_AT, _SECOND_CHUNK_AT = 16, 24, 25, 37  # in a PNG
 _SECOND_SEGMENT_AT = 20  # in a JPEG that begins with a plain JFIF segment
-_GREY = 0  # colour type of a PNG
+_GREY, _PALETTE = 0, 3  # colour types of a PNG
 _METADATA = 2**16  # bytes at the beginning of a file (of a PNG also at its end) where metadata are looked for
 _REMEDY = "send it through `cxr predict`, or convert it to an 8-bit grey PNG or JPEG"
 _LUMA = (19595 / 65536, 38470 / 65536, 7471 / 65536)  # ITU-R 601, with Pillow's rounding
@@ -64,13 +64,17 @@ def _from_png(encoded: tf.Tensor, size: int) -> tf.Tensor:
     bare = tf.equal(_part(header, _SECOND_CHUNK_AT, 4), b"IDAT")
     before = tf.cond(bare, lambda: tf.constant(b""), lambda: _part(encoded, 0, _METADATA))
     after = _part(encoded, tf.maximum(0, tf.strings.length(encoded) - _METADATA), _METADATA)
+    transparent, narrow = _holds(before, "tRNS"), depth < 8
     with required(~_holds(before, r"\x00\x00\x00\x08acTL"), f"an animated PNG; {_REMEDY}"):
-        is_grey = tf.logical_and(tf.equal(colour, _GREY), tf.logical_or(tf.equal(depth, 16), ~_holds(before, "tRNS")))
+        grey = tf.equal(colour, _GREY)
+    # Pillow looks for such a level among those of 8 bits, and takes none or another one for it.
+    with required(~(grey & narrow & transparent), f"a grey PNG of less than 8 bits with a transparent level; {_REMEDY}"):
+        opaque = (colour == _PALETTE) & narrow & ~transparent
     # 16 bits hold 8-bit levels exactly (times 257).
     levels = tf.cond(
-        is_grey,
+        grey & (tf.equal(depth, 16) | ~transparent),
         lambda: tf.cond(tf.equal(depth, 16), lambda: _deep(encoded), lambda: tf.io.decode_png(encoded, channels=1, dtype=tf.uint16)),
-        lambda: _coloured(encoded),
+        lambda: _coloured(encoded, opaque),
     )
     return exif.upright(_square(levels, size) / 65535, tf.strings.join([before, after]), _REMEDY)
 
@@ -90,10 +94,15 @@ def _deep(encoded: tf.Tensor) -> tf.Tensor:
     return _times_257((tf.cast(values, tf.float32) - tf.cast(low, tf.float32)) * factor)
 
 
-def _coloured(encoded: tf.Tensor) -> tf.Tensor:
-    """Puts transparency on black and takes the luma. Returns uint16 [height, width, 1]: 8-bit levels times 257."""
+def _coloured(encoded: tf.Tensor, opaque: tf.Tensor) -> tf.Tensor:
+    """Puts transparency on black and takes the luma. Returns uint16 [height, width, 1]: 8-bit levels times 257.
+
+    Args:
+      encoded: A PNG.
+      opaque: bool [], it has no transparency, whatever decode_png says: of a palette of 1, 2 or 4 bits that is 1, 3 or 15 in place of 255.
+    """
     colours = tf.io.decode_png(encoded, channels=4)  # of 16 bits the high ones; decode_png's own grey has other weights
-    opacity = tf.cast(colours[..., 3], tf.float32) / 255
+    opacity = tf.where(opaque, 1.0, tf.cast(colours[..., 3], tf.float32) / 255)
     luma = tf.add_n([weight * tf.round(tf.cast(colours[..., i], tf.float32) * opacity) for i, weight in enumerate(_LUMA)])
     return _times_257(luma)[..., tf.newaxis]
 

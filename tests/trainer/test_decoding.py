@@ -69,9 +69,17 @@ def with_late_exif(png):
     return png[: -len(end)] + chunk(b"eXIf", oriented(6).tobytes().removeprefix(b"Exif\0\0")) + end
 
 
+def narrow(bits, *more):
+    """A grey PNG of fewer bits than 8, which Pillow does not write, with more chunks."""
+    rows = b"".join(b"\0" + np.packbits(np.unpackbits(row[:, np.newaxis] >> (8 - bits), axis=1)[:, -bits:]).tobytes() for row in picture())
+    header = struct.pack(">IIBBBBB", 160, 120, bits, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(more) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
 KINDS = {
     "8-bit png": saved(picture()),
     "8-bit png of 3,000 pixels": saved(picture(2000, 3000)),
+    **{f"grey png of {bits} bits": narrow(bits) for bits in (1, 2, 4)},
     "1-bit png": saved(picture(), mode="1"),
     "12 bits in a 16-bit png": saved(picture(top=4095, dtype=np.uint16)),
     "12 bits of 2,000 pixels": saved(picture(1500, 2000, top=4095, dtype=np.uint16)),
@@ -82,6 +90,12 @@ KINDS = {
     "grey png with alpha": saved(rgba(), mode="LA"),
     "grey png with a transparent level": saved(picture(), transparency=int(picture()[60, 80])),
     "palette png": saved(rgba().convert("RGB").quantize(64)),
+    "palette png of 2 colours": saved(Image.fromarray(picture()).point(lambda level: 230 if level > 110 else 30).quantize(2), bits=1),
+    **{f"palette png of {2**bits} colours": saved(Image.fromarray(picture()).quantize(2**bits), bits=bits) for bits in (2, 4)},
+    **{
+        f"palette png of {2**bits} colours with transparency": saved(rgba().convert("RGB").quantize(2**bits), bits=bits, transparency=1)
+        for bits in (1, 2, 4)
+    },
     "palette png with transparency": saved(rgba().convert("RGB").quantize(64), transparency=7),
     "16-bit rgb png": deep_colour(),
     "grey jpeg": saved(picture(), "JPEG", quality=95),
@@ -129,6 +143,10 @@ def progressive(scans):
 
 
 REFUSED = {
+    **{
+        f"{bits}-bit png with a transparent level": (narrow(bits, chunk(b"tRNS", b"\0\1")), "less than 8 bits with a transparent level")
+        for bits in (1, 2, 4)
+    },
     "cmyk jpeg": (saved(picture(), "JPEG", mode="CMYK"), "CMYK"),
     "animated png": (saved(picture(), save_all=True, append_images=[Image.fromarray(picture()[::-1])]), "animated"),
     "orientation in xmp": (xmp_png(False), "which way is up"),
