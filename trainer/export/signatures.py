@@ -10,6 +10,7 @@ import tensorflow as tf
 from cxr.core import features
 from cxr.data.images.reader import READING_RULES
 from cxr.trainer.calibration_info import Conformal
+from cxr.trainer.decoding import required
 from cxr.trainer.export.exported_weights import ExportedWeights
 from cxr.trainer.export.network import Network
 from cxr.trainer.transform_graph import TransformGraph
@@ -94,7 +95,9 @@ class Signatures(tf.Module):
         @_signature(features.SIGNATURE_TENSOR, tf.TensorSpec(shape, tf.float32, name=features.SIGNATURE_TENSOR))
         def image_tensor(images: tf.Tensor) -> Outputs:
             # A server checks no shapes, and a rank-3 tensor that reaches a convolution aborts the whole process.
-            return self._named(answered(tf.ensure_shape(images, shape)))
+            images = tf.ensure_shape(images, shape)
+            with required(tf.reduce_all(tf.math.is_finite(images)), f"{features.SIGNATURE_TENSOR} holds what is no finite number"):
+                return self._named(answered(tf.identity(images)))
 
         @_signature(features.SIGNATURE_EXAMPLES, tf.TensorSpec([None], tf.string, name=features.EXAMPLES))
         def serving_default(examples: tf.Tensor) -> Outputs:

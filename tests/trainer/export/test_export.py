@@ -145,6 +145,15 @@ def test_empty_batches_of_images(loaded):
     assert loaded.signatures["image_tensor"](image_tensor=tf.zeros([0, SIZE, SIZE, 3]))[features.PREDICTED_LABEL].shape == (0,)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_is_refused(loaded, value):
+    """A network answers NaN to it, whose first class would be the label."""
+    images = np.full([2, SIZE, SIZE, 3], 0.5, np.float32)
+    images[1, 3, 4, 0] = value
+    with pytest.raises(tf.errors.InvalidArgumentError, match="image_tensor holds what is no finite number"):
+        loaded.signatures["image_tensor"](image_tensor=images)
+
+
 @pytest.mark.parametrize("shape", [[SIZE, SIZE, 3], [1, SIZE // 2, SIZE // 2, 3]])
 def test_a_wrong_shape_is_an_error_in_a_server_that_checks_none(exported, shape):
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
