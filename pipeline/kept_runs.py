@@ -104,11 +104,11 @@ class KeptRun:
         return max((node.peak_memory for node in nodes if node.peak_memory), default=None)
 
     def place_of(self, uri: str | None) -> Path | None:
-        """Returns where an artifact of this run is now, also in a workspace that was moved; None where it is gone."""
+        """Returns where an artifact of this run is now, also in a workspace that was moved or copied; None where it is gone."""
         if not uri:
             return None
-        places = (Path(uri), self.home / PIPELINE_ROOT / PurePath(*PurePath(uri).parts[-3:]))
-        return next((place for place in places if place.exists()), None)
+        place = self.home / PIPELINE_ROOT / PurePath(*PurePath(uri).parts[-3:])
+        return place if place.exists() else None
 
     def _under_way(self) -> bool:
         """A run holds its pipeline's lock, and no later run has begun."""

@@ -21,13 +21,13 @@ RIGHT = [number % 3 for number in range(12)]
 FIRST, SECOND = "20261101-1", "20261102-1"
 
 
-def report(tmp_path: Path, evaluation: str, **changed: Any) -> dict[str, Any]:
+def report(artifacts: Path, evaluation: str, **changed: Any) -> dict[str, Any]:
     found = {"examples": 12, "patients": 6, "accuracy": 0.5, "accuracy_interval": {"low": 0.25, "high": 0.75}}
-    model = {"outcome": "pushed", "version": "17", "evaluation": found, "evaluation_uri": str(tmp_path / evaluation)}
+    model = {"outcome": "pushed", "version": "17", "evaluation": found, "evaluation_uri": str(artifacts / evaluation)}
     return {
         "models": {"ensemble": model},
         "split": "test",
-        "examples_uri": str(tmp_path / "examples"),
+        "examples_uri": str(artifacts / "examples"),
         "data_fingerprint": "a" * 64,
         "images": {"test": {"normal": 4}},
         "patients": {"test": 6},
@@ -38,14 +38,15 @@ def report(tmp_path: Path, evaluation: str, **changed: Any) -> dict[str, Any]:
 @pytest.fixture
 def artifacts(tmp_path: Path, raw_examples: list[bytes], write_metrics: Callable[[Path, list[int]], None]) -> Path:
     """Records of twelve images of six patients; one model that is right on all, one on half, and one that was asked about ten."""
-    (tmp_path / "examples" / "Split-test").mkdir(parents=True)
-    with tf.io.TFRecordWriter(str(tmp_path / "examples" / "Split-test" / "data.gz"), "GZIP") as writer:
+    folder = tmp_path / "cpu" / "tfx" / "Node" / "output"
+    (folder / "examples" / "Split-test").mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(folder / "examples" / "Split-test" / "data.gz"), "GZIP") as writer:
         for example in raw_examples:
             writer.write(example)
-    write_metrics(tmp_path / "right", RIGHT)
-    write_metrics(tmp_path / "half", [0 if number < 6 else label for number, label in enumerate(RIGHT)])
-    write_metrics(tmp_path / "fewer", RIGHT[:10])
-    return tmp_path
+    write_metrics(folder / "right", RIGHT)
+    write_metrics(folder / "half", [0 if number < 6 else label for number, label in enumerate(RIGHT)])
+    write_metrics(folder / "fewer", RIGHT[:10])
+    return folder
 
 
 def test_the_difference_is_paired_and_the_rest_stands_beside_each_other(make_run: MakeRun, artifacts: Path) -> None:
