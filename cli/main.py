@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -9,12 +10,12 @@ from typing import Annotated
 
 import typer
 
-from cxr.core import exit_codes, gpus, imports
+from cxr.core import exit_codes, gpus, imports, output
 from cxr.core.console import Console
 from cxr.core.disclaimer import NOT_A_DEVICE
 from cxr.core.errors import CxrError
 from cxr.core.machine_faults import explained
-from cxr.core.termination import cause, raise_on_termination
+from cxr.core.termination import cause, raise_on_signals, told_to_end
 
 COMMANDS = (
     "run",
@@ -45,7 +46,7 @@ app = typer.Typer(
     name="cxr",
     help="Chest X-ray classification with TFX: from labelled images to gated SavedModels behind TensorFlow Serving.\n\n" + NOT_A_DEVICE,
     epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 a gate refused a model or a check found something, 130 interrupted, "
-    "143 ended by SIGTERM, 129 by a closed terminal.",
+    "141 nobody read the output to its end, 143 ended by SIGTERM, 129 by a closed terminal.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -88,29 +89,59 @@ def _fold_names() -> None:
 
 def main() -> None:
     """Runs the command line; errors become messages and exit codes."""
-    raise_on_termination()
+    output.begin()
+    raise_on_signals()
     if set(HELP) & set(sys.argv):
         _fold_names()
     gpus.share()
     try:
-        app()
-    except BaseException as stop:
-        if number := cause(stop):  # first: whatever else went wrong meanwhile, as a terminal that is gone takes no output
-            with suppress(OSError):
-                _say(f"terminated ({number.name})", "yellow")
-            sys.exit(exit_codes.of_signal(number))
-        if isinstance(stop, CxrError):
-            _say(f"error: {stop}", "red")
-            sys.exit(stop.exit_code)
-        if isinstance(stop, _OF_THE_MACHINE) and (text := explained(stop)):
-            _say(f"error: {text}", "red")
-            sys.exit(exit_codes.FAILED)
-        if isinstance(stop, SystemExit) and stop.code == exit_codes.INTERRUPTED:  # what typer makes of Ctrl-C
-            _say("interrupted", "yellow")
-        raise
+        code = _code_of_command()
     finally:
         imports.stop()
+    try:
+        unread = output.end()
+    except OSError as error:
+        if (text := explained(error)) is None:
+            raise
+        _say(f"error: {text}", "red")
+        sys.exit(code or exit_codes.FAILED)
+    sys.exit(exit_codes.UNREAD if unread and code == exit_codes.OK else code)
+
+
+def _code_of_command() -> int:
+    """Runs the command; says what it ended with, and returns the exit code.
+
+    Raises:
+      BaseException: What is an error of ours, to be seen in full.
+    """
+    try:
+        app()
+    except BaseException as stop:
+        ended = stop if isinstance(stop, SystemExit) else None
+        number = cause(stop) or (None if ended else told_to_end())  # first: whatever else went wrong meanwhile
+        if number == signal.SIGINT or (ended and ended.code == exit_codes.INTERRUPTED):  # what typer makes of Ctrl-C
+            _say("interrupted", "yellow")
+            return exit_codes.INTERRUPTED
+        if number:
+            _say(f"terminated ({number.name})", "yellow")
+            return exit_codes.of_signal(number)
+        if isinstance(stop, CxrError):
+            _say(f"error: {stop}", "red")
+            return stop.exit_code
+        if isinstance(stop, _OF_THE_MACHINE) and (text := explained(stop)):
+            _say(f"error: {text}", "red")
+            return exit_codes.FAILED
+        if output.ended_by_reader(stop):
+            output.lost(sys.stdout.fileno())
+            return exit_codes.UNREAD
+        if ended and isinstance(stop.__context__, BrokenPipeError):  # another connection's; typer leaves without a word
+            raise stop.__context__ from None
+        if ended and (ended.code is None or isinstance(ended.code, int)):
+            return ended.code or exit_codes.OK
+        raise
+    return exit_codes.OK
 
 
 def _say(text: str, style: str) -> None:
-    Console(stderr=True).print(text, style=style, highlight=False, soft_wrap=True)
+    with suppress(OSError):  # a terminal that is gone takes no output
+        Console(stderr=True).print(text, style=style, highlight=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import Any
 import rich.console
 from rich.segment import Segment
 
+from cxr.core import output
 from cxr.core.visible import visible
 
 
@@ -20,6 +21,11 @@ class Console(rich.console.Console):
     def __init__(self, **options: Any) -> None:
         """Takes rich's options."""
         super().__init__(**{"markup": False, **options})
+
+    def on_broken_pipe(self) -> None:
+        """Nobody reads any more: the command goes on in silence, to write what else it has to write. Rich would end it."""
+        self.quiet = True
+        output.lost(self.file.fileno())
 
     def _render_buffer(self, buffer: Iterable[Segment]) -> str:
         # Rich's own commands (a bar that moves) are segments with `control`; all others are text.

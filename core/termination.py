@@ -9,9 +9,10 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -19,6 +20,7 @@ from cxr.core.signals import reach_main_thread
 
 _AGAIN = 0.1  # seconds after which a signal that was lost is raised again
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+_CURSOR = b"\x1b[?25h"  # a terminal shows it
 _LOOK = 0.5  # seconds between two looks for the parent
 
 
@@ -30,6 +32,36 @@ class Terminated(KeyboardInterrupt):
         super().__init__()
         self.signal = signal.Signals(number)
         self.unless_heard: weakref.finalize | None = None
+
+
+class _Heard:
+    """Attributes: number, of the signal that has told this process to end; None: none has."""
+
+    number: signal.Signals | None = None
+
+
+_heard = _Heard()
+
+
+def told_to_end() -> signal.Signals | None:
+    """Returns the signal that has told this process to end since `raise_on_signals`, None where none has.
+
+    A library may make any error of what it raised, Beam a RuntimeError that holds nothing of it but its name.
+    """
+    return _heard.number
+
+
+def raise_on_signals() -> None:
+    """From now on SIGTERM and SIGHUP are raised as `raise_on_termination` says, and Ctrl-C as Python does it.
+
+    A second Ctrl-C ends the process at once. Where Python prints an error and goes on, in a destructor say, it is raised again, and
+    nothing is printed. Main thread only.
+    """
+    _heard.number = None
+    raise_on_termination()
+    if callable(signal.getsignal(signal.SIGINT)):  # else it is ignored, as a shell starts what goes into the background
+        signal.signal(signal.SIGINT, _on_sigint)
+    sys.unraisablehook = _on_unraisable
 
 
 def raise_on_termination() -> None:
@@ -101,6 +133,7 @@ def _await_parent() -> None:
 def _on_signal(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # asked twice: no more patience
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _heard.number = signal.Signals(number)
     for process in multiprocessing.active_children():
         if process.pid is not None:
             with suppress(ProcessLookupError):
@@ -108,17 +141,36 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
     raise _terminated(number)  # held by no variable of this frame, which the error holds: it is gone where nothing else holds it
 
 
+def _on_sigint(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)  # what it interrupts in the midst of cleaning up would end in tracebacks
+    _heard.number = signal.Signals(number)
+    if os.isatty(2):
+        os.write(2, _CURSOR)  # a progress bar has hidden it, and may not come to show it again
+    raise KeyboardInterrupt
+
+
+def _on_unraisable(lost: sys.UnraisableHookArgs) -> None:
+    if not isinstance(lost.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+    elif not isinstance(lost.exc_value, Terminated):  # which sees to that itself
+        _again(signal.SIGINT, _on_sigint)
+
+
 def _terminated(number: int) -> Terminated:
     error = Terminated(number)
-    error.unless_heard = weakref.finalize(error, _raise_again, number)
+    error.unless_heard = weakref.finalize(error, _raise_again, error.signal)
     error.unless_heard.atexit = False
     return error
 
 
-def _raise_again(number: int) -> None:
+def _raise_again(number: signal.Signals) -> None:
+    _again(number, _on_signal)
+
+
+def _again(number: signal.Signals, handler: Callable[[int, FrameType | None], None]) -> None:
     if threading.current_thread() is not threading.main_thread():
         return  # only there can the signal be handled
-    signal.signal(number, _on_signal)
+    signal.signal(number, handler)
     again = threading.Timer(_AGAIN, os.kill, (os.getpid(), number))  # not here: this may be such a place still
     again.daemon = True
     again.start()

@@ -178,6 +178,28 @@ command.main()
         assert process.wait(50) == exit_codes.HUNG_UP
 
 
+@pytest.mark.parametrize(
+    ("number", "ended"),
+    [("SIGTERM", (exit_codes.TERMINATED, "terminated (SIGTERM)\n")), ("SIGINT", (exit_codes.INTERRUPTED, "interrupted\n"))],
+)
+def test_a_signal_of_which_beam_kept_the_name_only_is_still_that_signal(number, ended):
+    script = f"""
+import os, signal
+import cxr.cli.main as command
+def interrupted_in_a_worker():
+    try:
+        os.kill(os.getpid(), signal.{number})
+    except BaseException as error:
+        text = type(error).__name__
+    raise RuntimeError(text + " [while running 'CreateSavedModel']")
+command.app = interrupted_in_a_worker
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test may be in the background
+command.main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == ended
+
+
 def test_an_error_shows_names_as_they_are(cxr):
     """A name that clears the screen, changes the title, or looks like markup."""
     done = cxr("run", "--data", "\x1b[2J[/][red]x\x1b]0;t\x07")

@@ -152,3 +152,26 @@ def test_no_thread_is_left_to_watch_the_parent():
     with ending_with_parent():
         assert len(watching()) == 1
     assert not watching()
+
+
+def test_ctrl_c_that_a_library_made_another_error_of_is_known_and_prints_nothing():
+    """Beam makes a RuntimeError of it; a destructor would print it, and go on."""
+    script = textwrap.dedent("""
+        import os, signal, time
+        from cxr.core.termination import raise_on_signals, told_to_end
+        class Held:
+            def __del__(self):
+                os.kill(os.getpid(), signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a test may be in the background
+        raise_on_signals()
+        held = Held()
+        try:
+            del held
+            time.sleep(60)
+        except KeyboardInterrupt:
+            print(told_to_end() == signal.SIGINT, signal.getsignal(signal.SIGINT).name, flush=True)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+    """)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "True SIG_DFL\n", "")

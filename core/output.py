@@ -1,0 +1,93 @@
+"""Standard output and standard error of a command: closed ones, and those whose reader has gone (`cxr runs | head -1`)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import sys
+
+_DESCRIPTORS = {0: "stdin", 1: "stdout", 2: "stderr"}
+
+
+class _Output:
+    """What is known of this process's output.
+
+    Attributes:
+      stdout: A copy of the descriptor, which stays what it was at the beginning; None: nobody has begun.
+      unread: Somebody wrote to it after its reader had gone.
+    """
+
+    stdout: int | None = None
+    unread = False
+
+
+_output = _Output()
+
+
+def begin() -> None:
+    """Looks at the output of a command that begins. What is closed goes to nowhere: the next file that is opened would take its place.
+
+    A library's remarks would then stand in it, in a record of images say.
+    """
+    for descriptor, name in _DESCRIPTORS.items():
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(descriptor, "w" if descriptor else "r", closefd=False))  # noqa: SIM115
+    _output.stdout, _output.unread = os.dup(1), False
+
+
+def lost(descriptor: int, *, unread: bool = True) -> None:
+    """From now on what is written to a descriptor goes to nowhere, and the command itself goes on.
+
+    Args:
+      descriptor: Its reader has gone.
+      unread: False: not that, something else is wrong with it.
+    """
+    if unread and _output.stdout is not None and os.path.sameopenfile(descriptor, _output.stdout):
+        _output.unread = True
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def ended_by_reader(error: BaseException | None) -> bool:
+    """Tells whether an error goes back to a reader of stdout that has gone; click makes an exit of it, and of any broken connection."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno == errno.EPIPE:
+            return _reader_is_gone()
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def end() -> bool:
+    """Writes out what waits; tells whether somebody wrote to stdout after its reader had gone.
+
+    Raises:
+      OSError: The disk that stdout goes to is full.
+    """
+    try:
+        for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
+            try:
+                stream.flush()
+            except OSError as error:
+                unread = isinstance(error, BrokenPipeError)
+                lost(descriptor, unread=unread)  # Python, which writes out what is left, would meet it once more
+                if not unread:
+                    raise
+        return _output.unread
+    finally:
+        if _output.stdout is not None:
+            os.close(_output.stdout)
+            _output.stdout = None
+
+
+def _reader_is_gone() -> bool:
+    if _output.stdout is None:
+        return False
+    looking = select.poll()
+    looking.register(_output.stdout, 0)
+    return any(event & select.POLLERR for _, event in looking.poll(0))

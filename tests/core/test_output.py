@@ -1,0 +1,94 @@
+"""Commands whose output is closed, or whose reader has gone: one exit code, and what they write is written."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from cxr.core import exit_codes
+
+pytestmark = pytest.mark.seconds
+COMMANDS = """
+import os, sys
+import typer
+import cxr.cli.main as command
+from cxr.core.console import Console
+app = typer.Typer()
+
+@app.command()
+def echo():
+    typer.echo("a line")
+
+@app.command()
+def table(code: int):
+    Console().print("a line")
+    open("written", "w").close()
+    raise typer.Exit(code)
+
+@app.command()
+def messages():
+    Console(stderr=True).print("a line")
+    open("written", "w").close()
+
+@app.command()
+def waiting():
+    print("a line that is written at the end")
+
+@app.command()
+def connection():
+    raise BrokenPipeError(32, "a connection was closed")
+
+@app.command()
+def file():
+    with open("kept", "w") as kept:
+        for descriptor in (1, 2):
+            os.write(descriptor, b"a remark of a library in C")
+        kept.write("whole")
+
+command.app = app
+command.main()
+"""
+
+
+def run(folder, *arguments, **streams):
+    return subprocess.run([sys.executable, "-c", COMMANDS, *arguments], cwd=folder, text=True, timeout=60, **streams)
+
+
+@pytest.fixture
+def unread():
+    """The end of a pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer
+    os.close(writer)
+
+
+@pytest.mark.parametrize("command", [["echo"], ["table", "0"], ["waiting"], ["--help"]], ids=" ".join)
+def test_one_exit_code_where_the_reader_has_gone(command, unread, tmp_path):
+    done = run(tmp_path, *command, stdout=unread, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (exit_codes.UNREAD, "")
+    assert (tmp_path / "written").exists() == ("table" in command)  # results come after a table, sometimes
+
+
+def test_what_a_command_found_is_told_all_the_same(unread, tmp_path):
+    assert run(tmp_path, "table", str(exit_codes.REFUSED), stdout=unread).returncode == exit_codes.REFUSED
+
+
+def test_messages_that_nobody_reads_end_nothing(unread, tmp_path):
+    assert run(tmp_path, "messages", stderr=unread).returncode == exit_codes.OK
+    assert (tmp_path / "written").exists()
+
+
+def test_another_connection_that_is_closed_is_no_reader(tmp_path):
+    done = run(tmp_path, "connection", capture_output=True)
+    assert done.returncode == exit_codes.FAILED
+    assert "a connection was closed" in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_no_file_takes_the_place_of_a_closed_output(closed, tmp_path):
+    """Remarks of libraries would stand in it."""
+    shell = ["sh", "-c", f'"$@" {closed}', "sh", sys.executable, "-c", COMMANDS, "file"]
+    assert subprocess.run(shell, cwd=tmp_path, timeout=60).returncode == exit_codes.OK
+    assert (tmp_path / "kept").read_text() == "whole"
