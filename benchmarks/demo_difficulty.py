@@ -6,9 +6,10 @@ is asked in five folds by patient of all images: logistic regression on pixels (
 flatters it) beside logistic regression on what the frozen backbones make of the same pictures. Balanced accuracies with 95 % intervals, by
 a bootstrap over patients; differences are paired.
 
-usage: python benchmarks/demo_difficulty.py workspace/demo [--cache FOLDER]
+usage: python benchmarks/demo_difficulty.py workspace/demo
 
-The argument is the workspace of a pipeline that ran. Some ten minutes for 720 images on 2 cores; --cache keeps the backbones' features.
+The argument is the workspace of a pipeline that ran. Some ten minutes for 720 images on 2 cores; the workspace's feature cache keeps the
+backbones' features.
 """
 
 import argparse
@@ -31,12 +32,11 @@ from cxr.core.folds import deal
 from cxr.core.measurement import Measurement
 from cxr.core.resampling import patient_numbers
 from cxr.data.audit.records import Pictures, read_pictures
-from cxr.pipeline.code_version import code_version
-from cxr.pipeline.crossval import read_records
+from cxr.pipeline.crossval import feature_cache, read_records
 from cxr.pipeline.examples import prepare_data
 from cxr.pipeline.pipeline_config import load
 from cxr.pipeline.workspace import CONFIG, LATEST, REPORT, Workspace
-from cxr.trainer.crossval.features import features_key, frozen_features
+from cxr.trainer.crossval.features import features_of_all
 from cxr.trainer.crossval.logistic import logistic_answers
 
 SIDES = 32, 64
@@ -80,11 +80,12 @@ def on_test_split(report: dict) -> None:
         print(f"logistic regression on {side}x{side} pixels: {measured.figure('balanced_accuracy')}")
 
 
-def in_folds(home: Path, report: dict, cache: Path) -> None:
+def in_folds(home: Path, report: dict, passing: Path) -> None:
     """Measures logistic regression on pixels and on the backbones' features in folds by patient of all images, and prints."""
     config = load(str(home / "runs" / LATEST / CONFIG))
-    examples = prepare_data(config, report["data"], Workspace(home.parent, config.name), Console(stderr=True))
-    records = read_records(config, examples, features.SPLITS, cache / "graphs")
+    workspace = Workspace(home.parent, config.name)
+    examples = prepare_data(config, report["data"], workspace, Console(stderr=True))
+    records = read_records(config, examples, features.SPLITS, passing / "graphs")
     images = records.images
     numbers, patients = patient_numbers([patient.encode() for patient in images.patients])
     folds = deal(images.labels, images.patients, FOLDS, SEED)
@@ -111,10 +112,9 @@ def in_folds(home: Path, report: dict, cache: Path) -> None:
         tried = [from_pixels(table, strength) for strength in STRENGTHS]
         pixels[side] = max(tried, key=lambda found: found.figure("balanced_accuracy").value or 0.0)
         print(f"logistic regression on {side}x{side} pixels: {pixels[side].figure('balanced_accuracy')}", flush=True)
-    votes = []
+    votes, cache = [], feature_cache(config, workspace)
     for name, model in config.models.items():
-        key = features_key(model, images, records.transform, [code_version("cxr.trainer.crossval.features")])
-        table = frozen_features(name, model, images, records.transform, cache / key).features[0]
+        table = features_of_all(name, model, images.images, records.transform, cache, passing / "unfinished").features[0]
         votes.append(from_features(table))
         shown(f"logistic regression on {name}'s features", measured(votes[-1]), pixels)
     shown("mean of these answers", measured(np.mean(votes, axis=0)), pixels)
@@ -130,12 +130,11 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("home", type=Path)
-    parser.add_argument("--cache", type=Path)
     options = parser.parse_args()
     report = json.loads((options.home / "runs" / LATEST / REPORT).read_text(encoding="utf-8"))
     on_test_split(report)
     with tempfile.TemporaryDirectory() as passing:
-        in_folds(options.home, report, options.cache or Path(passing))
+        in_folds(options.home, report, Path(passing))
 
 
 if __name__ == "__main__":

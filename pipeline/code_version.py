@@ -13,6 +13,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 OURS = "cxr."
+FEATURES = ("cxr.trainer.frozen_backbone",)  # no node: what features of frozen backbones are kept under
 
 
 @functools.cache

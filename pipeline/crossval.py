@@ -16,7 +16,7 @@ from rich.console import Console
 from cxr.core import fingerprints, progress
 from cxr.core.errors import UsageError
 from cxr.core.places import records_in
-from cxr.pipeline.code_version import code_version
+from cxr.pipeline.code_version import FEATURES, code_version
 from cxr.pipeline.examples import Examples, prepare_data
 from cxr.pipeline.gate import Gate
 from cxr.pipeline.pipeline_config import Config
@@ -24,9 +24,11 @@ from cxr.pipeline.progress_display import RunProgress
 from cxr.pipeline.workspace import Workspace
 from cxr.trainer.crossval.cost import TimeLeft, announced, jobs
 from cxr.trainer.crossval.experiment import deal_schemes, run_schemes, titled
-from cxr.trainer.crossval.features import Frozen, features_key, frozen_features
+from cxr.trainer.crossval.features import AllFeatures, features_of_all
 from cxr.trainer.crossval.report import Collector, Report, best_backbone, data_used
 from cxr.trainer.crossval.subject import Material, Subject
+from cxr.trainer.feature_cache.store import Store
+from cxr.trainer.frozen_backbone import FeatureCache
 from cxr.trainer.inputs import Split, read_split
 from cxr.trainer.training_state import fingerprint
 from cxr.trainer.transform_graph import TransformGraph
@@ -63,7 +65,6 @@ class Records:
 
     images: Split
     transform: TransformGraph
-    code: str  # version of the code that makes features
 
 
 def read_records(config: Config, examples: Examples, splits: Sequence[str], folder: Path) -> Records:
@@ -102,7 +103,13 @@ def read_records(config: Config, examples: Examples, splits: Sequence[str], fold
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     transform = TransformGraph(str(graph), config.class_names)
-    return Records(read_split(patterns, transform), transform, code_version("cxr.trainer.crossval.features"))
+    return Records(read_split(patterns, transform), transform)
+
+
+def feature_cache(config: Config, workspace: Workspace) -> FeatureCache:
+    """Returns where a cross-validation finds and keeps features: where runs do, or by itself where the configuration has no cache."""
+    place = config.feature_place(workspace.feature_cache)
+    return FeatureCache(Store(place.folder or workspace.crossval / "features", place.max_bytes), code_version(*FEATURES))
 
 
 def cross_validate(
@@ -124,7 +131,7 @@ def cross_validate(
       config: Models, ensemble and preprocessing.
       data: A folder that `cxr ingest` wrote, or images.
       splits: Whose images take part.
-      workspace: Where Transform graphs, features and finished folds are kept, by the hash of what they hang on.
+      workspace: Where Transform graphs and finished folds are kept, by the hash of what they hang on, and features (`feature_cache`).
       console: For progress.
       folds: How many, by patient and by image.
       seed: Of the deals.
@@ -145,12 +152,13 @@ def cross_validate(
         records = read_records(config, examples, splits, kept / "graphs")
         images = records.images
         schemes, skipped = deal_schemes(images, folds, seed)
-        keys: dict[str, str] = {}
-        frozen: dict[str, Frozen] = {}
+        cache = feature_cache(config, workspace)
+        frozen: dict[str, AllFeatures] = {}
         for number, (name, model) in enumerate(config.models.items(), 1):
             shown.stage(f"features of {name}", number, len(config.models))
-            keys[name] = features_key(model, images, records.transform, [records.code])
-            frozen[name] = frozen_features(name, model, images, records.transform, kept / "features" / keys[name])
+            frozen[name] = features_of_all(name, model, images.images, records.transform, cache, kept / "unfinished")
+        for note in cache.store.notes:
+            console.print(note, highlight=False, markup=False, soft_wrap=True)
         subject = Subject(
             models=config.models,
             ensemble=config.ensemble,
@@ -158,12 +166,12 @@ def cross_validate(
             tables={name: found.features for name, found in frozen.items()},
             labels=images.labels,
             sources=images.sources,
-            keys=keys,
+            keys={name: found.name for name, found in frozen.items()},
             code=code_version("cxr.trainer.crossval.fold_run"),
             material=Material(images, records.transform, {name: found.statistics for name, found in frozen.items()}),
         )
         titles = [title for title, *_ in titled(schemes)]
-        left = jobs(subject, schemes, seed, kept / "folds", {name: found.about.seconds_per_image for name, found in frozen.items()})
+        left = jobs(subject, schemes, seed, kept / "folds", {name: found.seconds_per_image for name, found in frozen.items()})
         if text := announced(subject, left, len(titles)):
             console.print(text, highlight=False, markup=False, soft_wrap=True)
         clock = TimeLeft(left)
@@ -174,6 +182,8 @@ def cross_validate(
         collector = Collector(images, config.class_names, folder)
         for scheme, fold, answers in run_schemes(subject, schemes, seed, kept / "folds", shown.stage, on_member):
             collector.add(scheme, fold, answers)
+        for found in frozen.values():
+            shutil.rmtree(found.state, ignore_errors=True)
     results = collector.results()
     return Report(
         configuration=config.model_dump(mode="json"),
@@ -183,7 +193,7 @@ def cross_validate(
         folds=folds,
         seed=seed,
         synthetic=images.synthetic > 0,
-        weights={name: found.about.weights_note for name, found in frozen.items()},
+        weights={name: found.weights_note for name, found in frozen.items()},
         data_used=data_used(config.models, config.ensemble),
         results=results,
         leakage=collector.leakage(),

@@ -35,7 +35,7 @@ from cxr.core import features
 from cxr.core.features import TRAIN, VAL
 from cxr.core.places import records_in
 from cxr.pipeline import gate, roles
-from cxr.pipeline.code_version import code_version
+from cxr.pipeline.code_version import FEATURES, code_version
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.roles import node_id
 from cxr.trainer.model_config import Model as ModelConfig
@@ -47,7 +47,7 @@ CODE = {
     roles.DRIFT_CHECK: ("cxr.components.drift_check.component",),
     roles.TRANSFORM: ("cxr.trainer.preprocessing",),
     roles.TRAINER: ("cxr.trainer.run_fn",),
-    "Features": ("cxr.trainer.frozen_backbone",),  # no node: what features of frozen backbones are kept under
+    "Features": FEATURES,
     "EnsembleTrainer": ("cxr.components.ensemble_trainer.executor",),
     roles.EVALUATOR: (
         "cxr.components.evaluator.executor",

@@ -73,7 +73,7 @@ class Workspace:
 
     @property
     def crossval(self) -> Path:
-        """What cross-validations keep for the next ones: Transform graphs, features, finished folds; and what they found."""
+        """What cross-validations keep for the next ones: Transform graphs, finished folds, what was interrupted; and what they found."""
         return self.home / "crossval"
 
     @property
@@ -153,7 +153,7 @@ class Workspace:
 
     @contextmanager
     def lock_crossval(self) -> Iterator[None]:
-        """Keeps a second cross-validation of the same pipeline out, which would add to the same file of features, and a prune.
+        """Keeps a second cross-validation of the same pipeline out, which would go on with the same trainings, and a prune.
 
         Raises:
           CxrError: Another process holds it.

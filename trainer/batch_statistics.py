@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from cxr.core.stored_rows import Array
@@ -43,7 +45,7 @@ def recalibrate(
       CxrError: A statistic that is no finite number.
     """
     network = assembly.backbone.network
-    variables = [v for layer in bn_recalibration.batch_norm_layers(network) for v in (layer.moving_mean, layer.moving_variance)]
+    variables = _variables(assembly)
 
     chosen = np.random.default_rng(config.seed).permutation(len(images))[: bn_recalibration.MAX_IMAGES]
     size = min(bn_recalibration.BATCH, len(chosen))
@@ -74,6 +76,20 @@ def recalibrate(
         return [values.reshape(variable.shape) for values, variable in zip(np.split(row[0], ends[:-1]), variables, strict=True)]
 
     values = cached(file, kept)
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
+    set_statistics(assembly, values)
     return values
+
+
+def set_statistics(assembly: Assembly, values: Sequence[Array]) -> None:
+    """Gives the backbone what `recalibrate` returned for another one of the same layers.
+
+    Raises:
+      ValueError: It has other layers.
+    """
+    for variable, value in zip(_variables(assembly), values, strict=True):
+        variable.assign(value)
+
+
+def _variables(assembly: Assembly) -> list[keras.Variable]:
+    layers = bn_recalibration.batch_norm_layers(assembly.backbone.network)
+    return [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]

@@ -17,7 +17,7 @@ import tensorflow as tf
 from sklearn.utils import gen_batches
 
 from cxr.core import progress
-from cxr.core.stored_rows import ROWS_IN_MEMORY, StoredRows
+from cxr.core.stored_rows import ROWS_IN_MEMORY, Array, StoredRows
 from cxr.trainer import devices
 from cxr.trainer.batch_statistics import recalibrate
 from cxr.trainer.cached_features import BatchedModel
@@ -55,6 +55,7 @@ class FrozenBackbone:
       cache: None: everything is computed.
       precision: Of `devices.precision`; features are computed in it, statistics and the check of stability in float32 on a CPU.
       from_cache: What for: rows that were found, and all.
+      statistics: What `recalibrate` gave it: each layer's moving mean and variance; nothing before.
     """
 
     assembly: Assembly
@@ -63,6 +64,7 @@ class FrozenBackbone:
     cache: FeatureCache | None = None
     precision: str = devices.FLOAT32
     from_cache: dict[str, tuple[int, int]] = field(default_factory=dict)
+    statistics: list[Array] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._extractor = BatchedModel(self.assembly.extractor)
@@ -70,9 +72,9 @@ class FrozenBackbone:
 
     def recalibrate(self, images: EncodedImages, file: Path | None) -> None:
         """Gives it the batch statistics that its configuration asks for; see `batch_statistics.recalibrate`."""
-        values = recalibrate(self.assembly, self.config, images, self.transform.image, file, self._group(STATISTICS))
+        self.statistics = recalibrate(self.assembly, self.config, images, self.transform.image, file, self._group(STATISTICS))
         if self.cache:
-            self._made_by = fingerprint([self._made_by, self.config.bn_recalibration, *values])
+            self._made_by = fingerprint([self._made_by, self.config.bn_recalibration, *self.statistics])
 
     def check(self, images: Sequence[bytes], remedy: str) -> None:
         """Makes sure that it does not multiply rounding errors; see `check_stability`. What passed once passes again.
@@ -91,6 +93,11 @@ class FrozenBackbone:
         share = check_stability(self._extractor, np.stack([self.transform.image(tf.constant(image)) for image in images]), remedy)
         if group:
             group.add(name, np.array([[share]], np.float32))
+
+    def name_of(self, images: EncodedImages, variants: int = 0) -> str:
+        """Returns a name for what `features` would return: equal for equal features. There must be a cache."""
+        assert self.cache is not None
+        return fingerprint([self._made_by, *(one.hex() for one in self._keys(images, variants))])
 
     def features(self, images: EncodedImages, split: str, file: Path | None, variants: int = 0) -> StoredRows:
         """Returns the features of images, float32 [1 + variants, images, width]: as they are, then of each augmented variant.

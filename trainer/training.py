@@ -18,9 +18,10 @@ from cxr.core.folds import deal, most_folds
 from cxr.core.stored_rows import Array, FloatRows
 from cxr.trainer import devices, inputs
 from cxr.trainer.artifact import TRAIN_OOF
-from cxr.trainer.batch_statistics import recalibrate
-from cxr.trainer.cached_features import BATCH, BatchedModel, cached
+from cxr.trainer.batch_statistics import recalibrate, set_statistics
+from cxr.trainer.cached_features import BatchedModel, cached
 from cxr.trainer.frozen_backbone import FeatureCache, FrozenBackbone
+from cxr.trainer.frozen_features import FrozenFeatures, check_steadiness
 from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
 from cxr.trainer.history import Row, StageHistory
 from cxr.trainer.losses import from_one_source, image_weights, make_loss
@@ -30,7 +31,6 @@ from cxr.trainer.models.backbones import LAYER, all_layers
 from cxr.trainer.models.heads import build_head
 from cxr.trainer.models.weights import NONE, copy_weights
 from cxr.trainer.out_of_fold import out_of_fold
-from cxr.trainer.phantoms import phantoms
 from cxr.trainer.stages import StageData, run_stage
 from cxr.trainer.training_state import fingerprint
 from cxr.trainer.transform_graph import TransformGraph
@@ -54,19 +54,6 @@ class Trained:
     features: Mapping[str, FloatRows]  # split: [images, features], what the head answered from
     state_dir: Path | None  # no longer needed once the model is written
     from_cache: dict[str, tuple[int, int]]  # split: features of the head stage that the feature cache had, and all
-
-
-@dataclass(frozen=True)
-class FrozenFeatures:
-    """What the frozen backbone made of the splits before: the head stage learns from it, and no image passes through once more.
-
-    Attributes:
-      features: Split: float32 [passes, images, width], in the split's order; of training images as they are, then of each variant.
-      statistics: File of the batch statistics that they were made with (`recalibrate`); None: the backbone is not recalibrated.
-    """
-
-    features: Mapping[str, FloatRows]
-    statistics: Path | None
 
 
 class Training:
@@ -145,8 +132,10 @@ class Training:
         frozen = FrozenBackbone(assembly, config, self._transform, cache, precision)
         # Before any training: statistics from scratch come from training itself.
         if config.bn_recalibration != "none" and not from_scratch:
-            own = state / "bn_recalibration.npz" if state else None
-            frozen.recalibrate(self._train.images, self._frozen.statistics if self._frozen else own)
+            if self._frozen:
+                set_statistics(assembly, self._frozen.statistics)
+            else:
+                frozen.recalibrate(self._train.images, state / "bn_recalibration.npz" if state else None)
 
         stages: list[StageHistory] = []
         probabilities: dict[str, Array] = {}
@@ -232,9 +221,7 @@ class Training:
     def _frozen_features(self, frozen: FrozenBackbone, state: Path | None) -> Mapping[str, FloatRows]:
         """Runs the backbone; see `FrozenFeatures.features`."""
         train = self._train
-        if keras.config.dtype_policy().compute_dtype == devices.FLOAT32:  # half precision rounds by more than the noise of this check
-            drawn = phantoms()
-            frozen.check([*train.images[: BATCH - len(drawn)], *drawn], self._remedy(frozen.assembly))
+        check_steadiness(frozen, train.images, self._key)
         return {
             split: frozen.features(
                 images.images,
@@ -305,15 +292,6 @@ class Training:
         copy = assembly.with_head(build_head(self._config.head, assembly.width, self._classes))
         copy_weights(model, copy)
         return copy
-
-    def _remedy(self, assembly: Assembly) -> str:
-        """What helps a backbone that multiplies rounding errors."""
-        if not assembly.backbone.random:
-            return f"Check {self._key}.weights and {self._key}.input_adapter: do they belong together?"
-        larger = f"set {self._key}.image_size={2 * assembly.network_size}"
-        if self._config.bn_recalibration == "per_layer":
-            return f"Remedy: {larger} or {self._key}.bn_recalibration=none."
-        return f"Remedy: set {self._key}.bn_recalibration=none or per_layer, or {larger}."
 
     def _order(self, stage: Stage, first: int, *, full: bool = False) -> inputs.EpochOrder:
         return inputs.EpochOrder(first, stage.epochs, stage.batch_size, self._config.seed, full)

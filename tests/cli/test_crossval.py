@@ -103,8 +103,8 @@ def test_figures_of_two_folds_and_a_second_call_that_computes_and_trains_nothing
     assert len(list((tmp_path / "first/folds").iterdir())) == 4
     assert "patient0" not in "".join(file.read_text() for file in tmp_path.glob("first/**/*.json"))
 
-    for used in ("features.BatchedModel", "members.train_head"):
-        monkeypatch.setattr(f"cxr.trainer.crossval.{used}", None)
+    monkeypatch.setattr("cxr.trainer.cached_features.BatchedModel.batch", None)
+    monkeypatch.setattr("cxr.trainer.crossval.members.train_head", None)
     again = CliRunner().invoke(app, [*map(str, arguments), "--out", str(tmp_path / "second")])
     assert again.exit_code == exit_codes.OK, again.output
     assert json.loads((tmp_path / "second/crossval.json").read_text()) == summary
@@ -173,7 +173,8 @@ def test_a_second_one_at_once_is_refused_and_adds_nothing(configuration, records
         error = invoked("-c", configuration, "-d", records, "--splits", "train", "--workspace", workspace.root).exception
     assert isinstance(error, CxrError)
     assert "another cross-validation of pipeline" in str(error)
-    assert not (workspace.home / "crossval/features").exists()
+    assert [kept.name for kept in workspace.crossval.iterdir()] == ["results"]
+    assert not workspace.feature_cache.exists()
 
 
 def test_a_split_that_the_records_lack_is_named(configuration, records, tmp_path):

@@ -6,10 +6,13 @@ import tensorflow as tf
 from cxr.core import machine, progress
 from cxr.core.errors import CxrError
 from cxr.trainer import cached_features, devices, training
-from cxr.trainer.crossval.features import frozen_features
+from cxr.trainer.crossval.features import features_of_all
+from cxr.trainer.feature_cache.store import Store
+from cxr.trainer.frozen_backbone import FeatureCache
+from cxr.trainer.frozen_features import FrozenFeatures
 from cxr.trainer.inputs import in_order
 from cxr.trainer.models.backbones import LAYER, all_layers
-from cxr.trainer.training import FrozenFeatures, Training, set_trainable
+from cxr.trainer.training import Training, set_trainable
 
 CLASSES = ("covid19", "pneumonia", "normal")
 pytestmark = pytest.mark.usefixtures("small_mobilenet")
@@ -64,7 +67,8 @@ def test_features_that_are_there_already_are_learnt_from_and_fine_tuning_goes_on
     """As in the folds of a cross-validation: one pass through the frozen backbone serves all trainings, also of fewer classes."""
     chosen = config(fine_tuning={"epochs": 1})
     everything = np.arange(24)
-    made = frozen_features("m", chosen, splits.train, splits.transform, tmp_path)
+    cache = FeatureCache(Store(tmp_path, 10**9), "1")
+    made = features_of_all("m", chosen, splits.train.images, splits.transform, cache, tmp_path)
     passes.clear()
     two = splits.train.take(everything[splits.train.labels < 2])
     frozen = FrozenFeatures({"train": made.features[:, splits.train.labels < 2]}, made.statistics)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +26,12 @@ class Material:
     Attributes:
       images: All that take part.
       transform: Decodes them.
-      statistics: Name to the file of the batch statistics that its features were made with; None: it was not recalibrated.
+      statistics: Name to the batch statistics that its features were made with (`FrozenBackbone.statistics`).
     """
 
     images: Split
     transform: TransformGraph
-    statistics: Mapping[str, Path | None]
+    statistics: Mapping[str, Sequence[Array]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +45,7 @@ class Subject:
       tables: Name to features of the frozen backbone, float32 [1 + variants, images, width].
       labels: int64 [images].
       sources: [images], the collections that they come from.
-      keys: Name to what its features hang on (`features_key`).
+      keys: Name to the name of its features (`FrozenBackbone.name_of`).
       code: Version of what trains and joins.
       material: For models whose backbone learns too; None: there are none.
     """

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-from types import SimpleNamespace
-from typing import cast
 
 import numpy as np
 import pytest
@@ -14,12 +12,11 @@ from sklearn.preprocessing import StandardScaler
 
 from cxr.core.errors import CxrError
 from cxr.core.features import TEST, TRAIN, VAL
-from cxr.pipeline.code_version import modules_of
-from cxr.trainer import artifact, devices
+from cxr.pipeline.code_version import FEATURES, modules_of
+from cxr.trainer import artifact
 from cxr.trainer.artifact import TRAIN_OOF
 from cxr.trainer.calibration.settling import settle
 from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT, deal_schemes, run_schemes
-from cxr.trainer.crossval.features import features_key
 from cxr.trainer.crossval.fold_run import LOGISTIC, fold_file, run_fold, to_train
 from cxr.trainer.crossval.logistic import C, logistic_answers
 from cxr.trainer.crossval.report import Collector, best_backbone, data_used
@@ -30,7 +27,6 @@ from cxr.trainer.ensemble.fitting_data import fitting_data
 from cxr.trainer.ensemble.joining import align, join
 from cxr.trainer.inputs import Split
 from cxr.trainer.model_config import Ensemble, FineTuning, Model, Stage
-from cxr.trainer.transform_graph import TransformGraph
 
 CLASSES = ("covid19", "pneumonia", "normal")
 PATIENTS, EACH, WIDTH = 30, 4, 400
@@ -204,34 +200,6 @@ def test_a_class_that_is_not_there_has_no_figures(images):
     assert found.figure("balanced_accuracy").value == 1
 
 
-@pytest.mark.parametrize(
-    ("setting", "same"),
-    [
-        ({"conformal_coverage": 0.8}, True),
-        ({"outside_share": None}, True),
-        ({"calibration": "none"}, True),
-        ({"head_training": {**STAGE, "epochs": 4}}, True),
-        ({"bn_recalibration": "per_layer"}, False),
-        ({"seed": 7}, False),
-    ],
-)
-def test_features_are_kept_over_what_they_do_not_hang_on(images, setting, same):
-    def key(model):
-        return features_key(model, images, cast(TransformGraph, SimpleNamespace(fingerprint="graph")), ["code"])
-
-    other = Model.model_validate({"backbone": "MobileNet", "weights": "none", "head_training": STAGE, **setting})
-    assert other != MODEL
-    assert (key(other) == key(MODEL)) == same
-
-
-def test_features_hang_on_the_precision_that_they_are_computed_in(images, monkeypatch):
-    keys = set()
-    for precision in (devices.FLOAT32, devices.MIXED, devices.BFLOAT16):
-        monkeypatch.setattr(devices, "possible", lambda mixed, precision=precision: precision)
-        keys.add(features_key(MODEL, images, cast(TransformGraph, SimpleNamespace(fingerprint="graph")), ["code"]))
-    assert len(keys) == 3
-
-
 @pytest.mark.parametrize("method", ["weighted", "soft"])
 def test_a_fold_calibrates_members_and_ensemble_as_a_run_does(images, tmp_path, method):
     """The members are too sure of what they know. What a run's trainers make of the same answers has the same temperatures and log loss."""
@@ -286,7 +254,7 @@ def test_a_fold_calibrates_members_and_ensemble_as_a_run_does(images, tmp_path, 
 def test_what_a_fold_came_to_hangs_on_the_code_that_calibrates_and_features_do_not():
     """Kept folds of before are named by another version of the code, features by the same."""
     assert {"cxr.trainer.calibration.settling", "cxr.trainer.calibration.temperature"} <= set(modules_of("cxr.trainer.crossval.fold_run"))
-    assert "cxr.trainer.calibration.settling" not in modules_of("cxr.trainer.crossval.features")
+    assert "cxr.trainer.calibration.settling" not in modules_of(*FEATURES)
 
 
 def test_a_fold_that_other_code_kept_is_not_read(images, tmp_path):
