@@ -34,13 +34,13 @@ from cxr.pipeline.analysis import write_transform_graph
 from cxr.pipeline.pipeline_config import Config, load
 from cxr.trainer import artifact, devices, inputs
 from cxr.trainer.export.trained_answers import GPU_TOLERANCE, MIXED_TOLERANCE, TOLERANCE
+from cxr.trainer.fine_tuning import set_trainable
 from cxr.trainer.model_config import FineTuning, Model, Stage
 from cxr.trainer.models.assembly import assemble
 from cxr.trainer.models.backbones import LAYER
 from cxr.trainer.models.heads import build_head
 from cxr.trainer.run_fn import run_fn
 from cxr.trainer.stages import StageData, run_stage
-from cxr.trainer.training import set_trainable
 from cxr.trainer.transform_graph import TransformGraph
 
 BACKWARD = 2  # a convolution's gradients, of its input and of its kernel, cost as much as itself each

@@ -121,12 +121,12 @@ def test_a_model_that_fine_tunes_is_trained_whole_in_every_fold_and_an_interrupt
     configuration, single_images, tmp_path, monkeypatch
 ):
     """The network is new in every fold, its answers are fine-tuning's, and what was done before the interruption is not done again."""
-    from cxr.trainer import training
+    from cxr.trainer import fine_tuning
 
     tuned = ["models.mobilenet.fine_tuning.epochs=2", "models.mobilenet.fine_tuning.optimizer.learning_rate=0.01"]
     arguments = ["-c", configuration, "-d", single_images, "--folds", 2, "--splits", "train", "--workspace", tmp_path / "workspace", *tuned]
     trained: list[tuple[int, int, int]] = []  # images learnt from, epochs that were behind, epochs of now
-    real, interrupted = training.run_stage, False
+    real, interrupted = fine_tuning.run_stage, False
 
     def watched(name, model, stage, loss, data, **more):
         nonlocal interrupted
@@ -140,7 +140,7 @@ def test_a_model_that_fine_tunes_is_trained_whole_in_every_fold_and_an_interrupt
         trained.append((data.steps, history.resumed_from, len(history.rows)))
         return history
 
-    monkeypatch.setattr(training, "run_stage", watched)
+    monkeypatch.setattr(fine_tuning, "run_stage", watched)
     first = invoked(*arguments, "--out", tmp_path / "first")
     assert isinstance(first.exception, SystemExit | KeyboardInterrupt), first.exception
     assert len(trained) == 1

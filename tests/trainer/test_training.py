@@ -5,14 +5,15 @@ import tensorflow as tf
 
 from cxr.core import machine, progress
 from cxr.core.errors import CxrError
-from cxr.trainer import cached_features, devices, training
+from cxr.trainer import cached_features, devices, fine_tuning
 from cxr.trainer.crossval.features import features_of_all
 from cxr.trainer.feature_cache.store import Store
+from cxr.trainer.fine_tuning import set_trainable
 from cxr.trainer.frozen_backbone import FeatureCache
 from cxr.trainer.frozen_features import FrozenFeatures
 from cxr.trainer.inputs import in_order
 from cxr.trainer.models.backbones import LAYER, all_layers
-from cxr.trainer.training import Training, set_trainable
+from cxr.trainer.training import Training
 
 CLASSES = ("covid19", "pneumonia", "normal")
 pytestmark = pytest.mark.usefixtures("small_mobilenet")
@@ -93,7 +94,7 @@ def test_reestimated_statistics_wake_up_a_random_backbone(splits, config):
     spread = {}
     for kind in ("none", "per_channel"):
         trained = train(config(bn_recalibration=kind, head_training={"epochs": 1}), splits)
-        features = np.stack(list(in_order(splits.train.images, splits.transform.image, augmentation=training._NO_AUGMENTATION)))
+        features = np.stack(list(in_order(splits.train.images, splits.transform.image, augmentation=fine_tuning._NO_AUGMENTATION)))
         for layer in trained.model.layers[1:-1]:
             features = layer(features)
         spread[kind] = np.std(features, axis=0).mean()
@@ -117,13 +118,13 @@ def weights_of(model):
 @pytest.mark.slow
 def test_fine_tuning_moves_the_last_layers_and_no_batch_normalisation(splits, config, monkeypatch):
     before = {}
-    real = training.run_stage
+    real = fine_tuning.run_stage
 
     def spying(name, model, *args, **kwargs):
         before[name] = weights_of(model)
         return real(name, model, *args, **kwargs)
 
-    monkeypatch.setattr(training, "run_stage", spying)
+    monkeypatch.setattr(fine_tuning, "run_stage", spying)
     chosen = config(fine_tuning={"epochs": 2, "last_layers": 9, "optimizer": {"learning_rate": 1e-3}}, augmentation={"zoom": 0.1})
     trained = train(chosen, splits, folds=2)
     assert [stage.name for stage in trained.stages] == ["head", "fine-tuning"]
@@ -184,8 +185,8 @@ def test_a_cpu_with_bfloat16_uses_it_for_frozen_backbones_alone(splits, config, 
 
     passed: list[bool] = []
     tuned: list[bool] = []
-    monkeypatch.setattr(training.BatchedModel, "batch", noting(training.BatchedModel.batch, passed))
-    monkeypatch.setattr(training, "run_stage", noting(training.run_stage, tuned))
+    monkeypatch.setattr(cached_features.BatchedModel, "batch", noting(cached_features.BatchedModel.batch, passed))
+    monkeypatch.setattr(fine_tuning, "run_stage", noting(fine_tuning.run_stage, tuned))
     trained = train(chosen, splits)
     # Two of the check of stability, then the features of both splits; fine-tuning; its answers to both.
     assert (passed, tuned) == ([False, False, True, True, False, False], [False])
@@ -199,13 +200,13 @@ def test_a_cpu_with_bfloat16_uses_it_for_frozen_backbones_alone(splits, config, 
 def test_mixed_precision_yields_a_float32_model_and_restores_the_policy(splits, config, monkeypatch):
     monkeypatch.setattr(devices, "has_gpu", lambda: True)
     learners = {}
-    real = training.run_stage
+    real = fine_tuning.run_stage
 
     def spying(name, model, *args, **kwargs):
         learners[name] = model
         return real(name, model, *args, **kwargs)
 
-    monkeypatch.setattr(training, "run_stage", spying)
+    monkeypatch.setattr(fine_tuning, "run_stage", spying)
     trained = train(config(mixed_precision=True, fine_tuning={"epochs": 1}), splits)
     learner = learners["fine-tuning"]
     assert trained.precision == "mixed_float16"
@@ -241,7 +242,7 @@ def test_batch_normalisation_of_a_nested_model_stays_as_it_is_too():
     set_trainable(network, 3, from_scratch=False)
     assert [len(layer.trainable_weights) for layer in (first, dense, norm, last)] == [0, 2, 0, 2]
     set_trainable(network, None, from_scratch=True)
-    assert norm.momentum == training.SCRATCH_MOMENTUM
+    assert norm.momentum == fine_tuning.SCRATCH_MOMENTUM
 
 
 @pytest.mark.slow

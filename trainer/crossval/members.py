@@ -20,10 +20,11 @@ from cxr.trainer import inputs
 from cxr.trainer.artifact import TRAIN_OOF
 from cxr.trainer.cached_features import BatchedModel, cached
 from cxr.trainer.crossval.subject import Part, Subject
+from cxr.trainer.frozen_features import FrozenFeatures
 from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
 from cxr.trainer.model_config import Stage
 from cxr.trainer.out_of_fold import out_of_fold
-from cxr.trainer.training import FrozenFeatures, Training
+from cxr.trainer.training import Training
 from cxr.trainer.training_state import fingerprint
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import keras
 
 from cxr.core import features
-from cxr.trainer.model_config import Model
+from cxr.trainer.model_config import NONE, Model
 from cxr.trainer.models.backbones import find
-from cxr.trainer.models.heads import pooling_layers
-from cxr.trainer.models.weights import Weighted, load_backbone
+from cxr.trainer.models.heads import build_head, pooling_layers
+from cxr.trainer.models.weights import Weighted, copy_weights, load_backbone
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,21 @@ def assemble(config: Model, image_size: int) -> Assembly:
     ]
     image = keras.Input((image_size, image_size, 3), name=features.IMAGE_TENSOR)
     return Assembly(keras.Model(image, _through(layers, image)), weighted, tuple(layers))
+
+
+def copy_of(model: keras.Model, config: Model, image_size: int, classes: int) -> keras.Model:
+    """Returns a whole model of its own variables with the same weights, in the precision and under the strategy that now hold.
+
+    Args:
+      model: Of `Assembly.with_head`.
+      config: What it was built by.
+      image_size: Height and width of the images that come in, pixels.
+      classes: How many.
+    """
+    assembly = assemble(config.model_copy(update={"weights": NONE}), image_size)
+    copy = assembly.with_head(build_head(config.head, assembly.width, classes))
+    copy_weights(model, copy)
+    return copy
 
 
 def _through(layers: tuple[keras.layers.Layer, ...] | list[keras.layers.Layer], x: keras.KerasTensor) -> keras.KerasTensor:

@@ -13,12 +13,13 @@ from bench.data import SIZE, SPLIT, Data, mobilenet
 from bench.row import FLOOR, Done, Round, Row, Side, timed
 from cxr.core import features
 from cxr.trainer import inputs
+from cxr.trainer.fine_tuning import set_trainable
 from cxr.trainer.losses import make_loss, make_optimizer
 from cxr.trainer.model_config import FineTuning
 from cxr.trainer.models.assembly import assemble
 from cxr.trainer.models.backbones import LAYER
 from cxr.trainer.models.heads import build_head
-from cxr.trainer.training import Training, set_trainable
+from cxr.trainer.training import Training
 from cxr.trainer.transform_graph import TransformGraph
 
 EPOCHS, BATCH = 8, 16  # of the head
