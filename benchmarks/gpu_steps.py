@@ -32,7 +32,7 @@ from rich.table import Table
 from cxr.core import features
 from cxr.pipeline.analysis import write_transform_graph
 from cxr.pipeline.pipeline_config import Config, load
-from cxr.trainer import artifact, devices, inputs
+from cxr.trainer import artifact, devices, image_epochs, splits
 from cxr.trainer.export.trained_answers import GPU_TOLERANCE, MIXED_TOLERANCE, TOLERANCE
 from cxr.trainer.fine_tuning import set_trainable
 from cxr.trainer.model_config import FineTuning, Model, Stage
@@ -99,10 +99,10 @@ def step_seconds(model: Model, network: keras.Model, stage: FineTuning, data: tf
     return [row["seconds"] / steps for row in rows[1:]]
 
 
-def steps_of(model: Model, transform: TransformGraph, train: inputs.Split, wanted: int) -> tuple[str, int, float, float, float]:
+def steps_of(model: Model, transform: TransformGraph, train: splits.Split, wanted: int) -> tuple[str, int, float, float, float]:
     """Returns precision, batch size, and the seconds of floor, step on one batch, step with the pipeline."""
     tuning = model.fine_tuning or FineTuning()
-    steps = inputs.steps_per_epoch(len(train), tuning.batch_size)
+    steps = image_epochs.steps_per_epoch(len(train), tuning.batch_size)
     each = 1 + math.ceil(wanted / steps)  # epochs, of which the first may wait for the pipeline to begin
     stage = tuning.model_copy(update={"epochs": 1 + 2 * each, "early_stopping": None, "reduce_on_plateau": None})
     precision = devices.precision(model.mixed_precision)
@@ -112,15 +112,15 @@ def steps_of(model: Model, transform: TransformGraph, train: inputs.Split, wante
         set_trainable(network.get_layer(LAYER), tuning.last_layers, from_scratch=False)
         dtype = keras.config.dtype_policy().compute_dtype
         arithmetic = (1 + BACKWARD) * flops(network) * stage.batch_size / peak(dtype, 8192 if devices.has_gpu() else 1024)
-        order = inputs.EpochOrder(1 + each, stage.epochs, stage.batch_size, model.seed, full=True)
-        fed = inputs.image_epochs(train, len(transform.class_names), transform.image, model.augmentation, order)
+        order = image_epochs.EpochOrder(1 + each, stage.epochs, stage.batch_size, model.seed, full=True)
+        fed = image_epochs.image_epochs(train, len(transform.class_names), transform.image, model.augmentation, order)
         decoded = tf.data.Dataset.from_tensors(next(iter(fed))).repeat((1 + each) * steps).prefetch(2)
         seconds = step_seconds(model, network, stage, decoded.concatenate(fed), steps)  # one after the other: tracing takes a minute
     return precision, stage.batch_size, arithmetic, statistics.median(seconds[:each]), statistics.median(seconds[each:])
 
 
 def export_differences(
-    name: str, model: Model, arguments: Mapping[str, object], class_names: Sequence[str], val: inputs.Split
+    name: str, model: Model, arguments: Mapping[str, object], class_names: Sequence[str], val: splits.Split
 ) -> tuple[float, float]:
     """Trains and exports as a run does; returns by how much the SavedModel differs from the training, here and on the CPU."""
     short = model.model_copy(update={"head_training": Stage(epochs=1), "fine_tuning": None})
@@ -147,7 +147,7 @@ def measure(config: Config, records: Path, names: list[str], steps: int) -> list
         about = {"class_names": list(config.class_names), "image_size": config.image_size}
         write_transform_graph([patterns["train"]], folder, {**about, "preprocessing": config.preprocessing.model_dump(mode="json")})
         transform = TransformGraph(folder, config.class_names)
-        train, val = (inputs.read_split([pattern], transform) for pattern in patterns.values())
+        train, val = (splits.read_split([pattern], transform) for pattern in patterns.values())
         arguments = {"train_files": [patterns["train"]], "eval_files": [patterns["val"]], "transform_output": folder}
         for name in names:
             model = config.models[name]

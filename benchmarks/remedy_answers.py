@@ -12,6 +12,7 @@ import numpy.typing as npt
 from remedy_features import Array, Backbone, with_part_black
 from rich.console import Console
 
+from cxr.core import fingerprints
 from cxr.core.folds import Fold, Indices
 from cxr.core.machine import cores
 from cxr.core.measurement import Measurement
@@ -29,10 +30,9 @@ from cxr.trainer.crossval.logistic import logistic_answers
 from cxr.trainer.crossval.results import measurement_of
 from cxr.trainer.crossval.subject import part_of
 from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
-from cxr.trainer.inputs import Split, read_split
 from cxr.trainer.losses import image_weights
 from cxr.trainer.model_config import Model, Stage
-from cxr.trainer.training_state import fingerprint
+from cxr.trainer.splits import Split, read_split
 
 CONFIG, SPLITS, FOLDS, SEED = "cpu", ("train", "val"), 5, 0
 PLAIN, ELSEWHERE = "plain", "elsewhere"
@@ -75,7 +75,7 @@ class Bench:
         key = [self._name, overrides, model.model_dump(mode="json"), transform.fingerprint, images.content_hash]
 
         def told(fold: Indices, asked: list[Array]) -> list[Array]:
-            file = self._cache / "answers" / f"{fingerprint([*key, fold, *(table.sum() for table in asked)])}.npz"
+            file = self._cache / "answers" / f"{fingerprints.of_parts([*key, fold, *(table.sum() for table in asked)])}.npz"
             return cached(file, lambda: _answers(model, learnt, images.patients, fold, asked, classes))
 
         results: Results = {learner: {} for learner in LEARNERS}

@@ -11,19 +11,19 @@ import numpy as np
 import tensorflow as tf
 
 from cxr.components.shortcut_check.masked_models import masked
+from cxr.core import fingerprints
 from cxr.core.stored_rows import Array
 from cxr.data.audit.regions import Masked
-from cxr.trainer import inputs
+from cxr.trainer import decoded_images, splits
 from cxr.trainer.batch_statistics import recalibrate
 from cxr.trainer.cached_features import BatchedModel
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.model_config import Augmentation, Model
 from cxr.trainer.models.assembly import assemble
-from cxr.trainer.training_state import fingerprint
 from cxr.trainer.transform_graph import TransformGraph
 
 
-def with_part_black(images: inputs.Split, part: Masked) -> inputs.Split:
+def with_part_black(images: splits.Split, part: Masked) -> splits.Split:
     """Returns the same images with a part black."""
     return replace(images, images=EncodedImages.of(masked(encoded, part) for encoded in images.images))
 
@@ -31,7 +31,7 @@ def with_part_black(images: inputs.Split, part: Masked) -> inputs.Split:
 class Backbone:
     """One frozen backbone behind one Transform graph; it is built when the first features are missing."""
 
-    def __init__(self, name: str, config: Model, transform: TransformGraph, statistics: inputs.Split, cache: Path) -> None:
+    def __init__(self, name: str, config: Model, transform: TransformGraph, statistics: splits.Split, cache: Path) -> None:
         """Builds nothing yet.
 
         Args:
@@ -46,7 +46,7 @@ class Backbone:
         self._key = [made_by, transform.fingerprint, statistics.content_hash]
         self._extractor: BatchedModel | None = None
 
-    def features(self, images: Callable[[], inputs.Split], key: Sequence[object], augmentation: Augmentation = Augmentation()) -> Array:  # noqa: B008
+    def features(self, images: Callable[[], splits.Split], key: Sequence[object], augmentation: Augmentation = Augmentation()) -> Array:  # noqa: B008
         """Returns features, float32 [passes, images, width]: one pass, or one for each variant of the augmentation, without the plain one.
 
         Args:
@@ -55,13 +55,13 @@ class Backbone:
           augmentation: Of the variants.
         """
         kind = augmentation.model_dump(mode="json", exclude_defaults=True)
-        file = self._cache / f"{self._name}-{fingerprint([*self._key, *key, kind])}.npy"
+        file = self._cache / f"{self._name}-{fingerprints.of_parts([*self._key, *key, kind])}.npy"
         if not file.exists():
             split, variants = images(), augmentation.variants
             skipped = len(split) if variants else 0
 
             def every(first: int) -> tf.data.Dataset:
-                return inputs.in_order(
+                return decoded_images.in_order(
                     split.images,
                     self._transform.image,
                     augmentation=augmentation,

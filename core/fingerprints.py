@@ -1,11 +1,14 @@
-"""Hashes of files and folders. They are stored (champion pointer, cache keys, records): whoever changes one makes all of those look new."""
+"""Hashes of files, folders and settings. They are stored (champion pointer, cache keys, records): if one changes, all of those look new."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 
 def of_file(path: str | Path) -> str:
@@ -31,6 +34,20 @@ def of_folder(folder: Path, new: Callable[[], Any] = hashlib.sha256) -> str:
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         digest.update(str(file.relative_to(folder)).encode() + b"\0" + _of_file(file))
     return str(digest.hexdigest())
+
+
+def of_parts(parts: Sequence[Any]) -> str:
+    """Returns a short hash (hex) of settings and arrays: equal for equal parts.
+
+    Args:
+      parts: Arrays, of which the bytes count, or anything that JSON takes.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        is_array = isinstance(part, (np.ndarray, np.generic))  # Keras gives weights without axes as NumPy's numbers
+        digest.update(np.ascontiguousarray(part).tobytes() if is_array else json.dumps(part, sort_keys=True).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()[:24]
 
 
 def of_image(content_hash: str | bytes) -> bytes:

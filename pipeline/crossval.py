@@ -29,8 +29,7 @@ from cxr.trainer.crossval.report import Collector, Report, best_backbone, data_u
 from cxr.trainer.crossval.subject import Material, Subject
 from cxr.trainer.feature_cache.store import Store
 from cxr.trainer.frozen_backbone import FeatureCache
-from cxr.trainer.inputs import Split, read_split
-from cxr.trainer.training_state import fingerprint
+from cxr.trainer.splits import Split, read_split
 from cxr.trainer.transform_graph import TransformGraph
 
 
@@ -89,7 +88,7 @@ def read_records(config: Config, examples: Examples, splits: Sequence[str], fold
         "preprocessing": config.preprocessing.model_dump(mode="json"),
     }
     hashes = [fingerprints.of_folder(examples.path / split) for split in splits]
-    graph = folder / fingerprint([settings, *hashes, code_version("cxr.trainer.preprocessing")])
+    graph = folder / fingerprints.of_parts([settings, *hashes, code_version("cxr.trainer.preprocessing")])
     if not graph.exists():
         from cxr.pipeline.analysis import write_transform_graph  # Beam and TFT: seconds
 

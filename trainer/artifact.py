@@ -30,6 +30,7 @@ from cxr.core.errors import CxrError, MissingFileError
 from cxr.core.places import SERVING
 from cxr.core.validation_errors import all_said
 from cxr.data.images.reader import MAX_SIDE
+from cxr.trainer import files
 from cxr.trainer.calibration_info import Calibration, Conformal, OperatingPoint, Outside
 
 TRAIN_OOF = "train_oof"  # in place of a split's name: out-of-fold answers to the training split
@@ -146,7 +147,7 @@ def save_predictions(
         raise ValueError(f"{split}: " + ", ".join(f"{key} of {len(array)} images" for key, array in arrays.items()))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    write_bytes(predictions_path(uri, split), buffer.getvalue())
+    files.write_bytes(predictions_path(uri, split), buffer.getvalue())
 
 
 def load_predictions(uri: str, split: str) -> Predictions:
@@ -158,7 +159,7 @@ def load_predictions(uri: str, split: str) -> Predictions:
     path = predictions_path(uri, split)
     if not tf.io.gfile.exists(path):
         raise CxrError(f"{path}: this model saved no predictions on the split {split!r}; train it again")
-    with np.load(io.BytesIO(read_bytes(path)), allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(files.read_bytes(path)), allow_pickle=False) as arrays:
         return Predictions(
             arrays["content_hash"], arrays["label_index"], arrays["probabilities"], arrays["patients"], arrays.get("unlike_training")
         )
@@ -183,7 +184,7 @@ def read_info(uri: str) -> ModelInfo:
         path = f"{folder}/{INFO}"
         if tf.io.gfile.exists(path):
             try:
-                return ModelInfo.model_validate_json(read_bytes(path))
+                return ModelInfo.model_validate_json(files.read_bytes(path))
             except pydantic.ValidationError as error:
                 raise CxrError(f"{path}: not a description of a model: {all_said(error)}") from None
     raise MissingFileError(f"{uri}: holds no {SERVING}/{INFO}; give the URI of a model that this pipeline trained")
@@ -193,31 +194,4 @@ def write_info(saved_model: str, info: dict[str, Any]) -> None:
     """Writes model.json into the folder of a SavedModel, after checking it against `ModelInfo`."""
     checked = ModelInfo.model_validate(info)
     text = json.dumps(checked.model_dump(mode="json", exclude_none=True), indent=2, ensure_ascii=False)
-    write_bytes(f"{saved_model.rstrip('/')}/{INFO}", (text + "\n").encode())
-
-
-def read_bytes(path: str) -> bytes:
-    """Returns the contents of a file of any filesystem that `tf.io.gfile` knows."""
-    with tf.io.gfile.GFile(path, "rb") as file:
-        return file.read()
-
-
-def write_bytes(path: str, contents: bytes) -> None:
-    """Writes a file, with its folders, on any filesystem that `tf.io.gfile` knows."""
-    make_parent(path)
-    with tf.io.gfile.GFile(path, "wb") as file:
-        file.write(contents)
-
-
-def copy_folder(source: str, target: str) -> None:
-    """Copies the files of a folder, of any filesystem that `tf.io.gfile` knows."""
-    for folder, _, files in tf.io.gfile.walk(source):
-        inside = folder.rstrip("/")[len(source.rstrip("/")) :]
-        tf.io.gfile.makedirs(f"{target}{inside}")
-        for file in files:
-            tf.io.gfile.copy(f"{folder.rstrip('/')}/{file}", f"{target}{inside}/{file}", overwrite=True)
-
-
-def make_parent(path: str) -> None:
-    """Makes the folder that a file will lie in."""
-    tf.io.gfile.makedirs(path.rsplit("/", 1)[0])
+    files.write_bytes(f"{saved_model.rstrip('/')}/{INFO}", (text + "\n").encode())

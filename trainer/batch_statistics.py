@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from cxr.core.stored_rows import Array
-from cxr.trainer import inputs
+from cxr.trainer import decoded_images
 from cxr.trainer.cached_features import cached
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.feature_cache.shards import key
@@ -24,7 +24,7 @@ def recalibrate(
     assembly: Assembly,
     config: Model,
     images: EncodedImages,
-    decode: inputs.Decoder,
+    decode: decoded_images.Decoder,
     file: Path | None = None,
     group: Group | None = None,
 ) -> list[Array]:
@@ -55,7 +55,7 @@ def recalibrate(
     chosen = chosen[: batches * size]
 
     def statistics() -> list[Array]:
-        data = inputs.in_order(images[chosen], decode, augmentation=Augmentation()).batch(size)
+        data = decoded_images.in_order(images[chosen], decode, augmentation=Augmentation()).batch(size)
         if config.bn_recalibration == "per_layer":
             bn_recalibration.recalibrate_layers(assembly.extractor, network, next(iter(data)))
         else:

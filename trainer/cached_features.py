@@ -19,7 +19,7 @@ from cxr.core import progress
 from cxr.core.errors import CxrError
 from cxr.core.machine_faults import writing_temporary_files
 from cxr.core.stored_rows import Array, StoredRows
-from cxr.trainer import inputs
+from cxr.trainer import decoded_images
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.model_config import Model
 
@@ -86,7 +86,7 @@ class BatchedModel:
     def of(
         self,
         images: EncodedImages,
-        decode: inputs.Decoder,
+        decode: decoded_images.Decoder,
         config: Model,
         what: str,
         file: Path | None = None,
@@ -95,11 +95,11 @@ class BatchedModel:
     ) -> StoredRows:
         """Returns the answers for images, float32 [elements, width]: as they are, then for each augmented variant.
 
-        Args: `what` and `file` as in `all`, `config` says how variants differ, the others as in `inputs.in_order`.
+        Args: `what` and `file` as in `all`, `config` says how variants differ, the others as in `decoded_images.in_order`.
         """
         wanted = np.arange((1 + variants) * len(images)) if numbers is None else numbers
         return self.all(
-            lambda first: inputs.in_order(
+            lambda first: decoded_images.in_order(
                 images, decode, augmentation=config.augmentation, variants=variants, seed=config.seed, numbers=wanted[first:]
             ),
             len(wanted),

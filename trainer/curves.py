@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from cxr.trainer import artifact
+from cxr.trainer import files
 from cxr.trainer.history import Row, StageHistory
 
 PICTURE, TENSORBOARD = "learning_curves.png", "tensorboard"
@@ -62,7 +62,7 @@ def write_picture(folder: str, stages: Sequence[StageHistory], title: str) -> No
       stages: In the order in which they ran, one at least.
       title: Above the picture.
     """
-    artifact.write_bytes(f"{folder.rstrip('/')}/{PICTURE}", _picture(stages, title))
+    files.write_bytes(f"{folder.rstrip('/')}/{PICTURE}", _picture(stages, title))
 
 
 def _picture(stages: Sequence[StageHistory], title: str) -> bytes:

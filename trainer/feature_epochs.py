@@ -13,7 +13,7 @@ import tensorflow as tf
 from sklearn.utils import gen_batches
 
 from cxr.core.stored_rows import ROWS_IN_MEMORY, Array, FloatRows
-from cxr.trainer import inputs
+from cxr.trainer import image_epochs
 
 ROWS_AT_ONCE = 256  # of features that are read at once; a batch of those that are asked about, not learnt from
 RowNumbers = npt.NDArray[np.int64]
@@ -104,7 +104,7 @@ class FeatureEpochs:
         """Returns the rows of an epoch, shuffled, [images]."""
         passes, images = len(self.examples.features), len(self.examples.targets)
         seed, number = tf.constant(self.seed, tf.int64), tf.constant(epoch, tf.int64)
-        shuffled = inputs.shuffled(images, seed, number)
+        shuffled = image_epochs.shuffled(images, seed, number)
         if passes == 1:
             return shuffled.numpy()
         return (_variants(seed + number, shuffled, tf.constant(passes, tf.int64)) * images + shuffled).numpy()

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cxr.trainer import devices, inputs
+from cxr.trainer import decoded_images, devices, image_epochs, splits
 from cxr.trainer.history import Row, StageHistory
 from cxr.trainer.losses import image_weights
 from cxr.trainer.model_config import Augmentation, FineTuning, Model
@@ -40,8 +40,8 @@ class Lesson:
 
     config: Model
     transform: TransformGraph
-    train: inputs.Split
-    val: inputs.Split | None
+    train: splits.Split
+    val: splits.Split | None
     classes: int
     from_scratch: bool
 
@@ -111,19 +111,19 @@ def _batches(lesson: Lesson, replicas: int) -> StageData:
     config, stage, train, decode = lesson.config, lesson.stage, lesson.train, lesson.transform.image
     val = None
     if lesson.val:
-        images = inputs.in_order(*inputs.decoded_once(lesson.val.images, decode), augmentation=_NO_AUGMENTATION)
+        images = decoded_images.in_order(*image_epochs.decoded_once(lesson.val.images, decode), augmentation=_NO_AUGMENTATION)
         one_hot = np.eye(lesson.classes, dtype=np.float32)[lesson.val.labels]
         val = tf.data.Dataset.zip((images, tf.data.Dataset.from_tensor_slices(one_hot)))
         val = val.batch(devices.validation_batch(len(lesson.val), stage.batch_size, replicas)).prefetch(2)
     return StageData(
-        lambda first: inputs.image_epochs(
+        lambda first: image_epochs.image_epochs(
             train,
             lesson.classes,
             decode,
             config.augmentation,
-            inputs.EpochOrder(first, stage.epochs, stage.batch_size, config.seed, full=replicas > 1),
+            image_epochs.EpochOrder(first, stage.epochs, stage.batch_size, config.seed, full=replicas > 1),
             image_weights(config, train.labels, train.sources, lesson.classes),
         ),
-        inputs.steps_per_epoch(len(train), stage.batch_size),
+        image_epochs.steps_per_epoch(len(train), stage.batch_size),
         val,
     )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from sklearn.utils import gen_batches
 
-from cxr.core import progress
+from cxr.core import fingerprints, progress
 from cxr.core.stored_rows import ROWS_IN_MEMORY, Array, StoredRows
 from cxr.trainer import devices
 from cxr.trainer.batch_statistics import recalibrate
@@ -27,7 +27,6 @@ from cxr.trainer.feature_cache.store import FEATURES, STABILITY, STATISTICS, Gro
 from cxr.trainer.model_config import Model
 from cxr.trainer.models.assembly import Assembly
 from cxr.trainer.models.stability import check_stability
-from cxr.trainer.training_state import fingerprint
 from cxr.trainer.transform_graph import TransformGraph
 
 
@@ -74,7 +73,7 @@ class FrozenBackbone:
         """Gives it the batch statistics that its configuration asks for; see `batch_statistics.recalibrate`."""
         self.statistics = recalibrate(self.assembly, self.config, images, self.transform.image, file, self._group(STATISTICS))
         if self.cache:
-            self._made_by = fingerprint([self._made_by, self.config.bn_recalibration, *self.statistics])
+            self._made_by = fingerprints.of_parts([self._made_by, self.config.bn_recalibration, *self.statistics])
 
     def check(self, images: Sequence[bytes], remedy: str) -> None:
         """Makes sure that it does not multiply rounding errors; see `check_stability`. What passed once passes again.
@@ -97,7 +96,7 @@ class FrozenBackbone:
     def name_of(self, images: EncodedImages, variants: int = 0) -> str:
         """Returns a name for what `features` would return: equal for equal features. There must be a cache."""
         assert self.cache is not None
-        return fingerprint([self._made_by, *(one.hex() for one in self._keys(images, variants))])
+        return fingerprints.of_parts([self._made_by, *(one.hex() for one in self._keys(images, variants))])
 
     def features(self, images: EncodedImages, split: str, file: Path | None, variants: int = 0) -> StoredRows:
         """Returns the features of images, float32 [1 + variants, images, width]: as they are, then of each augmented variant.
@@ -123,7 +122,7 @@ class FrozenBackbone:
         progress.report(f"{what}: {known} of {len(keys)} features from the cache", known, len(keys))
         if missing.size:
             if file and known:  # the rows of an interrupted run are those of the same images, or none
-                file = file.with_stem(f"{file.stem}-{fingerprint([missing])}")
+                file = file.with_stem(f"{file.stem}-{fingerprints.of_parts([missing])}")
             made = self._made(images, what, file, variants, missing)
             group.add([keys[i] for i in missing], made)
             if not known:  # all are new, and lie in a file already
@@ -161,4 +160,4 @@ class FrozenBackbone:
             [list(extractor.input.shape[1:]), list(extractor.output.shape[1:])],
             self.transform.image_fingerprint,
         ]
-        return fingerprint([*parts, *extractor.get_weights()])
+        return fingerprints.of_parts([*parts, *extractor.get_weights()])

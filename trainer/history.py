@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from cxr.core.errors import CxrError
 from cxr.core.validation_errors import all_said
-from cxr.trainer import artifact
+from cxr.trainer import files
 
 FILE = "history.json"  # in the artifact's folder
 Row = dict[str, float]  # of an epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, seconds
@@ -87,7 +87,7 @@ class History(pydantic.BaseModel):
           folder: URI of the ModelRun artifact, of any filesystem that `tf.io.gfile` knows.
         """
         text = json.dumps(self.model_dump(exclude_unset=True), indent=2, ensure_ascii=False)  # pydantic's makes null of an infinite loss
-        artifact.write_bytes(_path(folder), (text + "\n").encode())
+        files.write_bytes(_path(folder), (text + "\n").encode())
 
     @classmethod
     def read(cls, folder: str) -> History:
@@ -101,7 +101,7 @@ class History(pydantic.BaseModel):
         """
         path = _path(folder)
         try:
-            return cls.model_validate_json(artifact.read_bytes(path))
+            return cls.model_validate_json(files.read_bytes(path))
         except tf.errors.OpError as error:
             why = "there is none" if isinstance(error, tf.errors.NotFoundError) else "it cannot be read"
         except pydantic.ValidationError as error:

@@ -15,7 +15,7 @@ from cxr.core.features import TRAIN, VAL
 from cxr.core.strict_model import StrictModel
 from cxr.core.validation_errors import said_lines
 from cxr.data.images.reader import MAX_SIDE
-from cxr.trainer import artifact
+from cxr.trainer import artifact, files
 from cxr.trainer.calibration import outside
 from cxr.trainer.calibration.settling import Settled, settle
 from cxr.trainer.calibration.temperature import scale_logits
@@ -28,9 +28,9 @@ from cxr.trainer.feature_cache.setting import told
 from cxr.trainer.feature_cache.store import Store
 from cxr.trainer.frozen_backbone import FeatureCache
 from cxr.trainer.history import History
-from cxr.trainer.inputs import Split, read_split
 from cxr.trainer.model_config import Model
 from cxr.trainer.preprocessing_config import Preprocessing
+from cxr.trainer.splits import Split, read_split
 from cxr.trainer.training import Trained, Training
 from cxr.trainer.training_data import image_keys, save_training_images, training_data
 from cxr.trainer.transform_graph import TransformGraph
@@ -129,9 +129,9 @@ def _write_model(fn_args: Any, settings: Settings, transform: TransformGraph, tr
     if settings.model.outside_share is not None:
         detector, border = outside.fit(trained.features, settings.model.outside_share, settings.model.seed)
     path = artifact.keras_path(uri)
-    artifact.make_parent(path)
+    files.make_parent(path)
     trained.model.save(path)
-    artifact.copy_folder(fn_args.transform_output, artifact.transform_path(uri))
+    files.copy_folder(fn_args.transform_output, artifact.transform_path(uri))
     for split, answers in settled.probabilities.items():
         images = splits[TRAIN if split == artifact.TRAIN_OOF else split]
         scores = detector.scores(trained.features[split]) if detector and split in trained.features else None

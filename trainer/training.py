@@ -9,12 +9,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from cxr.core import progress
+from cxr.core import fingerprints, progress
 from cxr.core.errors import CxrError
 from cxr.core.features import TRAIN, VAL
 from cxr.core.folds import deal, most_folds
 from cxr.core.stored_rows import Array, FloatRows
-from cxr.trainer import devices, inputs
+from cxr.trainer import devices, splits
 from cxr.trainer.artifact import TRAIN_OOF
 from cxr.trainer.batch_statistics import recalibrate, set_statistics
 from cxr.trainer.cached_features import BatchedModel, cached
@@ -28,7 +28,6 @@ from cxr.trainer.model_config import Model, Stage
 from cxr.trainer.models.assembly import Assembly, assemble, copy_of
 from cxr.trainer.models.heads import build_head
 from cxr.trainer.out_of_fold import out_of_fold
-from cxr.trainer.training_state import fingerprint
 from cxr.trainer.transform_graph import TransformGraph
 
 
@@ -73,8 +72,8 @@ class Training:
 
     config: Model
     transform: TransformGraph
-    train: inputs.Split
-    val: inputs.Split | None
+    train: splits.Split
+    val: splits.Split | None
     _: KW_ONLY
     name: str = "NAME"
     class_names: Sequence[str] | None = None
@@ -227,7 +226,7 @@ class Training:
         settings = [self.config.model_dump(mode="json"), list(self._classes), self.transform.fingerprint, self.folds]
         data = [array for split in self._splits().values() for array in (split.content_hash, split.labels, split.patients, split.sources)]
         weights = [] if assembly.backbone.random else assembly.backbone.network.get_weights()
-        return self.state_root / fingerprint(
+        return self.state_root / fingerprints.of_parts(
             [*settings, *self.identity, devices.computed_by(precision), assembly.backbone.note, *data, *weights]
         )
 
@@ -246,7 +245,7 @@ class Training:
     def _classes(self) -> Sequence[str]:
         return self.transform.class_names if self.class_names is None else self.class_names
 
-    def _splits(self) -> dict[str, inputs.Split]:
+    def _splits(self) -> dict[str, splits.Split]:
         return {TRAIN: self.train, **({VAL: self.val} if self.val else {})}
 
 

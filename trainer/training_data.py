@@ -18,9 +18,9 @@ import tensorflow as tf
 
 from cxr.core import fingerprints
 from cxr.core.errors import CxrError
-from cxr.trainer import artifact
+from cxr.trainer import files
 from cxr.trainer.artifact import ModelInfo, TrainingData
-from cxr.trainer.inputs import Split
+from cxr.trainer.splits import Split
 
 TRAINING_IMAGES = "assets.extra/training_images.npy"  # below the SavedModel
 Keys = npt.NDArray[np.uint64]  # sorted, each once
@@ -40,7 +40,7 @@ def save_training_images(saved_model: str, keys: Keys) -> None:
     """Keeps the keys of the images that a model was trained on and chosen by (training and validation split) with its SavedModel."""
     buffer = io.BytesIO()
     np.save(buffer, keys.astype("<u8"), allow_pickle=False)
-    artifact.write_bytes(f"{saved_model.rstrip('/')}/{TRAINING_IMAGES}", buffer.getvalue())
+    files.write_bytes(f"{saved_model.rstrip('/')}/{TRAINING_IMAGES}", buffer.getvalue())
 
 
 def load_training_images(saved_model: str) -> Keys | None:
@@ -53,7 +53,7 @@ def load_training_images(saved_model: str) -> Keys | None:
     if not tf.io.gfile.exists(path):
         return None
     try:
-        return np.load(io.BytesIO(artifact.read_bytes(path)), allow_pickle=False)
+        return np.load(io.BytesIO(files.read_bytes(path)), allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise CxrError(f"{path}: not a list of image keys ({error}); train the model again") from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -17,16 +16,6 @@ from cxr.core import progress
 from cxr.trainer.history import Row
 
 COUNTERS = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")  # of Keras's callbacks that count epochs
-
-
-def fingerprint(parts: Sequence[Any]) -> str:
-    """Returns a name for a training: equal for equal parts (anything that JSON takes, or arrays)."""
-    digest = hashlib.sha256()
-    for part in parts:
-        is_array = isinstance(part, (np.ndarray, np.generic))  # Keras gives weights without axes as NumPy's numbers
-        digest.update(np.ascontiguousarray(part).tobytes() if is_array else json.dumps(part, sort_keys=True).encode())
-        digest.update(b"\0")
-    return digest.hexdigest()[:24]
 
 
 class TrainingState(keras.callbacks.Callback):

@@ -16,7 +16,7 @@ import tensorflow_transform as tft
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.places import SAVED_MODEL
-from cxr.trainer import artifact
+from cxr.trainer import files
 from cxr.trainer.graph_digest import digest
 
 
@@ -53,7 +53,7 @@ class TransformGraph(tf.Module):
         self._images = _part(whole, features.IMAGE, *told, features.IMAGE_TENSOR)
         self._labels = _part(whole, features.LABEL, features.LABEL_INDEX)
         self.image_size = int(self._images.structured_outputs[-1].shape[1])
-        self.fingerprint = hashlib.sha256(artifact.read_bytes(f"{output.transform_savedmodel_dir}/{SAVED_MODEL}")).hexdigest()
+        self.fingerprint = hashlib.sha256(files.read_bytes(f"{output.transform_savedmodel_dir}/{SAVED_MODEL}")).hexdigest()
         self.image_fingerprint = digest(self._images.graph.as_graph_def())
         numbers = self.label_indices(tf.constant(self.class_names)).numpy().tolist()
         if numbers != list(range(len(self.class_names))):

@@ -15,7 +15,7 @@ from cxr.components.evaluator.recorded_model import image_numbers
 from cxr.components.metrics.answers import NO_IMAGE
 from cxr.components.metrics.evaluation import read_answers_by_image
 from cxr.core import features
-from cxr.trainer import artifact, devices
+from cxr.trainer import artifact, devices, files
 from cxr.trainer.feature_cache.shards import key
 from cxr.trainer.feature_cache.store import ANSWERS, Group, GroupInfo, Store
 
@@ -73,7 +73,7 @@ def _made_by(saved_model: str) -> str:
     digest = hashlib.sha256(f"{tf.__version__} {devices.has_gpu()}".encode())
     # The index has a checksum of each variable's bytes.
     for file in (tf.saved_model.SAVED_MODEL_FILENAME_PB, "variables/variables.index"):
-        digest.update(hashlib.sha256(artifact.read_bytes(f"{saved_model}/{file}")).digest())
+        digest.update(hashlib.sha256(files.read_bytes(f"{saved_model}/{file}")).digest())
     return digest.hexdigest()[:24]
 
 

@@ -69,7 +69,7 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def ensemble(tmp_path_factory):
     """An ensemble of that model and itself, without a SavedModel: it can only be evaluated by what its members have answered."""
-    from cxr.trainer import artifact
+    from cxr.trainer import artifact, files
     from cxr.trainer.ensemble.joining import joint_layers
     from cxr.trainer.ensemble.voting import WeightedVote
 
@@ -77,7 +77,7 @@ def ensemble(tmp_path_factory):
     info = {"name": "ensemble", "class_names": list(features.CLASS_NAMES), "image_size": 32}
     artifact.write_info(artifact.serving_dir(str(folder)), info)
     joined = joint_layers(WeightedVote([0.75, 0.25]), members=2, classes=len(features.CLASS_NAMES))
-    artifact.make_parent(artifact.joint_path(str(folder)))
+    files.make_parent(artifact.joint_path(str(folder)))
     joined.save(artifact.joint_path(str(folder)))
     return folder
 

@@ -2,6 +2,7 @@ import hashlib
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cxr.core import fingerprints
@@ -36,3 +37,12 @@ def test_of_a_folder_knows_names_and_contents_and_nothing_else(folder):
     second = fingerprints.of_folder(folder)
     (folder / "one").rename(folder / "three")
     assert len({first, second, fingerprints.of_folder(folder)}) == 3
+
+
+def test_of_parts_is_that_of_their_json_and_bytes_and_stays():
+    """As the names of kept features, folds and trainings hold it."""
+    array = np.arange(3, dtype=np.float32)
+    own = fingerprints.of_parts([{"b": 1, "a": [2]}, "x", array, np.float32(1)])
+    assert own == "fa3ed7e7c8ddceb1e4314d2e"
+    assert fingerprints.of_parts([{"a": [2], "b": 1}, "x", array[::-1][::-1], np.float32(1)]) == own
+    assert fingerprints.of_parts([{"b": 1, "a": [2]}, "x", array + 1, np.float32(1)]) != own

@@ -58,7 +58,7 @@ def records(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def splits(records, transform):
-    from cxr.trainer.inputs import read_split
+    from cxr.trainer.splits import read_split
 
     return SimpleNamespace(train=read_split([records.train], transform), val=read_split([records.val], transform), transform=transform)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cxr.core.errors import CxrError
-from cxr.trainer import artifact
+from cxr.trainer import artifact, files
 
 
 def test_predictions_come_back_as_they_were_saved(tmp_path):
@@ -57,6 +57,6 @@ def test_a_folder_without_a_model_is_named(tmp_path):
 
 
 def test_a_damaged_description_is_named(tmp_path):
-    artifact.write_bytes(f"{artifact.serving_dir(str(tmp_path))}/{artifact.INFO}", b"{}")
+    files.write_bytes(f"{artifact.serving_dir(str(tmp_path))}/{artifact.INFO}", b"{}")
     with pytest.raises(CxrError, match="model.json"):
         artifact.read_info(str(tmp_path))

@@ -36,7 +36,7 @@ shrink_mobilenet(setattr, operator.setitem)
 """
 # Killed where it is said so: in an epoch that is over, before its state is written.
 TRAIN = """
-from cxr.trainer.inputs import read_split
+from cxr.trainer.splits import read_split
 from cxr.trainer.model_config import Model
 from cxr.trainer.training import Training
 from cxr.trainer.transform_graph import TransformGraph

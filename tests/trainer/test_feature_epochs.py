@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cxr.trainer import feature_epochs, inputs
+from cxr.trainer import feature_epochs, image_epochs
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.feature_epochs import Examples, FeatureEpochs
 from cxr.trainer.model_config import Augmentation
@@ -53,8 +53,8 @@ def test_each_epoch_visits_every_image_once_in_an_order_of_its_number():
 def test_heads_see_the_images_in_the_order_of_fine_tuning(splits):
     images = EncodedImages.of(str(number).encode() for number in range(24))
     split = dataclasses.replace(splits.train, images=images)
-    order = inputs.EpochOrder(0, 2, 5, 7)
-    epochs = inputs.image_epochs(split, 3, lambda number: tf.fill([1, 1, 3], tf.strings.to_number(number)), Augmentation(), order)
+    order = image_epochs.EpochOrder(0, 2, 5, 7)
+    epochs = image_epochs.image_epochs(split, 3, lambda number: tf.fill([1, 1, 3], tf.strings.to_number(number)), Augmentation(), order)
     batches = [(images[:, 0, 0, 0], *others) for images, *others in epochs]
     data = FeatureEpochs(Examples(NUMBERS[None], TARGETS), None, 5, 7)
     for column in range(2):

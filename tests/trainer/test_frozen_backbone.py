@@ -8,8 +8,8 @@ from cxr.core import progress
 from cxr.trainer.cached_features import BatchedModel
 from cxr.trainer.feature_cache.store import Store
 from cxr.trainer.frozen_backbone import FeatureCache, FrozenBackbone
-from cxr.trainer.inputs import read_split
 from cxr.trainer.models.assembly import assemble
+from cxr.trainer.splits import read_split
 from cxr.trainer.training import Training
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_mobilenet")]

@@ -19,7 +19,7 @@ from cxr.core.errors import CxrError
 from cxr.pipeline.node_process import start_fork_server
 from cxr.trainer import artifact, devices
 from cxr.trainer.calibration.reliability import measure
-from cxr.trainer.inputs import in_order
+from cxr.trainer.decoded_images import in_order
 from cxr.trainer.models import backbones
 from cxr.trainer.run_fn import run_fn
 from cxr.trainer.training_data import image_keys, load_training_images

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from cxr.core.errors import CxrError
 from cxr.trainer.feature_epochs import Examples, FeatureEpochs
-from cxr.trainer.inputs import steps_per_epoch
+from cxr.trainer.image_epochs import steps_per_epoch
 from cxr.trainer.model_config import Loss, Stage
 from cxr.trainer.stages import StageData, run_stage
 

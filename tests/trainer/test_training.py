@@ -7,11 +7,11 @@ from cxr.core import machine, progress
 from cxr.core.errors import CxrError
 from cxr.trainer import cached_features, devices, fine_tuning
 from cxr.trainer.crossval.features import features_of_all
+from cxr.trainer.decoded_images import in_order
 from cxr.trainer.feature_cache.store import Store
 from cxr.trainer.fine_tuning import set_trainable
 from cxr.trainer.frozen_backbone import FeatureCache
 from cxr.trainer.frozen_features import FrozenFeatures
-from cxr.trainer.inputs import in_order
 from cxr.trainer.models.backbones import LAYER, all_layers
 from cxr.trainer.training import Training
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from cxr.core.errors import CxrError
-from cxr.trainer import artifact
+from cxr.trainer import files
 from cxr.trainer.artifact import ModelInfo
-from cxr.trainer.inputs import read_split
+from cxr.trainer.splits import read_split
 from cxr.trainer.training_data import (
     TRAINING_IMAGES,
     image_keys,
@@ -35,7 +35,7 @@ def test_the_kept_keys_hold_nothing_that_is_in_the_records(tmp_path, splits):
 
 
 def test_damaged_keys_are_named(tmp_path):
-    artifact.write_bytes(f"{tmp_path}/{TRAINING_IMAGES}", b"no array")
+    files.write_bytes(f"{tmp_path}/{TRAINING_IMAGES}", b"no array")
     with pytest.raises(CxrError, match=r"training_images\.npy"):
         load_training_images(str(tmp_path))
 

@@ -22,7 +22,7 @@ from sklearn.utils import gen_batches
 from cxr.core import features
 from cxr.core.features import TRAIN, VAL
 from cxr.core.stored_rows import ROWS_IN_MEMORY, Array, FloatRows
-from cxr.trainer import artifact
+from cxr.trainer import files
 from cxr.trainer.calibration.ranks import conformal_quantile
 from cxr.trainer.calibration_info import Outside
 from cxr.trainer.models.heads import floored
@@ -131,14 +131,14 @@ def save(uri: str, detector: Detector) -> None:
     """Keeps a detector beside the Keras model: an ensemble's export needs it."""
     buffer = io.BytesIO()
     np.savez(buffer, **asdict(detector))
-    artifact.write_bytes(_path(uri), buffer.getvalue())
+    files.write_bytes(_path(uri), buffer.getvalue())
 
 
 def load(uri: str) -> Detector | None:
     """Reads what `save` wrote; None: the model has none."""
     if not tf.io.gfile.exists(_path(uri)):
         return None
-    with np.load(io.BytesIO(artifact.read_bytes(_path(uri))), allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(files.read_bytes(_path(uri))), allow_pickle=False) as arrays:
         return Detector(**arrays)
 
 

@@ -16,7 +16,7 @@ from cxr.core.folds import Fold, deal
 from cxr.trainer.crossval.fold_run import FoldAnswers, run_fold
 from cxr.trainer.crossval.folds import by_image, by_source
 from cxr.trainer.crossval.subject import Subject
-from cxr.trainer.inputs import Split
+from cxr.trainer.splits import Split
 
 BY_PATIENT, BY_IMAGE, WITHOUT_SOURCE = "by patient", "by image", "without {source}"
 

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from cxr.core import features
+from cxr.core import features, fingerprints
 from cxr.core.features import TEST, VAL
 from cxr.core.folds import Fold
 from cxr.core.stored_rows import Array
@@ -28,7 +28,6 @@ from cxr.trainer.crossval.members import Member
 from cxr.trainer.crossval.subject import Part, Subject, part_of
 from cxr.trainer.ensemble.fitting_data import choose_data
 from cxr.trainer.ensemble.joining import Votes, join
-from cxr.trainer.training_state import fingerprint
 
 LOGISTIC = "logistic regression, {model}"
 
@@ -97,7 +96,7 @@ def fold_file(subject: Subject, fold: Fold, groups: npt.NDArray[np.str_], seed: 
     ensemble = subject.ensemble and subject.ensemble.model_dump(mode="json")
     identity = [*subject.keys.values(), subject.code]
     data = [fold.train, fold.test, subject.labels, subject.sources, groups]
-    key = fingerprint([list(subject.models), settings, ensemble, *identity, seed, *data])
+    key = fingerprints.of_parts([list(subject.models), settings, ensemble, *identity, seed, *data])
     return folder / f"{key}.npz"
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from cxr.core import progress
+from cxr.core import fingerprints, progress
 from cxr.core.features import TEST, TRAIN, VAL
 from cxr.core.folds import Fold, Indices
 from cxr.core.stored_rows import Array
-from cxr.trainer import inputs
+from cxr.trainer import splits
 from cxr.trainer.artifact import TRAIN_OOF
 from cxr.trainer.cached_features import BatchedModel, cached
 from cxr.trainer.crossval.subject import Part, Subject
@@ -25,7 +25,6 @@ from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
 from cxr.trainer.model_config import Stage
 from cxr.trainer.out_of_fold import out_of_fold
 from cxr.trainer.training import Training
-from cxr.trainer.training_state import fingerprint
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Member:
         settings = subject.models[self.name].model_dump(mode="json")
         inner = [fold.test for fold in self.inner]
         images = [part.known, part.train, part.stop, part.test, part.labels[part.rest], subject.sources[part.rest], *inner]
-        return folder / f"{fingerprint([settings, subject.keys.get(self.name), subject.code, len(inner), *images])}.npz"
+        return folder / f"{fingerprints.of_parts([settings, subject.keys.get(self.name), subject.code, len(inner), *images])}.npz"
 
     def answers(self, folder: Path | None) -> dict[str, Array]:
         """Trains and asks, or reads what an earlier call found; an interrupted training of a whole network goes on after its last epoch.
@@ -103,7 +102,7 @@ class Member:
         material, table = subject.material, subject.tables[self.name]
         assert material is not None
 
-        def split(which: Indices) -> inputs.Split:
+        def split(which: Indices) -> splits.Split:
             return dataclasses.replace(material.images.take(which), labels=part.labels[which])
 
         trained = Training(

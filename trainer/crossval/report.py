@@ -22,8 +22,8 @@ from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT, Scheme
 from cxr.trainer.crossval.fold_run import LOGISTIC, FoldAnswers
 from cxr.trainer.crossval.results import FoldFigures, measured, measurement_of, rounded
 from cxr.trainer.ensemble.fitting_data import FITTED
-from cxr.trainer.inputs import Split
 from cxr.trainer.model_config import Ensemble, Model
+from cxr.trainer.splits import Split
 
 SUMMARY, FOLDS = "crossval.json", "folds"
 

@@ -12,8 +12,8 @@ from cxr.core.errors import CxrError
 from cxr.core.folds import Fold, Indices, deal, most_folds
 from cxr.core.stored_rows import Array
 from cxr.trainer.ensemble.fitting_data import FITTED
-from cxr.trainer.inputs import Split
 from cxr.trainer.model_config import Ensemble, Model
+from cxr.trainer.splits import Split
 from cxr.trainer.transform_graph import TransformGraph
 
 STOPPING_PARTS = 6  # one of so many parts stops the training early: about the share that a validation split has

@@ -10,7 +10,7 @@ import numpy as np
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.features import VAL
-from cxr.trainer import artifact
+from cxr.trainer import artifact, files
 from cxr.trainer.calibration import outside
 from cxr.trainer.calibration.settling import settle
 from cxr.trainer.calibration_info import Outside
@@ -81,10 +81,10 @@ def train_ensemble(
     loaded = {name: load_model(uri) for name, uri in members.items()}
     model = joint_model(loaded, joined.layer, transform.image_size, settled.calibration.temperature)
     path = artifact.keras_path(model_uri)
-    artifact.make_parent(path)
+    files.make_parent(path)
     model.save(path)
     joint_layers(joined.layer, len(members), len(class_names), settled.calibration.temperature).save(artifact.joint_path(model_uri))
-    artifact.copy_folder(transform_graph, artifact.transform_path(model_uri))
+    files.copy_folder(transform_graph, artifact.transform_path(model_uri))
     export_model(
         joint_network(model, loaded, detectors, shift),
         name=features.ENSEMBLE,

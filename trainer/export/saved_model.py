@@ -13,7 +13,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from cxr.core import features
 from cxr.data.images.reader import MAX_SIDE, READING_RULES
-from cxr.trainer import artifact
+from cxr.trainer import artifact, files
 from cxr.trainer.calibration import conformal
 from cxr.trainer.calibration_info import Conformal
 from cxr.trainer.export import recorded_requests
@@ -80,11 +80,11 @@ def export_model(
 def _name_by_content(directory: str) -> None:
     """Replaces the random number in TensorFlow's fingerprint.pb by one that follows from its hashes: equal models shall be equal files."""
     path = f"{directory}/fingerprint.pb"
-    fingerprint = fingerprint_pb2.FingerprintDef.FromString(artifact.read_bytes(path))
+    fingerprint = fingerprint_pb2.FingerprintDef.FromString(files.read_bytes(path))
     fingerprint.ClearField("uuid")
     digest = hashlib.sha256(fingerprint.SerializeToString(deterministic=True)).digest()
     fingerprint.uuid = str(int.from_bytes(digest[:8], "big"))  # TensorFlow too writes 64 bits in decimal
-    artifact.write_bytes(path, fingerprint.SerializeToString(deterministic=True))
+    files.write_bytes(path, fingerprint.SerializeToString(deterministic=True))
 
 
 class _Recorder:

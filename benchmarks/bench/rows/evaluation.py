@@ -11,7 +11,7 @@ import tensorflow as tf
 from bench.data import SPLIT, Data
 from bench.row import FLOOR, Done, Round, Row, Side, timed
 from cxr.core import beam_options, features
-from cxr.trainer import artifact, inputs
+from cxr.trainer import artifact, decoded_images, splits
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.model_config import Augmentation
 from cxr.trainer.scoring import BATCH, SavedModel
@@ -30,7 +30,7 @@ def predict(data: Data, stack: ExitStack) -> Round:
 
     model = keras.models.load_model(artifact.keras_path(str(data.model())))
     images = _images(data)
-    batches = inputs.in_order(images, _transform(data).image, augmentation=Augmentation()).batch(BATCH).prefetch(tf.data.AUTOTUNE)
+    batches = decoded_images.in_order(images, _transform(data).image, augmentation=Augmentation()).batch(BATCH).prefetch(tf.data.AUTOTUNE)
     return lambda: timed(lambda: model.predict(batches, verbose=0), len(images))
 
 
@@ -90,8 +90,8 @@ def load_and_predict(data: Data, stack: ExitStack) -> Round:
 
     def work() -> None:
         model = keras.models.load_model(path)
-        images = inputs.read_split([pattern], transform).images
-        model.predict(inputs.in_order(images, transform.image, augmentation=Augmentation()).batch(BATCH).prefetch(2), verbose=0)
+        images = splits.read_split([pattern], transform).images
+        model.predict(decoded_images.in_order(images, transform.image, augmentation=Augmentation()).batch(BATCH).prefetch(2), verbose=0)
 
     return lambda: timed(work, len(_images(data)))
 
@@ -101,7 +101,7 @@ def _transform(data: Data) -> TransformGraph:
 
 
 def _images(data: Data) -> EncodedImages:
-    return inputs.read_split([f"{data.records()}/{SPLIT}/*"], _transform(data)).images
+    return splits.read_split([f"{data.records()}/{SPLIT}/*"], _transform(data)).images
 
 
 SCORING_ROW = Row(

@@ -16,7 +16,7 @@ import tensorflow as tf
 from bench.data import GROWTH, SIZE, SPLIT, Data
 from bench.row import Done, Round, Row, Side, timed
 from cxr.core import features
-from cxr.trainer import inputs
+from cxr.trainer import decoded_images, image_epochs, splits
 from cxr.trainer.model_config import Augmentation
 from cxr.trainer.preprocessing import decode_and_resize
 from cxr.trainer.transform_graph import TransformGraph
@@ -30,11 +30,11 @@ CLASSES = len(features.CLASS_NAMES)
 def ours(data: Data, stack: ExitStack, augmentation: Augmentation = Augmentation(), times: int = 3) -> Round:  # noqa: B008 (immutable)
     """What fine-tuning reads. Images are decoded before the first batch, once for all epochs: that counts."""
     transform, split = _split(data, times)
-    order = inputs.EpochOrder(0, EPOCHS, BATCH, seed=1)
+    order = image_epochs.EpochOrder(0, EPOCHS, BATCH, seed=1)
 
     def read() -> Done:
         begin = time.perf_counter()
-        batches = inputs.image_epochs(split, CLASSES, transform.image, augmentation, order)
+        batches = image_epochs.image_epochs(split, CLASSES, transform.image, augmentation, order)
         decoding = time.perf_counter() - begin
         done = _under_way(batches, EPOCHS * len(split))
         return done._replace(seconds=(done.seconds or 0) + decoding)
@@ -82,14 +82,14 @@ def decoded(data: Data, stack: ExitStack, directly: bool = False) -> Round:
     def function(encoded: tf.Tensor) -> tf.Tensor:
         return tf.repeat(decode_and_resize(encoded[tf.newaxis], SIZE)[0], 3, axis=2)
 
-    images = inputs.in_order(split.images, function if directly else transform.image, augmentation=Augmentation())
+    images = decoded_images.in_order(split.images, function if directly else transform.image, augmentation=Augmentation())
     batches = images.batch(BATCH).repeat(EPOCHS)
     return lambda: _under_way(batches, EPOCHS * len(split))
 
 
-def _split(data: Data, times: int) -> tuple[TransformGraph, inputs.Split]:
+def _split(data: Data, times: int) -> tuple[TransformGraph, splits.Split]:
     transform = TransformGraph(str(data.transform()), features.CLASS_NAMES)
-    return transform, inputs.read_split([f"{data.records(times)}/{SPLIT}/*"], transform)
+    return transform, splits.read_split([f"{data.records(times)}/{SPLIT}/*"], transform)
 
 
 def _under_way(batches: Iterable[object], images: int) -> Done:

@@ -12,7 +12,7 @@ from gpu_steps import step_seconds
 from bench.data import SIZE, SPLIT, Data, mobilenet
 from bench.row import FLOOR, Done, Round, Row, Side, timed
 from cxr.core import features
-from cxr.trainer import inputs
+from cxr.trainer import decoded_images, splits
 from cxr.trainer.fine_tuning import set_trainable
 from cxr.trainer.losses import make_loss, make_optimizer
 from cxr.trainer.model_config import FineTuning
@@ -86,13 +86,13 @@ def bare(data: Data, stack: ExitStack) -> Round:
     return lambda: timed(lambda: [step().numpy() for _ in range(STEPS)], STEPS)
 
 
-def _split(data: Data) -> tuple[TransformGraph, inputs.Split]:
+def _split(data: Data) -> tuple[TransformGraph, splits.Split]:
     transform = TransformGraph(str(data.transform()), features.CLASS_NAMES)
-    return transform, inputs.read_split([f"{data.records()}/{SPLIT}/*"], transform)
+    return transform, splits.read_split([f"{data.records()}/{SPLIT}/*"], transform)
 
 
-def _decoded(split: inputs.Split, transform: TransformGraph) -> tf.data.Dataset:
-    images = inputs.in_order(split.images, transform.image, augmentation=mobilenet(1).augmentation)
+def _decoded(split: splits.Split, transform: TransformGraph) -> tf.data.Dataset:
+    images = decoded_images.in_order(split.images, transform.image, augmentation=mobilenet(1).augmentation)
     return tf.data.Dataset.zip((images, tf.data.Dataset.from_tensor_slices(tf.one_hot(split.labels, CLASSES)))).cache()
 
 

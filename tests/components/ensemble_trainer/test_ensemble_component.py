@@ -18,7 +18,7 @@ from cxr.components.ensemble_trainer.component import EnsembleTrainer
 from cxr.components.ensemble_trainer.executor import Executor
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.trainer import artifact
+from cxr.trainer import artifact, files
 from cxr.trainer.calibration.temperature import apply
 from cxr.trainer.ensemble.joint_answers import joint_answers
 from cxr.trainer.export.recorded_requests import RECORDED_REQUESTS, log_of, predict_request, write_logs
@@ -61,7 +61,7 @@ def members(images, transform, tmp_path) -> list[str]:
     for seed, name in enumerate(NAMES):
         uri = str(tmp_path / name)
         model = member(seed)
-        artifact.make_parent(artifact.keras_path(uri))
+        files.make_parent(artifact.keras_path(uri))
         model.save(artifact.keras_path(uri))
         info = {
             "name": name,

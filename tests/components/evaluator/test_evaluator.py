@@ -17,7 +17,7 @@ from cxr.components.metrics.evaluation import read_answers, read_evaluation
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.pipeline.gate import Gate, eval_config
-from cxr.trainer import artifact
+from cxr.trainer import artifact, files
 from cxr.trainer.ensemble.joining import joint_layers
 from cxr.trainer.ensemble.voting import WeightedVote
 from cxr.trainer.feature_cache.setting import Place
@@ -70,7 +70,7 @@ def evaluate(run, tmp_path, write_metrics):
     """Returns a function that evaluates the ensemble of two members, given by the classes they take; and gives the evaluation."""
     model = str(tmp_path / "ensemble")
     artifact.write_info(artifact.serving_dir(model), {"name": "ensemble", **INFO})
-    artifact.make_parent(artifact.joint_path(model))
+    files.make_parent(artifact.joint_path(model))
     joint_layers(WeightedVote([0.75, 0.25]), members=2, classes=3).save(artifact.joint_path(model))
 
     def evaluate(*taken, baseline=None):

@@ -12,7 +12,7 @@ from cxr.components.shortcut_check.told import PARTS, join_told, save_told
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.data.audit.records import Pictures
-from cxr.trainer import artifact
+from cxr.trainer import artifact, files
 from cxr.trainer.ensemble.joining import joint_layers
 from cxr.trainer.ensemble.voting import WeightedVote
 
@@ -33,7 +33,7 @@ def pictures():
 
 
 def test_an_ensemble_joins_what_its_members_were_told(tmp_path, pictures):
-    artifact.make_parent(artifact.joint_path(str(tmp_path / "ensemble")))
+    files.make_parent(artifact.joint_path(str(tmp_path / "ensemble")))
     joint_layers(WeightedVote([0.25, 0.75]), members=2, classes=2).save(artifact.joint_path(str(tmp_path / "ensemble")))
     rng = np.random.default_rng(0)
     told = [{part: rng.dirichlet([1, 1], IMAGES).astype(np.float32) for part in PARTS} for _ in range(2)]

@@ -7,8 +7,8 @@ from cxr.trainer.crossval.experiment import deal_schemes
 from cxr.trainer.crossval.fold_run import to_train
 from cxr.trainer.crossval.subject import Subject
 from cxr.trainer.encoded_images import EncodedImages
-from cxr.trainer.inputs import Split
 from cxr.trainer.model_config import Model
+from cxr.trainer.splits import Split
 
 IMAGES = 36
 HEAD = Model.model_validate({"backbone": "MobileNet", "weights": "none", "head_training": {"epochs": 3}})

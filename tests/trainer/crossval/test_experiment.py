@@ -25,8 +25,8 @@ from cxr.trainer.crossval.subject import Subject
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.ensemble.fitting_data import fitting_data
 from cxr.trainer.ensemble.joining import align, join
-from cxr.trainer.inputs import Split
 from cxr.trainer.model_config import Ensemble, FineTuning, Model, Stage
+from cxr.trainer.splits import Split
 
 CLASSES = ("covid19", "pneumonia", "normal")
 PATIENTS, EACH, WIDTH = 30, 4, 400

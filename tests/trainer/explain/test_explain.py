@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from cxr.cli import explain as command
 from cxr.core.errors import CxrError, UsageError
-from cxr.trainer import artifact
+from cxr.trainer import artifact, files
 from cxr.trainer.ensemble.joining import joint_model
 from cxr.trainer.ensemble.voting import WeightedVote
 from cxr.trainer.explain.explanations import Explainer
@@ -40,7 +40,7 @@ def member(seed):
 def uri(tmp_path_factory):
     """A Model artifact of an ensemble, as far as explaining needs it."""
     uri = str(tmp_path_factory.mktemp("ensemble"))
-    artifact.make_parent(artifact.keras_path(uri))
+    files.make_parent(artifact.keras_path(uri))
     joint_model({"one": member(1), "two": member(2)}, WeightedVote([0.5, 0.5]), SIZE).save(artifact.keras_path(uri))
     artifact.write_info(artifact.serving_dir(uri), {"name": "ensemble", "class_names": CLASSES, "image_size": SIZE})
     return uri
@@ -193,7 +193,7 @@ def test_a_wrong_class_is_told_before_the_model_is_loaded(app, picture, tmp_path
 def test_heat_lies_on_what_the_graph_cut_out(uri, tmp_path, make_transform, chest_examples):
     copy = tmp_path / "model"
     shutil.copytree(uri, copy)
-    artifact.copy_folder(make_transform(chest_examples, size=SIZE, crop="thorax"), artifact.transform_path(str(copy)))
+    files.copy_folder(make_transform(chest_examples, size=SIZE, crop="thorax"), artifact.transform_path(str(copy)))
     image = image_of(chest_examples[0])
     (tmp_path / "x.png").write_bytes(image)
     explainer = Explainer(str(copy))

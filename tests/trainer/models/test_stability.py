@@ -11,8 +11,8 @@ from cxr.core.errors import CxrError
 from cxr.data.demo.radiograph import draw
 from cxr.trainer.cached_features import BatchedModel
 from cxr.trainer.encoded_images import EncodedImages
-from cxr.trainer.inputs import Split
 from cxr.trainer.models.stability import check_stability
+from cxr.trainer.splits import Split
 from cxr.trainer.training import Training
 from cxr.trainer.transform_graph import TransformGraph
 
