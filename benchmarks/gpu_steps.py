@@ -32,7 +32,7 @@ from rich.table import Table
 from cxr.core import features
 from cxr.pipeline.analysis import write_transform_graph
 from cxr.pipeline.pipeline_config import Config, load
-from cxr.trainer import artifact, devices, image_epochs, splits
+from cxr.trainer import artifact, devices, image_epochs, predictions, splits
 from cxr.trainer.export.trained_answers import GPU_TOLERANCE, MIXED_TOLERANCE, TOLERANCE
 from cxr.trainer.fine_tuning import set_trainable
 from cxr.trainer.model_config import FineTuning, Model, Stage
@@ -128,7 +128,7 @@ def export_differences(
     with tempfile.TemporaryDirectory() as folder:
         places = {"serving_model_dir": f"{folder}/model/Format-Serving", "model_run_dir": f"{folder}/run"}
         run_fn(SimpleNamespace(**arguments, **places, custom_config=settings))
-        trained = artifact.load_predictions(f"{folder}/model", "val").probabilities
+        trained = predictions.load(f"{folder}/model", "val").probabilities
         differences = []
         for place in (None, "CPU:0"):
             with tf.device(place):

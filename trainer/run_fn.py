@@ -15,7 +15,7 @@ from cxr.core.features import TRAIN, VAL
 from cxr.core.strict_model import StrictModel
 from cxr.core.validation_errors import said_lines
 from cxr.data.images.reader import MAX_SIDE
-from cxr.trainer import artifact, files
+from cxr.trainer import artifact, files, predictions
 from cxr.trainer.calibration import outside
 from cxr.trainer.calibration.settling import Settled, settle
 from cxr.trainer.calibration.temperature import scale_logits
@@ -135,7 +135,7 @@ def _write_model(fn_args: Any, settings: Settings, transform: TransformGraph, tr
     for split, answers in settled.probabilities.items():
         images = splits[TRAIN if split == artifact.TRAIN_OOF else split]
         scores = detector.scores(trained.features[split]) if detector and split in trained.features else None
-        artifact.save_predictions(uri, split, images.content_hash, images.labels, answers, images.patients, scores)
+        predictions.save(uri, split, images.content_hash, images.labels, answers, images.patients, scores)
     if detector:
         outside.save(uri, detector)
     data = training_data(splits, settings.class_names)

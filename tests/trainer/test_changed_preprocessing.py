@@ -10,7 +10,7 @@ import tensorflow_model_analysis as tfma
 
 from cxr.core import features
 from cxr.pipeline.gate import Gate, eval_config
-from cxr.trainer import artifact
+from cxr.trainer import artifact, predictions
 from cxr.trainer.preprocessing import decode_and_resize, preprocessing_fn
 from cxr.trainer.run_fn import run_fn
 
@@ -78,7 +78,7 @@ def test_training_serving_and_evaluation_follow_transform(tmp_path, records, spl
     expected, other = answers(seen), answers(stretched if seen is as_it_is else as_it_is)
     assert np.abs(expected - other).max() > 0.05
 
-    trained = artifact.load_predictions(uri, "val").probabilities
+    trained = predictions.load(uri, "val").probabilities
     np.testing.assert_allclose(trained, expected, atol=NEAR)
 
     serving = arguments.serving_model_dir

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from cxr.core import machine, progress
-from cxr.trainer import artifact, devices
+from cxr.trainer import devices, predictions
 
 INSTRUCTIONS = {"avx512_bf16", "amx_bf16"} & {*machine.processor().get("flags", "").split()}
 TWO_DEVICES = """
@@ -158,7 +158,7 @@ def test_half_precision_on_two_devices_to_the_end(records, transform_dir, config
     assert found["precision"] == "mixed_float16"
     head, tuned = found["stages"]
     assert all(np.isfinite(row["loss"]) for row in (*head["rows"], *tuned["rows"]))
-    kept = artifact.load_predictions(str(tmp_path / "model"), "val").probabilities
+    kept = predictions.load(str(tmp_path / "model"), "val").probabilities
     assert np.isfinite(kept).all()
     np.testing.assert_allclose(kept.sum(axis=1), 1, atol=1e-5)
 

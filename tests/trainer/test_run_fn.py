@@ -17,7 +17,7 @@ from keras.src.utils import file_utils
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.pipeline.node_process import start_fork_server
-from cxr.trainer import artifact, devices
+from cxr.trainer import artifact, devices, predictions
 from cxr.trainer.calibration.reliability import measure
 from cxr.trainer.decoded_images import in_order
 from cxr.trainer.models import backbones
@@ -71,7 +71,7 @@ def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, transfo
     assert info.calibration.before is not None
     assert info.calibration.after is not None
     assert info.calibration.after.log_loss <= info.calibration.before.log_loss
-    kept = artifact.load_predictions(uri, "val")  # calibrated
+    kept = predictions.load(uri, "val")  # calibrated
     assert measure(kept.probabilities, kept.label_index).log_loss == pytest.approx(info.calibration.after.log_loss, abs=1e-5)
 
     history = json.loads((tmp_path / "run" / "history.json").read_text())
@@ -84,7 +84,7 @@ def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, transfo
     model = keras.saving.load_model(artifact.keras_path(uri))
     served = tf.saved_model.load(artifact.serving_dir(uri)).signatures[features.SIGNATURE_BYTES]
     for name, split in (("train", splits.train), ("val", splits.val)):
-        kept = artifact.load_predictions(uri, name)
+        kept = predictions.load(uri, name)
         images = np.stack(list(in_order(split.images, transform.image, augmentation=config().augmentation)))
         np.testing.assert_allclose(kept.probabilities, model.predict(images, verbose=0), atol=1e-4)
         assert kept.content_hash.tolist() == split.content_hash.tolist()
@@ -94,10 +94,10 @@ def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, transfo
         assert kept.unlike_training is not None
         np.testing.assert_allclose(answers[features.UNLIKE_TRAINING], kept.unlike_training, atol=2e-3)
         assert answers[features.CONFORMAL_SET].numpy().any(axis=1).all()
-    unseen = artifact.load_predictions(uri, artifact.TRAIN_OOF)
+    unseen = predictions.load(uri, artifact.TRAIN_OOF)
     assert unseen.content_hash.tolist() == splits.train.content_hash.tolist()
     np.testing.assert_allclose(unseen.probabilities.sum(axis=1), 1, atol=1e-5)
-    assert np.abs(unseen.probabilities - artifact.load_predictions(uri, "train").probabilities).max() > 1e-3
+    assert np.abs(unseen.probabilities - predictions.load(uri, "train").probabilities).max() > 1e-3
     assert info.outside is not None
     assert (info.outside.share, info.outside.images) == (0.05, 9)
     assert info.conformal is not None
@@ -112,7 +112,7 @@ def test_without_a_validation_split(tmp_path, records, transform_dir, config):
     history = json.loads((tmp_path / "run" / "history.json").read_text())
     assert "val_loss" not in history["stages"][0]["rows"][0]
     with pytest.raises(CxrError, match="saved no predictions"):
-        artifact.load_predictions(str(tmp_path / "model"), "val")
+        predictions.load(str(tmp_path / "model"), "val")
     calibration = artifact.read_info(str(tmp_path / "model")).calibration
     assert calibration is not None
     assert calibration.temperature == 1
@@ -134,7 +134,7 @@ def test_an_efficientnet_with_imagenet_weights_is_exported_as_it_was_trained(
     uri = str(tmp_path / "model")
     served = tf.saved_model.load(artifact.serving_dir(uri)).signatures["image_bytes"]
     for name, split in (("train", splits.train), ("val", splits.val)):
-        kept = artifact.load_predictions(uri, name).probabilities
+        kept = predictions.load(uri, name).probabilities
         answered = served(image_bytes=tf.constant(list(split.images)))["probabilities"].numpy()
         assert np.abs(answered - kept).mean() < 0.03, name
         if name == "train":
@@ -206,5 +206,5 @@ def test_killed_training_goes_on_where_it_was(tmp_path, records, transform_dir, 
     for stage, other in zip(stages, expected, strict=True):
         for key in ("loss", "val_loss"):
             np.testing.assert_allclose([row[key] for row in stage["rows"]], [row[key] for row in other["rows"]], rtol=1e-3)
-    whole, killed = (artifact.load_predictions(str(tmp_path / name / "model"), "val").probabilities for name in ("whole", "killed"))
+    whole, killed = (predictions.load(str(tmp_path / name / "model"), "val").probabilities for name in ("whole", "killed"))
     np.testing.assert_allclose(whole, killed, atol=1e-3)

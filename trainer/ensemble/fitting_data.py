@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cxr.core.errors import CxrError
 from cxr.core.features import ENSEMBLE, TRAIN, VAL
 from cxr.core.folds import deal, most_folds
-from cxr.trainer import artifact
+from cxr.trainer import predictions
 from cxr.trainer.artifact import TRAIN_OOF
 from cxr.trainer.ensemble.joining import Votes, align
 from cxr.trainer.model_config import Ensemble
@@ -72,9 +72,9 @@ def fitting_data(config: Ensemble, members: Mapping[str, str], *, has_validation
     """
 
     def votes(split: str) -> Votes:
-        return align({name: artifact.load_predictions(uri, split) for name, uri in members.items()}, split)
+        return align({name: predictions.load(uri, split) for name, uri in members.items()}, split)
 
-    without = [name for name, uri in members.items() if not artifact.has_predictions(uri, TRAIN_OOF)]
+    without = [name for name, uri in members.items() if not predictions.are_saved(uri, TRAIN_OOF)]
     return choose_data(config, votes, has_validation=has_validation, without=without)
 
 

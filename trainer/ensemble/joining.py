@@ -23,13 +23,13 @@ import numpy.typing as npt
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.trainer.artifact import Predictions
 from cxr.trainer.calibration.layers import Temperature
 from cxr.trainer.ensemble.stacking import train_stacking
 from cxr.trainer.ensemble.voting import HardVote, WeightedVote
 from cxr.trainer.history import Score, StageHistory
 from cxr.trainer.losses import make_loss
 from cxr.trainer.model_config import Ensemble
+from cxr.trainer.predictions import Predictions
 
 METHODS = ("soft", "hard", "weighted", "stacking", "best")  # the first wins where losses are equal
 STEPS = 4  # shares of a weighted vote are multiples of 1 / STEPS

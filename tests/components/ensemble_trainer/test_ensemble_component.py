@@ -18,7 +18,7 @@ from cxr.components.ensemble_trainer.component import EnsembleTrainer
 from cxr.components.ensemble_trainer.executor import Executor
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.trainer import artifact, files
+from cxr.trainer import artifact, files, predictions
 from cxr.trainer.calibration.temperature import apply
 from cxr.trainer.ensemble.joint_answers import joint_answers
 from cxr.trainer.export.recorded_requests import RECORDED_REQUESTS, log_of, predict_request, write_logs
@@ -79,7 +79,7 @@ def members(images, transform, tmp_path) -> list[str]:
         answers = model.predict(images, verbose=0)
         for split in ("train", "val", artifact.TRAIN_OOF):
             order = np.random.default_rng(seed).permutation(12)
-            artifact.save_predictions(uri, split, [f"{i}" for i in order], [i % 3 for i in order], answers[order])
+            predictions.save(uri, split, [f"{i}" for i in order], [i % 3 for i in order], answers[order])
         uris.append(uri)
     return uris
 

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from cxr.core.errors import CxrError
 from cxr.core.features import TEST, TRAIN, VAL
 from cxr.pipeline.code_version import FEATURES, modules_of
-from cxr.trainer import artifact
+from cxr.trainer import predictions
 from cxr.trainer.artifact import TRAIN_OOF
 from cxr.trainer.calibration.settling import settle
 from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT, deal_schemes, run_schemes
@@ -224,14 +224,14 @@ def test_a_fold_calibrates_members_and_ensemble_as_a_run_does(images, tmp_path, 
         uris[member.name] = str(tmp_path / f"run/{member.name}")
         for split in splits:
             own = which[split]
-            artifact.save_predictions(
+            predictions.save(
                 uris[member.name], split, images.content_hash[own], images.labels[own], settled.probabilities[split], images.patients[own]
             )
     # what trainer/ensemble/ensemble_run.py does
     data = fitting_data(ensemble, uris, has_validation=True)
     joined = join(ensemble, list(uris), data.fit, data.choose)
     assert data.validation is not None
-    asked = align({name: artifact.load_predictions(uri, TEST) for name, uri in uris.items()}, TEST)
+    asked = align({name: predictions.load(uri, TEST) for name, uri in uris.items()}, TEST)
     expected["ensemble"] = settle(
         ensemble, CLASSES, {VAL: joined.answer(data.validation), TEST: joined.answer(asked)}, {VAL: data.validation.labels.argmax(axis=1)}
     )

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 from cxr.core.errors import CxrError
-from cxr.trainer.artifact import Predictions
 from cxr.trainer.ensemble.joining import Votes, align, join, joint_model, possible_shares
 from cxr.trainer.ensemble.voting import TIE_SHARE, HardVote, Stacking, WeightedVote
 from cxr.trainer.model_config import EarlyStopping, Ensemble, Optimizer, Stage
+from cxr.trainer.predictions import Predictions
 
 pytestmark = pytest.mark.seconds
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cxr.core.errors import CxrError
-from cxr.trainer import artifact
+from cxr.trainer import predictions
 from cxr.trainer.artifact import TRAIN_OOF
 from cxr.trainer.ensemble.fitting_data import fitting_data
 from cxr.trainer.model_config import Ensemble
@@ -22,7 +22,7 @@ def member(tmp_path):
             shares = np.full([len(labels), 3], (1 - SURE[split]) / 2)
             shares[np.arange(len(labels)), labels] = SURE[split]
             patients = [f"p{i // 2}" for i in range(len(labels))]
-            artifact.save_predictions(uri, split, [f"{split}{i:02}" for i in range(len(labels))], labels, shares, patients)
+            predictions.save(uri, split, [f"{split}{i:02}" for i in range(len(labels))], labels, shares, patients)
         return uri
 
     return make
@@ -71,6 +71,6 @@ def test_the_training_answers_are_taken_where_they_are_asked_for_and_that_is_sai
 def test_a_class_of_one_validation_patient_cannot_be_halved(tmp_path):
     for split, count in (("train", 6), ("val", 6)):
         labels = np.arange(count) // 2
-        artifact.save_predictions(str(tmp_path), split, [str(i) for i in range(count)], labels, np.eye(3)[labels], labels)
+        predictions.save(str(tmp_path), split, [str(i) for i in range(count)], labels, np.eye(3)[labels], labels)
     with pytest.raises(CxrError, match="a class has one validation patient only"):
         fitting_data(Ensemble(), {"a": str(tmp_path), "b": str(tmp_path)}, has_validation=True)
