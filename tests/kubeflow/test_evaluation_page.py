@@ -34,7 +34,7 @@ def evaluation(measured):
     return Evaluation(
         class_names=CLASSES,
         examples=measured.examples,
-        patients=measured.patients,
+        patients=measured.support.patients,
         correct=2,
         **of_all_classes(some, **{row.name: getattr(figures, row.name)[0] for row in OF_ALL_CLASSES})
         | {"calibration_error_interval": Interval(math.nan, math.nan)},
