@@ -54,8 +54,6 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table")] = False,
 ) -> None:
     """Ask how well the class can be told from what should not matter."""
-    import os
-
     from pydantic import ValidationError
 
     from cxr.cli.options import stdout_console
@@ -65,7 +63,7 @@ def audit(
     from cxr.core.features import TEST
     from cxr.core.file_names import check_no_pattern
     from cxr.core.places import records_in
-    from cxr.core.silence import silenced
+    from cxr.core.silence import tensorflow_silenced
     from cxr.core.validation_errors import all_said
     from cxr.data.audit.audit_config import Audit
     from cxr.data.ingest.damage import check_sizes
@@ -83,8 +81,9 @@ def audit(
     if split is not None and split not in dataset.splits:
         raise UsageError(f"--split {split}: {records} has {', '.join(dataset.splits)}")
     check_sizes(records, dataset)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only reads files here
-    with silenced():
+    with tensorflow_silenced():
+        import tensorflow  # noqa: F401  # reads the records
+
         from cxr.data.audit.audit import run_audit
         from cxr.data.audit.records import read_tables
 

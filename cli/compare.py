@@ -35,17 +35,14 @@ def compare(
     json: Annotated[bool, typer.Option("--json", help="JSON instead of tables")] = False,
 ) -> None:
     """Compare two runs: configuration, data, figures with intervals, times."""
-    import os
-
     from cxr.core.console import Console
-    from cxr.core.silence import silenced
+    from cxr.core.silence import tensorflow_silenced
     from cxr.pipeline.kept_runs import find_run, report_of
 
     runs = [find_run(name, workspace) for name in (first, second)]
     for run in runs:
         report_of(run)  # before TensorFlow is imported
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with Console(stderr=True).status("reading what the models answered"), silenced():
+    with Console(stderr=True).status("reading what the models answered"), tensorflow_silenced():
         from cxr.pipeline.compare import compare_runs
         from cxr.pipeline.compare_tables import remarks, tables
 

@@ -55,11 +55,10 @@ def crossval(
     once. Heads, ensembles and, where the configuration fine-tunes, whole networks are trained per fold; how many and how long they may
     take is said before. All that is finished is kept in the workspace: the same command goes on after an interruption.
     """
-    import os
     from datetime import datetime
 
     from cxr.core.console import Console
-    from cxr.core.silence import silenced
+    from cxr.core.silence import tensorflow_silenced
     from cxr.pipeline.pipeline_config import load
     from cxr.pipeline.workspace import CONFIG
     from cxr.pipeline.workspace import Workspace as Folders
@@ -67,8 +66,7 @@ def crossval(
     loaded = load(config, overrides or ())
     check_file("--json", json_file, makes_folder=True)
     messages = Console(stderr=True)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with messages.status("importing TensorFlow"), silenced():  # not before the arguments are known to be right
+    with messages.status("importing TensorFlow"), tensorflow_silenced():  # not before the arguments are known to be right
         from cxr.pipeline.crossval import cross_validate, only
         from cxr.trainer.crossval.report import SUMMARY
 

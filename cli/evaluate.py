@@ -81,13 +81,11 @@ def evaluate(
     server_name: options.ServerName = None,
 ) -> None:
     """Measure a model on labelled images of another place, with the figures and intervals of a run."""
-    import os
-
     from cxr.core.console import Console
     from cxr.core.errors import UsageError
+    from cxr.core.silence import tensorflow_silenced
 
     messages, listed = Console(stderr=True), None
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greeting would tear the progress bar
     options.check_file("--json", json)
     if predictions is not None:
         beside = {
@@ -112,10 +110,11 @@ def evaluate(
             opened = _loaded(model, workspace, pipeline, messages)
         settings = {"where": options.conditions(where), "listed_twice": listed_twice, "paths_outside": paths_outside}
         with opened as asked:
-            from cxr.pipeline.outside.images import private_of  # TensorFlow is there by now
-            from cxr.pipeline.outside.labelled import open_labelled, reading_config
-            from cxr.pipeline.outside.training import find_training
-            from cxr.pipeline.workspace import Workspace
+            with tensorflow_silenced():
+                from cxr.pipeline.outside.images import private_of
+                from cxr.pipeline.outside.labelled import open_labelled, reading_config
+                from cxr.pipeline.outside.training import find_training
+                from cxr.pipeline.workspace import Workspace
 
             config = reading_config(asked.class_names, asked.max_side, **settings)
             trained = find_training(apart_from, Workspace(workspace, pipeline), "--apart-from") if apart_from else None
@@ -145,10 +144,10 @@ def _of_table(predictions: Path, classes: str | None) -> ModelFigures:
 
 @contextmanager
 def _loaded(model: str, workspace: Path, pipeline: str, messages: Console) -> Iterator[Model]:
-    from cxr.core.silence import silenced
+    from cxr.core.silence import tensorflow_silenced
     from cxr.pipeline.workspace import Workspace
 
-    with messages.status("loading the model"), silenced():
+    with messages.status("loading the model"), tensorflow_silenced():
         from cxr.pipeline.outside.versions import find_version  # TensorFlow: seconds
         from cxr.trainer.scoring import SavedModel
 

@@ -41,8 +41,6 @@ def explain(
     pipeline: Annotated[str, typer.Option("--pipeline", "-p", help="whose latest run to look in")] = "demo",
 ) -> None:
     """Write Grad-CAM overlays."""
-    import os
-
     from rich.progress import track
     from rich.table import Table
 
@@ -50,7 +48,7 @@ def explain(
     from cxr.core.class_names import index_of
     from cxr.core.console import Console
     from cxr.core.errors import CxrError
-    from cxr.core.silence import silenced
+    from cxr.core.silence import tensorflow_silenced
     from cxr.core.visible import one_line
     from cxr.data.images.overlays import Explanation, list_overlays
     from cxr.pipeline.kept_runs import find_artifact
@@ -61,13 +59,12 @@ def explain(
     source = find_artifact(model, Workspace(workspace, pipeline))
     files = find_images(images)
     options.make_folder("--out", out)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greeting would tear the progress bar
-    with silenced():  # TensorFlow: not before the arguments are known to be right
+    with tensorflow_silenced():  # TensorFlow: not before the arguments are known to be right
         from cxr.trainer.explain.explanations import Explainer, info_beside
 
     if class_name is not None and (info := info_beside(source)):
         index_of(class_name, info.class_names)
-    with messages.status("loading the model"), silenced():
+    with messages.status("loading the model"), tensorflow_silenced():
         explainer = Explainer(source)
         if class_name is not None:
             explainer.index_of(class_name)

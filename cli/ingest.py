@@ -98,17 +98,17 @@ def ingest(
 ) -> None:
     """Turn labelled X-rays into TFRecords, split by patient."""
     import logging
-    import os
 
     from cxr.core.console import Console
+    from cxr.core.silence import leave_remarks_out
 
     options = _options(config, where, classes, source_priority, {
         "seed": seed, "only_split": split, "split_by": split_by, "listed_twice": listed_twice, "paths_outside": paths_outside,
         "max_reject_share": max_reject_share, "max_side": max_side, "workers": workers,
         "near_duplicates": near_duplicates, "label_conflicts": label_conflicts,
     })  # fmt: skip
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only writes files here; its greeting would tear the progress bar
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    leave_remarks_out()  # TensorFlow only writes files here
     from cxr.core.beam_options import reading
     from cxr.core.file_names import check_no_pattern
     from cxr.data.ingest import ingest

@@ -38,13 +38,10 @@ def lineage(
     json: Annotated[bool, typer.Option("--json", help="JSON instead of text")] = False,
 ) -> None:
     """Show where a pushed model comes from: run, code, data, configuration, baseline, figures, members."""
-    import os
-
     from cxr.core.console import Console
-    from cxr.core.silence import silenced
+    from cxr.core.silence import tensorflow_silenced
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with Console(stderr=True).status("reading the model"), silenced():
+    with Console(stderr=True).status("reading the model"), tensorflow_silenced():
         from cxr.pipeline.lineage import find  # TensorFlow, ML Metadata: seconds
         from cxr.pipeline.lineage import lineage as trace
 

@@ -59,11 +59,10 @@ def validate(
 ) -> None:
     """Compare new data with the training data: schema, drift, duplicates."""
     import logging
-    import os
 
     from cxr.core import exit_codes
     from cxr.core.console import Console
-    from cxr.core.silence import silenced
+    from cxr.core.silence import tensorflow_silenced
     from cxr.data.ingest.progress_bar import stages
     from cxr.pipeline.outside.images import private_of
     from cxr.pipeline.outside.labelled import reading_config
@@ -71,10 +70,9 @@ def validate(
     from cxr.pipeline.workspace import Workspace
 
     messages = Console(stderr=True)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     options.check_file("--json", json)
-    with messages.status("importing TensorFlow Data Validation"), silenced():
+    with messages.status("importing TensorFlow Data Validation"), tensorflow_silenced():
         from cxr.pipeline.outside import validate as validation
         from cxr.pipeline.outside.drift import Thresholds
         from cxr.pipeline.outside.training import find_training
@@ -109,9 +107,9 @@ def validate(
 
 def _loaded(version: Path, messages: Console) -> tuple[SavedModel, Outside | None]:
     """Returns a model, and what it says of its border between like and unlike its training images."""
-    from cxr.core.silence import silenced
+    from cxr.core.silence import tensorflow_silenced
 
-    with messages.status("loading the model"), silenced():
+    with messages.status("loading the model"), tensorflow_silenced():
         from cxr.trainer.artifact import read_info
         from cxr.trainer.scoring import SavedModel
 

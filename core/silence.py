@@ -18,3 +18,16 @@ def silenced() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+def leave_remarks_out() -> None:
+    """From now on TensorFlow says fatal errors only, unless somebody asked for more. Its greeting comes before it looks at that wish."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@contextmanager
+def tensorflow_silenced() -> Iterator[None]:
+    """Both, for a block that imports TensorFlow or has it work first."""
+    leave_remarks_out()
+    with silenced():
+        yield

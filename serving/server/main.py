@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cxr.core import imports
 from cxr.core.signals import arrivals
+from cxr.core.silence import silenced
 from cxr.core.termination import ending_with_parent
 from cxr.core.visible import log_to_stderr
 from cxr.serving.server.options import ServerOptions
@@ -43,7 +44,7 @@ def serve(options: ServerOptions, open_page: "OpenPage | None" = None, *, as_jso
     came = arrivals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     leave_warnings_out()
     leave_keras_out()
-    with imports.uncollected():
+    with imports.uncollected(), silenced():
         from cxr.serving.server.app import Server
 
     server = Server(options, open_page)
