@@ -58,6 +58,8 @@ def crossval(
     from datetime import datetime
 
     from cxr.core.console import Console
+    from cxr.core.durable import replace_text
+    from cxr.core.machine_faults import writing_to
     from cxr.core.silence import tensorflow_silenced
     from cxr.pipeline.pipeline_config import load
     from cxr.pipeline.workspace import CONFIG
@@ -76,11 +78,13 @@ def crossval(
     target = out or places.crossval_results / datetime.now().strftime("%Y%m%d-%H%M%S")
     wanted = tuple(dict.fromkeys(part.strip() for part in splits.split(",") if part.strip()))
     report = cross_validate(loaded, data, wanted, places, messages, folds=folds, seed=seed, folder=target)
-    (target / CONFIG).write_text(loaded.to_yaml(), encoding="utf-8")
-    text = report.model_dump_json(indent=2) + "\n"
-    for file in filter(None, (target / SUMMARY, json_file)):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+    with writing_to(target):
+        replace_text(target / CONFIG, loaded.to_yaml())
+        report.write(target / SUMMARY)
+    if json_file is not None:
+        with writing_to(json_file):
+            json_file.parent.mkdir(parents=True, exist_ok=True)
+            json_file.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     console = stdout_console()
     console.print(table(report))
     for line in remarks(report):

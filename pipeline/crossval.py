@@ -9,13 +9,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from cxr.core import fingerprints, progress
-from cxr.core.errors import UsageError
+from cxr.core.errors import CxrError, MissingFileError, UsageError
+from cxr.core.machine_faults import writing_to
 from cxr.core.places import records_in
+from cxr.data.ingest.output_folder import replaced
 from cxr.pipeline.code_version import FEATURES, code_version
 from cxr.pipeline.examples import Examples, prepare_data
 from cxr.pipeline.gate import Gate
@@ -25,7 +28,7 @@ from cxr.pipeline.workspace import Workspace
 from cxr.trainer.crossval.cost import TimeLeft, announced, jobs
 from cxr.trainer.crossval.experiment import deal_schemes, run_schemes, titled
 from cxr.trainer.crossval.features import AllFeatures, features_of_all
-from cxr.trainer.crossval.report import Collector, Report, best_backbone, data_used
+from cxr.trainer.crossval.report import FOLDS, SUMMARY, Collector, Report, best_backbone, data_used
 from cxr.trainer.crossval.subject import Material, Subject
 from cxr.trainer.feature_cache.store import Store
 from cxr.trainer.frozen_backbone import FeatureCache
@@ -111,6 +114,24 @@ def feature_cache(config: Config, workspace: Workspace) -> FeatureCache:
     return FeatureCache(Store(place.folder or workspace.crossval / "features", place.max_bytes), code_version(*FEATURES))
 
 
+def _check_results(folder: Path, asked: dict[str, Any]) -> None:
+    """Refuses a folder with the results of another cross-validation: its folds would lie among the new ones, or be gone.
+
+    Args:
+      folder: For results; it need not be there.
+      asked: Fields of `Report` that tell one cross-validation from another.
+    """
+    remedy = "name another folder, or remove this one"
+    try:
+        found = Report.read(folder / SUMMARY, remedy)
+    except MissingFileError:
+        return
+    except CxrError as error:
+        raise UsageError(f"--out {error}") from None
+    if other := [name for name, value in asked.items() if getattr(found, name) != value]:
+        raise UsageError(f"--out {folder}: holds the results of another cross-validation (other {', '.join(other)}); {remedy}")
+
+
 def cross_validate(
     config: Config,
     data: str,
@@ -134,19 +155,20 @@ def cross_validate(
       console: For progress.
       folds: How many, by patient and by image.
       seed: Of the deals.
-      folder: For a file per fold.
+      folder: For a file per fold. They take the place of those of an earlier call when all of them are there.
 
     Raises:
-      UsageError: A split is missing, or a class has too few patients.
+      UsageError: A split is missing, a class has too few patients, or `folder` holds what another cross-validation found.
       CxrError: Data, weights or a training that fails; another cross-validation of the pipeline is under way.
     """
+    _check_results(folder, {"configuration": config.model_dump(mode="json"), "splits": tuple(splits), "folds": folds, "seed": seed})
     examples = prepare_data(config, data, workspace, console)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out {folder}: {error.strerror}") from None
     kept = workspace.crossval
-    with workspace.lock_crossval(), _alone(), RunProgress(console) as shown:
+    with writing_to(workspace.home), workspace.lock_crossval(), _alone(), RunProgress(console) as shown:
         shown.stage("reading the records", 1, 1)
         records = read_records(config, examples, splits, kept / "graphs")
         images = records.images
@@ -178,9 +200,11 @@ def cross_validate(
         def on_member(fold: int, name: str) -> None:
             shown.stage(f"{titles[fold - 1]}, {name}{clock.at(fold, name)}", fold, len(titles))
 
-        collector = Collector(images, config.class_names, folder)
-        for scheme, fold, answers in run_schemes(subject, schemes, seed, kept / "folds", shown.stage, on_member):
-            collector.add(scheme, fold, answers)
+        with replaced(folder / FOLDS) as partial:
+            collector = Collector(images, config.class_names, partial)
+            for scheme, fold, answers in run_schemes(subject, schemes, seed, kept / "folds", shown.stage, on_member):
+                with writing_to(folder):
+                    collector.add(scheme, fold, answers)
         for found in frozen.values():
             shutil.rmtree(found.state, ignore_errors=True)
     results = collector.results()

@@ -109,6 +109,19 @@ def test_figures_of_two_folds_and_a_second_call_that_computes_and_trains_nothing
     assert again.exit_code == exit_codes.OK, again.output
     assert json.loads((tmp_path / "second/crossval.json").read_text()) == summary
 
+    # Into the folder of the first: the same cross-validation takes the place of what is there, another one is refused.
+    (tmp_path / "first/folds/005-of-an-older-call.json").write_text("")
+    assert CliRunner().invoke(app, [*map(str, arguments), "--out", str(tmp_path / "first")]).exit_code == exit_codes.OK
+    assert sorted(file.name for file in (tmp_path / "first/folds").iterdir()) == sorted(
+        file.name for file in (tmp_path / "second/folds").iterdir()
+    )
+    before = {file: file.read_bytes() for file in (tmp_path / "first").rglob("*.json")}
+    for change in (["--seed", "7"], ["models.mobilenet.head_training.epochs=3"]):
+        refused = CliRunner().invoke(app, [*map(str, arguments), "--out", str(tmp_path / "first"), *change])
+        assert isinstance(refused.exception, UsageError)
+        assert f"--out {tmp_path}/first: holds the results of another cross-validation" in str(refused.exception)
+    assert {file: file.read_bytes() for file in (tmp_path / "first").rglob("*.json")} == before
+
 
 def invoked(*arguments):
     """Runs cxr crossval; stderr and stdout in one."""

@@ -75,7 +75,7 @@ class Collector:
         Args:
           images: All that take part.
           class_names: In the order of the labels.
-          folder: For the folds' files.
+          folder: For the folds' files; it is there, and holds nothing.
         """
         self._images, self._class_names, self._folder = images, tuple(class_names), folder
         self._answers: dict[str, dict[str, Array]] = {}
@@ -90,8 +90,7 @@ class Collector:
             table = kept.setdefault(name, np.full([len(self._images), len(self._class_names)], np.nan, np.float32))
             table[fold.test] = shares
         self._files += 1  # two sources may clean to one name
-        file = self._folder / FOLDS / f"{self._files:03d}-{file_name_of(f'{scheme.name}-{fold.name}')}.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file = self._folder / f"{self._files:03d}-{file_name_of(f'{scheme.name}-{fold.name}')}.json"
         file.write_text(json.dumps(self._of_fold(scheme, fold, answers)) + "\n", encoding="utf-8")
 
     def results(self) -> dict[str, dict[str, FoldFigures]]:

@@ -80,6 +80,7 @@ def test_leakage_shows_by_image_and_not_by_patient(images, own_features, tmp_pat
     assert set(skipped) == {"one"}
     subjects = subject(images, {"mobilenet": own_features})
     told: list[tuple[str, int, int]] = []
+    (tmp_path / "out").mkdir()
     collector = Collector(images, CLASSES, tmp_path / "out")
     for done in run_schemes(subjects, schemes, 0, tmp_path / "kept", lambda *step: told.append(step)):
         collector.add(*done)
@@ -96,7 +97,7 @@ def test_leakage_shows_by_image_and_not_by_patient(images, own_features, tmp_pat
     assert best_backbone(results, ["mobilenet"]) == "mobilenet"
     assert told[0] == ("by patient, fold 1", 1, 4)
 
-    files = sorted((tmp_path / "out/folds").iterdir())
+    files = sorted((tmp_path / "out").iterdir())
     assert [file.name for file in files] == [
         "001-by-patient-1.json",
         "002-by-patient-2.json",
