@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 
 _CHUNK = 1 << 16  # bytes read at once
 _LONGEST = 1 << 20  # bytes of a line; a longer one is cut
@@ -49,7 +50,11 @@ class MarkedOutput:
         os.close(self._to)
 
     def _put(self, lines: list[bytes]) -> None:
-        """Writes lines in one go, so that no other process's come between them."""
+        """Writes lines in one go, so that no other process's come between them.
+
+        Those that the log does not take, whose disk is full, are lost: a pipe that nobody empties would hold the process for ever.
+        """
         left = b"".join(self._prefix + line + b"\n" for line in lines)
-        while left:
-            left = left[os.write(self._to, left) :]
+        with suppress(OSError):
+            while left:
+                left = left[os.write(self._to, left) :]

@@ -1,4 +1,5 @@
 import os
+import threading
 
 import pytest
 
@@ -32,3 +33,20 @@ def test_no_descriptor_is_left_open(marked):
     before = os.listdir("/proc/self/fd")
     marked(b"one\n")
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_log_on_a_full_disk_does_not_hold_the_process():
+    """What it writes is lost, and no more than a pipe holds would be taken from it."""
+    with open("/dev/full", "wb", buffering=0) as full:
+        output = node_output.MarkedOutput("Trainer", full.fileno())
+    done = threading.Event()
+
+    def write():
+        for _ in range(100):
+            os.write(output.write, b"a line\n" * 1000)
+        done.set()
+
+    threading.Thread(target=write, daemon=True).start()
+    assert done.wait(30)
+    output.close()
+    output.wait(10)
