@@ -13,7 +13,10 @@ from google.protobuf.message import DecodeError
 from cxr.core.errors import CxrError
 
 _PARSED_AT_ONCE = 256
-_REMEDY = "make it again: records with `cxr ingest`, what a node of a run wrote by running again, on Kubeflow without its cache"
+REMEDY = (
+    "make records again with `cxr ingest`; of a run's own, below tfx/, remove the numbered folder that it lies in, then run again "
+    "(Kubeflow: submit with --no-cache)"
+)
 _SMALLEST_GZIP = 20  # bytes, of nothing compressed: TensorFlow reads less than that as a file without examples
 _SHARD = re.compile(r"(.*-)(\d{5})-of-(\d{5})([^/]*)")  # as TFX, Beam and `cxr ingest` name them
 
@@ -32,7 +35,7 @@ def files_of(patterns: Collection[str]) -> list[str]:
     for (start, count, end), found in numbers.items():
         if missing := set(range(count)) - found:
             file = f"{start}{min(missing):05d}-of-{count:05d}{end}"
-            raise CxrError(f"{file}: {len(missing)} of the {count} shards are missing; {_REMEDY}")
+            raise CxrError(f"{file}: {len(missing)} of the {count} shards are missing; {REMEDY}")
     return files
 
 
@@ -75,9 +78,9 @@ def columns(files: Collection[str], defaults: Mapping[str, str | None]) -> Itera
 
 def _records(file: str) -> tf.data.TFRecordDataset:
     if file.endswith(".gz") and (size := tf.io.gfile.stat(file).length) < _SMALLEST_GZIP:
-        raise CxrError(f"{file}: is cut short, to {size} bytes; {_REMEDY}")
+        raise CxrError(f"{file}: is cut short, to {size} bytes; {REMEDY}")
     return tf.data.TFRecordDataset(file, compression_type="GZIP" if file.endswith(".gz") else None)
 
 
 def _unreadable(file: str, error: tf.errors.OpError | DecodeError) -> CxrError:
-    return CxrError(f"{file}: cannot be read as raw examples ({getattr(error, 'message', error)}); {_REMEDY}")
+    return CxrError(f"{file}: cannot be read as raw examples ({getattr(error, 'message', error)}); {REMEDY}")

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.data.example_columns import columns, files_of
+from cxr.data.example_columns import REMEDY, columns, files_of
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.transform_graph import TransformGraph
 
@@ -63,7 +63,7 @@ def read_split(patterns: Sequence[str], transform: TransformGraph) -> Split:
     """
     files = files_of(patterns)
     if not files:
-        raise CxrError(f"{', '.join(patterns) or 'no pattern given'}: no TFRecords of examples")
+        raise CxrError(f"{', '.join(patterns) or 'no pattern given'}: no TFRecords of examples; {REMEDY}")
     defaults = {
         features.IMAGE: None,
         features.LABEL: None,

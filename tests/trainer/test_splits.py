@@ -25,7 +25,7 @@ def test_a_split_without_images(tmp_path, write, transform):
 
 
 def test_faults_name_the_file(tmp_path, make_example, write, transform):
-    with pytest.raises(CxrError, match="none: no TFRecords"):
+    with pytest.raises(CxrError, match=r"none: no TFRecords of examples; make records again .*remove the numbered folder"):
         read_split([str(tmp_path / "none")], transform)
     with pytest.raises(CxrError, match="'flu' is none of"):
         read_split([write(tmp_path / "label" / "a.gz", [make_example(0, "flu")])], transform)
