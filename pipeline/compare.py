@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from cxr.components.answers.image_answers import ImageAnswers, read_image_answers, read_patients
+from cxr.components.answers.image_answers import AnsweredImages, read_image_answers, read_patients
 from cxr.components.answers.paired import compare
 from cxr.core.errors import CxrError
 from cxr.core.intervals import Figure
@@ -118,7 +118,7 @@ class _Judged:
         return Side(verdict=self._model.verdict, figures=found.figures if found else {})
 
     @property
-    def answers(self) -> ImageAnswers | None:
+    def answers(self) -> AnsweredImages | None:
         place = self._run.place_of(self._model.evaluation_uri) if self._model else None
         try:
             return read_image_answers(place, self._patients) if place else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -142,61 +143,82 @@ def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice, eva
     trainer, evaluator, infra_check, shortcut_check, pusher = (
         results.get(node_id(role, name)) for role in (roles.TRAINER, roles.EVALUATOR, roles.INFRA_CHECK, roles.SHORTCUT_CHECK, roles.PUSHER)
     )
-    known: dict[str, object] = {"champion": choice.champion.version if choice.champion else None}
     notes = list(remarks(choice))
-    model = _output(trainer, "model")
-    if model:
-        info = read_info(model.uri)
-        known |= {"model_uri": model.uri, "weights": info.weights_note}
-        known["data_used"] = {**info.data_used, "evaluation": f"the {evaluated_on} split"}
+    model, model_run, evaluation = _output(trainer, "model"), _output(trainer, "model_run"), _output(evaluator, "evaluation")
+    info = read_info(model.uri) if model else None
+    if info:
         notes += filter(None, [change_of_data(choice, info)])
-    if model_run := _output(trainer, "model_run"):
-        known["learning_curves"] = f"{model_run.uri}/{PICTURE}"
-        if trainer and trainer.state == "done":
-            try:
-                history = History.read(model_run.uri)
-            except CxrError as error:  # a run that has ended is not lost for a remark
-                notes.append(str(error))
-            else:
-                known["features_from_cache"] = history.features_from_cache
-                notes += history.notes
-    evaluation = _output(evaluator, "evaluation")
+    features_from_cache: dict[str, tuple[int, int]] = {}
+    if model_run and trainer and trainer.state == "done":
+        try:
+            history = History.read(model_run.uri)
+        except CxrError as error:  # a run that has ended is not lost for a remark
+            notes.append(str(error))
+        else:
+            features_from_cache = dict(history.features_from_cache)
+            notes += history.notes
     checked = read_checks(
         evaluation=_uri(evaluation),
         infra_check=_uri(_output(infra_check, "blessing")),
         shortcut_check=_uri(_output(shortcut_check, "blessing")),
     )
-    known |= {
-        "blessed": checked.blessed,
-        "servable": checked.servable,
-        "shortcut_check": checked.shortcuts,
-        "demands": checked.demands,
-        "refusals": checked.refusals,
-    }
-    if evaluation:
-        numbers = read_evaluation(evaluation.uri)
-        known |= {"evaluation": numbers, "evaluation_uri": evaluation.uri}
+    numbers = read_evaluation(evaluation.uri) if evaluation else None
+    baseline = None
+    if numbers:
         notes += not_judged(checked.demands)
         if model and numbers.baseline_accuracy is not None:
             is_champion = choice.champion is not None and choice.champion.source == model.uri
             compared = choice.previous if is_champion else choice.baseline  # as PushedBaseline resolves it
-            known["baseline"] = compared.name if compared else None
-    known["notes"] = tuple(notes)
-    failures = [
-        _failure(result) for result in (trainer, evaluator, infra_check, shortcut_check, pusher) if result and result.state == "failed"
-    ]
+            baseline = compared.name if compared else None
+    ended = _end_of((trainer, evaluator, infra_check, shortcut_check, pusher))
+    return Candidate(
+        name=name,
+        outcome=ended.outcome,
+        failures=ended.failures,
+        refusals=checked.refusals,
+        model_uri=_uri(model),
+        learning_curves=f"{model_run.uri}/{PICTURE}" if model_run else None,
+        features_from_cache=features_from_cache,
+        weights=info.weights_note if info else "",
+        data_used={**info.data_used, "evaluation": f"the {evaluated_on} split"} if info else {},
+        evaluation=numbers,
+        evaluation_uri=_uri(evaluation),
+        champion=choice.champion.version if choice.champion else None,
+        baseline=baseline,
+        notes=tuple(notes),
+        demands=checked.demands,
+        blessed=checked.blessed,
+        servable=checked.servable,
+        shortcut_check=checked.shortcuts,
+        version=ended.version,
+        serving_path=ended.serving_path,
+    )
+
+
+@dataclass(frozen=True)
+class _End:
+    """What became of a candidate, and where it was pushed."""
+
+    outcome: Outcome
+    failures: tuple[str, ...] = ()
+    version: str | None = None
+    serving_path: str | None = None
+
+
+def _end_of(nodes: Sequence[NodeResult | None]) -> _End:
+    """Returns how a candidate ended: by its nodes, of which the Pusher is the last."""
+    pusher = nodes[-1]
+    failures = [_failure(result) for result in nodes if result and result.state == "failed"]
     if not failures and pusher and pusher.state == "skipped":
         failures = [f"not reached, because {', '.join(pusher.roots)} failed"]
     if failures:
-        return Candidate(name=name, outcome="failed", failures=tuple(failures), **known)
+        return _End("failed", tuple(failures))
     push = _output(pusher, "pushed_model")
     if push is None or not push.get_int_custom_property("pushed"):
-        return Candidate(name=name, outcome="refused", **known)
+        return _End("refused")
     path = push.get_string_custom_property("pushed_destination")
-    known |= {"version": push.get_string_custom_property("pushed_version"), "serving_path": path}
-    if not (Path(path) / SAVED_MODEL).is_file():
-        return Candidate(name=name, outcome="failed", failures=(f"{path}: pushed earlier, gone since; run again with --no-cache",), **known)
-    return Candidate(name=name, outcome="pushed", **known)
+    gone = () if (Path(path) / SAVED_MODEL).is_file() else (f"{path}: pushed earlier, gone since; run again with --no-cache",)
+    return _End("failed" if gone else "pushed", gone, push.get_string_custom_property("pushed_version"), path)
 
 
 def _output(result: NodeResult | None, key: str) -> Artifact | None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cxr.components.report.gather import gather
-from cxr.components.report.page.content import Artifact, Ingested, Step, Verdict
+from cxr.components.report.page.content import Artifact, Step, Verdict
 from cxr.components.report.page.render import render
 from cxr.components.report.redaction import place
 from cxr.components.report.sources import ModelSources, RunBefore, Sources
@@ -75,7 +75,7 @@ def page_sources(
         drift=_uri(results, roles.DRIFT_CHECK, "drift"),
         audit=_uri(results, roles.AUDIT, "audit"),
         explanation=_uri(results, node_id(roles.EXPLANATION, config.candidates[-1]), "explanation"),
-        ingested=_ingested(dataset),
+        ingested=dataset,
         configuration=config.to_yaml(),
         before=before,
         steps=tuple(Step(node, result.state, result.seconds, result.error, result.peak_memory) for node, result in results.items()),
@@ -134,11 +134,6 @@ def _facts(info: ModelInfo) -> dict[str, str]:
     if info.preprocessing:
         facts["preprocessing"] = ", ".join(f"{key} {value}" for key, value in info.preprocessing.items())
     return facts
-
-
-def _ingested(dataset: Dataset) -> Ingested:
-    fields = ("rejects", "reject_reasons", "duplicates", "near_duplicates", "joined_patients", "label_conflicts", "left_out")
-    return Ingested(**{name: getattr(dataset, name) for name in (*fields, "own_patients", "warnings")})
 
 
 def _uri(results: Mapping[str, NodeResult], node: str, output: str) -> str | None:

@@ -17,7 +17,7 @@ from cxr.data.example_columns import columns, files_of
 
 
 @dataclass(frozen=True)
-class ImageAnswers:
+class AnsweredImages:
     """What a model answered to each image of the evaluation split.
 
     Attributes:
@@ -33,7 +33,7 @@ class ImageAnswers:
     patients: npt.NDArray[np.int64] | None = None
 
 
-def read_image_answers(evaluation: str | Path, patients: Mapping[int, bytes]) -> ImageAnswers | None:
+def read_image_answers(evaluation: str | Path, patients: Mapping[int, bytes]) -> AnsweredImages | None:
     """Returns a model's answers to the images that can be told apart; None where an Evaluator of an older version kept none.
 
     Args:
@@ -52,7 +52,7 @@ def read_image_answers(evaluation: str | Path, patients: Mapping[int, bytes]) ->
         return None
     numbers = [int(number) for number in images[known]]
     everybody = all(number in patients for number in numbers)
-    return ImageAnswers(
+    return AnsweredImages(
         images[known],
         labels[known],
         probabilities[known],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cxr.components.answers.image_answers import ImageAnswers
+from cxr.components.answers.image_answers import AnsweredImages
 from cxr.core import features
 from cxr.core.figures import valid
 
@@ -36,7 +36,7 @@ class Confident:
     wrong_by_all: int
 
 
-def most_confident(answers: Mapping[str, ImageAnswers]) -> Confident | None:
+def most_confident(answers: Mapping[str, AnsweredImages]) -> Confident | None:
     """Finds the mistakes of the ensemble, or of the last model where there is none.
 
     Args:

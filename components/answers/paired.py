@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cxr.components.answers.image_answers import ImageAnswers
+from cxr.components.answers.image_answers import AnsweredImages
 from cxr.components.metrics import names
 from cxr.core.intervals import TOO_FEW, Figure
 from cxr.core.measurement import Measurement
@@ -21,7 +21,7 @@ class Paired:
     why_not: str = ""
 
 
-def compare(first: ImageAnswers | None, second: ImageAnswers | None) -> Paired:
+def compare(first: AnsweredImages | None, second: AnsweredImages | None) -> Paired:
     """Returns the differences of names.PAIRED, second less first, with 95 % intervals by patient.
 
     Args:
@@ -38,7 +38,7 @@ def compare(first: ImageAnswers | None, second: ImageAnswers | None) -> Paired:
     return Paired({name: now.above(then, name) for name in names.PAIRED})
 
 
-def _why_not(first: ImageAnswers | None, second: ImageAnswers | None) -> str:
+def _why_not(first: AnsweredImages | None, second: AnsweredImages | None) -> str:
     if first is None or second is None:
         which = "the first" if first is None else "the second"
         return f"{which} has no answers by image: it was not evaluated, its evaluation is gone, or it is of an older version"

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
 from cxr.components.metrics import names
+from cxr.components.metrics.merging import MergingCombiner
 from cxr.core import features, fingerprints
 
 NO_IMAGE = 0  # number of an example without a content hash: its answer cannot be shown, which is no reason to stop an evaluation
@@ -68,7 +67,7 @@ class Answered:
         return images[order], labels[order], probabilities[order]
 
 
-class AnswersCombiner(beam.CombineFn):
+class AnswersCombiner(MergingCombiner[Answered]):
     """Collects a slice's examples."""
 
     def __init__(self, classes: int, eval_config: config_pb2.EvalConfig | None, model_name: str, output_name: str):
@@ -90,13 +89,6 @@ class AnswersCombiner(beam.CombineFn):
             accumulator.labels.append(int(np.asarray(label).reshape(-1)[0]))
             accumulator.probabilities.extend(np.asarray(prediction, np.float32).reshape(-1).tolist())
         return accumulator
-
-    def merge_accumulators(self, accumulators: Iterable[Answered]) -> Answered:
-        """Returns all parts in one."""
-        result = self.create_accumulator()
-        for accumulator in accumulators:
-            result.merge(accumulator)
-        return result
 
     def extract_output(self, accumulator: Answered) -> dict[metric_types.MetricKey, Any]:
         """Returns the arrays, which TFMA writes as ArrayValue."""

@@ -7,11 +7,10 @@ the Evaluator at the first NaN, where a diverged model should be refused, and it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types, metric_util
@@ -19,6 +18,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import model_util
 
 from cxr.components.metrics import names
+from cxr.components.metrics.merging import MergingCombiner
 from cxr.components.metrics.tally import Tally
 from cxr.components.metrics.values import support_of, values_of
 from cxr.core import features
@@ -123,7 +123,7 @@ def _key(name: str, model_name: str, output_name: str, class_id: int | None = No
     )
 
 
-class ClassificationCombiner(beam.CombineFn):
+class ClassificationCombiner(MergingCombiner[Tally]):
     """Adds up a Tally per slice and turns it into metrics."""
 
     def __init__(
@@ -155,13 +155,6 @@ class ClassificationCombiner(beam.CombineFn):
         ):
             accumulator.add(self._true_class(label), np.asarray(prediction), _patient(element))
         return accumulator
-
-    def merge_accumulators(self, accumulators: Iterable[Tally]) -> Tally:
-        """Returns the sums over all parts."""
-        result = self.create_accumulator()
-        for accumulator in accumulators:
-            result.merge(accumulator)
-        return result
 
     def extract_output(self, accumulator: Tally) -> dict[metric_types.MetricKey, Any]:
         """Returns the metrics of the slice; the arrays as NumPy, which TFMA writes as ArrayValue."""

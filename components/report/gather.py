@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cxr.components.anomaly_check.anomalies import describe_anomalies
-from cxr.components.answers.image_answers import ImageAnswers, read_image_answers, read_patients
+from cxr.components.answers.image_answers import AnsweredImages, read_image_answers, read_patients
 from cxr.components.answers.most_confident import most_confident
 from cxr.components.answers.paired import compare
 from cxr.components.drift_check.result import DriftResult
@@ -112,7 +112,7 @@ def _model(sources: ModelSources, patients: Mapping[int, bytes]) -> Model:
     )
 
 
-def _bands(answers: ImageAnswers, evaluation: Evaluation) -> Mapping[str, Mapping[Curve, Band]]:
+def _bands(answers: AnsweredImages, evaluation: Evaluation) -> Mapping[str, Mapping[Curve, Band]]:
     """No bands where some of the images cannot be told apart: the curves are of all of them."""
     if answers.patients is None or len(answers.images) != evaluation.examples:
         return {}
@@ -120,7 +120,7 @@ def _bands(answers: ImageAnswers, evaluation: Evaluation) -> Mapping[str, Mappin
     return dict(zip(evaluation.class_names, found, strict=True))
 
 
-def _before(before: RunBefore, answers: Mapping[str, ImageAnswers], patients: Mapping[int, bytes]) -> Before:
+def _before(before: RunBefore, answers: Mapping[str, AnsweredImages], patients: Mapping[int, bytes]) -> Before:
     models = {}
     for name, (accuracy, evaluation) in before.models.items():
         try:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cxr.components.report.page.content import Artifact, Ingested, Step, Verdict
+from cxr.components.report.page.content import Artifact, Step, Verdict
 from cxr.core.intervals import Figure
+from cxr.data.ingest.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Sources:
     drift: str | None = None  # of the component DriftCheck
     audit: str | None = None  # of the component Audit
     explanation: str | None = None  # InferenceResult of Explanation, of the ensemble or the last model
-    ingested: Ingested | None = None
+    ingested: Dataset | None = None
     configuration: str = ""  # YAML, in full
     before: RunBefore | None = None
     steps: tuple[Step, ...] = ()

@@ -23,7 +23,7 @@ from cxr.data.fetch.errors import FetchError
 from cxr.data.fetch.selection import Candidate
 from cxr.data.ingest.sources import MANIFEST
 
-ABOUT = "fetch.json"
+FETCH_FILE = "fetch.json"
 ROWS = "rows.csv"
 FOLDER = "fetch"  # in the output: a folder per collection
 IMAGES = "images"
@@ -78,7 +78,7 @@ class Output:
             os.close(handle)
 
     def _about(self) -> About | None:
-        path = self.work / ABOUT
+        path = self.work / FETCH_FILE
         try:
             return About.model_validate_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -88,7 +88,7 @@ class Output:
 
     def write_about(self, about: About) -> None:
         """Writes `fetch.json`, whole or not at all."""
-        replace_text(self.work / ABOUT, about.model_dump_json(indent=2) + "\n")
+        replace_text(self.work / FETCH_FILE, about.model_dump_json(indent=2) + "\n")
 
     def image_of(self, candidate: Candidate) -> Path:
         """Returns where an image goes: its name says nothing of class or patient, and is the same in every call."""

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -186,12 +186,11 @@ def evaluate(
             f"{counts['copy']} are copies of training pictures, {counts['patient']} of patients that were trained on, "
             f"and {data.rejects.total()} cannot be used"
         )
-    return measured(
-        answers,
-        model.class_names,
-        bins,
+    return ModelFigures(
         model=model.name,
         version=model.version,
+        images=len(answers),
+        absent_classes=_absent(answers, model.class_names),
         seen=None if model.training_images is None else counts["seen"],
         seen_included=include_seen,
         rejects=dict(data.rejects.most_common()),
@@ -202,30 +201,42 @@ def evaluate(
         contradictory=sum(len(found) > 1 for found in labels.values()),
         synthetic_data=counts["synthetic"] > 0,
         synthetic_model=model.synthetic,
-        notes=(*data.notes, *(known.notes if known else ())),
+        notes=(*data.notes, *(known.notes if known else ()), *_warnings(answers)),
         images_per_second=round(len(answers) / seconds, 1),
+        evaluation=measure(answers, model.class_names, bins),
     )
 
 
-def measured(answers: Sequence[Answer], class_names: Sequence[str], bins: int, **known: object) -> ModelFigures:
-    """Measures answers.
+def measured(answers: Sequence[Answer], class_names: Sequence[str], bins: int, notes: Sequence[str] = ()) -> ModelFigures:
+    """Measures a table of predictions, of which nobody knows what made them.
 
     Args:
       answers: At least one.
       class_names: In the order of the probabilities.
       bins: Of the calibration error.
-      known: Further fields of `ModelFigures`.
+      notes: What there is to say of them.
     """
-    present = {answer.label for answer in answers}
-    values: dict[str, Any] = {"model": None, "version": None, "seen": None, "seen_included": True, "notes": ()} | known
-    if warning := large_share([answer.patient for answer in answers]):
-        values["notes"] = (*values["notes"], warning)
     return ModelFigures(
+        model=None,
+        version=None,
         images=len(answers),
-        absent_classes=tuple(name for name in class_names if name not in present),
+        absent_classes=_absent(answers, class_names),
+        seen=None,
+        seen_included=True,
+        notes=(*notes, *_warnings(answers)),
         evaluation=measure(answers, class_names, bins),
-        **values,
     )
+
+
+def _absent(answers: Sequence[Answer], class_names: Sequence[str]) -> tuple[str, ...]:
+    """Returns the classes of which there is no image."""
+    present = {answer.label for answer in answers}
+    return tuple(name for name in class_names if name not in present)
+
+
+def _warnings(answers: Sequence[Answer]) -> tuple[str, ...]:
+    """Returns what makes the intervals too narrow, if anything does."""
+    return tuple(filter(None, [large_share([answer.patient for answer in answers])]))
 
 
 def _image_of(item: Labelled) -> bytes:

@@ -27,21 +27,16 @@ def export():
 
     def write(folder, probabilities):
         import tensorflow as tf
+        from artifacts import NumbersLabels
 
         from cxr.core import features
         from cxr.trainer import artifact
-        from cxr.trainer.preprocessing import label_to_index
         from cxr.trainer.training_data import image_keys, save_training_images
 
-        class Constant(tf.Module):
+        class Constant(NumbersLabels):
             @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
             def serve(self, examples):
                 return {features.PROBABILITIES: tf.tile([probabilities], [tf.shape(examples)[0], 1])}
-
-            @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
-            def labels(self, examples):
-                parsed = tf.io.parse_example(examples, {features.LABEL: tf.io.FixedLenFeature([1], tf.string)})
-                return {features.LABEL_INDEX: label_to_index(parsed[features.LABEL], CLASSES)}
 
         model = Constant()
         saved = str(folder / "Format-Serving")

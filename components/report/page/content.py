@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
-from cxr.components.answers.image_answers import ImageAnswers
+from cxr.components.answers.image_answers import AnsweredImages
 from cxr.components.drift_check.result import DriftResult
 from cxr.components.explanation.result import Result as Explained
 from cxr.components.metrics.evaluation import Evaluation
@@ -20,6 +20,7 @@ from cxr.core.intervals import Figure
 from cxr.core.refusal import Refusal
 from cxr.core.spans import seconds_between
 from cxr.data.audit.result import AuditResult
+from cxr.data.ingest.dataset import Dataset
 from cxr.trainer.artifact import ModelInfo
 
 # === Data ===
@@ -60,21 +61,6 @@ class ValueCounts:
 
 
 @dataclass(frozen=True)
-class Ingested:
-    """What `cxr ingest` left out or changed; counts of files, radiographs or patients."""
-
-    rejects: int
-    reject_reasons: Mapping[str, int]
-    duplicates: int
-    near_duplicates: int
-    joined_patients: int
-    label_conflicts: int
-    left_out: int
-    own_patients: int
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Data:
     """The images of a run."""
 
@@ -84,7 +70,7 @@ class Data:
     numbers: tuple[NumberStatistics, ...] = ()
     values: tuple[ValueCounts, ...] = ()
     anomalies: tuple[str, ...] | None = None  # None: not looked for
-    ingested: Ingested | None = None  # None: not known where the page was made
+    ingested: Dataset | None = None  # what `cxr ingest` said of them; None: not known where the page was made
     drift: DriftResult | None = None  # None: not looked for
 
 
@@ -143,7 +129,7 @@ class Model:
     training: Training | None = None
     evaluation: Evaluation | None = None
     roc: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)  # class: [thresholds, 3], see read_roc
-    answers: ImageAnswers | None = None
+    answers: AnsweredImages | None = None
     facts: Mapping[str, str] = field(default_factory=dict)  # where it comes from
     shortcuts: ShortcutVerdict | None = None  # beside what can be told without the lungs
     info: ModelInfo | None = None  # what the model says of itself: calibration, operating points

@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cxr.components.answers.image_answers import ImageAnswers
+from cxr.components.answers.image_answers import AnsweredImages
 from cxr.components.answers.most_confident import SHOWN, most_confident
 
 
-def answers(probabilities: list[float], labels: list[int], first: int = 10) -> ImageAnswers:
+def answers(probabilities: list[float], labels: list[int], first: int = 10) -> AnsweredImages:
     """Of two classes, by the probability of the second."""
     p = np.array(probabilities, np.float32)
-    return ImageAnswers(np.arange(first, first + len(p)), np.array(labels), np.stack([1 - p, p], axis=1))
+    return AnsweredImages(np.arange(first, first + len(p)), np.array(labels), np.stack([1 - p, p], axis=1))
 
 
 def test_the_surest_wrong_answers_of_the_ensemble_come_first() -> None:
@@ -32,7 +32,7 @@ def test_an_answer_that_is_no_number_is_the_worst() -> None:
 
 def test_a_picture_that_stands_twice_is_shown_once_and_not_too_many_are() -> None:
     many = answers([0.9] * 40, [0] * 40)
-    twice = ImageAnswers(np.repeat(many.images[:20], 2), many.labels, many.probabilities)
+    twice = AnsweredImages(np.repeat(many.images[:20], 2), many.labels, many.probabilities)
     found = most_confident({"one": twice})
     assert found is not None
     assert found.total == 40

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cxr.components.answers.image_answers import ImageAnswers
+from cxr.components.answers.image_answers import AnsweredImages
 from cxr.components.answers.paired import compare, meaning
 from cxr.components.metrics import names
 from cxr.core.intervals import Figure
@@ -11,11 +11,11 @@ from cxr.core.intervals import Figure
 PATIENTS = np.arange(40) // 2
 
 
-def answers(right: float, seed: int = 0, patients: np.ndarray | None = PATIENTS) -> ImageAnswers:
+def answers(right: float, seed: int = 0, patients: np.ndarray | None = PATIENTS) -> AnsweredImages:
     random = np.random.default_rng(seed)
     labels = np.arange(40) % 3
     taken = np.where(random.random(40) < right, labels, (labels + 1) % 3)
-    return ImageAnswers(np.arange(40) * 7, labels, (np.eye(3)[taken] * 0.7 + 0.1).astype(np.float32), patients)
+    return AnsweredImages(np.arange(40) * 7, labels, (np.eye(3)[taken] * 0.7 + 0.1).astype(np.float32), patients)
 
 
 def test_second_less_first_with_an_interval_of_the_same_patients() -> None:
@@ -45,14 +45,14 @@ def test_the_patients_of_either_will_do() -> None:
     assert compare(answers(0.5, patients=None), answers(0.8)) == compare(answers(0.5), answers(0.8, patients=None)) == expected
 
 
-def other_images() -> ImageAnswers:
+def other_images() -> AnsweredImages:
     found = answers(0.8)
-    return ImageAnswers(found.images[4:], found.labels[4:], found.probabilities[4:], PATIENTS[4:])
+    return AnsweredImages(found.images[4:], found.labels[4:], found.probabilities[4:], PATIENTS[4:])
 
 
-def other_labels() -> ImageAnswers:
+def other_labels() -> AnsweredImages:
     found = answers(0.8)
-    return ImageAnswers(found.images, (found.labels + (np.arange(40) < 2)) % 3, found.probabilities, PATIENTS)
+    return AnsweredImages(found.images, (found.labels + (np.arange(40) < 2)) % 3, found.probabilities, PATIENTS)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def other_labels() -> ImageAnswers:
         (answers(0.8, patients=None), answers(0.9, patients=None), "whose images they are are gone"),
     ],
 )
-def test_what_cannot_be_compared_says_why(first: ImageAnswers | None, second: ImageAnswers | None, why: str) -> None:
+def test_what_cannot_be_compared_says_why(first: AnsweredImages | None, second: AnsweredImages | None, why: str) -> None:
     found = compare(first, second)
     assert not found.differences
     assert why in found.why_not

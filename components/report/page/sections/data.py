@@ -7,9 +7,10 @@ from itertools import groupby
 from typing import Any
 
 from cxr.components.drift_check.result import MEASURES, DriftResult
-from cxr.components.report.page.content import Content, Data, Ingested
+from cxr.components.report.page.content import Content, Data
 from cxr.components.report.page.numbers import number
 from cxr.components.report.page.section import Section
+from cxr.data.ingest.dataset import Dataset
 
 
 def _context(content: Content) -> Mapping[str, Any] | None:
@@ -75,7 +76,7 @@ def _drift(found: DriftResult) -> list[tuple[str, ...]]:
     ]
 
 
-def _ingested(found: Ingested) -> list[tuple[str, str]]:
+def _ingested(found: Dataset) -> list[tuple[str, str]]:
     """Rows: what, how many."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in found.reject_reasons.items())
     return [

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cxr.components.answers.image_answers import ImageAnswers
+from cxr.components.answers.image_answers import AnsweredImages
 from cxr.components.metrics.evaluation import Evaluation
 from cxr.components.report.page.charts.curves import precision_recall_chart, reliability_chart, roc_chart
 from cxr.components.report.page.charts.models import accuracy_chart
@@ -102,7 +102,7 @@ def _against_ensemble(judged: Mapping[str, Model]) -> list[tuple[str, ...]]:
     return rows
 
 
-def _right(answers: ImageAnswers) -> npt.NDArray[np.bool_]:
+def _right(answers: AnsweredImages) -> npt.NDArray[np.bool_]:
     """Tells of each image whether the answer is right; what is no vector of probabilities is wrong."""
     return valid(answers.probabilities) & (answers.probabilities.argmax(axis=1) == answers.labels)
 

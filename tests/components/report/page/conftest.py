@@ -11,7 +11,7 @@ import pytest
 from evaluations import of_all_classes, of_one_class
 from PIL import Image
 
-from cxr.components.answers.image_answers import ImageAnswers
+from cxr.components.answers.image_answers import AnsweredImages
 from cxr.components.drift_check.drift_config import Drift
 from cxr.components.drift_check.result import Distance, DriftResult
 from cxr.components.metrics.evaluation import ClassResult, Evaluation, SliceResult
@@ -23,7 +23,6 @@ from cxr.components.report.page.content import (
     Before,
     Content,
     Data,
-    Ingested,
     Mistake,
     Mistakes,
     Model,
@@ -42,6 +41,8 @@ from cxr.core.figure_table import OF_ONE_CLASS
 from cxr.core.intervals import Figure, Interval
 from cxr.core.refusal import Check, Refusal
 from cxr.data.audit.result import AuditFigures, AuditResult, ShortcutResult
+from cxr.data.ingest.dataset import Dataset
+from cxr.data.ingest.ingest_config import Ingest
 from cxr.trainer.artifact import ModelInfo
 from cxr.trainer.calibration_info import Calibration, Conformal, OperatingPoint, Outside, Reliability
 
@@ -54,6 +55,26 @@ def jpeg() -> str:
     file = io.BytesIO()
     Image.fromarray(np.full((8, 8), 90, np.uint8)).save(file, "JPEG")
     return base64.b64encode(file.getvalue()).decode()
+
+
+def dataset() -> Dataset:
+    return Dataset(
+        source=HOSTILE,
+        class_names=CLASSES,
+        counts={},
+        patients={},
+        own_patients=4,
+        rejects=1,
+        reject_reasons={HOSTILE: 1},
+        duplicates=0,
+        warnings=(HOSTILE,),
+        seed=1,
+        synthetic=True,
+        config=Ingest(),
+        fingerprint="",
+        files={},
+        versions={},
+    )
 
 
 def evaluation(baseline: float | None = None) -> Evaluation:
@@ -101,9 +122,9 @@ def training() -> Training:
     return Training(stages, {"weights": "random weights"}, random_weights=True)
 
 
-def answers() -> ImageAnswers:
+def answers() -> AnsweredImages:
     probabilities = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.2, 0.7, 0.1], [0.4, 0.3, 0.3]], np.float32)
-    return ImageAnswers(np.arange(4), np.array([0, 0, 1, 1]), probabilities)
+    return AnsweredImages(np.arange(4), np.array([0, 0, 1, 1]), probabilities)
 
 
 FIGURE = Figure(value=0.5, low=0.25, high=0.75)
@@ -192,7 +213,7 @@ def content() -> Content:
             (NumberStatistics("height", "train", 3, 0, 40, 1, 38, 40, 44), NumberStatistics("age", "train", 0, 3)),
             (ValueCounts("source", "train", {HOSTILE: 3}),),
             (f"split train, feature {HOSTILE}: wrong",),
-            Ingested(1, {HOSTILE: 1}, 0, 0, 0, 0, 0, 4, (HOSTILE,)),
+            dataset(),
             drift(),
         ),
         audit=audit(),

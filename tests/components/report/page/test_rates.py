@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from evaluations import of_all_classes
 
-from cxr.components.answers.image_answers import ImageAnswers
+from cxr.components.answers.image_answers import AnsweredImages
 from cxr.components.metrics.evaluation import Evaluation
 from cxr.components.report.page.content import Model
 from cxr.components.report.page.rates import Rates, measure
@@ -33,7 +33,7 @@ def evaluation(examples: int = 40) -> Evaluation:
     )  # fmt: skip
 
 
-def model(answers: ImageAnswers | None, least: float = 0.5) -> Model:
+def model(answers: AnsweredImages | None, least: float = 0.5) -> Model:
     point = OperatingPoint(at_least="sensitivity", demanded=0.9, threshold=0.5, sensitivity=0.9, specificity=0.9)
     info = ModelInfo(
         name="small",
@@ -45,11 +45,11 @@ def model(answers: ImageAnswers | None, least: float = 0.5) -> Model:
     return Model("small", evaluation=evaluation(), answers=answers, info=info)
 
 
-def answers(of_a: np.ndarray = OF_A, patients: np.ndarray | None = PATIENTS) -> ImageAnswers:
-    return ImageAnswers(np.arange(40), np.arange(40) % 2, np.stack([of_a, 1 - of_a], axis=1).astype(np.float32), patients)
+def answers(of_a: np.ndarray = OF_A, patients: np.ndarray | None = PATIENTS) -> AnsweredImages:
+    return AnsweredImages(np.arange(40), np.arange(40) % 2, np.stack([of_a, 1 - of_a], axis=1).astype(np.float32), patients)
 
 
-def measured(found: ImageAnswers, least: float = 0.5) -> Rates:
+def measured(found: AnsweredImages, least: float = 0.5) -> Rates:
     rates = measure(model(found, least))
     assert rates is not None
     return rates

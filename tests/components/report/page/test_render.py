@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from lxml import html
 
-from cxr.components.answers.image_answers import ImageAnswers
+from cxr.components.answers.image_answers import AnsweredImages
 from cxr.components.explanation.result import Localisation, Result
 from cxr.components.report.page.content import Content, Model
 from cxr.components.report.page.render import SECTIONS, render
@@ -341,6 +341,8 @@ def test_drift_since_the_run_before_is_shown(page: html.HtmlElement) -> None:
 def test_a_patient_with_a_large_share_of_the_split_is_spoken_of(content: Content, images: int) -> None:
     patients = np.repeat(np.arange(21), [images, *[1] * 20])
     shares = np.full([len(patients), 3], 1 / 3, np.float32)
-    model = replace(content.models[0], answers=ImageAnswers(np.arange(len(patients)), np.zeros(len(patients), np.int64), shares, patients))
+    model = replace(
+        content.models[0], answers=AnsweredImages(np.arange(len(patients)), np.zeros(len(patients), np.int64), shares, patients)
+    )
     said = render(replace(content, models=(model,)), (evaluation.SECTION,))
     assert ("One patient has 20 of the 40 images: every figure hangs on this one, and its interval is wide." in said) == (images == 20)
