@@ -19,7 +19,7 @@ from tfx.utils import typing_utils
 
 from cxr.core import gpus, machine_faults
 from cxr.core.errors import CxrError
-from cxr.pipeline import artifact_files, metadata_file
+from cxr.pipeline import artifact_files, metadata_file, metadata_store
 from cxr.pipeline.node_profile import profiled
 
 LOCK_SUFFIX = ".lock"  # of the file beside SQLite's that is locked while a process uses the store
@@ -34,14 +34,18 @@ class Store(metadata.Metadata):
     """
 
     _lock: int | None = None
+    _users: int  # of TFX: entered and not left again
 
     def __enter__(self) -> Store:
         if self._lock is None and (path := self.connection_config.sqlite.filename_uri):
             self._lock = os.open(path + LOCK_SUFFIX, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
+        users = self._users
         try:
-            super().__enter__()
+            super().__enter__()  # tries again where another program has locked the file
+            self._store = metadata_store.MetadataStore(self.connection_config)  # in place of ML Metadata's, which loses executions
         except BaseException:
+            self._users = users
             self._give_back()
             raise
         return self

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from ml_metadata.errors import StatusError
-from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as proto
 
 from cxr.core.errors import CxrError
-from cxr.pipeline import metadata_file
+from cxr.pipeline import metadata_file, metadata_store
 from cxr.pipeline.pruning.keep import Kept, Version
 from cxr.pipeline.pruning.left_over import left_over
 from cxr.pipeline.workspace import Workspace

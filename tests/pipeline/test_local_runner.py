@@ -236,9 +236,20 @@ def nodes_of(text="a"):
     return make, Use(made=make.outputs["made"])
 
 
+def add_executions(file, count):
+    """Adds failed executions to every context, as earlier runs leave them."""
+    store = mlmd.MetadataStore(metadata.sqlite_metadata_connection_config(str(file)))
+    kind = store.get_execution_types()[0].id
+    numbers = store.put_executions([mlmd.proto.Execution(type_id=kind, last_known_state=mlmd.proto.Execution.FAILED)] * count)
+    store.put_attributions_and_associations(
+        [], [mlmd.proto.Association(execution_id=number, context_id=one.id) for one in store.get_contexts() for number in numbers]
+    )
+
+
 def test_a_clock_that_was_set_back_changes_nothing_for_the_cache(run, tmp_path):
-    """ML Metadata stamps by the clock. What earlier runs left lies a day ahead of now."""
+    """ML Metadata stamps by the clock. What earlier runs left lies a day ahead of now, and is more than one of its pages holds."""
     first, _ = run(*nodes_of())
+    add_executions(tmp_path / "metadata.db", 150)
     with closing(sqlite3.connect(tmp_path / "metadata.db")) as database:
         for table in ("Execution", "Context"):  # an artifact's times are part of what it is
             for column in ("create_time_since_epoch", "last_update_time_since_epoch"):
