@@ -16,6 +16,7 @@ from cxr.data.images import dicom
 from cxr.data.images.errors import ImageError
 from cxr.data.images.frontal import view_in_header
 from cxr.data.images.reader import HEAD_BYTES, is_dicom
+from cxr.data.ingest import patient_ids
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.manifest import REQUIRED, UNLABELLED, column_of, read_manifest
 from cxr.data.ingest.private_lists import BadRows
@@ -90,7 +91,7 @@ def discover(source: Path, config: Ingest, spelled: Spelling = dotted, *, labels
         _check_classes(rows, source, config, spelled)
     for number, row in enumerate(rows):
         row.number = number
-    return rows, notes + more
+    return rows, [*notes, *more, *patient_ids.notes(rows)]
 
 
 def _from_manifest(manifest: Path, config: Ingest, spelled: Spelling, labels: bool) -> tuple[list[Row], list[str]]:

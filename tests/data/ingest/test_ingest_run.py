@@ -388,6 +388,20 @@ def test_copies_to_the_pixel(run, tmp_path, make_manifest, console):
     assert not any(pseudonym in str(rows) for pseudonym in pseudonyms)
 
 
+def test_patient_ids_that_are_likely_the_same_are_warned_of(run, tmp_path, make_manifest, console):
+    rows = [{"image": f"{k}.png", "label": features.CLASS_NAMES[k % 3], "patient_id": f"DOE-{k}"} for k in range(60)]
+    rows[1]["patient_id"], rows[2]["patient_id"], rows[4]["patient_id"] = "doe-0", "Doe -0", " DOE-3 "  # the last is stripped
+    source = make_manifest(tmp_path / "source", rows)
+    dataset = run(source)
+    assert dataset.all_patients == 59
+    (told,) = (note for note in dataset.warnings if "patient ids" in note)
+    assert told.startswith("3 patient ids equal others but for case or blanks, and count as different patients; if they are the same,")
+    assert shown(console).count(f"warning: {told}\n") == 1
+    run(source)
+    assert shown(console).count(f"warning: {told}\n") == 2  # of records that are there already too
+    assert "doe" not in shown(console).lower()
+
+
 def test_copies_that_nobody_looked_for_are_warned_of(run, tmp_path, make_manifest):
     rows = [{"image": f"{k}.png", "label": features.CLASS_NAMES[k % 3], "patient_id": str(k)} for k in range(60)]
     source = make_manifest(tmp_path / "source", rows)
