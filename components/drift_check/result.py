@@ -53,12 +53,17 @@ class DriftResult(StrictModel):
 
     @property
     def lines(self) -> list[str]:
-        """What a reader must know: the findings, or that there are none and why."""
+        """What a reader must know: the findings, or that there are none, and what was judged at all."""
         notes = [self.note] if self.note else []
         if not self.compared or self.findings:
             return notes + self.findings
-        judged = {one.feature for one in self.distances if one.judged}
-        return [*notes, f"none of {len(judged)} features has drifted from the previous run's data"]
+        few = f"fewer than {self.settings.min_images} images, now or in the run before (drift.min_images)"
+        judged = [one for one in self.distances if one.judged]
+        if not judged:
+            return [*notes, f"nothing was judged: {few}"]
+        none = f"none of {len({one.feature for one in judged})} features has drifted from the previous run's data"
+        small = [split for split in dict.fromkeys(one.split for one in self.distances) if all(one.split != split for one in judged)]
+        return [*notes, f"{none}; not judged: {', '.join(small)}, {few}" if small else none]
 
     def save(self, folder: Path) -> None:
         """Writes drift.json."""

@@ -65,6 +65,11 @@ def test_few_images_are_shown_and_not_judged(write):
     found = compare(write("new", val=table(60, 1, source="there")), write("old", val=table(700, 2)), Drift())
     assert next(one for one in found.distances if one.feature == "source").distance == 1
     assert not any(one.judged or one.drifted for one in found.distances)
+    few = "fewer than 200 images, now or in the run before (drift.min_images)"
+    assert found.lines == [f"nothing was judged: {few}"]  # not: none has drifted
+    new, old = {"train": table(400, 1), "val": table(60, 3)}, {"train": table(700, 2), "val": table(700, 4)}
+    both = compare(write("more", **new), write("before", **old), Drift())
+    assert both.lines == [f"none of 6 features has drifted from the previous run's data; not judged: val, {few}"]
     assert compare(write("a", val=table(60, 1, source="there")), write("b", val=table(700, 2)), Drift(min_images=60)).findings
 
 
