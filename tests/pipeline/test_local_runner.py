@@ -1,5 +1,6 @@
 """Small real TFX pipelines of function components, run through ML Metadata."""
 
+import gzip
 import os
 import resource
 import sqlite3
@@ -12,6 +13,7 @@ import pytest
 from tfx import v1 as tfx
 from tfx.orchestration import metadata
 
+from cxr.components.example_gen.component import ImportExampleGen
 from cxr.pipeline import artifact_files, metadata_file
 from cxr.pipeline.local_runner import WatchedDagRunner
 from cxr.pipeline.side_by_side import Room
@@ -265,6 +267,26 @@ def test_a_clock_that_was_set_back_changes_nothing_for_the_cache(run, tmp_path):
     latest, _ = run(*nodes_of("b"))
     assert [result.state for result in latest.values()] == ["cached", "cached"]
     assert latest["Use"].outputs["used"][0].read() == "b!"
+
+
+def test_records_that_were_only_touched_come_from_the_cache(run, tmp_path):
+    (records := tmp_path / "records" / "train").mkdir(parents=True)
+    shard = records / "0.gz"
+    shard.write_bytes(gzip.compress(b"an image", mtime=0))
+
+    def node():
+        config = tfx.proto.Input(splits=[tfx.proto.Input.Split(name="train", pattern="train/*.gz")])
+        return ImportExampleGen(str(tmp_path / "records"), config)
+
+    def states():
+        return [result.state for result in run(node())[0].values()]
+
+    assert states() == ["done"]
+    os.utime(shard, (0, 0))
+    assert states() == ["cached"]
+    shard.write_bytes(gzip.compress(b"no image", mtime=0))  # as long
+    os.utime(shard, (0, 0))
+    assert states() == ["done"]
 
 
 def test_a_deleted_metadata_file_costs_the_cache_and_no_artifact(run, tmp_path):

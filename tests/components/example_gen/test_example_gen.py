@@ -1,6 +1,8 @@
 """ImportExampleGen: shards go through as they are, or not at all."""
 
 import gzip
+import os
+import shutil
 
 import pytest
 import tensorflow as tf
@@ -84,3 +86,58 @@ def test_a_damaged_shard_is_refused(tmp_path, shard, damage):
     with pytest.raises(CxrError, match=r"examples-00000-of-00001\.tfrecord\.gz: is damaged .*`cxr ingest`"):
         copy_shard(str(shard), str(tmp_path / "copy"))
     assert not (tmp_path / "copy").exists()
+
+
+def fingerprint(folder):
+    """What the cache is told of records: the property that the node's driver fills in."""
+    splits = [example_gen_pb2.Input.Split(name=name, pattern=f"{name}/*.gz") for name in ("train", "test")]
+    node = ImportExampleGen(str(folder), example_gen_pb2.Input(splits=splits))
+    found = node.driver_class(None).resolve_exec_properties(dict(node.exec_properties), None, None)
+    assert (found["span"], found["version"]) == (0, None)
+    return found["input_fingerprint"]
+
+
+@pytest.fixture
+def records(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / "records" / split).mkdir(parents=True)
+        for number in range(2):
+            (tmp_path / "records" / split / f"{number}.gz").write_text(f"{split} {number}")
+    return tmp_path / "records"
+
+
+def test_records_are_the_same_wherever_and_whenever_they_were_written(tmp_path, records):
+    before = fingerprint(records)
+    os.utime(records / "train" / "0.gz", (0, 0))
+    assert fingerprint(records) == before
+    shutil.copytree(records, tmp_path / "copy", copy_function=shutil.copyfile)
+    assert fingerprint(tmp_path / "copy") == before
+
+
+def replaced(records):
+    file = records / "test" / "1.gz"
+    times = file.stat().st_mtime_ns
+    file.write_text("test 9")  # as long as before
+    os.utime(file, ns=(times, times))
+
+
+def swapped(records):
+    (records / "train" / "0.gz").rename(records / "x")
+    (records / "test" / "0.gz").rename(records / "train" / "0.gz")
+    (records / "x").rename(records / "test" / "0.gz")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        replaced,
+        swapped,
+        lambda records: (records / "train" / "1.gz").unlink(),
+        lambda records: (records / "train" / "2.gz").touch(),
+        lambda records: (records / "train" / "1.gz").rename(records / "train" / "2.gz"),
+    ],
+)
+def test_other_records_are_noticed(records, change):
+    before = fingerprint(records)
+    change(records)
+    assert fingerprint(records) != before
