@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -10,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cxr.core import exit_codes, gpus, imports, output
+from cxr.core import exit_codes, gpus, imports, output, unstarted_threads
 from cxr.core.console import Console
 from cxr.core.disclaimer import NOT_A_DEVICE
 from cxr.core.errors import CxrError
@@ -104,7 +105,9 @@ def main() -> None:
         if (text := explained(error)) is None:
             raise
         _say(f"error: {text}", "red")
-        sys.exit(code or exit_codes.FAILED)
+        unread, code = False, code or exit_codes.FAILED
+    if unstarted_threads.any_kept():
+        os._exit(code)
     sys.exit(exit_codes.UNREAD if unread and code == exit_codes.OK else code)
 
 
@@ -128,7 +131,8 @@ def _code_of_command() -> int:
         if isinstance(stop, CxrError):
             _say(f"error: {stop}", "red")
             return stop.exit_code
-        if isinstance(stop, _OF_THE_MACHINE) and (text := explained(stop)):
+        at_fault = isinstance(stop, _OF_THE_MACHINE) or unstarted_threads.is_cause(stop)
+        if isinstance(stop, Exception) and at_fault and (text := explained(stop)):
             _say(f"error: {text}", "red")
             return exit_codes.FAILED
         if output.ended_by_reader(stop):

@@ -1,4 +1,4 @@
-"""What a user reads where the machine is at fault, a disk that is full or read-only, no memory: the place, the cause, a remedy."""
+"""What a user reads where the machine is at fault (a full or read-only disk, no memory, no threads): the place, the cause, a remedy."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cxr.core import unstarted_threads
 from cxr.core.errors import CxrError
 
 _AGAIN = "then run the same command again"
@@ -34,6 +35,8 @@ _PATHS = {  # of a path that was given; libraries meet them on their own ways, s
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 _KNOWN = _REMEDIES | _PATHS
+# Known by its text only: as an error of a file this number says that one is busy.
+_NO_THREAD = f"end other programs, or have the limits raised (ulimit -v, ulimit -u, a container's own), {_AGAIN}"
 _READ_TOO = (errno.EACCES, errno.EPERM)  # of files that a user named, where the library's own words say more
 _TEXTS = {os.strerror(code): code for code in _REMEDIES if code not in _READ_TOO} | {  # all that Beam, TensorFlow or SQLite may keep
     "database or disk is full": errno.ENOSPC,
@@ -41,6 +44,7 @@ _TEXTS = {os.strerror(code): code for code in _REMEDIES if code not in _READ_TOO
     "disk I/O error": errno.EIO,
     "std::bad_alloc": errno.ENOMEM,
     "OOM when allocating": errno.ENOMEM,
+    unstarted_threads.WORDS: errno.EAGAIN,
     "failed to map segment from shared object": errno.ENOMEM,  # of a library that is imported
 }
 
@@ -107,6 +111,8 @@ def check_file_at_fault(error: OSError) -> None:
 def _message(code: int, where: str | Path | None) -> str:
     if code == errno.ENOMEM:
         return f"{os.strerror(code)}: the memory is full; {_REMEDIES[code]}"
+    if code == errno.EAGAIN:
+        return f"no more threads can be started: the memory is full, or a limit is reached; {_NO_THREAD}"
     return f"{f'{where}: ' if where else ''}{os.strerror(code)}; {_KNOWN[code]}"
 
 

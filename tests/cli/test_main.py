@@ -112,6 +112,20 @@ command.main()
     assert len(ended.stderr.splitlines()) == 1
 
 
+def test_a_thread_that_cannot_be_started_is_an_error_of_one_line():
+    script = """
+import cxr.cli.main as command
+def fails():
+    raise RuntimeError("can't start new thread")
+command.app = fails
+command.main()
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == exit_codes.FAILED
+    assert ended.stderr.startswith("error: no more threads can be started: ")
+    assert len(ended.stderr.splitlines()) == 1
+
+
 @pytest.mark.slow
 def test_ctrl_c_is_told_and_the_run_before_stays_the_latest(cxr, tmp_path):
     runs = tmp_path / "workspace" / "demo" / "runs"

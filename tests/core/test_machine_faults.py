@@ -33,6 +33,9 @@ def test_what_libraries_make_of_it_is_understood():
         assert explained(RuntimeError(text), Path("/a")) == "/a: No space left on device; make room there, then run the same command again"
     for full in (MemoryError(), RuntimeError("std::bad_alloc"), RuntimeError("OOM when allocating tensor with shape[9,9]")):
         assert "the memory is full; smaller batches or images need less" in str(explained(full, Path("/a")))
+    told = str(explained(RuntimeError("can't start new thread"), Path("/a")))
+    assert told.startswith("no more threads can be started: the memory is full, or a limit is reached; end other programs")
+    assert explained(BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), "/a/lock"), Path("/a")) is None  # a file that is busy
     assert explained(ValueError("no such column"), Path("/a")) is None
     assert explained(RuntimeError("weights.h5; Permission denied"), Path("/a")) is None  # a file that is read, which these words name
     assert explained(CxrError("weights.h5: cannot be read (Input/output error); copy it again"), Path("/a")) is None

@@ -77,6 +77,29 @@ def test_a_picture_that_the_machine_cannot_read_now_is_not_left_out(fault, sourc
     assert ingest(source, out, Ingest(workers=1), key_file=key_file, console=console).rejects == 0
 
 
+NO_THREAD = """
+import sys, threading
+from cxr.cli.main import main
+start, name = threading.Thread.start, sys.argv.pop(1)
+def fails(thread):
+    if getattr(thread._target, "__name__", type(thread).__name__) == name:
+        raise RuntimeError("can't start new thread")
+    start(thread)
+threading.Thread.start = fails
+main()
+"""  # as below `ulimit -v`, with a choice of the thread
+
+
+@pytest.mark.parametrize("thread", ["_serve", "_Worker"])  # of a gRPC server, started by the main thread; of Beam's, started by another
+def test_ingest_ends_where_a_thread_cannot_be_started(thread, source, tmp_path, key_file):
+    command = [sys.executable, "-c", NO_THREAD, thread, "ingest", source, tmp_path / "records", "--key-file", key_file]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)  # it waited for ever
+    assert ended.returncode == exit_codes.FAILED, ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith("error: no more threads can be started: the memory is full, or a limit is reached;")
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "records").exists()
+
+
 @pytest.mark.slow
 def test_sigterm_ends_ingest_and_the_next_call_makes_the_records(source, tmp_path, key_file):
     command = [CXR, "ingest", source, tmp_path / "records", "--key-file", key_file]
