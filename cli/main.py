@@ -122,7 +122,7 @@ def _code_of_command() -> int:
     except BaseException as stop:
         ended = stop if isinstance(stop, SystemExit) else None
         number = cause(stop) or (None if ended else told_to_end())  # first: whatever else went wrong meanwhile
-        if number == signal.SIGINT or (ended and ended.code == exit_codes.INTERRUPTED):  # what typer makes of Ctrl-C
+        if number == signal.SIGINT or (not number and ended and ended.code == exit_codes.INTERRUPTED):  # what typer makes of Ctrl-C
             _say("interrupted", "yellow")
             return exit_codes.INTERRUPTED
         if number:

@@ -192,6 +192,19 @@ command.main()
         assert process.wait(50) == exit_codes.HUNG_UP
 
 
+def test_sigterm_that_typer_made_the_exit_of_ctrl_c_is_still_sigterm():
+    script = """
+import cxr.cli.main as command
+from cxr.core.termination import Terminated
+def interrupted():
+    raise SystemExit(130) from Terminated()
+command.app = interrupted
+command.main()
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (exit_codes.TERMINATED, "terminated (SIGTERM)\n")
+
+
 @pytest.mark.parametrize(
     ("number", "ended"),
     [("SIGTERM", (exit_codes.TERMINATED, "terminated (SIGTERM)\n")), ("SIGINT", (exit_codes.INTERRUPTED, "interrupted\n"))],
