@@ -112,7 +112,10 @@ def app():
 def test_the_command_goes_on_after_a_bad_image_and_fails_at_the_end(app, uri, picture, tmp_path):
     runs = tmp_path / "workspace" / "demo" / "runs" / "latest"
     runs.mkdir(parents=True)
-    models = {"ensemble": {"outcome": "pushed", "model_uri": uri}, "broken": {"outcome": "failed", "model_uri": None}}
+    artifact = tmp_path / "workspace" / "demo" / "tfx" / "EnsembleTrainer" / "model" / "7"
+    artifact.parent.mkdir(parents=True)
+    artifact.symlink_to(uri)
+    models = {"ensemble": {"outcome": "pushed", "model_uri": str(artifact)}, "broken": {"outcome": "failed", "model_uri": None}}
     (runs / "report.json").write_text(json.dumps({"pipeline": "demo", "models": models}))
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"not an image")
