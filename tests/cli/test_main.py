@@ -169,7 +169,8 @@ command.main()
 
 def test_a_closed_terminal_ends_a_command_as_sigterm_does():
     script = """
-import fcntl, termios, time
+import fcntl, signal, termios, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests may run below nohup
 from pathlib import Path
 import cxr.cli.main as command
 from cxr.core.machine_faults import writing_to
