@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+TENSORFLOW_LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # environment: 0 all, 1 no remarks, 2 no warnings either, 3 no errors
+
 
 @contextmanager
 def silenced() -> Iterator[None]:
@@ -22,7 +24,7 @@ def silenced() -> Iterator[None]:
 
 def leave_remarks_out() -> None:
     """From now on TensorFlow says fatal errors only, unless somebody asked for more. Its greeting comes before it looks at that wish."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault(TENSORFLOW_LEVEL, "3")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from cxr.core import fingerprints, progress
 from cxr.core.errors import CxrError, MissingFileError, UsageError
 from cxr.core.machine_faults import writing_to
 from cxr.core.places import records_in
-from cxr.data.ingest.output_folder import replaced
+from cxr.core.replaced_folder import replaced
 from cxr.pipeline.code_version import FEATURES, code_version
 from cxr.pipeline.examples import Examples, prepare_data
 from cxr.pipeline.gate import Gate

@@ -99,9 +99,7 @@ def _changes(
         return [metrics[_key(name, model, output_name, class_id)] for model in (candidate, baseline)]
 
     ours, theirs = (np.asarray(draws, np.float64) for draws in of_both(names.DRAWS))
-    support = Support.of_both(
-        *(support_of({(name, None): metrics[_key(name, model, output_name)] for name in names.SUPPORT}) for model in (candidate, baseline))
-    )
+    support = Support.of_both(*(support_of(*found) for found in zip(*map(of_both, names.SUPPORT), strict=True)))
     result = {}
     for column, (figure, class_id) in enumerate(names.columns(classes)):
         new, old = of_both(figure, class_id)

@@ -28,7 +28,7 @@ ENDS = (LOWER, UPPER)
 # === Arrays per slice ===
 PATIENTS = "patients"  # int64 [2, class]: patients with an image of the class, and with one that is taken for it
 QUANTILES = "quantiles"  # float64 [4, class], core/support.py: by how many standard errors intervals reach to each side
-SUPPORT = (PATIENT_COUNT, PATIENTS, QUANTILES)  # what core.support.Support is made of
+SUPPORT = (PATIENT_COUNT, PATIENTS, QUANTILES)  # what a core.support.Support is made of
 DRAWS = "draws"  # float32 [draw of patients, figure]: FIGURES, then for each of CLASS_FIGURES one column per class
 CONFUSION_MATRIX = "confusion_matrix"  # int64 [true class, predicted class; the last column: no valid prediction]
 CALIBRATION_BINS = "calibration_bins"  # float64 [bin, (examples, sum of confidences, right answers)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cxr.components.metrics import names
 from cxr.components.metrics.tally import Results
@@ -47,8 +48,6 @@ def _columns(figures: Figures) -> Floats:
     return np.concatenate([*single, *(getattr(figures, name) for name in names.CLASS_FIGURES)], axis=1)
 
 
-def support_of(values: names.Values) -> Support:
-    """Returns on whom a slice's figures rest."""
-    return Support(
-        int(values[names.PATIENT_COUNT, None]), np.asarray(values[names.PATIENTS, None]), np.asarray(values[names.QUANTILES, None])
-    )
+def support_of(patients: float, per_class: npt.ArrayLike, quantiles: npt.ArrayLike) -> Support:
+    """Returns on whom a slice's figures rest, from what `values_of` gave `names.SUPPORT`."""
+    return Support(int(patients), np.asarray(per_class), np.asarray(quantiles))

@@ -21,11 +21,11 @@ def read_evaluated(evaluation: str) -> Evaluated:
       CxrError: It holds none.
     """
     values, _ = read_values(evaluation)
-    draws = values[names.DRAWS, None].astype(np.float32)
+    draws, support = values[names.DRAWS, None].astype(np.float32), support_of(*(values[name, None] for name in names.SUPPORT))
     return Evaluated(
         values[BALANCED_ACCURACY, None],
         draws[:, names.FIGURES.index(BALANCED_ACCURACY)],
         int(values[names.EXAMPLE_COUNT, None]),
-        support_of(values),
-        [values[AUC, number] for number in range(len(values[names.PATIENTS, None][0]))],
+        support,
+        [values[AUC, number] for number in range(support.per_class.shape[1])],
     )

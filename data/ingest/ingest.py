@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 
 from cxr.core import beam_options as beam_checks
-from cxr.core import features
+from cxr.core import features, replaced_folder
 from cxr.core.errors import CxrError
 from cxr.core.machine_faults import writing_to
 from cxr.core.silence import silenced
@@ -99,7 +99,7 @@ def ingest(
                 text = "is new: the key of the patients' pseudonyms; keep it, with another one nobody can tell that a patient is the same"
                 console.print(f"{key_file} {text}", highlight=False, markup=False, soft_wrap=True)
             request = _Request(source, rows, config, key, fingerprint.state(rows, config, key))
-        with output_folder.left_alone(out) as alone:
+        with replaced_folder.left_alone(out) as alone:
             if found := _up_to_date(out, request, console):
                 _check_kept(found, out, config, spelled)
                 console.print(f"{out}: up to date", highlight=False, soft_wrap=True)
@@ -111,7 +111,7 @@ def ingest(
         output_folder.check(out, overwrite, key_id(key), key_file)
     except BadRows as error:
         raise CxrError(f"{error}{private_lists.write_problems(out, error)}") from None
-    with writing_to(out.parent), output_folder.replaced(out) as partial:
+    with writing_to(out.parent), replaced_folder.replaced(out) as partial:
         clock = _Clock()
         with clock:
             keys, pictures = _read(out, request, console, beam_options)

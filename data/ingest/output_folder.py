@@ -1,17 +1,11 @@
-"""An output folder that is there whole or not at all."""
+"""Which output folders ingest must not replace."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
-from cxr.core.durable import sync_folder, sync_tree
 from cxr.core.errors import CxrError
-from cxr.core.machine_faults import explained
 from cxr.data.ingest.dataset import DATASET, read_dataset
 from cxr.data.ingest.pseudonyms import KEY_FILE_VARIABLE
 
@@ -46,97 +40,3 @@ def check(out: Path, overwrite: bool, key: str, key_file: Path) -> None:
             "`cxr ingest`), name another folder, or set --overwrite"
         )
     raise CxrError(f"{out}: holds the records of another source or configuration; name another folder, or set --overwrite")
-
-
-@contextlib.contextmanager
-def replaced(out: Path) -> Iterator[Path]:
-    """Yields an empty folder beside `out` that takes its place when the block ends well, and vanishes when it does not.
-
-    What a killed process left behind is cleaned up by the next one; two at a time are refused.
-
-    Raises:
-      CxrError: Another process is at it; the folder beside `out` cannot be made.
-    """
-    partial, old = _beside(out)
-    try:
-        partial.mkdir(parents=True, exist_ok=True)
-        handle = os.open(partial, os.O_RDONLY)
-    except OSError as error:
-        raise CxrError(explained(error, partial) or f"{partial}: cannot be made ({error.strerror})") from None
-    try:
-        if not _locked(handle, partial):
-            raise CxrError(f"{out}: another process is writing it; wait for its end")
-        _restore(out)
-        _empty(partial)
-        try:
-            yield partial
-            sync_tree(partial)
-            if out.exists():
-                out.rename(old)
-            partial.rename(out)
-            sync_folder(out.parent)  # the old records go when the new ones are on the disk
-            shutil.rmtree(old, ignore_errors=True)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-    finally:
-        os.close(handle)
-
-
-@contextlib.contextmanager
-def left_alone(out: Path) -> Iterator[bool]:
-    """Tells whether nobody is writing `out`, and keeps it so while the block runs; then an exchange that was killed halfway is ended, too.
-
-    Where nothing can be written, nothing is ended, and somebody might be writing.
-    """
-    partial, _ = _beside(out)
-    if not out.parent.is_dir():
-        yield True
-        return
-    try:
-        partial.mkdir(exist_ok=True)
-        handle = os.open(partial, os.O_RDONLY)
-    except OSError:
-        yield False
-        return
-    free = _locked(handle, partial)
-    try:
-        if free:
-            _restore(out)
-        yield free
-    finally:
-        if free:
-            with contextlib.suppress(OSError):  # what a killed process left in it, the next one that writes clears up
-                partial.rmdir()
-        os.close(handle)
-
-
-def _beside(out: Path) -> tuple[Path, Path]:
-    """The folders that are made beside `out`: the new one, and the old one while they change places."""
-    return out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")
-
-
-def _locked(handle: int, partial: Path) -> bool:
-    """Takes the lock of a folder that is open, unless another process has it, or has put the folder elsewhere."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return os.fstat(handle).st_ino == os.stat(partial).st_ino
-    except (BlockingIOError, FileNotFoundError):
-        return False
-
-
-def _restore(out: Path) -> None:
-    _, old = _beside(out)
-    if old.exists():
-        if out.exists():
-            shutil.rmtree(old)
-        else:
-            old.rename(out)
-
-
-def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()

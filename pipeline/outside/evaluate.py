@@ -235,7 +235,7 @@ def _absent(answers: Sequence[Answer], class_names: Sequence[str]) -> tuple[str,
 
 
 def _warnings(answers: Sequence[Answer]) -> tuple[str, ...]:
-    """Returns what makes the intervals too narrow, if anything does."""
+    """Returns what a reader must know of the figures, if there is anything."""
     return tuple(filter(None, [large_share([answer.patient for answer in answers])]))
 
 

@@ -2,8 +2,9 @@
 
 import os
 
-VARIABLE = "TF_CPP_MIN_LOG_LEVEL"
-ERRORS = 2  # 0: all, 1: no remarks, 2: no warnings either, 3: no errors
+from cxr.core.silence import TENSORFLOW_LEVEL
+
+ERRORS = 2
 
 
 def leave_warnings_out() -> None:
@@ -12,6 +13,6 @@ def leave_warnings_out() -> None:
     Works only before TensorFlow's first import in a process, or its first line; processes that this one becomes or starts inherit it.
     A higher level that somebody has set stays.
     """
-    level = os.environ.get(VARIABLE, "")
+    level = os.environ.get(TENSORFLOW_LEVEL, "")
     if not (level.isascii() and level.isdecimal() and int(level) >= ERRORS):
-        os.environ[VARIABLE] = str(ERRORS)
+        os.environ[TENSORFLOW_LEVEL] = str(ERRORS)

@@ -7,6 +7,7 @@ from sklearn import metrics as reference
 from cxr.core.curve_bands import GRID, Band, _Curves, curve_bands
 from cxr.core.figures import Answers
 from cxr.core.intervals import proportion_interval
+from cxr.core.support import quantile
 
 
 def answers(patients: int, images: int = 1, seed: int = 0, rounded: int = 3) -> Answers:
@@ -72,6 +73,16 @@ def test_where_no_draw_differs_the_patients_say_how_much_others_might() -> None:
     at_half, at_all = bands["precision_recall"].low[[25, 50]]
     assert at_half == pytest.approx(proportion_interval(1.0, 15).low)  # fifteen patients' images are taken for it there
     assert at_all == pytest.approx(proportion_interval(1.0, 30).low)
+
+
+def test_where_few_patients_have_most_images_bands_are_wider() -> None:
+    images, labels = [20, *[1] * 59], np.arange(60) // 30
+    perfect = np.where(labels[:, np.newaxis] == [0, 1], 0.9, 0.1)
+    bands = curve_bands(Answers(*(np.repeat(part, images, axis=0) for part in (np.arange(60), labels, perfect))))
+    z = quantile([20, *[1] * 29])
+    for of_class in bands:  # of the class with these images, and of the other one, which such patients are the others of
+        assert of_class["roc"].low[:-1] == pytest.approx(proportion_interval(1.0, 30, z).low)
+        assert of_class["precision_recall"].low[50] == pytest.approx(proportion_interval(1.0, 30, z).low)
 
 
 def test_answers_that_are_no_probabilities_are_left_out() -> None:

@@ -154,3 +154,19 @@ def stand_in_imagenet(save_as_keras_does):
         return network, folder / backbone.weights_file
 
     return make
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """How many images each batch had that a network saw."""
+    from cxr.trainer.cached_features import BatchedModel
+
+    seen: list[int] = []
+    real = BatchedModel.batch
+
+    def counting(model, images):
+        seen.append(len(images))
+        return real(model, images)
+
+    monkeypatch.setattr(BatchedModel, "batch", counting)
+    return seen

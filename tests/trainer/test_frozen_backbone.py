@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from cxr.core import progress
-from cxr.trainer.cached_features import BatchedModel
 from cxr.trainer.feature_cache.store import Store
 from cxr.trainer.frozen_backbone import FeatureCache, FrozenBackbone
 from cxr.trainer.models.assembly import assemble
@@ -34,20 +33,6 @@ def made(cache, splits):
         return np.asarray(features), frozen.from_cache.get("train")
 
     return make
-
-
-@pytest.fixture
-def passes(monkeypatch):
-    """How many images each batch had that a network saw."""
-    seen: list[int] = []
-    real = BatchedModel.batch
-
-    def counting(model, images):
-        seen.append(len(images))
-        return real(model, images)
-
-    monkeypatch.setattr(BatchedModel, "batch", counting)
-    return seen
 
 
 def test_a_training_is_the_same_to_the_bit_and_another_head_computes_nothing(splits, config, cache, passes, caplog):

@@ -5,6 +5,9 @@ import pytest
 
 from cxr.components.explanation.localisation import energy_inside, localise, points_inside
 from cxr.components.explanation.result import Localisation
+from cxr.core.intervals import bootstrap_interval, proportion_interval
+from cxr.core.resampling import drawn_means, patient_key
+from cxr.core.support import quantile
 
 SIDE = 96
 
@@ -93,6 +96,20 @@ def test_few_patients_say_nothing():
     assert found.verdict.endswith("too few patients to tell")
     mostly_alone = localised(heats, MASKS, PATIENTS, ["sick"] * 4 + [f"class {k}" for k in range(16)])
     assert mostly_alone.verdict.endswith("of the same class in other patients (0.035): too few patients to tell")
+
+
+def test_where_a_patient_has_most_pictures_intervals_are_wider():
+    numbers = np.r_[np.zeros(11, np.int64), np.arange(1, 10)]
+    heats = [heat_at(row, column) + 0.02 * k for k, (row, column) in enumerate(PLACES)]
+    found = localised(heats, MASKS, [b"p%d" % number for number in numbers])
+    z = quantile(np.bincount(numbers))
+    assert z > 3
+    assert found.hits.low == pytest.approx(proportion_interval(1.0, 10, z).low)
+    keys, of = np.unique([patient_key(b"p%d" % number) for number in numbers], return_inverse=True)
+    energy = np.array([energy_inside(heat, mask[np.newaxis])[0] for heat, mask in zip(heats, MASKS, strict=True)])
+    expected = bootstrap_interval(drawn_means(energy, of), len(keys), z)
+    assert (found.energy.low, found.energy.high) == pytest.approx((expected.low, expected.high), abs=0.001)
+    assert low(found.energy) < bootstrap_interval(drawn_means(energy, of), len(keys)).low - 0.003
 
 
 def test_one_patient_alone_has_no_others_to_compare_with():

@@ -73,24 +73,35 @@ def test_names_and_values_through_beam() -> None:
         assert_that(found, check)
 
 
-def test_a_change_of_exactly_the_margin_is_that_though_draws_are_float32() -> None:
+def changes(quantiles: tuple[float, float] = (Z, Z)) -> dict[str, float]:
+    """Of all classes, where both models' figures are the same in each draw."""
     columns = names.columns(len(CLASS_NAMES))
     given: dict[MetricKey, Any] = {}
-    for model, value in (("candidate", 0.85), ("baseline", 0.8)):
+    for model, value, quantile in (("candidate", 0.85, quantiles[0]), ("baseline", 0.8, quantiles[1])):
         for array, content in (
             (names.DRAWS, np.full((1000, len(columns)), value, np.float32)),
             (names.PATIENT_COUNT, 40),
             (names.PATIENTS, np.full((2, len(CLASS_NAMES)), 13)),
-            (names.QUANTILES, np.full((4, len(CLASS_NAMES)), Z)),
+            (names.QUANTILES, np.full((4, len(CLASS_NAMES)), quantile)),
         ):
             given[MetricKey(array, model_name=model, example_weighted=None)] = content
         for name, class_id in columns:
             sub_key = None if class_id is None else SubKey(class_id=class_id)
             given[MetricKey(name, model_name=model, sub_key=sub_key, example_weighted=None)] = value
-    changes = _changes(given, candidate="candidate", baseline="baseline", output_name="", classes=len(CLASS_NAMES))
-    found = {key.name: value for key, value in changes.items() if key.sub_key is None}
+    found = _changes(given, candidate="candidate", baseline="baseline", output_name="", classes=len(CLASS_NAMES))
+    return {key.name: value for key, value in found.items() if key.sub_key is None}
+
+
+def test_a_change_of_exactly_the_margin_is_that_though_draws_are_float32() -> None:
+    found = changes()
     assert found[names.change(LOG_LOSS, names.UPPER)] == pytest.approx(0.05, abs=1e-12)
     assert found[names.change(ACCURACY, names.LOWER)] < 0.05 < found[names.change(ACCURACY, names.UPPER)]
+
+
+def test_a_change_is_as_unsure_as_the_weaker_of_both_models() -> None:
+    both = changes((3.0, 3.0))
+    assert changes((3.0, Z)) == changes((Z, 3.0)) == both
+    assert both[names.change(ACCURACY, names.LOWER)] < changes()[names.change(ACCURACY, names.LOWER)]
 
 
 def test_no_patient() -> None:

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from dicom_files import dicom_bytes
 
-from cxr.core import features
+from cxr.core import features, replaced_folder
 from cxr.core.errors import CxrError
-from cxr.data.ingest import output_folder
 from cxr.data.ingest.dataset import RECORDS_VERSION, read_dataset
 from cxr.data.ingest.ingest import ingest
 from cxr.data.ingest.ingest_config import Ingest
@@ -149,7 +148,7 @@ def test_a_call_that_finds_all_up_to_date_leaves_another_ones_work_alone(run, so
     """That one reads the same images into the same folder with another setting: hours, of many."""
     run(source)
     read = tmp_path / "records.private" / "staged" / "read"
-    with contextlib.suppress(KeyboardInterrupt), output_folder.replaced(tmp_path / "records"):
+    with contextlib.suppress(KeyboardInterrupt), replaced_folder.replaced(tmp_path / "records"):
         read.parent.mkdir(parents=True)
         read.touch()
         run(source)
@@ -439,7 +438,7 @@ def test_an_exchange_killed_halfway_is_undone(run, source, tmp_path, console):
 
 
 def test_two_at_a_time_are_refused(run, source, tmp_path):
-    with output_folder.replaced(tmp_path / "records"), pytest.raises(CxrError, match="another process"):
+    with replaced_folder.replaced(tmp_path / "records"), pytest.raises(CxrError, match="another process"):
         run(source)
 
 

@@ -16,9 +16,10 @@ import pytest
 from processes import another_thread
 
 from cxr.core.errors import CxrError
+from cxr.core.silence import TENSORFLOW_LEVEL
 from cxr.serving.server.options import ServerOptions
 from cxr.serving.server.process import _first_line, run_server, start_server
-from cxr.serving.server.tensorflow_log import VARIABLE, leave_warnings_out
+from cxr.serving.server.tensorflow_log import leave_warnings_out
 
 PATIENCE = 120
 
@@ -149,13 +150,13 @@ def test_nothing_of_a_malformed_request_reaches_the_log(slow_model, connect, tmp
 
 @pytest.mark.parametrize(("before", "after"), [(None, "2"), ("0", "2"), ("1", "2"), ("2", "2"), ("3", "3"), ("loud", "2")])
 def test_warnings_of_tensorflow_are_off_and_errors_stay(monkeypatch, before, after):
-    monkeypatch.setenv(VARIABLE, "")  # what was there before comes back after the test
+    monkeypatch.setenv(TENSORFLOW_LEVEL, "")  # what was there before comes back after the test
     if before is None:
-        monkeypatch.delenv(VARIABLE)
+        monkeypatch.delenv(TENSORFLOW_LEVEL)
     else:
-        monkeypatch.setenv(VARIABLE, before)
+        monkeypatch.setenv(TENSORFLOW_LEVEL, before)
     leave_warnings_out()
-    assert os.environ[VARIABLE] == after
+    assert os.environ[TENSORFLOW_LEVEL] == after
 
 
 @pytest.mark.slow

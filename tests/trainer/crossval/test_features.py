@@ -27,20 +27,6 @@ def made(cache, splits, tmp_path):
     return lambda config, cache=cache: features_of_all("m", config, splits.train.images, splits.transform, cache, tmp_path / "unfinished")
 
 
-@pytest.fixture
-def passes(monkeypatch):
-    """Sizes of the batches that a network saw."""
-    seen: list[int] = []
-    real = BatchedModel.batch
-
-    def counting(model, images):
-        seen.append(len(images))
-        return real(model, images)
-
-    monkeypatch.setattr(BatchedModel, "batch", counting)
-    return seen
-
-
 def train(config, splits, cache):
     """Trains as a run whose training images are all that a cross-validation has."""
     return Training(config, splits.transform, splits.train, None, cache=cache).run()

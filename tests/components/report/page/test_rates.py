@@ -72,10 +72,11 @@ def test_rates_of_the_images_that_were_judged_with_the_interval_by_patient() -> 
     assert (both.covered.value, both.mean_size) == (1, 2)
 
 
-def test_the_interval_is_that_of_the_evaluator() -> None:
+@pytest.mark.parametrize("patients", [PATIENTS, np.repeat(np.arange(20), [21, *[1] * 19])], ids=["equal", "unequal"])
+def test_the_interval_is_that_of_the_evaluator(patients: np.ndarray) -> None:
     """With two classes the recall is the sensitivity from 0.5 on."""
-    found = answers()
-    asked = Answers(PATIENTS, found.labels, found.probabilities.astype(np.float64))
+    found = answers(patients=patients)
+    asked = Answers(patients, found.labels, found.probabilities.astype(np.float64))
     draws = np.concatenate([figures.recall[:, 0] for figures in resampled(asked, Measure(asked, 5))])
     recall = interval("recall", 0, 0.75, draws, Support.of(asked))
     sensitivity = measured(found).points["a"][0][0]
