@@ -3,6 +3,7 @@
 import grpc
 
 MAX_MESSAGE = 1024  # characters; TensorFlow Serving cuts there
+_PYTHON_PREFIX = "Graph execution error:\n\n"
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -38,14 +39,14 @@ def precondition(message: str) -> ServingError:
 def from_exception(error: BaseException) -> ServingError:
     """Returns what a client is told about an exception raised below a request or a load.
 
-    Errors of TensorFlow operations (anything with `error_code` and `message`) keep their code and text; Python's own prefix
-    ("Graph execution error:") never gets in because the session's low-level callable does not add it.
+    Errors of TensorFlow operations (anything with `error_code` and `message`) keep their code and text, without the prefix that Python
+    puts before it when a SavedModel's variables are restored.
     """
     if isinstance(error, ServingError):
         return error
     number = getattr(error, "error_code", None)
     if isinstance(number, int) and number in _BY_NUMBER:
-        return ServingError(_BY_NUMBER[number], str(getattr(error, "message", error)))
+        return ServingError(_BY_NUMBER[number], str(getattr(error, "message", error)).removeprefix(_PYTHON_PREFIX))
     if isinstance(error, MemoryError):
         return ServingError(grpc.StatusCode.UNAVAILABLE, "Out of memory; try again later")
     return ServingError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")

@@ -19,11 +19,12 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, saved_model_pb2
 from cxr.core.graph_operations import refusal
 from cxr.core.places import SAVED_MODEL
 from cxr.serving.server import xla
-from cxr.serving.server.errors import ServingError, invalid, precondition
+from cxr.serving.server.errors import ServingError, invalid, not_found, precondition
 
 TAGS = ("serve",)
 # TensorFlow's function itself: around it is one that logs, at the first start, that it is deprecated (see above why it is used).
 _LOAD = inspect.unwrap(tf.compat.v1.saved_model.loader.load)
+_AGAIN = "push the version again under a higher number, whole"
 MAX_CALLABLES = 64  # per version; more than one per signature only when clients use output_filter
 
 
@@ -44,11 +45,13 @@ class LoadedModel:
           unchecked: load it whatever its operations do.
 
         Raises:
-          ServingError: FAILED_PRECONDITION, its graph would do more than compute.
-          OSError, tf.errors.OpError, RuntimeError, ValueError: no SavedModel, or a broken one.
+          ServingError: OUT_OF_RANGE, NOT_FOUND, a damaged SavedModel, or parts of it are missing; FAILED_PRECONDITION, its graph would do
+            more than compute.
+          OSError, tf.errors.OpError, RuntimeError, ValueError: no SavedModel, or one that TensorFlow refuses.
         """
+        saved = _read(path)
         if not unchecked:
-            _check(path)
+            _refuse_reaching_out(path, saved)
         config = config_pb2.ConfigProto(
             intra_op_parallelism_threads=intra_op_threads, inter_op_parallelism_threads=inter_op_threads, allow_soft_placement=True
         )
@@ -108,16 +111,37 @@ class LoadedModel:
         self._session.close()
 
 
-def _check(path: Path) -> None:
-    """Refuses a SavedModel whose graph reaches out; one that is not there or damaged is left to TensorFlow's reader, which says so."""
-    remedy = "if it is your own, serve it with --unchecked-models"
+def _read(path: Path) -> saved_model_pb2.SavedModel | None:
+    """Returns what is in saved_model.pb; None without that file: other forms are left to TensorFlow's reader, which says what they lack.
+
+    What Python's loader has no code for, and names the folder of to every client, is refused with the code of TensorFlow Serving's loader.
+    """
     file = path / SAVED_MODEL
-    if file.is_file():
-        try:
-            saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
-        except DecodeError:
-            return
+    if not file.is_file():
+        return None
+    try:
+        saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    except DecodeError:
+        # OUT_OF_RANGE and these first words are what TensorFlow Serving has for a file that ends too early, and not DATA_LOSS.
+        text = f"Read less bytes than requested: {SAVED_MODEL} is damaged or cut short; {_AGAIN}"
+        raise ServingError(grpc.StatusCode.OUT_OF_RANGE, text) from None
+    if not any(set(graph.meta_info_def.tags) == set(TAGS) for graph in saved.meta_graphs):
+        raise not_found(
+            f"Could not find meta graph def matching supplied tags: {{ {' '.join(TAGS)} }}. To inspect available tag-sets in the "
+            "SavedModel, please use the SavedModel CLI: `saved_model_cli`"
+        )
+    index = f"{tf.saved_model.VARIABLES_DIRECTORY}/{tf.saved_model.VARIABLES_FILENAME}.index"
+    if any(graph.HasField("saver_def") for graph in saved.meta_graphs) and not (path / index).is_file():
+        # TensorFlow Serving would load it, and fail in each request, as a variable has no value.
+        raise not_found(f"{index} is missing; {_AGAIN}")
+    return saved
+
+
+def _refuse_reaching_out(path: Path, saved: saved_model_pb2.SavedModel | None) -> None:
+    """Refuses a SavedModel whose graph would do more than compute."""
+    remedy = "if it is your own, serve it with --unchecked-models"
+    if saved is not None:
         if reason := refusal(saved.meta_graphs):
             raise precondition(f"{reason}; {remedy}")
-    elif others := [other.name for other in path.glob("saved_model.*")]:
+    elif others := [other.name for other in path.glob("saved_model.*") if other.name != SAVED_MODEL]:
         raise precondition(f"{', '.join(others)} in place of {SAVED_MODEL} cannot be checked; {remedy}")
