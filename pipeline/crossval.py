@@ -67,6 +67,7 @@ class Records:
 
     images: Split
     transform: TransformGraph
+    content: str  # hash of the files that were read
 
 
 def read_records(config: Config, examples: Examples, splits: Sequence[str], folder: Path) -> Records:
@@ -90,8 +91,8 @@ def read_records(config: Config, examples: Examples, splits: Sequence[str], fold
         "image_size": config.image_size,
         "preprocessing": config.preprocessing.model_dump(mode="json"),
     }
-    hashes = [fingerprints.of_folder(examples.path / split) for split in splits]
-    graph = folder / fingerprints.of_parts([settings, *hashes, code_version("cxr.trainer.preprocessing")])
+    content = fingerprints.of_parts([fingerprints.of_folder(examples.path / split) for split in splits])
+    graph = folder / fingerprints.of_parts([settings, content, code_version("cxr.trainer.preprocessing")])
     if not graph.exists():
         from cxr.pipeline.analysis import write_transform_graph  # Beam and TFT: seconds
 
@@ -105,7 +106,7 @@ def read_records(config: Config, examples: Examples, splits: Sequence[str], fold
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     transform = TransformGraph(str(graph), config.class_names)
-    return Records(read_split(patterns, transform), transform)
+    return Records(read_split(patterns, transform), transform, content)
 
 
 def feature_cache(config: Config, workspace: Workspace) -> FeatureCache:
@@ -161,16 +162,19 @@ def cross_validate(
       UsageError: A split is missing, a class has too few patients, or `folder` holds what another cross-validation found.
       CxrError: Data, weights or a training that fails; another cross-validation of the pipeline is under way.
     """
-    _check_results(folder, {"configuration": config.model_dump(mode="json"), "splits": tuple(splits), "folds": folds, "seed": seed})
+    asked = {"configuration": config.model_dump(mode="json"), "splits": tuple(splits), "folds": folds, "seed": seed}
+    _check_results(folder, asked)
     examples = prepare_data(config, data, workspace, console)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--out {folder}: {error.strerror}") from None
+        raise UsageError(f"{folder}: the folder for results cannot be made ({error.strerror}); --out names another") from None
     kept = workspace.crossval
     with writing_to(workspace.home), workspace.lock_crossval(), _alone(), RunProgress(console) as shown:
         shown.stage("reading the records", 1, 1)
         records = read_records(config, examples, splits, kept / "graphs")
+        asked["records"] = records.content
+        _check_results(folder, asked)
         images = records.images
         schemes, skipped = deal_schemes(images, folds, seed)
         cache = feature_cache(config, workspace)
@@ -209,12 +213,9 @@ def cross_validate(
             shutil.rmtree(found.state, ignore_errors=True)
     results = collector.results()
     return Report(
-        configuration=config.model_dump(mode="json"),
-        splits=tuple(splits),
+        **asked,
         images=len(images),
         patients=len(np.unique(images.patients)),
-        folds=folds,
-        seed=seed,
         synthetic=images.synthetic > 0,
         weights={name: found.weights_note for name, found in frozen.items()},
         data_used=data_used(config.models, config.ensemble),

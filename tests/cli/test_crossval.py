@@ -1,5 +1,7 @@
+import gzip
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -116,7 +118,10 @@ def test_figures_of_two_folds_and_a_second_call_that_computes_and_trains_nothing
         file.name for file in (tmp_path / "second/folds").iterdir()
     )
     before = {file: file.read_bytes() for file in (tmp_path / "first").rglob("*.json")}
-    for change in (["--seed", "7"], ["models.mobilenet.head_training.epochs=3"]):
+    other = shutil.copytree(records, tmp_path / "other")
+    shard = next((other / "train").iterdir())
+    shard.write_bytes(shard.read_bytes() + gzip.compress(b""))  # the same images, in another file
+    for change in (["--seed", "7"], ["models.mobilenet.head_training.epochs=3"], ["--data", str(other)]):
         refused = CliRunner().invoke(app, [*map(str, arguments), "--out", str(tmp_path / "first"), *change])
         assert isinstance(refused.exception, UsageError)
         assert f"--out {tmp_path}/first: holds the results of another cross-validation" in str(refused.exception)

@@ -53,6 +53,7 @@ class Report(StrictModel):
 
     configuration: dict[str, Any]
     splits: tuple[str, ...] = Field(description="whose images took part")
+    records: str = Field("", description="hash of these splits' records; empty: an older version did not keep it")
     images: int
     patients: int
     folds: int
