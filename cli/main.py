@@ -128,11 +128,13 @@ def _code_of_command() -> int:
         if number:
             _say(f"terminated ({number.name})", "yellow")
             return exit_codes.of_signal(number)
+        if isinstance(stop, SystemExit | OSError) and (untold := _code_of_untold(stop)):
+            return untold
         if isinstance(stop, CxrError):
             _say(f"error: {stop}", "red")
             return stop.exit_code
         at_fault = isinstance(stop, _OF_THE_MACHINE) or unstarted_threads.is_cause(stop)
-        if isinstance(stop, Exception) and at_fault and (text := explained(stop)):
+        if isinstance(stop, Exception) and at_fault and (text := explained(output.named_if_stdout(stop))):
             _say(f"error: {text}", "red")
             return exit_codes.FAILED
         if output.ended_by_reader(stop):
@@ -144,6 +146,14 @@ def _code_of_command() -> int:
             return ended.code or exit_codes.OK
         raise
     return exit_codes.OK
+
+
+def _code_of_untold(stop: BaseException) -> int:
+    """The exit code of what could not be told, as stderr takes nothing: typer has another one then, for wrong arguments too; 0: nothing."""
+    error = stop.__context__
+    while error is not None and not hasattr(error, "exit_code"):
+        error = error.__context__
+    return getattr(error, "exit_code", exit_codes.OK)
 
 
 def _say(text: str, style: str) -> None:

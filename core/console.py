@@ -9,6 +9,8 @@ import rich.console
 from rich.segment import Segment
 
 from cxr.core import output
+from cxr.core.errors import CxrError
+from cxr.core.machine_faults import explained
 from cxr.core.visible import visible
 
 
@@ -26,6 +28,20 @@ class Console(rich.console.Console):
         """Nobody reads any more: the command goes on in silence, to write what else it has to write. Rich would end it."""
         self.quiet = True
         output.lost(self.file.fileno())
+
+    def _check_buffer(self) -> None:
+        """Writes what was printed.
+
+        Raises:
+          CxrError: stdout's disk is full or faulty. Where messages (stderr) cannot be written the command goes on without.
+        """
+        try:
+            super()._check_buffer()
+        except OSError as error:
+            output.lost(self.file.fileno(), unread=False)  # what is left in the stream would be tried again
+            if not self.stderr:
+                raise CxrError(explained(output.named(error)) or f"{output.STDOUT}: {error}") from None
+            self.quiet = True
 
     def _render_buffer(self, buffer: Iterable[Segment]) -> str:
         # Rich's own commands (a bar that moves) are segments with `control`; all others are text.

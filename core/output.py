@@ -7,6 +7,7 @@ import os
 import select
 import sys
 
+STDOUT = "standard output"  # as messages call it
 _DESCRIPTORS = {0: "stdin", 1: "stdout", 2: "stderr"}
 
 
@@ -67,7 +68,7 @@ def end() -> bool:
     """Writes out what waits; tells whether somebody wrote to stdout after its reader had gone.
 
     Raises:
-      OSError: The disk that stdout goes to is full.
+      OSError: The disk that stdout goes to is full. Messages that stderr does not take are lost.
     """
     try:
         for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
@@ -76,13 +77,30 @@ def end() -> bool:
             except OSError as error:
                 unread = isinstance(error, BrokenPipeError)
                 lost(descriptor, unread=unread)  # Python, which writes out what is left, would meet it once more
-                if not unread:
-                    raise
+                if not unread and stream is sys.stdout:
+                    raise named(error) from None
         return _output.unread
     finally:
         if _output.stdout is not None:
             os.close(_output.stdout)
             _output.stdout = None
+
+
+def named(error: OSError) -> OSError:
+    """Returns an error of writing to stdout as one that says so: by itself it names no file."""
+    return OSError(error.errno, error.strerror, STDOUT)
+
+
+def named_if_stdout(error: Exception) -> Exception:
+    """Returns an error as `named` does if it comes of writing to stdout, which keeps what it could not write; else as it is."""
+    if isinstance(error, OSError) and error.filename is None:
+        try:
+            sys.stdout.flush()
+        except OSError as again:
+            if again.errno == error.errno:
+                lost(sys.stdout.fileno(), unread=False)  # else `end` would meet and tell it once more
+                return named(again)
+    return error
 
 
 def _reader_is_gone() -> bool:

@@ -52,7 +52,8 @@ command.main()
 
 
 def run(folder, *arguments, **streams):
-    return subprocess.run([sys.executable, "-c", COMMANDS, *arguments], cwd=folder, text=True, timeout=60, **streams)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run([sys.executable, "-c", COMMANDS, *arguments], cwd=folder, env=environment, text=True, timeout=60, **streams)
 
 
 @pytest.fixture
@@ -78,6 +79,27 @@ def test_what_a_command_found_is_told_all_the_same(unread, tmp_path):
 def test_messages_that_nobody_reads_end_nothing(unread, tmp_path):
     assert run(tmp_path, "messages", stderr=unread).returncode == exit_codes.OK
     assert (tmp_path / "written").exists()
+
+
+@pytest.mark.parametrize("command", [["echo"], ["table", "0"], ["waiting"]], ids=" ".join)
+def test_a_full_disk_of_stdout_is_called_so(command, tmp_path):
+    with open("/dev/full", "w") as full:
+        done = run(tmp_path, *command, stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == exit_codes.FAILED
+    assert done.stderr == "error: standard output: No space left on device; make room there, then run the same command again\n"
+
+
+def test_messages_that_find_no_room_end_nothing(tmp_path):
+    with open("/dev/full", "w") as full:
+        assert run(tmp_path, "messages", stderr=full).returncode == exit_codes.OK
+    assert (tmp_path / "written").exists()
+
+
+@pytest.mark.parametrize("stderr", ["unread", "full"])
+def test_wrong_arguments_have_their_exit_code_though_nobody_is_told(stderr, unread, tmp_path):
+    with open("/dev/full", "w") as full:
+        done = run(tmp_path, "table", "no number", stderr=unread if stderr == "unread" else full)
+    assert done.returncode == exit_codes.USAGE
 
 
 def test_another_connection_that_is_closed_is_no_reader(tmp_path):
