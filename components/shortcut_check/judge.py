@@ -128,10 +128,11 @@ def _compared(
     beaten = bool(difference > margin + ROUNDING)
     better = "is better than" if beaten else "is not clearly better than"
     relation = better if difference > ROUNDING else "is no better than"  # a negative margin allows for that, and makes it no better
+    chance = ", which may be chance" if beaten and interval.low <= 0 < difference - ROUNDING else ""
     return Comparison(
         shortcut=shortcut.name,
         balanced_accuracy=theirs,
         difference=Figure.of(difference, interval),
         beaten=beaten,
-        verdict=f"{model} ({evaluated.balanced_accuracy:.3f}) {relation} {shortcut.phrase} alone ({theirs:.3f})",
+        verdict=f"{model} ({evaluated.balanced_accuracy:.3f}) {relation} {shortcut.phrase} alone ({theirs:.3f}){chance}",
     )

@@ -7,7 +7,7 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from pathlib import Path
 
 from cxr.core import features
@@ -122,6 +122,8 @@ def _row(values: dict[str, str], folder: str, place: str, line: int, config: Ing
     where = f"{place} {line}"
     if not values["image"]:
         raise CxrError(f"{where}: column 'image' is empty")
+    if labels and not values["label"]:
+        raise CxrError(f"{where}: column 'label' is empty; it must be one of the classes {', '.join(config.class_names)}")
     if labels and values["label"] not in config.class_names:
         raise CxrError(
             f"{where}: the label is none of the classes {', '.join(config.class_names)}{hint_at(values['label'], config.class_names)}; "
@@ -189,16 +191,21 @@ def _may_be_looked_at(path: str) -> bool:
     return True
 
 
+def _images(found: Sized, one: str = "is", many: str = "are") -> str:
+    """How many they are, with a verb."""
+    return f"1 image {one}" if len(found) == 1 else f"{len(found)} images {many}"
+
+
 def _check_files(rows: list[Row]) -> None:
     missing = [row for row in rows if not os.path.isfile(row.path)]
     if closed := [row for row in missing if not _may_be_looked_at(row.path)]:
-        raise BadRows(f"{len(closed)} images lie in folders that may not be entered; have the permission given:", closed)
+        raise BadRows(f"{_images(closed, 'lies', 'lie')} in folders that may not be entered; have the permission given:", closed)
     if broken := [row for row in missing if os.path.islink(row.path)]:
-        raise BadRows(f"{len(broken)} images are links that lead nowhere; mend or remove them:", broken)
+        raise BadRows(f"{_images(broken)} links that lead nowhere; mend or remove them:", broken)
     if odd := [row for row in missing if os.path.exists(row.path)]:
-        raise BadRows(f"{len(odd)} images are folders, pipes or the like, and no regular files; remove them:", odd)
+        raise BadRows(f"{_images(odd)} folders, pipes or the like, and no regular files; remove them:", odd)
     if missing:
-        raise BadRows(f"{len(missing)} images are not there (paths count from the manifest's folder and are written with /):", missing)
+        raise BadRows(f"{_images(missing)} not there (paths count from the manifest's folder and are written with /):", missing)
     missing = [row for row in rows if row.mask and not os.path.isfile(row.mask)]
     if missing:
         raise BadRows(f"the masks of {len(missing)} images are not there (empty the column 'mask' where there is none):", missing)
@@ -264,7 +271,7 @@ def _completed(rows: list[Row]) -> Counter[str]:
 
 def _twice(pairs: list[tuple[Row, Row]], remedy: str) -> BadRows:
     places = [f"{row.where} (first: {first.where})" for first, row in pairs]
-    return BadRows(f"{len(pairs)} images are listed twice, {remedy}:", [row for pair in pairs for row in pair], places)
+    return BadRows(f"{_images(pairs)} listed twice, {remedy}:", [row for pair in pairs for row in pair], places)
 
 
 def _check_classes(rows: list[Row], source: Path, config: Ingest, spelled: Spelling) -> None:

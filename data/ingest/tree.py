@@ -86,10 +86,11 @@ def _files(folder: Path) -> list[Path]:
     def fail(error: OSError) -> None:
         raise CxrError(f"{folder}: a folder below it cannot be listed ({error.strerror}); check the permissions there")
 
-    found, seen = [], set()
+    found, seen, top = [], set(), os.path.realpath(folder)
     for parent, folders, files in os.walk(folder, followlinks=True, onerror=fail):
         here = os.path.realpath(parent)
-        if here in seen:  # a link to a folder above it
+        # A link to a folder above it, or above all of them: that one's images are listed, or have another class.
+        if here in seen or os.path.commonpath([here, top]) == here != top:
             folders.clear()
             continue
         seen.add(here)

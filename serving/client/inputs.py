@@ -19,10 +19,11 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
         files are named by numbers with dots), hidden files and folders left out.
 
     Returns:
-      Files, those of a folder in alphabetical order. A file named twice comes twice.
+      Files, those of a folder in alphabetical order. A file named twice comes twice. A folder without images comes itself, to be reported
+      as a file that cannot be read.
 
     Raises:
-      UsageError: a path leads nowhere, or a folder holds no image.
+      UsageError: a path leads nowhere, or there is no image at all.
     """
     found: list[Path] = []
     for path in paths:
@@ -32,9 +33,9 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
             found.append(path)
             continue
         below = sorted(file for file in path.rglob("*") if not _hidden(file.relative_to(path)) and _is_image(file))
-        if not below:
-            raise UsageError(f"{path}: no image below this folder (PNG, JPEG, BMP, TIFF or DICOM)")
-        found += below
+        found += below or [path]
+    if found and all(path.is_dir() for path in found):
+        raise UsageError(_without_images(found[0]))
     return found
 
 
@@ -60,8 +61,14 @@ def grey_image(source: Path | bytes, max_side: int | None, max_pixels: int = MAX
         return reader.read_image(source, max_side=max_side, max_pixels=max_pixels)
     except CxrError as error:
         raise BadImage(str(error)) from None
+    except IsADirectoryError:
+        raise BadImage(_without_images(source)) from None
     except OSError as error:
         raise BadImage(f"{source!s}: cannot be read ({error.strerror}); check the path and its permissions") from None
+
+
+def _without_images(folder: Path | bytes) -> str:
+    return f"{folder!s}: no image below this folder (PNG, JPEG, BMP, TIFF or DICOM)"
 
 
 def _hidden(relative: Path) -> bool:

@@ -12,7 +12,8 @@ const note = find("overlay-note");
 export class Overlay {
   // `answered` is called with (item, model, prediction) when a heat map came with an answer.
   constructor(viewer, answered) {
-    Object.assign(this, { viewer, answered, item: null, explaining: new Set(), able: [] }); // models seen to explain, and those that do now
+    Object.assign(this, { viewer, answered, item: null, explaining: new Set(), able: [], chosen: false }); // models seen to explain, those that do now; whether the user chose one
+    controls.model.addEventListener("change", () => (this.chosen = true));
     for (const name of ["on", "model", "index", "member"]) controls[name].addEventListener("change", () => this.update());
     controls.opacity.addEventListener("input", () => this.fade());
     paintScale(find("colours"));
@@ -25,13 +26,15 @@ export class Overlay {
   }
 
   // Of which picture (null: of none) and which models; to be called whenever they or their answers change. A model that is busy for a moment
-  // keeps its place: the choice of another is the user's.
+  // keeps its place: the choice of another is the user's. Before the user chooses it is the first of the page, also where that one began later.
   about(item, models) {
     this.item = item;
     const ready = models.filter((model) => model.state === "ready");
     this.able = ready.filter((model) => model.explains).map(({ name }) => name);
-    this.able.forEach((name) => this.explaining.add(name));
+    const seen = new Set([...this.explaining, ...this.able]);
+    this.explaining = new Set([...models.map(({ name }) => name).filter((name) => seen.has(name)), ...seen]); // in the page's order; then those that are gone
     options(controls.model, [...this.explaining].map((name) => (this.able.includes(name) ? [name, name] : [name, `${name} (not now)`, true])));
+    if (!this.chosen) controls.model.selectedIndex = this.explaining.size ? 0 : -1;
     for (const control of Object.values(controls)) control.disabled = !this.explaining.size;
     if (this.explaining.size) this.update();
     else {

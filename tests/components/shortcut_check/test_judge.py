@@ -71,6 +71,13 @@ def test_the_reason_names_both_figures_and_the_remedy():
     assert "more than 0.300 above it is demanded" in reason
 
 
+def test_better_by_chance_is_called_so():
+    assert (
+        verdict(0.81, 0.0).comparisons[0].verdict == "ensemble (0.810) is better than the grey_histogram alone (0.800), which may be chance"
+    )
+    assert verdict(0.9, 0.0).comparisons[0].verdict == "ensemble (0.900) is better than the grey_histogram alone (0.800)"
+
+
 @pytest.mark.parametrize(
     ("auc", "margin", "refused"),
     [

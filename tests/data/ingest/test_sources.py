@@ -62,7 +62,7 @@ def test_empty_class(tree):
 
 def test_same_file_under_two_names(tree):
     (tree / "normal" / "link.png").symlink_to(tree / "normal" / "a.png")
-    with pytest.raises(BadRows, match=r"1 images are listed twice.*\n  normal file 3 \(first: normal file 1\)") as error:
+    with pytest.raises(BadRows, match=r"1 image is listed twice.*\n  normal file 3 \(first: normal file 1\)") as error:
         discover(tree, CONFIG)
     assert [r.name for r in error.value.rows] == ["normal/a.png", "normal/link.png"]
 
@@ -117,9 +117,9 @@ def test_a_manifest_of_a_header_alone(tmp_path):
 @pytest.mark.parametrize(
     ("bad", "match"),
     [
+        ({"label": ""}, "line 2: column 'label' is empty; it must be one of the classes covid19, pneumonia, normal"),
         ({"label": "SECRET"}, "line 2: the label is none of the classes covid19, pneumonia, normal; correct it, or set data.class_names="),
         ({"label": "Normal"}, r"line 2: the label is none of .* \(did you mean 'normal'\?\)"),
-        ({"label": ""}, "line 2: the label"),
         ({"split": "SECRET"}, "line 2: the split must be train, val, test or empty"),
         ({"age": "300"}, "line 2: age must lie between 0 and 120"),
         ({"age": "SECRET"}, "line 2: age must be years"),
@@ -145,7 +145,7 @@ def test_all_wrong_rows_are_named_at_once(tmp_path, make_manifest):
 
 def test_a_pipe_is_no_missing_image(tree):
     os.mkfifo(tree / "normal" / "pipe.png")
-    with pytest.raises(BadRows, match="1 images are folders, pipes or the like, and no regular files; remove them"):
+    with pytest.raises(BadRows, match="1 image is folders, pipes or the like, and no regular files; remove them"):
         discover(tree, CONFIG)
 
 
@@ -159,14 +159,14 @@ def test_images_in_a_folder_that_may_not_be_entered_are_not_said_to_be_missing(t
         return stat(path, *arguments, **options)
 
     monkeypatch.setattr(os, "stat", closed)
-    with pytest.raises(BadRows, match=r"1 images lie in folders that may not be entered; have the permission given"):
+    with pytest.raises(BadRows, match=r"1 image lies in folders that may not be entered; have the permission given"):
         discover(manifest, CONFIG)
 
 
 def test_missing_files_are_named_with_lines(tmp_path, make_manifest):
     manifest = make_manifest(tmp_path, [row(), *OTHERS])
     (tmp_path / "c.png").unlink()
-    with pytest.raises(BadRows, match=r"1 images are not there.*\n  .*manifest\.csv line 3$") as error:
+    with pytest.raises(BadRows, match=r"1 image is not there.*\n  .*manifest\.csv line 3$") as error:
         discover(manifest, CONFIG)
     assert [r.name for r in error.value.rows] == ["c.png"]
 
@@ -190,6 +190,8 @@ def test_paths_that_lead_out_and_back_are_inside(tmp_path, make_manifest):
 
 def test_links_out_of_a_tree_need_the_switch_and_rings_end(tree, tmp_path, make_image):
     (tree / "normal" / "ring").symlink_to(tree / "normal")
+    (tree / "normal" / "backup").symlink_to(tree)  # has the images of all classes
+    (tree / "normal" / "further").symlink_to(tree.parent)
     assert len(discover(tree, CONFIG)[0]) == 6
     make_image(tmp_path / "elsewhere" / "x.png", 77)
     (tree / "normal" / "more").symlink_to(tmp_path / "elsewhere")
@@ -200,7 +202,7 @@ def test_links_out_of_a_tree_need_the_switch_and_rings_end(tree, tmp_path, make_
 
 def test_a_link_that_leads_nowhere_is_called_one(tree):
     (tree / "normal" / "gone.png").symlink_to(tree / "normal" / "nothing.png")
-    with pytest.raises(BadRows, match="1 images are links that lead nowhere; mend or remove them"):
+    with pytest.raises(BadRows, match="1 image is links that lead nowhere; mend or remove them"):
         discover(tree, CONFIG)
 
 

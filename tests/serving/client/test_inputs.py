@@ -44,6 +44,14 @@ def test_a_folder_without_images_is_an_error(tmp_path: Path):
         find_images([tmp_path])
 
 
+def test_a_folder_without_images_stops_no_other(tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.png").write_bytes(b"")
+    assert find_images([tmp_path / "empty", tmp_path / "a.png"]) == [tmp_path / "empty", tmp_path / "a.png"]
+    with pytest.raises(BadImage, match="empty: no image below this folder"):
+        encoded(tmp_path / "empty")
+
+
 def test_what_is_sent_is_the_grey_picture(tmp_path: Path):
     import io
 
