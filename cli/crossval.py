@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cxr.cli.options import Workspace, check_file, help_of, names, stdout_console
+from cxr.cli.options import Workspace, check_file, help_of, names, stdout_console, write_file
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -82,9 +82,7 @@ def crossval(
         replace_text(target / CONFIG, loaded.to_yaml())
         report.write(target / SUMMARY)
     if json_file is not None:
-        with writing_to(json_file):
-            json_file.parent.mkdir(parents=True, exist_ok=True)
-            json_file.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        write_file(json_file, report.model_dump_json(indent=2) + "\n")
     console = stdout_console()
     console.print(table(report))
     for line in remarks(report):

@@ -210,7 +210,7 @@ def _show(found: ModelFigures, json: Path | None, messages: Console) -> None:
     if found.images_per_second is not None:
         messages.print(f"{found.images_per_second:.0f} images a second", highlight=False)
     if json is not None:
-        json.write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        options.write_file(json, found.model_dump_json(indent=2) + "\n")
         messages.print(f"all figures: {json}", highlight=False, soft_wrap=True)
 
 

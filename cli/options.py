@@ -77,6 +77,20 @@ def check_file(option: str, file: Path | None, *, makes_folder: bool = False) ->
         raise UsageError(f"{option} {file}: the folder {file.absolute().parent} does not exist")
 
 
+def write_file(file: Path, text: str) -> None:
+    """Writes a file that an option names, whole or not at all; its folder is made.
+
+    Raises:
+      CxrError: The disk is full or read-only, or the user has no right.
+    """
+    from cxr.core.durable import replace_output
+    from cxr.core.machine_faults import writing_to
+
+    with writing_to(file):
+        file.absolute().parent.mkdir(parents=True, exist_ok=True)
+        replace_output(file, text)
+
+
 def tls_of(use: bool, ca: Path | None, cert: Path | None, key: Path | None, server_name: str | None) -> Tls | None:
     """Returns what the options ask for; None for plaintext."""
     from cxr.serving.client.connection import Tls

@@ -98,7 +98,7 @@ def validate(
         console.print(line, style="red", highlight=False, soft_wrap=True)
     options.note_rejects(images.reject_list, messages)
     if json is not None:
-        json.write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        options.write_file(json, found.model_dump_json(indent=2) + "\n")
         messages.print(f"all that was found: {json}", highlight=False, soft_wrap=True)
     if found.findings:
         raise typer.Exit(exit_codes.REFUSED)

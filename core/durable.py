@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import re
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+_DRAFT = re.compile(r"\.[0-9a-f]{32}")  # what the name of a file that is being written ends with
+_LEFT_OVER_SECONDS = 3600  # such a file is younger
 
 
 @contextmanager
@@ -44,9 +50,23 @@ def replacing(path: Path, mode: int | None = None, *, keep: bool = False) -> Ite
 
 
 def replace_text(path: Path, text: str, mode: int | None = None) -> None:
-    """Writes a file as `replacing` does."""
+    """Writes a file as `replacing` does; what processes left of it that were killed meanwhile goes."""
+    _remove_left_over(path)
     with replacing(path, mode) as file:
         file.write(text.encode())
+
+
+def replace_output(path: Path, text: str) -> None:
+    """Writes a file that a user named, as `replacing` does: a link is followed, and what is no file (/dev/stdout, a pipe) is written to.
+
+    Raises:
+      OSError: It cannot be written.
+    """
+    target = path.resolve()
+    if target.exists() and not target.is_file():
+        path.write_text(text, encoding="utf-8")
+    else:
+        replace_text(target, text, target.stat().st_mode & 0o777 if target.exists() else None)
 
 
 def sync_tree(folder: Path) -> None:
@@ -60,6 +80,14 @@ def sync_tree(folder: Path) -> None:
             with open(Path(parent) / name, "rb") as file:
                 _sync(file.fileno())
         sync_folder(Path(parent))
+
+
+def _remove_left_over(path: Path) -> None:
+    for draft in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        if _DRAFT.fullmatch(draft.name[len(path.name) + 1 :]):
+            with suppress(OSError):  # gone, or not ours
+                if time.time() - draft.stat().st_mtime > _LEFT_OVER_SECONDS:
+                    draft.unlink()
 
 
 def _sync(handle: int) -> None:

@@ -15,10 +15,14 @@ from cxr.core.machine_faults import explained
 
 
 @contextlib.contextmanager
-def replaced(out: Path) -> Iterator[Path]:
+def replaced(out: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yields an empty folder beside `out` that takes its place when the block ends well, and vanishes when it does not.
 
     What a killed process left behind is cleaned up by the next one; two at a time are refused.
+
+    Args:
+      out: The folder.
+      durable: Brings the new files to disk before the old ones go, which takes milliseconds a file; False: for what is easily made again.
 
     Raises:
       CxrError: Another process is at it; the folder beside `out` cannot be made.
@@ -36,7 +40,8 @@ def replaced(out: Path) -> Iterator[Path]:
         _empty(partial)
         try:
             yield partial
-            sync_tree(partial)
+            if durable:
+                sync_tree(partial)
             if out.exists():
                 out.rename(old)
             partial.rename(out)

@@ -18,6 +18,7 @@ from tfx.orchestration import data_types
 
 from cxr.components.baseline.champion import POINTER
 from cxr.components.drift_check.strategy import PREVIOUS, STATISTICS
+from cxr.core.durable import replace_output
 from cxr.core.errors import CxrError
 from cxr.kubeflow import entrypoint, ir_pass, lint
 from cxr.kubeflow.beam_engines import Dataflow
@@ -62,7 +63,7 @@ class Compiled:
         text = self.to_yaml()
         components.load_component_from_text(text)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        replace_output(path, text)
 
 
 def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bool = True) -> Compiled:

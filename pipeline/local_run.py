@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from cxr.core import beam_options, gpus, imports
 from cxr.core.console import Console
+from cxr.core.durable import replace_text
 from cxr.core.errors import CxrError
 from cxr.core.features import VAL
 from cxr.core.file_names import check_no_pattern
@@ -84,7 +85,7 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
 
 
 def _run_logged(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, how: _How) -> int:
-    (folder / ws.CONFIG).write_text(config.to_yaml(), encoding="utf-8")
+    replace_text(folder / ws.CONFIG, config.to_yaml())
     log = folder / ws.LOG
     with captured_output(log) as (stdout, stderr), config.beam.serving() as beam:
         out, err = _console(stdout), _console(stderr)
@@ -129,7 +130,7 @@ def _run(
     check_ensemble(config, dataset)
     workspace.point_latest_at(folder)
     config = config.model_copy(update={"data": examples.made_with})
-    (folder / ws.CONFIG).write_text(config.to_yaml(), encoding="utf-8")  # what was run on, not what was left at its default
+    replace_text(folder / ws.CONFIG, config.to_yaml())  # what was run on, not what was left at its default
     with err.status("importing TFX and TensorFlow"), imports.uncollected():  # 10 to 30 seconds
         from ml_metadata.errors import StatusError
         from tfx.orchestration import metadata
@@ -178,9 +179,7 @@ def _run(
             raise
         raise CxrError(text) from error
     if how.profile:
-        (folder / PROFILE).write_text(
-            json.dumps({node: result.profile for node, result in results.items() if result.profile}, indent=2), encoding="utf-8"
-        )
+        replace_text(folder / PROFILE, json.dumps({node: result.profile for node, result in results.items() if result.profile}, indent=2))
     report = make_report(config, results, choices, data=str(examples.path), dataset=dataset)
     report.write(folder / ws.REPORT)
     page = folder / ws.PAGE

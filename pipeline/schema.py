@@ -10,6 +10,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from cxr.core import features
+from cxr.core.durable import replace_text
 from cxr.core.errors import CxrError, UsageError
 
 
@@ -50,11 +51,13 @@ def curated_schema(class_names: tuple[str, ...], schema_file: Path | None = None
 def write_schema(schema: schema_pb2.Schema, folder: Path) -> Path:
     """Writes the schema under a name made of its content: ImportSchemaGen's cache key is the path, not the text.
 
+    The file appears whole or not at all, and one that is damaged is written anew: half a schema demands less, and nobody would notice.
+
     Returns: `<folder>/<hash>/schema.pbtxt`.
     """
     text = text_format.MessageToString(schema)
     path = folder / hashlib.sha256(text.encode()).hexdigest()[:16] / "schema.pbtxt"
-    if not path.is_file():
+    if not path.is_file() or path.read_bytes() != text.encode():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        replace_text(path, text)
     return path

@@ -8,7 +8,6 @@ import itertools
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -25,6 +24,7 @@ from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.features import SYNTHETIC
 from cxr.core.machine import cores
+from cxr.core.replaced_folder import left_alone, replaced
 from cxr.core.termination import end_with_parent
 from cxr.data.demo import SEVERITY
 from cxr.data.demo.confounders import CONFOUNDED, CONFOUNDERS, NO_CONFOUNDER
@@ -91,37 +91,31 @@ def make_demo_data(
         "severity": list(severity), "masks": masks,
     })  # fmt: skip
     manifest = out / MANIFEST
-    if manifest.is_file() and (out / REQUEST).is_file() and (out / REQUEST).read_text(encoding="utf-8") == request:
-        return manifest
+    with left_alone(out):  # an exchange that was killed is ended first
+        if manifest.is_file() and (out / REQUEST).is_file() and (out / REQUEST).read_text(encoding="utf-8") == request:
+            return manifest
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / REQUEST).is_file())):
         raise CxrError(f"{out}: exists and holds no demo data; name another folder")
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-
-    draw = _Draw(partial, image_size, confounder, masks)
     try:
-        (partial / "images").mkdir(parents=True)
-        if masks:
-            (partial / "masks").mkdir()
-        with (partial / MANIFEST).open("w", newline="", encoding="utf-8") as stream, _workers(images) as pool:
-            writer = csv.writer(stream)
-            writer.writerow(COLUMNS)
-            # a person's pictures one after the other in one worker: the vessels, once grown, are cached
-            persons = (list(orders) for _, orders in itertools.groupby(_orders(images, seed, severity), lambda order: order.patient))
-            rows = itertools.chain.from_iterable(pool.map(draw, persons))
-            writer.writerows(
-                track(rows, "drawing synthetic images", images, console=console, transient=True, disable=not console.is_terminal)
-            )
-        (partial / REQUEST).write_text(request, encoding="utf-8")
-        if out.exists():
-            shutil.rmtree(out)
-        partial.rename(out)
-    except BaseException as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise CxrError(f"{out}: cannot be written ({error.strerror})") from None
-        raise
+        with replaced(out, durable=False) as partial:
+            _draw_all(_orders(images, seed, severity), images, _Draw(partial, image_size, confounder, masks), console)
+            (partial / REQUEST).write_text(request, encoding="utf-8")
+    except OSError as error:
+        raise CxrError(f"{out}: cannot be written ({error.strerror})") from None
     return manifest
+
+
+def _draw_all(orders: Iterator[Order], images: int, draw: _Draw, console: Console) -> None:
+    (draw.folder / "images").mkdir()
+    if draw.masks:
+        (draw.folder / "masks").mkdir()
+    with (draw.folder / MANIFEST).open("w", newline="", encoding="utf-8") as stream, _workers(images) as pool:
+        writer = csv.writer(stream)
+        writer.writerow(COLUMNS)
+        # a person's pictures one after the other in one worker: the vessels, once grown, are cached
+        persons = (list(some) for _, some in itertools.groupby(orders, lambda order: order.patient))
+        rows = itertools.chain.from_iterable(pool.map(draw, persons))
+        writer.writerows(track(rows, "drawing synthetic images", images, console=console, transient=True, disable=not console.is_terminal))
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 import contextlib
 import errno
 import os
+import threading
 
 import pytest
+from killed import killed_at
 from power_loss import losing_power
 
-from cxr.core.durable import replace_text, replacing
+from cxr.core.durable import replace_output, replace_text, replacing
 
 
 def test_a_machine_that_loses_power_finds_the_old_file_or_the_new_one(tmp_path, monkeypatch):
@@ -62,3 +64,41 @@ def test_a_file_system_that_cannot_sync_takes_files_and_a_broken_one_does_not(tm
     with contextlib.nullcontext() if written else pytest.raises(OSError, match=os.strerror(number)):
         replace_text(tmp_path / "file", "new")
     assert (tmp_path / "file").exists() == written
+
+
+def test_what_a_user_named_is_the_old_file_or_the_new_one_when_the_command_is_killed(tmp_path):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "file").chmod(0o640)
+    (tmp_path / "link").symlink_to("file")
+    seen, step = [], 0
+    while killed_at(step, lambda: replace_output(tmp_path / "link", "new")):
+        seen.append((tmp_path / "file").read_text())
+        (tmp_path / "file").write_text("old")
+        step += 1
+    assert set(seen) == {"old", "new"}
+    assert (tmp_path / "link").is_symlink()
+    assert ((tmp_path / "file").read_text(), (tmp_path / "file").stat().st_mode & 0o777) == ("new", 0o640)
+
+
+def test_what_is_no_file_is_written_to(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=replace_output, args=(tmp_path / "pipe", "text"))
+    writer.start()
+    assert (tmp_path / "pipe").read_text() == "text"
+    writer.join()
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_what_a_killed_process_left_of_a_file_goes_when_it_is_written_again(tmp_path):
+    file = tmp_path / "[x].json"
+    step = 0
+    while killed_at(step, lambda: replace_text(file, "new")):
+        step += 1
+    left = [path for path in tmp_path.iterdir() if path != file]
+    assert len(left) > 1
+    strange = tmp_path / f".{file.name}.notes"
+    for path in (*left[1:], strange):
+        path.touch()
+        os.utime(path, (0, 0))
+    replace_text(file, "newer")
+    assert sorted(tmp_path.iterdir()) == sorted([file, strange, left[0]])  # the first one may be another process's that writes now

@@ -1,3 +1,7 @@
+import os
+
+import pytest
+from killed import killed_at
 from power_loss import losing_power
 
 from cxr.core.replaced_folder import left_alone, replaced
@@ -22,3 +26,24 @@ def test_a_machine_that_loses_power_has_the_old_records_or_the_new_ones(tmp_path
         write(partial, "new")
     assert [texts["old"], texts["new"]] == [seen[0], seen[-1]]
     assert all(found in texts.values() for found in seen)
+
+
+@pytest.mark.seconds
+def test_a_kill_at_any_moment_leaves_the_old_folder_or_the_new_one_and_nothing_beside_it(tmp_path):
+    out, found, step = tmp_path / "results", [], 0
+
+    def write(name):
+        with replaced(out) as partial:
+            (partial / "parts").mkdir()
+            for number in range(2):
+                (partial / "parts" / f"{number}").write_text(name)
+
+    write("old")
+    while killed_at(step, lambda: write("new")):
+        with left_alone(out) as free:  # as the next process does, which reads
+            assert free
+        found.append([path.read_text() for path in sorted(out.glob("parts/*"))])
+        write("old")
+        assert os.listdir(tmp_path) == ["results"]
+        step += 1
+    assert {*map(tuple, found)} == {("old", "old"), ("new", "new")}

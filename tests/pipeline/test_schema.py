@@ -1,5 +1,8 @@
+import shutil
+
 import pytest
 from google.protobuf import text_format
+from killed import killed_at
 
 from cxr.core import features
 from cxr.core.errors import CxrError
@@ -40,3 +43,17 @@ def test_another_schema_gets_another_path(tmp_path):
     first, second = (write_schema(curated_schema(names), tmp_path) for names in (("a", "b"), ("a", "c")))
     assert first != second
     assert write_schema(curated_schema(("a", "b")), tmp_path) == first
+
+
+def test_no_run_takes_half_a_schema(tmp_path):
+    """Of an earlier one that was killed: half a schema demands less, and nobody would notice."""
+    schema, step = curated_schema(("a", "b")), 0
+    whole, folder = text_format.MessageToString(schema), tmp_path / "schema"
+    while killed_at(step, lambda: write_schema(schema, folder)):
+        assert {found.read_text() for found in folder.glob("*/schema.pbtxt")} <= {whole}
+        assert write_schema(schema, folder).read_text() == whole
+        shutil.rmtree(folder)
+        step += 1
+    assert step > 3
+    write_schema(schema, folder).write_text(whole[:100])  # as an earlier version left it
+    assert write_schema(schema, folder).read_text() == whole

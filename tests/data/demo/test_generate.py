@@ -1,8 +1,10 @@
 import csv
 import io
+from functools import partial
 
 import numpy as np
 import pytest
+from killed import killed_at
 from PIL import Image
 from rich.console import Console
 
@@ -114,6 +116,28 @@ def test_second_call_returns_at_once_and_another_request_replaces(tmp_path):
     assert make(tmp_path / "demo", images=6).stat().st_ino == inode
     assert make(tmp_path / "demo", images=6, seed=6).stat().st_ino != inode
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+
+
+def test_a_kill_at_any_moment_leaves_what_the_same_call_makes_whole(tmp_path):
+    """Where other pictures lie there, too: they are replaced at the end, in one step."""
+
+    def tree(folder):
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    old, new = tree(make(tmp_path / "old", images=1, seed=1).parent), tree(make(tmp_path / "new", images=1, seed=2).parent)
+    step, stood = 0, set()
+    while True:
+        place = tmp_path / str(step)
+        make(place / "demo", images=1, seed=1)
+        if not killed_at(step, partial(make, place / "demo", images=1, seed=2)):
+            break
+        left = tree(place / "demo")
+        assert left in ({}, old, new)  # none: between two names; the next call has it back
+        stood.add(len(left))
+        assert tree(make(place / "demo", images=1, seed=2).parent) == new
+        assert [path.name for path in place.iterdir()] == ["demo"]
+        step += 1
+    assert stood == {0, len(new)}
 
 
 def test_foreign_folder_is_refused(tmp_path):
