@@ -1,13 +1,16 @@
-"""Standard output and standard error of a command: closed ones, and those whose reader has gone (`cxr runs | head -1`)."""
+"""Standard output and standard error of a command: closed ones, those whose reader has gone (`cxr runs | head -1`), and their encoding."""
 
 from __future__ import annotations
 
+import codecs
 import errno
+import io
 import os
 import select
 import sys
 
 STDOUT = "standard output"  # as messages call it
+UNKNOWN = "replace"  # what becomes of a character that the terminal's encoding lacks (LC_ALL=de_DE.ISO-8859-1): a question mark
 _DESCRIPTORS = {0: "stdin", 1: "stdout", 2: "stderr"}
 
 
@@ -29,7 +32,7 @@ _output = _Output()
 def begin() -> None:
     """Looks at the output of a command that begins. What is closed goes to nowhere: the next file that is opened would take its place.
 
-    A library's remarks would then stand in it, in a record of images say.
+    A library's remarks would then stand in it, in a record of images say. And no command ends for a character that the output cannot show.
     """
     for descriptor, name in _DESCRIPTORS.items():
         try:
@@ -38,7 +41,13 @@ def begin() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, this one
         if getattr(sys, name) is None:
             setattr(sys, name, open(descriptor, "w" if descriptor else "r", closefd=False))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict" and not _takes_all(sys.stdout.encoding):
+        sys.stdout.reconfigure(errors=UNKNOWN)
     _output.stdout, _output.unread = os.dup(1), False
+
+
+def _takes_all(encoding: str) -> bool:
+    return codecs.lookup(encoding).name.startswith("utf")
 
 
 def lost(descriptor: int, *, unread: bool = True) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from cxr.core.output import UNKNOWN
+
 
 @contextlib.contextmanager
 def captured_output(log_file: Path) -> Iterator[tuple[TextIO, TextIO]]:
@@ -25,7 +27,7 @@ def captured_output(log_file: Path) -> Iterator[tuple[TextIO, TextIO]]:
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
     log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    streams = tuple(os.fdopen(fd, "w", buffering=1, encoding=sys.stdout.encoding, closefd=False) for fd in saved)
+    streams = tuple(os.fdopen(fd, "w", buffering=1, encoding=sys.stdout.encoding, errors=UNKNOWN, closefd=False) for fd in saved)
     try:
         os.dup2(log, 1)
         os.dup2(log, 2)

@@ -36,6 +36,11 @@ def waiting():
     print("a line that is written at the end")
 
 @app.command()
+def strange():
+    typer.echo("Łódź ✓")
+    Console().print("Łódź ✓")
+
+@app.command()
 def connection():
     raise BrokenPipeError(32, "a connection was closed")
 
@@ -114,3 +119,16 @@ def test_no_file_takes_the_place_of_a_closed_output(closed, tmp_path):
     shell = ["sh", "-c", f'"$@" {closed}', "sh", sys.executable, "-c", COMMANDS, "file"]
     assert subprocess.run(shell, cwd=tmp_path, timeout=60).returncode == exit_codes.OK
     assert (tmp_path / "kept").read_text() == "whole"
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("latin-1", "?ód? ?"), ("utf-8", "Łódź ✓")])
+def test_no_command_ends_for_a_character_that_the_output_lacks(encoding, shown, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", COMMANDS, "strange"],
+        cwd=tmp_path,
+        timeout=60,
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
+    assert (done.returncode, done.stderr) == (exit_codes.OK, b"")
+    assert done.stdout.decode(encoding).splitlines() == [shown] * 2

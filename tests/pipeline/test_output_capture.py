@@ -27,3 +27,13 @@ def test_all_that_is_written_meanwhile_is_in_the_log_and_nothing_afterwards(tmp_
     seen = capfd.readouterr()
     assert seen.out == "for the terminal\nlater\n"
     assert seen.err.startswith("for its errors\n")
+
+
+def test_a_terminal_that_lacks_a_character_ends_no_run(tmp_path, capfdbinary, monkeypatch):
+    latin = open(os.dup(1), "w", encoding="latin-1")  # noqa: SIM115
+    monkeypatch.setattr("sys.stdout", latin)
+    with captured_output(tmp_path / "run.log") as streams:
+        for stream in streams:
+            stream.write("Łódź ✓\n")
+    latin.close()
+    assert list(capfdbinary.readouterr()) == ["?ód? ?\n".encode("latin-1")] * 2
