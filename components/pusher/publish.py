@@ -17,6 +17,7 @@ from cxr.components.baseline.push_record import RECORD, PushRecord, read_record
 from cxr.components.pusher.known import NO_CHAMPION
 from cxr.core.durable import sync_folder, sync_tree
 from cxr.core.errors import CxrError
+from cxr.serving.defaults import LARGEST_VERSION
 from cxr.serving.models_config import version_of
 
 Describe = Callable[[PushRecord], Mapping[str, str]]  # further files beside the model: path below the version, text
@@ -51,7 +52,7 @@ def publish(
 
     Raises:
       ChampionChangedError: The champion is another one by now.
-      CxrError: The candidate is not what was checked, the pointer is damaged, or the volume has no file locks.
+      CxrError: The candidate is not what was checked, the pointer is damaged, no number is left, or the volume has no file locks.
     """
     fingerprint = champion.fingerprint(candidate)
     if fingerprint != checked:
@@ -71,6 +72,10 @@ def publish(
         version = models / str(newest)
         record = read_record(version)
         if not (record and record.fingerprint == fingerprint):
+            if newest == LARGEST_VERSION:
+                raise CxrError(
+                    f"{version}: no version can have a higher number, and servers take the highest; rename or remove that folder"
+                )
             # numbered by the clock, as TFX does; a server takes the highest number for the newest, whatever the clock says
             version = models / str(max(int(time.time()), newest + 1))
             made = make_record(version.name, fingerprint)

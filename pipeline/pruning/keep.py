@@ -54,8 +54,9 @@ def needed_versions(model: Path, served: Collection[int]) -> dict[str, str]:
     Raises:
       CxrError: The champion's pointer, or what a push left with a version, is damaged: nothing is known for sure then.
     """
-    found = {str(version): "a server needs it" for version in served}
-    if versions := _versions(model):
+    versions = _versions(model)
+    found = {folder.name: "a server needs it" for folder in versions if int(folder.name) in served}  # 01 is version 1 to a server
+    if versions:
         found[versions[-1].name] = "the newest"
     pointed = champion.read(model / champion.POINTER)
     if pointed:

@@ -1,8 +1,10 @@
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
+from killed import killed_at
 from typer.testing import CliRunner
 
 from cxr.cli.main import app
@@ -77,3 +79,27 @@ def test_what_goes_must_be_said(workspace):
     assert "say what goes" in str(cache("prune", "--workspace", str(workspace)).exception)
     assert isinstance(cache("--folder", str(workspace / "nowhere")).exception, UsageError)
     assert isinstance(cache("--workspace", str(workspace / "nowhere")).exception, UsageError)
+
+
+@pytest.mark.seconds
+def test_a_prune_that_is_killed_at_any_moment_leaves_whole_rows(workspace):
+    keys = [shards.key(b"%d" % number) for number in range(1200)]
+    about = GroupInfo(kind=FEATURES, backbone="DenseNet201", image_size=32)
+
+    def found(backbone):
+        store = Store(feature_cache_of(workspace), 10**9)
+        rows, there = store.group(backbone, about).read(keys, 1000)
+        assert store.notes == []
+        return int(there.sum())
+
+    before = workspace.with_name("before")
+    shutil.copytree(workspace, before)
+    seen, step = set(), 0
+    while killed_at(step, lambda: cache("prune", "--workspace", str(workspace), "--all")):
+        seen.add((found("MobileNet"), found("DenseNet201")))
+        assert cache("prune", "--workspace", str(workspace), "--all").exit_code == exit_codes.OK
+        assert not list(files_in(feature_cache_of(workspace)))
+        shutil.rmtree(workspace)
+        shutil.copytree(before, workspace)
+        step += 1
+    assert seen == {(400, 1200), (0, 1200), (0, 0)}

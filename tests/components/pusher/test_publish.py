@@ -83,6 +83,18 @@ def test_the_champion_is_not_pushed_again(models, candidate):
     assert push(models, models.parent.parent / "one", expected=first.name) == first
 
 
+def test_no_version_is_pushed_that_no_server_would_find(models, candidate):
+    """A folder with the largest number that the protocol holds, of somebody's hand; a larger one is no version to anybody."""
+    first = push(models, candidate())
+    (models / "99999999999999999999").mkdir()
+    second = push(models, candidate("two"), expected=first.name)
+    assert int(first.name) < int(second.name) < 2**40
+    (models / str(2**63 - 1)).mkdir()
+    with pytest.raises(CxrError, match="9223372036854775807: no version can have a higher number, .* rename or remove"):
+        push(models, candidate("three"), expected=second.name)
+    assert champion_in(models).folder == second
+
+
 def test_a_later_push_has_a_higher_number_whatever_the_clock_says(models, candidate):
     first = push(models, candidate())
     ahead = str(int(first.name) + 10_000)

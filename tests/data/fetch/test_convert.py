@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import re
 import shutil
 import tarfile
 import zipfile
@@ -10,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from killed import killed_at
 
 from cxr.core.errors import CxrError, UsageError
 from cxr.data.fetch import kaggle_covid
@@ -85,6 +87,32 @@ def test_an_archive_gives_what_its_folder_gives(tmp_path, console, pack):
     assert rows_of(tmp_path / "one") == rows_of(tmp_path / "other")
     for row in rows_of(tmp_path / "one"):
         assert (tmp_path / "one" / row["image"]).read_bytes() == (tmp_path / "other" / row["image"]).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_moment_leaves_what_the_same_call_makes_whole(tmp_path, console):
+    """Every seventh of its 140 steps."""
+
+    def tree(folder):  # without what a killed process was writing, which goes an hour later
+        drafts = re.compile(r"\..*\.[0-9a-f]{32}")
+        return {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in folder.rglob("*.*")
+            if path.is_file() and not drafts.match(path.name)
+        }
+
+    small_collections.ieee8023(tmp_path / "source")
+    converted("ieee8023", tmp_path / "source", tmp_path / "whole", console)
+    whole, step, out = tree(tmp_path / "whole"), 0, tmp_path / "out"
+    while killed_at(step, lambda: converted("ieee8023", tmp_path / "source", out, console)):
+        if (out / "manifest.csv").exists():
+            assert all((out / row["image"]).is_file() for row in rows_of(out))
+        converted("ieee8023", tmp_path / "source", out, console)
+        assert tree(out) == whole
+        assert not list((out / "images").glob(".*"))
+        shutil.rmtree(out)
+        step += 7
+    assert step > 70
 
 
 def test_licensed_only(tmp_path, console):

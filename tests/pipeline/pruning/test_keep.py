@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
+from killed import killed_at
 
 from cxr.components.baseline import champion
 from cxr.core.errors import CxrError
+from cxr.pipeline.kept_runs import kept_runs
 from cxr.pipeline.pruning.keep import needed_versions, versions_of, what_stays
 from cxr.pipeline.pruning.prune import Pruner
 from cxr.pipeline.workspace import LATEST, REPORT
@@ -31,6 +35,15 @@ def test_what_servers_need_stays_with_its_run_and_all_that_the_run_pushed(pushed
     assert (versions(kept, "mobilenet"), versions(kept, "ensemble")) == ([2, 3, 8], [33, 88])
     assert kept.versions["mobilenet", "3"] == "a server needs it"
     assert kept.versions["ensemble", "33"] == "of run 20261103-1"
+
+
+def test_a_version_that_a_server_numbers_otherwise_than_its_folder_is_named_stays(pushed):
+    mobilenet = pushed.serving_models / "mobilenet"
+    (mobilenet / "3").rename(mobilenet / "03")
+    assert needed_versions(mobilenet, {3})["03"] == "a server needs it"
+    pruner = Pruner(pushed, 1, {"mobilenet": {3}})
+    pruner.carry_out(pruner.plan())
+    assert [folder.name for folder in versions_of(pushed) if folder.parent == mobilenet] == ["2", "03", "8"]
 
 
 def test_runs_that_failed_do_not_count_and_stay_where_they_are_newer(pushed, make_run):
@@ -112,3 +125,33 @@ def test_a_run_whose_report_is_damaged_stays_since_nobody_knows_what_it_pushed(p
     assert "20261104-1" not in what_stays(pushed, 1, {}).runs
     (pushed.runs / "20261104-1" / REPORT).write_text("{")
     assert what_stays(pushed, 1, {}).runs["20261104-1"] == "its report.json cannot be read"
+
+
+@pytest.mark.slow
+def test_a_prune_that_is_killed_at_any_moment_leaves_whole_versions_and_the_next_ends_it(pushed, tmp_path):
+    """Every fifth of its 80 steps; with ML Metadata: test_artifacts.py."""
+
+    def prune():
+        pruner = Pruner(pushed, 1, {})
+        pruner.carry_out(pruner.plan())
+
+    def left():
+        return sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+
+    before = tmp_path.with_name(f"{tmp_path.name}-before")
+    shutil.copytree(tmp_path, before)
+    prune()
+    pruned, step = left(), 0
+    while True:
+        shutil.rmtree(tmp_path)
+        shutil.copytree(before, tmp_path)
+        if not killed_at(step, prune):
+            break
+        for version in versions_of(pushed):  # what a server would find
+            assert (version / "saved_model.pb").is_file()
+            assert (version / "assets.extra" / "push.json").is_file()
+        assert [run.state for run in kept_runs(tmp_path, "cpu")][0] == "done"
+        prune()
+        assert left() == pruned
+        step += 5
+    assert step > 50
