@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from cxr.core.errors import CxrError, UsageError
+from cxr.core.file_names import has_pattern
 
 LATEST = "latest"  # link in runs/ to the newest run
 REPORT = "report.json"
@@ -38,8 +39,12 @@ class Workspace:
 
     @property
     def home(self) -> Path:
-        """Folder of this pipeline."""
-        return self.root.absolute() / self.pipeline
+        """Folder of this pipeline, by its real path: the cache looks at paths, and another name of the workspace is no other one.
+
+        Unless only the other name is one that TFX can read (`file_names.check_no_pattern`).
+        """
+        real = self.root.resolve()
+        return (self.root.absolute() if has_pattern(str(real)) else real) / self.pipeline
 
     @property
     def data(self) -> Path:

@@ -47,6 +47,14 @@ def test_a_run_is_named_after_all_others_whatever_the_clock_says(tmp_path, clock
     ]
 
 
+@pytest.mark.parametrize(("real", "known_as"), [("wörk sp=50%", "wörk sp=50%"), ("[1]", "link")])
+def test_a_workspace_is_one_and_the_same_by_each_of_its_names(tmp_path, real, known_as):
+    """To the cache, which takes paths as they are; TFX cannot read below one with brackets."""
+    (tmp_path / real).mkdir()
+    (tmp_path / "link").symlink_to(real)
+    assert ws.Workspace(tmp_path / "link", "demo").home == tmp_path / known_as / "demo"
+
+
 def test_folders_of_other_names_do_not_stand_in_the_way(tmp_path, clock):
     workspace = ws.Workspace(tmp_path, "demo")
     (workspace.runs / "my notes").mkdir(parents=True)
