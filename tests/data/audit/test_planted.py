@@ -2,6 +2,9 @@
 
 import io
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,6 +134,16 @@ def test_the_command_says_it_and_its_exit_code_too(demo_records):
     result = AuditResult.model_validate_json(done.stdout)
     assert "corners" in {found.name for found in result.clear}
     assert sum(result.images.values()) == 180
+
+
+def test_the_command_says_nothing_of_tensorflows_on_stderr(demo_records, tmp_path):
+    """A new process: TensorFlow's libraries greet where they are loaded. It ends with an error before small models take their time."""
+    shutil.copytree(demo_records("none", 60), tmp_path / "records")
+    shard = next((tmp_path / "records" / "test").iterdir())
+    shard.write_bytes(shard.read_bytes()[:1000])
+    command = [Path(sys.executable).with_name("cxr"), "audit", tmp_path / "records"]
+    (said,) = subprocess.run(command, capture_output=True, text=True, timeout=300).stderr.splitlines()
+    assert said.startswith(f"error: {shard}")
 
 
 def test_a_folder_without_records_is_refused(tmp_path):
