@@ -129,6 +129,7 @@ def _run(
     config.check_validation(has_validation=VAL in dataset.splits)
     check_ensemble(config, dataset)
     workspace.point_latest_at(folder)
+    workspace.point_records_at(examples.path)
     config = config.model_copy(update={"data": examples.made_with})
     replace_text(folder / ws.CONFIG, config.to_yaml())  # what was run on, not what was left at its default
     with err.status("importing TFX and TensorFlow"), imports.uncollected():  # 10 to 30 seconds
@@ -155,7 +156,7 @@ def _run(
     pipeline = create_pipeline(
         config,
         RunPaths(
-            data=str(examples.path),
+            data=str(workspace.records),
             splits=examples.splits,
             schema_file=str(write_schema(curated_schema(config.class_names, config.schema_file), workspace.schema)),
             pipeline_root=str(workspace.pipeline_root),

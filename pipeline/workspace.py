@@ -17,6 +17,7 @@ from cxr.core.errors import CxrError, UsageError
 from cxr.core.file_names import has_pattern
 
 LATEST = "latest"  # link in runs/ to the newest run
+RECORDS = ".records"  # link to what the newest run reads
 REPORT = "report.json"
 PAGE = "report.html"
 LOG = "run.log"
@@ -50,6 +51,11 @@ class Workspace:
     def data(self) -> Path:
         """Examples that a run ingested itself."""
         return self.home / "data"
+
+    @property
+    def records(self) -> Path:
+        """Link to the records that the run under way reads; see `point_records_at`."""
+        return self.home / RECORDS
 
     @property
     def pipeline_root(self) -> Path:
@@ -121,12 +127,15 @@ class Workspace:
 
     def point_latest_at(self, folder: Path) -> None:
         """Makes a run the one that `latest` names: once its data are there, so that a mistyped path does not hide the run before."""
-        link = self.runs / f".{LATEST}-{uuid.uuid4().hex}"  # a process's number comes again in another container
-        try:
-            link.symlink_to(folder.name)
-            link.replace(self.runs / LATEST)
-        finally:
-            link.unlink(missing_ok=True)
+        _point(self.runs / LATEST, folder.name)
+
+    def point_records_at(self, folder: Path) -> None:
+        """Makes `records` lead to a folder, absolute: a path that is the same for every run.
+
+        TFX's cache takes the path that a node reads from for a part of what it does. The records are known to it by their content as well
+        (components/example_gen/driver.py), so that the same ones, copied or moved, come from the cache.
+        """
+        _point(self.records, folder)
 
     @contextmanager
     def lock(self, holder: str = RUN) -> Iterator[None]:
@@ -183,6 +192,16 @@ class Workspace:
         except OSError:
             pass
         return None
+
+
+def _point(link: Path, target: Path | str) -> None:
+    """Makes a link, or turns it to another target, at once."""
+    new = link.with_name(f".{link.name}-{uuid.uuid4().hex}")  # a process's number comes again in another container
+    try:
+        new.symlink_to(target)
+        new.replace(link)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _taken(file: IO[str]) -> bool:

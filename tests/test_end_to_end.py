@@ -149,16 +149,16 @@ def test_runs_on_what_earlier_ones_left(tmp_path, capfd, monkeypatch):
         assert len(pipeline.pushed()[name]) == 1 + changed
     second = pipeline.files()
 
-    # === A gate that nothing passes: exit code, reason, nothing pushed and nothing lost ===
-    done, report = run("gate.min_accuracy=1.0")
+    # === A gate that nothing passes, and the same records elsewhere: exit code, reason, nothing pushed and nothing lost ===
+    (records,) = (pipeline.home / "data").glob("*-records")
+    done, report = run("gate.min_accuracy=1.0", "--data", str(shutil.copytree(records, tmp_path / "elsewhere")))
     assert done.returncode == exit_codes.REFUSED, done.stdout + done.stderr
     assert {candidate["outcome"] for candidate in report["models"].values()} == {"refused"}
     assert "is below 1" in done.stdout
-    assert states(report, "Trainer") == {"cached"}
+    assert states(report, "ImportExampleGen", "Trainer") == {"cached"}
     assert pipeline.files() == second
 
     # === Data that break the schema: the run stops before it trains, and says what is wrong ===
-    (records,) = (pipeline.home / "data").glob("*-records")
     broken = tmp_path / "broken"
     shutil.copytree(records, broken)
     file = next((broken / "val").glob("*.tfrecord.gz"))

@@ -1,8 +1,9 @@
 """Tells ImportExampleGen on this machine whether the records are still the same: by their content.
 
 TFX's driver knows sizes and times, in whole seconds: records that were touched or restored were new to the cache, and every network was
-trained once more; files that were replaced by others as long, within the second, were the same. On Kubeflow this driver does not run: the
-cache there has the content's hash from `cxr.kubeflow.fingerprint`.
+trained once more; files that were replaced by others as long, within the second, were the same. The folder's path is in the cache's key as
+well: `cxr run` gives all runs the same one (`Workspace.point_records_at`). On Kubeflow this driver does not run: the cache there has the
+content's hash from `cxr.kubeflow.fingerprint`.
 """
 
 from __future__ import annotations

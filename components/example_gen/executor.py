@@ -8,6 +8,7 @@ time per worker, checked on the way, however many there are. Shards stay shards,
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from typing import Any
 
@@ -45,6 +46,8 @@ class Executor(executor.Executor):
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         examples_utils.set_file_format(examples, write_split.to_file_format_str(example_gen_pb2.FORMAT_TFRECORDS_GZIP))
         base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
+        if os.path.islink(base):  # the workspace's: messages name what it leads to
+            base = os.path.realpath(base)
         copies = [
             pair
             for split in config.splits

@@ -3,6 +3,7 @@
 import gzip
 import os
 import resource
+import shutil
 import sqlite3
 import time
 from contextlib import closing
@@ -287,6 +288,25 @@ def test_records_that_were_only_touched_come_from_the_cache(run, tmp_path):
     shard.write_bytes(gzip.compress(b"no image", mtime=0))  # as long
     os.utime(shard, (0, 0))
     assert states() == ["done"]
+
+
+def test_records_that_were_copied_or_moved_come_from_the_cache(run, tmp_path):
+    (tmp_path / "records" / "train").mkdir(parents=True)
+    (tmp_path / "records" / "train" / "0.gz").write_bytes(gzip.compress(b"an image", mtime=0))
+    shutil.copytree(tmp_path / "records", tmp_path / "copy")
+    workspace = Workspace(tmp_path.parent, tmp_path.name)
+
+    def state_of(folder):
+        workspace.point_records_at(folder)
+        config = tfx.proto.Input(splits=[tfx.proto.Input.Split(name="train", pattern="train/*.gz")])
+        (result,) = run(ImportExampleGen(str(workspace.records), config))[0].values()
+        return result.state
+
+    assert [state_of(tmp_path / name) for name in ("records", "copy")] == ["done", "cached"]
+    (tmp_path / "copy").rename(tmp_path / "moved")
+    assert state_of(tmp_path / "moved") == "cached"
+    (tmp_path / "moved" / "train" / "0.gz").write_bytes(gzip.compress(b"no image", mtime=0))
+    assert state_of(tmp_path / "moved") == "done"
 
 
 def test_a_deleted_metadata_file_costs_the_cache_and_no_artifact(run, tmp_path):
