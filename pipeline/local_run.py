@@ -35,9 +35,13 @@ _PLAIN_WIDTH = 120  # columns of a file or pipe, for which rich would take 80: t
 
 
 @dataclass(frozen=True)
-class _How:
-    """See `run`."""
+class _Request:
+    """What `run` was asked for, and where it goes."""
 
+    config: Config
+    data: str | None
+    workspace: ws.Workspace
+    folder: Path  # its own, below the workspace's runs
     enable_cache: bool
     jobs: int | None
     profile: bool
@@ -81,16 +85,17 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
     with writing_to(workspace.home), workspace.lock():
         record = new_record(config, data)
         folder = workspace.new_run()
-        return recorded(folder, record, lambda: _run_logged(config, data, workspace, folder, _How(enable_cache, jobs, profile)))
+        request = _Request(config, data, workspace, folder, enable_cache, jobs, profile)
+        return recorded(folder, record, lambda: _run_logged(request))
 
 
-def _run_logged(config: Config, data: str | None, workspace: ws.Workspace, folder: Path, how: _How) -> int:
-    replace_text(folder / ws.CONFIG, config.to_yaml())
-    log = folder / ws.LOG
-    with captured_output(log) as (stdout, stderr), config.beam.serving() as beam:
+def _run_logged(request: _Request) -> int:
+    replace_text(request.folder / ws.CONFIG, request.config.to_yaml())
+    log = request.folder / ws.LOG
+    with captured_output(log) as (stdout, stderr), request.config.beam.serving() as beam:
         out, err = _console(stdout), _console(stderr)
         err.print(f"log: {_from_here(log)}", highlight=False, soft_wrap=True)
-        return _run(config, data, workspace, folder, out, err, how, beam)
+        return _run(request, out, err, beam)
 
 
 def _from_here(path: Path) -> Path:
@@ -107,24 +112,16 @@ def _console(stream: TextIO) -> Console:
     )
 
 
-def _run(
-    config: Config,
-    data: str | None,
-    workspace: ws.Workspace,
-    folder: Path,
-    out: Console,
-    err: Console,
-    how: _How,
-    beam: tuple[str, ...],
-) -> int:
+def _run(request: _Request, out: Console, err: Console, beam: tuple[str, ...]) -> int:
     from cxr.data.ingest.dataset import read_dataset
     from cxr.pipeline.examples import check_ensemble, prepare_data
 
+    config, workspace, folder = request.config, request.workspace, request.folder
     for remark in model_remarks(config.models):
         err.print(remark, style="yellow", highlight=False, soft_wrap=True)
     metadata_file.check(workspace.metadata)  # before images are read for nothing
     start_fork_server()
-    examples = prepare_data(config, data, workspace, err)
+    examples = prepare_data(config, request.data, workspace, err)
     dataset = read_dataset(examples.path)
     config.check_validation(has_validation=VAL in dataset.splits)
     check_ensemble(config, dataset)
@@ -168,18 +165,18 @@ def _run(
             baseline_links=str(workspace.baselines),
             beam=beam,
         ),
-        enable_cache=how.enable_cache,
+        enable_cache=request.enable_cache,
     )
-    place = room(config, workspace.root, how.jobs)
+    place = room(config, workspace.root, request.jobs)
     err.print(str(place), highlight=False)
     try:
         with RunProgress(err) as progress:
-            results = WatchedDagRunner(progress, place, profile=how.profile).run(pipeline)
+            results = WatchedDagRunner(progress, place, profile=request.profile).run(pipeline)
     except (RuntimeError, StatusError) as error:  # what ML Metadata raises says nothing of its file
         if (text := metadata_file.explained(error, workspace.metadata)) is None:
             raise
         raise CxrError(text) from error
-    if how.profile:
+    if request.profile:
         replace_text(folder / PROFILE, json.dumps({node: result.profile for node, result in results.items() if result.profile}, indent=2))
     report = make_report(config, results, choices, data=str(examples.path), dataset=dataset)
     report.write(folder / ws.REPORT)
