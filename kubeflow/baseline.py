@@ -19,7 +19,7 @@ from cxr.components.baseline import champion
 from cxr.components.pusher.known import NO_CHAMPION
 from cxr.core.errors import CxrError
 from cxr.core.places import SAVED_MODEL, SERVING
-from cxr.kubeflow import executor_output
+from cxr.kubeflow import artifact_files, executor_output
 from cxr.kubeflow.executor_input import ABSENT
 from cxr.kubeflow.pushing import BASELINE, CHAMPION, NO_BASELINE
 from cxr.kubeflow.task_status import status_of
@@ -109,9 +109,10 @@ def run(task: Mapping[str, Any]) -> None:
     pointer = Path(parameters["pointer"])
     present = champion.read(pointer)  # before the choice: a version made champion in between is then told from the one that the choice knew
     found = find(parameters)
-    fetch(found, Path(local_path(model["uri"])))
+    target = Path(local_path(model["uri"]))
+    fetch(found, target)
     # without TFX's version the Evaluator would look for the folders of models from before TFX 0.29
-    facts = {"tfx_version": metadata.version("tfx")} if found else {ABSENT: 1}
+    facts = {"tfx_version": metadata.version("tfx"), **artifact_files.noted(target)} if found else {ABSENT: 1}
     # what is no version of this model must not become the measure of later ones
     of_this_model = found is not None and found.parent.resolve() == pointer.parent.resolve()
     report = {

@@ -118,6 +118,7 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
         ir_pass.compare_and_swap(spec, task, node_id(roles.PUSHER, name))
     ir_pass.name_run(spec, ir_pass.pushers(spec))
     ir_pass.disable_caching(spec, (*choosing.values(), roles.PREVIOUS_STATISTICS, roles.ANOMALY_CHECK))  # they read or write the volume
+    ir_pass.key_cache(spec)
     if ir_pass.downloads_data(cluster):
         ir_pass.add_data_importer(spec, (roles.EXAMPLE_GEN, ir_pass.FINGERPRINT_TASK, *choosing.values()), DATA)
     for name in config.candidates:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr.core import gpus
-from cxr.kubeflow import evaluation_page, executor_input, executor_output, pushing, report_page, shared_folder
+from cxr.kubeflow import artifact_files, evaluation_page, executor_input, executor_output, pushing, report_page, shared_folder
 from cxr.kubeflow.task_status import status_of
 
 MODULE = "cxr.kubeflow.entrypoint"
@@ -35,11 +35,12 @@ def run(args: argparse.Namespace, beam_args: list[str], scratch: Path) -> None:
       scratch: A folder of this process alone.
 
     Raises:
-      CxrError: The node's executor reported a user's mistake, or its examples do not say which splits they have.
+      CxrError: The node's executor reported a user's mistake, an input has lost files, or its examples do not say which splits they have.
     """
     given = json.loads(args.json_serialized_invocation_args)
     inputs_spec = json.loads(args.json_serialized_inputs_spec_args or "{}")
     task = executor_input.prepare(given, inputs_spec, args.cxr_merge, scratch)
+    artifact_files.check(task["inputs"].get("artifacts", {}))
     if args.executor_class_path.startswith("tfx."):  # of ours, Report does without: it reads the folders
         executor_input.check_splits(task)
     executor_input.make_folders(task)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cxr.kubeflow.artifact_files import noted
 from cxr.kubeflow.executor_input import EMPTY_FOLDERS, is_value
 from cxr.kubeflow.uris import artifact_uri
 
@@ -20,7 +21,7 @@ def finish(report: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]
       task: The prepared ExecutorInput.
 
     Returns: the same with nulls removed (KFP's converter refuses them), local paths as URIs everywhere, and the empty folders, which
-      an object store cannot keep, noted in the metadata.
+      an object store cannot keep, noted in the metadata, and so is what was written (artifact_files.py).
     """
     result = {key: value for key, value in report.items() if value is not None}
     for name, entry in result.get("artifacts", {}).items():
@@ -29,7 +30,7 @@ def finish(report: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]
             metadata = _without_nulls(artifact.get("metadata", {}))
             if not is_value(before) and (folders := empty_folders(Path(before["uri"]))):
                 metadata[EMPTY_FOLDERS] = json.dumps(folders)
-            artifact["metadata"] = metadata
+            artifact["metadata"] = metadata | noted(Path(before["uri"]))
     return _with_uris(result)
 
 

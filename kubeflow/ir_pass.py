@@ -8,10 +8,11 @@ from typing import Any
 
 from cxr.core.errors import CxrError
 from cxr.kubeflow import entrypoint, evaluation_page, pushing, report_page, uris
+from cxr.kubeflow.artifact_files import CACHE
 from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.executor_input import OWN
 from cxr.kubeflow.parameters import INTEGER, STRING, Parameter
-from cxr.kubeflow.pipeline_spec import Spec, add_dependency, add_input, add_task, component_of, container_of, tasks
+from cxr.kubeflow.pipeline_spec import Spec, add_dependency, add_input, add_task, component_of, container_of, producers, tasks
 
 FINGERPRINT_TASK, FINGERPRINT = "DataFingerprint", "fingerprint"
 DATA_TASK, DATA_OUTPUT = "Data", "artifact"
@@ -51,7 +52,7 @@ def add_parameter(spec: Spec, parameter: Parameter) -> None:
     except (KeyError, IndexError, TypeError, ValueError) as error:
         location = "/".join(filter(None, (parameter.task, parameter.property, parameter.pointer)))
         raise CxrError(f"parameter {parameter.name}: the graph has no {location} ({type(error).__name__}: {error})") from error
-    _define(spec, parameter, default)
+    _define(spec, parameter.name, parameter.type, parameter.description, default)
     name = parameter.property
     if parameter.pointer:
         name = OWN + parameter.name
@@ -115,6 +116,19 @@ def disable_caching(spec: Spec, names: Iterable[str]) -> None:
     """Keeps tasks from being served from KFP's cache."""
     for name in names:
         tasks(spec)[name].pop("cachingOptions", None)
+
+
+def key_cache(spec: Spec) -> None:
+    """Gives the run a parameter that is part of KFP's key of everything that comes from its cache.
+
+    KFP has no way to forget one result, and a run without the cache leaves none in it: without this a result whose files are gone would
+    come again and again. Tasks that get what others made have those results' numbers in their keys; so the first ones suffice.
+    """
+    cached = {name for name, task in tasks(spec).items() if task.get("cachingOptions", {}).get("enableCache")}
+    _define(spec, CACHE, STRING, "any word: from KFP's cache come only results of runs with the same one", "1")
+    for name in sorted(cached):
+        if not cached & producers(spec, name):
+            add_input(spec, name, OWN + CACHE, STRING, {"componentInputParameter": CACHE})
 
 
 def pushers(spec: Spec) -> list[str]:
@@ -181,11 +195,11 @@ def downloads_data(cluster: Cluster) -> bool:
     return uris.is_object_store(cluster.data) and cluster.beam.runner == "direct"
 
 
-def _define(spec: Spec, parameter: Parameter, default: Any) -> None:
+def _define(spec: Spec, name: str, kind: str, description: str, default: Any) -> None:
     definitions = spec["root"].setdefault("inputDefinitions", {}).setdefault("parameters", {})
-    definitions[parameter.name] = {
-        "parameterType": parameter.type,
-        "defaultValue": int(default) if parameter.type == INTEGER else default,
+    definitions[name] = {
+        "parameterType": kind,
+        "defaultValue": int(default) if kind == INTEGER else default,
         "isOptional": True,
-        "description": parameter.description,
+        "description": description,
     }

@@ -72,3 +72,16 @@ def add_dependency(spec: Spec, task: str, upstream: str) -> None:
     needed = tasks(spec)[task].setdefault("dependentTasks", [])
     if upstream not in needed:
         needed.append(upstream)
+
+
+def producers(spec: Spec, task: str) -> set[str]:
+    """Returns the tasks whose outputs a task gets, directly or through others."""
+    found: set[str] = set()
+    waiting = [task]
+    while waiting:
+        given = tasks(spec)[waiting.pop()].get("inputs", {})
+        sources = [*given.get("artifacts", {}).values(), *given.get("parameters", {}).values()]
+        direct = {output["producerTask"] for source in sources for output in source.values() if "producerTask" in output}
+        waiting += direct - found
+        found |= direct
+    return found

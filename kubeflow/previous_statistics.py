@@ -16,7 +16,7 @@ from typing import Any
 from cxr.components.drift_check.kept import before
 from cxr.components.drift_check.strategy import PREVIOUS, STATISTICS
 from cxr.core.errors import CxrError
-from cxr.kubeflow import executor_output
+from cxr.kubeflow import artifact_files, executor_output
 from cxr.kubeflow.executor_input import ABSENT
 from cxr.kubeflow.task_status import status_of
 from cxr.kubeflow.uris import local_path
@@ -32,8 +32,9 @@ def run(task: Mapping[str, Any]) -> None:
       task: KFP's ExecutorInput.
 
     Raises:
-      CxrError: The run's own statistics are not there.
+      CxrError: The run's own statistics are not there, or not all of them.
     """
+    artifact_files.check(task["inputs"]["artifacts"])
     (statistics,) = task["inputs"]["artifacts"][STATISTICS]["artifacts"]
     (previous,) = task["outputs"]["artifacts"][PREVIOUS]["artifacts"]
     folder = Path(task["inputs"]["parameterValues"]["folder"])
@@ -50,7 +51,7 @@ def run(task: Mapping[str, Any]) -> None:
     else:
         print(f"compared with {found.name}, the last data that passed and were others")
         shutil.copytree(found, target, dirs_exist_ok=True)
-    facts = {} if found else {ABSENT: 1}
+    facts = artifact_files.noted(target) if found else {ABSENT: 1}
     report = {"artifacts": {PREVIOUS: {"artifacts": [{"name": previous["name"], "uri": previous["uri"], "metadata": facts}]}}}
     executor_output.write(task["outputs"]["outputFile"], report)
 

@@ -8,7 +8,6 @@ run begins: names and sizes, which costs nothing; what was flipped inside a file
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 
@@ -16,6 +15,7 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as proto
 from tfx.orchestration import metadata
 
+from cxr.core.file_sizes import sizes_of, what_changed
 from cxr.pipeline.workspace import BASELINES, PIPELINE_ROOT, Workspace
 
 FILES = "cxr_files"  # custom property of an artifact: JSON, name to bytes; those of earlier versions have none
@@ -29,7 +29,7 @@ def note(artifacts: Iterable[proto.Artifact]) -> None:
       artifacts: All that they hold is written.
     """
     for artifact in artifacts:
-        artifact.custom_properties[FILES].string_value = json.dumps(dict(sorted(_files(Path(artifact.uri)))))
+        artifact.custom_properties[FILES].string_value = json.dumps(sizes_of(Path(artifact.uri)))
 
 
 def pass_over(workspace: Workspace) -> list[str]:
@@ -89,24 +89,7 @@ def _change(artifact: proto.Artifact) -> str:
     place = Path(artifact.uri)
     if FILES not in artifact.custom_properties or not place.exists():
         return ""
-    written, found = json.loads(artifact.custom_properties[FILES].string_value), dict(_files(place))
-    for name, size in written.items():
-        if name not in found:
-            return f"{name} is missing"
-        if found[name] != size:
-            return f"{name} has {found[name]:,} bytes in place of the {size:,} that were written"
-    return ""
-
-
-def _files(place: Path) -> Iterator[tuple[str, int]]:
-    """Name below the artifact's place and size of each file; of a value, which is a file itself, its own."""
-    if place.is_file():
-        yield place.name, place.stat().st_size
-    for parent, _, names in os.walk(place):
-        for name in names:
-            file = Path(parent, name)
-            if file.is_file():  # no link that leads nowhere
-                yield str(file.relative_to(place)), file.stat().st_size
+    return what_changed(json.loads(artifact.custom_properties[FILES].string_value), place)
 
 
 def _other_home(uri: str, home: Path) -> Path | None:

@@ -15,6 +15,7 @@ from simulator.launcher import Rule
 
 from cxr.core import exit_codes
 from cxr.kubeflow.entrypoint import MODULE, parse
+from cxr.kubeflow.parameters import Parameter
 
 GEN, STATISTICS = "ImportExampleGen", "StatisticsGen"
 TASK = {"inputs": {}, "outputs": {"artifacts": {}, "parameters": {}, "outputFile": "/nowhere"}}
@@ -97,7 +98,6 @@ def test_changed_data_are_not_served_from_the_cache(tmp_path, records, small_pip
 
     from cxr.kubeflow import ir_pass
     from cxr.kubeflow.compile import compile_pipeline
-    from cxr.kubeflow.parameters import Parameter
 
     cluster = SimulatedCluster(tmp_path / "cluster", start=prepared.run)
     stored = cluster.home / "objects/minio/bucket/records"
@@ -123,6 +123,41 @@ def test_changed_data_are_not_served_from_the_cache(tmp_path, records, small_pip
     changed = cluster.run(text, pipeline_root="s3://other/prefix")
     assert changed.tasks[GEN].state is State.SUCCEEDED
     assert changed.artifact(GEN, "examples").id != examples.id
+
+
+@pytest.mark.slow
+def test_files_that_the_object_store_lost_end_the_task_that_reads_them(tmp_path, records, small_pipeline, image):
+    """KFP's cache gives the examples out all the same; another word for `cache` makes them anew, and is remembered as KFP remembers."""
+    from cxr.kubeflow import ir_pass
+    from cxr.kubeflow.compile import compile_pipeline
+
+    cluster = SimulatedCluster(tmp_path / "cluster", start=prepared.run)
+    spec = compile_pipeline(small_pipeline(records), image)
+    ir_pass.add_parameter(spec, Parameter("data", "STRING", "records", GEN, "input_base"))
+    ir_pass.add_fingerprint(spec, GEN, "data", image)
+    ir_pass.disable_caching(spec, [STATISTICS])  # else it would come from the cache itself, and read nothing
+    ir_pass.key_cache(spec)
+    text = yaml.safe_dump(spec)
+
+    first = cluster.run(text)
+    assert first.succeeded, first.tasks
+    examples = first.artifact(GEN, "examples")
+    stored = cluster.objects.root / examples.uri.replace("://", "/")
+    (shard,) = (stored / "Split-test").iterdir()
+    shard.unlink()
+
+    harmed = cluster.run(text)
+    assert harmed.tasks[GEN].state is State.CACHED
+    assert harmed.tasks[STATISTICS].state is State.FAILED
+    said = harmed.tasks[STATISTICS].error
+    assert f"input examples: {examples.uri} is no longer what {GEN} wrote: Split-test/{shard.name} is missing" in said
+    assert "cache=2" in said
+    assert "Traceback" not in said
+
+    remedied = cluster.run(text, {"cache": "2"})
+    assert remedied.succeeded, remedied.tasks
+    assert remedied.tasks[GEN].state is State.SUCCEEDED
+    assert cluster.run(text, {"cache": "2"}).tasks[GEN].state is State.CACHED
 
 
 @pytest.mark.slow
