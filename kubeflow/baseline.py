@@ -19,7 +19,7 @@ from cxr.components.baseline import champion
 from cxr.components.pusher.known import NO_CHAMPION
 from cxr.core.errors import CxrError
 from cxr.core.places import SAVED_MODEL, SERVING
-from cxr.kubeflow import artifact_files, executor_output
+from cxr.kubeflow import artifact_files, executor_output, node_usage
 from cxr.kubeflow.executor_input import ABSENT
 from cxr.kubeflow.pushing import BASELINE, CHAMPION, NO_BASELINE
 from cxr.kubeflow.task_status import status_of
@@ -104,6 +104,7 @@ def run(task: Mapping[str, Any]) -> None:
     Raises:
       CxrError: What the rule needs is not there, or cannot be read.
     """
+    watch = node_usage.Watch()
     (model,) = task["outputs"]["artifacts"]["model"]["artifacts"]
     parameters = task["inputs"]["parameterValues"]
     pointer = Path(parameters["pointer"])
@@ -120,6 +121,7 @@ def run(task: Mapping[str, Any]) -> None:
         "parameterValues": {
             CHAMPION: present.version if present else NO_CHAMPION,
             BASELINE: found.name if found and of_this_model else NO_BASELINE,
+            **watch.usage(task),
         },
     }
     executor_output.write(task["outputs"]["outputFile"], report)

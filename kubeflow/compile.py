@@ -124,6 +124,7 @@ def compile_config(config: Config, cluster: Cluster, image: str, *, baseline: bo
     for name in config.candidates:
         ir_pass.publish_evaluation(spec, node_id(roles.EVALUATOR, name), config.class_names)
     ir_pass.publish_report(spec, roles.REPORT)
+    ir_pass.tell_usage(spec, roles.REPORT)
     ir_pass.push_blessed_only(spec)
     if shared := getattr(cluster.beam, "shared", None):
         ir_pass.share_with_workers(spec, shared)

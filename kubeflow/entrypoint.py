@@ -2,8 +2,8 @@
 
 It stands between KFP's launcher and TFX's own (unchanged) entry point, which does not run there; docs/kubeflow.md lists why. The steps are
 in `run`: prepare the input, run TFX's driver where there is one, run TFX's executor, make its report acceptable. A Pusher is
-told the run's choice (pushing.py); an Evaluator's results and the run's report are also published for KFP's page (evaluation_page.py,
-report_page.py).
+told the run's choice (pushing.py), the report what the nodes before it took (node_usage.py). An Evaluator's results and the run's report
+are also published for KFP's page (evaluation_page.py, report_page.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr.core import gpus
-from cxr.kubeflow import artifact_files, evaluation_page, executor_input, executor_output, pushing, report_page, shared_folder
+from cxr.kubeflow import artifact_files, evaluation_page, executor_input, executor_output, node_usage, pushing, report_page, shared_folder
 from cxr.kubeflow.task_status import status_of
 
 MODULE = "cxr.kubeflow.entrypoint"
@@ -37,6 +37,7 @@ def run(args: argparse.Namespace, beam_args: list[str], scratch: Path) -> None:
     Raises:
       CxrError: The node's executor reported a user's mistake, an input has lost files, or its examples do not say which splits they have.
     """
+    watch = node_usage.Watch()
     given = json.loads(args.json_serialized_invocation_args)
     inputs_spec = json.loads(args.json_serialized_inputs_spec_args or "{}")
     task = executor_input.prepare(given, inputs_spec, args.cxr_merge, scratch)
@@ -47,6 +48,8 @@ def run(args: argparse.Namespace, beam_args: list[str], scratch: Path) -> None:
 
     if args.executor_class_path == pushing.EXECUTOR:
         task = pushing.complete(task, given)
+    if args.executor_class_path == report_page.EXECUTOR:
+        task = node_usage.complete(task, given)
     shared = args.cxr_shared and _uses_beam(args.executor_class_path)
     with shared_folder.task_folder(args.cxr_shared, task) if shared else nullcontext(str(scratch)) as folder:
         staged = shared_folder.stage(task, folder) if shared else task
@@ -59,6 +62,7 @@ def run(args: argparse.Namespace, beam_args: list[str], scratch: Path) -> None:
         result["artifacts"] |= evaluation_page.publish_from(evaluation["uri"], given)
     if args.executor_class_path == report_page.EXECUTOR:
         result["artifacts"] |= report_page.publish(given, task)
+    result["parameterValues"] = {**result.get("parameterValues", {}), **watch.usage(given)}
     executor_output.write(given["outputs"]["outputFile"], result)
 
 

@@ -57,6 +57,8 @@ def prepare(task: dict[str, Any], inputs_spec: Mapping[str, Any], merges: Sequen
     # KFP's driver adds `executor-logs` of a type that TFX cannot import
     known = {name: value for name, value in outputs.get("artifacts", {}).items() if not _is_system(value)}
     outputs["artifacts"] = known
+    # of the others each would have to be the value of an artifact
+    outputs["parameters"] = {name: value for name, value in outputs.get("parameters", {}).items() if not name.startswith(OWN)}
     for artifact in artifacts_of(task):
         artifact["uri"] = local_path(artifact.get("uri", ""))
     return task

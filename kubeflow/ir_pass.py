@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cxr.core.errors import CxrError
-from cxr.kubeflow import entrypoint, evaluation_page, pushing, report_page, uris
+from cxr.kubeflow import entrypoint, evaluation_page, node_usage, pushing, report_page, uris
 from cxr.kubeflow.artifact_files import CACHE
 from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.executor_input import OWN
 from cxr.kubeflow.parameters import INTEGER, STRING, Parameter
-from cxr.kubeflow.pipeline_spec import Spec, add_dependency, add_input, add_task, component_of, container_of, producers, tasks
+from cxr.kubeflow.pipeline_spec import Spec, add_dependency, add_input, add_task, component_of, container_of, producers, tasks, upstream
 
 FINGERPRINT_TASK, FINGERPRINT = "DataFingerprint", "fingerprint"
 DATA_TASK, DATA_OUTPUT = "Data", "artifact"
@@ -167,6 +167,23 @@ def publish_report(spec: Spec, report: str) -> None:
     """Gives the node that makes report.html an output that KFP's page can show; the entry point fills it."""
     outputs = component_of(spec, report).setdefault("outputDefinitions", {})
     outputs.setdefault("artifacts", {}).update(report_page.outputs())
+
+
+def tell_usage(spec: Spec, report: str) -> None:
+    """Lets the node that makes report.html know what the nodes before it took; it tells of one run, so it never comes from the cache.
+
+    Args:
+      spec: The specification.
+      report: The node. Those before it that make an artifact leave an output parameter (node_usage.py).
+    """
+    for number, name in enumerate(sorted(upstream(spec, report))):
+        outputs = component_of(spec, name).get("outputDefinitions", {})
+        if "artifacts" in outputs and container_of(spec, name):
+            outputs.setdefault("parameters", {})[node_usage.USAGE] = {"parameterType": STRING}
+            source = {"taskOutputParameter": {"producerTask": name, "outputParameterKey": node_usage.USAGE}}
+            add_input(spec, report, f"{node_usage.USAGE}_{number}", STRING, source)
+            add_dependency(spec, report, name)
+    disable_caching(spec, (report,))
 
 
 def push_blessed_only(spec: Spec) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 Spec = dict[str, Any]
@@ -76,12 +76,25 @@ def add_dependency(spec: Spec, task: str, upstream: str) -> None:
 
 def producers(spec: Spec, task: str) -> set[str]:
     """Returns the tasks whose outputs a task gets, directly or through others."""
+
+    def direct(name: str) -> set[str]:
+        given = tasks(spec)[name].get("inputs", {})
+        sources = [*given.get("artifacts", {}).values(), *given.get("parameters", {}).values()]
+        return {output["producerTask"] for source in sources for output in source.values() if "producerTask" in output}
+
+    return _reached(direct, task)
+
+
+def upstream(spec: Spec, task: str) -> set[str]:
+    """Returns the tasks that have ended when a task begins: its producers, and whatever else it or they wait for."""
+    return _reached(lambda name: set(tasks(spec)[name].get("dependentTasks", ())), task)
+
+
+def _reached(direct: Callable[[str], set[str]], task: str) -> set[str]:
     found: set[str] = set()
     waiting = [task]
     while waiting:
-        given = tasks(spec)[waiting.pop()].get("inputs", {})
-        sources = [*given.get("artifacts", {}).values(), *given.get("parameters", {}).values()]
-        direct = {output["producerTask"] for source in sources for output in source.values() if "producerTask" in output}
-        waiting += direct - found
-        found |= direct
+        new = direct(waiting.pop()) - found
+        waiting += new
+        found |= new
     return found

@@ -16,7 +16,7 @@ from typing import Any
 from cxr.components.drift_check.kept import before
 from cxr.components.drift_check.strategy import PREVIOUS, STATISTICS
 from cxr.core.errors import CxrError
-from cxr.kubeflow import artifact_files, executor_output
+from cxr.kubeflow import artifact_files, executor_output, node_usage
 from cxr.kubeflow.executor_input import ABSENT
 from cxr.kubeflow.task_status import status_of
 from cxr.kubeflow.uris import local_path
@@ -34,6 +34,7 @@ def run(task: Mapping[str, Any]) -> None:
     Raises:
       CxrError: The run's own statistics are not there, or not all of them.
     """
+    watch = node_usage.Watch()
     artifact_files.check(task["inputs"]["artifacts"])
     (statistics,) = task["inputs"]["artifacts"][STATISTICS]["artifacts"]
     (previous,) = task["outputs"]["artifacts"][PREVIOUS]["artifacts"]
@@ -52,7 +53,10 @@ def run(task: Mapping[str, Any]) -> None:
         print(f"compared with {found.name}, the last data that passed and were others")
         shutil.copytree(found, target, dirs_exist_ok=True)
     facts = artifact_files.noted(target) if found else {ABSENT: 1}
-    report = {"artifacts": {PREVIOUS: {"artifacts": [{"name": previous["name"], "uri": previous["uri"], "metadata": facts}]}}}
+    report = {
+        "artifacts": {PREVIOUS: {"artifacts": [{"name": previous["name"], "uri": previous["uri"], "metadata": facts}]}},
+        "parameterValues": watch.usage(task),
+    }
     executor_output.write(task["outputs"]["outputFile"], report)
 
 

@@ -13,7 +13,6 @@ import multiprocessing.connection
 import multiprocessing.forkserver
 import multiprocessing.resource_tracker
 import os
-import resource
 import signal
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from cxr.core import progress
+from cxr.core.process_usage import KIB, cpu_seconds, peak_memory
 from cxr.core.signals import reach_main_thread
 from cxr.core.termination import end_with_parent
 from cxr.pipeline.node_output import MarkedOutput
@@ -39,7 +39,6 @@ _OUTPUT_PATIENCE = 5  # seconds for the last lines of a process that has ended
 _AGAIN = 0.5  # seconds until a process that has ended is known to have
 _LOOK_SECONDS = 0.5  # between two looks at the memory of a process, which may be killed for it
 _MEMORY = "most likely because the memory was full: see `dmesg`"
-_KIB = 1024  # bytes, in which Linux counts resident memory
 _children = threading.Lock()  # multiprocessing looks for ended processes, of all threads, whenever it starts one
 
 
@@ -215,15 +214,9 @@ def _main(
     logger.setLevel(logging.INFO)
     try:
         value = function(*arguments)
-        answers.send(_Returned(value, *_used()))
+        answers.send(_Returned(value, peak_memory(), cpu_seconds()))
     except KeyboardInterrupt as interrupt:
         answers.send(interrupt)
-
-
-def _used() -> tuple[int, float]:
-    """Of this process and those that it started and waited for: peak memory of the largest, bytes; processor time of all, seconds."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return max(usage.ru_maxrss for usage in usages) * _KIB, sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _peak_of(pid: int | None) -> int:
@@ -232,7 +225,7 @@ def _peak_of(pid: int | None) -> int:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
-    return next((int(line.split()[1]) * _KIB for line in lines if line.startswith("VmHWM:")), 0)
+    return next((int(line.split()[1]) * KIB for line in lines if line.startswith("VmHWM:")), 0)
 
 
 class _Sender(logging.Handler):

@@ -10,7 +10,17 @@ from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 
-from cxr.components.report.executor import EVALUATION, INFRA_BLESSING, MODEL, MODEL_RUN, MOST_MODELS, PAGE, SHORTCUT_BLESSING, Executor
+from cxr.components.report.executor import (
+    EVALUATION,
+    INFRA_BLESSING,
+    MODEL,
+    MODEL_RUN,
+    MOST_MODELS,
+    PAGE,
+    SHORTCUT_BLESSING,
+    Executor,
+)
+from cxr.components.report.parameters import STEPS
 
 
 class ReportSpec(component_spec.ComponentSpec):
@@ -18,6 +28,7 @@ class ReportSpec(component_spec.ComponentSpec):
 
     PARAMETERS = {
         "settings": component_spec.ExecutionParameter(type=str),  # JSON, see Report
+        STEPS: component_spec.ExecutionParameter(type=str, optional=True),
         "code_version": component_spec.ExecutionParameter(type=str),  # not read: changed code must not be served from the cache
     }
     INPUTS = {

@@ -12,8 +12,9 @@ from tfx.types import artifact_utils
 
 from cxr.components.checks.read import read_checks
 from cxr.components.report.gather import gather
-from cxr.components.report.page.content import Artifact, Verdict
+from cxr.components.report.page.content import Artifact, Step, Verdict
 from cxr.components.report.page.render import render
+from cxr.components.report.parameters import STEPS
 from cxr.components.report.redaction import place
 from cxr.components.report.sources import ModelSources, Sources
 from cxr.trainer.model_config import MOST_MEMBERS
@@ -54,6 +55,7 @@ class Executor(base_executor.BaseExecutor):
             explanation=_uri(input_dict, "explanation"),
             configuration=settings["configuration"],
             made=datetime.now(UTC),
+            steps=tuple(Step(**step) for step in json.loads(exec_properties.get(STEPS) or "[]")),
             artifacts=tuple(artifacts(settings["models"], input_dict)),
         )
         artifact_utils.get_single_instance(output_dict[PAGE]).write(render(gather(sources)))

@@ -109,6 +109,26 @@ def test_the_report_is_shown_on_kfps_page_and_waits_for_every_model_but_for_no_p
 
 
 @pytest.mark.slow
+def test_the_report_is_told_what_every_node_before_it_took(compiled):
+    report = tasks(compiled.spec)["Report"]
+    sources = [source["taskOutputParameter"] for name, source in report["inputs"]["parameters"].items() if name.startswith("cxr_usage_")]
+    told = {source["producerTask"] for source in sources}
+    later = {name for name in tasks(compiled.spec) if name.startswith("Pusher-")} | {"Report", "InferredSchema"}
+    assert told == set(tasks(compiled.spec)) - later - {"DataFingerprint"}  # that one takes a second, and makes no artifact
+    assert {"Transform", "AnomalyCheck", "Baseline-mobilenet", "PreviousStatistics"} <= told
+    assert {source["outputParameterKey"] for source in sources} == {"cxr_usage"}
+    assert told <= set(report["dependentTasks"])
+    assert "cachingOptions" not in report  # it tells of this run
+
+
+@pytest.mark.slow
+def test_the_runs_word_for_the_cache_reaches_the_first_tasks_that_are_cached(compiled):
+    given = {name for name, task in tasks(compiled.spec).items() if "cxr_cache" in task.get("inputs", {}).get("parameters", {})}
+    assert given == {"ImportExampleGen", "ImportSchemaGen"}
+    assert compiled.spec["root"]["inputDefinitions"]["parameters"]["cache"]["defaultValue"] == "1"
+
+
+@pytest.mark.slow
 def test_a_pusher_replaces_the_champion_that_its_candidate_was_compared_with(compiled):
     source = tasks(compiled.spec)["Pusher-mobilenet"]["inputs"]["parameters"]["cxr_champion"]["taskOutputParameter"]
     assert source == {"producerTask": "Baseline-mobilenet", "outputParameterKey": "champion"}

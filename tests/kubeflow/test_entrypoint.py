@@ -135,7 +135,7 @@ def test_files_that_the_object_store_lost_end_the_task_that_reads_them(tmp_path,
     spec = compile_pipeline(small_pipeline(records), image)
     ir_pass.add_parameter(spec, Parameter("data", "STRING", "records", GEN, "input_base"))
     ir_pass.add_fingerprint(spec, GEN, "data", image)
-    ir_pass.disable_caching(spec, [STATISTICS])  # else it would come from the cache itself, and read nothing
+    ir_pass.tell_usage(spec, STATISTICS)  # as Report; not cached: else it would read nothing
     ir_pass.key_cache(spec)
     text = yaml.safe_dump(spec)
 
@@ -145,6 +145,12 @@ def test_files_that_the_object_store_lost_end_the_task_that_reads_them(tmp_path,
     stored = cluster.objects.root / examples.uri.replace("://", "/")
     (shard,) = (stored / "Split-test").iterdir()
     shard.unlink()
+    outputs = first.tasks[GEN].outputs
+    assert outputs is not None
+    used = json.loads(outputs.parameters["cxr_usage"])
+    assert (used["node"], used["run"]) == (GEN, examples.uri.split("/")[-4])
+    assert used["seconds"] > 0
+    assert used["peak_memory"] > 50_000_000  # TFX alone
 
     harmed = cluster.run(text)
     assert harmed.tasks[GEN].state is State.CACHED

@@ -41,6 +41,7 @@ def task(monkeypatch, tmp_path):
                 "verdict": {"artifacts": [{"name": "verdict", "type": STRING, "uri": "gs://b/run/verdict"}]},
                 "executor-logs": {"artifacts": [{"type": {"schemaTitle": "system.Artifact"}, "uri": "gs://b/run/executor-logs"}]},
             },
+            "parameters": {"cxr_usage": {"outputFile": "/tmp/kfp/outputs/cxr_usage"}, "span": {"outputFile": "/tmp/kfp/outputs/span"}},
             "outputFile": "/tmp/out.json",
         },
     }
@@ -82,6 +83,7 @@ def test_what_tfx_does_not_know_is_dropped(task, tmp_path):
     assert set(prepared["inputs"]["artifacts"]) == {"examples"}  # no baseline, no data folder
     assert set(prepared["outputs"]["artifacts"]) == {"model", "verdict"}
     assert set(prepared["inputs"]["parameterValues"]) == {"custom_config", "input_base"}
+    assert set(prepared["outputs"]["parameters"]) == {"span"}  # TFX wants an output artifact for each
 
 
 def test_uris_become_the_launchers_folders(task, tmp_path):

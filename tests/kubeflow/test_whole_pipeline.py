@@ -136,6 +136,21 @@ def test_the_report_shows_all_models_with_their_errors(first, cluster):
     assert "patient1" not in page
 
 
+def test_the_report_has_times_and_memory_of_the_nodes_before_it(first, second, cluster):
+    states = {}
+    for run in (first, second):
+        page = (cluster.objects.root / run.artifact("Report", "page").uri.replace("://", "/")).read_text()
+        row = r'<th scope="row">([-\w]+)</th><td class="\w+">(done|cached)</td><td class="bar"[^>]*>([^<]*)</td><td>([^<]*)</td>'
+        rows = {node: (state, memory) for node, state, _, memory in re.findall(row, page)}
+        assert {"ImportExampleGen", "PreviousStatistics", "Transform", "Baseline-ensemble", "Evaluator-ensemble", "Audit"} <= set(rows)
+        assert not {"Report", "Pusher-ensemble"} & set(rows)
+        assert {memory.endswith("B") for state, memory in rows.values() if state == "done"} == {True}
+        states[run.artifact("Report", "page").id] = {node for node, (state, _) in rows.items() if state == "cached"}
+    of_first, of_second = states.values()
+    assert of_first == set()
+    assert of_second == second.in_state(State.CACHED) - {"InferredSchema"}
+
+
 def test_the_page_shows_what_a_gate_refused(second, cluster):
     report = second.artifact("Evaluator-densenet201", "report").uri
     page = (cluster.objects.root / report.replace("://", "/")).read_text()

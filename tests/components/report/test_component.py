@@ -86,7 +86,8 @@ def test_the_component_writes_the_page_of_what_it_is_given(sources: Sources, tmp
         "shortcut_blessing_1": artifact(standard_artifacts.InfraBlessing, model.shortcut_check),
     }
     output = artifact(standard_artifacts.String, tmp_path / "page")
-    properties = {**report(1).exec_properties}
+    steps = [{"node": "Trainer-model0", "state": "done", "seconds": 96.0, "peak_memory": 2_600_000_000}]
+    properties = {**report(1).exec_properties, "steps": json.dumps(steps)}
     Executor().Do(inputs, {"page": output}, properties)
     page = (tmp_path / "page").read_text()
     assert json.loads(properties["settings"])["models"] == ["model0"]
@@ -96,6 +97,9 @@ def test_the_component_writes_the_page_of_what_it_is_given(sources: Sources, tmp
         "another answer than the recorded one",
         "refused",
         "shortcut check: no better",
+        '<th scope="row">Trainer-model0</th><td class="good">done</td>',
+        "1 min 36 s</td><td>2.6 GB</td>",
+        "without the wait for a pod",
         "height has drifted from the previous run&#39;s data, split train: Jensen-Shannon 0.500",
     ):
         assert words in page

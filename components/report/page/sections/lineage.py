@@ -17,6 +17,7 @@ def _context(content: Content) -> Mapping[str, Any]:
             (step.node, step.state, span(step.seconds), step.seconds / longest if longest else 0, memory(step.peak_memory))
             for step in content.steps
         ],
+        "made_by_node": not content.run,
         "peak": max((step.peak_memory for step in content.steps if step.peak_memory), default=None),
         "total": span(sum(step.seconds for step in content.steps)),
         "facts": [(model.name, key, value) for model in content.models for key, value in model.facts.items() if value],

@@ -293,6 +293,8 @@ def test_memory_stands_beside_the_times(page: html.HtmlElement, content: Content
     assert "their times add up to 1 min 39 s; the largest had 2.6 GB resident" in text
     assert "at once" not in page.xpath("//section[@id='lineage']//table[1]/caption")[0].text_content()
     assert "took less time by the clock than their times add up to, and together more memory than the largest" in text
+    assert "Not on this page" not in text
+    assert "wait for a pod" not in text
     cells = page.xpath("//section[@id='lineage']//tr[th='Trainer-mobilenet'][1]/td/text()")
     assert cells[:3] == ["done", "1 min 36 s", "2.6 GB"]
     bare = tuple(replace(model, verdict=replace(model.verdict, outcome=None)) for model in content.models)
