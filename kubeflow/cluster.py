@@ -90,6 +90,7 @@ class Node(StrictModel):
     node_selector: dict[str, str] | None = None
     tolerations: tuple[Toleration, ...] | None = None
     retries: int | None = Field(None, ge=0)
+    timeout: int | None = Field(None, ge=1, description="seconds that a pod may take, its image's download included; each attempt anew")
 
 
 class Cluster(StrictModel):

@@ -10,9 +10,11 @@ from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 from cxr.kubeflow.cluster import Cluster
 from cxr.kubeflow.pipeline_spec import Spec, container_of, tasks
 
+SHARED_MEMORY = "/dev/shm"
+
 
 def platform_document(spec: Spec, cluster: Cluster) -> dict[str, Any]:
-    """Returns volumes, secrets, node selectors, tolerations and shared memory of every task, as kfp-kubernetes writes them."""
+    """Returns volumes, secrets, node selectors, tolerations, shared memory and time limits of every task, as kfp-kubernetes writes them."""
     found = {}
     for name, task in tasks(spec).items():
         if container_of(spec, name) is not None:
@@ -57,7 +59,12 @@ def _config(cluster: Cluster, name: str) -> kubernetes.KubernetesExecutorConfig:
     if node.node_selector:
         result.node_selector.labels.update(node.node_selector)
     if node.shared_memory:
-        result.enabled_shared_memory.CopyFrom(kubernetes.EnabledSharedMemory(volume_name="shm", size=node.shared_memory))
+        # kfp's own field for it, enabled_shared_memory, is read by no driver up to KFP 2.17
+        result.empty_dir_mounts.append(
+            kubernetes.EmptyDirMount(volume_name="shm", mount_path=SHARED_MEMORY, medium="Memory", size_limit=node.shared_memory)
+        )
+    if node.timeout:
+        result.active_deadline_seconds = node.timeout
     if cluster.run_as_user:
         result.security_context.CopyFrom(kubernetes.SecurityContext(run_as_user=cluster.run_as_user, run_as_non_root=True))
     return result
