@@ -7,10 +7,12 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from cxr.core import imports
+from cxr.core.errors import CxrError
 from cxr.core.signals import arrivals
 from cxr.core.silence import silenced
 from cxr.core.termination import ending_with_parent
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
     from cxr.serving.server.manager import Manager
 
 GRACE_SECONDS = 10.0  # after draining, for batches and sessions to end
+_RECEIVING = "(_serve)"  # ends the name of gRPC's thread: threading names one by its function
+_LOST = (
+    "gRPC cannot take requests any more, most likely for want of memory (see above): the server ends, start it again. "
+    "--max-message-mb and --max-concurrent-requests let fewer bytes in; or give it more memory (ulimit -v, a container's limit)"
+)
 
 
 def serve(options: ServerOptions, open_page: "OpenPage | None" = None, *, as_json: bool = False) -> None:
@@ -37,7 +44,7 @@ def serve(options: ServerOptions, open_page: "OpenPage | None" = None, *, as_jso
       as_json: for scripts.
 
     Raises:
-      CxrError: a model does not load, or a port is in use.
+      CxrError: a model does not load, a port is in use, or the memory does not suffice for a request.
       ValueError: a page's port and no page.
     """
     log_to_stderr()
@@ -48,8 +55,9 @@ def serve(options: ServerOptions, open_page: "OpenPage | None" = None, *, as_jso
         from cxr.serving.server.app import Server
 
     server = Server(options, open_page)
-    asked = threading.Event()
+    asked, lost = threading.Event(), threading.Event()
     threading.Thread(target=_obey, args=(came, asked, server.manager), daemon=True).start()
+    threading.excepthook = _Unhandled(threading.excepthook, asked, lost)
     try:
         server.open()
         gc.collect()
@@ -62,13 +70,34 @@ def serve(options: ServerOptions, open_page: "OpenPage | None" = None, *, as_jso
             names = ", ".join(sorted(server.manager.models()))
             print(f"listening on {server.address}{rest} (models: {names})", flush=True)
         asked.wait()
+        if lost.is_set():
+            _end_after(GRACE_SECONDS)  # nothing that came over gRPC can be answered any more
+            raise CxrError(_LOST)
         logging.getLogger(__name__).info("draining for up to %g s", options.drain_seconds)
         _end_after(options.drain_seconds + GRACE_SECONDS)
     except BaseException:
-        if not asked.is_set():
+        if lost.is_set() or not asked.is_set():
             raise
     finally:
         server.stop()
+
+
+class _Unhandled:
+    """An exception hook of threads: gRPC takes requests from the network in one of its own, and with it all answers end, without a word.
+
+    A message that does not fit into the memory does that.
+    """
+
+    def __init__(self, others: Callable[[threading.ExceptHookArgs], object], asked: threading.Event, lost: threading.Event) -> None:
+        """Takes the hook for other threads, and what to set: that the server is to end, and why."""
+        self._others, self._asked, self._lost = others, asked, lost
+
+    def __call__(self, found: threading.ExceptHookArgs) -> None:
+        self._others(found)
+        if found.thread is not None and found.thread.name.endswith(_RECEIVING):
+            logging.getLogger(__name__).error("%s", _LOST)  # at once: ending may take its time
+            self._lost.set()
+            self._asked.set()
 
 
 def _end_after(seconds: float) -> None:
@@ -96,8 +125,6 @@ def leave_keras_out() -> None:
 
 def main() -> None:
     """Runs the server that stdin describes (ServerOptions as JSON), for `process.run_server`; it has no page."""
-    from cxr.core.errors import CxrError
-
     with ending_with_parent(signal.SIGTERM):  # killed, it could not say that it ends
         try:
             serve(ServerOptions.model_validate_json(sys.stdin.read()), as_json=True)

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import urllib.error
 import urllib.request
 
 import grpc
+import psutil
 import pytest
 from processes import another_thread
 
@@ -126,6 +128,36 @@ def test_sigterm_drains(slow_model, connect):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@pytest.mark.slow
+def test_a_request_that_does_not_fit_into_the_memory_ends_the_server_and_it_says_why(golden_models):
+    """Its process went on, and answered nobody any more."""
+    import numpy as np
+
+    options = ServerOptions(models_dir=golden_models, port=0, rest_port=None).model_dump_json()
+    command = [sys.executable, "-m", "cxr.serving.server"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(options)
+        process.stdin.close()
+        address = json.loads(process.stdout.readline())["address"]
+        size = 200 * 2**20  # bytes; gRPC has them once in its own memory, and once more as an object of Python's
+        limit = psutil.Process(process.pid).memory_info().vms + size * 3 // 2
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
+        with grpc.insecure_channel(address, options=[("grpc.max_send_message_length", -1)]) as channel:
+            send = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+            with pytest.raises(grpc.RpcError):
+                send(np.zeros(size, np.uint8).tobytes(), timeout=20)
+        assert process.wait(PATIENCE) == 1
+        assert process.stderr is not None
+        said = process.stderr.read()
+    finally:
+        process.kill()
+        process.wait()
+    assert "--max-message-mb and --max-concurrent-requests let fewer bytes in" in said
 
 
 @pytest.mark.slow
