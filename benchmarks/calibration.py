@@ -29,7 +29,7 @@ from cxr.core.intervals import bootstrap_interval, share_interval
 from cxr.core.resampling import patient_numbers, resampled
 from cxr.core.support import images_of, quantile
 from cxr.data.images.reader import GreyImage, encode
-from cxr.trainer import artifact
+from cxr.trainer import model_info
 from cxr.trainer.calibration import temperature
 from cxr.trainer.calibration.reliability import measure
 
@@ -100,7 +100,7 @@ def other_pictures(radiographs: list[Grey]) -> dict[str, list[Grey]]:
     }
 
 
-def print_figures(info: artifact.ModelInfo, answers: dict[str, np.ndarray], labels: np.ndarray, patients: np.ndarray) -> None:
+def print_figures(info: model_info.ModelInfo, answers: dict[str, np.ndarray], labels: np.ndarray, patients: np.ndarray) -> None:
     """Prints what can be said of labelled images."""
     after = answers[features.PROBABILITIES]
     numbers, count = patient_numbers(patients)
@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("records", type=Path)
     parser.add_argument("--split", default="test")
     options = parser.parse_args()
-    info = artifact.read_info(options.saved_model)
+    info = model_info.read_info(options.saved_model)
     rows = read(sorted(glob.glob(str(options.records / options.split / "*"))))
     signature = tf.saved_model.load(options.saved_model).signatures[features.SIGNATURE_BYTES]
     labels = np.array([info.class_names.index(label.decode()) for label in rows[features.LABEL]])

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from cxr.components.explanation.explain import explain_split
 from cxr.components.explanation.result import Localisation
-from cxr.trainer.artifact import read_info
+from cxr.trainer.model_info import read_info
 
 EVERY = 2**31  # images; all that there are
 

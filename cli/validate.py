@@ -110,7 +110,7 @@ def _loaded(version: Path, messages: Console) -> tuple[SavedModel, Outside | Non
     from cxr.core.silence import tensorflow_silenced
 
     with messages.status("loading the model"), tensorflow_silenced():
-        from cxr.trainer.artifact import read_info
+        from cxr.trainer.model_info import read_info
         from cxr.trainer.scoring import SavedModel
 
         return SavedModel(str(version)), read_info(str(version)).outside

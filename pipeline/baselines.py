@@ -8,7 +8,7 @@ from pathlib import Path
 from cxr.components.baseline.champion import POINTER
 from cxr.components.baseline.rule import Choice, choose, read_judged_on
 from cxr.pipeline.pipeline_config import Config
-from cxr.trainer.artifact import ModelInfo
+from cxr.trainer.model_info import ModelInfo
 
 
 def choose_all(config: Config, data: Path, serving_models: Path) -> dict[str, Choice]:

@@ -23,7 +23,7 @@ from cxr.pipeline.kept_runs import KeptRun, run_that_pushed
 from cxr.pipeline.outside.versions import find_version
 from cxr.pipeline.upstream import Execution, upstream
 from cxr.pipeline.workspace import Workspace, workspace_of
-from cxr.trainer.artifact import ModelInfo, TrainingData, read_info
+from cxr.trainer.model_info import ModelInfo, TrainingData, read_info
 
 
 class Run(StrictModel):

@@ -29,9 +29,9 @@ from cxr.pipeline.kept_report import exit_code
 from cxr.pipeline.local_runner import NodeResult
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.roles import node_id
-from cxr.trainer.artifact import read_info
 from cxr.trainer.curves import PICTURE
 from cxr.trainer.history import History
+from cxr.trainer.model_info import read_info
 
 Outcome = Literal["pushed", "refused", "failed"]
 

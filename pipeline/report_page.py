@@ -21,7 +21,7 @@ from cxr.pipeline.local_runner import NodeResult
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.report import Candidate, Report
 from cxr.pipeline.roles import node_id
-from cxr.trainer.artifact import ModelInfo, read_info
+from cxr.trainer.model_info import ModelInfo, read_info
 
 _CHARACTERS = 12  # of a fingerprint: enough to compare two runs
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from cxr.core import exit_codes
 from cxr.data.demo.generate import make_demo_data
 from cxr.pipeline.pipeline_config import load
-from cxr.trainer import artifact, devices
+from cxr.trainer import artifact, devices, model_info
 from cxr.trainer.models import backbones
 
 MODELS = {"densenet201": "MobileNetV2", "efficientnetb7": "EfficientNetB0", "mobilenet": "MobileNet"}
@@ -109,5 +109,5 @@ def test_paper(run):
     settings = {name: model["model"] for name, model in history.items()}
     assert [one["loss"]["name"] for one in settings.values()] == ["mean_squared_error", "mean_squared_error", "categorical_crossentropy"]
     assert [one["input_adapter"] for one in settings.values()] == ["auto", "identity", "auto"]
-    ensemble = artifact.read_info(report["models"]["ensemble"]["model_uri"])
+    ensemble = model_info.read_info(report["models"]["ensemble"]["model_uri"])
     assert ensemble.ensemble_method == "stacking"

@@ -19,8 +19,8 @@ from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.graph_operations import refusal
 from cxr.data.images.reader import check_rules
-from cxr.trainer.artifact import read_info
 from cxr.trainer.files import read_bytes
+from cxr.trainer.model_info import read_info
 from cxr.trainer.training_data import load_training_images
 
 T = TypeVar("T")

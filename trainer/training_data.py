@@ -19,7 +19,7 @@ import tensorflow as tf
 from cxr.core import fingerprints
 from cxr.core.errors import CxrError
 from cxr.trainer import files
-from cxr.trainer.artifact import ModelInfo, TrainingData
+from cxr.trainer.model_info import ModelInfo, TrainingData
 from cxr.trainer.splits import Split
 
 TRAINING_IMAGES = "assets.extra/training_images.npy"  # below the SavedModel

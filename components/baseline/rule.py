@@ -27,7 +27,7 @@ from cxr.core.errors import CxrError
 from cxr.core.places import RECORDS_SUFFIX, SAVED_MODEL
 from cxr.data.example_columns import columns
 from cxr.data.images.reader import MAX_SIDE, READING_RULES
-from cxr.trainer.artifact import INFO, ModelInfo, read_info
+from cxr.trainer.model_info import INFO, ModelInfo, read_info
 from cxr.trainer.training_data import Keys, image_keys, load_training_images
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from cxr.components.evaluator.recorded_model import image_numbers
 from cxr.components.metrics.evaluation import read_answers_by_image
 from cxr.core.errors import CxrError
-from cxr.trainer import artifact
+from cxr.trainer import model_info
 from cxr.trainer.ensemble.joint_answers import joint_answers
 
 
@@ -59,7 +59,7 @@ def joined_answers(model: str, evaluations: Sequence[str]) -> Joined:
         if not np.array_equal(others, images):
             raise CxrError(f"{uri}: the members were evaluated on different images; run again with --no-cache")
     rows = {number: row for row, number in enumerate(images.tolist())}
-    return Joined(artifact.read_info(model).class_names, rows, joint_answers(model, [probabilities for _, probabilities in found]))
+    return Joined(model_info.read_info(model).class_names, rows, joint_answers(model, [probabilities for _, probabilities in found]))
 
 
 def _by_image(evaluation: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:

@@ -15,7 +15,7 @@ from cxr.components.evaluator.recorded_model import image_numbers
 from cxr.components.metrics.answers import NO_IMAGE
 from cxr.components.metrics.evaluation import read_answers_by_image
 from cxr.core import features
-from cxr.trainer import artifact, devices, files
+from cxr.trainer import devices, files, model_info
 from cxr.trainer.feature_cache.shards import key
 from cxr.trainer.feature_cache.store import ANSWERS, Group, GroupInfo, Store
 
@@ -59,7 +59,7 @@ class Kept:
 
 def kept_answers(store: Store, saved_model: str) -> Kept:
     """Returns what a cache holds of a SavedModel, given by its folder."""
-    info = artifact.read_info(saved_model)
+    info = model_info.read_info(saved_model)
     about = GroupInfo(kind=ANSWERS, backbone=info.backbone or info.name, image_size=info.image_size)
     return Kept(saved_model, info.class_names, store.group(_made_by(saved_model), about))
 

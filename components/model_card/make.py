@@ -16,8 +16,8 @@ from cxr.core import features
 from cxr.core.disclaimer import DISCLAIMER
 from cxr.core.figure_table import CALIBRATION_ERROR, LOG_LOSS, OF_ALL_CLASSES, OF_ONE_CLASS, row_of
 from cxr.core.intervals import NONE, with_interval
-from cxr.trainer.artifact import ModelInfo
 from cxr.trainer.calibration_info import Reliability
+from cxr.trainer.model_info import ModelInfo
 
 NOT_STATED = "not stated"
 

@@ -17,7 +17,7 @@ from cxr.components.pusher.publish import publish
 from cxr.components.shortcut_check.verdict import ShortcutVerdict
 from cxr.core.figure_table import row_of
 from cxr.core.intervals import Figure, Interval
-from cxr.trainer.artifact import ModelInfo, read_info
+from cxr.trainer.model_info import ModelInfo, read_info
 
 KEPT = (names.EXAMPLE_COUNT, *names.FIGURES)  # beside the model
 

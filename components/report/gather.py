@@ -30,7 +30,7 @@ from cxr.core.curve_bands import Band, Curve, curve_bands
 from cxr.core.errors import CxrError
 from cxr.core.figures import Answers
 from cxr.data.audit.result import AuditResult
-from cxr.trainer.artifact import read_info
+from cxr.trainer.model_info import read_info
 
 LIBRARIES = (
     "cxr-pipeline",

@@ -69,13 +69,13 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def ensemble(tmp_path_factory):
     """An ensemble of that model and itself, without a SavedModel: it can only be evaluated by what its members have answered."""
-    from cxr.trainer import artifact, files
+    from cxr.trainer import artifact, files, model_info
     from cxr.trainer.ensemble.joining import joint_layers
     from cxr.trainer.ensemble.voting import WeightedVote
 
     folder = tmp_path_factory.mktemp("ensemble")
     info = {"name": "ensemble", "class_names": list(features.CLASS_NAMES), "image_size": 32}
-    artifact.write_info(artifact.serving_dir(str(folder)), info)
+    model_info.write_info(artifact.serving_dir(str(folder)), info)
     joined = joint_layers(WeightedVote([0.75, 0.25]), members=2, classes=len(features.CLASS_NAMES))
     files.make_parent(artifact.joint_path(str(folder)))
     joined.save(artifact.joint_path(str(folder)))

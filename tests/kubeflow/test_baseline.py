@@ -6,7 +6,7 @@ from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import RECORD, PushRecord
 from cxr.core.errors import CxrError
 from cxr.kubeflow import baseline
-from cxr.trainer import artifact
+from cxr.trainer import model_info
 from cxr.trainer.training_data import image_keys, save_training_images
 
 CLASSES = ["covid19", "pneumonia", "normal"]
@@ -26,7 +26,7 @@ def push(models):
         (folder / "variables").mkdir(parents=True)
         (folder / "saved_model.pb").write_text("graph")
         (folder / "variables/v").write_text(str(number))
-        artifact.write_info(
+        model_info.write_info(
             str(folder), {"name": "mobilenet", "class_names": CLASSES, "image_size": 32, "synthetic": synthetic, "preprocessing": {}}
         )
         save_training_images(str(folder), image_keys(seen))

@@ -30,7 +30,7 @@ def export():
         from artifacts import NumbersLabels
 
         from cxr.core import features
-        from cxr.trainer import artifact
+        from cxr.trainer import model_info
         from cxr.trainer.training_data import image_keys, save_training_images
 
         class Constant(NumbersLabels):
@@ -42,7 +42,9 @@ def export():
         saved = str(folder / "Format-Serving")
         signatures = {features.SIGNATURE_EXAMPLES: model.serve, features.SIGNATURE_LABELS: model.labels}
         tf.saved_model.save(model, saved, signatures=signatures)
-        artifact.write_info(saved, {"name": "constant", "class_names": CLASSES, "image_size": 32, "synthetic": False, "preprocessing": {}})
+        model_info.write_info(
+            saved, {"name": "constant", "class_names": CLASSES, "image_size": 32, "synthetic": False, "preprocessing": {}}
+        )
         save_training_images(saved, image_keys("abc"))
 
     return write

@@ -12,7 +12,7 @@ from cxr.components.baseline.rule import Choice
 from cxr.core import exit_codes
 from cxr.pipeline.baselines import change_of_data, choose_all, remarks
 from cxr.pipeline.pipeline_config import load
-from cxr.trainer.artifact import ModelInfo, read_info
+from cxr.trainer.model_info import ModelInfo, read_info
 
 CONFIG = {
     "name": "small",

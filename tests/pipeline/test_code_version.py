@@ -66,6 +66,7 @@ HELD = {
             "cxr.trainer.losses",
             "cxr.trainer.history",
             "cxr.trainer.artifact",
+            "cxr.trainer.model_info",
             "cxr.trainer.splits",
             "cxr.trainer.calibration.settling",
             "cxr.trainer.calibration_info",

@@ -17,7 +17,7 @@ from keras.src.utils import file_utils
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.pipeline.node_process import start_fork_server
-from cxr.trainer import artifact, devices, predictions
+from cxr.trainer import artifact, devices, model_info, predictions
 from cxr.trainer.calibration.reliability import measure
 from cxr.trainer.decoded_images import in_order
 from cxr.trainer.models import backbones
@@ -57,7 +57,7 @@ def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, transfo
     model = config(image_size=48)
     run_fn(SimpleNamespace(**arguments(tmp_path, records, transform_dir, model, code_version="c0de", folds=2)))
     uri = str(tmp_path / "model")
-    info = artifact.read_info(uri)
+    info = model_info.read_info(uri)
     assert (info.name, info.backbone, info.weights, info.weights_note) == ("mobilenet", "MobileNet", "none", "random weights")
     assert (info.synthetic, info.code_version) == (False, "c0de")
     assert (info.image_size, info.network_size) == (transform.image_size, 48)
@@ -113,7 +113,7 @@ def test_without_a_validation_split(tmp_path, records, transform_dir, config):
     assert "val_loss" not in history["stages"][0]["rows"][0]
     with pytest.raises(CxrError, match="saved no predictions"):
         predictions.load(str(tmp_path / "model"), "val")
-    calibration = artifact.read_info(str(tmp_path / "model")).calibration
+    calibration = model_info.read_info(str(tmp_path / "model")).calibration
     assert calibration is not None
     assert calibration.temperature == 1
     assert "no validation split" in calibration.note

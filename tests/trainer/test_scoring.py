@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from cxr.core.errors import CxrError
 from cxr.core.features import CLASS_NAMES
-from cxr.trainer import artifact
+from cxr.trainer import model_info
 from cxr.trainer.scoring import SavedModel
 
 
@@ -20,7 +20,7 @@ def test_a_model_that_writes_files_is_refused_before_anything_of_it_runs(tmp_pat
 
     module, folder = Writing(), tmp_path / "model"
     tf.saved_model.save(module, str(folder), signatures={"image_bytes": module.answer})
-    artifact.write_info(str(folder), {"name": "m", "class_names": CLASS_NAMES, "image_size": 8})
+    model_info.write_info(str(folder), {"name": "m", "class_names": CLASS_NAMES, "image_size": 8})
     with pytest.raises(CxrError, match="its graph holds WriteFile.*do not use it"):
         SavedModel(str(folder))
     assert not target.exists()
@@ -38,7 +38,7 @@ def test_variables_that_are_cut_short_are_an_error_with_a_remedy(tmp_path, left)
 
     module, folder = Held(), tmp_path / "model"
     tf.saved_model.save(module, str(folder), signatures={"image_bytes": module.answer})
-    artifact.write_info(str(folder), {"name": "m", "class_names": CLASS_NAMES, "image_size": 8})
+    model_info.write_info(str(folder), {"name": "m", "class_names": CLASS_NAMES, "image_size": 8})
     (file,) = (folder / "variables").glob("variables.data*")
     file.write_bytes(file.read_bytes()[:left])
     with pytest.raises(CxrError, match="model: cannot be loaded .+ copy this version again"):

@@ -3,7 +3,7 @@ import pytest
 
 from cxr.core.errors import CxrError
 from cxr.trainer import files
-from cxr.trainer.artifact import ModelInfo
+from cxr.trainer.model_info import ModelInfo
 from cxr.trainer.splits import read_split
 from cxr.trainer.training_data import (
     TRAINING_IMAGES,

@@ -10,7 +10,7 @@ import numpy as np
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.core.features import VAL
-from cxr.trainer import artifact, files
+from cxr.trainer import artifact, files, model_info
 from cxr.trainer.calibration import outside
 from cxr.trainer.calibration.settling import settle
 from cxr.trainer.calibration_info import Outside
@@ -53,7 +53,7 @@ def train_ensemble(
       CxrError: Members that do not fit together or the configuration, or an export that fails its check.
     """
     transform = TransformGraph(transform_graph, class_names)
-    infos = {name: artifact.read_info(uri) for name, uri in members.items()}
+    infos = {name: model_info.read_info(uri) for name, uri in members.items()}
     for name, info in infos.items():
         if (info.class_names, info.image_size) != (transform.class_names, transform.image_size):
             raise CxrError(

@@ -13,7 +13,7 @@ from cxr.core.class_names import index_of
 from cxr.core.errors import MissingFileError
 from cxr.data.images.overlays import Explanation, overlay, save_overlay
 from cxr.data.images.reader import MAX_SIDE, check_rules, encode, read_image
-from cxr.trainer import artifact
+from cxr.trainer import artifact, model_info
 from cxr.trainer.explain.gradcam import GradCam, backbones_of
 from cxr.trainer.models.keras_files import load_model
 from cxr.trainer.preprocessing import decode_and_resize
@@ -87,7 +87,7 @@ class Explainer:
         return index_of(class_name, self.class_names)
 
 
-def info_beside(source: str) -> artifact.ModelInfo | None:
+def info_beside(source: str) -> model_info.ModelInfo | None:
     """Returns the description beside a model; None for a Keras file by itself, whose classes are then shown by number.
 
     Args:
@@ -97,7 +97,7 @@ def info_beside(source: str) -> artifact.ModelInfo | None:
       CxrError: There is one, and it is damaged: how the model wants its images read is not known.
     """
     try:
-        return artifact.read_info(_artifact_of(source))
+        return model_info.read_info(_artifact_of(source))
     except MissingFileError:
         return None
 

@@ -13,7 +13,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from cxr.core import features
 from cxr.data.images.reader import MAX_SIDE, READING_RULES
-from cxr.trainer import artifact, files
+from cxr.trainer import files, model_info
 from cxr.trainer.calibration import conformal
 from cxr.trainer.calibration_info import Conformal
 from cxr.trainer.export import recorded_requests
@@ -43,7 +43,7 @@ def export_model(
       network: Of `network.single_network` or `joint_network`.
       name: Name it will be served under.
       transform: What images and labels go through; knows classes and size.
-      info: Further keys of model.json, see `artifact.ModelInfo`; `synthetic` is also told to clients, `conformal` makes an output, and
+      info: Further keys of model.json, see `model_info.ModelInfo`; `synthetic` is also told to clients, `conformal` makes an output, and
         heat maps are laid over the picture by what `preprocessing` shows of it.
       directory: Folder to write, of any filesystem that `tf.io.gfile` knows; must not exist or be empty.
       max_side: Pixels that longer images were scaled down to before training; 0: none was.
@@ -70,7 +70,7 @@ def export_model(
 
     about = {"name": name, "class_names": list(class_names), "image_size": image_size}
     reading = {"max_side": max_side, "reading_rules": READING_RULES}
-    artifact.write_info(directory, {**info, **about, **reading})
+    model_info.write_info(directory, {**info, **about, **reading})
     recorder = _Recorder(network, name, transform, sets, enlargement)
     examples = [recorded_requests.example_of(image) for image in phantoms()]
     recorded_requests.write_logs(directory, recorded_requests.RECORDED_REQUESTS, recorder.recorded(examples))

@@ -21,7 +21,7 @@ from cxr.core.refusal import Refusal
 from cxr.core.spans import seconds_between
 from cxr.data.audit.result import AuditResult
 from cxr.data.ingest.dataset import Dataset
-from cxr.trainer.artifact import ModelInfo
+from cxr.trainer.model_info import ModelInfo
 
 # === Data ===
 

@@ -4,7 +4,7 @@ import pytest
 
 from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import RECORD, Comparison, PushRecord
-from cxr.trainer import artifact
+from cxr.trainer import model_info
 from cxr.trainer.training_data import image_keys, save_training_images
 
 CLASSES = ("covid19", "pneumonia", "normal")
@@ -23,7 +23,7 @@ class Models:
         folder.mkdir(parents=True)
         (folder / "saved_model.pb").write_text(f"graph {number}")
         known = {"synthetic": False, "preprocessing": {"normalization": "none"}, **info}
-        artifact.write_info(str(folder), {"name": "mobilenet", "class_names": classes, "image_size": 32, **known})
+        model_info.write_info(str(folder), {"name": "mobilenet", "class_names": classes, "image_size": 32, **known})
         if seen is not None:
             save_training_images(str(folder), image_keys(seen))
         if record:

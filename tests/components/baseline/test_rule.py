@@ -11,7 +11,7 @@ from cxr.components.pusher.push import record_of
 from cxr.core.errors import CxrError
 from cxr.core.intervals import Interval
 from cxr.data.images.reader import MAX_SIDE
-from cxr.trainer.artifact import INFO
+from cxr.trainer.model_info import INFO
 from cxr.trainer.training_data import image_keys
 
 CLASSES = ("covid19", "pneumonia", "normal")

@@ -18,7 +18,7 @@ from cxr.components.ensemble_trainer.component import EnsembleTrainer
 from cxr.components.ensemble_trainer.executor import Executor
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.trainer import artifact, files, predictions
+from cxr.trainer import artifact, files, model_info, predictions
 from cxr.trainer.calibration.temperature import apply
 from cxr.trainer.ensemble.joint_answers import joint_answers
 from cxr.trainer.export.recorded_requests import RECORDED_REQUESTS, log_of, predict_request, write_logs
@@ -73,7 +73,7 @@ def members(images, transform, tmp_path) -> list[str]:
             "weights_note": "random",
         }
         info |= {"synthetic": True, "data": {"fingerprint": "f", "images": {"train": {}}, "synthetic": 12}}
-        artifact.write_info(artifact.serving_dir(uri), info)
+        model_info.write_info(artifact.serving_dir(uri), info)
         save_training_images(artifact.serving_dir(uri), image_keys(f"{i}" for i in range(12)))
         record(uri, np.asarray(model(transform.images(tf.constant(phantoms())))))
         answers = model.predict(images, verbose=0)
@@ -129,7 +129,7 @@ def test_the_ensemble_answers_with_its_members(run, members, images, raw_example
     np.testing.assert_allclose(served["probabilities"], (parts[0] + parts[1]) / 2, atol=1e-5)
     assert check_export(artifact.serving_dir(model_uri)) == 7
 
-    info = artifact.read_info(model_uri)
+    info = model_info.read_info(model_uri)
     assert info.max_side == 700
     assert list(info.members) == NAMES
     assert info.members["one"].backbone == "Small"
@@ -149,7 +149,7 @@ def test_the_ensemble_answers_with_its_members(run, members, images, raw_example
 def test_the_ensemble_has_a_temperature_of_its_own(run, members, images, raw_examples):
     model_uri, _ = run(Ensemble(method="soft"))
     joined = sum(np.asarray(load_model(uri)(images)) for uri in members) / 2
-    calibration = artifact.read_info(model_uri).calibration
+    calibration = model_info.read_info(model_uri).calibration
     assert calibration is not None
     assert (calibration.split, calibration.images) == ("val", 12)
     assert abs(calibration.temperature - 1) > 0.01
@@ -167,7 +167,7 @@ def test_auto_reports_every_method_and_concat_leaves_its_curves(run):
     report = json.loads((Path(run_uri) / "history.json").read_text())
     assert set(report["validation"]["methods"]) == {"soft", "hard", "weighted", "stacking", "best"}
     assert report["data"]["weights"] == "the members' out-of-fold answers to the training split, by patient"
-    assert artifact.read_info(uri).data_used == report["data"]
+    assert model_info.read_info(uri).data_used == report["data"]
     assert report["data"]["choice"] == "the validation split"
     assert set(report["validation"]["members"]) == set(NAMES)
     chosen = report["validation"]["methods"][report["method"]]
@@ -198,8 +198,8 @@ def test_a_member_without_recorded_answers_is_refused(run, members):
 
 
 def test_a_member_for_other_classes_is_refused(run, members):
-    info = artifact.read_info(members[1]).model_dump(mode="json")
-    artifact.write_info(artifact.serving_dir(members[1]), {**info, "class_names": ["a", "b", "c"]})
+    info = model_info.read_info(members[1]).model_dump(mode="json")
+    model_info.write_info(artifact.serving_dir(members[1]), {**info, "class_names": ["a", "b", "c"]})
     with pytest.raises(CxrError, match="two was trained for a, b, c at 32 pixels"):
         run(Ensemble(method="soft"))
 

@@ -17,7 +17,7 @@ from cxr.components.metrics.evaluation import read_answers, read_evaluation
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.pipeline.gate import Gate, eval_config
-from cxr.trainer import artifact, files
+from cxr.trainer import artifact, files, model_info
 from cxr.trainer.ensemble.joining import joint_layers
 from cxr.trainer.ensemble.voting import WeightedVote
 from cxr.trainer.feature_cache.setting import Place
@@ -69,7 +69,7 @@ def run(tmp_path, raw_examples):
 def evaluate(run, tmp_path, write_metrics):
     """Returns a function that evaluates the ensemble of two members, given by the classes they take; and gives the evaluation."""
     model = str(tmp_path / "ensemble")
-    artifact.write_info(artifact.serving_dir(model), {"name": "ensemble", **INFO})
+    model_info.write_info(artifact.serving_dir(model), {"name": "ensemble", **INFO})
     files.make_parent(artifact.joint_path(model))
     joint_layers(WeightedVote([0.75, 0.25]), members=2, classes=3).save(artifact.joint_path(model))
 
@@ -124,7 +124,7 @@ def models(tmp_path):
     """Two models that differ in nothing but a variable's value."""
     for name, answer in (("first", (0.6, 0.3, 0.1)), ("second", (0.1, 0.3, 0.6))):
         export_constant(str(tmp_path / name), answer)
-        artifact.write_info(artifact.serving_dir(str(tmp_path / name)), {"name": "constant", **INFO})
+        model_info.write_info(artifact.serving_dir(str(tmp_path / name)), {"name": "constant", **INFO})
     shutil.copy(tmp_path / "first/Format-Serving/saved_model.pb", tmp_path / "second/Format-Serving")  # functions are numbered as they come
     return tmp_path / "first", tmp_path / "second"
 

@@ -18,8 +18,8 @@ from cxr.components.model_card.make import Pushed, make_card
 from cxr.components.shortcut_check.verdict import Comparison, ShortcutVerdict
 from cxr.core.figure_table import OF_ALL_CLASSES, OF_ONE_CLASS
 from cxr.core.intervals import Figure, Interval
-from cxr.trainer.artifact import ModelInfo
 from cxr.trainer.calibration_info import Calibration, Conformal, OperatingPoint, Outside, Reliability
+from cxr.trainer.model_info import ModelInfo
 
 CLASSES = ("covid19", "a|b <script>", "normal")
 POINT = OperatingPoint(at_least="specificity", demanded=0.9, threshold=0.3, sensitivity=0.7, specificity=1)

@@ -21,7 +21,7 @@ from cxr.components.pusher.component import Pusher
 from cxr.components.pusher.known import NO_CHAMPION, Known
 from cxr.core import features
 from cxr.pipeline.gate import Gate, eval_config
-from cxr.trainer import artifact
+from cxr.trainer import artifact, model_info
 from cxr.trainer.training_data import image_keys, save_training_images
 
 EXAMPLES = 60
@@ -49,7 +49,7 @@ def Train(model: tfx.dsl.components.OutputArtifact[standard_artifacts.Model], wr
     module, folder = Classifier(wrong), artifact.serving_dir(model.uri)
     signatures = {features.SIGNATURE_EXAMPLES: module.serve, features.SIGNATURE_LABELS: module.labels}
     tf.saved_model.save(module, folder, signatures=signatures)
-    artifact.write_info(
+    model_info.write_info(
         folder, {"name": "tiny", "class_names": features.CLASS_NAMES, "image_size": 32, "synthetic": False, "preprocessing": {}}
     )
     save_training_images(folder, image_keys("abc"))

@@ -23,7 +23,7 @@ from cxr.components.report.sources import ModelSources, Sources
 from cxr.components.shortcut_check.verdict import ShortcutVerdict
 from cxr.core.intervals import Figure
 from cxr.data.audit.result import AuditFigures, AuditResult, ShortcutResult
-from cxr.trainer.artifact import write_info
+from cxr.trainer.model_info import write_info
 
 CLASSES = ("covid19", "pneumonia", "normal")
 WRONG = 5  # number of the test image that the model gets wrong; of the third class

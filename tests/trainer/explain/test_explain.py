@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from cxr.cli import explain as command
 from cxr.core.errors import CxrError, UsageError
-from cxr.trainer import artifact, files
+from cxr.trainer import artifact, files, model_info
 from cxr.trainer.ensemble.joining import joint_model
 from cxr.trainer.ensemble.voting import WeightedVote
 from cxr.trainer.explain.explanations import Explainer
@@ -42,14 +42,14 @@ def uri(tmp_path_factory):
     uri = str(tmp_path_factory.mktemp("ensemble"))
     files.make_parent(artifact.keras_path(uri))
     joint_model({"one": member(1), "two": member(2)}, WeightedVote([0.5, 0.5]), SIZE).save(artifact.keras_path(uri))
-    artifact.write_info(artifact.serving_dir(uri), {"name": "ensemble", "class_names": CLASSES, "image_size": SIZE})
+    model_info.write_info(artifact.serving_dir(uri), {"name": "ensemble", "class_names": CLASSES, "image_size": SIZE})
     return uri
 
 
 def test_images_are_read_as_before_training(uri, picture, tmp_path):
     copy = tmp_path / "model"
     shutil.copytree(uri, copy)
-    artifact.write_info(artifact.serving_dir(str(copy)), {"name": "ensemble", "class_names": CLASSES, "image_size": SIZE, "max_side": 30})
+    model_info.write_info(artifact.serving_dir(str(copy)), {"name": "ensemble", "class_names": CLASSES, "image_size": SIZE, "max_side": 30})
     row = next(Explainer(str(copy)).explain(picture, tmp_path))
     with Image.open(tmp_path / row.overlay) as drawn:
         assert drawn.size == (30, 25)
@@ -59,7 +59,7 @@ def test_a_model_whose_images_were_read_by_other_rules_is_refused(uri, tmp_path)
     copy = tmp_path / "model"
     shutil.copytree(uri, copy)
     about = {"name": "ensemble", "class_names": CLASSES, "image_size": SIZE, "reading_rules": 99}
-    artifact.write_info(artifact.serving_dir(str(copy)), about)
+    model_info.write_info(artifact.serving_dir(str(copy)), about)
     with pytest.raises(CxrError, match="by rules 99"):
         Explainer(str(copy))
 
@@ -187,7 +187,7 @@ def test_a_single_model_goes_by_its_name(tmp_path, uri, picture):
 
 def test_a_wrong_class_is_told_before_the_model_is_loaded(app, picture, tmp_path):
     uri = str(tmp_path / "artifact")  # only its description is there: loading it would fail
-    artifact.write_info(artifact.serving_dir(uri), {"name": "ensemble", "class_names": CLASSES, "image_size": SIZE})
+    model_info.write_info(artifact.serving_dir(uri), {"name": "ensemble", "class_names": CLASSES, "image_size": SIZE})
     error = CliRunner().invoke(app, ["explain", str(picture), "-m", uri, "--class", "flu", "--out", str(tmp_path / "maps")]).exception
     assert isinstance(error, UsageError)
     assert "--class flu" in str(error)

@@ -17,7 +17,7 @@ from transformed import images_of
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.data.images.reader import READING_RULES, encode, read_image
-from cxr.trainer import artifact
+from cxr.trainer import model_info
 from cxr.trainer.export.network import single_network
 from cxr.trainer.export.recorded_requests import RECORDED_REQUESTS, WARMUP, example_of, image_of, read_recorded, write_logs
 from cxr.trainer.export.saved_model import export_model
@@ -167,7 +167,7 @@ def test_a_wrong_shape_is_an_error_in_a_server_that_checks_none(exported, shape)
 
 
 def test_the_model_says_how_to_read_images(exported, loaded):
-    info = artifact.read_info(exported)
+    info = model_info.read_info(exported)
     assert (info.max_side, info.reading_rules) == (600, READING_RULES)
     answer = loaded.signatures["image_reading"](image_reading=tf.constant(["", ""]))
     assert {key: value.numpy().tolist() for key, value in answer.items()} == {  # nobody told what it learnt from
@@ -255,7 +255,7 @@ def test_what_lies_beside_the_model(exported):
     info = json.loads((extra / "model.json").read_text())
     assert info["class_names"] == list(CLASSES)
     assert info["weights_note"] == "random"
-    assert artifact.read_info(exported).name == "small"
+    assert model_info.read_info(exported).name == "small"
     logs = list(read_recorded(exported))
     signatures = [log.predict_log.request.model_spec.signature_name for log in logs]
     assert signatures.count("image_bytes") == signatures.count("serving_default") == 3

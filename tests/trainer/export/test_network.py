@@ -8,7 +8,7 @@ from session_check import check_export
 from transformed import images_of
 
 from cxr.core import features
-from cxr.trainer import artifact
+from cxr.trainer import model_info
 from cxr.trainer.calibration import conformal, outside
 from cxr.trainer.calibration.temperature import apply
 from cxr.trainer.ensemble.joining import joint_model
@@ -111,7 +111,7 @@ def test_it_tells_what_its_sets_were_made_to_hold(exported):
 def test_a_session_as_servings_gives_the_recorded_answers(exported):
     assert check_export(exported) == 7
     assert check_export(exported, [features.SIGNATURE_GRADCAM]) == 2
-    assert artifact.read_info(exported).name == "ensemble"
+    assert model_info.read_info(exported).name == "ensemble"
 
 
 def test_tensorflows_cpp_loader_gives_prediction_and_map_in_one_call(cpp_session, exported, members, images, raw_examples):

@@ -9,8 +9,8 @@ from cxr.components.report.page.content import Content, Model
 from cxr.components.report.page.numbers import NONE, number, percent, percent_with_interval
 from cxr.components.report.page.rates import Rates, measure
 from cxr.components.report.page.section import Section
-from cxr.trainer.artifact import ModelInfo
 from cxr.trainer.calibration_info import Reliability
+from cxr.trainer.model_info import ModelInfo
 
 
 def _context(content: Content) -> Mapping[str, Any] | None:

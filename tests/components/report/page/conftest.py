@@ -43,8 +43,8 @@ from cxr.core.refusal import Check, Refusal
 from cxr.data.audit.result import AuditFigures, AuditResult, ShortcutResult
 from cxr.data.ingest.dataset import Dataset
 from cxr.data.ingest.ingest_config import Ingest
-from cxr.trainer.artifact import ModelInfo
 from cxr.trainer.calibration_info import Calibration, Conformal, OperatingPoint, Outside, Reliability
+from cxr.trainer.model_info import ModelInfo
 
 HOSTILE = '"><script>alert(1)</script>'
 CLASSES = ("covid19", "$x_{<b>$", HOSTILE)

@@ -15,8 +15,8 @@ from cxr.core.figures import Answers, Measure
 from cxr.core.intervals import Interval
 from cxr.core.resampling import resampled
 from cxr.core.support import Support
-from cxr.trainer.artifact import ModelInfo
 from cxr.trainer.calibration_info import Conformal, OperatingPoint
+from cxr.trainer.model_info import ModelInfo
 
 CLASSES = ("a", "b")
 PATIENTS = np.arange(40) // 2
