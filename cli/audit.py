@@ -24,9 +24,9 @@ EXAMPLES = """
   cxr audit records/ --clear-auc 0.9      only what tells a class nearly perfectly counts
 
 A small model (a random forest) learns the class from each shortcut: source, file type, view, sex and age, size, brightness, grey
-histogram, corners, border, marks; from all metadata together, and from these with the grey levels. It is measured in folds by patient,
-and, where there are such splits, learnt from the training split and measured on --split. Centre and whole picture are there for
-comparison. docs/evaluation.md explains it.
+histogram, corners, border, marks, sharp edges, which side is left, traces of processing; from all metadata together, and from these
+with the grey levels. It is measured in folds by patient, and, where there are such splits, learnt from the training split and
+measured on --split. Centre and whole picture are there for comparison. docs/evaluation.md explains it.
 
 Exit codes: 0 no shortcut tells a class clearly, 3 at least one does, 1 failed, 2 wrong arguments.
 """
@@ -96,8 +96,22 @@ def audit(
         console = stdout_console()
         console.print(table(result, dataset.synthetic))
         for found in result.shortcuts:
-            console.print(found.verdict, style="yellow" if found in result.clear else None, highlight=False, soft_wrap=True)
+            style = "yellow" if found in result.clear or found in result.hints else None
+            console.print(found.verdict, style=style, highlight=False, soft_wrap=True)
+        console.print(conclusion(result), highlight=False, soft_wrap=True)
     raise typer.Exit(exit_codes.REFUSED if result.clear else exit_codes.OK)
+
+
+def conclusion(result: AuditResult) -> str:
+    """Returns the last line: what the exit code says, and what it does not."""
+    if result.clear:
+        return f"{len(result.clear)} shortcuts tell a class clearly (exit code 3): models can learn them in place of the disease"
+    if result.hints:
+        return (
+            f"no shortcut tells a class clearly (exit code 0), but {len(result.hints)} surely tell something: a weak trace, one that only "
+            "some pictures have, or the disease itself where it changes the whole picture; look at pictures of that class for it"
+        )
+    return "no shortcut tells a class clearly (exit code 0), nor surely anything"
 
 
 def table(result: AuditResult, synthetic: bool) -> Table:

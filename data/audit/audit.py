@@ -17,7 +17,7 @@ from cxr.core.resampling import patient_numbers
 from cxr.data.audit.audit_config import Audit, halfway
 from cxr.data.audit.classifier import Labels, Probabilities, fit_and_predict, folds_by_patient, out_of_fold
 from cxr.data.audit.records import Tables, some_patients
-from cxr.data.audit.result import AuditFigures, AuditResult, ShortcutResult
+from cxr.data.audit.result import SOMETHING, AuditFigures, AuditResult, ShortcutResult
 from cxr.data.audit.seen import Seen
 from cxr.data.audit.tables import MEASURED, SHORTCUTS, Joint, Shortcut
 
@@ -54,10 +54,12 @@ def run_audit(data: Tables, class_names: Sequence[str], config: Audit, split: st
         seen, classes = _seen(shortcut, data), len(class_names)
         folds = gate = None
         if parts:
-            told = out_of_fold(seen[everybody], data.labels[everybody], parts, classes, seed=config.seed)
+            told = out_of_fold(seen[everybody], data.labels[everybody], parts, classes, seed=config.seed, mirrored=shortcut.mirrored)
             folds, _ = figures_of(told, data.labels[everybody], data.patients[everybody], class_names)
         if len(training) and len(judged):
-            told = fit_and_predict(seen[training], data.labels[training], seen[judged], classes, seed=config.seed)
+            told = fit_and_predict(
+                seen[training], data.labels[training], seen[judged], classes, seed=config.seed, mirrored=shortcut.mirrored
+            )
             gate, draws[shortcut.name] = figures_of(told, data.labels[judged], data.patients[judged], class_names)
         found.append(_result(shortcut, seen, folds, gate, config, questions))
     return (
@@ -146,7 +148,7 @@ def _verdict(
     surest = sorted(candidates, key=lambda key: (candidates[key].low or 0.0, candidates[key].value or 0.0), reverse=True)
     named = surest if clear else surest[:1]
     told = f"{_listed(named)} can be told from {shortcut.phrase} alone: AUC {_listed([str(candidates[name]) for name in named])}"
-    return (tuple(named), told) if clear else ((), f"something about {told}")
+    return (tuple(named), told) if clear else ((), f"{SOMETHING} {told}")
 
 
 def _listed(words: Sequence[str]) -> str:

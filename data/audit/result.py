@@ -14,6 +14,7 @@ from cxr.core.intervals import Figure
 from cxr.core.strict_model import StrictModel
 
 AUDIT = "audit.json"
+SOMETHING = "something about"  # a verdict begins with it where a class is told surely, and none clearly
 DRAWS = "draws.npz"  # shortcut: its balanced accuracy on the gate's split in each draw of patients, float32 [draws]
 
 
@@ -65,6 +66,11 @@ class AuditResult(StrictModel):
     def clear(self) -> tuple[ShortcutResult, ...]:
         """Shortcuts that tell a class clearly, references left out."""
         return tuple(found for found in self.shortcuts if found.kind == "shortcut" and found.clear_classes)
+
+    @property
+    def hints(self) -> tuple[ShortcutResult, ...]:
+        """Shortcuts that tell something about a class, and none clearly; references left out."""
+        return tuple(found for found in self.shortcuts if found.kind == "shortcut" and found.verdict.startswith(SOMETHING))
 
     @property
     def ranked(self) -> tuple[ShortcutResult, ...]:

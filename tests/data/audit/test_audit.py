@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
+from cxr.cli.audit import conclusion
 from cxr.components.metrics.tally import Tally
 from cxr.core.errors import CxrError
 from cxr.core.intervals import Figure, proportion_interval
@@ -172,6 +173,20 @@ def test_a_class_of_few_patients_that_is_told_without_a_mistake_is_clear():
     perfect, almost = found
     assert perfect.value == 1
     assert (perfect.low or 0) > (almost.low or 0)
+
+
+def test_what_tells_something_and_nothing_clearly_is_said_beside_exit_code_0():
+    """A mark on three of five pictures of a class, and on one of twenty others."""
+
+    def marked(labels, patients):
+        return (np.random.default_rng(3).random(len(labels)) < np.where(labels == 0, 0.6, 0.05)).astype(np.float32)[:, np.newaxis]
+
+    result, _ = run_audit(tables(marks=marked), CLASSES, Audit(folds=3), "test")
+    assert ([found.name for found in result.hints], result.clear) == (["marks"], ())
+    assert "exit code 0), but 1 surely tell something" in conclusion(result)
+    nothing, _ = run_audit(tables(marks=person), CLASSES, Audit(folds=3), "test")
+    assert nothing.hints == ()
+    assert conclusion(nothing) == "no shortcut tells a class clearly (exit code 0), nor surely anything"
 
 
 def test_saved_and_read_again(found, tmp_path):

@@ -12,6 +12,7 @@ import tensorflow as tf
 from PIL import Image, ImageFilter
 from typer.testing import CliRunner
 
+from cxr.cli.audit import conclusion
 from cxr.cli.main import app
 from cxr.core import exit_codes, features
 from cxr.core.errors import CxrError, UsageError
@@ -80,7 +81,19 @@ def test_a_letter_is_found_wherever_it_stands(healthy, at, height):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("shortcut", "highest"), [("marks", 0.65), ("processing", 0.7)])
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_sign_that_is_too_wide_for_a_stroke_is_told_by_its_edges(healthy, level):
+    def signed(picture):
+        marked = picture.copy()
+        marked[:9, 101:123] = level
+        return marked
+
+    found = told_by("edges", [picture if number % 3 else signed(picture) for number, picture in enumerate(healthy)])
+    assert found.clear_classes == features.CLASS_NAMES[:1], found.verdict
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("shortcut", "highest"), [("marks", 0.65), ("edges", 0.65), ("processing", 0.7)])
 def test_marks_and_traces_are_no_disease(healthy, shortcut, highest):
     severity = np.random.default_rng(0).uniform(*SEVERITY, len(healthy))
     sick = [draw(1000 + seed, features.CLASS_NAMES[seed % 3], 224, severity[seed]).image for seed in range(len(healthy))]
@@ -88,6 +101,15 @@ def test_marks_and_traces_are_no_disease(healthy, shortcut, highest):
         found = told_by(shortcut, pictures)
         assert found.clear_classes == ()
         assert max(auc.value for auc in found.folds.auc.values()) < highest
+
+
+@pytest.mark.slow
+def test_a_mirrored_class_is_told_and_one_sided_disease_is_not(healthy):
+    found = told_by("left_and_right", [picture if number % 3 else picture[:, ::-1] for number, picture in enumerate(healthy)])
+    assert found.clear_classes == features.CLASS_NAMES[:1], found.verdict
+    severity = np.random.default_rng(0).uniform(*SEVERITY, len(healthy))
+    sick = [draw(1000 + seed, features.CLASS_NAMES[seed % 3], 224, severity[seed]).image for seed in range(len(healthy))]
+    assert max(auc.value for auc in told_by("left_and_right", sick).folds.auc.values()) < 0.65  # a forest: 0.85
 
 
 def jpeg(picture, quality):
@@ -132,6 +154,7 @@ def test_the_command_says_it_and_its_exit_code_too(demo_records):
     done = CliRunner().invoke(app, ["audit", str(demo_records("marker")), "--folds", "2", "--json"])
     assert done.exit_code == exit_codes.REFUSED, done.output
     result = AuditResult.model_validate_json(done.stdout)
+    assert conclusion(result).endswith("can learn them in place of the disease")
     assert "corners" in {found.name for found in result.clear}
     assert sum(result.images.values()) == 180
 

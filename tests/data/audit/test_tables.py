@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cxr.data.audit.regions import blacked_out, corners
-from cxr.data.audit.tables import MEASURED, SIDE, STROKE, STROKE_CONTRAST, Example
+from cxr.data.audit.tables import EDGE_CONTRAST, MEASURED, SIDE, STROKE, STROKE_CONTRAST, Example
 
 FACTS = {"source": "clinic", "format": "png", "view": "PA", "sex": "F", "age_band": "40-64"}
 
@@ -68,6 +68,33 @@ def test_only_what_is_thin_is_a_mark():
     assert row("marks", grey).reshape(16, 16)[3].min() == 155 - STROKE_CONTRAST
     grey[50 : 50 + STROKE] = 255
     assert not row("marks", grey).any()
+
+
+def test_a_sharp_edge_is_seen_in_its_own_cells_and_a_soft_one_in_none():
+    grey = np.full((SIDE, SIDE), 100, np.uint8)
+    grey[:, SIDE // 2 :] = 100 + EDGE_CONTRAST
+    assert not row("edges", grey).any()  # not higher than anatomy's
+    for level, height in ((255, 155), (0, 100)):  # wider than a stroke, and dark ones too
+        marked = np.full((SIDE, SIDE), 100, np.uint8)
+        marked[60:80, 60:80] = level
+        seen = row("edges", marked).reshape(16, 16)
+        assert seen.max() == height - EDGE_CONTRAST
+        assert set(np.flatnonzero(seen.any(axis=1))) == set(np.flatnonzero(seen.any(axis=0))) == {4, 5}
+    ramp = np.tile(np.linspace(0, 255, SIDE), (SIDE, 1)).astype(np.uint8)
+    assert not row("edges", ramp).any()
+    assert row("edges", np.zeros((1, 2), np.uint8)).shape == (256,)
+
+
+def test_left_and_right_change_sign_in_the_mirror_and_see_neither_exposure_nor_borders(grey):
+    plain = row("left_and_right", grey)
+    assert plain.shape == (288,)
+    assert np.mean(plain**2) == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(row("left_and_right", grey[:, ::-1]), -plain, atol=1e-5)
+    assert np.corrcoef(row("left_and_right", (grey // 2 + 100).astype(np.uint8)), plain)[0, 1] > 0.99
+    framed = np.zeros_like(grey)
+    assert not row("left_and_right", framed).any()
+    framed[60:-60, 60:-60] = (grey[60:-60, 60:-60] // 2 + grey[60:-60, 60:-60][:, ::-1] // 2) // 2
+    assert not row("left_and_right", framed).any()  # equal levels have no order
 
 
 def test_the_grey_histogram_is_eighteen_numbers(grey):

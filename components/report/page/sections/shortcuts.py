@@ -25,6 +25,7 @@ def _context(content: Content) -> Mapping[str, Any] | None:
         "split": audit.split,
         "folds": audit.folds,
         "clear": [(found.phrase, ", ".join(found.clear_classes)) for found in audit.clear],
+        "hints": [found.verdict for found in audit.hints],
         "rule": _rule(audit.clear_auc),
         "chart": shortcuts_chart("shortcuts", rows, 1 / len(audit.class_names)) if rows else None,
         "table": [(found.phrase, found.kind, _balanced(found.folds), _balanced(found.gate), found.verdict) for found in audit.shortcuts],

@@ -135,7 +135,14 @@ def audit() -> AuditResult:
     found = {"columns": 1, "values": 3, "kind": "shortcut", "verdict": f"it tells {HOSTILE}"}
     shortcuts = (
         ShortcutResult(name="source", phrase=f"the source {HOSTILE}", folds=measured, gate=measured, clear_classes=(HOSTILE,), **found),
-        ShortcutResult(name="grey_histogram", phrase="the grey histogram", folds=None, gate=None, clear_classes=(), **found),
+        ShortcutResult(
+            name="grey_histogram",
+            phrase="the grey histogram",
+            folds=None,
+            gate=None,
+            clear_classes=(),
+            **(found | {"verdict": f"something about {HOSTILE}"}),
+        ),
         ShortcutResult(
             name="whole_picture", phrase="the picture", folds=None, gate=measured, clear_classes=(), **(found | {"kind": "reference"})
         ),

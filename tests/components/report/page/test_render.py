@@ -114,7 +114,15 @@ def test_pictures_and_charts_have_words(page: html.HtmlElement) -> None:
 
 def test_shortcuts_and_calibration_are_shown(page: html.HtmlElement) -> None:
     (found,) = page.xpath("//section[@id='shortcuts']")
-    for words in ("These tell a class clearly", "no better than", "right on half", "not above", "0.500 (0.250 to 0.750)"):
+    for words in (
+        "These tell a class clearly",
+        "surely something",
+        "something about",
+        "no better than",
+        "right on half",
+        "not above",
+        "0.500 (0.250 to 0.750)",
+    ):
         assert words in words_of(found)
     (found,) = page.xpath("//section[@id='calibration']")
     for words in ("1.625", "0.125, 0.875", "4 % (at most 5 %)", "91 % (90 % wanted)", "1.25", "specificity 90 %", "0.375"):
