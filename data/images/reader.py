@@ -23,7 +23,7 @@ from cxr.core.features import MAX_PIXELS
 from cxr.core.machine_faults import check_file_at_fault
 from cxr.data.images.decoders import check_scans, says_truncated
 from cxr.data.images.errors import ImageError, NotAnImage, SeveralFrames, TooManyPixels, Truncated, Unreadable
-from cxr.data.images.grey_levels import MIN_SIDE, check_content, check_size, picture_range, to_8_bit
+from cxr.data.images.grey_levels import MIN_SIDE, check_content, check_size, doubts, picture_range, to_8_bit
 
 # Raise it, and data/ingest's RECORDS_VERSION with it, whenever a file comes to yield other pixels: window, 8-bit mapping, scaling. Models
 # carry it, and a client with other rules refuses to ask them.
@@ -45,12 +45,14 @@ class GreyImage:
       source_format: "png", "jpeg", "bmp", "tiff" or "dicom".
       original_size: height and width of the file's picture, pixels.
       remarks: what a DICOM header says against a frontal chest X-ray.
+      doubts: what levels and sides of the file's picture say against one.
     """
 
     array: np.ndarray
     source_format: str
     original_size: tuple[int, int]
     remarks: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def format(self) -> str:
@@ -116,7 +118,8 @@ def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, max_
                 kind = "dicom"
             else:
                 grey, size, kind = _read_with_pillow(stream, max_pixels, max_side)
-        image = GreyImage(shrunk(grey, max_side), kind, size, remarks)
+        levels = np.array(Image.fromarray(grey).histogram())
+        image = GreyImage(shrunk(grey, max_side), kind, size, remarks, doubts(levels, *size))
         check_content(image.histogram)
         return image
     except ImageError as error:

@@ -29,7 +29,9 @@ class Dataset(StrictModel):
     key_id: str = Field("", description="tells the key of the patients' pseudonyms from others; empty: an older version did not say")
     rejects: int
     reject_reasons: dict[str, int] = Field({}, description="reason: files left out for it")
-    doubts: dict[str, int] = Field({}, description="what speaks against a frontal chest X-ray (DICOM header, view): images")
+    doubts: dict[str, int] = Field(
+        {}, description="what speaks against a frontal chest X-ray (DICOM header, view, grey levels, sides): images"
+    )
     duplicates: int = Field(description="pictures that stand under more than one path")
     near_duplicates: int = Field(0, description="radiographs that stand under more than one path, in copies that differ")
     joined_patients: int = Field(0, description="patients who count as another one, as they share a radiograph")

@@ -19,7 +19,7 @@ class Outcome:
       patient: Pseudonym.
       content_hash: SHA-256 (hex) of size and pixels, as in the record.
       file_hash: SHA-256 (hex) of the file, empty where it could not be read.
-      against: What speaks against a frontal chest X-ray: the header of a DICOM file, else the source's view.
+      against: What speaks against a frontal chest X-ray: the header of a DICOM file, the picture's levels and sides, or the source's view.
     """
 
     number: int

@@ -74,7 +74,7 @@ class Entry:
       offset: Of thumbnail and encoded picture in the file beside the index, bytes.
       length: Of the encoded picture, bytes.
       format: This and the next four: as in `Picture`.
-      against: What the header of a DICOM file says against a frontal chest X-ray.
+      against: What the header of a DICOM file, or the picture, says against a frontal chest X-ray.
     """
 
     key: str
@@ -193,7 +193,7 @@ class StageWriter:
         encoded = facts.pop("encoded")
         self._pictures.write(thumbnail(image.array).tobytes() + encoded)
         self._pictures.flush()  # before the line that names it
-        self._add(Entry(key, file_hash, offset=offset, length=len(encoded), against="; ".join(image.remarks), **facts))
+        self._add(Entry(key, file_hash, offset=offset, length=len(encoded), against="; ".join((*image.remarks, *image.doubts)), **facts))
 
     def _add(self, entry: Entry) -> None:
         self._index.write(json.dumps(list(asdict(entry).values())).encode() + b"\n")

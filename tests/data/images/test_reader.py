@@ -245,6 +245,21 @@ def test_dicom_of_something_else_than_a_frontal_chest_x_ray_is_read_with_remarks
     assert reader.read_image(dicom_bytes(np.stack([ramp()] * 3, axis=-1), **tags)).remarks == remarks
 
 
+@pytest.mark.parametrize(
+    ("picture", "doubts"),
+    [
+        (Image.fromarray(ramp() > 100), ("no more than 16 grey levels",)),
+        (Image.fromarray((np.indices((2000, 1000)).sum(axis=0) // 100 % 2).astype(bool)), ("no more than 16 grey levels",)),  # scaled down
+        (Image.fromarray((np.arange(40 * 40) % 17 * 15).astype(np.uint8).reshape(40, 40)), ()),
+        (Image.fromarray(ramp(17, 4000)), ("one side is more than 3 times as long as the other",)),
+        (Image.fromarray(ramp(4000, 17)), ("one side is more than 3 times as long as the other",)),
+        (Image.fromarray(ramp(40, 120)), ()),
+    ],
+)
+def test_a_drawing_and_a_strip_are_read_with_doubts(picture, doubts):
+    assert reader.read_image(saved(picture, "TIFF")).doubts == doubts
+
+
 def test_dicom_monochrome1_is_inverted():
     image = reader.read_image(dicom_bytes(ramp(top=4095, dtype=np.uint16), PhotometricInterpretation="MONOCHROME1"))
     np.testing.assert_allclose(image.array.astype(int), 255 - ramp().astype(int), atol=1)

@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 from dicom_files import dicom_bytes
+from PIL import Image
 
 from cxr.core import features, replaced_folder
 from cxr.core.errors import CxrError
@@ -228,6 +229,15 @@ def test_what_may_be_no_frontal_chest_x_ray_is_told_and_listed(run, source, tmp_
     (source.parent / "0-0.png").write_bytes(dicom_bytes(noise[0]))
     assert run(source, overwrite=True).doubts == {}
     assert not path.exists()
+
+
+def test_a_drawing_and_a_strip_are_told_and_listed(run, source, tmp_path):
+    Image.fromarray(np.random.default_rng(0).random((40, 48)) > 0.5).save(source.parent / "0-0.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (17, 400)).astype(np.uint8)).save(source.parent / "1-0.png")
+    doubts = {"no more than 16 grey levels": 1, "one side is more than 3 times as long as the other": 1}
+    assert run(source).doubts == doubts
+    with (tmp_path / "records.private" / "not_frontal.csv").open() as stream:
+        assert [(row["path"], row["why"]) for row in csv.DictReader(stream)] == list(zip(("0-0.png", "1-0.png"), doubts, strict=True))
 
 
 def test_too_many_rejects_leave_nothing(run, source, tmp_path):
