@@ -105,11 +105,12 @@ def audit(
 def conclusion(result: AuditResult) -> str:
     """Returns the last line: what the exit code says, and what it does not."""
     if result.clear:
-        return f"{len(result.clear)} shortcuts tell a class clearly (exit code 3): models can learn them in place of the disease"
+        return f"shortcuts that tell a class clearly: {len(result.clear)} (exit code 3); models can learn them in place of the disease"
     if result.hints:
         return (
-            f"no shortcut tells a class clearly (exit code 0), but {len(result.hints)} surely tell something: a weak trace, one that only "
-            "some pictures have, or the disease itself where it changes the whole picture; look at pictures of that class for it"
+            f"no shortcut tells a class clearly (exit code 0); shortcuts that surely tell something: {len(result.hints)} (a weak trace, "
+            "one that only some pictures have, or the disease itself where it changes the whole picture); "
+            "look at pictures of that class for it"
         )
     return "no shortcut tells a class clearly (exit code 0), nor surely anything"
 

@@ -28,7 +28,7 @@ def fit_and_predict(known: Seen, labels: Labels, asked: Seen, classes: int, *, s
     The classes weigh alike however many images they have, since balanced accuracy is what is asked for. One kind of model for all
     shortcuts but mirrored ones: it takes numbers of any scale and finds rules such as 'bright, but not very', which a linear one does not.
 
-    Of a row that changes its sign in the mirror a forest learns how large the numbers are too, and so finds one-sided pneumonia (AUC 0.85
+    Of a row that changes its sign in the mirror a forest learns how large the numbers are too, and so finds one-sided pneumonia (AUC 0.78
     of synthetic patients). Logistic regression without intercept says the opposite of the opposite row: a disease of either lung, as often
     of the one as of the other, tells it nothing, a class that is mirrored does.
 

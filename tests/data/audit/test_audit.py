@@ -183,7 +183,7 @@ def test_what_tells_something_and_nothing_clearly_is_said_beside_exit_code_0():
 
     result, _ = run_audit(tables(marks=marked), CLASSES, Audit(folds=3), "test")
     assert ([found.name for found in result.hints], result.clear) == (["marks"], ())
-    assert "exit code 0), but 1 surely tell something" in conclusion(result)
+    assert "exit code 0); shortcuts that surely tell something: 1 (" in conclusion(result)
     nothing, _ = run_audit(tables(marks=person), CLASSES, Audit(folds=3), "test")
     assert nothing.hints == ()
     assert conclusion(nothing) == "no shortcut tells a class clearly (exit code 0), nor surely anything"

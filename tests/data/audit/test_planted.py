@@ -109,7 +109,7 @@ def test_a_mirrored_class_is_told_and_one_sided_disease_is_not(healthy):
     assert found.clear_classes == features.CLASS_NAMES[:1], found.verdict
     severity = np.random.default_rng(0).uniform(*SEVERITY, len(healthy))
     sick = [draw(1000 + seed, features.CLASS_NAMES[seed % 3], 224, severity[seed]).image for seed in range(len(healthy))]
-    assert max(auc.value for auc in told_by("left_and_right", sick).folds.auc.values()) < 0.65  # a forest: 0.85
+    assert max(auc.value for auc in told_by("left_and_right", sick).folds.auc.values()) < 0.65  # a forest: 0.78
 
 
 def jpeg(picture, quality):
