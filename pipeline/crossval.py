@@ -122,13 +122,13 @@ def _check_results(folder: Path, asked: dict[str, Any]) -> None:
       folder: For results; it need not be there.
       asked: Fields of `Report` that tell one cross-validation from another.
     """
-    remedy = "name another folder, or remove this one"
+    remedy = "name another folder with --out, or remove this one"
     try:
         found = Report.read(folder / SUMMARY, remedy)
     except MissingFileError:
         return
     except CxrError as error:
-        raise UsageError(f"--out {error}") from None
+        raise UsageError(str(error)) from None
     if other := [name for name, value in asked.items() if getattr(found, name) != value]:
         raise UsageError(f"--out {folder}: holds the results of another cross-validation (other {', '.join(other)}); {remedy}")
 

@@ -1,7 +1,10 @@
+import errno
 import gzip
 import json
+import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -193,6 +196,28 @@ def test_a_second_one_at_once_is_refused_and_adds_nothing(configuration, records
     assert "another cross-validation of pipeline" in str(error)
     assert [kept.name for kept in workspace.crossval.iterdir()] == ["results"]
     assert not workspace.feature_cache.exists()
+
+
+@pytest.mark.parametrize("option", [True, False])
+@pytest.mark.parametrize(
+    ("readable", "words"),
+    [
+        (True, "the folder for results cannot be made (Permission denied); --out names another"),
+        (False, "cannot be read (Permission denied); name another folder with --out, or remove this one"),
+    ],
+)
+def test_a_folder_for_results_that_may_not_be_used_is_named(configuration, records, tmp_path, monkeypatch, option, readable, words):
+    workspace = Workspace(tmp_path / "workspace", "small")
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "mkdir" if readable else "read_bytes", refuse)
+    out = ["--out", tmp_path / "mine"] if option else []
+    error = invoked("-c", configuration, "-d", records, "--splits", "train", "--workspace", workspace.root, *out).exception
+    assert isinstance(error, UsageError)
+    assert str(error).startswith(str(tmp_path / "mine" if option else workspace.crossval_results))
+    assert str(error).endswith(words)
 
 
 def test_a_split_that_the_records_lack_is_named(configuration, records, tmp_path):
