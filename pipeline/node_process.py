@@ -244,6 +244,8 @@ class _Sender(logging.Handler):
 def _cause_of_death(code: int | None) -> str:
     if code == -signal.SIGKILL:
         return f"its process was killed (SIGKILL), {_MEMORY}; smaller batches or images need less"
+    if code == -signal.SIGABRT:
+        return "its process crashed (SIGABRT), as libraries do that get no memory: see the log; smaller batches or images need less"
     if code is not None and code < 0:
         return f"its process crashed ({signal.Signals(-code).name}); the log shows its last words"
     return f"its process ended with code {code} and no answer; the log shows its last words"

@@ -12,6 +12,7 @@ from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
 from cxr.core import features
+from cxr.core.durable import replace_text
 from cxr.core.file_names import file_name_of
 from cxr.core.visible import csv_text
 
@@ -79,7 +80,7 @@ def list_overlays(out: Path, explanations: Sequence[Explanation]) -> Iterator[st
     if not explanations:
         return  # a list of earlier ones stays
     rows = [[field.name for field in fields(Explanation)], *map(astuple, explanations)]
-    (out / TABLE).write_text(csv_text(rows), encoding="utf-8", newline="")
+    replace_text(out / TABLE, csv_text(rows))
     if empty := sum(row.empty for row in explanations):
         yield f"{empty} of {len(explanations)} maps are empty: no region of the picture speaks for the class; these overlays say so"
     yield f"{len(explanations)} overlays in {out}, listed in {TABLE}"

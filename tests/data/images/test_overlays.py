@@ -1,6 +1,7 @@
 import csv
 
 import numpy as np
+from killed import killed_at
 from PIL import Image
 
 from cxr.data.images.overlays import TABLE, Explanation, list_overlays, overlay, save_overlay
@@ -61,3 +62,14 @@ def test_a_call_that_makes_none_leaves_the_list_of_earlier_ones(tmp_path):
     before = (tmp_path / TABLE).read_text()
     assert list(list_overlays(tmp_path, [])) == []
     assert (tmp_path / TABLE).read_text() == before
+
+
+def test_a_kill_at_any_moment_leaves_the_list_of_earlier_overlays_or_the_new_one(tmp_path):
+    row = Explanation("x.png", "one", "normal", "normal", 0.5, empty=False, overlay="x.png")
+    list(list_overlays(tmp_path, [row]))
+    before, seen, step = (tmp_path / TABLE).read_bytes(), [], 0
+    while killed_at(step, lambda: list(list_overlays(tmp_path, [row, row]))):
+        seen.append((tmp_path / TABLE).read_bytes())
+        (tmp_path / TABLE).write_bytes(before)
+        step += 1
+    assert set(seen) == {before, (tmp_path / TABLE).read_bytes()}
