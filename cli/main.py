@@ -149,11 +149,11 @@ def _code_of_command() -> int:
 
 
 def _code_of_untold(stop: BaseException) -> int:
-    """The exit code of what could not be told, as stderr takes nothing: typer has another one then, for wrong arguments too; 0: nothing."""
+    """The exit code of what typer could not tell, as stderr takes nothing: it has another one then, for wrong arguments too; 0: nothing."""
     error = stop.__context__
     while error is not None and not hasattr(error, "exit_code"):
         error = error.__context__
-    return getattr(error, "exit_code", exit_codes.OK)
+    return exit_codes.OK if isinstance(error, CxrError) else getattr(error, "exit_code", exit_codes.OK)
 
 
 def _say(text: str, style: str) -> None:

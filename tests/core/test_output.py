@@ -14,6 +14,7 @@ import os, sys
 import typer
 import cxr.cli.main as command
 from cxr.core.console import Console
+from cxr.core.errors import CxrError
 app = typer.Typer()
 
 @app.command()
@@ -39,6 +40,13 @@ def waiting():
 def strange():
     typer.echo("Łódź ✓")
     Console().print("Łódź ✓")
+
+@app.command()
+def another():
+    try:
+        raise CxrError("the first fault")
+    except CxrError:
+        os.write(os.open("/dev/full", os.O_WRONLY), b"a line")
 
 @app.command()
 def connection():
@@ -105,6 +113,14 @@ def test_wrong_arguments_have_their_exit_code_though_nobody_is_told(stderr, unre
     with open("/dev/full", "w") as full:
         done = run(tmp_path, "table", "no number", stderr=unread if stderr == "unread" else full)
     assert done.returncode == exit_codes.USAGE
+
+
+def test_a_fault_that_follows_another_is_told(tmp_path):
+    done = run(tmp_path, "another", capture_output=True)
+    assert (done.returncode, done.stderr) == (
+        exit_codes.FAILED,
+        "error: No space left on device; make room there, then run the same command again\n",
+    )
 
 
 def test_another_connection_that_is_closed_is_no_reader(tmp_path):
