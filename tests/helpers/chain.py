@@ -44,9 +44,10 @@ class Chain:
         """Compiles the graph that `cxr run` would run on these records in the workspace `root`."""
         self.workspace = Workspace(root, config.name)
         self.workspace.home.mkdir(parents=True)
+        self.workspace.point_records_at(records)
         config.feature_place(self.workspace.feature_cache).write(self.workspace.feature_cache_setting)
         paths = RunPaths(
-            data=str(records),
+            data=str(self.workspace.records),
             splits=("train", "test"),
             schema_file=str(write_schema(curated_schema(config.class_names, config.schema_file), self.workspace.schema)),
             pipeline_root=str(self.workspace.pipeline_root),

@@ -232,6 +232,7 @@ def test_sigterm_ends_a_task_with_a_word_and_its_scratch_folder(tmp_path):
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob("cxr-*")) and time.monotonic() < deadline:
             time.sleep(0.01)
+        time.sleep(0.2)  # the moment in which the folder is there, and Python does not know yet that it is to be removed
         task.send_signal(signal.SIGTERM)
         assert task.stderr is not None
         said = task.stderr.read()
