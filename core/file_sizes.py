@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+FILES = "cxr_files"  # under which an artifact's metadata keep them, in JSON; artifacts of earlier versions have none
+
 
 def sizes_of(place: Path) -> dict[str, int]:
     """Returns the bytes of each file by its name, sorted.

@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from cxr.core.errors import CxrError
-from cxr.core.file_sizes import sizes_of, what_changed
-from cxr.kubeflow.uris import artifact_uri, local_path
+from cxr.core.file_sizes import FILES, sizes_of, what_changed
+from cxr.kubeflow.uris import artifact_uri, local_path, run_and_task
 
 CACHE = "cache"  # parameter of a run: any word; from KFP's cache come only results of runs with the same one (ir_pass.key_cache)
-FILES = "cxr_files"  # metadata: JSON, name to bytes, or where that were too long [number of files, bytes]; without it nothing is compared
-# Characters of FILES where it stands quoted in the ExecutorInput. That is one argument of a command, of which Linux takes 131,072 bytes;
-# Report has some fifty artifacts at most.
+# Characters of what stands under FILES, quoted in the ExecutorInput: one argument of a command, of which Linux takes 131,072 bytes, and
+# Report has some fifty artifacts at most. Where names and bytes were longer [number of files, bytes] stands there.
 MOST_CHARACTERS = 1_000
 
 
@@ -56,7 +55,7 @@ def check(artifacts: Mapping[str, Any]) -> None:
             stated = artifact.get("metadata", {}).pop(FILES, None)
             place = local_path(artifact["uri"])
             if stated and (lost := _lost(json.loads(stated), Path(place))):
-                node = PurePosixPath(place).parts[-3]  # <run>/<task>/<unique>/<output>
+                _, node = run_and_task(place)
                 raise CxrError(
                     f"input {name}: {artifact_uri(place)} is no longer what {node} wrote: {lost}. KFP's cache would give it to every run: "
                     f"submit the pipeline with another value of its parameter {CACHE}, for example {CACHE}=2, and stay with that value "

@@ -14,12 +14,12 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
 
 from cxr.components.report.parameters import STEPS
 from cxr.core.process_usage import peak_memory
 from cxr.kubeflow.executor_input import OWN
+from cxr.kubeflow.uris import run_and_task
 
 USAGE = f"{OWN}usage"  # output parameter of the nodes; Report's inputs are this and a number
 
@@ -69,7 +69,5 @@ def complete(task: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any
 
 
 def _run_and_node(task: Mapping[str, Any]) -> tuple[str, str]:
-    """The run's id and the task's name, from the URI of an output: <root>/<pipeline>/<run>/<task>/<unique>/<output>."""
     first = next(iter(task["outputs"]["artifacts"].values()))["artifacts"][0]
-    *_, run, node, _, _ = PurePosixPath(first["uri"]).parts
-    return run, node
+    return run_and_task(first["uri"])

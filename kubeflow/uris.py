@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import PurePosixPath
 
 from cxr.core.errors import UsageError
 
@@ -54,6 +55,12 @@ def artifact_uri(path: str) -> str:
         if path.startswith(prefix):
             return scheme + path.removeprefix(prefix)
     return path
+
+
+def run_and_task(place: str) -> tuple[str, str]:
+    """Returns the run's id and the name of the task that an output is of, by its URI or path: <root>/<run>/<task>/<unique>/<output>."""
+    *_, run, task, _, _ = PurePosixPath(place).parts
+    return run, task
 
 
 def _root() -> str:

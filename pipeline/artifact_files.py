@@ -15,10 +15,9 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as proto
 from tfx.orchestration import metadata
 
-from cxr.core.file_sizes import sizes_of, what_changed
+from cxr.core.file_sizes import FILES, sizes_of, what_changed
 from cxr.pipeline.workspace import BASELINES, PIPELINE_ROOT, Workspace
 
-FILES = "cxr_files"  # custom property of an artifact: JSON, name to bytes; those of earlier versions have none
 _SHOWN = 5  # artifacts that are named one by one
 
 

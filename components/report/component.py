@@ -10,16 +10,7 @@ from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 
-from cxr.components.report.executor import (
-    EVALUATION,
-    INFRA_BLESSING,
-    MODEL,
-    MODEL_RUN,
-    MOST_MODELS,
-    PAGE,
-    SHORTCUT_BLESSING,
-    Executor,
-)
+from cxr.components.report.executor import EVALUATION, INFRA_BLESSING, MODEL, MODEL_RUN, MOST_MODELS, PAGE, SHORTCUT_BLESSING, Executor
 from cxr.components.report.parameters import STEPS
 
 

@@ -17,7 +17,7 @@ from cxr.core.resampling import patient_numbers
 from cxr.data.audit.audit_config import Audit, halfway
 from cxr.data.audit.classifier import Labels, Probabilities, fit_and_predict, folds_by_patient, out_of_fold
 from cxr.data.audit.records import Tables, some_patients
-from cxr.data.audit.result import SOMETHING, AuditFigures, AuditResult, ShortcutResult
+from cxr.data.audit.result import AuditFigures, AuditResult, ShortcutResult
 from cxr.data.audit.seen import Seen
 from cxr.data.audit.tables import MEASURED, SHORTCUTS, Joint, Shortcut
 
@@ -107,7 +107,7 @@ def _result(
     shortcut: Shortcut | Joint, seen: Seen, folds: AuditFigures | None, gate: AuditFigures | None, config: Audit, questions: int
 ) -> ShortcutResult:
     values = seen.different()
-    clear, verdict = _verdict(shortcut, values, folds or gate, config, questions)
+    clear, hinted, verdict = _verdict(shortcut, values, folds or gate, config, questions)
     return ShortcutResult(
         name=shortcut.name,
         phrase=shortcut.phrase,
@@ -117,14 +117,15 @@ def _result(
         folds=folds,
         gate=gate,
         clear_classes=clear,
+        hinted_classes=hinted,
         verdict=verdict,
     )
 
 
 def _verdict(
     shortcut: Shortcut | Joint, values: int, found: AuditFigures | None, config: Audit, questions: int
-) -> tuple[tuple[str, ...], str]:
-    """Returns the classes that are told clearly, the surest first, and a sentence.
+) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+    """Returns the classes that are told clearly, the surest first; where there is none, the one that is told surely; and a sentence.
 
     Args:
       shortcut: What was seen.
@@ -134,21 +135,21 @@ def _verdict(
       questions: How many AUCs the whole audit looks at.
     """
     if values == 1:
-        return (), f"{shortcut.phrase}: the same for all images"
+        return (), (), f"{shortcut.phrase}: the same for all images"
     if found is None:
-        return (), f"{shortcut.phrase}: not measured (too few patients, or no training split and no split of the gate)"
+        return (), (), f"{shortcut.phrase}: not measured (too few patients, or no training split and no split of the gate)"
     aucs: Mapping[str, Figure] = {name: figure for name, figure in found.auc.items() if figure.value is not None}
     if not aucs:
-        return (), f"{shortcut.phrase}: not measured (all images are of one class)"
+        return (), (), f"{shortcut.phrase}: not measured (all images are of one class)"
     clear = {name: figure for name, figure in aucs.items() if _clearly(figure, config.clear_auc)}
     sure = {name: figure for name, figure in aucs.items() if _above_chance(figure, questions)}
     candidates = clear or sure
     if not candidates:
-        return (), f"no class can be told from {shortcut.phrase} alone: no AUC is surely above 0.5"
+        return (), (), f"no class can be told from {shortcut.phrase} alone: no AUC is surely above 0.5"
     surest = sorted(candidates, key=lambda key: (candidates[key].low or 0.0, candidates[key].value or 0.0), reverse=True)
     named = surest if clear else surest[:1]
     told = f"{_listed(named)} can be told from {shortcut.phrase} alone: AUC {_listed([str(candidates[name]) for name in named])}"
-    return (tuple(named), told) if clear else ((), f"{SOMETHING} {told}")
+    return (tuple(named), (), told) if clear else ((), tuple(named), f"something about {told}")
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -14,7 +14,6 @@ from cxr.core.intervals import Figure
 from cxr.core.strict_model import StrictModel
 
 AUDIT = "audit.json"
-SOMETHING = "something about"  # a verdict begins with it where a class is told surely, and none clearly
 DRAWS = "draws.npz"  # shortcut: its balanced accuracy on the gate's split in each draw of patients, float32 [draws]
 
 
@@ -39,6 +38,7 @@ class ShortcutResult(StrictModel):
     folds: AuditFigures | None = Field(description="out of fold, by patient; null: too few patients")
     gate: AuditFigures | None = Field(description="learnt from the training split, on the gate's; null: there are no such splits")
     clear_classes: tuple[str, ...] = Field(description="the classes that it tells clearly, the surest first; empty: none")
+    hinted_classes: tuple[str, ...] = Field((), description="of no clear one: the class that it surely tells better than by chance")
     verdict: str
 
     @model_validator(mode="before")
@@ -70,7 +70,7 @@ class AuditResult(StrictModel):
     @property
     def hints(self) -> tuple[ShortcutResult, ...]:
         """Shortcuts that tell something about a class, and none clearly; references left out."""
-        return tuple(found for found in self.shortcuts if found.kind == "shortcut" and found.verdict.startswith(SOMETHING))
+        return tuple(found for found in self.shortcuts if found.kind == "shortcut" and found.hinted_classes)
 
     @property
     def ranked(self) -> tuple[ShortcutResult, ...]:

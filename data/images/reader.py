@@ -45,14 +45,14 @@ class GreyImage:
       source_format: "png", "jpeg", "bmp", "tiff" or "dicom".
       original_size: height and width of the file's picture, pixels.
       remarks: what a DICOM header says against a frontal chest X-ray.
-      doubts: what levels and sides of the file's picture say against one.
+      levels: pixels of each grey level, [256], of the file's picture, before it was scaled down; None: it was not.
     """
 
     array: np.ndarray
     source_format: str
     original_size: tuple[int, int]
     remarks: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
+    levels: npt.NDArray[np.int64] | None = None
 
     @property
     def format(self) -> str:
@@ -62,7 +62,12 @@ class GreyImage:
     @cached_property
     def histogram(self) -> npt.NDArray[np.int64]:
         """Pixels of each grey level, [256]."""
-        return np.array(Image.fromarray(self.array).histogram())
+        return _histogram(self.array)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What levels and sides of the file's picture say against a chest X-ray."""
+        return doubts(self.histogram if self.levels is None else self.levels, *self.original_size)
 
     @property
     def content_hash(self) -> str:
@@ -118,8 +123,8 @@ def read_image(source: Path | str | bytes, *, max_pixels: int = MAX_PIXELS, max_
                 kind = "dicom"
             else:
                 grey, size, kind = _read_with_pillow(stream, max_pixels, max_side)
-        levels = np.array(Image.fromarray(grey).histogram())
-        image = GreyImage(shrunk(grey, max_side), kind, size, remarks, doubts(levels, *size))
+        small = shrunk(grey, max_side)
+        image = GreyImage(small, kind, size, remarks, None if small is grey else _histogram(grey))
         check_content(image.histogram)
         return image
     except ImageError as error:
@@ -135,6 +140,10 @@ def encode(image: GreyImage) -> bytes:
     else:
         picture.save(out, "PNG", compress_level=3)  # 6, the default, takes four times as long for 3 % less
     return out.getvalue()
+
+
+def _histogram(grey: np.ndarray) -> npt.NDArray[np.int64]:
+    return np.array(Image.fromarray(grey).histogram())
 
 
 def shrunk(grey: np.ndarray, max_side: int | None) -> np.ndarray:

@@ -201,9 +201,9 @@ def _check_files(rows: list[Row]) -> None:
     if closed := [row for row in missing if not _may_be_looked_at(row.path)]:
         raise BadRows(f"{_images(closed, 'lies', 'lie')} in folders that may not be entered; have the permission given:", closed)
     if broken := [row for row in missing if os.path.islink(row.path)]:
-        raise BadRows(f"{_images(broken)} links that lead nowhere; mend or remove them:", broken)
+        raise BadRows(f"{_images(broken)} linked to what is not there; mend the links or remove them:", broken)
     if odd := [row for row in missing if os.path.exists(row.path)]:
-        raise BadRows(f"{_images(odd)} folders, pipes or the like, and no regular files; remove them:", odd)
+        raise BadRows(f"{_images(odd)} no regular file, but a folder, a pipe or the like; take out what is none:", odd)
     if missing:
         raise BadRows(f"{_images(missing)} not there (paths count from the manifest's folder and are written with /):", missing)
     missing = [row for row in rows if row.mask and not os.path.isfile(row.mask)]

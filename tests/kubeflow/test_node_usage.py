@@ -6,7 +6,7 @@ from cxr.kubeflow import node_usage
 
 
 def task(run="now", node="Trainer-mobilenet", output="model", parameters=("cxr_usage",)):
-    uri = f"minio://bucket/root/demo/{run}/{node}/uuid/{output}"
+    uri = f"minio://bucket/artifacts/demo/{run}/{node}/uuid/{output}"
     return {
         "inputs": {"parameterValues": {}, "artifacts": {}},
         "outputs": {

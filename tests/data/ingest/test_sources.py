@@ -145,7 +145,7 @@ def test_all_wrong_rows_are_named_at_once(tmp_path, make_manifest):
 
 def test_a_pipe_is_no_missing_image(tree):
     os.mkfifo(tree / "normal" / "pipe.png")
-    with pytest.raises(BadRows, match="1 image is folders, pipes or the like, and no regular files; remove them"):
+    with pytest.raises(BadRows, match="1 image is no regular file, but a folder, a pipe or the like; take out what is none"):
         discover(tree, CONFIG)
 
 
@@ -202,7 +202,7 @@ def test_links_out_of_a_tree_need_the_switch_and_rings_end(tree, tmp_path, make_
 
 def test_a_link_that_leads_nowhere_is_called_one(tree):
     (tree / "normal" / "gone.png").symlink_to(tree / "normal" / "nothing.png")
-    with pytest.raises(BadRows, match="1 image is links that lead nowhere; mend or remove them"):
+    with pytest.raises(BadRows, match="1 image is linked to what is not there; mend the links or remove them"):
         discover(tree, CONFIG)
 
 

@@ -16,6 +16,7 @@ import grpc
 import psutil
 import pytest
 from processes import another_thread
+from served import served
 
 from cxr.core.errors import CxrError
 from cxr.core.silence import TENSORFLOW_LEVEL
@@ -110,24 +111,13 @@ def test_killed_and_restarted_under_load(golden_models, connect, tmp_path, until
 def test_sigterm_drains(slow_model, connect):
     import numpy as np
 
-    options = ServerOptions(models_dir=slow_model, port=0, rest_port=None).model_dump_json()
-    command = [sys.executable, "-m", "cxr.serving.server"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        process.stdin.write(options)
-        process.stdin.close()
-        caller = connect(json.loads(process.stdout.readline())["address"])
+    with served(slow_model) as (process, listening):
+        caller = connect(listening["address"])
         future = caller.prediction.Predict.future(caller.request("slow", x=np.array([1.0], np.float32)), timeout=60)
         time.sleep(0.5)
         os.kill(another_thread(process.pid), signal.SIGTERM)
         assert list(future.result().outputs["y"].float_val) == [1.0]
         assert process.wait(60) == 0
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 @pytest.mark.slow
@@ -135,28 +125,17 @@ def test_a_request_that_does_not_fit_into_the_memory_ends_the_server_and_it_says
     """Its process went on, and answered nobody any more."""
     import numpy as np
 
-    options = ServerOptions(models_dir=golden_models, port=0, rest_port=None).model_dump_json()
-    command = [sys.executable, "-m", "cxr.serving.server"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        process.stdin.write(options)
-        process.stdin.close()
-        address = json.loads(process.stdout.readline())["address"]
+    with served(golden_models) as (process, listening):
         size = 200 * 2**20  # bytes; gRPC has them once in its own memory, and once more as an object of Python's
         limit = psutil.Process(process.pid).memory_info().vms + size * 3 // 2
         resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
-        with grpc.insecure_channel(address, options=[("grpc.max_send_message_length", -1)]) as channel:
+        with grpc.insecure_channel(listening["address"], options=[("grpc.max_send_message_length", -1)]) as channel:
             send = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
             with pytest.raises(grpc.RpcError):
                 send(np.zeros(size, np.uint8).tobytes(), timeout=20)
         assert process.wait(PATIENCE) == 1
         assert process.stderr is not None
         said = process.stderr.read()
-    finally:
-        process.kill()
-        process.wait()
     assert "--max-message-mb and --max-concurrent-requests let fewer bytes in" in said
 
 

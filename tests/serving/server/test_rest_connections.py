@@ -6,14 +6,11 @@ import json
 import select
 import signal
 import socket
-import subprocess
-import sys
 import threading
 
 import psutil
 import pytest
-
-from cxr.serving.server.options import ServerOptions
+from served import served
 
 pytestmark = pytest.mark.seconds
 
@@ -188,16 +185,8 @@ def test_two_large_bodies_take_little_memory(golden_models):
 
 @pytest.mark.slow
 def test_sigterm_closes_the_port_and_drains(slow_model, until):
-    options = ServerOptions(models_dir=slow_model, port=0, rest_port=0).model_dump_json()
-    command = [sys.executable, "-m", "cxr.serving.server"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stderr is not None
-    try:
-        process.stdin.write(options)
-        process.stdin.close()
-        address = json.loads(process.stdout.readline())["rest_address"]
+    with served(slow_model, rest_port=0) as (process, listening):
+        address = listening["rest_address"]
         body = b'{"instances": [4.0]}'
         request = f"POST /v1/models/slow:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
         with connect_raw(address, request) as running, connect_raw(address) as idle:
@@ -219,12 +208,8 @@ def test_sigterm_closes_the_port_and_drains(slow_model, until):
         assert answer.startswith(b"HTTP/1.1 200")
         assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"predictions": [4.0]}
         assert process.wait(PATIENCE) == 0
+        assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        process.stderr.close()
 
 
 @pytest.mark.seconds

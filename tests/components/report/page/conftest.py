@@ -141,6 +141,7 @@ def audit() -> AuditResult:
             folds=None,
             gate=None,
             clear_classes=(),
+            hinted_classes=(HOSTILE,),
             **(found | {"verdict": f"something about {HOSTILE}"}),
         ),
         ShortcutResult(
