@@ -17,17 +17,19 @@ DUPLICATES = "duplicates.csv"
 NOT_FRONTAL = "not_frontal.csv"  # what may be no frontal chest X-ray
 CONFLICTS = "conflicts.csv"  # the same radiograph under several labels
 PROBLEMS = "problems.csv"  # rows that an error is about
+PROBLEM_COLUMNS = ("where", "path", "why")
 SHOWN = 5  # how many rows an error lists
 
 
 class BadRows(CxrError):
     """An error about rows of the source. Its text says where they stand; their paths are for `problems.csv`."""
 
-    def __init__(self, text: str, rows: Sequence[Row], places: Iterable[str] | None = None):
-        """Args: what is wrong and the remedy; the rows; what to show of each (default: `where`)."""
+    def __init__(self, text: str, rows: Sequence[Row], places: Iterable[str] | None = None, reasons: Sequence[str] = ()):
+        """Args: what is wrong and the remedy; the rows; what to show of each (`where` by default); what is wrong with each (text)."""
         listed = list(places if places is not None else (row.where for row in rows))
         super().__init__(text + shown(listed))
         self.rows = tuple(rows)
+        self.reasons = tuple(reasons) or (text.removesuffix(":"),) * len(rows)
 
 
 def shown(places: Sequence[str], whole: Path | None = None) -> str:
@@ -85,7 +87,8 @@ def forget(out: Path, name: str) -> None:
 def write_problems(out: Path, error: BadRows) -> str:
     """Writes the rows of an error; returns the line that says where the list is, empty where it cannot be written."""
     try:
-        path = write(out, PROBLEMS, ("where", "path"), [(row.where, row.name) for row in error.rows])
+        listed = [(row.where, row.name, reason) for row, reason in zip(error.rows, error.reasons, strict=True)]
+        path = write(out, PROBLEMS, PROBLEM_COLUMNS, listed)
     except OSError:
         return ""
     return f"\n{whole_list(path)}" if path else ""

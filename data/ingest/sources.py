@@ -111,10 +111,11 @@ def _from_manifest(manifest: Path, config: Ingest, spelled: Spelling, labels: bo
             except CxrError as error:
                 bad.append(Row(folder, values["image"], place, line, label=""))
                 texts.append(str(error))
+    reasons = [text.removeprefix(f"{row.where}: ") for row, text in zip(bad, texts, strict=True)]
     if len(bad) == 1:
-        raise BadRows(texts[0], bad, [])
+        raise BadRows(texts[0], bad, [], reasons)
     if bad:
-        raise BadRows(f"{len(bad)} rows of {manifest} cannot be used:", bad, texts)
+        raise BadRows(f"{len(bad)} rows of {manifest} cannot be used:", bad, texts, reasons)
     return rows, notes
 
 

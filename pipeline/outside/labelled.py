@@ -19,6 +19,7 @@ from cxr.pipeline.outside.images import NOTHING_PRIVATE, Labelled, LabelledImage
 
 ALL = "all"  # in place of a split's name
 DEFAULT_SPLIT = features.TEST  # of data with several
+_OF_SOURCES = ("where", "listed_twice", "paths_outside")  # settings that only a folder of images or a manifest can obey
 
 
 def open_labelled(
@@ -34,11 +35,12 @@ def open_labelled(
       private: What belongs to the user alone. Records have their own pseudonyms and no unusable files.
 
     Raises:
-      UsageError: No such data, or no such split in them.
+      UsageError: No such data, no such split in them, or settings that records cannot obey.
       CxrError: The source is unusable; names file, line and remedy, and no image.
     """
     path = existing(data)
     if (path / DATASET).is_file():
+        refuse_settings(data, "records", config, spelled)
         return _records(path, split, config.class_names)
     if is_log(path):
         raise UsageError(f"{data}: logs of requests have no labels, and figures need them; `cxr validate` looks at data without")
@@ -59,6 +61,26 @@ def existing(data: str) -> Path:
     if is_uri(data) or not Path(data).exists():
         raise UsageError(f"{data}: no such file or folder here; give images (a folder, a manifest) or records of `cxr ingest`")
     return Path(data)
+
+
+def refuse_settings(data: str, what: str, config: Ingest, spelled: Spelling) -> None:
+    """Refuses settings about the reading of a source where there is none to read: figures would be of other images than were asked for.
+
+    Args:
+      data: As the user named it.
+      what: It is.
+      config: Of its reading.
+      spelled: Names settings in messages.
+
+    Raises:
+      UsageError: One is set.
+    """
+    plain = Ingest()
+    if given := [spelled(name, "…") for name in _OF_SOURCES if getattr(config, name) != getattr(plain, name)]:
+        raise UsageError(
+            f"{data}: holds {what}, in which {' and '.join(given)} can choose nothing; leave that out, or give the images themselves "
+            "(a folder, a manifest)"
+        )
 
 
 def is_log(path: Path) -> bool:

@@ -13,7 +13,7 @@ from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.rows import Row
 from cxr.data.ingest.sources import states_labels
 from cxr.pipeline.outside.images import NOTHING_PRIVATE, Given, LabelledImages, Private, read_rows
-from cxr.pipeline.outside.labelled import existing, is_log, open_labelled, read_source
+from cxr.pipeline.outside.labelled import existing, is_log, open_labelled, read_source, refuse_settings
 
 if TYPE_CHECKING:
     from tensorflow_serving.apis import prediction_log_pb2
@@ -39,13 +39,14 @@ def open_new(
       private: See there.
 
     Raises:
-      UsageError: No such data, or no such split in them.
+      UsageError: No such data, no such split in them, or settings that records and logs cannot obey.
       CxrError: The source is unusable, or a log is damaged.
     """
     path = existing(data)
     if (path / DATASET).is_file():
         return open_labelled(data, split, config, spelled, private)
     if is_log(path):
+        refuse_settings(data, "logs of requests", config, spelled)
         return _logs(path, config, private)
     if states_labels(path, config.class_names):
         return open_labelled(data, split, config, spelled, private)

@@ -288,10 +288,28 @@ def test_rows_of_an_error_are_listed_with_their_paths(run, source, tmp_path):
         run(source)
     assert "DOE" not in str(error.value)
     assert str(error.value).endswith(f"{tmp_path}/records.private/problems.csv")
-    assert (tmp_path / "records.private" / "problems.csv").read_text().splitlines()[1:] == [
-        f"{source} line 2,0-0.png",
-        f"{source} line 3,0-1.png",
-    ]
+    with (tmp_path / "records.private" / "problems.csv").open() as stream:
+        listed = list(csv.DictReader(stream))
+    assert [(row["where"], row["path"]) for row in listed] == [(f"{source} line 2", "0-0.png"), (f"{source} line 3", "0-1.png")]
+    assert all(row["why"].startswith("1 patients stand in two splits") for row in listed)
+
+
+def test_the_list_has_a_reason_for_each_row_of_a_manifest(run, source, tmp_path):
+    with source.open() as stream:
+        rows = list(csv.DictReader(stream))
+    ages = {2: "old", 5: "-3", 6: "200"}
+    for number, age in ages.items():
+        rows[number]["age"] = age
+    with source.open("w") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    with pytest.raises(CxrError, match="3 rows of"):
+        run(source)
+    with (tmp_path / "records.private" / "problems.csv").open() as stream:
+        listed = list(csv.DictReader(stream))
+    assert [row["where"] for row in listed] == [f"{source} line {k + 2}" for k in ages]
+    assert all("age" in row["why"] and "line" not in row["why"] for row in listed)
 
 
 def test_the_list_of_problems_is_the_last_calls(run, source, tmp_path):
@@ -404,7 +422,7 @@ def test_patient_ids_that_are_likely_the_same_are_warned_of(run, tmp_path, make_
     dataset = run(source)
     assert dataset.all_patients == 59
     (told,) = (note for note in dataset.warnings if "patient ids" in note)
-    assert told.startswith("3 patient ids equal others but for case or blanks, and count as different patients; if they are the same,")
+    assert told.startswith("3 patient ids equal others but for case, blanks, leading zeros or a '.0' at the end, and count as different")
     assert shown(console).count(f"warning: {told}\n") == 1
     run(source)
     assert shown(console).count(f"warning: {told}\n") == 2  # of records that are there already too

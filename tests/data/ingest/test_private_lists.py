@@ -16,8 +16,21 @@ def test_a_name_that_a_spreadsheet_would_compute_is_text(tmp_path):
     assert str(path) in said
     with path.open(newline="") as stream:
         _, *lines = csv.reader(stream)
-    assert [name for _, name in lines] == [f"'{name}" for name in names[:-1]] + ["plain.png"]
+    assert [name for _, name, _ in lines] == [f"'{name}" for name in names[:-1]] + ["plain.png"]
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_the_list_says_what_is_wrong_with_each_row(tmp_path):
+    rows = [Row(folder="/x", name=f"{k}.png", place="line", position=k, label="normal") for k in range(2)]
+    for error, reasons in (
+        (BadRows("2 rows cannot be used:", rows, reasons=["no label", "no age"]), ["no label", "no age"]),
+        (BadRows("2 images are not there:", rows), ["2 images are not there"] * 2),
+    ):
+        write_problems(tmp_path / "out", error)
+        with (folder_of(tmp_path / "out") / PROBLEMS).open(newline="") as stream:
+            assert [(row["where"], row["path"], row["why"]) for row in csv.DictReader(stream)] == [
+                (f"line {k}", f"{k}.png", reasons[k]) for k in range(2)
+            ]
 
 
 @pytest.mark.parametrize(("places", "more"), [(SHOWN, ""), (SHOWN + 2, "\n  and 2 more")])

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from cxr.core import features
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.data.images import reader
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.pipeline.outside.images import labelled
@@ -82,3 +82,14 @@ def test_a_picture_that_the_machine_cannot_read_now_is_not_left_out(write, tmp_p
     with pytest.raises(CxrError, match="cannot be read: Input/output error") as raised:
         list(open_labelled(str(manifest), None, reading_config(features.CLASS_NAMES, None)).images)
     assert "DOE" not in str(raised.value)
+
+
+@pytest.mark.parametrize("settings", [{"where": {"source": "here"}}, {"listed_twice": "merge"}, {"paths_outside": "allow"}])
+def test_records_and_logs_refuse_what_they_cannot_obey(records, tmp_path, settings):
+    """With `--where` the figures were of all images, and nothing said so."""
+    (tmp_path / "a.tfrecord").touch()
+    config = reading_config(features.CLASS_NAMES, None, **settings)
+    for data, what in ((records, "records"), (tmp_path / "a.tfrecord", "logs of requests")):
+        with pytest.raises(UsageError, match=f"holds {what}, in which data.{next(iter(settings))}=… can choose nothing"):
+            open_new(str(data), None, config)
+    open_new(str(records), None, reading_config(features.CLASS_NAMES, None, where=None, listed_twice=None, paths_outside=None))
