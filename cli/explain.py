@@ -85,8 +85,9 @@ def explain(
         name = f"{row.overlay} (empty)" if row.empty else row.overlay
         table.add_row(one_line(Path(row.image).name), row.model, row.explained, f"{row.probability:.2f}", row.predicted, name)
     options.stdout_console().print(table)
-    for image, remarks in {row.image: row.remarks for row in made if row.remarks}.items():
-        messages.print(f"{Path(image).name}: {remarks}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    for image, (outside, remarks) in {row.image: (row.outside, row.remarks) for row in made}.items():
+        if notes := "; ".join(filter(None, [features.OUTSIDE_SAID if outside else "", remarks])):
+            messages.print(f"{Path(image).name}: {notes}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     for line in list_overlays(out, made):
         messages.print(line, highlight=False, soft_wrap=True)
     if failed:

@@ -144,10 +144,10 @@ def _overlay(result: Prediction, out: Path) -> Explanation:
     explained = result.heat_map.explained
     share = result.probabilities[explained]
     try:
-        name = result.heat_map.save(out, Path(result.path), result.model, share)
+        name = result.heat_map.save(out, Path(result.path), result.model, share, result.outside)
     except OSError as error:
         raise CxrError(
             f"--explain {out}: an overlay cannot be written ({error.strerror}); free some space, or name another folder"
         ) from None
     row = (result.path, result.model, explained, result.label, round(share, 4), result.heat_map.empty, name)
-    return Explanation(*row, remarks="; ".join(result.remarks))
+    return Explanation(*row, remarks="; ".join(result.remarks), outside=result.outside)

@@ -61,6 +61,7 @@ OUTPUT_CLASS_NAMES = "class_names"  # string [batch, classes], the order of PROB
 UNLIKE_TRAINING = "unlike_training"  # float32 [batch], 0: like the training images, 0.5: the border, 1: nothing like them; may be absent
 UNLIKE_BORDER = 0.5  # of UNLIKE_TRAINING
 OUTSIDE = "outside"  # bool [batch], UNLIKE_TRAINING beyond UNLIKE_BORDER; absent where that is
+OUTSIDE_SAID = "outside of what the model knows"  # of such an image, for people
 CONFORMAL_SET = "conformal_set"  # bool [batch, classes], which classes it may be; may be absent
 MEMBER_PROBABILITIES = "probabilities_{member}"  # ensemble only, float32 [batch, classes] per member
 HEAT_MAP = "heat_map"  # float32 [batch, rows, columns] in [0, 1]: which regions speak for the class; covers the whole picture

@@ -35,24 +35,31 @@ class Explanation:
     empty: bool  # no region speaks for the class: the overlay says so
     overlay: str  # file name in the output folder
     remarks: str = ""  # what the header of a DICOM file says against a frontal chest X-ray
+    outside: bool | None = None  # the picture is unlike anything that the whole model was trained on; None: it does not say
 
 
 def overlay(
-    grey: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32], explained: str, seen: Sequence[float] = features.WHOLE
+    grey: npt.NDArray[np.uint8],
+    heat: npt.NDArray[np.float32],
+    explained: str,
+    seen: Sequence[float] = features.WHOLE,
+    outside: bool | None = None,
 ) -> Image.Image:
-    """Lays a heat map over a radiograph; one that is empty is said to be so, in words on the picture.
+    """Lays a heat map over a radiograph; words on the picture say that it is empty, or that the model does not know such pictures.
 
     Args:
       grey: uint8 [height, width].
       heat: float32 [rows, columns] in [0, 1].
       explained: The class that it speaks for.
       seen: What the map stands for: top, left, bottom, right, shares of height and width (features.SEEN_BOX).
+      outside: As an Explanation's.
 
     Returns:
       RGB, of the radiograph's size.
     """
+    said = [features.OUTSIDE_SAID] if outside else []
     if not heat.any():
-        return _with_banner(Image.fromarray(grey).convert("RGB"), EMPTY.format(explained))
+        return _with_banner(Image.fromarray(grey).convert("RGB"), "; ".join([*said, EMPTY.format(explained)]))
     height, width = grey.shape
     top, left, bottom, right = (round(share * side) for share, side in zip(seen, (height, width) * 2, strict=True))
     large = np.zeros(grey.shape, np.float32)
@@ -61,7 +68,8 @@ def overlay(
     inner[:] = np.asarray(fitted).clip(0, 1)
     colours = colormaps[COLOURS](large)[..., :3] * 255
     opacity = OPACITY * large[..., np.newaxis]
-    return Image.fromarray((grey[..., np.newaxis] * (1 - opacity) + colours * opacity).round().astype(np.uint8))
+    drawn = Image.fromarray((grey[..., np.newaxis] * (1 - opacity) + colours * opacity).round().astype(np.uint8))
+    return _with_banner(drawn, said[0]) if said else drawn
 
 
 def save_overlay(picture: Image.Image, out: Path, image: Path, model: str, explained: str, probability: float) -> str:

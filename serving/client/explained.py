@@ -39,7 +39,7 @@ class HeatMap:
         """Whether no region speaks for the class."""
         return not self.heat.any()
 
-    def save(self, out: Path, image: Path, model: str, probability: float) -> str:
+    def save(self, out: Path, image: Path, model: str, probability: float, outside: bool | None) -> str:
         """Lays it over the picture and writes that into an existing folder.
 
         Args:
@@ -47,6 +47,7 @@ class HeatMap:
           image: file that the picture came from; its name is part of the overlay's.
           model: that answered.
           probability: of the class.
+          outside: whether the model finds the picture unlike its training images, which the overlay then says; None: it does not say.
 
         Returns:
           The overlay's file name.
@@ -54,7 +55,7 @@ class HeatMap:
         from cxr.data.images.overlays import overlay, save_overlay  # matplotlib takes a while
 
         with Image.open(io.BytesIO(self.picture)) as picture:
-            drawn = overlay(np.asarray(picture.convert("L")), self.heat, self.explained)
+            drawn = overlay(np.asarray(picture.convert("L")), self.heat, self.explained, outside=outside)
         return save_overlay(drawn, out, image, model, self.explained, probability)
 
 

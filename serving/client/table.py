@@ -8,11 +8,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from cxr.core import features
 from cxr.core.disclaimer import NOT_A_DEVICE
 from cxr.core.visible import one_line
 from cxr.serving.client.predictions import Failure, Prediction
 
-OUTSIDE = "outside of what the model knows"
 _PATH, _GAP = 16, 3  # columns that a path gets at least, where it is folded; columns between two of the table's
 
 
@@ -56,7 +56,7 @@ def table(results: Sequence[Prediction | Failure], width: int) -> Table:
 
 
 def _notes(prediction: Prediction) -> str:
-    return "; ".join([*([OUTSIDE] if prediction.outside else []), *prediction.remarks])
+    return "; ".join([*([features.OUTSIDE_SAID] if prediction.outside else []), *prediction.remarks])
 
 
 def _title(answered: Sequence[Prediction]) -> str:

@@ -17,6 +17,7 @@ from cxr.trainer import artifact, model_info
 from cxr.trainer.explain.gradcam import GradCam, backbones_of
 from cxr.trainer.models.keras_files import load_model
 from cxr.trainer.preprocessing import decode_and_resize
+from cxr.trainer.scoring import SavedModel
 from cxr.trainer.transform_graph import TransformGraph
 
 
@@ -41,6 +42,8 @@ class Explainer:
         name = info.name if info else Path(source).stem
         kept = artifact.transform_path(_artifact_of(source))
         self._transform = TransformGraph(kept, self.class_names) if tf.io.gfile.exists(kept) else None
+        says = info is not None and info.outside is not None and info.outside.flagged is not None
+        self._served = SavedModel(artifact.serving_dir(_artifact_of(source))) if says else None
         self._parts = {part_name: (part, GradCam(part)) for part_name, part in backbones_of(self._model, name).items()}
 
     def explain(self, file: Path, out: Path, class_name: str | None = None) -> Iterator[Explanation]:
@@ -58,18 +61,19 @@ class Explainer:
         wanted = self.index_of(class_name) if class_name is not None else None
         grey = read_image(file, max_side=self._max_side)
         # Through the same bytes and the same graph as a served request.
-        encoded = tf.constant([encode(grey)])
-        images, seen = self._read(encoded)
+        encoded = encode(grey)
+        images, seen = self._read(tf.constant([encoded]))
+        outside = next(self._served.answers([encoded], lambda one: one))[-1] if self._served else None
         index = int(np.argmax(self._model(images, training=False)[0])) if wanted is None else wanted
         explained = self.class_names[index]
         for name, (part, cam) in self._parts.items():
             probabilities = np.asarray(part(images, training=False))[0]
             probability = float(probabilities[index])
             heat = cam(images, index)[0]
-            saved = save_overlay(overlay(grey.array, heat, explained, seen), out, file, name, explained, probability)
+            saved = save_overlay(overlay(grey.array, heat, explained, seen, outside), out, file, name, explained, probability)
             predicted = self.class_names[int(probabilities.argmax())]
             row = (str(file), name, explained, predicted, round(probability, 4), not heat.any(), saved)
-            yield Explanation(*row, remarks="; ".join(grey.remarks))
+            yield Explanation(*row, remarks="; ".join(grey.remarks), outside=outside)
 
     def _read(self, encoded: tf.Tensor) -> tuple[tf.Tensor, Sequence[float]]:
         """Puts an image, string [1], through the graph kept beside the model, or what version 0.2 always did; and what is seen of it."""

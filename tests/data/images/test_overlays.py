@@ -37,6 +37,16 @@ def test_an_empty_map_is_said_in_words_on_the_picture():
     assert np.asarray(overlay(np.zeros((16, 16), np.uint8), np.zeros((4, 4), np.float32), "normal")).shape == (16, 16, 3)
 
 
+def test_a_picture_that_the_model_does_not_know_is_said_to_be_one():
+    grey, heat = np.full((120, 160), 100, np.uint8), np.ones((4, 4), np.float32)
+    plain, unknown = (np.asarray(overlay(grey, heat, "normal", outside=flag)) for flag in (False, True))
+    np.testing.assert_array_equal(unknown[:100], plain[:100])
+    assert (unknown[112:].min(), unknown[112:].max() > 200) == (0, True)  # white on black
+    np.testing.assert_array_equal(np.asarray(overlay(grey, heat, "normal")), plain)
+    empty = [np.asarray(overlay(grey, np.zeros_like(heat), "normal", outside=flag)) for flag in (False, True)]
+    assert (empty[0] != empty[1]).any()
+
+
 def test_no_overlay_replaces_another(tmp_path):
     names = [save_overlay(Image.new("RGB", (4, 4)), tmp_path, tmp_path / "x.dcm", "one", "normal", 0.5) for _ in range(2)]
     assert names == ["x_one_normal_0.50.png", "x_one_normal_0.50_2.png"]
@@ -53,7 +63,7 @@ def test_the_table_holds_no_formula(tmp_path):
     row = Explanation("=HYPERLINK(1).png", "m", "normal", "@normal", 0.5, False, "-x.png")
     assert len(list(list_overlays(tmp_path, [row]))) == 1
     with (tmp_path / TABLE).open(newline="") as stream:
-        assert list(csv.reader(stream))[1] == ["'=HYPERLINK(1).png", "m", "normal", "'@normal", "0.5", "False", "'-x.png", ""]
+        assert list(csv.reader(stream))[1] == ["'=HYPERLINK(1).png", "m", "normal", "'@normal", "0.5", "False", "'-x.png", "", ""]
 
 
 def test_a_call_that_makes_none_leaves_the_list_of_earlier_ones(tmp_path):

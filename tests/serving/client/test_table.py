@@ -5,9 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
+from cxr.core import features
 from cxr.serving.client.errors import RequestFailed
 from cxr.serving.client.predictions import Failure, Prediction
-from cxr.serving.client.table import OUTSIDE, table
+from cxr.serving.client.table import table
 
 SHARES = {"covid19": 0.869, "pneumonia": 0.03, "normal": 0.101}
 
@@ -27,7 +28,7 @@ def test_answer_and_classes_are_never_cut(columns):
     assert len(answers) == 2
     assert all("covid19" in line for line in answers)
     assert "…" not in shown
-    assert all(word in shown for word in OUTSIDE.split())  # folded between words at most
+    assert all(word in shown for word in features.OUTSIDE_SAID.split())  # folded between words at most
     assert ("mobilenet" in shown) == ("--json" not in shown) == (columns > 80)
 
 

@@ -161,6 +161,34 @@ def test_what_a_header_says_against_a_chest_x_ray_is_told(app, uri, tmp_path):
     assert told == {("hand.dcm", "BodyPartExamined is HAND, not CHEST"), ("chest.dcm", "")}
 
 
+def test_a_picture_that_the_model_does_not_know_is_told(app, uri, tmp_path):
+    """`cxr predict` said so, and this command gave a map and a class without a word."""
+    copy = tmp_path / "model"
+    shutil.copytree(uri, copy)
+    border = {"share": 0.05, "flagged": 0.04, "split": "val", "images": 20}
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def image_bytes(image_bytes):
+        pictures = tf.map_fn(tf.io.decode_png, image_bytes, fn_output_signature=tf.uint8)
+        dark = tf.reduce_mean(tf.cast(pictures, tf.float32), axis=(1, 2, 3)) < 64
+        return {"probabilities": tf.zeros([tf.shape(image_bytes)[0], 3]), "outside": dark}
+
+    tf.saved_model.save(module, artifact.serving_dir(str(copy)), signatures={"image_bytes": image_bytes})
+    info = {"name": "ensemble", "class_names": CLASSES, "image_size": SIZE, "outside": border}
+    model_info.write_info(artifact.serving_dir(str(copy)), info)
+    noise = np.random.default_rng(0).integers(0, 255, (50, 60), dtype=np.uint8)
+    for name, pixels in (("dark", noise // 4), ("bright", noise)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    files = [str(tmp_path / "dark.png"), str(tmp_path / "bright.png")]
+    result = CliRunner().invoke(app, ["explain", *files, "-m", str(copy), "--out", str(tmp_path / "maps")])
+    assert result.exit_code == 0, result.output
+    assert result.output.count("dark.png: outside of what the model knows\n") == 1  # not once for each member
+    assert "bright.png: " not in result.output
+    with open(tmp_path / "maps" / "explanations.csv") as file:
+        assert {(Path(row["image"]).stem, row["outside"]) for row in csv.DictReader(file)} == {("dark", "True"), ("bright", "False")}
+
+
 def test_a_missing_model_is_named(tmp_path):
     with pytest.raises(CxrError, match="no such Keras model"):
         Explainer(str(tmp_path))
