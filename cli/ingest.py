@@ -151,13 +151,15 @@ def spelled(name: str, value: object) -> str:
     return f"`{dotted(name, value)}` in a file for --config"
 
 
-def spelled_for(option: str) -> Spelling:
+def spelled_for(option: str, or_else: str = "") -> Spelling:
     """Returns how a command spells the settings of ingest, where classes come from what an option names.
 
     Args:
       option: `--model`, say.
+      or_else: Another remedy for a class that is not known.
     """
-    return lambda name, value: f"{option} to one that knows it" if name == "class_names" else spelled(name, value)
+    known = f"{option} to one that knows it{f', or {or_else}' if or_else else ''}"
+    return lambda name, value: known if name == "class_names" else spelled(name, value)
 
 
 def _options(

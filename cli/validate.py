@@ -84,7 +84,8 @@ def validate(
     made_with = training.dataset.config
     settings = {"where": options.conditions(where), "listed_twice": listed_twice, "paths_outside": paths_outside}
     config = reading_config(training.dataset.class_names, made_with.max_side, **settings)
-    images = open_new(data, split, config, spelled_for("--against"), private_of(workspace, "validate"))
+    spelled = spelled_for("--against", or_else="give the images without labels, which are looked at too")
+    images = open_new(data, split, config, spelled, private_of(workspace, "validate"))
     limits = {"jensen_shannon": js, "l_infinity": l_infinity}
     thresholds = Thresholds.model_validate({name: value for name, value in limits.items() if value is not None})
     asked, border = _loaded(version, messages) if version else (None, None)
@@ -102,7 +103,7 @@ def validate(
         messages.print(f"all that was found: {json}", highlight=False, soft_wrap=True)
     if found.findings:
         raise typer.Exit(exit_codes.REFUSED)
-    console.print("nothing found: the new data look like the training data", highlight=False)
+    console.print(validation.conclusion(found), highlight=False, soft_wrap=True)
 
 
 def _loaded(version: Path, messages: Console) -> tuple[SavedModel, Outside | None]:

@@ -41,7 +41,7 @@ def open_labelled(
     path = existing(data)
     if (path / DATASET).is_file():
         refuse_settings(data, "records", config, spelled)
-        return _records(path, split, config.class_names)
+        return _records(path, split, config.class_names, spelled)
     if is_log(path):
         raise UsageError(f"{data}: logs of requests have no labels, and figures need them; `cxr validate` looks at data without")
     if (path.is_file() or (path / MANIFEST).is_file()) and not states_labels(path, config.class_names):
@@ -110,10 +110,13 @@ def reading_config(class_names: Sequence[str], max_side: int | None, **settings:
 # === Records ===
 
 
-def _records(folder: Path, split: str | None, class_names: Sequence[str]) -> LabelledImages:
+def _records(folder: Path, split: str | None, class_names: Sequence[str], spelled: Spelling) -> LabelledImages:
     dataset = read_dataset(folder)
     if strange := [name for name in dataset.class_names if name not in class_names and _images(dataset, dataset.splits, name)]:
-        raise CxrError(f"{folder}: has images of the class {strange[0]!r}, and the model knows {', '.join(class_names)}")
+        raise CxrError(
+            f"{folder}: has images of the class {strange[0]!r}, and known are {', '.join(class_names)}; ingest the others alone, or set "
+            f"{spelled('class_names', '[…]')}"
+        )
     chosen, notes = _chosen(str(folder), split, dataset.splits)
     files = [folder / name for name in sorted(dataset.files) if name.partition("/")[0] in chosen]
     check_sizes(folder, dataset, chosen)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cxr.trainer.calibration_info import Outside
 
 BATCH = 32  # images that a model is asked about at once
+BLIND = 0.5  # a distance, of at most 1: where chance takes every feature so far, next to nothing can be found
 MISTAKEN = float(ModelConfig.model_fields["outside_share"].default)
 
 
@@ -205,6 +206,19 @@ def remarks(found: Compared) -> Iterator[str]:
     if found.rejects:
         yield f"{sum(found.rejects.values())} files could not be used: {', '.join(f'{n} {why}' for why, n in found.rejects.items())}"
     yield from found.notes
+
+
+def conclusion(found: Compared) -> str:
+    """Returns the last line where there is no finding: what that is worth."""
+    judged = [one for one in found.drift if one.judged]
+    # What has one value everywhere is 0 by chance.
+    by_chance = [value for one in judged for value in (one.jensen_shannon_by_chance, one.l_infinity_by_chance) if value]
+    if (least := min(by_chance, default=0.0)) > BLIND:
+        return (
+            f"nothing found, which says little: with so few patients ({found.patients}) chance takes distances to {least:.2f} or "
+            "further; give images of more"
+        )
+    return "nothing found: the new data look like the training data"
 
 
 def _with_chance(value: float | None, chance: float | None) -> str:

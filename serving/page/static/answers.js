@@ -70,8 +70,14 @@ function answered(answer, model, again) {
     shares(answer),
     Object.keys(answer.members).length ? votes(answer) : null,
     answer.unlike_training === null ? null
-      : make("p", { className: "quiet" }, `Unlike the training images: ${answer.unlike_training.toFixed(2)} on a scale from 0 to 1; beyond ${BORDER} it is outside of what the model knows.`),
+      : make("p", { className: "quiet" }, `Unlike the training images: ${besideBorder(answer.unlike_training)} on a scale from 0 to 1; beyond ${BORDER} it is outside of what the model knows.`),
   ].filter(Boolean);
+}
+
+// With as many digits as tell it from the border: 0.50 would be said to lie beyond 0.5.
+function besideBorder(score) {
+  const digits = [2, 3, 4, 5].find(count => score.toFixed(count) !== Number(BORDER).toFixed(count)) ?? 6;
+  return score.toFixed(digits);
 }
 
 // Nothing is ruled out: a set holds the right class as often as it was made to, over many images. An older model does not say how often.

@@ -1,5 +1,6 @@
 """`cxr validate` beside real records; what TFDV measures, and what it cannot."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import tensorflow_data_validation as tfdv
 from PIL import Image
+from rich.console import Console
 from scipy.spatial.distance import jensenshannon
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 from typer.testing import CliRunner
@@ -16,6 +18,8 @@ from typer.testing import CliRunner
 from cxr.cli.main import app
 from cxr.core import features
 from cxr.core.errors import UsageError
+from cxr.data.ingest.ingest import ingest
+from cxr.data.ingest.ingest_config import Ingest
 from cxr.pipeline.outside.chance import most_flagged
 from cxr.pipeline.outside.drift import Thresholds, anomalies_of, drift
 from cxr.pipeline.outside.training import SPLIT, find_training
@@ -46,7 +50,27 @@ def test_data_like_those_of_the_training(records, write, tmp_path):
     assert not any(one["drifted"] for one in found["drift"])
     source = next(one for one in found["drift"] if one["feature"] == "source")
     assert (source["l_infinity"], source["judged"]) == (1.0, False)  # another place is another source
-    assert "nothing found" in shown
+    assert "nothing found: the new data look like the training data" in shown
+
+
+def test_that_nothing_could_be_found_among_so_few_is_said(records, write, tmp_path):
+    manifest = write(tmp_path / "there", ["normal", "normal"], first=500, level=120, source="there", sex="f", age="50")
+    found, shown = validated(manifest, "--against", records, "--no-near", code=0)
+    assert found["patients"] == 1
+    assert "nothing found, which says little: with so few patients (1) chance takes distances to" in shown
+    assert "look like the training data" not in shown
+
+
+def test_labels_that_the_training_data_do_not_know_are_refused_with_a_remedy(records, write, tmp_path):
+    manifest = write(tmp_path / "there", ["normal"] * 60, first=500)
+    manifest.write_text(manifest.read_text().replace("normal", "ill"))
+    others = tmp_path / "others"
+    console = Console(file=io.StringIO())
+    ingest(manifest, others, Ingest(class_names=("ill", "normal"), only_split="test"), key_file=tmp_path / "key", console=console)
+    for data in (manifest, others):
+        result = CliRunner().invoke(app, ["validate", str(data), "--against", str(records)])
+        assert result.exit_code == 1
+        assert "--against to one that knows it, or give the images without labels, which are looked at too" in str(result.exception)
 
 
 def test_unusable_files_are_listed_for_their_owner(records, write, tmp_path):

@@ -113,6 +113,33 @@ def test_what_is_said_of_a_picture_outside_is_not_called_calibrated(browser: Bro
     assert browser.evaluate(look) == [*[["400", muted]] * 5, *inside[5:]]  # mobilenet does not say what it knows
 
 
+def test_a_picture_just_beyond_the_border_is_not_said_to_lie_on_it(browser: Browser, page: Page, xrays: dict[str, Path]) -> None:
+    browser.evaluate("""{ const real = fetch; window.fetch = async (path, options) => {
+      const answer = await real(path, options);
+      if (!path.startsWith('/api/prediction')) return answer;
+      return new Response(JSON.stringify({ ...await answer.json(), unlike_training: 0.501242, outside: true })); }; }""")
+    browser.choose("#files", xrays["dark.png"])
+    browser.until(ANSWERED)
+    assert "Unlike the training images: 0.501 on a scale from 0 to 1; beyond 0.5 it" in browser.evaluate("document.body.innerText")
+
+
+def test_paper_has_the_picture_the_answers_and_on_each_sheet_what_they_are_worth(
+    browser: Browser, page: Page, xrays: dict[str, Path]
+) -> None:
+    """The foot lay over answers, and controls and strip were printed."""
+    browser.choose("#files", xrays["dark.png"], xrays["bright.png"])
+    browser.until(ANSWERED)
+    browser.media("print", "dark")
+    shown = "[...document.querySelectorAll('{}')].filter(found => found.checkVisibility()).length"
+    assert browser.evaluate(shown.format("button, input, select, .button, #canvas-help")) == 0
+    assert browser.evaluate(shown.format("#canvas, #caption, .card, .card .label, footer")) == 7
+    style = "getComputedStyle(document.querySelector('{}'))"
+    foot = f"[{style.format('body')}.display, {style.format('footer')}.display, {style.format('footer')}.breakInside]"
+    assert browser.evaluate(foot) == ["table", "table-footer-group", "avoid"]  # the foot of a table stands on all of its pages
+    assert browser.evaluate(f"{style.format('.bar div')}.printColorAdjust") == "exact"
+    assert browser.evaluate(f"{style.format('body')}.backgroundColor") == "rgb(255, 255, 255)"
+
+
 def test_only_certainty_is_shown_as_certainty(browser: Browser, page: Page, xrays: dict[str, Path]) -> None:
     browser.evaluate("""{ const real = fetch; window.fetch = async (path, options) => {
       const answer = await real(path, options);
