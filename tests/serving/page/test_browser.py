@@ -129,10 +129,12 @@ def test_paper_has_the_picture_the_answers_and_on_each_sheet_what_they_are_worth
     """The foot lay over answers, and controls and strip were printed."""
     browser.choose("#files", xrays["dark.png"], xrays["bright.png"])
     browser.until(ANSWERED)
+    browser.evaluate("document.querySelector('#overlay-on').click()")
+    browser.until("document.querySelector('#overlay-note').textContent.startsWith('Regions that speak')")
     browser.media("print", "dark")
     shown = "[...document.querySelectorAll('{}')].filter(found => found.checkVisibility()).length"
     assert browser.evaluate(shown.format("button, input, select, .button, #canvas-help")) == 0
-    assert browser.evaluate(shown.format("#canvas, #caption, .card, .card .label, footer")) == 7
+    assert browser.evaluate(shown.format("#canvas, #caption, #overlay-note, .card, .card .label, footer")) == 8
     style = "getComputedStyle(document.querySelector('{}'))"
     foot = f"[{style.format('body')}.display, {style.format('footer')}.display, {style.format('footer')}.breakInside]"
     assert browser.evaluate(foot) == ["table", "table-footer-group", "avoid"]  # the foot of a table stands on all of its pages
