@@ -18,7 +18,7 @@ from cxr.core.strict_model import StrictModel
 from cxr.core.support import large_share
 from cxr.pipeline.outside.answers import Answer, measure
 from cxr.pipeline.outside.gathered import Gathered, Stage, copies
-from cxr.pipeline.outside.images import Labelled, LabelledImages
+from cxr.pipeline.outside.images import Labelled, LabelledImages, scaling
 
 if TYPE_CHECKING:
     from cxr.trainer.training_data import Keys
@@ -149,9 +149,10 @@ def evaluate(
       CxrError: The images were read for another model, or none is left to measure on.
     """
     if data.max_side != model.max_side:
+        setting = f"--max-side {model.max_side}" if model.max_side else "`data.max_side: null` in a file for --config"
         raise CxrError(
-            f"longer images of the data were scaled down to {data.max_side or 'nothing'} pixels (max_side), the model was trained with "
-            f"{model.max_side or 'none scaled'}; give the images themselves, or ingest them with data.max_side={model.max_side or 'null'}"
+            f"longer images of the data were {scaling(data.max_side)}, those that the model was trained on were "
+            f"{scaling(model.max_side)}; give the images themselves, or ingest them with {setting}"
         )
     labels: dict[str, set[str]] = {}
     counts: Counter[str] = Counter()

@@ -130,6 +130,15 @@ class LabelledImages:
         )
 
 
+def scaling(max_side: int | None) -> str:
+    """Returns what was done to longer images, as the end of a sentence.
+
+    Args:
+      max_side: Pixels that they were scaled down to; None: none was.
+    """
+    return f"scaled down to {max_side} pixels" if max_side else "not scaled down"
+
+
 def labelled(example: tf.train.Example, where: str) -> Labelled:
     """Unpacks a raw example.
 

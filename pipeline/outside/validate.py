@@ -12,12 +12,12 @@ from rich.text import Text
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.core.intervals import Figure, proportion_interval
+from cxr.core.intervals import NONE, Figure, proportion_interval
 from cxr.core.strict_model import StrictModel
 from cxr.pipeline.outside.chance import most_flagged
 from cxr.pipeline.outside.drift import FeatureDrift, Thresholds, anomalies_of, drift, schema_without
 from cxr.pipeline.outside.gathered import SPLIT, Stage, copies, gather
-from cxr.pipeline.outside.images import LabelledImages
+from cxr.pipeline.outside.images import LabelledImages, scaling
 from cxr.pipeline.outside.training import Training
 from cxr.pipeline.schema import curated_schema
 from cxr.trainer.model_config import Model as ModelConfig
@@ -110,8 +110,7 @@ def validate(
     """
     notes = data.notes
     if model is not None and model.max_side != data.max_side:
-        sides = f"{data.max_side or 'none'} and {model.max_side or 'none'}"
-        notes += (f"the model was not asked: longer images were scaled down to other sizes here and for its training ({sides} pixels)",)
+        notes += (f"the model was not asked: longer images were {scaling(data.max_side)} here, {scaling(model.max_side)} for its training",)
         model = None
     if model is not None:
         asked = model.answers(data.images, lambda item: item.image, BATCH)
@@ -126,8 +125,8 @@ def validate(
     schema = schema_without(curated_schema(training.dataset.class_names), data.unstated)
     found = copies(new, trained, stage)
     if data.max_side != training.dataset.config.max_side:
-        sides = f"{data.max_side or 'no'} and {training.dataset.config.max_side or 'no'}"
-        notes += (f"max_side differs ({sides} pixels, here and in training): larger pictures are other pixels, and sizes drift for it",)
+        now, then = scaling(data.max_side), scaling(training.dataset.config.max_side)
+        notes += (f"longer images were {now} here, {then} in training: they are other pixels, and sizes drift for it",)
     done = stage("comparing distributions", 1)
     distances = drift(new.table, of_training, thresholds)
     done(1)
@@ -222,4 +221,4 @@ def conclusion(found: Compared) -> str:
 
 
 def _with_chance(value: float | None, chance: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}" + ("" if chance is None else f" ({chance:.3f})")
+    return NONE if value is None else f"{value:.3f}" + ("" if chance is None else f" ({chance:.3f})")

@@ -202,7 +202,15 @@ def test_what_does_not_fit_the_model(version, records, tmp_path):
         (other / "assets.extra" / "model.json").write_text(json.dumps(info | facts))
 
     model_says(max_side=512)
-    assert "ingest them with data.max_side=512" in str(refused("-m", other, "-d", records))
+    assert str(refused("-m", other, "-d", records)) == (
+        "longer images of the data were scaled down to 1024 pixels, those that the model was trained on were scaled down to 512 pixels; "
+        "give the images themselves, or ingest them with --max-side 512"
+    )
+    model_says(max_side=0)
+    assert str(refused("-m", other, "-d", records)).endswith(
+        "those that the model was trained on were not scaled down; give the images themselves, or ingest them with `data.max_side: null` "
+        "in a file for --config"
+    )
     model_says(reading_rules=99)
     assert "were read by rules 99" in str(refused("-m", other, "-d", records))
     model_says(class_names=["covid19", "pneumonia", "healthy"])
