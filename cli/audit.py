@@ -124,11 +124,12 @@ def table(result: AuditResult, synthetic: bool) -> Table:
     """
     from rich.table import Table
 
+    from cxr.core.counts import how_many
     from cxr.core.intervals import NONE
 
-    images = sum(result.images.values())
+    images = how_many(sum(result.images.values()), f"{'SYNTHETIC ' if synthetic else ''}image")
     shown = Table(
-        title=f"what the class can be told from: {images} {'SYNTHETIC ' if synthetic else ''}images of {result.patients} patients "
+        title=f"what the class can be told from: {images} of {how_many(result.patients, 'patient')} "
         f"(chance: {1 / len(result.class_names):.3f}; in brackets 95 %, by patient)"
     )
     columns = ("shortcut", f"balanced accuracy, {result.folds} folds", "accuracy, folds", f"balanced accuracy, {result.split}")

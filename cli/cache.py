@@ -86,6 +86,7 @@ def prune(
     """Remove features and answers; later runs compute them again."""
     import time
 
+    from cxr.core.counts import how_many
     from cxr.core.errors import CxrError, UsageError
     from cxr.core.spans import size
     from cxr.trainer.feature_cache.store import files_in
@@ -104,7 +105,7 @@ def prune(
             except OSError as error:
                 raise CxrError(f"{one.file}: cannot be removed ({error.strerror})") from None
             freed, removed = freed + one.size, removed + 1
-    typer.echo(f"{place}: removed {size(freed)} in {removed} files; {size(total - freed)} are kept")
+    typer.echo(f"{place}: removed {size(freed)} in {how_many(removed, 'file')}; {size(total - freed)} are kept")
 
 
 def _place(workspace: Path, folder: Path | None) -> Path:

@@ -94,6 +94,7 @@ def table(report: Report) -> Table:
     """The table that ends a cross-validation."""
     from rich.table import Table
 
+    from cxr.core.counts import how_many
     from cxr.core.disclaimer import SYNTHETIC
     from cxr.core.figure_table import ACCURACY, BALANCED_ACCURACY
     from cxr.trainer.crossval.experiment import BY_IMAGE, BY_PATIENT
@@ -101,7 +102,7 @@ def table(report: Report) -> Table:
 
     results = report.results
     others = [scheme for scheme in results if scheme not in (BY_PATIENT, BY_IMAGE)]
-    images = f"{report.images} images of {report.patients} patients ({', '.join(report.splits)})"
+    images = f"{how_many(report.images, 'image')} of {how_many(report.patients, 'patient')} ({', '.join(report.splits)})"
     warning = f" ({SYNTHETIC})" if report.synthetic else ""
     shown = Table(title=f"{report.folds} folds, {images}; 95 % intervals by patient{warning}")
     columns = ["model", "accuracy by patient", "balanced by patient", "accuracy by image", "what leakage is worth"]

@@ -103,9 +103,10 @@ def _print(about: About, out: Path) -> None:
 
     from cxr.cli.options import stdout_console
     from cxr.core import features
+    from cxr.core.counts import how_many
 
     console = stdout_console()
-    console.print(f"{about.title}: {sum(about.images.values())} images", highlight=False, soft_wrap=True)
+    console.print(f"{about.title}: {how_many(sum(about.images.values()), 'image')}", highlight=False, soft_wrap=True)
     table = Table()
     table.add_column("class")
     table.add_column("images", justify="right")
@@ -113,7 +114,7 @@ def _print(about: About, out: Path) -> None:
         table.add_row(label, str(about.images.get(label, 0)))
     console.print(table)
     lines = [f"left out: {count} {reason}" for reason, count in about.left_out.items()]
-    lines += [f"licence: {licence} ({count} images)" for licence, count in about.licences.items()]
+    lines += [f"licence: {licence} ({how_many(count, 'image')})" for licence, count in about.licences.items()]
     lines += [f"terms: {about.licence}; {about.page}", f"to cite: {about.citation}"]
     lines += [f"note: {about.remark}"] if about.remark else []
     present = [label for label in features.CLASS_NAMES if about.images.get(label)]

@@ -114,6 +114,7 @@ def _pushed(found: Lineage) -> Iterator[tuple[str, str]]:
 
 
 def _data(found: Lineage) -> Iterator[tuple[str, str]]:
+    from cxr.core.counts import how_many
     from cxr.core.features import UNKNOWN
 
     if found.data:
@@ -121,11 +122,15 @@ def _data(found: Lineage) -> Iterator[tuple[str, str]]:
         for split, classes in found.data.images.items():
             counts = ", ".join(f"{count} {name}" for name, count in classes.items())
             patients = found.run.patients.get(split) if found.run else None
-            yield split, f"{sum(classes.values())} images" + (f" of {patients} patients" if patients else "") + f": {counts}"
+            whose = f" of {how_many(patients, 'patient')}" if patients else ""
+            yield split, f"{how_many(sum(classes.values()), 'image')}{whose}: {counts}"
         for source, licenses in found.data.sources.items():
             yield (
                 f"source {source}",
-                ", ".join(f"{count} images, license {'not stated' if terms == UNKNOWN else terms}" for terms, count in licenses.items()),
+                ", ".join(
+                    f"{how_many(count, 'image')}, license {'not stated' if terms == UNKNOWN else terms}"
+                    for terms, count in licenses.items()
+                ),
             )
     if found.run:
         yield "records", found.run.records

@@ -154,13 +154,14 @@ def _configuration(run: KeptRun) -> str:
 
 
 def _data(run: KeptRun) -> str:
+    from cxr.core.counts import how_many
     from cxr.core.intervals import NONE
 
     if run.report is None:
         return Path(run.record.data).name if run.record and run.record.data else NONE
     images = sum(sum(classes.values()) for classes in run.report.images.values())
     name = "synthetic" if run.report.synthetic else Path(run.report.data).name
-    return f"{name}, {images} images" if images else name
+    return f"{name}, {how_many(images, 'image')}" if images else name
 
 
 def _models(run: KeptRun) -> str:

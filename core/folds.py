@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold
 
+from cxr.core.counts import how_many
 from cxr.core.errors import UsageError
 
 _MORE_DEALS = 20  # tried where the first is bad: few patients who have images of several classes can be dealt badly
@@ -53,7 +54,7 @@ def deal(labels: Indices, groups: Groups, folds: int, seed: int) -> list[Fold]:
       UsageError: A class has too few groups.
     """
     if (most := most_folds(labels, groups)) < folds:
-        raise UsageError(f"--folds {folds}: one class has images of {most} patients only; take fewer folds, or add data")
+        raise UsageError(f"--folds {folds}: one class has images of {how_many(most, 'patient')} only; take fewer folds, or add data")
     # Shuffled here: scikit-learn before 1.8 gives the groups each other's classes when it does it itself, and the mix is one of chance.
     _, numbers = np.unique(groups, return_inverse=True)
     rng = np.random.default_rng(seed)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cxr.core.counts import how_many
 from cxr.core.errors import CxrError
 from cxr.core.file_sizes import FILES, sizes_of, what_changed
 from cxr.kubeflow.uris import artifact_uri, local_path, run_and_task
@@ -72,4 +73,4 @@ def _lost(written: dict[str, int] | list[int], place: Path) -> str:
     number, size = written
     if (len(found), sum(found.values())) == (number, size):
         return ""
-    return f"{len(found):,} files with {sum(found.values()):,} bytes in place of the {number:,} with {size:,} that were written"
+    return f"{how_many(len(found), 'file')} with {sum(found.values()):,} bytes in place of the {number:,} with {size:,} that were written"

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from cxr.components.metrics.evaluation import Evaluation, Validation, read_evaluation, read_roc, read_validation
+from cxr.core.counts import how_many
 from cxr.core.disclaimer import NOT_A_DEVICE
 from cxr.core.figure_table import ACCURACY, AUC, OF_ALL_CLASSES, OF_ONE_CLASS, row_of
 from cxr.core.intervals import with_interval
@@ -157,7 +158,7 @@ def html_report(evaluation: Evaluation, validation: Validation) -> str:
         f"<h2>Gate: {verdict}</h2>",
         "".join(f"<p>{html.escape(reason)}</p>" for reason in validation.reasons),
         table(demands) if demands else "",
-        f"<p>{evaluation.examples} examples of {evaluation.patients} patients, {evaluation.correct} right, "
+        f"<p>{how_many(evaluation.examples, 'example')} of {how_many(evaluation.patients, 'patient')}, {evaluation.correct} right, "
         f"{evaluation.invalid_predictions} without a valid prediction. "
         f"{NOT_A_DEVICE}</p>",
         f"<h3>Whole split</h3>{table(overall)}<h3>Classes, one against the rest</h3>{table(classes)}",

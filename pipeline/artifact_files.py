@@ -15,6 +15,7 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as proto
 from tfx.orchestration import metadata
 
+from cxr.core.counts import how_many
 from cxr.core.file_sizes import FILES, sizes_of, what_changed
 from cxr.pipeline.workspace import BASELINES, PIPELINE_ROOT, Workspace
 
@@ -80,7 +81,8 @@ def _of_changes(changes: list[tuple[str, str]]) -> Iterator[str]:
         _, node = _home_and_node(PurePath(uri))
         yield f"{uri}: {what}; it is not taken from the cache: {node} makes it anew where this run needs it, and so does what follows"
     if (more := len(changes) - _SHOWN) > 0:
-        yield f"{more} more artifacts have lost files, and are not taken from the cache either"
+        others = how_many(more, "more artifact has lost files, and is", "more artifacts have lost files, and are")
+        yield f"{others} not taken from the cache either"
 
 
 def _change(artifact: proto.Artifact) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from cxr.core.counts import how_many
 from cxr.core.errors import CxrError
 from cxr.trainer import artifact, files
 
@@ -56,7 +57,7 @@ def save(
     if unlike_training is not None:
         arrays["unlike_training"] = np.asarray(unlike_training, dtype=np.float32)
     if len({len(array) for array in arrays.values()}) > 1:
-        raise ValueError(f"{split}: " + ", ".join(f"{key} of {len(array)} images" for key, array in arrays.items()))
+        raise ValueError(f"{split}: " + ", ".join(f"{key} of {how_many(len(array), 'image')}" for key, array in arrays.items()))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     files.write_bytes(artifact.predictions_path(uri, split), buffer.getvalue())

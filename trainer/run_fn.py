@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pydantic
 
+from cxr.core.counts import how_many
 from cxr.core.errors import CxrError
 from cxr.core.features import TRAIN, VAL
 from cxr.core.strict_model import StrictModel
@@ -68,7 +69,9 @@ def run_fn(fn_args: Any) -> None:
     transform = TransformGraph(fn_args.transform_output, settings.class_names)
     train = read_split(fn_args.train_files, transform)
     if len(train) < len(settings.class_names):
-        raise CxrError(f"training split: {len(train)} images; at least one for each of {len(settings.class_names)} classes is needed")
+        raise CxrError(
+            f"training split: {how_many(len(train), 'image')}; at least one for each of {len(settings.class_names)} classes is needed"
+        )
     val = read_split(fn_args.eval_files, transform) if settings.validation_split else None
 
     place = told(settings.feature_cache)

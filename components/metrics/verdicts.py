@@ -12,6 +12,7 @@ from cxr.components.metrics import names
 from cxr.components.metrics.intervals import judged, patients_of_demand
 from cxr.components.metrics.names import Values
 from cxr.core import figure_table
+from cxr.core.counts import how_many
 from cxr.core.refusal import Check, Refusal
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Judgement:
     def reason(self) -> str:
         """Why it was not met."""
         if isnan(self.measured):
-            return f"{self.subject} is not defined ({self.patients} patients); {self.wanted} is demanded"
+            return f"{self.subject} is not defined ({how_many(self.patients, 'patient')}); {self.wanted} is demanded"
         if self.least is not None and self.measured < self.least:
             return f"{self.subject} {self.measured:.3f} is below {self.least:.3f}"
         return f"{self.subject} {self.measured:.3f} is above {self.most:.3f}"
@@ -115,7 +116,7 @@ def not_judged(judgements: Sequence[Judgement]) -> list[str]:
         if judgement.verdict == "not judged" and judgement.where:
             feature, value = judgement.where
             enough = judgement.patients >= judgement.min_patients
-            why = "not defined" if enough else f"{judgement.patients} patients"
+            why = "not defined" if enough else how_many(judgement.patients, "patient")
             found.setdefault((judgement.what, feature), []).append(f"{value} ({why})")
     return [
         Check.GATE.says(f"{what} was not judged in {feature.replace('_', ' ')} {', '.join(values)}")
@@ -157,7 +158,8 @@ def _sentence(failure: Failure, judgements: Sequence[Judgement], accuracy: float
         return f"{name} was not measured"
     value = proto.metric_value.double_value.value
     if key.name == names.INVALID_PREDICTIONS:
-        return f"{value:.0f} predictions are no probabilities (NaN, infinite or outside [0, 1])"
+        wrong = how_many(round(value), "prediction is no vector of probabilities", "predictions are no probabilities")
+        return f"{wrong} (NaN, infinite or outside [0, 1])"
     if threshold.HasField("change_threshold"):
         allowed = abs(threshold.change_threshold.absolute.value)
         if key.name != figure_table.ACCURACY:

@@ -13,6 +13,7 @@ from cxr.components.model_card.card import ModelCard, Section, Table
 from cxr.components.model_card.statements import INTENDED, LIMITS, NOT_INTENDED
 from cxr.components.shortcut_check.verdict import ShortcutVerdict
 from cxr.core import features
+from cxr.core.counts import how_many
 from cxr.core.disclaimer import DISCLAIMER
 from cxr.core.figure_table import CALIBRATION_ERROR, LOG_LOSS, OF_ALL_CLASSES, OF_ONE_CLASS, row_of
 from cxr.core.intervals import NONE, with_interval
@@ -111,7 +112,7 @@ def _data(info: ModelInfo) -> Section:
     ) or ((NOT_STATED, NOT_STATED, str(sum(sum(images.values()) for images in info.data.images.values()))),)
     return Section(
         "Data",
-        facts=(("fingerprint", info.data.fingerprint), ("made up", f"{info.data.synthetic} images")),
+        facts=(("fingerprint", info.data.fingerprint), ("made up", how_many(info.data.synthetic, "image"))),
         tables=(
             Table("Images that it learnt from and was chosen by", ("split", *info.class_names, "all"), counts),
             Table("Collections and licenses of these images", ("source", "license", "images"), sources),
@@ -150,7 +151,8 @@ def _evaluation(pushed: Pushed) -> Section:
             for part in found.slices
         )
         tables.append(Table("Slices", ("slice", "images", "patients", *shown.values()), slices))
-    sentence = f"On the split {pushed.record.split}: {found.examples} images of {found.patients} patients, which took no part in training."
+    judged_on = f"{how_many(found.examples, 'image')} of {how_many(found.patients, 'patient')}"
+    sentence = f"On the split {pushed.record.split}: {judged_on}, which took no part in training."
     return Section("Evaluation", (sentence,), tables=tuple(tables))
 
 
@@ -185,7 +187,10 @@ def _calibration(info: ModelInfo) -> Section:
         facts.append(("temperature", f"{found.temperature:.3f}" + (f" ({found.note})" if found.note else "")))
         if found.before and found.after:
             facts.append(
-                (f"on {found.images} images of the split {found.split}", f"{_error(found.before)} before, {_error(found.after)} after")
+                (
+                    f"on {how_many(found.images, 'image')} of the split {found.split}",
+                    f"{_error(found.before)} before, {_error(found.after)} after",
+                )
             )
     if info.outside:
         flagged = NONE if info.outside.flagged is None else f"{info.outside.flagged:.3f} of the images of the split {info.outside.split}"

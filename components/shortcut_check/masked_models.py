@@ -16,6 +16,7 @@ from PIL import Image
 from cxr.components.shortcut_check.told import PARTS, Told
 from cxr.components.shortcut_check.verdict import MaskedAnswers
 from cxr.core import features, progress
+from cxr.core.counts import how_many
 from cxr.data.audit.audit import figures_of
 from cxr.data.audit.records import Pictures
 from cxr.data.audit.regions import Masked, blacked_out
@@ -78,6 +79,6 @@ def _summary(model: str, part: Masked, told: npt.NDArray[np.float32], pictures: 
         accuracy=measured.accuracy,
         balanced_accuracy=measured.balanced_accuracy,
         most_frequent=most_frequent,
-        verdict=f"{_SEEN[part]} {model} is right on {measured.accuracy} of {measured.images} images; "
+        verdict=f"{_SEEN[part]} {model} is right on {measured.accuracy} of {how_many(measured.images, 'image')}; "
         f"the most frequent class alone would be on {most_frequent:.3f}",
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.filesize import decimal
 
+from cxr.core.counts import how_many
 from cxr.core.errors import CxrError, UsageError
 from cxr.data.fetch.about import About
 from cxr.data.fetch.catalogue import Collection
@@ -143,7 +144,7 @@ def _download_parts(
     shared: Callable[[int], None] | None = None
     if open_parts and None not in sizes:
         total = sum(size for size in sizes if size is not None)
-        console.print(f"{len(open_parts)} files, {decimal(total)}", highlight=False)
+        console.print(f"{how_many(len(open_parts), 'file')}, {decimal(total)}", highlight=False)
         shared = stage("downloading", total, in_bytes=True)
     for remote, held in open_parts:
         path = downloader.download(remote, _own_stage(stage, remote.name) if shared is None else _part_of(shared))

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from cxr.core import beam_options as beam_checks
 from cxr.core import features, replaced_folder
+from cxr.core.counts import how_many
 from cxr.core.errors import CxrError
 from cxr.core.machine_faults import writing_to
 from cxr.core.silence import silenced
@@ -151,7 +152,7 @@ def ingest(
     summary.write_not_frontal(result, request.rows, out)
     summary.write_duplicates(result, request.rows, patients, out)
     count = len(request.rows)
-    console.print(f"{count} images read in {clock.seconds:.1f} s ({count / clock.seconds:.0f} a second)", highlight=False)
+    console.print(f"{how_many(count, 'image')} read in {clock.seconds:.1f} s ({count / clock.seconds:.0f} a second)", highlight=False)
     return dataset
 
 
@@ -163,7 +164,8 @@ def _read(out: Path, request: _Request, console: Console, beam_options: Sequence
     known = staged.Staged(folder)
     missing = [row for row in files.tolist() if known.unread(keys[row])]
     if len(missing) < len(files):
-        console.print(f"{len(files) - len(missing)} images were read by an earlier call that did not end well", highlight=False)
+        before = how_many(len(files) - len(missing), "image was", "images were")
+        console.print(f"{before} read by an earlier call that did not end well", highlight=False)
     with silenced():
         import tensorflow.io  # noqa: F401
     if missing:

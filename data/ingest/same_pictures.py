@@ -11,6 +11,7 @@ from rich.console import Console
 from scipy.cluster.hierarchy import DisjointSet
 
 from cxr.core import features
+from cxr.core.counts import how_many
 from cxr.core.errors import CxrError
 from cxr.core.stored_rows import StoredRows
 from cxr.data.duplicates.find import Pair, near_duplicates
@@ -56,10 +57,16 @@ def notes(conflicts: int, left_out: int, joined: int) -> list[str]:
     """Returns what a user is warned of, of records that are there already too; the arguments are those of `Settled`."""
     found = []
     if conflicts:
-        found.append(f"{conflicts} radiographs stand under several labels, {left_out} images are left out ({CONFLICTS})")
+        radiographs, images = _conflicting(conflicts), how_many(left_out, "image is", "images are")
+        found.append(f"{radiographs}, {images} left out ({CONFLICTS})")
     if joined:
-        found.append(f"{joined} patients share a radiograph with another one and count as the same person")
+        shared = "a radiograph with another one and"
+        found.append(f"{how_many(joined, f'patient shares {shared} counts', f'patients share {shared} count')} as the same person")
     return found
+
+
+def _conflicting(radiographs: int) -> str:
+    return how_many(radiographs, "radiograph stands under several labels", "radiographs stand under several labels")
 
 
 def compare(rows: Sequence[Row], keys: Keys, thumbnail: Callable[[Row], np.ndarray], config: Ingest, console: Console) -> list[Pair]:
@@ -163,7 +170,7 @@ def _listed(
 def _refusal(conflicts: Sequence[Sequence[Row]], listed: Path | None, spelled: Spelling) -> str:
     places = ["; ".join(f"{row.label} ({row.where})" for row in group) for group in conflicts]
     return (
-        f"{len(conflicts)} radiographs stand under several labels; correct the labels, or set {spelled('label_conflicts', 'drop')} "
+        f"{_conflicting(len(conflicts))}; correct the labels, or set {spelled('label_conflicts', 'drop')} "
         f"(none of their images is used) or {spelled('label_conflicts', 'keep_by_source')} with {spelled('source_priority', '[…]')}:"
         + shown(places, listed)
     )

@@ -11,6 +11,7 @@ from collections.abc import Sequence, Sized
 from pathlib import Path
 
 from cxr.core import features
+from cxr.core.counts import how_many
 from cxr.core.errors import CxrError, UsageError
 from cxr.data.images import dicom
 from cxr.data.images.errors import ImageError
@@ -159,7 +160,8 @@ def _check_names(rows: list[Row]) -> None:
     """Neither a record nor a pseudonym can be made of other names, and a list could not show them."""
     if other := [row for row in rows if _has_lone_bytes(row.path + row.mask)]:
         raise BadRows(
-            f"the names of {len(other)} images, or of folders above them, are no UTF-8; rename them (convmv does whole trees):", other
+            f"the names of {how_many(len(other), 'image')}, or of folders above them, are no UTF-8; rename them (convmv does whole trees):",
+            other,
         )
 
 
@@ -172,11 +174,12 @@ def _check_inside(rows: list[Row], folder: Path, config: Ingest, spelled: Spelli
     if config.paths_outside == "allow":
         return
     root = os.path.join(os.path.realpath(folder), "")
-    for what, named in (("images", [(row, row.path) for row in rows]), ("masks", [(row, row.mask) for row in rows if row.mask])):
+    for what, named in (("image", [(row, row.path) for row in rows]), ("mask", [(row, row.mask) for row in rows if row.mask])):
         outside = [row for row, path in named if not os.path.realpath(path).startswith(root)]
         if outside:
+            lying = how_many(len(outside), f"{what} lies", f"{what}s lie")
             raise BadRows(
-                f"{len(outside)} {what} lie outside {folder} (absolute paths, ../ or links that lead out); move them, or set "
+                f"{lying} outside {folder} (absolute paths, ../ or links that lead out); move them, or set "
                 f"{spelled('paths_outside', 'allow')}:",
                 outside,
             )
@@ -194,7 +197,7 @@ def _may_be_looked_at(path: str) -> bool:
 
 def _images(found: Sized, one: str = "is", many: str = "are") -> str:
     """How many they are, with a verb."""
-    return f"1 image {one}" if len(found) == 1 else f"{len(found)} images {many}"
+    return how_many(len(found), f"image {one}", f"images {many}")
 
 
 def _check_files(rows: list[Row]) -> None:
@@ -209,7 +212,9 @@ def _check_files(rows: list[Row]) -> None:
         raise BadRows(f"{_images(missing)} not there (paths count from the manifest's folder and are written with /):", missing)
     missing = [row for row in rows if row.mask and not os.path.isfile(row.mask)]
     if missing:
-        raise BadRows(f"the masks of {len(missing)} images are not there (empty the column 'mask' where there is none):", missing)
+        raise BadRows(
+            f"the masks of {how_many(len(missing), 'image')} are not there (empty the column 'mask' where there is none):", missing
+        )
 
 
 def _without_repeats(rows: list[Row], contradicted: Counter[str], config: Ingest, spelled: Spelling) -> tuple[list[Row], list[str]]:

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from cxr.core import features
+from cxr.core.counts import how_many
 from cxr.core.errors import CxrError
 from cxr.data.ingest.deal import deal
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
@@ -84,12 +85,13 @@ def _given(rows: list[Row], units: list[str], config: Ingest, spelled: Spelling)
         pairs = [(first[unit], row) for unit, row in torn.items()]
         apart = f"{spelled('near_duplicates', 'list')} keeps them apart"
         if config.split_by == "image":
-            what, shared = "radiographs", f" (copies count as one; {apart})"
+            what, shared = "radiograph", f" (copies count as one; {apart})"
         else:
             joined = any(row.person for pair in pairs for row in pair)
-            what, shared = "patients", f" (who shares a radiograph counts as one; {apart})" if joined else ""
+            what, shared = "patient", f" (who shares a radiograph counts as one; {apart})" if joined else ""
         raise BadRows(
-            f"{len(torn)} {what} stand in two splits{shared}; move their images or drop the given splits{_one_for_most(rows, spelled)}:",
+            f"{how_many(len(torn), f'{what} stands', f'{what}s stand')} in two splits{shared}; move their images or drop the given splits"
+            f"{_one_for_most(rows, spelled)}:",
             [row for pair in pairs for row in pair],
             [f"{one.split} ({one.where}) and {other.split} ({other.where})" for one, other in pairs],
         )
@@ -111,9 +113,9 @@ def _check_dealt(rows: list[Row], patients: Counter[str], config: Ingest, spelle
     for split in config.split_names:
         for name in config.class_names:
             if not counts[split, name]:
-                what = "images" if config.split_by == "image" else "patients"
+                what = "image" if config.split_by == "image" else "patient"
                 raise CxrError(
-                    f"class {name!r} has no image in split {split!r}: {patients[name]} {what} of this class could be dealt to "
+                    f"class {name!r} has no image in split {split!r}: {how_many(patients[name], what)} of this class could be dealt to "
                     f"{', '.join(config.split_names)}; add images of more patients, state the splits yourself (column `split` of a "
                     "manifest, folders train, val, test), or do with fewer splits, for example "
                     f"{spelled('splits', '{train: 0.8, val: 0, test: 0.2}')}{_one_for_most(rows, spelled)}"
@@ -166,10 +168,10 @@ def _exact(rows: list[Row], config: Ingest, usable: Callable[[Row], bool]) -> li
                 if candidate is None:
                     wanted = sum(counts[name] for counts in numbers.values())
                     found = sum(other.label == name and usable(other) for other in rows)
+                    known = f", and {how_many(copies[name], 'is a copy', 'are copies')} of what another split has" if copies[name] else ""
                     raise CxrError(
-                        f"per_class: class {name!r} has {found} usable images, {wanted} are asked for"
-                        + (f", and {copies[name]} are copies of what another split has; " if copies[name] else "; ")
-                        + "ask for fewer, or add images"
+                        f"per_class: class {name!r} has {how_many(found, 'usable image')}, {wanted} are asked for{known}; ask for fewer, "
+                        "or add images"
                     )
                 if homes.setdefault(candidate.radiograph, split) != split:
                     copies[name] += usable(candidate)

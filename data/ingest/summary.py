@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.table import Table
 from scipy.cluster.hierarchy import DisjointSet
 
+from cxr.core.counts import how_many
 from cxr.core.intervals import NONE
 from cxr.data.ingest import private_lists
 from cxr.data.ingest.dataset import Dataset
@@ -70,7 +71,8 @@ class Tally:
         found = []
         if self.against:
             doubted, why = sum(self.doubts.values()), "; ".join(f"{text}: {count}" for text, count in self.doubts.items())
-            found.append(f"{doubted} images may be no frontal chest X-rays ({why}), see {NOT_FRONTAL}")
+            images = how_many(doubted, "image may be no frontal chest X-ray", "images may be no frontal chest X-rays")
+            found.append(f"{images} ({why}), see {NOT_FRONTAL}")
         for what, key in (
             ("labels", lambda split, outcome: outcome.label),
             ("patients", lambda split, outcome: outcome.patient),
@@ -78,7 +80,7 @@ class Tally:
         ):
             torn = sum(len({key(*copy) for copy in copies}) > 1 for copies in self.duplicates)
             if torn:
-                found.append(f"{torn} pictures stand under several {what} ({DUPLICATES})")
+                found.append(f"{how_many(torn, 'picture stands', 'pictures stand')} under several {what} ({DUPLICATES})")
         return found
 
 
@@ -170,7 +172,7 @@ def write_duplicates(result: Tally, rows: Sequence[Row], patients: Sequence[str]
 
 def table(dataset: Dataset) -> Table:
     """Returns split × class, with totals."""
-    title = f"{dataset.images} images" + (" (synthetic)" if dataset.synthetic else "")
+    title = how_many(dataset.images, "image") + (" (synthetic)" if dataset.synthetic else "")
     result = Table(title=title, title_justify="left")
     result.add_column("split")
     for name in (*dataset.class_names, "images", "patients"):
@@ -190,15 +192,18 @@ def remarks(dataset: Dataset, out: Path) -> list[str]:
     lists, lines = private_lists.folder_of(out), []
     if dataset.rejects:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dataset.reject_reasons.items())
-        lines.append(f"{dataset.rejects} files left out ({reasons}): {lists / REJECTS}")
+        lines.append(f"{how_many(dataset.rejects, 'file')} left out ({reasons}): {lists / REJECTS}")
     if dataset.doubts:
-        lines.append(f"{sum(dataset.doubts.values())} images that may be no frontal chest X-rays: {lists / NOT_FRONTAL}")
+        doubted = sum(dataset.doubts.values())
+        images = how_many(doubted, "image that may be no frontal chest X-ray", "images that may be no frontal chest X-rays")
+        lines.append(f"{images}: {lists / NOT_FRONTAL}")
     if dataset.duplicates:
-        lines.append(f"{dataset.duplicates} pictures under more than one path, the same to the pixel: {lists / DUPLICATES}")
+        lines.append(f"{how_many(dataset.duplicates, 'picture')} under more than one path, the same to the pixel: {lists / DUPLICATES}")
     if dataset.near_duplicates:
-        lines.append(f"{dataset.near_duplicates} radiographs under more than one path, in copies that differ: {lists / DUPLICATES}")
+        near = how_many(dataset.near_duplicates, "radiograph")
+        lines.append(f"{near} under more than one path, in copies that differ: {lists / DUPLICATES}")
     if dataset.label_conflicts:  # how many they are is warned of, as is who counts as one person: same_pictures.notes
         lines.append(f"radiographs under several labels: {lists / CONFLICTS}")
     if dataset.own_patients:
-        lines.append(f"{dataset.own_patients} images without a patient id: each counts as a patient of its own")
+        lines.append(f"{how_many(dataset.own_patients, 'image')} without a patient id: each counts as a patient of its own")
     return lines

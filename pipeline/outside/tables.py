@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
+from cxr.core.counts import how_many
 from cxr.core.disclaimer import SYNTHETIC
 from cxr.core.figure_table import BALANCED_ACCURACY, OF_ALL_CLASSES, OF_ONE_CLASS, row_of
 from cxr.core.intervals import NONE
@@ -17,7 +18,7 @@ def tables(found: ModelFigures) -> Iterator[Table]:
     e = found.evaluation
     name = f"model {found.model} version {found.version}" if found.model else "predictions"
     made_up = f" ({SYNTHETIC})" if found.synthetic_data or found.synthetic_model else ""
-    whole = Table(title=f"{name} on {e.examples} images of {e.patients} patients{made_up}")
+    whole = Table(title=f"{name} on {how_many(e.examples, 'image')} of {how_many(e.patients, 'patient')}{made_up}")
     whole.add_column("figure")
     whole.add_column("value (95 % interval)")
     over = f", over {', '.join(one.name for one in e.classes if one.examples)}" if found.absent_classes else ""
@@ -68,15 +69,18 @@ def remarks(found: ModelFigures) -> Iterator[str]:
         total = found.images + apart + (0 if found.seen_included else found.seen)
         yield f"{found.seen} of {total} images were seen in training; {rest}"
     if found.copies or found.known_patients:
-        others = f", and {found.known_patients} other images of patients that were trained on" if found.known_patients is not None else ""
-        yield f"left out besides: {found.copies} copies of pictures that were trained on{others}"
+        copies = how_many(found.copies or 0, "copy", "copies")
+        others = ""
+        if found.known_patients is not None:
+            others = f", and {how_many(found.known_patients, 'other image')} of patients that were trained on"
+        yield f"left out besides: {copies} of pictures that were trained on{others}"
     if found.outside is not None:
         yield f"the model finds {found.outside} of {found.images} images unlike anything that it was trained on"
     if found.rejects:
         reasons = ", ".join(f"{count} {why}" for why, count in found.rejects.items())
-        yield f"{sum(found.rejects.values())} files could not be used: {reasons}"
+        yield f"{how_many(sum(found.rejects.values()), 'file')} could not be used: {reasons}"
     if found.repeated:
-        yield f"{found.repeated} images are copies, equal to the pixel, of others in the data"
+        yield f"{how_many(found.repeated, 'image is a copy', 'images are copies')}, equal to the pixel, of others in the data"
     if found.contradictory:
-        yield f"{found.contradictory} pictures stand under several labels; `cxr ingest` lists them"
+        yield f"{how_many(found.contradictory, 'picture stands', 'pictures stand')} under several labels; `cxr ingest` lists them"
     yield from found.notes

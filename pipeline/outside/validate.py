@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cxr.core import features
+from cxr.core.counts import how_many
 from cxr.core.errors import CxrError
 from cxr.core.intervals import NONE, Figure, proportion_interval
 from cxr.core.strict_model import StrictModel
@@ -72,13 +73,15 @@ class Compared(StrictModel):
         """Returns a sentence for each reason not to use the data without a second look; none where they are like the training data."""
         found = list(self.anomalies)
         if drifted := [one.feature for one in self.drift if one.drifted]:
-            found.append(f"{len(drifted)} features have drifted: {', '.join(drifted)}")
+            found.append(f"{how_many(len(drifted), 'feature has', 'features have')} drifted: {', '.join(drifted)}")
         if self.copies or self.near_copies:
-            near = f" and {self.near_copies} near" if self.near_copies else ""
+            kinds = {"exact": self.copies, "near": self.near_copies or 0}
+            copies = " and ".join(how_many(count, f"{kind} copy", f"{kind} copies") for kind, count in kinds.items() if count)
             other = f", {self.other_label} of them under another label" if self.other_label else ""
-            found.append(f"{self.copies} exact{near} copies of pictures that were trained on{other}")
+            found.append(f"{copies} of pictures that were trained on{other}")
         if self.known_patients:
-            found.append(f"{self.known_patients} patients have images among those that were trained on")
+            known = how_many(self.known_patients, "patient has", "patients have")
+            found.append(f"{known} images among those that were trained on")
         if self.unlike and self.unlike.finding:
             found.append(f"more images than by mistake are unlike the training images: {self.unlike.share} of a patient's")
         return found
@@ -173,7 +176,8 @@ def _unlike(new: pd.DataFrame, trained: pd.DataFrame, model: Model | None, borde
 def table(found: Compared) -> Table:
     """The table that `cxr validate` ends with."""
     limits = found.thresholds
-    shown = Table(title=f"{found.images} new images of {found.patients} patients beside {found.training_images} of the training split")
+    new = f"{how_many(found.images, 'new image')} of {how_many(found.patients, 'patient')}"
+    shown = Table(title=f"{new} beside {found.training_images} of the training split")
     shown.add_column("feature")
     shown.add_column("stated (in training)")
     shown.add_column(f"Jensen-Shannon (by chance), limit {limits.jensen_shannon:g}")
@@ -203,7 +207,8 @@ def remarks(found: Compared) -> Iterator[str]:
     if found.near_copies is None:
         yield "near copies of training pictures were not looked for"
     if found.rejects:
-        yield f"{sum(found.rejects.values())} files could not be used: {', '.join(f'{n} {why}' for why, n in found.rejects.items())}"
+        unusable = how_many(sum(found.rejects.values()), "file")
+        yield f"{unusable} could not be used: {', '.join(f'{n} {why}' for why, n in found.rejects.items())}"
     yield from found.notes
 
 

@@ -84,7 +84,7 @@ def test_a_label_conflict_has_its_exit_code(tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = cxr(capfd, "ingest", "xrays", "records")
     assert found.returncode == exit_codes.FAILED
-    assert "1 radiographs stand under several labels" in found.stderr
+    assert "1 radiograph stands under several labels" in found.stderr
     assert "--label-conflicts drop" in found.stderr
     assert "--label-conflicts keep_by_source with --source-priority" in found.stderr
     assert "SECRET" not in found.stderr + found.stdout

@@ -36,7 +36,7 @@ def test_all_that_was_written_passes_and_the_note_goes(place, uri):
 @pytest.mark.parametrize(
     ("harm", "names", "sums"),
     [
-        (lambda place: (place / "Split-train/b").unlink(), "Split-train/b is missing", "1 files with 8 bytes"),
+        (lambda place: (place / "Split-train/b").unlink(), "Split-train/b is missing", "1 file with 8 bytes"),
         (lambda place: os.truncate(place / "Split-train/a", 3), "Split-train/a has 3 bytes", "2 files with 11 bytes"),
         (shutil.rmtree, "none of its files are there", "none of its files are there"),
     ],

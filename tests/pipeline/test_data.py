@@ -54,7 +54,7 @@ def test_images_are_ingested_with_the_key_that_the_environment_names(prepared, t
 def test_a_run_tells_what_was_left_out_and_where_the_list_is(prepared, images, shown):
     (images / "normal" / "SECRET0.png").write_bytes(b"")
     records = prepared(None, "data.max_reject_share=0.1").path
-    assert f"1 files left out (1 not an image): {records}.private/rejects.csv\n" in shown.getvalue()
+    assert f"1 file left out (1 not an image): {records}.private/rejects.csv\n" in shown.getvalue()
     assert "SECRET" not in shown.getvalue()
 
 

@@ -28,9 +28,9 @@ def test_predictions_of_an_empty_split(tmp_path):
 
 
 def test_predictions_of_unequal_length_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="val: content_hash of 1 images, label_index of 2 images"):
+    with pytest.raises(ValueError, match="val: content_hash of 1 image, label_index of 2 images"):
         predictions.save(str(tmp_path), "val", ["a"], [0, 1], np.zeros((2, 3)))
-    with pytest.raises(ValueError, match="val: .*unlike_training of 1 images"):
+    with pytest.raises(ValueError, match="val: .*unlike_training of 1 image$"):
         predictions.save(str(tmp_path), "val", ["a", "b"], [0, 1], np.zeros((2, 3)), unlike_training=[0.5])
 
 

@@ -163,7 +163,7 @@ def test_faults(tmp_path, records, transform_dir, config, make_example, write):
         run_fn(SimpleNamespace(**wrong))
     few = arguments(tmp_path, records, transform_dir, config())
     few["train_files"] = [write(tmp_path / "few" / "a.gz", [make_example(0)])]
-    with pytest.raises(CxrError, match="training split: 1 images"):
+    with pytest.raises(CxrError, match="training split: 1 image;"):
         run_fn(SimpleNamespace(**few))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from cxr.core.counts import how_many
 from cxr.core.features import VAL
 from cxr.trainer.calibration.ranks import conformal_quantile
 from cxr.trainer.calibration_info import Conformal
@@ -24,7 +25,9 @@ def fit(probabilities: npt.ArrayLike, labels: npt.ArrayLike, coverage: float) ->
     """
     p, y = np.asarray(probabilities, np.float64), np.asarray(labels, np.int64)
     found = conformal_quantile(1 - p[np.arange(len(y)), y], coverage)
-    note = "" if found is not None else f"{len(y)} images are too few for this coverage: every class is in every set"
+    note = (
+        "" if found is not None else f"{how_many(len(y), 'image is', 'images are')} too few for this coverage: every class is in every set"
+    )
     least = 0.0 if found is None else max(0.0, 1 - found)
     sets = members(p, least)
     return Conformal(

@@ -20,6 +20,7 @@ from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 
 from cxr.core import features
+from cxr.core.counts import how_many
 from cxr.core.features import TRAIN, VAL
 from cxr.core.stored_rows import ROWS_IN_MEMORY, Array, FloatRows
 from cxr.trainer import files
@@ -77,7 +78,9 @@ def fit(pooled: Mapping[str, FloatRows], share: float, seed: int) -> tuple[Detec
     if val is None or not len(val):
         return None, Outside(share=share, note="no validation split to find the border on: no such output")
     if count < 1:
-        return None, Outside(share=share, note=f"{len(train)} training images are too few: no such output")
+        return None, Outside(
+            share=share, note=f"{how_many(len(train), 'training image is', 'training images are')} too few: no such output"
+        )
     some = np.sort(np.random.default_rng(seed).permutation(len(train))[:MOST_IMAGES])
     chosen = np.asarray(train[some]).astype(np.float64)
     mean, scale = chosen.mean(axis=0), 1 / np.sqrt(floored(chosen.var(axis=0)))
@@ -91,12 +94,16 @@ def fit(pooled: Mapping[str, FloatRows], share: float, seed: int) -> tuple[Detec
     unscaled = Detector(*(np.asarray(part, np.float32) for part in parts))
     distances = unscaled.distances(val)
     border = conformal_quantile(distances, 1 - share)
-    note = "" if border is not None else f"{len(val)} validation images are too few for this share: none of them is flagged"
+    note = "" if border is not None else _too_few(len(val))
     border = float(distances.max(initial=0)) if border is None else border
     border = max(border * (1 + _ROUNDING), _ROUNDING)
     detector = replace(unscaled, border=np.asarray(border, np.float32))
     flagged = float((detector.scores(val) > features.UNLIKE_BORDER).mean())
     return detector, Outside(share=share, flagged=flagged, split=VAL, images=len(val), directions=count, note=note)
+
+
+def _too_few(images: int) -> str:
+    return f"{how_many(images, 'validation image is', 'validation images are')} too few for this share: none of them is flagged"
 
 
 def fit_joint(scores: list[Array], share: float) -> tuple[float, Outside]:
@@ -111,7 +118,7 @@ def fit_joint(scores: list[Array], share: float) -> tuple[float, Outside]:
     """
     ratios = np.mean([_log_ratio(one) for one in scores], axis=0)
     shift = conformal_quantile(ratios, 1 - share)
-    note = "" if shift is not None else f"{len(ratios)} validation images are too few for this share: none of them is flagged"
+    note = "" if shift is not None else _too_few(len(ratios))
     shift = (float(ratios.max()) if shift is None else shift) + _ROUNDING
     flagged = float((joint_scores(scores, shift) > features.UNLIKE_BORDER).mean())
     return shift, Outside(share=share, flagged=flagged, split=VAL, images=len(ratios), shift=shift, note=note)

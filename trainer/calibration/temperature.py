@@ -40,7 +40,8 @@ def fit(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> Calibration:
 
     note, temperature = "", 1.0
     if all_right:
-        note = f"all {len(y)} answers on the validation split are right: no temperature below 1 can be justified by them"
+        right = "the one answer on the validation split is" if len(y) == 1 else f"all {len(y)} answers on the validation split are"
+        note = f"{right} right: no temperature below 1 can be justified by them"
     else:
         bounds = (float(np.log(LOWEST)), float(np.log(HIGHEST)))
         found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxr.core.counts import how_many
 from cxr.core.spans import about
 from cxr.trainer.crossval.experiment import Scheme, named, titled
 from cxr.trainer.crossval.fold_run import to_train
@@ -78,7 +79,8 @@ def announced(subject: Subject, left: Sequence[Job], folds: int) -> str:
         return ""
     stages = "; ".join(f"{name}: {_epochs(subject, name)}" for name in names)
     return (
-        f"{len(networks)} whole networks to train ({folds} folds × {len(names)} models without those that are trained already; {stages}). "
+        f"{how_many(len(networks), 'whole network')} to train ({how_many(folds, 'fold')} × {how_many(len(names), 'model')} "
+        f"without those that are trained already; {stages}). "
         f"About {about(sum(job.seconds for job in networks))} at most: without early stopping, by the speed of the frozen backbones "
         f"here, a training step taken for {TRAINING_STEP} passes. What is finished is kept, an interrupted call can be made again. "
         "--models takes some of them only, defaults.fine_tuning=null trains heads only."
@@ -107,6 +109,6 @@ class TimeLeft:
 
 def _epochs(subject: Subject, name: str) -> str:
     model = subject.models[name]
-    head = f"up to {model.head_training.epochs} epochs of the head, then " if model.head_training else ""
+    head = f"up to {how_many(model.head_training.epochs, 'epoch')} of the head, then " if model.head_training else ""
     assert model.fine_tuning is not None
     return f"{head}up to {model.fine_tuning.epochs} of the whole network"

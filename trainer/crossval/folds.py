@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from cxr.core.counts import how_many
 from cxr.core.folds import Fold, Indices
 
 MIN_SOURCE_IMAGES = 20  # a source with fewer says nothing: an interval as wide as the scale
@@ -40,9 +41,13 @@ def by_source(
         known = [c for c in np.unique(labels[rest]) if len(np.unique(patients[rest & (labels == c)])) >= least_patients]
         asked = own & np.isin(labels, known)
         if len(known) < 2:
-            skipped[str(source)] = f"the other sources have {len(known)} classes with {least_patients} or more patients"
+            skipped[str(source)] = (
+                f"the other sources have {how_many(len(known), 'class', 'classes')} with {least_patients} or more patients"
+            )
         elif asked.sum() < MIN_SOURCE_IMAGES:
-            skipped[str(source)] = f"{asked.sum()} images of classes that the other sources have, fewer than {MIN_SOURCE_IMAGES}"
+            skipped[str(source)] = (
+                f"{how_many(asked.sum(), 'image')} of classes that the other sources have, fewer than {MIN_SOURCE_IMAGES}"
+            )
         elif len(np.unique(labels[asked])) < 2:
             skipped[str(source)] = "its images of classes that the other sources have are all of one class"
         else:

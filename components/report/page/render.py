@@ -17,6 +17,7 @@ from cxr.components.report.page.content import Content
 from cxr.components.report.page.section import Section
 from cxr.components.report.page.sections import calibration, comparison, curves, data, errors, evaluation, lineage, shortcuts, verdict
 from cxr.core import disclaimer, spans
+from cxr.core.counts import how_many
 
 # In the order of the page. A new section is a module with a SECTION, a template of the same name, and a word here.
 SECTIONS: tuple[Section, ...] = (
@@ -61,6 +62,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "how_many": how_many,
         "number": numbers.number,
         "percent": numbers.percent,
         "memory": spans.memory,

@@ -284,7 +284,7 @@ def test_rows_of_an_error_are_listed_with_their_paths(run, source, tmp_path):
     source.write_text(
         "\n".join([text[0] + ",split", *(f"{line},{'test' if k == 1 else 'train'}" for k, line in enumerate(text[1:]))]) + "\n"
     )
-    with pytest.raises(CxrError, match=r"1 patients stand in two splits(.|\n)*train \(.* line 2\) and test \(.* line 3\)") as error:
+    with pytest.raises(CxrError, match=r"1 patient stands in two splits(.|\n)*train \(.* line 2\) and test \(.* line 3\)") as error:
         run(source)
     assert "DOE" not in str(error.value)
     assert str(error.value).endswith(f"{tmp_path}/records.private/problems.csv")
@@ -406,7 +406,7 @@ def test_copies_to_the_pixel(run, tmp_path, make_manifest, console):
     assert (dataset.duplicates, dataset.near_duplicates, dataset.joined_patients) == (1, 0, 1)
     assert dataset.images == 60
     assert sum(dataset.patients.values()) == 59
-    assert any("1 patients share a radiograph" in warning for warning in dataset.warnings)
+    assert any("1 patient shares a radiograph" in warning for warning in dataset.warnings)
     with (tmp_path / "records.private" / "duplicates.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     listed = [(row["picture"], row["path"], row["patient"], row["copy"]) for row in rows]

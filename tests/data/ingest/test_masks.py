@@ -124,7 +124,7 @@ def test_a_mask_of_thousands_of_scans_is_refused_undecoded(tmp_path):
 
 @pytest.mark.parametrize(
     ("mask", "message"),
-    [("masks/none.png", "the masks of 1 images are not there"), ("../outside.png", "1 masks lie outside")],
+    [("masks/none.png", "the masks of 1 image are not there"), ("../outside.png", "1 mask lies outside")],
 )
 def test_masks_that_cannot_be_read_are_told_before_anything_is(run, make_manifest, tmp_path, mask, message):
     (tmp_path / "outside.png").touch()

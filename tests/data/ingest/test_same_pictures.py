@@ -110,10 +110,10 @@ def test_near_duplicates_stay_on_one_side_and_their_patients_count_as_one(run, s
     assert [row["copy"] for row in found] == ["near", "near"]
     assert len({row["split"] for row in found}) == 1
     assert len({patient for _, patient in used(tmp_path / "records")}) == 44
-    assert "1 patients share a radiograph" in console.file.getvalue()
+    assert "1 patient shares a radiograph" in console.file.getvalue()
     run(source)  # up to date
     said = [*console.file.getvalue().splitlines(), *remarks(joined, tmp_path / "records")]
-    assert sum("1 patients share a radiograph" in line for line in said) == 2  # once in each call
+    assert sum("1 patient shares a radiograph" in line for line in said) == 2  # once in each call
 
 
 def test_a_label_conflict_fails_and_is_listed(run, source, tmp_path):
@@ -121,7 +121,7 @@ def test_a_label_conflict_fails_and_is_listed(run, source, tmp_path):
     with pytest.raises(CxrError) as error:
         run(source)
     text = str(error.value)
-    assert "1 radiographs stand under several labels" in text
+    assert "1 radiograph stands under several labels" in text
     assert "data.label_conflicts=drop" in text
     assert "covid19 (" in text
     assert "line 2); pneumonia (" in text
@@ -198,7 +198,7 @@ def test_a_second_call_with_a_policy_is_up_to_date(run, source, tmp_path, consol
     assert run(source, label_conflicts="drop") == first
     text = console.file.getvalue()
     assert "up to date" in text
-    assert text.count("1 radiographs stand under several labels, 2 images are left out") == 2  # once in each call
+    assert text.count("1 radiograph stands under several labels, 2 images are left out") == 2  # once in each call
     out = tmp_path / "records"
     assert f"radiographs under several labels: {tmp_path}/records.private/conflicts.csv" in remarks(first, out)
     assert not any("left out" in line for line in remarks(first, out))
@@ -225,7 +225,7 @@ def test_patients_are_joined_through_others(tmp_path, make_rows):
 def test_a_conflict_through_a_third_picture(tmp_path, make_rows):
     rows = make_rows(30)
     pairs = [Pair(0, 3, 0.95), Pair(3, 4, 0.93)]  # 0 and 3 are of one class, 4 is not; 0 and 4 were not found to agree
-    with pytest.raises(CxrError, match="1 radiographs"):
+    with pytest.raises(CxrError, match="1 radiograph stands"):
         settle(rows, pairs, Ingest(), tmp_path / "records", dotted)
     found = listed(tmp_path, "problems.csv")
     told = [(row["path"], row["other_path"], row["agreement"]) for row in found]
@@ -246,7 +246,7 @@ def test_equal_pictures_with_too_little_contrast_to_be_compared_are_one(run, sou
     faint[10:13] += 10  # a picture, with a spread of 1.6 grey levels
     for name in ("0.png", "31.png"):
         Image.fromarray(faint).save(source.parent / name)
-    with pytest.raises(CxrError, match="1 radiographs stand under several labels"):
+    with pytest.raises(CxrError, match="1 radiograph stands under several labels"):
         run(source)
 
 

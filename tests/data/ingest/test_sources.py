@@ -179,7 +179,7 @@ def test_paths_that_lead_out_need_a_switch(tmp_path, make_manifest, make_image, 
     (folder / "link.png").symlink_to(outside)
     (folder / "linked").symlink_to(outside.parent)
     manifest = make_manifest(folder, [*OTHERS, row(image=str(outside) if way == "ABSOLUTE" else way)])
-    with pytest.raises(BadRows, match=r"1 images lie outside .*data\.paths_outside=allow:\n  .*manifest\.csv line 4$"):
+    with pytest.raises(BadRows, match=r"1 image lies outside .*data\.paths_outside=allow:\n  .*manifest\.csv line 4$"):
         discover(manifest, CONFIG)
     assert len(discover(manifest, Ingest(paths_outside="allow"))[0]) == 3
 
@@ -195,7 +195,7 @@ def test_links_out_of_a_tree_need_the_switch_and_rings_end(tree, tmp_path, make_
     assert len(discover(tree, CONFIG)[0]) == 6
     make_image(tmp_path / "elsewhere" / "x.png", 77)
     (tree / "normal" / "more").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(BadRows, match=r"1 images lie outside .*\n  normal file 3"):
+    with pytest.raises(BadRows, match=r"1 image lies outside .*\n  normal file 3"):
         discover(tree, CONFIG)
     assert len(discover(tree, Ingest(paths_outside="allow"))[0]) == 7
 
@@ -210,7 +210,7 @@ def test_a_link_that_leads_nowhere_is_called_one(tree):
 def test_names_that_are_no_utf_8_are_refused_and_listed(tree, tmp_path, make_image, place):
     path = Path(os.fsdecode(os.path.join(os.fsencode(tree / "normal"), place)))
     make_image(path, 77)
-    with pytest.raises(BadRows, match=r"names of 1 images.* are no UTF-8; rename them .*\n  normal file") as caught:
+    with pytest.raises(BadRows, match=r"names of 1 image,.* are no UTF-8; rename them .*\n  normal file") as caught:
         discover(tree, CONFIG)
     assert write_problems(tmp_path / "records", caught.value)
     assert r"normal/\udcff.png" in (listed := (tmp_path / "records.private/problems.csv").read_text()) or r"M\udcfcller/a.png" in listed

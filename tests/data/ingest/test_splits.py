@@ -70,7 +70,7 @@ def test_patient_in_two_given_splits_is_told_by_lines(make_rows):
     for row in rows:
         row.split, row.patient = "train", f"SECRET-{row.patient}"
     rows[5].split = "test"
-    with pytest.raises(BadRows, match=r"1 patients stand in two splits.*\n  train \(line 2\) and test \(line 2\)$") as error:
+    with pytest.raises(BadRows, match=r"1 patient stands in two splits.*\n  train \(line 2\) and test \(line 2\)$") as error:
         assign(rows, CONFIG)
     assert "SECRET" not in str(error.value)
     assert error.value.rows == (rows[4], rows[5])
@@ -207,5 +207,5 @@ def test_copies_in_two_given_splits_are_an_error_where_images_are_dealt(make_row
     rows = make_rows(60)
     rows[0].picture = rows[3].picture = rows[0].image_unit
     rows[0].split, rows[3].split = "train", "test"
-    with pytest.raises(CxrError, match=r"1 radiographs stand in two splits \(copies count as one; data.near_duplicates=list"):
+    with pytest.raises(CxrError, match=r"1 radiograph stands in two splits \(copies count as one; data.near_duplicates=list"):
         assign(rows, Ingest(split_by="image"))

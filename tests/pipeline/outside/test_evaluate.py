@@ -87,7 +87,7 @@ def test_copies_and_patients_of_the_training_are_left_out_on_request(version, re
     for against in (records, version):
         found, shown = evaluated("--model", version, "--data", manifest, "--apart-from", against)
         assert (found["images"], found["copies"], found["known_patients"]) == (2, 1, 1)
-        assert "left out besides: 1 copies" in shown
+        assert "left out besides: 1 copy of" in shown
 
 
 def test_copies_to_the_pixel_of_other_training_data_are_left_out_too():

@@ -48,7 +48,7 @@ def test_every_fold_trains_each_network_and_what_is_finished_costs_nothing(image
     assert left[0].seconds == 0.5 * (5 * (3 * train + stop) + 36)  # five epochs, then the answers to all images
 
     text = announced(subjects, left, 6)
-    assert text.startswith("6 whole networks to train (6 folds × 1 models")
+    assert text.startswith("6 whole networks to train (6 folds × 1 model")
     assert "tuned: up to 3 epochs of the head, then up to 5 of the whole network" in text
     assert about(sum(job.seconds for job in left)) in text
     member.file(tmp_path).touch()

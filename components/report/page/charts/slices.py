@@ -8,6 +8,7 @@ from cxr.components.metrics.evaluation import Evaluation, SliceResult
 from cxr.components.report.page.charts.svg import MUTED, SERIES, Chart, draw
 from cxr.components.report.page.numbers import number, unbroken
 from cxr.core import features
+from cxr.core.counts import how_many
 from cxr.core.figure_table import OF_ALL_CLASSES
 
 _LONGEST_LABEL = 28  # characters
@@ -30,7 +31,9 @@ def slices_chart(key: str, model: str, evaluation: Evaluation) -> Chart | None:
         axes.set_yticks(range(len(slices)), [_label(found) for found in slices])
         axes.set(xlabel="accuracy (dotted: whole split)", ylim=(len(slices) - 0.5, -0.5), xlim=(-0.02, 1.02))
 
-    described = "; ".join(f"{s.feature} {s.value} {number(s.accuracy)} ({s.accuracy_interval}), {s.examples} images" for s in slices)
+    described = "; ".join(
+        f"{s.feature} {s.value} {number(s.accuracy)} ({s.accuracy_interval}), {how_many(s.examples, 'image')}" for s in slices
+    )
     shown = {row.name: row.title for row in OF_ALL_CLASSES if row.by_slice}
     rows = tuple(
         (

@@ -12,6 +12,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from cxr.components.report.page.charts.svg import DASHES, MUTED, SERIES, Chart, draw
 from cxr.components.report.page.content import Training
 from cxr.components.report.page.numbers import number, short
+from cxr.core.counts import how_many
 
 SERIES_OF = {
     "loss": ("loss", "val_loss"),
@@ -85,7 +86,9 @@ def _chart(key: str, model: str, what: str, training: Training) -> Chart:
     stages = ", then ".join(stage.name for stage in training.stages)
     last = ", ".join(f"{LABELS[series]} {_written(series, rows[-1].get(series), 4)}" for series in present)
     kept = "".join(f"; best epoch {epoch} ({stage})" for epoch, stage in best.items())
-    description = f"{model}: {what} over {len(rows)} epochs ({stages}). At the end: {last}{kept}. The table below has all numbers."
+    description = (
+        f"{model}: {what} over {how_many(len(rows), 'epoch')} ({stages}). At the end: {last}{kept}. The table below has all numbers."
+    )
     names = [name for stage in training.stages for name in [stage.name] * len(stage.rows)]
     cells = tuple(
         (f"{epoch}{' (best)' if epoch in best else ''}", names[epoch - 1], *(_written(series, row.get(series), 6) for series in present))

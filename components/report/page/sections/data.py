@@ -10,6 +10,7 @@ from cxr.components.drift_check.result import MEASURES, DriftResult
 from cxr.components.report.page.content import Content, Data
 from cxr.components.report.page.numbers import number
 from cxr.components.report.page.section import Section
+from cxr.core.counts import how_many
 from cxr.data.ingest.dataset import Dataset
 
 
@@ -84,7 +85,7 @@ def _ingested(found: Dataset) -> list[tuple[str, str]]:
         ("pictures under more than one path, the same to the pixel", str(found.duplicates)),
         ("radiographs under more than one path, in copies that differ", str(found.near_duplicates)),
         ("patients who share a radiograph with another one and count as one", str(found.joined_patients)),
-        ("radiographs under several labels", f"{found.label_conflicts} ({found.left_out} images left out for it)"),
+        ("radiographs under several labels", f"{found.label_conflicts} ({how_many(found.left_out, 'image')} left out for it)"),
         ("images without a patient id, each a patient of its own", str(found.own_patients)),
     ]
 

@@ -11,6 +11,7 @@ from cxr.components.report.page.content import Content, Model
 from cxr.components.report.page.next_steps import next_steps
 from cxr.components.report.page.numbers import NONE, number, with_interval
 from cxr.components.report.page.section import Section
+from cxr.core.counts import how_many
 
 
 def _context(content: Content) -> Mapping[str, Any]:
@@ -57,7 +58,7 @@ def _demand(model: Model, demand: Judgement) -> tuple[str, str, str, str, str, t
 def _kept(content: Content) -> str:
     """How many demands there were, and what became of them."""
     found = Counter(demand.verdict for model in content.models for demand in model.verdict.demands)
-    return f"{found.total()} demands: " + ", ".join(f"{count} {verdict}" for verdict, count in sorted(found.items()))
+    return f"{how_many(found.total(), 'demand')}: " + ", ".join(f"{count} {verdict}" for verdict, count in sorted(found.items()))
 
 
 def _answer(value: bool | None, yes: str) -> tuple[str, str]:
