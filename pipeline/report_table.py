@@ -9,6 +9,7 @@ from cxr.core import features
 from cxr.core.disclaimer import SYNTHETIC
 from cxr.core.intervals import NONE, with_interval
 from cxr.pipeline.report import Report
+from cxr.pipeline.workspace import PAGE
 
 
 def table(report: Report) -> Table:
@@ -36,8 +37,14 @@ def drift_lines(report: Report) -> dict[str, str | None]:
 
 
 def shortcut_lines(report: Report) -> list[str]:
-    """Returns what a reader of the table must know of shortcuts: the audit's findings, and each model beside the best one and masked."""
+    """Returns what a reader of the table must know of shortcuts: the audit's findings, and each model beside the best one and masked.
+
+    Those that tell a class clearly have a line each, all that tell less one together.
+    """
     lines = [f"audit: {found.verdict}" for found in report.audit.clear] if report.audit else []
+    if report.audit and (hints := report.audit.hints):
+        told = "something about a class, though none clearly, can surely be told from"
+        lines.append(f"audit: {told} {', '.join(found.phrase for found in hints)}; {PAGE} has the figures")
     for candidate in report.models.values():
         if verdict := candidate.shortcut_check:
             seen = [comparison.verdict for comparison in verdict.comparisons[:1]] + [answers.verdict for answers in verdict.masked]

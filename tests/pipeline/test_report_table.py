@@ -1,0 +1,41 @@
+"""The lines below the table that ends a run."""
+
+from cxr.data.audit.result import AuditResult, ShortcutResult
+from cxr.pipeline.report import Report
+from cxr.pipeline.report_table import shortcut_lines
+
+
+def shortcut(name: str, *, kind: str = "shortcut", clear: tuple[str, ...] = (), hinted: tuple[str, ...] = ()) -> ShortcutResult:
+    return ShortcutResult(
+        name=name,
+        phrase=f"the {name}",
+        kind=kind,
+        columns=1,
+        values=9,
+        folds=None,
+        gate=None,
+        clear_classes=clear,
+        hinted_classes=hinted,
+        verdict=f"verdict on {name}",
+    )
+
+
+def lines(*shortcuts: ShortcutResult) -> list[str]:
+    audit = AuditResult(class_names=("a", "b"), split="test", images={"train": 9}, patients=9, folds=5, clear_auc=0.8, shortcuts=shortcuts)
+    return shortcut_lines(Report(pipeline="p", synthetic=False, data="", audit=audit, models={}, nodes={}))
+
+
+def test_what_tells_a_class_clearly_is_told_whole_and_what_tells_less_by_name():
+    """As `cxr audit` does: a run that lists clear shortcuts alone reads as if there were nothing else."""
+    found = lines(
+        shortcut("source", clear=("a",)),
+        shortcut("border", hinted=("b",)),
+        shortcut("marks", hinted=("a",)),
+        shortcut("size"),
+        shortcut("centre", kind="reference", hinted=("a",)),
+    )
+    assert found == [
+        "audit: verdict on source",
+        "audit: something about a class, though none clearly, can surely be told from the border, the marks; report.html has the figures",
+    ]
+    assert lines(shortcut("size")) == []
