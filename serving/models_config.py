@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -11,6 +12,7 @@ from cxr.core.errors import UsageError
 from cxr.core.places import SAVED_MODEL
 from cxr.serving.defaults import LARGEST_VERSION
 
+log = logging.getLogger(__name__)
 PLATFORM = "tensorflow"
 _REMEDY = "make one with: cxr serving config MODELS_DIR"
 
@@ -49,6 +51,8 @@ def parse(text: str, source: Path) -> ModelServerConfig:
 def from_folder(models_dir: Path, base_path: str | None = None) -> ModelServerConfig:
     """Makes a configuration of every model that has at least one whole version; it says nothing on versions, so the latest is served.
 
+    A folder that may not be looked into (a volume's lost+found), or that no client could name, is passed over with a warning.
+
     Args:
       models_dir: holds <model>/<version>/saved_model.pb, as the Pusher leaves it.
       base_path: folder of the models as the server sees it (a container's mount); None: `models_dir` itself.
@@ -61,19 +65,30 @@ def from_folder(models_dir: Path, base_path: str | None = None) -> ModelServerCo
     root = str(models_dir.resolve()) if base_path is None else base_path.rstrip("/")
     config = ModelServerConfig()
     for folder in sorted(models_dir.iterdir()):
-        if versions_in(folder):
-            config.model_config_list.config.add(name=folder.name, base_path=f"{root}/{folder.name}", model_platform=PLATFORM)
+        try:
+            if versions_in(folder):
+                base = f"{root}/{folder.name}"
+                base.encode()
+                config.model_config_list.config.add(name=folder.name, base_path=base, model_platform=PLATFORM)
+        except OSError as error:
+            log.warning("%s: is not served, it cannot be looked into (%s); have the permission given", folder, error.strerror)
+        except UnicodeEncodeError:
+            log.warning("%s: is not served, its path is no UTF-8, which no request can hold; rename it", folder)
     if not config.model_config_list.config:
         raise UsageError(f"{models_dir}: no <model>/<version>/{SAVED_MODEL} below; run `cxr run` first, or name another folder")
     return config
 
 
 def versions_in(folder: Path) -> list[int]:
-    """Returns the whole versions of a model that lie in a folder, ascending; empty where there is no folder."""
+    """Returns the whole versions of a model that lie in a folder, ascending; empty where there is no folder.
+
+    Raises:
+      OSError: It, or a version, may not be looked into.
+    """
     if not folder.is_dir():
         return []
-    found = {version_of(child) for child in folder.iterdir() if (child / SAVED_MODEL).is_file()}
-    return sorted(version for version in found if version is not None)
+    numbered = ((version_of(child), child) for child in folder.iterdir())
+    return sorted({version for version, child in numbered if version is not None and (child / SAVED_MODEL).is_file()})
 
 
 def version_of(folder: Path) -> int | None:

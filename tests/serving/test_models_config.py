@@ -1,3 +1,6 @@
+import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,3 +51,37 @@ def test_a_number_beyond_the_protocols_is_no_version(tmp_path: Path):
     for name in ("7", str(2**63 - 1), str(2**63), "20261127093015000000", "\u0663"):
         _model(tmp_path, name)
     assert models_config.versions_in(tmp_path) == [7, 2**63 - 1]
+
+
+def test_a_folder_that_may_not_be_looked_into_stops_no_other_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog):
+    _model(tmp_path / "ensemble", "1")
+    _model(tmp_path / "mobilenet", "1", "2")
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / "mobilenet" / "notes").mkdir()
+    closed = {tmp_path / "lost+found", *(tmp_path / "mobilenet" / name / "saved_model.pb" for name in ("2", "notes"))}
+
+    def checked(call: Callable[..., object]) -> Callable[..., object]:
+        def as_another_user(path: Path, **how: bool) -> object:
+            if path in closed:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return call(path, **how)
+
+        return as_another_user
+
+    monkeypatch.setattr(Path, "iterdir", checked(Path.iterdir))
+    monkeypatch.setattr(Path, "is_file", checked(Path.is_file))
+    (entry,) = models_config.from_folder(tmp_path).model_config_list.config
+    assert entry.name == "ensemble"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / name}: is not served, it cannot be looked into (Permission denied); have the permission given"
+        for name in ("lost+found", "mobilenet")
+    ]
+
+
+def test_a_folder_that_no_client_could_name_stops_no_other_model(tmp_path: Path, caplog):
+    _model(tmp_path / "ensemble", "1")
+    _model(tmp_path / os.fsdecode(b"mobilenet\xff"), "1")
+    (entry,) = models_config.from_folder(tmp_path).model_config_list.config
+    assert entry.name == "ensemble"
+    (record,) = caplog.records
+    assert "is no UTF-8" in record.getMessage()
