@@ -37,7 +37,7 @@ def page(
     host: Annotated[
         str, typer.Option(help="address to listen on; others than 127.0.0.1 let everybody in who reaches them")
     ] = defaults.LOOPBACK,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="of the page; 0 takes a free one")] = defaults.PAGE_PORT,
+    port: Annotated[int, typer.Option(min=0, max=defaults.LARGEST_PORT, help="of the page; 0 takes a free one")] = defaults.PAGE_PORT,
     allowed_host: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="a name that browsers know the page by, beside localhost; may be repeated")
     ] = None,

@@ -5,6 +5,7 @@ LOOPBACK = "127.0.0.1"
 GRPC_PORT = 8500  # TensorFlow Serving's
 REST_PORT = 8501
 PAGE_PORT = 8502
+LARGEST_PORT = 65535
 SERVER = f"{LOOPBACK}:{GRPC_PORT}"  # of gRPC, where nobody names one
 
 # === What a client does ===

@@ -18,10 +18,10 @@ from google.protobuf.message import Message
 from cxr.core.errors import CxrError, UsageError
 from cxr.serving.client.errors import RequestFailed, ServerUnavailable, TlsFailed, from_rpc
 from cxr.serving.client.wire import messages
-from cxr.serving.defaults import LARGEST_MESSAGE, SERVER
+from cxr.serving.defaults import LARGEST_MESSAGE, LARGEST_PORT, SERVER
 
 EVERY_ADDRESS = "dns:///"  # before HOST:PORT: every address of the name counts, as gRPC writes it
-_ADDRESS = re.compile(rf"(?:{EVERY_ADDRESS})?(?P<host>\S+):(?P<port>[0-9]+)")
+_ADDRESS = re.compile(rf"(?:{EVERY_ADDRESS})?(?P<host>\S+):(?P<port>[0-9]{{1,5}})")
 # Requests go to all addresses of a name in turn: gRPC's default, pick_first, would leave all but one replica idle.
 SERVICE_CONFIG = '{"loadBalancingConfig": [{"round_robin": {}}]}'
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between two tries
@@ -180,7 +180,7 @@ def connect_each(server: str, tls: Tls | None = None) -> list[Connection]:
 
 def _split(server: str) -> tuple[str, str]:
     match = _ADDRESS.fullmatch(server)
-    if match is None:
+    if match is None or int(match["port"]) > LARGEST_PORT:  # gRPC would ask another port: of a larger number it keeps the last 16 bits
         raise UsageError(f"--server {server!r}: must be HOST:PORT or {EVERY_ADDRESS}HOST:PORT, for example {SERVER}")
     return match["host"], match["port"]
 

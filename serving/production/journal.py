@@ -77,7 +77,7 @@ class Journal:
         if not self.path.exists():
             return []
         found: dict[int, Entry] = {}
-        for line in self.path.read_text(encoding="utf-8").split("\n"):  # not splitlines: a reason may hold U+2028
+        for line in self.path.read_bytes().split(b"\n"):  # bytes: a line may be torn within a letter, and a reason may hold U+2028
             try:
                 entry = _entry(json.loads(line))
             except (ValueError, KeyError, TypeError):

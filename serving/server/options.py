@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cxr.core.features import MAX_PIXELS
 from cxr.core.machine import cores
-from cxr.serving.defaults import GRPC_PORT, LARGEST_MESSAGE, LOOPBACK, REST_PORT
+from cxr.serving.defaults import GRPC_PORT, LARGEST_MESSAGE, LARGEST_PORT, LOOPBACK, REST_PORT
 
 LONGEST_SECONDS = 2_000_000.0  # 23 days: gRPC, the kernel and TensorFlow Serving count milliseconds in 32 bits
 MOST_THREADS = 4096
@@ -134,9 +134,9 @@ class ServerOptions(_Frozen):
     models_dir: Path | None = None
     model_config_file: Path | None = None
     host: str = LOOPBACK
-    port: int = Field(default=GRPC_PORT, ge=0, le=65535)
-    rest_port: int | None = Field(default=REST_PORT, ge=0, le=65535)
-    page_port: int | None = Field(default=None, ge=0, le=65535)
+    port: int = Field(default=GRPC_PORT, ge=0, le=LARGEST_PORT)
+    rest_port: int | None = Field(default=REST_PORT, ge=0, le=LARGEST_PORT)
+    page_port: int | None = Field(default=None, ge=0, le=LARGEST_PORT)
     batching: Batching = Batching()
     limits: Limits = Limits()
     rest: Rest = Rest()

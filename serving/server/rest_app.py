@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
+from cxr.serving.defaults import LARGEST_VERSION
 from cxr.serving.server import rest_body, rest_json
 from cxr.serving.server.batching import Call
 from cxr.serving.server.errors import ServingError, from_exception, invalid, not_found
@@ -47,6 +48,7 @@ _HTTP = {
 # Memory in units of the largest message: bodies held at a time, and what reading one JSON document may take (`rest_json.cost`).
 # A document of images in base64 fits, however large; numbers cost more.
 _BODIES, _JSON = 2, 5
+_MOST_DIGITS = 20  # of a version, one more than the largest has; int() refuses thousands with an error of its own
 
 
 def http_status(error: ServingError) -> int:
@@ -173,9 +175,10 @@ def _refusal(request: Request, error: ServingError) -> Response:
 def _spec(match: re.Match[str]) -> model_pb2.ModelSpec:
     spec = model_pb2.ModelSpec(name=unquote(match[1]))
     if match[2]:
-        if int(match[2]) >= 2**63:
+        number = int(match[2].lstrip("0")[:_MOST_DIGITS] or "0")
+        if number > LARGEST_VERSION:
             raise invalid(f"Failed to convert version: {match[2]} to numeric.")
-        spec.version.value = int(match[2])
+        spec.version.value = number
     elif match[3]:
         spec.version_label = unquote(match[3])
     return spec

@@ -31,7 +31,9 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-@pytest.mark.parametrize("address", ["", "localhost", "localhost:", ":8500", "localhost:http", "dns:///h"])
+@pytest.mark.parametrize(
+    "address", ["", "localhost", "localhost:", ":8500", "localhost:http", "dns:///h", "h:65536", "dns:///h:99999", f"h:{'9' * 5000}"]
+)
 def test_an_address_needs_host_and_port(address: str):
     with pytest.raises(CxrError, match="HOST:PORT"):
         Connection(address)

@@ -29,11 +29,12 @@ def test_entries_are_added_and_the_last_outcome_counts(tmp_path: Path):
     assert first.time.endswith("+00:00")
 
 
-def test_a_torn_line_is_passed_over_and_does_not_spoil_the_next(tmp_path: Path):
+@pytest.mark.parametrize("torn", [b'{"id": 2, "act', '{"id": 2, "reason": "schlecht für'.encode()[:-2]])
+def test_a_torn_line_is_passed_over_and_does_not_spoil_the_next(tmp_path: Path, torn: bytes):
     journal = Journal(tmp_path / "models.config")
     journal.append(_entry(1, 1, 2))
-    with journal.path.open("a") as file:
-        file.write('{"id": 2, "act')
+    with journal.path.open("ab") as file:
+        file.write(torn)
     journal.append(_entry(2, 2, 3))
     assert [entry.id for entry in journal.entries()] == [1, 2]
 

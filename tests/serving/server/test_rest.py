@@ -120,6 +120,8 @@ def test_images_as_base64(ask):
         ("/v1/elsewhere", None, 400, "Malformed request: GET"),
         ("/v1/models", None, 400, "Missing model name in request."),
         ("/v1/models/half_plus/versions/99999999999999999999", None, 400, "Failed to convert version"),
+        (f"/v1/models/half_plus/versions/{'9' * 5000}", None, 400, "Failed to convert version"),
+        (f"/v1/models/half_plus/versions/{'0' * 5000}7", None, 404, "Could not find version 7"),
         ("/v1/models/no%2Fpe", None, 404, "Could not find any versions of model no/pe"),
         ("/favicon.ico", None, 404, "Malformed request: GET"),
     ],
