@@ -137,10 +137,10 @@ def _check(response: requests.Response, url: str, *, authorized: bool) -> None:
 def _retry_after(response: requests.Response) -> float | None:
     """Returns seconds, from Retry-After (a number or a date) or GitHub's time of reset."""
     value = response.headers.get("Retry-After", "")
-    if value.isdigit():
+    if value.isdecimal():
         return float(value)
     reset = response.headers.get("X-RateLimit-Reset", "")
-    if reset.isdigit():
+    if reset.isdecimal():
         return max(0.0, float(reset) - time.time())
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())

@@ -10,7 +10,6 @@ import shutil
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -118,9 +117,11 @@ def _archived(path: Path, skipped: dict[str, str]) -> Iterator[Entry]:
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, NotImplementedError):
-        raise CxrError(f"{path}: is damaged, cut off or no archive of its kind; get it again") from None
-    except OSError as error:
+    except (CxrError, MemoryError):
+        raise
+    except Exception as error:  # zipfile and tarfile raise what their decompressors do, and of a damaged name or size IndexError and more
+        if not isinstance(error, OSError) or isinstance(error, gzip.BadGzipFile):
+            raise CxrError(f"{path}: is damaged, cut off or no archive of its kind; get it again") from None
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise CxrError("the disk is full; make room and call the same command again, it goes on") from None
         raise CxrError(f"{path}: cannot be read or copied ({error.strerror or 'damaged'}); get it again or check the permissions") from None
@@ -146,11 +147,13 @@ def _zipped(path: Path, skipped: dict[str, str]) -> Iterator[Entry]:
 
 
 def _tarred(path: Path, skipped: dict[str, str]) -> Iterator[Entry]:
-    compressed = not path.name.lower().endswith(".tar")
+    compressed, limit = not path.name.lower().endswith(".tar"), _limit(path)
     with path.open("rb") as raw:
-        content = _Bounded(gzip.GzipFile(fileobj=raw).read if compressed else raw.read, _limit(path), path)
+        content = _Bounded(gzip.GzipFile(fileobj=raw).read if compressed else raw.read, limit, path)
         with tarfile.open(fileobj=content, mode="r|") as archive:  # type: ignore[call-overload]
             for member in archive:
+                if member.offset_data + member.size > limit:  # tarfile would go on to its end, a block at a time, though nothing is left
+                    raise _bomb(path)
                 if member.isdir() or _passed_over(path, member.name, skipped):
                     continue
                 if not member.isreg():

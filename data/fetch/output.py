@@ -92,7 +92,7 @@ class Output:
 
     def image_of(self, candidate: Candidate) -> Path:
         """Returns where an image goes: its name says nothing of class or patient, and is the same in every call."""
-        digest = hashlib.blake2b(candidate.path.encode(), digest_size=6).hexdigest()
+        digest = hashlib.blake2b(os.fsencode(candidate.path), digest_size=6).hexdigest()
         suffix = PurePosixPath(candidate.path).suffix.lower()
         return self.images / f"{self.collection}-{digest}{suffix if re.fullmatch(r'[.][a-z0-9]{1,5}', suffix) else ''}"
 

@@ -11,7 +11,8 @@ import requests
 
 from cxr.core.strict_model import StrictModel
 
-_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+_NUMBER = "[0-9]{1,18}"  # of bytes; int() refuses some characters that isdigit() takes, and thousands of digits
+_RANGE = re.compile(rf"bytes (?:({_NUMBER})-{_NUMBER}|\*)/({_NUMBER}|\*)")
 
 
 class _State(StrictModel):
@@ -86,7 +87,7 @@ class Partial:
         length = response.headers.get("Content-Length", "")
         if response.status_code == 206:
             total = int(match[2]) if match and match[2] != "*" else None
-        elif length.isdigit():
+        elif re.fullmatch(_NUMBER, length):
             total = int(length)
         stated = dict(part.strip().partition("=")[::2] for part in response.headers.get("x-goog-hash", "").split(","))
         self.state = _State(url=self.state.url, validator=_validator(response), total=total, md5=_hex(stated.get("md5", "")))

@@ -10,6 +10,7 @@ TARGETS = {
     "image": "pictures.image_target",
     "dicom": "pictures.dicom_target",
     "mask": "pictures.mask_target",
+    "archive": "archives.archive_target",
     "manifest": "texts.manifest_target",
     "configuration": "texts.configuration_target",
     "override": "texts.override_target",

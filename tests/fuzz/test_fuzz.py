@@ -15,7 +15,7 @@ from .targets import TARGETS, make_target
 
 pytestmark = pytest.mark.seconds
 
-INPUTS = {"records": 20, "outside": 20, "configuration": 60, "dicom": 120}  # each takes longer there
+INPUTS = {"records": 20, "outside": 20, "configuration": 60, "dicom": 120, "archive": 60}  # each takes longer there
 OTHERS = 200
 _made = cache(make_target)
 _edits = st.lists(st.builds(Edit, st.integers(0, 255), st.floats(0, 1), st.integers(0, 2**32 - 1)), max_size=MAX_EDITS)

@@ -249,6 +249,18 @@ def test_what_may_pass_is_asked_again_and_later(server, remote, downloader, wait
     assert waits[0] < waits[1] < waits[3]
 
 
+@pytest.mark.parametrize("header", ["Retry_After", "X_RateLimit_Reset"])
+def test_digits_that_are_no_number_end_nothing(server, remote, downloader, header):
+    def busy(handler, data):
+        send(handler, 503, **{header: "\u00b2"})
+
+    def odd_length(handler, data):
+        send(handler, 206, data, Content_Range=f"bytes 0-9/{'9' * 5000}")
+
+    server.next_answers["/a.bin"] = [busy, odd_length, honest]
+    assert got(downloader, remote) == DATA
+
+
 def test_patience_has_an_end(server, remote, downloader, waits):
     server.next_answers["/a.bin"] = [always(500)] * 20
     with pytest.raises(FetchError, match=f"answered 500 .{ATTEMPTS} attempts"):

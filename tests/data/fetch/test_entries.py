@@ -1,6 +1,7 @@
 """Archives that mean harm."""
 
 import io
+import os
 import tarfile
 import zipfile
 
@@ -85,6 +86,16 @@ def test_bombs(tmp_path, monkeypatch, name):
         list(entries_of(path))
 
 
+def test_a_file_that_is_said_to_be_longer_than_its_archive_could_be(tmp_path, monkeypatch):
+    """tarfile goes on to its end, a block at a time, though nothing is left to read: of 2 to the 60th bytes for years."""
+    monkeypatch.setattr(entries, "GROWTH_FREE", 1 << 16)
+    member = tarfile.TarInfo("NORMAL/a.png")
+    member.size = 1 << 30
+    (tmp_path / "a.tar").write_bytes(member.tobuf())
+    with pytest.raises(CxrError, match="would unpack to more than 20 times its size"):
+        list(entries_of(tmp_path / "a.tar"))
+
+
 def test_files_larger_than_any_picture_are_left_out(tmp_path, monkeypatch):
     monkeypatch.setattr(entries, "LARGEST_FILE", 100)
     write(tmp_path / "source" / "large.png", bytes(101))
@@ -106,6 +117,54 @@ def test_an_encrypted_zip_says_so(tmp_path):
     skipped: dict[str, str] = {}
     assert list(entries_of(tmp_path / "a.zip", skipped)) == []
     assert list(skipped.values()) == [entries.ENCRYPTED]
+
+
+def zipped(kind, name):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", kind) as archive:
+        archive.writestr(name, bytes(range(256)) * 20)
+    return stream.getvalue()
+
+
+def damaged_content():
+    packed = zipped(zipfile.ZIP_LZMA, "a.png")
+    at = packed.index(b"a.png") + 25
+    return packed[:at] + b"\x5a" * 40 + packed[at + 40 :]
+
+
+@pytest.mark.parametrize(
+    ("file", "data"),
+    [
+        ("a.zip", zipped(zipfile.ZIP_DEFLATED, "ä.png").replace("ä".encode(), b"\xff\xff")),
+        ("a.zip", damaged_content()),
+    ],
+)
+def test_what_the_libraries_cannot_read_is_named(tmp_path, file, data):
+    (tmp_path / file).write_bytes(data)
+
+    def copy_all():
+        for entry in entries_of(tmp_path / file):
+            entry.copy(tmp_path / "copied.png")
+
+    with pytest.raises(CxrError, match="is damaged, cut off or no archive of its kind"):
+        copy_all()
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_names_that_are_no_utf8_are_taken(tmp_path, console, archived):
+    (tmp_path / "in").mkdir()
+    name = os.fsdecode(b"NORMAL/\xff.png")
+    if archived:
+        with tarfile.open(tmp_path / "in" / "a.tar", "w") as archive:
+            add(archive, name, picture(1))
+    else:
+        write(tmp_path / "in" / name, picture(1))
+    about = fetch(KAGGLE_COVID, tmp_path / "out", Options(), console=console, origin=tmp_path / "in")
+    assert about.images == {"normal": 1}
+    (image,) = (tmp_path / "out" / "images").iterdir()
+    assert image.read_bytes() == picture(1)
+    assert "udcff.png" in (tmp_path / "out" / "manifest.csv").read_text()  # as it was called, spelled out
+    assert fetch(KAGGLE_COVID, tmp_path / "out", Options(), console=console, origin=tmp_path / "in") == about
 
 
 def test_a_tar_that_was_cut_between_two_files_is_not_taken_for_whole(tmp_path):
