@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import glob
 import os
-import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -13,8 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-_DRAFT = re.compile(r"\.[0-9a-f]{32}")  # what the name of a file that is being written ends with
+_OF_A_DRAFT = "[0-9a-f]" * 32  # pattern of what a draft's name ends with: a UUID
 _LEFT_OVER_SECONDS = 3600  # such a file is younger
+_LONGEST = 255 - len("..") - 32  # bytes of a file's name that stay in its draft's: no file system takes more than 255
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def replacing(path: Path, mode: int | None = None, *, keep: bool = False) -> Ite
     Raises:
       OSError: It cannot be written.
     """
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # not the process: its number comes again in another container
+    draft = path.with_name(f".{_in_a_draft(path)}.{uuid.uuid4().hex}")  # not the process: its number comes again in another container
     try:
         with open(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode), "w+b") as file:
             yield file
@@ -51,7 +51,7 @@ def replacing(path: Path, mode: int | None = None, *, keep: bool = False) -> Ite
 
 def replace_text(path: Path, text: str, mode: int | None = None) -> None:
     """Writes a file as `replacing` does; what processes left of it that were killed meanwhile goes."""
-    _remove_left_over(path)
+    remove_left_over(path.parent, glob.escape(_in_a_draft(path)))
     with replacing(path, mode) as file:
         file.write(text.encode())
 
@@ -69,6 +69,19 @@ def replace_output(path: Path, text: str) -> None:
         replace_text(target, text, target.stat().st_mode & 0o777 if target.exists() else None)
 
 
+def remove_left_over(folder: Path, names: str) -> None:
+    """Removes what killed processes left of files that they were writing: what is an hour old, or more.
+
+    Args:
+      folder: Of the files.
+      names: Pattern of theirs.
+    """
+    for draft in folder.glob(f".{names}.{_OF_A_DRAFT}"):
+        with suppress(OSError):  # gone, or not ours
+            if time.time() - draft.stat().st_mtime > _LEFT_OVER_SECONDS:
+                draft.unlink()
+
+
 def sync_tree(folder: Path) -> None:
     """Brings all files below a folder to disk, then the folders: before it gets the name under which others find it.
 
@@ -82,12 +95,9 @@ def sync_tree(folder: Path) -> None:
         sync_folder(Path(parent))
 
 
-def _remove_left_over(path: Path) -> None:
-    for draft in path.parent.glob(f".{glob.escape(path.name)}.*"):
-        if _DRAFT.fullmatch(draft.name[len(path.name) + 1 :]):
-            with suppress(OSError):  # gone, or not ours
-                if time.time() - draft.stat().st_mtime > _LEFT_OVER_SECONDS:
-                    draft.unlink()
+def _in_a_draft(path: Path) -> str:
+    """Returns what a draft's name holds of the file's: all of it, or what is not too long."""
+    return os.fsdecode(os.fsencode(path.name)[:_LONGEST])
 
 
 def _sync(handle: int) -> None:

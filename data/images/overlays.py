@@ -12,7 +12,7 @@ from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
 from cxr.core import features
-from cxr.core.durable import replace_text
+from cxr.core.durable import remove_left_over, replace_text, replacing
 from cxr.core.file_names import file_name_of
 from cxr.core.visible import csv_text
 
@@ -73,20 +73,22 @@ def overlay(
 
 
 def save_overlay(picture: Image.Image, out: Path, image: Path, model: str, explained: str, probability: float) -> str:
-    """Writes an overlay into an existing folder and returns the file's name, which no earlier one has."""
+    """Writes an overlay, whole or not at all, into an existing folder and returns the file's name, which no earlier one has."""
     # A model names itself and its classes: no folder may come of that.
     stem = "_".join((image.stem, *map(file_name_of, (model, explained)), f"{probability:.2f}"))
     path, number = out / f"{stem}.png", 2
     while path.exists():  # images of different folders may share their name
         path, number = out / f"{stem}_{number}.png", number + 1
-    picture.save(path)
+    with replacing(path) as file:
+        picture.save(file, "PNG")
     return path.name
 
 
 def list_overlays(out: Path, explanations: Sequence[Explanation]) -> Iterator[str]:
-    """Writes one CSV row per overlay, and yields what a user is told of them."""
+    """Writes one CSV row per overlay, and yields what a user is told of them; what killed calls left unfinished goes."""
     if not explanations:
         return  # a list of earlier ones stays
+    remove_left_over(out, "*.png")
     rows = [[field.name for field in fields(Explanation)], *map(astuple, explanations)]
     replace_text(out / TABLE, csv_text(rows))
     if empty := sum(row.empty for row in explanations):

@@ -101,3 +101,12 @@ def test_what_a_killed_process_left_of_a_file_goes_when_it_is_written_again(tmp_
         os.utime(path, (0, 0))
     replace_text(file, "newer")
     assert sorted(tmp_path.iterdir()) == sorted([file, strange, left[0]])  # the first one may be another process's that writes now
+
+
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path):
+    file = tmp_path / f"{'ü' * 125}.json"  # 255 bytes
+    killed_at(3, lambda: replace_text(file, "old"))
+    (left,) = tmp_path.iterdir()
+    os.utime(left, (0, 0))
+    replace_text(file, "new")
+    assert (list(tmp_path.iterdir()), file.read_text()) == ([file], "new")

@@ -1,6 +1,9 @@
 import csv
+import errno
+import os
 
 import numpy as np
+import pytest
 from killed import killed_at
 from PIL import Image
 
@@ -72,6 +75,36 @@ def test_a_call_that_makes_none_leaves_the_list_of_earlier_ones(tmp_path):
     before = (tmp_path / TABLE).read_text()
     assert list(list_overlays(tmp_path, [])) == []
     assert (tmp_path / TABLE).read_text() == before
+
+
+def test_a_kill_at_any_moment_leaves_whole_overlays_only_and_the_next_call_clears_up(tmp_path):
+    picture, step = Image.effect_noise((64, 64), 50).convert("RGB"), 0
+    while killed_at(step, lambda: save_overlay(picture, tmp_path, tmp_path / "x.dcm", "one", "normal", 0.5)):
+        for file in tmp_path.glob("x*"):
+            with Image.open(file) as whole:
+                assert whole.tobytes() == picture.tobytes()
+            file.unlink()
+        step += 1
+    assert step > 5  # of its bytes, too
+    assert len(left := list(tmp_path.glob(".x*"))) > 1
+    for file in left:
+        os.utime(file, (0, 0))
+    list(list_overlays(tmp_path, [Explanation("x.dcm", "one", "normal", "normal", 0.5, empty=False, overlay="x_one_normal_0.50.png")]))
+    assert sorted(os.listdir(tmp_path)) == sorted([TABLE, "x_one_normal_0.50.png"])
+
+
+def test_a_name_may_be_as_long_as_before_and_no_room_leaves_nothing(tmp_path, monkeypatch):
+    image = tmp_path / f"{'x' * 200}.png"
+    name = save_overlay(Image.new("RGB", (4, 4)), tmp_path, image, "one", "normal", 0.5)
+    assert os.listdir(tmp_path) == [name]
+
+    def no_room(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    with pytest.raises(OSError, match="No space left"):
+        save_overlay(Image.new("RGB", (4, 4)), tmp_path, image, "two", "normal", 0.5)
+    assert os.listdir(tmp_path) == [name]
 
 
 def test_a_kill_at_any_moment_leaves_the_list_of_earlier_overlays_or_the_new_one(tmp_path):
