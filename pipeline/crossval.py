@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 from rich.console import Console
 
 from cxr.core import fingerprints, progress
+from cxr.core.durable import sync_tree
 from cxr.core.errors import CxrError, MissingFileError, UsageError
 from cxr.core.machine_faults import writing_to
 from cxr.core.places import records_in
@@ -77,7 +77,7 @@ def read_records(config: Config, examples: Examples, splits: Sequence[str], fold
       config: Classes, image size and preprocessing.
       examples: A folder that `cxr ingest` wrote.
       splits: Those that take part; the files of the others are not opened.
-      folder: Where Transform graphs are kept, by the hash of what they hang on.
+      folder: Where Transform graphs are kept, by the hash of what they hang on; nobody else may write there meanwhile.
 
     Raises:
       UsageError: The records lack a split.
@@ -93,16 +93,16 @@ def read_records(config: Config, examples: Examples, splits: Sequence[str], fold
     }
     content = fingerprints.of_parts([fingerprints.of_folder(examples.path / split) for split in splits])
     graph = folder / fingerprints.of_parts([settings, content, code_version("cxr.trainer.preprocessing")])
+    for unfinished in folder.glob("*.*"):  # of calls that were killed
+        shutil.rmtree(unfinished)
     if not graph.exists():
         from cxr.pipeline.analysis import write_transform_graph  # Beam and TFT: seconds
 
-        draft = graph.with_suffix(f".{uuid.uuid4().hex}")
+        draft = graph.with_suffix(".unfinished")
         try:
             write_transform_graph(patterns, str(draft), settings)
+            sync_tree(draft)
             draft.rename(graph)
-        except OSError:
-            if not graph.is_dir():  # else another call on the same records was quicker
-                raise
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     transform = TransformGraph(str(graph), config.class_names)

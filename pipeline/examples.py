@@ -92,10 +92,11 @@ def prepare_data(config: Config, data: str | None, workspace: Workspace, console
         return examples
     if data is not None:
         source = Path(data)
+        real = source.resolve()  # a link is no other source
         # each source and way of ingesting has a folder of its own, so that no run changes what an earlier one was made of
         settings = config.data.model_dump(mode="json", exclude=WITHOUT_EFFECT)
-        key = hashlib.sha256(json.dumps([str(source.resolve()), settings]).encode()).hexdigest()[:12]
-        records = workspace.data / f"{file_name_of(source.stem)}-{key}"
+        key = hashlib.sha256(json.dumps([str(real), settings]).encode()).hexdigest()[:12]
+        records = workspace.data / f"{file_name_of(real.stem)}-{key}"
     else:
         from cxr.data.demo.generate import make_demo_data
 

@@ -1,9 +1,11 @@
 import errno
 import gzip
 import json
+import multiprocessing
 import os
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,9 @@ from cxr.cli.crossval import elsewhere
 from cxr.cli.main import app
 from cxr.core import exit_codes
 from cxr.core.errors import CxrError, UsageError
+from cxr.data.ingest.ingest_config import Ingest
+from cxr.pipeline.crossval import read_records
+from cxr.pipeline.examples import Examples
 from cxr.pipeline.pipeline_config import load
 from cxr.pipeline.workspace import Workspace
 from cxr.trainer.crossval.results import measured, measurement_of
@@ -186,6 +191,27 @@ def test_a_model_that_there_is_not_is_refused_before_anything_is_read(configurat
     assert isinstance(done.exception, UsageError)
     assert "--models mobilenet,vgg: there is no model 'vgg'; there are mobilenet" in str(done.exception)
     assert not (tmp_path / "workspace").exists()
+
+
+@pytest.mark.seconds
+def test_what_a_killed_call_left_of_a_transform_graph_goes_with_the_next(configuration, records, transform_dir, tmp_path, monkeypatch):
+    config, folder, here = load(str(configuration)), tmp_path / "graphs", os.getpid()
+    examples = Examples(records, ("train", "test"), synthetic=False, made_with=Ingest())
+
+    def write(_, draft, *__):
+        shutil.copytree(transform_dir, draft)
+        if os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr("cxr.pipeline.analysis.write_transform_graph", write)
+    process = multiprocessing.get_context("fork").Process(target=read_records, args=(config, examples, ["train"], folder))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    (left,) = folder.iterdir()
+    (folder / "of-other-records.0123456789abcdef0123456789abcdef").mkdir()  # as an earlier version called them
+    assert len(read_records(config, examples, ["train"], folder).images) == 12
+    assert [path.name for path in folder.iterdir()] == [left.stem]
 
 
 def test_a_second_one_at_once_is_refused_and_adds_nothing(configuration, records, tmp_path):

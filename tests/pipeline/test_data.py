@@ -68,6 +68,19 @@ def test_touched_images_leave_the_records_alone(prepared, images):
     assert states() == before
 
 
+def test_images_that_a_link_leads_to_are_read_once(prepared, images, tmp_path):
+    def states():
+        return {path: path.stat().st_mtime_ns for path in tmp_path.glob("workspace/*/data/*/**/*.gz")}
+
+    first, before = prepared(), states()
+    assert before
+    (tmp_path / "link").symlink_to(images)
+    assert prepared(tmp_path / "link") == first
+    (tmp_path / "records").symlink_to(first.path)
+    assert prepared(tmp_path / "records").made_with == first.made_with
+    assert states() == before
+
+
 @pytest.mark.parametrize("called_by", ["cxr run", "make run"])
 def test_messages_name_settings_as_the_command_does(prepared, images, monkeypatch, called_by):
     (images / "normal" / "twice.png").symlink_to(images / "normal" / "SECRET0.png")

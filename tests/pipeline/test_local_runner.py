@@ -290,7 +290,7 @@ def test_records_that_were_only_touched_come_from_the_cache(run, tmp_path):
     assert states() == ["done"]
 
 
-def test_records_that_were_copied_or_moved_come_from_the_cache(run, tmp_path):
+def test_records_that_were_copied_moved_or_linked_come_from_the_cache(run, tmp_path):
     (tmp_path / "records" / "train").mkdir(parents=True)
     (tmp_path / "records" / "train" / "0.gz").write_bytes(gzip.compress(b"an image", mtime=0))
     shutil.copytree(tmp_path / "records", tmp_path / "copy")
@@ -303,6 +303,11 @@ def test_records_that_were_copied_or_moved_come_from_the_cache(run, tmp_path):
         return result.state
 
     assert [state_of(tmp_path / name) for name in ("records", "copy")] == ["done", "cached"]
+    (tmp_path / "link").symlink_to("records")
+    for name, place in (("of-split", "train"), ("of-shard", "train/0.gz")):  # links within the folder
+        (link := tmp_path / name / place).parent.mkdir(parents=True)
+        link.symlink_to(tmp_path / "records" / place)
+    assert [state_of(tmp_path / name) for name in ("link", "of-split", "of-shard")] == ["cached"] * 3
     (tmp_path / "copy").rename(tmp_path / "moved")
     assert state_of(tmp_path / "moved") == "cached"
     (tmp_path / "moved" / "train" / "0.gz").write_bytes(gzip.compress(b"no image", mtime=0))
