@@ -1,7 +1,6 @@
 import errno
+import importlib
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -67,17 +66,15 @@ def test_sigterm_that_an_import_made_another_error_of_is_still_sigterm(capsys, e
 
 
 @pytest.mark.parametrize("module", ["baseline", "fingerprint", "previous_statistics"])
-def test_the_small_tasks_end_so_too(tmp_path, module):
+def test_the_small_tasks_end_so_too(monkeypatch, capsys, module):
     """A pod whose volume refuses to be written to."""
-    script = (
-        "import errno, sys\n"
-        f"from cxr.kubeflow import {module} as task\n"
-        "def full(*given):\n"
-        "    raise OSError(errno.ENOSPC, 'No space left on device', '/mnt/cxr')\n"
-        "task.run = full\n"
-        "sys.exit(task.main(['{}', 'out']))\n"
-    )
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert ended.returncode == exit_codes.FAILED
-    assert "/mnt/cxr: No space left on device; make room there" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    task = importlib.import_module(f"cxr.kubeflow.{module}")
+
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device", "/mnt/cxr")
+
+    monkeypatch.setattr(task, "run", full)
+    assert task.main(["{}", "out"]) == exit_codes.FAILED
+    said = capsys.readouterr().err
+    assert "/mnt/cxr: No space left on device; make room there" in said
+    assert "Traceback" not in said
