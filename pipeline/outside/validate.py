@@ -219,7 +219,7 @@ def conclusion(found: Compared) -> str:
     by_chance = [value for one in judged for value in (one.jensen_shannon_by_chance, one.l_infinity_by_chance) if value]
     if (least := min(by_chance, default=0.0)) > BLIND:
         return (
-            f"nothing found, which says little: with so few patients ({found.patients}) chance takes distances to {least:.2f} or "
+            f"nothing found, which says little: with {how_many(found.patients, 'patient')} chance takes distances to {least:.2f} or "
             "further; give images of more"
         )
     return "nothing found: the new data look like the training data"

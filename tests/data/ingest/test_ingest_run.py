@@ -291,7 +291,7 @@ def test_rows_of_an_error_are_listed_with_their_paths(run, source, tmp_path):
     with (tmp_path / "records.private" / "problems.csv").open() as stream:
         listed = list(csv.DictReader(stream))
     assert [(row["where"], row["path"]) for row in listed] == [(f"{source} line 2", "0-0.png"), (f"{source} line 3", "0-1.png")]
-    assert all(row["why"].startswith("1 patients stand in two splits") for row in listed)
+    assert all(row["why"].startswith("1 patient stands in two splits") for row in listed)
 
 
 def test_the_list_has_a_reason_for_each_row_of_a_manifest(run, source, tmp_path):

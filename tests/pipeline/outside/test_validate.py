@@ -57,7 +57,7 @@ def test_that_nothing_could_be_found_among_so_few_is_said(records, write, tmp_pa
     manifest = write(tmp_path / "there", ["normal", "normal"], first=500, level=120, source="there", sex="f", age="50")
     found, shown = validated(manifest, "--against", records, "--no-near", code=0)
     assert found["patients"] == 1
-    assert "nothing found, which says little: with so few patients (1) chance takes distances to" in shown
+    assert "nothing found, which says little: with 1 patient chance takes distances to" in shown
     assert "look like the training data" not in shown
 
 
