@@ -139,7 +139,17 @@ def _data(sources: Sources, seen: Seen) -> Data | None:
     numbers, values = read_statistics(sources.statistics) if sources.statistics else ((), ())
     anomalies = tuple(map(without_paths, describe_anomalies(sources.anomalies))) if sources.anomalies else None
     drift = DriftResult.load(Path(sources.drift)) if sources.drift else None
-    return Data(dict(seen.images), seen.patients, seen.samples, numbers, values, anomalies, sources.ingested, drift)
+    return Data(
+        dict(seen.images),
+        {split: len(patients) for split, patients in seen.patients.items()},
+        len(set().union(*seen.patients.values())),
+        seen.samples,
+        numbers,
+        values,
+        anomalies,
+        sources.ingested,
+        drift,
+    )
 
 
 def _splits(examples: str | None) -> Mapping[str, str]:

@@ -32,15 +32,15 @@ class Seen:
 
     Attributes:
       images: split, class, source: images.
-      patients: split: patients.
+      patients: split: pseudonyms of its patients.
       samples: of the first split, the same ones whatever order the records come in.
       found: number of an image that was asked for: its picture.
-      sources: the same: class and source, pictures or not.
+      sources: the same: its source, pictures or not.
       overlays: the same: its heat map, where there is one.
     """
 
     images: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    patients: dict[str, int] = field(default_factory=dict)
+    patients: dict[str, set[bytes]] = field(default_factory=dict)
     samples: tuple[Picture, ...] = ()
     found: dict[int, Picture] = field(default_factory=dict)
     sources: dict[int, str] = field(default_factory=dict)
@@ -71,7 +71,7 @@ def look_through(
     drawn: dict[str, list[tuple[int, bytes, str]]] = {name: [] for name in class_names}
     sampled = next(iter(splits), "")
     for split, folder in splits.items():
-        patients = set()
+        patients = seen.patients.setdefault(split, set())
         for image, label, source, content_hash, patient in _examples(folder):
             seen.images[split, label, source] += 1
             patients.add(patient)
@@ -84,7 +84,6 @@ def look_through(
                         seen.overlays[number] = _overlay(image, maps.heats[place], class_names[maps.classes[place]])
             if pictures and split == sampled and label in drawn:
                 _keep_smallest(drawn[label], (-number, image, source))
-        seen.patients[split] = len(patients)
     seen.samples = tuple(
         Picture(small_jpeg(image), label, source, sampled)
         for label, kept in drawn.items()

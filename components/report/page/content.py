@@ -66,6 +66,7 @@ class Data:
 
     images: Mapping[tuple[str, str, str], int]  # split, class, source: images
     patients: Mapping[str, int] = field(default_factory=dict)  # split: patients
+    all_patients: int = 0  # in all splits together, each once
     samples: tuple[Picture, ...] = ()
     numbers: tuple[NumberStatistics, ...] = ()
     values: tuple[ValueCounts, ...] = ()

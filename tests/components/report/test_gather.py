@@ -40,6 +40,13 @@ def test_counts_are_those_of_the_examples(content: Content) -> None:
     assert content.data.patients == {"train": 6, "test": 3}
 
 
+def test_who_stands_in_several_splits_counts_once(content: Content) -> None:
+    """As with `data.split_by: image`: the three patients of the test split are among the six that were trained on."""
+    shown = data.SECTION.context(content)
+    assert shown is not None
+    assert [(row[0], row[-1]) for row in shown["counts"]] == [("train", "6"), ("test", "3"), ("all", "6")]
+
+
 def test_samples_do_not_hang_on_the_order_of_the_records(
     content: Content, sources: Sources, tmp_path: Path, raw_examples: list[bytes]
 ) -> None:

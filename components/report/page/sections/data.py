@@ -8,7 +8,7 @@ from typing import Any
 
 from cxr.components.drift_check.result import MEASURES, DriftResult
 from cxr.components.report.page.content import Content, Data
-from cxr.components.report.page.numbers import number
+from cxr.components.report.page.numbers import NONE, number
 from cxr.components.report.page.section import Section
 from cxr.core.counts import how_many
 from cxr.data.ingest.dataset import Dataset
@@ -46,15 +46,15 @@ def _counts(data: Data, class_names: tuple[str, ...]) -> list[tuple[str, ...]]:
     rows = []
     for split in splits:
         of_class = [sum(n for (s, label, _), n in data.images.items() if (s, label) == (split, name)) for name in class_names]
-        rows.append((split, *map(str, of_class), str(sum(of_class)), str(data.patients.get(split, "–"))))
+        rows.append((split, *map(str, of_class), str(sum(of_class)), str(data.patients.get(split, NONE))))
     if rows:
         totals = [sum(int(row[column]) for row in rows) for column in range(1, len(class_names) + 2)]
-        rows.append(("all", *map(str, totals), str(sum(data.patients.values()))))
+        rows.append(("all", *map(str, totals), str(data.all_patients)))
     return rows
 
 
 def _sources(data: Data, class_names: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Rows: source, images of each class in all splits, and how far the most frequent class of the source prevails."""
+    """Rows: source, images of each class in all splits, all images."""
     rows = []
     for source in sorted({source for _, _, source in data.images}):
         of_class = [sum(n for (_, label, s), n in data.images.items() if (label, s) == (name, source)) for name in class_names]

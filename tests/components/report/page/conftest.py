@@ -217,6 +217,7 @@ def content() -> Content:
         data=Data(
             {("train", CLASSES[0], HOSTILE): 3, ("test", CLASSES[1], "nih"): 1},
             {"train": 2, "test": 1},
+            3,
             (picture,),
             (NumberStatistics("height", "train", 3, 0, 40, 1, 38, 40, 44), NumberStatistics("age", "train", 0, 3)),
             (ValueCounts("source", "train", {HOSTILE: 3}),),
