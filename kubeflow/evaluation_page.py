@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from cxr.components.metrics.evaluation import Evaluation, Validation, read_evaluation, read_roc, read_validation
+from cxr.components.metrics.evaluation import Evaluation, Validation
+from cxr.components.metrics.evaluator_output import read_evaluation, read_roc, read_validation
 from cxr.core.counts import how_many
 from cxr.core.disclaimer import NOT_A_DEVICE
 from cxr.core.figure_table import ACCURACY, AUC, OF_ALL_CLASSES, OF_ONE_CLASS, row_of

@@ -14,7 +14,8 @@ from cxr.components.baseline.rule import Choice
 from cxr.components.checks.read import read_checks
 from cxr.components.drift_check.result import DriftResult
 from cxr.components.explanation.result import Result as Explained
-from cxr.components.metrics.evaluation import Evaluation, read_evaluation
+from cxr.components.metrics.evaluation import Evaluation
+from cxr.components.metrics.evaluator_output import read_evaluation
 from cxr.components.metrics.verdicts import Judgement, not_judged
 from cxr.components.shortcut_check.verdict import ShortcutVerdict
 from cxr.core.errors import CxrError

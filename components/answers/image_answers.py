@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.components.metrics.answers import NO_IMAGE, image_number
-from cxr.components.metrics.evaluation import read_answers
+from cxr.components.metrics.evaluator_output import read_answers
 from cxr.core import features
 from cxr.core.resampling import patient_numbers
 from cxr.data.example_columns import columns, files_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxr.components.infra_check.reasons import REASONS
-from cxr.components.metrics.evaluation import read_validation
+from cxr.components.metrics.evaluator_output import read_validation
 from cxr.components.metrics.verdicts import Judgement
 from cxr.components.shortcut_check.verdict import ShortcutVerdict
 from cxr.core.refusal import Check, Refusal

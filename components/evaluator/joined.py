@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from cxr.components.evaluator.recorded_model import image_numbers
-from cxr.components.metrics.evaluation import read_answers_by_image
+from cxr.components.metrics.evaluator_output import read_answers_by_image
 from cxr.core.errors import CxrError
 from cxr.trainer import model_info
 from cxr.trainer.ensemble.joint_answers import joint_answers

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from cxr.components.evaluator.recorded_model import image_numbers
 from cxr.components.metrics.answers import NO_IMAGE
-from cxr.components.metrics.evaluation import read_answers_by_image
+from cxr.components.metrics.evaluator_output import read_answers_by_image
 from cxr.core import features
 from cxr.trainer import devices, files, model_info
 from cxr.trainer.feature_cache.shards import key

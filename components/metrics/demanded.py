@@ -16,7 +16,7 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 
 from cxr.components.metrics import names
-from cxr.components.metrics.intervals import judged, patients_of_demand
+from cxr.components.metrics.demand_support import judged, patients_of_demand
 
 
 class DemandedFigure(tfma.metrics.Metric):

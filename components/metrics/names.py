@@ -1,5 +1,5 @@
-"""Names of the metrics in an Evaluator's output: written by `classification` and `answers`, gated by
-pipeline/gate.py, read by `evaluation`. Those of the figures are in core/figure_table.py.
+"""Names of the metrics in an Evaluator's output: written by `classification` and `answers`, gated by pipeline/gate.py, read by
+`evaluator_output`. Those of the figures are in core/figure_table.py.
 """
 
 from collections.abc import Mapping

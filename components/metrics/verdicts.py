@@ -9,7 +9,7 @@ from math import isnan, nan
 from typing import TYPE_CHECKING, Literal
 
 from cxr.components.metrics import names
-from cxr.components.metrics.intervals import judged, patients_of_demand
+from cxr.components.metrics.demand_support import judged, patients_of_demand
 from cxr.components.metrics.names import Values
 from cxr.core import figure_table
 from cxr.core.counts import how_many

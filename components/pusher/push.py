@@ -9,7 +9,8 @@ from pathlib import Path
 
 from cxr.components.baseline.push_record import Comparison, PushRecord
 from cxr.components.metrics import names
-from cxr.components.metrics.evaluation import Evaluation, Validation, read_changes, read_evaluation, read_validation, read_values
+from cxr.components.metrics.evaluation import Evaluation, Validation
+from cxr.components.metrics.evaluator_output import read_changes, read_evaluation, read_validation, read_values
 from cxr.components.model_card.card import JSON, MARKDOWN
 from cxr.components.model_card.make import Pushed, make_card
 from cxr.components.pusher.known import Known

@@ -16,7 +16,8 @@ from cxr.components.answers.most_confident import most_confident
 from cxr.components.answers.paired import compare
 from cxr.components.drift_check.result import DriftResult
 from cxr.components.explanation.result import Result, load_maps
-from cxr.components.metrics.evaluation import Evaluation, read_evaluation, read_roc
+from cxr.components.metrics.evaluation import Evaluation
+from cxr.components.metrics.evaluator_output import read_evaluation, read_roc
 from cxr.components.report.feature_statistics import read_statistics
 from cxr.components.report.history import read_training
 from cxr.components.report.mistakes import explained

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cxr.components.metrics import names
-from cxr.components.metrics.evaluation import read_values
+from cxr.components.metrics.evaluator_output import read_values
 from cxr.components.metrics.values import support_of
 from cxr.components.shortcut_check.judge import Evaluated
 from cxr.core.figure_table import AUC, BALANCED_ACCURACY

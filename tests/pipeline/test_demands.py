@@ -19,7 +19,8 @@ from tensorflow_model_analysis.proto import validation_result_pb2
 from tensorflow_model_analysis.writers.metrics_plots_and_validations_writer import convert_slice_metrics_to_proto
 
 from cxr.components.metrics import names
-from cxr.components.metrics.evaluation import Validation, read_evaluation, read_validation
+from cxr.components.metrics.evaluation import Validation
+from cxr.components.metrics.evaluator_output import read_evaluation, read_validation
 from cxr.components.metrics.verdicts import not_judged
 from cxr.core.errors import UsageError
 from cxr.pipeline.gate import Gate, eval_config

@@ -11,7 +11,7 @@ import tensorflow as tf
 from pydantic import ValidationError
 from sklearn import metrics as reference
 
-from cxr.components.metrics.evaluation import read_evaluation, read_validation
+from cxr.components.metrics.evaluator_output import read_evaluation, read_validation
 from cxr.components.metrics.verdicts import _bounds
 from cxr.core import features
 from cxr.pipeline.demands import Demand

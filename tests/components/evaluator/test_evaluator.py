@@ -13,7 +13,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import json_utils, proto_utils
 
 from cxr.components.evaluator.executor import Executor
-from cxr.components.metrics.evaluation import read_answers, read_evaluation
+from cxr.components.metrics.evaluator_output import read_answers, read_evaluation
 from cxr.core import features
 from cxr.core.errors import CxrError
 from cxr.pipeline.gate import Gate, eval_config

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cxr.components.metrics import names
-from cxr.components.metrics.intervals import judged, patients_of_demand
+from cxr.components.metrics.demand_support import judged, patients_of_demand
 from cxr.core.figure_intervals import Recalls, difference_interval, interval
 from cxr.core.intervals import MIN_PATIENTS, Interval, Z, bootstrap_interval, proportion_interval, share_interval
 from cxr.core.measurement import Measurement

@@ -5,7 +5,7 @@ from math import nan
 import pytest
 
 from cxr.components.metrics import names
-from cxr.components.metrics.evaluation import read_evaluation
+from cxr.components.metrics.evaluator_output import read_evaluation
 from cxr.components.pusher.known import Known
 from cxr.components.pusher.push import record_of
 from cxr.core.figure_table import ACCURACY, LOG_LOSS

@@ -14,7 +14,7 @@ from tensorflow_model_analysis.writers.metrics_plots_and_validations_writer impo
 
 from cxr.components.metrics import names
 from cxr.components.metrics.classification import ClassificationCombiner
-from cxr.components.metrics.evaluation import read_evaluation, read_roc, read_validation
+from cxr.components.metrics.evaluator_output import read_evaluation, read_roc, read_validation
 from cxr.core.errors import CxrError
 from cxr.core.figure_table import ACCURACY
 from cxr.core.intervals import Figure

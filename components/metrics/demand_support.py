@@ -1,4 +1,4 @@
-"""On whom a demand rests, and whether a slice can be held to it."""
+"""On whom a demand of the gate rests, and whether a slice can be held to it: one rule for the metric and for the verdict."""
 
 from __future__ import annotations
 
