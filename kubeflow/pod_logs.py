@@ -28,6 +28,7 @@ def pod_logs(run_id: str, namespace: str, task: str | None = None) -> Iterator[t
       CxrError: No access to the cluster, or nothing there of this run or task.
     """
     import kubernetes
+    import urllib3
 
     try:
         try:
@@ -51,6 +52,8 @@ def pod_logs(run_id: str, namespace: str, task: str | None = None) -> Iterator[t
         raise CxrError(f"logs come from Kubernetes itself: {error}; set KUBECONFIG") from error
     except kubernetes.client.ApiException as error:
         raise CxrError(f"namespace {namespace}: {error.status} {error.reason}; may you read pods and their logs there?") from error
+    except urllib3.exceptions.HTTPError as error:
+        raise CxrError(f"Kubernetes: not reachable ({error}); set KUBECONFIG to the cluster of the run, or reach it first") from error
 
 
 def _names(pod: Any) -> str:

@@ -190,8 +190,12 @@ def load(name_or_file: str, overrides: Iterable[str] = ()) -> Config:
         models = tree["models"] = {name: _merged(defaults, model) if isinstance(model, dict) else model for name, model in whole.items()}
     for key, value in pairs:
         if key[0] == "defaults":  # an override for all models wins over what single models state
-            for name in models if isinstance(models, dict) else ():
-                _assign(tree, ("models", name, *key[1:]), value)
+            present: dict[str, Any] = models if isinstance(models, dict) else {}
+            for name, model in present.items():
+                if len(key) > 1:
+                    _assign(tree, ("models", name, *key[1:]), value)
+                elif isinstance(model, dict):  # all of them at once, beside what makes each model another one
+                    present[name] = _merged(model, value or {})
         else:
             _assign(tree, key, value)
     try:

@@ -31,7 +31,7 @@ def curated_schema(class_names: tuple[str, ...], schema_file: Path | None = None
         schema = text_format.Parse(text, schema_pb2.Schema())
     except OSError as error:
         raise UsageError(f"schema_file {shown}: {error.strerror or error}") from None
-    except text_format.ParseError as error:
+    except (text_format.ParseError, UnicodeDecodeError) as error:
         raise CxrError(f"schema_file {shown}: not a tensorflow_metadata Schema in text form: {error}") from None
     by_name = {feature.name: feature for feature in schema.feature}
     for name in (features.IMAGE, features.LABEL):

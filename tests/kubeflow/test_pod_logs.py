@@ -51,6 +51,7 @@ class Kubernetes(BaseHTTPRequestHandler):
 
 @pytest.fixture(autouse=True)
 def cluster(tmp_path, monkeypatch):
+    """Yields what ends the server."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Kubernetes)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     config = {
@@ -64,9 +65,13 @@ def cluster(tmp_path, monkeypatch):
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
     # the client reads KUBECONFIG when it is imported
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
-    yield
-    server.shutdown()
-    server.server_close()
+
+    def end():
+        server.shutdown()
+        server.server_close()
+
+    yield end
+    end()
 
 
 def test_a_pod_that_waits_hides_no_other_log():
@@ -88,3 +93,11 @@ def test_one_task():
 def test_nothing_to_show_is_said(asked, said):
     with pytest.raises(CxrError, match=said):
         list(pod_logs(*asked))
+
+
+def test_a_cluster_that_does_not_answer_is_said(cluster):
+    cluster()
+    with pytest.raises(
+        CxrError, match=r"^Kubernetes: not reachable \(.*refused.*; set KUBECONFIG to the cluster of the run, or reach it first"
+    ):
+        list(pod_logs(RUN, "mine"))

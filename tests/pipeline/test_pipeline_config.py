@@ -63,6 +63,14 @@ def test_overrides_reach_one_model_or_all(small):
     assert {head(model).epochs for model in load(small, ["defaults.head_training.epochs=9"]).models.values()} == {9}
 
 
+def test_defaults_as_one_mapping_take_the_place_of_the_files_and_leave_each_model_what_it_is(small):
+    found = load(small, ["defaults={head_training: {epochs: 4}}"]).models
+    assert {name: (model.backbone, head(model).epochs) for name, model in found.items()} == {
+        name: (model.backbone, 4) for name, model in load(small).models.items()
+    }
+    assert {head(model).batch_size for model in found.values()} == {16}  # the default, since the file's went
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -30,11 +30,16 @@ def test_own_schema_must_fit_the_configuration(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("no proto", "not a tensorflow_metadata Schema"), ('feature { name: "image" }', "'label' is missing")]
+    ("text", "message"),
+    [
+        (b"no proto", "not a tensorflow_metadata Schema"),
+        (b'feature { name: "image" }', "'label' is missing"),
+        (b"\x7fELF\xd0", "own.pbtxt: not a tensorflow_metadata Schema in text form: 'utf-8' codec"),
+    ],
 )
 def test_bad_schema_files_are_named(tmp_path, text, message):
     file = tmp_path / "own.pbtxt"
-    file.write_text(text)
+    file.write_bytes(text)
     with pytest.raises(CxrError, match=message):
         curated_schema(("a", "b"), file)
 
