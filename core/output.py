@@ -11,6 +11,7 @@ import sys
 
 STDOUT = "standard output"  # as messages call it
 UNKNOWN = "replace"  # what becomes of a character that the terminal's encoding lacks (LC_ALL=de_DE.ISO-8859-1): a question mark
+_NO_UTF_8 = "backslashreplace"  # UTF-8 lacks none but the bytes of a file's name that are no UTF-8: an escape, which JSON has too
 _DESCRIPTORS = {0: "stdin", 1: "stdout", 2: "stderr"}
 
 
@@ -41,8 +42,8 @@ def begin() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, this one
         if getattr(sys, name) is None:
             setattr(sys, name, open(descriptor, "w" if descriptor else "r", closefd=False))  # noqa: SIM115
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict" and not _takes_all(sys.stdout.encoding):
-        sys.stdout.reconfigure(errors=UNKNOWN)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors=_NO_UTF_8 if _takes_all(sys.stdout.encoding) else UNKNOWN)
     _output.stdout, _output.unread = os.dup(1), False
 
 

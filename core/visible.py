@@ -10,14 +10,15 @@ from collections.abc import Iterable
 from typing import Any
 
 # What a terminal obeys in place of showing it: control characters, and marks that turn the direction of writing.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# Bytes of a file's name that are no UTF-8, too: most encodings of outputs refuse them.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _BREAKS = re.compile("[\t\n]")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # how a spreadsheet knows one, in full width too
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 def visible(text: str) -> str:
-    r"""Returns the text with control characters spelled out (`\x1b`); tabs and line breaks stay."""
+    r"""Returns the text with control characters and bytes that are no UTF-8 spelled out (`\x1b`, `\udcff`); tabs and line breaks stay."""
     return _CONTROL.sub(_spelled, text)
 
 

@@ -42,6 +42,11 @@ def strange():
     Console().print("Łódź ✓")
 
 @app.command()
+def named():
+    typer.echo(os.fsdecode(b"a\\xff.png"))
+    Console().print(os.fsdecode(b"a\\xff.png"))
+
+@app.command()
 def another():
     try:
         raise CxrError("the first fault")
@@ -137,10 +142,17 @@ def test_no_file_takes_the_place_of_a_closed_output(closed, tmp_path):
     assert (tmp_path / "kept").read_text() == "whole"
 
 
-@pytest.mark.parametrize(("encoding", "shown"), [("latin-1", "?ód? ?"), ("utf-8", "Łódź ✓")])
-def test_no_command_ends_for_a_character_that_the_output_lacks(encoding, shown, tmp_path):
+@pytest.mark.parametrize(
+    ("command", "encoding", "shown"),
+    [
+        ("strange", "latin-1", "?ód? ?"),
+        ("strange", "utf-8", "Łódź ✓"),
+        ("named", "utf-8", r"a\udcff.png"),  # an escape of JSON's, too
+    ],
+)
+def test_no_command_ends_for_a_character_that_the_output_lacks(command, encoding, shown, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", COMMANDS, "strange"],
+        [sys.executable, "-c", COMMANDS, command],
         cwd=tmp_path,
         timeout=60,
         capture_output=True,

@@ -13,7 +13,7 @@ from cxr.core.console import Console
 from cxr.core.visible import OneLineFormatter, cells, one_line, visible
 
 
-@pytest.mark.parametrize("text", ["\x1b[2J", "\x1b]0;title\x07", "a\rb", "\x9b31m", "a\u202egnp.exe", "\x7f", "a\u2028b"])
+@pytest.mark.parametrize("text", ["\x1b[2J", "\x1b]0;title\x07", "a\rb", "\x9b31m", "a\u202egnp.exe", "\x7f", "a\u2028b", "a\udcff"])
 def test_no_control_character_is_left(text):
     assert visible(text).isprintable()
     assert visible("Müller 日本 😀\n\tline") == "Müller 日本 😀\n\tline"
