@@ -17,14 +17,10 @@ from rich.table import Table
 
 from cxr.components.explanation.explain import explain_split
 from cxr.components.explanation.result import Localisation
+from cxr.serving.models_config import versions_in
 from cxr.trainer.model_info import read_info
 
 EVERY = 2**31  # images; all that there are
-
-
-def newest(base: Path) -> Path:
-    """Returns the folder of the highest version below a base path."""
-    return max((child for child in base.iterdir() if child.name.isdigit()), key=lambda child: int(child.name))
 
 
 def measured(model: Path, records: Path) -> tuple[Localisation, ...]:
@@ -46,7 +42,8 @@ def main() -> None:
     options = parser.parse_args()
     console, found = Console(), []
     for name in options.models or sorted(child.name for child in options.models_dir.iterdir() if child.is_dir()):
-        found += [(name, row) for row in measured(newest(options.models_dir / name), options.records)]
+        base = options.models_dir / name
+        found += [(name, row) for row in measured(base / str(versions_in(base)[-1]), options.records)]
     table = Table(title="heat inside the lesions, for the class of the lesion (95 % intervals by patient)")
     for column in ("asked", "map of", "images", "patients", "empty", "inside", "area", "inside others'", "hits"):
         table.add_column(column)

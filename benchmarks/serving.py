@@ -25,15 +25,11 @@ from cxr.serving.client.bench_table import table
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.models import Target, metadata
 from cxr.serving.client.payloads import payload, pictures
+from cxr.serving.models_config import versions_in
 from cxr.serving.server.process import start_server
 
 PER_REQUEST = (1, 8)  # images per request at saturation
 MAX_SPREAD = 3.0
-
-
-def newest(base: Path) -> Path:
-    """Returns the folder of the highest version below a base path."""
-    return max((child for child in base.iterdir() if child.name.isdigit()), key=lambda child: int(child.name))
 
 
 def in_process(path: Path, images: list[bytes], seconds: float) -> dict[int, float]:
@@ -120,7 +116,7 @@ def main() -> None:
         summary.add_column(heading, justify="left" if heading == "model" else "right")
     for name in arguments.models:
         base = arguments.models_dir / name
-        alone = in_process(newest(base), images, arguments.seconds / 2)
+        alone = in_process(base / str(versions_in(base)[-1]), images, arguments.seconds / 2)
         results = served(base, images, arguments.seconds)
         batch, best = max(alone.items(), key=lambda item: item[1])
         top, half = max(r.images_per_second for r in results["saturation"]), results["half load"][0]

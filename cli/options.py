@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cxr.serving.defaults import LARGEST_VERSION
+from cxr.core.model_versions import LARGEST_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable

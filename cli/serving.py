@@ -9,6 +9,7 @@ import typer
 
 from cxr.cli.options import Ca, Cert, Json, Key, ServerName, UseTls, help_of, source_of, stdout_console, tls_of
 from cxr.cli.serving_bench import bench
+from cxr.core.model_versions import LARGEST_VERSION
 from cxr.serving import defaults
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def config(
 def promote(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="its name in models.config")],
-    version: Annotated[int, typer.Argument(min=0, max=defaults.LARGEST_VERSION, help="the version that gets the label")],
+    version: Annotated[int, typer.Argument(min=0, max=LARGEST_VERSION, help="the version that gets the label")],
     label: Annotated[str, typer.Option(help="which label moves")] = "stable",
     pin: Annotated[bool, typer.Option("--pin", help="from now on serve labelled versions only, not the latest")] = False,
     reason: Reason = "",

@@ -17,6 +17,7 @@ from cxr.components.baseline.push_record import Comparison, PushRecord, read_rec
 from cxr.components.metrics.names import title
 from cxr.components.model_card.card import JSON
 from cxr.core.errors import UsageError
+from cxr.core.model_versions import version_of
 from cxr.core.strict_model import StrictModel
 from cxr.pipeline.config_differences import Difference, from_shipped_tree
 from cxr.pipeline.kept_runs import KeptRun, run_that_pushed
@@ -82,7 +83,7 @@ def lineage(version: Path) -> Lineage:
     run = run_that_pushed(version)
     return Lineage(
         model=info.name,
-        version=version.name if version.name.isdecimal() else "",
+        version=version.name if version_of(version) is not None else "",
         folder=str(version),
         champion=pointed.version == version.name if pointed else None,
         pushed=record,

@@ -15,6 +15,5 @@ REQUESTS_AT_A_TIME = 4
 LOAD_SECONDS = 120.0  # for a version to load that is promoted
 
 # === What the protocol holds ===
-LARGEST_VERSION = 2**63 - 1  # int64
 LARGEST_MESSAGE = 2**31 - 1  # bytes: TensorFlow Serving's own limit, and gRPC's
 LARGEST_MESSAGE_MB = LARGEST_MESSAGE // 2**20

@@ -9,8 +9,8 @@ from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from cxr.core.errors import UsageError
+from cxr.core.model_versions import version_of
 from cxr.core.places import SAVED_MODEL
-from cxr.serving.defaults import LARGEST_VERSION
 
 log = logging.getLogger(__name__)
 PLATFORM = "tensorflow"
@@ -89,11 +89,3 @@ def versions_in(folder: Path) -> list[int]:
         return []
     numbered = ((version_of(child), child) for child in folder.iterdir())
     return sorted({version for version, child in numbered if version is not None and (child / SAVED_MODEL).is_file()})
-
-
-def version_of(folder: Path) -> int | None:
-    """Returns the version number a folder is named by, or None for other folders, for files, and beyond what the protocol holds (int64)."""
-    name = folder.name
-    if not (name.isascii() and name.isdecimal() and folder.is_dir()):  # int() reads 1_0 as well
-        return None
-    return number if (number := int(name)) <= LARGEST_VERSION else None

@@ -17,8 +17,7 @@ from cxr.components.baseline.push_record import RECORD, PushRecord, read_record
 from cxr.components.pusher.known import NO_CHAMPION
 from cxr.core.durable import sync_folder, sync_tree
 from cxr.core.errors import CxrError
-from cxr.serving.defaults import LARGEST_VERSION
-from cxr.serving.models_config import version_of
+from cxr.core.model_versions import LARGEST_VERSION, version_of
 
 Describe = Callable[[PushRecord], Mapping[str, str]]  # further files beside the model: path below the version, text
 

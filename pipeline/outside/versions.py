@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cxr.components.baseline import champion
 from cxr.core.errors import UsageError
+from cxr.core.model_versions import version_of
 from cxr.core.places import SAVED_MODEL
 from cxr.pipeline.kept_runs import model_of_latest_run
 from cxr.pipeline.workspace import Workspace
@@ -46,5 +47,5 @@ def _in_folder(path: Path) -> Path | None:
             return folder
     if found := champion.read(path / champion.POINTER):
         return found.folder
-    versions = [folder for folder in path.glob("*") if folder.name.isdecimal() and (folder / SAVED_MODEL).is_file()]
+    versions = [folder for folder in path.glob("*") if version_of(folder) is not None and (folder / SAVED_MODEL).is_file()]
     return max(versions, key=lambda folder: int(folder.name), default=None)

@@ -10,6 +10,7 @@ from pathlib import Path
 from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import read_record
 from cxr.core import exit_codes
+from cxr.core.model_versions import version_of
 from cxr.pipeline.kept_runs import KeptRun, kept_runs, run_that_pushed
 from cxr.pipeline.workspace import LATEST, REPORT, Workspace
 
@@ -119,7 +120,7 @@ def what_stays(workspace: Workspace, keep: int, served: Mapping[str, Collection[
 
 
 def _versions(model: Path) -> list[Path]:
-    return sorted((folder for folder in model.glob("*/") if folder.name.isdecimal()), key=lambda folder: int(folder.name))
+    return sorted((folder for folder in model.glob("*/") if version_of(folder) is not None), key=lambda folder: int(folder.name))
 
 
 def _uris(run: KeptRun) -> Iterator[str]:

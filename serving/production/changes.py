@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cxr.core.errors import CxrError, UsageError
+from cxr.core.model_versions import LARGEST_VERSION
 from cxr.serving import models_config
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.models import AVAILABLE, END, reload_config, versions
-from cxr.serving.defaults import LARGEST_VERSION, LOAD_SECONDS
+from cxr.serving.defaults import LOAD_SECONDS
 from cxr.serving.production import config_file, model_states, rollout
 from cxr.serving.production.journal import APPLIED, BEGUN, REFUSED, STAGED, UNVERIFIED, Entry, Journal
 from cxr.serving.production.model_states import LATEST, SPECIFIC, ModelState

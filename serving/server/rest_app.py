@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
-from cxr.serving.defaults import LARGEST_VERSION
+from cxr.core.model_versions import LARGEST_VERSION
 from cxr.serving.server import rest_body, rest_json
 from cxr.serving.server.batching import Call
 from cxr.serving.server.errors import ServingError, from_exception, invalid, not_found

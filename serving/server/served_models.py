@@ -5,7 +5,8 @@ from pathlib import Path
 from tensorflow_serving.config import model_server_config_pb2
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
-from cxr.serving.models_config import PLATFORM, version_of
+from cxr.core.model_versions import version_of
+from cxr.serving.models_config import PLATFORM
 from cxr.serving.server.errors import invalid, precondition
 
 

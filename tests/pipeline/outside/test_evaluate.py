@@ -282,3 +282,10 @@ def test_the_figures_are_scikit_learns():
     women = next(part for part in found.slices if (part.feature, part.value) == ("sex", "F"))
     assert women.accuracy == pytest.approx(metrics.accuracy_score(labels[1::2], predicted[1::2]))
     assert not math.isnan(found.accuracy_interval.low)
+
+
+def test_a_number_that_no_server_can_load_is_no_version(tmp_path):
+    for name in ("7", "99999999999999999999"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "saved_model.pb").touch()
+    assert find_version(str(tmp_path), Workspace(tmp_path, "demo")) == tmp_path / "7"

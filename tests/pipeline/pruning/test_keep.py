@@ -46,6 +46,14 @@ def test_a_version_that_a_server_numbers_otherwise_than_its_folder_is_named_stay
     assert [folder.name for folder in versions_of(pushed) if folder.parent == mobilenet] == ["2", "03", "8"]
 
 
+def test_a_number_that_no_server_can_load_is_no_version(pushed):
+    (pushed.serving_models / "mobilenet" / "99999999999999999999").mkdir()
+    assert needed_versions(pushed.serving_models / "mobilenet", ())["8"] == "the champion"
+    (pushed.serving_models / "mobilenet" / champion.POINTER).unlink()
+    assert needed_versions(pushed.serving_models / "mobilenet", ()) == {"8": "the newest"}
+    assert "99999999999999999999" not in {folder.name for folder in versions_of(pushed)}
+
+
 def test_runs_that_failed_do_not_count_and_stay_where_they_are_newer(pushed, make_run):
     make_run("20261109-1", record={"exit_code": 1, "ended": "2026-11-26T01:02:03+00:00"})
     make_run("20261101-9", record={"exit_code": 1, "ended": "2026-11-26T01:02:03+00:00"})
