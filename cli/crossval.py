@@ -58,11 +58,8 @@ def crossval(
     from datetime import datetime
 
     from cxr.core.console import Console
-    from cxr.core.durable import replace_text
-    from cxr.core.machine_faults import writing_to
     from cxr.core.silence import tensorflow_silenced
     from cxr.pipeline.pipeline_config import load
-    from cxr.pipeline.workspace import CONFIG
     from cxr.pipeline.workspace import Workspace as Folders
 
     loaded = load(config, overrides or ())
@@ -70,7 +67,6 @@ def crossval(
     messages = Console(stderr=True)
     with messages.status("importing TensorFlow"), tensorflow_silenced():  # not before the arguments are known to be right
         from cxr.pipeline.crossval import cross_validate, only
-        from cxr.trainer.crossval.report import SUMMARY
 
     if models is not None:
         loaded = only(loaded, names(models))
@@ -78,9 +74,6 @@ def crossval(
     target = out or places.crossval_results / datetime.now().strftime("%Y%m%d-%H%M%S")
     wanted = tuple(dict.fromkeys(part.strip() for part in splits.split(",") if part.strip()))
     report = cross_validate(loaded, data, wanted, places, messages, folds=folds, seed=seed, folder=target)
-    with writing_to(target):
-        replace_text(target / CONFIG, loaded.to_yaml())
-        report.write(target / SUMMARY)
     if json_file is not None:
         write_file(json_file, report.model_dump_json(indent=2) + "\n")
     console = stdout_console()

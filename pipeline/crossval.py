@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +16,7 @@ import numpy as np
 from rich.console import Console
 
 from cxr.core import fingerprints, progress
-from cxr.core.durable import sync_tree
+from cxr.core.durable import replace_text, sync_tree
 from cxr.core.errors import CxrError, MissingFileError, UsageError
 from cxr.core.machine_faults import writing_to
 from cxr.core.places import records_in
@@ -24,7 +26,7 @@ from cxr.pipeline.examples import Examples, prepare_data
 from cxr.pipeline.gate import Gate
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.progress_display import RunProgress
-from cxr.pipeline.workspace import Workspace
+from cxr.pipeline.workspace import CONFIG, Workspace
 from cxr.trainer.crossval.cost import TimeLeft, announced, jobs
 from cxr.trainer.crossval.experiment import deal_schemes, run_schemes, titled
 from cxr.trainer.crossval.features import AllFeatures, features_of_all
@@ -133,6 +135,29 @@ def _check_results(folder: Path, asked: dict[str, Any]) -> None:
         raise UsageError(f"--out {folder}: holds the results of another cross-validation (other {', '.join(other)}); {remedy}")
 
 
+@contextmanager
+def _results_in(folder: Path) -> Iterator[None]:
+    """Makes a folder for results, and keeps cross-validations of other pipelines and workspaces out of it.
+
+    Raises:
+      UsageError: It cannot be made.
+      CxrError: Another process writes its results there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise UsageError(f"{folder}: the folder for results cannot be made ({error.strerror}); --out names another") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CxrError(f"--out {folder}: another cross-validation writes there; wait for its end, or name another folder") from None
+        yield
+    finally:
+        os.close(handle)
+
+
 def cross_validate(
     config: Config,
     data: str,
@@ -156,21 +181,17 @@ def cross_validate(
       console: For progress.
       folds: How many, by patient and by image.
       seed: Of the deals.
-      folder: For a file per fold. They take the place of those of an earlier call when all of them are there.
+      folder: For configuration, summary, and a file per fold. They take the place of those of an earlier call when all of them are there.
 
     Raises:
       UsageError: A split is missing, a class has too few patients, or `folder` holds what another cross-validation found.
-      CxrError: Data, weights or a training that fails; another cross-validation of the pipeline is under way.
+      CxrError: Data, weights or a training that fails; another cross-validation of the pipeline, or to this folder, is under way.
     """
     asked = {"configuration": config.model_dump(mode="json"), "splits": tuple(splits), "folds": folds, "seed": seed}
     _check_results(folder, asked)
     examples = prepare_data(config, data, workspace, console)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{folder}: the folder for results cannot be made ({error.strerror}); --out names another") from None
     kept = workspace.crossval
-    with writing_to(workspace.home), workspace.lock_crossval(), _alone(), RunProgress(console) as shown:
+    with _results_in(folder), writing_to(workspace.home), workspace.lock_crossval(), _alone(), RunProgress(console) as shown:
         shown.stage("reading the records", 1, 1)
         records = read_records(config, examples, splits, kept / "graphs")
         asked["records"] = records.content
@@ -211,16 +232,20 @@ def cross_validate(
                     collector.add(scheme, fold, answers)
         for found in frozen.values():
             shutil.rmtree(found.state, ignore_errors=True)
-    results = collector.results()
-    return Report(
-        **asked,
-        images=len(images),
-        patients=len(np.unique(images.patients)),
-        synthetic=images.synthetic > 0,
-        weights={name: found.weights_note for name, found in frozen.items()},
-        data_used=data_used(config.models, config.ensemble),
-        results=results,
-        leakage=collector.leakage(),
-        best_backbone=best_backbone(results, list(config.models)),
-        sources_not_left_out=skipped,
-    )
+        results = collector.results()
+        report = Report(
+            **asked,
+            images=len(images),
+            patients=len(np.unique(images.patients)),
+            synthetic=images.synthetic > 0,
+            weights={name: found.weights_note for name, found in frozen.items()},
+            data_used=data_used(config.models, config.ensemble),
+            results=results,
+            leakage=collector.leakage(),
+            best_backbone=best_backbone(results, list(config.models)),
+            sources_not_left_out=skipped,
+        )
+        with writing_to(folder):
+            replace_text(folder / CONFIG, config.to_yaml())
+            report.write(folder / SUMMARY)
+    return report

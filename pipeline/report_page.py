@@ -11,6 +11,7 @@ from cxr.components.report.page.content import Artifact, Step, Verdict
 from cxr.components.report.page.render import render
 from cxr.components.report.redaction import place
 from cxr.components.report.sources import ModelSources, RunBefore, Sources
+from cxr.core.durable import replace_text
 from cxr.core.figure_table import ACCURACY
 from cxr.data.ingest.dataset import Dataset
 from cxr.pipeline import roles
@@ -33,9 +34,7 @@ def write_page(sources: Sources, file: Path) -> None:
       CxrError: An artifact is damaged.
       OSError: The file cannot be written.
     """
-    draft = file.with_suffix(".part")
-    draft.write_text(render(gather(sources)), encoding="utf-8")
-    draft.replace(file)
+    replace_text(file, render(gather(sources)))
 
 
 def page_sources(

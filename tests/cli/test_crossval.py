@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import gzip
 import json
 import multiprocessing
@@ -222,6 +223,17 @@ def test_a_second_one_at_once_is_refused_and_adds_nothing(configuration, records
     assert "another cross-validation of pipeline" in str(error)
     assert [kept.name for kept in workspace.crossval.iterdir()] == ["results"]
     assert not workspace.feature_cache.exists()
+
+
+def test_a_second_one_at_once_to_the_same_folder_is_refused_from_any_workspace(configuration, records, tmp_path):
+    (out := tmp_path / "mine").mkdir()
+    handle = os.open(out, os.O_RDONLY)  # as the first one holds it
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    error = invoked("-c", configuration, "-d", records, "--splits", "train", "--out", out, "--workspace", tmp_path / "workspace").exception
+    os.close(handle)
+    assert isinstance(error, CxrError)
+    assert f"--out {out}: another cross-validation writes there; wait for its end, or name another folder" in str(error)
+    assert not (tmp_path / "workspace" / "small" / "crossval").exists()
 
 
 @pytest.mark.parametrize("option", [True, False])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -65,6 +67,19 @@ BEGAN = datetime(2026, 11, 25, 10, 32, 9, tzinfo=timezone(timedelta(hours=1)))
 def sources(results: dict[str, NodeResult]) -> Sources:
     report = make_report(CONFIG, results, {}, data="/data/Jane Doe", dataset=DATASET)
     return page_sources(CONFIG, results, report, DATASET, run="20261125-103209-306", began=BEGAN)
+
+
+def test_a_page_for_which_there_is_no_room_leaves_nothing(sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_page(sources, tmp_path / "report.html")
+    before = (tmp_path / "report.html").read_bytes()
+
+    def no_room(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", no_room)  # the last moment at which a file system says so
+    with pytest.raises(OSError, match="No space left"):
+        write_page(sources, tmp_path / "report.html")
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("report.html", before)]
 
 
 def test_a_run_that_failed_half_way_has_a_page_of_what_there_is(sources: Sources, tmp_path: Path) -> None:
