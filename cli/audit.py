@@ -61,7 +61,7 @@ def audit(
     from cxr.core.console import Console
     from cxr.core.errors import UsageError
     from cxr.core.features import TEST
-    from cxr.core.file_names import check_no_pattern
+    from cxr.core.file_names import check_readable
     from cxr.core.places import records_in
     from cxr.core.silence import tensorflow_silenced
     from cxr.core.validation_errors import all_said
@@ -71,7 +71,7 @@ def audit(
 
     if not (records / DATASET).is_file():
         raise UsageError(f"{records}: holds no {DATASET}; make it with `cxr ingest SOURCE {records}`")
-    check_no_pattern("records", records)
+    check_readable("records", records)
     given = {"folds": folds, "seed": seed, "clear_auc": clear_auc}
     try:
         settings = Audit.model_validate({key: value for key, value in given.items() if value is not None})

@@ -110,11 +110,11 @@ def ingest(
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     leave_remarks_out()  # TensorFlow only writes files here
     from cxr.core.beam_options import reading
-    from cxr.core.file_names import check_no_pattern
+    from cxr.core.file_names import check_readable
     from cxr.data.ingest import ingest
     from cxr.data.ingest.pseudonyms import key_path
 
-    check_no_pattern("OUT", Path(out))
+    check_readable("OUT", Path(out))
     dataset = ingest.ingest(
         source,
         out,

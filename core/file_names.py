@@ -15,23 +15,25 @@ def file_name_of(text: str) -> str:
     return re.sub(r"[^\w.-]", "-", text)[:LONGEST]
 
 
-def check_no_pattern(option: str, path: Path) -> None:
-    """Refuses a folder in which TFX and TensorFlow would find no file: they read by patterns.
+def check_readable(option: str, path: Path) -> None:
+    """Refuses a folder in which TFX and TensorFlow would find no file.
 
     Args:
       option: That named it, for the error.
       path: Of the folder; what lies above it counts too.
 
     Raises:
-      UsageError: One of `[`, `]`, `*`, `?` is part of it.
+      UsageError: See `unreadable`.
     """
     whole = path.absolute()
-    if has_pattern(str(whole)):
-        raise UsageError(
-            f"{option} {path}: TFX reads files by patterns, where [ ] * ? have a meaning; name a folder without them ({whole})"
-        )
+    if reason := unreadable(str(whole)):
+        raise UsageError(f"{option} {path}: {reason}; name a folder without them ({whole})")
 
 
-def has_pattern(path: str) -> bool:
-    """Tells whether a path or URI would be taken for a pattern of file names."""
-    return re.search(r"[][*?]", path) is not None
+def unreadable(path: str) -> str | None:
+    """Returns why TFX and TensorFlow find nothing at a path or URI; None: they do."""
+    if re.search(r"[][*?\\]", path):
+        return r"TFX reads files by patterns, where [ ] * ? \ have a meaning"
+    if any("\udc80" <= character <= "\udcff" for character in path):
+        return "TensorFlow reads names as UTF-8, and here are bytes that are none"
+    return None

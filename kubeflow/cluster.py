@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from cxr.core import features, yaml_text
 from cxr.core.errors import UsageError
-from cxr.core.file_names import has_pattern
+from cxr.core.file_names import unreadable
 from cxr.core.strict_model import StrictModel
 from cxr.core.validation_errors import of_settings, said_lines
 from cxr.kubeflow.beam_engines import Absolute, Beam, Dataflow, Portable
@@ -119,8 +119,8 @@ class Cluster(StrictModel):
         if twice := sorted({mount for mount in mounts if mounts.count(mount) > 1}):
             raise ValueError(f"mount_path {twice[0]}: stands twice among `volumes` and `secrets`")
         for field, path in {"data": self.data, "pipeline_root": self.pipeline_root}.items():
-            if path and has_pattern(path):
-                raise ValueError(f"{field} {path}: TFX reads files by patterns, in which [ ] * ? have a meaning")
+            if path and (reason := unreadable(path)):
+                raise ValueError(f"{field} {path}: {reason}")
         shared = getattr(self.beam, "shared", None)
         for field, path in {"serving_models": self.serving_models, "training_state": self.training_state, "beam.shared": shared}.items():
             if path and path.startswith("/") and (os.path.normpath(path) != path.rstrip("/") or not self.on_volume(path)):

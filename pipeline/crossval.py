@@ -18,6 +18,7 @@ from rich.console import Console
 from cxr.core import fingerprints, progress
 from cxr.core.durable import replace_text, sync_tree
 from cxr.core.errors import CxrError, MissingFileError, UsageError
+from cxr.core.file_names import check_readable
 from cxr.core.machine_faults import writing_to
 from cxr.core.places import records_in
 from cxr.core.replaced_folder import replaced
@@ -188,6 +189,7 @@ def cross_validate(
       CxrError: Data, weights or a training that fails; another cross-validation of the pipeline, or to this folder, is under way.
     """
     asked = {"configuration": config.model_dump(mode="json"), "splits": tuple(splits), "folds": folds, "seed": seed}
+    check_readable("--workspace", Path(workspace.root, workspace.pipeline))
     _check_results(folder, asked)
     examples = prepare_data(config, data, workspace, console)
     kept = workspace.crossval

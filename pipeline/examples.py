@@ -14,7 +14,7 @@ from rich.console import Console
 from cxr.core import beam_options
 from cxr.core.errors import CxrError, UsageError
 from cxr.core.features import TRAIN, VAL
-from cxr.core.file_names import check_no_pattern, file_name_of
+from cxr.core.file_names import check_readable, file_name_of
 from cxr.core.imports import imported_beside
 from cxr.data.ingest.damage import check_sizes
 from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
@@ -151,7 +151,7 @@ def _spelling() -> Spelling:
 
 
 def _examples(folder: Path, config: Config) -> Examples:
-    check_no_pattern("--data", folder)
+    check_readable("--data", folder)
     dataset = read_dataset(folder)
     check_sizes(folder, dataset)
     if tuple(dataset.class_names) != config.class_names:

@@ -16,7 +16,7 @@ from cxr.core.console import Console
 from cxr.core.durable import replace_text
 from cxr.core.errors import CxrError
 from cxr.core.features import VAL
-from cxr.core.file_names import check_no_pattern
+from cxr.core.file_names import check_readable
 from cxr.core.machine_faults import writing_to
 from cxr.pipeline import metadata_file
 from cxr.pipeline import workspace as ws
@@ -69,7 +69,7 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
         from cxr.pipeline.examples import check_source
 
         check_source(data)
-    check_no_pattern("--workspace", Path(root, config.name))
+    check_readable("--workspace", Path(root, config.name))
     gpus.share()  # a notebook does not pass by `cxr`: this process, too, reads images with TensorFlow
     from cxr.pipeline.examples import check_data
     from cxr.pipeline.schema import curated_schema

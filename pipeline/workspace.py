@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from cxr.core.errors import CxrError, UsageError
-from cxr.core.file_names import has_pattern
+from cxr.core.file_names import unreadable
 
 LATEST = "latest"  # link in runs/ to the newest run
 RECORDS = ".records"  # link to what the newest run reads
@@ -42,10 +42,10 @@ class Workspace:
     def home(self) -> Path:
         """Folder of this pipeline, by its real path: the cache looks at paths, and another name of the workspace is no other one.
 
-        Unless only the other name is one that TFX can read (`file_names.check_no_pattern`).
+        Unless only the other name is one that TFX can read (`file_names.check_readable`).
         """
         real = self.root.resolve()
-        return (self.root.absolute() if has_pattern(str(real)) else real) / self.pipeline
+        return (self.root.absolute() if unreadable(str(real)) else real) / self.pipeline
 
     @property
     def data(self) -> Path:

@@ -215,6 +215,13 @@ def test_what_a_killed_call_left_of_a_transform_graph_goes_with_the_next(configu
     assert [path.name for path in folder.iterdir()] == [left.stem]
 
 
+def test_a_workspace_in_which_tensorflow_finds_nothing_is_refused(configuration, records, tmp_path):
+    error = invoked("-c", configuration, "-d", records, "--splits", "train", "--workspace", tmp_path / "a\\b").exception
+    assert isinstance(error, UsageError)
+    assert f"--workspace {tmp_path}/a\\b/small: TFX reads files by patterns, where [ ] * ? \\ have a meaning" in str(error)
+    assert not (tmp_path / "a\\b").exists()
+
+
 def test_a_second_one_at_once_is_refused_and_adds_nothing(configuration, records, tmp_path):
     workspace = Workspace(tmp_path / "workspace", load(str(configuration)).name)
     with workspace.lock_crossval():
