@@ -11,6 +11,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -144,9 +145,10 @@ class _Draw:
 
 
 def _workers(images: int) -> Executor:
-    if images < MANY:
-        return ThreadPoolExecutor(THREADS, initializer=_keep_freed_memory)
-    return ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn"), initializer=_begin_process)
+    if images >= MANY:
+        with suppress(OSError):  # /dev/shm is full, or not there: threads take longer, and draw the same
+            return ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn"), initializer=_begin_process)
+    return ThreadPoolExecutor(THREADS, initializer=_keep_freed_memory)
 
 
 def _begin_process() -> None:

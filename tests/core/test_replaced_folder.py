@@ -4,6 +4,7 @@ import pytest
 from killed import killed_at
 from power_loss import losing_power
 
+from cxr.core.errors import CxrError
 from cxr.core.replaced_folder import left_alone, replaced
 
 
@@ -26,6 +27,18 @@ def test_a_machine_that_loses_power_has_the_old_records_or_the_new_ones(tmp_path
         write(partial, "new")
     assert [texts["old"], texts["new"]] == [seen[0], seen[-1]]
     assert all(found in texts.values() for found in seen)
+
+
+def test_of_two_at_a_time_the_second_is_refused_and_takes_nothing_from_the_first(tmp_path):
+    out = tmp_path / "records"
+    with replaced(out) as partial:
+        (partial / "first").touch()
+        with pytest.raises(CxrError, match=f"{out}: another process is writing it; wait for its end"), replaced(out):
+            pass
+        with left_alone(out) as free:
+            assert not free
+    assert os.listdir(out) == ["first"]
+    assert os.listdir(tmp_path) == ["records"]
 
 
 @pytest.mark.seconds

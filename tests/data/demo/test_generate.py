@@ -1,5 +1,8 @@
 import csv
+import errno
 import io
+import multiprocessing.synchronize
+import os
 from functools import partial
 
 import numpy as np
@@ -50,6 +53,16 @@ def test_seed_decides_every_pixel(tmp_path):
     one, same, other = (pixels(make(tmp_path / name, images=9, seed=seed)) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
     np.testing.assert_array_equal(one, same)
     assert (one != other).mean() > 0.5
+
+
+@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.ENOENT])
+def test_threads_draw_where_shared_memory_is_full_or_missing(tmp_path, monkeypatch, fault):
+    def refuse(*_, **__):
+        raise OSError(fault, os.strerror(fault))
+
+    monkeypatch.setattr(multiprocessing.synchronize.SemLock, "__init__", refuse)
+    monkeypatch.setattr(generate, "MANY", 9)
+    assert len(read(make(tmp_path / "demo", images=9))) == 9
 
 
 def test_processes_draw_what_threads_draw(tmp_path, monkeypatch):
