@@ -40,9 +40,9 @@ def pytest_collection():
 
 
 def pytest_collection_modifyitems(items):
-    """Files with whole pipelines first, then the trainer's, which hold the longest others: begun last, one process would run them alone."""
-    whole = {item.path for item in items if item.get_closest_marker("e2e")}
-    items.sort(key=lambda item: (item.path not in whole, "trainer" not in item.path.parts))
+    """Files with whole pipelines first, then the trainer's and all others with slow tests: begun last, one process would run them alone."""
+    whole, slow = ({item.path for item in items if item.get_closest_marker(marker)} for marker in ("e2e", "slow"))
+    items.sort(key=lambda item: (item.path not in whole, "trainer" not in item.path.parts, item.path not in slow))
 
 
 @pytest.hookimpl(wrapper=True)
