@@ -1,3 +1,6 @@
+import functools
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -83,13 +86,33 @@ def test_heads_learn_what_they_would_with_keras():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.fixture(scope="module")
+def uninterrupted():
+    """Returns a function that trains a stage of so many epochs, once for all tests."""
+
+    @functools.cache
+    def trained(epochs=8, callbacks=False, data=of_features):
+        return run(stage(epochs=epochs, **(CALLBACKS if callbacks else {})), data=data)
+
+    return trained
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """Folder of the state of three epochs of which the last one was not finished."""
+    folder = tmp_path_factory.mktemp("state")
+    with pytest.raises(Interrupted):
+        run(stage(epochs=3), folder, 3)
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [2, 4])
-@pytest.mark.parametrize("callbacks", [{}, CALLBACKS], ids=["plain", "callbacks"])
+@pytest.mark.parametrize("callbacks", [False, True], ids=["plain", "callbacks"])
 @KINDS
-def test_resumed_training_equals_uninterrupted_training(tmp_path, stop_after, callbacks, data):
-    config = stage(**callbacks)
-    whole, expected = run(config, data=data)
+def test_resumed_training_equals_uninterrupted_training(tmp_path, uninterrupted, stop_after, callbacks, data):
+    config = stage(**(CALLBACKS if callbacks else {}))
+    whole, expected = uninterrupted(8, callbacks, data)
     with pytest.raises(Interrupted):
         run(config, tmp_path, stop_after, data)
     resumed, history = run(config, tmp_path, data=data)
@@ -121,21 +144,19 @@ def test_a_half_written_state_is_ignored(tmp_path):
 
 
 @pytest.mark.parametrize(("file", "left"), [("state.json", 0), ("state.json", 9), ("variables.npz", 0), ("variables.npz", 300)])
-def test_a_damaged_state_is_dropped_and_said(tmp_path, caplog, file, left):
+def test_a_damaged_state_is_dropped_and_said(interrupted, uninterrupted, tmp_path, caplog, file, left):
     """A machine that loses power may name a file and lose what it holds."""
-    config = stage(epochs=3)
-    with pytest.raises(Interrupted):
-        run(config, tmp_path, 3)
-    damaged = tmp_path / "epoch-00002" / file
+    state = shutil.copytree(interrupted, tmp_path / "state")
+    damaged = state / "epoch-00002" / file
     damaged.write_bytes(damaged.read_bytes()[:left])
     with caplog.at_level("INFO", logger="cxr.progress"):
-        network, history = run(config, tmp_path)
+        network, history = run(stage(epochs=3), state)
     assert "what an interrupted run had kept of epoch-00002 is damaged; this stage begins anew" in caplog.text
     assert history.resumed_from == 0
-    np.testing.assert_array_equal(network.get_weights()[0], run(config)[0].get_weights()[0])
+    np.testing.assert_array_equal(network.get_weights()[0], uninterrupted(3)[0].get_weights()[0])
 
 
-def test_a_state_of_other_variables_is_dropped_and_said(tmp_path, caplog):
+def test_a_state_of_other_variables_is_dropped_and_said(tmp_path, uninterrupted, caplog):
     """Keras's mixed_float16 gives the optimizer variables of its own, with which a float32 one could never go on."""
     config = stage(epochs=3)
     before = keras.config.dtype_policy()
@@ -149,18 +170,16 @@ def test_a_state_of_other_variables_is_dropped_and_said(tmp_path, caplog):
         network, history = run(config, tmp_path)
     assert "what an interrupted run had kept of epoch-00002 is of another network or optimizer; this stage begins anew" in caplog.text
     assert history.resumed_from == 0
-    np.testing.assert_array_equal(network.get_weights()[0], run(config)[0].get_weights()[0])
+    np.testing.assert_array_equal(network.get_weights()[0], uninterrupted(3)[0].get_weights()[0])
 
 
-def test_a_flipped_bit_in_a_kept_state_is_found(tmp_path):
-    config = stage(epochs=3)
-    with pytest.raises(Interrupted):
-        run(config, tmp_path, 3)
-    damaged = tmp_path / "epoch-00002" / "variables.npz"
+def test_a_flipped_bit_in_a_kept_state_is_found(interrupted, tmp_path):
+    state = shutil.copytree(interrupted, tmp_path / "state")
+    damaged = state / "epoch-00002" / "variables.npz"
     content = bytearray(damaged.read_bytes())
     content[200] ^= 1  # among the numbers: the header of a member is shorter
     damaged.write_bytes(content)
-    assert run(config, tmp_path)[1].resumed_from == 0
+    assert run(stage(epochs=3), state)[1].resumed_from == 0
 
 
 @KINDS
