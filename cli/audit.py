@@ -80,6 +80,9 @@ def audit(
     dataset = read_dataset(records)
     if split is not None and split not in dataset.splits:
         raise UsageError(f"--split {split}: {records} has {', '.join(dataset.splits)}")
+    present = {name for counts in dataset.counts.values() for name, count in counts.items() if count}
+    if len(present) < 2:
+        raise UsageError(f"{records}: all images are of one class, so that there is no other to tell it from; name records of several")
     check_sizes(records, dataset)
     with tensorflow_silenced():
         import tensorflow  # noqa: F401  # reads the records

@@ -46,6 +46,8 @@ def fit_and_predict(known: Seen, labels: Labels, asked: Seen, classes: int, *, s
         return np.hstack([seen.read_numbers(), encoder.transform(seen.read_words())]) if encoder else seen.read_numbers()
 
     learnt = encoded(known)
+    if len(set(labels)) == 1:  # logistic regression refuses that, a forest is sure of it
+        return np.tile(np.arange(classes) == labels[0], (len(asked), 1)).astype(np.float64)
     if (learnt == learnt[0]).all():
         # It tells nothing. A forest would answer with the class that happens to be rarest in the held-out fold, or the most frequent one.
         return np.full((len(asked), classes), 1 / classes)

@@ -43,7 +43,7 @@ class SplitShares(StrictModel):
 class Ingest(StrictModel):
     """Everything that decides which images are read, where each goes and how it is stored."""
 
-    class_names: tuple[str, ...] = Field(features.CLASS_NAMES, min_length=2, description="labels, in the order of the models' outputs")
+    class_names: tuple[str, ...] = Field(features.CLASS_NAMES, description="labels, two or more, in the order of the models' outputs")
     splits: SplitShares = SplitShares()
     split_by: Literal["patient", "image"] = Field("patient", description="what never stands in two splits; image: the 2021 paper's way")
     per_class: dict[Literal["train", "val", "test"], dict[str, int]] | None = Field(
@@ -84,6 +84,8 @@ class Ingest(StrictModel):
 
     @model_validator(mode="after")
     def _check(self) -> Ingest:
+        if len(self.class_names) < 2:
+            raise ValueError("class_names: there must be two or more, to be told apart")
         if len(set(self.class_names)) != len(self.class_names) or not all(name.strip() for name in self.class_names):
             raise ValueError("class_names: every class needs a name of its own")
         if bool(self.source_priority) != (self.label_conflicts == "keep_by_source"):

@@ -287,14 +287,18 @@ def _check_classes(rows: list[Row], source: Path, config: Ingest, spelled: Spell
     present = {row.label for row in rows}
     if config.only_split and present:
         return
-    for name in config.class_names:
-        if name not in present:
-            condition = "".join(f", where {key}={value}" for key, value in config.where.items())
-            others = ",".join(other for other in config.class_names if other != name)
-            raise CxrError(
-                f"{source}: class {name!r} has no images{condition}; add some or leave it out of the classes, "
-                f"{spelled('class_names', f'[{others}]')}"
-            )
+    missing = [name for name in config.class_names if name not in present]
+    if not missing:
+        return
+    condition = "".join(f", where {key}={value}" for key, value in config.where.items())
+    names = ", ".join(map(repr, missing))
+    what = f"class {names} has" if len(missing) == 1 else f"the classes {names} have"
+    if len(present) > 1:
+        others = ",".join(name for name in config.class_names if name in present)
+        remedy = f"add some or leave {'it' if len(missing) == 1 else 'them'} out of the classes, {spelled('class_names', f'[{others}]')}"
+    else:
+        remedy = "add some, since nothing can be learnt from one class alone; `cxr evaluate` measures a model on such images as they are"
+    raise CxrError(f"{source}: {what} no images{condition}; {remedy}")
 
 
 def _add_dicom_facts(row: Row) -> None:

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
-from cxr.cli.audit import conclusion
+from cxr.cli.audit import audit, conclusion
 from cxr.components.metrics.tally import Tally
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.core.intervals import Figure, proportion_interval
 from cxr.data.audit.audit import _verdict, figures_of, run_audit
 from cxr.data.audit.audit_config import Audit
 from cxr.data.audit.records import Tables, some_patients
 from cxr.data.audit.result import AuditFigures, AuditResult, load_draws
 from cxr.data.audit.tables import SHORTCUTS
+from cxr.data.ingest.dataset import DATASET
 
 pytestmark = pytest.mark.seconds
 
@@ -232,6 +233,22 @@ def test_without_a_split_of_the_gate_the_folds_are_left():
     assert result.shortcuts[0].gate is None
     assert (draws, result.ranked) == ({}, ())
     assert result.clear
+
+
+def test_a_training_split_of_one_class_ends_no_audit():
+    """Logistic regression, which reads `left_and_right`, refuses one."""
+    data = tables(left_and_right=shifted, brightness=shifted)
+    splits = np.where((data.splits == "train") & (data.labels == 1), "train", "test")
+    result, _ = run_audit(Tables(data.labels, data.patients, splits, data.tables), CLASSES, Audit(folds=3), "test")
+    assert [found.gate.balanced_accuracy.value for found in result.shortcuts if found.gate] == [pytest.approx(1 / 3)] * 2
+
+
+def test_records_of_one_class_are_refused(demo_records, tmp_path):
+    dataset = json.loads((demo_records("none", 30) / DATASET).read_text())
+    counts = {split: {**dict.fromkeys(found, 0), "normal": 3} for split, found in dataset["counts"].items()}
+    (tmp_path / DATASET).write_text(json.dumps({**dataset, "counts": counts}))
+    with pytest.raises(UsageError, match="all images are of one class"):
+        audit(tmp_path)
 
 
 def test_too_few_patients_for_folds():

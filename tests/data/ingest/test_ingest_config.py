@@ -23,7 +23,7 @@ def test_paper_protocol():
         ({"per_class": {"train": {"covid19": 3}}, "split_by": "image"}, "one number for each"),
         ({"splits": {"train": 0.5, "val": 0.1, "test": 0.1}}, "sum to 0.7"),
         ({"class_names": ("a", "a")}, "name of its own"),
-        ({"class_names": ("a",)}, "class_names"),
+        ({"class_names": ("a",)}, "class_names: there must be two or more"),
         ({"max_pixels": features.MAX_PIXELS + 1}, "max_pixels"),  # training could not decode what ingest let through
         ({"nonsense": 1}, "nonsense"),
         ({"only_split": "test", "per_class": PAPER, "split_by": "image"}, "only_split"),

@@ -56,8 +56,18 @@ def test_tree_with_an_unknown_folder(tree):
 def test_empty_class(tree):
     for file in (tree / "normal").rglob("*.*"):
         file.unlink()
-    with pytest.raises(CxrError, match=r"tree: class 'normal' has no images"):
+    with pytest.raises(CxrError, match=r"tree: class 'normal' has no images; .*data\.class_names=\[covid19,pneumonia\]"):
         discover(tree, CONFIG)
+
+
+def test_images_of_one_class_get_no_remedy_that_is_refused_next(tree):
+    """It told to leave out one missing class after the other, until one was left, which is refused."""
+    for name in ("normal", "pneumonia"):
+        for file in (tree / name).rglob("*.*"):
+            file.unlink()
+    with pytest.raises(CxrError, match="the classes 'pneumonia', 'normal' have no images; add some.*`cxr evaluate`") as error:
+        discover(tree, CONFIG)
+    assert "class_names" not in str(error.value)
 
 
 def test_same_file_under_two_names(tree):
