@@ -109,13 +109,19 @@ def conclusion(result: AuditResult) -> str:
     """Returns the last line: what the exit code says, and what it does not."""
     if result.clear:
         return f"shortcuts that tell a class clearly: {len(result.clear)} (exit code 3); models can learn them in place of the disease"
+    said = "no shortcut tells a class clearly (exit code 0)"
     if result.hints:
-        return (
-            f"no shortcut tells a class clearly (exit code 0); shortcuts that surely tell something: {len(result.hints)} (a weak trace, "
+        said += (
+            f"; shortcuts that surely tell something: {len(result.hints)} (a weak trace, "
             "one that only some pictures have, or the disease itself where it changes the whole picture); "
             "look at pictures of that class for it"
         )
-    return "no shortcut tells a class clearly (exit code 0), nor surely anything"
+    else:
+        said += ", nor surely anything"
+    if result.undecided:
+        reach = f"intervals of their AUCs reach {result.clear_auc:g}"
+        said += f"; of {len(result.undecided)} that cannot be excluded ({reach}): more patients would tell"
+    return said
 
 
 def table(result: AuditResult, synthetic: bool) -> Table:

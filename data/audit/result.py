@@ -73,6 +73,12 @@ class AuditResult(StrictModel):
         return tuple(found for found in self.shortcuts if found.kind == "shortcut" and found.hinted_classes)
 
     @property
+    def undecided(self) -> tuple[ShortcutResult, ...]:
+        """Shortcuts that tell no class clearly and might with more patients: unmeasured, or an AUC's interval reaches `clear_auc`."""
+        unclear = (found for found in self.shortcuts if found.kind == "shortcut" and not found.clear_classes and found.values > 1)
+        return tuple(found for found in unclear if _reaches(found.folds or found.gate, self.clear_auc))
+
+    @property
     def ranked(self) -> tuple[ShortcutResult, ...]:
         """Shortcuts that were measured on the gate's split, the highest balanced accuracy first."""
         measured = [found for found in self.shortcuts if found.kind == "shortcut" and balanced_on_gate(found) is not None]
@@ -97,6 +103,10 @@ def load_draws(folder: Path) -> dict[str, npt.NDArray[np.float32]]:
     """Reads the draws beside audit.json, by shortcut."""
     with np.load(folder / DRAWS, allow_pickle=False) as arrays:
         return dict(arrays)
+
+
+def _reaches(figures: AuditFigures | None, auc: float) -> bool:
+    return figures is None or any((figure.high or 0.0) >= auc for figure in figures.auc.values())
 
 
 def balanced_on_gate(found: ShortcutResult) -> float | None:

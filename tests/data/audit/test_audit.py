@@ -185,9 +185,20 @@ def test_what_tells_something_and_nothing_clearly_is_said_beside_exit_code_0():
     result, _ = run_audit(tables(marks=marked), CLASSES, Audit(folds=3), "test")
     assert ([found.name for found in result.hints], result.clear) == (["marks"], ())
     assert "exit code 0); shortcuts that surely tell something: 1 (" in conclusion(result)
-    nothing, _ = run_audit(tables(marks=person), CLASSES, Audit(folds=3), "test")
+    nothing, _ = run_audit(tables(marks=person), CLASSES, Audit(folds=5), "test")
     assert nothing.hints == ()
     assert conclusion(nothing) == "no shortcut tells a class clearly (exit code 0), nor surely anything"
+
+
+@pytest.mark.parametrize("patients", [6, 12])
+def test_that_too_few_patients_can_show_nothing_is_said(patients):
+    """Of four patients `left_and_right` told a class in each picture, and the last line called nothing found."""
+    data = tables(marks=person, source=same)
+    few = np.isin(data.patients, [f"p{number}".encode() for number in range(patients)])
+    small = Tables(*(values[few] for values in (data.labels, data.patients, data.splits)), {k: v[few] for k, v in data.tables.items()})
+    result, _ = run_audit(small, CLASSES, Audit(folds=5), "val")
+    assert [found.name for found in result.undecided] == ["marks"]  # `source` is the same everywhere, and that is sure
+    assert conclusion(result).endswith("; of 1 that cannot be excluded (intervals of their AUCs reach 0.8): more patients would tell")
 
 
 def test_saved_and_read_again(found, tmp_path):
