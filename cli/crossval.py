@@ -58,11 +58,14 @@ def crossval(
     from datetime import datetime
 
     from cxr.core.console import Console
+    from cxr.core.errors import UsageError
     from cxr.core.silence import tensorflow_silenced
     from cxr.pipeline.pipeline_config import load
     from cxr.pipeline.workspace import Workspace as Folders
 
     loaded = load(config, overrides or ())
+    if not (wanted := tuple(dict.fromkeys(filter(None, names(splits))))):
+        raise UsageError(f"--splits {splits!r}: names no split; the folds are dealt from train,val by default")
     check_file("--json", json_file, makes_folder=True)
     messages = Console(stderr=True)
     with messages.status("importing TensorFlow"), tensorflow_silenced():  # not before the arguments are known to be right
@@ -72,7 +75,6 @@ def crossval(
         loaded = only(loaded, names(models))
     places = Folders(workspace, loaded.name)
     target = out or places.crossval_results / datetime.now().strftime("%Y%m%d-%H%M%S")
-    wanted = tuple(dict.fromkeys(part.strip() for part in splits.split(",") if part.strip()))
     report = cross_validate(loaded, data, wanted, places, messages, folds=folds, seed=seed, folder=target)
     if json_file is not None:
         write_file(json_file, report.model_dump_json(indent=2) + "\n")

@@ -28,8 +28,6 @@ EXAMPLES = """
   cxr serve MODELS_DIR --log-requests logs --log-sampling 0.05  one request in twenty is kept, for `cxr validate logs`
 
   cxr serve MODELS_DIR --engine tfserving --host 0.0.0.0       TensorFlow Serving's binary with the same options
-
-A narrow terminal cuts the longest names: COLUMNS=120 cxr serve --help
 """
 
 

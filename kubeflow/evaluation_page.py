@@ -20,7 +20,7 @@ from cxr.components.metrics.evaluator_output import read_evaluation, read_roc, r
 from cxr.core.counts import how_many
 from cxr.core.disclaimer import NOT_A_DEVICE
 from cxr.core.figure_table import ACCURACY, AUC, OF_ALL_CLASSES, OF_ONE_CLASS, row_of
-from cxr.core.intervals import with_interval
+from cxr.core.intervals import NONE, with_interval
 from cxr.kubeflow.uris import local_path
 
 EXECUTOR = "cxr.components.evaluator.executor.Executor"
@@ -121,7 +121,7 @@ def html_report(evaluation: Evaluation, validation: Validation) -> str:
     import pandas as pd
 
     def table(rows: Sequence[Mapping[str, Any]]) -> str:
-        return pd.DataFrame(rows).to_html(index=False, border=0, na_rep="–", float_format=lambda value: f"{value:.3f}")  # escapes
+        return pd.DataFrame(rows).to_html(index=False, border=0, na_rep=NONE, float_format=lambda value: f"{value:.3f}")  # escapes
 
     verdict = "blessed" if validation.blessed else "refused"
     shown = "value (95 % interval)"

@@ -62,9 +62,9 @@ def _settings(config: Config, cluster: Cluster, image: str) -> Iterator[str]:
         config.check_validation(has_validation=features.VAL in cluster.splits)
     except CxrError as error:
         yield from (f"{line} (splits of the cluster's file: {', '.join(cluster.splits)})" for line in str(error).splitlines())
-    for split in dict.fromkeys((features.SPLITS[0], config.gate.split)):
+    for split in dict.fromkeys((features.TRAIN, config.gate.split)):
         if split not in cluster.splits:
-            yield f"splits of the cluster's file: {split!r} is missing, which the pipeline trains or is judged on"
+            yield f"splits of the cluster's file: {split!r} is missing, which models are trained or judged on"
 
 
 def check(spec: Spec, platform: dict[str, Any]) -> None:

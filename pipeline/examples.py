@@ -37,7 +37,7 @@ class Examples:
     made_with: Ingest  # the settings that they were ingested with
 
 
-def check_source(data: str) -> None:
+def _check_source(data: str) -> None:
     """Looks whether there is such a source.
 
     Raises:
@@ -63,7 +63,7 @@ def check_data(config: Config, data: str | None) -> None:
       UsageError: See above.
     """
     if data is not None:
-        check_source(data)
+        _check_source(data)
     elif config.demo_data is None:
         raise UsageError(f"--data is missing: configuration {config.name!r} needs images (only one with `demo_data` makes its own)")
 

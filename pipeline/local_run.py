@@ -65,16 +65,13 @@ def run(config: Config, data: str | None, root: Path, *, enable_cache: bool = Tr
       UsageError: No such data or weights, nothing where Beam is to work, or a workspace whose path is too long.
       CxrError: Data or configuration cannot be used; nothing was changed.
     """
-    if data is not None:
-        from cxr.pipeline.examples import check_source
-
-        check_source(data)
-    check_readable("--workspace", Path(root, config.name))
-    gpus.share()  # a notebook does not pass by `cxr`: this process, too, reads images with TensorFlow
     from cxr.pipeline.examples import check_data
-    from cxr.pipeline.schema import curated_schema
 
     check_data(config, data)
+    check_readable("--workspace", Path(root, config.name))
+    gpus.share()  # a notebook does not pass by `cxr`: this process, too, reads images with TensorFlow
+    from cxr.pipeline.schema import curated_schema
+
     if config.schema_file:
         curated_schema(config.class_names, config.schema_file)
     check_backbones(config.models)

@@ -222,6 +222,13 @@ def test_a_workspace_in_which_tensorflow_finds_nothing_is_refused(configuration,
     assert not (tmp_path / "a\\b").exists()
 
 
+@pytest.mark.parametrize("splits", ["", " , "])
+def test_no_split_at_all_is_refused_before_anything_is_read(configuration, tmp_path, splits):
+    error = invoked("-c", configuration, "-d", tmp_path / "none", "--splits", splits).exception
+    assert isinstance(error, UsageError)
+    assert str(error) == f"--splits {splits!r}: names no split; the folds are dealt from train,val by default"
+
+
 def test_a_second_one_at_once_is_refused_and_adds_nothing(configuration, records, tmp_path):
     workspace = Workspace(tmp_path / "workspace", load(str(configuration)).name)
     with workspace.lock_crossval():

@@ -102,6 +102,13 @@ def test_a_run_that_failed_half_way_has_a_page_of_what_there_is(sources: Sources
     assert "Jane" not in text
 
 
+def test_a_page_that_cannot_take_its_place_leaves_nothing_beside_it(sources: Sources, tmp_path: Path) -> None:
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_page(sources, tmp_path / "report.html")
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+
+
 def test_a_damaged_history_is_a_remark_and_the_report_is_written(results: dict[str, NodeResult], tmp_path: Path) -> None:
     run = standard_artifacts.ModelRun()
     run.uri = str(tmp_path / "run")

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.components.answers.image_answers import AnsweredImages
+from cxr.components.answers.most_confident import named
 from cxr.components.metrics.evaluation import Evaluation
 from cxr.components.report.page.charts.curves import precision_recall_chart, reliability_chart, roc_chart
 from cxr.components.report.page.charts.models import accuracy_chart
@@ -19,7 +20,6 @@ from cxr.components.report.page.numbers import number, percent, unbroken
 from cxr.components.report.page.section import Section
 from cxr.core import features
 from cxr.core.figure_table import OF_ALL_CLASSES, OF_ONE_CLASS
-from cxr.core.figures import valid
 from cxr.core.support import large_share
 
 
@@ -104,7 +104,7 @@ def _against_ensemble(judged: Mapping[str, Model]) -> list[tuple[str, ...]]:
 
 def _right(answers: AnsweredImages) -> npt.NDArray[np.bool_]:
     """Tells of each image whether the answer is right; what is no vector of probabilities is wrong."""
-    return valid(answers.probabilities) & (answers.probabilities.argmax(axis=1) == answers.labels)
+    return named(answers.probabilities) == answers.labels
 
 
 SECTION = Section("evaluation", "Evaluation", _context)
