@@ -30,6 +30,7 @@ from sklearn.preprocessing import StandardScaler
 from cxr.core import features
 from cxr.core.folds import deal
 from cxr.core.measurement import Measurement
+from cxr.core.places import records_in
 from cxr.core.resampling import patient_numbers
 from cxr.data.audit.records import Pictures, read_pictures
 from cxr.pipeline.crossval import feature_cache, read_records
@@ -68,7 +69,7 @@ def linear(train: Pictures, val: Pictures, test: Pictures, side: int) -> np.ndar
 def on_test_split(report: dict) -> None:
     """Measures the run's models, its best shortcut and the linear model on its test split, and prints."""
     train, val, test = (
-        read_pictures([f"{report['data']}/{split}/*.tfrecord.gz"], features.CLASS_NAMES, EVERY, 0) for split in features.SPLITS
+        read_pictures([records_in(f"{report['data']}/{split}")], features.CLASS_NAMES, EVERY, 0) for split in features.SPLITS
     )
     numbers, patients = patient_numbers(test.patients)
     print(f"test split: {len(test.labels)} images of {patients} patients; {len(train.labels)} images to learn from")

@@ -30,6 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cxr.core import features
+from cxr.core.places import records_in
 from cxr.pipeline.analysis import write_transform_graph
 from cxr.pipeline.pipeline_config import Config, load
 from cxr.trainer import artifact, devices, image_epochs, predictions, splits
@@ -126,7 +127,7 @@ def export_differences(
     short = model.model_copy(update={"head_training": Stage(epochs=1), "fine_tuning": None})
     settings = {"name": name, "model": short.model_dump(mode="json"), "class_names": list(class_names)}
     with tempfile.TemporaryDirectory() as folder:
-        places = {"serving_model_dir": f"{folder}/model/Format-Serving", "model_run_dir": f"{folder}/run"}
+        places = {"serving_model_dir": artifact.serving_dir(f"{folder}/model"), "model_run_dir": f"{folder}/run"}
         run_fn(SimpleNamespace(**arguments, **places, custom_config=settings))
         trained = predictions.load(f"{folder}/model", "val").probabilities
         differences = []
@@ -143,7 +144,7 @@ def measure(config: Config, records: Path, names: list[str], steps: int) -> list
     """Measures models of a configuration, one after the other."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        patterns = {split: f"{records}/{split}/*.tfrecord.gz" for split in ("train", "val")}
+        patterns = {split: records_in(f"{records}/{split}") for split in ("train", "val")}
         about = {"class_names": list(config.class_names), "image_size": config.image_size}
         write_transform_graph([patterns["train"]], folder, {**about, "preprocessing": config.preprocessing.model_dump(mode="json")})
         transform = TransformGraph(folder, config.class_names)

@@ -28,7 +28,7 @@ import peak_memory
 import yaml
 from PIL import Image
 
-from cxr.core import features
+from cxr.core import exit_codes, features
 
 SIDE, KNOTS = 64, 12  # pixels; random numbers along a side
 MODEL = {"backbone": "MobileNet", "head": {"pooling": "global"}, "head_training": {"epochs": 3, "batch_size": 64}}
@@ -69,7 +69,7 @@ def called(arguments: list[str], log: Path) -> Cost:
     with log.open("w", encoding="utf-8") as stream:
         process = subprocess.Popen([str(Path(sys.executable).with_name("cxr")), *arguments], stdout=stream, stderr=subprocess.STDOUT)
         peak = peak_memory.wait(process)
-    if process.returncode not in (0, 3):  # 3: refused, which costs the same
+    if process.returncode not in (exit_codes.OK, exit_codes.REFUSED):  # which cost the same
         sys.exit(f"cxr {' '.join(arguments)} failed with exit code {process.returncode}:\n{log.read_text(encoding='utf-8')[-3000:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return Cost(time.monotonic() - started, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, int(peak))

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from cxr.components.explanation.explain import explain_split
 from cxr.components.explanation.result import Localisation
+from cxr.core.places import records_in
 from cxr.serving.models_config import versions_in
 from cxr.trainer.model_info import read_info
 
@@ -27,7 +28,7 @@ def measured(model: Path, records: Path) -> tuple[Localisation, ...]:
     """Explains all images of the records, whatever their split, for the class of the lesion."""
     info = read_info(str(model))
     with tempfile.TemporaryDirectory() as out:
-        patterns = [f"{records}/{split.name}/*.tfrecord.gz" for split in records.iterdir() if split.is_dir()]
+        patterns = [records_in(str(split)) for split in records.iterdir() if split.is_dir()]
         names = list(info.class_names)
         return explain_split(info.name, str(model), patterns, names, Path(out), split="all", samples=EVERY, seed=0).localisation
 

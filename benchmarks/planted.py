@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 from processing_traces import filtered, jpeg, noisy, resampled
 
 from cxr.core import exit_codes, features
+from cxr.core.places import records_in
 from cxr.data.audit.audit import run_audit
 from cxr.data.audit.audit_config import Audit
 from cxr.data.audit.records import Tables
@@ -283,7 +284,7 @@ def said(found: Sequence[ShortcutResult]) -> str:
 def real(records: Path, count: int) -> Set:
     """Returns some pictures, of all sources and classes: those whose hashes come first."""
     found = []
-    for _, example in examples(sorted(map(str, records.glob("*/*.tfrecord*")))):
+    for _, example in examples(sorted(map(str, records.glob(records_in("*"))))):
         feature = example.features.feature
         facts = {name: feature[name].bytes_list.value[0].decode() for name in FACTS}
         found.append(

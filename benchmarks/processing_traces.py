@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cxr.core import features
+from cxr.core.places import records_in
 from cxr.data.audit.audit import run_audit
 from cxr.data.audit.audit_config import Audit
 from cxr.data.audit.records import Tables
@@ -105,7 +106,7 @@ def of_one_source(records: Path, source: str, count: int) -> tuple[list[np.ndarr
     """Returns real pictures of one source, the class of each by lot, and whose it is."""
     pictures: list[np.ndarray] = []
     patients: list[bytes] = []
-    for _, example in examples(sorted(map(str, records.glob("*/*.tfrecord*")))):
+    for _, example in examples(sorted(map(str, records.glob(records_in("*"))))):
         feature = example.features.feature
         if feature[features.SOURCE].bytes_list.value[0].decode() == source and len(pictures) < count:
             pictures.append(decode(feature[features.IMAGE].bytes_list.value[0]))

@@ -16,6 +16,7 @@ from cxr.core import fingerprints
 from cxr.core.folds import Fold, Indices
 from cxr.core.machine import cores
 from cxr.core.measurement import Measurement
+from cxr.core.places import records_in
 from cxr.data.audit.regions import Masked
 from cxr.data.duplicates.find import near_duplicates
 from cxr.data.duplicates.thumbnails import READ_SIDE, thumbnail
@@ -90,7 +91,7 @@ class Bench:
                 answers = [told(fold.train, [table[0, fold.test] for table in (plain, *black)]) for fold in scheme.folds]
                 add(tests, images.take(np.concatenate([fold.test for fold in scheme.folds])), answers)
         if self._elsewhere:
-            others = read_split([f"{self._elsewhere}/*/*.tfrecord.gz"], transform)
+            others = read_split([records_in(f"{self._elsewhere}/*")], transform)
             if self._new is None:
                 self._new = _without_copies(others, images)
             others = others.take(self._new)

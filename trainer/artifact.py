@@ -28,19 +28,28 @@ def serving_dir(uri: str) -> str:
 
 def keras_path(uri: str) -> str:
     """File of the Keras model."""
-    return f"{uri.rstrip('/')}/Format-Keras/model.keras"
+    return _keras_file(uri, "model.keras")
 
 
 def joint_path(uri: str) -> str:
     """File of the Keras model that makes the ensemble's probabilities of its members'."""
-    return f"{uri.rstrip('/')}/Format-Keras/joint.keras"
+    return _keras_file(uri, "joint.keras")
 
 
 def transform_path(uri: str) -> str:
     """Folder of a copy of the TransformGraph artifact that the model was trained with."""
-    return f"{uri.rstrip('/')}/Format-Keras/transform_graph"
+    return _keras_file(uri, "transform_graph")
+
+
+def outside_path(uri: str) -> str:
+    """File of what tells pictures unlike the training images."""
+    return _keras_file(uri, "outside.npz")
 
 
 def predictions_path(uri: str, split: str) -> str:
     """File of the model's answers on a split."""
-    return f"{uri.rstrip('/')}/Format-Keras/predictions_{split}.npz"
+    return _keras_file(uri, f"predictions_{split}.npz")
+
+
+def _keras_file(uri: str, name: str) -> str:
+    return f"{uri.rstrip('/')}/Format-Keras/{name}"

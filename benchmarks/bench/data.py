@@ -14,6 +14,7 @@ from rich.console import Console
 from bench.links import manifest_of
 from cxr.core import features
 from cxr.core.machine import cores
+from cxr.core.places import SERVING
 from cxr.data.demo.generate import make_demo_data
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.rows import Row, uniform
@@ -91,7 +92,7 @@ class Data:
                     train_files=[f"{self.records()}/{SPLIT}/*"],
                     eval_files=[f"{self.records()}/val/*"],
                     transform_output=str(self.transform()),
-                    serving_model_dir=str(folder / "Format-Serving"),
+                    serving_model_dir=str(folder / SERVING),
                     model_run_dir=str(self.folder / "model_run"),
                     custom_config=settings,
                 )

@@ -23,7 +23,7 @@ from cxr.core import features
 from cxr.core.counts import how_many
 from cxr.core.features import TRAIN, VAL
 from cxr.core.stored_rows import ROWS_IN_MEMORY, Array, FloatRows
-from cxr.trainer import files
+from cxr.trainer import artifact, files
 from cxr.trainer.calibration.ranks import conformal_quantile
 from cxr.trainer.calibration_info import Outside
 from cxr.trainer.models.heads import floored
@@ -138,16 +138,12 @@ def save(uri: str, detector: Detector) -> None:
     """Keeps a detector beside the Keras model: an ensemble's export needs it."""
     buffer = io.BytesIO()
     np.savez(buffer, **asdict(detector))
-    files.write_bytes(_path(uri), buffer.getvalue())
+    files.write_bytes(artifact.outside_path(uri), buffer.getvalue())
 
 
 def load(uri: str) -> Detector | None:
     """Reads what `save` wrote; None: the model has none."""
-    if not tf.io.gfile.exists(_path(uri)):
+    if not tf.io.gfile.exists(artifact.outside_path(uri)):
         return None
-    with np.load(io.BytesIO(files.read_bytes(_path(uri))), allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(files.read_bytes(artifact.outside_path(uri))), allow_pickle=False) as arrays:
         return Detector(**arrays)
-
-
-def _path(uri: str) -> str:
-    return f"{uri.rstrip('/')}/Format-Keras/outside.npz"

@@ -11,6 +11,7 @@ import numpy as np
 from bench.data import Data
 from bench.row import Done, Round, Row, Side
 from cxr.core import features
+from cxr.core.places import SERVING
 from cxr.serving.client.bench import Load, Result, measure
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.models import Target, metadata
@@ -72,7 +73,7 @@ class InProcess:
 def served(data: Data, stack: ExitStack) -> Round:
     """A server in a process of its own, gRPC, signature image_bytes."""
     target, images = Target("mobilenet"), pictures(None)
-    server = stack.enter_context(start_server({target.model: data.model() / "Format-Serving"}, START_SECONDS))
+    server = stack.enter_context(start_server({target.model: data.model() / SERVING}, START_SECONDS))
     connection = stack.enter_context(Connection(server.address))
     asked = payload(features.SIGNATURE_BYTES, images, PER_REQUEST, target, metadata(connection, target, timeout=60))
 
@@ -85,7 +86,7 @@ def served(data: Data, stack: ExitStack) -> Round:
 
 def called(data: Data, stack: ExitStack) -> Round:
     """The best of several sizes of a call."""
-    model = InProcess(data.model() / "Format-Serving", pictures(None))
+    model = InProcess(data.model() / SERVING, pictures(None))
     stack.callback(model.close)
     return lambda: Done(max(model.rate(batch, SECONDS / len(BATCHES)) for batch in BATCHES), 1.0)
 
