@@ -50,7 +50,7 @@ def explain(
     from cxr.core.errors import CxrError
     from cxr.core.silence import tensorflow_silenced
     from cxr.core.visible import one_line
-    from cxr.data.images.overlays import Explanation, list_overlays
+    from cxr.data.images.overlays import Explanation, UnwrittenError, list_overlays
     from cxr.pipeline.kept_runs import find_artifact
     from cxr.pipeline.workspace import Workspace
     from cxr.serving.client.inputs import find_images
@@ -73,6 +73,8 @@ def explain(
     for file in track(files, "explaining", console=messages, transient=True):
         try:
             made += explainer.explain(file, out, class_name)
+        except UnwrittenError:
+            raise
         except (CxrError, OSError) as error:
             failed += 1
             said = (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -13,7 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cxr.core import features
 from cxr.core.durable import remove_left_over, replace_text, replacing
+from cxr.core.errors import CxrError
 from cxr.core.file_names import file_name_of
+from cxr.core.machine_faults import explained as explained_fault
 from cxr.core.visible import csv_text
 
 TABLE = "explanations.csv"
@@ -21,6 +24,10 @@ COLOURS = "turbo"  # of the heat, from 0 (blue) to 1 (red)
 OPACITY = 0.6  # of the hottest region; what is cold shows the radiograph alone
 EMPTY = "no region speaks for {}"
 _BANNER, _SMALLEST = 0.05, 9  # height of that text: share of the picture's, and pixels
+
+
+class UnwrittenError(CxrError):
+    """The folder takes no overlay, of whatever image."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +80,25 @@ def overlay(
 
 
 def save_overlay(picture: Image.Image, out: Path, image: Path, model: str, explained: str, probability: float) -> str:
-    """Writes an overlay, whole or not at all, into an existing folder and returns the file's name, which no earlier one has."""
+    """Writes an overlay, whole or not at all, into an existing folder and returns the file's name, which no earlier one has.
+
+    Raises:
+      UnwrittenError: The disk is full or read-only, the folder is gone, or the user has no right; the image is not named.
+      OSError: The name is too long.
+    """
     # A model names itself and its classes: no folder may come of that.
     stem = "_".join((image.stem, *map(file_name_of, (model, explained)), f"{probability:.2f}"))
     path, number = out / f"{stem}.png", 2
     while path.exists():  # images of different folders may share their name
         path, number = out / f"{stem}_{number}.png", number + 1
-    with replacing(path) as file:
-        picture.save(file, "PNG")
+    try:
+        with replacing(path) as file:
+            picture.save(file, "PNG")
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise
+        told = explained_fault(OSError(error.errno, error.strerror), out)
+        raise UnwrittenError(told or f"{out}: no overlay can be written ({error.strerror}); name another folder") from None
     return path.name
 
 

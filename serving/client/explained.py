@@ -51,6 +51,9 @@ class HeatMap:
 
         Returns:
           The overlay's file name.
+
+        Raises:
+          UnwrittenError, OSError: See `save_overlay`.
         """
         from cxr.data.images.overlays import overlay, save_overlay  # matplotlib takes a while
 

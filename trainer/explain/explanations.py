@@ -56,6 +56,7 @@ class Explainer:
 
         Raises:
           CxrError: Not an image that can be read.
+          UnwrittenError: The folder takes no overlay.
           UsageError: No such class.
         """
         wanted = self.index_of(class_name) if class_name is not None else None

@@ -7,7 +7,7 @@ import pytest
 from killed import killed_at
 from PIL import Image
 
-from cxr.data.images.overlays import TABLE, Explanation, list_overlays, overlay, save_overlay
+from cxr.data.images.overlays import TABLE, Explanation, UnwrittenError, list_overlays, overlay, save_overlay
 
 
 def test_cold_regions_show_the_radiograph_and_hot_ones_the_colour():
@@ -102,9 +102,14 @@ def test_a_name_may_be_as_long_as_before_and_no_room_leaves_nothing(tmp_path, mo
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", no_room)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(UnwrittenError, match=f"^{tmp_path}: No space left on device; make room there") as error:
         save_overlay(Image.new("RGB", (4, 4)), tmp_path, image, "two", "normal", 0.5)
+    assert "xxx" not in str(error.value)
     assert os.listdir(tmp_path) == [name]
+    with pytest.raises(OSError, match="name too long"):  # of this image alone
+        save_overlay(Image.new("RGB", (4, 4)), tmp_path, tmp_path / f"{'x' * 240}.png", "one", "normal", 0.5)
+    with pytest.raises(UnwrittenError, match=r"gone: no overlay can be written \(No such file or directory\); name another folder"):
+        save_overlay(Image.new("RGB", (4, 4)), tmp_path / "gone", image, "one", "normal", 0.5)
 
 
 def test_a_kill_at_any_moment_leaves_the_list_of_earlier_overlays_or_the_new_one(tmp_path):

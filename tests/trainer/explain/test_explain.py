@@ -1,5 +1,7 @@
 import csv
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -239,3 +241,15 @@ def test_heat_lies_on_what_the_graph_cut_out(uri, tmp_path, make_transform, ches
     assert colour[top:bottom, left:right].any()
     colour[top:bottom, left:right] = False
     assert not colour.any()
+
+
+def test_a_full_disk_ends_the_command_and_is_told_once(app, uri, picture, tmp_path, monkeypatch):
+    def no_room(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    result = CliRunner().invoke(app, ["explain", str(picture), str(picture), "-m", uri, "--out", str(tmp_path / "maps")])
+    assert isinstance(result.exception, CxrError)
+    assert str(result.exception).startswith(f"{tmp_path / 'maps'}: No space left on device; make room there")
+    assert "No space" not in result.output
+    assert list((tmp_path / "maps").iterdir()) == []
