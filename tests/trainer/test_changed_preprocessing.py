@@ -52,11 +52,13 @@ def accuracy_by_tfma(saved_model, pattern, folder):
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_mobilenet")
 @pytest.mark.parametrize(("function", "seen"), [(preprocessing_fn, as_it_is), (changed, stretched)])
-def test_training_serving_and_evaluation_follow_transform(tmp_path, records, splits, make_transform, raw_examples, config, function, seen):
+def test_training_serving_and_evaluation_follow_transform(
+    tmp_path, records, splits, transform_dir, make_transform, raw_examples, config, function, seen
+):
     arguments = SimpleNamespace(
         train_files=[records.train],
         eval_files=[records.val],
-        transform_output=make_transform(raw_examples, function=function),
+        transform_output=transform_dir if function is preprocessing_fn else make_transform(raw_examples, function=function),
         serving_model_dir=str(tmp_path / "model" / "Format-Serving"),
         model_run_dir=str(tmp_path / "run"),
         custom_config={
