@@ -52,7 +52,11 @@ def serve(options: ServerOptions, open_page: "OpenPage | None" = None, *, as_jso
     leave_warnings_out()
     leave_keras_out()
     with imports.uncollected(), silenced():
+        import tensorflow as tf
+
         from cxr.serving.server.app import Server
+
+        tf.config.list_physical_devices("GPU")  # TensorFlow calls it an error that there is none, when it looks first
 
     server = Server(options, open_page)
     asked, lost = threading.Event(), threading.Event()

@@ -93,6 +93,8 @@ def test_image_epochs_augment_anew_and_resume_where_they_were(splits):
 
     plain, turned = epochs(0, Augmentation()), epochs(0, Augmentation(rotation=20))
     assert epochs(1, Augmentation(rotation=20)) == turned[3:]
-    np.testing.assert_allclose(*sums(plain), rtol=1e-5)
-    assert not np.allclose(*sums(turned), rtol=1e-4)
+    first, second = sums(plain)
+    np.testing.assert_allclose(first, second, rtol=1e-5)
+    first, second = sums(turned)
+    assert not np.allclose(first, second, rtol=1e-4)
     assert [y for _, y in turned] == [y for _, y in plain]

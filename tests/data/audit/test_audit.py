@@ -195,7 +195,8 @@ def test_that_too_few_patients_can_show_nothing_is_said(patients):
     """Of four patients `left_and_right` told a class in each picture, and the last line called nothing found."""
     data = tables(marks=person, source=same)
     few = np.isin(data.patients, [f"p{number}".encode() for number in range(patients)])
-    small = Tables(*(values[few] for values in (data.labels, data.patients, data.splits)), {k: v[few] for k, v in data.tables.items()})
+    kept = {name: rows[few] for name, rows in data.tables.items()}
+    small = Tables(data.labels[few], data.patients[few], data.splits[few], kept)
     result, _ = run_audit(small, CLASSES, Audit(folds=5), "val")
     assert [found.name for found in result.undecided] == ["marks"]  # `source` is the same everywhere, and that is sure
     assert conclusion(result).endswith("; of 1 that cannot be excluded (intervals of their AUCs reach 0.8): more patients would tell")

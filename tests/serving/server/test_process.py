@@ -156,6 +156,7 @@ def test_nothing_of_a_malformed_request_reaches_the_log(slow_model, connect, tmp
                 urllib.request.urlopen(f"http://{server.rest_address}/v1/models/slow:predict", body)
     written = log.read_bytes()
     assert b"slow version 1: available" in written
+    assert b"cuInit" not in written  # that there is no GPU was the first line of each log, as an error
     assert not [word for word in (b"JANE", b"forged", b"\x1b", b"Could not parse") if word in written]
 
 
