@@ -9,6 +9,7 @@ from typing import Any
 import pydantic
 
 from cxr.core import features
+from cxr.core.counts import how_many
 from cxr.core.errors import CxrError, UsageError
 from cxr.core.validation_errors import all_said
 from cxr.data.ingest.damage import check_sizes
@@ -155,8 +156,12 @@ def read_source(
     stated = tuple(name for name in features.SPLITS if any(row.split == name for row in rows))
     if stated:
         chosen, more = _chosen(str(path), split, stated)
-        rows = rows if split == ALL else [row for row in rows if row.split in chosen]
         notes = [*notes, *more]
+        if split != ALL:
+            if without := sum(not row.split for row in rows):
+                images = how_many(without, "image states no split and is", "images state no split and are")
+                notes.append(f"{images} left out; --split {ALL} takes them too")
+            rows = [row for row in rows if row.split in chosen]
     elif split not in (None, ALL):
         raise UsageError(f"--split {split}: {path} states no splits; leave the option out, and all images are taken")
     unstated = frozenset() if labels else frozenset({features.LABEL})

@@ -93,3 +93,24 @@ def test_records_and_logs_refuse_what_they_cannot_obey(records, tmp_path, settin
         with pytest.raises(UsageError, match=f"holds {what}, in which data.{next(iter(settings))}=… can choose nothing"):
             open_new(str(data), None, config)
     open_new(str(records), None, reading_config(features.CLASS_NAMES, None, where=None, listed_twice=None, paths_outside=None))
+
+
+@pytest.mark.parametrize(
+    ("stated", "split", "total", "said"),
+    [
+        (["test", "test", "", "", ""], None, 2, "3 images state no split and are left out; --split all takes them too"),
+        (["test", "train", "", "", "test"], "test", 2, "2 images state no split and are left out; --split all takes them too"),
+        (["test", "test", "", "", ""], "all", 5, None),
+        (["test"] * 5, None, 5, None),
+        ([""] * 5, None, 5, None),
+    ],
+)
+def test_images_that_state_no_split_where_others_do_are_spoken_of(write, tmp_path, stated, split, total, said):
+    """They were left out without a word."""
+    manifest = write(tmp_path / "hospital", ["normal"] * 5)
+    header, *lines = manifest.read_text().splitlines()
+    rows = [f"{line},{name}" for line, name in zip(lines, stated, strict=True)]
+    manifest.write_text("\n".join([f"{header},split", *rows]) + "\n")
+    found = open_labelled(str(manifest), split, reading_config(features.CLASS_NAMES, None))
+    assert found.total == total
+    assert [note for note in found.notes if "no split" in note] == ([said] if said else [])
