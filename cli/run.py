@@ -87,7 +87,7 @@ def run(
     workers = [] if beam_workers is None else [f"beam.workers={beam_workers}"]
     loaded = load(config, [*(overrides or ()), *workers])
     messages = Console(stderr=True)
-    for line in told(loaded, config):
+    for line in told(loaded, config, overridden=bool(overrides or workers)):
         messages.print(line, highlight=False, soft_wrap=True)
     try:
         code = run_pipeline(loaded, data, workspace, enable_cache=cache, jobs=jobs, profile=profile)
@@ -97,12 +97,13 @@ def run(
     raise typer.Exit(code)
 
 
-def told(loaded: Config, name: str) -> list[str]:
+def told(loaded: Config, name: str, *, overridden: bool) -> list[str]:
     """Returns what is said of a configuration before it runs: in what it differs from the shipped one. All of it is kept with the run.
 
     Args:
       loaded: The configuration.
       name: As it was asked for.
+      overridden: With changes on the command line, which are not repeated: they can name people (data.where).
     """
     from cxr.pipeline.config_differences import from_shipped, lines
 
@@ -110,8 +111,9 @@ def told(loaded: Config, name: str) -> list[str]:
     base = "the shipped one" if name == shipped else f"the shipped {shipped}"
     if not changed:
         return [f"configuration: {name}; nothing differs from {base}"]
+    same = " with the same changes" if overridden else ""
     return [
-        f"configuration: {name}; what differs from {base} (cxr config {name} prints all of it):",
+        f"configuration: {name}; what differs from {base} (cxr config {name}{same} prints all of it):",
         *(f"  {line}" for line in lines(changed)),
     ]
 

@@ -7,12 +7,12 @@ from cxr.pipeline.pipeline_config import load
 
 def test_a_shipped_configuration_differs_in_nothing() -> None:
     assert from_shipped(load("cpu")) == ("cpu", ())
-    assert told(load("cpu"), "cpu") == ["configuration: cpu; nothing differs from the shipped one"]
+    assert told(load("cpu"), "cpu", overridden=False) == ["configuration: cpu; nothing differs from the shipped one"]
 
 
 def test_what_was_changed_is_named_with_both_values() -> None:
-    said = told(load("cpu", ["gate.tolerance=0", "models.mobilenet.head.dropout=0.5", "ensemble.folds=2"]), "cpu")
-    assert said[0] == "configuration: cpu; what differs from the shipped one (cxr config cpu prints all of it):"
+    said = told(load("cpu", ["gate.tolerance=0", "models.mobilenet.head.dropout=0.5", "ensemble.folds=2"]), "cpu", overridden=True)
+    assert said[0] == "configuration: cpu; what differs from the shipped one (cxr config cpu with the same changes prints all of it):"
     assert said[1:] == ["  models.mobilenet.head.dropout: 0.0 → 0.5", "  ensemble.folds: 3 → 2", "  gate.tolerance: 0.02 → 0.0"]
 
 
@@ -21,7 +21,8 @@ def test_a_configuration_of_another_name_is_read_beside_the_nearest() -> None:
     shipped, changed = from_shipped(config)
     assert shipped == "cpu"
     assert [one.key for one in changed] == ["gate.tolerance"]
-    assert told(config, "mine.yaml")[0].startswith("configuration: mine.yaml; what differs from the shipped cpu")
+    said = told(config, "mine.yaml", overridden=False)
+    assert said[0] == "configuration: mine.yaml; what differs from the shipped cpu (cxr config mine.yaml prints all of it):"
 
 
 def test_keys_of_one_side_only_and_sections_in_place_of_null() -> None:
