@@ -1,4 +1,4 @@
-"""Names of files: made of what somebody else called something, and such as libraries would not take for what they are."""
+"""Names of files: made of what somebody else called something, such as libraries would not take for what they are, and clutter."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 
 from cxr.core.errors import UsageError
 
+# What file managers, NAS boxes and DICOM media leave beside images: never meant as data, so skipped and not listed as rejects.
+_CLUTTER = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".directory", "icon\r", "dicomdir"))
+_CLUTTER_FOLDERS = frozenset(("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"))
 LONGEST = 50  # characters: of four bytes each, less than any file system takes
 
 
@@ -37,3 +40,8 @@ def unreadable(path: str) -> str | None:
     if any("\udc80" <= character <= "\udcff" for character in path):
         return "TensorFlow reads names as UTF-8, and here are bytes that are none"
     return None
+
+
+def is_clutter(name: str) -> bool:
+    """Tells whether a file or folder is one that is never meant as data."""
+    return name.lower() in _CLUTTER or name.lower() in _CLUTTER_FOLDERS or name.startswith("._")

@@ -17,7 +17,7 @@ from typing import IO
 
 from cxr.core.durable import replacing
 from cxr.core.errors import CxrError
-from cxr.data.ingest.tree import is_clutter
+from cxr.core.file_names import is_clutter
 
 LARGEST_FILE = 256 << 20  # bytes; a radiograph has fewer
 LARGEST_GROWTH = 20  # an archive's content over its own size; that of pictures, which are compressed already, is about 1

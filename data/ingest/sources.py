@@ -13,6 +13,7 @@ from pathlib import Path
 from cxr.core import features
 from cxr.core.counts import how_many
 from cxr.core.errors import CxrError, UsageError
+from cxr.core.file_names import is_clutter
 from cxr.data.images import dicom
 from cxr.data.images.errors import ImageError
 from cxr.data.images.frontal import view_in_header
@@ -22,7 +23,7 @@ from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.manifest import REQUIRED, UNLABELLED, column_of, read_manifest
 from cxr.data.ingest.private_lists import BadRows
 from cxr.data.ingest.rows import Row, hint_at, parse_age, parse_sex
-from cxr.data.ingest.tree import from_images, from_tree, is_clutter, names_classes
+from cxr.data.ingest.tree import from_images, from_tree, names_classes
 
 MANIFEST = "manifest.csv"  # a folder that holds it is read by it
 # What rows of one image may state each: an attribute of Row, and its value where nothing is stated.

@@ -8,12 +8,9 @@ from pathlib import Path
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.file_names import is_clutter
 from cxr.data.ingest.ingest_config import Ingest, Spelling
 from cxr.data.ingest.rows import Row, hint_at
-
-# What file managers, NAS boxes and DICOM media leave beside images: never meant as data, so skipped and not listed as rejects.
-CLUTTER = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".directory", "icon\r", "dicomdir"))
-CLUTTER_FOLDERS = frozenset(("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"))
 
 
 def from_tree(root: Path, config: Ingest, spelled: Spelling, manifest: str) -> Iterator[Row]:
@@ -97,8 +94,3 @@ def _files(folder: Path) -> list[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith(".") and not is_clutter(name))
         found += [Path(parent, name) for name in files if not name.startswith(".") and not is_clutter(name)]
     return sorted(found)
-
-
-def is_clutter(name: str) -> bool:
-    """Tells whether a file or folder is one that is never meant as data."""
-    return name.lower() in CLUTTER or name.lower() in CLUTTER_FOLDERS or name.startswith("._")

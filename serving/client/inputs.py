@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from cxr.core.errors import CxrError, UsageError
 from cxr.core.features import MAX_PIXELS
+from cxr.core.file_names import is_clutter
 from cxr.data.images import reader
 from cxr.serving.client.errors import BadImage
 
@@ -16,25 +19,25 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
 
     Args:
       paths: files are taken as they are; folders give the images below them (by suffix or, where that says nothing, by content: DICOM
-        files are named by numbers with dots), hidden files and folders left out.
+        files are named by numbers with dots), hidden files and folders left out, and clutter.
 
     Returns:
-      Files, those of a folder in alphabetical order. A file named twice comes twice. A folder without images comes itself, to be reported
-      as a file that cannot be read.
+      Files, those of a folder in alphabetical order. A file named twice comes twice. A folder without images comes itself, and so does one
+      below it that may not be looked into, to be reported as a file that cannot be read.
 
     Raises:
       UsageError: a path leads nowhere, or there is no image at all.
     """
     found: list[Path] = []
     for path in paths:
-        if not path.exists():
-            raise UsageError(f"{path}: no such file or folder")
-        if not path.is_dir():
-            found.append(path)
-            continue
-        below = sorted(file for file in path.rglob("*") if not _hidden(file.relative_to(path)) and _is_image(file))
-        found += below or [path]
-    if found and all(path.is_dir() for path in found):
+        try:
+            is_folder = stat.S_ISDIR(path.stat().st_mode)
+        except PermissionError:
+            is_folder = False
+        except OSError:
+            raise UsageError(f"{path}: no such file or folder") from None
+        found += (_below(path) if is_folder else []) or [path]
+    if found and all(map(os.path.isdir, found)):
         raise UsageError(_without_images(found[0]))
     return found
 
@@ -67,20 +70,31 @@ def grey_image(source: Path | bytes, max_side: int | None, max_pixels: int = MAX
         raise BadImage(f"{source!s}: cannot be read ({error.strerror}); check the path and its permissions") from None
 
 
+def _below(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    closed: list[OSError] = []
+    for parent, folders, files in os.walk(folder, onerror=closed.append):
+        folders[:] = [name for name in folders if _may_be_data(name)]
+        found += [file for name in files if _may_be_data(name) and _is_image(file := Path(parent, name))]
+    return sorted([*found, *(Path(error.filename) for error in closed)])
+
+
 def _without_images(folder: Path | bytes) -> str:
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        return f"{folder!s}: cannot be listed ({error.strerror}); check its permissions"
     return f"{folder!s}: no image below this folder (PNG, JPEG, BMP, TIFF or DICOM)"
 
 
-def _hidden(relative: Path) -> bool:
-    return any(part.startswith(".") for part in relative.parts)
+def _may_be_data(name: str) -> bool:
+    return not (name.startswith(".") or is_clutter(name))
 
 
 def _is_image(file: Path) -> bool:
-    if file.is_dir():
-        return False
     if file.suffix.lower() in reader.SUFFIXES:  # also a broken one, or a link that leads nowhere: it shall be reported, not passed over
         return True
-    if not file.is_file():
+    if not os.path.isfile(file):
         return False
     try:
         with file.open("rb") as stream:

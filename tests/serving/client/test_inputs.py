@@ -1,3 +1,5 @@
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from cxr.serving.client.inputs import encoded, find_images
 
 def test_folders_give_their_images_in_order_and_files_stay_as_named(tmp_path: Path):
     wanted = ["a.PNG", "b/c.jpeg", "b/study.dcm", "b/z"]
-    for name in [*wanted, "notes.txt", ".hidden.png", ".git/x.png", "b/plain"]:
+    for name in [*wanted, "notes.txt", ".hidden.png", ".git/x.png", "b/plain", "@eaDir/a.PNG"]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"\0" * 128 + b"DICM" if name.endswith("z") else b"x")
     named = tmp_path / "notes.txt"
@@ -50,6 +52,25 @@ def test_a_folder_without_images_stops_no_other(tmp_path: Path):
     assert find_images([tmp_path / "empty", tmp_path / "a.png"]) == [tmp_path / "empty", tmp_path / "a.png"]
     with pytest.raises(BadImage, match="empty: no image below this folder"):
         encoded(tmp_path / "empty")
+
+
+def test_a_folder_that_may_not_be_looked_into_is_reported_and_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    closed, look = tmp_path / "b", os.scandir
+    closed.mkdir()
+    for name in ("a.png", "c.png"):
+        (tmp_path / name).write_bytes(b"")
+
+    def scandir(place: str | Path):
+        if Path(place) == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return look(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert find_images([tmp_path]) == [tmp_path / "a.png", closed, tmp_path / "c.png"]
+    with pytest.raises(BadImage, match="b: cannot be listed .Permission denied.; check its permissions"):
+        encoded(closed)
+    with pytest.raises(UsageError, match="b: cannot be listed"):
+        find_images([closed])
 
 
 def test_what_is_sent_is_the_grey_picture(tmp_path: Path):
