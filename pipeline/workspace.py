@@ -27,6 +27,7 @@ CROSSVAL_LOCK = ".crossval.lock"  # held while a cross-validation is
 PIPELINE_ROOT = "tfx"
 BASELINES = "baselines"  # beside it, artifacts too
 RUN, PRUNE = "run", "prune"  # who may hold the lock
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # what file systems say that have no links
 _LOOK_SECONDS = 0.01  # that `lock_holder` takes, and more
 _RUN_NAME = "%Y%m%d-%H%M%S-%f"  # less its last three digits: milliseconds
 
@@ -195,11 +196,22 @@ class Workspace:
 
 
 def _point(link: Path, target: Path | str) -> None:
-    """Makes a link, or turns it to another target, at once."""
+    """Makes a link, or turns it to another target, at once.
+
+    Raises:
+      CxrError: The file system has no links.
+    """
     new = link.with_name(f".{link.name}-{uuid.uuid4().hex}")  # a process's number comes again in another container
     try:
         new.symlink_to(target)
         new.replace(link)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        raise CxrError(
+            f"{link.parent}: this file system takes no symbolic links, as exFAT and some network's disks do not ({error.strerror}); name a "
+            "workspace on another one with --workspace"
+        ) from None
     finally:
         new.unlink(missing_ok=True)
 

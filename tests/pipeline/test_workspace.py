@@ -1,4 +1,5 @@
 import datetime
+import errno
 import fcntl
 import os
 import threading
@@ -72,6 +73,18 @@ def test_what_a_killed_process_left_does_not_stand_in_the_way(tmp_path):
     workspace.point_latest_at(second)
     assert (workspace.runs / ws.LATEST).resolve() == second
     assert len(list(workspace.runs.glob(f".{ws.LATEST}-*"))) == 1  # nothing of ours stays
+
+
+@pytest.mark.parametrize("fault", [errno.EPERM, errno.EOPNOTSUPP])
+def test_a_file_system_without_links_is_named_as_one(tmp_path, monkeypatch, fault):
+    def refuse(*_, **__):
+        raise OSError(fault, os.strerror(fault))
+
+    workspace = ws.Workspace(tmp_path, "demo")
+    run = workspace.new_run()
+    monkeypatch.setattr(os, "symlink", refuse)
+    with pytest.raises(CxrError, match=rf"^{workspace.runs}: this file system takes no symbolic links, .*; name a workspace on another"):
+        workspace.point_latest_at(run)
 
 
 @pytest.mark.parametrize(("holder", "message"), [(ws.RUN, "another run of"), (ws.PRUNE, "a prune of")])
