@@ -5,6 +5,7 @@ import gpu_steps
 import keras
 import pytest
 import tensorflow as tf
+from small_networks import shrink_mobilenet
 
 from cxr.core import machine
 
@@ -20,6 +21,7 @@ def test_it_runs_on_whatever_there_is(raw_examples, tmp_path, monkeypatch, capsy
     figures = tmp_path / "figures.json"
     arguments = [str(tmp_path), "--models", "mobilenet", "--steps", "3", "--json", str(figures), *tiny]
     monkeypatch.setattr(sys, "argv", ["gpu_steps.py", *arguments])
+    shrink_mobilenet(monkeypatch.setattr, monkeypatch.setitem)
     monkeypatch.setattr(machine, "processor", dict)  # without instructions for bfloat16, which frozen features would be made in
     gpu_steps.main()
     assert "fine-tuning on CPU" in capsys.readouterr().out
