@@ -1,5 +1,6 @@
 """Networks for tests: real layers, little work."""
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -22,3 +23,9 @@ def shrink_mobilenet(set_attribute: Callable[..., Any], set_item: Callable[..., 
     narrow.__module__ = whole.__module__
     set_item(whole.__globals__, "_depthwise_conv_block", first_of_its_size)
     set_attribute(keras.applications, "MobileNet", narrow)
+
+
+def with_small_mobilenet(call: Callable[..., Any], *arguments: Any) -> None:
+    """Calls something with that network in MobileNet's place; for processes, in which it stays there."""
+    shrink_mobilenet(setattr, operator.setitem)
+    call(*arguments)

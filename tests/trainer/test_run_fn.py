@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras.src.utils import file_utils
+from small_networks import with_small_mobilenet
 
 from cxr.core import features
 from cxr.core.errors import CxrError
@@ -29,7 +30,9 @@ CHILD = """
 import json, sys
 from types import SimpleNamespace
 from cxr.trainer.run_fn import run_fn
-run_fn(SimpleNamespace(**json.loads(sys.argv[1])))
+sys.path.append("tests/helpers")
+from small_networks import with_small_mobilenet
+with_small_mobilenet(run_fn, SimpleNamespace(**json.loads(sys.argv[1])))
 """
 
 
@@ -178,7 +181,7 @@ def test_killed_training_goes_on_where_it_was(tmp_path, records, transform_dir, 
     def start(name):
         (tmp_path / name).mkdir(exist_ok=True)
         given = SimpleNamespace(**arguments(tmp_path / name, records, transform_dir, model))
-        child = multiprocessing.get_context("forkserver").Process(target=run_fn, args=(given,))  # as nodes are started
+        child = multiprocessing.get_context("forkserver").Process(target=with_small_mobilenet, args=(run_fn, given))  # as nodes are started
         child.start()
         return child
 
