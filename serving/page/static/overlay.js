@@ -65,7 +65,7 @@ export class Overlay {
     try {
       if (!item.maps.has(key)) {
         note.textContent = "Asking…";
-        item.maps.set(key, questions.add(() => heatMap(item.file, model, index), true));
+        item.maps.set(key, questions.add(() => heatMap(item.file, model, index), item, true));
       }
       const found = await item.maps.get(key);
       if (!wanted()) return;

@@ -49,7 +49,7 @@ async function look() {
   }
   find("connection").hidden = !away;
   if (JSON.stringify([away, models]) === before) return;
-  if (!away && ready().some(({ name }) => !wereReady.includes(name))) items.forEach(askAll);
+  if (!away && ready().some(({ name }) => !wereReady.includes(name))) items.forEach((item) => askAll(item));
   showAnswers();
 }
 
@@ -69,7 +69,7 @@ function add(file) {
 async function read(item) {
   item.tell("Reading…");
   try {
-    const picture = await pictures.add(() => api.picture(item.file), item === current);
+    const picture = await pictures.add(() => api.picture(item.file), item, item === current);
     item.problem = null;
     item.picture = picture;
     item.thumbnail(picture);
@@ -82,6 +82,7 @@ async function read(item) {
 }
 
 function fail(item, problem) {
+  if (!items.includes(item)) return; // was removed meanwhile
   item.problem = problem;
   item.tell(problem.message, { kind: "error" });
   say(`${item.name}: ${problem.message}`);
@@ -96,7 +97,7 @@ function forget() {
 
 // Asks the models that have not answered, and again those whose problem may be over and is of one of these kinds.
 function askAll(item, kinds = ["server", "page", "model"]) {
-  if (item.problem && !item.problem.again) return;
+  if (!items.includes(item) || (item.problem && !item.problem.again)) return;
   if (item.problem) {
     read(item).then(() => { if (!item.problem) askAll(item); });
     return;
@@ -113,7 +114,7 @@ async function ask(item, model) {
   item.answers.set(model, {});
   if (item === current) showAnswers();
   try {
-    settle(item, model, { answer: await questions.add(() => api.prediction(item.file, model), item === current) });
+    settle(item, model, { answer: await questions.add(() => api.prediction(item.file, model), item, item === current) });
     if (away) look(); // it is back
   } catch (problem) {
     settle(item, model, { problem });
@@ -122,6 +123,7 @@ async function ask(item, model) {
 }
 
 function settle(item, model, outcome) {
+  if (!items.includes(item)) return; // was removed meanwhile
   item.answers.set(model, outcome);
   report(item);
   const known = models.find(({ name }) => name === model);
@@ -142,6 +144,7 @@ function report(item) {
 function remove(item) {
   const at = items.indexOf(item);
   items.splice(at, 1);
+  [pictures, questions].forEach((queue) => queue.forget(item));
   item.take();
   if (item === current) select(items[Math.min(at, items.length - 1)] ?? null, true);
 }

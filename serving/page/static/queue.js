@@ -5,12 +5,12 @@ class Queue {
     Object.assign(this, { atOnce, waiting: [], running: 0 });
   }
 
-  // Returns the result of a function that returns a promise; `first` lets it pass those that wait.
-  add(task, first = false) {
+  // Returns the result of a function that returns a promise; `owner`: see forget; `first` lets it pass those that wait.
+  add(task, owner, first = false) {
     return new Promise((done, failed) => {
       const run = () => task().then(done, failed).finally(() => { this.running -= 1; this.next(); });
-      if (first) this.waiting.unshift({ run, failed });
-      else this.waiting.push({ run, failed });
+      if (first) this.waiting.unshift({ run, failed, owner });
+      else this.waiting.push({ run, failed, owner });
       this.next();
     });
   }
@@ -18,6 +18,11 @@ class Queue {
   // What has not begun fails with this error.
   drop(error) {
     this.waiting.splice(0).forEach(({ failed }) => failed(error));
+  }
+
+  // What has not begun of this owner never will, nor fail.
+  forget(owner) {
+    this.waiting = this.waiting.filter((task) => task.owner !== owner);
   }
 
   next() {

@@ -34,6 +34,13 @@ CHANGED = """{ const real = fetch; window.told = models => models; window.fetch 
   const { models, ...rest } = await answer.json();
   return new Response(JSON.stringify({ ...rest, models: told(models) })); }; }"""
 
+# Lets a test hold back the questions about pictures: `release` lets them go.
+HELD = """{ const real = fetch, held = []; let open = false; window.waiting = () => held.length;
+  window.release = () => { open = true; held.forEach(go => go()); };
+  window.fetch = async (path, options) => {
+    if (path.startsWith('/api/predict') && !open) await new Promise(go => held.push(go));
+    return real(path, options); }; }"""
+
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
@@ -293,6 +300,25 @@ def test_pictures_that_are_removed_are_not_read_again(browser: Browser, page: Pa
     assert sum(url.endswith("/api/picture") for url in asked) == 11 + 1
 
 
+def test_nothing_is_asked_about_pictures_that_were_removed_meanwhile(
+    browser: Browser, page: Page, xrays: dict[str, Path], tmp_path: Path
+) -> None:
+    files = [tmp_path / f"{number}.png" for number in range(5)]
+    for file in files:
+        file.write_bytes(xrays["dark.png"].read_bytes())
+    browser.evaluate(HELD)
+    browser.choose("#files", *files)
+    browser.until("waiting() === 2 && [...document.querySelectorAll('.item span:last-child')].every(line => line.innerText === 'Asking…')")
+    browser.evaluate("document.querySelector('#remove-all').click()")
+    browser.events("Network.requestWillBeSent")
+    browser.evaluate("release()")
+    browser.choose("#files", xrays["bright.png"])
+    browser.until(ANSWERED)
+    asked = [event["request"]["url"] for event in browser.events("Network.requestWillBeSent")]
+    assert sum("/api/predict" in url for url in asked) == 2 + 2  # what was on its way, and the new one's
+    assert "bright.png" in browser.evaluate("document.querySelector('#status').textContent")
+
+
 def test_what_an_answer_is_worth_is_said_first(browser: Browser, page: Page, xrays: dict[str, Path], tmp_path: Path) -> None:
     slope = np.tile(np.arange(64), (48, 1))
     Image.fromarray((8 + slope // 4).astype(np.uint8)).save(tmp_path / "sure.png")  # one class in its set
@@ -420,6 +446,20 @@ def test_a_server_that_goes_and_comes_back_and_a_new_version(
     with Server.start(models, port=int(address.rpartition(":")[2]), **options):
         browser.until("document.querySelector('.card .label')?.innerText === 'normal'")  # by itself
         assert browser.evaluate("document.querySelector('#connection').hidden")
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_model_that_is_ready_again_is_asked_what_it_could_not_answer(browser: Browser, page: Page, xrays: dict[str, Path]) -> None:
+    browser.evaluate(CHANGED)
+    browser.evaluate("""{ const real = fetch; window.failing = true; window.fetch = async (path, options) => {
+      if (!failing || !path.startsWith('/api/predict')) return real(path, options);
+      return new Response(JSON.stringify({ kind: 'model', message: 'Still loading.', details: '', again: true }), { status: 404 }); }; }""")
+    browser.choose("#files", xrays["dark.png"])
+    browser.until("[...document.querySelectorAll('.card')].filter(card => card.innerText.includes('Still loading.')).length === 2")
+    browser.evaluate("told = models => models.map(model => ({ ...model, state: 'loading' }))")
+    browser.until("document.querySelector('#server').textContent.includes('0 of 2 models ready')")
+    browser.evaluate("failing = false; told = models => models")
+    browser.until(ANSWERED)
 
 
 @pytest.mark.usefixtures("hurried")
