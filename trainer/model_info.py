@@ -70,7 +70,7 @@ def read_info(uri: str) -> ModelInfo:
 
     Raises:
       MissingFileError: It holds no model of ours.
-      CxrError: Its model.json is damaged.
+      CxrError: Its model.json is damaged, or cannot be read.
     """
     for folder in (serving_dir(uri), uri.rstrip("/")):
         path = f"{folder}/{INFO}"
@@ -79,6 +79,8 @@ def read_info(uri: str) -> ModelInfo:
                 return ModelInfo.model_validate_json(files.read_bytes(path))
             except pydantic.ValidationError as error:
                 raise CxrError(f"{path}: not a description of a model: {all_said(error)}") from None
+            except tf.errors.OpError as error:
+                raise CxrError(f"{path}: cannot be read ({error.message}); check its permissions") from None
     raise MissingFileError(f"{uri}: holds no {SERVING}/{INFO}; give the URI of a model that this pipeline trained")
 
 

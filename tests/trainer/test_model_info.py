@@ -25,3 +25,10 @@ def test_a_damaged_description_is_named(tmp_path):
     files.write_bytes(f"{artifact.serving_dir(str(tmp_path))}/{model_info.INFO}", b"{}")
     with pytest.raises(CxrError, match="model.json"):
         model_info.read_info(str(tmp_path))
+
+
+def test_a_description_that_cannot_be_read_is_named(tmp_path):
+    """As root every file may be read; a folder in its place cannot."""
+    (tmp_path / model_info.INFO).mkdir(parents=True)
+    with pytest.raises(CxrError, match=r"model\.json: cannot be read \(.*\); check its permissions"):
+        model_info.read_info(str(tmp_path))
