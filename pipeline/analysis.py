@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -23,14 +24,16 @@ def write_transform_graph(records: Sequence[str], folder: str, custom_config: di
 
     Args:
       records: Files or patterns of raw examples (.tfrecord.gz).
-      folder: Artifact to write.
+      folder: Artifact to write; temporary files lie beside it meanwhile.
       custom_config: See `preprocessing_fn`.
       function: In its place, another of the same form.
     """
+    beside = Path(folder).parent  # not TMPDIR: the folder's own disk is the one that an error names
+    beside.mkdir(parents=True, exist_ok=True)
     schema = curated_schema(tuple(custom_config["class_names"]))
     source = tfxio.TFExampleRecord(list(records), schema=schema)
     with (
-        tempfile.TemporaryDirectory() as temporary,
+        tempfile.TemporaryDirectory(prefix=".analysis-", dir=beside) as temporary,
         told_once(),
         beam.Pipeline(argv=list(beam_options.local(1))) as pipeline,
         tft_beam.Context(temp_dir=temporary),

@@ -202,6 +202,7 @@ def test_what_a_killed_call_left_of_a_transform_graph_goes_with_the_next(configu
     def write(_, draft, *__):
         shutil.copytree(transform_dir, draft)
         if os.getpid() != here:
+            (folder / ".analysis-x").mkdir()  # of its temporary files
             os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr("cxr.pipeline.analysis.write_transform_graph", write)
@@ -209,10 +210,28 @@ def test_what_a_killed_call_left_of_a_transform_graph_goes_with_the_next(configu
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    (left,) = folder.iterdir()
+    (left,) = folder.glob("[!.]*")
     (folder / "of-other-records.0123456789abcdef0123456789abcdef").mkdir()  # as an earlier version called them
     assert len(read_records(config, examples, ["train"], folder).images) == 12
     assert [path.name for path in folder.iterdir()] == [left.stem]
+
+
+@pytest.mark.seconds
+def test_transform_works_on_the_disk_of_its_graph(raw_examples, make_transform, monkeypatch):
+    """Else a full disk of temporary files is told as the workspace's."""
+    import tensorflow_transform.beam as tft_beam
+
+    used = []
+
+    class Watched(tft_beam.Context):
+        def __init__(self, temp_dir):
+            used.append(Path(temp_dir).parent)
+            super().__init__(temp_dir=temp_dir)
+
+    monkeypatch.setattr(tft_beam, "Context", Watched)
+    artifact = Path(make_transform(raw_examples))
+    assert used == [artifact.parent]
+    assert sorted(path.name for path in artifact.parent.iterdir()) == ["artifact", "examples.gz"]
 
 
 def test_a_workspace_in_which_tensorflow_finds_nothing_is_refused(configuration, records, tmp_path):
