@@ -11,6 +11,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import prepared
 import pytest
 import yaml
 from processes import free_port, stop
@@ -82,7 +83,7 @@ def test_a_job_server_with_a_worker_pool(tmp_path, records, small_pipeline, imag
     ir_pass.share_with_workers(spec, settings["shared"])
     wait_for(pool, pool_process, pool_log)
     wait_for(job, job_process, job_log)
-    result = SimulatedCluster(tmp_path / "cluster", parallel=1).run(yaml.safe_dump(spec))
+    result = SimulatedCluster(tmp_path / "cluster", parallel=1, start=prepared.run).run(yaml.safe_dump(spec))
     assert result.succeeded, f"{result.tasks}\n{pool_log.read_text()}"
     for split in ("train", "test"):
         uri = result.artifact("StatisticsGen", "statistics").uri.replace("://", "/")
