@@ -42,6 +42,12 @@ def passes(monkeypatch):
     return counted
 
 
+@pytest.fixture
+def cache(tmp_path):
+    """For trainings that differ in what comes after the features."""
+    return FeatureCache(Store(tmp_path / "features", 10**9), "1")
+
+
 @pytest.mark.slow
 def test_head_stage(splits, config, passes, tmp_path, caplog):
     chosen = config(augmentation={"rotation": 10, "variants": 2}, class_weights=True, source_weights=True)
@@ -152,15 +158,15 @@ def test_from_scratch_the_answers_in_training_and_inference_agree(splits, config
 
 
 @pytest.mark.slow
-def test_what_fine_tuning_makes_worse_is_not_kept(splits, config):
+def test_what_fine_tuning_makes_worse_is_not_kept(splits, config, cache):
     tuning = {"epochs": 1, "optimizer": {"learning_rate": 10.0}}
-    trained = train(config(fine_tuning=tuning), splits)
-    head = train(config(), splits)
+    trained = train(config(fine_tuning=tuning), splits, cache=cache)
+    head = train(config(), splits, cache=cache)
     assert [stage.name for stage in trained.stages] == ["head", "fine-tuning"]
     assert trained.kept_stage == "head"
     np.testing.assert_allclose(trained.probabilities["val"], head.probabilities["val"], atol=1e-5)
     np.testing.assert_allclose(answers(trained, splits.val, config(), splits.transform), head.probabilities["val"], atol=1e-4)
-    assert train(config(fine_tuning=tuning), splits, val=False).kept_stage == "fine-tuning"  # nothing to judge by
+    assert train(config(fine_tuning=tuning), splits, val=False, cache=cache).kept_stage == "fine-tuning"  # nothing to judge by
 
 
 @pytest.mark.slow
@@ -246,11 +252,11 @@ def test_batch_normalisation_of_a_nested_model_stays_as_it_is_too():
 
 
 @pytest.mark.slow
-def test_the_state_depends_on_what_is_trained(splits, config, tmp_path):
+def test_the_state_depends_on_what_is_trained(splits, config, cache, tmp_path):
     first = train(config(head_training={"epochs": 1}), splits, state_root=tmp_path)
-    again = train(config(head_training={"epochs": 1}), splits, state_root=tmp_path)
-    other = train(config(head_training={"epochs": 2}), splits, state_root=tmp_path)
-    code = train(config(head_training={"epochs": 1}), splits, state_root=tmp_path, identity=["v2"])
+    again = train(config(head_training={"epochs": 1}), splits, state_root=tmp_path, cache=cache)
+    other = train(config(head_training={"epochs": 2}), splits, state_root=tmp_path, cache=cache)
+    code = train(config(head_training={"epochs": 1}), splits, state_root=tmp_path, cache=cache, identity=["v2"])
     assert first.state_dir == again.state_dir
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cxr.trainer.devices.precision", lambda mixed: devices.MIXED)  # as on a GPU; a CPU computes in it too, slowly
