@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from small_networks import shrink_mobilenet
 from typer.testing import CliRunner
 
 from cxr.cli.crossval import elsewhere
@@ -99,6 +100,7 @@ def written(tmp_path, examples, patients):
 
 @pytest.mark.slow
 def test_figures_of_two_folds_and_a_second_call_that_computes_and_trains_nothing(configuration, records, tmp_path, monkeypatch):
+    shrink_mobilenet(monkeypatch.setattr, monkeypatch.setitem)
     arguments = ["crossval", "-c", configuration, "-d", records, "--folds", 2, "--splits", "train", "--workspace", tmp_path / "workspace"]
     done = CliRunner().invoke(app, [*map(str, arguments), "--out", str(tmp_path / "first"), "--json", str(tmp_path / "summary.json")])
     assert done.exit_code == exit_codes.OK, done.output
