@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from cxr.core.errors import CxrError, UsageError
+from cxr.core.silence import silenced
 from cxr.trainer.model_config import USUAL_BACKBONES, WITHOUT_FOLDER, Model
 
 
@@ -16,7 +17,8 @@ def check_backbones(models: Mapping[str, Model]) -> None:
     """
     for name, model in models.items():
         if model.backbone not in USUAL_BACKBONES:
-            from cxr.trainer.models.backbones import find  # Keras: seconds
+            with silenced():
+                from cxr.trainer.models.backbones import find  # Keras: seconds
 
             try:
                 find(model.backbone)
@@ -32,7 +34,8 @@ def check_weights(models: Mapping[str, Model]) -> None:
     """
     for name, model in models.items():
         if model.weights not in WITHOUT_FOLDER:
-            from cxr.trainer.models.weights import WeightsMissing, check_folder  # Keras: seconds
+            with silenced():
+                from cxr.trainer.models.weights import WeightsMissing, check_folder  # Keras: seconds
 
             try:
                 check_folder(model)
