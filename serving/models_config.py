@@ -11,6 +11,7 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 from cxr.core.errors import UsageError
 from cxr.core.model_versions import version_of
 from cxr.core.places import SAVED_MODEL
+from cxr.core.visible import visible
 
 log = logging.getLogger(__name__)
 PLATFORM = "tensorflow"
@@ -73,7 +74,7 @@ def from_folder(models_dir: Path, base_path: str | None = None) -> ModelServerCo
         except OSError as error:
             log.warning("%s: is not served, it cannot be looked into (%s); have the permission given", folder, error.strerror)
         except UnicodeEncodeError:
-            log.warning("%s: is not served, its path is no UTF-8, which no request can hold; rename it", folder)
+            log.warning("%s: is not served, its path is no UTF-8, which no request can hold; rename it", visible(str(folder)))
     if not config.model_config_list.config:
         raise UsageError(f"{models_dir}: no <model>/<version>/{SAVED_MODEL} below; run `cxr run` first, or name another folder")
     return config

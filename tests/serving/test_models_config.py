@@ -84,4 +84,4 @@ def test_a_folder_that_no_client_could_name_stops_no_other_model(tmp_path: Path,
     (entry,) = models_config.from_folder(tmp_path).model_config_list.config
     assert entry.name == "ensemble"
     (record,) = caplog.records
-    assert "is no UTF-8" in record.getMessage()
+    assert r"mobilenet\udcff: is not served, its path is no UTF-8" in record.getMessage()

@@ -509,7 +509,7 @@ def test_records_pass_the_curated_schema(run, source, tmp_path):
 
 def test_data_to_measure_on_have_one_split_and_any_of_the_classes(run, make_manifest, tmp_path):
     manifest = make_manifest(tmp_path / "there", [{"image": f"{k}.png", "label": "normal", "patient_id": f"p{k // 2}"} for k in range(6)])
-    with pytest.raises(CxrError, match="class 'covid19' has no images"):
+    with pytest.raises(CxrError, match="the classes 'covid19', 'pneumonia' have no images; add some"):
         run(manifest)
     dataset = run(manifest, Ingest(only_split="test"))
     assert dataset.counts == {"test": {"covid19": 0, "pneumonia": 0, "normal": 6}}

@@ -112,7 +112,7 @@ def test_where(tmp_path, make_manifest):
     assert [r.name for r in discover(manifest, Ingest(where={"subset": "main"}))[0]] == ["a.png", "c.png", "p.png"]
     with pytest.raises(CxrError, match="where colour=red: .* has no such column; it has image"):
         discover(manifest, Ingest(where={"colour": "red"}))
-    with pytest.raises(CxrError, match="class 'covid19' has no images, where subset=other"):
+    with pytest.raises(CxrError, match="the classes 'covid19', 'pneumonia' have no images, where subset=other; add some"):
         discover(manifest, Ingest(where={"subset": "other"}))
     with pytest.raises(CxrError, match=r"manifest\.csv: no row matches subset=none$"):
         discover(manifest, Ingest(where={"subset": "none"}))
