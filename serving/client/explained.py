@@ -39,7 +39,7 @@ class HeatMap:
         """Whether no region speaks for the class."""
         return not self.heat.any()
 
-    def save(self, out: Path, image: Path, model: str, probability: float, outside: bool | None) -> str:
+    def save(self, out: Path, image: Path, model: str, probability: float, outside: bool | None = None) -> str:
         """Lays it over the picture and writes that into an existing folder.
 
         Args:
