@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from cxr.core import fingerprints, progress
+from cxr.core import fingerprints, folder_lock, progress
 from cxr.core.durable import replace_text, sync_tree
 from cxr.core.errors import CxrError, MissingFileError, UsageError
 from cxr.core.file_names import check_readable
@@ -146,14 +145,11 @@ def _results_in(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
+        busy = f"--out {folder}: another cross-validation writes there; wait for its end, or name another folder"
+        handle = folder_lock.take(folder, busy)
     except OSError as error:
         raise UsageError(f"{folder}: the folder for results cannot be made ({error.strerror}); --out names another") from None
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CxrError(f"--out {folder}: another cross-validation writes there; wait for its end, or name another folder") from None
         yield
     finally:
         os.close(handle)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import fcntl
 import hashlib
 import os
 import re
@@ -14,8 +13,9 @@ from pathlib import Path, PurePosixPath
 
 import pydantic
 
+from cxr.core import folder_lock
 from cxr.core.durable import replace_text
-from cxr.core.errors import CxrError, UsageError
+from cxr.core.errors import UsageError
 from cxr.core.visible import csv_text
 from cxr.data.fetch.about import About
 from cxr.data.fetch.entries import Entry
@@ -53,14 +53,10 @@ class Output:
         try:
             self.work.mkdir(parents=True, exist_ok=True)
             self.images.mkdir(exist_ok=True)
-            handle = os.open(self.out / FOLDER, os.O_RDONLY)
+            handle = folder_lock.take(self.out / FOLDER, f"{self.out}: another process is fetching into it; wait for its end")
         except OSError as error:
             raise FetchError(f"{self.out}: cannot be written ({error.strerror}); name another folder") from None
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise CxrError(f"{self.out}: another process is fetching into it; wait for its end") from None
             before = self._about()
             if before and not before.complete and not before.same_request(about):
                 if before.origin != about.origin:

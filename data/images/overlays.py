@@ -64,9 +64,7 @@ def overlay(
     Returns:
       RGB, of the radiograph's size.
     """
-    said = [features.OUTSIDE_SAID] if outside else []
-    if not heat.any():
-        return _with_banner(Image.fromarray(grey).convert("RGB"), "; ".join([*said, EMPTY.format(explained)]))
+    said = [text for text, so in ((features.OUTSIDE_SAID, outside), (EMPTY.format(explained), not heat.any())) if so]
     height, width = grey.shape
     top, left, bottom, right = (round(share * side) for share, side in zip(seen, (height, width) * 2, strict=True))
     large = np.zeros(grey.shape, np.float32)
@@ -76,7 +74,7 @@ def overlay(
     colours = colormaps[COLOURS](large)[..., :3] * 255
     opacity = OPACITY * large[..., np.newaxis]
     drawn = Image.fromarray((grey[..., np.newaxis] * (1 - opacity) + colours * opacity).round().astype(np.uint8))
-    return _with_banner(drawn, said[0]) if said else drawn
+    return _with_banner(drawn, "; ".join(said)) if said else drawn
 
 
 def save_overlay(picture: Image.Image, out: Path, image: Path, model: str, explained: str, probability: float) -> str:

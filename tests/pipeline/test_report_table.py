@@ -1,23 +1,10 @@
 """The lines below the table that ends a run."""
 
+from audits import shortcut
+
 from cxr.data.audit.result import AuditResult, ShortcutResult
 from cxr.pipeline.report import Report
 from cxr.pipeline.report_table import shortcut_lines
-
-
-def shortcut(name: str, *, kind: str = "shortcut", clear: tuple[str, ...] = (), hinted: tuple[str, ...] = ()) -> ShortcutResult:
-    return ShortcutResult(
-        name=name,
-        phrase=f"the {name}",
-        kind=kind,
-        columns=1,
-        values=9,
-        folds=None,
-        gate=None,
-        clear_classes=clear,
-        hinted_classes=hinted,
-        verdict=f"verdict on {name}",
-    )
 
 
 def lines(*shortcuts: ShortcutResult) -> list[str]:
@@ -28,11 +15,11 @@ def lines(*shortcuts: ShortcutResult) -> list[str]:
 def test_what_tells_a_class_clearly_is_told_whole_and_what_tells_less_by_name():
     """As `cxr audit` does: a run that lists clear shortcuts alone reads as if there were nothing else."""
     found = lines(
-        shortcut("source", clear=("a",)),
-        shortcut("border", hinted=("b",)),
-        shortcut("marks", hinted=("a",)),
+        shortcut("source", clear_classes=("a",)),
+        shortcut("border", hinted_classes=("b",)),
+        shortcut("marks", hinted_classes=("a",)),
         shortcut("size"),
-        shortcut("centre", kind="reference", hinted=("a",)),
+        shortcut("centre", kind="reference", hinted_classes=("a",)),
     )
     assert found == [
         "audit: verdict on source",

@@ -64,8 +64,12 @@ class Explainer:
         # Through the same bytes and the same graph as a served request.
         encoded = encode(grey)
         images, seen = self._read(tf.constant([encoded]))
-        outside = next(self._served.answers([encoded], lambda one: one))[-1] if self._served else None
-        index = int(np.argmax(self._model(images, training=False)[0])) if wanted is None else wanted
+        outside = None
+        if self._served:
+            _, shares, outside = next(self._served.answers([encoded], lambda one: one))
+        elif wanted is None:
+            shares = np.asarray(self._model(images, training=False))[0]
+        index = int(np.argmax(shares)) if wanted is None else wanted
         explained = self.class_names[index]
         for name, (part, cam) in self._parts.items():
             probabilities = np.asarray(part(images, training=False))[0]

@@ -1,3 +1,4 @@
+import audits
 import numpy as np
 import pytest
 
@@ -7,7 +8,7 @@ from cxr.components.shortcut_check.verdict import ShortcutVerdict
 from cxr.core.errors import CxrError
 from cxr.core.intervals import Figure, Z
 from cxr.core.support import Support
-from cxr.data.audit.result import AuditFigures, AuditResult, ShortcutResult
+from cxr.data.audit.result import AuditFigures, AuditResult
 
 RNG = np.random.default_rng(0)
 DRAWS = {name: (at + 0.1 * RNG.normal(size=1000)).astype(np.float32) for name, at in (("grey_histogram", 0.8), ("source", 0.6))}
@@ -17,17 +18,7 @@ def shortcut(name, value, kind="shortcut", measured=True, clear=(), auc=None):
     figure = Figure(value=value)
     aucs = {"a": Figure(value=auc), "b": Figure(value=1.0)}
     gate = AuditFigures(images=160, patients=100, accuracy=figure, balanced_accuracy=figure, auc=aucs) if measured else None
-    return ShortcutResult(
-        name=name,
-        phrase=f"the {name}",
-        kind=kind,
-        columns=1,
-        values=9,
-        folds=None,
-        gate=gate,
-        clear_classes=clear,
-        verdict=f"of the {name}",
-    )
+    return audits.shortcut(name, kind=kind, gate=gate, clear_classes=clear)
 
 
 def audit(*shortcuts):
@@ -100,7 +91,7 @@ def test_a_class_that_a_shortcut_tells_clearly_must_be_told_better(auc, margin, 
     )
     judged = verdict(0.9, margin, found, auc=auc)
     assert len(judged.reasons) == refused
-    assert judged.clear == ("of the source", "of the corners")  # whatever is demanded: the model card says so
+    assert judged.clear == ("verdict on source", "verdict on corners")  # whatever is demanded: the model card says so
 
 
 @pytest.mark.parametrize(("other", "refused"), [(0.95, False), (0.94, True), (0.8, True)])
