@@ -94,7 +94,8 @@ def test_overlays_beside_the_answers(cxr, small_server, folder, tmp_path_factory
     assert "1 of 2 maps are empty" in done.stderr
     with open(out / "explanations.csv") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["explained"], row["empty"]) for row in rows] == [("pneumonia", "False"), ("normal", "True")]
+    told = [(row["explained"], row["empty"], row["outside"]) for row in rows]
+    assert told == [("pneumonia", "False", "False"), ("normal", "True", "True")]
 
     asked = cxr("predict", folder / "240.png", "--server", small_server, "--explain", out, "--class", "covid19")
     assert asked.returncode == exit_codes.OK, asked.stderr
