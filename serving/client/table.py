@@ -13,7 +13,9 @@ from cxr.core.disclaimer import NOT_A_DEVICE
 from cxr.core.visible import one_line
 from cxr.serving.client.predictions import Failure, Prediction
 
-_PATH, _GAP = 16, 3  # columns that a path gets at least, where it is folded; columns between two of the table's
+_PATH, _GAP = 16, 3  # columns that a path gets, folded, before anything is left out; columns between two of the table's
+_LEAST = 4  # columns that a path or the name of a class gets at least, folded
+_SHARE = len("100.0%")
 
 
 def table(results: Sequence[Prediction | Failure], width: int) -> Table:
@@ -21,24 +23,33 @@ def table(results: Sequence[Prediction | Failure], width: int) -> Table:
 
     Args:
       results: in the order of the rows.
-      width: columns of the terminal; where they do not hold the members' answers too, those are left out, which is said.
+      width: columns of the terminal. What they do not hold is left out, which is said: the members' answers first, then the probabilities.
+        Where they do not hold the names of classes these are folded.
     """
     answered = [result for result in results if isinstance(result, Prediction)]
     classes = list(answered[0].probabilities) if answered else []
     members = list(answered[0].members) if answered else []
-    words = [max(map(len, classes), default=0), *(max(len(name), len("100.0%")) for name in classes)]  # label, then a column for each class
     noted = [word for result in answered for word in _notes(result).split()]
-    words += [max(map(len, noted))] if noted else []
-    words += [max(len(member), *map(len, classes)) for member in members]
-    left_out = bool(members) and _PATH + sum(_GAP + word for word in words) > width
-    members = [] if left_out else members
+    note = [max(map(len, noted))] if noted else []
+
+    def fits(path: int, *words: int) -> bool:
+        return path + sum(_GAP + word for word in words) <= width
+
+    named = [max(map(len, classes), default=0), *(max(len(name), _SHARE) for name in classes)]  # label, then a column for each class
+    missing = []
+    if members and not fits(_PATH, *named, *note, *(max(len(member), *map(len, classes)) for member in members)):
+        missing, members = ["the members' answers"], []
+    folded = not fits(_LEAST, *named, *note)
+    if folded and not fits(_LEAST, _LEAST, *note, *(_SHARE for _ in classes)):
+        missing, classes = [*missing, "the probabilities"], []
     made = Table(title=_title(answered), title_justify="left", title_style="dim", box=box.SIMPLE, pad_edge=False)
-    made.add_column("image", overflow="fold")
-    made.add_column("label", no_wrap=True)  # the answer: where there is little room the others give way
+    made.add_column("image", overflow="fold", min_width=_LEAST if folded else None)
+    # The answer: where there is little room the others give way, unless its name alone takes all of it.
+    made.add_column("label", overflow="fold", no_wrap=not folded)
     if noted:
         made.add_column("note", overflow="fold")
     for name in classes:
-        made.add_column(name, justify="right", no_wrap=True)
+        made.add_column(name, justify="right", overflow="fold", no_wrap=not folded, min_width=_SHARE)
     for member in members:
         made.add_column(member, overflow="fold")
     for result in results:
@@ -50,8 +61,8 @@ def table(results: Sequence[Prediction | Failure], width: int) -> Table:
             made.add_row(*cells)
         else:
             made.add_row(Text(one_line(result.path)), Text("failed", style="red"))
-    if left_out:
-        made.caption = Text("the members' answers: in a wider terminal, or with --json", style="dim", justify="left")
+    if missing:
+        made.caption = Text(f"{' and '.join(missing)}: in a wider terminal, or with --json", style="dim", justify="left")
     return made
 
 

@@ -32,6 +32,34 @@ def test_answer_and_classes_are_never_cut(columns):
     assert ("mobilenet" in shown) == ("--json" not in shown) == (columns > 80)
 
 
+LONG = "infection à SARS-CoV-2 confirmée par RT-PCR, avec opacités bilatérales en verre dépoli (« COVID-19 »)"
+
+
+def _shown(shares, columns):
+    rows = [Prediction(f"{number}.png", max(shares, key=shares.get), shares, {}, "ensemble", 17) for number in range(2)]
+    console = Console(file=io.StringIO(), width=columns)
+    console.print(table(rows, columns))
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_a_long_name_of_a_class_hides_no_image_and_no_probability(columns):
+    shown = _shown({LONG: 0.869, "pneumonia": 0.03, "normal": 0.101}, columns)
+    assert all(len(line) <= columns for line in shown.splitlines())
+    assert all(f"{number}.png" in shown for number in range(2))
+    assert all(shown.count(share) == 2 for share in ("86.9%", "3.0%", "10.1%"))
+    assert "…" not in shown
+    assert "--json" not in shown
+
+
+def test_more_classes_than_there_is_room_for_are_left_out_with_a_word():
+    shown = _shown({f"finding {number}": 1 / 20 + (number == 3) * 0.01 for number in range(20)}, 80)
+    assert all(f"{number}.png" in shown for number in range(2))
+    assert shown.count("finding 3") == 2
+    assert "%" not in shown
+    assert "the probabilities: in a wider terminal, or with --json" in " ".join(shown.split())
+
+
 def test_a_line_break_in_a_name_does_not_tear_the_table():
     rows: list[Prediction | Failure] = [
         Prediction("a\nb\x1b[2J.png", "covid19", SHARES, {}, "ensemble", 17),
