@@ -66,9 +66,9 @@ def test_kfps_own_loader_accepts_it(compiled, tmp_path):
 def test_parameters_carry_the_configurations_values(compiled):
     found = {name: value["defaultValue"] for name, value in compiled.spec["root"]["inputDefinitions"]["parameters"].items()}
     assert found["data"] == "/mnt/cxr/data"
-    assert found["epochs_mobilenet"] == 60
+    assert found["epochs_mobilenet"] == 30
     assert found["min_accuracy_ensemble"] == 0.75
-    assert found["min_accuracy_mobilenet"] == 0.6
+    assert found["min_accuracy_mobilenet"] == 0.55
     assert found["min_change_mobilenet"] == pytest.approx(-0.02)
     assert found["shortcut_margin_mobilenet"] == "0.0"  # demo.yaml's
     assert "non_inferiority_mobilenet" not in found  # nothing is demanded
