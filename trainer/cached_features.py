@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 from zipfile import BadZipFile
 
 import keras
@@ -17,11 +14,11 @@ import tensorflow as tf
 
 from cxr.core import progress
 from cxr.core.errors import CxrError
-from cxr.core.machine_faults import writing_temporary_files
 from cxr.core.stored_rows import Array, StoredRows
 from cxr.trainer import decoded_images
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.model_config import Model
+from cxr.trainer.unfinished_rows import UnfinishedRows
 
 BATCH = 32
 
@@ -54,8 +51,8 @@ class BatchedModel:
           images: Number of images to leave out at the beginning -> the others, float32 [height, width, 3] each.
           count: How many images there are.
           what: For the progress report.
-          file: Where the rows of finished batches are kept as they come (float32, one after the other), so that a killed run goes on from
-            there; None: in a file without a name.
+          file: Where the rows of finished batches are kept as they come, so that a killed run goes on from there (`UnfinishedRows`); None:
+            in a file without a name.
 
         Returns:
           float32 [count, width].
@@ -64,10 +61,10 @@ class BatchedModel:
           CxrError: An answer that is no finite number; there is no room for temporary files.
           OSError: There is no room for `file`.
         """
-        temporary = contextlib.nullcontext if file else writing_temporary_files
-        with temporary():
-            stream, done = self._opened(file, count) if file else (tempfile.TemporaryFile(prefix="cxr-features-"), 0)  # noqa: SIM115
-        first, begin = done, time.monotonic()
+        kept = UnfinishedRows(file, count, self.width) if file else None
+        stored = kept.stored() if kept else StoredRows.empty(count, (self.width,), np.float32)
+        first = done = kept.done if kept else 0
+        begin = time.monotonic()
         for batch in images(done).batch(BATCH).prefetch(2) if done < count else ():
             rows = self.batch(batch)
             if not np.isfinite(rows).all():
@@ -75,13 +72,14 @@ class BatchedModel:
                     f"{what}: the backbone yields numbers that are not finite; check its weights, input_adapter and bn_recalibration; "
                     "float16 ends at 65,504: if mixed_precision is on, try without"
                 )
-            with temporary():
-                stream.write(rows.tobytes())
-                stream.flush()
+            if kept:
+                kept.append(rows)
+            else:
+                stored[done : done + len(rows)] = rows
             done += len(rows)
             rate = (done - first) / (time.monotonic() - begin)
             progress.report(f"{what}: {rate:.1f} images/s, about {(count - done) / rate:.0f} s left", done, count)
-        return StoredRows(stream, np.arange(count), (self.width,), np.float32)
+        return stored
 
     def of(
         self,
@@ -106,15 +104,6 @@ class BatchedModel:
             what,
             file,
         )
-
-    def _opened(self, file: Path, count: int) -> tuple[IO[bytes], int]:
-        """Opens the file of an interrupted run, or a new one, cuts off a half-written row, and returns how many whole ones there are."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        stream = open(file, "a+b")  # noqa: SIM115
-        row = np.dtype(np.float32).itemsize * self.width
-        done = min(file.stat().st_size // row, count)
-        stream.truncate(done * row)
-        return stream, done
 
 
 def cached(file: Path | None, make: Callable[[], list[Array]]) -> list[Array]:

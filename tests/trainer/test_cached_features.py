@@ -61,6 +61,32 @@ def test_a_killed_extraction_goes_on_where_it_was(model, tmp_path):
     assert seen == []
 
 
+@pytest.mark.parametrize("lost", ["a bit", "a bit of a check", "the order", "the checks"])
+def test_what_changed_of_a_killed_extraction_is_computed_again(model, tmp_path, caplog, lost):
+    """A training on it would be wrong without a word."""
+    file, checks, batched, row = tmp_path / "f.float32", tmp_path / "f.float32.checks", BatchedModel(model), 6 * 4
+    whole = np.asarray(batched.all(images([]), COUNT, "images", file))
+    damaged = {"a bit": file, "the order": file, "a bit of a check": checks, "the checks": checks}[lost]
+    data = bytearray(damaged.read_bytes())
+    if lost == "the order":
+        data[3 * row : 4 * row], data[4 * row : 5 * row] = data[4 * row : 5 * row], data[3 * row : 4 * row]
+    elif lost == "the checks":  # as killed between rows and their checks: nothing is damaged
+        del data[3 * 8 :]
+    else:
+        data[3 * (row if damaged is file else 8) + 2] ^= 1
+    damaged.write_bytes(data)
+    seen: list[int] = []
+    with caplog.at_level("INFO", logger="cxr.progress"):
+        again = batched.all(images(seen), COUNT, "images", file)
+    assert seen == list(range(3, COUNT))
+    np.testing.assert_allclose(again, whole, atol=1e-6)  # other batches
+    said = "f.float32: what an interrupted run had kept is damaged after 3 rows; the others are made anew"
+    assert (said in caplog.text) == (lost != "the checks")
+    seen.clear()
+    np.testing.assert_array_equal(batched.all(images(seen), COUNT, "images", file), again)
+    assert seen == []
+
+
 def test_what_is_not_finite_is_refused_and_not_kept(model, tmp_path):
     def broken(first):
         return tf.data.Dataset.from_tensors(tf.fill([4, 4, 3], np.nan))

@@ -21,7 +21,7 @@ from cxr.core.stored_rows import StoredRows
 
 SUFFIX, PART = ".npy", ".part"
 OURS = re.compile(rf"[0-9a-f]{{32}}{re.escape(SUFFIX)}|\.[0-9a-f]{{32}}{re.escape(PART)}")  # names that `write` gives
-KEY_BYTES, _CHECK_BYTES = 16, 8
+KEY_BYTES, CHECK_BYTES = 16, 8
 SHARD_BYTES = 32 << 20  # a file of this size is read at once
 Keys = npt.NDArray[np.void]  # [images], KEY_BYTES each
 Rows = npt.NDArray[np.float32]  # [images, width]
@@ -60,7 +60,7 @@ def write(folder: Path, keys: Keys, rows: Rows) -> Path:
     """
     table = np.empty(len(keys), _layout(rows.shape[1]))
     table["key"], table["row"] = keys, rows
-    table["check"] = [_check(one, row) for one, row in zip(keys, table["row"], strict=True)]
+    table["check"] = [check_of(one.tobytes(), row.tobytes()) for one, row in zip(keys, table["row"], strict=True)]
     name = uuid.uuid4().hex
     draft, file = folder / f".{name}{PART}", folder / f"{name}{SUFFIX}"
     try:
@@ -95,12 +95,13 @@ def read(file: Path, width: int) -> tuple[Keys, Rows, npt.NDArray[np.void]] | No
 
 def valid(one: np.void, row: Rows, check: np.void) -> bool:
     """Tells whether a row is what was written for a key."""
-    return _check(one, row) == check.tobytes()
+    return check_of(one.tobytes(), row.tobytes()) == check.tobytes()
+
+
+def check_of(one: bytes, row: bytes) -> bytes:
+    """Returns what tells whether a row is what was written for a key: a hash of both, `CHECK_BYTES` long."""
+    return hashlib.blake2b(one + row, digest_size=CHECK_BYTES).digest()
 
 
 def _layout(width: int) -> np.dtype[np.void]:
-    return np.dtype([("key", np.void, KEY_BYTES), ("check", np.void, _CHECK_BYTES), ("row", "<f4", (width,))])
-
-
-def _check(one: np.void, row: Rows) -> bytes:
-    return hashlib.blake2b(one.tobytes() + row.tobytes(), digest_size=_CHECK_BYTES).digest()
+    return np.dtype([("key", np.void, KEY_BYTES), ("check", np.void, CHECK_BYTES), ("row", "<f4", (width,))])
