@@ -95,6 +95,11 @@ class Evaluation(PartResult):
     change: Interval | None = None
     added: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def tabled_slices(self) -> tuple[SliceResult, ...]:
+        """The slices but those by label: their accuracy is the recall, which tables of classes have, from draws of other patients."""
+        return tuple(part for part in self.slices if part.feature != features.LABEL)
+
 
 @dataclass(frozen=True)
 class Validation:

@@ -144,11 +144,11 @@ def _evaluation(pushed: Pushed) -> Section:
         Table("Each class against the rest", ("class", "images", *(row.title for row in OF_ONE_CLASS)), classes),
         Table("Confusion matrix: true classes in rows", ("class", *found.class_names), matrix),
     ]
-    if found.slices:
+    if found.tabled_slices:
         shown = {row.name: row.title for row in OF_ALL_CLASSES if row.by_slice}
         slices = tuple(
             (f"{part.feature} {part.value}", str(part.examples), str(part.patients), *(str(part.figure(name)) for name in shown))
-            for part in found.slices
+            for part in found.tabled_slices
         )
         tables.append(Table("Slices", ("slice", "images", "patients", *shown.values()), slices))
     judged_on = f"{how_many(found.examples, 'image')} of {how_many(found.patients, 'patient')}"

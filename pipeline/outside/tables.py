@@ -44,7 +44,7 @@ def tables(found: ModelFigures) -> Iterator[Table]:
     shown = {row.name: row.title for row in OF_ALL_CLASSES if row.by_slice}
     for column in ("slice", "images", "patients", *shown.values()):
         slices.add_column(column, overflow="fold")
-    for part in e.slices:
+    for part in e.tabled_slices:
         slices.add_row(
             f"{part.feature} {part.value}",
             str(part.examples),

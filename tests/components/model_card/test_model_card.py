@@ -31,7 +31,7 @@ def evaluation():
     for number in range(30):
         tally.add(number % 3, np.eye(3)[number % 3 if number % 5 else 0] * 0.7 + 0.1, b"patient%d" % (number // 2))
     values = values_of(tally.results())
-    return evaluation_of(values, {("source", "nih"): values}, CLASSES)
+    return evaluation_of(values, {("source", "nih"): values, ("label", "normal"): values}, CLASSES)
 
 
 def info(**changes):
@@ -163,6 +163,7 @@ def test_every_figure_has_its_title_and_its_value():
     assert classes.columns[2:] == tuple(row.title for row in OF_ONE_CLASS)
     assert classes.rows[0][2:] == tuple(str(one.figure(row.name)) for row in OF_ONE_CLASS)
     assert tables["Slices"].columns[3:] == tuple(row.title for row in OF_ALL_CLASSES if row.by_slice)
+    assert [row[0] for row in tables["Slices"].rows] == ["source nih"]  # of a class there is the recall
     metrics = card.metadata["model-index"][0]["results"][0]["metrics"]
     assert [(found["type"], found["name"]) for found in metrics] == [(row.name, row.title) for row in OF_ALL_CLASSES]
 

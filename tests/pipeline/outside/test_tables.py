@@ -30,4 +30,5 @@ def test_every_figure_has_its_title_and_its_value() -> None:
     assert cells(classes) == [[one.name, "16", *(str(one.figure(row.name)) for row in OF_ONE_CLASS)] for one in found.classes]
     shown = [row for row in OF_ALL_CLASSES if row.by_slice]
     assert [str(column.header) for column in slices.columns][3:] == [row.title for row in shown]
+    assert {row[0].partition(" ")[0] for row in cells(slices)} == {"source", "view", "sex", "age_band"}  # of a class there is the recall
     assert cells(slices)[-1][3:] == [str(found.slices[-1].figure(row.name)) for row in shown]

@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from cxr.components.metrics.evaluation import Evaluation, SliceResult
 from cxr.components.report.page.charts.svg import MUTED, SERIES, Chart, draw
 from cxr.components.report.page.numbers import number, unbroken
-from cxr.core import features
 from cxr.core.counts import how_many
 from cxr.core.figure_table import OF_ALL_CLASSES
 
@@ -17,9 +16,9 @@ _LONGEST_LABEL = 28  # characters
 def slices_chart(key: str, model: str, evaluation: Evaluation) -> Chart | None:
     """Returns each slice's accuracy with its 95 % interval, beside that of the whole split; None where there is no slice.
 
-    The slices by label are left out: their accuracy is the recall, which the table of classes has.
+    Those by label are left out, see `Evaluation.tabled_slices`.
     """
-    slices = [found for found in evaluation.slices if found.feature != features.LABEL]
+    slices = evaluation.tabled_slices
     if not slices:
         return None
 
