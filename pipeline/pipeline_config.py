@@ -27,6 +27,7 @@ from cxr.trainer.feature_cache.setting import Place, Setting, place_of
 from cxr.trainer.model_config import MOST_MEMBERS, Ensemble, Model, Stage
 from cxr.trainer.preprocessing_config import Preprocessing
 
+_DRIVER = "driver"  # Trainer-driver would be what KFP calls the driver of a task Trainer: kubeflow/run_state.py leaves those out
 # Keys of version 0.1: what they are called now.
 RENAMED = {"head_layers": "head", "batch_statistics": "bn_recalibration (none, per_layer, per_channel)"}
 
@@ -111,6 +112,8 @@ class Config(StrictModel):
                 )
         if features.ENSEMBLE in self.models:
             raise ValueError(f"models.{features.ENSEMBLE}: this name is the ensemble's")
+        if _DRIVER in self.models:
+            raise ValueError(f"models.{_DRIVER}: what Kubeflow calls its own parts ends like the tasks of this model; give it another name")
         if self.ensemble and not 2 <= len(self.models) <= MOST_MEMBERS:
             raise ValueError(f"ensemble: joins 2 to {MOST_MEMBERS} models; set `ensemble: null` or change `models`")
         if problems := [*self.gate.unknown_models(self.candidates), *self.gate.unknown_classes(self.class_names)]:

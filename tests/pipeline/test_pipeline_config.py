@@ -78,6 +78,7 @@ def test_defaults_as_one_mapping_take_the_place_of_the_files_and_leave_each_mode
         ("models.mobilenet.head_training.epochs=none", "models.mobilenet.head_training.epochs"),
         ("models.mobilenet.head_training.epochs=0", "greater than or equal to 1"),
         ("models.ensemble.backbone=MobileNet", "this name is the ensemble's"),
+        ("models.driver.backbone=MobileNet", "what Kubeflow calls its own parts ends like the tasks of this model; give it another name"),
         ("models.Mobile_Net.backbone=MobileNet", "lower-case"),
         ("models.straße.backbone=MobileNet", "models.straße: a model's name has lower-case letters (a to z)"),
         ("ensemble.seed=-1", "ensemble.seed: Input should be greater than or equal to 0"),
