@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cxr.core import features
 from cxr.core.errors import CxrError
-from cxr.core.file_names import is_clutter
+from cxr.core.folder_walk import data_files, may_be_data
 from cxr.data.ingest.ingest_config import Ingest, Spelling
 from cxr.data.ingest.rows import Row, hint_at
 
@@ -76,21 +76,11 @@ def _folders(root: Path) -> list[str]:
         names = [path.name for path in root.iterdir() if path.is_dir()]
     except OSError as error:
         raise CxrError(f"{root}: cannot be listed ({error.strerror}); check its permissions") from None
-    return sorted(name for name in names if not name.startswith(".") and not is_clutter(name))
+    return sorted(filter(may_be_data, names))
 
 
 def _files(folder: Path) -> list[Path]:
     def fail(error: OSError) -> None:
         raise CxrError(f"{folder}: a folder below it cannot be listed ({error.strerror}); check the permissions there")
 
-    found, seen, top = [], set(), os.path.realpath(folder)
-    for parent, folders, files in os.walk(folder, followlinks=True, onerror=fail):
-        here = os.path.realpath(parent)
-        # A link to a folder above it, or above all of them: that one's images are listed, or have another class.
-        if here in seen or os.path.commonpath([here, top]) == here != top:
-            folders.clear()
-            continue
-        seen.add(here)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and not is_clutter(name))
-        found += [Path(parent, name) for name in files if not name.startswith(".") and not is_clutter(name)]
-    return sorted(found)
+    return sorted(data_files(folder, fail))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cxr.core.errors import CxrError, UsageError
 from cxr.core.features import MAX_PIXELS
-from cxr.core.file_names import is_clutter
+from cxr.core.folder_walk import data_files
 from cxr.data.images import reader
 from cxr.serving.client.errors import BadImage
 
@@ -19,7 +19,7 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
 
     Args:
       paths: files are taken as they are; folders give the images below them (by suffix or, where that says nothing, by content: DICOM
-        files are named by numbers with dots), hidden files and folders left out, and clutter.
+        files are named by numbers with dots), as `data_files` finds them.
 
     Returns:
       Files, those of a folder in alphabetical order. A file named twice comes twice. A folder without images comes itself, and so does one
@@ -71,11 +71,8 @@ def grey_image(source: Path | bytes, max_side: int | None, max_pixels: int = MAX
 
 
 def _below(folder: Path) -> list[Path]:
-    found: list[Path] = []
     closed: list[OSError] = []
-    for parent, folders, files in os.walk(folder, onerror=closed.append):
-        folders[:] = [name for name in folders if _may_be_data(name)]
-        found += [file for name in files if _may_be_data(name) and _is_image(file := Path(parent, name))]
+    found = [file for file in data_files(folder, closed.append) if _is_image(file)]
     return sorted([*found, *(Path(error.filename) for error in closed)])
 
 
@@ -85,10 +82,6 @@ def _without_images(folder: Path | bytes) -> str:
     except OSError as error:
         return f"{folder!s}: cannot be listed ({error.strerror}); check its permissions"
     return f"{folder!s}: no image below this folder (PNG, JPEG, BMP, TIFF or DICOM)"
-
-
-def _may_be_data(name: str) -> bool:
-    return not (name.startswith(".") or is_clutter(name))
 
 
 def _is_image(file: Path) -> bool:

@@ -36,6 +36,18 @@ def test_links_that_lead_nowhere_are_not_passed_over_and_folders_are_no_images(t
     assert find_images([tmp_path]) == [tmp_path / "gone.png"]
 
 
+def test_links_to_folders_are_followed_as_in_ingest_and_each_folder_is_looked_into_once(tmp_path: Path):
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    (folder := tmp_path / "images").mkdir()
+    for file in (elsewhere / "b.png", folder / "a.png", tmp_path / "above.png"):
+        file.write_bytes(b"x")
+    (folder / "disk").symlink_to(elsewhere)
+    (folder / "disk too").symlink_to(elsewhere)
+    (elsewhere / "ring").symlink_to(folder)
+    (folder / "above").symlink_to(tmp_path)
+    assert find_images([folder]) == [folder / "a.png", folder / "disk" / "b.png"]
+
+
 def test_a_path_that_leads_nowhere_is_an_error(tmp_path: Path):
     with pytest.raises(UsageError, match="gone.png: no such file or folder"):
         find_images([tmp_path / "gone.png"])
