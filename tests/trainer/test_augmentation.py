@@ -23,8 +23,8 @@ def variants(image, **config):
 
 
 def test_nothing_configured_changes_nothing():
-    for image in variants(SPOT)[:3]:
-        np.testing.assert_allclose(image, SPOT, atol=1e-6)
+    image = tf.constant(SPOT)
+    assert augment(image, Augmentation(), tf.constant([1, 2], tf.int64)) is image
 
 
 def test_rotation_turns_about_the_centre_within_its_limit():

@@ -6,6 +6,7 @@ import tensorflow as tf
 from cxr.core import machine, progress
 from cxr.core.errors import CxrError
 from cxr.trainer import cached_features, devices, fine_tuning
+from cxr.trainer.artifact import TRAIN_OOF
 from cxr.trainer.crossval.features import features_of_all
 from cxr.trainer.decoded_images import in_order
 from cxr.trainer.feature_cache.store import Store
@@ -249,6 +250,15 @@ def test_batch_normalisation_of_a_nested_model_stays_as_it_is_too():
     assert [len(layer.trainable_weights) for layer in (first, dense, norm, last)] == [0, 2, 0, 2]
     set_trainable(network, None, from_scratch=True)
     assert norm.momentum == fine_tuning.SCRATCH_MOMENTUM
+
+
+@pytest.mark.slow
+def test_what_an_interrupted_training_had_answered_out_of_fold_is_not_trained_again(splits, config, cache, tmp_path, monkeypatch):
+    more = {"folds": 2, "state_root": tmp_path / "state", "cache": cache}
+    first = train(config(head_training={"epochs": 1}), splits, **more)
+    monkeypatch.setattr("cxr.trainer.training.out_of_fold", None)
+    again = train(config(head_training={"epochs": 1}), splits, **more)
+    np.testing.assert_array_equal(again.probabilities[TRAIN_OOF], first.probabilities[TRAIN_OOF])
 
 
 @pytest.mark.slow

@@ -258,6 +258,34 @@ def test_what_a_fold_came_to_hangs_on_the_code_that_calibrates_and_features_do_n
     assert "cxr.trainer.calibration.settling" not in modules_of(*FEATURES)
 
 
+def test_a_finished_fold_is_read_and_nothing_of_it_is_done_again(images, tmp_path):
+    (scheme, *_), _ = deal_schemes(images, 3, seed=0)
+    fold, subjects = scheme.folds[0], subject(images, {"mobilenet": np.zeros([1, PATIENTS * EACH, 6], np.float32)})
+    kept = fold_file(subjects, fold, scheme.groups, 0, tmp_path)
+    assert kept is not None
+    np.savez(kept, np.array(json.dumps([{"mobilenet": 2.5}, {}])), *[np.full([len(fold.test), 3], share) for share in (0.25, 0.5)])
+    asked: list[str] = []
+    answers = run_fold(subjects, fold, scheme.groups, 0, tmp_path, asked.append)
+    assert (asked, answers.temperatures, answers.about) == ([], {"mobilenet": 2.5}, {})
+    assert [shares[0, 0] for shares in answers.probabilities.values()] == [0.25, 0.5]
+
+
+def test_what_a_fold_and_its_members_are_kept_under_hangs_on_the_data(images, tmp_path):
+    (scheme, *_), _ = deal_schemes(images, 3, seed=0)
+    one = subject(images, {"mobilenet": np.zeros([1, PATIENTS * EACH, 6], np.float32)})
+    others = [
+        one,
+        dataclasses.replace(one, keys={"mobilenet": "of other pictures"}),
+        dataclasses.replace(one, labels=np.where(one.labels == 2, 1, one.labels)),
+        dataclasses.replace(one, sources=np.where(np.arange(PATIENTS * EACH) < 60, "one", "other")),
+    ]
+    folds = {fold_file(other, scheme.folds[0], scheme.groups, 0, tmp_path) for other in others}
+    folds |= {fold_file(one, scheme.folds[1], scheme.groups, 0, tmp_path), fold_file(one, scheme.folds[0], scheme.groups, 1, tmp_path)}
+    assert len(folds) == 6
+    members = [to_train(other, scheme.folds[0], scheme.groups, 0, tmp_path)[0].file(tmp_path) for other in others]
+    assert len(set(members)) == 4
+
+
 def test_a_fold_that_other_code_kept_is_not_read(images, tmp_path):
     (scheme, *_), _ = deal_schemes(images, 3, seed=0)
     now = subject(images, {"mobilenet": np.zeros([1, PATIENTS * EACH, 6], np.float32)})
