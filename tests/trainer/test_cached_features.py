@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from killed import killed_at
 
 from cxr.core.errors import CxrError
 from cxr.trainer import cached_features
@@ -121,6 +122,26 @@ def test_arrays_are_made_once_and_keep_their_order(tmp_path):
         arrays = cached_features.cached(tmp_path / "a.npz", make)
         assert [array.tolist() for array in arrays] == [array.tolist() for array in expected]
     assert len(made) == 1
+
+
+def test_arrays_of_a_call_that_is_killed_at_any_moment_are_whole_or_made_anew(tmp_path, caplog):
+    """As the folds, members and answers that `cxr crossval` keeps."""
+    file, made, step, again = tmp_path / "kept" / "a.npz", [np.arange(50, dtype=np.float32), np.ones(3, np.float32)], 0, []
+
+    def make():
+        again.append(step)
+        return made
+
+    with caplog.at_level("INFO", logger="cxr.progress"):
+        while killed_at(step, lambda: cached_features.cached(file, lambda: made)):
+            for array, expected in zip(cached_features.cached(file, make), made, strict=True):
+                np.testing.assert_array_equal(array, expected)
+            assert [path.name for path in file.parent.iterdir()] == ["a.npz"]
+            file.unlink()
+            step += 1
+    assert again == list(range(step))  # renaming is the last step
+    assert step > 5
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("left", [0, 10, 150])
