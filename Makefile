@@ -27,7 +27,7 @@ help: ## this text
 
 .PHONY: setup
 setup: ## make or repair .venv: Python 3.11, locked packages, this project (GPU=1: with CUDA's libraries)
-	@tools/setup.sh $(if $(GPU),gpu)
+	@tools/setup.sh $(if $(filter-out 0,$(GPU)),gpu)
 
 .PHONY: run
 run: setup ## run the whole pipeline: on synthetic demo images, or with DATA=folder CONFIG=name on your own

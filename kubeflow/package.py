@@ -43,7 +43,9 @@ def checked_parameters(package: Path, given: Mapping[str, Any]) -> dict[str, Any
     for name, value in given.items():
         if name not in definitions:
             raise UsageError(f"parameter {name!r}: the pipeline has {', '.join(sorted(definitions))}")
-        kind = definitions[name]["parameterType"]
+        kind = definitions[name].get("parameterType")
+        if kind not in convert:
+            raise UsageError(f"parameter {name}: {package} has it as {kind or 'of no type'}; only {', '.join(convert)} can be given")
         try:
             values[name] = convert[kind](value)
         except ValueError:

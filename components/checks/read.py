@@ -9,6 +9,7 @@ from cxr.components.infra_check.reasons import REASONS
 from cxr.components.metrics.evaluator_output import read_validation
 from cxr.components.metrics.verdicts import Judgement
 from cxr.components.shortcut_check.verdict import ShortcutVerdict
+from cxr.core.errors import CxrError
 from cxr.core.refusal import Check, Refusal
 
 
@@ -43,7 +44,7 @@ def read_checks(*, evaluation: str | None, infra_check: str | None, shortcut_che
       CxrError: An artifact is damaged.
     """
     gate = read_validation(evaluation) if evaluation else None
-    problems = (Path(infra_check) / REASONS).read_text(encoding="utf-8").splitlines() if infra_check else []
+    problems = _problems(Path(infra_check)) if infra_check else []
     shortcuts = ShortcutVerdict.load(Path(shortcut_check)) if shortcut_check else None
     return Checked(
         blessed=gate.blessed if gate else None,
@@ -56,3 +57,11 @@ def read_checks(*, evaluation: str | None, infra_check: str | None, shortcut_che
             *(Refusal(check=Check.SHORTCUTS, text=reason) for reason in (shortcuts.reasons if shortcuts else ())),
         ),
     )
+
+
+def _problems(infra_check: Path) -> list[str]:
+    file = infra_check / REASONS
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise CxrError(f"{file}: cannot be read ({error.strerror}); run again: a check whose files are gone is made anew") from None

@@ -67,7 +67,7 @@ def to_array(proto: messages.TensorProto) -> npt.NDArray[Any]:
             raise BadAnswer(f"a damaged tensor: {error}") from None
     if 0 < len(values) < wanted and not proto.tensor_content:  # TensorFlow leaves out a repeated last value
         values = np.concatenate([values, np.repeat(values[-1:], wanted - len(values))])
-    if len(values) != wanted:
+    if len(values) != wanted or min(shape, default=0) < 0:
         raise BadAnswer(f"a damaged tensor: shape {list(shape)} needs {wanted} values, it has {len(values)}")
     return values.reshape(shape)
 

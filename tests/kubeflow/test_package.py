@@ -26,6 +26,15 @@ def test_parameters_are_checked_before_anything_is_sent(package, name, value, me
         checked_parameters(package, {name: value})
 
 
+@pytest.mark.parametrize(("declared", "said"), [({"parameterType": "BOOLEAN"}, "BOOLEAN"), ({}, "of no type")])
+def test_a_parameter_of_a_type_that_no_pipeline_of_ours_has_is_named(package, declared, said):
+    spec, platform = yaml.safe_load_all(package.read_text())
+    spec["root"]["inputDefinitions"]["parameters"]["extra"] = declared
+    package.write_text(yaml.safe_dump_all([spec, platform]))
+    with pytest.raises(UsageError, match=f"parameter extra: .* has it as {said}; only NUMBER_INTEGER, .* can be given"):
+        checked_parameters(package, {"extra": "true"})
+
+
 def compiled_for(package, data, root, tasks=("Data",)):
     spec, platform = yaml.safe_load_all(package.read_text())
     spec["root"]["inputDefinitions"]["parameters"]["data"]["defaultValue"] = data

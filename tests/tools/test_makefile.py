@@ -21,6 +21,12 @@ def test_help_explains_every_target():
     assert set(targets) == set(explained)
 
 
+@pytest.mark.parametrize(("given", "command"), [("GPU=1", "tools/setup.sh gpu"), ("GPU=0", "tools/setup.sh"), ("GPU=", "tools/setup.sh")])
+def test_setup_has_cudas_libraries_only_where_they_are_asked_for(given, command):
+    asked = ["make", "--no-print-directory", "-n", "setup", given]
+    assert subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip() == command
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -11,6 +11,7 @@ from cxr.components.infra_check.reasons import REASONS
 from cxr.components.metrics.evaluation import Validation
 from cxr.components.metrics.verdicts import Judgement
 from cxr.components.shortcut_check.verdict import ShortcutVerdict
+from cxr.core.errors import CxrError
 from cxr.core.refusal import Check, Refusal
 
 
@@ -43,6 +44,11 @@ def test_demands_and_refusals_of_all_checks(evaluation: Validation, tmp_path: Pa
         "infrastructure check: another answer",
         "shortcut check: no better than the border",
     ]
+
+
+def test_a_check_that_lost_its_reasons_is_damaged(tmp_path: Path) -> None:
+    with pytest.raises(CxrError, match="reasons.txt: cannot be read .No such file or directory.; run again"):
+        read_checks(evaluation=None, infra_check=str(tmp_path), shortcut_check=None)
 
 
 def test_a_model_that_answers_rightly_is_servable(tmp_path: Path) -> None:

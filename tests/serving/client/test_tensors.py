@@ -54,5 +54,11 @@ def test_damaged_and_unknown_tensors_are_errors(damage):
         to_array(messages.TensorProto(tensor_shape=shape, **damage))
 
 
+def test_a_negative_size_is_damage_too():
+    shape = messages.TensorShapeProto(dim=[messages.TensorShapeProto.Dim(size=-1), messages.TensorShapeProto.Dim(size=-2)])
+    with pytest.raises(BadAnswer, match="a damaged tensor: shape"):
+        to_array(messages.TensorProto(dtype=messages.DT_FLOAT, tensor_shape=shape, float_val=[1.0, 2.0]))
+
+
 def test_unknown_types_have_a_number_for_a_name():
     assert (dtype_name(messages.DT_STRING), dtype_name(14)) == ("string", "#14")
