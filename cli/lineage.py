@@ -78,7 +78,9 @@ def sections(found: Lineage) -> Iterator[tuple[str, list[tuple[str, str]]]]:
 
     yield "Data", list(_data(found)) or [("not stated: the model is of an older version", "")]
 
-    if found.run:
+    if found.run and not found.run.shipped:
+        yield "Configuration", [("the run's cannot be read", "")]
+    elif found.run:
         differing = [(line, "") for line in lines(found.run.changed)]
         yield f"Configuration: {'what' if differing else 'nothing'} differs from the shipped {found.run.shipped}", differing
     else:

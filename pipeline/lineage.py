@@ -33,7 +33,7 @@ class Run(StrictModel):
     name: str
     folder: str
     state: str
-    shipped: str = Field(description="the shipped configuration that the run's own is read beside")
+    shipped: str = Field(description="the shipped configuration that the run's own is read beside; empty: its own cannot be read")
     changed: tuple[Difference, ...]
     records: str = Field(description="folder of the records that it ran on")
     records_fingerprint: str = Field(description="of what they were ingested from; empty: an older version did not keep it")
@@ -124,7 +124,7 @@ def find(model: str, root: Path, pipeline: str | None = None) -> Path:
 
 
 def _described(run: KeptRun) -> Run:
-    shipped, changed = from_shipped_tree(run.configuration)
+    shipped, changed = from_shipped_tree(run.configuration) if run.configuration else ("", ())
     report = run.report
     return Run(
         name=run.name,

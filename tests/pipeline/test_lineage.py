@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from cxr.cli.main import app
 from cxr.core.errors import UsageError
 from cxr.pipeline.lineage import find, lineage
+from cxr.pipeline.workspace import CONFIG
 
 MakeRun = Callable[..., Path]
 CLASSES = ("covid19", "pneumonia", "normal")
@@ -82,6 +83,21 @@ def test_everything_that_the_workspace_knows(version: Path) -> None:
     assert [(one.key, one.second) for one in found.run.changed] == [("gate.tolerance", "0.0")]
     assert found.run.records_fingerprint == "d" * 64
     assert lineage(version.with_name("16")).champion is False
+
+
+@pytest.mark.parametrize("left", [None, "{", "[]"])
+def test_a_configuration_that_cannot_be_read_is_beside_no_other(version: Path, tmp_path: Path, left: str | None) -> None:
+    run = lineage(version).run
+    assert run is not None
+    Path(run.folder, CONFIG).unlink()
+    if left is not None:
+        Path(run.folder, CONFIG).write_text(left)
+    run = lineage(version).run
+    assert run is not None
+    assert (run.shipped, run.changed) == ("", ())
+    text = CliRunner().invoke(app, ["lineage", "ensemble", "--workspace", str(tmp_path)]).stdout
+    assert "the run's cannot be read" in text
+    assert "differs from the shipped" not in text
 
 
 def test_figures_are_the_pushs_however_the_card_is_ordered(version: Path) -> None:
