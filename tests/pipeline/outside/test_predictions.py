@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from killed import killed_at
 from typer.testing import CliRunner
 
 from cxr.cli.main import app
+from cxr.core import exit_codes
 from cxr.core.errors import CxrError, UsageError
 from cxr.pipeline.outside.answers import measure
 from cxr.pipeline.outside.evaluate import measured
@@ -104,3 +106,27 @@ def test_a_patient_with_most_of_the_rows_is_spoken_of(tmp_path):
     (note,) = measured(answers, CLASSES, 15, notes=notes).notes
     assert note == "one patient has 20 of the 40 images: every figure hangs on this one, and its interval is wide"
     assert measured(answers[20:], CLASSES, 15).notes == ()
+
+
+@pytest.mark.slow
+def test_an_evaluation_that_is_killed_at_any_moment_leaves_the_figures_whole_and_the_next_ends(tmp_path):
+    lines = [f"{CLASSES[n % 3]},{'0.5,0.3,0.2' if n % 2 else '0.1,0.1,0.8'},p{n}" for n in range(12)]
+    (table := tmp_path / "answers.csv").write_text("\n".join(["label,covid19,pneumonia,normal,patient_id", *lines]) + "\n")
+    found, step, seen = tmp_path / "found.json", 0, set()
+
+    def evaluate():
+        done = CliRunner().invoke(app, ["evaluate", "--predictions", str(table), "--json", str(found)])
+        assert done.exit_code == exit_codes.OK, done.exception
+
+    evaluate()
+    whole = found.read_bytes()
+    found.write_bytes(before := b"of an earlier evaluation")
+    while killed_at(step, evaluate):
+        seen.add(left := found.read_bytes())
+        assert left in (before, whole)
+        evaluate()
+        assert found.read_bytes() == whole
+        found.write_bytes(before)
+        step += 1
+    assert before in seen
+    assert step > 3
