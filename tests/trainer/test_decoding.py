@@ -18,8 +18,9 @@ SIZE = 48
 
 def picture(height=120, width=160, top=255, dtype=np.uint8):
     """Smooth, without any symmetry."""
-    y, x = np.mgrid[0:height, 0:width]
-    levels = 0.5 + 0.3 * np.sin(x / width * 4) * np.cos(y / height * 3) + 0.2 * (x / width - y / height) ** 3
+    y, x = np.ogrid[0:height, 0:width]
+    slope = x / width - y / height
+    levels = 0.5 + 0.3 * np.sin(x / width * 4) * np.cos(y / height * 3) + 0.2 * slope * slope * slope
     levels[: height // 4, : width // 3] *= 0.3
     return (levels * top).astype(dtype)
 
