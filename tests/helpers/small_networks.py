@@ -25,6 +25,12 @@ def shrink_mobilenet(set_attribute: Callable[..., Any], set_item: Callable[..., 
     set_attribute(keras.applications, "MobileNet", narrow)
 
 
+def shrink_efficientnet(set_item: Callable[..., Any]) -> None:
+    """Leaves EfficientNets the first two of their seven kinds of blocks: scaling and normalisation of pixels, gates and a sum are there."""
+    blocks = keras.applications.EfficientNetB0.__globals__["DEFAULT_BLOCKS_ARGS"]
+    set_item(keras.applications.EfficientNetB0.__globals__, "DEFAULT_BLOCKS_ARGS", blocks[:2])
+
+
 def with_small_mobilenet(call: Callable[..., Any], *arguments: Any) -> None:
     """Calls something with that network in MobileNet's place; for processes, in which it stays there."""
     shrink_mobilenet(setattr, operator.setitem)

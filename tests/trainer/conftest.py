@@ -71,6 +71,14 @@ def small_mobilenet(monkeypatch):
     shrink_mobilenet(monkeypatch.setattr, monkeypatch.setitem)
 
 
+@pytest.fixture
+def small_efficientnet(monkeypatch):
+    """The same of EfficientNets."""
+    from small_networks import shrink_efficientnet
+
+    shrink_efficientnet(monkeypatch.setitem)
+
+
 LUNG = 4  # cm of lung in the way of the rays: what stands out dark
 
 

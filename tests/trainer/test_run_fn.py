@@ -123,6 +123,7 @@ def test_without_a_validation_split(tmp_path, records, transform_dir, config):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_efficientnet")
 def test_an_efficientnet_with_imagenet_weights_is_exported_as_it_was_trained(
     tmp_path, records, splits, transform_dir, config, monkeypatch, stand_in_imagenet
 ):

@@ -95,7 +95,7 @@ def test_a_file_of_something_else(tmp_path, config):
         weights.load_backbone(config(weights=str(tmp_path)), MOBILENET, 32)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("small_efficientnet")
 def test_efficientnet_from_a_folder_equals_keras_own_loading(tmp_path, config, monkeypatch, stand_in_imagenet):
     kept, file = stand_in_imagenet(EFFICIENTNET, tmp_path)
     monkeypatch.setattr(file_utils, "get_file", lambda *_, **__: str(file))
