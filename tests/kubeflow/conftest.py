@@ -5,8 +5,10 @@ import shutil
 import pytest
 import yaml
 
+from cxr.core import beam_options
+
 IMAGE = "registry.example/cxr@sha256:" + "0" * 64
-BEAM = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+BEAM = beam_options.local(1)
 
 
 @pytest.fixture(scope="session")

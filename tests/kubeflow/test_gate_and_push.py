@@ -14,6 +14,7 @@ from simulator.cluster import SimulatedCluster, State
 from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import read_record
 from cxr.components.infra_check import checked
+from cxr.core import beam_options
 from cxr.data.images.reader import MAX_SIDE
 
 MODEL = "minio://bucket/model"
@@ -98,13 +99,12 @@ def pipeline(tmp_path, raw_examples, write_split, image):
         models_folder=f"{tmp_path}/models",
         known=Known(pipeline="push", split="test"),
     )
-    beam = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
     graph = tfx.dsl.Pipeline(
         "push",
         "minio://unused",
         components=[gen, schema, model, baseline, evaluator, infra, pusher],
         enable_cache=True,
-        beam_pipeline_args=beam,
+        beam_pipeline_args=list(beam_options.local(1)),
     )
     spec = compile_pipeline(graph, image)
     ir_pass.add_parameter(spec, Parameter("pretended", "STRING", "for the test", "Baseline", "pointer"))

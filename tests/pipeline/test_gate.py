@@ -13,15 +13,13 @@ from sklearn import metrics as reference
 
 from cxr.components.metrics.evaluator_output import read_evaluation, read_validation
 from cxr.components.metrics.verdicts import _bounds
-from cxr.core import features
+from cxr.core import beam_options, features
 from cxr.pipeline.demands import Demand
 from cxr.pipeline.gate import Gate, eval_config
 
 pytestmark = pytest.mark.seconds
 
 EXAMPLES = 60
-# the image is not used by a local runner; naming one keeps TFX from packing a copy of itself for remote workers
-BEAM_ARGS = ["--direct_running_mode=in_memory", "--direct_num_workers=1", "--sdk_container_image=none"]
 
 
 @dataclass
@@ -148,7 +146,7 @@ def evaluate(data: Data, model, tmp_path_factory: pytest.TempPathFactory):
             standard_component_specs.EVAL_CONFIG_KEY: config,
             standard_component_specs.EXAMPLE_SPLITS_KEY: json_utils.dumps([gate.split]),
         }
-        context = BaseBeamExecutor.Context(beam_pipeline_args=BEAM_ARGS, tmp_dir=str(root / "tmp"), unique_id="1")
+        context = BaseBeamExecutor.Context(beam_pipeline_args=list(beam_options.local(1)), tmp_dir=str(root / "tmp"), unique_id="1")
         executor.Executor(context).Do(inputs, {"evaluation": [evaluation], "blessing": [blessing]}, properties)
         return evaluation.uri, blessing.get_int_custom_property("blessed") == 1
 

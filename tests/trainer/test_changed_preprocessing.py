@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
+from apache_beam.options.pipeline_options import PipelineOptions
 
-from cxr.core import features
+from cxr.core import beam_options, features
 from cxr.pipeline.gate import Gate, eval_config
 from cxr.trainer import artifact, predictions
 from cxr.trainer.preprocessing import decode_and_resize, preprocessing_fn
@@ -44,7 +45,8 @@ def accuracy_by_tfma(saved_model, pattern, folder):
         for record in tf.data.TFRecordDataset(file, "GZIP"):
             writer.write(record.numpy())
     shared = tfma.default_eval_shared_model(saved_model, eval_config=config)
-    result = tfma.run_model_analysis(shared, config, data_location=plain, output_path=str(folder / "evaluation"))
+    options = PipelineOptions(list(beam_options.local(1)))
+    result = tfma.run_model_analysis(shared, config, data_location=plain, output_path=str(folder / "evaluation"), pipeline_options=options)
     metrics = dict(result.slicing_metrics)
     return metrics[()][""][""]["accuracy"]["doubleValue"]
 

@@ -14,7 +14,7 @@ from tfx.utils import json_utils, proto_utils
 
 from cxr.components.evaluator.executor import Executor
 from cxr.components.metrics.evaluator_output import read_answers, read_evaluation
-from cxr.core import features
+from cxr.core import beam_options, features
 from cxr.core.errors import CxrError
 from cxr.pipeline.gate import Gate, eval_config
 from cxr.trainer import artifact, files, model_info
@@ -24,7 +24,7 @@ from cxr.trainer.feature_cache.setting import Place
 
 pytestmark = pytest.mark.seconds
 
-BEAM = ["--direct_running_mode=in_memory", "--direct_num_workers=1", "--sdk_container_image=none"]
+BEAM = list(beam_options.local(1))
 TRUE = [number % 3 for number in range(12)]
 ALWAYS_NORMAL = [2] * 12
 

@@ -11,7 +11,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from cxr.components.metrics import names
 from cxr.components.metrics.answers import NO_IMAGE, image_number
-from cxr.core import features
+from cxr.core import beam_options, features
 from cxr.trainer.training_data import image_keys
 
 ARRAYS = (names.ANSWERED_IMAGES, names.ANSWERED_LABELS, names.ANSWERED_PROBABILITIES)
@@ -44,7 +44,7 @@ def test_images_labels_and_probabilities_stay_together_through_beam() -> None:
         assert images == sorted(given)
         assert dict(zip(images, zip(labels, probabilities, strict=True), strict=True)) == given
 
-    with beam.Pipeline("DirectRunner", argv=["--direct_running_mode=in_memory"]) as pipeline:
+    with beam.Pipeline(argv=list(beam_options.local(1))) as pipeline:
         assert_that(pipeline | beam.Create(examples) | beam.CombineGlobally(computation().combiner), check)
 
 

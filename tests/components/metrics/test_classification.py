@@ -13,6 +13,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from cxr.components.metrics import names
 from cxr.components.metrics.classification import ClassificationMetrics, _changes
+from cxr.core import beam_options
 from cxr.core.figure_table import ACCURACY, LOG_LOSS, PRECISION, RECALL
 from cxr.core.intervals import Z
 from cxr.core.resampling import DRAWS
@@ -52,7 +53,7 @@ def test_names_and_values_through_beam() -> None:
         inputs(2, [0.1, 0.2, 0.7], patient_id=np.array([b"1"])),
         inputs(1, [0.2, 0.7, 0.1], patient_id=np.array([b"1"])),
     ]
-    with beam.Pipeline("DirectRunner", argv=["--direct_running_mode=in_memory"]) as pipeline:
+    with beam.Pipeline(argv=list(beam_options.local(1))) as pipeline:
 
         def check(found: list[dict]) -> None:
             (result,) = found

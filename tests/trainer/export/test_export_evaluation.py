@@ -4,10 +4,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from apache_beam.options.pipeline_options import PipelineOptions
 from google.protobuf import text_format
 from tensorflow_model_analysis.api import model_eval_lib as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
+from cxr.core import beam_options
 from cxr.trainer.calibration import outside
 from cxr.trainer.calibration_info import Conformal
 from cxr.trainer.export.network import single_network
@@ -52,7 +54,8 @@ def test_tfma_finds_labels_and_predictions(transform, raw_examples, tmp_path):
         config_pb2.EvalConfig(),
     )
     shared = tfma.default_eval_shared_model(serving, eval_config=config)
-    result = tfma.run_model_analysis(shared, config, data_location=data, output_path=str(tmp_path / "out"))
+    options = PipelineOptions(list(beam_options.local(1)))
+    result = tfma.run_model_analysis(shared, config, data_location=data, output_path=str(tmp_path / "out"), pipeline_options=options)
     metrics = {key: values[""][""] for key, values in result.slicing_metrics}
     assert metrics[()]["example_count"]["doubleValue"] == 12
     assert metrics[()]["sparse_categorical_accuracy"]["doubleValue"] == pytest.approx(expected)
