@@ -1,9 +1,11 @@
+import multiprocessing
 import sys
 
 import bench_rows
 import numpy as np
 import pytest
 from bench import __main__ as bench
+from bench import runner
 from bench.data import DRAWN, SPLIT, Data
 from bench.results import REMEDY, Machine, Measured
 from PIL import Image
@@ -11,6 +13,7 @@ from PIL import Image
 from cxr.core import exit_codes
 from cxr.core.console import Console
 from cxr.core.features import CLASS_NAMES
+from cxr.pipeline.node_process import start_fork_server
 
 
 @pytest.fixture
@@ -58,7 +61,10 @@ def test_rows_are_listed(call, capsys):
 
 
 @pytest.mark.slow
-def test_it_measures_and_keeps_what_it_found(call, images, tmp_path, capsys):
+def test_it_measures_and_keeps_what_it_found(call, images, tmp_path, capsys, monkeypatch):
+    """Its processes have imported TensorFlow already; test_runner.py begins them as `make bench` does."""
+    monkeypatch.setattr(runner, "_SPAWN", multiprocessing.get_context("forkserver"))
+    start_fork_server()
     code = call("--rows", "ingest", "--rounds", 1, "--images", images, "--count", 60, "--out", "found.json")
     shown = capsys.readouterr().out
     assert code == exit_codes.OK, shown
