@@ -15,6 +15,8 @@ OLD ?=
 NEW ?=
 # Processes that share the tests; auto: one per core where the memory holds them (tests/conftest.py), 0: none beside pytest's own.
 WORKERS ?= auto
+# What pytest makes of a test file is kept beside it, also where containers tell Python to keep nothing: each process would make it anew.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS)
 
 .PHONY: help
 help: ## this text
@@ -40,15 +42,15 @@ tensorboard: setup ## show the learning curves of all runs below workspace/, at 
 
 .PHONY: test
 test: setup ## run the tests but for the longest (ARGS='tests/trainer -x' for some, ARGS=--cov with their coverage, WORKERS=0 in one process)
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not long" $(ARGS)
+	@$(PYTEST) -m "not long" $(ARGS)
 
 .PHONY: test-all
 test-all: setup ## run all tests: before a release, and after what many rooms share has changed
-	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 .PHONY: test-fast
 test-fast: setup ## run the tests that take less than a second each
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not seconds" $(ARGS)
+	@$(PYTEST) -m "not slow and not seconds" $(ARGS)
 
 .PHONY: flink-test
 flink-test: setup ## run the Beam-based nodes on a Flink cluster of this machine, a part of it killed meanwhile (needs Java and Maven; minutes)
