@@ -63,6 +63,40 @@ def splits(records, transform):
     return SimpleNamespace(train=read_split([records.train], transform), val=read_split([records.val], transform), transform=transform)
 
 
+def quick(inputs, custom_config):
+    """A preprocessing_fn that decodes and resizes alone: a graph of the whole one takes long to make ready, in each pass over images."""
+    import tensorflow as tf
+
+    from cxr.trainer.preprocessing import label_to_index
+
+    size = [custom_config["image_size"]] * 2
+
+    def image(encoded):
+        return tf.image.resize(tf.io.decode_image(encoded, channels=1, expand_animations=False), size, antialias=True) / 255
+
+    grey = tf.map_fn(image, inputs[features.IMAGE][:, 0], fn_output_signature=tf.TensorSpec([*size, 1], tf.float32))
+    return {
+        features.IMAGE_TENSOR: tf.repeat(grey, 3, axis=3),
+        features.LABEL_INDEX: label_to_index(inputs[features.LABEL], custom_config["class_names"]),
+    }
+
+
+@pytest.fixture(scope="session")
+def quick_transform_dir(make_transform, raw_examples):
+    """`transform_dir` of such a graph, for trainings that are about something else."""
+    return make_transform(raw_examples, function=quick)
+
+
+@pytest.fixture(scope="session")
+def quick_splits(records, quick_transform_dir):
+    """The same in place of `splits`."""
+    from cxr.trainer.splits import read_split
+    from cxr.trainer.transform_graph import TransformGraph
+
+    transform = TransformGraph(quick_transform_dir, CLASSES)
+    return SimpleNamespace(train=read_split([records.train], transform), val=read_split([records.val], transform), transform=transform)
+
+
 @pytest.fixture
 def small_mobilenet(monkeypatch):
     """A small network under MobileNet's name."""

@@ -87,12 +87,12 @@ def on_two_devices(child, *given, fails=0):
 
 
 @pytest.fixture
-def train(records, transform_dir, tmp_path):
+def train(records, quick_transform_dir, tmp_path):
     """Returns a function that trains models, named, and gives back what became of them."""
 
     def run(configs, killed_in=None, images=records.train):
         given = {name: model.model_dump(mode="json") for name, model in configs.items()}
-        on_two_devices(TRAIN, [[images, records.val], transform_dir, str(tmp_path), given, killed_in], fails=9 if killed_in else 0)
+        on_two_devices(TRAIN, [[images, records.val], quick_transform_dir, str(tmp_path), given, killed_in], fails=9 if killed_in else 0)
         return {file.stem: json.loads(file.read_text()) for file in tmp_path.glob("*.json")}
 
     return run

@@ -15,6 +15,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_mobilenet")]
 ALL, NONE = (24, 24), (0, 24)
 
 
+@pytest.fixture(scope="module")
+def splits(quick_splits):
+    return quick_splits
+
+
 @pytest.fixture
 def cache(tmp_path):
     return FeatureCache(Store(tmp_path, 10**9), "1")
@@ -57,11 +62,11 @@ def test_a_training_is_the_same_to_the_bit_and_another_head_computes_nothing(spl
     assert (other.from_cache, passes) == (again.from_cache, [])
 
 
-def test_what_is_new_alone_is_computed(made, config, splits, transform, write, make_example, tmp_path_factory):
+def test_what_is_new_alone_is_computed(made, config, splits, write, make_example, tmp_path_factory):
     chosen = config(bn_recalibration="none")
     made(chosen)
     folder = tmp_path_factory.mktemp("more")
-    more = read_split([write(folder / "train" / "data.gz", [make_example(i) for i in [*range(24), 50]])], transform)
+    more = read_split([write(folder / "train" / "data.gz", [make_example(i) for i in [*range(24), 50]])], splits.transform)
     features, counted = made(chosen, more)
     assert counted == (24, 25)
     np.testing.assert_array_equal(features, made(chosen, more, None)[0])

@@ -112,8 +112,10 @@ def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, transfo
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_mobilenet")
-def test_without_a_validation_split(tmp_path, records, transform_dir, config):
-    run_fn(SimpleNamespace(**arguments(tmp_path, records, transform_dir, config(head_training={"epochs": 1}), validation_split=False)))
+def test_without_a_validation_split(tmp_path, records, quick_transform_dir, config):
+    run_fn(
+        SimpleNamespace(**arguments(tmp_path, records, quick_transform_dir, config(head_training={"epochs": 1}), validation_split=False))
+    )
     history = json.loads((tmp_path / "run" / "history.json").read_text())
     assert "val_loss" not in history["stages"][0]["rows"][0]
     with pytest.raises(CxrError, match="saved no predictions"):
@@ -177,7 +179,7 @@ def test_faults(tmp_path, records, transform_dir, config, make_example, write):
 
 
 @pytest.mark.slow
-def test_killed_training_goes_on_where_it_was(tmp_path, records, transform_dir, config):
+def test_killed_training_goes_on_where_it_was(tmp_path, records, quick_transform_dir, config):
     model = config(
         head_training={"epochs": 3, "batch_size": 8},
         fine_tuning={"epochs": 6, "batch_size": 8, "last_layers": 6, "optimizer": {"learning_rate": 1e-3}},
@@ -186,7 +188,7 @@ def test_killed_training_goes_on_where_it_was(tmp_path, records, transform_dir, 
 
     def start(name):
         (tmp_path / name).mkdir(exist_ok=True)
-        given = SimpleNamespace(**arguments(tmp_path / name, records, transform_dir, model))
+        given = SimpleNamespace(**arguments(tmp_path / name, records, quick_transform_dir, model))
         child = multiprocessing.get_context("forkserver").Process(target=with_small_mobilenet, args=(run_fn, given))  # as nodes are started
         child.start()
         return child

@@ -20,6 +20,11 @@ CLASSES = ("covid19", "pneumonia", "normal")
 pytestmark = pytest.mark.usefixtures("small_mobilenet")
 
 
+@pytest.fixture(scope="module")
+def splits(quick_splits):
+    return quick_splits
+
+
 def train(config, splits, val=True, **more):
     return Training(config, splits.transform, splits.train, splits.val if val else None, **more).run()
 

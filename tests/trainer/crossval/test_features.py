@@ -16,6 +16,11 @@ from cxr.trainer.training import Training
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_mobilenet")]
 
 
+@pytest.fixture(scope="module")
+def splits(quick_splits):
+    return quick_splits
+
+
 @pytest.fixture
 def cache(tmp_path):
     return FeatureCache(Store(tmp_path / "cache", 10**9), "1")
