@@ -84,7 +84,7 @@ def data_differences(first: KeptReport, second: KeptReport) -> Iterator[str]:
     if not (first.data_fingerprint and second.data_fingerprint):
         yield "fingerprint: not kept by a run of an older version"
     elif first.data_fingerprint != second.data_fingerprint:
-        yield f"fingerprint: {first.data_fingerprint[:12]} and {second.data_fingerprint[:12]}"
+        yield f"fingerprint of the images and of how they were read: {first.data_fingerprint[:12]} and {second.data_fingerprint[:12]}"
     if first.split != second.split and first.split and second.split:
         yield f"judged on the splits {first.split} and {second.split}"
     if not (first.images and second.images):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxr.core import features
+from cxr.core.counts import how_many
 from cxr.core.errors import CxrError
 from cxr.data.ingest.dataset import DATASET
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.rows import Row
 from cxr.data.ingest.sources import states_labels
-from cxr.pipeline.outside.images import NOTHING_PRIVATE, Given, LabelledImages, Private, read_rows
+from cxr.pipeline.outside.images import NOTHING_PRIVATE, LabelledImages, Private, read_rows
 from cxr.pipeline.outside.labelled import existing, is_log, open_labelled, read_source, refuse_settings
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ NO_LABELS = (
     "no labels (no column 'label', no folder called like a class): how the data are labelled, and copies under another label, were not "
     "looked at"
 )
+Asked = tuple[Row, bytes, bool | None]  # a `Given` with the picture itself
 NOT_IN_LOGS = "logs hold pictures and answers: label, source, view, sex and age were not looked at, nor were patients"
 
 
@@ -57,15 +60,35 @@ def open_new(
 
 def _logs(path: Path, config: Ingest, private: Private) -> LabelledImages:
     files = sorted(path.glob(f"*{features.REQUEST_LOG_SUFFIX}")) if path.is_dir() else [path]
-    total = sum(1 for _ in _requested(files))
+    asked = sum(1 for _ in _requested(files))
+    different = sum(1 for _ in _once(_requested(files)))
+    if not different:
+        raise CxrError(f"{path}: holds no picture; a server shows a log once it is full or the server has ended")
+    notes: tuple[str, ...] = (NOT_IN_LOGS,)
+    if asked > different:
+        notes += (f"{how_many(asked, 'picture')} in the requests, {different:,} different: one that was sent again counts once",)
     unstated = frozenset((features.LABEL, features.SOURCE, features.VIEW, features.SEX, features.AGE, features.AGE_BAND))
     lists, names = Private(lists=private.lists), [file.name for file in files]
-    found = read_rows(_requested(files), total, config, (NOT_IN_LOGS,), unstated, names, lists)
+    found = read_rows(_once(_requested(files)), different, config, notes, unstated, names, lists)
     found.key_id = ""  # logs know no patients
     return found
 
 
-def _requested(files: list[Path]) -> Iterator[Given]:
+def _once(asked: Iterator[Asked]) -> Iterator[Asked]:
+    """Yields of equal pictures the first.
+
+    A page asks several models about one picture, clients ask again, and whatever watches a server sends the same one for ever. Counted as
+    so many patients they would make every difference a sure one.
+    """
+    seen = set()
+    for row, picture, flag in asked:
+        key = hashlib.blake2b(picture, digest_size=16).digest()
+        if key not in seen:
+            seen.add(key)
+            yield row, picture, flag
+
+
+def _requested(files: list[Path]) -> Iterator[Asked]:
     """Yields the pictures of all requests, each an image of its own patient."""
     for file in files:
         for number, log in enumerate(_records(file), 1):
@@ -90,7 +113,8 @@ def _records(file: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
                 raise CxrError(f"{file} record {number}: no Predict request; name logs of `cxr serve --log-requests`")
             yield log
     except tf.errors.OpError as error:
-        raise CxrError(f"{file}: is damaged ({error.message}); {remedy}") from None
+        said = error.message.partition("}} ")[2].partition(" [Op:")[0] or error.message  # without the name of TensorFlow's operation
+        raise CxrError(f"{file}: is damaged ({said}); {remedy}") from None
     except DecodeError:
         raise CxrError(f"{file}: holds no PredictionLog; name logs of `cxr serve --log-requests`") from None
 

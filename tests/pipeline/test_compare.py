@@ -67,7 +67,11 @@ def test_what_was_judged_on_other_images_is_not_paired(make_run: MakeRun, artifa
     other = report(artifacts, "fewer", data_fingerprint="b" * 64, images={"test": {"normal": 3}}, patients={"test": 5})
     found = compare_runs(first, KeptRun(make_run(SECOND, report=other)))
     assert not found.models["ensemble"].differences
-    assert found.data == ("fingerprint: aaaaaaaaaaaa and bbbbbbbbbbbb", "test: 4 and 3 images of normal", "test: 6 and 5 patients")
+    assert found.data == (
+        "fingerprint of the images and of how they were read: aaaaaaaaaaaa and bbbbbbbbbbbb",
+        "test: 4 and 3 images of normal",
+        "test: 6 and 5 patients",
+    )
     assert "no difference of ensemble can be given: judged on other images: 12 and 10, 10 of them the same" in list(remarks(found))
 
 

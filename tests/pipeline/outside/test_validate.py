@@ -220,7 +220,7 @@ def test_what_a_server_was_asked(records, version, write, tmp_path):
         grpc.insecure_channel(server.address) as channel,
     ):
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        for some in (files[:3], files[3:4], files[4:]):
+        for some in (files[:3], files[3:4], files[4:], files[:3], *[files[:1]] * 5):
             request = predict_pb2.PredictRequest()
             request.model_spec.name, request.model_spec.signature_name = "tiny", features.SIGNATURE_BYTES
             request.inputs[features.SIGNATURE_BYTES].CopyFrom(tf.make_tensor_proto([file.read_bytes() for file in some]))
@@ -232,12 +232,19 @@ def test_what_a_server_was_asked(records, version, write, tmp_path):
     assert found["anomalies"] == []
     assert {one["feature"] for one in found["drift"] if one["drifted"]} == {"mean", "std"}
     assert "logs hold pictures and answers: label, source, view, sex and age were not looked at" in shown
+    assert "17 pictures in the requests, 9 different: one that was sent again counts once" in shown
     found, _ = validated(next(iter(sorted(folder.iterdir()))), "-a", version, "--no-near", code=3)
     assert found["unlike"]["model"] == "tiny"
 
     broken = next(iter(folder.iterdir()))
     broken.write_bytes(broken.read_bytes()[:-5])
-    for file, words in ((broken, "is damaged"), (records / "dataset.json", "no column 'image'")):
+    empty = tmp_path / "empty.tfrecord"
+    empty.touch()
+    for file, words in (
+        (broken, "is damaged (truncated record at "),
+        (empty, "holds no picture; a server shows a log once it is full"),
+        (records / "dataset.json", "no column 'image'"),
+    ):
         result = CliRunner().invoke(app, ["validate", str(file), "--against", str(records)])
         assert words in str(result.exception)
 
