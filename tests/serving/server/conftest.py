@@ -31,13 +31,14 @@ def models(golden_models, tmp_path) -> Path:
 def slow_model(tmp_path_factory) -> Path:
     """Folder of a model `slow`, version 1: y = x after as many seconds as the largest x; `classify` and `regress` signatures too."""
     import tensorflow as tf
+    from tensorflow.python.data.experimental.ops.testing import sleep
 
     class Slow(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
         def predict(self, x):
-            end = tf.timestamp() + tf.cast(tf.reduce_max(x), tf.float64)
-            passes = tf.while_loop(lambda n: tf.timestamp() < end, lambda n: [n + 1], [tf.constant(0)])[0]
-            return {"y": x + 0 * tf.cast(passes, tf.float32)}
+            seconds = tf.maximum(tf.reduce_max(x), 0)
+            waited = tf.data.Dataset.range(1).apply(sleep(tf.cast(1e6 * seconds, tf.int64))).reduce(tf.constant(0, tf.int64), tf.add)
+            return {"y": x + 0 * tf.cast(waited, tf.float32)}  # a loop until then would keep a core busy
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
         def lengths(self, inputs):
