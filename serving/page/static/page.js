@@ -32,16 +32,16 @@ const overlay = new Overlay(viewer, (item, model, answer) => settle(item, model,
 
 // Asks for the models' states. A model that has become ready is asked what it could not answer before.
 async function look() {
+  const [told, problem] = await api.models().then((found) => [found, null], (found) => [null, found]);
+  // As it is now: another look may have ended meanwhile.
   const before = JSON.stringify([away, models]);
   const wereReady = away ? [] : ready().map(({ name }) => name);
-  try {
-    const told = await api.models();
+  away = problem;
+  if (told) {
     models = told.models;
-    away = null;
     const others = models.filter((model) => model.state !== "ready").map(({ name, message }) => ` ${name}: ${message}`);
     find("server").textContent = `${ready().length} of ${models.length} ${models.length === 1 ? "model" : "models"} ready on ${told.server}.${others.join("")}`;
-  } catch (problem) {
-    away = problem;
+  } else {
     find("server").textContent = "";
     if (find("connection").dataset.shown !== away.message) find("connection").replaceChildren(trouble(away, look)); // said once, not every time
     find("connection").dataset.shown = away.message;

@@ -450,15 +450,19 @@ def test_a_server_that_goes_and_comes_back_and_a_new_version(
 
 @pytest.mark.usefixtures("hurried")
 def test_a_model_that_is_ready_again_is_asked_what_it_could_not_answer(browser: Browser, page: Page, xrays: dict[str, Path]) -> None:
+    """The news come with a look that began while the model had been ready, before another one found it loading."""
     browser.evaluate(CHANGED)
-    browser.evaluate("""{ const real = fetch; window.failing = true; window.fetch = async (path, options) => {
+    browser.evaluate("""{ const real = fetch; window.failing = true; window.held = false; window.fetch = async (path, options) => {
+      if (path === '/api/models' && held) { held = false; await new Promise(done => { window.release = done; }); }
       if (!failing || !path.startsWith('/api/predict')) return real(path, options);
       return new Response(JSON.stringify({ kind: 'model', message: 'Still loading.', details: '', again: true }), { status: 404 }); }; }""")
     browser.choose("#files", xrays["dark.png"])
     browser.until("[...document.querySelectorAll('.card')].filter(card => card.innerText.includes('Still loading.')).length === 2")
+    browser.evaluate("held = true")
+    browser.until("window.release !== undefined")
     browser.evaluate("told = models => models.map(model => ({ ...model, state: 'loading' }))")
     browser.until("document.querySelector('#server').textContent.includes('0 of 2 models ready')")
-    browser.evaluate("failing = false; told = models => models")
+    browser.evaluate("failing = false; told = models => models; release()")
     browser.until(ANSWERED)
 
 
