@@ -62,20 +62,20 @@ def test_a_killed_extraction_goes_on_where_it_was(model, tmp_path):
     assert seen == []
 
 
-@pytest.mark.parametrize("lost", ["a bit", "a bit of a check", "the order", "the checks"])
+@pytest.mark.parametrize("lost", ["a bit", "a bit of a check", "the order", "the order of both", "the checks"])
 def test_what_changed_of_a_killed_extraction_is_computed_again(model, tmp_path, caplog, lost):
     """A training on it would be wrong without a word."""
     file, checks, batched, row = tmp_path / "f.float32", tmp_path / "f.float32.checks", BatchedModel(model), 6 * 4
     whole = np.asarray(batched.all(images([]), COUNT, "images", file))
-    damaged = {"a bit": file, "the order": file, "a bit of a check": checks, "the checks": checks}[lost]
-    data = bytearray(damaged.read_bytes())
-    if lost == "the order":
-        data[3 * row : 4 * row], data[4 * row : 5 * row] = data[4 * row : 5 * row], data[3 * row : 4 * row]
-    elif lost == "the checks":  # as killed between rows and their checks: nothing is damaged
-        del data[3 * 8 :]
-    else:
-        data[3 * (row if damaged is file else 8) + 2] ^= 1
-    damaged.write_bytes(data)
+    for damaged, size in ((file, row), (checks, 8)):
+        data = bytearray(damaged.read_bytes())
+        if lost == "the order of both" or (lost == "the order" and damaged == file):
+            data[3 * size : 4 * size], data[4 * size : 5 * size] = data[4 * size : 5 * size], data[3 * size : 4 * size]
+        elif lost == ("a bit" if damaged == file else "a bit of a check"):
+            data[3 * size + 2] ^= 1
+        elif lost == "the checks" and damaged == checks:  # as killed between rows and their checks: nothing is damaged
+            del data[3 * size :]
+        damaged.write_bytes(data)
     seen: list[int] = []
     with caplog.at_level("INFO", logger="cxr.progress"):
         again = batched.all(images(seen), COUNT, "images", file)
