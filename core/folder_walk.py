@@ -12,7 +12,8 @@ from cxr.core.file_names import is_clutter
 def data_files(folder: Path, fail: Callable[[OSError], object]) -> Iterator[Path]:
     """Yields the files below a folder, hidden ones and clutter left out.
 
-    A folder that is reached twice is looked into once. A link to a folder above it, or above all of them, is not followed.
+    A folder that is reached twice is looked into once. A link to a folder above it, or above all of them, is not followed: that one's
+    images are listed already, or belong elsewhere (in ingest, to another class).
 
     Args:
       folder: Where to look.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from cxr.data.ingest.rows import Row
 from cxr.data.ingest.sources import states_labels
 from cxr.pipeline.outside.images import NOTHING_PRIVATE, LabelledImages, Private, read_rows
 from cxr.pipeline.outside.labelled import existing, is_log, open_labelled, read_source, refuse_settings
+from cxr.trainer.feature_cache.shards import key
 
 if TYPE_CHECKING:
     from tensorflow_serving.apis import prediction_log_pb2
@@ -60,13 +60,13 @@ def open_new(
 
 def _logs(path: Path, config: Ingest, private: Private) -> LabelledImages:
     files = sorted(path.glob(f"*{features.REQUEST_LOG_SUFFIX}")) if path.is_dir() else [path]
-    asked = sum(1 for _ in _requested(files))
-    different = sum(1 for _ in _once(_requested(files)))
+    asked = [key(picture) for _, picture, _ in _requested(files)]
+    different = len(set(asked))
     if not different:
         raise CxrError(f"{path}: holds no picture; a server shows a log once it is full or the server has ended")
     notes: tuple[str, ...] = (NOT_IN_LOGS,)
-    if asked > different:
-        notes += (f"{how_many(asked, 'picture')} in the requests, {different:,} different: one that was sent again counts once",)
+    if len(asked) > different:
+        notes += (f"{how_many(len(asked), 'picture')} in the requests, {different:,} different: one that was sent again counts once",)
     unstated = frozenset((features.LABEL, features.SOURCE, features.VIEW, features.SEX, features.AGE, features.AGE_BAND))
     lists, names = Private(lists=private.lists), [file.name for file in files]
     found = read_rows(_once(_requested(files)), different, config, notes, unstated, names, lists)
@@ -82,9 +82,8 @@ def _once(asked: Iterator[Asked]) -> Iterator[Asked]:
     """
     seen = set()
     for row, picture, flag in asked:
-        key = hashlib.blake2b(picture, digest_size=16).digest()
-        if key not in seen:
-            seen.add(key)
+        if (name := key(picture)) not in seen:
+            seen.add(name)
             yield row, picture, flag
 
 
