@@ -55,7 +55,7 @@ def recorded(folder: Path, record: RunRecord, work: Callable[[], int]) -> int:
     """Does a run's work, and keeps how it ended.
 
     Args:
-      folder: Of the run.
+      folder: Of the run; made here.
       record: See `new_record`.
       work: Returns the run's exit code.
 
@@ -66,6 +66,7 @@ def recorded(folder: Path, record: RunRecord, work: Callable[[], int]) -> int:
     try:
         record.write(folder / RECORD)
         code = work()
+        _ended(record, code, "").write(folder / RECORD)
     except BaseException as raised:
         if number := cause(raised):
             code, error = exit_codes.of_signal(number), f"ended by {number.name}"
@@ -77,7 +78,6 @@ def recorded(folder: Path, record: RunRecord, work: Callable[[], int]) -> int:
         with suppress(OSError):  # on a full disk: what ended the run is what its user must hear
             _ended(record, code, error).write(folder / RECORD)
         raise
-    _ended(record, code, "").write(folder / RECORD)
     return code
 
 

@@ -114,17 +114,16 @@ class Workspace:
         return self.home / "runs"
 
     def new_run(self) -> Path:
-        """Makes the folder of a new run, named by the clock; where that was set back, by the moment after the newest run.
+        """Returns where a new run's folder goes, named by the clock; where that was set back, by the moment after the newest run.
 
-        What the newest run is, and which came before it, is told by their names.
+        What the newest run is, and which came before it, is told by their names. It is made with the run's record (run_record.py), so that
+        none is ever without one.
         """
         now = datetime.now()
         newest = max((began for run in all_runs(self.root, self.pipeline) if (began := _began(run.name))), default=None)
         if newest is not None and newest >= now.replace(microsecond=now.microsecond // 1000 * 1000):
             now = newest + timedelta(milliseconds=1)
-        folder = self.runs / now.strftime(_RUN_NAME)[:-3]
-        folder.mkdir(parents=True)
-        return folder
+        return self.runs / now.strftime(_RUN_NAME)[:-3]
 
     def point_latest_at(self, folder: Path) -> None:
         """Makes a run the one that `latest` names: once its data are there, so that a mistyped path does not hide the run before."""

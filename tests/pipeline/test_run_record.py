@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr.core import exit_codes
+from cxr.core import durable, exit_codes, strict_model
 from cxr.core.errors import CxrError, UsageError
 from cxr.core.termination import Terminated
 from cxr.pipeline.pipeline_config import load
@@ -59,6 +59,28 @@ def test_what_ends_a_run_early_is_kept_and_raised(tmp_path: Path, error: BaseExc
     found = read_run_record(tmp_path)
     assert found is not None
     assert (found.exit_code, found.error) == (code, text)
+
+
+@pytest.mark.parametrize("moment", [1, 2], ids=["as it begins", "as it ends"])
+def test_a_run_that_is_interrupted_between_two_steps_is_kept_as_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    """Ctrl-C comes when its folder is there, or all its work is done, and its record is not written."""
+    written = []
+
+    def write(file: Path, text: str) -> None:
+        written.append(text)
+        if len(written) == moment:
+            raise KeyboardInterrupt
+        durable.replace_text(file, text)
+
+    monkeypatch.setattr(strict_model, "replace_text", write)
+    folder = tmp_path / "runs" / "20260102-030405-000"
+    with pytest.raises(KeyboardInterrupt):
+        recorded(folder, new_record(CONFIG, None), lambda: exit_codes.OK)
+    found = read_run_record(folder)
+    assert found is not None
+    assert (found.exit_code, found.error) == (exit_codes.INTERRUPTED, "interrupted")
 
 
 def test_a_full_disk_does_not_hide_what_ended_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

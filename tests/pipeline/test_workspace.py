@@ -38,6 +38,7 @@ def test_a_run_is_named_after_all_others_whatever_the_clock_says(tmp_path, clock
     ):
         clock(*time)
         made.append(workspace.new_run())
+        made[-1].mkdir(parents=True)
     assert made == ws.all_runs(tmp_path, "demo")
     assert [folder.name for folder in made] == [
         "20261025-025959-999",
@@ -60,18 +61,21 @@ def test_folders_of_other_names_do_not_stand_in_the_way(tmp_path, clock):
     workspace = ws.Workspace(tmp_path, "demo")
     (workspace.runs / "my notes").mkdir(parents=True)
     clock(2026, 1, 2, 3, 4, 5)
-    assert workspace.new_run().name == "20260102-030405-000"
-    workspace.point_latest_at(workspace.runs / "20260102-030405-000")
+    first = workspace.new_run()
+    assert first.name == "20260102-030405-000"
+    first.mkdir()
+    workspace.point_latest_at(first)
     assert workspace.new_run().name == "20260102-030405-001"
 
 
 def test_what_a_killed_process_left_does_not_stand_in_the_way(tmp_path):
     workspace = ws.Workspace(tmp_path, "demo")
-    first, second = workspace.new_run(), workspace.new_run()
+    workspace.runs.mkdir(parents=True)
+    first, second = (workspace.runs / name for name in "12")
     workspace.point_latest_at(first)
     (workspace.runs / f".{ws.LATEST}-{os.getpid()}").symlink_to("gone")  # of another container's process with the same number
     workspace.point_latest_at(second)
-    assert (workspace.runs / ws.LATEST).resolve() == second
+    assert os.readlink(workspace.runs / ws.LATEST) == second.name
     assert len(list(workspace.runs.glob(f".{ws.LATEST}-*"))) == 1  # nothing of ours stays
 
 
@@ -82,6 +86,7 @@ def test_a_file_system_without_links_is_named_as_one(tmp_path, monkeypatch, faul
 
     workspace = ws.Workspace(tmp_path, "demo")
     run = workspace.new_run()
+    run.mkdir(parents=True)
     monkeypatch.setattr(os, "symlink", refuse)
     with pytest.raises(CxrError, match=rf"^{workspace.runs}: this file system takes no symbolic links, .*; name a workspace on another"):
         workspace.point_latest_at(run)

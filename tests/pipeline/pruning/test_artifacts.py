@@ -66,6 +66,7 @@ def launched(workspace, components):
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(workspace.metadata)),
     )
     folder = workspace.new_run()
+    folder.mkdir(parents=True)
     results = WatchedDagRunner(Silent()).run(pipeline)
     (folder / "report.json").write_text(json.dumps({"pipeline": "small", "models": {}}))
     return results
