@@ -145,7 +145,8 @@ def _verdict(
     sure = {name: figure for name, figure in aucs.items() if _above_chance(figure, questions)}
     candidates = clear or sure
     if not candidates:
-        return (), (), f"no class can be told from {shortcut.phrase} alone: no AUC is surely above 0.5"
+        none = f"no AUC is surely above 0.5, as one of {questions} that are looked at"
+        return (), (), f"no class can be told from {shortcut.phrase} alone: {none}"
     surest = sorted(candidates, key=lambda key: (candidates[key].low or 0.0, candidates[key].value or 0.0), reverse=True)
     named = surest if clear else surest[:1]
     told = f"{_listed(named)} can be told from {shortcut.phrase} alone: AUC {_listed([str(candidates[name]) for name in named])}"

@@ -157,6 +157,7 @@ def test_one_of_many_aucs_must_lie_further_above_chance(low, questions, said):
     names, hinted, sentence = _verdict(SHORTCUTS[0], 2, found, Audit(), questions)
     assert (names, hinted) == ((), ("a",) if said else ())
     assert sentence.startswith("something about a can be told" if said else "no class can be told")
+    assert sentence.endswith(f": no AUC is surely above 0.5, as one of {questions} that are looked at") != said
 
 
 def test_a_class_of_few_patients_that_is_told_without_a_mistake_is_clear():

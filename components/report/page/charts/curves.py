@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Collection, Mapping
 from typing import Literal
 
@@ -22,7 +23,8 @@ Bands = Mapping[str, Mapping[Curve, Band]]  # class: of its curves
 ROC_PLACE, RECALL_PLACE = 0.1, 0.8  # where the descriptions read the bands
 FEW_ANSWERS = 10  # a share of fewer says little
 LEGEND_INSIDE = 6  # so many classes leave the curves visible
-LEGEND_HALF, LEGEND_LINE = 22, 0.2  # characters of half of the width; inches
+LEGEND_HALF, LEGEND_WHOLE = 22, 48  # characters that half and all of the width hold
+LEGEND_LINE = 0.2  # inches
 
 
 def roc_chart(key: str, model: str, evaluation: Evaluation, roc: Mapping[str, Floats], bands: Bands) -> Chart:
@@ -114,17 +116,25 @@ def _shade(axes: Axes, at: int, bands: Bands, name: str, curve: Curve) -> None:
 
 
 def _legend(axes: Axes, names: Collection[str], inside: Literal["lower left", "lower right"]) -> None:
-    """Says whose curve is whose: where it leaves the curves visible, or below them where the classes are many."""
-    if len(names) <= LEGEND_INSIDE:
+    """Says whose curve is whose: where it leaves the curves visible, or below them where the classes are many or their names long."""
+    if _fits_inside(names):
         axes.legend(loc=inside)
     else:
-        axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=_legend_columns(names))
+        curves, labels = axes.get_legend_handles_labels()
+        lines = [textwrap.fill(label, LEGEND_WHOLE) for label in labels]
+        axes.figure.legend(curves, lines, loc="outside lower center", ncols=_legend_columns(names))
 
 
 def _size(names: Collection[str]) -> tuple[float, float]:
     """As other charts, and room for the legend where it stands below."""
-    lines = math.ceil(len(names) / _legend_columns(names)) if len(names) > LEGEND_INSIDE else 0
-    return SIZE[0], SIZE[1] + LEGEND_LINE * lines
+    if _fits_inside(names):
+        return SIZE
+    lines = sum(len(textwrap.wrap(name, LEGEND_WHOLE)) for name in names)
+    return SIZE[0], SIZE[1] + LEGEND_LINE * math.ceil(lines / _legend_columns(names))
+
+
+def _fits_inside(names: Collection[str]) -> bool:
+    return len(names) <= LEGEND_INSIDE and max(map(len, names)) <= LEGEND_HALF
 
 
 def _legend_columns(names: Collection[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from itertools import pairwise
 
@@ -160,3 +161,23 @@ def test_slices_name_their_feature_and_leave_the_label_to_the_table_of_classes(c
     assert [row[0] for row in chart.rows] == ["age_band: 18-39"]
     assert "covid19" not in str(chart.svg)
     assert slices_chart("s", "mobilenet", replace(evaluation, slices=(by_label,))) is None
+
+
+@pytest.mark.parametrize("name", ["pneumothorax with a chest tube, " * 5, "n" * 150], ids=["words", "one word"])
+def test_a_long_class_name_leaves_curves_their_room(content: Content, name: str) -> None:
+    model = content.models[0]
+    assert model.evaluation is not None
+    names = ("covid19", name.strip(), "normal")
+    classes = tuple(replace(model.evaluation.classes[0], name=name) for name in names)
+    judged = replace(model.evaluation, class_names=names, classes=classes)
+    for chart in (roc_chart, precision_recall_chart):
+        drawn = chart("c", "mobilenet", judged, dict.fromkeys(names, model.roc["covid19"]), {})
+        found = html.fromstring(str(drawn.svg))
+        width = float(found.get("viewbox").split()[2])
+        (frame,) = found.xpath("//*[@id = 'c-patch_2']/*/@d")
+        across, up = np.ptp([[float(number) for number in corner] for corner in re.findall(r"[ML] (\S+) (\S+)", frame)], axis=0)
+        assert across > 0.75 * width
+        assert up > 0.4 * width
+        lines = [text for text in texts(drawn) if text in name]
+        assert "".join(lines).replace(" ", "") == name.replace(" ", "")
+        assert max(map(len, lines)) <= 48  # as wide as the chart
