@@ -11,6 +11,7 @@ import numpy as np
 
 from cxr.core import features
 from cxr.core.class_names import index_of
+from cxr.core.errors import UsageError
 from cxr.data.images.reader import GreyImage, encode
 from cxr.serving import defaults
 from cxr.serving.client import models
@@ -113,26 +114,30 @@ class Client:
         return answer
 
     def predict_files(
-        self, paths: Iterable[Path], *, explain: bool = False, class_name: str | None = None
+        self, paths: Iterable[Path | str], *, explain: bool = False, class_name: str | None = None
     ) -> Iterator[Prediction | Failure]:
         """Reads and classifies images, several requests at a time.
 
         Args:
-          paths: files that data/images/reader.py reads: PNG, JPEG, BMP, TIFF, DICOM.
+          paths: files that data/images/reader.py reads: PNG, JPEG, BMP, TIFF, DICOM; `inputs.find_images` lists those of a folder.
           explain: ask for heat maps with the predictions, in the same calls.
-          class_name: whose evidence they show; None: of the class that is predicted for each.
+          class_name: whose evidence they show, with `explain` only; None: of the class that is predicted for each.
 
         Yields:
           One Prediction or Failure per path, in their order. An image that cannot be read or decoded loses no other.
 
         Raises:
           RequestFailed: what concerns all images: ModelNotFound, ServerUnavailable, DeadlineExceeded, …
-          UsageError: the model has no such class.
+          UsageError: the model has no such class, or there is nothing to explain it by; one path in place of several.
         """
+        if isinstance(paths, str | Path):
+            raise UsageError(f"{paths}: one path, where several are wanted; put it into a list")
+        if class_name is not None and not explain:
+            raise UsageError("class_name says what to explain: set explain=True too")
         class_index = features.PREDICTED_CLASS if explain else None
         if explain and class_name is not None:
             class_index = index_of(class_name, list(self.introduction().probabilities))
-        yield from self._predict_read(((str(path), path) for path in paths), class_index)
+        yield from self._predict_read(((str(path), Path(path)) for path in paths), class_index)
 
     def predict_contents(self, files: Iterable[tuple[str, bytes]], class_index: int | None = None) -> Iterator[Prediction | Failure]:
         """Reads and classifies image files already in memory; otherwise as `predict_files`.

@@ -64,8 +64,8 @@ def grey_image(source: Path | bytes, max_side: int | None, max_pixels: int = MAX
         return reader.read_image(source, max_side=max_side, max_pixels=max_pixels)
     except CxrError as error:
         raise BadImage(str(error)) from None
-    except IsADirectoryError:
-        raise BadImage(_without_images(source)) from None
+    except IsADirectoryError as error:
+        raise BadImage(_no_file(Path(error.filename))) from None
     except OSError as error:
         raise BadImage(f"{source!s}: cannot be read ({error.strerror}); check the path and its permissions") from None
 
@@ -76,12 +76,18 @@ def _below(folder: Path) -> list[Path]:
     return sorted([*found, *(Path(error.filename) for error in closed)])
 
 
-def _without_images(folder: Path | bytes) -> str:
+def _no_file(folder: Path) -> str:
+    if any(not file.is_dir() for file in _below(folder)):
+        return f"{folder}: is a folder; name the images in it, which `find_images` lists"
+    return _without_images(folder)
+
+
+def _without_images(folder: Path) -> str:
     try:
         os.scandir(folder).close()
     except OSError as error:
-        return f"{folder!s}: cannot be listed ({error.strerror}); check its permissions"
-    return f"{folder!s}: no image below this folder (PNG, JPEG, BMP, TIFF or DICOM)"
+        return f"{folder}: cannot be listed ({error.strerror}); check its permissions"
+    return f"{folder}: no image below this folder (PNG, JPEG, BMP, TIFF or DICOM)"
 
 
 def _is_image(file: Path) -> bool:

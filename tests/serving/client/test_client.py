@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cxr.core import features
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.data.images.reader import encode
 from cxr.serving.client import client as client_module
 from cxr.serving.client.client import Client
@@ -74,6 +74,18 @@ def test_unreadable_files_are_failures_of_their_own(small_server, png, tmp_path:
     assert "missing.png" in str(missing.error)
     assert isinstance(good, Prediction)
     assert good.members == {}
+
+
+def test_a_notebooks_slips_are_told(small_server, png, tmp_path: Path):
+    (tmp_path / "x.png").write_bytes(png(9, 16))
+    with Client(small_server, "mobilenet") as client:
+        (answer,) = client.predict_files([str(tmp_path / "x.png")])
+        assert isinstance(answer, Prediction)
+        for one in (tmp_path / "x.png", str(tmp_path / "x.png")):
+            with pytest.raises(UsageError, match=r"x\.png: one path, where several are wanted"):
+                next(client.predict_files(one))  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="explain=True"):
+            next(client.predict_files([], class_name="normal"))
 
 
 def test_files_are_scaled_down_as_the_models_training_images_were(small_server, png, tmp_path: Path, monkeypatch):

@@ -58,6 +58,12 @@ def test_a_folder_without_images_is_an_error(tmp_path: Path):
         find_images([tmp_path])
 
 
+def test_a_folder_in_place_of_a_file_is_not_said_to_have_no_images(tmp_path: Path, png):
+    (tmp_path / "x.png").write_bytes(png(9, 16))
+    with pytest.raises(BadImage, match=f"^{tmp_path}: is a folder; name the images in it, which `find_images` lists"):
+        encoded(tmp_path)
+
+
 def test_a_folder_without_images_stops_no_other(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.png").write_bytes(b"")
