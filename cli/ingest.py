@@ -63,7 +63,9 @@ def ingest(
     config: Annotated[str | None, typer.Option(help="configuration (name or YAML file) whose section `data` to start from")] = None,
     seed: Annotated[int | None, typer.Option(help="decides who goes to which split (2021)")] = None,
     where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE: take only these rows of a manifest (repeatable)")] = None,
-    classes: Annotated[str | None, typer.Option(help="class names, comma-separated, in the order of the models' outputs")] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="class names, comma-separated ('\"a, b\",c' are two), in the order of the models' outputs")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="put all images into this split, train, val or test; classes may be missing")] = None,
     split_by: Annotated[str | None, typer.Option(help="patient or image (patient)")] = None,
     listed_twice: Annotated[str | None, typer.Option(help="a path that stands twice: refuse, or merge: read once (refuse)")] = None,

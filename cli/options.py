@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -135,8 +136,8 @@ def conditions(where: list[str] | None) -> dict[str, str] | None:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Reads names that are separated by commas."""
-    return tuple(name.strip() for name in text.split(","))
+    """Reads names that are separated by commas; one that has a comma itself stands in double quotes."""
+    return tuple(name.strip() for line in csv.reader(text.splitlines(), skipinitialspace=True) for name in line)
 
 
 def stdout_console() -> Console:

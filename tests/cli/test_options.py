@@ -6,6 +6,7 @@ import typer
 from typer.testing import CliRunner
 
 from cxr.cli.main import app
+from cxr.cli.options import names
 from cxr.core import features
 from cxr.data.audit.audit_config import Audit
 from cxr.data.ingest.ingest_config import Ingest
@@ -28,6 +29,18 @@ def test_the_help_begins_with_the_docstring_and_ends_with_examples(command):
     assert len(lines[1].split()) > 2  # more than the command's name, and not "None"
     assert "Examples" in lines
     assert f"cxr {' '.join(command)} " in result.stdout.partition("Examples")[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("normal, pneumonia,covid19", ("normal", "pneumonia", "covid19")),
+        ('"effusion, left" ,normal', ("effusion, left", "normal")),
+        ('3" tube,a\nb', ('3" tube', "a", "b")),
+    ],
+)
+def test_names_are_separated_by_commas_outside_of_quotes(text, read):
+    assert names(text) == read
 
 
 def test_defaults_in_the_help_are_those_that_hold():
