@@ -1,7 +1,9 @@
 """Archives that mean harm."""
 
+import errno
 import io
 import os
+import shutil
 import tarfile
 import zipfile
 
@@ -148,6 +150,26 @@ def test_what_the_libraries_cannot_read_is_named(tmp_path, file, data):
 
     with pytest.raises(CxrError, match="is damaged, cut off or no archive of its kind"):
         copy_all()
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (errno.ENOSPC, r"^the disk is full; make room"),
+        (errno.EDQUOT, r"^the disk is full; make room"),
+        (errno.EIO, r"^\S+a\.zip: cannot be read or copied \(Input/output error\); get it again"),
+    ],
+)
+def test_a_fault_of_the_machine_is_no_damaged_archive(tmp_path, monkeypatch, fault, said):
+    def fail(*_):
+        raise OSError(fault, os.strerror(fault))
+
+    (tmp_path / "a.zip").write_bytes(zipped(zipfile.ZIP_DEFLATED, "a.png"))
+    monkeypatch.setattr(shutil, "copyfileobj", fail)
+    found = entries_of(tmp_path / "a.zip")
+    with pytest.raises(CxrError, match=said):
+        next(found).copy(tmp_path / "copied.png")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.zip"]
 
 
 @pytest.mark.parametrize("archived", [False, True])
