@@ -92,6 +92,7 @@ def to_json(run: KeptRun) -> dict[str, Any]:
         "data_fingerprint": report.data_fingerprint if report else None,
         "synthetic": report.synthetic if report else None,
         "error": record.error if record else None,
+        "report_error": run.damage or None,
         "models": {
             name: {
                 **model.model_dump(include={"outcome", "reasons", "version", "baseline"}),
@@ -165,7 +166,10 @@ def _data(run: KeptRun) -> str:
 
 
 def _models(run: KeptRun) -> str:
-    """A line for each model; of a run without a report why it ended."""
+    """A line for each model; of a run without a report why it ended, or why its report cannot be read."""
+    from cxr.pipeline.workspace import REPORT
+
     if run.report is not None:
         return "\n".join(f"{name}: {model.verdict}" for name, model in run.report.models.items())
-    return run.record.error.partition("\n")[0] if run.record else ""
+    ended = run.record.error.partition("\n")[0] if run.record else ""
+    return "\n".join(filter(None, (ended, run.damage and f"{REPORT} cannot be read ({run.damage})")))

@@ -14,6 +14,7 @@ import yaml
 from cxr.components.baseline.push_record import read_record
 from cxr.core import exit_codes, yaml_text
 from cxr.core.errors import CxrError, UsageError
+from cxr.core.validation_errors import first_said
 from cxr.pipeline.kept_report import KeptReport, exit_code
 from cxr.pipeline.run_record import RunRecord, read_run_record
 from cxr.pipeline.workspace import CONFIG, LATEST, PIPELINE_ROOT, REPORT, RUN, Workspace, all_runs, workspace_of
@@ -54,13 +55,24 @@ class KeptRun:
         """What run.json says; None: an older version wrote none."""
         return read_run_record(self.folder)
 
-    @cached_property
+    @property
     def report(self) -> KeptReport | None:
         """What report.json says; None where there is none, or one that cannot be read."""
+        return self._report[0]
+
+    @property
+    def damage(self) -> str:
+        """Why report.json cannot be read; empty where it can, or where there is none."""
+        return self._report[1]
+
+    @cached_property
+    def _report(self) -> tuple[KeptReport | None, str]:
         try:
-            return KeptReport.model_validate_json((self.folder / REPORT).read_bytes())
-        except (OSError, pydantic.ValidationError):
-            return None
+            return KeptReport.model_validate_json((self.folder / REPORT).read_bytes()), ""
+        except FileNotFoundError:
+            return None, ""
+        except (OSError, pydantic.ValidationError) as error:
+            return None, (error.strerror or "") if isinstance(error, OSError) else first_said(error)
 
     @cached_property
     def configuration(self) -> dict[str, Any]:
@@ -173,10 +185,12 @@ def report_of(run: KeptRun) -> KeptReport:
     """Returns a run's report.
 
     Raises:
-      CxrError: It has none.
+      CxrError: It has none, or one that cannot be read.
     """
+    if run.damage:
+        raise CxrError(f"{run.folder / REPORT}: cannot be read ({run.damage}); name another run, `cxr runs` lists them")
     if run.report is None:
-        raise CxrError(f"{run.folder}: has no {REPORT} that can be read: the run is {run.state}; `cxr runs` lists those that have")
+        raise CxrError(f"{run.folder}: has no {REPORT}: the run is {run.state}; name another one, `cxr runs` lists them")
     return run.report
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from cxr.core import exit_codes
 from cxr.core.errors import CxrError
@@ -20,6 +21,15 @@ from cxr.pipeline.pipeline_config import Config
 RECORD = "run.json"
 
 
+def _with_zone(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("must have a time zone")
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_with_zone)]
+
+
 class RunRecord(StrictModel):
     """When a run began and ended, and what it was asked for; its figures are in report.json."""
 
@@ -27,8 +37,8 @@ class RunRecord(StrictModel):
     shipped: str = Field(description="the shipped configuration that its own is read beside")
     changed: tuple[Difference, ...] = Field(description="in what it differs from that one")
     data: str | None = Field(description="as given; null: the configuration's demo data")
-    began: str = Field(description="ISO 8601")
-    ended: str | None = Field(None, description="ISO 8601; null: under way, or killed")
+    began: Moment = Field(description="ISO 8601")
+    ended: Moment | None = Field(None, description="ISO 8601; null: under way, or killed")
     exit_code: int | None = Field(None, description="of core/exit_codes.py; null as above")
     error: str = Field("", description="what ended it before its nodes did")
 

@@ -28,7 +28,9 @@ _SEPARATOR_LINE = re.compile(r'\s*"?sep=(.)"?[ \t]*\r?\n', re.IGNORECASE)  # Exc
 _OWN_COLUMNS = {name.replace("_", ""): name for name in (*REQUIRED, *OPTIONAL)}
 
 
-def read_manifest(manifest: Path, required: Sequence[str] = REQUIRED) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]], list[str]]:
+def read_manifest(
+    manifest: Path, required: Sequence[str] = REQUIRED, or_else: str = ""
+) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]], list[str]]:
     """Reads the header, and gives the rows as they are asked for.
 
     Columns of ours are found in any spelling (`Image`, `Patient ID`) and get their own name; others keep theirs. Empty lines are left out.
@@ -36,6 +38,7 @@ def read_manifest(manifest: Path, required: Sequence[str] = REQUIRED) -> tuple[l
     Args:
       manifest: The file.
       required: Columns that it must have.
+      or_else: Another remedy where one is missing, for the error.
 
     Returns:
       Column names; (number of the line that a row begins in, column: value) for every row; warnings.
@@ -53,7 +56,7 @@ def read_manifest(manifest: Path, required: Sequence[str] = REQUIRED) -> tuple[l
         if name not in columns:
             raise CxrError(
                 f"{manifest} line {line}: no column {name!r}; the header needs {' and '.join(required)}, may have {', '.join(OPTIONAL)}, "
-                "and is separated by commas, semicolons or tabs"
+                f"and is separated by commas, semicolons or tabs{or_else}"
             )
     for name in columns:
         if name and columns.count(name) > 1:

@@ -38,7 +38,7 @@ def read_predictions(file: Path, class_names: Sequence[str]) -> tuple[list[Answe
     """
     if not file.is_file():
         raise UsageError(f"--predictions {file}: no such file")
-    columns, rows, notes = read_manifest(file, required=(features.LABEL, *class_names))
+    columns, rows, notes = read_manifest(file, required=(features.LABEL, *class_names), or_else="; for other classes set --classes")
     answers = list(_answers(file, rows, class_names))
     if not answers:
         raise CxrError(f"{file}: holds no row but its header")

@@ -68,6 +68,16 @@ def test_json_has_everything(workspace: Path) -> None:
     assert found[2]["nodes"]["Trainer-ensemble"]["peak_memory"] == found[2]["peak_memory"] == 2_500_000_000
 
 
+@pytest.mark.parametrize("columns", [100, 200])
+def test_a_report_that_cannot_be_read_is_said_to_be_there(workspace: Path, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for report in workspace.glob("*/runs/*/report.json"):
+        report.write_text("{}")
+    assert "report.json cannot be read (pipeline: Field required" in " ".join(runs("-w", str(workspace)).stdout.split())
+    found = [json.loads(line)["report_error"] for line in runs("-w", str(workspace), "--json").stdout.splitlines()]
+    assert {type(error) for error in found} == {str, type(None)}  # one run ended without a report
+
+
 def test_no_runs_and_no_workspace(workspace: Path) -> None:
     result = runs("-w", str(workspace), "--pipeline", "full")
     assert result.exit_code == exit_codes.OK

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,11 +83,14 @@ def test_models_and_memory(make_run: MakeRun) -> None:
 
 def test_a_damaged_report_is_no_reason_to_stop(make_run: MakeRun) -> None:
     folder = make_run("20261126-1", record=ENDED | {"exit_code": 0}, report={})
-    (folder / "report.json").write_text("{")
-    run = KeptRun(folder)
-    assert (run.state, run.peak_memory) == ("done", None)
-    with pytest.raises(CxrError, match="has no report.json that can be read: the run is done"):
-        report_of(run)
+    field = r"models\.ensemble\.outcome: Field required"
+    for text, why in (("{", r"Invalid JSON: EOF.*"), ('{"pipeline": "cpu", "models": {"ensemble": {}}}', field)):
+        (folder / "report.json").write_text(text)
+        run = KeptRun(folder)
+        assert (run.state, run.peak_memory) == ("done", None)
+        assert re.fullmatch(why, run.damage)
+        with pytest.raises(CxrError, match=rf"^{folder}/report\.json: cannot be read \({why}\); name another run"):
+            report_of(run)
 
 
 def test_a_folder_that_is_no_run_is_an_error_that_says_so(tmp_path: Path) -> None:

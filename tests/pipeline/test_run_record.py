@@ -95,8 +95,13 @@ def test_a_full_disk_does_not_hide_what_ended_the_run(tmp_path: Path, monkeypatc
         recorded(tmp_path, new_record(CONFIG, None), work)
 
 
-def test_a_damaged_record_is_none(tmp_path: Path) -> None:
-    (tmp_path / RECORD).write_text("{")
+@pytest.mark.parametrize("field", ["began", "ended"])
+@pytest.mark.parametrize("text", ["{", '"yesterday"', '"2026-11-26T05:59:00"'])
+def test_a_damaged_record_is_none(tmp_path: Path, field: str, text: str) -> None:
+    record = new_record(CONFIG, None).model_copy(update={"ended": "2026-11-26T06:00:00+00:00"})
+    record.write(tmp_path / RECORD)
+    assert read_run_record(tmp_path) == record
+    (tmp_path / RECORD).write_text((tmp_path / RECORD).read_text().replace(f'"{getattr(record, field)}"', text))
     assert read_run_record(tmp_path) is None
 
 

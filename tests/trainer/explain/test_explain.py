@@ -147,7 +147,7 @@ def test_the_command_goes_on_after_a_bad_image_and_fails_at_the_end(app, uri, pi
     (runs / "report.json").write_text('{"models": {"ens')
     error = CliRunner().invoke(app, ["explain", str(picture), *options]).exception
     assert isinstance(error, CxrError)
-    assert "has no report.json that can be read" in str(error)
+    assert "report.json: cannot be read (Invalid JSON" in str(error)
 
 
 def test_what_a_header_says_against_a_chest_x_ray_is_told(app, uri, tmp_path):
