@@ -82,7 +82,7 @@ def test_errors_name_file_line_and_column(tmp_path, line, message):
 
 
 def test_files_without_what_is_needed(tmp_path):
-    with pytest.raises(CxrError, match="no column 'normal'; the header needs label and covid19 and .*, .*, set --classes$"):
+    with pytest.raises(CxrError, match="no column 'normal'; the header needs label and covid19 and .*; for other classes set --classes$"):
         read(tmp_path, header="label,covid19,pneumonia")
     with pytest.raises(CxrError, match="holds no row"):
         read(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,7 +14,7 @@ from lxml import html
 
 from cxr.components.answers.image_answers import AnsweredImages
 from cxr.components.explanation.result import Localisation, Result
-from cxr.components.report.page.content import Content, Model
+from cxr.components.report.page.content import Answer, Content, Model
 from cxr.components.report.page.render import SECTIONS, render
 from cxr.components.report.page.sections import calibration, comparison, data, errors, evaluation
 from cxr.core.figure_table import OF_ALL_CLASSES, OF_ONE_CLASS
@@ -319,6 +320,23 @@ def test_a_run_that_came_to_nothing_has_a_page(content: Content, failed: bool) -
     )
     assert page.xpath("//main/section/@id") == ["verdict", "lineage"]
     assert ("What failed" in page.text_content()) is failed
+
+
+@pytest.mark.parametrize(
+    ("names", "by_class"), [("abcd", False), ("abcde", True), (("a", "pneumothorax with a chest tube"), True)], ids=["four", "five", "long"]
+)
+def test_an_errors_probabilities_fit_into_its_card(content: Content, names: Sequence[str], by_class: bool) -> None:
+    assert content.mistakes is not None
+    shares = [[0.5, 0.4, 0.06, 0.04, 0][: len(names)], [0.1, 0.7, 0.16, 0.04, 0][: len(names)]]
+    answers = tuple(Answer(model, tuple(found), names[at]) for at, (model, found) in enumerate(zip(("m", "n"), shares, strict=True)))
+    mistake = replace(content.mistakes.shown[0], label=names[1], answers=answers)
+    shown = replace(content, class_names=tuple(names), mistakes=replace(content.mistakes, shown=(mistake,)))
+    (table,) = html.document_fromstring(render(shown, (errors.SECTION,))).xpath("//article//table")
+    figures = [[float(words_of(cell)) for cell in row.xpath("td")] for row in table.xpath(".//tbody/tr")]
+    assert np.allclose(np.transpose(figures) if by_class else figures, shares)
+    assert [words_of(head) for head in table.xpath(".//tbody//th" if by_class else ".//thead//th")[-len(names) :]] == list(names)
+    marked = {cell.get("class"): float(words_of(cell)) for cell in table.xpath(".//td[@class]")}
+    assert marked == {"bad": 0.5, "good": 0.7}
 
 
 def test_pictures_can_be_left_out(content: Content) -> None:
