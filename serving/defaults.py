@@ -17,3 +17,6 @@ LOAD_SECONDS = 120.0  # for a version to load that is promoted
 # === What the protocol holds ===
 LARGEST_MESSAGE = 2**31 - 1  # bytes: TensorFlow Serving's own limit, and gRPC's
 LARGEST_MESSAGE_MB = LARGEST_MESSAGE // 2**20
+# Bytes of values that a shape announces and the message does not hold. Every value counts, but for the last one, which TensorFlow repeats:
+# 30 bytes can announce terabytes. No answer to a signature of ours is as large.
+LARGEST_FILLED = 2**20

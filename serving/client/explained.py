@@ -12,7 +12,7 @@ from PIL import Image
 
 from cxr.core import features
 from cxr.serving.client.errors import BadAnswer
-from cxr.serving.client.tensors import to_array
+from cxr.serving.client.tensors import to_arrays
 from cxr.serving.client.wire import messages
 
 MEMBER_PREFIX = features.MEMBER_HEAT_MAP.format(member="")
@@ -75,14 +75,13 @@ def heat_maps(pictures: list[bytes], response: messages.PredictResponse) -> list
     name = response.model_spec.name
     of_members = sorted(key for key in response.outputs if key.startswith(MEMBER_PREFIX))
     ranks = {features.EXPLAINED_CLASS: 1, features.OUTPUT_CLASS_NAMES: 2, **dict.fromkeys((features.HEAT_MAP, *of_members), 3)}
-    arrays = {}
-    for key, rank in ranks.items():
+    for key in ranks:
         if key not in response.outputs:
             raise BadAnswer(f"{name}: no output {key!r} in the answer, only {sorted(response.outputs)}; push a model of this pipeline")
-        array = to_array(response.outputs[key])
-        if array.ndim != rank or len(array) != len(pictures):
+    arrays = to_arrays({key: response.outputs[key] for key in ranks})
+    for key, array in arrays.items():
+        if array.ndim != ranks[key] or len(array) != len(pictures):
             raise BadAnswer(f"{name}: output {key!r} has shape {list(array.shape)} for {len(pictures)} images")
-        arrays[key] = array
     return [
         HeatMap(
             arrays[features.OUTPUT_CLASS_NAMES][i][arrays[features.EXPLAINED_CLASS][i]].decode(),

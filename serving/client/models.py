@@ -12,7 +12,7 @@ from cxr.core.errors import UsageError
 from cxr.data.images.reader import MAX_SIDE, check_rules
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.errors import BadAnswer, RequestFailed
-from cxr.serving.client.tensors import dtype_name, from_bytes, to_array
+from cxr.serving.client.tensors import dtype_name, from_bytes, to_arrays
 from cxr.serving.client.wire import messages
 
 AVAILABLE = "AVAILABLE"
@@ -139,7 +139,7 @@ def reading(connection: Connection, target: Target, timeout: float) -> Reading:
     answer = connection.call("Predict", request, timeout, str(target))
     if features.MAX_SIDE not in answer.outputs:
         raise BadAnswer(f"{target}: no output {features.MAX_SIDE!r} in the answer; push a model of this pipeline")
-    told = {name: to_array(tensor).ravel()[0] for name, tensor in answer.outputs.items()}
+    told = {name: array.ravel()[0] for name, array in to_arrays(answer.outputs).items()}
     check_rules(int(told.get(features.READING_RULES, 1)), str(target))
     synthetic, coverage = told.get(features.LEARNT_FROM_SYNTHETIC), told.get(features.CONFORMAL_COVERAGE)
     return Reading(

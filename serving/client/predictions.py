@@ -9,7 +9,7 @@ from typing import Any
 from cxr.core import features
 from cxr.serving.client.errors import BadAnswer, RequestFailed
 from cxr.serving.client.explained import HeatMap
-from cxr.serving.client.tensors import to_array
+from cxr.serving.client.tensors import to_arrays
 from cxr.serving.client.wire import messages
 
 MEMBER_PREFIX = features.MEMBER_PROBABILITIES.format(member="")
@@ -86,7 +86,7 @@ def predictions(paths: Sequence[str], response: messages.PredictResponse) -> lis
     Raises:
       BadAnswer: an output is missing, or has another number of rows.
     """
-    outputs = {name: to_array(tensor) for name, tensor in response.outputs.items()}
+    outputs = to_arrays(response.outputs)
     spec = response.model_spec
     needed = (features.PROBABILITIES, features.PREDICTED_LABEL, features.OUTPUT_CLASS_NAMES)
     further = [name for name in (features.UNLIKE_TRAINING, features.OUTSIDE, features.CONFORMAL_SET) if name in outputs]

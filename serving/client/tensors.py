@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cxr.serving.client.errors import BadAnswer
 from cxr.serving.client.wire import messages
+from cxr.serving.defaults import LARGEST_FILLED
 
 # data type -> NumPy type and the field that holds its values; tensor_content may hold them instead (not for strings)
 _NUMERIC: dict[int, tuple[type[np.generic], str]] = {
@@ -21,6 +22,8 @@ _NUMERIC: dict[int, tuple[type[np.generic], str]] = {
     messages.DT_INT64: (np.int64, "int64_val"),
     messages.DT_BOOL: (np.bool_, "bool_val"),
 }
+_POINTER = 8  # bytes that a string takes in an array, besides its own
+_MOST_DIMENSIONS = 64  # NumPy's own limit
 
 
 def from_bytes(values: Sequence[bytes]) -> messages.TensorProto:
@@ -39,19 +42,43 @@ def from_integers(values: Sequence[int]) -> messages.TensorProto:
     return messages.TensorProto(dtype=messages.DT_INT64, tensor_shape=_shape((len(values),)), int64_val=values)
 
 
-def to_array(proto: messages.TensorProto) -> npt.NDArray[Any]:
-    """Reads a tensor.
+def to_arrays(outputs: Mapping[str, messages.TensorProto]) -> dict[str, npt.NDArray[Any]]:
+    """Reads the tensors of one answer.
 
     Args:
-      proto: of a float, double, integer, boolean or string type.
+      outputs: by name; of float, double, integer, boolean or string types.
 
     Returns:
-      The values in the tensor's shape; strings as an object array of bytes.
+      By name, the values in the tensor's shape; strings as an object array of bytes.
 
     Raises:
-      BadAnswer: another type, or fewer or more values than the shape needs.
+      BadAnswer: another type, fewer or more values than a shape needs, or shapes that announce far more than was sent: that is told before
+        memory is taken for it.
     """
-    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    filled = 0
+    for name, proto in outputs.items():
+        filled += _filled_bytes(proto)
+        if filled > LARGEST_FILLED:
+            raise BadAnswer(
+                f"a damaged answer: output {name!r} announces shape {list(_sizes(proto))} and holds few of its values; "
+                f"this client fills in {LARGEST_FILLED} bytes of an answer at most"
+            )
+    return {name: _to_array(proto) for name, proto in outputs.items()}
+
+
+def _filled_bytes(proto: messages.TensorProto) -> int:
+    """Returns how many bytes `_to_array` adds to what was sent; 0 for what it refuses."""
+    if proto.tensor_content or len(proto.tensor_shape.dim) > _MOST_DIMENSIONS:
+        return 0
+    kind, field = _NUMERIC.get(proto.dtype, (None, "string_val"))
+    size = _POINTER if kind is None else np.dtype(kind).itemsize
+    return max(0, math.prod(_sizes(proto)) - len(getattr(proto, field))) * size
+
+
+def _to_array(proto: messages.TensorProto) -> npt.NDArray[Any]:
+    shape = _sizes(proto)
+    if len(shape) > _MOST_DIMENSIONS:
+        raise BadAnswer(f"a damaged tensor: {len(shape)} dimensions")
     wanted = math.prod(shape)
     values: npt.NDArray[Any]
     if proto.dtype == messages.DT_STRING:
@@ -69,7 +96,10 @@ def to_array(proto: messages.TensorProto) -> npt.NDArray[Any]:
         values = np.concatenate([values, np.repeat(values[-1:], wanted - len(values))])
     if len(values) != wanted or min(shape, default=0) < 0:
         raise BadAnswer(f"a damaged tensor: shape {list(shape)} needs {wanted} values, it has {len(values)}")
-    return values.reshape(shape)
+    try:
+        return values.reshape(shape)
+    except ValueError as error:  # no values, and sizes beside the 0 that no array has
+        raise BadAnswer(f"a damaged tensor: shape {list(shape)}: {error}") from None
 
 
 def dtype_name(dtype: int) -> str:
@@ -78,6 +108,10 @@ def dtype_name(dtype: int) -> str:
         return messages.DataType.Name(dtype).removeprefix("DT_").lower()
     except ValueError:
         return f"#{dtype}"
+
+
+def _sizes(proto: messages.TensorProto) -> tuple[int, ...]:
+    return tuple(dim.size for dim in proto.tensor_shape.dim)
 
 
 def _shape(shape: Sequence[int]) -> messages.TensorShapeProto:

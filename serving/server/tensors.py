@@ -6,8 +6,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
 
+from cxr.serving.defaults import LARGEST_FILLED
+
 MAX_DIMENSIONS = 254  # TensorFlow's own limit
-MAX_FILLED_BYTES = 2**20  # what a tensor may unpack to when its shape announces more values than were sent
 _POINTER = 8  # bytes that a string takes in an array, besides its own
 _FIELDS = {  # typed field of a TensorProto by dtype; what is missing here goes into tensor_content
     types_pb2.DT_FLOAT: "float_val",
@@ -34,7 +35,7 @@ def checked_shape(proto: tensor_pb2.TensorProto, max_bytes: int) -> list[int]:
     """Looks at what a tensor of a request announces, before anything is unpacked.
 
     TensorFlow fills a shape with the last value sent, or with zeros: a message of 25 bytes can announce ten million strings. Up to
-    MAX_FILLED_BYTES that is honoured; above, every value must have been sent.
+    LARGEST_FILLED that is honoured; above, every value must have been sent.
 
     Args:
       proto: dtype any, shape any.
@@ -60,7 +61,7 @@ def checked_shape(proto: tensor_pb2.TensorProto, max_bytes: int) -> list[int]:
         raise ValueError("too large")
     if content and (dtype == tf.string or content != unpacked):
         raise ValueError("content")
-    if not content and unpacked > MAX_FILLED_BYTES:
+    if not content and unpacked > LARGEST_FILLED:
         sent = sum(len(values) for field, values in proto.ListFields() if field.name.endswith("_val"))
         if sent < math.prod(shape):
             raise ValueError("more values announced than sent")
