@@ -9,6 +9,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
+from cxr.core.counts import how_many
 from cxr.data.ingest.rows import Row
 
 # What scripts, spreadsheets and anonymisers write where they know none: letters and digits only, in lower case.
@@ -40,6 +41,16 @@ def notes(rows: Iterable[Row]) -> list[str]:
             "such id count as one patient's; leave the id empty where it is not known, and each image is a patient of its own"
         )
     return found
+
+
+def without_id(images: int, of: str = "") -> str:
+    """Returns what is said of images whose patient nobody states.
+
+    Args:
+      images: How many.
+      of: What they are among (" of …"), where that is more than what is spoken of.
+    """
+    return f"{how_many(images, 'image')}{of} without a patient id: each counts as a patient of its own"
 
 
 def _plain(patient: str) -> str:

@@ -13,7 +13,7 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from cxr.core.counts import how_many
 from cxr.core.intervals import NONE
-from cxr.data.ingest import private_lists
+from cxr.data.ingest import patient_ids, private_lists
 from cxr.data.ingest.dataset import Dataset
 from cxr.data.ingest.outcomes import Outcome, Outcomes
 from cxr.data.ingest.private_lists import CONFLICTS, DUPLICATES, NOT_FRONTAL, REJECT_COLUMNS, REJECTS
@@ -205,5 +205,5 @@ def remarks(dataset: Dataset, out: Path) -> list[str]:
     if dataset.label_conflicts:  # how many they are is warned of, as is who counts as one person: same_pictures.notes
         lines.append(f"radiographs under several labels: {lists / CONFLICTS}")
     if dataset.own_patients:
-        lines.append(f"{how_many(dataset.own_patients, 'image')} without a patient id: each counts as a patient of its own")
+        lines.append(patient_ids.without_id(dataset.own_patients))
     return lines

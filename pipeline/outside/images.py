@@ -108,6 +108,7 @@ class LabelledImages:
       reject_list: Where all of these are listed with their paths, once all are read; None: there is none, or it could not be written.
       max_side: Pixels that longer ones are scaled down to; None: none is.
       unstated: Features that data of this kind cannot state.
+      patients_stated: Whether the data say of any image whose it is; else each counts as a patient of its own.
       key_id: Tells the key of the patients' pseudonyms from others; empty: not known, or no patient is; None: it is one of this set alone.
     """
 
@@ -118,6 +119,7 @@ class LabelledImages:
     rejects: Counter[str] = field(default_factory=Counter)
     reject_list: Path | None = None
     unstated: frozenset[str] = frozenset()
+    patients_stated: bool = True
     key_id: str | None = ""
 
     def patients_differ(self, training: str) -> str:
@@ -192,13 +194,15 @@ def read_rows(
     """
     known = load_key(private.key_file) if private.key_file and private.key_file.is_file() else None
     # Not drawn: pseudonyms order the draws of patients, and the same images must have the same intervals each time.
-    key = known or hashlib.sha256("\n".join(sorted(set(units))).encode()).digest()
+    own = hashlib.sha256("\n".join(sorted(set(units))).encode()).digest()
     images = LabelledImages(total, iter(()), config.max_side, tuple(notes), unstated=unstated, key_id=key_id(known) if known else None)
-    images.images = _read_rows(found, images, key, config, private.lists)
+    images.images = _read_rows(found, images, known or own, own, config, private.lists)
     return images
 
 
-def _read_rows(given: Iterable[Given], images: LabelledImages, key: bytes, config: Ingest, lists: Path | None) -> Iterator[Labelled]:
+def _read_rows(
+    given: Iterable[Given], images: LabelledImages, key: bytes, own: bytes, config: Ingest, lists: Path | None
+) -> Iterator[Labelled]:
     bad: list[_Reject] = []
     remaining = iter(given)
     with ThreadPoolExecutor(cores()) as pool:
@@ -209,7 +213,8 @@ def _read_rows(given: Iterable[Given], images: LabelledImages, key: bytes, confi
                     images.rejects[found.reason] += 1
                     bad.append(_Reject(row.where, row.name, *found))
                 else:
-                    row.patient, row.person = pseudonym(key, row.unit), ""
+                    # An image that stands for a patient has its file's name: one so called in the training data may be anybody's.
+                    row.patient, row.person = pseudonym(key if row.patient else own, row.unit), ""
                     made = labelled(example(row, Picture.of(found)), row.where)
                     facts = {name: value for name, value in made.facts.items() if name not in images.unstated}
                     yield Labelled(made.image, facts, outside)

@@ -12,6 +12,7 @@ from cxr.core import features
 from cxr.core.counts import how_many
 from cxr.core.errors import CxrError, UsageError
 from cxr.core.validation_errors import all_said
+from cxr.data.ingest import patient_ids
 from cxr.data.ingest.damage import check_sizes
 from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
@@ -121,8 +122,11 @@ def _records(folder: Path, split: str | None, class_names: Sequence[str], spelle
     chosen, notes = _chosen(str(folder), split, dataset.splits)
     files = [folder / name for name in sorted(dataset.files) if name.partition("/")[0] in chosen]
     check_sizes(folder, dataset, chosen)
-    total = sum(_images(dataset, chosen, name) for name in dataset.class_names)
-    return LabelledImages(total, _read_records(files), dataset.config.max_side, notes, key_id=dataset.key_id)
+    total, of_all = (sum(_images(dataset, splits, name) for name in dataset.class_names) for splits in (chosen, dataset.splits))
+    stated = dataset.own_patients < of_all
+    if own := dataset.own_patients if stated else total:
+        notes += (patient_ids.without_id(own, " of all splits" if stated and total < of_all else ""),)
+    return LabelledImages(total, _read_records(files), dataset.config.max_side, notes, patients_stated=stated, key_id=dataset.key_id)
 
 
 def _images(dataset: Dataset, splits: Sequence[str], class_name: str) -> int:
@@ -167,8 +171,10 @@ def read_source(
     unstated = frozenset() if labels else frozenset({features.LABEL})
     units = [row.unit for row in rows]
     found = read_rows([(row, row.path, None) for row in rows], len(rows), config, notes, unstated, units, private)
-    if not any(row.patient for row in rows):
-        found.key_id = ""  # nobody says whose they are: no patient could be recognised with any key
+    if own := sum(not row.patient for row in rows):
+        found.notes += (patient_ids.without_id(own),)
+    if own == len(rows):
+        found.patients_stated, found.key_id = False, ""  # no patient could be recognised with any key
     return found
 
 

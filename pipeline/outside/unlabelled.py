@@ -25,7 +25,9 @@ NO_LABELS = (
     "looked at"
 )
 Asked = tuple[Row, bytes, bool | None]  # a `Given` with the picture itself
-NOT_IN_LOGS = "logs hold pictures and answers: label, source, view, sex and age were not looked at, nor were patients"
+NOT_IN_LOGS = (
+    "logs hold pictures and answers: label, source, view, sex and age were not looked at; each picture counts as a patient of its own"
+)
 
 
 def open_new(
@@ -70,7 +72,7 @@ def _logs(path: Path, config: Ingest, private: Private) -> LabelledImages:
     unstated = frozenset((features.LABEL, features.SOURCE, features.VIEW, features.SEX, features.AGE, features.AGE_BAND))
     lists, names = Private(lists=private.lists), [file.name for file in files]
     found = read_rows(_once(_requested(files)), different, config, notes, unstated, names, lists)
-    found.key_id = ""  # logs know no patients
+    found.patients_stated, found.key_id = False, ""
     return found
 
 

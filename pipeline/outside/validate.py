@@ -55,7 +55,8 @@ class Compared(StrictModel):
     """What `cxr validate --json` writes."""
 
     images: int
-    patients: int
+    patients: int = Field(description="images without a patient id count as one each")
+    patients_stated: bool = Field(description="whether the new data say of any image whose it is")
     training_images: int = Field(description="of the training split, which the distributions are compared with")
     anomalies: tuple[str, ...] = Field(description="ways in which the new data break the schema")
     thresholds: Thresholds
@@ -63,7 +64,9 @@ class Compared(StrictModel):
     copies: int = Field(description="new images that the training or validation split holds too, equal to the pixel")
     near_copies: int | None = Field(description="further new images that show a radiograph of these splits; null: not looked for")
     other_label: int | None = Field(description="of all these, how many have another label there; null: the new data have no labels")
-    known_patients: int | None = Field(description="new patients with an image in these splits, by pseudonym; null: another key made those")
+    known_patients: int | None = Field(
+        description="new patients with an image in these splits, by pseudonym; null: none are stated, or another key made those"
+    )
     unlike: Unlike | None = Field(description="what a model says of each image; null: none was asked, or it does not say")
     rejects: dict[str, int] = Field(description="reason: files that could not be used")
     notes: tuple[str, ...] = ()
@@ -83,8 +86,13 @@ class Compared(StrictModel):
             known = how_many(self.known_patients, "patient has", "patients have")
             found.append(f"{known} images among those that were trained on")
         if self.unlike and self.unlike.finding:
-            found.append(f"more images than by mistake are unlike the training images: {self.unlike.share} of a patient's")
+            found.append(f"more images than by mistake are unlike the training images: {self.unlike.share} of {self.whose}")
         return found
+
+    @property
+    def whose(self) -> str:
+        """Returns what a share is of, for sentences."""
+        return "a patient's" if self.patients_stated else "all"
 
 
 def validate(
@@ -136,6 +144,7 @@ def validate(
     return Compared(
         images=len(new.table),
         patients=new.table[features.PATIENT_ID].nunique(),
+        patients_stated=data.patients_stated,
         training_images=len(of_training),
         anomalies=tuple(anomalies_of(new.table, schema)),
         thresholds=thresholds,
@@ -143,7 +152,9 @@ def validate(
         copies=len(found.exact),
         near_copies=None if found.near is None else len(found.near),
         other_label=found.other_label,
-        known_patients=None if differ else len(set(new.table[features.PATIENT_ID]) & set(trained.table[features.PATIENT_ID])),
+        known_patients=None
+        if differ or not data.patients_stated
+        else len(set(new.table[features.PATIENT_ID]) & set(trained.table[features.PATIENT_ID])),
         unlike=_unlike(new.table, trained.table, model, border),
         rejects=dict(data.rejects.most_common()),
         notes=notes,
@@ -176,7 +187,7 @@ def _unlike(new: pd.DataFrame, trained: pd.DataFrame, model: Model | None, borde
 def table(found: Compared) -> Table:
     """The table that `cxr validate` ends with."""
     limits = found.thresholds
-    new = f"{how_many(found.images, 'new image')} of {how_many(found.patients, 'patient')}"
+    new = how_many(found.images, "new image") + (f" of {how_many(found.patients, 'patient')}" if found.patients_stated else "")
     shown = Table(title=f"{new} beside {found.training_images} of the training split")
     shown.add_column("feature")
     shown.add_column("stated (in training)")
@@ -199,7 +210,9 @@ def remarks(found: Compared) -> Iterator[str]:
     """Yields what must be known beside the table, findings apart."""
     if found.unlike:
         who = f"model {found.unlike.model} version {found.unlike.version}" if found.unlike.model else "the models that answered"
-        flagged = f"{found.unlike.outside} of {found.unlike.images} images unlike anything trained on; of a patient's {found.unlike.share}"
+        flagged = (
+            f"{found.unlike.outside} of {found.unlike.images} images unlike anything trained on; of {found.whose} {found.unlike.share}"
+        )
         chance = f"and by chance up to {found.unlike.by_chance:.3f} of so many"
         yield f"{who} found {flagged}; {found.unlike.of_training:g} of images like those of the training are flagged by mistake, {chance}"
     else:
@@ -218,10 +231,10 @@ def conclusion(found: Compared) -> str:
     # What has one value everywhere is 0 by chance.
     by_chance = [value for one in judged for value in (one.jensen_shannon_by_chance, one.l_infinity_by_chance) if value]
     if (least := min(by_chance, default=0.0)) > BLIND:
-        return (
-            f"nothing found, which says little: with {how_many(found.patients, 'patient')} chance takes distances to {least:.2f} or "
-            "further; give images of more"
+        few, more = (
+            (how_many(found.patients, "patient"), "images of more") if found.patients_stated else (how_many(found.images, "image"), "more")
         )
+        return f"nothing found, which says little: with {few} chance takes distances to {least:.2f} or further; give {more}"
     return "nothing found: the new data look like the training data"
 
 

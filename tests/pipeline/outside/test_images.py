@@ -1,7 +1,9 @@
 """Records and logs that nobody made with `cxr`."""
 
 import errno
+import json
 import os
+import shutil
 
 import pytest
 import tensorflow as tf
@@ -10,7 +12,8 @@ from cxr.core import features
 from cxr.core.errors import CxrError, UsageError
 from cxr.data.images import reader
 from cxr.data.ingest.ingest_config import Ingest
-from cxr.pipeline.outside.images import labelled
+from cxr.data.ingest.pseudonyms import load_key, pseudonym
+from cxr.pipeline.outside.images import Private, labelled
 from cxr.pipeline.outside.labelled import open_labelled, reading_config
 from cxr.pipeline.outside.unlabelled import open_new
 
@@ -70,6 +73,58 @@ def test_without_a_key_patients_have_the_same_names_each_time_and_not_their_own(
     fewer = manifest.with_name("fewer.csv")
     fewer.write_text("\n".join([header, *lines[:2]]) + "\n")
     assert not set(first.values()) & set(patients(fewer).values())  # nobody finds them by the ids alone
+
+
+OF_NOBODY = "without a patient id: each counts as a patient of its own"
+
+
+@pytest.mark.parametrize(
+    ("ids", "stated", "said"),
+    [
+        (["1", "1", "2", "2"], True, []),
+        (["1", "1", "", "2"], True, [f"1 image {OF_NOBODY}"]),
+        (["", "", "", ""], False, [f"4 images {OF_NOBODY}"]),
+    ],
+)
+def test_images_without_a_patient_are_spoken_of(write, tmp_path, ids, stated, said):
+    manifest = write(tmp_path / "there", ["normal"] * 4)
+    header, *lines = manifest.read_text().splitlines()
+    rows = [",".join([*line.split(",")[:2], name]) for line, name in zip(lines, ids, strict=True)]
+    manifest.write_text("\n".join([header, *rows]) + "\n")
+    found = open_labelled(str(manifest), None, reading_config(features.CLASS_NAMES, None))
+    assert found.patients_stated == stated
+    assert [note for note in found.notes if OF_NOBODY in note] == said
+
+
+@pytest.mark.parametrize(
+    ("own", "split", "stated", "said"),
+    [
+        (0, None, True, []),
+        (9, "test", True, [f"9 images of all splits {OF_NOBODY}"]),
+        (9, "all", True, [f"9 images {OF_NOBODY}"]),
+        (60, "all", False, [f"60 images {OF_NOBODY}"]),
+    ],
+)
+def test_records_without_a_patient_are_spoken_of(records, tmp_path, own, split, stated, said):
+    copied = shutil.copytree(records, tmp_path / "records")
+    file = copied / "dataset.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "own_patients": own}))
+    found = open_labelled(str(copied), split, reading_config(features.CLASS_NAMES, 1024))
+    assert found.patients_stated == stated
+    assert [note for note in found.notes if OF_NOBODY in note] == said
+
+
+def test_a_file_of_the_same_name_is_no_known_patient(write, tmp_path, key_file):
+    """An image without a patient stands for one, and so does a file so called among records of the same key: nobody they have in common."""
+    manifest = write(tmp_path / "there", ["normal"] * 4)
+    header, *lines = manifest.read_text().splitlines()
+    manifest.write_text("\n".join([header, *(",".join([*line.split(",")[:2], ""]) for line in lines[:2]), *lines[2:]]) + "\n")
+    opened = open_labelled(str(manifest), None, reading_config(features.CLASS_NAMES, None), private=Private(key_file))
+    found = {image.facts[features.PATIENT_ID] for image in opened.images}
+    key = load_key(key_file)
+    assert not found & {pseudonym(key, f"image:images/SECRET{number}.png") for number in range(4)}
+    assert pseudonym(key, "patient:DOE-1") in found
+    assert len(found) == 3
 
 
 def test_a_picture_that_the_machine_cannot_read_now_is_not_left_out(write, tmp_path, monkeypatch):

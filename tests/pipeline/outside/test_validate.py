@@ -50,6 +50,7 @@ def test_data_like_those_of_the_training(records, write, tmp_path):
     assert not any(one["drifted"] for one in found["drift"])
     source = next(one for one in found["drift"] if one["feature"] == "source")
     assert (source["l_infinity"], source["judged"]) == (1.0, False)  # another place is another source
+    assert "30 new images of 15 patients beside" in shown
     assert "nothing found: the new data look like the training data" in shown
 
 
@@ -58,6 +59,13 @@ def test_that_nothing_could_be_found_among_so_few_is_said(records, write, tmp_pa
     found, shown = validated(manifest, "--against", records, "--no-near", code=0)
     assert found["patients"] == 1
     assert "nothing found, which says little: with 1 patient chance takes distances to" in shown
+    manifest.write_text(manifest.read_text().replace("DOE-250", ""))
+    found, shown = validated(manifest, "--against", records, "--no-near", code=0)
+    assert (found["patients_stated"], found["known_patients"]) == (False, None)
+    assert "2 new images beside" in shown
+    assert "nothing found, which says little: with 2 images chance takes distances to" in shown
+    assert "; give more" in shown
+    assert "2 images without a patient id: each counts as a patient of its own" in shown
     assert "look like the training data" not in shown
 
 
@@ -139,6 +147,7 @@ def test_data_without_labels(records, write, tmp_path):
     (manifest.parent / "images").rename(manifest.parent / "DOE^JANE")  # a folder of any name
     found, shown = validated(manifest.parent, "--against", records, "--no-near", code=3)
     assert (found["images"], found["copies"], found["other_label"]) == (20, 1, None)
+    assert "20 new images beside" in shown
     assert "no labels (no column 'label'" in shown
 
 
@@ -231,7 +240,9 @@ def test_what_a_server_was_asked(records, version, write, tmp_path):
     assert (found["unlike"]["model"], found["unlike"]["images"], found["unlike"]["outside"]) == (None, 9, 8)
     assert found["anomalies"] == []
     assert {one["feature"] for one in found["drift"] if one["drifted"]} == {"mean", "std"}
-    assert "logs hold pictures and answers: label, source, view, sex and age were not looked at" in shown
+    assert "9 new images beside" in shown
+    assert "logs hold pictures and answers: label, source, view, sex and age were not looked at; each picture counts as a patient" in shown
+    assert "found 8 of 9 images unlike anything trained on; of all 0.889" in shown
     assert "17 pictures in the requests, 9 different: one that was sent again counts once" in shown
     found, _ = validated(next(iter(sorted(folder.iterdir()))), "-a", version, "--no-near", code=3)
     assert found["unlike"]["model"] == "tiny"
