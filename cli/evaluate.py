@@ -11,6 +11,7 @@ import typer
 
 from cxr.cli import options
 from cxr.cli.ingest import spelled_for
+from cxr.core.counts import how_many
 
 if TYPE_CHECKING:
     from cxr.core.console import Console
@@ -208,7 +209,7 @@ def _show(found: ModelFigures, json: Path | None, messages: Console) -> None:
     for line in remarks(found):
         console.print(line, highlight=False, soft_wrap=True)
     if found.images_per_second is not None:
-        messages.print(f"{found.images_per_second:.0f} images a second", highlight=False)
+        messages.print(f"{how_many(round(found.images_per_second), 'image')} a second", highlight=False)
     if json is not None:
         options.write_file(json, found.model_dump_json(indent=2) + "\n")
         messages.print(f"all figures: {json}", highlight=False, soft_wrap=True)

@@ -9,6 +9,7 @@ import typer
 
 from cxr.cli import options
 from cxr.core import features
+from cxr.core.counts import how_many
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -93,5 +94,5 @@ def explain(
     for line in list_overlays(out, made):
         messages.print(line, highlight=False, soft_wrap=True)
     if failed:
-        messages.print(f"{failed} of {len(files)} images failed", style="red")
+        messages.print(f"{failed} of {how_many(len(files), 'image')} failed", style="red")
         raise typer.Exit(exit_codes.FAILED)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cxr.cli.options import Workspace, conditions, help_of, names
+from cxr.core.counts import how_many
 from cxr.data.demo import SEVERITY
 from cxr.data.ingest.manifest import OPTIONAL, REQUIRED
 
@@ -239,5 +240,5 @@ def demo_data(
         severity=severity,
         masks=masks,
     )
-    console.print(f"{images} synthetic images: {out / manifest.name}", highlight=False, soft_wrap=True)
+    console.print(f"{how_many(images, 'synthetic image')}: {out / manifest.name}", highlight=False, soft_wrap=True)
     console.print(f"next: cxr ingest {out} records/", highlight=False, soft_wrap=True)

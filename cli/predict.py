@@ -9,6 +9,7 @@ import typer
 
 from cxr.cli import options
 from cxr.core import features
+from cxr.core.counts import agreeing, how_many
 from cxr.serving import defaults
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def predict(
         client.metadata(contact)  # a server or model that is not there is said before any image is read
         failed = _show(client, files, json, messages, explain, class_name)
     if failed:
-        messages.print(f"{failed} of {len(files)} images failed", style="red")
+        messages.print(f"{failed} of {how_many(len(files), 'image')} failed", style="red")
         raise typer.Exit(exit_codes.FAILED)
 
 
@@ -122,7 +123,10 @@ def _show(client: Client, files: list[Path], as_json: bool, messages: Console, m
                 if isinstance(result, Failure):
                     progress.console.print(str(result.error), style="red", highlight=False, soft_wrap=True)
     except CxrError:
-        messages.print(f"{len(results)} of {len(files)} images were answered before this error:", style="red")
+        messages.print(
+            f"{len(results)} of {how_many(len(files), 'image')} {agreeing(len(results), 'was', 'were')} answered before this error:",
+            style="red",
+        )
         raise
     finally:
         if not as_json and results:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from cxr.core.counts import agreeing
+
 FILES = "cxr_files"  # under which an artifact's metadata keep them, in JSON; artifacts of earlier versions have none
 
 
@@ -30,7 +32,7 @@ def what_changed(written: Mapping[str, int], place: Path) -> str:
         if name not in found:
             return f"{name} is missing"
         if found[name] != size:
-            return f"{name} has {found[name]:,} bytes in place of the {size:,} that were written"
+            return f"{name} has {found[name]:,} {agreeing(found[name], 'byte', 'bytes')} in place of the {size:,} that were written"
     return ""
 
 

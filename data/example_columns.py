@@ -10,6 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from cxr.core.counts import agreeing, how_many
 from cxr.core.errors import CxrError
 
 _PARSED_AT_ONCE = 256
@@ -35,7 +36,9 @@ def files_of(patterns: Collection[str]) -> list[str]:
     for (start, count, end), found in numbers.items():
         if missing := set(range(count)) - found:
             file = f"{start}{min(missing):05d}-of-{count:05d}{end}"
-            raise CxrError(f"{file}: {len(missing)} of the {count} shards are missing; {REMEDY}")
+            raise CxrError(
+                f"{file}: {len(missing)} of the {how_many(count, 'shard')} {agreeing(len(missing), 'is', 'are')} missing; {REMEDY}"
+            )
     return files
 
 
@@ -78,7 +81,7 @@ def columns(files: Collection[str], defaults: Mapping[str, str | None]) -> Itera
 
 def _records(file: str) -> tf.data.TFRecordDataset:
     if file.endswith(".gz") and (size := tf.io.gfile.stat(file).length) < _SMALLEST_GZIP:
-        raise CxrError(f"{file}: is cut short, to {size} bytes; {REMEDY}")
+        raise CxrError(f"{file}: is cut short, to {how_many(size, 'byte')}; {REMEDY}")
     return tf.data.TFRecordDataset(file, compression_type="GZIP" if file.endswith(".gz") else None)
 
 

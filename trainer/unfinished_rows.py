@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cxr.core import progress
+from cxr.core.counts import how_many
 from cxr.core.stored_rows import Array, StoredRows
 from cxr.trainer.feature_cache.shards import CHECK_BYTES, check_of
 
@@ -36,7 +37,9 @@ class UnfinishedRows:
         size = np.dtype(np.float32).itemsize * width
         self.done = self._valid(size)
         if self.done < self._checks.seek(0, 2) // CHECK_BYTES:  # a killed run's rows are there before their checks
-            progress.report(f"{file.name}: what an interrupted run had kept is damaged after {self.done} rows; the others are made anew", 0)
+            progress.report(
+                f"{file.name}: what an interrupted run had kept is damaged after {how_many(self.done, 'row')}; the others are made anew", 0
+            )
         self._rows.truncate(self.done * size)
         self._checks.truncate(self.done * CHECK_BYTES)
 

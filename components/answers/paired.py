@@ -9,6 +9,7 @@ import numpy as np
 
 from cxr.components.answers.image_answers import AnsweredImages
 from cxr.components.metrics import names
+from cxr.core.counts import agreeing, how_many
 from cxr.core.intervals import TOO_FEW, Figure
 from cxr.core.measurement import Measurement
 
@@ -46,7 +47,7 @@ def _why_not(first: AnsweredImages | None, second: AnsweredImages | None) -> str
         shared = len(np.intersect1d(first.images, second.images))
         return f"judged on other images: {len(first.images)} and {len(second.images)}, {shared} of them the same"
     if changed := int(np.sum(first.labels != second.labels)):
-        return f"{changed} of the {len(first.images)} images have another label now"
+        return f"{changed} of the {how_many(len(first.images), 'image')} {agreeing(changed, 'has', 'have')} another label now"
     if first.patients is None and second.patients is None:
         return "the records that say whose images they are are gone"
     return ""

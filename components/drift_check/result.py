@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from cxr.components.drift_check.drift_config import Drift
+from cxr.core.counts import how_many
 from cxr.core.strict_model import StrictModel
 
 DRIFT = "drift.json"
@@ -61,7 +62,7 @@ class DriftResult(StrictModel):
         judged = [one for one in self.distances if one.judged]
         if not judged:
             return [*notes, f"nothing was judged: {few}"]
-        none = f"none of {len({one.feature for one in judged})} features has drifted from the previous run's data"
+        none = f"none of {how_many(len({one.feature for one in judged}), 'feature')} has drifted from the previous run's data"
         small = [split for split in dict.fromkeys(one.split for one in self.distances) if all(one.split != split for one in judged)]
         return [*notes, f"{none}; not judged: {', '.join(small)}, {few}" if small else none]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.filesize import decimal
 
+from cxr.core.counts import how_many
 from cxr.data.fetch.catalogue import Remote
 from cxr.data.fetch.checksums import agrees, digests
 from cxr.data.fetch.connection import Connection, body, shown
@@ -83,8 +84,9 @@ class Downloader:
                 failures += 1
                 wrong += isinstance(problem, _Wrong)
                 if failures == ATTEMPTS or wrong == 2:
+                    tried = how_many(failures, "attempt")
                     raise FetchError(
-                        f"{shown(remote.url)}: {problem.reason} ({failures} attempts); call the same command again later, it goes on"
+                        f"{shown(remote.url)}: {problem.reason} ({tried}); call the same command again later, it goes on"
                     ) from None
                 wait = problem.wait if problem.wait is not None else 2.0 ** (failures - 2) * random.uniform(0.8, 1.2)
                 if wait > LONGEST_WAIT:

@@ -13,6 +13,7 @@ from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
 from cxr.core import features
+from cxr.core.counts import agreeing, how_many
 from cxr.core.durable import remove_left_over, replace_text, replacing
 from cxr.core.errors import CxrError
 from cxr.core.file_names import file_name_of
@@ -108,8 +109,10 @@ def list_overlays(out: Path, explanations: Sequence[Explanation]) -> Iterator[st
     rows = [[field.name for field in fields(Explanation)], *map(astuple, explanations)]
     replace_text(out / TABLE, csv_text(rows))
     if empty := sum(row.empty for row in explanations):
-        yield f"{empty} of {len(explanations)} maps are empty: no region of the picture speaks for the class; these overlays say so"
-    yield f"{len(explanations)} overlays in {out}, listed in {TABLE}"
+        which, say = agreeing(empty, "is", "are"), agreeing(empty, "its overlay says", "these overlays say")
+        of_all = how_many(len(explanations), "map")
+        yield f"{empty} of {of_all} {which} empty: no region of the picture speaks for the class; {say} so"
+    yield f"{how_many(len(explanations), 'overlay')} in {out}, listed in {TABLE}"
 
 
 def _with_banner(picture: Image.Image, text: str) -> Image.Image:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from cxr.core import features
+from cxr.core.counts import agreeing
 from cxr.core.errors import CxrError
 from cxr.data.ingest.dataset import Dataset
 
@@ -27,7 +28,9 @@ def check_sizes(folder: Path, dataset: Dataset, splits: Collection[str] = featur
         file = folder / name
         found = file.stat().st_size if file.is_file() else None
         if found != size:
-            what = "is missing" if found is None else f"has {found:,} bytes in place of the {size:,} that were written"
+            what = "is missing"
+            if found is not None:
+                what = f"has {found:,} {agreeing(found, 'byte', 'bytes')} in place of the {size:,} that were written"
             raise CxrError(f"{file}: {what}; {_remedy(folder)}")
 
 

@@ -176,7 +176,8 @@ def _read(out: Path, request: _Request, console: Console, beam_options: Sequence
             read_files(((keys[row].decode(), request.rows[row].path) for row in missing), folder, config, beam_options)
     pictures = staged.Staged(folder)
     if lost := sum(keys[row] not in pictures for row in files):
-        raise CxrError(f"{len(files)} files were to be read and {len(files) - lost} came back; the workers do not see {folder}")
+        asked = how_many(len(files), "file was", "files were")
+        raise CxrError(f"{asked} to be read and {len(files) - lost} came back; the workers do not see {folder}")
     return keys, pictures
 
 
@@ -198,7 +199,7 @@ def _check(result: summary.Tally, rows: list[Row], out: Path, request: _Request,
     if result.reject_share > config.max_reject_share:
         places = [f"{by_number[o.number].where}: {o.reason}" for o in result.rejects]
         raise CxrError(
-            f"{len(result.rejects)} of {result.total} files cannot be used ({result.reasons()}), more than "
+            f"{len(result.rejects)} of {how_many(result.total, 'file')} cannot be used ({result.reasons()}), more than "
             f"{spelled('max_reject_share', config.max_reject_share)} allows; no records were written:"
             + shown(places, summary.write_rejects(result, by_number, out, PROBLEMS))
         )
@@ -279,7 +280,7 @@ def _check_kept(dataset: Dataset, out: Path, config: Ingest, spelled: Spelling) 
     total, allowed = dataset.images + dataset.rejects, spelled("max_reject_share", config.max_reject_share)
     if dataset.rejects > config.max_reject_share * total:
         raise CxrError(
-            f"{out}: {dataset.rejects} of {total} files could not be used, more than {allowed} allows; mend or remove them "
+            f"{out}: {dataset.rejects} of {how_many(total, 'file')} could not be used, more than {allowed} allows; mend or remove them "
             f"({private_lists.folder_of(out) / private_lists.REJECTS} lists them), or allow more"
         )
 

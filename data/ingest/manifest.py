@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from cxr.core.counts import how_many
 from cxr.core.errors import CxrError
 
 REQUIRED = ("image", "label")
@@ -77,10 +78,8 @@ def _rows(
             continue
         if len(fields) != len(columns):
             name = "tabs" if separator == "\t" else repr(separator)
-            found, wanted = len(fields), len(columns)
-            raise CxrError(
-                f"{manifest} line {line}: has not {wanted} fields as the header does, but {found}; quote values that hold {name}"
-            )
+            found, wanted = len(fields), how_many(len(columns), "field")
+            raise CxrError(f"{manifest} line {line}: has not {wanted} as the header does, but {found}; quote values that hold {name}")
         row = dict(zip(columns, fields, strict=True))
         for column in _OWN_COLUMNS.values():
             if "\n" in row.get(column, "") or "\r" in row.get(column, ""):

@@ -255,10 +255,12 @@ def _without_repeats(rows: list[Row], contradicted: Counter[str], config: Ingest
     repeats = len(rows) - len(kept)
     if not repeats:
         return rows, []
-    merged = f"; {len(same)} patient ids were other ids of the same person" if same else ""
+    merged = f"; {how_many(len(same), 'patient id was another id', 'patient ids were other ids')} of the same person" if same else ""
     words = ", ".join(f"{name} {count}" for name, count in contradicted.items())
     told = f"; where they contradict each other the first counts ({words})" if words else ""
-    return list(kept.values()), [f"{repeats} paths were listed twice and are read once{merged}{told}"]
+    return list(kept.values()), [
+        f"{how_many(repeats, 'path was listed twice and is', 'paths were listed twice and are')} read once{merged}{told}"
+    ]
 
 
 def _completed(rows: list[Row]) -> Counter[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cxr.core import features
+from cxr.core.counts import agreeing, how_many
 from cxr.core.errors import CxrError
 from cxr.core.folder_walk import data_files, may_be_data
 from cxr.data.ingest.ingest_config import Ingest, Spelling
@@ -31,17 +32,16 @@ def from_tree(root: Path, config: Ingest, spelled: Spelling, manifest: str) -> I
         raise CxrError(f"{root}: neither {manifest} nor folders in it; {needs}")
     given = [name for name in folders if name in features.SPLITS and name not in config.class_names]
     if given and len(given) < len(folders):
-        others = len(folders) - len(given)
-        raise CxrError(f"{root}: {others} other folders stand beside {given[0]!r}; folders are either all splits or all classes; {needs}")
+        others = how_many(len(folders) - len(given), "other folder stands", "other folders stand")
+        raise CxrError(f"{root}: {others} beside {given[0]!r}; folders are either all splits or all classes; {needs}")
     for split in given or [""]:
         folders = _folders(root / split)
         unknown = [name for name in folders if name not in config.class_names]
         if unknown:
             hint = next(filter(None, (hint_at(name, config.class_names) for name in unknown)), "")
-            raise CxrError(
-                f"{root / split}: {len(unknown)} of {len(folders)} folders are named after no class{hint}; {needs}; rename them, or set "
-                f"{spelled('class_names', '[…]')}"
-            )
+            which = f"{len(unknown)} of {how_many(len(folders), 'folder')} {agreeing(len(unknown), 'is', 'are')}"
+            what, them = spelled("class_names", "[…]"), agreeing(len(unknown), "it", "them")
+            raise CxrError(f"{root / split}: {which} named after no class{hint}; {needs}; rename {them}, or set {what}")
         for label in folders:
             place = f"{split}/{label} file" if split else f"{label} file"
             for number, path in enumerate(_files(root / split / label), 1):

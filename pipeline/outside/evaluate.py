@@ -13,6 +13,7 @@ from pydantic import Field
 
 from cxr.components.metrics.evaluation import Evaluation
 from cxr.core import features
+from cxr.core.counts import how_many
 from cxr.core.errors import CxrError
 from cxr.core.strict_model import StrictModel
 from cxr.core.support import large_share
@@ -182,9 +183,10 @@ def evaluate(
         advance()
     seconds = time.monotonic() - started
     if not answers:
+        copied = how_many(counts["copy"], "is a copy", "are copies")
         raise CxrError(
             f"no image is left to measure on: of {data.total} the model was trained on {counts['seen']} (--include-seen measures on them), "
-            f"{counts['copy']} are copies of training pictures, {counts['patient']} of patients that were trained on, "
+            f"{copied} of training pictures, {counts['patient']} of patients that were trained on, "
             f"and {data.rejects.total()} cannot be used"
         )
     return ModelFigures(

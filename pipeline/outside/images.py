@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cxr.core import features
+from cxr.core.counts import how_many
 from cxr.core.errors import CxrError
 from cxr.core.machine import cores
 from cxr.core.machine_faults import check_file_at_fault
@@ -223,9 +224,8 @@ def _read_rows(
             images.reject_list = private_lists.write(lists, private_lists.REJECTS, private_lists.REJECT_COLUMNS, bad)
     if len(bad) > config.max_reject_share * images.total:
         places = private_lists.shown([f"{one.where}: {one.reason}" for one in bad], images.reject_list)
-        raise CxrError(
-            f"{len(bad)} of {images.total} files cannot be used, more than {config.max_reject_share:.0%}; mend or remove them:{places}"
-        )
+        which = f"{len(bad)} of {how_many(images.total, 'file')}"
+        raise CxrError(f"{which} cannot be used, more than {config.max_reject_share:.0%}; mend or remove them:{places}")
 
 
 def _read(source: str | bytes, config: Ingest) -> reader.GreyImage | _Why:

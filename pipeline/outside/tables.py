@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from cxr.core.counts import how_many
+from cxr.core.counts import agreeing, how_many
 from cxr.core.disclaimer import SYNTHETIC
 from cxr.core.figure_table import BALANCED_ACCURACY, OF_ALL_CLASSES, OF_ONE_CLASS, row_of
 from cxr.core.intervals import NONE
@@ -62,12 +62,12 @@ def remarks(found: ModelFigures) -> Iterator[str]:
     if found.model and found.seen is None:
         yield "the model does not say which images it was trained on: none of them could be left out"
     elif found.seen:
-        rest = "they are left out (--include-seen measures on them)"
+        rest = agreeing(found.seen, "it is left out (--include-seen measures on it)", "they are left out (--include-seen measures on them)")
         if found.seen_included:
-            rest = "they are measured with the others, which flatters"
+            rest = f"{agreeing(found.seen, 'it is', 'they are')} measured with the others, which flatters"
         apart = (found.copies or 0) + (found.known_patients or 0)
         total = found.images + apart + (0 if found.seen_included else found.seen)
-        yield f"{found.seen} of {total} images were seen in training; {rest}"
+        yield f"{found.seen} of {how_many(total, 'image')} {agreeing(found.seen, 'was', 'were')} seen in training; {rest}"
     if found.copies or found.known_patients:
         copies = how_many(found.copies or 0, "copy", "copies")
         others = ""
@@ -75,7 +75,7 @@ def remarks(found: ModelFigures) -> Iterator[str]:
             others = f", and {how_many(found.known_patients, 'other image')} of patients that were trained on"
         yield f"left out besides: {copies} of pictures that were trained on{others}"
     if found.outside is not None:
-        yield f"the model finds {found.outside} of {found.images} images unlike anything that it was trained on"
+        yield f"the model finds {found.outside} of {how_many(found.images, 'image')} unlike anything that it was trained on"
     if found.rejects:
         reasons = ", ".join(f"{count} {why}" for why, count in found.rejects.items())
         yield f"{how_many(sum(found.rejects.values()), 'file')} could not be used: {reasons}"

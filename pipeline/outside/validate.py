@@ -210,9 +210,8 @@ def remarks(found: Compared) -> Iterator[str]:
     """Yields what must be known beside the table, findings apart."""
     if found.unlike:
         who = f"model {found.unlike.model} version {found.unlike.version}" if found.unlike.model else "the models that answered"
-        flagged = (
-            f"{found.unlike.outside} of {found.unlike.images} images unlike anything trained on; of {found.whose} {found.unlike.share}"
-        )
+        outside = f"{found.unlike.outside} of {how_many(found.unlike.images, 'image')}"
+        flagged = f"{outside} unlike anything trained on; of {found.whose} {found.unlike.share}"
         chance = f"and by chance up to {found.unlike.by_chance:.3f} of so many"
         yield f"{who} found {flagged}; {found.unlike.of_training:g} of images like those of the training are flagged by mistake, {chance}"
     else:

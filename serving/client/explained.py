@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from cxr.core import features
+from cxr.core.counts import how_many
 from cxr.serving.client.errors import BadAnswer
 from cxr.serving.client.tensors import to_arrays
 from cxr.serving.client.wire import messages
@@ -81,7 +82,7 @@ def heat_maps(pictures: list[bytes], response: messages.PredictResponse) -> list
     arrays = to_arrays({key: response.outputs[key] for key in ranks})
     for key, array in arrays.items():
         if array.ndim != ranks[key] or len(array) != len(pictures):
-            raise BadAnswer(f"{name}: output {key!r} has shape {list(array.shape)} for {len(pictures)} images")
+            raise BadAnswer(f"{name}: output {key!r} has shape {list(array.shape)} for {how_many(len(pictures), 'image')}")
     return [
         HeatMap(
             arrays[features.OUTPUT_CLASS_NAMES][i][arrays[features.EXPLAINED_CLASS][i]].decode(),

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from cxr.core import features
+from cxr.core.counts import how_many
 from cxr.serving.client.errors import BadAnswer, RequestFailed
 from cxr.serving.client.explained import HeatMap
 from cxr.serving.client.tensors import to_arrays
@@ -94,7 +95,7 @@ def predictions(paths: Sequence[str], response: messages.PredictResponse) -> lis
         if name not in outputs:
             raise BadAnswer(f"{spec.name}: no output {name!r} in the answer, only {sorted(outputs)}; push a model of this pipeline")
         if outputs[name].shape[:1] != (len(paths),):
-            raise BadAnswer(f"{spec.name}: output {name!r} has shape {list(outputs[name].shape)} for {len(paths)} images")
+            raise BadAnswer(f"{spec.name}: output {name!r} has shape {list(outputs[name].shape)} for {how_many(len(paths), 'image')}")
     classes = [[name.decode() for name in row] for row in outputs[features.OUTPUT_CLASS_NAMES]]
     members = {name.removeprefix(MEMBER_PREFIX): array for name, array in sorted(outputs.items()) if name.startswith(MEMBER_PREFIX)}
     return [
@@ -121,7 +122,9 @@ _FURTHER: dict[str, Callable[[Any, Sequence[str]], Any]] = {
 
 def _by_class(classes: Sequence[str], shares: Any) -> dict[str, float]:
     if len(classes) != len(shares):
-        raise BadAnswer(f"an answer with {len(classes)} class names and {len(shares)} probabilities")
+        raise BadAnswer(
+            f"an answer with {how_many(len(classes), 'class name')} and {how_many(len(shares), 'probability', 'probabilities')}"
+        )
     return {name: float(share) for name, share in zip(classes, shares, strict=True)}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cxr.core.counts import how_many
 from cxr.serving.client.errors import BadAnswer
 from cxr.serving.client.wire import messages
 from cxr.serving.defaults import LARGEST_FILLED
@@ -95,7 +96,7 @@ def _to_array(proto: messages.TensorProto) -> npt.NDArray[Any]:
     if 0 < len(values) < wanted and not proto.tensor_content:  # TensorFlow leaves out a repeated last value
         values = np.concatenate([values, np.repeat(values[-1:], wanted - len(values))])
     if len(values) != wanted or min(shape, default=0) < 0:
-        raise BadAnswer(f"a damaged tensor: shape {list(shape)} needs {wanted} values, it has {len(values)}")
+        raise BadAnswer(f"a damaged tensor: shape {list(shape)} needs {how_many(wanted, 'value')}, it has {len(values)}")
     try:
         return values.reshape(shape)
     except ValueError as error:  # no values, and sizes beside the 0 that no array has

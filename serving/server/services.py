@@ -14,6 +14,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from cxr.core.counts import how_many
 from cxr.serving.server import configuring, inference
 from cxr.serving.server.batching import Call, Runner
 from cxr.serving.server.errors import ServingError, from_exception, invalid, not_found
@@ -51,7 +52,7 @@ class Handlers:
         limit = self._limits.max_concurrent_requests
         with self._ended:
             if self._under_way >= limit:
-                raise ServingError(grpc.StatusCode.UNAVAILABLE, f"More than {limit} requests at once; try again later")
+                raise ServingError(grpc.StatusCode.UNAVAILABLE, f"More than {how_many(limit, 'request')} at once; try again later")
             self._under_way += 1
 
     def _end(self) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cxr.core.counts import how_many
+from cxr.core.counts import agreeing, how_many
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,7 @@ from cxr.core.counts import how_many
 )
 def test_a_number_has_the_words_that_go_with_it(number, words, expected):
     assert how_many(number, *words) == expected
+
+
+def test_a_verb_agrees_with_a_number_that_stands_elsewhere():
+    assert [agreeing(number, "is", "are") for number in (0, 1, 2)] == ["are", "is", "are"]

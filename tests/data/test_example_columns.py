@@ -42,7 +42,7 @@ def test_shards_that_are_missing_are_told_by_the_names_of_the_others(tmp_path):
     (tmp_path / "data_tfrecord-00001-of-00003.gz").unlink()
     with pytest.raises(
         CxrError,
-        match=r"data_tfrecord-00001-of-00003\.gz: 1 of the 3 shards are missing; .*remove the numbered folder .*run again .*--no-cache",
+        match=r"data_tfrecord-00001-of-00003\.gz: 1 of the 3 shards is missing; .*remove the numbered folder .*run again .*--no-cache",
     ):
         files_of([f"{tmp_path}/*"])
 

@@ -63,7 +63,7 @@ def test_a_value_is_one_file(place):
     stated = artifact_files.noted(place / "Split-train/a")
     artifact_files.check(of(dict(stated), f"{URI}/Split-train/a"))
     (place / "Split-train/a").write_text("x")
-    with pytest.raises(CxrError, match="a has 1 bytes"):
+    with pytest.raises(CxrError, match="a has 1 byte "):
         artifact_files.check(of(dict(stated), f"{URI}/Split-train/a"))
 
 

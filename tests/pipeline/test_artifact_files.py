@@ -69,7 +69,7 @@ def test_a_value_is_a_file_itself(workspace):
     place = publish(workspace, 1, value=True)
     assert pass_over(workspace) == []
     os.truncate(place / "value", 1)
-    assert pass_over(workspace)[0].startswith(f"{place / 'value'}: value has 1 bytes in place of the 8 that were written; it is not")
+    assert pass_over(workspace)[0].startswith(f"{place / 'value'}: value has 1 byte in place of the 8 that were written; it is not")
 
 
 def test_what_nobody_noted_what_was_added_and_a_folder_that_is_gone_are_left_to_tfx(workspace):

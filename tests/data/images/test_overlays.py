@@ -64,7 +64,7 @@ def test_a_model_that_names_itself_or_a_class_like_a_path_leads_nowhere(tmp_path
 
 def test_the_table_holds_no_formula(tmp_path):
     row = Explanation("=HYPERLINK(1).png", "m", "normal", "@normal", 0.5, False, "-x.png")
-    assert len(list(list_overlays(tmp_path, [row]))) == 1
+    assert list(list_overlays(tmp_path, [row])) == [f"1 overlay in {tmp_path}, listed in {TABLE}"]
     with (tmp_path / TABLE).open(newline="") as stream:
         assert list(csv.reader(stream))[1] == ["'=HYPERLINK(1).png", "m", "normal", "'@normal", "0.5", "False", "'-x.png", "", ""]
 

@@ -39,13 +39,13 @@ def test_tree_with_splits(tree, tmp_path):
     rows, _ = discover(top, CONFIG)
     assert {row.split for row in rows} == {"train"}
     (top / "extra").mkdir()
-    with pytest.raises(CxrError, match=r"split: 1 other folders stand beside 'train'"):
+    with pytest.raises(CxrError, match=r"split: 1 other folder stands beside 'train'"):
         discover(top, CONFIG)
 
 
 def test_tree_with_an_unknown_folder(tree):
     (tree / "tuberculosis").mkdir()
-    with pytest.raises(CxrError, match=r"tree: 1 of 4 folders are named after no class; it needs .*covid19, pneumonia, normal") as error:
+    with pytest.raises(CxrError, match=r"tree: 1 of 4 folders is named after no class; it needs .*covid19, pneumonia, normal") as error:
         discover(tree, CONFIG)
     assert "tuberculosis" not in str(error.value)  # the next one's folders are named after patients
     (tree / "tuberculosis").rename(tree / "Normal")
@@ -276,7 +276,7 @@ def test_listed_twice_is_refused_or_makes_one_patient(tmp_path, make_manifest):
         discover(manifest, CONFIG, lambda name, value: f"--{name.replace('_', '-')} {value}")
     found, warnings = discover(manifest, Ingest(listed_twice="merge"))
     assert [r.patient for r in found] == ["1", "1", "3", "", ""]
-    assert warnings == ["1 paths were listed twice and are read once; 1 patient ids were other ids of the same person"]
+    assert warnings == ["1 path was listed twice and is read once; 1 patient id was another id of the same person"]
 
 
 def test_what_only_the_second_row_knows_is_kept_and_a_contradiction_is_told(tmp_path, make_manifest):

@@ -203,7 +203,7 @@ def test_a_refusal_names_the_image_and_nothing_of_the_graph(faulty, png):
 @pytest.mark.parametrize(
     ("code", "details"),
     [
-        (grpc.StatusCode.RESOURCE_EXHAUSTED, "More than 1 requests at once; try again later"),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "More than 1 request at once; try again later"),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!"),
         (grpc.StatusCode.UNAVAILABLE, "The batch scheduling queue to which this task was submitted is full"),
     ],

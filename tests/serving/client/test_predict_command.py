@@ -91,7 +91,7 @@ def test_overlays_beside_the_answers(cxr, small_server, folder, tmp_path_factory
     assert drawn.shape == (64, 64, 3)
     assert np.ptp(drawn[4, 4]) > 50  # red
     assert np.ptp(drawn[60, 60]) < 5  # grey
-    assert "1 of 2 maps are empty" in done.stderr
+    assert "1 of 2 maps is empty" in done.stderr
     with open(out / "explanations.csv") as file:
         rows = list(csv.DictReader(file))
     told = [(row["explained"], row["empty"], row["outside"]) for row in rows]

@@ -109,7 +109,7 @@ def test_too_many_requests_at_once(start, slow_model, connect, pool):
     caller = connect(start(slow_model, batching={"enabled": False}, limits={"max_concurrent_requests": 1}).address)
     first = occupied(caller, pool)
     refused = caller.refusal(lambda: slow(caller, 0.0))
-    assert refused == ("UNAVAILABLE", "More than 1 requests at once; try again later")  # RESOURCE_EXHAUSTED would mean: too large
+    assert refused == ("UNAVAILABLE", "More than 1 request at once; try again later")  # RESOURCE_EXHAUSTED would mean: too large
     assert caller.states("slow")[1][0] == "AVAILABLE"  # status answers all the same
     first.result()
     assert slow(caller, 0.0) == [0.0]
