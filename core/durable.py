@@ -51,7 +51,7 @@ def replacing(path: Path, mode: int | None = None, *, keep: bool = False) -> Ite
 
 def replace_text(path: Path, text: str, mode: int | None = None) -> None:
     """Writes a file as `replacing` does; what processes left of it that were killed meanwhile goes."""
-    remove_left_over(path.parent, glob.escape(_in_a_draft(path)))
+    remove_drafts(path)
     with replacing(path, mode) as file:
         file.write(text.encode())
 
@@ -67,6 +67,11 @@ def replace_output(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     else:
         replace_text(target, text, target.stat().st_mode & 0o777 if target.exists() else None)
+
+
+def remove_drafts(path: Path) -> None:
+    """Removes what processes left of a file that they were writing: for files whose text nobody else may find once they are gone."""
+    remove_left_over(path.parent, glob.escape(_in_a_draft(path)))
 
 
 def remove_left_over(folder: Path, names: str) -> None:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from cxr.core.durable import replace_text
+from cxr.core.durable import remove_drafts, replace_text
 from cxr.core.errors import CxrError
 from cxr.core.visible import csv_text
 from cxr.data.ingest.rows import Row
@@ -80,6 +80,7 @@ def forget(out: Path, name: str) -> None:
     folder = folder_of(out)
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         (folder / name).unlink()
+    remove_drafts(folder / name)  # they name files too
     with contextlib.suppress(OSError):  # not there, or it holds another list
         folder.rmdir()
 

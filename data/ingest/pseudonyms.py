@@ -8,7 +8,7 @@ import os
 import secrets
 from pathlib import Path
 
-from cxr.core.durable import replacing
+from cxr.core.durable import remove_drafts, replacing
 from cxr.core.errors import CxrError
 
 KEY_FILE_VARIABLE = "CXR_PSEUDONYM_KEY_FILE"
@@ -33,6 +33,7 @@ def load_key(path: Path) -> bytes:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path, 0o600, keep=True) as file:
                 file.write(f"{secrets.token_hex(32)}\n".encode())
+        remove_drafts(path)  # one may be this key: who removes the key means to have no other
         key = path.read_bytes().strip()
     except OSError as error:
         raise CxrError(f"key file {path}: {error.strerror}; name another with {KEY_FILE_VARIABLE}") from None

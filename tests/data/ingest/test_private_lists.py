@@ -1,10 +1,12 @@
 """Lists that people open in a spreadsheet."""
 
 import csv
+import os
 
 import pytest
+from killed import killed_at
 
-from cxr.data.ingest.private_lists import PROBLEMS, SHOWN, BadRows, folder_of, shown, write_problems
+from cxr.data.ingest.private_lists import PROBLEMS, SHOWN, BadRows, folder_of, forget, shown, write, write_problems
 from cxr.data.ingest.rows import Row
 
 
@@ -40,3 +42,15 @@ def test_an_error_shows_the_first_places_and_says_how_many_more_there_are(tmp_pa
     assert shown(texts) == f"{lines}{more}"
     assert shown(texts, tmp_path) == f"{lines}{more}\nall of them with their paths: {tmp_path}"
     assert str(BadRows("wrong:", [], texts)) == f"wrong:{lines}{more}"
+
+
+def test_what_a_killed_process_left_of_a_list_is_forgotten_with_it(tmp_path):
+    step = 0
+    while killed_at(step, lambda: write(tmp_path / "out", PROBLEMS, ["path"], [["DOE.png"]])):
+        step += 1
+    left = [path for path in folder_of(tmp_path / "out").iterdir() if path.name != PROBLEMS]
+    assert b"DOE" in b"".join(path.read_bytes() for path in left)
+    for path in left:
+        os.utime(path, (0, 0))
+    forget(tmp_path / "out", PROBLEMS)
+    assert list(tmp_path.iterdir()) == []

@@ -1,9 +1,11 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 
 import pytest
+from killed import killed_at
 
 from cxr.core.errors import CxrError
 from cxr.data.ingest import pseudonyms
@@ -23,6 +25,21 @@ def test_key_is_made_once_and_for_its_owner_only(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o600
     assert load_key(path) == key
     assert load_key(tmp_path / "other.key") != key
+
+
+def test_no_copy_of_the_key_stays_behind_a_killed_process(tmp_path):
+    """Who removes the key so that nobody finds the way back must not leave it in a hidden file."""
+    step = 0
+    while killed_at(step, partial(load_key, tmp_path / str(step) / "pseudonym.key")):
+        step += 1
+    folders = list(tmp_path.iterdir())
+    left = [path for path in tmp_path.glob("*/.*") if path.stat().st_size]
+    assert any((path.parent / "pseudonym.key").is_file() for path in left)  # killed between the two names
+    for path in left:
+        os.utime(path, (0, 0))
+    for folder in folders:
+        load_key(folder / "pseudonym.key")
+    assert [path for path in tmp_path.glob("*/.*") if path.stat().st_size] == []
 
 
 def test_key_from_the_environment(tmp_path, monkeypatch):
