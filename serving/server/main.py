@@ -50,6 +50,7 @@ def serve(options: ServerOptions, open_page: "OpenPage | None" = None, *, as_jso
     log_to_stderr()
     came = arrivals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     leave_warnings_out()
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)  # it remarks on files of variables; versions.py says what is loaded
     leave_keras_out()
     with imports.uncollected(), silenced():
         import tensorflow as tf

@@ -131,6 +131,7 @@ class Versions:
 
     def _load_once(self, version: Version) -> None:
         _refuse_missing(version)
+        log.info("%s version %d: loading", version.model, version.number)
         loaded = LoadedModel(
             version.path, self._options.intra_op_threads, self._options.inter_op_threads, unchecked=self._options.unchecked_models
         )

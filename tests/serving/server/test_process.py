@@ -35,7 +35,10 @@ def test_serves_bare_and_versioned_folders(golden_models, connect):
         assert caller.half(name="bare") == (1, [2.5, 3.0])
         assert caller.half(name="versions") == (124, [3.5, 4.0])
         assert server.rest_address is not None
-        assert "deprecated" not in server.log_path.read_text()  # how models are loaded is no concern of who starts a server
+        log = server.log_path.read_text()
+        assert log.index("bare version 1: loading") < log.index("bare version 1: available")
+        for words in ("deprecated", "Restoring parameters"):  # how models are loaded is no concern of who starts a server
+            assert words not in log
     with pytest.raises(ProcessLookupError):
         os.kill(server.pid, 0)
 
