@@ -83,6 +83,7 @@ def prune(
 ) -> None:
     """Remove old runs, their artifacts, and pushed versions that neither a champion nor a server needs."""
     import sys
+    from contextlib import ExitStack
 
     from cxr.core.console import Console
     from cxr.core.errors import UsageError
@@ -92,13 +93,15 @@ def prune(
     from cxr.pipeline.workspace import PRUNE
 
     place, messages = _workspace(pipeline, workspace), Console(stderr=True)
-    with writing_to(place.home), place.lock(PRUNE), place.lock_crossval():
+    with writing_to(place.home), ExitStack() as held:
+        for lock in (place.looked_at(),) if dry_run else (place.lock(PRUNE), place.lock_crossval()):
+            held.enter_context(lock)
         security = options.tls_of(tls, ca, cert, key, server_name)
         served = _served(place, models_config, server, security, messages)
         with messages.status("looking at runs and artifacts"), silenced():
             from cxr.pipeline.pruning.prune import Pruner  # ML Metadata, TensorFlow: seconds
 
-            pruner = Pruner(place, keep, served)
+            pruner = Pruner(place, keep, served, dry=dry_run)
             plan = pruner.plan()
         out = options.stdout_console()
         _show(plan, place.home, out)

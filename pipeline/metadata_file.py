@@ -68,8 +68,12 @@ def check_path(file: Path) -> None:
         raise UsageError(f"{file}: this path has {length} bytes, and SQLite opens none of more than {_LONGEST}; name a shorter --workspace")
 
 
-def check(file: Path) -> None:
+def check(file: Path, *, write: bool = True) -> None:
     """Makes sure that ML Metadata can read and write its file, where there is one.
+
+    Args:
+      file: ML Metadata's.
+      write: False: it is only to be read.
 
     Raises:
       CxrError: It is damaged, locked by another program, or may not be written; nothing was changed.
@@ -77,11 +81,13 @@ def check(file: Path) -> None:
     if not file.is_file():
         return
     try:
-        with closing(_open(file)) as database:
-            database.execute("BEGIN IMMEDIATE")
-            database.execute("CREATE TABLE tried (it INTEGER)")  # of a file that is read-only SQLite says so at the first change
+        with closing(_open(file, write)) as database:
+            if write:
+                database.execute("BEGIN IMMEDIATE")
+                database.execute("CREATE TABLE tried (it INTEGER)")  # of a file that is read-only SQLite says so at the first change
             (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
-            database.execute("ROLLBACK")
+            if write:
+                database.execute("ROLLBACK")
     except sqlite3.Error as error:
         code = error.sqlite_errorcode & 0xFF  # the rest says where in SQLite
         if code == sqlite3.SQLITE_BUSY:
@@ -124,8 +130,9 @@ def _damaged(file: Path, how: str) -> str:
     )
 
 
-def _open(file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(file, timeout=_PATIENCE, isolation_level=None)
+def _open(file: Path, write: bool = True) -> sqlite3.Connection:
+    place = file.absolute().as_uri() + ("" if write else "?mode=ro")
+    return sqlite3.connect(place, timeout=_PATIENCE, isolation_level=None, uri=True)
 
 
 def _numbers(artifacts: Path) -> Iterator[int]:

@@ -7,7 +7,7 @@ import fcntl
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -181,6 +181,21 @@ class Workspace:
                 )
             yield
 
+    @contextmanager
+    def looked_at(self) -> Iterator[None]:
+        """Keeps runs, cross-validations and prunes waiting while somebody looks at what they change; writes nothing.
+
+        Raises:
+          CxrError: One of them is under way.
+          OSError: A lock may not be read.
+        """
+        with ExitStack() as held:
+            for name in (LOCK, CROSSVAL_LOCK):
+                with suppress(FileNotFoundError):  # nobody has ever held it
+                    if not _taken(held.enter_context(open(self.home / name, encoding="utf-8")), fcntl.LOCK_SH):
+                        raise CxrError(f"{self.home}: a run, a prune or a cross-validation of it is under way; wait for its end")
+            yield
+
     def lock_holder(self) -> str | None:
         """Returns who holds the lock, RUN or PRUNE; None: nobody."""
         try:
@@ -215,10 +230,10 @@ def _point(link: Path, target: Path | str) -> None:
         new.unlink(missing_ok=True)
 
 
-def _taken(file: IO[str]) -> bool:
-    """Takes the lock, unless somebody holds it."""
+def _taken(file: IO[str], how: int = fcntl.LOCK_EX) -> bool:
+    """Takes the lock, for itself or with others who only look, unless somebody holds it."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -46,16 +46,21 @@ class Doomed:
 class Artifacts:
     """The artifacts of a pipeline, and who made and read them."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, *, write: bool = True) -> None:
         """Opens ML Metadata's file, which must be there.
+
+        Args:
+          workspace: Of the pipeline.
+          write: False: nothing will be removed.
 
         Raises:
           CxrError: It is damaged, locked by another program, or may not be written.
         """
-        metadata_file.check(workspace.metadata)
+        metadata_file.check(workspace.metadata, write=write)
+        modes = proto.SqliteMetadataSourceConfig
         config = proto.ConnectionConfig()
         config.sqlite.filename_uri = str(workspace.metadata)
-        config.sqlite.connection_mode = proto.SqliteMetadataSourceConfig.READWRITE
+        config.sqlite.connection_mode = modes.READWRITE if write else modes.READONLY
         self._workspace = workspace
         try:
             self._store = metadata_store.MetadataStore(config)

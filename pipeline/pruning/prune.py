@@ -53,16 +53,17 @@ class Plan:
 class Pruner:
     """Prunes one pipeline."""
 
-    def __init__(self, workspace: Workspace, keep: int, served: Mapping[str, Collection[int]]) -> None:
+    def __init__(self, workspace: Workspace, keep: int, served: Mapping[str, Collection[int]], *, dry: bool = False) -> None:
         """Touches nothing.
 
         Args:
           workspace: Of the pipeline, whose lock the caller holds, and that of its cross-validations.
           keep: See `what_stays`.
           served: By model: versions that servers have loaded, or that a models.config names.
+          dry: The plan will not be carried out: what it is made of need not be open to be written, and `Workspace.looked_at` suffices.
         """
         self._workspace, self._keep, self._served = workspace, keep, served
-        self._artifacts = Artifacts(workspace) if workspace.metadata.is_file() else None
+        self._artifacts = Artifacts(workspace, write=not dry) if workspace.metadata.is_file() else None
 
     def plan(self) -> Plan:
         """Returns what stays and what goes.

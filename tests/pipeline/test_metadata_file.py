@@ -98,6 +98,7 @@ def test_a_file_that_may_not_be_written_is_named(file):
     try:
         with pytest.raises(CxrError, match=r"metadata\.db: cannot be written"):
             metadata_file.check(file)
+        metadata_file.check(file, write=False)
     finally:
         if os.getuid() == 0:
             subprocess.run(["chattr", "-i", file], check=True)
@@ -106,7 +107,7 @@ def test_a_file_that_may_not_be_written_is_named(file):
 def test_a_full_disk_is_told_as_everywhere(file, monkeypatch):
     error = sqlite3.OperationalError("database or disk is full")
     error.sqlite_errorcode = sqlite3.SQLITE_FULL
-    monkeypatch.setattr(metadata_file, "_open", lambda _: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(metadata_file, "_open", lambda *_: (_ for _ in ()).throw(error))
     with pytest.raises(CxrError, match=r"metadata\.db: No space left on device; make room there"):
         metadata_file.check(file)
 

@@ -117,6 +117,18 @@ def test_somebody_who_only_looks_refuses_nobody(tmp_path):
         end.join()
 
 
+def test_to_look_needs_no_right_to_write_and_waits_for_nobody(tmp_path):
+    workspace = ws.Workspace(tmp_path, "demo")
+    workspace.home.mkdir()
+    with workspace.looked_at(), workspace.looked_at():
+        assert list(workspace.home.iterdir()) == []
+    for lock in (workspace.lock, workspace.lock_crossval):
+        with lock(), pytest.raises(CxrError, match="demo: a run, a prune or a cross-validation of it is under way"), workspace.looked_at():
+            pass
+    with workspace.looked_at(), pytest.raises(CxrError, match="is under way"), workspace.lock_crossval():
+        pass
+
+
 @pytest.mark.parametrize("place", ["file", "file/below", "/proc/none"])
 def test_a_place_where_no_workspace_can_be(tmp_path, place):
     (tmp_path / "file").touch()

@@ -131,6 +131,11 @@ def test_what_a_killed_node_left_goes_and_nothing_of_the_others(workspace, run):
     assert plan.left_over[half.parent] == plan.size == 1000
     assert not plan.empty
     assert half.exists()  # a plan removes nothing
+    before_looking = workspace.metadata.read_bytes()
+    workspace.metadata.chmod(0o444)
+    assert Pruner(workspace, 9, {}, dry=True).plan() == plan
+    workspace.metadata.chmod(0o644)
+    assert workspace.metadata.read_bytes() == before_looking
     pruner.carry_out(plan)
     assert [*workspace.pipeline_root.glob("Die/*/*"), *system.glob("*/*")] == [*system.glob("*")]
     assert {path for path in workspace.pipeline_root.rglob("*") if path.is_dir() and "Die" not in path.parts} == before

@@ -32,7 +32,7 @@ def names(pushed):
 
 
 def test_a_dry_run_says_what_would_go_and_touches_nothing(prune, pushed):
-    before = names(pushed)
+    before, present = names(pushed), {path: path.stat().st_mtime_ns for path in pushed.root.rglob("*")}
     result = prune("cpu", "--workspace", str(pushed.root), "--keep", "1", "--dry-run")
     assert result.exit_code == exit_codes.OK, result.exception
     assert "no server answers at 127.0.0.1:9" in result.stderr
@@ -44,6 +44,7 @@ def test_a_dry_run_says_what_would_go_and_touches_nothing(prune, pushed):
     assert "artifacts and what nodes left stay: there is no metadata.db" in result.stdout
     assert names(pushed) == before
     assert len(list(pushed.runs.iterdir())) == 8
+    assert {path: path.stat().st_mtime_ns for path in pushed.root.rglob("*")} == present  # no lock either: it may be another's to write
 
 
 def test_it_asks_and_removes(prune, pushed):
@@ -67,6 +68,7 @@ def test_what_only_the_next_run_or_cross_validation_could_use_goes(prune, pushed
     arguments = ("cpu", "--workspace", str(pushed.root), "--keep", "8", "--yes")
     with pushed.lock_crossval():
         assert "a prune, is under way" in str(prune(*arguments).exception)
+        assert "a cross-validation of it is under way" in str(prune(*arguments, "--dry-run").exception)
     assert "goes: left over crossval/features: " in prune(*arguments, "--dry-run").stdout
     assert kept.exists()
     assert prune(*arguments).exit_code == exit_codes.OK
