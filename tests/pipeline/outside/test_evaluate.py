@@ -219,7 +219,7 @@ def test_what_does_not_fit_the_model(version, records, tmp_path):
     assert "SYNTHETIC images: the numbers say nothing about patients" in evaluated("-m", other, "-d", records)[1]
     wrong = tmp_path / "wrong" / "healthy"
     wrong.mkdir(parents=True)
-    assert "rename them, or set --model to one that knows it" in str(refused("-m", other, "-d", wrong.parent))
+    assert "rename it, or set --model to one that knows it" in str(refused("-m", other, "-d", wrong.parent))
     model_says()
     assert "does not say which images it was trained on" in evaluated("-m", other, "-d", records)[1]
     for arguments in (["-m", other], ["-d", records], [], ["-m", other, "-d", "nowhere"], ["-m", other, "-d", records, "--split", "x"]):
