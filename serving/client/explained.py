@@ -11,9 +11,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from cxr.core import features
-from cxr.core.counts import how_many
 from cxr.serving.client.errors import BadAnswer
-from cxr.serving.client.tensors import to_arrays
+from cxr.serving.client.outputs import names_after, outputs_of
 from cxr.serving.client.wire import messages
 
 MEMBER_PREFIX = features.MEMBER_HEAT_MAP.format(member="")
@@ -71,21 +70,17 @@ def heat_maps(pictures: list[bytes], response: messages.PredictResponse) -> list
       response: has the outputs named in cxr.core.features.
 
     Raises:
-      BadAnswer: an output is missing or of another shape.
+      BadAnswer: an output is missing, or is not what a model of this pipeline gives.
     """
-    name = response.model_spec.name
-    of_members = sorted(key for key in response.outputs if key.startswith(MEMBER_PREFIX))
+    of_members = list(names_after(response, MEMBER_PREFIX))
     ranks = {features.EXPLAINED_CLASS: 1, features.OUTPUT_CLASS_NAMES: 2, **dict.fromkeys((features.HEAT_MAP, *of_members), 3)}
-    for key in ranks:
-        if key not in response.outputs:
-            raise BadAnswer(f"{name}: no output {key!r} in the answer, only {sorted(response.outputs)}; push a model of this pipeline")
-    arrays = to_arrays({key: response.outputs[key] for key in ranks})
-    for key, array in arrays.items():
-        if array.ndim != ranks[key] or len(array) != len(pictures):
-            raise BadAnswer(f"{name}: output {key!r} has shape {list(array.shape)} for {how_many(len(pictures), 'image')}")
+    arrays = outputs_of(response, ranks, len(pictures))
+    names, explained = arrays[features.OUTPUT_CLASS_NAMES], arrays[features.EXPLAINED_CLASS]
+    if not np.isin(explained, range(names.shape[1])).all():
+        raise BadAnswer(f"{response.model_spec.name}: output {features.EXPLAINED_CLASS!r} is the number of no class")
     return [
         HeatMap(
-            arrays[features.OUTPUT_CLASS_NAMES][i][arrays[features.EXPLAINED_CLASS][i]].decode(),
+            names[i][int(explained[i])],
             arrays[features.HEAT_MAP][i],
             picture,
             {key.removeprefix(MEMBER_PREFIX): arrays[key][i] for key in of_members},

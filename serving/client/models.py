@@ -137,9 +137,9 @@ def reading(connection: Connection, target: Target, timeout: float) -> Reading:
     request = messages.PredictRequest(model_spec=target.spec(features.SIGNATURE_READING))
     request.inputs[features.SIGNATURE_READING].CopyFrom(from_bytes([b""]))
     answer = connection.call("Predict", request, timeout, str(target))
-    if features.MAX_SIDE not in answer.outputs:
-        raise BadAnswer(f"{target}: no output {features.MAX_SIDE!r} in the answer; push a model of this pipeline")
-    told = {name: array.ravel()[0] for name, array in to_arrays(answer.outputs).items()}
+    told = {name: array.ravel()[0] for name, array in to_arrays(answer.outputs).items() if array.size and array.dtype != object}
+    if features.MAX_SIDE not in told:
+        raise BadAnswer(f"{target}: no number as output {features.MAX_SIDE!r} in the answer; push a model of this pipeline")
     check_rules(int(told.get(features.READING_RULES, 1)), str(target))
     synthetic, coverage = told.get(features.LEARNT_FROM_SYNTHETIC), told.get(features.CONFORMAL_COVERAGE)
     return Reading(

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from cxr.core import features
-from cxr.core.counts import how_many
-from cxr.serving.client.errors import BadAnswer, RequestFailed
+from cxr.serving.client.errors import RequestFailed
 from cxr.serving.client.explained import HeatMap
-from cxr.serving.client.tensors import to_arrays
+from cxr.serving.client.outputs import names_after, outputs_of
 from cxr.serving.client.wire import messages
 
 MEMBER_PREFIX = features.MEMBER_PROBABILITIES.format(member="")
@@ -85,25 +84,18 @@ def predictions(paths: Sequence[str], response: messages.PredictResponse) -> lis
       response: has the outputs named in cxr.core.features.
 
     Raises:
-      BadAnswer: an output is missing, or has another number of rows.
+      BadAnswer: an output is missing, or is not what a model of this pipeline gives.
     """
-    outputs = to_arrays(response.outputs)
-    spec = response.model_spec
-    needed = (features.PROBABILITIES, features.PREDICTED_LABEL, features.OUTPUT_CLASS_NAMES)
-    further = [name for name in (features.UNLIKE_TRAINING, features.OUTSIDE, features.CONFORMAL_SET) if name in outputs]
-    for name in (*needed, *further):
-        if name not in outputs:
-            raise BadAnswer(f"{spec.name}: no output {name!r} in the answer, only {sorted(outputs)}; push a model of this pipeline")
-        if outputs[name].shape[:1] != (len(paths),):
-            raise BadAnswer(f"{spec.name}: output {name!r} has shape {list(outputs[name].shape)} for {how_many(len(paths), 'image')}")
-    classes = [[name.decode() for name in row] for row in outputs[features.OUTPUT_CLASS_NAMES]]
-    members = {name.removeprefix(MEMBER_PREFIX): array for name, array in sorted(outputs.items()) if name.startswith(MEMBER_PREFIX)}
+    members = list(names_after(response, MEMBER_PREFIX))
+    further = {name: rank for name, rank in _RANKS_OF_FURTHER.items() if name in response.outputs}
+    outputs = outputs_of(response, {**_RANKS, **dict.fromkeys(members, 2), **further}, len(paths))
+    classes, spec = outputs[features.OUTPUT_CLASS_NAMES].tolist(), response.model_spec
     return [
         Prediction(
             path=path,
-            label=outputs[features.PREDICTED_LABEL][i].decode(),
+            label=outputs[features.PREDICTED_LABEL][i],
             probabilities=_by_class(classes[i], outputs[features.PROBABILITIES][i]),
-            members={member: _by_class(classes[i], array[i]) for member, array in members.items()},
+            members={name.removeprefix(MEMBER_PREFIX): _by_class(classes[i], outputs[name][i]) for name in members},
             model=spec.name,
             version=spec.version.value,
             **{name: _FURTHER[name](outputs[name][i], classes[i]) for name in further},
@@ -112,6 +104,9 @@ def predictions(paths: Sequence[str], response: messages.PredictResponse) -> lis
     ]
 
 
+# Dimensions of the outputs, see `outputs_of`.
+_RANKS = {features.PROBABILITIES: 2, features.PREDICTED_LABEL: 1, features.OUTPUT_CLASS_NAMES: 2}
+_RANKS_OF_FURTHER = {features.UNLIKE_TRAINING: 1, features.OUTSIDE: 1, features.CONFORMAL_SET: 2}
 # By output, from one image's values and the class names to the field of the same name.
 _FURTHER: dict[str, Callable[[Any, Sequence[str]], Any]] = {
     features.UNLIKE_TRAINING: lambda score, _: float(score),
@@ -121,10 +116,6 @@ _FURTHER: dict[str, Callable[[Any, Sequence[str]], Any]] = {
 
 
 def _by_class(classes: Sequence[str], shares: Any) -> dict[str, float]:
-    if len(classes) != len(shares):
-        raise BadAnswer(
-            f"an answer with {how_many(len(classes), 'class name')} and {how_many(len(shares), 'probability', 'probabilities')}"
-        )
     return {name: float(share) for name, share in zip(classes, shares, strict=True)}
 
 
