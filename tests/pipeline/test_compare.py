@@ -75,6 +75,15 @@ def test_what_was_judged_on_other_images_is_not_paired(make_run: MakeRun, artifa
     assert "no difference of ensemble can be given: judged on other images: 12 and 10, 10 of them the same" in list(remarks(found))
 
 
+@pytest.mark.parametrize("older", [(FIRST,), (SECOND,), (FIRST, SECOND)])
+def test_a_run_of_an_older_version_is_not_said_to_have_other_data(make_run: MakeRun, artifacts: Path, older: tuple[str, ...]) -> None:
+    first, second = (
+        KeptRun(make_run(name, report=report(artifacts, "right", data_fingerprint="" if name in older else "a" * 64)))
+        for name in (FIRST, SECOND)
+    )
+    assert compare_runs(first, second).data == ("fingerprint: not kept by a run of an older version",)
+
+
 def test_artifacts_that_are_gone_and_models_of_one_run_only(make_run: MakeRun, artifacts: Path) -> None:
     first = KeptRun(make_run(FIRST, report=report(artifacts, "cleared away")))
     other = report(artifacts, "right")
