@@ -77,7 +77,7 @@ class Connection:
           CxrError: the address has no port, or a TLS file cannot be read.
         """
         _split(server)
-        self.server = server
+        self.server, self._over_tls = server, tls is not None
         options = channel_options(server)
         if tls is not None and tls.server_name:
             options.append(("grpc.ssl_target_name_override", tls.server_name))
@@ -111,7 +111,7 @@ class Connection:
             try:
                 return self._calls[method](request, timeout=remaining)
             except grpc.RpcError as error:
-                failure = from_rpc(error, self.server, about)
+                failure = from_rpc(error, self.server, about, over_tls=self._over_tls)
             except ValueError:  # gRPC's answer to a closed channel
                 raise RequestFailed(f"{self.server}: the connection was closed while {about} was asked") from None
             if not isinstance(failure, ServerUnavailable):

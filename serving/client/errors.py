@@ -12,9 +12,11 @@ from cxr.serving.defaults import GRPC_PORT
 SIZE_HINTS = ("larger than max", "exceeds maximum size")  # gRPC's texts (C++, Go; Java) where a message is over its receiver's limit
 LOAD_HINTS = ("queue", "at once")  # TensorFlow Serving's batching, the embedded server's limit of requests
 HTTP_HINTS = ("http1.x", "HTTP/2", "ALPN")  # an HTTP/1 answer where gRPC's was expected; over TLS, a server that speaks no HTTP/2
-CUT_HINTS = ("Socket closed", "reset by peer")  # what a server with TLS does with plaintext, and one that ends with a connection
+# What a server with TLS does with plaintext, and with a client whose certificate is missing or not trusted, and one that ends does too.
+CUT_HINTS = ("Socket closed", "reset by peer")
 _FUNCTIONS = re.compile(r"(?:\{\{function_node [^}]*\}\}\s*)+")
-TLS_HINTS = ("handshake", "ssl_error", "certificate", "wrong version number")  # gRPC reports a failed TLS handshake as UNAVAILABLE
+# gRPC reports a failed TLS handshake as UNAVAILABLE.
+TLS_HINTS = ("handshake", "ssl_error", "certificate", "wrong version number", "verification")
 
 
 class RequestFailed(CxrError):
@@ -71,17 +73,18 @@ class BadImage(RequestFailed):
     """One image cannot be read here, or the server could not decode it."""
 
 
-def from_rpc(error: grpc.RpcError, server: str, model: str) -> RequestFailed:
+def from_rpc(error: grpc.RpcError, server: str, model: str, *, over_tls: bool) -> RequestFailed:
     """Turns gRPC's error into one that says what to do.
 
     Args:
       error: as raised by a call.
       server: host:port, for the message.
       model: "ensemble", "ensemble version 3" …, for the message.
+      over_tls: how the client asked.
     """
     code: grpc.StatusCode = error.code()
     details: str = error.details() or ""
-    kind, message = _explain(code, details, server, model)
+    kind, message = _explain(code, details, server, model, over_tls)
     return kind(message, code, details)
 
 
@@ -90,11 +93,12 @@ def plain_reason(details: str) -> str:
     return _FUNCTIONS.sub("", details).partition("\n")[0]
 
 
-def _explain(code: grpc.StatusCode, details: str, server: str, model: str) -> tuple[type[RequestFailed], str]:
+def _explain(code: grpc.StatusCode, details: str, server: str, model: str, over_tls: bool) -> tuple[type[RequestFailed], str]:
     codes = grpc.StatusCode
     if code == codes.UNAVAILABLE:
         if any(hint in details.lower() for hint in TLS_HINTS):
-            return TlsFailed, f"{server}: TLS failed ({details}); check --tls, --ca, --cert and --key against the server's ssl_config_file"
+            options = "--tls, --ca, --server-name, --cert and --key"
+            return TlsFailed, f"{server}: TLS failed ({details}); check {options} against the server's ssl_config_file"
         if any(hint in details for hint in LOAD_HINTS):
             return _overloaded(server, details)
         if any(hint in details for hint in HTTP_HINTS):
@@ -102,7 +106,8 @@ def _explain(code: grpc.StatusCode, details: str, server: str, model: str) -> tu
             return ServerUnavailable, f"{server}: does not speak gRPC ({details}); {remedy}"
         remedy = f"start one with: cxr serve MODELS_DIR --port {_port(server)}"
         if any(hint in details for hint in CUT_HINTS):
-            remedy = f"if it uses TLS give --tls or --ca, else {remedy}"
+            asked = "if it asks for certificates of clients give one that it trusts, --cert and --key"
+            remedy = f"{asked if over_tls else 'if it uses TLS give --tls or --ca'}; else {remedy}"
         return ServerUnavailable, f"{server}: no server answers there ({details}); {remedy}"
     if code == codes.DEADLINE_EXCEEDED:
         return DeadlineExceeded, f"{server}: {model} did not answer in time; raise --timeout, or lower --batch-size"

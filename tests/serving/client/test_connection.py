@@ -267,7 +267,13 @@ def test_tls_with_client_certificates(faulty, tmp_path: Path):
 
     with Connection(server, Tls(ours.pem, *ours.issue("client"))) as connection:
         connection.call("Predict", REQUEST, 20)
-    for bad, said in ((Tls(stranger.pem, *ours.issue("client")), "TLS failed"), (None, "if it uses TLS give --tls or --ca")):
+    for bad, said in (
+        (Tls(stranger.pem, *ours.issue("client")), "TLS failed"),
+        (Tls(ours.pem, *ours.issue("client"), server_name="elsewhere"), "TLS failed .*--server-name"),
+        (Tls(ours.pem), "if it asks for certificates of clients give one that it trusts, --cert and --key; else start one"),
+        (Tls(ours.pem, *stranger.issue("client")), "if it asks for certificates of clients give one that it trusts"),
+        (None, "if it uses TLS give --tls or --ca; else start one"),
+    ):
         with Connection(server, bad) as connection, pytest.raises(ServerUnavailable, match=said):
             connection.call("Predict", REQUEST, 1)
     with Connection(server, Tls(stranger.pem, *ours.issue("client"))) as connection, pytest.raises(TlsFailed, match="--ca"):
