@@ -17,12 +17,12 @@ from .requests import grpc_target, made_server, rest_target
 pytestmark = pytest.mark.seconds
 
 INPUTS = 60  # a connection each
-_PROMPT = 20  # seconds; a head that never ends is given up on after header_seconds
+_PROMPT = 60  # seconds; a head that never ends is given up on after header_seconds
 
 
 @pytest.fixture(scope="module")
 def server():
-    with made_server(rest_port=0, rest={"header_seconds": 0.2, "body_seconds": 0.2}) as server:
+    with made_server(rest_port=0, rest={"header_seconds": 1.0, "body_seconds": 0.2}) as server:
         yield server
 
 

@@ -2,7 +2,9 @@
 
 import runpy
 import shutil
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +52,39 @@ def slow_model(tmp_path_factory) -> Path:
     module, path = Slow(), str(out / "slow" / "1")
     tf.saved_model.save(module, path, signatures={"serving_default": module.predict, "lengths": module.lengths})
     return out
+
+
+class Held:
+    """Requests to `slow` on a server of this process: they wait until they are released, however long a slow machine takes until then."""
+
+    def __init__(self) -> None:
+        """Holds none yet."""
+        self._released = threading.Event()
+
+    def hold(self, server: Any) -> Any:
+        """Has the model wait from now on where the largest x is above 0; returns the server."""
+        loaded = server.manager.states("slow")[1].loaded
+        run = loaded.run
+
+        def wait(feeds: Any, arrays: Any, fetches: Any) -> Any:
+            if arrays[0].max() > 0:
+                assert self._released.wait(PATIENCE)
+            return run(feeds, arrays, fetches)
+
+        loaded.run = wait
+        return server
+
+    def release(self) -> None:
+        """Lets them end."""
+        self._released.set()
+
+
+@pytest.fixture
+def held():
+    """Holds requests until the test, or its end, releases them."""
+    held = Held()
+    yield held
+    held.release()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
-"""Dynamic batching over a real socket, with a model that takes as long as it is told."""
+"""Dynamic batching over a real socket, with a model that waits until it is released."""
 
-import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.seconds
 
+HELD = 0.01  # is waited for, see `held`
 ONE_AT_A_TIME = {"num_batch_threads": 1, "max_batch_size": 4}
 
 
@@ -27,22 +27,39 @@ def sizes_run(server):
     return seen
 
 
-def slow(caller, seconds, timeout=60):
-    request = caller.request("slow", x=np.array([seconds], np.float32))
+def asked(caller, value, timeout=60):
+    request = caller.request("slow", x=np.array([value], np.float32))
     return list(caller.prediction.Predict(request, timeout=timeout).outputs["y"].float_val)
 
 
-def occupied(caller, pool, seconds=0.6):
-    """Keeps the only batch thread busy; returns the future of that request."""
-    future = pool.submit(slow, caller, seconds)
-    time.sleep(0.2)
-    return future
+def waiting(server):
+    """Requests of each batch in the queues."""
+    with server._runner._changed:
+        return [len(batch) for queue in server._runner._queues.values() for batch in queue.batches]
+
+
+def under_way(server):
+    """Requests that are being answered."""
+    return server.handlers.idle(0)
 
 
 @pytest.fixture
-def pool():
+def pool(held):
     with ThreadPoolExecutor(16) as pool:
         yield pool
+        held.release()
+
+
+@pytest.fixture
+def occupied(pool, held, until):
+    """Keeps the only batch thread of a server busy until `held` is released; returns the future of that request."""
+
+    def run(caller, seen):
+        future = pool.submit(asked, caller, HELD)
+        until(lambda: seen, "the first batch")
+        return future
+
+    return run
 
 
 def test_no_deadline_is_no_deadline(start, models, connect):
@@ -52,11 +69,13 @@ def test_no_deadline_is_no_deadline(start, models, connect):
     assert list(answer.outputs["y"].float_val) == [2.5]
 
 
-def test_requests_that_wait_share_a_batch(start, slow_model, connect, pool):
-    server = start(slow_model, batching=ONE_AT_A_TIME)
+def test_requests_that_wait_share_a_batch(start, slow_model, connect, pool, until, held, occupied):
+    server = held.hold(start(slow_model, batching=ONE_AT_A_TIME))
     caller, seen = connect(server.address), sizes_run(server)
-    first = occupied(caller, pool)
-    futures = [pool.submit(slow, caller, x / 100) for x in range(4)]
+    first = occupied(caller, seen)
+    futures = [pool.submit(asked, caller, x / 100) for x in range(4)]
+    until(lambda: sum(waiting(server)) == 4, "four that wait")
+    held.release()
     assert [future.result() for future in futures] == [pytest.approx([x / 100]) for x in range(4)]
     first.result()
     assert seen == [(1, 1), (4, 4)]
@@ -91,54 +110,59 @@ def test_timeout_collects_a_batch(start, models, connect, pool):
     assert time.monotonic() - begin < 20  # full: it does not wait for its time-out
 
 
-def test_full_queue_is_unavailable(start, slow_model, connect, pool, until):
-    server = start(slow_model, batching={**ONE_AT_A_TIME, "max_batch_size": 1, "max_enqueued_batches": 2})
-    caller = connect(server.address)
-    first = occupied(caller, pool, 2.0)
-    queued = [pool.submit(slow, caller, 0.0) for _ in range(2)]
-    until(lambda: [len(queue.batches) for queue in server._runner._queues.values()] == [2], "a full queue")
-    code, message = caller.refusal(lambda: slow(caller, 0.0))
+def test_full_queue_is_unavailable(start, slow_model, connect, pool, until, held, occupied):
+    server = held.hold(start(slow_model, batching={**ONE_AT_A_TIME, "max_batch_size": 1, "max_enqueued_batches": 2}))
+    caller, seen = connect(server.address), sizes_run(server)
+    first = occupied(caller, seen)
+    queued = [pool.submit(asked, caller, 0.0) for _ in range(2)]
+    until(lambda: waiting(server) == [1, 1], "a full queue")
+    code, message = caller.refusal(lambda: asked(caller, 0.0))
     assert code == "UNAVAILABLE"
     text = "The batch scheduling queue to which this task was submitted is full; "
     assert message == text + "currently 2 batches enqueued and max_enqueued_batches is 2"
+    held.release()
     assert [future.result() for future in queued] == [[0.0], [0.0]]
     first.result()
 
 
-def test_too_many_requests_at_once(start, slow_model, connect, pool):
-    caller = connect(start(slow_model, batching={"enabled": False}, limits={"max_concurrent_requests": 1}).address)
-    first = occupied(caller, pool)
-    refused = caller.refusal(lambda: slow(caller, 0.0))
+def test_too_many_requests_at_once(start, slow_model, connect, pool, until, held):
+    server = held.hold(start(slow_model, batching={"enabled": False}, limits={"max_concurrent_requests": 1}))
+    caller = connect(server.address)
+    first = pool.submit(asked, caller, HELD)
+    until(lambda: under_way(server) == 1, "the first request")
+    refused = caller.refusal(lambda: asked(caller, 0.0))
     assert refused == ("UNAVAILABLE", "More than 1 request at once; try again later")  # RESOURCE_EXHAUSTED would mean: too large
     assert caller.states("slow")[1][0] == "AVAILABLE"  # status answers all the same
+    held.release()
     first.result()
-    assert slow(caller, 0.0) == [0.0]
+    assert asked(caller, 0.0) == [0.0]
 
 
-def test_what_passed_its_deadline_in_the_queue_is_not_run(start, slow_model, connect, pool):
-    server = start(slow_model, batching=ONE_AT_A_TIME)
+def test_what_passed_its_deadline_in_the_queue_is_not_run(start, slow_model, connect, pool, held, occupied):
+    server = held.hold(start(slow_model, batching=ONE_AT_A_TIME))
     caller, seen = connect(server.address), sizes_run(server)
-    first = occupied(caller, pool)
-    assert caller.refusal(lambda: slow(caller, 0.0, timeout=0.1))[0] == "DEADLINE_EXCEEDED"
+    first = occupied(caller, seen)
+    assert caller.refusal(lambda: asked(caller, 0.0, timeout=0.1))[0] == "DEADLINE_EXCEEDED"
+    held.release()
     first.result()
-    assert slow(caller, 0.0) == [0.0]
+    assert asked(caller, 0.0) == [0.0]
     assert seen == [(1, 1), (1, 1)]
 
 
-def test_client_that_disappears_frees_its_place(start, slow_model, connect, pool, until):
-    server = start(slow_model, batching={**ONE_AT_A_TIME, "max_batch_size": 1})
+def test_client_that_disappears_frees_its_place(start, slow_model, connect, pool, until, held, occupied):
+    server = held.hold(start(slow_model, batching={**ONE_AT_A_TIME, "max_batch_size": 1}))
     caller, seen = connect(server.address), sizes_run(server)
-    first = occupied(caller, pool)
+    first = occupied(caller, seen)
     with grpc.insecure_channel(server.address) as leaving:
         from tensorflow_serving.apis import prediction_service_pb2_grpc
 
         stub = prediction_service_pb2_grpc.PredictionServiceStub(leaving)
         _ = [stub.Predict.future(caller.request("slow", x=np.array([5.0], np.float32))) for _ in range(5)]
-        time.sleep(0.1)
+        until(lambda: waiting(server) == [1] * 5, "five that wait")
+    until(lambda: under_way(server) == 1, "the end of what nobody waits for any more")
+    held.release()
     first.result()
-    begin = time.monotonic()
-    assert slow(caller, 0.0) == [0.0]
-    assert time.monotonic() - begin < 5
+    assert asked(caller, 0.0) == [0.0]
     assert len(seen) == 2
     version = server.manager.states("slow")[1]
     until(lambda: version._users == 0, "every handle given back")
@@ -171,29 +195,35 @@ def test_many_clients_get_their_own_answers(start, models, connect, pool):
 
 
 @pytest.mark.parametrize(("drain", "count", "level"), [(0.2, 2, "WARNING"), (30, 0, "INFO")])
-def test_the_log_says_how_many_requests_the_drain_left_unfinished(start, slow_model, connect, pool, until, caplog, drain, count, level):
+def test_the_log_says_how_many_requests_the_drain_left_unfinished(
+    start, slow_model, connect, pool, until, caplog, held, drain, count, level
+):
     caplog.set_level("INFO")
-    server = start(slow_model, rest_port=0, batching={"enabled": False})
+    server = held.hold(start(slow_model, rest_port=0, batching={"enabled": False}))
     caller = connect(server.address)
     address = f"http://{server.rest_address}/v1/models/slow:predict"
-    by_grpc = pool.submit(slow, caller, 1.5)
-    by_rest = pool.submit(lambda: urllib.request.urlopen(address, b'{"instances": [1.5]}').status)
-    until(lambda: server.handlers.idle(0) == 2, "both requests")
-    server.stop(drain_seconds=drain)
+    by_grpc = pool.submit(asked, caller, HELD)
+    by_rest = pool.submit(lambda: urllib.request.urlopen(address, b'{"instances": [0.01]}').status)
+    until(lambda: under_way(server) == 2, "both requests")
+    stopping = pool.submit(server.stop, drain_seconds=drain)
+    if count:
+        until(lambda: by_grpc.done() and by_rest.done(), "the end of both")
+    held.release()  # the model ends what it has begun
+    stopping.result()
     assert [future.exception() is None for future in (by_grpc, by_rest)] == [count == 0] * 2
     (record,) = [record for record in caplog.records if "unfinished" in record.message]
     assert (record.levelname, record.message) == (level, f"requests left unfinished after draining: {count}")
 
 
-def test_stop_answers_what_is_under_way(slow_model, connect):
-    from cxr.serving.server import Server
-
-    server = Server.start(slow_model, port=0, rest_port=None)
-    caller, answers = connect(server.address), []
-    thread = threading.Thread(target=lambda: answers.append(slow(caller, 0.5)))
-    thread.start()
-    time.sleep(0.2)
-    server.stop(drain_seconds=30)
-    thread.join()
-    assert answers == [pytest.approx([0.5])]
-    assert caller.refusal(lambda: slow(caller, 0.0, timeout=5))[0] == "UNAVAILABLE"
+def test_stop_answers_what_is_under_way(start, slow_model, connect, pool, until, held):
+    server = held.hold(start(slow_model))
+    caller = connect(server.address)
+    answer = pool.submit(asked, caller, HELD)
+    until(lambda: under_way(server) == 1, "the request")
+    stopping = pool.submit(server.stop, drain_seconds=30)
+    until(lambda: caller.refusal(lambda: asked(caller, 0.0, timeout=5))[0] == "UNAVAILABLE", "the closed port")
+    assert not answer.done()
+    held.release()
+    stopping.result()
+    assert answer.result() == [pytest.approx(HELD)]
+    assert caller.refusal(lambda: asked(caller, 0.0, timeout=5))[0] == "UNAVAILABLE"

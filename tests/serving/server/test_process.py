@@ -111,13 +111,14 @@ def test_killed_and_restarted_under_load(golden_models, connect, tmp_path, until
 
 
 @pytest.mark.slow
-def test_sigterm_drains(slow_model, connect):
+def test_sigterm_drains(slow_model, connect, until):
     import numpy as np
 
-    with served(slow_model) as (process, listening):
+    with served(slow_model, rest_port=0) as (process, listening):
         caller = connect(listening["address"])
+        metrics = f"http://{listening['rest_address']}/monitoring/prometheus/metrics"
         future = caller.prediction.Predict.future(caller.request("slow", x=np.array([1.0], np.float32)), timeout=60)
-        time.sleep(0.5)
+        until(lambda: b'cxr_serving_batch_size_count{model_name="slow"} 1.0' in urllib.request.urlopen(metrics).read(), "the batch")
         os.kill(another_thread(process.pid), signal.SIGTERM)
         assert list(future.result().outputs["y"].float_val) == [1.0]
         assert process.wait(60) == 0
@@ -135,7 +136,7 @@ def test_a_request_that_does_not_fit_into_the_memory_ends_the_server_and_it_says
         with grpc.insecure_channel(listening["address"], options=[("grpc.max_send_message_length", -1)]) as channel:
             send = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
             with pytest.raises(grpc.RpcError):
-                send(np.zeros(size, np.uint8).tobytes(), timeout=20)
+                send(np.zeros(size, np.uint8).tobytes(), timeout=PATIENCE)
         assert process.wait(PATIENCE) == 1
         assert process.stderr is not None
         said = process.stderr.read()

@@ -361,7 +361,7 @@ def test_file_that_changes_again_while_its_models_are_awaited(start, models, gol
     server = start(model_config_file=path, model_config_file_poll_seconds=0.05)
     caller = connect(server.address)
     (models / "empty").mkdir()
-    path.write_text(str(configuration(models, "", {"empty": models / "empty"}).config))
+    replaced(path, str(configuration(models, "", {"empty": models / "empty"}).config))
     until(lambda: server.manager._change == 2, "the change that waits")
     config('version_labels { key: "stable" value: 123 }')
     until(lambda: server.manager._change > 2, "the next one")
