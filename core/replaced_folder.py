@@ -29,16 +29,9 @@ def replaced(out: Path, *, durable: bool = True) -> Iterator[Path]:
     """
     partial, old = _beside(out)
     try:
-        partial.mkdir(parents=True, exist_ok=True)
-        handle = os.open(partial, os.O_RDONLY)
-    except OSError as error:
-        raise CxrError(explained(error, partial) or f"{partial}: cannot be made ({error.strerror})") from None
-    try:
-        if not _locked(handle, partial):
-            raise CxrError(f"{out}: another process is writing it; wait for its end")
-        _restore(out)
-        _empty(partial)
-        try:
+        with _locked_folder(out, partial):
+            _restore(out)
+            _empty(partial)
             yield partial
             if durable:
                 sync_tree(partial)
@@ -47,11 +40,9 @@ def replaced(out: Path, *, durable: bool = True) -> Iterator[Path]:
             partial.rename(out)
             sync_folder(out.parent)  # the old files go when the new ones are on the disk
             shutil.rmtree(old, ignore_errors=True)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-    finally:
-        os.close(handle)
+    except BaseException:  # Ctrl-C before there is a lock, too
+        _remove(partial)
+        raise
 
 
 @contextlib.contextmanager
@@ -79,6 +70,43 @@ def left_alone(out: Path) -> Iterator[bool]:
         if free:
             with contextlib.suppress(OSError):  # what a killed process left in it, the next one that writes clears up
                 partial.rmdir()
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _locked_folder(out: Path, partial: Path) -> Iterator[None]:
+    """Makes the folder beside `out`, unless it is there, and has its lock while the block runs; removes it where that fails.
+
+    Raises:
+      CxrError: See `replaced`.
+    """
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        handle = os.open(partial, os.O_RDONLY)
+    except OSError as error:
+        raise CxrError(explained(error, partial) or f"{partial}: cannot be made ({error.strerror})") from None
+    try:
+        if not _locked(handle, partial):
+            raise CxrError(f"{out}: another process is writing it; wait for its end")
+        try:
+            yield
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+    finally:
+        os.close(handle)
+
+
+def _remove(partial: Path) -> None:
+    """Removes the folder beside, unless it is gone or another process is at it."""
+    try:
+        handle = os.open(partial, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        if _locked(handle, partial):
+            shutil.rmtree(partial, ignore_errors=True)
+    finally:
         os.close(handle)
 
 

@@ -1,9 +1,11 @@
 import os
+import sys
 
 import pytest
 from killed import killed_at
 from power_loss import losing_power
 
+from cxr.core import replaced_folder
 from cxr.core.errors import CxrError
 from cxr.core.replaced_folder import left_alone, replaced
 
@@ -60,3 +62,42 @@ def test_a_kill_at_any_moment_leaves_the_old_folder_or_the_new_one_and_nothing_b
         assert os.listdir(tmp_path) == ["results"]
         step += 1
     assert {*map(tuple, found)} == {("old", "old"), ("new", "new")}
+
+
+def interrupted_at(step, work):
+    """Does `work`; Ctrl-C comes as a function of replaced_folder.py begins, calls or has called, counted from 0. Tells whether it came."""
+    left = [step]
+
+    def count(frame, event, argument):
+        if event != "return" and frame.f_code.co_filename == replaced_folder.__file__:  # Python looks for signals nowhere else
+            left[0] -= 1
+            if left[0] == -1:
+                raise KeyboardInterrupt
+
+    sys.setprofile(count)
+    try:
+        work()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.setprofile(None)
+    return False
+
+
+def test_ctrl_c_at_any_moment_leaves_nothing_beside_the_folder(tmp_path):
+    out, step = tmp_path / "results", 0
+
+    def write(name):
+        with replaced(out) as partial:
+            (partial / "part").write_text(name)
+
+    write("old")
+    while interrupted_at(step, lambda: write("new")):
+        assert ".results.partial" not in os.listdir(tmp_path)
+        with left_alone(out) as free:  # as the next process does, which reads
+            assert free
+        assert os.listdir(tmp_path) == ["results"]
+        assert (out / "part").read_text() in ("old", "new")
+        write("old")
+        step += 1
+    assert step > 15
