@@ -139,7 +139,7 @@ def test_ctrl_c_is_told_and_the_run_before_stays_the_latest(cxr, tmp_path):
     while len(list(runs.iterdir())) < 3 and time.monotonic() < deadline:
         time.sleep(0.1)
     os.kill(process.pid, signal.SIGINT)  # while it makes its images
-    _, messages = process.communicate(timeout=60)
+    _, messages = process.communicate(timeout=180)
     assert process.returncode == exit_codes.INTERRUPTED
     assert "interrupted" in messages
     assert "the same command goes on where this one stopped" in messages

@@ -135,15 +135,20 @@ def test_beams_workers_are_forked_from_the_same_process_as_the_node(tmp_path):
     assert lines == [repr((number, server, True)) for number in range(8)]
 
 
-def fill(mebibytes):
+def filled(mebibytes):
     kept = bytearray(mebibytes * 2**20)
     kept[:: 2**12] = b"x" * len(kept[:: 2**12])  # a page that nobody wrote to has no memory
-    if kept[0]:
-        time.sleep(1.5)
+    return kept
+
+
+def fill(mebibytes):
+    return len(filled(mebibytes))
 
 
 def fill_and_die(mebibytes):
-    fill(mebibytes)
+    kept = filled(mebibytes)
+    time.sleep(1.5)
+    assert kept[0]
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -152,7 +157,8 @@ def fill_another(mebibytes):
     subprocess.run([sys.executable, "-c", source], check=True)
 
 
-def test_peak_memory_is_of_the_largest_process_and_survives_a_death():
+def test_peak_memory_is_of_the_largest_process_and_survives_a_death(monkeypatch):
+    monkeypatch.setattr(node_process, "_LOOK_SECONDS", 0.05)  # often enough before it dies, on a slow machine too
     usual = node_process.measured_call(work, 1).peak_memory
     more = 2 * usual // 2**20
     assert usual > 50e6

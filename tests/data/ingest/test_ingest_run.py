@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -473,18 +472,15 @@ def test_two_at_a_time_are_refused(run, source, tmp_path):
 @pytest.mark.slow
 def test_killed_in_the_middle(tmp_path, source, key_file, run):
     code = (
-        "import sys; from pathlib import Path; from rich.console import Console\n"
-        "from cxr.data.ingest.ingest import ingest; from cxr.data.ingest.ingest_config import Ingest\n"
+        "import os, signal, sys; from pathlib import Path; from rich.console import Console\n"
+        "from cxr.data.ingest import summary; from cxr.data.ingest.ingest import ingest; from cxr.data.ingest.ingest_config import Ingest\n"
+        "summary.tally = lambda outcomes, groups: os.kill(os.getpid(), signal.SIGKILL)\n"  # when all is read, and nothing written
         "ingest(sys.argv[1], Path(sys.argv[2]), Ingest(images_per_shard=16), "
         "key_file=Path(sys.argv[3]), console=Console(stderr=True))"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(source), str(tmp_path / "records"), str(key_file)])
-    for _ in range(600):
-        if any((tmp_path / "records.private").glob("staged/*.pictures")):
-            break
-        time.sleep(0.1)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    killed = subprocess.run([sys.executable, "-c", code, str(source), str(tmp_path / "records"), str(key_file)])
+    assert killed.returncode == -signal.SIGKILL
+    assert any((tmp_path / "records.private").glob("staged/*.pictures"))
     assert not (tmp_path / "records").exists()
     assert run(source).images == 60
     assert not (tmp_path / ".records.partial").exists()
