@@ -233,7 +233,20 @@ def test_an_interrupt_reaches_the_caller():
         node_process.call(wait_while_another_thread_is_interrupted)
 
 
-def test_a_killed_caller_leaves_no_process_behind(tmp_path):
+@pytest.fixture
+def few_imports(tmp_path):
+    """Returns a function that writes what stands in the place of TFX in another process; of what else is large there is nothing."""
+
+    def write(tfx):
+        (tmp_path / "tfx.py").write_text(tfx)
+        for name in ("tensorflow", "keras", "ml_metadata"):
+            (tmp_path / f"{name}.py").write_text("raise ImportError")
+        return {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+    return write
+
+
+def test_a_killed_caller_leaves_no_process_behind(few_imports, tmp_path):
     (tmp_path / "sleeper.py").write_text(
         textwrap.dedent("""
         import os, time
@@ -250,7 +263,7 @@ def test_a_killed_caller_leaves_no_process_behind(tmp_path):
         """)
     )
     file = tmp_path / "pid"
-    caller = subprocess.Popen([sys.executable, "sleeper.py", str(file)], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    caller = subprocess.Popen([sys.executable, "sleeper.py", str(file)], cwd=tmp_path, env=few_imports(""), stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not file.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -277,19 +290,6 @@ def test_what_nodes_are_forked_from_ends_with_its_caller_while_it_imports(tmp_pa
         assert caller.stdout.readline() == "importing\n"
         caller.kill()
         assert caller.stdout.read() == ""  # the other process holds it too, until it ends
-
-
-@pytest.fixture
-def few_imports(tmp_path):
-    """Returns a function that writes what stands in the place of TFX in another process; of what else is large there is nothing."""
-
-    def write(tfx):
-        (tmp_path / "tfx.py").write_text(tfx)
-        for name in ("tensorflow", "keras", "ml_metadata"):
-            (tmp_path / f"{name}.py").write_text("raise ImportError")
-        return {**os.environ, "PYTHONPATH": str(tmp_path)}
-
-    return write
 
 
 KILLED_WHILE_IMPORTING = """
