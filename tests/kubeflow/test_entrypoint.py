@@ -12,7 +12,7 @@ import prepared
 import pytest
 import yaml
 from simulator.cluster import SimulatedCluster, State
-from simulator.launcher import Rule
+from simulator.launcher import Rule, start_afresh
 
 from cxr.core import exit_codes
 from cxr.kubeflow.entrypoint import MODULE, parse
@@ -205,14 +205,20 @@ def test_examples_without_split_names_end_statistics_with_a_remedy(tmp_path, rec
 
 @pytest.mark.slow
 def test_a_shared_folder_on_a_gs_root(tmp_path, records, small_pipeline, image):
-    """What Beam's workers would see: inputs and outputs in the shared folder, which is empty again afterwards."""
+    """What Beam's workers would see: inputs and outputs in the shared folder, which is empty again afterwards.
+
+    StatisticsGen's process is started afresh, as a container's is.
+    """
     from cxr.kubeflow import ir_pass
     from cxr.kubeflow.compile import compile_pipeline
+
+    def start(command, **where):
+        return (start_afresh if any(STATISTICS in word for word in command) else prepared.run)(command, **where)
 
     shared = tmp_path / "shared"
     spec = compile_pipeline(small_pipeline(records), image)
     ir_pass.share_with_workers(spec, str(shared))
-    result = SimulatedCluster(tmp_path / "cluster").run(yaml.safe_dump(spec), pipeline_root="gs://bucket/prefix")
+    result = SimulatedCluster(tmp_path / "cluster", start=start).run(yaml.safe_dump(spec), pipeline_root="gs://bucket/prefix")
     assert result.succeeded, result.tasks
     outputs = result.tasks[GEN].outputs
     assert outputs is not None

@@ -11,7 +11,7 @@ from cxr.trainer.crossval.features import features_of_all
 from cxr.trainer.decoded_images import in_order
 from cxr.trainer.feature_cache.store import Store
 from cxr.trainer.fine_tuning import set_trainable
-from cxr.trainer.frozen_backbone import FeatureCache
+from cxr.trainer.frozen_backbone import FeatureCache, FrozenBackbone
 from cxr.trainer.frozen_features import FrozenFeatures
 from cxr.trainer.models.backbones import LAYER, all_layers
 from cxr.trainer.training import Training
@@ -270,11 +270,24 @@ def test_what_an_interrupted_training_had_answered_out_of_fold_is_not_trained_ag
 def test_the_state_depends_on_what_is_trained(splits, config, cache, tmp_path):
     first = train(config(head_training={"epochs": 1}), splits, state_root=tmp_path)
     again = train(config(head_training={"epochs": 1}), splits, state_root=tmp_path, cache=cache)
-    other = train(config(head_training={"epochs": 2}), splits, state_root=tmp_path, cache=cache)
-    code = train(config(head_training={"epochs": 1}), splits, state_root=tmp_path, cache=cache, identity=["v2"])
     assert first.state_dir == again.state_dir
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cxr.trainer.devices.precision", lambda mixed: devices.MIXED)  # as on a GPU; a CPU computes in it too, slowly
-        half = train(config(head_training={"epochs": 1}), splits, state_root=tmp_path)
-    assert len({first.state_dir, other.state_dir, code.state_dir, half.state_dir}) == 4
     np.testing.assert_array_equal(first.probabilities["val"], again.probabilities["val"])
+
+    class Begun(Exception):
+        """A training, with its state; it need not go on."""
+
+    def begun(frozen, images, file):
+        raise Begun(file.parent)
+
+    def state_of(epochs, **more):
+        with pytest.raises(Begun) as raised:
+            train(config(head_training={"epochs": epochs}), splits, state_root=tmp_path, **more)
+        return raised.value.args[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FrozenBackbone, "recalibrate", begun)
+        assert state_of(1) == first.state_dir
+        other, code = state_of(2), state_of(1, identity=["v2"])
+        patch.setattr("cxr.trainer.devices.precision", lambda mixed: devices.MIXED)  # as on a GPU
+        half = state_of(1)
+    assert len({first.state_dir, other, code, half}) == 4

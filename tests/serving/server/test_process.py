@@ -15,7 +15,6 @@ import urllib.request
 import grpc
 import psutil
 import pytest
-from processes import another_thread
 from served import served
 
 from cxr.core.errors import CxrError
@@ -108,20 +107,6 @@ def test_killed_and_restarted_under_load(golden_models, connect, tmp_path, until
             end.set()
     assert codes == {"UNAVAILABLE"}
     assert set(map(str, answers)) == {"(124, [3.5, 4.0])"}
-
-
-@pytest.mark.slow
-def test_sigterm_drains(slow_model, connect, until):
-    import numpy as np
-
-    with served(slow_model, rest_port=0) as (process, listening):
-        caller = connect(listening["address"])
-        metrics = f"http://{listening['rest_address']}/monitoring/prometheus/metrics"
-        future = caller.prediction.Predict.future(caller.request("slow", x=np.array([1.0], np.float32)), timeout=60)
-        until(lambda: b'cxr_serving_batch_size_count{model_name="slow"} 1.0' in urllib.request.urlopen(metrics).read(), "the batch")
-        os.kill(another_thread(process.pid), signal.SIGTERM)
-        assert list(future.result().outputs["y"].float_val) == [1.0]
-        assert process.wait(60) == 0
 
 
 @pytest.mark.slow

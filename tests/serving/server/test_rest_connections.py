@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import os
 import select
 import signal
 import socket
@@ -10,6 +11,7 @@ import threading
 
 import psutil
 import pytest
+from processes import another_thread
 from served import served
 
 pytestmark = pytest.mark.seconds
@@ -189,15 +191,19 @@ def test_two_large_bodies_take_little_memory(golden_models):
 
 
 @pytest.mark.slow
-def test_sigterm_closes_the_port_and_drains(slow_model, until):
+def test_sigterm_closes_the_port_and_drains(slow_model, connect, until):
+    """Of gRPC and of REST; the signal comes to another thread than the main one."""
+    import numpy as np
+
     with served(slow_model, rest_port=0) as (process, listening):
-        address = listening["rest_address"]
+        address, caller = listening["rest_address"], connect(listening["address"])
+        by_grpc = caller.prediction.Predict.future(caller.request("slow", x=np.array([4.0], np.float32)), timeout=PATIENCE)
         body = b'{"instances": [4.0]}'
         request = f"POST /v1/models/slow:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
         with connect_raw(address, request) as running, connect_raw(address) as idle:
-            count = 'cxr_serving_batch_size_count{model_name="slow"} 1.0'
-            until(lambda: count in get(address, "/monitoring/prometheus/metrics")[1], "the batch")
-            process.send_signal(signal.SIGTERM)
+            under_way = 'cxr_serving_batch_size_sum{model_name="slow"} 2.0'
+            until(lambda: under_way in get(address, "/monitoring/prometheus/metrics")[1], "both requests")
+            os.kill(another_thread(process.pid), signal.SIGTERM)
             assert read_to_end(idle) == b""  # closed
 
             def refused():
@@ -209,9 +215,11 @@ def test_sigterm_closes_the_port_and_drains(slow_model, until):
 
             until(refused, "the closed port")
             assert not select.select([running], [], [], 0)[0]  # still at work
+            assert not by_grpc.done()
             answer = read_to_end(running)
         assert answer.startswith(b"HTTP/1.1 200")
         assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"predictions": [4.0]}
+        assert list(by_grpc.result().outputs["y"].float_val) == [4.0]
         assert process.wait(PATIENCE) == 0
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
