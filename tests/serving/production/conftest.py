@@ -33,14 +33,19 @@ def configured(small_models: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Callable[..., Connection]]:
-    """Starts a server of a models.config, as the deployments do, and connects to it."""
+    """Starts a server of a models.config and connects to it: in this process, or in one of its own, as the deployments do."""
+    from cxr.serving.server import Server
+
     with ExitStack() as stack:
 
-        def start(path: Path, **options) -> Connection:
+        def start(path: Path, *, apart: bool = False, **options) -> Connection:
             options = {"port": 0, "rest_port": None, "load_retries": 0, "start_seconds": 120, **options}
-            served = ServerOptions(model_config_file=path, allow_version_labels_for_unavailable_models=True, **options)
-            server = stack.enter_context(run_server(served, 120, tmp_path / "server.log"))
-            return stack.enter_context(Connection(server.address))
+            options |= {"model_config_file": path, "allow_version_labels_for_unavailable_models": True}
+            if apart:
+                address = stack.enter_context(run_server(ServerOptions(**options), 120, tmp_path / "server.log")).address
+            else:
+                address = stack.enter_context(Server.start(None, **options)).address
+            return stack.enter_context(Connection(address))
 
         yield start
 

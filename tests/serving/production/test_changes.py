@@ -41,7 +41,7 @@ def _wait_for_stable(server: str, png, version: int) -> None:
 
 @pytest.mark.slow
 def test_promotion_and_rollback_lose_no_request(configured: Path, running, png):
-    connection = running(configured)
+    connection = running(configured, apart=True)
     changes, stop, failures, versions = Changes(configured, [connection]), threading.Event(), [], set()
 
     def ask_all_the_time():
