@@ -50,13 +50,21 @@ def test_promotion_and_rollback_lose_no_request(configured: Path, running, png):
                 for answer in client.predict_bytes([("x", png(10))]):
                     versions.add(answer.version) if isinstance(answer, Prediction) else failures.append(answer)
 
+    def until_answered_by(version: int) -> None:
+        deadline = time.monotonic() + 60
+        while version not in versions and not failures:
+            assert time.monotonic() < deadline, f"no answer of version {version}"
+            time.sleep(0.01)
+
     thread = threading.Thread(target=ask_all_the_time)
     thread.start()
     try:
+        until_answered_by(1)
         done = changes.promote("ensemble", 2, reason="better")
         assert _stable(connection.server, png) == 2
         assert done.entry.after == ModelState(SPECIFIC, versions=(1, 2), labels={"stable": 2, "canary": 1})
         assert states_in(configured)["ensemble"] == done.entry.after
+        until_answered_by(2)
         changes.rollback("ensemble", reason="worse")
         assert _stable(connection.server, png) == 1
     finally:
