@@ -134,7 +134,7 @@ def _served(
 ) -> dict[str, set[int]]:
     """Which versions servers need, by model."""
     from cxr.serving.client.connection import connect_each
-    from cxr.serving.client.errors import ServerUnavailable
+    from cxr.serving.client.errors import CutOff, Overloaded, ServerUnavailable, TlsFailed
     from cxr.serving.models_config import versions_in
     from cxr.serving.production import needed
 
@@ -146,8 +146,8 @@ def _served(
             with connection:
                 try:
                     answers.append(needed.loaded(connection, present, _ASK_SECONDS))
-                except ServerUnavailable:
-                    if servers:
+                except ServerUnavailable as error:
+                    if servers or isinstance(error, TlsFailed | CutOff | Overloaded):  # one is there, and cannot be asked what it needs
                         raise
                     text = f"note: no server answers at {address}; name others that serve these models with --server or --models-config"
                     messages.print(text, style="yellow", highlight=False, soft_wrap=True)

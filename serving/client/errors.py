@@ -45,6 +45,10 @@ class TlsFailed(ServerUnavailable):
     """The two sides do not agree on TLS or do not trust each other's certificate."""
 
 
+class CutOff(ServerUnavailable):
+    """Somebody listens there and ends the connection: TLS where none was spoken, a client's certificate that is missing or not trusted."""
+
+
 class DeadlineExceeded(RequestFailed):
     """No answer in time."""
 
@@ -107,7 +111,8 @@ def _explain(code: grpc.StatusCode, details: str, server: str, model: str, over_
         remedy = f"start one with: cxr serve MODELS_DIR --port {_port(server)}"
         if any(hint in details for hint in CUT_HINTS):
             asked = "if it asks for certificates of clients give one that it trusts, --cert and --key"
-            remedy = f"{asked if over_tls else 'if it uses TLS give --tls or --ca'}; else {remedy}"
+            wanted = asked if over_tls else "if it uses TLS give --tls or --ca"
+            return CutOff, f"{server}: the connection was ended there ({details}); {wanted}; else {remedy}"
         return ServerUnavailable, f"{server}: no server answers there ({details}); {remedy}"
     if code == codes.DEADLINE_EXCEEDED:
         return DeadlineExceeded, f"{server}: {model} did not answer in time; raise --timeout, or lower --batch-size"

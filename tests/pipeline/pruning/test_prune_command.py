@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
+
 import pytest
 from typer.testing import CliRunner
 
@@ -9,6 +13,7 @@ from cxr.cli.main import app
 from cxr.core import exit_codes
 from cxr.core.errors import CxrError, UsageError
 from cxr.pipeline.pruning.keep import versions_of
+from cxr.serving.client.errors import CutOff
 from cxr.serving.production import config_file, model_states
 from cxr.serving.production.model_states import SPECIFIC, ModelState
 
@@ -45,6 +50,26 @@ def test_a_dry_run_says_what_would_go_and_touches_nothing(prune, pushed):
     assert names(pushed) == before
     assert len(list(pushed.runs.iterdir())) == 8
     assert {path: path.stat().st_mtime_ns for path in pushed.root.rglob("*")} == present  # no lock either: it may be another's to write
+
+
+def test_a_server_that_is_there_and_cannot_be_asked_stops_it(prune, pushed, monkeypatch):
+    """With TLS, say: a version that it has loaded would go."""
+    before = names(pushed)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def hang_up():
+            with contextlib.suppress(OSError):
+                while True:
+                    listening.accept()[0].close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        monkeypatch.setattr("cxr.serving.defaults.SERVER", f"127.0.0.1:{listening.getsockname()[1]}")
+        monkeypatch.setattr("cxr.cli.prune._ASK_SECONDS", 1.0)
+        result = prune("cpu", "--workspace", str(pushed.root), "--keep", "1", "--yes")
+        listening.shutdown(socket.SHUT_RDWR)
+    assert isinstance(result.exception, CutOff)
+    assert "if it uses TLS give --tls or --ca" in str(result.exception)
+    assert names(pushed) == before
 
 
 def test_it_asks_and_removes(prune, pushed):
