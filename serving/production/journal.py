@@ -10,6 +10,8 @@ from getpass import getuser
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from cxr.serving.production.model_states import ModelState
 
 BEGUN, STAGED, APPLIED, REFUSED, UNVERIFIED = "begun", "staged", "applied", "refused", "unverified"
@@ -53,7 +55,10 @@ class Entry:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields, ready for `json.dumps`."""
-        return {**asdict(self), "before": self.before.to_json(), "after": self.after.to_json()}
+        return asdict(self)
+
+
+_ENTRY = TypeAdapter(Entry)
 
 
 class Journal:
@@ -73,14 +78,14 @@ class Journal:
             os.fsync(file.fileno())
 
     def entries(self) -> list[Entry]:
-        """Returns the changes in their order, each with its latest outcome. A line torn by a crash is passed over."""
+        """Returns the changes in their order, each with its latest outcome. A line that is torn by a crash, or damaged, is passed over."""
         if not self.path.exists():
             return []
         found: dict[int, Entry] = {}
         for line in self.path.read_bytes().split(b"\n"):  # bytes: a line may be torn within a letter, and a reason may hold U+2028
             try:
-                entry = _entry(json.loads(line))
-            except (ValueError, KeyError, TypeError):
+                entry = _ENTRY.validate_json(line, strict=True)
+            except ValidationError:
                 continue
             found[entry.id] = entry
         return [found[number] for number in sorted(found)]
@@ -119,11 +124,6 @@ class Journal:
             else:
                 done = [other for other in done if other.id != entry.undoes]
         return done[-1] if done else None
-
-
-def _entry(fields: dict[str, Any]) -> Entry:
-    states = {key: ModelState.from_json(fields[key]) for key in ("before", "after")}
-    return Entry(**{**fields, **states, "servers": tuple(fields["servers"])})
 
 
 def _user() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
 
@@ -56,16 +55,6 @@ class ModelState:
           present: versions that are served now by another policy than "specific", and stay for the time being.
         """
         return ModelState(SPECIFIC, versions=tuple(sorted(self.named | after.named | set(present))), labels=self.labels)
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the fields for the journal."""
-        return {"policy": self.policy, "count": self.count, "versions": list(self.versions), "labels": self.labels}
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> ModelState:
-        """Reads what `to_json` gave."""
-        labels = {label: int(version) for label, version in fields["labels"].items()}
-        return cls(fields["policy"], int(fields["count"]), tuple(map(int, fields["versions"])), labels)
 
 
 def read(model: ModelConfig) -> ModelState:

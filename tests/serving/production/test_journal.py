@@ -1,10 +1,11 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cxr.serving.production.journal import APPLIED, BEGUN, REFUSED, Entry, Journal
-from cxr.serving.production.model_states import SPECIFIC, ModelState
+from cxr.serving.production.model_states import ALL, LATEST, SPECIFIC, ModelState
 
 
 def _at(version: int) -> ModelState:
@@ -27,6 +28,22 @@ def test_entries_are_added_and_the_last_outcome_counts(tmp_path: Path):
     assert journal.next_id() == 2
     assert first.user
     assert first.time.endswith("+00:00")
+
+
+@pytest.mark.parametrize("before", [ModelState(), ModelState(LATEST, 3, labels={"stäble": 7}), ModelState(ALL), _at(5)], ids=str)
+def test_an_entry_is_read_as_it_was_written(tmp_path: Path, before: ModelState):
+    journal, entry = Journal(tmp_path / "models.config"), replace(_entry(7, 1, 2, undoes=6), before=before)
+    journal.append(entry)
+    assert journal.entries() == [entry]
+
+
+@pytest.mark.parametrize(("field", "value"), [("id", "7"), ("id", None), ("before", None), ("after", {"labels": None}), ("servers", "h")])
+def test_a_damaged_line_is_passed_over(tmp_path: Path, field: str, value: object):
+    journal = Journal(tmp_path / "models.config")
+    journal.append(_entry(1, 1, 2))
+    journal.path.write_bytes(journal.path.read_bytes() + json.dumps({**_entry(2, 2, 3).to_json(), field: value}).encode() + b"\n")
+    assert [entry.id for entry in journal.entries()] == [1]
+    assert journal.next_id() == 2
 
 
 @pytest.mark.parametrize("torn", [b'{"id": 2, "act', '{"id": 2, "reason": "schlecht für'.encode()[:-2]])
