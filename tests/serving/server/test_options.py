@@ -277,6 +277,8 @@ def test_command_refuses_before_tensorflow_is_imported(cli, tmp_path):
             "--batch-timeout-micros, --max-enqueued-batches beside",
         ),
         (("--no-rest", "--rest-timeout", "9"), "--rest-timeout beside --no-rest: there is nothing that would obey"),
+        (("--no-rest", "--rest-port", "0"), "--rest-port beside --no-rest: there is nothing that would obey"),
+        (("--page-port", "8502"), "--page-port without --page: there is no page; give that, too"),
         (("--ssl-config-file", "nope"), "--ssl-config-file nope: cannot be read (No such file or directory); name a SSLConfig text proto"),
         (("--batching-parameters-file", "nope"), "--batching-parameters-file nope: cannot be read"),
         (("--batching-parameters-file", "."), "--batching-parameters-file .: cannot be read (Is a directory)"),
