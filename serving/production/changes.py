@@ -136,7 +136,11 @@ class Changes:
     def _tell(self, entry: Entry, current: ModelState) -> Done:
         old_text = self._path.read_text(encoding="utf-8")
         entry = replace(entry, servers=tuple(server.server for server in self._servers), outcome=BEGUN, error="")
-        steps = rollout.steps(self._servers, entry.model, current, entry.after)
+        lost = self._lost(entry, current)
+        if entry.undoes is None:  # no rollback could go back to what is lost
+            stay = {version for version in entry.after.versions if version not in lost or version in entry.after.labels.values()}
+            entry = replace(entry, after=replace(entry.after, versions=tuple(sorted(stay))))
+        steps = rollout.steps(self._servers, entry.model, current.without(lost), entry.after)
         self._journal.append(entry)
         gone = set(entry.after.labels) - set(current.labels)
         try:
@@ -145,14 +149,15 @@ class Changes:
                 config_file.replace(self._path, config_file.render(config))  # first: a server that polls the file must not undo the reload
                 for server in self._servers:
                     reload_config(server, config.SerializeToString(), self._wait)
-                rollout.wait_for(self._servers, entry.model, entry.after.named, self._wait)
+                rollout.wait_for(self._servers, entry.model, entry.after.named - lost, self._wait)
             for server in self._servers:
-                if differs := rollout.difference(server, entry.model, entry.after, set(current.labels) - set(entry.after.labels)):
+                wanted = entry.after.without(lost)
+                if differs := rollout.difference(server, entry.model, wanted, set(current.labels) - set(entry.after.labels)):
                     raise CxrError(f"{server.server}: took the configuration, but {differs}; does it read another models.config?")
         except BaseException as error:
             config_file.replace(self._path, old_text)
             old = models_config.parse(old_text, self._path)
-            found = [rollout.restore(server, old, entry.model, current, gone, self._wait) for server in self._servers]
+            found = [rollout.restore(server, old, entry.model, current.without(lost), gone, self._wait) for server in self._servers]
             problems = "; ".join(problem for problem in found if problem)
             reason = str(error) or type(error).__name__
             if not problems:
@@ -165,6 +170,11 @@ class Changes:
             raise CxrError(f"{reason}. See cxr serving status; restart a server that stays so: it reads the file") from error
         self._journal.append(applied := replace(entry, outcome=APPLIED))
         return Done(applied)
+
+    def _lost(self, entry: Entry, current: ModelState) -> set[int]:
+        """Returns the versions that a label names, or a pin, although they are gone; but for those that get a label now."""
+        named = {version for label, version in entry.after.labels.items() if current.labels.get(label) != version}
+        return rollout.gone(self._servers, entry.model, current.named - named)
 
     # === Servers that poll the file ===
 

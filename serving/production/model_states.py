@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
@@ -46,6 +46,11 @@ class ModelState:
     def named(self) -> set[int]:
         """The versions that the state needs by number: those of "specific" and those with a label."""
         return {*self.versions, *self.labels.values()}
+
+    def without(self, lost: Collection[int]) -> ModelState:
+        """Returns the state without versions, and without labels that name them."""
+        labels = {label: version for label, version in self.labels.items() if version not in lost}
+        return replace(self, versions=tuple(version for version in self.versions if version not in lost), labels=labels)
 
     def beside(self, after: ModelState, present: Iterable[int] = ()) -> ModelState:
         """Returns the state between this one and another: what that one needs is loaded too, no label has moved yet.

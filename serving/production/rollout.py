@@ -43,6 +43,19 @@ def steps(servers: Sequence[Connection], model: str, before: ModelState, after: 
     return found[:-1] if found[-2] == after else found
 
 
+def gone(servers: Sequence[Connection], model: str, wanted: Iterable[int]) -> set[int]:
+    """Returns the versions, of those that are wanted, that a server has no more: their folders were removed.
+
+    Raises:
+      RequestFailed: a server cannot be asked.
+    """
+    lost = set[int]()
+    for server in servers:
+        states = {status.version: status for status in versions(server, model, RPC_SECONDS)}
+        lost |= {n for n in wanted if n not in states or (states[n].state == END and not states[n].error)}
+    return lost
+
+
 def wait_for(servers: Sequence[Connection], model: str, wanted: Iterable[int], seconds: float, unknown: float = UNKNOWN_SECONDS) -> None:
     """Waits until versions are available on every server.
 

@@ -126,6 +126,29 @@ def test_a_broken_version_leaves_everything_as_it_was(configured: Path, running,
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("others", [{}, {"trial": 2}], ids=["alone", "with another label"])
+def test_a_label_leaves_a_version_whose_folder_is_gone(configured: Path, running, small_models: Path, tmp_path: Path, others):
+    models = tmp_path / "models"
+    shutil.copytree(small_models / "ensemble", models / "ensemble")
+    shutil.copytree(models / "ensemble" / "1", models / "ensemble" / "3")
+    config = models_config.parse(configured.read_text().replace(str(small_models), str(models), 1), configured)
+    model_states.write(
+        config_file.find(config, "ensemble", configured), ModelState(SPECIFIC, versions=(1, 2), labels={"stable": 1, "canary": 2, **others})
+    )
+    config_file.replace(configured, config_file.render(config))
+    connection = running(configured, poll_seconds=0.1)
+    shutil.rmtree(models / "ensemble" / "2")
+    deadline = time.monotonic() + 60
+    while rollout.gone([connection], "ensemble", {1, 2}) != {2} and time.monotonic() < deadline:
+        time.sleep(0.05)
+    done = Changes(configured, [connection], wait=30).promote("ensemble", 3, "canary")
+    assert done.entry.outcome == APPLIED
+    labels, versions = {"stable": 1, "canary": 3, **others}, {1, 3, *others.values()}
+    assert states_in(configured)["ensemble"] == ModelState(SPECIFIC, versions=tuple(sorted(versions)), labels=labels)
+    assert rollout.difference(connection, "ensemble", ModelState(SPECIFIC, versions=(1, 3), labels={"stable": 1, "canary": 3})) == ""
+
+
+@pytest.mark.slow
 def test_latest_needs_a_pin_for_a_version_it_does_not_serve(configured: Path, running, png, small_models: Path):
     text = models_config.read(configured)
     entry = config_file.find(text, "ensemble", configured)
