@@ -63,9 +63,9 @@ def _labels(walk: Walk, bases: list[str], subset: str, folder: Path) -> str:
     names = sorted(filter(pattern.fullmatch, bases), key=_preference)
     if not names:
         return ""
-    path = found(walk, lambda entry: entry.base == names[-1], folder)
-    assert path is not None
-    return path.read_text(encoding="utf-8", errors="replace")
+    copied = found(walk, lambda entry: entry.base == names[-1], folder)
+    assert copied is not None
+    return copied[0].read_text(encoding="utf-8", errors="replace")
 
 
 def _preference(name: str) -> tuple[bool, int]:

@@ -70,6 +70,9 @@ def fetch(
     output = Output(out, collection.name)
     with output.begun(about) as before, progress_bar.stages(console, "") as stage:
         if before and before.complete and output.is_whole():
+            if origin is not None and (absent := before.left_out.get(NOT_THERE, 0)):
+                how = f"done earlier, when {how_many(absent, 'listed file was', 'listed files were')} not there"
+                console.print(f"{how}; for those that came since name another folder", style="yellow", highlight=False, soft_wrap=True)
             return before
         try:
             return _fetched(collection, output, about, origin, keep_archives, console, stage, pause)

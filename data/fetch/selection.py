@@ -95,16 +95,20 @@ def table(walk: Walk, names: tuple[str, ...], folder: Path, required: tuple[str,
     Raises:
       CxrError: No such table, or it cannot be read.
     """
-    path = found(walk, lambda entry: entry.base.lower() in names, folder)
-    if path is None:
+    copied = found(walk, lambda entry: entry.base.lower() in names, folder)
+    if copied is None:
         raise CxrError(f"no {' or '.join(names)} in it; name the folder or archive that holds it and the images with --from")
-    _, rows, _ = read_manifest(path, required)
-    for line, values in rows:
-        yield f"{path} line {line}", values
+    path, place = copied
+    try:
+        _, rows, _ = read_manifest(path, required)
+        for line, values in rows:
+            yield f"{place} line {line}", values
+    except CxrError as error:  # who mends the copy finds it overwritten
+        raise CxrError(str(error).replace(str(path), place)) from None
 
 
-def found(walk: Walk, wanted: Callable[[Entry], bool], folder: Path) -> Path | None:
-    """Copies the first such file into a folder; returns it, None where there is none.
+def found(walk: Walk, wanted: Callable[[Entry], bool], folder: Path) -> tuple[Path, str] | None:
+    """Copies the first such file into a folder; returns the copy and, for messages, where it is from; None where there is none.
 
     Raises:
       CxrError: It is larger than any table is.
@@ -116,7 +120,7 @@ def found(walk: Walk, wanted: Callable[[Entry], bool], folder: Path) -> Path | N
             entry.copy(path)
             if path.stat().st_size > LARGEST_TABLE:
                 raise CxrError(f"{entry.container}: a table of more than {LARGEST_TABLE >> 20} MB is not read")
-            return path
+            return path, str(entry.container / entry.name) if entry.container.is_dir() else f"{entry.container}: {entry.name}"
     return None
 
 

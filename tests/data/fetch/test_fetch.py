@@ -67,6 +67,35 @@ def test_ieee8023(github, server, tmp_path, console, waits):
     assert len(server.requests) == asked  # the second call asks nobody
 
 
+def test_a_kept_result_says_what_was_not_there(tmp_path, console):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    small_collections.ieee8023(folder)
+    late = folder / "images" / "case 2-é.jpeg"
+    data = late.read_bytes()
+    late.unlink()
+    first = fetch(COLLECTIONS["ieee8023"], out, Options(), console=console, origin=folder)
+    late.write_bytes(data)
+    assert "done earlier" not in console.file.getvalue()
+    assert fetch(COLLECTIONS["ieee8023"], out, Options(), console=console, origin=folder) == first
+    assert "done earlier, when 2 listed files were not there; for those that came since name another folder" in console.file.getvalue()
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_a_damaged_table_is_named_where_its_user_can_mend_it(tmp_path, console, archived):
+    folder = tmp_path / "in"
+    small_collections.ieee8023(folder)
+    table = folder / "metadata.csv"
+    table.write_text(table.read_text(encoding="utf-8") + 'x,"never closed\n', encoding="utf-8")
+    origin, place = folder, rf"{table} line"
+    if archived:
+        origin = tmp_path / "all.tar"
+        with tarfile.open(origin, "w") as archive:
+            archive.add(folder, "inside")
+        place = rf"{origin}: inside/metadata\.csv line"
+    with pytest.raises(CxrError, match=rf"^{place} \d+: not CSV"):
+        fetch(COLLECTIONS["ieee8023"], tmp_path / "out", Options(), console=console, origin=origin)
+
+
 def test_a_call_that_failed_goes_on(github, server, tmp_path, console, waits):
     out = tmp_path / "out"
     fifth = "/raw/images/case%204-%C3%A9.jpeg"
