@@ -54,7 +54,7 @@ class ShortcutResult(StrictModel):
 class AuditResult(StrictModel):
     """The whole audit."""
 
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...] = Field(min_length=1)
     split: str = Field(description="the gate's")
     images: dict[str, int] = Field(description="split: images")
     patients: int

@@ -208,9 +208,11 @@ def test_saved_and_read_again(found, tmp_path):
     result.save(tmp_path, draws)
     assert AuditResult.load(tmp_path) == result
     assert set(load_draws(tmp_path)) == {shortcut.name for shortcut in result.shortcuts}
-    (tmp_path / "audit.json").write_text("{}")
-    with pytest.raises(CxrError, match="audit.json: cannot be read"):
-        AuditResult.load(tmp_path)
+    classless = json.dumps({**json.loads(result.model_dump_json()), "class_names": []})  # the page would divide by their number
+    for damaged in ("{}", classless):
+        (tmp_path / "audit.json").write_text(damaged)
+        with pytest.raises(CxrError, match=r"audit.json: cannot be read \(class_names"):
+            AuditResult.load(tmp_path)
 
 
 @pytest.mark.parametrize(("named", "classes"), [("a", ("a",)), (None, ())])
