@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cxr.cli.options import help_of
+from cxr.cli.options import help_of, source_of
 from cxr.serving import defaults
 
 if TYPE_CHECKING:
@@ -44,14 +44,15 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
+    context: typer.Context,
     models_dir: Annotated[Path | None, typer.Argument(help="Folder of models; or give --model-config-file.", show_default=False)] = None,
     model_config_file: Annotated[Path | None, typer.Option(help="Text proto ModelServerConfig: policies, labels.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all, :: for IPv6 too.")] = defaults.LOOPBACK,
     port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = defaults.GRPC_PORT,
-    rest_port: Annotated[int | None, typer.Option(help="REST and metrics port; 0 takes a free one (8501).")] = None,
+    rest_port: Annotated[int, typer.Option(help="REST and metrics port; 0 takes a free one.")] = defaults.REST_PORT,
     no_rest: Annotated[bool, typer.Option("--no-rest", help="gRPC alone: no REST, no Prometheus metrics.")] = False,
     page: Annotated[bool, typer.Option("--page", help="Also a page to try the models in the browser, for this machine only.")] = False,
-    page_port: Annotated[int | None, typer.Option(help="Its port; 0 takes a free one (8502).")] = None,
+    page_port: Annotated[int, typer.Option(help="Its port; 0 takes a free one.")] = defaults.PAGE_PORT,
     rest_timeout: Annotated[float | None, typer.Option(help="Seconds that a REST request may take (30).")] = None,
     no_batching: Annotated[bool, typer.Option("--no-batching", help="Do not join concurrent requests into batches.")] = False,
     max_batch_size: Annotated[int | None, typer.Option(help="Images per batch, and at most per request (32).")] = None,
@@ -122,8 +123,7 @@ def serve(
         "model_config_file": model_config_file,
         "host": host,
         "port": port,
-        "rest_port": rest_port,
-        "page_port": (defaults.PAGE_PORT if page_port is None else page_port) if page else None,
+        "page_port": page_port if page else None,
         "rest": _given({"timeout_seconds": rest_timeout}),
         "limits": _given(limits),
         "batching": {"enabled": not no_batching, **_given(sizes)},
@@ -161,9 +161,10 @@ def serve(
         raise UsageError(f"--model-config-file {model_config_file}: is a folder; name a file, or leave out the option")
     if model_config_file_poll_seconds is not None and model_config_file is None:
         raise UsageError("--model-config-file-poll-seconds reads the file again that --model-config-file names; give that, too")
-    if page_port is not None and not page:
+    named = {name: source_of(context, name) not in ("", "DEFAULT") for name in ("page_port", "rest_port")}
+    if named["page_port"] and not page:
         raise UsageError("--page-port without --page: there is no page; give that, too")
-    of_rest = {"rest_port": rest_port, "rest_timeout": rest_timeout}
+    of_rest = {"rest_port": rest_port if named["rest_port"] else None, "rest_timeout": rest_timeout}
     for off, without, beside in ((no_batching, "--no-batching", sizes), (no_rest, "--no-rest", of_rest)):
         if off and (given := _given(beside)):
             names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
@@ -179,7 +180,7 @@ def serve(
 
         values["tls"] = read_tls(ssl_config_file)
     try:
-        options = ServerOptions(**_given(values), **({"rest_port": None} if no_rest else {}))  # None is said here: no REST, not the default
+        options = ServerOptions(**_given(values), rest_port=None if no_rest else rest_port)  # None is said here: no REST, not the default
     except ValidationError as error:
         raise UsageError(in_words_of_options(error)) from None
     warn_of_strangers(options)
