@@ -1,10 +1,26 @@
-"""The lines below the table that ends a run."""
+"""The table that ends a run, and the lines below it."""
 
+import pytest
 from audits import shortcut
 
 from cxr.data.audit.result import AuditResult, ShortcutResult
-from cxr.pipeline.report import Report
-from cxr.pipeline.report_table import shortcut_lines
+from cxr.pipeline.report import Candidate, Outcome, Report
+from cxr.pipeline.report_table import shortcut_lines, table
+
+
+@pytest.mark.parametrize(
+    ("outcome", "blessed", "version", "shown"),
+    [
+        ("pushed", True, "1790000000", ["blessed", "1790000000"]),
+        ("refused", False, None, ["refused", "not pushed"]),
+        ("failed", None, None, ["–", "failed"]),
+    ],
+)
+def test_the_table_says_what_became_of_a_model(outcome: Outcome, blessed: bool | None, version: str | None, shown: list[str]):
+    candidate = Candidate(name="mobilenet", outcome=outcome, blessed=blessed, version=version)
+    told = table(Report(pipeline="p", synthetic=False, data="", models={"mobilenet": candidate}, nodes={}))
+    cells = {str(column.header): [str(cell) for cell in column.cells] for column in told.columns}
+    assert [*cells["gate"], *cells["pushed version"]] == shown
 
 
 def lines(*shortcuts: ShortcutResult) -> list[str]:

@@ -44,6 +44,11 @@ def test_a_reference_is_no_shortcut() -> None:
     assert "reference" not in str(without.svg)
 
 
+def test_an_interval_is_drawn_where_there_is_one() -> None:
+    drawn = [shortcuts_chart("c", [("m", "model", FIGURE), ("border", "shortcut", found)], 0.5) for found in (FIGURE, Figure(value=0.5))]
+    assert [len(styles(chart, width="1.4")) for chart in drawn] == [2, 1]
+
+
 @pytest.mark.parametrize("rates", [[1e-4] * 9 + [9e-5, 8e-5, 7e-5, 6e-5], [1e-3 * 0.97**n for n in range(60)], [1e-3, 9.99e-4, 1e-6]])
 def test_learning_rates_at_the_axis_occur_and_do_not_lie_on_each_other(rates: list[float]) -> None:
     ticks = rate_ticks([*rates, math.nan])
