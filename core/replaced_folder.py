@@ -90,7 +90,7 @@ def _locked_folder(out: Path, partial: Path) -> Iterator[None]:
             raise CxrError(f"{out}: another process is writing it; wait for its end")
         try:
             yield
-        except BaseException:
+        except BaseException:  # not in `_remove` alone: a process that was forked meanwhile has the lock too, and may live on
             shutil.rmtree(partial, ignore_errors=True)
             raise
     finally:

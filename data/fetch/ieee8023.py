@@ -21,7 +21,7 @@ NO_XRAY = "no X-ray (CT)"
 def select(walk: Walk, options: Options, folder: Path) -> Selection:
     """Takes frontal X-rays with COVID-19, another pneumonia, or no finding."""
     selection = Selection()
-    for _, row in table(walk, ("metadata.csv",), folder, ("filename", "finding", "view", "modality")):
+    for row in table(walk, ("metadata.csv",), folder, ("filename", "finding", "view", "modality")):
         label = label_of(row["finding"])
         if row["modality"].lower() != "x-ray":
             selection.left_out[NO_XRAY] += 1

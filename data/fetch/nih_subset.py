@@ -34,7 +34,7 @@ OTHER_PART = "in a part that was not asked for (--parts)"
 def select(walk: Walk, options: Options, folder: Path) -> Selection:
     """Draws images: those with the smallest hash of seed and name, so that a larger subset holds a smaller one."""
     selection = Selection()
-    rows = [row for _, row in table(walk, TABLES, folder, ("Image Index", "Finding Labels", "View Position"))]
+    rows = list(table(walk, TABLES, folder, ("Image Index", "Finding Labels", "View Position")))
     part_of = parts_of([row["Image Index"] for row in rows])
     for row in rows:
         label = LABELS.get(row["Finding Labels"])

@@ -83,8 +83,8 @@ class Reader:
     parts: Callable[[Collection, Selection, Path], list[Part]]
 
 
-def table(walk: Walk, names: tuple[str, ...], folder: Path, required: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yields the rows of a collection's table: where each stands, for messages, and its values.
+def table(walk: Walk, names: tuple[str, ...], folder: Path, required: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    """Yields the rows of a collection's table.
 
     Args:
       walk: Lists the files.
@@ -101,8 +101,8 @@ def table(walk: Walk, names: tuple[str, ...], folder: Path, required: tuple[str,
     path, place = copied
     try:
         _, rows, _ = read_manifest(path, required)
-        for line, values in rows:
-            yield f"{place} line {line}", values
+        for _, values in rows:
+            yield values
     except CxrError as error:  # who mends the copy finds it overwritten
         raise CxrError(str(error).replace(str(path), place)) from None
 
