@@ -64,7 +64,8 @@ def test_a_server_that_is_there_and_cannot_be_asked_stops_it(prune, pushed, monk
 
         threading.Thread(target=hang_up, daemon=True).start()
         monkeypatch.setattr("cxr.serving.defaults.SERVER", f"127.0.0.1:{listening.getsockname()[1]}")
-        monkeypatch.setattr("cxr.cli.prune._ASK_SECONDS", 1.0)
+        monkeypatch.setattr("cxr.cli.prune._ASK_SECONDS", 30)
+        monkeypatch.setattr("cxr.serving.client.connection.FIRST_PAUSE", 100)  # longer than that: the first failure is told
         result = prune("cpu", "--workspace", str(pushed.root), "--keep", "1", "--yes")
         listening.shutdown(socket.SHUT_RDWR)
     assert isinstance(result.exception, CutOff)
