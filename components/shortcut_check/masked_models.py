@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from cxr.components.shortcut_check.told import PARTS, Told
-from cxr.components.shortcut_check.verdict import MaskedAnswers
+from cxr.components.shortcut_check.verdict import SEEN, MaskedAnswers
 from cxr.core import features, progress
 from cxr.core.counts import how_many
 from cxr.data.audit.audit import figures_of
@@ -24,7 +24,6 @@ from cxr.data.audit.tables import decode
 from cxr.trainer.export.session import opened
 
 BATCH = 16
-_SEEN = {"centre": "with the lungs blacked out", "border": "with all but the lungs blacked out"}
 
 
 def ask_masked(model: str, saved_model: str, pictures: Pictures, class_names: Sequence[str]) -> Told:
@@ -45,7 +44,7 @@ def ask_masked(model: str, saved_model: str, pictures: Pictures, class_names: Se
             for first in range(0, len(told), BATCH):
                 batch = [masked(encoded, part) for encoded in pictures.encoded[first : first + BATCH]]
                 told[first : first + BATCH] = session.run(answer, {asked: np.array(batch, object)})
-                progress.report(f"{model}, {_SEEN[part]}", number * len(told) + first + len(batch), len(PARTS) * len(told))
+                progress.report(f"{model}, {SEEN[part]}", number * len(told) + first + len(batch), len(PARTS) * len(told))
             found[part] = told
     return found
 
@@ -79,6 +78,6 @@ def _summary(model: str, part: Masked, told: npt.NDArray[np.float32], pictures: 
         accuracy=measured.accuracy,
         balanced_accuracy=measured.balanced_accuracy,
         most_frequent=most_frequent,
-        verdict=f"{_SEEN[part]} {model} is right on {measured.accuracy} of {how_many(measured.images, 'image')}; "
+        verdict=f"{SEEN[part]} {model} is right on {measured.accuracy} of {how_many(measured.images, 'image')}; "
         f"the most frequent class alone would be on {most_frequent:.3f}",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field
@@ -12,6 +13,7 @@ from cxr.core.strict_model import StrictModel
 from cxr.data.audit.regions import Masked
 
 VERDICT = "verdict.json"
+SEEN: Mapping[Masked, str] = {"centre": "with the lungs blacked out", "border": "with all but the lungs blacked out"}
 
 
 class Comparison(StrictModel):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cxr.components.report.page.charts.shortcuts import Row, shortcuts_chart
 from cxr.components.report.page.content import Content
-from cxr.components.report.page.numbers import NONE, unbroken
+from cxr.components.report.page.numbers import NONE, number, unbroken
 from cxr.components.report.page.section import Section
+from cxr.components.shortcut_check.verdict import SEEN, MaskedAnswers
 from cxr.core.intervals import Figure
 from cxr.data.audit.audit_config import halfway
 from cxr.data.audit.result import AuditFigures, AuditResult
@@ -36,8 +37,14 @@ def _context(content: Content) -> Mapping[str, Any] | None:
             for found in model.shortcuts.comparisons[:1]
         ],
         "margins": sorted({str(model.shortcuts.margin) for model in judged if model.shortcuts and model.shortcuts.margin is not None}),
-        "masked": [found.verdict for model in judged if model.shortcuts for found in model.shortcuts.masked],
+        "seen": list(SEEN.values()),
+        "masked": [_masked(model.name, model.shortcuts.masked) for model in judged if model.shortcuts and model.shortcuts.masked],
     }
+
+
+def _masked(model: str, found: Sequence[MaskedAnswers]) -> tuple[str, ...]:
+    accuracy = {each.blacked_out: unbroken(str(each.accuracy)) for each in found}
+    return (model, *(accuracy.get(part, NONE) for part in SEEN), number(found[0].most_frequent), str(found[0].images))
 
 
 def _models(content: Content) -> list[Row]:

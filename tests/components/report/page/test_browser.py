@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,19 @@ def test_a_phone_need_not_scroll_sideways(browser: Browser, file: Path, opened: 
     wide = "[...document.querySelectorAll('.scroll')].filter(found => found.scrollWidth > found.clientWidth + 1)"
     assert browser.evaluate(f"{wide}.length") > 0
     assert browser.evaluate(f"{wide}.filter(found => found.tabIndex < 0).map(found => found.innerText)") == []
+
+
+def test_a_sentence_in_a_table_leaves_rows_low_on_a_phone(browser: Browser, content: Content, tmp_path: Path) -> None:
+    assert content.audit is not None
+    sentence = "covid19 can be told from all metadata and grey levels alone, " * 3
+    told = tuple(found.model_copy(update={"verdict": sentence}) for found in content.audit.shortcuts)
+    page = tmp_path / "report.html"
+    page.write_text(render(replace(content, audit=content.audit.model_copy(update={"shortcuts": told}))), encoding="utf-8")
+    browser.open(page.as_uri())
+    browser.width(PHONE)
+    cells = "[...document.querySelectorAll('#shortcuts td')].filter(found => found.innerText.length > 100)"
+    assert browser.evaluate(f"{cells}.length") == len(told)
+    assert browser.evaluate(f"Math.min(...{cells}.map(found => found.clientWidth / found.clientHeight))") > 1
 
 
 def test_paper_names_what_only_the_file_shows(browser: Browser, file: Path) -> None:

@@ -16,9 +16,9 @@ from cxr.components.answers.image_answers import AnsweredImages
 from cxr.components.explanation.result import Localisation, Result
 from cxr.components.report.page.content import Answer, Content, Model
 from cxr.components.report.page.render import SECTIONS, render
-from cxr.components.report.page.sections import calibration, comparison, data, errors, evaluation
+from cxr.components.report.page.sections import calibration, comparison, data, errors, evaluation, lineage
 from cxr.core.figure_table import OF_ALL_CLASSES, OF_ONE_CLASS
-from cxr.core.intervals import Figure
+from cxr.core.intervals import NONE, Figure
 
 pytestmark = pytest.mark.seconds
 
@@ -120,11 +120,19 @@ def test_shortcuts_and_calibration_are_shown(page: html.HtmlElement) -> None:
         "surely something",
         "something about",
         "no better than",
-        "right on half",
         "not above",
         "0.500 (0.250 to 0.750)",
     ):
         assert words in words_of(found)
+    (masked,) = found.xpath(".//table[starts-with(caption, 'Accuracy on pictures of which a part is black')]")
+    assert [words_of(cell) for cell in masked.xpath(".//thead//th")] == [
+        "model",
+        "with the lungs blacked out",
+        "with all but the lungs blacked out",
+        "the most frequent class alone",
+        "images",
+    ]
+    assert [words_of(cell) for cell in masked.xpath("./tbody/tr/*")] == ["mobilenet", "0.500 (0.250 to 0.750)", NONE, "0.500", "4"]
     (found,) = page.xpath("//section[@id='calibration']")
     for words in ("1.625", "0.125, 0.875", "4 % (at most 5 %)", "91 % (90 % wanted)", "1.25", "specificity 90 %", "0.375"):
         assert words in words_of(found)
@@ -310,6 +318,20 @@ def test_memory_stands_beside_the_times(page: html.HtmlElement, content: Content
     without = words_of(html.document_fromstring(render(replace(content, steps=(), models=bare))))
     assert "Not on this page, which a node of the run made before the run had ended" in without
     assert "What was pushed is not known here" in without
+
+
+def test_what_models_were_made_of_stands_side_by_side(content: Content) -> None:
+    facts: tuple[dict[str, str], ...] = ({"weights": "imagenet", "code": "abc"}, {"code": "abc", "method": "soft"}, {})
+    models = tuple(replace(model, facts=known) for model, known in zip(content.models, facts, strict=True))
+    (table,) = html.document_fromstring(render(replace(content, models=models), (lineage.SECTION,))).xpath(
+        "//table[caption = 'What the models were made of']"
+    )
+    assert [[words_of(cell) for cell in row] for row in table.xpath(".//tr")] == [
+        ["what", "mobilenet", "ensemble"],
+        ["weights", "imagenet", NONE],
+        ["code", "abc", "abc"],
+        ["method", NONE, "soft"],
+    ]
 
 
 @pytest.mark.parametrize("failed", [True, False])
