@@ -207,6 +207,7 @@ for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
     if (name === "drop") take(event.dataTransfer.files);
   });
 }
+find("window").open = !matchMedia("(max-width: 60rem)").matches; // in one column (page.css) it stands before the answers
 for (const name of ["centre", "width"]) find(name).addEventListener("input", ({ target }) => viewer.setWindow({ [name]: Number(target.value) }));
 find("invert").addEventListener("change", ({ target }) => viewer.setWindow({ invert: target.checked }));
 find("window-reset").addEventListener("click", () => viewer.setWindow(WHOLE_WINDOW));

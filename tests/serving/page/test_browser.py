@@ -240,33 +240,28 @@ def test_files_can_be_dropped(browser: Browser, page: Page) -> None:
 def test_the_keyboard_is_enough(browser: Browser, page: Page, xrays: dict[str, Path]) -> None:
     browser.choose("#files", xrays["dark.png"], xrays["bright.png"])
     browser.until(ANSWERED)
-    browser.evaluate("document.activeElement.blur()")
-    reached = []
-    for _ in range(40):
-        browser.press("Tab")
-        if (name := browser.evaluate(FOCUSED)) in ("BODY", "") or name in reached and name not in ("item", "remove", "scroll"):
-            break
-        reached.append(name)
-    order = ["files", "item", "remove", "item", "remove", "remove-all", "canvas", "zoom-out", "zoom-in", "zoom-whole"]
-    order += [
-        "overlay-on",
-        "overlay-model",
-        "overlay-class",
-        "overlay-member",
-        "opacity",
-        "centre",
-        "width",
-        "invert",
-        "window-reset",
-        "scroll",
-    ]
-    assert reached == order
+
+    def reached() -> list[str]:
+        """What the key Tab comes to, from where the focus was last."""
+        browser.evaluate("document.activeElement.blur()")
+        found: list[str] = []
+        for _ in range(40):
+            browser.press("Tab")
+            if (name := browser.evaluate(FOCUSED)) in ("BODY", "") or name in found and name not in ("item", "remove", "scroll"):
+                break
+            found.append(name)
+        return found
+
+    before = ["files", "item", "remove", "item", "remove", "remove-all", "canvas", "zoom-out", "zoom-in", "zoom-whole", "overlay-on"]
+    of_overlay = ["overlay-model", "overlay-class", "overlay-member", "opacity"]
+    after = ["window-fold", "centre", "width", "invert", "window-reset", "scroll"]
+    assert reached() == before + after
     browser.evaluate("document.querySelector('#canvas').focus()")
     browser.press("+", times=3)
     assert browser.evaluate("document.querySelector('#zoom').innerText") == "195 %"
-    before = browser.evaluate(COLOUR.format(0.5, 0.5))[0]
+    shown = browser.evaluate(COLOUR.format(0.5, 0.5))[0]
     browser.press("ArrowRight", times=2)
-    assert browser.evaluate(COLOUR.format(0.5, 0.5))[0] > before + 2  # further to the right, where it is brighter
+    assert browser.evaluate(COLOUR.format(0.5, 0.5))[0] > shown + 2  # further to the right, where it is brighter
     browser.press("0")
     assert browser.evaluate("document.querySelector('#zoom').innerText") == "100 %"
     browser.evaluate("document.querySelector('#centre').focus()")
@@ -275,6 +270,7 @@ def test_the_keyboard_is_enough(browser: Browser, page: Page, xrays: dict[str, P
     browser.evaluate("document.querySelector('#overlay-on').focus()")
     browser.press(" ")
     browser.until("document.querySelector('#overlay-note').innerText.startsWith('Regions')")
+    assert reached() == of_overlay + after
     browser.evaluate("document.querySelectorAll('.item')[1].focus()")
     browser.press("Enter")
     browser.until("document.querySelector('#name').innerText === 'bright.png'")
@@ -389,6 +385,9 @@ def test_the_window_follows_the_picture_however_many_models_answer(
     browser.choose("#files", xrays["dark.png"])
     browser.until("document.querySelectorAll('.card .label').length === 4")
     narrow = browser.evaluate(places)
+    assert not browser.evaluate("document.querySelector('#window').open")  # a tap away: the answers come next
+    assert not browser.evaluate("document.querySelector('#opacity').checkVisibility()")
+    assert narrow["answers"]["top"] < narrow["picture"]["top"] + 2 * PHONE
     assert narrow["picture"]["bottom"] <= narrow["tools"]["top"] < narrow["tools"]["bottom"] <= narrow["answers"]["top"]
     assert browser.evaluate("[...document.querySelector('#work').children].map(part => part.id)") == ["picture", "tools", "answers"]
     browser.width(DESKTOP)
