@@ -56,7 +56,7 @@ def read_pixels(stream: IO[bytes], max_pixels: int) -> tuple[np.ndarray, tuple[i
     are, and of others the range of values, padding and outliers left aside, becomes 0 to 255.
 
     Returns:
-      uint8 [height, width], the stored height and width, and what the header says against a frontal chest X-ray.
+      uint8 [height, width], the stored height and width, and what header and bits say against a frontal chest X-ray.
 
     Raises:
       ImageError: Not usable.
@@ -82,7 +82,8 @@ def read_pixels(stream: IO[bytes], max_pixels: int) -> tuple[np.ndarray, tuple[i
                 raise Truncated("holds no picture, or one that is cut off")
             raise NotAnImage("a DICOM file without a picture")
         _check_codestream(dataset, max_pixels)
-        stored = _stored(dataset)
+        stored, odd = _stored(dataset)
+        remarks = (*_remarks(dataset), *filter(None, (odd,)))
         photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
         bits = int(dataset.BitsStored)
         if photometric == "PALETTE COLOR":
@@ -90,13 +91,13 @@ def read_pixels(stream: IO[bytes], max_pixels: int) -> tuple[np.ndarray, tuple[i
             bits = 8 * stored.dtype.itemsize
         if stored.ndim == 3:
             colours = stored if stored.dtype == np.uint8 else to_8_bit(stored, 0, 2**bits - 1)
-            return np.array(Image.fromarray(colours).convert("L")), (height, width), _remarks(dataset)
+            return np.array(Image.fromarray(colours).convert("L")), (height, width), remarks
         padding = _padding(stored, dataset)
         grey = _windowed(stored, padding, dataset)
         if photometric == "MONOCHROME1":
             grey = 255 - grey
         grey[padding] = 0  # no picture there: black, inverted or not
-        return grey, (height, width), _remarks(dataset)
+        return grey, (height, width), remarks
     except (ImageError, MemoryError):
         raise
     except BaseException as error:  # decoders, LUTs and headers fail in their own ways; a panic of one in Rust is no Exception
@@ -115,25 +116,58 @@ def _remarks(dataset: Any) -> tuple[str, ...]:
     return tuple(filter(None, found))
 
 
-def _stored(dataset: Any) -> np.ndarray:
+def _stored(dataset: Any) -> tuple[np.ndarray, str]:
+    """Returns the pixels' values, and what is odd about them; "": nothing."""
+    from pydicom.uid import RLELossless
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax.is_encapsulated and syntax != RLELossless:
+        return _decoded(dataset), ""  # the codestream says how many bits a value has
+    return _in_place(_decoded(dataset, correct_unused_bits=False), dataset)
+
+
+def _decoded(dataset: Any, **options: bool) -> np.ndarray:
     """Decodes the pixels with the first decoder that can. Left to itself pydicom would take GDCM wherever that is installed."""
     from pydicom.pixels import get_decoder, pixel_array
 
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_encapsulated:
-        return pixel_array(dataset)
+        return pixel_array(dataset, **options)
     there = get_decoder(syntax).available_plugins
     *others, last = [name for name in DECODERS if name in there] or [""]  # pydicom says what is missing
     for name in others:
         try:
-            return pixel_array(dataset, decoding_plugin=name)
+            return pixel_array(dataset, decoding_plugin=name, **options)
         except Exception as error:  # Pillow knows no picture of 12 bits
             if says_truncated(error):  # of a cut header the next decoder says something else
                 raise
     frame = _frame(dataset)
     if frame.startswith(JPEG):
         check_end(frame)
-    return pixel_array(dataset, decoding_plugin=last)
+    return pixel_array(dataset, decoding_plugin=last, **options)
+
+
+def _in_place(cells: np.ndarray, dataset: Any) -> tuple[np.ndarray, str]:
+    """Returns the values that stand in pixels' cells, and what is odd about them; other bits may hold overlays or nothing (PS3.5, 8.1.1).
+
+    pydicom 3.0 takes the lowest bits, wherever the header says that a value ends (HighBit): old archives have 12 at the upper end of 16.
+    """
+    bits, cell = int(dataset.BitsStored), 8 * cells.dtype.itemsize
+    if bits >= cell or int(dataset.BitsAllocated) != cell:
+        return cells, ""
+    unsigned = cells.view(f"u{cells.dtype.itemsize}")
+    above = bool((unsigned >> bits).any())
+    below = int(dataset.get("HighBit", bits - 1)) + 1 - bits
+    if not 0 < below <= cell - bits or not above and (unsigned & (2**below - 1)).any():
+        below = 0  # there is no room for it, or all that there is lies lower
+    odd = above and not below and not dataset.PixelRepresentation and not _overlaid(dataset)
+    values = np.right_shift(np.left_shift(cells, cell - bits - below), cell - bits)
+    return values, f"pixels hold more bits than the header says (BitsStored {bits})" if odd else ""
+
+
+def _overlaid(dataset: Any) -> bool:
+    """Whether overlays stand in the pixels' cells (PS3.3 C.9.2, until 2004)."""
+    return any(dataset.get((group, 0x0102)) is not None and dataset[group, 0x0102].value for group in range(0x6000, 0x6020, 2))
 
 
 def _windowed(stored: np.ndarray, padding: np.ndarray, dataset: Any) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import struct
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -163,7 +164,17 @@ def is_image(head: bytes) -> bool:
 
 def is_dicom(head: bytes) -> bool:
     """Tells by the first HEAD_BYTES of a file: the magic, or (very old files have none) an element of group 0002 or 0008."""
-    return head[128:132] == b"DICM" or (head[:2] in (b"\x02\x00", b"\x08\x00") and head[4:6].isalpha())
+    return head[128:132] == b"DICM" or (head[:2] in (b"\x02\x00", b"\x08\x00") and head[4:6].isalpha()) or _implicit(head)
+
+
+def _implicit(head: bytes) -> bool:
+    """Tells whether two elements of group 0008 follow each other, lengths and no types before their values (PS3.5, 7.1.3)."""
+    try:
+        group, element, length = struct.unpack_from("<HHI", head)
+        next_group, next_element = struct.unpack_from("<HH", head, 8 + length)
+    except struct.error:  # too short
+        return False
+    return group == next_group == 8 and element < next_element and length % 2 == 0
 
 
 def _read_with_pillow(stream: io.IOBase, max_pixels: int, max_side: int | None) -> tuple[np.ndarray, tuple[int, int], str]:

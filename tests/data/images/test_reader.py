@@ -20,6 +20,7 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     JPEG2000Lossless,
     RLELossless,
+    SecondaryCaptureImageStorage,
 )
 
 from cxr.data.images import decoders, reader
@@ -343,6 +344,42 @@ def test_dicom_colour_of_sixteen_bits_keeps_its_scale():
     np.testing.assert_allclose(image.array, colour[..., 0] / 4095 * 255, atol=1)
 
 
+@pytest.mark.parametrize("compress", [None, RLELossless])
+@pytest.mark.parametrize("signed", [False, True])
+def test_dicom_values_end_where_the_header_says(compress, signed):
+    """Old archives have 12 bits at the upper end of 16; below them stand overlays, or nothing."""
+    values = ramp(top=4095, dtype=np.uint16).astype(np.int16 if signed else np.uint16) - (2048 if signed else 0)
+    cells = (values << 4 | (np.arange(values.size).reshape(values.shape) % 16).astype(values.dtype)).astype(values.dtype)
+    usual = reader.read_image(dicom_bytes(values, BitsStored=12, HighBit=11))
+    for stored in (cells, values << 4):
+        found = reader.read_image(dicom_bytes(stored, compress=compress, BitsStored=12, HighBit=15))
+        np.testing.assert_array_equal(found.array, usual.array)
+        assert found.remarks == ()
+
+
+def test_dicom_values_that_all_lie_lower_end_there():
+    values = ramp(top=4095, dtype=np.uint16)
+    np.testing.assert_array_equal(
+        reader.read_image(dicom_bytes(values, BitsStored=12, HighBit=15)).array,
+        reader.read_image(dicom_bytes(values, BitsStored=12, HighBit=11)).array,
+    )
+
+
+def test_dicom_bits_that_nothing_explains_are_remarked_on():
+    values = ramp(top=4095, dtype=np.uint16)
+    remark = "pixels hold more bits than the header says (BitsStored 10)"
+    assert reader.read_image(dicom_bytes(values, BitsStored=10, HighBit=9)).remarks == (remark,)
+    plain = reader.read_image(dicom_bytes(values, BitsStored=12, HighBit=11))
+    sign_above = reader.read_image(dicom_bytes(values.astype(np.int16) - 2048, BitsStored=12, HighBit=11))
+    dataset = pydicom.dcmread(io.BytesIO(dicom_bytes(values | np.uint16(1 << 12), BitsStored=12, HighBit=11)))
+    dataset.add_new((0x6000, 0x0102), "US", 12)  # an overlay's bit
+    file = io.BytesIO()
+    dataset.save_as(file)
+    for image in (plain, sign_above, reader.read_image(file.getvalue())):
+        assert image.remarks == ()
+        np.testing.assert_array_equal(image.array, plain.array)
+
+
 def test_dicom_padding_does_not_take_part():
     pixels = ramp(top=3000, dtype=np.int16) + np.int16(500)
     pixels[:, -4:] = -2000
@@ -356,6 +393,20 @@ def test_dicom_colour_and_deflated_and_without_preamble():
     np.testing.assert_allclose(reader.read_image(dicom_bytes(colour)).array.astype(int), ramp(), atol=1)
     np.testing.assert_array_equal(reader.read_image(dicom_bytes(ramp(), syntax=DeflatedExplicitVRLittleEndian)).array, ramp())
     np.testing.assert_array_equal(reader.read_image(dicom_bytes(ramp())[132:]).array, ramp())
+
+
+def test_dicom_without_header_and_without_names_of_types():
+    """What is written down as it came over the network: a data set alone, of the standard's default, implicit VR."""
+    dataset = pydicom.dcmread(io.BytesIO(dicom_bytes(ramp(), ImageType=["ORIGINAL", "PRIMARY"], SOPClassUID=SecondaryCaptureImageStorage)))
+    bare = pydicom.filebase.DicomBytesIO()
+    bare.is_little_endian, bare.is_implicit_VR = True, True
+    pydicom.filewriter.write_dataset(bare, dataset)
+    data = bare.getvalue()
+    assert not data[4:6].isalpha()
+    assert reader.is_image(data[: reader.HEAD_BYTES])
+    np.testing.assert_array_equal(reader.read_image(data).array, ramp())
+    for other in (b"\x08\x00", b"\x08\x00\x05\x00\x03\x00\x00\x00abc" + data[11:], b"\x08\x00\x05\x00\x04\x00\x00\x00abcd" + bytes(200)):
+        assert not reader.is_image(other[: reader.HEAD_BYTES])
 
 
 # === What must be refused ===
