@@ -54,11 +54,10 @@ def explain(
     from cxr.data.images.overlays import Explanation, UnwrittenError, list_overlays
     from cxr.pipeline.kept_runs import find_artifact
     from cxr.pipeline.workspace import Workspace
-    from cxr.serving.client.inputs import find_images
 
     messages = Console(stderr=True)
     source = find_artifact(model, Workspace(workspace, pipeline))
-    files = find_images(images)
+    files = options.find_images(images, messages)
     options.make_folder("--out", out)
     with tensorflow_silenced():  # TensorFlow: not before the arguments are known to be right
         from cxr.trainer.explain.explanations import Explainer, info_beside

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cxr.core.counts import how_many
 from cxr.core.model_versions import LARGEST_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from cxr.core.console import Console
     from cxr.serving.client.connection import Tls
@@ -108,6 +109,19 @@ def note_unencrypted(server: str, security: Tls | None, messages: Console) -> No
     if security is None and not is_loopback(server):
         text = f"note: images travel to {server} unencrypted; --tls encrypts them"
         messages.print(text, style="yellow", highlight=False, soft_wrap=True)
+
+
+def find_images(paths: Iterable[Path], messages: Console) -> list[Path]:
+    """Returns the images that paths name (`inputs.find_images`), and says how many other files of folders were passed over."""
+    from cxr.serving.client import inputs
+
+    passed_over: list[Path] = []
+    found = inputs.find_images(paths, passed_over)
+    if passed_over:
+        count = how_many(len(passed_over), "file of the folders is", "files of the folders are")
+        text = f"note: {count} no PNG, JPEG, BMP, TIFF or DICOM, and passed over; name one to see what is wrong with it"
+        messages.print(text, style="yellow", highlight=False, soft_wrap=True)
+    return found
 
 
 def note_rejects(listed: Path | None, messages: Console) -> None:

@@ -35,6 +35,7 @@ Exit codes: 0 done, 1 failed, be it one image, 2 wrong arguments.
 """
 
 _SYNTHETIC = "note: {0.model} version {0.version} learnt from SYNTHETIC images: its answers say nothing about patients"
+_TOOK_OVER = "note: {0.model} version {0.version} answered in place of version {1} from image {2} on"
 
 
 def register(app: typer.Typer) -> None:
@@ -70,15 +71,14 @@ def predict(
     from cxr.core.console import Console
     from cxr.core.errors import UsageError
     from cxr.serving.client.client import CONTACT_TIMEOUT, Client
-    from cxr.serving.client.inputs import find_images
 
     if class_name is not None and explain is None:
         raise UsageError("--class says what to explain: give --explain DIR too")
-    files = find_images(images)
+    messages = Console(stderr=True)
+    files = options.find_images(images, messages)
     if explain is not None:
         options.make_folder("--explain", explain)
     security = options.tls_of(tls, ca, cert, key, server_name)
-    messages = Console(stderr=True)
     options.note_unencrypted(server, security, messages)
     contact = CONTACT_TIMEOUT if options.source_of(context, "timeout") in ("", "DEFAULT") else timeout
     with Client(server, model, version, label, tls=security, timeout=timeout, batch_size=batch_size, max_in_flight=in_flight) as client:
@@ -103,6 +103,7 @@ def _show(client: Client, files: list[Path], as_json: bool, messages: Console, m
     from cxr.serving.client.table import table
 
     results: list[Prediction | Failure] = []
+    answering: int | None = None  # the version that gave the last answer
     synthetic: set[int] = set()  # versions that the user was told of
     explained: list[Explanation] = []
     try:
@@ -115,6 +116,12 @@ def _show(client: Client, files: list[Path], as_json: bool, messages: Console, m
                     explained.append(_overlay(result, maps))
                     overlay = {"overlay": explained[-1].overlay}
                 progress.advance(bar)
+                if isinstance(result, Prediction):
+                    if answering not in (None, result.version):
+                        progress.console.print(
+                            _TOOK_OVER.format(result, answering, len(results)), style="yellow", highlight=False, soft_wrap=True
+                        )
+                    answering = result.version
                 if isinstance(result, Prediction) and result.synthetic and result.version not in synthetic:
                     synthetic.add(result.version)
                     progress.console.print(_SYNTHETIC.format(result), style="yellow", highlight=False, soft_wrap=True)
@@ -154,4 +161,4 @@ def _overlay(result: Prediction, out: Path) -> Explanation:
             f"--explain {out}: an overlay cannot be written ({error.strerror}); free some space, or name another folder"
         ) from None
     row = (result.path, result.model, explained, result.label, round(share, 4), result.heat_map.empty, name)
-    return Explanation(*row, remarks="; ".join(result.remarks), outside=result.outside)
+    return Explanation(*row, remarks="; ".join(result.remarks), outside=result.outside, version=result.version)

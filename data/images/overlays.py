@@ -44,6 +44,7 @@ class Explanation:
     overlay: str  # file name in the output folder
     remarks: str = ""  # what the header of a DICOM file says against a frontal chest X-ray
     outside: bool | None = None  # the picture is unlike anything that the whole model was trained on; None: it does not say
+    version: int | None = None  # on a server; None: a model's folder was asked
 
 
 def overlay(

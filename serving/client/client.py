@@ -16,7 +16,7 @@ from cxr.data.images.reader import GreyImage, encode
 from cxr.serving import defaults
 from cxr.serving.client import models
 from cxr.serving.client.connection import Connection, Tls
-from cxr.serving.client.errors import BadImage, InvalidRequest, RequestFailed, SignatureMismatch, TooLarge, plain_reason
+from cxr.serving.client.errors import BadImage, InvalidRequest, ModelNotFound, RequestFailed, SignatureMismatch, TooLarge, plain_reason
 from cxr.serving.client.explained import heat_maps
 from cxr.serving.client.inputs import grey_image
 from cxr.serving.client.models import Metadata, Target, VersionStatus
@@ -127,7 +127,8 @@ class Client:
           One Prediction or Failure per path, in their order. An image that cannot be read or decoded loses no other.
 
         Raises:
-          RequestFailed: what concerns all images: ModelNotFound, ServerUnavailable, DeadlineExceeded, …
+          RequestFailed: what concerns all images: ModelNotFound, ServerUnavailable, DeadlineExceeded, …; SignatureMismatch where a version
+            that wants images scaled otherwise takes over in the middle.
           UsageError: the model has no such class, or there is nothing to explain it by; one path in place of several.
         """
         if isinstance(paths, str | Path):
@@ -163,11 +164,29 @@ class Client:
         if class_index is not None and not reading.explains:
             reason = f"has no signature {features.SIGNATURE_GRADCAM!r}: an older release exported it; train and push it again"
             raise SignatureMismatch(f"{self.target} (version {reading.version}) {reason}")
+        known = {reading.version: reading}
         read = partial(self._read, max_side=reading.max_side)
         for answer in self._predict(parallel_map(read, files, READERS, "cxr-read"), class_index):
-            if isinstance(answer, Prediction) and answer.version == reading.version:  # one that took over meanwhile was not asked
-                answer = replace(answer, synthetic=reading.synthetic, conformal_coverage=reading.conformal_coverage)
+            if isinstance(answer, Prediction):
+                if answer.version not in known:
+                    known[answer.version] = self._took_over(answer.version, reading)
+                told = known[answer.version]
+                answer = replace(answer, synthetic=told.synthetic, conformal_coverage=told.conformal_coverage)
             yield answer
+
+    def _took_over(self, version: int, before: models.Reading) -> models.Reading:
+        """Asks a version that began to answer meanwhile how it reads images, which have been read for the one before it."""
+        target = Target(self.target.model, version)
+        try:
+            reading = models.reading(self.connection, target, self.timeout)
+        except ModelNotFound:  # gone again: its answers stand, as those of any version that does not tell
+            return models.Reading(version)
+        if reading.max_side != before.max_side:
+            sides = f"{reading.max_side or 'no'} pixels at most in place of {before.max_side or 'no limit'}"
+            raise SignatureMismatch(
+                f"{target} took over from version {before.version}, and wants pictures scaled otherwise ({sides}); ask again"
+            )
+        return reading
 
     def _predict(self, images: Iterable[_Image], class_index: int | None = None) -> Iterator[Prediction | Failure]:
         groups = batches(images, lambda image: len(image.data), self._batch_size, self._max_batch_bytes)

@@ -14,12 +14,13 @@ from cxr.data.images import reader
 from cxr.serving.client.errors import BadImage
 
 
-def find_images(paths: Iterable[Path]) -> list[Path]:
+def find_images(paths: Iterable[Path], passed_over: list[Path] | None = None) -> list[Path]:
     """Lists the images that paths name.
 
     Args:
       paths: files are taken as they are; folders give the images below them (by suffix or, where that says nothing, by content: DICOM
         files are named by numbers with dots), as `data_files` finds them.
+      passed_over: gets the other files below folders.
 
     Returns:
       Files, those of a folder in alphabetical order. A file named twice comes twice. A folder without images comes itself, and so does one
@@ -36,7 +37,7 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
             is_folder = False
         except OSError:
             raise UsageError(f"{path}: no such file or folder") from None
-        found += (_below(path) if is_folder else []) or [path]
+        found += (_below(path, passed_over) if is_folder else []) or [path]
     if found and all(map(os.path.isdir, found)):
         raise UsageError(_without_images(found[0]))
     return found
@@ -70,9 +71,11 @@ def grey_image(source: Path | bytes, max_side: int | None, max_pixels: int = MAX
         raise BadImage(f"{source!s}: cannot be read ({error.strerror}); check the path and its permissions") from None
 
 
-def _below(folder: Path) -> list[Path]:
+def _below(folder: Path, passed_over: list[Path] | None = None) -> list[Path]:
     closed: list[OSError] = []
-    found = [file for file in data_files(folder, closed.append) if _is_image(file)]
+    found, others = list[Path](), passed_over if passed_over is not None else []
+    for file in data_files(folder, closed.append):
+        (found if _is_image(file) else others).append(file)
     return sorted([*found, *(Path(error.filename) for error in closed)])
 
 

@@ -31,21 +31,27 @@ def table(results: Sequence[Prediction | Failure], width: int) -> Table:
     members = list(answered[0].members) if answered else []
     noted = [word for result in answered for word in _notes(result).split()]
     note = [max(map(len, noted))] if noted else []
+    versions = {result.version for result in answered}
+    several = (
+        [max(len("version"), *(len(str(version)) for version in versions))] if len(versions) > 1 else []
+    )  # one took over in the middle
 
     def fits(path: int, *words: int) -> bool:
         return path + sum(_GAP + word for word in words) <= width
 
     named = [max(map(len, classes), default=0), *(max(len(name), _SHARE) for name in classes)]  # label, then a column for each class
     missing = []
-    if members and not fits(_PATH, *named, *note, *(max(len(member), *map(len, classes)) for member in members)):
+    if members and not fits(_PATH, *named, *note, *several, *(max(len(member), *map(len, classes)) for member in members)):
         missing, members = ["the members' answers"], []
-    folded = not fits(_LEAST, *named, *note)
-    if folded and not fits(_LEAST, _LEAST, *note, *(_SHARE for _ in classes)):
+    folded = not fits(_LEAST, *named, *note, *several)
+    if folded and not fits(_LEAST, _LEAST, *note, *several, *(_SHARE for _ in classes)):
         missing, classes = [*missing, "the probabilities"], []
     made = Table(title=_title(answered), title_justify="left", title_style="dim", box=box.SIMPLE, pad_edge=False)
     made.add_column("image", overflow="fold", min_width=_LEAST if folded else None)
     # The answer: where there is little room the others give way, unless its name alone takes all of it.
     made.add_column("label", overflow="fold", no_wrap=not folded)
+    if several:
+        made.add_column("version", no_wrap=True)
     if noted:
         made.add_column("note", overflow="fold")
     for name in classes:
@@ -55,6 +61,7 @@ def table(results: Sequence[Prediction | Failure], width: int) -> Table:
     for result in results:
         if isinstance(result, Prediction):
             cells = [Text(one_line(result.path)), Text(result.label, style="dim" if result.outside else "bold")]
+            cells += [Text(str(result.version))] if several else []
             cells += [Text(_notes(result), style="yellow")] if noted else []
             cells += [_share(result.probabilities[name], name == result.label) for name in classes]
             cells += [_opinion(result.members.get(member, {}), result.label) for member in members]

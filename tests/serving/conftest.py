@@ -119,6 +119,11 @@ def png() -> Callable[..., bytes]:
 
 
 @pytest.fixture(scope="session")
+def write_model() -> Callable[..., None]:
+    return save_model
+
+
+@pytest.fixture(scope="session")
 def small_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of models as the Pusher leaves it: ensemble 1 and 2 (which disagree), mobilenet 7."""
     root = tmp_path_factory.mktemp("models")

@@ -66,7 +66,7 @@ def test_the_table_holds_no_formula(tmp_path):
     row = Explanation("=HYPERLINK(1).png", "m", "normal", "@normal", 0.5, False, "-x.png")
     assert list(list_overlays(tmp_path, [row])) == [f"1 overlay in {tmp_path}, listed in {TABLE}"]
     with (tmp_path / TABLE).open(newline="") as stream:
-        assert list(csv.reader(stream))[1] == ["'=HYPERLINK(1).png", "m", "normal", "'@normal", "0.5", "False", "'-x.png", "", ""]
+        assert list(csv.reader(stream))[1] == ["'=HYPERLINK(1).png", "m", "normal", "'@normal", "0.5", "False", "'-x.png", "", "", ""]
 
 
 def test_a_call_that_makes_none_leaves_the_list_of_earlier_ones(tmp_path):

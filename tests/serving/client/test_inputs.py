@@ -17,7 +17,9 @@ def test_folders_give_their_images_in_order_and_files_stay_as_named(tmp_path: Pa
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"\0" * 128 + b"DICM" if name.endswith("z") else b"x")
     named = tmp_path / "notes.txt"
-    assert find_images([named, tmp_path]) == [named, *(tmp_path / name for name in wanted)]
+    passed_over: list[Path] = []
+    assert find_images([named, tmp_path], passed_over) == [named, *(tmp_path / name for name in wanted)]
+    assert sorted(passed_over) == [tmp_path / "b" / "plain", named]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF"])

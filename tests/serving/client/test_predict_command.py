@@ -3,6 +3,7 @@
 import csv
 import functools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import here
@@ -13,6 +14,7 @@ from PIL import Image
 
 from cxr.core import exit_codes
 from cxr.serving.client.client import CONTACT_TIMEOUT, Client
+from cxr.serving.client.predictions import Prediction
 
 pytestmark = pytest.mark.seconds
 
@@ -55,6 +57,33 @@ def test_a_dicom_header_that_tells_of_something_else_is_noted(cxr, small_server,
     cxr("predict", folder / "hand.dcm", folder / "chest.dcm", "--server", small_server, "--explain", folder / "maps")
     with open(folder / "maps" / "explanations.csv") as file:
         assert {row["remarks"] for row in csv.DictReader(file)} == {"BodyPartExamined is HAND, not CHEST", ""}
+
+
+def test_files_of_a_folder_that_are_not_asked_about_are_counted(cxr, small_server, folder):
+    assert "passed over" not in cxr("predict", folder, "--server", small_server).stderr
+    Image.linear_gradient("L").save(folder / "moving.gif")
+    (folder / "notes").write_text("x")
+    done = cxr("predict", folder, "--server", small_server)
+    assert done.returncode == exit_codes.OK
+    assert "note: 2 files of the folders are no PNG, JPEG, BMP, TIFF or DICOM, and passed over; name one" in done.stderr
+    assert "not a PNG, JPEG, BMP, TIFF or DICOM file" in cxr("predict", folder / "moving.gif", "--server", small_server).stderr
+
+
+def test_that_another_version_took_over_is_told(cxr, small_server, folder, monkeypatch):
+    real = Client.predict_files
+
+    def swapped(self, *args, **options):
+        for number, answer in enumerate(real(self, *args, **options)):
+            assert isinstance(answer, Prediction)
+            yield replace(answer, version=2 + number)
+
+    monkeypatch.setattr(Client, "predict_files", swapped)
+    done = cxr("predict", folder, "--server", small_server, "--explain", folder / "maps")
+    assert done.returncode == exit_codes.OK, done.stderr
+    assert "note: ensemble version 3 answered in place of version 2 from image 2 on\n" in done.stderr
+    assert done.stderr.count("answered in place of") == 1
+    with open(folder / "maps" / "explanations.csv") as file:
+        assert [row["version"] for row in csv.DictReader(file)] == ["2", "3"]
 
 
 def test_json_lines_for_scripts_and_a_failed_image(cxr, small_server, folder):

@@ -70,3 +70,16 @@ def test_a_line_break_in_a_name_does_not_tear_the_table():
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert r"a\nb\x1b[2J.png" in shown
     assert r"c\nd.png" in shown
+
+
+def test_rows_name_the_version_where_another_took_over():
+    members = dict.fromkeys(("densenet201", "mobilenet"), SHARES)
+    rows = [Prediction(f"{version}.png", "covid19", SHARES, members, "ensemble", version) for version in (17, 1795981993)]
+    for columns in (60, 80, 200):
+        console = Console(file=io.StringIO(), width=columns)
+        console.print(table(rows, columns))
+        lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        assert all(len(line) <= columns for line in lines)
+        told = [line.split() for line in lines if "covid19" in line and "86.9%" in line]
+        assert [cells[cells.index("covid19") + 1] for cells in told] == ["17", "1795981993"]
+    assert "version" not in [column.header for column in table(rows[:1], 80).columns]
