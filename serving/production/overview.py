@@ -11,13 +11,14 @@ from cxr.core import features
 from cxr.serving import models_config
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.errors import ModelNotFound
-from cxr.serving.client.models import Target, metadata, versions
+from cxr.serving.client.models import END, Target, VersionStatus, metadata, versions
 from cxr.serving.production import config_file, model_states
 from cxr.serving.production.model_states import ModelState
 
 # Asked for where nobody names any: the protocol has no list of models.
 MODELS = ("densenet201", "efficientnetb7", "mobilenet", features.ENSEMBLE)
 LABELS = (config_file.STABLE, config_file.CANARY)
+NOT_SERVED = "not served"
 RPC_SECONDS = 5.0
 
 
@@ -26,10 +27,12 @@ class Row:
     """One version of one model on one server.
 
     Attributes:
-      state: START, LOADING, AVAILABLE, UNLOADING or END; "not served" with version None where the server does not know the model.
+      state: START, LOADING, AVAILABLE, UNLOADING or END; "not served" where the server does not know the version, or, with version
+        None, the model.
       labels: that the server resolves to this version.
       policy: of models.config; empty where the file does not name the model.
       error: why a version ended.
+      differs: what models.config says of the version and the server does not do; empty where it does all of it.
     """
 
     server: str
@@ -39,6 +42,7 @@ class Row:
     labels: tuple[str, ...] = ()
     policy: str = ""
     error: str = ""
+    differs: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields, ready for `json.dumps`."""
@@ -60,36 +64,44 @@ def overview(connection: Connection, names: Sequence[str], configured: Mapping[s
     Args:
       connection: to the server.
       names: models; those it does not serve get a row that says so.
-      configured: states of models.config, for policies and for further labels to try.
+      configured: states of models.config, for policies, for further labels to try, and to compare with what is served.
 
     Returns:
-      Rows by model and falling version.
+      Rows by model and falling version, those among them that models.config names and the server does not have.
 
     Raises:
       RequestFailed: no server there, …
     """
     rows: list[Row] = []
     for name in names:
-        policy = _policy(configured.get(name))
+        state = configured.get(name)
+        policy = _policy(state)
         try:
-            found = versions(connection, name, RPC_SECONDS)
+            found = {status.version: status for status in versions(connection, name, RPC_SECONDS)}
         except ModelNotFound:
-            rows.append(Row(connection.server, name, None, "not served", policy=policy))
+            rows.append(Row(connection.server, name, None, NOT_SERVED, policy=policy))
             continue
-        labels = _labels(connection, name, {*LABELS, *(configured[name].labels if name in configured else ())})
-        rows += [
-            Row(
-                connection.server,
-                name,
-                status.version,
-                status.state,
-                tuple(sorted(label for label, version in labels.items() if version == status.version)),
-                policy,
-                status.error,
-            )
-            for status in found
-        ]
+        labels = _labels(connection, name, {*LABELS, *(state.labels if state else ())})
+        for version in sorted(found.keys() | (state.named if state else set()), reverse=True):
+            status = found.get(version, VersionStatus(version, NOT_SERVED))
+            here = tuple(sorted(label for label, labelled in labels.items() if labelled == version))
+            differs = _difference(state, status, labels) if state else ""
+            rows.append(Row(connection.server, name, version, status.state, here, policy, status.error, differs))
     return rows
+
+
+def _difference(state: ModelState, status: VersionStatus, labels: Mapping[str, int]) -> str:
+    """Returns what models.config says of a version and the server, which has these labels, does not do."""
+    wanted = sorted(label for label, version in state.labels.items() if version == status.version)
+    missing = [label for label in wanted if labels.get(label) != status.version]
+    if status.state in (END, NOT_SERVED) and status.version in state.named:
+        named = f"labels it {', '.join(wanted)}" if wanted else "names it"
+        reason = "" if status.error else ": its folder is gone, or the server has not taken the file"
+        return f"models.config {named}, and the server does not have it{reason}"
+    if not missing:
+        return ""
+    where = ", ".join(f"{label} on {f'version {labels[label]}' if label in labels else 'no version'}" for label in missing)
+    return f"models.config labels it {', '.join(missing)}; the server has {where}"
 
 
 def _labels(connection: Connection, model: str, candidates: set[str]) -> dict[str, int]:

@@ -17,10 +17,11 @@ _STYLES = {"AVAILABLE": "green", "LOADING": "cyan", "START": "cyan", "UNLOADING"
 def status_table(rows: Sequence[Row]) -> Table:
     """Makes a table with one row per version."""
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for heading in ("server", "model", "version", "state", "labels", "policy", "error"):
+    for heading in ("server", "model", "version", "state", "labels", "policy", "problem"):
         table.add_column(heading, overflow="fold")
     for row in rows:
-        style = "red" if row.error else _STYLES.get(row.state, "yellow")
+        style = "red" if row.error else "yellow" if row.differs else _STYLES.get(row.state, "yellow")
+        problems = "; ".join(filter(None, (row.error.partition("\n")[0], row.differs)))
         version = "" if row.version is None else str(row.version)
         cells = (
             row.server,
@@ -29,7 +30,7 @@ def status_table(rows: Sequence[Row]) -> Table:
             Text(row.state, style),
             ", ".join(row.labels),
             row.policy,
-            Text(row.error.partition("\n")[0], "red"),
+            Text(problems, style),
         )
         table.add_row(*cells)
     return table

@@ -141,6 +141,9 @@ def test_a_label_leaves_a_version_whose_folder_is_gone(configured: Path, running
     deadline = time.monotonic() + 60
     while rollout.gone([connection], "ensemble", {1, 2}) != {2} and time.monotonic() < deadline:
         time.sleep(0.05)
+    lost = next(row for row in overview(connection, ["ensemble"], states_in(configured)) if row.version == 2)
+    assert (lost.state, lost.labels) == ("END", ())
+    assert "its folder is gone" in lost.differs
     done = Changes(configured, [connection], wait=30).promote("ensemble", 3, "canary")
     assert done.entry.outcome == APPLIED
     labels, versions = {"stable": 1, "canary": 3, **others}, {1, 3, *others.values()}

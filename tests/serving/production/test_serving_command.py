@@ -1,5 +1,6 @@
 """`cxr serving config|promote|rollback|status` from the command line."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ from typer.testing import CliRunner
 
 from cxr.cli import serving
 from cxr.core.errors import CxrError, UsageError
+from cxr.serving import models_config
+from cxr.serving.production import config_file, model_states
+from cxr.serving.production.model_states import SPECIFIC, ModelState
 from cxr.serving.production.overview import states_in
 
 
@@ -51,6 +55,27 @@ def test_status_shows_labels_and_history(configured: Path, running):
     output = _cxr("status", "--config", configured, "--server", server, "--history", 5)
     for text in ("ensemble", "canary", "stable", "mobilenet", "AVAILABLE", "applied"):
         assert text in output
+
+
+@pytest.mark.seconds
+def test_status_says_where_a_server_is_not_as_the_file(configured: Path, labels_first):
+    _, connection = labels_first(configured)
+    config = models_config.read(configured)
+    state = ModelState(SPECIFIC, versions=(1, 2, 9), labels={"stable": 1, "canary": 2, "trial": 1})
+    model_states.write(config_file.find(config, "ensemble", configured), state)
+    config_file.replace(configured, config_file.render(config))
+    arguments = ("status", "--config", configured, "--server", connection.server)
+    rows = {row["version"]: row for line in _cxr(*arguments, "--json").splitlines() if (row := json.loads(line))["model"] == "ensemble"}
+    assert {version: (row["state"], row["labels"]) for version, row in rows.items()} == {
+        9: ("not served", []),
+        2: ("not served", []),
+        1: ("AVAILABLE", ["canary", "stable"]),
+    }
+    gone = "and the server does not have it: its folder is gone, or the server has not taken the file"
+    assert rows[9]["differs"] == f"models.config names it, {gone}"
+    assert rows[2]["differs"] == f"models.config labels it canary, {gone}"
+    assert rows[1]["differs"] == "models.config labels it trial; the server has trial on no version"
+    assert "its folder is gone" in _cxr(*arguments)
 
 
 @pytest.mark.parametrize("arguments", [("99999999999999999999",), ("--", "-7")])
