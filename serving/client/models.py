@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
@@ -11,7 +12,7 @@ from cxr.core import features
 from cxr.core.errors import UsageError
 from cxr.data.images.reader import MAX_SIDE, check_rules
 from cxr.serving.client.connection import Connection
-from cxr.serving.client.errors import BadAnswer, RequestFailed
+from cxr.serving.client.errors import BadAnswer, ModelNotFound, RequestFailed
 from cxr.serving.client.tensors import dtype_name, from_bytes, to_arrays
 from cxr.serving.client.wire import messages
 
@@ -163,6 +164,27 @@ def versions(connection: Connection, model: str, timeout: float) -> list[Version
         VersionStatus(status.version, messages.ModelVersionStatus.State.Name(status.state), status.status.error_message)
         for status in answer.model_version_status
     ]
+
+
+def labelled(connection: Connection, model: str, candidates: Iterable[str], timeout: float) -> dict[str, int]:
+    """Returns the versions that labels of a model point to, found by asking for each: no call lists them.
+
+    Args:
+      connection: to the server.
+      model: its name.
+      candidates: labels to ask for; those that the server does not know are left out.
+      timeout: seconds for each.
+
+    Raises:
+      RequestFailed: ServerUnavailable, …
+    """
+    found = {}
+    for label in candidates:
+        try:
+            found[label] = metadata(connection, Target(model, label=label), timeout).version
+        except ModelNotFound:
+            continue
+    return found
 
 
 def reload_config(connection: Connection, config: bytes, timeout: float) -> None:

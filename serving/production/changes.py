@@ -9,8 +9,9 @@ written only when every server is known to have taken the first.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from cxr.core.errors import CxrError, UsageError
@@ -78,8 +79,10 @@ class Changes:
         with config_file.locked(self._path):
             before = self._state(model)
             after = before.with_label(label, version, pin)
-            if after == before:
-                raise CxrError(f"{model}: {label} is version {version} already; nothing to change")
+            behind = self._behind(model, before, {version}) if after == before else []
+            if after == before and not behind:
+                where = "in the file and on every server" if self._servers else "in the file; cxr serving status shows what servers serve"
+                raise CxrError(f"{model}: {label} is version {version} already, {where}; nothing to change")
             if after.policy != before.policy:
                 self._check_pin(model, version)
             pending = self._journal.staged(model, before)
@@ -87,8 +90,8 @@ class Changes:
                 entry = replace(pending, reason=reason or pending.reason)
             else:
                 entry = Entry(self._journal.next_id(), "promote", model, before, after, reason)
-            done = self._apply(entry, before, pending)
-        notes = list(done.notes)
+            done = self._apply(entry, before, pending, {version})
+        notes = [*done.notes, *(f"{self._path} said so already; before this change: {problem}" for problem in behind)]
         if after.policy == LATEST:
             notes.append(
                 f"the policy is 'latest {after.count}': version {version} is unloaded once {after.count} newer came; --pin prevents that"
@@ -125,40 +128,41 @@ class Changes:
             entry = Entry(self._journal.next_id(), "rollback", model, current, last.before, reason, undoes=last.id)
             return self._apply(entry, current, pending)
 
-    def _apply(self, entry: Entry, current: ModelState, pending: Entry | None) -> Done:
+    def _apply(self, entry: Entry, current: ModelState, pending: Entry | None, asked: Collection[int] = ()) -> Done:
         self._check_folders(entry)
         if self._servers:
-            return self._tell(entry, current)
+            return self._tell(entry, current, asked)
         return self._publish(entry, current, pending)
 
     # === Servers that are told ===
 
-    def _tell(self, entry: Entry, current: ModelState) -> Done:
-        old_text = self._path.read_text(encoding="utf-8")
+    def _behind(self, model: str, state: ModelState, asked: Collection[int]) -> list[str]:
+        """Returns what servers do not serve of the file's state: it was changed with none to tell, or they read another file."""
+        wanted = state.without(self._lost(model, state, asked))
+        found = ((server.server, rollout.difference(server, model, wanted)) for server in self._servers)
+        return [f"{server}: {differs}" for server, differs in found if differs]
+
+    def _tell(self, entry: Entry, current: ModelState, asked: Collection[int]) -> Done:
+        old_text, model = self._path.read_text(encoding="utf-8"), entry.model
         entry = replace(entry, servers=tuple(server.server for server in self._servers), outcome=BEGUN, error="")
-        lost = self._lost(entry, current)
+        moved = {version for label, version in entry.after.labels.items() if current.labels.get(label) != version}
+        lost = self._lost(model, current, {*moved, *asked})
         if entry.undoes is None:  # no rollback could go back to what is lost
             stay = {version for version in entry.after.versions if version not in lost or version in entry.after.labels.values()}
             entry = replace(entry, after=replace(entry.after, versions=tuple(sorted(stay))))
-        steps = rollout.steps(self._servers, entry.model, current.without(lost), entry.after)
+        after, old = entry.after, current.without(lost)
+        # A server may be behind the file, where that was changed without telling it: each goes on from what it serves.
+        found = [rollout.served(server, model, {**current.labels, **after.labels}) for server in self._servers]
+        rollout.check_loaded(found, model, after)
         self._journal.append(entry)
-        gone = set(entry.after.labels) - set(current.labels)
         try:
-            for state in steps:
-                config = self._config(entry.model, state)
-                config_file.replace(self._path, config_file.render(config))  # first: a server that polls the file must not undo the reload
-                for server in self._servers:
-                    reload_config(server, config.SerializeToString(), self._wait)
-                rollout.wait_for(self._servers, entry.model, entry.after.named - lost, self._wait)
+            self._go_through(entry, old, found, lost)
             for server in self._servers:
-                wanted = entry.after.without(lost)
-                if differs := rollout.difference(server, entry.model, wanted, set(current.labels) - set(entry.after.labels)):
+                if differs := rollout.difference(server, model, after.without(lost), set(current.labels) - set(after.labels)):
                     raise CxrError(f"{server.server}: took the configuration, but {differs}; does it read another models.config?")
         except BaseException as error:
             config_file.replace(self._path, old_text)
-            old = models_config.parse(old_text, self._path)
-            found = [rollout.restore(server, old, entry.model, current.without(lost), gone, self._wait) for server in self._servers]
-            problems = "; ".join(problem for problem in found if problem)
+            problems = "; ".join(filter(None, map(partial(self._restore, entry, old), self._servers, found)))
             reason = str(error) or type(error).__name__
             if not problems:
                 self._journal.append(replace(entry, outcome=REFUSED, error=reason))
@@ -171,10 +175,32 @@ class Changes:
         self._journal.append(applied := replace(entry, outcome=APPLIED))
         return Done(applied)
 
-    def _lost(self, entry: Entry, current: ModelState) -> set[int]:
-        """Returns the versions that a label names, or a pin, although they are gone; but for those that get a label now."""
-        named = {version for label, version in entry.after.labels.items() if current.labels.get(label) != version}
-        return rollout.gone(self._servers, entry.model, current.named - named)
+    def _go_through(self, entry: Entry, old: ModelState, found: Sequence[ModelState], lost: set[int]) -> None:
+        """Takes file and servers from what they are, `old` and `found`, to the new state, all of them step by step."""
+        after, pinned = entry.after, old.policy == SPECIFIC
+        present = set[int]() if pinned else {version for state in found for version in state.versions}
+        in_file, told = rollout.steps(old, after, present), [rollout.steps(state, after) for state in found]
+        states: list[ModelState | None] = [state if pinned else None for state in found]
+        for step, in_file_now in enumerate(in_file):
+            # First: a server that polls the file must not undo the reload.
+            config_file.replace(self._path, config_file.render(self._config(entry.model, in_file_now)))
+            for place, server in enumerate(self._servers):
+                wanted = told[place][step]
+                if wanted != states[place] or wanted is after:
+                    reload_config(server, self._config(entry.model, wanted).SerializeToString(), self._wait)
+                    states[place] = wanted
+            rollout.wait_for(self._servers, entry.model, after.named - lost, self._wait)
+
+    def _restore(self, entry: Entry, old: ModelState, server: Connection, found: ModelState) -> str:
+        """Gives a server what it had: the file's state, or what it was found to serve where that was another. Returns what differs."""
+        was_as_file = not found.versions or set(old.versions) <= set(found.versions) and old.labels == found.labels
+        config = models_config.read(self._path) if was_as_file else self._config(entry.model, found)
+        state = old if was_as_file else found
+        return rollout.restore(server, config, entry.model, state, set(entry.after.labels) - set(state.labels), self._wait)
+
+    def _lost(self, model: str, current: ModelState, needed: Collection[int]) -> set[int]:
+        """Returns the versions that a label names, or a pin, although they are gone; but for those that are needed now."""
+        return rollout.gone(self._servers, model, current.named - set(needed))
 
     # === Servers that poll the file ===
 

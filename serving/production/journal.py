@@ -115,8 +115,8 @@ class Journal:
         """
         done: list[Entry] = []
         for entry in self.entries():
-            if entry.model != model or entry.outcome in (STAGED, REFUSED, UNVERIFIED):
-                continue
+            if entry.model != model or entry.outcome in (STAGED, REFUSED, UNVERIFIED) or entry.before == entry.after:
+                continue  # the last: servers were told what the file said already, and the file remained as it was
             if entry.outcome == BEGUN and entry.after != current:
                 continue
             if entry.undoes is None:

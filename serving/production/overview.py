@@ -11,7 +11,7 @@ from cxr.core import features
 from cxr.serving import models_config
 from cxr.serving.client.connection import Connection
 from cxr.serving.client.errors import ModelNotFound
-from cxr.serving.client.models import END, Target, VersionStatus, metadata, versions
+from cxr.serving.client.models import END, VersionStatus, labelled, versions
 from cxr.serving.production import config_file, model_states
 from cxr.serving.production.model_states import ModelState
 
@@ -81,10 +81,10 @@ def overview(connection: Connection, names: Sequence[str], configured: Mapping[s
         except ModelNotFound:
             rows.append(Row(connection.server, name, None, NOT_SERVED, policy=policy))
             continue
-        labels = _labels(connection, name, {*LABELS, *(state.labels if state else ())})
+        labels = labelled(connection, name, {*LABELS, *(state.labels if state else ())}, RPC_SECONDS)
         for version in sorted(found.keys() | (state.named if state else set()), reverse=True):
             status = found.get(version, VersionStatus(version, NOT_SERVED))
-            here = tuple(sorted(label for label, labelled in labels.items() if labelled == version))
+            here = tuple(sorted(label for label, its_version in labels.items() if its_version == version))
             differs = _difference(state, status, labels) if state else ""
             rows.append(Row(connection.server, name, version, status.state, here, policy, status.error, differs))
     return rows
@@ -102,17 +102,6 @@ def _difference(state: ModelState, status: VersionStatus, labels: Mapping[str, i
         return ""
     where = ", ".join(f"{label} on {f'version {labels[label]}' if label in labels else 'no version'}" for label in missing)
     return f"models.config labels it {', '.join(missing)}; the server has {where}"
-
-
-def _labels(connection: Connection, model: str, candidates: set[str]) -> dict[str, int]:
-    """Resolves labels by asking for each: no call lists them."""
-    found = {}
-    for label in candidates:
-        try:
-            found[label] = metadata(connection, Target(model, label=label), RPC_SECONDS).version
-        except ModelNotFound:
-            continue
-    return found
 
 
 def _policy(state: ModelState | None) -> str:

@@ -9,8 +9,8 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from cxr.core.errors import CxrError
 from cxr.serving.client.connection import Connection
-from cxr.serving.client.errors import ModelNotFound, RequestFailed
-from cxr.serving.client.models import AVAILABLE, END, Target, VersionStatus, metadata, reload_config, versions
+from cxr.serving.client.errors import RequestFailed
+from cxr.serving.client.models import AVAILABLE, END, VersionStatus, labelled, reload_config, versions
 from cxr.serving.production.model_states import SPECIFIC, ModelState
 
 RPC_SECONDS = 30.0
@@ -18,29 +18,55 @@ UNKNOWN_SECONDS = 10.0  # a server looks for folders every second; what it does 
 PAUSE_SECONDS = 0.1
 
 
-def steps(servers: Sequence[Connection], model: str, before: ModelState, after: ModelState) -> list[ModelState]:
-    """Returns the states that servers go through, the last of them the wanted one.
+def served(server: Connection, model: str, labels: Iterable[str]) -> ModelState:
+    """Returns what a server serves now, whatever its configuration is: its available versions, and where labels point.
 
-    First the wanted versions are loaded beside the present ones, then the labels move, then what is no longer wanted goes.
+    Args:
+      server: to ask.
+      model: its name.
+      labels: to ask for.
 
     Raises:
-      CxrError: the policy does not load a version that gets a label.
-      RequestFailed: a server cannot be asked.
+      RequestFailed: it cannot be asked.
     """
-    available = {s.version for server in servers for s in versions(server, model, RPC_SECONDS) if s.state == AVAILABLE}
-    missing = sorted(set(after.labels.values()) - available)
+    available = sorted(status.version for status in versions(server, model, RPC_SECONDS) if status.state == AVAILABLE)
+    return ModelState(SPECIFIC, versions=tuple(available), labels=labelled(server, model, labels, RPC_SECONDS))
+
+
+def steps(before: ModelState, after: ModelState, present: Iterable[int] = ()) -> list[ModelState]:
+    """Returns the states that a server goes through, the last of them the wanted one.
+
+    First the wanted versions are loaded beside the present ones, then the labels move, then what is no longer wanted goes. A policy that
+    chooses versions by itself needs one step only.
+
+    Args:
+      before: what it serves.
+      after: what it shall serve.
+      present: as for `ModelState.beside`.
+    """
     if after.policy != SPECIFIC:
-        if missing:
+        return [after]
+    both = before.beside(after, present)
+    return [both, ModelState(SPECIFIC, versions=both.versions, labels=after.labels), after]
+
+
+def check_loaded(found: Iterable[ModelState], model: str, after: ModelState) -> None:
+    """Looks whether servers have what gets a label, where the policy would not load it.
+
+    Args:
+      found: what each of them serves.
+      model: its name.
+      after: what they shall serve.
+
+    Raises:
+      CxrError: a server does not have it.
+    """
+    for state in found:
+        if after.policy != SPECIFIC and (missing := sorted(set(after.labels.values()) - set(state.versions))):
             raise CxrError(
-                f"{model}: version {missing[0]} is not available (available: {listed(available)}) and the policy is "
+                f"{model}: version {missing[0]} is not available (available: {listed(state.versions)}) and the policy is "
                 f"'{after.policy}'; --pin loads it and serves labelled versions only"
             )
-        return [after]
-    both = before.beside(after, () if before.policy == SPECIFIC else available)
-    found = [both, ModelState(SPECIFIC, versions=both.versions, labels=after.labels), after]
-    if both == before:
-        found = found[1:]  # all of them are loaded
-    return found[:-1] if found[-2] == after else found
 
 
 def gone(servers: Sequence[Connection], model: str, wanted: Iterable[int]) -> set[int]:
@@ -123,13 +149,11 @@ def difference(server: Connection, model: str, state: ModelState, gone: Iterable
     available = {status.version for status in versions(server, model, timeout) if status.state == AVAILABLE}
     if missing := sorted(set(state.versions) - available):
         return f"version {missing[0]} is not available"
-    for label, version in sorted({**dict.fromkeys(gone), **state.labels}.items()):
-        try:
-            found: int | None = metadata(server, Target(model, label=label), timeout).version
-        except ModelNotFound:
-            found = None
-        if found != version:
-            return f"label {label} is {_at(found)}, not {_at(version)}"
+    wanted: dict[str, int | None] = {**dict.fromkeys(gone), **state.labels}
+    found = labelled(server, model, wanted, timeout)
+    for label, version in sorted(wanted.items()):
+        if found.get(label) != version:
+            return f"label {label} is {_at(found.get(label))}, not {_at(version)}"
     return ""
 
 

@@ -291,6 +291,60 @@ def test_told_servers_are_never_refused_by_that_order(configured: Path, labels_f
     assert (server.state("ensemble"), server.refused) == (PINNED_1, [])
 
 
+def _file_only(path: Path, version: int) -> None:
+    for _ in range(2):
+        Changes(path, confirmed=True).promote("ensemble", version)
+
+
+def test_a_server_is_told_what_the_file_says_already(configured: Path, labels_first):
+    """It was changed with --no-server; servers compare labels with what is loaded, so that they take it in steps."""
+    server, connection = labels_first(configured)
+    _file_only(configured, 2)
+    before = configured.read_text()
+    changes = Changes(configured, [connection], wait=1)
+    done = changes.promote("ensemble", 2)
+    assert (server.state("ensemble"), server.refused) == (BOTH_NEW, [])
+    assert (configured.read_text(), done.entry.outcome, done.entry.servers) == (before, APPLIED, (connection.server,))
+    assert f"{configured} said so already; before this change: {connection.server}: version 2 is not available" in done.notes
+    with pytest.raises(CxrError, match="stable is version 2 already, in the file and on every server"):
+        changes.promote("ensemble", 2)
+    changes.rollback("ensemble")  # the change of the file
+    assert (server.state("ensemble"), states_in(configured)["ensemble"]) == (PINNED_1, PINNED_1)
+
+
+def test_a_server_behind_the_file_keeps_its_labels_through_another_change(configured: Path, labels_first):
+    server, connection = labels_first(configured)
+    _file_only(configured, 2)
+    take, stable = server.apply, []
+
+    def watch(config):
+        taken = take(config)
+        stable.append(server.state("ensemble").labels.get("stable"))
+        return taken
+
+    server.apply = watch
+    Changes(configured, [connection], wait=1).promote("ensemble", 2, "canary")
+    assert server.state("ensemble").labels == {"stable": 2, "canary": 2}
+    assert (stable, server.refused) == ([1, 2, 2], [])
+
+
+def test_a_server_behind_the_file_gets_back_what_it_had(configured: Path, labels_first):
+    server, connection = labels_first(configured)
+    _file_only(configured, 2)
+    before, take, calls = configured.read_text(), server.apply, []
+
+    def refuse_the_labels(config):
+        calls.append(config)
+        server.refused.append("busy")
+        return take(config) if len(calls) != 2 else False
+
+    server.apply = refuse_the_labels
+    with pytest.raises(RequestFailed, match="busy"):
+        Changes(configured, [connection], wait=5).promote("ensemble", 2)
+    assert (server.state("ensemble"), configured.read_text()) == (PINNED_1, before)
+    assert Journal(configured).entries()[-1].outcome == REFUSED
+
+
 @pytest.mark.slow
 def test_a_server_that_polls_the_file_follows_both_stages(configured: Path, running, png):
     connection = running(configured, model_config_file_poll_seconds=0.2)
