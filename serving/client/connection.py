@@ -16,7 +16,7 @@ import grpc
 from google.protobuf.message import Message
 
 from cxr.core.errors import CxrError, UsageError
-from cxr.serving.client.errors import RequestFailed, ServerUnavailable, TlsFailed, from_rpc
+from cxr.serving.client.errors import CutOff, NotGrpc, RequestFailed, ServerUnavailable, TlsFailed, from_rpc
 from cxr.serving.client.wire import messages
 from cxr.serving.defaults import LARGEST_MESSAGE, LARGEST_PORT, SERVER
 
@@ -117,10 +117,12 @@ class Connection:
             if not isinstance(failure, ServerUnavailable):
                 # A server that comes and goes is the reason, where it was away before time ran out.
                 raise last if last is not None and failure.code == grpc.StatusCode.DEADLINE_EXCEEDED else failure
-            last = failure
+            # Of a name with several addresses gRPC tells the last failure: that nobody listens at one says less than what another did.
+            if type(failure) is not ServerUnavailable or not isinstance(last, CutOff | NotGrpc):
+                last = failure
             wait = pause * random.uniform(0.5, 1.0)  # jitter: clients of one server do not come back all at once
             if not retry or isinstance(failure, TlsFailed) or time.monotonic() + wait >= deadline or self._closed.wait(wait):
-                raise failure
+                raise last
             pause = min(2 * pause, LONGEST_PAUSE)
         raise last or ServerUnavailable(f"{self.server}: no time left to ask {about}; raise --timeout", grpc.StatusCode.DEADLINE_EXCEEDED)
 

@@ -49,6 +49,10 @@ class CutOff(ServerUnavailable):
     """Somebody listens there and ends the connection: TLS where none was spoken, a client's certificate that is missing or not trusted."""
 
 
+class NotGrpc(ServerUnavailable):
+    """Somebody listens there and speaks another protocol."""
+
+
 class DeadlineExceeded(RequestFailed):
     """No answer in time."""
 
@@ -107,7 +111,7 @@ def _explain(code: grpc.StatusCode, details: str, server: str, model: str, over_
             return _overloaded(server, details)
         if any(hint in details for hint in HTTP_HINTS):
             remedy = f"that is an HTTP port, REST's perhaps; name the gRPC port, usually {GRPC_PORT}"
-            return ServerUnavailable, f"{server}: does not speak gRPC ({details}); {remedy}"
+            return NotGrpc, f"{server}: does not speak gRPC ({details}); {remedy}"
         remedy = f"start one with: cxr serve MODELS_DIR --port {_port(server)}"
         if any(hint in details for hint in CUT_HINTS):
             asked = "if it asks for certificates of clients give one that it trusts, --cert and --key"

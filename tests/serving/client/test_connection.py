@@ -213,6 +213,22 @@ def test_each_address_of_a_name_is_connected_by_itself(faulty):
         connect_each("dns:///nowhere.invalid:8500")
 
 
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [("Socket closed", "if it uses TLS give --tls or --ca"), ("Trying to connect an http1.x server", "name the gRPC port")],
+)
+def test_an_address_without_a_server_does_not_hide_what_another_one_said(faulty, other, said):
+    """localhost, say, where ::1 is refused: gRPC tells now of the one, now of the other, and of the last when time is over."""
+    told = iter([other])
+
+    def alternate(request, context):
+        context.abort(grpc.StatusCode.UNAVAILABLE, next(told, "Failed to connect to remote host: Connection refused"))
+
+    with Connection(faulty(alternate)) as connection, pytest.raises(ServerUnavailable, match=said):
+        connection.call("Predict", REQUEST, 0.5)
+    assert next(told, None) is None
+
+
 def test_predictions_take_a_dns_target(faulty):
     port = faulty(_named("one")).rpartition(":")[2]
     with Connection(f"dns:///localhost:{port}") as connection:
