@@ -16,6 +16,7 @@ import grpc
 from google.protobuf.message import Message
 
 from cxr.core.errors import CxrError, UsageError
+from cxr.serving.client import pem
 from cxr.serving.client.errors import CutOff, NotGrpc, RequestFailed, ServerUnavailable, TlsFailed, from_rpc
 from cxr.serving.client.wire import messages
 from cxr.serving.defaults import LARGEST_MESSAGE, LARGEST_PORT, SERVER
@@ -54,11 +55,13 @@ class Tls:
         """Reads the files.
 
         Raises:
-          CxrError: a file cannot be read, or certificate and key are not both given.
+          UsageError: a file cannot be read or used, or certificate and key are not both given.
         """
         if (self.certificate is None) != (self.key is None):
             raise UsageError("a client certificate needs its key: give both --cert and --key, or neither")
-        ca, key, certificate = (_read(path) for path in (self.ca, self.key, self.certificate))
+        ca = None if self.ca is None else pem.certificates("--ca", self.ca)
+        certificate = None if self.certificate is None else pem.certificates("--cert", self.certificate)
+        key = None if self.key is None or certificate is None else pem.key_of(certificate, self.key)
         return grpc.ssl_channel_credentials(ca, key, certificate)
 
 
@@ -74,7 +77,7 @@ class Connection:
           tls: None for plaintext.
 
         Raises:
-          CxrError: the address has no port, or a TLS file cannot be read.
+          CxrError: the address has no port, or a TLS file cannot be used.
         """
         _split(server)
         self.server, self._over_tls = server, tls is not None
@@ -189,12 +192,3 @@ def _split(server: str) -> tuple[str, str]:
 
 def _serialize(message: Message) -> bytes:
     return message.SerializeToString()
-
-
-def _read(path: Path | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); name a PEM file") from None

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.serving.client import connection as connection_module
 from cxr.serving.client.connection import Connection, Tls, connect_each, is_loopback
 from cxr.serving.client.errors import DeadlineExceeded, InvalidRequest, Overloaded, RequestFailed, ServerUnavailable, TlsFailed, TooLarge
@@ -314,3 +314,29 @@ def test_tls_files_are_checked(tmp_path: Path):
         Connection("localhost:1", Tls(certificate=tmp_path / "c.pem"))
     with pytest.raises(CxrError, match="name a PEM file"):
         Connection("localhost:1", Tls(ca=tmp_path / "missing.pem"))
+    authority = _Authority(tmp_path, "ours")
+    (certificate, key), (_, other) = authority.issue("client"), authority.issue("other")
+    der, empty, damaged, locked, bundle = (tmp_path / name for name in ("der", "empty", "damaged", "locked", "bundle"))
+    der.write_bytes(ssl.PEM_cert_to_DER_cert(certificate.read_text()))
+    empty.touch()
+    damaged.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    secret = serialization.load_pem_private_key(key.read_bytes(), None)
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret"))
+    locked.write_bytes(secret.private_bytes(*form))
+    for file, said in (
+        (key, "no certificate in PEM; name a PEM file that has -----BEGIN CERTIFICATE----- in it"),
+        (der, f"no certificate in PEM; make one of it: openssl x509 -inform der -in {der} -out FILE.pem"),
+        (empty, "no certificate in PEM; name a PEM file"),
+        (damaged, "a certificate in it is damaged"),
+    ):
+        with pytest.raises(UsageError, match=f"--ca {file}: {said}"):
+            Connection("localhost:1", Tls(file))
+        with pytest.raises(UsageError, match=f"--cert {file}: {said}"):
+            Connection("localhost:1", Tls(authority.pem, file, key))
+    for file, said in ((other, "not the key of the certificate"), (empty, "no key in PEM"), (locked, "no key in PEM without a password")):
+        with pytest.raises(UsageError, match=f"--key {file}: {said}"):
+            Connection("localhost:1", Tls(authority.pem, certificate, file))
+    bundle.write_bytes("# both, of Zürich\n".encode() + authority.pem.read_bytes() + certificate.read_bytes())
+    chain = tmp_path / "chain"
+    chain.write_bytes(certificate.read_bytes() + authority.pem.read_bytes())
+    Connection("localhost:1", Tls(bundle, chain, key)).close()
