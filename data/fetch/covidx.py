@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from cxr.core.errors import CxrError
 from cxr.core.features import COVID19, NORMAL, PNEUMONIA
@@ -11,6 +11,8 @@ from cxr.data.fetch.catalogue import Collection
 from cxr.data.fetch.selection import Candidate, Options, Part, Selection, Walk, found
 
 LABELS = {"covid-19": COVID19, "positive": COVID19, "pneumonia": PNEUMONIA, "normal": NORMAL}
+UNLISTED = "in the folder {subset}, without a list of labels"
+WITHOUT = "there is no {subset}_COVIDx….txt, so that no image of the folder {subset} was taken; put it there, and name another OUT"
 UNCLEAR = "labelled 'negative' only, pneumonia or not"
 SUBSETS = ("train", "test")
 SPELLINGS = {"rnsa": "rsna"}  # of sources
@@ -27,11 +29,14 @@ def select(walk: Walk, options: Options, folder: Path) -> Selection:
       CxrError: No list of labels, or a line that is none; names the list and the line.
     """
     selection = Selection()
-    bases = [entry.base for entry in walk()]  # once: of a large archive it takes minutes
-    lists = [(subset, _labels(walk, bases, subset, folder)) for subset in SUBSETS]
+    files = [PurePosixPath(entry.name) for entry in walk()]  # once: of a large archive it takes minutes
+    lists = [(subset, _labels(walk, [file.name for file in files], subset, folder)) for subset in SUBSETS]
     if not any(text for _, text in lists):
         raise CxrError("no train_COVIDx….txt or test_COVIDx….txt in it; put the lists of COVID-Net's folder `labels` beside the images")
     for subset, text in lists:
+        if not text:
+            selection.left_out[UNLISTED.format(subset=subset)] += sum(file.parent.name == subset for file in files)
+            selection.remarks.append(WITHOUT.format(subset=subset))
         for number, line in enumerate(text.splitlines(), 1):
             if not line.strip():
                 continue

@@ -116,6 +116,7 @@ def _fetched(
     selection.without(lambda candidate: candidate.path in absent, NOT_THERE)
     if not selection.candidates:
         raise CxrError(f"{collection.name}: its table is there, and none of the images that it lists; are they in another folder?")
+    about = about.model_copy(update={"remark": "; ".join(filter(None, (about.remark, *selection.remarks)))})
     done = output.finish(selection.candidates, about, selection.left_out + Counter(skipped.values()))
     if not keep_archives:
         for remote in collection.files:

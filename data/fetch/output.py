@@ -21,11 +21,10 @@ from cxr.data.fetch.about import About
 from cxr.data.fetch.entries import Entry
 from cxr.data.fetch.errors import FetchError
 from cxr.data.fetch.selection import Candidate
+from cxr.data.ingest.fetched import FETCH_FILE, FOLDER
 from cxr.data.ingest.sources import MANIFEST
 
-FETCH_FILE = "fetch.json"
 ROWS = "rows.csv"
-FOLDER = "fetch"  # in the output: a folder per collection
 IMAGES = "images"
 COLUMNS = ("image", "label", "patient_id", "source", "view", "sex", "age", "license", "subset", "original")
 

@@ -54,10 +54,11 @@ class Candidate:
 
 @dataclass
 class Selection:
-    """All images that are taken, and how many are not, by reason."""
+    """All images that are taken, how many are not, by reason, and what the user should know of that."""
 
     candidates: list[Candidate] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+    remarks: list[str] = field(default_factory=list)
 
     def without(self, unwanted: Callable[[Candidate], bool], reason: str) -> None:
         """Leaves images out."""

@@ -19,6 +19,7 @@ from cxr.data.images.errors import ImageError
 from cxr.data.images.frontal import view_in_header
 from cxr.data.images.reader import HEAD_BYTES, is_dicom
 from cxr.data.ingest import patient_ids
+from cxr.data.ingest.fetched import unfinished
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.manifest import REQUIRED, UNLABELLED, column_of, read_manifest
 from cxr.data.ingest.private_lists import BadRows
@@ -69,11 +70,19 @@ def discover(source: Path, config: Ingest, spelled: Spelling = dotted, *, labels
     if source.is_dir() and (source / MANIFEST).is_file():
         source = source / MANIFEST
     notes: list[str] = []
+    fetching = unfinished(source.parent if source.is_file() else source)
     if source.is_file():
         folder = source.parent
         rows, notes = _from_manifest(source, config, spelled, labels)
+        if source.name == MANIFEST and fetching:
+            notes = [
+                *notes,
+                f"`cxr fetch {' and '.join(fetching)}` into this folder has not ended: images of it are missing; call it again",
+            ]
     elif source.is_dir():
         folder = source
+        if fetching:
+            raise CxrError(f"{source}: `cxr fetch {fetching[0]}` into it has not ended, and wrote no {MANIFEST} yet; call it again")
         if config.where:
             raise CxrError(f"{source}: `where` filters the rows of a manifest, and this folder has no {MANIFEST}")
         rows = list(from_tree(source, config, spelled, MANIFEST) if labels else from_images(source))

@@ -21,6 +21,7 @@ from cxr.data.fetch.fetch import fetch
 from cxr.data.fetch.selection import Options
 from cxr.data.ingest import ingest
 from cxr.data.ingest.ingest_config import Ingest
+from cxr.data.ingest.sources import discover
 
 from . import small_collections
 
@@ -159,6 +160,35 @@ def test_covidx_with_two_classes_only(tmp_path, console):
     about = converted("covidx", tmp_path / "source", tmp_path / "out", console)
     assert about.images == {"covid19": 4}
     assert about.left_out == {"labelled 'negative' only, pneumonia or not": 8}
+
+
+def test_covidx_says_which_list_is_not_there(tmp_path, console):
+    small_collections.covidx(tmp_path / "source")
+    for path in (tmp_path / "source" / "labels").glob("test_*"):
+        path.unlink()
+    about = converted("covidx", tmp_path / "source", tmp_path / "out", console)
+    assert about.images == {"covid19": 3, "pneumonia": 3, "normal": 3}
+    assert about.left_out == {"in the folder test, without a list of labels": 3}
+    assert about.remark.startswith(f"{COLLECTIONS['covidx'].remark}; there is no test_COVIDx….txt")
+    assert converted("covidx", tmp_path / "source", tmp_path / "out", console).remark == about.remark  # done already
+
+
+def test_a_fetch_that_has_not_ended_is_said(tmp_path, console):
+    small_collections.covidx(tmp_path / "covidx")
+    small_collections.kaggle_covid(tmp_path / "kaggle")
+    (tmp_path / "covidx" / "labels" / "test_COVIDx9A.txt").write_text("no list\n")
+    out, classes = tmp_path / "out", ("pneumonia", "normal")
+    with pytest.raises(CxrError, match="list of labels"):
+        converted("covidx", tmp_path / "covidx", out, console)
+    with pytest.raises(CxrError, match=f"{out}: `cxr fetch covidx` into it has not ended, and wrote no manifest.csv yet; call it again"):
+        discover(out, Ingest(class_names=classes))
+    converted("kaggle-covid", tmp_path / "kaggle", out, console)
+    said = "`cxr fetch covidx` into this folder has not ended: images of it are missing; call it again"
+    assert said in discover(out, Ingest(class_names=classes))[1]
+    shutil.copy(out / "manifest.csv", out / "mine.csv")
+    assert said not in discover(out / "mine.csv", Ingest(class_names=classes))[1]
+    shutil.rmtree(out / "fetch" / "covidx")
+    assert said not in discover(out, Ingest(class_names=classes))[1]
 
 
 def test_covidx_names_list_and_line(tmp_path, console):
