@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite, isnan, nan, sqrt
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, Field
 
 from cxr.core.strict_model import StrictModel
 
@@ -55,6 +57,25 @@ class Figure(StrictModel):
         """As tables show it."""
         value, low, high = (nan if number is None else number for number in (self.value, self.low, self.high))
         return with_interval(value, Interval(low, high))
+
+
+_ROUNDED = 1e-6  # how far beyond 0 and 1 arithmetic may carry a share
+
+
+def checked_share(figure: Figure) -> Figure:
+    """Returns a figure that is a share.
+
+    Raises:
+      ValueError: Its value or a limit is not from 0 to 1.
+    """
+    numbers = (figure.value, figure.low, figure.high)
+    if not all(number is None or -_ROUNDED <= number <= 1 + _ROUNDED for number in numbers):
+        raise ValueError("must be from 0 to 1, as shares are")
+    return figure
+
+
+Share = Annotated[Figure, AfterValidator(checked_share)]  # a Figure from 0 to 1, of files that are read back
+Fraction = Annotated[float, Field(ge=-_ROUNDED, le=1 + _ROUNDED)]  # such a number without an interval
 
 
 def bootstrap_interval(draws: npt.ArrayLike, patients: float, z: float = Z) -> Interval:

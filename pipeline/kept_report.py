@@ -12,8 +12,8 @@ from typing import Any
 import pydantic
 
 from cxr.core import exit_codes
-from cxr.core.figure_table import OF_ALL_CLASSES, interval_key
-from cxr.core.intervals import Figure
+from cxr.core.figure_table import OF_ALL_CLASSES, TABLE, interval_key
+from cxr.core.intervals import Figure, checked_share
 
 _SHORT = 100  # characters of a reason in a table
 
@@ -40,6 +40,8 @@ class KeptEvaluation(pydantic.BaseModel):
         for name in (row.name for row in OF_ALL_CLASSES):
             limits = _Limits.model_validate(kept.get(interval_key(name), {}))
             figures[name] = {"value": kept.get(name), "low": limits.low, "high": limits.high}
+            if TABLE[name].share:
+                checked_share(Figure.model_validate(figures[name]))
         return {**kept, "figures": figures}
 
     def figure(self, name: str) -> Figure:

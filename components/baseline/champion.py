@@ -19,6 +19,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ POINTER = "champion.json"
 LOCK = ".champion.lock"
 LOCK_SECONDS = 900.0  # a push copies some hundred MB over the network; another one may be before us
 _POLL_SECONDS = 0.05
+_VERSION = re.compile("[0-9]+")
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -61,22 +63,28 @@ def read(pointer: Path) -> Champion | None:
       CxrError: The file is damaged, or the version is gone.
     """
     try:
-        found = json.loads(pointer.read_text(encoding="utf-8"))
-        champion = Champion(
-            version=found["version"],
-            fingerprint=found["fingerprint"],
-            source=found["source"],
-            pushed_at=found["pushed_at"],
-            folder=pointer.parent / found["version"],
-        )
+        found = json.loads(pointer.read_bytes())
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else error
-        raise CxrError(f"{pointer}: not a champion pointer ({what}); remove it to run without baseline") from error
+    except (ValueError, RecursionError):
+        raise _damaged(pointer, "no JSON") from None
+    if not isinstance(found, dict):
+        raise _damaged(pointer, "no JSON object")
+    texts = {}
+    for name in ("version", "fingerprint", "source", "pushed_at"):
+        if not isinstance(found.get(name), str):
+            raise _damaged(pointer, f"its field {name!r} is {'no text' if name in found else 'missing'}")
+        texts[name] = found[name]
+    if not _VERSION.fullmatch(texts["version"]):
+        raise _damaged(pointer, "its field 'version' is no number")
+    champion = Champion(**texts, folder=pointer.parent / texts["version"])
     if not (champion.folder / SAVED_MODEL).is_file():
         raise CxrError(f"{pointer}: names version {champion.version}, which is gone; restore it, or remove the pointer")
     return champion
+
+
+def _damaged(pointer: Path, what: str) -> CxrError:
+    return CxrError(f"{pointer}: not a champion pointer ({what}); remove it to run without baseline")
 
 
 class LockedPointer:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from cxr.core.intervals import Figure
+from cxr.core.intervals import Figure, Share
 from cxr.core.strict_model import StrictModel
 
 RESULT, MAPS = "explanations.json", "heat_maps.npz"
@@ -23,12 +23,12 @@ class Localisation(StrictModel):
     images: int = Field(description="with a lesion and a map that is not empty")
     patients: int
     empty: int = Field(description="further images with a lesion, whose map is empty")
-    energy: Figure = Field(description="share of the heat that lies inside the lesion")
-    area: Figure = Field(description="share of the picture that the lesion takes: what a map that is the same everywhere would have inside")
+    energy: Share = Field(description="share of the heat that lies inside the lesion")
+    area: Share = Field(description="share of the picture that the lesion takes: what a map that is the same everywhere would have inside")
     above_area: Figure = Field(description="the difference of the two")
-    elsewhere: Figure = Field(description="share of the heat inside the lesions of the same class in other patients' pictures")
+    elsewhere: Share = Field(description="share of the heat inside the lesions of the same class in other patients' pictures")
     above_elsewhere: Figure = Field(description="the energy less that")
-    hits: Figure = Field(description="share of the maps whose hottest place lies inside the lesion")
+    hits: Share = Field(description="share of the maps whose hottest place lies inside the lesion")
     verdict: str
 
 

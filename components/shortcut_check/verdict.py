@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from cxr.components.infra_check.reasons import REASONS
-from cxr.core.intervals import Figure
+from cxr.core.intervals import Figure, Fraction, Share
 from cxr.core.strict_model import StrictModel
 from cxr.data.audit.regions import Masked
 
@@ -20,7 +20,7 @@ class Comparison(StrictModel):
     """A model beside one shortcut, on the gate's split."""
 
     shortcut: str
-    balanced_accuracy: float = Field(description="the shortcut's")
+    balanced_accuracy: Fraction = Field(description="the shortcut's")
     difference: Figure = Field(description="the model's less the shortcut's, the same patients drawn for both")
     beaten: bool = Field(description="the difference is above the margin")
     verdict: str
@@ -32,9 +32,9 @@ class MaskedAnswers(StrictModel):
     blacked_out: Masked = Field(description="centre: the lungs with all that lies in the same box; border: the frame round it")
     images: int
     patients: int
-    accuracy: Figure
-    balanced_accuracy: Figure
-    most_frequent: float = Field(description="share of the most frequent class: what is right without looking")
+    accuracy: Share
+    balanced_accuracy: Share
+    most_frequent: Fraction = Field(description="share of the most frequent class: what is right without looking")
     verdict: str
 
 
@@ -43,7 +43,7 @@ class ShortcutVerdict(StrictModel):
 
     model: str
     split: str
-    balanced_accuracy: float = Field(description="the model's on the gate's split")
+    balanced_accuracy: Fraction = Field(description="the model's on the gate's split")
     margin: float | None = Field(description="gate.shortcut_margin; null: nothing was demanded")
     comparisons: tuple[Comparison, ...] = Field(description="the best shortcut first")
     masked: tuple[MaskedAnswers, ...] = Field(description="empty: audit.masked_models is off")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from cxr.core.intervals import Figure
+from cxr.core.intervals import Fraction, Share
 from cxr.core.strict_model import StrictModel
 
 AUDIT = "audit.json"
@@ -20,11 +20,11 @@ DRAWS = "draws.npz"  # shortcut: its balanced accuracy on the gate's split in ea
 class AuditFigures(StrictModel):
     """How well the class was told on some images."""
 
-    images: int
-    patients: int
-    accuracy: Figure
-    balanced_accuracy: Figure
-    auc: dict[str, Figure] = Field(description="class: area under the ROC curve, one against the rest")
+    images: Annotated[int, Field(ge=0)]
+    patients: Annotated[int, Field(ge=0)]
+    accuracy: Share
+    balanced_accuracy: Share
+    auc: dict[str, Share] = Field(description="class: area under the ROC curve, one against the rest")
 
 
 class ShortcutResult(StrictModel):
@@ -59,7 +59,7 @@ class AuditResult(StrictModel):
     images: dict[str, int] = Field(description="split: images")
     patients: int
     folds: int = Field(description="that could be made; 0: too few patients")
-    clear_auc: float
+    clear_auc: Fraction
     shortcuts: tuple[ShortcutResult, ...]
 
     @property

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -84,7 +85,10 @@ def test_models_and_memory(make_run: MakeRun) -> None:
 def test_a_damaged_report_is_no_reason_to_stop(make_run: MakeRun) -> None:
     folder = make_run("20261126-1", record=ENDED | {"exit_code": 0}, report={})
     field = r"models\.ensemble\.outcome: Field required"
-    for text, why in (("{", r"Invalid JSON: EOF.*"), ('{"pipeline": "cpu", "models": {"ensemble": {}}}', field)):
+    measured = {"outcome": "pushed", "evaluation": {"examples": 4, "patients": 4, "accuracy": 7.5}}
+    beyond = json.dumps({"pipeline": "cpu", "models": {"ensemble": measured}})
+    no_share = r"models\.ensemble\.evaluation: must be from 0 to 1, as shares are"
+    for text, why in (("{", r"Invalid JSON: EOF.*"), ('{"pipeline": "cpu", "models": {"ensemble": {}}}', field), (beyond, no_share)):
         (folder / "report.json").write_text(text)
         run = KeptRun(folder)
         assert (run.state, run.peak_memory) == ("done", None)

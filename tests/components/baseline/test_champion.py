@@ -143,9 +143,13 @@ def test_before_the_first_push_there_is_no_champion(models):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{}", "not a champion pointer"),
-        ("{", "not a champion pointer"),
-        ("[]", "not a champion pointer"),
+        ("{}", r"not a champion pointer \(its field 'version' is missing\); remove it"),
+        ("{", r"not a champion pointer \(no JSON\)"),
+        ("[" * 100_000, r"not a champion pointer \(no JSON\)"),
+        ("[]", r"not a champion pointer \(no JSON object\)"),
+        ('{"version": 17, "fingerprint": "f", "source": "s", "pushed_at": "t"}', r"\(its field 'version' is no text\)"),
+        ('{"version": "17", "fingerprint": 1, "source": "s", "pushed_at": "t"}', r"\(its field 'fingerprint' is no text\)"),
+        ('{"version": "../17", "fingerprint": "f", "source": "s", "pushed_at": "t"}', r"\(its field 'version' is no number\)"),
         ('{"version": "99", "fingerprint": "f", "source": "s", "pushed_at": "t"}', "version 99, which is gone"),
     ],
 )

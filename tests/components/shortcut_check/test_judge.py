@@ -4,7 +4,7 @@ import pytest
 
 from cxr.components.infra_check.reasons import REASONS
 from cxr.components.shortcut_check.judge import Evaluated, judge, read_margin
-from cxr.components.shortcut_check.verdict import ShortcutVerdict
+from cxr.components.shortcut_check.verdict import VERDICT, ShortcutVerdict
 from cxr.core.errors import CxrError
 from cxr.core.intervals import Figure, Z
 from cxr.core.support import Support
@@ -144,6 +144,9 @@ def test_saved_and_read_again(tmp_path):
     assert (tmp_path / "NOT_BLESSED").exists()
     with pytest.raises(CxrError, match="verdict.json: cannot be read"):
         ShortcutVerdict.load(tmp_path / "nowhere")
+    (tmp_path / VERDICT).write_text(refused.model_dump_json().replace('"balanced_accuracy":', '"balanced_accuracy":7', 1))
+    with pytest.raises(CxrError, match=r"cannot be read \(balanced_accuracy: "):
+        ShortcutVerdict.load(tmp_path)
 
 
 def test_the_margin_is_a_number_or_null():
