@@ -27,7 +27,7 @@ from cxr.data.images.errors import ImageError, NotAnImage, SeveralFrames, TooMan
 from cxr.data.images.grey_levels import MIN_SIDE, check_content, check_size, doubts, picture_range, to_8_bit
 
 # Raise it, and data/ingest's RECORDS_VERSION with it, whenever a file comes to yield other pixels: window, 8-bit mapping, scaling. Models
-# carry it, and a client with other rules refuses to ask them.
+# carry it, and a client with other rules refuses to ask them. Not for files that yielded no picture before: an error, or noise.
 READING_RULES = 1
 MAX_SIDE = 1024  # pixels
 _DARK = 128  # grey levels
