@@ -27,7 +27,7 @@ from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.transforms.environments import ExternalEnvironment
 
-from cxr.core import gpus
+from cxr.core import gpus, main_module
 from cxr.core.errors import CxrError
 from cxr.core.signals import reach_main_thread
 from cxr.core.termination import end_with_parent
@@ -62,7 +62,7 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
             name=f"beam-{request.worker_id}",
             daemon=False,
         )
-        with self._lock:
+        with self._lock, main_module.left_out():
             self._workers = [one for one in self._workers if one.is_alive()]
             worker.start()
             self._workers.append(worker)

@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from cxr.core import progress
+from cxr.core import main_module, progress
 from cxr.core.process_usage import KIB, cpu_seconds, peak_memory
 from cxr.core.signals import reach_main_thread
 from cxr.core.termination import end_with_parent
@@ -180,7 +180,7 @@ def _start(process: multiprocessing.process.BaseProcess, given_up: threading.Eve
     for _ in range(2):
         start_fork_server()
         try:
-            with _children:
+            with _children, main_module.left_out():
                 process.start()
             return
         except (EOFError, ConnectionError):

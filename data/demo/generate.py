@@ -21,7 +21,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from cxr.core import features
+from cxr.core import features, main_module
 from cxr.core.errors import CxrError
 from cxr.core.features import SYNTHETIC
 from cxr.core.machine import cores
@@ -115,7 +115,9 @@ def _draw_all(orders: Iterator[Order], images: int, draw: _Draw, console: Consol
         writer.writerow(COLUMNS)
         # a person's pictures one after the other in one worker: the vessels, once grown, are cached
         persons = (list(some) for _, some in itertools.groupby(orders, lambda order: order.patient))
-        rows = itertools.chain.from_iterable(pool.map(draw, persons))
+        with main_module.left_out():
+            drawn = pool.map(draw, persons)  # starts the processes
+        rows = itertools.chain.from_iterable(drawn)
         writer.writerows(track(rows, "drawing synthetic images", images, console=console, transient=True, disable=not console.is_terminal))
 
 

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from main_script import as_main
 
 from cxr.core import progress
 from cxr.pipeline import node_imports, node_process
@@ -60,6 +61,12 @@ def test_answer_and_progress_come_from_another_process(caplog):
     assert record.cxr == progress.Step(1, 41)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_script_that_runs_a_pipeline_does_not_run_in_its_nodes(tmp_path, monkeypatch):
+    trace = as_main(tmp_path, monkeypatch)
+    assert node_process.call(work, 41)[1] == 42
+    assert not trace.exists()
 
 
 @pytest.mark.parametrize(
@@ -127,12 +134,14 @@ def share_a_job(folder, options):
     return os.getppid()
 
 
-def test_beams_workers_are_forked_from_the_same_process_as_the_node(tmp_path):
+def test_beams_workers_are_forked_from_the_same_process_as_the_node(tmp_path, monkeypatch):
+    trace = as_main(tmp_path, monkeypatch)
     node_process.start_fork_server()
     with Direct(workers=2).serving() as options:
         server = node_process.call(share_a_job, str(tmp_path), options)
     lines = sorted(line for path in tmp_path.glob("seen*") for line in path.read_text().splitlines())
     assert lines == [repr((number, server, True)) for number in range(8)]
+    assert not trace.exists()
 
 
 def filled(mebibytes):

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 from killed import killed_at
+from main_script import as_main
 from PIL import Image
 from rich.console import Console
 
@@ -66,9 +67,11 @@ def test_threads_draw_where_shared_memory_is_full_or_missing(tmp_path, monkeypat
 
 
 def test_processes_draw_what_threads_draw(tmp_path, monkeypatch):
+    trace = as_main(tmp_path, monkeypatch)
     threads = make(tmp_path / "threads", images=9, masks=True)
     monkeypatch.setattr(generate, "MANY", 9)
     processes = make(tmp_path / "processes", images=9, masks=True)
+    assert not trace.exists()
     assert processes.read_text() == threads.read_text()
     for file in threads.parent.rglob("*.png"):
         assert (processes.parent / file.relative_to(threads.parent)).read_bytes() == file.read_bytes()
