@@ -28,10 +28,14 @@ class Measurement:
 
         Args:
           patients: [images], whose image each is, from 0 on without a gap.
-          labels: [images].
+          labels: [images], indexes of classes.
           probabilities: [images, classes].
           bins: Of the calibration error.
+
+        Raises:
+          ValueError: An array is of another kind or shape, a label is no class, or the patients' numbers have a gap.
         """
+        _check(patients, labels, probabilities)
         self._answers = Answers(patients, labels, probabilities.astype(np.float64))
         measure = Measure(self._answers, bins)
         self._whole = measure(np.ones((1, len(labels))))
@@ -68,3 +72,18 @@ class Measurement:
     def _with_interval(self, name: str, class_id: int | None, value: float, draws: Floats) -> Figure:
         recalls = Recalls(self._whole.recall[0], self.draws("recall"))
         return Figure.of(value, interval(name, class_id, value, draws, self._support, recalls))
+
+
+def _check(patients: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating]) -> None:
+    if probabilities.ndim != 2 or probabilities.dtype.kind not in "fiu":
+        raise ValueError(f"probabilities must be numbers [images, classes], not {probabilities.dtype} {list(probabilities.shape)}")
+    images, classes = probabilities.shape
+    for name, numbers in (("patients", patients), ("labels", labels)):
+        if numbers.shape != (images,) or numbers.dtype.kind not in "iu":
+            raise ValueError(
+                f"{name} must be whole numbers [{images}], as there are probabilities, not {numbers.dtype} {list(numbers.shape)}"
+            )
+    if images and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"labels must be from 0 to {classes - 1}, the number of a class; found {labels.min()} to {labels.max()}")
+    if images and (patients.min() < 0 or patients.max() >= images or not np.bincount(patients).all()):
+        raise ValueError("patients must be numbered from 0 on without a gap: core.resampling.patient_numbers numbers them so")

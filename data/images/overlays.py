@@ -65,7 +65,14 @@ def overlay(
 
     Returns:
       RGB, of the radiograph's size.
+
+    Raises:
+      ValueError: An array is of another kind or shape.
     """
+    if grey.dtype != np.uint8 or grey.ndim != 2 or not grey.size:
+        raise ValueError(f"the radiograph must be uint8 [height, width], not {grey.dtype} {list(grey.shape)}")
+    if heat.dtype.kind != "f" or heat.ndim != 2 or not heat.size or not np.isfinite(heat).all():
+        raise ValueError(f"the heat map must be finite floats [rows, columns], not {heat.dtype} {list(heat.shape)}")
     said = [text for text, so in ((features.OUTSIDE_SAID, outside), (EMPTY.format(explained), not heat.any())) if so]
     height, width = grey.shape
     top, left, bottom, right = (round(share * side) for share, side in zip(seen, (height, width) * 2, strict=True))

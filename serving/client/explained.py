@@ -75,6 +75,9 @@ def heat_maps(pictures: list[bytes], response: messages.PredictResponse) -> list
     of_members = list(names_after(response, MEMBER_PREFIX))
     ranks = {features.EXPLAINED_CLASS: 1, features.OUTPUT_CLASS_NAMES: 2, **dict.fromkeys((features.HEAT_MAP, *of_members), 3)}
     arrays = outputs_of(response, ranks, len(pictures))
+    for name in (features.HEAT_MAP, *of_members):
+        if arrays[name].dtype.kind != "f" or not np.isfinite(arrays[name]).all():
+            raise BadAnswer(f"{response.model_spec.name}: output {name!r} is no map of finite floats; push a model of this pipeline")
     names, explained = arrays[features.OUTPUT_CLASS_NAMES], arrays[features.EXPLAINED_CLASS]
     if not np.isin(explained, range(names.shape[1])).all():
         raise BadAnswer(f"{response.model_spec.name}: output {features.EXPLAINED_CLASS!r} is the number of no class")

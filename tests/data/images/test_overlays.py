@@ -121,3 +121,23 @@ def test_a_kill_at_any_moment_leaves_the_list_of_earlier_overlays_or_the_new_one
         (tmp_path / TABLE).write_bytes(before)
         step += 1
     assert set(seen) == {before, (tmp_path / TABLE).read_bytes()}
+
+
+GREY, HEAT = np.zeros((8, 8), np.uint8), np.zeros((2, 2), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("grey", "heat", "said"),
+    [
+        (GREY / 255, HEAT, r"radiograph must be uint8 \[height, width\], not float64 \[8, 8\]"),
+        (GREY[..., np.newaxis].repeat(3, axis=2), HEAT, r"radiograph .* not uint8 \[8, 8, 3\]"),
+        (GREY[:0], HEAT, "radiograph"),
+        (GREY, (HEAT * 255).astype(np.uint8), r"heat map must be finite floats \[rows, columns\], not uint8 \[2, 2\]"),
+        (GREY, HEAT[np.newaxis], r"heat map .* not float32 \[1, 2, 2\]"),
+        (GREY, HEAT * np.nan, "finite"),
+        (GREY, HEAT[:0], "heat map"),
+    ],
+)
+def test_arrays_of_another_kind_are_refused(grey, heat, said):
+    with pytest.raises(ValueError, match=said):
+        overlay(grey, heat, "normal")

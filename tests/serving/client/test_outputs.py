@@ -141,3 +141,14 @@ def test_a_reading_without_a_number_is_a_bad_answer(monkeypatch, told):
     monkeypatch.setattr(Connection, "call", answer)
     with pytest.raises(BadAnswer, match=f"no number as output '{features.MAX_SIDE}' in the answer"):
         reading(Connection("127.0.0.1:1", None), Target("ensemble", None, None), 1)
+
+
+@pytest.mark.parametrize("name", [features.HEAT_MAP, MEMBERS_MAP])
+@pytest.mark.parametrize(
+    "proto", [from_floats(np.full((2, 4, 4), np.nan, np.float32)), shaped(from_integers([1] * 32), 2, 4, 4)], ids=["NaN", "integers"]
+)
+def test_a_heat_map_without_numbers_is_no_answer(name, proto):
+    response = good()
+    response.outputs[name].CopyFrom(proto)
+    with pytest.raises(BadAnswer, match=f"output '{name}' is no map of finite floats"):
+        heat_maps([b"", b""], response)
