@@ -100,12 +100,9 @@ def table(walk: Walk, names: tuple[str, ...], folder: Path, required: tuple[str,
     if copied is None:
         raise CxrError(f"no {' or '.join(names)} in it; name the folder or archive that holds it and the images with --from")
     path, place = copied
-    try:
-        _, rows, _ = read_manifest(path, required)
-        for _, values in rows:
-            yield values
-    except CxrError as error:  # who mends the copy finds it overwritten
-        raise CxrError(str(error).replace(str(path), place)) from None
+    _, rows, _ = read_manifest(path, required, called=place)  # who mends the copy finds it overwritten
+    for _, values in rows:
+        yield values
 
 
 def found(walk: Walk, wanted: Callable[[Entry], bool], folder: Path) -> tuple[Path, str] | None:

@@ -30,16 +30,17 @@ _OWN_COLUMNS = {name.replace("_", ""): name for name in (*REQUIRED, *OPTIONAL)}
 
 
 def read_manifest(
-    manifest: Path, required: Sequence[str] = REQUIRED, or_else: str = ""
+    file: Path, required: Sequence[str] = REQUIRED, or_else: str = "", called: str = ""
 ) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]], list[str]]:
     """Reads the header, and gives the rows as they are asked for.
 
     Columns of ours are found in any spelling (`Image`, `Patient ID`) and get their own name; others keep theirs. Empty lines are left out.
 
     Args:
-      manifest: The file.
+      file: To read.
       required: Columns that it must have.
       or_else: Another remedy where one is missing, for the error.
+      called: How messages name the file, where it is the copy of another; empty: by its path.
 
     Returns:
       Column names; (number of the line that a row begins in, column: value) for every row; warnings.
@@ -48,7 +49,8 @@ def read_manifest(
       CxrError: Not a text, not CSV, a column missing or there twice, a row that has not the header's number of fields. Names file, line
         and remedy, and no value of a row: it may be a patient's name. The iterator raises it, too.
     """
-    text, warnings = _decoded(manifest)
+    manifest = called or str(file)
+    text, warnings = _decoded(file, manifest)
     separator, start = _separator(text, required)
     records = _records(manifest, text, separator, start)
     line, fields = next((record for record in records if any(record[1])), (start + 1, []))
@@ -71,7 +73,7 @@ def column_of(name: str, columns: list[str]) -> str | None:
 
 
 def _rows(
-    manifest: Path, columns: list[str], records: Iterator[tuple[int, list[str]]], separator: str
+    manifest: str, columns: list[str], records: Iterator[tuple[int, list[str]]], separator: str
 ) -> Iterator[tuple[int, dict[str, str]]]:
     for line, fields in records:
         if not any(fields):
@@ -92,9 +94,9 @@ def _canonical(name: str) -> str:
     return _OWN_COLUMNS.get(re.sub(r"[\s_-]", "", name).lower(), name)
 
 
-def _decoded(manifest: Path) -> tuple[str, list[str]]:
+def _decoded(file: Path, manifest: str) -> tuple[str, list[str]]:
     try:
-        data = manifest.read_bytes()
+        data = file.read_bytes()
     except OSError as error:
         raise CxrError(f"{manifest}: cannot be read ({error.strerror}); check the path and its permissions") from None
     encoding = next((name for mark, name in BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8")
@@ -133,7 +135,7 @@ def _separator(text: str, required: Sequence[str]) -> tuple[str, int]:
     return SEPARATORS[0], 0
 
 
-def _records(manifest: Path, text: str, separator: str, start: int) -> Iterator[tuple[int, list[str]]]:
+def _records(manifest: str, text: str, separator: str, start: int) -> Iterator[tuple[int, list[str]]]:
     stream = io.StringIO(text, newline="")
     for _ in range(start):
         stream.readline()

@@ -80,7 +80,7 @@ def _below(folder: Path, passed_over: list[Path] | None = None) -> list[Path]:
 
 
 def _no_file(folder: Path) -> str:
-    if any(not file.is_dir() for file in _below(folder)):
+    if any(map(_is_image, data_files(folder, lambda error: None))):  # to the first one: a folder may hold an archive's pictures
         return f"{folder}: is a folder; name the images in it, which `find_images` lists"
     return _without_images(folder)
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from cxr.core.errors import UsageError
+from cxr.serving.client import inputs
 from cxr.serving.client.errors import BadImage
 from cxr.serving.client.inputs import encoded, find_images
 
@@ -64,6 +65,21 @@ def test_a_folder_in_place_of_a_file_is_not_said_to_have_no_images(tmp_path: Pat
     (tmp_path / "x.png").write_bytes(png(9, 16))
     with pytest.raises(BadImage, match=f"^{tmp_path}: is a folder; name the images in it, which `find_images` lists"):
         encoded(tmp_path)
+
+
+def test_a_folder_in_place_of_a_file_is_not_looked_through(tmp_path: Path, png, monkeypatch: pytest.MonkeyPatch):
+    for name in "abc":
+        (tmp_path / name).write_bytes(png(9, 16))  # without a suffix: each is opened to see whether it is an image
+    looked, is_image = [], inputs.reader.is_image
+
+    def look(head: bytes) -> bool:
+        looked.append(head)
+        return is_image(head)
+
+    monkeypatch.setattr(inputs.reader, "is_image", look)
+    with pytest.raises(BadImage, match="is a folder; name the images in it"):
+        encoded(tmp_path)
+    assert len(looked) == 1
 
 
 def test_a_folder_without_images_stops_no_other(tmp_path: Path):
