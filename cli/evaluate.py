@@ -12,6 +12,7 @@ import typer
 from cxr.cli import options
 from cxr.cli.ingest import spelled_for
 from cxr.core.counts import how_many
+from cxr.serving.remedies import EVALUATE
 
 if TYPE_CHECKING:
     from cxr.core.console import Console
@@ -164,7 +165,7 @@ def _served(
     from cxr.serving.client.scoring import ServedModel
 
     options.note_unencrypted(server, security, messages)
-    with Client(server, model, *which, tls=security, batch_size=batch_size) as client:
+    with Client(server, model, *which, tls=security, batch_size=batch_size, remedies=EVALUATE) as client:
         yield ServedModel(client)
 
 

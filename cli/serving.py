@@ -11,6 +11,7 @@ from cxr.cli.options import Ca, Cert, Json, Key, ServerName, UseTls, help_of, so
 from cxr.cli.serving_bench import bench
 from cxr.core.model_versions import LARGEST_VERSION
 from cxr.serving import defaults
+from cxr.serving.remedies import CHANGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,7 +178,7 @@ def _change(path: Path, where: _Where, wait: float, tls: Tls | None, do: Callabl
     told = [] if where.none else where.servers or [defaults.SERVER]
     with ExitStack() as stack:
         connections, checked = (
-            [stack.enter_context(connection) for address in addresses for connection in connect_each(address, tls)]
+            [stack.enter_context(connection) for address in addresses for connection in connect_each(address, tls, CHANGE)]
             for addresses in (told, where.check or [])
         )
         done = do(Changes(path, connections, wait, checked, where.confirmed))

@@ -10,6 +10,7 @@ import typer
 from cxr.cli import options
 from cxr.core import features
 from cxr.serving import defaults
+from cxr.serving.remedies import BENCH
 
 
 def bench(
@@ -50,7 +51,7 @@ def bench(
         raise UsageError(f"--payload {payload!r}: must be both, {' or '.join(payloads.PAYLOADS)}")
     target, messages = Target(model, version, label), Console(stderr=True)
     results: list[Result] = []
-    with Connection(server, options.tls_of(tls, ca, cert, key, server_name)) as connection:
+    with Connection(server, options.tls_of(tls, ca, cert, key, server_name), BENCH) as connection:
         known = metadata(connection, target, timeout)
         pictures = payloads.pictures(images)
         for signature in signatures:

@@ -24,6 +24,7 @@ from cxr.serving.client.predictions import Failure, Prediction, predictions
 from cxr.serving.client.streams import batches, parallel_map
 from cxr.serving.client.tensors import from_bytes, from_integers
 from cxr.serving.client.wire import messages
+from cxr.serving.remedies import PREDICT, Remedies
 
 CONTACT_TIMEOUT = 5.0  # seconds to find the server and the model before images are read
 MAX_BATCH_BYTES = 32 * 2**20
@@ -63,6 +64,7 @@ class Client:
         max_in_flight: int = defaults.REQUESTS_AT_A_TIME,
         batch_size: int = defaults.REQUEST_IMAGES,
         max_batch_bytes: int = MAX_BATCH_BYTES,
+        remedies: Remedies = PREDICT,
     ):
         """Nothing is sent yet.
 
@@ -76,12 +78,13 @@ class Client:
           max_in_flight: requests at a time.
           batch_size: most images of one request.
           max_batch_bytes: most bytes of one request; a larger image goes alone.
+          remedies: of who asks, for messages.
 
         Raises:
           CxrError: a malformed address, version and label at once, an unreadable TLS file.
         """
         self.target = Target(model, version, label)
-        self.connection = Connection(server, tls)
+        self.connection = Connection(server, tls, remedies)
         self.timeout, self._max_in_flight = timeout, max_in_flight
         self._batch_size, self._max_batch_bytes = batch_size, max_batch_bytes
 

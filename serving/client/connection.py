@@ -20,6 +20,7 @@ from cxr.serving.client import pem
 from cxr.serving.client.errors import CutOff, NotGrpc, RequestFailed, ServerUnavailable, TlsFailed, from_rpc
 from cxr.serving.client.wire import messages
 from cxr.serving.defaults import LARGEST_MESSAGE, LARGEST_PORT, SERVER
+from cxr.serving.remedies import ASK, PREDICT, Remedies
 
 EVERY_ADDRESS = "dns:///"  # before HOST:PORT: every address of the name counts, as gRPC writes it
 _ADDRESS = re.compile(rf"(?:{EVERY_ADDRESS})?(?P<host>\S+):(?P<port>[0-9]{{1,5}})")
@@ -68,19 +69,20 @@ class Tls:
 class Connection:
     """Thread-safe; close it, or use it in a `with`."""
 
-    def __init__(self, server: str = SERVER, tls: Tls | None = None):
+    def __init__(self, server: str = SERVER, tls: Tls | None = None, remedies: Remedies = PREDICT):
         """Makes the channel; nothing is sent before the first call.
 
         Args:
           server: host:port, or another target that gRPC resolves, dns:///host:port among them. Where the name has several addresses
             requests go to each in turn.
           tls: None for plaintext.
+          remedies: of who asks, for messages.
 
         Raises:
           CxrError: the address has no port, or a TLS file cannot be used.
         """
         _split(server)
-        self.server, self._over_tls = server, tls is not None
+        self.server, self._over_tls, self._remedies = server, tls is not None, remedies
         options = channel_options(server)
         if tls is not None and tls.server_name:
             options.append(("grpc.ssl_target_name_override", tls.server_name))
@@ -114,7 +116,8 @@ class Connection:
             try:
                 return self._calls[method](request, timeout=remaining)
             except grpc.RpcError as error:
-                failure = from_rpc(error, self.server, about, over_tls=self._over_tls)
+                here = is_loopback(self.server)
+                failure = from_rpc(error, self.server, about, over_tls=self._over_tls, here=here, remedies=self._remedies)
             except ValueError:  # gRPC's answer to a closed channel
                 raise RequestFailed(f"{self.server}: the connection was closed while {about} was asked") from None
             if not isinstance(failure, ServerUnavailable):
@@ -127,7 +130,8 @@ class Connection:
             if not retry or isinstance(failure, TlsFailed) or time.monotonic() + wait >= deadline or self._closed.wait(wait):
                 raise last
             pause = min(2 * pause, LONGEST_PAUSE)
-        raise last or ServerUnavailable(f"{self.server}: no time left to ask {about}; raise --timeout", grpc.StatusCode.DEADLINE_EXCEEDED)
+        reason = f"{self.server}: no time left to ask {about}; {self._remedies.slow}"
+        raise last or ServerUnavailable(reason, grpc.StatusCode.DEADLINE_EXCEEDED)
 
     def close(self) -> None:
         """Ends the channel; calls that wait fail."""
@@ -160,18 +164,19 @@ def is_loopback(server: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
-def connect_each(server: str, tls: Tls | None = None) -> list[Connection]:
+def connect_each(server: str, tls: Tls | None = None, remedies: Remedies = ASK) -> list[Connection]:
     """Connects to each server behind an address, to tell or ask every one of them.
 
     Args:
       server: host:port for one connection; dns:///host:port for one to each address that the name has now.
       tls: None for plaintext; certificates are compared with the name, not with the addresses.
+      remedies: of who asks, for messages.
 
     Raises:
       CxrError: malformed, or the name has no address.
     """
     if not server.startswith(EVERY_ADDRESS):
-        return [Connection(server, tls)]
+        return [Connection(server, tls, remedies)]
     host, port = _split(server)
     try:
         found = {entry[4][0] for entry in socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)}
@@ -180,13 +185,14 @@ def connect_each(server: str, tls: Tls | None = None) -> list[Connection]:
             f"{server}: {host} has no address ({error.strerror}); name a headless Service or a host that resolves here"
         ) from None
     named = None if tls is None else replace(tls, server_name=tls.server_name or host)
-    return [Connection(f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}", named) for address in sorted(map(str, found))]
+    addresses = (f"[{address}]:{port}" if ":" in address else f"{address}:{port}" for address in sorted(map(str, found)))
+    return [Connection(address, named, remedies) for address in addresses]
 
 
 def _split(server: str) -> tuple[str, str]:
     match = _ADDRESS.fullmatch(server)
     if match is None or int(match["port"]) > LARGEST_PORT:  # gRPC would ask another port: of a larger number it keeps the last 16 bits
-        raise UsageError(f"--server {server!r}: must be HOST:PORT or {EVERY_ADDRESS}HOST:PORT, for example {SERVER}")
+        raise UsageError(f"{server!r}: must be HOST:PORT or {EVERY_ADDRESS}HOST:PORT, for example {SERVER}")
     return match["host"], match["port"]
 
 

@@ -8,10 +8,12 @@ import grpc
 
 from cxr.core.errors import CxrError
 from cxr.serving.defaults import GRPC_PORT
+from cxr.serving.remedies import PREDICT, Remedies
 
 SIZE_HINTS = ("larger than max", "exceeds maximum size")  # gRPC's texts (C++, Go; Java) where a message is over its receiver's limit
 LOAD_HINTS = ("queue", "at once")  # TensorFlow Serving's batching, the embedded server's limit of requests
 HTTP_HINTS = ("http1.x", "HTTP/2", "ALPN")  # an HTTP/1 answer where gRPC's was expected; over TLS, a server that speaks no HTTP/2
+NAME_HINTS = ("errors resolving", "DNS resolution failed")
 # What a server with TLS does with plaintext, and with a client whose certificate is missing or not trusted, and one that ends does too.
 CUT_HINTS = ("Socket closed", "reset by peer")
 _FUNCTIONS = re.compile(r"(?:\{\{function_node [^}]*\}\}\s*)+")
@@ -81,7 +83,9 @@ class BadImage(RequestFailed):
     """One image cannot be read here, or the server could not decode it."""
 
 
-def from_rpc(error: grpc.RpcError, server: str, model: str, *, over_tls: bool) -> RequestFailed:
+def from_rpc(
+    error: grpc.RpcError, server: str, model: str, *, over_tls: bool = False, here: bool = True, remedies: Remedies = PREDICT
+) -> RequestFailed:
     """Turns gRPC's error into one that says what to do.
 
     Args:
@@ -89,10 +93,12 @@ def from_rpc(error: grpc.RpcError, server: str, model: str, *, over_tls: bool) -
       server: host:port, for the message.
       model: "ensemble", "ensemble version 3" …, for the message.
       over_tls: how the client asked.
+      here: the server's address is of this machine.
+      remedies: of who asked.
     """
     code: grpc.StatusCode = error.code()
     details: str = error.details() or ""
-    kind, message = _explain(code, details, server, model, over_tls)
+    kind, message = _explain(code, details, server, model, over_tls, here, remedies)
     return kind(message, code, details)
 
 
@@ -101,25 +107,30 @@ def plain_reason(details: str) -> str:
     return _FUNCTIONS.sub("", details).partition("\n")[0]
 
 
-def _explain(code: grpc.StatusCode, details: str, server: str, model: str, over_tls: bool) -> tuple[type[RequestFailed], str]:
+def _explain(
+    code: grpc.StatusCode, details: str, server: str, model: str, over_tls: bool, here: bool, remedies: Remedies
+) -> tuple[type[RequestFailed], str]:
     codes = grpc.StatusCode
     if code == codes.UNAVAILABLE:
         if any(hint in details.lower() for hint in TLS_HINTS):
             options = "--tls, --ca, --server-name, --cert and --key"
             return TlsFailed, f"{server}: TLS failed ({details}); check {options} against the server's ssl_config_file"
         if any(hint in details for hint in LOAD_HINTS):
-            return _overloaded(server, details)
+            return Overloaded, f"{server}: overloaded ({details}); {remedies.full}"
         if any(hint in details for hint in HTTP_HINTS):
             remedy = f"that is an HTTP port, REST's perhaps; name the gRPC port, usually {GRPC_PORT}"
             return NotGrpc, f"{server}: does not speak gRPC ({details}); {remedy}"
-        remedy = f"start one with: cxr serve MODELS_DIR --port {_port(server)}"
+        if any(hint in details for hint in NAME_HINTS):
+            return ServerUnavailable, f"{server}: the name has no address ({details}); correct it, or name a server that this machine finds"
+        where = "with" if here else "on that machine"
+        remedy = f"start one {where}: cxr serve MODELS_DIR{'' if here else ' --host 0.0.0.0'} --port {_port(server)}"
         if any(hint in details for hint in CUT_HINTS):
             asked = "if it asks for certificates of clients give one that it trusts, --cert and --key"
             wanted = asked if over_tls else "if it uses TLS give --tls or --ca"
             return CutOff, f"{server}: the connection was ended there ({details}); {wanted}; else {remedy}"
         return ServerUnavailable, f"{server}: no server answers there ({details}); {remedy}"
     if code == codes.DEADLINE_EXCEEDED:
-        return DeadlineExceeded, f"{server}: {model} did not answer in time; raise --timeout, or lower --batch-size"
+        return DeadlineExceeded, f"{server}: {model} did not answer in time; {remedies.slow}"
     if code == codes.NOT_FOUND or "servable version label" in details:
         return ModelNotFound, f"{server}: {model} is not served there ({details}); see: cxr serving status --server {server}"
     if code == codes.FAILED_PRECONDITION and "signature" in details.lower() or _about_inputs(details):
@@ -127,19 +138,15 @@ def _explain(code: grpc.StatusCode, details: str, server: str, model: str, over_
     if code == codes.INVALID_ARGUMENT:
         return InvalidRequest, f"{server}: {model} refused the input: {plain_reason(details)}"
     if code == codes.RESOURCE_EXHAUSTED and any(hint in details for hint in SIZE_HINTS):
-        return TooLarge, f"{server}: {model} refused the size ({details}); lower --batch-size"
+        return TooLarge, f"{server}: {model} refused the size ({details}); {remedies.large}"
     if code == codes.RESOURCE_EXHAUSTED:
-        return _overloaded(server, details)
+        return Overloaded, f"{server}: overloaded ({details}); {remedies.full}"
     if code == codes.UNIMPLEMENTED:
         return (
             RequestFailed,
             f"{server}: does not speak TensorFlow Serving's protocol ({details}); is that the gRPC port ({GRPC_PORT}), not the REST port?",
         )
     return RequestFailed, f"{server}: {model} failed with {code.name}: {details}"
-
-
-def _overloaded(server: str, details: str) -> tuple[type[RequestFailed], str]:
-    return Overloaded, f"{server}: overloaded ({details}); lower --in-flight, or give the server more cores or replicas"
 
 
 def _about_inputs(details: str) -> bool:

@@ -19,6 +19,7 @@ from cxr.serving.client.errors import DeadlineExceeded, ModelNotFound, ServerUna
 from cxr.serving.client.predictions import MEMBER_PREFIX, Failure, Prediction
 from cxr.serving.defaults import REQUEST_SECONDS
 from cxr.serving.page.problems import FILE, of_error
+from cxr.serving.remedies import PAGE
 
 READY, STARTING, UNUSABLE = "ready", "starting", "unusable"
 _FIRST_TIME = 1_000_000_000  # as a version: 2001, before there were such models
@@ -166,7 +167,7 @@ class Served:
     def _client(self, name: str) -> Client:
         with self._lock:
             if name not in self._clients:
-                self._clients[name] = Client(self.server, name, label=self._label, tls=self._tls, timeout=self._timeout)
+                self._clients[name] = Client(self.server, name, label=self._label, tls=self._tls, timeout=self._timeout, remedies=PAGE)
             return self._clients[name]
 
 

@@ -63,9 +63,10 @@ def check_loaded(found: Iterable[ModelState], model: str, after: ModelState) -> 
     """
     for state in found:
         if after.policy != SPECIFIC and (missing := sorted(set(after.labels.values()) - set(state.versions))):
+            label = next(label for label, version in sorted(after.labels.items()) if version == missing[0])
             raise CxrError(
-                f"{model}: version {missing[0]} is not available (available: {listed(state.versions)}) and the policy is "
-                f"'{after.policy}'; --pin loads it and serves labelled versions only"
+                f"{model}: version {missing[0]} is not available (available: {listed(state.versions)}) and the policy is '{after.policy}'; "
+                f"this loads it and serves labelled versions only: cxr serving promote {model} {missing[0]} --label {label} --pin"
             )
 
 

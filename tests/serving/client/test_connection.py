@@ -18,7 +18,16 @@ from cryptography.x509.oid import NameOID
 from cxr.core.errors import CxrError, UsageError
 from cxr.serving.client import connection as connection_module
 from cxr.serving.client.connection import Connection, Tls, connect_each, is_loopback
-from cxr.serving.client.errors import DeadlineExceeded, InvalidRequest, Overloaded, RequestFailed, ServerUnavailable, TlsFailed, TooLarge
+from cxr.serving.client.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    Overloaded,
+    RequestFailed,
+    ServerUnavailable,
+    TlsFailed,
+    TooLarge,
+    from_rpc,
+)
 from cxr.serving.client.wire import messages
 
 pytestmark = pytest.mark.seconds
@@ -100,6 +109,35 @@ def test_without_a_server_the_error_says_how_to_start_one_and_comes_in_time():
     with Connection(f"127.0.0.1:{port}") as connection, pytest.raises(ServerUnavailable, match=f"cxr serve MODELS_DIR --port {port}"):
         connection.call("Predict", REQUEST, 0.5)
     assert time.monotonic() - began < 10
+
+
+class _Unavailable(grpc.RpcError):
+    """What gRPC raises where it finds no server."""
+
+    def __init__(self, details: str):
+        self._details = details
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNAVAILABLE
+
+    def details(self) -> str:
+        return self._details
+
+
+def test_a_server_elsewhere_is_not_to_be_started_here():
+    refused = _Unavailable("failed to connect to all addresses; last error: Connection refused")
+    said = str(from_rpc(refused, "serving.example.org:8500", "m", here=False))
+    assert said.endswith("; start one on that machine: cxr serve MODELS_DIR --host 0.0.0.0 --port 8500")
+    assert str(from_rpc(refused, "localhost:9", "m")).endswith("; start one with: cxr serve MODELS_DIR --port 9")
+
+
+@pytest.mark.parametrize(
+    "details", ["errors resolving no.where:1: Domain name not found", "DNS resolution failed for no.where:1: timed out"]
+)
+def test_a_name_without_an_address_is_told_from_a_server_that_is_down(details):
+    said = str(from_rpc(_Unavailable(details), "no.where:1", "m", here=False))
+    assert said.startswith("no.where:1: the name has no address")
+    assert "cxr serve" not in said
 
 
 def test_a_server_that_hangs_meets_the_deadline(faulty):

@@ -171,6 +171,14 @@ def test_latest_needs_a_pin_for_a_version_it_does_not_serve(configured: Path, ru
     assert _stable(connection.server, png) == 2
 
 
+def test_a_remedy_is_a_command_that_has_it():
+    """A rollback, which has no --pin, needs it as well as a promotion."""
+    after = ModelState(LATEST, labels={"stable": 2, "canary": 1})
+    with pytest.raises(CxrError, match="cxr serving promote m 1 --label canary --pin"):
+        rollout.check_loaded([ModelState(SPECIFIC, versions=(2,))], "m", after)
+    rollout.check_loaded([ModelState(SPECIFIC, versions=(1, 2))], "m", after)
+
+
 BOTH_OLD = ModelState(SPECIFIC, versions=(1, 2), labels={"stable": 1, "canary": 1})
 BOTH_NEW = ModelState(SPECIFIC, versions=(1, 2), labels={"stable": 2, "canary": 1})
 

@@ -3,14 +3,16 @@
 import json
 from pathlib import Path
 
+import grpc
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from cxr.cli import serving
 from cxr.core.errors import CxrError, UsageError
-from cxr.serving import models_config
-from cxr.serving.production import config_file, model_states
+from cxr.serving import models_config, remedies
+from cxr.serving.client.errors import RequestFailed
+from cxr.serving.production import config_file, model_states, overview
 from cxr.serving.production.model_states import SPECIFIC, ModelState
 from cxr.serving.production.overview import states_in
 
@@ -116,3 +118,31 @@ def test_the_servers_of_the_environment_are_told_unless_none_is(configured: Path
         with pytest.raises(CxrError, match="'nonsense': must be HOST:PORT"):
             _cxr(*command, "--config", configured)
     assert "(the file only): applied" in _cxr("promote", "mobilenet", 7, "--config", configured, "--no-server")
+
+
+@pytest.mark.seconds
+def test_what_is_advised_where_a_server_does_not_take_a_change(configured: Path, labels_first):
+    server, connection = labels_first(configured)
+    server.stuck.set()
+    with pytest.raises(CxrError, match="the new configuration did not answer in time; raise --wait"):
+        _cxr("promote", "ensemble", 2, "--wait", 1, "--config", configured, "--server", connection.server)
+
+
+@pytest.mark.seconds
+@pytest.mark.parametrize(("command", "advice"), [("status", remedies.ASK), ("bench", remedies.BENCH)])
+@pytest.mark.parametrize(
+    ("code", "kind"), [(grpc.StatusCode.DEADLINE_EXCEEDED, "slow"), (grpc.StatusCode.RESOURCE_EXHAUSTED, "full")], ids=["slow", "full"]
+)
+def test_what_is_advised_where_a_server_does_not_answer(configured: Path, labels_first, monkeypatch, command, advice, code, kind):
+    server, connection = labels_first(configured)
+    server.answer = lambda method, request, context: context.abort(code, "not now")
+    monkeypatch.setattr(overview, "RPC_SECONDS", 0.5)
+    more = ("--timeout", 0.5) if command == "bench" else ()
+    with pytest.raises(RequestFailed) as caught:
+        _cxr(command, *more, "--server", connection.server)
+    assert str(caught.value).endswith(f"; {getattr(advice, kind)}")
+
+
+def test_an_address_is_not_said_to_be_of_another_option(configured: Path):
+    with pytest.raises(UsageError, match="^'nonsense': must be HOST:PORT"):
+        _cxr("promote", "ensemble", 2, "--no-server", "--check", "nonsense", "--config", configured)
