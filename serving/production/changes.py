@@ -147,8 +147,9 @@ class Changes:
         entry = replace(entry, servers=tuple(server.server for server in self._servers), outcome=BEGUN, error="")
         moved = {version for label, version in entry.after.labels.items() if current.labels.get(label) != version}
         lost = self._lost(model, current, {*moved, *asked})
-        if entry.undoes is None:  # no rollback could go back to what is lost
-            stay = {version for version in entry.after.versions if version not in lost or version in entry.after.labels.values()}
+        if entry.undoes is None:  # no rollback could go back to what is lost, or does not load
+            useless = rollout.gone(self._servers, model, current.named, failed=True)
+            stay = {version for version in entry.after.versions if version not in useless or version in entry.after.labels.values()}
             entry = replace(entry, after=replace(entry.after, versions=tuple(sorted(stay))))
         after, old = entry.after, current.without(lost)
         # A server may be behind the file, where that was changed without telling it: each goes on from what it serves.

@@ -19,6 +19,7 @@ from cxr.serving.production.model_states import ModelState
 MODELS = ("densenet201", "efficientnetb7", "mobilenet", features.ENSEMBLE)
 LABELS = (config_file.STABLE, config_file.CANARY)
 NOT_SERVED = "not served"
+_REASONS = "its folder is gone, or the server has not taken the file"
 RPC_SECONDS = 5.0
 
 
@@ -79,7 +80,8 @@ def overview(connection: Connection, names: Sequence[str], configured: Mapping[s
         try:
             found = {status.version: status for status in versions(connection, name, RPC_SECONDS)}
         except ModelNotFound:
-            rows.append(Row(connection.server, name, None, NOT_SERVED, policy=policy))
+            differs = f"models.config names the model, and the server does not have it: {_REASONS}" if state else ""
+            rows.append(Row(connection.server, name, None, NOT_SERVED, policy=policy, differs=differs))
             continue
         labels = labelled(connection, name, {*LABELS, *(state.labels if state else ())}, RPC_SECONDS)
         for version in sorted(found.keys() | (state.named if state else set()), reverse=True):
@@ -96,7 +98,7 @@ def _difference(state: ModelState, status: VersionStatus, labels: Mapping[str, i
     missing = [label for label in wanted if labels.get(label) != status.version]
     if status.state in (END, NOT_SERVED) and status.version in state.named:
         named = f"labels it {', '.join(wanted)}" if wanted else "names it"
-        reason = "" if status.error else ": its folder is gone, or the server has not taken the file"
+        reason = "" if status.error else f": {_REASONS}"
         return f"models.config {named}, and the server does not have it{reason}"
     if not missing:
         return ""

@@ -70,8 +70,14 @@ def check_loaded(found: Iterable[ModelState], model: str, after: ModelState) -> 
             )
 
 
-def gone(servers: Sequence[Connection], model: str, wanted: Iterable[int]) -> set[int]:
+def gone(servers: Sequence[Connection], model: str, wanted: Iterable[int], failed: bool = False) -> set[int]:
     """Returns the versions, of those that are wanted, that a server has no more: their folders were removed.
+
+    Args:
+      servers: to ask.
+      model: its name.
+      wanted: version numbers.
+      failed: those that a server could not load count too.
 
     Raises:
       RequestFailed: a server cannot be asked.
@@ -79,7 +85,9 @@ def gone(servers: Sequence[Connection], model: str, wanted: Iterable[int]) -> se
     lost = set[int]()
     for server in servers:
         states = {status.version: status for status in versions(server, model, RPC_SECONDS)}
-        lost |= {n for n in wanted if n not in states or (states[n].state == END and not states[n].error)}
+        ended = {n for n, status in states.items() if status.state == END and not status.error}
+        ended |= {n for n, status in states.items() if failed and status.state != AVAILABLE and status.error}
+        lost |= {n for n in wanted if n not in states or n in ended}
     return lost
 
 

@@ -126,6 +126,26 @@ def test_a_broken_version_leaves_everything_as_it_was(configured: Path, running,
 
 
 @pytest.mark.slow
+def test_a_file_that_names_a_broken_version_is_left_again(configured: Path, running, png, small_models: Path, tmp_path: Path):
+    """It was changed with --no-server, and nobody looked."""
+    models = tmp_path / "models"
+    shutil.copytree(small_models / "ensemble", models / "ensemble")
+    (models / "ensemble" / "3").mkdir()
+    (models / "ensemble" / "3" / "saved_model.pb").write_bytes(b"broken")
+    configured.write_text(configured.read_text().replace(str(small_models), str(models), 1))
+    connection = running(configured)
+    _file_only(configured, 3)
+    before, changes = configured.read_text(), Changes(configured, [connection], wait=30)
+    with pytest.raises(CxrError, match="version 3 of ensemble does not load"):
+        changes.promote("ensemble", 3)  # tells the server what the file says already
+    assert (configured.read_text(), Journal(configured).entries()[-1].outcome) == (before, REFUSED)
+    assert _stable(connection.server, png) == 1
+    done = changes.promote("ensemble", 2)
+    assert done.entry.after == ModelState(SPECIFIC, versions=(1, 2), labels={"stable": 2, "canary": 1})  # 3 is not kept for a rollback
+    assert _stable(connection.server, png) == 2
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("others", [{}, {"trial": 2}], ids=["alone", "with another label"])
 def test_a_label_leaves_a_version_whose_folder_is_gone(configured: Path, running, small_models: Path, tmp_path: Path, others):
     models = tmp_path / "models"

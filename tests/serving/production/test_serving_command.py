@@ -80,6 +80,18 @@ def test_status_says_where_a_server_is_not_as_the_file(configured: Path, labels_
     assert "its folder is gone" in _cxr(*arguments)
 
 
+@pytest.mark.seconds
+def test_status_says_that_a_server_has_not_the_files_model(configured: Path, labels_first):
+    server, connection = labels_first(configured)
+    server.answer = lambda method, request, context: context.abort(grpc.StatusCode.NOT_FOUND, "no such model")
+    said = _cxr("status", "--config", configured, "--server", connection.server, "--json")
+    assert {json.loads(line)["differs"].partition(":")[0] for line in said.splitlines()} == {
+        "models.config names the model, and the server does not have it"
+    }
+    said = _cxr("status", "--model", "other", "--config", configured, "--server", connection.server, "--json")
+    assert json.loads(said)["differs"] == ""
+
+
 @pytest.mark.parametrize("arguments", [("99999999999999999999",), ("--", "-7")])
 def test_a_version_that_no_server_can_have_is_refused(configured: Path, arguments):
     before = sorted(configured.parent.iterdir())
