@@ -221,14 +221,8 @@ def demo_data(
 ) -> None:
     """Make synthetic chest radiographs; nothing medical can be learnt from them."""
     from cxr.core.console import Console
-    from cxr.core.errors import UsageError
-    from cxr.data.demo.confounders import CONFOUNDERS
     from cxr.data.demo.generate import make_demo_data
 
-    if confounder not in CONFOUNDERS:
-        raise UsageError(f"--confounder {confounder!r}: must be one of {', '.join(CONFOUNDERS)}")
-    if not 0 <= severity[0] <= severity[1] <= 1:
-        raise UsageError(f"--severity {severity[0]:g} {severity[1]:g}: must be two numbers from 0 to 1, the lower one first")
     console = Console()
     manifest = make_demo_data(
         out,

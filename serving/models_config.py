@@ -62,7 +62,8 @@ def from_folder(models_dir: Path, base_path: str | None = None) -> ModelServerCo
       UsageError: the folder is missing or holds no model.
     """
     if not models_dir.is_dir():
-        raise UsageError(f"{models_dir}: no such folder; name the folder that holds <model>/<version>/{SAVED_MODEL}")
+        none = "a run makes it once its gate lets a model pass (`cxr report` says why one did not)"
+        raise UsageError(f"{models_dir}: no such folder; {none}; or name the folder that holds <model>/<version>/{SAVED_MODEL}")
     root = str(models_dir.resolve()) if base_path is None else base_path.rstrip("/")
     config = ModelServerConfig()
     for folder in sorted(models_dir.iterdir()):

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import track
 
 from cxr.core import features, main_module
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.core.features import SYNTHETIC
 from cxr.core.machine import cores
 from cxr.core.replaced_folder import left_alone, replaced
@@ -31,6 +31,7 @@ from cxr.data.demo import SEVERITY
 from cxr.data.demo.confounders import CONFOUNDED, CONFOUNDERS, NO_CONFOUNDER
 from cxr.data.demo.person import AP, PA, Person
 from cxr.data.demo.radiograph import render
+from cxr.data.images.grey_levels import MIN_SIDE
 from cxr.data.ingest.sources import MANIFEST
 
 COLUMNS = ("image", "label", "patient_id", "source", "view", "sex", "age", "severity", "mask")
@@ -85,7 +86,16 @@ def make_demo_data(
 
     Raises:
       CxrError: `out` holds something else, or cannot be written.
+      UsageError: Fewer images than classes, pictures that ingest would refuse, no such confounder or severity.
     """
+    if images < len(features.CLASS_NAMES):
+        raise UsageError(f"images {images}: must be {len(features.CLASS_NAMES)} at least, one of each class")
+    if image_size < MIN_SIDE:
+        raise UsageError(f"image_size {image_size}: must be {MIN_SIDE} pixels at least, fewer are not ingested")
+    if confounder not in CONFOUNDERS:
+        raise UsageError(f"confounder {confounder!r}: must be one of {', '.join(CONFOUNDERS)}")
+    if not 0 <= severity[0] <= severity[1] <= 1:
+        raise UsageError(f"severity {severity[0]:g} {severity[1]:g}: must be two numbers from 0 to 1, the lower one first")
     out = Path(os.path.abspath(out))
     request = json.dumps({
         "version": VERSION, "images": images, "image_size": image_size, "seed": seed, "source": SYNTHETIC, "confounder": confounder,

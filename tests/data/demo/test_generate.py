@@ -13,7 +13,7 @@ from PIL import Image
 from rich.console import Console
 
 from cxr.core import features
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.data.demo import SEVERITY, generate
 from cxr.data.demo.generate import Order, _orders, make_demo_data
 from cxr.data.ingest.ingest_config import Ingest
@@ -140,20 +140,38 @@ def test_a_kill_at_any_moment_leaves_what_the_same_call_makes_whole(tmp_path):
     def tree(folder):
         return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
-    old, new = tree(make(tmp_path / "old", images=1, seed=1).parent), tree(make(tmp_path / "new", images=1, seed=2).parent)
+    old, new = tree(make(tmp_path / "old", images=3, seed=1).parent), tree(make(tmp_path / "new", images=3, seed=2).parent)
     step, stood = 0, set()
     while True:
         place = tmp_path / str(step)
-        make(place / "demo", images=1, seed=1)
-        if not killed_at(step, partial(make, place / "demo", images=1, seed=2)):
+        make(place / "demo", images=3, seed=1)
+        if not killed_at(step, partial(make, place / "demo", images=3, seed=2)):
             break
         left = tree(place / "demo")
         assert left in ({}, old, new)  # none: between two names; the next call has it back
         stood.add(len(left))
-        assert tree(make(place / "demo", images=1, seed=2).parent) == new
+        assert tree(make(place / "demo", images=3, seed=2).parent) == new
         assert [path.name for path in place.iterdir()] == ["demo"]
         step += 1
     assert stood == {0, len(new)}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"images": 2}, "images 2: must be 3 at least"),
+        ({"image_size": 15}, "image_size 15: must be 16 pixels"),
+        ({"confounder": "letters"}, "confounder 'letters': must be one of none, .*marker"),
+        ({"severity": (1.0, 0.8)}, "severity 1 0.8: must be two numbers from 0 to 1, the lower one first"),
+        ({"severity": (0.2, 1.5)}, "severity 0.2 1.5"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_and_leaves_what_is_there(tmp_path, wrong, told):
+    manifest = make(tmp_path / "demo", images=3, image_size=16)
+    before = manifest.read_bytes()
+    with pytest.raises(UsageError, match=told):
+        make(tmp_path / "demo", **wrong)
+    assert manifest.read_bytes() == before
 
 
 def test_foreign_folder_is_refused(tmp_path):
