@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cxr.core.errors import MissingFileError
-from cxr.core.intervals import Figure
+from cxr.core.figure_table import TABLE
+from cxr.core.intervals import Figure, checked_share
 from cxr.core.strict_model import StrictModel
 
 RECORD = "assets.extra/push.json"  # below the pushed version
@@ -34,6 +35,14 @@ class PushRecord(StrictModel):
     figures: dict[str, Figure] = Field({}, description="names.FIGURES there, with 95 % intervals; empty: an older version kept none")
     baseline: Comparison | None = Field(None, description="null: there was none that it could be compared with")
     floor: str = Field(description="the best pushed version after this push, which the next candidate must not fall behind")
+
+    @field_validator("figures")
+    @classmethod
+    def _check_shares(cls, figures: dict[str, Figure]) -> dict[str, Figure]:
+        for name, figure in figures.items():
+            if name in TABLE and TABLE[name].share:
+                checked_share(figure)
+        return figures
 
 
 def read_record(version: Path) -> PushRecord | None:

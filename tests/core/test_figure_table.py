@@ -158,6 +158,17 @@ def test_the_lists_of_others_are_the_tables() -> None:
     assert FoldFigures.model_validate_json(crossed.model_dump_json()) == crossed
 
 
+@pytest.mark.parametrize("row", TABLE.values(), ids=lambda row: row.name)
+def test_a_share_that_is_none_is_no_figure_of_a_fold(row) -> None:
+    beyond = Figure(value=1.5)
+    given = {row.name: {"a": beyond} if row.of_class else beyond}
+    if row.share:
+        with pytest.raises(ValueError, match="must be from 0 to 1, as shares are"):
+            FoldFigures(images=1, patients=1, **given)
+    else:
+        assert FoldFigures(images=1, patients=1, **given).figure(row.name) == beyond
+
+
 def test_what_files_of_earlier_versions_hold_is_called_so_and_stands_where_it_stood() -> None:
     """Keys of report.json, push.json and model cards; columns of an Evaluator's draws."""
     assert [row.name for row in OF_ALL_CLASSES][:4] == ["accuracy", "balanced_accuracy", "log_loss", "calibration_error"]

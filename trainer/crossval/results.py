@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pydantic import ConfigDict, model_validator
 
 from cxr.core.figure_table import OF_ALL_CLASSES, OF_ONE_CLASS, row_of
-from cxr.core.intervals import Figure
+from cxr.core.intervals import Figure, checked_share
 from cxr.core.measurement import Measurement
 from cxr.core.strict_model import StrictModel
 
@@ -28,8 +28,10 @@ class FoldFigures(StrictModel):
 
     @model_validator(mode="after")
     def _only_figures(self) -> FoldFigures:
-        for name in self.__pydantic_extra__:
-            row_of(name)
+        for name, found in self.__pydantic_extra__.items():
+            if row_of(name).share:
+                for figure in found.values() if isinstance(found, dict) else (found,):
+                    checked_share(figure)
         return self
 
     def figure(self, name: str) -> Figure:

@@ -1,3 +1,4 @@
+import json
 import shutil
 from dataclasses import replace
 
@@ -123,6 +124,16 @@ def test_a_version_of_another_pipeline_and_one_without_a_record(models):
 def test_a_damaged_record_is_named(models):
     (models.version(17) / RECORD).write_text("{}")
     with pytest.raises(CxrError, match=r"17/assets\.extra/push\.json"):
+        choose(models.pointer, REAL)
+
+
+def test_a_record_with_a_share_beyond_one_is_damaged(models):
+    file = models.version(17) / RECORD
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps(record | {"figures": {"log_loss": {"value": 7.5}}}))
+    choose(models.pointer, REAL)
+    file.write_text(json.dumps(record | {"figures": {"accuracy": {"value": 0.9, "low": 0.8, "high": 7.5}}}))
+    with pytest.raises(CxrError, match=r"push\.json: cannot be read \(figures: must be from 0 to 1, as shares are\)"):
         choose(models.pointer, REAL)
 
 
