@@ -46,7 +46,7 @@ LOGS = """
 _CRON_FIELDS = 6  # of KFP, which reads seconds first
 CODES = """
 Exit codes: 0 every model was blessed and pushed (or the run goes on, where the command does not wait), 3 a gate refused a model,
-1 the run failed or was cancelled.
+1 the run failed or was cancelled, or this command failed: nothing could be asked, or the wait ended before the run, which then goes on.
 """
 CANCEL = """
 [bold]Examples[/bold]
@@ -228,7 +228,7 @@ def _connect(host: str | None, namespace: str, installation: str, token_file: Pa
 def _follow(pipelines: Pipelines, run_id: str, timeout: float | None) -> int:
     """Prints every change of a run's tasks; returns the exit code."""
     seen: dict[str, str] = {}
-    for run in pipelines.watch(run_id, timeout=timeout):
+    for run in pipelines.watch(run_id, timeout=timeout, tell=lambda text: typer.echo(visible(text), err=True)):
         for task in run.tasks:
             if seen.get(task.name) != task.state:
                 seen[task.name] = task.state

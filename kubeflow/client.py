@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cxr.core.errors import CxrError
+from cxr.kubeflow.api_errors import NoAnswerError, NotThereError, check_is_of_kfp, explained, passes
 from cxr.kubeflow.package import checked_parameters
 from cxr.kubeflow.run_state import Run, run_state
 
 _LATE_POLLS = 3
+_PATIENCE = 600.0  # seconds that a watched run's server may have no answer: it restarts, or moves to another node
+_CONNECT, _READ = 10.0, 30.0  # seconds for one answer about a run: a connection that a proxy forgot says nothing for ever
+_HEALTH_CALLS, _HEALTH_PAUSE = 5, 5.0  # as kfp's own client
 INSTALLATION = "kubeflow"  # the namespace that Kubeflow Pipelines is installed in, unless somebody chose another one
 TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"  # where Kubernetes projects the token of a pod that may use KFP's API
 
@@ -39,14 +45,13 @@ class Pipelines:
         Raises:
           CxrError: The API server cannot be reached or refuses the credentials, or serves several users and the namespace is nobody's.
         """
-        import kfp
         from kfp.client import ServiceAccountTokenVolumeCredentials
 
         self.namespace = address.namespace
         credentials = ServiceAccountTokenVolumeCredentials(path=address.token_file) if address.token_file else None
         host = address.host or _default_host(address)
-        with _explained(f"Kubeflow Pipelines at {host or 'the current cluster'}"):
-            self._client = kfp.Client(
+        with explained(f"Kubeflow Pipelines at {host or 'the current cluster'}"):
+            self._client = _client(
                 host=host,
                 namespace=address.installation,
                 existing_token=address.token,
@@ -73,7 +78,7 @@ class Pipelines:
     ) -> str:
         """Starts a run; returns its id."""
         values = checked_parameters(package, parameters)
-        with _explained(f"submitting {package}"):
+        with explained(f"submitting {package}"):
             result = self._client.create_run_from_pipeline_package(
                 str(package),
                 arguments=values,
@@ -84,6 +89,7 @@ class Pipelines:
                 service_account=service_account,
                 enable_caching=None if cache else False,  # None: as compiled, task by task
             )
+        check_is_of_kfp(result.run_id, f"submitting {package}")
         return result.run_id
 
     def submit_recurring(
@@ -100,7 +106,7 @@ class Pipelines:
     ) -> str:
         """Makes a recurring run (one run at a time, missed ones are not made up for); returns its id."""
         values = checked_parameters(package, parameters)
-        with _explained(f"submitting {package}"):
+        with explained(f"submitting {package}"):
             found = self._client.create_experiment(experiment, namespace=self.namespace)
             recurring = self._client.create_recurring_run(
                 experiment_id=found.experiment_id,
@@ -114,41 +120,104 @@ class Pipelines:
                 service_account=service_account,
                 enable_caching=None if cache else False,
             )
+        check_is_of_kfp(recurring.recurring_run_id, f"submitting {package}")
         return recurring.recurring_run_id
 
     def run(self, run_id: str) -> Run:
         """Returns a run's state, those of its tasks, and what became of the models.
 
         Raises:
-          CxrError: There is no such run, or the API server does not answer.
+          NoAnswerError: The API server has no answer at the moment.
+          CxrError: There is no such run, or the server refuses.
         """
-        with _explained(f"run {run_id}"):
-            return run_state(self._client.get_run(run_id))
+        with explained(f"run {run_id}"):
+            found = self._client.runs.run_service_get_run(run_id, _request_timeout=(_CONNECT, _READ))
+        check_is_of_kfp(found.run_id, f"run {run_id}")
+        return run_state(found)
 
-    def watch(self, run_id: str, *, timeout: float | None = None, poll: float = 5.0) -> Iterator[Run]:
+    def watch(
+        self, run_id: str, *, timeout: float | None = None, poll: float = 5.0, tell: Callable[[str], None] = lambda _: None
+    ) -> Iterator[Run]:
         """Yields the run's state at once and after every change, the last time when it has finished.
 
+        A server that has no answer is asked again, for ten minutes.
+
+        Args:
+          run_id: As KFP has it.
+          timeout: Seconds to wait at most.
+          poll: Seconds from one question to the next.
+          tell: Called with a sentence when the server stops to answer, and when it answers again.
+
         Raises:
-          CxrError: It has not finished after `timeout` seconds.
+          CxrError: It has not finished after `timeout` seconds, or cannot be followed any longer.
         """
         last, start, late = None, time.monotonic(), _LATE_POLLS
+        silent_since: float | None = None
         while True:
-            found = self.run(run_id)
-            if found != last:
-                yield found
-                last = found
-            # KFP's tables of runs and of tasks are two: a run may be seen as finished before its last tasks are
-            if found.finished and not (found.unreported and late):
-                return
-            late -= found.finished
-            if not found.finished and timeout is not None and time.monotonic() - start > timeout:
-                raise CxrError(f"run {run_id}: still {found.state} after {timeout:.0f} s; it goes on: `cxr kubeflow status {run_id}`")
+            try:
+                found = self.run(run_id)
+            except NoAnswerError as error:
+                if silent_since is None:
+                    silent_since = time.monotonic()
+                    tell(f"{error}; the run does not stop for that: the server is asked again for {_PATIENCE / 60:.0f} minutes")
+                elif time.monotonic() - silent_since > _PATIENCE:
+                    raise CxrError(f"{error}; {_not_followed(run_id)}") from error
+                state = "without an answer"
+            except NotThereError:
+                raise
+            except CxrError as error:
+                raise CxrError(f"{error}; {_not_followed(run_id)}") from error
+            else:
+                if silent_since is not None:
+                    silent_since = None
+                    tell(f"run {run_id}: the server answers again")
+                if found != last:
+                    yield found
+                    last = found
+                # KFP's tables of runs and of tasks are two: a run may be seen as finished before its last tasks are
+                if found.finished and not (found.unreported and late):
+                    return
+                late -= found.finished
+                state = found.state
+            over = timeout is not None and time.monotonic() - start > timeout
+            if over and not (last and last.finished):
+                raise CxrError(f"run {run_id}: still {state} after {timeout:.0f} s; it goes on: `cxr kubeflow status {run_id}`")
             time.sleep(poll)
 
     def cancel(self, run_id: str) -> None:
         """Stops a run."""
-        with _explained(f"run {run_id}"):
+        with explained(f"run {run_id}"):
             self._client.terminate_run(run_id)
+
+
+def _not_followed(run_id: str) -> str:
+    return f"the run was not stopped, only this command no longer follows it: `cxr kubeflow status {run_id} --wait` does again"
+
+
+def _client(**settings: Any) -> Any:
+    """Returns kfp's client.
+
+    Its own question whether the server is well takes every refusal for a fault that passes, shows a traceback for each, and forgets them.
+    """
+    import kfp
+    import kfp_server_api
+
+    class Client(kfp.Client):
+        def get_kfp_healthz(self, sleep_duration: float = _HEALTH_PAUSE) -> Any:
+            calls = 1
+            while True:
+                try:
+                    return self.healthzs.healthz_service_get_healthz()
+                except kfp_server_api.ApiException as error:
+                    if calls == _HEALTH_CALLS or not passes(error.status):
+                        raise
+                calls += 1
+                time.sleep(sleep_duration)
+
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line for each attempt at a server that is not there
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # that it wants KFP 2, which docs/kubeflow.md says
+        return Client(**settings)
 
 
 def _default_host(address: Address) -> str | None:
@@ -174,28 +243,3 @@ def _default_host(address: Address) -> str | None:
     except kubernetes.config.ConfigException as error:
         raise CxrError(f"where is Kubeflow Pipelines? No --host, no pod around this command, no kubeconfig ({error}); {remedy}") from error
     return None
-
-
-class _explained:
-    """Turns the clients' exceptions into messages."""
-
-    def __init__(self, what: str) -> None:
-        self.what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        import kfp_server_api
-        import urllib3
-
-        if isinstance(error, kfp_server_api.ApiException):
-            hint = {
-                401: "; set CXR_KFP_TOKEN, or give --token-file",
-                403: "; the account may not do this in the namespace",
-                404: "; no such thing",
-            }
-            text = " ".join(str(error.body or error.reason or "").split())[:500]
-            raise CxrError(f"{self.what}: {error.status} {text}{hint.get(error.status, '')}") from error
-        if isinstance(error, (urllib3.exceptions.HTTPError, TimeoutError)):
-            raise CxrError(f"{self.what}: not reachable ({error}); is --host right, or a port-forward running?") from error

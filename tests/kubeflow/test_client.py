@@ -2,11 +2,13 @@
 
 import json
 import threading
+import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 import typer
+import urllib3
 import yaml
 from typer.testing import CliRunner
 
@@ -18,6 +20,7 @@ from cxr.kubeflow.client import Address, Pipelines
 pytestmark = pytest.mark.seconds
 
 RUN = "11111111-2222-3333-4444-555555555555"
+PAGE = "a page to log in"
 
 
 class Server(ThreadingHTTPServer):
@@ -26,7 +29,8 @@ class Server(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.requests: list[tuple[str, str, Any]] = []  # method, path, and what came with it
-        self.states, self.status = ["SUCCEEDED"], 200
+        self.states, self.status = ["SUCCEEDED"], 200  # of a run: a number is the status of an answer without one, PAGE a page's
+        self.health = [200]
         self.pushers: list[dict[str, str]] = [{}]  # per request (the last one stays): name of a node of Argo's workflow: state
         self.multi_user = False
         self.daemon_threads = True
@@ -43,31 +47,42 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.split("?")[0]
         self.server.requests.append(("GET", self.path, self.headers.get("authorization")))
         if path.endswith("/healthz"):
-            self.answer({"multi_user": self.server.multi_user})
+            status = self.server.health.pop(0) if len(self.server.health) > 1 else self.server.health[0]
+            self.answer({"multi_user": self.server.multi_user} if status == 200 else {"error": "no"}, status)
         elif "/experiments" in path:
             self.answer({"experiments": [{"experiment_id": "e", "display_name": "cxr", "namespace": "kubeflow"}]})
         elif f"/runs/{RUN}" in path:
             state = self.server.states.pop(0) if len(self.server.states) > 1 else self.server.states[0]
+            if isinstance(state, int):
+                return self.answer({"error": "no healthy upstream"}, state)
+            if state == PAGE:
+                return self.send("<html>", "text/html")
             nodes = self.server.pushers.pop(0) if len(self.server.pushers) > 1 else self.server.pushers[0]
             tasks = [{"display_name": name, "state": found} for name, found in [("Trainer-mobilenet", state), *nodes.items()]]
             self.answer({"run_id": RUN, "display_name": "tiny", "state": state, "run_details": {"task_details": tasks}})
         else:
             self.answer({}, 404)
+        return None
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or "{}")
         self.server.requests.append(("POST", self.path, body))
         if self.server.status != 200:
             self.answer({"error": "no"}, self.server.status)
+        elif self.server.states == [PAGE]:
+            self.send("<html>", "text/html")
         elif self.path.endswith("/recurringruns"):
             self.answer({"recurring_run_id": "r"})
         else:
             self.answer({"run_id": RUN, "display_name": "tiny", "state": "PENDING", "experiment_id": "e"})
 
     def answer(self, value, status=200):
-        text = json.dumps(value).encode()
+        self.send(json.dumps(value), "application/json", status)
+
+    def send(self, value, kind, status=200):
+        text = value.encode()
         self.send_response(status)
-        self.send_header("content-type", "application/json")
+        self.send_header("content-type", kind)
         self.send_header("content-length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
@@ -83,7 +98,7 @@ def server(monkeypatch, tmp_path):
     for name in ("KF_PIPELINES_ENDPOINT", "KUBERNETES_SERVICE_HOST", "CXR_KFP_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     found = Server()
-    thread = threading.Thread(target=found.serve_forever, daemon=True)
+    thread = threading.Thread(target=found.serve_forever, args=(0.01,), daemon=True)  # the fixture's end waits as long
     thread.start()
     yield found
     found.shutdown()
@@ -159,6 +174,96 @@ def test_waiting_for_such_tasks_ends(server, monkeypatch):
     server.pushers = [{"Pusher-mobilenet": "RUNNING"}]
     *_, last = Pipelines(Address(host=server.host)).watch(RUN)
     assert last.exit_code == exit_codes.FAILED
+
+
+@pytest.fixture
+def unhurried(monkeypatch):
+    monkeypatch.setattr("cxr.kubeflow.client.time.sleep", lambda seconds: None)
+
+
+@pytest.mark.parametrize("fault", [429, 500, 502, 503])
+def test_waiting_outlasts_a_server_that_has_no_answer_for_a_moment(server, unhurried, fault):
+    server.states = ["RUNNING", fault, fault, "RUNNING", fault, "SUCCEEDED"]
+    done = command("status", RUN, "--wait", "--host", server.host)
+    assert done.exit_code == 0, done.output
+    states = [line.split()[0] for line in done.stderr.splitlines() if "Trainer-mobilenet" in line]
+    assert states == ["RUNNING", "SUCCEEDED"]
+    told = [line for line in done.stderr.splitlines() if f"{fault} " in line]
+    assert len(told) == 2, done.stderr  # once each time that it stops to answer
+    assert done.stderr.count("answers again") == 2
+
+
+def test_waiting_outlasts_a_server_that_cannot_be_reached(server, unhurried, monkeypatch):
+    pipelines = Pipelines(Address(host=server.host))
+    get_run = pipelines._client.runs.run_service_get_run
+    told: list[str] = []
+    faults = [urllib3.exceptions.ProtocolError("broken off"), TimeoutError("read")]
+
+    def broken(*arguments, **settings):
+        if faults:
+            raise faults.pop()
+        return get_run(*arguments, **settings)
+
+    monkeypatch.setattr(pipelines._client.runs, "run_service_get_run", broken)
+    assert [run.state for run in pipelines.watch(RUN, tell=told.append)] == ["SUCCEEDED"]
+    assert [text.split("; ")[0] for text in told] == [f"run {RUN}: not reachable (read)", f"run {RUN}: the server answers again"]
+
+
+@pytest.mark.parametrize("state", [503, 401, PAGE])
+def test_a_run_that_can_no_longer_be_followed_is_not_told_as_failed(server, unhurried, monkeypatch, state):
+    monkeypatch.setattr("cxr.kubeflow.client._PATIENCE", 0.0)
+    server.states = ["RUNNING", state]
+    error = command("status", RUN, "--wait", "--host", server.host).exception
+    assert isinstance(error, CxrError)
+    assert f"the run was not stopped, only this command no longer follows it: `cxr kubeflow status {RUN} --wait`" in str(error)
+
+
+def test_a_time_to_wait_holds_while_the_server_is_silent(server, unhurried):
+    server.states = [503]
+    with pytest.raises(CxrError, match="still without an answer after 0 s; it goes on"):
+        list(Pipelines(Address(host=server.host)).watch(RUN, timeout=0.0))
+
+
+def test_a_run_that_is_not_there_is_not_waited_for(server, unhurried):
+    with pytest.raises(CxrError, match="404 .*no such thing$"):
+        list(Pipelines(Address(host=server.host)).watch("other"))
+
+
+def test_a_page_to_log_in_is_no_state_of_a_run(server, package):
+    server.states = [PAGE]
+    pipelines = Pipelines(Address(host=server.host))
+    for asked in (lambda: pipelines.run(RUN), lambda: pipelines.submit(package, {})):
+        with pytest.raises(CxrError, match="the answer is not one of Kubeflow Pipelines' API, but perhaps a page to log in"):
+            asked()
+
+
+def test_a_recurring_run_is_not_made_by_a_page(server, package):
+    server.states = [PAGE]
+    with pytest.raises(CxrError, match="the answer is not one of Kubeflow Pipelines' API"):
+        Pipelines(Address(host=server.host)).submit_recurring(package, {}, cron="@daily", name="nightly")
+
+
+def test_a_refusal_is_told_at_once_and_without_a_traceback(server, unhurried, caplog):
+    server.health = [401]
+    with pytest.raises(CxrError, match="401 .*; set CXR_KFP_TOKEN, or give --token-file"):
+        Pipelines(Address(host=server.host))
+    assert len(server.requests) == 1
+    assert not caplog.records
+
+
+def test_a_server_that_is_starting_is_asked_again(server, unhurried, caplog):
+    server.health = [503, 503, 200]
+    assert Pipelines(Address(host=server.host)).run(RUN).state == "SUCCEEDED"
+    server.health = [503]
+    with pytest.raises(CxrError, match="503"):
+        Pipelines(Address(host=server.host))
+    assert not caplog.records
+
+
+def test_the_client_says_nothing_of_its_own(server):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Pipelines(Address(host=server.host))
 
 
 def test_a_token_is_sent(server, monkeypatch, tmp_path):
