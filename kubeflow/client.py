@@ -13,6 +13,7 @@ from typing import Any
 
 from cxr.core.errors import CxrError
 from cxr.kubeflow.api_errors import NoAnswerError, NotThereError, check_is_of_kfp, explained, passes
+from cxr.kubeflow.kubeconfig import load_kubeconfig
 from cxr.kubeflow.package import checked_parameters
 from cxr.kubeflow.run_state import Run, run_state
 
@@ -239,7 +240,9 @@ def _default_host(address: Address) -> str | None:
     if address.token or address.token_file:
         raise CxrError(f"a token needs the host that it is for: {remedy}, or give the installation's URL")
     try:
-        kubernetes.config.load_kube_config(client_configuration=kubernetes.client.Configuration())
+        load_kubeconfig(kubernetes.client.Configuration())
     except kubernetes.config.ConfigException as error:
-        raise CxrError(f"where is Kubeflow Pipelines? No --host, no pod around this command, no kubeconfig ({error}); {remedy}") from error
+        raise CxrError(
+            f"where is Kubeflow Pipelines? No --host, no pod around this command, no kubeconfig that can be used ({error}); {remedy}"
+        ) from error
     return None

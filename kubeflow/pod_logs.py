@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from cxr.core.errors import CxrError
+from cxr.kubeflow.kubeconfig import load_kubeconfig
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiException
@@ -34,7 +35,7 @@ def pod_logs(run_id: str, namespace: str, task: str | None = None) -> Iterator[t
         try:
             kubernetes.config.load_incluster_config()
         except kubernetes.config.ConfigException:
-            kubernetes.config.load_kube_config()
+            load_kubeconfig()
         core = kubernetes.client.CoreV1Api()
         found = core.list_namespaced_pod(namespace, label_selector=f"pipeline/runid={run_id}").items
         pods = sorted((pod for pod in found if _EXECUTOR in pod.metadata.name), key=lambda pod: pod.metadata.creation_timestamp)

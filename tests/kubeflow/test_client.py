@@ -349,6 +349,12 @@ def test_a_place_that_nobody_named_has_a_remedy(server, monkeypatch, tmp_path):
         Pipelines(Address(token="t"))
 
 
+def test_a_file_that_is_no_kubeconfig_has_a_remedy_too(server, kubeconfig):
+    kubeconfig.write_text("[]")
+    with pytest.raises(CxrError, match=r"no kubeconfig that can be used \(.*kubeconfig: not in the form of a kubeconfig .* --host"):
+        Pipelines(Address())
+
+
 def test_several_users_need_a_namespace_of_theirs(server):
     server.multi_user = True
     with pytest.raises(CxrError, match="give your profile's with --namespace"):

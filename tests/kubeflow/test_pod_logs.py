@@ -53,7 +53,7 @@ class Kubernetes(BaseHTTPRequestHandler):
 def cluster(tmp_path, monkeypatch):
     """Yields what ends the server."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Kubernetes)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     config = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -93,6 +93,23 @@ def test_one_task():
 def test_nothing_to_show_is_said(asked, said):
     with pytest.raises(CxrError, match=said):
         list(pod_logs(*asked))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a: [", "no YAML: while parsing .* line 1, column 5"),
+        (b"\xff\xfe\x00", "no YAML: 'utf-8' codec can't decode"),
+        (b"[]", "not in the form of a kubeconfig"),
+        (b"text", "not in the form of a kubeconfig"),
+        (b"current-context: c\ncontexts: 3\n", "not in the form of a kubeconfig"),
+        (b"", "file is empty"),
+    ],
+)
+def test_a_file_that_is_no_kubeconfig_is_said(tmp_path, content, said):
+    (tmp_path / "kubeconfig").write_bytes(content)
+    with pytest.raises(CxrError, match=f"^logs come from Kubernetes itself: .*kubeconfig.*{said}.*; set KUBECONFIG$"):
+        list(pod_logs(RUN, "mine"))
 
 
 def test_a_cluster_that_does_not_answer_is_said(cluster):
