@@ -61,6 +61,7 @@ def sections(found: Lineage) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     from cxr.core.disclaimer import SYNTHETIC
     from cxr.core.intervals import NONE
     from cxr.pipeline.config_differences import lines
+    from cxr.pipeline.workspace import REPORT
 
     champion = " (champion)" if found.champion else ""
     version = f"version {found.version}{champion}" if found.version else "not pushed"
@@ -85,7 +86,8 @@ def sections(found: Lineage) -> Iterator[tuple[str, list[tuple[str, str]]]]:
         yield f"Configuration: {'what' if differing else 'nothing'} differs from the shipped {found.run.shipped}", differing
     else:
         settings = ", ".join(f"{key} {value}" for key, value in found.training.items() if not isinstance(value, dict | list))
-        yield "Configuration", [("the run's is not in this workspace", ""), *([("its trainer's", settings)] if settings else [])]
+        where = f"not shown: only its {REPORT} says whether it pushed this version" if found.unread_runs else "not in this workspace"
+        yield "Configuration", [(f"the run's is {where}", ""), *([("its trainer's", settings)] if settings else [])]
 
     on = f" on the split {found.pushed.split}" if found.pushed else ""
     yield f"Evaluation{on}", list(found.figures.items()) or [("not known", "")]
@@ -105,13 +107,17 @@ def sections(found: Lineage) -> Iterator[tuple[str, list[tuple[str, str]]]]:
 
 
 def _pushed(found: Lineage) -> Iterator[tuple[str, str]]:
+    from cxr.pipeline.workspace import REPORT
+
     yield "folder", found.folder
     if found.pushed:
         yield "pushed", f"{found.pushed.pushed_at} by the pipeline {found.pushed.pipeline}, run {found.pushed.run or 'not stated'}"
         yield "fingerprint", found.pushed.fingerprint
     if found.run:
         yield "run", f"{found.run.name} ({found.run.state}): {found.run.folder}"
-    elif found.pushed:
+    for name, why in found.unread_runs.items():
+        yield "or an earlier run" if found.run else "run", f"perhaps {name}, whose {REPORT} cannot be read ({why})"
+    if found.pushed and not found.run and not found.unread_runs:
         yield "run", "its folder is not beside the model: the workspace was moved, cleared, or is another one"
 
 

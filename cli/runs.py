@@ -92,6 +92,7 @@ def to_json(run: KeptRun) -> dict[str, Any]:
         "data_fingerprint": report.data_fingerprint if report else None,
         "synthetic": report.synthetic if report else None,
         "error": record.error if record else None,
+        "record_error": run.record_damage or None,
         "report_error": run.damage or None,
         "models": {
             name: {
@@ -150,6 +151,8 @@ def lines(found: list[KeptRun]) -> Iterator[Text]:
 
 
 def _configuration(run: KeptRun) -> str:
+    if run.record_damage:
+        return f"{run.pipeline} (changes not known)"
     changed = len(run.record.changed) if run.record else 0
     return f"{run.pipeline} ({changed} changed)" if changed else run.pipeline
 
@@ -166,10 +169,13 @@ def _data(run: KeptRun) -> str:
 
 
 def _models(run: KeptRun) -> str:
-    """A line for each model; of a run without a report why it ended, or why its report cannot be read."""
+    """A line for each model; of a run without a report why it ended. And which of its files cannot be read, and why."""
+    from cxr.pipeline.run_record import RECORD
     from cxr.pipeline.workspace import REPORT
 
     if run.report is not None:
-        return "\n".join(f"{name}: {model.verdict}" for name, model in run.report.models.items())
-    ended = run.record.error.partition("\n")[0] if run.record else ""
-    return "\n".join(filter(None, (ended, run.damage and f"{REPORT} cannot be read ({run.damage})")))
+        told = [f"{name}: {model.verdict}" for name, model in run.report.models.items()]
+    else:
+        told = [run.record.error.partition("\n")[0]] if run.record else []
+    damaged = ((REPORT, run.damage), (RECORD, run.record_damage))
+    return "\n".join(filter(None, (*told, *(f"{file} cannot be read ({why})" for file, why in damaged if why))))

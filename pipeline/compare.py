@@ -14,6 +14,8 @@ from cxr.core.strict_model import StrictModel
 from cxr.pipeline.config_differences import Difference, differences
 from cxr.pipeline.kept_report import KeptModel, KeptReport
 from cxr.pipeline.kept_runs import KeptRun, kept_runs, report_of
+from cxr.pipeline.run_record import RECORD
+from cxr.pipeline.workspace import CONFIG
 
 NOT_THERE = "not in this run"
 
@@ -41,8 +43,10 @@ class RunFacts(StrictModel):
     pipeline: str
     state: str
     seconds: float | None
+    seconds_summed: bool = Field(description="`seconds` is the sum of its nodes, which run side by side: no run.json says how long it took")
     seconds_by_node: dict[str, float]
     peak_memory: int | None = Field(description="of its largest process, bytes")
+    not_read: dict[str, str] = Field(description="files of the run that cannot be read: why; what they say is left out")
 
 
 class Comparison(StrictModel):
@@ -51,7 +55,7 @@ class Comparison(StrictModel):
     first: RunFacts
     second: RunFacts
     synthetic: bool
-    configuration: tuple[Difference, ...]
+    configuration: tuple[Difference, ...] | None = Field(description="null: not known, as that of a run cannot be read")
     data: tuple[str, ...] = Field(description="a sentence for each thing in which the data differ")
     models: dict[str, ModelComparison]
 
@@ -68,7 +72,7 @@ def compare_runs(first: KeptRun, second: KeptRun) -> Comparison:
         first=_facts(first),
         second=_facts(second),
         synthetic=any(report.synthetic for report in reports),
-        configuration=differences(first.configuration, second.configuration),
+        configuration=configuration_differences(first, second),
         data=tuple(data_differences(*reports)),
         models={
             name: _model(
@@ -77,6 +81,13 @@ def compare_runs(first: KeptRun, second: KeptRun) -> Comparison:
             for name in dict.fromkeys([*reports[0].models, *reports[1].models])
         },
     )
+
+
+def configuration_differences(first: KeptRun, second: KeptRun) -> tuple[Difference, ...] | None:
+    """Returns in what the configurations of two runs differ; None: that of one of them cannot be read."""
+    if first.configuration_damage or second.configuration_damage:
+        return None
+    return differences(first.configuration, second.configuration)
 
 
 def data_differences(first: KeptReport, second: KeptReport) -> Iterator[str]:
@@ -143,8 +154,10 @@ def _facts(run: KeptRun) -> RunFacts:
         pipeline=report.pipeline,
         state=run.state,
         seconds=run.seconds,
+        seconds_summed=run.seconds_summed,
         seconds_by_node={node: kept.seconds for node, kept in report.nodes.items()},
         peak_memory=run.peak_memory,
+        not_read={file: why for file, why in ((CONFIG, run.configuration_damage), (RECORD, run.record_damage)) if why},
     )
 
 

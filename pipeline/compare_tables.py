@@ -11,7 +11,7 @@ from cxr.core.disclaimer import SYNTHETIC
 from cxr.core.figure_table import row_of
 from cxr.core.intervals import NONE
 from cxr.core.spans import span
-from cxr.pipeline.compare import Comparison
+from cxr.pipeline.compare import Comparison, RunFacts
 from cxr.pipeline.roles import role_of
 
 _LEAST_SECONDS = 1.0  # of a kind of node that is worth a row
@@ -47,13 +47,17 @@ def tables(found: Comparison) -> Iterator[Table]:
     for kind in dict.fromkeys([*sums[0], *sums[1]]):
         if max(part.get(kind, 0.0) for part in sums) >= _LEAST_SECONDS:
             times.add_row(kind, *(span(part[kind]) if kind in part else NONE for part in sums))
-    times.add_row("whole run", *(NONE if side.seconds is None else span(side.seconds) for side in (found.first, found.second)))
+    times.add_row("whole run", *(_whole(side) for side in (found.first, found.second)))
     yield times
 
 
 def remarks(found: Comparison) -> Iterator[str]:
-    """Yields what belongs to the tables: where nothing differs, how the data differ, and why there is no difference of figures."""
-    if not found.configuration:
+    """Yields what belongs to them: what cannot be read, where nothing differs, how the data differ, why figures have no difference."""
+    for side in (found.first, found.second):
+        yield from (f"run {side.run}: {file} cannot be read ({why}): what it says is left out" for file, why in side.not_read.items())
+    if found.configuration is None:
+        yield "configuration: in what it differs is not known"
+    elif not found.configuration:
         yield "configuration: nothing differs"
     yield from (f"data: {sentence}" for sentence in found.data)
     if not found.data:
@@ -64,6 +68,13 @@ def remarks(found: Comparison) -> Iterator[str]:
             reasons.setdefault(model.why_not, []).append(name)
     for reason, names in reasons.items():
         yield f"no difference of {', '.join(names)} can be given: {reason}"
+
+
+def _whole(side: RunFacts) -> str:
+    """How long a run took. A sum of nodes is no time to set another one beside without a word."""
+    if side.seconds is None:
+        return NONE
+    return f"{span(side.seconds)} (its nodes added up)" if side.seconds_summed else span(side.seconds)
 
 
 def _by_kind(seconds: dict[str, float]) -> dict[str, float]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pydantic
 import yaml
@@ -16,9 +17,10 @@ from cxr.core import exit_codes, yaml_text
 from cxr.core.errors import CxrError, UsageError
 from cxr.core.validation_errors import first_said
 from cxr.pipeline.kept_report import KeptReport, exit_code
-from cxr.pipeline.run_record import RunRecord, read_run_record
+from cxr.pipeline.run_record import RECORD, RunRecord
 from cxr.pipeline.workspace import CONFIG, LATEST, PIPELINE_ROOT, REPORT, RUN, Workspace, all_runs, workspace_of
 
+_Kept = TypeVar("_Kept", bound=pydantic.BaseModel)
 State = Literal["done", "refused", "failed", "interrupted", "under way", "killed", "unknown"]
 _STATES: dict[int, State] = {
     exit_codes.OK: "done",
@@ -50,10 +52,19 @@ class KeptRun:
         """Folder of the pipeline."""
         return self.folder.absolute().parent.parent
 
-    @cached_property
+    @property
     def record(self) -> RunRecord | None:
-        """What run.json says; None: an older version wrote none."""
-        return read_run_record(self.folder)
+        """What run.json says; None where there is none, as an older version wrote none, or one that cannot be read."""
+        return self._record[0]
+
+    @property
+    def record_damage(self) -> str:
+        """Why run.json cannot be read; empty where it can, or where there is none."""
+        return self._record[1]
+
+    @cached_property
+    def _record(self) -> tuple[RunRecord | None, str]:
+        return _read(self.folder / RECORD, RunRecord)
 
     @property
     def report(self) -> KeptReport | None:
@@ -67,21 +78,28 @@ class KeptRun:
 
     @cached_property
     def _report(self) -> tuple[KeptReport | None, str]:
-        try:
-            return KeptReport.model_validate_json((self.folder / REPORT).read_bytes()), ""
-        except FileNotFoundError:
-            return None, ""
-        except (OSError, pydantic.ValidationError) as error:
-            return None, (error.strerror or "") if isinstance(error, OSError) else first_said(error)
+        return _read(self.folder / REPORT, KeptReport)
 
-    @cached_property
+    @property
     def configuration(self) -> dict[str, Any]:
         """The configuration that it ran with, as YAML has it; empty where it cannot be read."""
+        return self._configuration[0]
+
+    @property
+    def configuration_damage(self) -> str:
+        """Why config.yaml cannot be read; empty where it can."""
+        return self._configuration[1]
+
+    @cached_property
+    def _configuration(self) -> tuple[dict[str, Any], str]:
         try:
             found = yaml_text.parse((self.folder / CONFIG).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):
-            return {}
-        return found if isinstance(found, dict) else {}
+        except OSError as error:
+            return {}, error.strerror or type(error).__name__
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            mark = getattr(error, "problem_mark", None)  # without what stands there: settings name folders and patients
+            return {}, f"no YAML: line {mark.line + 1}" if mark else "no YAML"
+        return (found, "") if found and isinstance(found, dict) else ({}, "it holds no settings")
 
     @property
     def exit_code(self) -> int | None:
@@ -104,10 +122,17 @@ class KeptRun:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took; of an older version the sum of its nodes."""
+        """How long it took; of an older version the sum of its nodes, see `seconds_summed`. None: not known."""
         if self.record is not None:
             return self.record.seconds
+        if self.record_damage:
+            return None
         return sum(node.seconds for node in self.report.nodes.values()) if self.report else None
+
+    @property
+    def seconds_summed(self) -> bool:
+        """Whether `seconds` is the sum of its nodes, which run side by side: no run.json says how long it took."""
+        return self.record is None and self.seconds is not None
 
     @property
     def peak_memory(self) -> int | None:
@@ -126,6 +151,16 @@ class KeptRun:
         """A run holds its pipeline's lock, and no later run has begun."""
         newest = [run.name for run in all_runs(self.home.parent, self.pipeline)[-1:]] == [self.name]
         return newest and Workspace(self.home.parent, self.pipeline).lock_holder() == RUN
+
+
+def _read(file: Path, kind: type[_Kept]) -> tuple[_Kept | None, str]:
+    """Returns what a file of a run says, and why it cannot be read; neither where there is none."""
+    try:
+        return kind.model_validate_json(file.read_bytes()), ""
+    except FileNotFoundError:
+        return None, ""
+    except (OSError, pydantic.ValidationError) as error:
+        return None, (error.strerror or type(error).__name__) if isinstance(error, OSError) else first_said(error)
 
 
 def kept_runs(root: Path, pipeline: str | None = None) -> list[KeptRun]:
@@ -179,6 +214,41 @@ def run_that_pushed(version: Path) -> KeptRun | None:
         if found and (found.model_uri, found.version) == (record.source, version.name):
             return run
     return None
+
+
+def unread_pushers(version: Path, found: KeptRun | None) -> list[KeptRun]:
+    """Returns the runs that may have pushed a version and cannot be asked, as their reports cannot be read; the newest first.
+
+    Args:
+      version: Its folder.
+      found: What `run_that_pushed` returned.
+
+    Raises:
+      CxrError: What the push left with it is damaged.
+    """
+    record = read_record(version)
+    if record is None:
+        return []
+    home, pushed = workspace_of(version), record.pushed_at
+    if found and found.record and _while(found.record, pushed):
+        return []
+    others = [run for run in kept_runs(home.root, home.pipeline) if run.damage and (found is None or run.name < found.name)]
+    return [run for run in others if run.record is None or _while(run.record, pushed)]
+
+
+def _while(record: RunRecord, text: str) -> bool:
+    """Tells whether a run may have gone on at a moment, by clocks that count whole seconds.
+
+    Args:
+      record: Of the run.
+      text: The moment as a push keeps it, ISO 8601; of one that is not, any run may.
+    """
+    try:
+        moment = datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        return True
+    began, ended = datetime.fromisoformat(record.began), record.ended and datetime.fromisoformat(record.ended)
+    return began <= moment and (not ended or moment < ended + timedelta(seconds=1))
 
 
 def report_of(run: KeptRun) -> KeptReport:

@@ -20,7 +20,7 @@ from cxr.core.errors import UsageError
 from cxr.core.model_versions import version_of
 from cxr.core.strict_model import StrictModel
 from cxr.pipeline.config_differences import Difference, from_shipped_tree
-from cxr.pipeline.kept_runs import KeptRun, run_that_pushed
+from cxr.pipeline.kept_runs import KeptRun, run_that_pushed, unread_pushers
 from cxr.pipeline.outside.versions import find_version
 from cxr.pipeline.upstream import Execution, upstream
 from cxr.pipeline.workspace import Workspace, workspace_of
@@ -65,7 +65,8 @@ class Lineage(StrictModel):
     ensemble_method: str | None
     members: dict[str, Member]
     figures: dict[str, str] = Field(description="on the split it was judged on, with 95 % intervals, as its card has them")
-    run: Run | None = Field(description="null: its folder is not in the workspace that the version lies in")
+    run: Run | None = Field(description="null: its folder is not in the workspace that the version lies in, or see `unread_runs`")
+    unread_runs: dict[str, str] = Field(description="runs of which one may have pushed it: why their report.json cannot be read")
     made_by: tuple[Execution, ...] = Field(description="nodes in ML Metadata; empty: it is gone, or does not know the model")
 
 
@@ -97,6 +98,7 @@ def lineage(version: Path) -> Lineage:
         members=_members(info, run),
         figures=_figures(version, record),
         run=_described(run) if run else None,
+        unread_runs={one.name: one.damage for one in unread_pushers(version, run)},
         made_by=upstream(workspace_of(version).metadata, record.source) if record else (),
     )
 

@@ -15,8 +15,7 @@ from cxr.core.durable import replace_text
 from cxr.core.figure_table import ACCURACY
 from cxr.data.ingest.dataset import Dataset
 from cxr.pipeline import roles
-from cxr.pipeline.compare import data_differences, previous_of
-from cxr.pipeline.config_differences import differences
+from cxr.pipeline.compare import configuration_differences, data_differences, previous_of
 from cxr.pipeline.kept_runs import KeptRun, report_of
 from cxr.pipeline.local_runner import NodeResult
 from cxr.pipeline.pipeline_config import Config
@@ -97,7 +96,8 @@ def run_before(folder: Path) -> RunBefore | None:
     for name, model in report.models.items():
         evaluation = then.place_of(model.evaluation_uri)
         models[name] = (model.evaluation.figure(ACCURACY) if model.evaluation else None, str(evaluation) if evaluation else None)
-    changed = tuple(one.cells for one in differences(then.configuration, now.configuration))
+    differing = configuration_differences(then, now)
+    changed = None if differing is None else tuple(one.cells for one in differing)
     return RunBefore(then.name, changed, tuple(data_differences(report, report_of(now))), models)
 
 

@@ -96,9 +96,9 @@ def _ended(record: RunRecord, code: int, error: str) -> RunRecord:
 
 
 def read_run_record(folder: Path) -> RunRecord | None:
-    """Reads a run's record; None where it is of an older version, or damaged: a list of runs goes on without it."""
+    """Reads a run's record; None where it is of an older version, or damaged. `kept_runs.KeptRun` tells these apart."""
     try:
-        return RunRecord.read(folder / RECORD, "its run is listed without it")
+        return RunRecord.read(folder / RECORD, "what it says is left out")
     except CxrError:
         return None
 

@@ -130,7 +130,9 @@ def _before(before: RunBefore, answers: Mapping[str, AnsweredImages], patients: 
             then = None
         found = compare(then, answers.get(name))
         models[name] = ModelBefore(accuracy, found.differences, found.why_not)
-    changed = tuple((key, without_paths(then), without_paths(now)) for key, then, now in before.configuration)
+    changed = None
+    if before.configuration is not None:
+        changed = tuple((key, without_paths(then), without_paths(now)) for key, then, now in before.configuration)
     return Before(before.run, changed, tuple(map(without_paths, before.data)), models)
 
 

@@ -29,7 +29,7 @@ class RunBefore:
     """The run that this one is shown beside."""
 
     run: str
-    configuration: tuple[tuple[str, str, str], ...]  # key, then, now: where they differ
+    configuration: tuple[tuple[str, str, str], ...] | None  # key, then, now: where they differ; None: one cannot be read
     data: tuple[str, ...]  # a sentence for each thing in which the data differ
     models: Mapping[str, tuple[Figure | None, str | None]]  # accuracy then; ModelEvaluation, None where it is gone
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from cxr.core.errors import UsageError
 from cxr.core.features import TRAIN, VAL
 from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
-from cxr.pipeline.kept_runs import KeptRun, report_of, run_that_pushed
+from cxr.pipeline.kept_runs import KeptRun, report_of, run_that_pushed, unread_pushers
 from cxr.pipeline.outside.gathered import SPLIT, Gathered, Stage, gather
 from cxr.pipeline.outside.labelled import open_labelled, reading_config
 from cxr.pipeline.outside.versions import find_version
@@ -65,7 +65,8 @@ def find_training(against: str, workspace: Workspace, option: str = "--against")
         version = find_version(against, workspace, option)
         run = run_that_pushed(version)
         if run is None:
-            raise UsageError(f"{option} {against}: no run beside it says what it was trained on; name its records")
+            unread = "".join(f" ({REPORT} of run {one.name} cannot be read: {one.damage})" for one in unread_pushers(version, None))
+            raise UsageError(f"{option} {against}: no run beside it says what it was trained on{unread}; name its records")
         folder = Path(report_of(run).data)
     if not (folder / DATASET).is_file():
         raise UsageError(f"{option} {against}: it was trained on {folder}, which is gone; name its records, wherever they are now")

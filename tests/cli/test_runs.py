@@ -78,6 +78,20 @@ def test_a_report_that_cannot_be_read_is_said_to_be_there(workspace: Path, monke
     assert {type(error) for error in found} == {str, type(None)}  # one run ended without a report
 
 
+@pytest.mark.parametrize("columns", [100, 200])
+def test_a_record_that_cannot_be_read_is_said_to_be_there(workspace: Path, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("cxr.cli.options.PIPE_WIDTH", 1)
+    for record in workspace.glob("*/runs/*/run.json"):
+        record.write_text("[]")
+    text = runs("-w", str(workspace)).stdout
+    assert text.count("run.json cannot be read (") == 2
+    assert text.count("cpu (changes not known)") == 2
+    found = [json.loads(line) for line in runs("-w", str(workspace), "--json").stdout.splitlines()]
+    assert [type(run["record_error"]) for run in found] == [str, str, type(None)]  # the oldest has none
+    assert [run["seconds"] for run in found] == [None, None, 62]
+
+
 def test_no_runs_and_no_workspace(workspace: Path) -> None:
     result = runs("-w", str(workspace), "--pipeline", "full")
     assert result.exit_code == exit_codes.OK

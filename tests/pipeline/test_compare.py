@@ -12,7 +12,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from cxr.core.errors import CxrError
-from cxr.pipeline.compare import NOT_THERE, compare_runs, previous_of
+from cxr.pipeline.compare import NOT_THERE, Comparison, compare_runs, previous_of
 from cxr.pipeline.compare_tables import remarks, tables
 from cxr.pipeline.kept_runs import KeptRun
 
@@ -57,6 +57,7 @@ def test_the_difference_is_paired_and_the_rest_stands_beside_each_other(make_run
     assert not model.why_not
     assert model.differences["accuracy"].value == pytest.approx(4 / 12)
     assert str(model.first.figures["accuracy"]) == "0.500 (0.250 to 0.750)"
+    assert found.configuration is not None
     assert [(one.key, one.first, one.second) for one in found.configuration] == [("gate.tolerance", "0.02", "0.0")]
     assert found.data == ()
     assert compare_runs(second, first).models["ensemble"].differences["accuracy"].value == pytest.approx(-4 / 12)
@@ -96,6 +97,39 @@ def test_artifacts_that_are_gone_and_models_of_one_run_only(make_run: MakeRun, a
     text = shown.getvalue()
     for words in ("refused: gate: no", "0.500 (0.250 to 0.750)", "1 min 00 s", "whole run"):
         assert words in text
+
+
+def shown_of(found: Comparison) -> str:
+    shown = io.StringIO()
+    console = Console(width=200, file=shown)
+    console.print(*tables(found))
+    console.print("\n".join(remarks(found)))
+    return shown.getvalue()
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_configuration_that_cannot_be_read_differs_in_nothing_that_is_known(make_run: MakeRun, which: int) -> None:
+    folders = [make_run(name, report={}) for name in (FIRST, SECOND)]
+    (folders[which] / "config.yaml").write_text("[]")
+    found = compare_runs(KeptRun(folders[0]), KeptRun(folders[1]))
+    assert found.configuration is None
+    text = shown_of(found)
+    assert f"run {folders[which].name}: config.yaml cannot be read (it holds no settings): what it says is left out" in text
+    assert "configuration: in what it differs is not known" in text
+    assert "what differs" not in text
+    assert "nothing differs" not in text
+
+
+def test_a_sum_of_nodes_is_told_from_the_time_that_a_run_took(make_run: MakeRun) -> None:
+    record = {"ended": "2026-11-26T01:02:03+00:00", "exit_code": 0}
+    kept, older, damaged = make_run(FIRST, record=record, report={}), make_run(SECOND, report={}), make_run("20261103-1", report={})
+    (damaged / "run.json").write_text("")
+    row = next(line for line in shown_of(compare_runs(KeptRun(kept), KeptRun(older))).splitlines() if "whole run" in line)
+    assert [cell.strip() for cell in row.split("│")[1:4]] == ["whole run", "2 min 03 s", "1 min 02 s (its nodes added up)"]
+    text = shown_of(compare_runs(KeptRun(kept), KeptRun(damaged)))
+    row = next(line for line in text.splitlines() if "whole run" in line)
+    assert [cell.strip() for cell in row.split("│")[1:4]] == ["whole run", "2 min 03 s", "–"]
+    assert "run 20261103-1: run.json cannot be read (Invalid JSON" in text
 
 
 def test_a_run_without_a_report(make_run: MakeRun) -> None:

@@ -97,6 +97,49 @@ def test_a_damaged_report_is_no_reason_to_stop(make_run: MakeRun) -> None:
             report_of(run)
 
 
+DAMAGED = ["", "{", "[]", '{"pipeline": "cpu"}', "newer"]
+
+
+def damage(folder: Path, text: str) -> None:
+    """Writes over run.json; with "newer" it has a field of a version to come."""
+    file = folder / "run.json"
+    file.write_text(file.read_text().replace("{", '{"to_come": 1, ', 1) if text == "newer" else text)
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_run_whose_record_is_damaged_takes_no_time_that_nobody_kept(make_run: MakeRun, text: str) -> None:
+    folder = make_run("20261126-1", record=ENDED | {"exit_code": 0}, report={})
+    assert (KeptRun(folder).record_damage, KeptRun(folder).seconds_summed) == ("", False)
+    damage(folder, text)
+    run = KeptRun(folder)
+    assert (run.record, run.seconds, run.seconds_summed) == (None, None, False)
+    assert run.record_damage
+    assert (run.state, run.exit_code) == ("done", 0)  # as the report has it
+    (folder / "run.json").unlink()
+    run = KeptRun(folder)
+    assert (run.record_damage, run.seconds, run.seconds_summed) == ("", 62, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "it holds no settings"),
+        (b"[]", "it holds no settings"),
+        (b"{}", "it holds no settings"),
+        (b"\xff\xfe", "no YAML"),
+        (b"name: cpu\ndata: [SECRET", "no YAML: line 2"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_why_a_configuration_cannot_be_read(make_run: MakeRun, content: bytes | None, why: str) -> None:
+    folder = make_run("20261126-1")
+    assert KeptRun(folder).configuration_damage == ""
+    (folder / "config.yaml").unlink()
+    if content is not None:
+        (folder / "config.yaml").write_bytes(content)
+    assert (KeptRun(folder).configuration, KeptRun(folder).configuration_damage) == ({}, why)
+
+
 def test_a_folder_that_is_no_run_is_an_error_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(CxrError, match="the run is unknown"):
         report_of(find_run(str(tmp_path), tmp_path))

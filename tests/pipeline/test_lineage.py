@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from cxr.cli.main import app
 from cxr.core.errors import UsageError
 from cxr.pipeline.lineage import find, lineage
-from cxr.pipeline.workspace import CONFIG
+from cxr.pipeline.workspace import CONFIG, REPORT
 
 MakeRun = Callable[..., Path]
 CLASSES = ("covid19", "pneumonia", "normal")
@@ -98,6 +98,43 @@ def test_a_configuration_that_cannot_be_read_is_beside_no_other(version: Path, t
     text = CliRunner().invoke(app, ["lineage", "ensemble", "--workspace", str(tmp_path)]).stdout
     assert "the run's cannot be read" in text
     assert "differs from the shipped" not in text
+
+
+def shown(root: Path) -> str:
+    return CliRunner().invoke(app, ["lineage", "ensemble", "--workspace", str(root)]).stdout
+
+
+def test_a_report_that_cannot_be_read_is_no_workspace_that_was_moved(version: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "cpu" / "runs"
+    for name in ("20261126-1", "20261126-2"):
+        (runs / name / REPORT).write_text("{")
+    found = lineage(version)
+    assert found.run is None
+    assert list(found.unread_runs) == ["20261126-2", "20261126-1"]  # nothing says when the second one ran
+    text = shown(tmp_path)
+    assert "run:                          perhaps 20261126-1, whose report.json cannot be read (Invalid JSON" in text
+    assert "the run's is not shown: only its report.json says whether it pushed this version" in text
+    assert "moved" not in text
+    assert "not in this workspace" not in text
+
+
+def test_a_run_that_found_a_version_pushed_is_not_taken_for_the_one_that_pushed_it(version: Path, tmp_path: Path) -> None:
+    (tmp_path / "cpu" / "runs" / "20261126-1" / REPORT).write_text("{")
+    found = lineage(version)
+    assert found.run is not None
+    assert (found.run.name, list(found.unread_runs)) == ("20261126-2", ["20261126-1"])
+    assert "or an earlier run:            perhaps 20261126-1, whose report.json cannot be read" in shown(tmp_path)
+
+
+@pytest.mark.parametrize("began", ["2026-11-26T01:02:01+00:00", "2026-11-25T01:00:00+00:00"])
+def test_a_damaged_report_of_another_time_is_of_another_run(version: Path, make_run: MakeRun, began: str) -> None:
+    make_run("20261125-9", record={"began": began, "ended": "2026-11-26T00:59:59+00:00"}, report={})
+    (version.parents[2] / "runs" / "20261125-9" / REPORT).write_text("{")
+    found = lineage(version)
+    assert found.run is not None
+    assert (found.run.name, found.unread_runs) == ("20261126-1", {})
+    (version.parents[2] / "runs" / "20261126-1" / REPORT).write_text("{")
+    assert list(lineage(version).unread_runs) == ["20261126-1"]
 
 
 def test_figures_are_the_pushs_however_the_card_is_ordered(version: Path) -> None:

@@ -150,6 +150,10 @@ def test_the_run_before_is_read_from_its_folder(make_run: Callable[..., Path], t
     assert found.data == ("train: 9 and 8 images of normal",)
     accuracy, evaluation = found.models["ensemble"]
     assert (str(accuracy), evaluation) == ("0.750 (0.500 to 0.900)", None)
+    (first / "config.yaml").write_text("[]")
+    found = run_before(second)
+    assert found is not None
+    assert found.configuration is None
 
 
 def test_the_report_says_where_what_a_comparison_needs_is(results: dict[str, NodeResult], tmp_path: Path) -> None:

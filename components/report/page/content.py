@@ -199,7 +199,7 @@ class Before:
     """The run before this one."""
 
     run: str
-    configuration: tuple[tuple[str, str, str], ...]  # key, then, now
+    configuration: tuple[tuple[str, str, str], ...] | None  # key, then, now; None: one cannot be read
     data: tuple[str, ...]  # in what the data differ
     models: Mapping[str, ModelBefore]
 

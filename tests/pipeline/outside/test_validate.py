@@ -280,6 +280,10 @@ def test_the_training_data_are_found_from_records_run_and_model(records, version
         find_training(str(alone), workspace)
     with pytest.raises(UsageError, match="--apart-from nope: no such file or folder"):
         find_training("nope", workspace, "--apart-from")
+    moved = shutil.copytree(version.parents[2], tmp_path / "demo")
+    (moved / "runs" / "1" / "report.json").write_text("{")
+    with pytest.raises(UsageError, match=r"was trained on \(report.json of run 1 cannot be read: Invalid JSON.*\); name its records"):
+        find_training(str(moved / version.relative_to(version.parents[2])), workspace)
 
 
 def table(count, seed, **facts):

@@ -305,6 +305,14 @@ def test_the_run_before_stands_beside_this_one(page: html.HtmlElement, content: 
         assert words in render(replace(content, before=None, run=run), (comparison.SECTION,))
 
 
+def test_a_configuration_that_cannot_be_read_is_not_said_to_be_the_same(content: Content) -> None:
+    assert content.before is not None
+    for configuration, words in (((), "The configuration is the same."), (None, "In what the configuration differs is not known")):
+        text = render(replace(content, before=replace(content.before, configuration=configuration)), (comparison.SECTION,))
+        assert words in text
+        assert ("is the same." in text) == (configuration == ())
+
+
 def test_memory_stands_beside_the_times(page: html.HtmlElement, content: Content) -> None:
     text = words_of(page.xpath("//section[@id='lineage']")[0])
     assert "their times add up to 1 min 39 s; the largest had 2.6 GB resident" in text
