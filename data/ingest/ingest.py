@@ -112,6 +112,8 @@ def ingest(
         output_folder.check(out, overwrite, key_id(key), key_file)
     except BadRows as error:
         raise CxrError(f"{error}{private_lists.write_problems(out, error)}") from None
+    for note in notes:  # before the files are read: that may take long, and these may say why what follows fails
+        _warn(console, note)
     with writing_to(out.parent), replaced_folder.replaced(out) as partial:
         clock = _Clock()
         with clock:
@@ -129,8 +131,8 @@ def ingest(
             rows, more = assign(settled.rows, config, spelled, lambda row: not entry_of(row).reason and row.number not in masks.refused)
         except BadRows as error:
             raise CxrError(f"{error}{private_lists.write_problems(out, error)}") from None
-        notes += [*settled.notes(), *more]
-        for note in notes:
+        later = [*settled.notes(), *more]
+        for note in later:
             _warn(console, note)
         own = sum(not (row.patient or row.person or entry_of(row).reason or row.number in masks.refused) for row in rows)
         for row in rows:
@@ -145,7 +147,7 @@ def ingest(
         found_warnings = result.warnings()
         for note in found_warnings:
             _warn(console, note)
-        dataset = _described(result, rows, (*notes, *found_warnings), own, partial, request, settled, content)
+        dataset = _described(result, rows, (*notes, *later, *found_warnings), own, partial, request, settled, content)
     staged.remove(out)
     private_lists.write(out, CONFLICTS, CONFLICT_COLUMNS, settled.listed)
     summary.write_rejects(result, request.rows, out)

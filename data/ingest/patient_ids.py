@@ -7,16 +7,27 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Container, Iterable
 
 from cxr.core.counts import how_many
 from cxr.data.ingest.rows import Row
 
-# What scripts, spreadsheets and anonymisers write where they know none: letters and digits only, in lower case.
+# What scripts, spreadsheets, anonymisers and people write where they know none: letters and digits only, in lower case.
 _NO_IDS = {
-    "", "anon", "anonymised", "anonymized", "anonymous", "deidentified", "na", "nan", "nil", "none", "null", "removed", "unk", "unknown"
+    "", "anon", "anonym", "anonyme", "anonymised", "anonymized", "anonymous", "deidentified", "desconhecido", "desconocido", "dummy",
+    "id", "inconnu", "inconnue", "missing", "na", "nan", "nil", "noid", "none", "notapplicable", "notavailable", "notgiven", "notknown",
+    "notrecorded", "notstated", "null", "onbekend", "patient", "patientid", "phantom", "removed", "sconosciuto", "tbd", "test",
+    "testpatient", "ukjent", "unbekannt", "unidentified", "unk", "unknown"
 }  # fmt: skip
+_NINES = re.compile(r"9{3,12}")
+_CROSSES = re.compile(r"x{3,}")
+_SHEET_ERROR = re.compile(r"#\W?\w[\w/]*[!?]|#NV")  # #REF!, #NAME?, #DIV/0!, in any language; #N/A is among the words
 _NUMBER = re.compile(r"0*(\d+?)(?:\.0+)?")  # 007 and 7.0 are what a spreadsheet and pandas make of 7, or 7 of them
+# 201912345678 as a spreadsheet or pandas writes a number of many digits. An id such as 1E5 or 1E+5 is a scheme's own: the exponent always
+# has two digits there, and a sign; and ward 1E-05 may be one, where 1.00E-05 is not.
+_SHORTENED = re.compile(r"\d(?:[.,]\d+)?e\+\d{2,3}|\d[.,]\d+e-\d{2,3}", re.IGNORECASE)
+_SHEET_DIGITS = 15  # that a spreadsheet keeps of a number; it writes zeros in place of the others
+_FEW = 3  # ids that may well end in zeros
 
 
 def notes(rows: Iterable[Row]) -> list[str]:
@@ -30,17 +41,35 @@ def notes(rows: Iterable[Row]) -> list[str]:
     for patient in images:
         spellings[_plain(patient)].add(patient)
     found = []
+    if count := sum(images[patient] for patient in rounded(images)):
+        found.append(
+            f"{how_many(count, 'image has', 'images have')} a patient id that looks rounded by a spreadsheet or a script (as 2.01912E+11, "
+            f"or with zeros from the {_SHEET_DIGITS + 1}th digit on): different patients may share it, and count as one; take the ids from "
+            "where they were first written, with the column as text"
+        )
     if alike := sum(len(ids) for ids in spellings.values() if len(ids) > 1):
         found.append(
             f"{alike} patient ids equal others but for case, blanks, leading zeros or a '.0' at the end, and count as different patients; "
             "if they are the same, write each patient's id in one way (a manifest's column patient_id)"
         )
-    if shared := {patient: count for patient, count in images.items() if count > 1 and _says_none(patient)}:
+    if shared := {patient: count for patient, count in images.items() if count > 1 and _says_none(patient, spellings)}:
         found.append(
-            f"{sum(shared.values())} images have a patient id that looks like none (as 'nan', 'unknown', 'anonymous', '-'); those of one "
+            f"{sum(shared.values())} images have a patient id that looks like none (as 'nan', 'unknown', 'TEST', '0', '-'); those of one "
             "such id count as one patient's; leave the id empty where it is not known, and each image is a patient of its own"
         )
     return found
+
+
+def rounded(patients: Collection[str]) -> list[str]:
+    """Returns the ids that are no longer what they were: numbers too long for what wrote them.
+
+    Args:
+      patients: Raw ids; those of one source, as one of many that ends in zeros is none.
+    """
+    shortened = [patient for patient in patients if _SHORTENED.fullmatch(patient)]
+    long = [patient for patient in patients if len(patient) > _SHEET_DIGITS and patient.isdecimal() and patient[0] != "0"]
+    zeros = long if len(long) >= _FEW and all(not patient[_SHEET_DIGITS:].strip("0") for patient in long) else []
+    return shortened + zeros
 
 
 def without_id(images: int, of: str = "") -> str:
@@ -60,5 +89,19 @@ def _plain(patient: str) -> str:
     return number[1] if number else text
 
 
-def _says_none(patient: str) -> bool:
-    return "".join(letter for letter in patient.casefold() if letter.isalnum()) in _NO_IDS
+def _says_none(patient: str, known: Container[str]) -> bool:
+    """Tells whether an id is a word or a code for none.
+
+    Args:
+      patient: The id.
+      known: All ids of the source, plain. Who numbers patients has a 0 beside a 1, and a 999 beside a 998.
+    """
+    text = "".join(letter for letter in patient.casefold() if letter.isalnum())
+    if text in _NO_IDS or _CROSSES.fullmatch(text) or _SHEET_ERROR.fullmatch(patient):
+        return True
+    plain = _plain(patient)
+    if plain == "0":
+        return "1" not in known
+    if _NINES.fullmatch(plain):
+        return str(int(plain) - 1) not in known and str(int(plain) + 1) not in known
+    return plain in ("-1", "-1.0")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from cxr.core import features
 from cxr.core.counts import how_many
 from cxr.core.errors import CxrError
+from cxr.data.ingest import patient_ids
 from cxr.data.ingest.deal import deal
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.private_lists import BadRows
@@ -118,7 +119,7 @@ def _check_dealt(rows: list[Row], patients: Counter[str], config: Ingest, spelle
                     f"class {name!r} has no image in split {split!r}: {how_many(patients[name], what)} of this class could be dealt to "
                     f"{', '.join(config.split_names)}; add images of more patients, state the splits yourself (column `split` of a "
                     "manifest, folders train, val, test), or do with fewer splits, for example "
-                    f"{spelled('splits', '{train: 0.8, val: 0, test: 0.2}')}{_one_for_most(rows, spelled)}"
+                    f"{spelled('splits', '{train: 0.8, val: 0, test: 0.2}')}{_one_for_most(rows, spelled)}{_rounded(rows, config)}"
                 )
 
 
@@ -131,6 +132,15 @@ def _one_for_most(rows: list[Row], spelled: Spelling) -> str:
         f"; {count} of {len(rows)} images name the same patient: if an anonymiser wrote that into DICOM headers, say who is who in a "
         f"manifest's column patient_id, which overrules them, or set {spelled('split_by', 'image')}"
     )
+
+
+def _rounded(rows: list[Row], config: Ingest) -> str:
+    """Returns what is likely the cause where ids are rounded: many patients became few."""
+    if config.split_by == "image":
+        return ""
+    count = len(patient_ids.rounded({row.patient for row in rows}))
+    looks = how_many(count, "patient id looks", "patient ids look")
+    return f"; {looks} rounded (as 2.01912E+11), and patients who share one count as one: take the ids from their source" if count else ""
 
 
 def _uneven(rows: list[Row], patients: Counter[str], config: Ingest) -> list[str]:

@@ -428,6 +428,14 @@ def test_patient_ids_that_are_likely_the_same_are_warned_of(run, tmp_path, make_
     assert "doe" not in shown(console).lower()
 
 
+def test_what_is_odd_about_ids_is_told_before_a_deal_fails(run, tmp_path, make_manifest, console):
+    """It may be why: here a class has two ids left of twelve."""
+    rows = [{"image": f"{k}.png", "label": features.CLASS_NAMES[k % 3], "patient_id": f"2.0191{k % 6}E+11"} for k in range(12)]
+    with pytest.raises(CxrError, match="6 patient ids look rounded"):
+        run(make_manifest(tmp_path / "source", rows))
+    assert "warning: 12 images have a patient id that looks rounded" in shown(console)
+
+
 def test_copies_that_nobody_looked_for_are_warned_of(run, tmp_path, make_manifest):
     rows = [{"image": f"{k}.png", "label": features.CLASS_NAMES[k % 3], "patient_id": str(k)} for k in range(60)]
     source = make_manifest(tmp_path / "source", rows)

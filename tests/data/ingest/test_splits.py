@@ -114,6 +114,14 @@ def test_an_anonymised_id_that_all_share_is_named_as_the_cause(make_rows):
         assign(rows, CONFIG)
 
 
+def test_rounded_ids_are_named_as_the_cause(make_rows):
+    rows = make_rows(9, 4)
+    for row in rows:
+        row.patient = f"2.0191{int(row.patient) % 6}E+11"
+    with pytest.raises(CxrError, match=r"2 patients of this class .*; 6 patient ids look rounded \(as 2\.01912E\+11\)"):
+        assign(rows, CONFIG)
+
+
 def test_patients_with_many_images_are_told(make_rows):
     rows = make_rows(60)
     rows += [_fresh(row) for row in rows[:1] for _ in range(40)]
