@@ -6,8 +6,11 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count, groupby
 from pathlib import Path
+from typing import NamedTuple, NoReturn
 
 from cxr.core.counts import how_many
 from cxr.core.errors import CxrError
@@ -26,21 +29,28 @@ BYTE_ORDER_MARKS = (
 FALLBACK = "cp1252"  # what Excel writes as plain "CSV" in Western Europe and the Americas; Latin-1 text reads the same
 SAVE_AS = "save it as 'CSV UTF-8'"
 _SEPARATOR_LINE = re.compile(r'\s*"?sep=(.)"?[ \t]*\r?\n', re.IGNORECASE)  # Excel's own first line
+_BLOCK = 16  # rows that Excel writes alike: with separators as far as one of them has a value, so that some have fewer than the header
 _OWN_COLUMNS = {name.replace("_", ""): name for name in (*REQUIRED, *OPTIONAL)}
 
 
+Fault = Callable[[int, dict[str, str], str], object]
+
+
 def read_manifest(
-    file: Path, required: Sequence[str] = REQUIRED, or_else: str = "", called: str = ""
+    file: Path, required: Sequence[str] = REQUIRED, or_else: str = "", called: str = "", fault: Fault | None = None
 ) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]], list[str]]:
     """Reads the header, and gives the rows as they are asked for.
 
     Columns of ours are found in any spelling (`Image`, `Patient ID`) and get their own name; others keep theirs. Empty lines are left out.
+    Fields that Excel leaves out at the end of its rows are empty; empty ones beyond the header, of all rows around, are passed over.
 
     Args:
       file: To read.
       required: Columns that it must have.
       or_else: Another remedy where one is missing, for the error.
       called: How messages name the file, where it is the copy of another; empty: by its path.
+      fault: Called for a row that is none, in place of raising an error, with the line it begins in, its values as far as they can be
+        told, and what is wrong; the rows after it follow.
 
     Returns:
       Column names; (number of the line that a row begins in, column: value) for every row; warnings.
@@ -50,21 +60,27 @@ def read_manifest(
         and remedy, and no value of a row: it may be a patient's name. The iterator raises it, too.
     """
     manifest = called or str(file)
+
+    def fail(line: int, values: dict[str, str], reason: str) -> NoReturn:
+        raise CxrError(f"{manifest} line {line}: {reason}")
+
     text, warnings = _decoded(file, manifest)
     separator, start = _separator(text, required)
-    records = _records(manifest, text, separator, start)
-    line, fields = next((record for record in records if any(record[1])), (start + 1, []))
-    columns = [_canonical(name) for name in fields]
+    records = _records(text, separator, start)
+    header = next((record for record in records if record.broken or any(record.fields)), _Record(0, start + 1, []))
+    if header.broken:
+        fail(header.line, {}, header.broken)
+    columns = [_canonical(name) for name in header.fields]
     for name in required:
         if name not in columns:
             raise CxrError(
-                f"{manifest} line {line}: no column {name!r}; the header needs {' and '.join(required)}, may have {', '.join(OPTIONAL)}, "
-                f"and is separated by commas, semicolons or tabs{or_else}"
+                f"{manifest} line {header.line}: no column {name!r}; the header needs {' and '.join(required)}, may have "
+                f"{', '.join(OPTIONAL)}, and is separated by commas, semicolons or tabs{or_else}"
             )
     for name in columns:
         if name and columns.count(name) > 1:
-            raise CxrError(f"{manifest} line {line}: column {name!r} stands there twice; remove or rename one")
-    return columns, _rows(manifest, columns, records, separator), warnings
+            raise CxrError(f"{manifest} line {header.line}: column {name!r} stands there twice; remove or rename one")
+    return columns, _rows(columns, header.block, records, separator, fault or fail), warnings
 
 
 def column_of(name: str, columns: list[str]) -> str | None:
@@ -72,21 +88,74 @@ def column_of(name: str, columns: list[str]) -> str | None:
     return next((column for column in (name, _canonical(name)) if column in columns), None)
 
 
+class _Record(NamedTuple):
+    """A row of the file, empty ones included.
+
+    Attributes:
+      number: Of the record, from 0; one may take several lines.
+      line: That it begins in, from 1.
+      broken: Why it and what follows cannot be read; empty: it can.
+      cut: No line break follows: the file may have been cut off in it.
+    """
+
+    number: int
+    line: int
+    fields: list[str]
+    broken: str = ""
+    cut: bool = False
+
+    @property
+    def block(self) -> int:
+        """Number of the block that Excel writes it in."""
+        return self.number // _BLOCK
+
+
 def _rows(
-    manifest: str, columns: list[str], records: Iterator[tuple[int, list[str]]], separator: str
+    columns: list[str], header_block: int, records: Iterator[_Record], separator: str, fault: Fault
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    for line, fields in records:
-        if not any(fields):
-            continue
-        if len(fields) != len(columns):
-            name = "tabs" if separator == "\t" else repr(separator)
-            found, wanted = len(fields), how_many(len(columns), "field")
-            raise CxrError(f"{manifest} line {line}: has not {wanted} as the header does, but {found}; quote values that hold {name}")
-        row = dict(zip(columns, fields, strict=True))
-        for column in _OWN_COLUMNS.values():
-            if "\n" in row.get(column, "") or "\r" in row.get(column, ""):
-                raise CxrError(f"{manifest} line {line}: column {column!r} holds a line break; is a quotation mark not closed there?")
-        yield line, row
+    for block, records_of_block in groupby(records, key=lambda record: record.block):
+        some = [record for record in records_of_block if record.broken or any(record.fields)]
+        lengths = Counter(len(record.fields) for record in some)
+        usual = next((length for length, many in lengths.items() if 2 * many > len(some)), None)
+        for record in some:
+            values = dict(zip(columns, [*record.fields, *[""] * len(columns)], strict=False))
+            reason = record.broken or _misfit(record, columns, separator, usual, block != header_block) or _broken_line(values)
+            if reason:
+                fault(record.line, values, reason)
+            else:
+                yield record.line, values
+
+
+def _misfit(record: _Record, columns: list[str], separator: str, usual: int | None, may_be_short: bool) -> str:
+    """Returns why a row does not fit the header, empty where it does.
+
+    One of another length than those around it may lack a value in its middle, or have one too many there: others would be taken for what
+    they are not. Excel writes the rows of a block alike, with the header in the first.
+
+    Args:
+      record: The row.
+      columns: Of the header, empty where one has no name.
+      separator: Of the fields.
+      usual: Fields that most rows of its block have; None: as many have another number.
+      may_be_short: The header stands in another block.
+    """
+    found, named = len(record.fields), max(place for place, name in enumerate(columns, 1) if name)
+    names, one = ("tabs", "a tab") if separator == "\t" else (repr(separator), repr(separator))
+    counts = f"has not {how_many(len(columns), 'field')} as the header does, but {found}"
+    if any(record.fields[len(columns) :]):
+        return f"{counts}; quote values that hold {names}"
+    if found > len(columns) and found != usual:
+        return f"{counts}; remove {names} from its end, if they are too many there"
+    if found < named and (found != usual or not may_be_short or record.cut):
+        return f"{counts}; write {one} for each value that is not there, at the end of the row too"
+    return ""
+
+
+def _broken_line(values: dict[str, str]) -> str:
+    for column in _OWN_COLUMNS.values():
+        if "\n" in values.get(column, "") or "\r" in values.get(column, ""):
+            return f"column {column!r} holds a line break; is a quotation mark not closed there?"
+    return ""
 
 
 def _canonical(name: str) -> str:
@@ -135,20 +204,23 @@ def _separator(text: str, required: Sequence[str]) -> tuple[str, int]:
     return SEPARATORS[0], 0
 
 
-def _records(manifest: str, text: str, separator: str, start: int) -> Iterator[tuple[int, list[str]]]:
+def _records(text: str, separator: str, start: int) -> Iterator[_Record]:
+    """Yields the rows; one that is not CSV is the last."""
     stream = io.StringIO(text, newline="")
     for _ in range(start):
         stream.readline()
     reader = csv.reader(stream, delimiter=separator, strict=True)
-    while True:
+    for number in count():
         line = start + reader.line_num + 1
         try:
             fields = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            raise CxrError(f"{manifest} line {line}: not CSV: {_explained(error)}") from None
-        yield line, [field.strip() for field in fields]
+            yield _Record(number, line, [], f"not CSV: {_explained(error)}")
+            return
+        cut = stream.tell() == len(text) and not text.endswith(("\n", "\r"))
+        yield _Record(number, line, [field.strip() for field in fields], "", cut)
 
 
 def _explained(error: csv.Error) -> str:

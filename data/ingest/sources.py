@@ -106,23 +106,29 @@ def discover(source: Path, config: Ingest, spelled: Spelling = dotted, *, labels
 
 
 def _from_manifest(manifest: Path, config: Ingest, spelled: Spelling, labels: bool) -> tuple[list[Row], list[str]]:
-    columns, records, notes = read_manifest(manifest, REQUIRED if labels else UNLABELLED)
+    folder, place = os.path.abspath(manifest.parent), f"{manifest} line"
+    rows: list[Row] = []
+    bad: list[Row] = []
+    reasons: list[str] = []
+
+    def fault(line: int, values: dict[str, str], reason: str) -> None:
+        bad.append(Row(folder, values["image"], place, line, label=""))
+        reasons.append(reason)
+
+    columns, records, notes = read_manifest(manifest, REQUIRED if labels else UNLABELLED, fault=fault)
     where = {}
     for name, value in config.where.items():
         column = column_of(name, columns)
         if column is None:
             raise UsageError(f"where {name}={value}: {manifest} has no such column; it has {', '.join(filter(None, columns))}")
         where[column] = value
-    folder, place = os.path.abspath(manifest.parent), f"{manifest} line"
-    rows, bad, texts = [], [], []
     for line, values in records:
         if all(values[column] == value for column, value in where.items()) and not is_clutter(os.path.basename(values["image"])):
             try:
                 rows.append(_row(values, folder, place, line, config, spelled, labels))
             except CxrError as error:
-                bad.append(Row(folder, values["image"], place, line, label=""))
-                texts.append(str(error))
-    reasons = [text.removeprefix(f"{row.where}: ") for row, text in zip(bad, texts, strict=True)]
+                fault(line, values, str(error).removeprefix(f"{place} {line}: "))
+    texts = [f"{row.where}: {reason}" for row, reason in zip(bad, reasons, strict=True)]
     if len(bad) == 1:
         raise BadRows(texts[0], bad, [], reasons)
     if bad:

@@ -311,6 +311,25 @@ def test_the_list_has_a_reason_for_each_row_of_a_manifest(run, source, tmp_path)
     assert all("age" in row["why"] and "line" not in row["why"] for row in listed)
 
 
+def test_the_list_has_rows_that_do_not_fit_the_header_too(run, source, tmp_path):
+    """The first of them ended the reading, and no list was written."""
+    lines = source.read_text().splitlines()
+    lines[3] += ",DOE"
+    lines[5] = lines[5].replace("normal", "nothing").replace("covid19", "nothing").replace("pneumonia", "nothing")
+    lines[7] = "3-1.png,covid19"
+    source.write_text("\n".join(lines) + "\n")
+    with pytest.raises(CxrError, match=r"3 rows of (.|\n)*line 4: has not 8 fields as the header does, but 9") as error:
+        run(source)
+    assert "DOE" not in str(error.value)
+    with (tmp_path / "records.private" / "problems.csv").open() as stream:
+        listed = [(row["where"], row["path"], row["why"].split(" ")[0]) for row in csv.DictReader(stream)]
+    assert listed == [
+        (f"{source} line 4", lines[3].split(",")[0], "has"),
+        (f"{source} line 6", lines[5].split(",")[0], "the"),
+        (f"{source} line 8", "3-1.png", "has"),
+    ]
+
+
 def test_the_list_of_problems_is_the_last_calls(run, source, tmp_path):
     """It goes where the records turn out to be up to date, and where the next error is about no rows."""
     run(source)

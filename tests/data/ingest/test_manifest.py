@@ -69,7 +69,11 @@ def test_empty_lines_columns_and_long_values(tmp_path):
         ("image,label,Image\n", "line 1: column 'image' stands there twice"),
         ("", "line 1: no column 'image'"),
         ("image,label\na.png,normal,SECRET\n", "line 2: has not 2 fields as the header does, but 3; quote values that hold ','"),
-        ("image\tlabel\nSECRET\n", "line 2: has not 2 fields as the header does, but 1; quote values that hold tabs"),
+        (
+            "image\tlabel\nSECRET\tSECRET\tSECRET\n",
+            "line 2: has not 2 fields as the header does, but 3; quote values that hold tabs",
+        ),
+        ("image\tlabel\nSECRET\n", "line 2: has not 2 fields as the header does, but 1; write a tab for each value that is not there"),
         (
             'image,label\nb.png,normal\n"SECRET.png,normal\nc.png,normal\n',
             "line 3: not CSV: a quotation mark is opened there and never closed",
@@ -91,3 +95,60 @@ def test_malformed_manifest_gives_line_and_remedy_and_no_value(tmp_path, content
     with pytest.raises(CxrError, match=rf"m\.csv {match}") as error:
         read(tmp_path, content)
     assert "SECRET" not in str(error.value)
+
+
+HEAD = "image,label,patient_id,remark\n"
+
+
+def of_excel(*tails, first=15):
+    """The header's block of sixteen rows, one of them over two lines, and rows that end in these texts from line 18 on."""
+    rows = [f"{k}.png,normal,P{k},x\n" for k in range(first)]
+    rows[-1] = rows[-1].replace(",x", ',"x\ny"')
+    return HEAD + "".join(rows) + "".join(f"{k}.png,normal{tail}\n" for k, tail in enumerate(tails, first))
+
+
+def test_separators_that_excel_leaves_out_are_empty_values(tmp_path):
+    """It writes sixteen rows at a time, with separators as far as one of these has a value."""
+    text = of_excel(*[",P9"] * 16, *[""] * 16, *[",P9,z"] * 16, ",P9")
+    _, rows, _ = read(tmp_path, text)
+    assert [(line, tuple(row.values())[1:]) for line, row in (rows[15], rows[31], rows[47], rows[63])] == [
+        (18, ("normal", "P9", "")),
+        (34, ("normal", "", "")),
+        (50, ("normal", "P9", "z")),
+        (66, ("normal", "P9", "")),
+    ]
+    assert len(rows) == 15 + 3 * 16 + 1
+
+
+def test_empty_fields_beyond_the_header_are_passed_over(tmp_path):
+    assert read(tmp_path, PLAIN.replace("Müller", "Müller,,").replace("Doe", "Doe,,"))[1] == ROWS
+    assert read(tmp_path, PLAIN.replace("patient_id", "patient_id,,").replace("Doe", "Doe,"))[1] == [
+        (line, row | {"": ""}) for line, row in ROWS
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        # A value is missing, or there is one too many, somewhere in the row: others would stand in wrong columns.
+        (HEAD + "a.png,normal,PA\nb.png,normal,P1,x\nc.png,normal,P1,x\n", "line 2: has not 4 fields .* but 3; write ',' for each value"),
+        (HEAD + "a.png,normal,PA\nb.png,normal,PA\n", "line 2: has not 4 fields .* but 3; write ','"),
+        (of_excel(",PA", ",P1,x", ",P1,x"), "line 18: has not 4 fields .* but 3; write ','"),
+        (of_excel(",PA", ",P1,x"), "line 18: has not 4 fields .* but 3; write ','"),
+        (HEAD + "a.png,normal,,P1,\nb.png,normal,P1,x\nc.png,normal,P1,x\n", "line 2: has not 4 fields .* but 5; remove ',' from its end"),
+        (of_excel(",P1", ",P1").removesuffix("1\n"), "line 19: has not 4 fields .* but 3; write ','"),  # a file that was cut off
+    ],
+)
+def test_one_row_of_another_length_may_be_shifted_and_is_refused(tmp_path, text, match):
+    with pytest.raises(CxrError, match=match):
+        read(tmp_path, text)
+
+
+def test_all_rows_that_are_none_are_told_to_who_asks(tmp_path):
+    found = []
+    (tmp_path / "m.csv").write_text('image,label\na.png\nb.png,normal\nc.png,normal,x\n"d\n.png",normal\ne.png,normal\nf.png,"normal\n')
+    _, rows, _ = read_manifest(tmp_path / "m.csv", fault=lambda line, values, reason: found.append((line, values["image"], reason)))
+    assert [row["image"] for _, row in rows] == ["b.png", "e.png"]
+    assert [(line, image) for line, image, _ in found] == [(2, "a.png"), (4, "c.png"), (5, "d\n.png"), (8, "")]
+    for part, (*_, reason) in zip(("but 1;", "but 3;", "holds a line break", "never closed"), found, strict=True):
+        assert part in reason
