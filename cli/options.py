@@ -136,7 +136,7 @@ def conditions(where: list[str] | None) -> dict[str, str] | None:
     """Reads `--where COLUMN=VALUE`; None where it was not given.
 
     Raises:
-      UsageError: One is none.
+      UsageError: One is none, or a column is named twice.
     """
     from cxr.core.errors import UsageError
 
@@ -146,7 +146,10 @@ def conditions(where: list[str] | None) -> dict[str, str] | None:
     for item, (column, equals, _) in zip(where, pairs, strict=True):
         if not column or not equals:
             raise UsageError(f"--where {item!r}: must be COLUMN=VALUE, for example subset=main")
-    return {column: value for column, _, value in pairs}
+    found = {column: value for column, _, value in pairs}
+    if len(found) < len(pairs):
+        raise UsageError("--where: names a column twice, and a row has one value of it; name each once")
+    return found
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -103,8 +103,7 @@ class Data:
     def _rows(self) -> list[Row]:
         """Those of the images there are, in an order that mixes the classes, and is the same every time."""
         source = self.images.absolute() if self.images else self._once("drawn", _draw)
-        rows, _ = discover(source, Ingest(listed_twice="merge"))
-        return sorted(rows, key=lambda row: uniform(0, row.name))
+        return sorted(discover(source, Ingest(listed_twice="merge")).rows, key=lambda row: uniform(0, row.name))
 
     def _once(self, name: str, make: Callable[[Path], object]) -> Path:
         folder = self.folder / name

@@ -37,6 +37,7 @@ class Dataset(StrictModel):
     joined_patients: int = Field(0, description="patients who count as another one, as they share a radiograph")
     label_conflicts: int = Field(0, description="radiographs that stood under several labels")
     left_out: int = Field(0, description="images left out for a label conflict")
+    other_rows: int | None = Field(None, description="rows of the manifest that `where` left out; null: an older version did not count")
     warnings: tuple[str, ...] = ()
     seed: int
     synthetic: bool = Field(description="at least one image is synthetic: nothing medical can be learnt from it")

@@ -41,10 +41,12 @@ class _Request(NamedTuple):
 
     Attributes:
       rows: All of the source, by number. Until they are dealt they hold raw patient ids, which stay on this machine; then pseudonyms.
+      other_rows: That `config.where` left out.
     """
 
     source: Path
     rows: list[Row]
+    other_rows: int
     config: Ingest
     key: bytes
     state: str
@@ -93,13 +95,13 @@ def ingest(
     private_lists.forget(out, PROBLEMS)  # an earlier call's: this one may end well, or with an error that is about no rows
     try:
         with console.status("listing images"):
-            rows, notes = discover(source, config, spelled)
+            rows, notes, other_rows = discover(source, config, spelled)
             key_is_new = not key_file.exists()
             key = load_key(key_file)
             if key_is_new:
                 text = "is new: the key of the patients' pseudonyms; keep it, with another one nobody can tell that a patient is the same"
                 console.print(f"{key_file} {text}", highlight=False, markup=False, soft_wrap=True)
-            request = _Request(source, rows, config, key, fingerprint.state(rows, config, key))
+            request = _Request(source, rows, other_rows, config, key, fingerprint.state(rows, config, key))
         with replaced_folder.left_alone(out) as alone:
             if found := _up_to_date(out, request, console):
                 _check_kept(found, out, config, spelled)
@@ -243,6 +245,7 @@ def _described(
         joined_patients=settled.joined,
         label_conflicts=settled.conflicts,
         left_out=settled.left_out,
+        other_rows=request.other_rows,
         warnings=tuple(notes),
         seed=config.seed,
         synthetic=any(row.source == features.SYNTHETIC for row in rows),
@@ -264,14 +267,15 @@ def _up_to_date(out: Path, request: _Request, console: Console) -> Dataset | Non
         return None
     if any(not (out / name).is_file() or (out / name).stat().st_size != size for name, size in dataset.files.items()):
         return None
-    if dataset.state == request.state:
+    if (dataset.state, dataset.other_rows) == (request.state, request.other_rows):
         return dataset
-    if dataset.records_version != RECORDS_VERSION or _effective(dataset.config) != _effective(request.config):
-        return None
-    with console.status("files were touched: comparing what they hold"):
-        if dataset.fingerprint != request.fingerprint():
+    if dataset.state != request.state:
+        if dataset.records_version != RECORDS_VERSION or _effective(dataset.config) != _effective(request.config):
             return None
-    dataset = dataset.model_copy(update={"state": request.state})
+        with console.status("files were touched: comparing what they hold"):
+            if dataset.fingerprint != request.fingerprint():
+                return None
+    dataset = dataset.model_copy(update={"state": request.state, "other_rows": request.other_rows})
     with contextlib.suppress(OSError):  # not ours to write: the next call compares again
         dataset.write(out / DATASET)
     return dataset

@@ -83,7 +83,7 @@ def read_manifest(
     return columns, _rows(columns, header.block, records, separator, fault or fail), warnings
 
 
-def column_of(name: str, columns: list[str]) -> str | None:
+def column_of(name: str, columns: Sequence[str]) -> str | None:
     """Returns the column that a user means by a name, None where there is none."""
     return next((column for column in (name, _canonical(name)) if column in columns), None)
 

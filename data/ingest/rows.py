@@ -106,6 +106,12 @@ def parse_sex(text: str) -> str:
         raise CxrError("sex must be M, F, O or empty") from None
 
 
+def parse_view(text: str) -> str:
+    """Returns a view in upper case, features.UNKNOWN where none is stated."""
+    view = text.strip().upper()
+    return features.UNKNOWN if view in ("", features.UNKNOWN.upper()) else view
+
+
 def parse_age(text: str) -> float | None:
     """Returns years, from a number or a DICOM age string (054Y, 006M, 003W, 010D); None for an empty text.
 

@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence, Sized
 from pathlib import Path
+from typing import NamedTuple
 
 from cxr.core import features
 from cxr.core.counts import how_many
@@ -21,10 +22,11 @@ from cxr.data.images.reader import HEAD_BYTES, is_dicom
 from cxr.data.ingest import patient_ids
 from cxr.data.ingest.fetched import unfinished
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
-from cxr.data.ingest.manifest import REQUIRED, UNLABELLED, column_of, read_manifest
+from cxr.data.ingest.manifest import REQUIRED, UNLABELLED, read_manifest
 from cxr.data.ingest.private_lists import BadRows
-from cxr.data.ingest.rows import Row, hint_at, parse_age, parse_sex
+from cxr.data.ingest.rows import Row, hint_at, parse_age, parse_sex, parse_view
 from cxr.data.ingest.tree import from_images, from_tree, names_classes
+from cxr.data.ingest.where import Where, condition
 
 MANIFEST = "manifest.csv"  # a folder that holds it is read by it
 # What rows of one image may state each: an attribute of Row, and its value where nothing is stated.
@@ -52,7 +54,21 @@ def states_labels(source: Path, class_names: Sequence[str]) -> bool:
     return features.LABEL in read_manifest(source / MANIFEST if source.is_dir() else source, UNLABELLED)[0]
 
 
-def discover(source: Path, config: Ingest, spelled: Spelling = dotted, *, labels: bool = True) -> tuple[list[Row], list[str]]:
+class Discovered(NamedTuple):
+    """What a source lists.
+
+    Attributes:
+      rows: The images.
+      notes: Warnings.
+      other_rows: Rows of a manifest that `where` left out.
+    """
+
+    rows: list[Row]
+    notes: list[str]
+    other_rows: int = 0
+
+
+def discover(source: Path, config: Ingest, spelled: Spelling = dotted, *, labels: bool = True) -> Discovered:
     """Lists the images of a source, and warnings.
 
     Args:
@@ -70,10 +86,11 @@ def discover(source: Path, config: Ingest, spelled: Spelling = dotted, *, labels
     if source.is_dir() and (source / MANIFEST).is_file():
         source = source / MANIFEST
     notes: list[str] = []
+    where = Where({}, source, [])
     fetching = unfinished(source.parent if source.is_file() else source)
     if source.is_file():
         folder = source.parent
-        rows, notes = _from_manifest(source, config, spelled, labels)
+        rows, notes, where = _from_manifest(source, config, spelled, labels)
         if source.name == MANIFEST and fetching:
             notes = [
                 *notes,
@@ -99,13 +116,13 @@ def discover(source: Path, config: Ingest, spelled: Spelling = dotted, *, labels
             _add_dicom_facts(row)
     rows, more = _without_repeats(rows, contradicted, config, spelled)
     if labels:
-        _check_classes(rows, source, config, spelled)
+        _check_classes(rows, source, config, spelled, where)
     for number, row in enumerate(rows):
         row.number = number
-    return rows, [*notes, *more, *patient_ids.notes(rows)]
+    return Discovered(rows, [*notes, *where.notes(), *more, *patient_ids.notes(rows)], where.left_out)
 
 
-def _from_manifest(manifest: Path, config: Ingest, spelled: Spelling, labels: bool) -> tuple[list[Row], list[str]]:
+def _from_manifest(manifest: Path, config: Ingest, spelled: Spelling, labels: bool) -> tuple[list[Row], list[str], Where]:
     folder, place = os.path.abspath(manifest.parent), f"{manifest} line"
     rows: list[Row] = []
     bad: list[Row] = []
@@ -116,14 +133,9 @@ def _from_manifest(manifest: Path, config: Ingest, spelled: Spelling, labels: bo
         reasons.append(reason)
 
     columns, records, notes = read_manifest(manifest, REQUIRED if labels else UNLABELLED, fault=fault)
-    where = {}
-    for name, value in config.where.items():
-        column = column_of(name, columns)
-        if column is None:
-            raise UsageError(f"where {name}={value}: {manifest} has no such column; it has {', '.join(filter(None, columns))}")
-        where[column] = value
+    where = Where(config.where, manifest, columns)
     for line, values in records:
-        if all(values[column] == value for column, value in where.items()) and not is_clutter(os.path.basename(values["image"])):
+        if not is_clutter(os.path.basename(values["image"])) and where.takes(values):
             try:
                 rows.append(_row(values, folder, place, line, config, spelled, labels))
             except CxrError as error:
@@ -133,7 +145,9 @@ def _from_manifest(manifest: Path, config: Ingest, spelled: Spelling, labels: bo
         raise BadRows(texts[0], bad, [], reasons)
     if bad:
         raise BadRows(f"{len(bad)} rows of {manifest} cannot be used:", bad, texts, reasons)
-    return rows, notes
+    if config.where and not rows:
+        raise CxrError(f"{manifest}: no row matches {condition(config.where)}{where.hint()}")
+    return rows, notes, where
 
 
 def _row(values: dict[str, str], folder: str, place: str, line: int, config: Ingest, spelled: Spelling, labels: bool) -> Row:
@@ -164,7 +178,7 @@ def _row(values: dict[str, str], folder: str, place: str, line: int, config: Ing
         patient=values.get("patient_id", ""),
         split=split,
         source=values.get("source") or features.UNKNOWN,
-        view=values.get("view", "").upper() or features.UNKNOWN,
+        view=parse_view(values.get("view", "")),
         sex=sex,
         age=age,
         license=values.get("license", ""),
@@ -298,17 +312,16 @@ def _twice(pairs: list[tuple[Row, Row]], remedy: str) -> BadRows:
     return BadRows(f"{_images(pairs)} listed twice, {remedy}:", [row for pair in pairs for row in pair], places)
 
 
-def _check_classes(rows: list[Row], source: Path, config: Ingest, spelled: Spelling) -> None:
+def _check_classes(rows: list[Row], source: Path, config: Ingest, spelled: Spelling, where: Where) -> None:
     if not rows:
-        condition = " and ".join(f"{key}={value}" for key, value in config.where.items())
-        raise CxrError(f"{source}: {f'no row matches {condition}' if condition else 'holds no images'}")
+        raise CxrError(f"{source}: holds no images")
     present = {row.label for row in rows}
     if config.only_split and present:
         return
     missing = [name for name in config.class_names if name not in present]
     if not missing:
         return
-    condition = "".join(f", where {key}={value}" for key, value in config.where.items())
+    asked = f", where {condition(config.where)}" if config.where else ""
     names = ", ".join(map(repr, missing))
     what = f"class {names} has" if len(missing) == 1 else f"the classes {names} have"
     if len(present) > 1:
@@ -316,7 +329,7 @@ def _check_classes(rows: list[Row], source: Path, config: Ingest, spelled: Spell
         remedy = f"add some or leave {'it' if len(missing) == 1 else 'them'} out of the classes, {spelled('class_names', f'[{others}]')}"
     else:
         remedy = "add some, since nothing can be learnt from one class alone; `cxr evaluate` measures a model on such images as they are"
-    raise CxrError(f"{source}: {what} no images{condition}; {remedy}")
+    raise CxrError(f"{source}: {what} no images{asked}; {remedy}{where.hint()}")
 
 
 def _add_dicom_facts(row: Row) -> None:

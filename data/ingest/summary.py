@@ -18,6 +18,7 @@ from cxr.data.ingest.dataset import Dataset
 from cxr.data.ingest.outcomes import Outcome, Outcomes
 from cxr.data.ingest.private_lists import CONFLICTS, DUPLICATES, NOT_FRONTAL, REJECT_COLUMNS, REJECTS
 from cxr.data.ingest.rows import Row
+from cxr.data.ingest.where import left_out
 
 
 @dataclass
@@ -190,6 +191,8 @@ def table(dataset: Dataset) -> Table:
 def remarks(dataset: Dataset, out: Path) -> list[str]:
     """Returns lines to print below the table of the records in `out`."""
     lists, lines = private_lists.folder_of(out), []
+    if dataset.other_rows:
+        lines.append(left_out(dataset.other_rows, dataset.config.where))
     if dataset.rejects:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dataset.reject_reasons.items())
         lines.append(f"{how_many(dataset.rejects, 'file')} left out ({reasons}): {lists / REJECTS}")

@@ -17,6 +17,7 @@ from cxr.data.ingest.damage import check_sizes
 from cxr.data.ingest.dataset import DATASET, Dataset, read_dataset
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.sources import MANIFEST, discover, is_uri, states_labels
+from cxr.data.ingest.where import left_out
 from cxr.pipeline.outside.images import NOTHING_PRIVATE, Labelled, LabelledImages, Private, labelled, read_rows
 
 ALL = "all"  # in place of a split's name
@@ -156,7 +157,9 @@ def read_source(
       private: As there.
       labels: False: it states none.
     """
-    rows, notes = discover(path, config, spelled, labels=labels)
+    rows, notes, other_rows = discover(path, config, spelled, labels=labels)
+    if other_rows:
+        notes = [*notes, left_out(other_rows, config.where)]
     stated = tuple(name for name in features.SPLITS if any(row.split == name for row in rows))
     if stated:
         chosen, more = _chosen(str(path), split, stated)

@@ -98,6 +98,7 @@ def test_a_label_conflict_has_its_exit_code(tmp_path, capfd, monkeypatch):
         (["--label-conflicts", "keep_by_source"], "--source-priority: belongs to `label_conflicts: keep_by_source`; set both or neither"),
         (["--classes", "a,a"], "--classes: every class needs a name of its own"),
         (["--where", "hospital=3"], "where hospital=3: m.csv has no such column"),
+        (["--where", "view=PA", "--where", "view=AP"], "--where: names a column twice, and a row has one value of it"),
     ],
 )
 def test_what_is_wrong_is_said_of_the_option(tmp_path, monkeypatch, arguments, said):

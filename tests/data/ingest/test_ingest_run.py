@@ -455,6 +455,18 @@ def test_what_is_odd_about_ids_is_told_before_a_deal_fails(run, tmp_path, make_m
     assert "warning: 12 images have a patient id that looks rounded" in shown(console)
 
 
+def test_rows_that_where_leaves_out_are_counted(run, tmp_path, make_manifest):
+    rows = [{"image": f"{k}.png", "label": features.CLASS_NAMES[k % 3], "view": ("pa", "PA", "AP")[k // 3 % 3]} for k in range(30)]
+    manifest, config = make_manifest(tmp_path / "source", rows), Ingest(where={"view": "PA"})
+    dataset = run(manifest, config)
+    assert (dataset.images, dataset.other_rows) == (21, 9)
+    assert "9 rows of the manifest left out that do not say view=PA" in remarks(dataset, tmp_path / "records")
+    make_manifest(manifest.parent, [*rows, {"image": "31.png", "label": "normal", "view": "AP"}])
+    again = run(manifest, config)  # up to date: nothing that is taken has changed
+    assert (again.images, again.other_rows, again.fingerprint) == (21, 10, dataset.fingerprint)
+    assert read_dataset(tmp_path / "records") == again
+
+
 def test_copies_that_nobody_looked_for_are_warned_of(run, tmp_path, make_manifest):
     rows = [{"image": f"{k}.png", "label": features.CLASS_NAMES[k % 3], "patient_id": str(k)} for k in range(60)]
     source = make_manifest(tmp_path / "source", rows)

@@ -25,7 +25,7 @@ def tree(tmp_path, make_image):
 def test_tree(tree):
     (tree / "normal" / ".hidden").write_text("x")
     (tree / "README.txt").write_text("beside the classes: not data")
-    rows, warnings = discover(tree, CONFIG)
+    rows, warnings, _ = discover(tree, CONFIG)
     expected = {(f"{name}/{file}", name) for name in features.CLASS_NAMES for file in ("a.png", "deeper/b.jpg")}
     assert {(row.name, row.label) for row in rows} == expected
     assert not warnings
@@ -36,7 +36,7 @@ def test_tree_with_splits(tree, tmp_path):
     top = tmp_path / "split"
     top.mkdir()
     tree.rename(top / "train")
-    rows, _ = discover(top, CONFIG)
+    rows = discover(top, CONFIG).rows
     assert {row.split for row in rows} == {"train"}
     (top / "extra").mkdir()
     with pytest.raises(CxrError, match=r"split: 1 other folder stands beside 'train'"):
@@ -99,7 +99,7 @@ OTHERS = [row(image="c.png", label="covid19"), row(image="p.png", label="pneumon
 def test_manifest(tmp_path, make_manifest):
     first = row(image="in/a.png", patient_id=" P,1 ", split="test", source="s", view="ap", sex="m", age="7", license="CC0", subset="main")
     make_manifest(tmp_path, [first, *OTHERS])
-    rows, _ = discover(tmp_path, CONFIG)  # a folder that holds manifest.csv
+    rows = discover(tmp_path, CONFIG).rows  # a folder that holds manifest.csv
     a = rows[0]
     assert (a.label, a.patient, a.split, a.source, a.view, a.sex, a.age, a.license) == ("normal", "P,1", "test", "s", "AP", "M", 7, "CC0")
     assert (rows[1].patient, rows[1].view, rows[1].sex, rows[1].age) == ("", "unknown", "unknown", None)
@@ -116,6 +116,25 @@ def test_where(tmp_path, make_manifest):
         discover(manifest, Ingest(where={"subset": "other"}))
     with pytest.raises(CxrError, match=r"manifest\.csv: no row matches subset=none$"):
         discover(manifest, Ingest(where={"subset": "none"}))
+    with pytest.raises(CxrError, match=r"no row matches subset=Main; 3 rows that are left out differ from it in case or blanks only"):
+        discover(manifest, Ingest(where={"subset": "Main"}))
+
+
+def test_where_tells_how_many_rows_it_left_out_and_which_may_be_meant(tmp_path, make_manifest):
+    rows = [row(subset="main"), row(image="b.png", subset="Main"), *(other | {"subset": "main"} for other in OTHERS)]
+    rows.append(row(image="e.png", subset="other", label="SECRET"))  # nobody asks for it
+    manifest = make_manifest(tmp_path, rows)
+    found = discover(manifest, Ingest(where={"subset": "main"}))
+    assert found.other_rows == 2
+    assert found.notes == [
+        "where subset=main: 1 row that is left out differs from it in case or blanks only, which count in that column: write one value in "
+        "one way"
+    ]
+    rows[2]["subset"] = "MAIN"
+    make_manifest(tmp_path, rows)
+    with pytest.raises(CxrError, match="class 'covid19' has no images, where subset=main; .*; 2 rows that are left out differ from it"):
+        discover(manifest, Ingest(where={"subset": "main"}))
+    assert discover(make_manifest(tmp_path / "all", [row(), *OTHERS]), CONFIG).other_rows == 0
 
 
 def test_a_manifest_of_a_header_alone(tmp_path):
@@ -274,21 +293,21 @@ def test_listed_twice_is_refused_or_makes_one_patient(tmp_path, make_manifest):
         discover(manifest, CONFIG)
     with pytest.raises(BadRows, match="set --listed-twice merge"):
         discover(manifest, CONFIG, lambda name, value: f"--{name.replace('_', '-')} {value}")
-    found, warnings = discover(manifest, Ingest(listed_twice="merge"))
+    found, warnings, _ = discover(manifest, Ingest(listed_twice="merge"))
     assert [r.patient for r in found] == ["1", "1", "3", "", ""]
     assert warnings == ["1 path was listed twice and is read once; 1 patient id was another id of the same person"]
 
 
 def test_what_only_the_second_row_knows_is_kept_and_a_contradiction_is_told(tmp_path, make_manifest):
     rows = [row(sex="F", view=""), row(sex="M", view="PA", age="40", license="CC0"), row(sex="M"), *OTHERS]
-    (first, *_), warnings = discover(make_manifest(tmp_path, rows), Ingest(listed_twice="merge"))
+    (first, *_), warnings, _ = discover(make_manifest(tmp_path, rows), Ingest(listed_twice="merge"))
     assert (first.sex, first.view, first.age, first.license) == ("F", "PA", 40, "CC0")
     assert warnings == ["2 paths were listed twice and are read once; where they contradict each other the first counts (sex 1)"]
 
 
 def test_listed_twice_under_two_labels_is_never_merged(tmp_path, make_manifest):
     manifest = make_manifest(tmp_path, [row(), row(label="covid19"), *OTHERS])
-    found, warnings = discover(manifest, Ingest(listed_twice="merge"))
+    found, warnings, _ = discover(manifest, Ingest(listed_twice="merge"))
     assert [r.label for r in found if r.name == "a.png"] == ["normal", "covid19"]  # a label conflict: tests of same_pictures
     assert warnings == []
     with pytest.raises(CxrError, match="another label"):
@@ -312,7 +331,7 @@ def test_dicom_header_fills_what_the_manifest_leaves_open(tmp_path, make_manifes
     (tmp_path / "c.dcm").write_bytes(b"broken")
     rows = [row(image="a.dcm"), row(image="b", patient_id="stated", view="PA"), row(image="c.dcm")]
     rows += [row(image="a.png"), row(image="e"), *OTHERS]
-    found, _ = discover(make_manifest(tmp_path, rows), CONFIG)
+    found = discover(make_manifest(tmp_path, rows), CONFIG).rows
     assert (found[0].patient, found[0].view, found[0].sex, found[0].age) == ("MRN-1", "AP", "F", 0.5)
     assert (found[1].patient, found[1].view, found[1].sex, found[1].age) == ("stated", "PA", "unknown", None)
     assert (found[2].patient, found[2].age) == ("", None)

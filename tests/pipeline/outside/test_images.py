@@ -169,3 +169,10 @@ def test_images_that_state_no_split_where_others_do_are_spoken_of(write, tmp_pat
     found = open_labelled(str(manifest), split, reading_config(features.CLASS_NAMES, None))
     assert found.total == total
     assert [note for note in found.notes if "no split" in note] == ([said] if said else [])
+
+
+def test_rows_that_where_leaves_out_are_spoken_of(write, tmp_path):
+    manifest = write(tmp_path / "hospital", ["normal"] * 4)
+    manifest.write_text(manifest.read_text().replace("DOE-1", "1"))
+    found = open_labelled(str(manifest), None, reading_config(features.CLASS_NAMES, None, where={"patient_id": "1"}))
+    assert (found.total, found.notes) == (2, ("2 rows of the manifest left out that do not say patient_id=1",))

@@ -81,6 +81,7 @@ def _ingested(found: Dataset) -> list[tuple[str, str]]:
     """Rows: what, how many."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in found.reject_reasons.items())
     return [
+        *([("rows of the manifest that data.where left out", str(found.other_rows))] if found.other_rows else []),
         ("files left out", f"{found.rejects}{f' ({reasons})' if reasons else ''}"),
         ("pictures under more than one path, the same to the pixel", str(found.duplicates)),
         ("radiographs under more than one path, in copies that differ", str(found.near_duplicates)),

@@ -50,6 +50,15 @@ def test_nothing_comes_from_elsewhere(page: html.HtmlElement) -> None:
     assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
+def test_rows_of_a_manifest_that_were_left_out_are_counted(content: Content) -> None:
+    assert content.data is not None
+    assert content.data.ingested is not None
+    counted = content.data.ingested.model_copy(update={"other_rows": 7})
+    shown = data.SECTION.context(replace(content, data=replace(content.data, ingested=counted)))
+    assert shown is not None
+    assert ("rows of the manifest that data.where left out", "7") in shown["ingested"]
+
+
 def test_hostile_names_stay_text(page: html.HtmlElement, content: Content) -> None:
     assert HOSTILE in page.text_content()
     assert "$x_{<b>$" in page.text_content()
