@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib import resources as package_files
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,11 +27,25 @@ DEFAULT = "default"  # key of `nodes` for what holds everywhere
 
 # Kubernetes' grammar of resource quantities, without signs and without what is smaller than a thousandth: k is 1000, Ki 1024, K nothing.
 _QUANTITY = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(m|[kMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$"
-Quantity = Annotated[str, Field(pattern=_QUANTITY, description="Kubernetes quantity: 500m, 4, 16Gi")]
 
+
+def _above_zero(quantity: str) -> str:
+    if not re.match(r"[0-9.]*", quantity)[0].strip("0."):  # type: ignore[index]
+        raise ValueError("must be above 0; leave the field out where nothing is asked for")
+    return quantity
+
+
+Quantity = Annotated[
+    str, Field(pattern=_QUANTITY, description="Kubernetes quantity above 0: 500m, 4, 16Gi"), pydantic.AfterValidator(_above_zero)
+]
 
 _DNS_NAME = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"  # as Kubernetes names objects
+# as Kubernetes names what stands on nodes (labels, taints): a part of 63 characters, for which a domain may stand; values have no domain
+_PART = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_DOMAIN = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/"
+_LABEL, _LABEL_VALUE, _RESOURCE = rf"^({_DOMAIN})?{_PART}$", rf"^({_PART})?$", rf"^{_DOMAIN}{_PART}$"
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_OF_THE_IMAGE = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")  # environment by which it finds its programs
 _LAUNCHERS = ("/gcs/", "/s3/", "/minio/")  # folders that KFP's launcher keeps artifacts in
 
 
@@ -54,15 +70,26 @@ class Secret(StrictModel):
     def _check(self) -> Secret:
         if bool(self.env) == bool(self.mount_path):
             raise ValueError("either `env` or `mount_path`")
+        variables = list(self.env.values())
+        for variable in variables:
+            if variable in _OF_THE_IMAGE:
+                raise ValueError(f"env sets {variable}, by which the image finds its own programs; use another variable")
+            if variables.count(variable) > 1:
+                raise ValueError(f"env sets {variable} twice")
         return self
+
+    def meets(self, other: Secret) -> bool:
+        """Tells whether a task may have both."""
+        pairs = ((one, two) for one in self.nodes for two in other.nodes)
+        return not self.nodes or not other.nodes or any(one == two or one in _keys(two) or two in _keys(one) for one, two in pairs)
 
 
 class Toleration(StrictModel):
     """Lets pods onto nodes with a taint, as Kubernetes has it."""
 
-    key: str = ""
+    key: Annotated[str, Field(pattern=rf"^$|{_LABEL}")] = ""
     operator: Literal["Exists", "Equal"] = "Exists"
-    value: str = ""
+    value: Annotated[str, Field(pattern=_LABEL_VALUE)] = ""
     effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
     seconds: int | None = None
 
@@ -84,10 +111,10 @@ class Node(StrictModel):
     cpu_limit: Quantity | None = None
     memory: Quantity | None = Field(None, description="request and limit")
     gpus: int | None = Field(None, ge=0)
-    gpu_type: str | None = Field(None, description="Kubernetes resource name, nvidia.com/gpu")
+    gpu_type: str | None = Field(None, pattern=_RESOURCE, description="Kubernetes resource name, nvidia.com/gpu")
     image: str | None = Field(None, description="instead of --image, by digest: an image with CUDA for trainers")
     shared_memory: Quantity | None = Field(None, description="size of /dev/shm")
-    node_selector: dict[str, str] | None = None
+    node_selector: dict[Annotated[str, Field(pattern=_LABEL)], Annotated[str, Field(pattern=_LABEL_VALUE)]] | None = None
     tolerations: tuple[Toleration, ...] | None = None
     retries: int | None = Field(None, ge=0)
     timeout: int | None = Field(None, ge=1, description="seconds that a pod may take, its image's download included; each attempt anew")
@@ -104,7 +131,7 @@ class Cluster(StrictModel):
     environment_credentials: bool = Field(False, description="the pods' environment may read a bucket of `data` that is not the root's")
     volumes: tuple[Volume, ...] = ()
     secrets: tuple[Secret, ...] = ()
-    image_pull_secrets: tuple[str, ...] = ()
+    image_pull_secrets: tuple[Annotated[str, Field(pattern=_DNS_NAME)], ...] = ()
     run_as_user: int | None = Field(None, ge=1, description="null: the image's user")
     nodes: dict[str, Node] = Field({}, description="node id, or its first part (Trainer), or `default`")
     beam: Beam = Direct()
@@ -144,6 +171,13 @@ class Cluster(StrictModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_secrets(self) -> Cluster:
+        for first, second in combinations(self.secrets, 2):
+            if first.meets(second) and (both := sorted({*first.env.values()} & {*second.env.values()})):
+                raise ValueError(f"secrets {first.name} and {second.name}: both set {both[0]} for the same tasks")
+        return self
+
     def models_of(self, pipeline: str) -> str:
         """Returns the folder that a pipeline pushes to: its own, as in a workspace, so that a demo never mixes with real models."""
         return f"{self.serving_models.rstrip('/')}/{pipeline}"
@@ -155,10 +189,15 @@ class Cluster(StrictModel):
     def node(self, node_id: str) -> Node:
         """Returns the settings of a node: its own, then those of its first part (`Trainer-mobilenet`: `Trainer`), then `default`."""
         merged: dict[str, Any] = {}
-        for key in (DEFAULT, node_id.split("-")[0], node_id):
+        for key in (DEFAULT, *_keys(node_id)):
             if key in self.nodes:
                 merged |= {name: value for name, value in self.nodes[key] if value is not None}
         return Node(**merged)
+
+
+def _keys(node_id: str) -> tuple[str, str]:
+    """Names that mean a node, the more general one first."""
+    return node_id.split("-")[0], node_id
 
 
 def load_cluster(path: Path | None) -> Cluster:

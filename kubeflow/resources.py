@@ -17,7 +17,7 @@ def set_resources(spec: Spec, cluster: Cluster) -> None:
     """Gives every container its image, requests, limits and retries; TFX drops those of file-based ExampleGens.
 
     Raises:
-      CxrError: A request above its limit.
+      CxrError: A request above its limit, or shared memory above the memory.
     """
     for name, task in tasks(spec).items():
         container = container_of(spec, name)
@@ -41,6 +41,11 @@ def set_resources(spec: Spec, cluster: Cluster) -> None:
             found["accelerator"] = {"resourceType": kind, "resourceCount": str(node.gpus), "type": kind, "count": str(node.gpus)}
         if node.cpu and node.cpu_limit and found["cpuRequest"] > found["cpuLimit"]:
             raise CxrError(f"nodes: {name} asks for cpu {node.cpu}, more than its cpu_limit {node.cpu_limit}; Kubernetes refuses such pods")
+        if node.shared_memory and node.memory and amount(node.shared_memory, "memory") > found["memoryLimit"]:
+            raise CxrError(
+                f"nodes: {name} has shared_memory {node.shared_memory}, more than its memory {node.memory}, of which it is a part; "
+                "the kernel would end the task once it is used"
+            )
         if found:
             container["resources"] = found
         if node.retries:

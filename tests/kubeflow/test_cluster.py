@@ -24,6 +24,10 @@ DATAFLOW = {
 }
 
 
+def secret(name, *nodes):
+    return {"name": name, "env": {"K": "V"}, "nodes": list(nodes)}
+
+
 def test_the_shipped_one_loads():
     cluster = load_cluster(None)
     assert cluster.on_volume(cluster.data)
@@ -99,6 +103,20 @@ def test_quantities_are_those_of_kubernetes(quantity: str):
         ({"nodes": {"Trainer": {"tolerations": [{"operator": "Equal", "value": "x"}]}}}, "needs a `key`"),
         ({"nodes": {"Trainer": {"tolerations": [{"key": "k", "operator": "Exists", "value": "x"}]}}}, "takes no `value`"),
         ({"nodes": {"Trainer": {"tolerations": [{"key": "k", "seconds": 9, "effect": "NoSchedule"}]}}}, "effect NoExecute"),
+        ({"nodes": {"Trainer": {"gpu_type": "nvidia gpu"}}}, "nodes.Trainer.gpu_type"),
+        ({"nodes": {"Trainer": {"gpu_type": "gpu"}}}, "nodes.Trainer.gpu_type"),
+        ({"nodes": {"Trainer": {"node_selector": {"a b": "x"}}}}, "nodes.Trainer.node_selector"),
+        ({"nodes": {"Trainer": {"node_selector": {"pool": "ü ü"}}}}, "nodes.Trainer.node_selector"),
+        ({"nodes": {"Trainer": {"node_selector": {"pool": "x" * 64}}}}, "nodes.Trainer.node_selector"),
+        ({"nodes": {"Trainer": {"tolerations": [{"key": "a b"}]}}}, "nodes.Trainer.tolerations.0.key"),
+        ({"nodes": {"Trainer": {"tolerations": [{"key": "k", "operator": "Equal", "value": "a b"}]}}}, "tolerations.0.value"),
+        *(({"nodes": {"Trainer": {key: zero}}}, "above 0") for key in ("cpu", "memory", "shared_memory") for zero in ("0", "0.0Gi", "0e9")),
+        ({"image_pull_secrets": ["Not A Name"]}, "image_pull_secrets.0"),
+        ({"secrets": [{"name": "s", "env": {"K": "PATH"}}]}, "env sets PATH, by which the image"),
+        ({"secrets": [{"name": "s", "env": {"K": "V", "L": "V"}}]}, "env sets V twice"),
+        ({"secrets": [secret("s"), secret("t")]}, "secrets s and t: both set V for the same tasks"),
+        ({"secrets": [secret("s", "Trainer"), secret("t", "Trainer-mobilenet")]}, "secrets s and t: both set V"),
+        ({"secrets": [secret("s", "Trainer-mobilenet"), secret("t")]}, "secrets s and t: both set V"),
         ({"pipeline_root": "s3://"}, "pipeline_root"),
         ({"pipeline_root": "s3://bucket/runs [1]"}, "pipeline_root .* TFX reads files by patterns"),
         ({"data": "/mnt/cxr/data*"}, "data .* TFX reads files by patterns"),
@@ -112,6 +130,19 @@ def test_what_cannot_work_is_refused(tmp_path, change, message):
     with pytest.raises(CxrError, match=message) as caught:
         load_cluster(file)
     assert "Value error" not in str(caught.value)
+
+
+def test_names_of_a_cluster():
+    node = {
+        "gpu_type": "nvidia.com/mig-1g.10gb",
+        "node_selector": {"cloud.google.com/gke-accelerator": "nvidia-tesla-t4", "pool": "", "Zone_1": "eu.1"},
+        "tolerations": [{"key": "nvidia.com/gpu"}, {}, {"key": "pool", "operator": "Equal", "value": "gpu"}],
+        "cpu": "0.5",
+        "memory": "10Gi",
+    }
+    apart = [secret("s", "Trainer-a"), secret("t", "Trainer-b", "Evaluator")]
+    found = Cluster.model_validate({**BASE, "nodes": {"Trainer": node}, "secrets": apart, "image_pull_secrets": ["my-registry.example"]})
+    assert found.node("Trainer").gpu_type == "nvidia.com/mig-1g.10gb"
 
 
 @pytest.mark.parametrize(

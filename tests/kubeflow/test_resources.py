@@ -90,9 +90,16 @@ def test_names_of_tasks_and_of_other_configurations_are_not():
     resources.check_nodes(graph("Trainer-mobilenet"), cluster, load("cpu"))
 
 
-def test_a_request_above_the_limit_is_refused():
-    nodes: dict[str, Any] = {"default": {"cpu_limit": "2"}, "Trainer": {"cpu": "2500m"}}
+@pytest.mark.parametrize(
+    ("default", "trainer", "said"),
+    [
+        ({"cpu_limit": "2"}, {"cpu": "2500m"}, "Trainer-a asks for cpu 2500m, more than its cpu_limit 2"),
+        ({"memory": "2Gi"}, {"shared_memory": "16Gi"}, "Trainer-a has shared_memory 16Gi, more than its memory 2Gi"),
+    ],
+)
+def test_a_request_above_the_limit_is_refused(default, trainer, said):
+    nodes: dict[str, Any] = {"default": default, "Trainer": trainer}
     spec: dict[str, Any] = {**graph("Trainer-a"), "components": {"Trainer-a": {"executorLabel": "a"}}}
     spec["deploymentSpec"] = {"executors": {"a": {"container": {"image": "cpu"}}}}
-    with pytest.raises(CxrError, match="Trainer-a asks for cpu 2500m, more than its cpu_limit 2"):
+    with pytest.raises(CxrError, match=said):
         resources.set_resources(spec, Cluster.model_validate({**VOLUME, "data": "/mnt/cxr/data", "nodes": nodes}))
