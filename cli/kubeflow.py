@@ -131,11 +131,18 @@ def submit(
 
     if cron is not None and len(cron.split()) != _CRON_FIELDS and not cron.startswith("@"):
         raise UsageError(f"--cron {cron!r}: six fields are wanted, seconds first, as in '0 0 3 * * *' (daily at 3), or @daily and the like")
-    given = dict(item.split("=", 1) for item in parameters or () if "=" in item)
     if wrong := [item for item in parameters or () if "=" not in item]:
         raise UsageError(f"{wrong[0]!r}: a parameter is name=value")
+    given: dict[str, str] = {}
+    for key, value in (item.split("=", 1) for item in parameters or ()):
+        if key in given:
+            raise UsageError(f"parameter {key}: given twice, as {given[key]!r} and as {value!r}")
+        given[key] = value
     if no_baseline:
-        given |= _no_baselines(package)
+        none = _no_baselines(package)
+        if against := [key for key in none if given.get(key, none[key]) != none[key]]:
+            raise UsageError(f"--no-baseline and {against[0]}={given[against[0]]}: say one of them")
+        given |= none
     values = checked_parameters(package, given)
     pipelines = _connect(host, namespace, installation, token_file, ca_cert)
     if cron:

@@ -15,7 +15,10 @@ from cxr.core import yaml_text
 from cxr.core.errors import UsageError
 from cxr.kubeflow.ir_pass import DATA_TASK
 from cxr.kubeflow.parameters import DATA
+from cxr.kubeflow.pushing import NO_BASELINE
 from cxr.kubeflow.uris import bucket_of, check_place
+
+_MOUNT, _BASELINE = "pvcMount", "baseline_"
 
 
 def read(package: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -35,7 +38,8 @@ def checked_parameters(package: Path, given: Mapping[str, Any]) -> dict[str, Any
     """Returns a run's parameters with their declared types.
 
     Raises:
-      UsageError: A parameter that the pipeline does not have, a value of another type, or data that the pipeline's pods could not read.
+      UsageError: A parameter that the pipeline does not have, a value of another type or one that no task could use, or data or a baseline
+        that the pipeline's pods could not read.
     """
     spec, definitions = read(package)
     values: dict[str, Any] = {}
@@ -50,8 +54,13 @@ def checked_parameters(package: Path, given: Mapping[str, Any]) -> dict[str, Any
             values[name] = convert[kind](value)
         except ValueError:
             raise UsageError(f"parameter {name} = {value!r}: not of type {kind}") from None
+    mounts = _mounts(package)
     for name, value in values.items():
         _check_value(name, value)
+        if (name == DATA or name.startswith(_BASELINE)) and value.startswith("/") and mounts and not _lies_on(value, mounts):
+            raise UsageError(
+                f"parameter {name} = {value}: on none of the volumes that the pipeline was compiled with ({', '.join(mounts)})"
+            )
     if DATA in values:
         _check_data(spec, str(definitions[DATA].get("defaultValue", "")), values[DATA])
     return values
@@ -65,10 +74,36 @@ def _check_value(name: str, value: Any) -> None:
         raise UsageError(f"parameter {name} = {value}: at least 1 epoch")
     if name.startswith("min_accuracy_") and not 0 <= value <= 1:
         raise UsageError(f"parameter {name} = {value}: an accuracy lies between 0 and 1")
+    if name.startswith("min_change_") and not -1 <= value <= 1:
+        raise UsageError(f"parameter {name} = {value}: an accuracy changes by 1 at most, up or down (-0.02: by two hundredths down)")
     if name.startswith("shortcut_margin_"):
         read_margin(value)
-    if name == DATA:
+    if name == DATA or (name.startswith(_BASELINE) and value not in ("", NO_BASELINE)):
         check_place(value, f"parameter {name} = {value!r}")
+
+
+def _mounts(package: Path) -> list[str]:
+    """Returns where a compiled pipeline's tasks mount volumes; none where it has no document of the platform.
+
+    Raises:
+      UsageError: That document is none of ours.
+    """
+    found: dict[str, None] = {}
+    try:
+        for text in re.split(r"(?m)^---(?=\s)", package.read_text(encoding="utf-8"))[1:]:
+            if _MOUNT in text:
+                platforms = yaml_text.parse(text)["platforms"]
+                for executor in platforms["kubernetes"]["deploymentSpec"]["executors"].values():
+                    found |= {str(mount["mountPath"]): None for mount in executor.get(_MOUNT, [])}
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{package}: the platform's document is not as `cxr kubeflow compile` writes it ({error}); compile it again"
+        ) from error
+    return list(found)
+
+
+def _lies_on(place: str, mounts: list[str]) -> bool:
+    return any(f"{place}/".startswith(f"{mount.rstrip('/')}/") for mount in mounts)
 
 
 def _check_data(spec: Mapping[str, Any], compiled: str, given: str) -> None:

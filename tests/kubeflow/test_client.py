@@ -294,6 +294,25 @@ def test_a_recurring_run(server, package):
         assert ('"enableCache": true' in json.dumps(posted(server, "/recurringruns")["pipeline_spec"])) == cached
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["epochs_mobilenet=3", "epochs_mobilenet=4"], "parameter epochs_mobilenet: given twice, as '3' and as '4'"),
+        (["--no-baseline", "baseline_mobilenet=/mnt/cxr/m"], "--no-baseline and baseline_mobilenet=/mnt/cxr/m: say one of them"),
+    ],
+)
+def test_what_contradicts_itself_is_not_sent(server, package, given, said):
+    error = command("submit", package, "--host", server.host, *given).exception
+    assert isinstance(error, UsageError)
+    assert str(error) == said
+    assert not server.requests
+
+
+def test_no_baseline_may_be_said_twice(server, package):
+    done = command("submit", package, "--host", server.host, "--no-baseline", "baseline_mobilenet=none", "--no-wait")
+    assert done.exit_code == 0, done.output
+
+
 @pytest.mark.parametrize("cron", ["0 3 * * *", "nonsense", ""])
 def test_a_cron_of_five_fields_would_run_at_other_times(server, package, cron):
     error = command("submit", package, "--host", server.host, "--cron", cron).exception

@@ -15,6 +15,9 @@ from cxr.kubeflow.package import checked_parameters
         ("min_accuracy_mobilenet", "90", "between 0 and 1"),
         ("min_accuracy_mobilenet", "nan", "not a finite number"),
         ("min_change_mobilenet", "inf", "not a finite number"),
+        ("min_change_mobilenet", "5", "changes by 1 at most"),
+        ("min_change_mobilenet", "-2", "changes by 1 at most"),
+        ("baseline_mobilenet", "champion.json", "neither an absolute path"),
         ("shortcut_margin_mobilenet", "abc", "neither a number from -1 to below 1 nor null"),
         ("data", "", "neither an absolute path"),
         ("data", "data", "neither an absolute path"),
@@ -68,6 +71,33 @@ def test_data_that_the_pipeline_cannot_read_are_refused(package, data, given, me
 )
 def test_data_that_it_can_read_are_not(package, data, given, tasks):
     assert checked_parameters(compiled_for(package, data, "gs://b/root", tasks), {"data": given}) == {"data": given}
+
+
+def mounted(package, *places):
+    spec, _ = yaml.safe_load_all(package.read_text())
+    executor = {"pvcMount": [{"mountPath": place, "constant": "cxr"} for place in places]}
+    package.write_text(yaml.safe_dump_all([spec, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"a": executor}}}}}]))
+    return package
+
+
+@pytest.mark.parametrize("name", ["data", "baseline_mobilenet"])
+@pytest.mark.parametrize("place", ["/other/place", "/mnt/cxr2/x", "/mnt"])
+def test_a_place_on_none_of_the_volumes_is_refused(package, name, place):
+    with pytest.raises(UsageError, match=f"parameter {name} = {place}: on none of the volumes .* with \\(/mnt/cxr/, /b\\)"):
+        checked_parameters(mounted(package, "/mnt/cxr/", "/b"), {name: place})
+
+
+@pytest.mark.parametrize("place", ["/mnt/cxr/x/champion.json", "/mnt/cxr", "/b/x", "none", "", "gs://b/x"])
+def test_a_baseline_on_one_of_them_or_none_is_not(package, place):
+    found = {"baseline_mobilenet": place}
+    assert checked_parameters(mounted(package, "/mnt/cxr/", "/b"), found) == found
+
+
+@pytest.mark.parametrize("text", ["pvcMount: [", "pvcMount: 1", "platforms: {kubernetes: pvcMount}"])
+def test_a_platform_that_compile_did_not_write_is_told(package, text):
+    package.write_text(f"{package.read_text().partition('---')[0]}---\n{text}\n")
+    with pytest.raises(UsageError, match="the platform's document is not as `cxr kubeflow compile` writes it"):
+        checked_parameters(package, {"data": "/mnt/cxr/x"})
 
 
 def test_a_file_that_is_no_pipeline(tmp_path):
