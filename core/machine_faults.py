@@ -33,6 +33,7 @@ _PATHS = {  # of a path that was given; libraries meet them on their own ways, s
     errno.ENOTDIR: "a part of this path is a file; name another place",
     errno.EISDIR: "this is a folder; name a file",
     errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "a link leads to itself: remove it, or name another place",
 }
 _KNOWN = _REMEDIES | _PATHS
 # Known by its text only: as an error of a file this number says that one is busy.

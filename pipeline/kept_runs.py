@@ -37,10 +37,10 @@ class KeptRun:
 
     folder: Path
 
-    @property
+    @cached_property
     def name(self) -> str:
-        """The run's id, which begins with when it began."""
-        return self.folder.name
+        """The run's id, which begins with when it began; also where its folder is named by the link `latest`."""
+        return (self.folder.resolve() if self.folder.name == LATEST else self.folder).name
 
     @property
     def pipeline(self) -> str:
@@ -260,7 +260,8 @@ def report_of(run: KeptRun) -> KeptReport:
     if run.damage:
         raise CxrError(f"{run.folder / REPORT}: cannot be read ({run.damage}); name another run, `cxr runs` lists them")
     if run.report is None:
-        raise CxrError(f"{run.folder}: has no {REPORT}: the run is {run.state}; name another one, `cxr runs` lists them")
+        remedy = "wait until it has ended, or name another one" if run.state == "under way" else "name another one"
+        raise CxrError(f"{run.folder}: has no {REPORT}: the run is {run.state}; {remedy}, `cxr runs` lists them")
     return run.report
 
 
@@ -293,6 +294,9 @@ def model_of_latest_run(name: str, workspace: Workspace, option: str) -> str:
     latest = KeptRun(workspace.runs / LATEST)
     if not latest.folder.exists():
         raise UsageError(f"{option} {name}: no such file or folder, and {latest.folder} is not there; set --workspace and --pipeline")
+    if latest.report is None and not latest.damage:
+        remedy = "wait until it has ended, or give" if latest.state == "under way" else "give"
+        raise CxrError(f"{option} {name}: the latest run, {latest.name}, is {latest.state} and has no {REPORT}; {remedy} a model's folder")
     models = report_of(latest).models
     if name not in models:
         raise UsageError(f"{option} {name}: no such file or folder; {latest.folder / REPORT} has {', '.join(models)}")

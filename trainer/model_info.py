@@ -78,7 +78,9 @@ def read_info(uri: str) -> ModelInfo:
             try:
                 return ModelInfo.model_validate_json(files.read_bytes(path))
             except pydantic.ValidationError as error:
-                raise CxrError(f"{path}: not a description of a model: {all_said(error)}") from None
+                raise CxrError(
+                    f"{path}: not a description of a model: {all_said(error)}; put a copy back, or use another version"
+                ) from None
             except tf.errors.OpError as error:
                 raise CxrError(f"{path}: cannot be read ({error.message}); check its permissions") from None
     raise MissingFileError(f"{uri}: holds no {SERVING}/{INFO}; give the URI of a model that this pipeline trained")

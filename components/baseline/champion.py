@@ -84,7 +84,10 @@ def read(pointer: Path) -> Champion | None:
 
 
 def _damaged(pointer: Path, what: str) -> CxrError:
-    return CxrError(f"{pointer}: not a champion pointer ({what}); remove it to run without baseline")
+    return CxrError(
+        f"{pointer}: not a champion pointer ({what}); write it anew (version, fingerprint, source and pushed_at stand in the champion's "
+        "assets.extra/push.json). Without it a run compares with no baseline, and `cxr prune` does not know the champion"
+    )
 
 
 class LockedPointer:

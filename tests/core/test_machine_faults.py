@@ -47,6 +47,13 @@ def test_what_libraries_make_of_it_is_understood():
     assert explained(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/a/b")) is None
 
 
+def test_a_link_that_leads_to_itself_is_told(tmp_path):
+    (link := tmp_path / "champion.json").symlink_to(link)
+    with pytest.raises(OSError, match="Too many levels") as raised:
+        link.read_text()
+    assert str(explained(raised.value)).startswith(f"{link}: Too many levels of symbolic links; a link leads to itself: remove it")
+
+
 def test_a_full_disk_of_temporary_files_is_told_with_the_way_to_another(tmp_path, monkeypatch):
     """Not as the disk of the workspace, which the block around it writes to."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "elsewhere"))

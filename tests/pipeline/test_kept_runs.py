@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cxr.core.errors import CxrError, UsageError
-from cxr.pipeline.kept_runs import KeptRun, find_run, kept_runs, report_of
+from cxr.pipeline.kept_runs import KeptRun, find_artifact, find_run, kept_runs, report_of
 from cxr.pipeline.workspace import PRUNE, RUN, Workspace
 
 MakeRun = Callable[..., Path]
@@ -48,6 +48,21 @@ def test_the_newest_run_of_a_pipeline_whose_lock_is_held_is_under_way(make_run: 
         states.append((earlier.state, newest.state))
     killed = ("killed", "killed")
     assert states == [("killed", "under way"), killed, killed, killed]
+
+
+def test_a_run_under_way_is_that_by_its_link_too(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("20261126-1", record={})
+    place = Workspace(tmp_path, "cpu")
+    latest = place.runs / "latest"
+    latest.symlink_to("20261126-1")
+    with place.lock(RUN):
+        assert (KeptRun(latest).name, KeptRun(latest).state) == ("20261126-1", "under way")
+        with pytest.raises(CxrError, match="the run is under way; wait until it has ended, or name another one"):
+            report_of(KeptRun(latest))
+        with pytest.raises(CxrError, match="--model mobilenet: the latest run, 20261126-1, is under way and .* wait until it has ended"):
+            find_artifact("mobilenet", place)
+    with pytest.raises(CxrError, match=r"--model mobilenet: the latest run, 20261126-1, is killed and has no report.json; give a model's"):
+        find_artifact("mobilenet", place)
 
 
 def test_runs_of_all_pipelines_the_newest_first(make_run: MakeRun, tmp_path: Path) -> None:

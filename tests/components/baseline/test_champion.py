@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from cxr.components.baseline import champion
+from cxr.components.baseline.push_record import PushRecord
 from cxr.core.errors import CxrError
 
 PROCESSES, ROUNDS = 6, 8
@@ -143,7 +144,7 @@ def test_before_the_first_push_there_is_no_champion(models):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{}", r"not a champion pointer \(its field 'version' is missing\); remove it"),
+        ("{}", r"not a champion pointer \(its field 'version' is missing\); write it anew"),
         ("{", r"not a champion pointer \(no JSON\)"),
         ("[" * 100_000, r"not a champion pointer \(no JSON\)"),
         ("[]", r"not a champion pointer \(no JSON object\)"),
@@ -157,6 +158,11 @@ def test_a_damaged_pointer_and_a_missing_version_are_named(models, text, message
     (models / "champion.json").write_text(text)
     with pytest.raises(CxrError, match=message):
         champion.read(models / "champion.json")
+
+
+def test_a_push_tells_what_a_pointer_says():
+    """The remedy for a damaged one."""
+    assert {"version", "fingerprint", "source", "pushed_at"} <= PushRecord.model_fields.keys()
 
 
 def test_the_fingerprint_knows_names_and_contents(models):

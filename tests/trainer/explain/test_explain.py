@@ -72,7 +72,7 @@ def test_a_model_whose_description_is_damaged_is_refused(uri, tmp_path):
     shutil.copytree(uri, copy)
     file = copy / "Format-Serving" / "assets.extra" / "model.json"
     file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(CxrError, match=r"model\.json: not a description of a model"):
+    with pytest.raises(CxrError, match=r"model\.json: not a description of a model: .*; put a copy back"):
         Explainer(str(copy))
 
 
