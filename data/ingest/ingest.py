@@ -20,7 +20,7 @@ from cxr.core.counts import how_many
 from cxr.core.errors import CxrError
 from cxr.core.machine_faults import writing_to
 from cxr.core.silence import silenced
-from cxr.data.ingest import fingerprint, output_folder, patient_ids, private_lists, progress_bar, records, same_pictures, staged, summary
+from cxr.data.ingest import fingerprint, output_folder, private_lists, progress_bar, records, same_pictures, staged, summary
 from cxr.data.ingest.dataset import DATASET, RECORDS_VERSION, Dataset, read_dataset
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.lesion_masks import read_masks
@@ -106,7 +106,7 @@ def ingest(
             if found := _up_to_date(out, request, console):
                 _check_kept(found, out, config, spelled)
                 console.print(f"{out}: up to date", highlight=False, soft_wrap=True)
-                for note in (*patient_ids.notes(rows), *same_pictures.notes(found.label_conflicts, found.left_out, found.joined_patients)):
+                for note in (*notes, *same_pictures.notes(found.label_conflicts, found.left_out, found.joined_patients)):
                     _warn(console, note)
                 if alone:
                     staged.remove(out)  # else it is what another process has read

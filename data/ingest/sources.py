@@ -25,7 +25,7 @@ from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
 from cxr.data.ingest.manifest import REQUIRED, UNLABELLED, read_manifest
 from cxr.data.ingest.private_lists import BadRows
 from cxr.data.ingest.rows import Row, hint_at, parse_age, parse_sex, parse_view
-from cxr.data.ingest.tree import from_images, from_tree, names_classes
+from cxr.data.ingest.tree import astray, from_images, from_tree, names_classes
 from cxr.data.ingest.where import Where, condition
 
 MANIFEST = "manifest.csv"  # a folder that holds it is read by it
@@ -103,6 +103,7 @@ def discover(source: Path, config: Ingest, spelled: Spelling = dotted, *, labels
         if config.where:
             raise CxrError(f"{source}: `where` filters the rows of a manifest, and this folder has no {MANIFEST}")
         rows = list(from_tree(source, config, spelled, MANIFEST) if labels else from_images(source))
+        notes = astray(source, config.class_names) if labels else []
     else:
         raise UsageError(f"{source}: no such file or folder; name a folder with one folder per class, or a manifest CSV")
     _check_names(rows)

@@ -10,6 +10,7 @@ from cxr.core import features
 from cxr.core.counts import agreeing, how_many
 from cxr.core.errors import CxrError
 from cxr.core.folder_walk import data_files, may_be_data
+from cxr.data.images.reader import HEAD_BYTES, SUFFIXES, is_image
 from cxr.data.ingest.ingest_config import Ingest, Spelling
 from cxr.data.ingest.rows import Row, hint_at
 
@@ -30,7 +31,7 @@ def from_tree(root: Path, config: Ingest, spelled: Spelling, manifest: str) -> I
     needs = f"it needs one folder per class ({', '.join(config.class_names)}), if you like below train, val and test"
     if not folders:
         raise CxrError(f"{root}: neither {manifest} nor folders in it; {needs}")
-    given = [name for name in folders if name in features.SPLITS and name not in config.class_names]
+    given = _splits(folders, config.class_names)
     if given and len(given) < len(folders):
         others = how_many(len(folders) - len(given), "other folder stands", "other folders stand")
         raise CxrError(f"{root}: {others} beside {given[0]!r}; folders are either all splits or all classes; {needs}")
@@ -46,6 +47,26 @@ def from_tree(root: Path, config: Ingest, spelled: Spelling, manifest: str) -> I
             place = f"{split}/{label} file" if split else f"{label} file"
             for number, path in enumerate(_files(root / split / label), 1):
                 yield Row(folder, str(path.relative_to(root)), place, number, label, split=split)
+
+
+def astray(root: Path, class_names: Sequence[str]) -> list[str]:
+    """Returns warnings: of images of such a tree that stand in no folder of a class, so that nobody reads them.
+
+    Args:
+      root: As `from_tree` takes it.
+      class_names: Of the classes.
+
+    Raises:
+      CxrError: A folder cannot be listed.
+    """
+    found = []
+    for folder in (root, *(root / split for split in _splits(_folders(root), class_names))):
+        if count := sum(may_be_data(path.name) and path.is_file() and _is_image(path) for path in _listed(folder)):
+            images = how_many(count, "image stands", "images stand")
+            found.append(
+                f"{folder}: {images} beside the folders in it, without a class, and not read; move each into the folder of its class"
+            )
+    return found
 
 
 def from_images(root: Path) -> Iterator[Row]:
@@ -71,12 +92,30 @@ def names_classes(root: Path, class_names: Sequence[str]) -> bool:
     return any(name in (*class_names, *features.SPLITS) for name in _folders(root))
 
 
+def _splits(folders: Sequence[str], class_names: Sequence[str]) -> list[str]:
+    """Returns those of the folders that stand for splits."""
+    return [name for name in folders if name in features.SPLITS and name not in class_names]
+
+
 def _folders(root: Path) -> list[str]:
+    return sorted(path.name for path in _listed(root) if path.is_dir() and may_be_data(path.name))
+
+
+def _listed(folder: Path) -> list[Path]:
     try:
-        names = [path.name for path in root.iterdir() if path.is_dir()]
+        return list(folder.iterdir())
     except OSError as error:
-        raise CxrError(f"{root}: cannot be listed ({error.strerror}); check its permissions") from None
-    return sorted(filter(may_be_data, names))
+        raise CxrError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from None
+
+
+def _is_image(path: Path) -> bool:
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as stream:
+            return is_image(stream.read(HEAD_BYTES))
+    except OSError:
+        return False
 
 
 def _files(folder: Path) -> list[Path]:

@@ -455,6 +455,17 @@ def test_what_is_odd_about_ids_is_told_before_a_deal_fails(run, tmp_path, make_m
     assert "warning: 12 images have a patient id that looks rounded" in shown(console)
 
 
+def test_what_is_odd_about_a_source_is_told_by_every_call(run, tmp_path, make_image, console):
+    for k in range(12):
+        make_image(tmp_path / "tree" / features.CLASS_NAMES[k % 3] / f"{k}.png", k)
+    make_image(tmp_path / "tree" / "beside.png", 20)
+    assert any("1 image stands beside" in warning for warning in run(tmp_path / "tree").warnings)
+    run(tmp_path / "tree")
+    assert "up to date" in shown(console)
+    assert shown(console).count("warning: ") == 2
+    assert shown(console).count(f"warning: {tmp_path}/tree: 1 image stands beside the folders in it") == 2
+
+
 def test_rows_that_where_leaves_out_are_counted(run, tmp_path, make_manifest):
     rows = [{"image": f"{k}.png", "label": features.CLASS_NAMES[k % 3], "view": ("pa", "PA", "AP")[k // 3 % 3]} for k in range(30)]
     manifest, config = make_manifest(tmp_path / "source", rows), Ingest(where={"view": "PA"})

@@ -43,6 +43,28 @@ def test_tree_with_splits(tree, tmp_path):
         discover(top, CONFIG)
 
 
+def test_images_beside_the_class_folders_are_warned_of(tree, tmp_path, make_image):
+    """They were passed over without a word."""
+    for name in ("notes.txt", "labels.csv", "._a.png", "Thumbs.db", ".hidden.png"):
+        (tree / name).write_text("no image, or none that is meant")
+    os.mkfifo(tree / "pipe.png")
+    assert not discover(tree, CONFIG).notes
+    (tree / "pipe.png").unlink()
+    make_image(tree / "SECRET.jpg", 50)
+    make_image(tree / "SECRET2.png", 51).rename(tree / "1.2.840.10008")
+    rows, (note,), _ = discover(tree, CONFIG)
+    assert len(rows) == 6
+    said = "images stand beside the folders in it, without a class, and not read; move each into the folder of its class"
+    assert note == f"{tree}: 2 {said}"
+    top = tmp_path / "split"
+    top.mkdir()
+    tree.rename(top / "train")
+    make_image(top / "a.png", 52)
+    notes = discover(top, CONFIG).notes
+    assert notes == [f"{top}: 1 {said.replace('images stand', 'image stands')}", f"{top / 'train'}: 2 {said}"]
+    assert not discover(top, CONFIG, labels=False).notes  # takes them all
+
+
 def test_tree_with_an_unknown_folder(tree):
     (tree / "tuberculosis").mkdir()
     with pytest.raises(CxrError, match=r"tree: 1 of 4 folders is named after no class; it needs .*covid19, pneumonia, normal") as error:
