@@ -27,6 +27,7 @@ _NUMBER = re.compile(r"0*(\d+?)(?:\.0+)?")  # 007 and 7.0 are what a spreadsheet
 # has two digits there, and a sign; and ward 1E-05 may be one, where 1.00E-05 is not.
 _SHORTENED = re.compile(r"\d(?:[.,]\d+)?e\+\d{2,3}|\d[.,]\d+e-\d{2,3}", re.IGNORECASE)
 _SHEET_DIGITS = 15  # that a spreadsheet keeps of a number; it writes zeros in place of the others
+_APART = 30  # years between a patient's images; archives of pictures are hardly older
 _FEW = 3  # ids that may well end in zeros
 
 
@@ -36,7 +37,8 @@ def notes(rows: Iterable[Row]) -> list[str]:
     Args:
       rows: With raw patient ids, as the source states them.
     """
-    images = Counter(row.patient for row in rows if row.patient)
+    stated = [row for row in rows if row.patient]
+    images = Counter(row.patient for row in stated)
     spellings: dict[str, set[str]] = defaultdict(set)
     for patient in images:
         spellings[_plain(patient)].add(patient)
@@ -46,6 +48,11 @@ def notes(rows: Iterable[Row]) -> list[str]:
             f"{how_many(count, 'image has', 'images have')} a patient id that looks rounded by a spreadsheet or a script (as 2.01912E+11, "
             f"or with zeros from the {_SHEET_DIGITS + 1}th digit on): different patients may share it, and count as one; take the ids from "
             "where they were first written, with the column as text"
+        )
+    if torn := _of_several(stated):
+        found.append(
+            f"{how_many(torn, 'patient id has', 'patient ids have')} images of both sexes, or of ages more than {_APART} years apart: "
+            "different patients may share it, and count as one; correct the ids, or sex and age"
         )
     if alike := sum(len(ids) for ids in spellings.values() if len(ids) > 1):
         found.append(
@@ -80,6 +87,21 @@ def without_id(images: int, of: str = "") -> str:
       of: What they are among (" of …"), where that is more than what is spoken of.
     """
     return f"{how_many(images, 'image')}{of} without a patient id: each counts as a patient of its own"
+
+
+def _of_several(rows: Iterable[Row]) -> int:
+    """Returns how many ids have images that one person cannot have."""
+    sexes, torn = dict[str, str](), set[str]()
+    ages: dict[str, tuple[float, float]] = {}
+    for row in rows:
+        if row.sex in ("M", "F") and sexes.setdefault(row.patient, row.sex) != row.sex:
+            torn.add(row.patient)
+        if row.age is not None:
+            least, most = ages.get(row.patient, (row.age, row.age))
+            ages[row.patient] = least, most = min(least, row.age), max(most, row.age)
+            if most - least > _APART:
+                torn.add(row.patient)
+    return len(torn)
 
 
 def _plain(patient: str) -> str:

@@ -53,6 +53,17 @@ def test_ids_that_a_spreadsheet_rounded_are_told(shape):
     assert shape not in note.replace("2.01912E+11", "")
 
 
+def test_ids_of_several_persons_are_told():
+    """Whatever the id says: no list of words has them all."""
+    rows = rows_of("P1", "P1", "P2", "P2", "P3", "P3", "P4", "P4", "", "")
+    for row, sex, age in zip(rows, "MFMMFOFFMF", (50, 51, 20, 51, 20, 50, None, 70, 1, 99), strict=True):
+        row.sex, row.age = sex, age
+    (note,) = patient_ids.notes(rows)
+    assert note.startswith("2 patient ids have images of both sexes, or of ages more than 30 years apart")  # P1, P2
+    rows[1].sex, rows[2].age = "M", 21
+    assert patient_ids.notes(rows) == []
+
+
 def test_long_numbers_that_all_end_in_zeros_are_told():
     """A spreadsheet keeps fifteen digits of a number."""
     (note,) = patient_ids.notes(rows_of("201912345678901000", "201912345678902000", "201912345678903000", "201912345678903000", "P1"))

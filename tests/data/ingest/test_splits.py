@@ -129,6 +129,11 @@ def test_patients_with_many_images_are_told(make_rows):
     assert warnings[0].startswith("uneven numbers of images: ")
     assert "/covid19" in warnings[0]
     assert "/normal" not in warnings[0]
+    assert warnings[1:] == ["one patient has 41 of the 100 images; if several patients share that id, write each one's own"]
+    for row in rows:
+        row.split = row.split or "train"
+    assert assign(rows, CONFIG)[1] == warnings[1:]  # given splits are no reason to be silent
+    assert not any("one patient has" in warning for warning in assign(make_rows(9, 4), CONFIG)[1])  # of few patients each has much
 
 
 def test_given_test_patients_and_free_others(make_rows):
