@@ -14,6 +14,9 @@ from cxr.data.images.reader import HEAD_BYTES, SUFFIXES, is_image
 from cxr.data.ingest.ingest_config import Ingest, Spelling
 from cxr.data.ingest.rows import Row, hint_at
 
+_TABLES = {".csv", ".tsv"}
+_SPREADSHEETS = {".numbers", ".ods", ".xls", ".xlsx"}
+
 
 def from_tree(root: Path, config: Ingest, spelled: Spelling, manifest: str) -> Iterator[Row]:
     """Lists the images below a folder with one folder per class, which may stand below train, val and test.
@@ -30,7 +33,7 @@ def from_tree(root: Path, config: Ingest, spelled: Spelling, manifest: str) -> I
     folder, folders = os.path.abspath(root), _folders(root)
     needs = f"it needs one folder per class ({', '.join(config.class_names)}), if you like below train, val and test"
     if not folders:
-        raise CxrError(f"{root}: neither {manifest} nor folders in it; {needs}")
+        raise CxrError(f"{root}: neither {manifest} nor folders in it; {needs}{_table(root, manifest)}")
     given = _splits(folders, config.class_names)
     if given and len(given) < len(folders):
         others = how_many(len(folders) - len(given), "other folder stands", "other folders stand")
@@ -42,7 +45,9 @@ def from_tree(root: Path, config: Ingest, spelled: Spelling, manifest: str) -> I
             hint = next(filter(None, (hint_at(name, config.class_names) for name in unknown)), "")
             which = f"{len(unknown)} of {how_many(len(folders), 'folder')} {agreeing(len(unknown), 'is', 'are')}"
             what, them = spelled("class_names", "[…]"), agreeing(len(unknown), "it", "them")
-            raise CxrError(f"{root / split}: {which} named after no class{hint}; {needs}; rename {them}, or set {what}")
+            raise CxrError(
+                f"{root / split}: {which} named after no class{hint}; {needs}; rename {them}, or set {what}{_table(root, manifest)}"
+            )
         for label in folders:
             place = f"{split}/{label} file" if split else f"{label} file"
             for number, path in enumerate(_files(root / split / label), 1):
@@ -90,6 +95,16 @@ def names_classes(root: Path, class_names: Sequence[str]) -> bool:
       CxrError: It cannot be listed.
     """
     return any(name in (*class_names, *features.SPLITS) for name in _folders(root))
+
+
+def _table(root: Path, manifest: str) -> str:
+    """Returns another remedy where a table lies in a folder that is no tree: it may be the manifest."""
+    found = {path.suffix.lower() for path in _listed(root) if path.is_file() and may_be_data(path.name)}
+    if found & _TABLES:
+        return f"; if a table in {root} is the manifest, call it {manifest}, or name it in place of the folder"
+    if sheets := sorted(found & _SPREADSHEETS):
+        return f"; if the {sheets[0]} file in {root} is the manifest, save it there as {manifest} ('CSV UTF-8')"
+    return ""
 
 
 def _splits(folders: Sequence[str], class_names: Sequence[str]) -> list[str]:

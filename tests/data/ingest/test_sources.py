@@ -75,6 +75,26 @@ def test_tree_with_an_unknown_folder(tree):
         discover(tree, CONFIG)
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("DOE.xlsx", r"; if the \.xlsx file in .*pacs is the manifest, save it there as manifest\.csv \('CSV UTF-8'\)$"),
+        ("Manifest.CSV", r"; if a table in .*pacs is the manifest, call it manifest\.csv, or name it in place of the folder$"),
+        ("DOE.txt", r"(data\.class_names=\[…\]|train, val and test)$"),
+    ],
+)
+def test_a_manifest_of_another_name_or_kind_is_pointed_out(tmp_path, name, remedy):
+    """A folder `images` beside it was told to be renamed after a class."""
+    (tmp_path / "pacs").mkdir()
+    (tmp_path / "pacs" / name).write_text("image,label\n")
+    with pytest.raises(CxrError, match="neither manifest.csv nor folders in it; .*" + remedy) as error:
+        discover(tmp_path / "pacs", CONFIG)
+    (tmp_path / "pacs" / "images").mkdir()
+    with pytest.raises(CxrError, match="1 of 1 folder is named after no class; .*" + remedy) as other:
+        discover(tmp_path / "pacs", CONFIG)
+    assert "DOE" not in f"{error.value}{other.value}"
+
+
 def test_empty_class(tree):
     for file in (tree / "normal").rglob("*.*"):
         file.unlink()
