@@ -90,6 +90,7 @@ def compile_(
 ) -> None:
     """Write the pipeline as the YAML that Kubeflow Pipelines takes."""
     from cxr.core.console import Console
+    from cxr.core.imports import uncollected
     from cxr.core.silence import silenced
     from cxr.kubeflow.cluster import load_cluster
     from cxr.kubeflow.lint import check_settings
@@ -97,7 +98,7 @@ def compile_(
 
     loaded, cluster_config = load(config, overrides or ()), load_cluster(cluster)
     check_settings(loaded, cluster_config, image)
-    with Console(stderr=True).status("compiling"), silenced():
+    with Console(stderr=True).status("compiling"), silenced(), uncollected():
         from cxr.kubeflow.compile import compile_config
 
         compiled = compile_config(loaded, cluster_config, image, baseline=baseline)

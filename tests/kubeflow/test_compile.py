@@ -1,9 +1,12 @@
+import gc
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import here
 import pytest
 import yaml
 
@@ -223,6 +226,20 @@ def test_the_command_prints_the_file_and_no_librarys_greeting(image, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert (done.returncode, done.stdout) == (exit_codes.OK, "pipeline.yaml\n")
     assert not [line for line in done.stderr.splitlines() if "compiling" not in line]
+
+
+@pytest.mark.slow
+def test_the_command_imports_tfx_without_looking_for_garbage(image, tmp_path, capfd, monkeypatch):
+    """A sixth of what it takes."""
+    looked = []
+
+    def compile_config(*_, **__):
+        looked.append(gc.isenabled())
+        return SimpleNamespace(write=lambda out: None)
+
+    monkeypatch.setattr("cxr.kubeflow.compile.compile_config", compile_config)
+    done = here.cxr(capfd, "kubeflow", "compile", "--config", "demo", "--image", image, "--out", tmp_path / "pipeline.yaml")
+    assert (done.returncode, looked, gc.isenabled()) == (exit_codes.OK, [False], True)
 
 
 @pytest.mark.slow
