@@ -67,6 +67,7 @@ def decode_and_crop(encoded: tf.Tensor, size: int, border: float = 0.0, crop: Cr
     cut = round(side * border / (1 - 2 * border))  # pixels at each side of a picture whose inner part has the size
     edge, share = cut / (side + 2 * cut), side / (side + 2 * cut)
 
+    @tf.autograph.experimental.do_not_convert  # no Python here looks at a tensor's value
     def one(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         inner = decode_grey(image, side + 2 * cut)[cut : cut + side, cut : cut + side]
         if crop == "none":

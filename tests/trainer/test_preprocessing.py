@@ -1,3 +1,4 @@
+import inspect
 import io
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from cxr.trainer import decoding, thorax
+from cxr.trainer import decoding, preprocessing, thorax
 from cxr.trainer.preprocessing import decode_and_crop, decode_and_resize, label_to_index
 
 GRADIENT = np.linspace(0, 255, 40 * 48).reshape(40, 48).astype(np.uint8)
@@ -50,6 +51,20 @@ def test_a_border_is_cut_off_at_each_side():
 
 def test_empty_batch():
     assert decode_and_resize(tf.constant([], tf.string), 32).shape == (0, 32, 32, 1)
+
+
+def test_autograph_rewrites_nothing_of_it(monkeypatch):
+    """It would be called by way of generated source, each function again and again: most of the time of a picture outside a graph."""
+    files: list[str] = []
+
+    def decode(image, side):
+        files.extend(frame.filename for frame in inspect.stack())
+        return tf.zeros([side, side, 1])
+
+    monkeypatch.setattr(preprocessing, "decode_grey", decode)
+    decode_and_resize(tf.constant([b""]), 8)
+    assert inspect.getsourcefile(decode_and_resize) in files
+    assert [file for file in files if "__autograph_generated_file" in file] == []
 
 
 BAD = {
