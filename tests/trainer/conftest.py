@@ -63,7 +63,7 @@ def splits(records, transform):
     return SimpleNamespace(train=read_split([records.train], transform), val=read_split([records.val], transform), transform=transform)
 
 
-def quick(inputs, custom_config):
+def decode_and_resize_alone(inputs, custom_config):
     """A preprocessing_fn that decodes and resizes alone: a graph of the whole one takes long to make ready, in each pass over images."""
     import tensorflow as tf
 
@@ -82,7 +82,13 @@ def quick(inputs, custom_config):
 
 
 @pytest.fixture(scope="session")
-def quick_transform_dir(make_transform, raw_examples):
+def quick():
+    """That function."""
+    return decode_and_resize_alone
+
+
+@pytest.fixture(scope="session")
+def quick_transform_dir(make_transform, raw_examples, quick):
     """`transform_dir` of such a graph, for trainings that are about something else."""
     return make_transform(raw_examples, function=quick)
 

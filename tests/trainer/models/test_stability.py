@@ -21,6 +21,11 @@ UNSTEADY = "EfficientNetB1"  # with random weights, as EfficientNetB7, at half i
 IMAGES = np.random.default_rng(0).uniform(size=(4, 8, 8, 3)).astype(np.float32)
 
 
+@pytest.fixture(scope="module")
+def splits(quick_splits):
+    return quick_splits
+
+
 def extractor(gain):
     """Features whose last digit is multiplied: sin(gain * mean)."""
     image = keras.Input([8, 8, 3])
@@ -51,9 +56,9 @@ def smooth(split: Split) -> Split:
 
 
 @pytest.mark.slow
-def test_training_refuses_before_it_begins_and_names_the_key(splits, config, raw_examples, make_transform):
+def test_training_refuses_before_it_begins_and_names_the_key(splits, config, raw_examples, make_transform, quick):
     chosen = config(backbone=UNSTEADY, image_size=64)
-    transform = TransformGraph(make_transform(raw_examples, size=64), CLASSES)
+    transform = TransformGraph(make_transform(raw_examples, size=64, function=quick), CLASSES)
     epochs = []
     with pytest.raises(CxrError, match="set models.large.bn_recalibration=none or per_layer, or set models.large.image_size=128"):
         Training(chosen, transform, smooth(splits.train), None, name="large", on_epoch=lambda *row: epochs.append(row)).run()
