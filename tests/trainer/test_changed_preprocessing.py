@@ -1,4 +1,8 @@
-"""Transform's graph is the one definition: another preprocessing_fn changes training, serving and evaluation, and all alike."""
+"""Transform's graph is the one definition: another preprocessing_fn changes training, serving and evaluation, and all alike.
+
+That they follow our own function is looked at by test_run_fn.py (what is trained with and served), test_transform_graph.py (what the graph
+makes of a picture) and export/test_export_evaluation.py (TFMA).
+"""
 
 from types import SimpleNamespace
 
@@ -18,10 +22,6 @@ from cxr.trainer.run_fn import run_fn
 CLASSES = ("covid19", "pneumonia", "normal")
 SIZE = 32
 NEAR = 1e-3  # a random network enlarges what rounding leaves between the graph and the eager function; another function is 0.05 away
-
-
-def as_it_is(grey):
-    return grey
 
 
 def stretched(grey):
@@ -53,14 +53,11 @@ def accuracy_by_tfma(saved_model, pattern, folder):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_mobilenet")
-@pytest.mark.parametrize(("function", "seen"), [(preprocessing_fn, as_it_is), (changed, stretched)])
-def test_training_serving_and_evaluation_follow_transform(
-    tmp_path, records, splits, transform_dir, make_transform, raw_examples, config, function, seen
-):
+def test_training_serving_and_evaluation_follow_transform(tmp_path, records, quick_splits, make_transform, raw_examples, config):
     arguments = SimpleNamespace(
         train_files=[records.train],
         eval_files=[records.val],
-        transform_output=transform_dir if function is preprocessing_fn else make_transform(raw_examples, function=function),
+        transform_output=make_transform(raw_examples, function=changed),
         serving_model_dir=str(tmp_path / "model" / "Format-Serving"),
         model_run_dir=str(tmp_path / "run"),
         custom_config={
@@ -75,19 +72,17 @@ def test_training_serving_and_evaluation_follow_transform(
     uri = str(tmp_path / "model")
     network = keras.saving.load_model(artifact.keras_path(uri))
 
-    def answers(how):
-        grey = decode_and_resize(tf.constant(list(splits.val.images)), SIZE).numpy()
-        return network.predict(np.repeat(how(grey), 3, axis=3), verbose=0)
-
-    expected, other = answers(seen), answers(stretched if seen is as_it_is else as_it_is)
+    val = quick_splits.val  # encoded, with labels
+    grey = decode_and_resize(tf.constant(list(val.images)), SIZE).numpy()
+    expected, other = (network.predict(np.repeat(seen, 3, axis=3), verbose=0) for seen in (stretched(grey), grey))
     assert np.abs(expected - other).max() > 0.05
 
     trained = predictions.load(uri, "val").probabilities
     np.testing.assert_allclose(trained, expected, atol=NEAR)
 
     serving = arguments.serving_model_dir
-    served = tf.saved_model.load(serving).signatures["image_bytes"](image_bytes=tf.constant(list(splits.val.images)))
+    served = tf.saved_model.load(serving).signatures["image_bytes"](image_bytes=tf.constant(list(val.images)))
     np.testing.assert_allclose(served["probabilities"], expected, atol=NEAR)
 
-    right = expected.argmax(axis=1) == splits.val.labels
+    right = expected.argmax(axis=1) == val.labels
     assert accuracy_by_tfma(serving, records.val, tmp_path) == pytest.approx(right.mean())
