@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from cxr.cli.options import Ca, Cert, Json, Key, ServerName, UseTls, help_of, source_of, stdout_console, tls_of
+from cxr.cli.options import Ca, Cert, Json, Key, ServerName, UseTls, check_file, help_of, make_folder, source_of, stdout_console, tls_of
 from cxr.cli.serving_bench import bench
 from cxr.core.model_versions import LARGEST_VERSION
 from cxr.serving import defaults
@@ -97,7 +97,9 @@ def config(
     from cxr.core.errors import CxrError
     from cxr.serving.production import config_file
 
+    check_file("--out", out, makes_folder=True)
     text = config_file.render(config_file.first(models_dir, base_path))
+    make_folder("--out", out.resolve().parent)
     with config_file.locked(out):
         if out.exists() and not force:
             raise CxrError(f"{out}: exists; promote and rollback change it, --force starts anew")

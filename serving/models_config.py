@@ -15,7 +15,7 @@ from cxr.core.visible import visible
 
 log = logging.getLogger(__name__)
 PLATFORM = "tensorflow"
-_REMEDY = "make one with: cxr serving config MODELS_DIR"
+REMEDY = "make one with: cxr serving config MODELS_DIR"
 
 
 def read(path: Path) -> ModelServerConfig:
@@ -27,7 +27,7 @@ def read(path: Path) -> ModelServerConfig:
     try:
         return parse(path.read_text(encoding="utf-8"), path)
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read ({error}); name a models.config, or {_REMEDY}") from None
+        raise UsageError(f"{path}: cannot be read ({error}); name a models.config, or {REMEDY}") from None
 
 
 def parse(text: str, source: Path) -> ModelServerConfig:
@@ -43,9 +43,9 @@ def parse(text: str, source: Path) -> ModelServerConfig:
     try:
         config = text_format.Parse(text, ModelServerConfig())
     except text_format.ParseError as error:
-        raise UsageError(f"{source}: not a ModelServerConfig ({error}); {_REMEDY}") from None
+        raise UsageError(f"{source}: not a ModelServerConfig ({error}); {REMEDY}") from None
     if config.WhichOneof("config") != "model_config_list":
-        raise UsageError(f"{source}: holds no model_config_list; {_REMEDY}")
+        raise UsageError(f"{source}: holds no model_config_list; {REMEDY}")
     return config
 
 

@@ -12,7 +12,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
 from cxr.core.durable import replace_text
-from cxr.core.errors import CxrError
+from cxr.core.errors import CxrError, UsageError
 from cxr.serving import models_config
 from cxr.serving.production import model_states
 from cxr.serving.production.model_states import SPECIFIC, ModelState
@@ -75,11 +75,14 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
     """Keeps others from changing the file: one promotion at a time.
 
     Raises:
-      CxrError: another one holds the lock all the time.
+      UsageError: there is no folder that the file could be in.
+      CxrError: another one holds the lock all the time, or it cannot be made.
     """
     lock_path = path.resolve().with_name(path.resolve().name + ".lock")
     try:
         lock = lock_path.open("a")
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file, nor its folder; name a models.config, or {models_config.REMEDY} --out {path}") from None
     except OSError as error:
         raise CxrError(
             f"{lock_path}: cannot be written ({error.strerror}); changes of {path.name} need write access to its folder"

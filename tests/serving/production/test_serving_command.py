@@ -50,6 +50,19 @@ def test_config_promote_rollback(small_models: Path, tmp_path: Path):
     assert states_in(path)["ensemble"].labels == {"stable": 2, "canary": 2}
 
 
+def test_the_folder_of_a_first_file_is_made_and_of_others_missed(small_models: Path, tmp_path: Path):
+    path = tmp_path / "new" / "folder" / "models.config"
+    for command in (("promote", "ensemble", 1), ("rollback", "ensemble")):
+        with pytest.raises(UsageError, match=f"{path}: no such file, nor its folder; .* cxr serving config MODELS_DIR --out {path}"):
+            _cxr(*command, "--config", path, "--no-server")
+    _cxr("config", small_models, "--out", path)
+    assert "ensemble" in states_in(path)
+    with pytest.raises(UsageError, match="--out .*: is a folder; name a file"):
+        _cxr("config", small_models, "--out", path.parent)
+    with pytest.raises(UsageError, match=f"--out {path}"):
+        _cxr("config", small_models, "--out", path / "below.config")
+
+
 @pytest.mark.slow
 def test_status_shows_labels_and_history(configured: Path, running):
     server = running(configured).server
