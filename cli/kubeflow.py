@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -236,11 +237,19 @@ def _connect(host: str | None, namespace: str, installation: str, token_file: Pa
 def _follow(pipelines: Pipelines, run_id: str, timeout: float | None) -> int:
     """Prints every change of a run's tasks; returns the exit code."""
     seen: dict[str, str] = {}
-    for run in pipelines.watch(run_id, timeout=timeout, tell=lambda text: typer.echo(visible(text), err=True)):
-        for task in run.tasks:
-            if seen.get(task.name) != task.state:
-                seen[task.name] = task.state
-                typer.echo(visible(f"{task.state:<12}{task.name}{'  ' + task.error if task.error else ''}"), err=True)
+    try:
+        for run in pipelines.watch(run_id, timeout=timeout, tell=lambda text: typer.echo(visible(text), err=True)):
+            for task in run.tasks:
+                if seen.get(task.name) != task.state:
+                    seen[task.name] = task.state
+                    typer.echo(visible(f"{task.state:<12}{task.name}{'  ' + task.error if task.error else ''}"), err=True)
+    except KeyboardInterrupt:  # SIGTERM and a closed terminal too
+        with suppress(OSError):
+            typer.echo(
+                f"the run was not stopped: `cxr kubeflow status {run_id} --wait` follows it, `cxr kubeflow cancel {run_id}` stops it",
+                err=True,
+            )
+        raise
     typer.echo(f"{run.state:<12}run {run_id}", err=True)
     return _conclude(run)
 

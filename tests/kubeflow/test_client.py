@@ -218,6 +218,18 @@ def test_a_run_that_can_no_longer_be_followed_is_not_told_as_failed(server, unhu
     assert f"the run was not stopped, only this command no longer follows it: `cxr kubeflow status {RUN} --wait`" in str(error)
 
 
+def test_who_stops_waiting_is_told_that_the_run_goes_on(server, package, monkeypatch):
+    def interrupted(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cxr.kubeflow.client.time.sleep", interrupted)
+    server.states = ["RUNNING"]
+    done = command("submit", package, "--host", server.host)
+    assert done.exit_code == exit_codes.INTERRUPTED
+    assert f"the run was not stopped: `cxr kubeflow status {RUN} --wait` follows it, `cxr kubeflow cancel {RUN}` stops it" in done.stderr
+    assert not any(path.endswith(":terminate") for _, path, _ in server.requests)
+
+
 def test_a_time_to_wait_holds_while_the_server_is_silent(server, unhurried):
     server.states = [503]
     with pytest.raises(CxrError, match="still without an answer after 0 s; it goes on"):
