@@ -405,8 +405,22 @@ def test_dicom_without_header_and_without_names_of_types():
     assert not data[4:6].isalpha()
     assert reader.is_image(data[: reader.HEAD_BYTES])
     np.testing.assert_array_equal(reader.read_image(data).array, ramp())
-    for other in (b"\x08\x00", b"\x08\x00\x05\x00\x03\x00\x00\x00abc" + data[11:], b"\x08\x00\x05\x00\x04\x00\x00\x00abcd" + bytes(200)):
-        assert not reader.is_image(other[: reader.HEAD_BYTES])
+
+
+@pytest.mark.parametrize(
+    ("length", "after", "known"),
+    [
+        (10, b"\x08\x00\x08\x00", True),
+        (10, b"\x08\x00\x05\x00", False),  # the same element again
+        (10, b"\x10\x00\x08\x00", False),  # of another group
+        (9, b"\x08\x00\x08\x00", False),  # values have an even length
+        (200, b"\x08\x00\x08\x00", False),  # beyond what is looked at
+    ],
+)
+def test_two_elements_make_a_dicom_file_without_header(length, after, known):
+    head = b"\x08\x00\x05\x00" + length.to_bytes(4, "little") + b"I" * length + after
+    assert reader.is_image(head[: reader.HEAD_BYTES]) is known
+    assert not reader.is_image(head[:9])
 
 
 # === What must be refused ===

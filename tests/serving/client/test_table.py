@@ -80,6 +80,7 @@ def test_rows_name_the_version_where_another_took_over():
         console.print(table(rows, columns))
         lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
         assert all(len(line) <= columns for line in lines)
+        assert any("version" in line.split() for line in lines[1:])
         told = [line.split() for line in lines if "covid19" in line and "86.9%" in line]
         assert [cells[cells.index("covid19") + 1] for cells in told] == ["17", "1795981993"]
     assert "version" not in [column.header for column in table(rows[:1], 80).columns]

@@ -338,7 +338,7 @@ def test_memory_stands_beside_the_times(page: html.HtmlElement, content: Content
 
 
 def test_what_models_were_made_of_stands_side_by_side(content: Content) -> None:
-    facts: tuple[dict[str, str], ...] = ({"weights": "imagenet", "code": "abc"}, {"code": "abc", "method": "soft"}, {})
+    facts: tuple[dict[str, str], ...] = ({"weights": "imagenet", "code": "abc", "crop": ""}, {"code": "abc", "method": "soft"}, {})
     models = tuple(replace(model, facts=known) for model, known in zip(content.models, facts, strict=True))
     (table,) = html.document_fromstring(render(replace(content, models=models), (lineage.SECTION,))).xpath(
         "//table[caption = 'What the models were made of']"
