@@ -18,7 +18,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from cxr.core import gpus
+from cxr.core import gpus, imports
 from cxr.kubeflow import artifact_files, evaluation_page, executor_input, executor_output, node_usage, pushing, report_page, shared_folder
 from cxr.kubeflow.task_status import status_of
 
@@ -68,7 +68,8 @@ def run(args: argparse.Namespace, beam_args: list[str], scratch: Path) -> None:
 
 def _run_executor(args: argparse.Namespace, beam_args: list[str], task: dict[str, Any], folder: str) -> dict[str, Any]:
     """Runs TFX's driver, where the node has one, and its executor; returns the executor's report, which it leaves in `folder`."""
-    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
+    with imports.uncollected():
+        from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
     task["outputs"]["outputFile"] = f"{folder}/executor_output.json"
     if {"input_base", "input_config"} <= set(task["inputs"]["parameterValues"]):
@@ -101,10 +102,12 @@ def _arguments_for_tfx(args: argparse.Namespace, task: dict[str, Any]) -> argpar
 
 
 def _uses_beam(executor_class_path: str) -> bool:
-    from tfx.dsl.components.base import base_beam_executor
-    from tfx.utils import import_utils
+    with imports.uncollected():
+        from tfx.dsl.components.base import base_beam_executor
+        from tfx.utils import import_utils
 
-    return issubclass(import_utils.import_class_by_path(executor_class_path), base_beam_executor.BaseBeamExecutor)
+        executor = import_utils.import_class_by_path(executor_class_path)
+    return issubclass(executor, base_beam_executor.BaseBeamExecutor)
 
 
 def _read(path: str) -> dict[str, Any]:
