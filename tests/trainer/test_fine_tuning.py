@@ -11,11 +11,11 @@ from cxr.trainer.training import Training
 @pytest.mark.parametrize(
     "name", [pytest.param("DenseNet201", marks=pytest.mark.long), pytest.param("EfficientNetB7", marks=pytest.mark.long), "MobileNet"]
 )
-def test_every_layer_learns_but_batch_normalisation(name, splits, config, weights_folder):
+def test_every_layer_learns_but_batch_normalisation(name, quick_splits, config, weights_folder):
     folder = weights_folder(name)
     stage = {"epochs": 2, "batch_size": 12, "optimizer": {"learning_rate": 1e-3}}
     chosen = config(backbone=name, weights=str(folder), bn_recalibration="none", head={}, head_training=None, fine_tuning=stage)
-    trained = Training(chosen, splits.transform, splits.train, None).run()
+    trained = Training(chosen, quick_splits.transform, quick_splits.train, None).run()
     (tuned,) = trained.stages
     assert (tuned.name, trained.kept_stage) == ("fine-tuning", "fine-tuning")
     assert tuned.rows[-1]["loss"] < tuned.rows[0]["loss"]
