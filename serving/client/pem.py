@@ -52,7 +52,7 @@ def certificates(option: str, path: Path) -> bytes:
 
 
 def key_of(certificate: bytes, path: Path) -> bytes:
-    """Reads the key of a client's certificate.
+    """Reads the key of a client's certificate, and tells whether it is that; of a pipe, which can be read once, gRPC has to.
 
     Args:
       certificate: PEM texts, the client's own first.
@@ -65,11 +65,13 @@ def key_of(certificate: bytes, path: Path) -> bytes:
       UsageError: it cannot be read, or is no key of that certificate in PEM without a password.
     """
     key, context = read(path), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not path.is_file():
+        return key
     try:
-        with tempfile.TemporaryDirectory(prefix="cxr-tls-") as folder:  # Python reads a key from a file only; the folder is the owner's
-            pem = Path(folder) / "client.pem"
-            pem.write_bytes(key + b"\n" + certificate)
-            context.load_cert_chain(pem, password="")  # one with a password, which gRPC cannot read, is an error and no question
+        with tempfile.NamedTemporaryFile(prefix="cxr-", suffix=".pem") as chain:  # Python wants files; no copy of a key is made
+            chain.write(certificate)
+            chain.flush()
+            context.load_cert_chain(chain.name, path, password="")  # one with a password, which gRPC cannot read, is an error
     except (ssl.SSLError, ValueError) as error:
         if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
             raise UsageError(f"--key {path}: not the key of the certificate; name the one that belongs to --cert") from None

@@ -1,10 +1,12 @@
 import datetime
 import http.server
+import os
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -378,3 +380,7 @@ def test_tls_files_are_checked(tmp_path: Path):
     chain = tmp_path / "chain"
     chain.write_bytes(certificate.read_bytes() + authority.pem.read_bytes())
     Connection("localhost:1", Tls(bundle, chain, key)).close()
+    os.mkfifo(pipe := tmp_path / "pipe")  # of a shell's <(…): it can be read once
+    with ThreadPoolExecutor(1) as writer:
+        writer.submit(pipe.write_bytes, key.read_bytes())
+        Connection("localhost:1", Tls(bundle, chain, pipe)).close()
