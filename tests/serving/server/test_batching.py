@@ -221,7 +221,15 @@ def test_stop_answers_what_is_under_way(start, slow_model, connect, pool, until,
     answer = pool.submit(asked, caller, HELD)
     until(lambda: under_way(server) == 1, "the request")
     stopping = pool.submit(server.stop, drain_seconds=30)
-    until(lambda: caller.refusal(lambda: asked(caller, 0.0, timeout=5))[0] == "UNAVAILABLE", "the closed port")
+
+    def closed() -> bool:
+        try:
+            asked(caller, 0.0, timeout=5)
+        except grpc.RpcError as error:
+            return error.code() == grpc.StatusCode.UNAVAILABLE
+        return False  # not yet
+
+    until(closed, "the closed port")
     assert not answer.done()
     held.release()
     stopping.result()
