@@ -151,4 +151,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from cxr.data import beam_workers
+
+    beam_workers.main()  # by its name: workers do without the main module (core/main_module.py), and are sent a function of this one

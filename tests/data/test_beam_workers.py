@@ -1,6 +1,8 @@
 """Worker processes: jobs are shared among them, and two runners that count their workers alike do not disturb each other."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -65,6 +67,24 @@ def test_two_runners_at_one_pool(tmp_path):
     assert not failed
     assert [sum(found[name].values()) for name in ("a", "b")] == [60, 60]
     assert not found["a"].keys() & found["b"].keys()
+
+
+def test_a_pool_that_is_a_process_of_its_own_works(tmp_path):
+    """Beside Flink's and Spark's workers: there its module is the main one, which the processes that it starts do without."""
+    command = [sys.executable, "-m", "cxr.data.beam_workers", "--address", "localhost:0"]
+    found = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as pool:
+        try:
+            assert pool.stdout is not None
+            address = pool.stdout.readline().split()[-1]
+            job = threading.Thread(
+                target=lambda: found.append(write_processes(tmp_path, FnApiRunner(ExternalEnvironment(address)))), daemon=True
+            )
+            job.start()
+            job.join(120)  # a worker that cannot begin is waited for
+        finally:
+            pool.terminate()
+    assert [sum(counts.values()) for counts in found] == [60]
 
 
 def test_a_taken_port_says_so():
