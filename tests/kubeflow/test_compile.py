@@ -230,7 +230,7 @@ def test_the_command_prints_the_file_and_no_librarys_greeting(image, tmp_path):
 
 @pytest.mark.slow
 def test_the_command_imports_tfx_without_looking_for_garbage(image, tmp_path, capfd, monkeypatch):
-    """A sixth of what it takes."""
+    """What is imported stays: looks through it find nothing to free."""
     looked = []
 
     def compile_config(*_, **__):

@@ -251,7 +251,7 @@ class Package(ModuleType):
 
 @pytest.mark.slow
 def test_tfx_is_imported_without_looking_for_garbage(tmp_path, monkeypatch):
-    """A seventh or more of what the imports take."""
+    """As `cxr kubeflow compile` imports it, and for its reason (test_compile.py)."""
 
     def execute(given):
         Path(json.loads(given[0].json_serialized_invocation_args)["outputs"]["outputFile"]).write_text("{}")

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.seconds
 
 
 @pytest.fixture
-def asked(start, write_model, png, tmp_path: Path):
+def asked(start, until, write_model, png, tmp_path: Path):
     """Returns a function that asks about images; a version 2, described by what it is given, takes over after the second answer."""
 
     def run(**of_the_second):
@@ -28,8 +28,7 @@ def asked(start, write_model, png, tmp_path: Path):
                 found.append((answer.version, answer.synthetic))
                 if len(found) == 2:
                     (tmp_path / "next").rename(base / "2")
-                    while client.metadata().version != 2:
-                        pass
+                    until(lambda: client.metadata().version == 2, "version 2")
         assert found == sorted(found)
         assert len(found) == 20
         return set(found)
