@@ -122,9 +122,9 @@ def _show(client: Client, files: list[Path], as_json: bool, messages: Console, m
                             _TOOK_OVER.format(result, answering, len(results)), style="yellow", highlight=False, soft_wrap=True
                         )
                     answering = result.version
-                if isinstance(result, Prediction) and result.synthetic and result.version not in synthetic:
-                    synthetic.add(result.version)
-                    progress.console.print(_SYNTHETIC.format(result), style="yellow", highlight=False, soft_wrap=True)
+                    if result.synthetic and result.version not in synthetic:
+                        synthetic.add(result.version)
+                        progress.console.print(_SYNTHETIC.format(result), style="yellow", highlight=False, soft_wrap=True)
                 if as_json:
                     typer.echo(json_module.dumps({**result.to_json(), **overlay}, ensure_ascii=False))
                 if isinstance(result, Failure):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,8 +102,17 @@ def large_share(patients: npt.ArrayLike) -> str:
     Args:
       patients: [images], anything that is equal for the images of one patient; it is not shown.
     """
-    images = images_of(patients)
-    total, most = int(images.sum()), int(images.max(initial=0))
+    found = one_with_most(images_of(patients).tolist())
+    return f"{found}: every figure hangs on this one, and its interval is wide" if found else ""
+
+
+def one_with_most(images: Collection[int]) -> str:
+    """Returns "one patient has 40 of the 100 images" where one has a large share of them; empty where none has.
+
+    Args:
+      images: How many each patient has.
+    """
+    total, most = sum(images), max(images, default=0)
     if not total or most <= max(LARGE_SHARE, 3 / len(images)) * total:  # of few patients each has much, if all have as many
         return ""
-    return f"one patient has {most} of the {total} images: every figure hangs on this one, and its interval is wide"
+    return f"one patient has {most} of the {total} images"

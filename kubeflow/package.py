@@ -54,10 +54,12 @@ def checked_parameters(package: Path, given: Mapping[str, Any]) -> dict[str, Any
             values[name] = convert[kind](value)
         except ValueError:
             raise UsageError(f"parameter {name} = {value!r}: not of type {kind}") from None
-    mounts = _mounts(package)
     for name, value in values.items():
         _check_value(name, value)
-        if (name == DATA or name.startswith(_BASELINE)) and value.startswith("/") and mounts and not _lies_on(value, mounts):
+    on_volumes = {name: value for name, value in values.items() if (name == DATA or name.startswith(_BASELINE)) and value.startswith("/")}
+    mounts = _mounts(package) if on_volumes else []
+    for name, value in on_volumes.items():
+        if mounts and not _lies_on(value, mounts):
             raise UsageError(
                 f"parameter {name} = {value}: on none of the volumes that the pipeline was compiled with ({', '.join(mounts)})"
             )

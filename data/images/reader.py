@@ -162,6 +162,19 @@ def is_image(head: bytes) -> bool:
     return bitmap or head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")) or is_dicom(head)
 
 
+def is_image_file(path: Path) -> bool:
+    """Tells by a file's name, or where that says nothing by its first bytes, whether it is meant for an image of a kind that is read."""
+    if path.suffix.lower() in SUFFIXES:  # also a broken one, or a link that leads nowhere: it shall be reported, not passed over
+        return True
+    if not os.path.isfile(path):
+        return False
+    try:
+        with path.open("rb") as stream:
+            return is_image(stream.read(HEAD_BYTES))
+    except OSError:
+        return False
+
+
 def is_dicom(head: bytes) -> bool:
     """Tells by the first HEAD_BYTES of a file: the magic, or (very old files have none) an element of group 0002 or 0008."""
     return head[128:132] == b"DICM" or (head[:2] in (b"\x02\x00", b"\x08\x00") and head[4:6].isalpha()) or _implicit(head)

@@ -31,9 +31,7 @@ SAVE_AS = "save it as 'CSV UTF-8'"
 _SEPARATOR_LINE = re.compile(r'\s*"?sep=(.)"?[ \t]*\r?\n', re.IGNORECASE)  # Excel's own first line
 _BLOCK = 16  # rows that Excel writes alike: with separators as far as one of them has a value, so that some have fewer than the header
 _OWN_COLUMNS = {name.replace("_", ""): name for name in (*REQUIRED, *OPTIONAL)}
-
-
-Fault = Callable[[int, dict[str, str], str], object]
+Fault = Callable[[int, dict[str, str], str], object]  # what is done about a row that is none
 
 
 def read_manifest(
@@ -119,7 +117,9 @@ def _rows(
         usual = next((length for length, many in lengths.items() if 2 * many > len(some)), None)
         for record in some:
             values = dict(zip(columns, [*record.fields, *[""] * len(columns)], strict=False))
-            reason = record.broken or _misfit(record, columns, separator, usual, block != header_block) or _broken_line(values)
+            reason = record.broken or _broken_line(values)
+            if not record.broken and len(record.fields) != len(columns):
+                reason = _misfit(record, columns, separator, usual, block != header_block) or reason
             if reason:
                 fault(record.line, values, reason)
             else:
@@ -127,7 +127,7 @@ def _rows(
 
 
 def _misfit(record: _Record, columns: list[str], separator: str, usual: int | None, may_be_short: bool) -> str:
-    """Returns why a row does not fit the header, empty where it does.
+    """Returns why a row of another length does not fit the header, empty where it does.
 
     One of another length than those around it may lack a value in its middle, or have one too many there: others would be taken for what
     they are not. Excel writes the rows of a block alike, with the header in the first.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from cxr.core import features
 from cxr.core.counts import how_many
 from cxr.core.errors import CxrError
-from cxr.core.support import LARGE_SHARE
+from cxr.core.support import one_with_most
 from cxr.data.ingest import patient_ids
 from cxr.data.ingest.deal import deal
 from cxr.data.ingest.ingest_config import Ingest, Spelling, dotted
@@ -60,10 +60,10 @@ def assign(
     if dealt:
         _check_dealt(rows, patients, config, spelled)
     _check_given(rows, config)
-    large = _large_share(units) if config.split_by == "patient" else []
-    if not dealt:
-        return rows, large
-    return rows, [*_uneven([row for row, unit in zip(rows, units, strict=True) if unit in dealt], patients, config), *large]
+    notes = _uneven([row for row, unit in zip(rows, units, strict=True) if unit in dealt], patients, config) if dealt else []
+    if config.split_by == "patient" and (large := one_with_most(Counter(units).values())):
+        notes.append(f"{large}; if several patients share that id, write each one's own")
+    return rows, notes
 
 
 def _all_in(rows: list[Row], split: str, spelled: Spelling) -> list[Row]:
@@ -156,14 +156,6 @@ def _uneven(rows: list[Row], patients: Counter[str], config: Ingest) -> list[str
     if not parts:
         return []
     return [f"uneven numbers of images: {', '.join(parts)}; its patients are few, or some have many more images than others"]
-
-
-def _large_share(units: list[str]) -> list[str]:
-    images = Counter(units)
-    most = max(images.values())
-    if most <= max(LARGE_SHARE, 3 / len(images)) * len(units):  # of few patients each has much, if all have as many
-        return []
-    return [f"one patient has {most} of the {len(units)} images; if several patients share that id, write each one's own"]
 
 
 def _exact(rows: list[Row], config: Ingest, usable: Callable[[Row], bool]) -> list[Row]:

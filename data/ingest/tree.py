@@ -10,7 +10,7 @@ from cxr.core import features
 from cxr.core.counts import agreeing, how_many
 from cxr.core.errors import CxrError
 from cxr.core.folder_walk import data_files, may_be_data
-from cxr.data.images.reader import HEAD_BYTES, SUFFIXES, is_image
+from cxr.data.images.reader import is_image_file
 from cxr.data.ingest.ingest_config import Ingest, Spelling
 from cxr.data.ingest.rows import Row, hint_at
 
@@ -66,7 +66,7 @@ def astray(root: Path, class_names: Sequence[str]) -> list[str]:
     """
     found = []
     for folder in (root, *(root / split for split in _splits(_folders(root), class_names))):
-        if count := sum(may_be_data(path.name) and path.is_file() and _is_image(path) for path in _listed(folder)):
+        if count := sum(may_be_data(path.name) and path.is_file() and is_image_file(path) for path in _listed(folder)):
             images = how_many(count, "image stands", "images stand")
             found.append(
                 f"{folder}: {images} beside the folders in it, without a class, and not read; move each into the folder of its class"
@@ -121,16 +121,6 @@ def _listed(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except OSError as error:
         raise CxrError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from None
-
-
-def _is_image(path: Path) -> bool:
-    if path.suffix.lower() in SUFFIXES:
-        return True
-    try:
-        with path.open("rb") as stream:
-            return is_image(stream.read(HEAD_BYTES))
-    except OSError:
-        return False
 
 
 def _files(folder: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from cxr.core import features
 from cxr.core.counts import agreeing, how_many
@@ -23,6 +24,14 @@ def condition(where: Mapping[str, str]) -> str:
 def left_out(rows: int, where: Mapping[str, str]) -> str:
     """Returns what is said of rows that are not asked for."""
     return f"{how_many(rows, 'row')} of the manifest left out that {agreeing(rows, 'does', 'do')} not say {condition(where)}"
+
+
+class _Asked(NamedTuple):
+    """What a column must say: as it was given, as records have it, and but for case and blanks."""
+
+    text: str
+    said: object
+    letters: object
 
 
 class Where:
@@ -48,14 +57,14 @@ class Where:
           UsageError: A column that is not there, or is named twice.
         """
         self.left_out = self.alike = 0
-        self._asked: dict[str, str] = {}
+        self._asked: dict[str, _Asked] = {}
         for name, value in where.items():
             column = column_of(name, columns)
             if column is None:
                 raise UsageError(f"where {name}={value}: {manifest} has no such column; it has {', '.join(filter(None, columns))}")
             if column in self._asked:
                 raise UsageError(f"where {name}={value}: column {column!r} is asked for twice, and a row has one value of it; name it once")
-            self._asked[column] = value.strip()
+            self._asked[column] = _Asked(value.strip(), _said(column, value.strip()), _letters(column, value.strip()))
 
     def takes(self, values: Mapping[str, str]) -> bool:
         """Tells whether a row is asked for.
@@ -63,23 +72,26 @@ class Where:
         Args:
           values: By column.
         """
-        if all(_said(column, values[column]) == _said(column, value) for column, value in self._asked.items()):
+        if all(_said(column, values[column]) == asked.said for column, asked in self._asked.items()):
             return True
         self.left_out += 1
-        self.alike += all(_letters(column, values[column]) == _letters(column, value) for column, value in self._asked.items())
+        self.alike += all(_letters(column, values[column]) == asked.letters for column, asked in self._asked.items())
         return False
 
     def notes(self) -> list[str]:
         """Returns warnings: of what looks left out by mistake."""
-        hint = self.hint().removeprefix("; ")
-        return [f"where {condition(self._asked)}: {hint}"] if hint else []
+        if not self.alike:
+            return []
+        asked = condition({column: asked.text for column, asked in self._asked.items()})
+        return [f"where {asked}: {self._mistake()}"]
 
     def hint(self) -> str:
         """Returns what an error adds where rows are missed that may be left out by mistake."""
-        if not self.alike:
-            return ""
+        return f"; {self._mistake()}" if self.alike else ""
+
+    def _mistake(self) -> str:
         differ = how_many(self.alike, "row that is left out differs", "rows that are left out differ")
-        return f"; {differ} from it in case or blanks only, which count in that column: write one value in one way"
+        return f"{differ} from it in case or blanks only, which count in that column: write one value in one way"
 
 
 def _said(column: str, text: str) -> object:

@@ -75,12 +75,12 @@ def _below(folder: Path, passed_over: list[Path] | None = None) -> list[Path]:
     closed: list[OSError] = []
     found, others = list[Path](), passed_over if passed_over is not None else []
     for file in data_files(folder, closed.append):
-        (found if _is_image(file) else others).append(file)
+        (found if reader.is_image_file(file) else others).append(file)
     return sorted([*found, *(Path(error.filename) for error in closed)])
 
 
 def _no_file(folder: Path) -> str:
-    if any(map(_is_image, data_files(folder, lambda error: None))):  # to the first one: a folder may hold an archive's pictures
+    if any(map(reader.is_image_file, data_files(folder, lambda error: None))):  # to the first one: a folder may hold an archive's pictures
         return f"{folder}: is a folder; name the images in it, which `find_images` lists"
     return _without_images(folder)
 
@@ -91,15 +91,3 @@ def _without_images(folder: Path) -> str:
     except OSError as error:
         return f"{folder}: cannot be listed ({error.strerror}); check its permissions"
     return f"{folder}: no image below this folder (PNG, JPEG, BMP, TIFF or DICOM)"
-
-
-def _is_image(file: Path) -> bool:
-    if file.suffix.lower() in reader.SUFFIXES:  # also a broken one, or a link that leads nowhere: it shall be reported, not passed over
-        return True
-    if not os.path.isfile(file):
-        return False
-    try:
-        with file.open("rb") as stream:
-            return reader.is_image(stream.read(reader.HEAD_BYTES))
-    except OSError:
-        return False

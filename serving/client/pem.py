@@ -13,7 +13,7 @@ _CERTIFICATE = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----.*?-----END (?
 _WANTED = "name a PEM file that has -----BEGIN CERTIFICATE----- in it"
 
 
-def read(path: Path) -> bytes:
+def _read(path: Path) -> bytes:
     """Reads a file, once: it may be a pipe.
 
     Raises:
@@ -38,7 +38,7 @@ def certificates(option: str, path: Path) -> bytes:
     Raises:
       UsageError: it cannot be read, or holds none in PEM.
     """
-    content = read(path)
+    content = _read(path)
     found = b"\n".join(_CERTIFICATE.findall(content)).decode("ascii", "replace")
     if not found:
         is_der = content[:1] == b"\x30"  # a SEQUENCE, as every certificate is
@@ -64,7 +64,7 @@ def key_of(certificate: bytes, path: Path) -> bytes:
     Raises:
       UsageError: it cannot be read, or is no key of that certificate in PEM without a password.
     """
-    key, context = read(path), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    key, context = _read(path), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if not path.is_file():
         return key
     try:
