@@ -63,7 +63,7 @@ def audit(
     from cxr.core.features import TEST
     from cxr.core.file_names import check_readable
     from cxr.core.places import records_in
-    from cxr.core.silence import tensorflow_silenced
+    from cxr.core.silence import tensorflow_starting
     from cxr.core.validation_errors import all_said
     from cxr.data.audit.audit_config import Audit
     from cxr.data.ingest.damage import check_sizes
@@ -84,7 +84,7 @@ def audit(
     if len(present) < 2:
         raise UsageError(f"{records}: all images are of one class, so that there is no other to tell it from; name records of several")
     check_sizes(records, dataset)
-    with tensorflow_silenced():
+    with tensorflow_starting():
         import tensorflow  # noqa: F401  # reads the records
 
         from cxr.data.audit.audit import run_audit

@@ -36,13 +36,13 @@ def compare(
 ) -> None:
     """Compare two runs: configuration, data, figures with intervals, times."""
     from cxr.core.console import Console
-    from cxr.core.silence import tensorflow_silenced
+    from cxr.core.silence import tensorflow_starting
     from cxr.pipeline.kept_runs import find_run, report_of
 
     runs = [find_run(name, workspace) for name in (first, second)]
     for run in runs:
         report_of(run)  # before TensorFlow is imported
-    with Console(stderr=True).status("reading what the models answered"), tensorflow_silenced():
+    with Console(stderr=True).status("reading what the models answered"), tensorflow_starting():
         from cxr.pipeline.compare import compare_runs
         from cxr.pipeline.compare_tables import remarks, tables
 

@@ -59,7 +59,7 @@ def crossval(
 
     from cxr.core.console import Console
     from cxr.core.errors import UsageError
-    from cxr.core.silence import tensorflow_silenced
+    from cxr.core.silence import tensorflow_starting
     from cxr.pipeline.pipeline_config import load
     from cxr.pipeline.workspace import Workspace as Folders
 
@@ -68,7 +68,7 @@ def crossval(
         raise UsageError(f"--splits {splits!r}: names no split; the folds are dealt from train,val by default")
     check_file("--json", json_file, makes_folder=True)
     messages = Console(stderr=True)
-    with messages.status("importing TensorFlow"), tensorflow_silenced():  # not before the arguments are known to be right
+    with messages.status("importing TensorFlow"), tensorflow_starting():  # not before the arguments are known to be right
         from cxr.pipeline.crossval import cross_validate, only
 
     if models is not None:

@@ -85,7 +85,7 @@ def evaluate(
     """Measure a model on labelled images of another place, with the figures and intervals of a run."""
     from cxr.core.console import Console
     from cxr.core.errors import UsageError
-    from cxr.core.silence import tensorflow_silenced
+    from cxr.core.silence import tensorflow_starting
 
     messages, listed = Console(stderr=True), None
     options.check_file("--json", json)
@@ -112,7 +112,7 @@ def evaluate(
             opened = _loaded(model, workspace, pipeline, messages)
         settings = {"where": options.conditions(where), "listed_twice": listed_twice, "paths_outside": paths_outside}
         with opened as asked:
-            with tensorflow_silenced():
+            with tensorflow_starting():
                 from cxr.pipeline.outside.images import private_of
                 from cxr.pipeline.outside.labelled import open_labelled, reading_config
                 from cxr.pipeline.outside.training import find_training
@@ -146,10 +146,10 @@ def _of_table(predictions: Path, classes: str | None) -> ModelFigures:
 
 @contextmanager
 def _loaded(model: str, workspace: Path, pipeline: str, messages: Console) -> Iterator[Model]:
-    from cxr.core.silence import tensorflow_silenced
+    from cxr.core.silence import tensorflow_starting
     from cxr.pipeline.workspace import Workspace
 
-    with messages.status("loading the model"), tensorflow_silenced():
+    with messages.status("loading the model"), tensorflow_starting():
         from cxr.pipeline.outside.versions import find_version  # TensorFlow: seconds
         from cxr.trainer.scoring import SavedModel
 

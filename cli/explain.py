@@ -49,7 +49,7 @@ def explain(
     from cxr.core.class_names import index_of
     from cxr.core.console import Console
     from cxr.core.errors import CxrError
-    from cxr.core.silence import tensorflow_silenced
+    from cxr.core.silence import tensorflow_starting
     from cxr.core.visible import one_line
     from cxr.data.images.overlays import Explanation, UnwrittenError, list_overlays
     from cxr.pipeline.kept_runs import find_artifact
@@ -59,12 +59,12 @@ def explain(
     source = find_artifact(model, Workspace(workspace, pipeline))
     files = options.find_images(images, messages)
     options.make_folder("--out", out)
-    with tensorflow_silenced():  # TensorFlow: not before the arguments are known to be right
+    with tensorflow_starting():  # TensorFlow: not before the arguments are known to be right
         from cxr.trainer.explain.explanations import Explainer, info_beside
 
     if class_name is not None and (info := info_beside(source)):
         index_of(class_name, info.class_names)
-    with messages.status("loading the model"), tensorflow_silenced():
+    with messages.status("loading the model"), tensorflow_starting():
         explainer = Explainer(source)
         if class_name is not None:
             explainer.index_of(class_name)

@@ -39,9 +39,9 @@ def lineage(
 ) -> None:
     """Show where a pushed model comes from: run, code, data, configuration, baseline, figures, members."""
     from cxr.core.console import Console
-    from cxr.core.silence import tensorflow_silenced
+    from cxr.core.silence import tensorflow_starting
 
-    with Console(stderr=True).status("reading the model"), tensorflow_silenced():
+    with Console(stderr=True).status("reading the model"), tensorflow_starting():
         from cxr.pipeline.lineage import find  # TensorFlow, ML Metadata: seconds
         from cxr.pipeline.lineage import lineage as trace
 

@@ -62,7 +62,7 @@ def validate(
 
     from cxr.core import exit_codes
     from cxr.core.console import Console
-    from cxr.core.silence import tensorflow_silenced
+    from cxr.core.silence import tensorflow_starting
     from cxr.data.ingest.progress_bar import stages
     from cxr.pipeline.outside.images import private_of
     from cxr.pipeline.outside.labelled import reading_config
@@ -72,7 +72,7 @@ def validate(
     messages = Console(stderr=True)
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     options.check_file("--json", json)
-    with messages.status("importing TensorFlow Data Validation"), tensorflow_silenced():
+    with messages.status("importing TensorFlow Data Validation"), tensorflow_starting():
         from cxr.pipeline.outside import validate as validation
         from cxr.pipeline.outside.drift import Thresholds
         from cxr.pipeline.outside.training import find_training
@@ -108,9 +108,9 @@ def validate(
 
 def _loaded(version: Path, messages: Console) -> tuple[SavedModel, Outside | None]:
     """Returns a model, and what it says of its border between like and unlike its training images."""
-    from cxr.core.silence import tensorflow_silenced
+    from cxr.core.silence import tensorflow_starting
 
-    with messages.status("loading the model"), tensorflow_silenced():
+    with messages.status("loading the model"), tensorflow_starting():
         from cxr.trainer.model_info import read_info
         from cxr.trainer.scoring import SavedModel
 

@@ -1,10 +1,12 @@
-"""Keeps what native libraries write to file descriptor 2 off the terminal."""
+"""How commands start TensorFlow: what native libraries write to file descriptor 2 is kept off the terminal."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from cxr.core.imports import uncollected
 
 TENSORFLOW_LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # environment: 0 all, 1 no remarks, 2 no warnings either, 3 no errors
 
@@ -28,8 +30,8 @@ def leave_remarks_out() -> None:
 
 
 @contextmanager
-def tensorflow_silenced() -> Iterator[None]:
-    """Both, for a block that imports TensorFlow or has it work first."""
+def tensorflow_starting() -> Iterator[None]:
+    """For a block that imports TensorFlow or has it work first: it says nothing, and Python does not look for garbage meanwhile."""
     leave_remarks_out()
-    with silenced():
+    with silenced(), uncollected():
         yield

@@ -111,9 +111,10 @@ def room(config: Config, root: Path, jobs: int | None) -> Room:
 
 
 def _costly(configuration: Mapping[str, Any]) -> dict[str, object]:
-    """What the memory of each trainer hangs on, by node, from a configuration as YAML has it."""
-    size, models = configuration.get("image_size"), configuration.get("models") or {}
-    return {node_id(roles.TRAINER, name): (size, *(model.get(key) for key in _COSTLY)) for name, model in models.items()}
+    """What the memory of each trainer hangs on, by node, from a configuration as YAML has it: damaged ones and other versions' too."""
+    size, models = configuration.get("image_size"), configuration.get("models")
+    known = {name: model for name, model in models.items() if isinstance(model, Mapping)} if isinstance(models, Mapping) else {}
+    return {node_id(roles.TRAINER, name): (size, *(model.get(key) for key in _COSTLY)) for name, model in known.items()}
 
 
 def _processes(node: str, workers: int) -> int:

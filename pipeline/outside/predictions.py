@@ -13,7 +13,7 @@ import numpy as np
 from cxr.core import features
 from cxr.core.errors import CxrError, UsageError
 from cxr.data.ingest.manifest import read_manifest
-from cxr.data.ingest.rows import hint_at, parse_age, parse_sex
+from cxr.data.ingest.rows import hint_at, parse_age, parse_sex, parse_view
 from cxr.pipeline.outside.answers import Answer
 
 SUM_TOLERANCE = 0.02  # probabilities rounded to two digits sum to 1 within it
@@ -82,7 +82,9 @@ def _share(text: str, column: str, where: str) -> float:
 
 
 def _facts(row: dict[str, str], where: str) -> dict[str, str]:
-    facts = {name: row[name] for name in (features.SOURCE, features.VIEW) if row.get(name)}
+    facts = {features.SOURCE: row[features.SOURCE]} if row.get(features.SOURCE) else {}
+    if row.get(features.VIEW):
+        facts[features.VIEW] = parse_view(row[features.VIEW])
     try:
         facts[features.SEX] = parse_sex(row.get("sex", ""))
         facts[features.AGE_BAND] = features.age_band(parse_age(row.get("age", "")))

@@ -100,6 +100,7 @@ def test_any_text_is_read_again_whatever_the_locale(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.seconds
 def test_no_text_is_written_in_the_encoding_of_the_moment():
     """What ruff's PLW1514 asks for, and of paths whose type it does not see."""
     root = Path(__file__).parents[2]

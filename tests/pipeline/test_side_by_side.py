@@ -55,6 +55,11 @@ def test_what_a_node_took_most_counts(tmp_path):
     assert room(config, tmp_path, 2).peaks["Trainer-densenet201"] is None
     run("6", {"Trainer-densenet201": 4 * GB}, load("demo", ("models.densenet201.fine_tuning={}", "models.densenet201.head.l2=0.7")))
     assert room(config, tmp_path, 2).peaks["Trainer-densenet201"] == 4 * GB
+    for number, damaged in ((7, "models: [densenet201]\n"), (8, "models:\n  densenet201: 3\n")):
+        run(str(number), {"Trainer-densenet201": 9 * GB, "Audit": 3 * GB})
+        (tmp_path / f"demo/runs/{number}/config.yaml").write_text(damaged)
+        known = room(config, tmp_path, 2).peaks
+        assert (known["Trainer-densenet201"], known["Audit"]) == (4 * GB, 3 * GB)
 
 
 def test_nodes_that_use_a_gpu_wait_for_each_other_alone():

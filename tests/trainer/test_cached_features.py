@@ -124,6 +124,7 @@ def test_arrays_are_made_once_and_keep_their_order(tmp_path):
     assert len(made) == 1
 
 
+@pytest.mark.seconds
 def test_arrays_of_a_call_that_is_killed_at_any_moment_are_whole_or_made_anew(tmp_path, caplog):
     """As the folds, members and answers that `cxr crossval` keeps."""
     file, made, step, again = tmp_path / "kept" / "a.npz", [np.arange(50, dtype=np.float32), np.ones(3, np.float32)], 0, []

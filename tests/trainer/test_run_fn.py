@@ -167,6 +167,7 @@ def test_two_trainings_export_the_same_files(tmp_path, records, transform_dir, c
     assert [name for name in first if first[name] != second[name]] == []
 
 
+@pytest.mark.seconds
 def test_faults(tmp_path, records, transform_dir, config, make_example, write):
     wrong = arguments(tmp_path, records, transform_dir, config())
     wrong["custom_config"]["model"]["head_training"]["epochs"] = 0

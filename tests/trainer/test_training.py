@@ -235,6 +235,7 @@ def test_mixed_precision_yields_a_float32_model_and_restores_the_policy(splits, 
     assert np.abs(answers(trained, splits.val, config(), splits.transform) - trained.probabilities["val"]).mean() < 0.03
 
 
+@pytest.mark.seconds
 def test_data_that_cannot_be_trained_with(splits, config):
     train_split = splits.train
     part = train_split.take(train_split.labels != 1)

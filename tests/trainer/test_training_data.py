@@ -27,6 +27,7 @@ def test_keys_come_back_sorted_and_each_once(tmp_path):
     assert load_training_images(str(tmp_path / "elsewhere")) is None
 
 
+@pytest.mark.seconds
 def test_the_kept_keys_hold_nothing_that_is_in_the_records(tmp_path, splits):
     save_training_images(str(tmp_path), image_keys(splits.train.content_hash))
     kept = (tmp_path / TRAINING_IMAGES).read_bytes()

@@ -1,6 +1,7 @@
 """What a killed run leaves is whole rows, and the next run ends with all of them."""
 
 import numpy as np
+import pytest
 from killed import killed_at
 
 from cxr.core import progress
@@ -9,6 +10,7 @@ from cxr.trainer.unfinished_rows import UnfinishedRows
 ROWS = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 
 
+@pytest.mark.seconds
 def test_killed_at_any_moment_whole_rows_are_left_and_the_next_run_goes_on(tmp_path, caplog):
     file, step = tmp_path / "state" / "rows.float32", 0
 

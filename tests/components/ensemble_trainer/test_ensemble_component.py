@@ -197,6 +197,7 @@ def test_a_member_without_recorded_answers_is_refused(run, members):
         run(Ensemble(method="soft", calibration="none"))
 
 
+@pytest.mark.seconds
 def test_a_member_for_other_classes_is_refused(run, members):
     info = model_info.read_info(members[1]).model_dump(mode="json")
     model_info.write_info(artifact.serving_dir(members[1]), {**info, "class_names": ["a", "b", "c"]})

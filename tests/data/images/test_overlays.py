@@ -77,6 +77,7 @@ def test_a_call_that_makes_none_leaves_the_list_of_earlier_ones(tmp_path):
     assert (tmp_path / TABLE).read_text() == before
 
 
+@pytest.mark.seconds
 def test_a_kill_at_any_moment_leaves_whole_overlays_only_and_the_next_call_clears_up(tmp_path):
     picture, step = Image.effect_noise((64, 64), 50).convert("RGB"), 0
     while killed_at(step, lambda: save_overlay(picture, tmp_path, tmp_path / "x.dcm", "one", "normal", 0.5)):

@@ -24,6 +24,8 @@ from cxr.pipeline.workspace import Workspace
 from cxr.trainer import artifact
 from cxr.trainer.scoring import SavedModel
 
+pytestmark = pytest.mark.seconds
+
 
 def evaluated(*arguments, code=0):
     result = CliRunner().invoke(app, ["evaluate", *map(str, arguments), "--json", "found.json"])

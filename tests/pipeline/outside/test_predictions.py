@@ -33,6 +33,13 @@ def test_answers_and_facts(tmp_path):
     assert answers[0].facts == {"sex": "F", "age_band": "40-64"}
 
 
+def test_a_view_is_one_slice_however_it_is_spelled(tmp_path):
+    """As ingest does: `pa` and `PA` had figures of their own."""
+    lines = [f"normal,0.1,0.2,0.7,{view}" for view in ("pa", "PA", "Pa", "")]
+    answers, _ = read(tmp_path, *lines, header="label,covid19,pneumonia,normal,view")
+    assert [answer.facts.get("view") for answer in answers] == ["PA", "PA", "PA", None]
+
+
 def test_without_patients_every_row_is_one(tmp_path):
     answers, notes = read(tmp_path, "normal,0.1,0.2,0.7", "normal,0.1,0.2,0.7", header="label,covid19,pneumonia,normal")
     assert len({answer.patient for answer in answers}) == 2

@@ -66,6 +66,7 @@ def test_models_that_do_not_answer(with_states, versions: list[tuple[int, str, s
     assert text in found.message
 
 
+@pytest.mark.seconds
 def test_a_model_of_other_reading_rules_is_shown_with_the_reason(small_server: str) -> None:
     served = Served(small_server, lambda: ["future", "real", "nope"])
     found = {state.name: state for state in served.overview()}

@@ -183,6 +183,7 @@ def test_server_ends_with_the_process_that_started_it(golden_models, until):
     until(gone, "the end of the server")
 
 
+@pytest.mark.seconds
 def test_a_server_that_closed_its_output_is_waited_for():
     """Between the two it is neither ready nor ended, which would be read as a lack of time."""
     code = "import os, time; os.close(1); time.sleep(1); os._exit(3)"

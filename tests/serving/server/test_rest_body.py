@@ -119,6 +119,7 @@ def test_body_that_nothing_asked_for_is_taken_before_the_connection_ends(connect
     assert answer(connection)[0] == 400
 
 
+@pytest.mark.seconds
 def test_rest_of_a_refused_body_is_waited_for_in_bounds(start, golden_models, until):
     """The client goes on for ever, a byte at a time."""
     limits = {"max_message_bytes": LIMIT}
@@ -155,6 +156,7 @@ def test_body_above_the_limit_is_not_waited_for(raw):
     assert responses(connection, 1)[0][0] == 413
 
 
+@pytest.mark.seconds
 def test_refused_body_that_was_announced_ends_the_connection(raw):
     """The client may send it or not: where the next request begins would be a guess."""
     connection = raw(f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 99999999999\r\n\r\n".encode())
