@@ -16,21 +16,36 @@ from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.roles import node_id, role_of
 
 _GB = 10**9
-# Peaks of nodes that no earlier run measured, by the first part of the id: the ensemble's in configuration `demo`, rounded up.
-_OTHER = ""
-_USUAL = {roles.TRAINER: 5 * _GB, _OTHER: 3 * _GB}
-# How long nodes take that no earlier run measured, seconds, in configuration `demo`: only their ratios count.
-_USUAL_SECONDS = {
-    roles.TRAINER: 50,
-    roles.AUDIT: 25,
-    roles.INFRA_CHECK: 20,
-    roles.EXPLANATION: 10,
-    roles.EVALUATOR: 8,
-    roles.SHORTCUT_CHECK: 5,
-    _OTHER: 1,
-}
-_ASK_NETWORKS = {roles.TRAINER, roles.EVALUATOR, roles.INFRA_CHECK, roles.SHORTCUT_CHECK, roles.EXPLANATION}  # the first parts of their ids
-_BEAM = {roles.EXAMPLE_GEN, roles.STATISTICS_GEN, roles.TRANSFORM, roles.EVALUATOR}  # whose work `beam.workers` share
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What nodes of one role take, where no earlier run measured it.
+
+    Attributes:
+      seconds: In configuration `demo`: only their ratios count.
+      peak: Bytes; the ensemble's in configuration `demo`, rounded up.
+      networks: It passes images through networks, and may use a GPU.
+      beam: `beam.workers` share its work.
+    """
+
+    seconds: float = 1
+    peak: int = 3 * _GB
+    networks: bool = False
+    beam: bool = False
+
+
+_KINDS = {
+    roles.TRAINER: _Kind(50, peak=5 * _GB, networks=True),
+    roles.AUDIT: _Kind(25),
+    roles.INFRA_CHECK: _Kind(20, networks=True),
+    roles.EXPLANATION: _Kind(10, networks=True),
+    roles.EVALUATOR: _Kind(8, networks=True, beam=True),
+    roles.SHORTCUT_CHECK: _Kind(5, networks=True),
+    roles.EXAMPLE_GEN: _Kind(beam=True),
+    roles.STATISTICS_GEN: _Kind(beam=True),
+    roles.TRANSFORM: _Kind(beam=True),
+}  # by the first part of a node's id; others are as `_Kind` says
 _COSTLY = ("backbone", "image_size", "fine_tuning", "augmentation", "mixed_precision", "all_gpus")  # what a trainer's memory hangs on
 
 
@@ -75,12 +90,12 @@ class Room:
         longest: dict[str, float] = {}
         for node in reversed(nodes):
             name = node.node_info.id
-            own = self.seconds.get(name, _of_kind(_USUAL_SECONDS, name))
+            own = self.seconds.get(name, _kind(name).seconds)
             longest[name] = own + max((longest[down] for down in node.downstream_nodes), default=0.0)
         return longest
 
     def _peak(self, node: str) -> int | None:
-        return self.peaks.get(node, _of_kind(_USUAL, node))
+        return self.peaks.get(node, _kind(node).peak)
 
 
 def room(config: Config, root: Path, jobs: int | None) -> Room:
@@ -119,16 +134,15 @@ def _costly(configuration: Mapping[str, Any]) -> dict[str, object]:
 
 def _processes(node: str, workers: int) -> int:
     """How many processes a node's memory is that of; what was measured is the largest of those that the node started itself."""
-    kind = role_of(node)
-    if kind == roles.INFRA_CHECK:
+    if role_of(node) == roles.INFRA_CHECK:
         return 2  # itself, and the server that it asks
-    return 1 + workers if workers > 1 and kind in _BEAM else 1
+    return 1 + workers if workers > 1 and _kind(node).beam else 1
 
 
 def asks_networks(node: str) -> bool:
     """Tells whether a node passes images through networks: the others have nothing for a GPU."""
-    return role_of(node) in _ASK_NETWORKS
+    return _kind(node).networks
 
 
-def _of_kind(usual: Mapping[str, int], node: str) -> int:
-    return usual.get(role_of(node), usual[_OTHER])
+def _kind(node: str) -> _Kind:
+    return _KINDS.get(role_of(node), _Kind())
