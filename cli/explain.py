@@ -20,7 +20,7 @@ EXAMPLES = """
 
   cxr explain study.dcm --class pneumonia --out maps          what speaks for a class, predicted or not
 
-  cxr explain xray.png -m path/of/model.keras --out maps      a model by its file, or the folder of its artifact
+  cxr explain xray.png -m path/of/artifact --out maps         a model by its artifact's folder, or model.keras in it
 
 Exit codes: 0 done, 1 failed, be it one image, 2 wrong arguments.
 """
@@ -35,7 +35,7 @@ def explain(
     images: Annotated[list[Path], typer.Argument(help="PNG, JPEG, BMP, TIFF or DICOM files, or folders of them")],
     out: Annotated[Path, typer.Option("--out", "-o", help="folder for the overlays and explanations.csv")],
     model: Annotated[
-        str, typer.Option("--model", "-m", help="a model of the latest run, a Model artifact's folder, or a .keras file")
+        str, typer.Option("--model", "-m", help="a model of the latest run, a Model artifact's folder, or model.keras in it")
     ] = features.ENSEMBLE,
     class_name: Annotated[str | None, typer.Option("--class", help="explain this class, not the predicted one")] = None,
     workspace: options.Workspace = Path("workspace"),
@@ -62,12 +62,10 @@ def explain(
     with tensorflow_starting():  # TensorFlow: not before the arguments are known to be right
         from cxr.trainer.explain.explanations import Explainer, info_beside
 
-    if class_name is not None and (info := info_beside(source)):
-        index_of(class_name, info.class_names)
+    if class_name is not None:
+        index_of(class_name, info_beside(source).class_names)
     with messages.status("loading the model"), tensorflow_starting():
         explainer = Explainer(source)
-        if class_name is not None:
-            explainer.index_of(class_name)
     made: list[Explanation] = []
     failed = 0
     for file in track(files, "explaining", console=messages, transient=True):

@@ -43,7 +43,7 @@ class ModelInfo(pydantic.BaseModel):
     image_size: int  # height and width of the images that come in, pixels
     network_size: int | None = None  # the same of those that the backbone gets; None: an ensemble, or an older version did not say
     max_side: int = MAX_SIDE  # pixels that longer images were scaled down to before training; 0: none was
-    reading_rules: int = 1  # of data/images/reader.py; models of version 0.2 do not say it
+    reading_rules: int = 1  # of data/images/reader.py; models of version 0.1 do not say it
     weights: str = ""  # as configured: "imagenet", "none" or a folder
     weights_note: str = ""  # what the backbone really started from
     backbone: str | None = None  # None for an ensemble

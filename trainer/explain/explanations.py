@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from cxr.core import features
 from cxr.core.class_names import index_of
 from cxr.core.errors import MissingFileError
 from cxr.data.images.overlays import Explanation, overlay, save_overlay
-from cxr.data.images.reader import MAX_SIDE, check_rules, encode, read_image
+from cxr.data.images.reader import check_rules, encode, read_image
 from cxr.trainer import artifact, model_info
 from cxr.trainer.explain.gradcam import GradCam, backbones_of
 from cxr.trainer.models.keras_files import load_model
-from cxr.trainer.preprocessing import decode_and_resize
 from cxr.trainer.scoring import SavedModel
 from cxr.trainer.transform_graph import TransformGraph
 
@@ -31,20 +29,21 @@ class Explainer:
           source: URI of a Model artifact, or a .keras file.
 
         Raises:
-          CxrError: No such model, or one that was trained on images read otherwise than this release reads them.
+          CxrError: No such model, one without what an artifact holds beside it, or one that was trained on images read otherwise than this
+            release reads them.
         """
         self._model = load_model(source)
         info = info_beside(source)
-        if info:
-            check_rules(info.reading_rules, source)
-        self.class_names = info.class_names if info else tuple(str(i) for i in range(self._model.output_shape[-1]))
-        self._max_side = (info.max_side or None) if info else MAX_SIDE
-        name = info.name if info else Path(source).stem
-        kept = artifact.transform_path(_artifact_of(source))
-        self._transform = TransformGraph(kept, self.class_names) if tf.io.gfile.exists(kept) else None
-        says = info is not None and info.outside is not None and info.outside.flagged is not None
-        self._served = SavedModel(artifact.serving_dir(_artifact_of(source))) if says else None
-        self._parts = {part_name: (part, GradCam(part)) for part_name, part in backbones_of(self._model, name).items()}
+        check_rules(info.reading_rules, source)
+        self.class_names = info.class_names
+        self._max_side = info.max_side or None
+        uri = _artifact_of(source)
+        graph = artifact.transform_path(uri)
+        _check_beside(source, graph)
+        self._transform = TransformGraph(graph, self.class_names)
+        says = info.outside is not None and info.outside.flagged is not None
+        self._served = SavedModel(artifact.serving_dir(uri)) if says else None
+        self._parts = {part_name: (part, GradCam(part)) for part_name, part in backbones_of(self._model, info.name).items()}
 
     def explain(self, file: Path, out: Path, class_name: str | None = None) -> Iterator[Explanation]:
         """Writes one overlay per backbone into an existing folder.
@@ -59,11 +58,12 @@ class Explainer:
           UnwrittenError: The folder takes no overlay.
           UsageError: No such class.
         """
-        wanted = self.index_of(class_name) if class_name is not None else None
+        wanted = index_of(class_name, self.class_names) if class_name is not None else None
         grey = read_image(file, max_side=self._max_side)
         # Through the same bytes and the same graph as a served request.
         encoded = encode(grey)
-        images, seen = self._read(tf.constant([encoded]))
+        images, boxes = self._transform.images_and_boxes(tf.constant([encoded]))
+        seen = boxes[0].numpy().tolist()
         outside = None
         if self._served:
             _, shares, outside = next(self._served.answers([encoded], lambda one: one))
@@ -80,36 +80,30 @@ class Explainer:
             row = (str(file), name, explained, predicted, round(probability, 4), not heat.any(), saved)
             yield Explanation(*row, remarks="; ".join(grey.remarks), outside=outside)
 
-    def _read(self, encoded: tf.Tensor) -> tuple[tf.Tensor, Sequence[float]]:
-        """Puts an image, string [1], through the graph kept beside the model, or what version 0.2 always did; and what is seen of it."""
-        if self._transform:
-            images, boxes = self._transform.images_and_boxes(encoded)
-            return images, boxes[0].numpy().tolist()
-        return tf.repeat(decode_and_resize(encoded, self._model.input_shape[1]), 3, axis=3), features.WHOLE
 
-    def index_of(self, class_name: str) -> int:
-        """Returns the position of a class.
-
-        Raises:
-          UsageError: The model has no such class.
-        """
-        return index_of(class_name, self.class_names)
-
-
-def info_beside(source: str) -> model_info.ModelInfo | None:
-    """Returns the description beside a model; None for a Keras file by itself, whose classes are then shown by number.
+def info_beside(source: str) -> model_info.ModelInfo:
+    """Returns the description beside a model.
 
     Args:
       source: URI of a Model artifact, or a .keras file.
 
     Raises:
-      CxrError: There is one, and it is damaged: how the model wants its images read is not known.
+      MissingFileError: There is none.
+      CxrError: It is damaged.
     """
-    try:
-        return model_info.read_info(_artifact_of(source))
-    except MissingFileError:
-        return None
+    uri = _artifact_of(source)
+    _check_beside(source, f"{artifact.serving_dir(uri)}/{model_info.INFO}")
+    return model_info.read_info(uri)
+
+
+def _check_beside(source: str, needed: str) -> None:
+    """Refuses a model that was taken out of its artifact: how it wants its images would be a guess, and the map a wrong one."""
+    if not tf.io.gfile.exists(needed):
+        raise MissingFileError(
+            f"{source}: {needed} is not there, without which nobody knows how the model wants its images; give the folder of an artifact "
+            "that this release trained, or model.keras where it lies in one"
+        )
 
 
 def _artifact_of(source: str) -> str:
-    return str(Path(source).parent.parent) if source.endswith(".keras") else source
+    return str(Path(source).absolute().parent.parent) if source.endswith(".keras") else source

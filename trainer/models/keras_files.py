@@ -25,7 +25,7 @@ def load_model(source: str) -> keras.Model:
     """
     path = source if source.endswith(".keras") else artifact.keras_path(source)
     if not tf.io.gfile.exists(path):
-        raise CxrError(f"{path}: no such Keras model; give a .keras file or the URI of a model that this pipeline trained")
+        raise CxrError(f"{path}: no such Keras model; give the URI of a model that this pipeline trained, or model.keras in it")
     for module in LAYERS:
         importlib.import_module(module)
     try:

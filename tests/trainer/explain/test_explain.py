@@ -39,10 +39,10 @@ def member(seed):
 
 
 @pytest.fixture(scope="module")
-def uri(tmp_path_factory):
+def uri(tmp_path_factory, quick_transform_dir):
     """A Model artifact of an ensemble, as far as explaining needs it."""
     uri = str(tmp_path_factory.mktemp("ensemble"))
-    files.make_parent(artifact.keras_path(uri))
+    files.copy_folder(quick_transform_dir, artifact.transform_path(uri))
     joint_model({"one": member(1), "two": member(2)}, WeightedVote([0.5, 0.5]), SIZE).save(artifact.keras_path(uri))
     model_info.write_info(artifact.serving_dir(uri), {"name": "ensemble", "class_names": CLASSES, "image_size": SIZE})
     return uri
@@ -100,7 +100,7 @@ def test_the_class_is_selectable_and_names_do_not_collide(uri, picture, tmp_path
     assert {row.explained for row in first} == {"normal"}
     assert first[0].overlay != second[0].overlay
     with pytest.raises(UsageError, match="--class flu: the model knows covid19, pneumonia, normal"):
-        explainer.index_of("flu")
+        next(explainer.explain(picture, tmp_path, "flu"))
 
 
 @pytest.fixture
@@ -196,22 +196,43 @@ def test_a_missing_model_is_named(tmp_path):
         Explainer(str(tmp_path))
 
 
+def test_a_model_out_of_its_artifact_is_refused(app, uri, picture, tmp_path):
+    """Its images were decoded and resized alone, whatever else it was trained with: a wrong map without a word."""
+    shutil.copytree(uri, tmp_path / "artifact")
+    file = str(shutil.copy(artifact.keras_path(uri), tmp_path / "mine.keras"))
+    with pytest.raises(CxrError, match=r"mine\.keras: .*model\.json is not there, .*; give the folder of an artifact"):
+        Explainer(file)
+    shutil.rmtree(artifact.transform_path(str(tmp_path / "artifact")))
+    arguments = ["-m", artifact.keras_path(str(tmp_path / "artifact")), "--out", str(tmp_path / "maps")]
+    error = CliRunner().invoke(app, ["explain", str(picture), *arguments]).exception
+    assert isinstance(error, CxrError)
+    assert "transform_graph is not there" in str(error)
+    assert list((tmp_path / "maps").iterdir()) == []
+
+
+def test_a_file_is_known_from_within_its_folder(uri, monkeypatch):
+    monkeypatch.chdir(Path(artifact.keras_path(uri)).parent)
+    assert Explainer("model.keras").class_names == tuple(CLASSES)
+
+
 def test_a_map_without_evidence_is_called_empty(uri, picture, tmp_path, app):
     model = load_model(uri)
     for member in ("one", "two"):
         last = model.get_layer(member).layers[-1]
         last.set_weights([np.zeros_like(weight) for weight in last.get_weights()])
-    model.save(tmp_path / "flat.keras")
-    result = CliRunner().invoke(app, ["explain", str(picture), "-m", str(tmp_path / "flat.keras"), "--out", str(tmp_path / "maps")])
+    flat = shutil.copytree(uri, tmp_path / "flat")
+    model.save(artifact.keras_path(str(flat)))
+    result = CliRunner().invoke(app, ["explain", str(picture), "-m", str(flat), "--out", str(tmp_path / "maps")])
     assert "2 of 2 maps are empty" in result.output
     with open(tmp_path / "maps" / "explanations.csv") as file:
         assert [row["empty"] for row in csv.DictReader(file)] == ["True", "True"]
 
 
 def test_a_single_model_goes_by_its_name(tmp_path, uri, picture):
-    single = load_model(uri).get_layer("one")
-    single.save(tmp_path / "mine.keras")
-    (row,) = Explainer(str(tmp_path / "mine.keras")).explain(picture, tmp_path)
+    mine = str(shutil.copytree(uri, tmp_path / "mine"))
+    load_model(uri).get_layer("one").save(artifact.keras_path(mine))
+    model_info.write_info(artifact.serving_dir(mine), {"name": "mine", "class_names": CLASSES, "image_size": SIZE})
+    (row,) = Explainer(mine).explain(picture, tmp_path)
     assert row.model == "mine"
 
 
@@ -226,6 +247,7 @@ def test_a_wrong_class_is_told_before_the_model_is_loaded(app, picture, tmp_path
 def test_heat_lies_on_what_the_graph_cut_out(uri, tmp_path, make_transform, chest_examples):
     copy = tmp_path / "model"
     shutil.copytree(uri, copy)
+    shutil.rmtree(artifact.transform_path(str(copy)))
     files.copy_folder(make_transform(chest_examples, size=SIZE, crop="thorax"), artifact.transform_path(str(copy)))
     image = image_of(chest_examples[0])
     (tmp_path / "x.png").write_bytes(image)
