@@ -88,11 +88,7 @@ def read_records(config: Config, examples: Examples, splits: Sequence[str], fold
     if missing := sorted(set(splits) - set(examples.splits)):
         raise UsageError(f"--splits {','.join(splits)}: {examples.path} has no split {missing[0]!r}, only {', '.join(examples.splits)}")
     patterns = [records_in(f"{examples.path}/{split}") for split in splits]
-    settings = {
-        "class_names": list(config.class_names),
-        "image_size": config.image_size,
-        "preprocessing": config.preprocessing.model_dump(mode="json"),
-    }
+    settings = config.transform_settings()
     content = fingerprints.of_parts([fingerprints.of_folder(examples.path / split) for split in splits])
     graph = folder / fingerprints.of_parts([settings, content, code_version("cxr.trainer.preprocessing")])
     for unfinished in folder.glob("*.*"):  # of calls that were killed

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx import types
@@ -179,7 +178,7 @@ def _data(config: Config, paths: RunPaths) -> _Data:
         examples=examples,
         schema=schema,
         preprocessing_fn="cxr.trainer.preprocessing.preprocessing_fn",
-        custom_config={**_shared(config), "image_size": config.image_size, "code_version": code_version(*CODE[roles.TRANSFORM])},
+        custom_config={**config.transform_settings(), "code_version": code_version(*CODE[roles.TRANSFORM])},
         materialize=False,
         disable_statistics=True,
     )
@@ -197,11 +196,6 @@ def _data(config: Config, paths: RunPaths) -> _Data:
     )
 
 
-def _shared(config: Config) -> dict[str, Any]:
-    """What Transform and the trainers are told alike."""
-    return {"class_names": list(config.class_names), "preprocessing": config.preprocessing.model_dump(mode="json")}
-
-
 def _trainers(config: Config, paths: RunPaths, data: _Data) -> dict[str, BaseNode]:
     """One trainer per backbone, then the ensemble of what they made; by the model's name."""
     trained: dict[str, BaseNode] = {}
@@ -214,7 +208,8 @@ def _trainers(config: Config, paths: RunPaths, data: _Data) -> dict[str, BaseNod
             train_args=tfx.proto.TrainArgs(splits=[TRAIN]),
             eval_args=tfx.proto.EvalArgs(splits=[VAL] if VAL in paths.splits else [TRAIN]),
             custom_config={
-                **_shared(config),
+                "class_names": list(config.class_names),
+                "preprocessing": config.preprocessing.model_dump(mode="json"),
                 "code_version": code_version(*CODE[roles.TRAINER]),
                 "name": name,
                 "model": model.model_dump(mode="json"),

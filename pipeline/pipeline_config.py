@@ -130,6 +130,14 @@ class Config(StrictModel):
         """In the order of the models' probabilities."""
         return self.data.class_names
 
+    def transform_settings(self) -> dict[str, Any]:
+        """Returns what Transform is told: `custom_config` of `preprocessing_fn`."""
+        return {
+            "class_names": list(self.class_names),
+            "image_size": self.image_size,
+            "preprocessing": self.preprocessing.model_dump(mode="json"),
+        }
+
     def feature_place(self, default: Path | None) -> Place:
         """Where features of frozen backbones are kept; see `place_of`."""
         return place_of(self.feature_cache, default)
