@@ -18,7 +18,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,7 +40,7 @@ from cxr.trainer.model_config import FineTuning, Model, Stage
 from cxr.trainer.models.assembly import assemble
 from cxr.trainer.models.backbones import LAYER
 from cxr.trainer.models.heads import build_head
-from cxr.trainer.run_fn import run_fn
+from cxr.trainer.run_fn import Settings, run_fn
 from cxr.trainer.stages import StageData, run_stage
 from cxr.trainer.transform_graph import TransformGraph
 
@@ -120,15 +120,25 @@ def steps_of(model: Model, transform: TransformGraph, train: splits.Split, wante
     return precision, stage.batch_size, arithmetic, statistics.median(seconds[:each]), statistics.median(seconds[each:])
 
 
-def export_differences(
-    name: str, model: Model, arguments: Mapping[str, object], class_names: Sequence[str], val: splits.Split
-) -> tuple[float, float]:
+def export_differences(name: str, config: Config, arguments: Mapping[str, object], val: splits.Split) -> tuple[float, float]:
     """Trains and exports as a run does; returns by how much the SavedModel differs from the training, here and on the CPU."""
-    short = model.model_copy(update={"head_training": Stage(epochs=1), "fine_tuning": None})
-    settings = {"name": name, "model": short.model_dump(mode="json"), "class_names": list(class_names)}
+    settings = Settings(
+        name=name,
+        model=config.models[name].model_copy(update={"head_training": Stage(epochs=1), "fine_tuning": None}),
+        class_names=config.class_names,
+        preprocessing=config.preprocessing,
+        max_side=config.data.max_side,
+        validation_split=True,
+        state_dir=None,
+        folds=0,
+        code_version="",
+        weights_version="",
+        feature_cache=None,
+        features_code="",
+    )
     with tempfile.TemporaryDirectory() as folder:
         places = {"serving_model_dir": artifact.serving_dir(f"{folder}/model"), "model_run_dir": f"{folder}/run"}
-        run_fn(SimpleNamespace(**arguments, **places, custom_config=settings))
+        run_fn(SimpleNamespace(**arguments, **places, custom_config=settings.model_dump(mode="json")))
         trained = predictions.load(f"{folder}/model", "val").probabilities
         differences = []
         for place in (None, "CPU:0"):
@@ -145,8 +155,7 @@ def measure(config: Config, records: Path, names: list[str], steps: int) -> list
     found = []
     with tempfile.TemporaryDirectory() as folder:
         patterns = {split: records_in(f"{records}/{split}") for split in ("train", "val")}
-        about = {"class_names": list(config.class_names), "image_size": config.image_size}
-        write_transform_graph([patterns["train"]], folder, {**about, "preprocessing": config.preprocessing.model_dump(mode="json")})
+        write_transform_graph([patterns["train"]], folder, config.transform_settings())
         transform = TransformGraph(folder, config.class_names)
         train, val = (splits.read_split([pattern], transform) for pattern in patterns.values())
         arguments = {"train_files": [patterns["train"]], "eval_files": [patterns["val"]], "transform_output": folder}
@@ -154,7 +163,7 @@ def measure(config: Config, records: Path, names: list[str], steps: int) -> list
             model = config.models[name]
             timed = steps_of(model, transform, train, steps)
             allowed = GPU_TOLERANCE if devices.has_gpu() else TOLERANCE
-            exported = export_differences(name, model, arguments, config.class_names, val)
+            exported = export_differences(name, config, arguments, val)
             found.append(Measured(name, *timed, *exported, allowed if timed[0] == devices.FLOAT32 else MIXED_TOLERANCE))
     return found
 

@@ -15,7 +15,6 @@ from cxr.core.errors import CxrError
 from cxr.core.features import TRAIN, VAL
 from cxr.core.strict_model import StrictModel
 from cxr.core.validation_errors import said_lines
-from cxr.data.images.reader import MAX_SIDE
 from cxr.trainer import artifact, files, predictions
 from cxr.trainer.calibration import outside
 from cxr.trainer.calibration.settling import Settled, settle
@@ -38,21 +37,20 @@ from cxr.trainer.transform_graph import TransformGraph
 
 
 class Settings(StrictModel):
-    """The Trainer's custom_config."""
-
-    model_config = pydantic.ConfigDict(frozen=True, extra="ignore")  # TFX adds keys of its own
+    """The Trainer's custom_config. No field has a default: model.json would say what is not so where pipeline/graph.py misnamed one."""
 
     name: str
     model: Model
     class_names: tuple[str, ...]
-    preprocessing: Preprocessing = Preprocessing()
-    max_side: int | None = MAX_SIDE
-    validation_split: bool = True
-    state_dir: str | None = None
-    folds: int = 0  # see `Training`
-    code_version: str = ""
-    feature_cache: str | None = None  # file that says where features are kept, see feature_cache/setting.py
-    features_code: str = ""  # version of the code that makes them
+    preprocessing: Preprocessing
+    max_side: int | None
+    validation_split: bool
+    state_dir: str | None  # None: an interrupted training starts again
+    folds: int  # see `Training`
+    code_version: str
+    weights_version: str  # not read: other weights at the same path must not be served from the cache
+    feature_cache: str | None  # file that says where features are kept, see feature_cache/setting.py
+    features_code: str  # version of the code that makes them
 
 
 def run_fn(fn_args: Any) -> None:

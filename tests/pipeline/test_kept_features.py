@@ -36,14 +36,16 @@ def keys(setting, tmp_path):
 
 @pytest.mark.seconds
 def test_the_setting_is_no_part_of_a_node_and_reaches_the_trainers(tmp_path):
+    from cxr.trainer.run_fn import Settings  # imports Keras
+
     first, workspace = keys(Setting(), tmp_path)
-    config = json.loads(first["Trainer-mobilenet"]["custom_config"])
-    assert told(config["feature_cache"]).folder == workspace.feature_cache == tmp_path / ".cache" / "features"
-    assert len(config["features_code"]) == 12
+    settings = Settings.model_validate_json(first["Trainer-mobilenet"]["custom_config"])
+    assert told(settings.feature_cache).folder == workspace.feature_cache == tmp_path / ".cache" / "features"
+    assert len(settings.features_code) == 12
     second, _ = keys(Setting(folder=Path("/elsewhere"), max_gigabytes=9), tmp_path)
-    assert (told(config["feature_cache"]).folder, told(config["feature_cache"]).max_bytes) == (Path("/elsewhere"), 9_000_000_000)
+    assert (told(settings.feature_cache).folder, told(settings.feature_cache).max_bytes) == (Path("/elsewhere"), 9_000_000_000)
     third, _ = keys(None, tmp_path)
-    assert told(config["feature_cache"]).folder is None
+    assert told(settings.feature_cache).folder is None
     assert first == second == third
 
 

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from apache_beam.options.pipeline_options import PipelineOptions
+from trainer_settings import trainer_settings
 
 from cxr.core import beam_options, features
 from cxr.pipeline.gate import Gate, eval_config
@@ -60,13 +61,7 @@ def test_training_serving_and_evaluation_follow_transform(tmp_path, records, qui
         transform_output=make_transform(raw_examples, function=changed),
         serving_model_dir=str(tmp_path / "model" / "Format-Serving"),
         model_run_dir=str(tmp_path / "run"),
-        custom_config={
-            "name": "mobilenet",
-            "model": config(head_training={"epochs": 1}).model_dump(mode="json"),
-            "class_names": CLASSES,
-            "validation_split": True,
-            "state_dir": str(tmp_path / "state"),
-        },
+        custom_config=trainer_settings(config(head_training={"epochs": 1})),
     )
     run_fn(arguments)
     uri = str(tmp_path / "model")

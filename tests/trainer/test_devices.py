@@ -8,6 +8,7 @@ import numpy as np
 import prepared
 import pytest
 import tensorflow as tf
+from trainer_settings import trainer_settings
 
 from cxr.core import machine, progress
 from cxr.trainer import devices, predictions
@@ -75,7 +76,6 @@ weights = model.get_weights()[0]
 scale = keras.ops.convert_to_numpy(model.optimizer.dynamic_scale)
 print(json.dumps([[row["loss"] for row in history.rows], float(scale), weights.tolist()]))
 """
-CLASSES = ["covid19", "pneumonia", "normal"]
 
 
 def on_two_devices(child, *given, fails=0):
@@ -144,14 +144,13 @@ def test_half_precision_on_two_devices_to_the_end(records, transform_dir, config
     """As `full` trains on several GPUs."""
     stage = {"epochs": 2, "batch_size": 10, "optimizer": {"learning_rate": 1e-4}}
     model = config(all_gpus=True, mixed_precision=True, head_training={"epochs": 2}, fine_tuning=stage)
-    settings = {"name": "mobilenet", "model": model.model_dump(mode="json"), "class_names": CLASSES}
     arguments = {
         "train_files": [records.train],
         "eval_files": [records.val],
         "transform_output": transform_dir,
         "serving_model_dir": str(tmp_path / "model" / "Format-Serving"),
         "model_run_dir": str(tmp_path / "run"),
-        "custom_config": settings,
+        "custom_config": trainer_settings(model),
     }
     on_two_devices(RUN_FN, arguments)
     found = json.loads((tmp_path / "run" / "history.json").read_text())

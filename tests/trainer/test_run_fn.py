@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 from keras.src.utils import file_utils
 from small_networks import with_small_mobilenet
+from trainer_settings import trainer_settings
 
 from cxr.core import features
 from cxr.core.errors import CxrError
@@ -45,14 +46,7 @@ def arguments(folder: Path, records, transform_dir, model, **more):
         "transform_output": transform_dir,
         "serving_model_dir": str(folder / "model" / "Format-Serving"),
         "model_run_dir": str(folder / "run"),
-        "custom_config": {
-            "name": "mobilenet",
-            "model": model.model_dump(mode="json"),
-            "class_names": CLASSES,
-            "validation_split": True,
-            "state_dir": str(folder / "state"),
-            **more,
-        },
+        "custom_config": trainer_settings(model, state_dir=str(folder / "state"), **more),
     }
 
 
@@ -173,6 +167,10 @@ def test_faults(tmp_path, records, transform_dir, config, make_example, write):
     wrong["custom_config"]["model"]["head_training"]["epochs"] = 0
     with pytest.raises(CxrError, match="model.head_training.epochs"):
         run_fn(SimpleNamespace(**wrong))
+    misnamed = arguments(tmp_path, records, transform_dir, config())
+    misnamed["custom_config"]["max_sides"] = misnamed["custom_config"].pop("max_side")
+    with pytest.raises(CxrError, match=r"(?s)max_side: Field required.*max_sides: Extra inputs"):
+        run_fn(SimpleNamespace(**misnamed))
     few = arguments(tmp_path, records, transform_dir, config())
     few["train_files"] = [write(tmp_path / "few" / "a.gz", [make_example(0)])]
     with pytest.raises(CxrError, match="training split: 1 image;"):
