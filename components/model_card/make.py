@@ -31,7 +31,7 @@ class Pushed:
     info: ModelInfo
     evaluation: Evaluation
     validation: Validation
-    shortcuts: ShortcutVerdict | None  # None: nobody asked for that check
+    shortcuts: ShortcutVerdict
 
 
 def make_card(pushed: Pushed) -> ModelCard:
@@ -171,9 +171,7 @@ def _gate(pushed: Pushed) -> Section:
     return Section("Gate", facts=(("compared with", compared),), tables=tables)
 
 
-def _shortcuts(verdict: ShortcutVerdict | None) -> Section:
-    if verdict is None:
-        return Section("Shortcuts", ("Not measured: the run had no shortcut check.",))
+def _shortcuts(verdict: ShortcutVerdict) -> Section:
     above = "more than {0} above every shortcut's balanced accuracy, and above the AUC of a class that one tells clearly"
     asked = "nothing" if verdict.margin is None else above.format(verdict.margin)
     told = (f"In the data {sentence}" for sentence in verdict.clear)

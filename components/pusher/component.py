@@ -17,7 +17,7 @@ class PusherSpec(standard_component_specs.PusherSpec):
     INPUTS = {
         **standard_component_specs.PusherSpec.INPUTS,
         EVALUATION: component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
-        SHORTCUT_BLESSING: component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing, optional=True),
+        SHORTCUT_BLESSING: component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing),
     }
 
 
@@ -32,10 +32,10 @@ class Pusher(base_component.BaseComponent):
         model: types.BaseChannel,
         model_blessing: types.BaseChannel,
         infra_blessing: types.BaseChannel,
+        shortcut_blessing: types.BaseChannel,
         evaluation: types.BaseChannel,
         models_folder: str,
         known: Known,
-        shortcut_blessing: types.BaseChannel | None = None,
     ) -> None:
         """Makes the node.
 
@@ -43,10 +43,10 @@ class Pusher(base_component.BaseComponent):
           model: Model artifact.
           model_blessing: The gate's.
           infra_blessing: The infrastructure check's.
+          shortcut_blessing: The shortcut check's.
           evaluation: The Evaluator's.
           models_folder: Folder of the model's versions.
           known: Of the run. Part of the cache's key: after another push this node runs again.
-          shortcut_blessing: The shortcut check's; None: nobody asks for one.
         """
         filesystem = pusher_pb2.PushDestination.Filesystem(base_directory=models_folder)
         super().__init__(
@@ -54,8 +54,8 @@ class Pusher(base_component.BaseComponent):
                 model=model,
                 model_blessing=model_blessing,
                 infra_blessing=infra_blessing,
-                evaluation=evaluation,
                 shortcut_blessing=shortcut_blessing,
+                evaluation=evaluation,
                 push_destination=pusher_pb2.PushDestination(filesystem=filesystem),
                 custom_config=known.model_dump_json(),
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),

@@ -36,8 +36,8 @@ class Executor(tfx_pusher.Executor):
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         pushed = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
-        shortcuts = input_dict.get(SHORTCUT_BLESSING)
-        if not self.CheckBlessing(input_dict) or (shortcuts and not shortcuts[0].get_int_custom_property("blessed")):
+        shortcuts = artifact_utils.get_single_instance(input_dict[SHORTCUT_BLESSING])
+        if not (self.CheckBlessing(input_dict) and shortcuts.get_int_custom_property("blessed")):
             self._MarkNotPushed(pushed)
             return
         destination = pusher_pb2.PushDestination()
@@ -51,7 +51,7 @@ class Executor(tfx_pusher.Executor):
             checked=checked.noted(Path(artifact_utils.get_single_uri(input_dict[standard_component_specs.INFRA_BLESSING_KEY]))),
             run=known.run or (self._context.pipeline_run_id if self._context else "") or "",
             source=known.source or artifact_utils.get_single_uri(input_dict[standard_component_specs.MODEL_KEY]),
-            shortcut_check=shortcuts[0].uri if shortcuts else None,
+            shortcut_check=shortcuts.uri,
         )
         io_utils.copy_dir(str(version), pushed.uri)  # as TFX's does: the artifact holds what was pushed
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)

@@ -32,7 +32,7 @@ def push(
     checked: str,
     run: str,
     source: str,
-    shortcut_check: str | None = None,
+    shortcut_check: str,
 ) -> Path:
     """Makes a version of a model, with its record and its card, and the champion of it.
 
@@ -44,7 +44,7 @@ def push(
       checked: Fingerprint of the SavedModel that the infrastructure check loaded.
       run: The run's id.
       source: URI of the Model artifact.
-      shortcut_check: URI of the shortcut check's blessing; None: there was none.
+      shortcut_check: URI of the shortcut check's blessing.
 
     Returns:
       The version's folder.
@@ -70,13 +70,13 @@ def push(
         info=read_info(str(candidate)),
         evaluation=found,
         validation=read_validation(evaluation),
-        shortcuts=ShortcutVerdict.load(Path(shortcut_check)) if shortcut_check else None,
+        shortcuts=ShortcutVerdict.load(Path(shortcut_check)),
     )
     return publish(models, candidate, record, checked=checked, source=source, expected=known.champion, describe=card)
 
 
 def card_of(
-    record: PushRecord, *, info: ModelInfo, evaluation: Evaluation, validation: Validation, shortcuts: ShortcutVerdict | None
+    record: PushRecord, *, info: ModelInfo, evaluation: Evaluation, validation: Validation, shortcuts: ShortcutVerdict
 ) -> dict[str, str]:
     """Returns the files of a model's card, by path below the version."""
     card = make_card(Pushed(record, info, evaluation, validation, shortcuts))

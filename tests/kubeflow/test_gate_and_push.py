@@ -14,11 +14,13 @@ from simulator.cluster import SimulatedCluster, State
 from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import read_record
 from cxr.components.infra_check import checked
+from cxr.components.shortcut_check.verdict import ShortcutVerdict
 from cxr.core import beam_options
 from cxr.data.images.reader import MAX_SIDE
 
 MODEL = "minio://bucket/model"
 INFRA_BLESSING = "minio://bucket/blessing"
+SHORTCUT_BLESSING = "minio://bucket/shortcuts"
 CLASSES = ("covid19", "pneumonia", "normal")
 
 
@@ -91,10 +93,14 @@ def pipeline(tmp_path, raw_examples, write_split, image):
     infra = tfx.dsl.Importer(
         INFRA_BLESSING, artifact_type=tfx.types.standard_artifacts.InfraBlessing, custom_properties={"blessed": 1}
     ).with_id("InfraCheck")
+    shortcuts = tfx.dsl.Importer(
+        SHORTCUT_BLESSING, artifact_type=tfx.types.standard_artifacts.InfraBlessing, custom_properties={"blessed": 1}
+    ).with_id("ShortcutCheck")
     pusher = Pusher(
         model=model.outputs["result"],
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=infra.outputs["result"],
+        shortcut_blessing=shortcuts.outputs["result"],
         evaluation=evaluator.outputs["evaluation"],
         models_folder=f"{tmp_path}/models",
         known=Known(pipeline="push", split="test"),
@@ -102,7 +108,7 @@ def pipeline(tmp_path, raw_examples, write_split, image):
     graph = tfx.dsl.Pipeline(
         "push",
         "minio://unused",
-        components=[gen, schema, model, baseline, evaluator, infra, pusher],
+        components=[gen, schema, model, baseline, evaluator, infra, shortcuts, pusher],
         enable_cache=True,
         beam_pipeline_args=list(beam_options.local(1)),
     )
@@ -123,6 +129,9 @@ def test_gate_and_push(tmp_path, pipeline, export):
     blessing = cluster.objects.root / "minio/bucket/blessing"
     blessing.mkdir(parents=True)
     (blessing / "INFRA_BLESSED").touch()
+    nothing_asked = {"margin": None, "comparisons": (), "masked": (), "reasons": ()}
+    verdict = ShortcutVerdict(model="constant", split="test", balanced_accuracy=1 / 3, **nothing_asked)
+    verdict.save(cluster.objects.root / "minio/bucket/shortcuts")
 
     def export_and_check(answer):
         export(stored, answer)

@@ -93,7 +93,8 @@ def whole():
 def bare():
     """A model of an older version, judged by the bounds alone."""
     known = ModelInfo(name="old", class_names=CLASSES, image_size=32)
-    return Pushed(RECORD.model_copy(update={"run": ""}), known, evaluation(), Validation(True, ()), None)
+    nothing = SHORTCUTS.model_copy(update={"margin": None, "comparisons": (), "clear": ()})
+    return Pushed(RECORD.model_copy(update={"run": ""}), known, evaluation(), Validation(True, ()), nothing)
 
 
 @pytest.mark.parametrize("pushed", [whole, bare])

@@ -18,7 +18,9 @@ from cxr.components.infra_check import checked
 from cxr.components.metrics import names
 from cxr.components.model_card.card import MARKDOWN
 from cxr.components.pusher.component import Pusher
+from cxr.components.pusher.executor import SHORTCUT_BLESSING
 from cxr.components.pusher.known import NO_CHAMPION, Known
+from cxr.components.shortcut_check.verdict import ShortcutVerdict
 from cxr.core import features
 from cxr.pipeline.gate import Gate, eval_config
 from cxr.trainer import artifact, model_info
@@ -65,6 +67,17 @@ def Check(
     checked.note(Path(blessing.uri), champion.fingerprint(Path(artifact.serving_dir(model.uri))))
 
 
+@tfx.dsl.components.component
+def CheckShortcuts(blessing: tfx.dsl.components.OutputArtifact[standard_artifacts.InfraBlessing]):
+    blessing.set_int_custom_property("blessed", 1)
+    nothing_asked = {"margin": None, "comparisons": (), "masked": (), "reasons": ()}
+    ShortcutVerdict(model="tiny", split="test", balanced_accuracy=1, **nothing_asked).save(Path(blessing.uri))
+
+
+def test_a_pusher_asks_for_the_shortcut_checks_blessing():
+    assert not Pusher.SPEC_CLASS.INPUTS[SHORTCUT_BLESSING].optional
+
+
 @pytest.fixture
 def examples_uri(tmp_path):
     (tmp_path / "examples" / "Split-test").mkdir(parents=True)
@@ -107,11 +120,12 @@ def run(tmp_path, folder, examples_uri):
             example_splits=["test"],
             eval_config=eval_config(Gate(min_accuracy=0.5, tolerance=0.04), "tiny"),
         )
-        check = Check(model=model)
+        check, shortcuts = Check(model=model), CheckShortcuts()
         pusher = Pusher(
             model=model,
             model_blessing=evaluator.outputs["blessing"],
             infra_blessing=check.outputs["blessing"],
+            shortcut_blessing=shortcuts.outputs["blessing"],
             evaluation=evaluator.outputs["evaluation"],
             models_folder=str(folder),
             known=Known(
@@ -124,7 +138,7 @@ def run(tmp_path, folder, examples_uri):
         pipeline = tfx.dsl.Pipeline(
             "tiny",
             str(tmp_path / "root"),
-            components=[examples, train, baseline, evaluator, check, pusher],
+            components=[examples, train, baseline, evaluator, check, shortcuts, pusher],
             enable_cache=True,
             metadata_connection_config=connection,
             beam_pipeline_args=BEAM,
