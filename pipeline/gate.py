@@ -116,7 +116,7 @@ class Gate(StrictModel):
                 yield f"gate.demands.{number}.class: there is no class {demand.class_name}; there are {', '.join(class_names)}: {_ANEW}"
 
 
-def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CLASS_NAMES, *, code_version: str = "") -> EvalConfig:
+def eval_config(gate: Gate, model: str, class_names: Sequence[str] = features.CLASS_NAMES, *, code_version: str) -> EvalConfig:
     """Returns the Evaluator's configuration for one model, the same with and without a baseline.
 
     Labels are numbered by the model itself, with the graph of Transform that it was exported with (signature `transform_labels`).

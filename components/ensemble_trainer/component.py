@@ -49,7 +49,7 @@ class EnsembleTrainer(base_component.BaseComponent):
         transform_graph: types.BaseChannel,
         ensemble: Ensemble,
         class_names: Sequence[str],
-        code_version: str = "",
+        code_version: str,
     ) -> None:
         """Makes the node.
 

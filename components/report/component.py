@@ -75,8 +75,8 @@ class Report(base_component.BaseComponent):
         split: str,
         class_names: Sequence[str],
         configuration: str,
+        code_version: str,
         pictures: bool = True,
-        code_version: str = "",
     ) -> None:
         """Makes the node.
 
@@ -92,8 +92,8 @@ class Report(base_component.BaseComponent):
           split: That the models are judged on.
           class_names: In the order of the probabilities.
           configuration: YAML, in full.
-          pictures: Show radiographs.
           code_version: Of this project.
+          pictures: Show radiographs.
 
         Raises:
           ValueError: No or too many models.

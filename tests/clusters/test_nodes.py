@@ -122,7 +122,7 @@ def run(records, model, ensemble):
                 model=trained.outputs["result"],
                 baseline_model=None,
                 example_splits=["test"],
-                eval_config=eval_config(config.gate, name, config.class_names),
+                eval_config=eval_config(config.gate, name, config.class_names, code_version=""),
                 schema=nodes["ImportSchemaGen"].outputs["schema"],
                 members=members,
             ).with_id(f"Evaluator-{name}")

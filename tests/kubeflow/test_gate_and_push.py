@@ -88,7 +88,7 @@ def pipeline(tmp_path, raw_examples, write_split, image):
         model=model.outputs["result"],
         baseline_model=baseline.outputs["model"],
         example_splits=["test"],
-        eval_config=eval_config(gate, "constant", CLASSES),
+        eval_config=eval_config(gate, "constant", CLASSES, code_version=""),
     )
     infra = tfx.dsl.Importer(
         INFRA_BLESSING, artifact_type=tfx.types.standard_artifacts.InfraBlessing, custom_properties={"blessed": 1}

@@ -1,11 +1,15 @@
 """Each node's cache key holds the code that this node runs, and no more."""
 
+import inspect
 import sys
 
 import pytest
 
+from cxr.components.ensemble_trainer.component import EnsembleTrainer
+from cxr.components.report.component import Report
 from cxr.pipeline import code_version as module
 from cxr.pipeline.code_version import code_version, modules_of
+from cxr.pipeline.gate import eval_config
 from cxr.pipeline.graph import CODE
 
 # What must and what must not be part of a node's key; of a package, nothing in it.
@@ -147,3 +151,8 @@ def test_what_is_installed_is_read_once_for_all_nodes(package, monkeypatch):
     module._installed.cache_clear()
     assert code_version("made_up.entry") != code_version("made_up.other")
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("made", [eval_config, EnsembleTrainer, Report])
+def test_no_node_is_made_without_it(made):
+    assert inspect.signature(made).parameters["code_version"].default is inspect.Parameter.empty

@@ -57,7 +57,7 @@ def judge(tmp_path: Path) -> Judge:
         slices: Mapping[tuple[str, str], Sequence[tuple[int, np.ndarray, bytes]]] | None = None,
         baseline: Sequence[tuple[int, np.ndarray, bytes]] | None = None,
     ) -> Validation:
-        config = eval_config(gate, "tiny")
+        config = eval_config(gate, "tiny", code_version="")
         config = tfma.utils.update_eval_config_with_defaults(config, has_baseline=baseline is not None, rubber_stamp=True)
         for spec in config.metrics_specs:  # what an image was answered is demanded by nobody
             kept = [metric for metric in spec.metrics if metric.class_name != names.ANSWERS_CLASS]
@@ -301,7 +301,7 @@ def test_a_printed_configuration_is_read_back(tmp_path: Path) -> None:
 def test_every_shipped_configuration_makes_a_gate_for_each_model(name: str) -> None:
     config = load(name)
     for candidate in config.candidates:
-        made = eval_config(config.gate, candidate, config.class_names)
+        made = eval_config(config.gate, candidate, config.class_names, code_version="")
         demanded = [metric for spec in made.metrics_specs for metric in spec.metrics if metric.class_name == names.DEMANDED_CLASS]
         held = [demand for demand in config.gate.all_demands(len(config.class_names)).values() if demand.holds_for(candidate)]
         assert {json.loads(metric.config)["figure"] for metric in demanded} == {demand.metric for demand in held}
@@ -311,7 +311,7 @@ def test_every_shipped_configuration_makes_a_gate_for_each_model(name: str) -> N
 
 def test_classes_of_the_data_are_checked_too() -> None:
     with pytest.raises(UsageError, match=r"gate\.demands\.0\.class: there is no class normal; there are a, b"):
-        eval_config(gate({"metric": "auc", "class": "normal", "min": 1}), "tiny", ("a", "b"))
+        eval_config(gate({"metric": "auc", "class": "normal", "min": 1}), "tiny", ("a", "b"), code_version="")
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def test_classes_of_the_data_are_checked_too() -> None:
 )
 def test_an_added_metric_that_cannot_be_made_is_found_before_anything_is_trained(metric: dict, demanded: str, message: str) -> None:
     with pytest.raises(UsageError) as raised:
-        eval_config(gate({"metric": demanded, "min": 0.0}, metrics=[metric]), "tiny")
+        eval_config(gate({"metric": demanded, "min": 0.0}, metrics=[metric]), "tiny", code_version="")
     assert message in str(raised.value)
 
 

@@ -141,7 +141,7 @@ def evaluate(data: Data, model, tmp_path_factory: pytest.TempPathFactory):
             inputs[standard_component_specs.BASELINE_MODEL_KEY] = [artifact(standard_artifacts.Model, model(baseline))]
         evaluation = artifact(standard_artifacts.ModelEvaluation, str(root / "evaluation"))
         blessing = artifact(standard_artifacts.ModelBlessing, str(root / "blessing"))
-        config = proto_utils.proto_to_json(eval_config(gate, name))  # through JSON, as TFX passes it
+        config = proto_utils.proto_to_json(eval_config(gate, name, code_version=""))  # through JSON, as TFX passes it
         properties = {
             standard_component_specs.EVAL_CONFIG_KEY: config,
             standard_component_specs.EXAMPLE_SPLITS_KEY: json_utils.dumps([gate.split]),
@@ -299,7 +299,9 @@ def decide(gate: Gate, accuracy: float, baseline: float | None = None) -> bool:
     from tensorflow_model_analysis.metrics.metric_types import MetricKey
 
     config = tfma.utils.update_eval_config_with_defaults(
-        eval_config(gate.model_copy(update={"above_chance": False}), "mobilenet"), has_baseline=baseline is not None, rubber_stamp=True
+        eval_config(gate.model_copy(update={"above_chance": False}), "mobilenet", code_version=""),
+        has_baseline=baseline is not None,
+        rubber_stamp=True,
     )
     model = "" if baseline is None else "candidate"
     key = MetricKey("accuracy", model_name=model, example_weighted=None)
@@ -335,7 +337,9 @@ def test_impossible_bounds_and_unknown_keys_are_refused(wrong: dict) -> None:
 
 def test_a_figure_that_equals_its_bound_but_for_rounding_is_met() -> None:
     config = eval_config(
-        Gate(above_chance=False, demands=(Demand(metric="balanced_accuracy", min=0.7), Demand(metric="accuracy", min=0))), "mobilenet"
+        Gate(above_chance=False, demands=(Demand(metric="balanced_accuracy", min=0.7), Demand(metric="accuracy", min=0))),
+        "mobilenet",
+        code_version="",
     )
     bounds = [metric.per_slice_thresholds[0].threshold.value_threshold for metric in config.metrics_specs[-1].metrics]
     assert bounds[0].lower_bound.value < np.mean([0.7, 0.7, 0.7]) - 1e-16 < 0.7

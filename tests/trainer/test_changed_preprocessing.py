@@ -38,7 +38,7 @@ def changed(inputs, custom_config):
 def accuracy_by_tfma(saved_model, pattern, folder):
     """As the pipeline's Evaluator has it."""
     config = tfma.utils.update_eval_config_with_defaults(
-        eval_config(Gate(min_accuracy=0), "mobilenet", CLASSES), has_baseline=False, rubber_stamp=True
+        eval_config(Gate(min_accuracy=0), "mobilenet", CLASSES, code_version=""), has_baseline=False, rubber_stamp=True
     )
     (file,) = tf.io.gfile.glob(pattern)
     plain = str(folder / "plain.tfrecord")

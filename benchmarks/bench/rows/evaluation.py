@@ -65,7 +65,7 @@ def evaluator(data: Data, stack: ExitStack) -> Round:
         "schema": of(standard_artifacts.Schema, schema if schema.is_dir() else schema.parent),
     }
     properties = {
-        "eval_config": proto_utils.proto_to_json(eval_config(gate, "mobilenet")),
+        "eval_config": proto_utils.proto_to_json(eval_config(gate, "mobilenet", code_version="")),
         "example_splits": json_utils.dumps([SPLIT]),
     }
 

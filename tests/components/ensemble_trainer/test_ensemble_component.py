@@ -215,6 +215,7 @@ def nodes():
         transform_graph=graph.outputs["result"],
         ensemble=Ensemble(method="hard"),
         class_names=CLASSES,
+        code_version="",
     )
     return [*made.values(), examples, graph, trainer]
 
@@ -230,7 +231,7 @@ def test_members_keep_their_order_in_the_component():
 def test_one_member_is_no_ensemble():
     model = Importer("/models/one", standard_artifacts.Model)
     with pytest.raises(ValueError, match="2 to 8 members, 1 were given"):
-        EnsembleTrainer({"one": model.outputs["result"]}, None, None, Ensemble(), CLASSES)
+        EnsembleTrainer({"one": model.outputs["result"]}, None, None, Ensemble(), CLASSES, "")
 
 
 def test_it_compiles_for_kubeflow(tmp_path):

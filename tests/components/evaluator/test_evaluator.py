@@ -52,7 +52,7 @@ def run(tmp_path, raw_examples):
             inputs["baseline_model"] = of(standard_artifacts.Model, baseline)
         evaluation = of(standard_artifacts.ModelEvaluation, folder / "evaluation")
         properties = {
-            "eval_config": proto_utils.proto_to_json(eval_config(Gate(min_accuracy=0.5), "ensemble")),
+            "eval_config": proto_utils.proto_to_json(eval_config(Gate(min_accuracy=0.5), "ensemble", code_version="")),
             "example_splits": json_utils.dumps(["test"]),
             "feature_cache": feature_cache,
         }

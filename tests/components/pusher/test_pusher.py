@@ -118,7 +118,7 @@ def run(tmp_path, folder, examples_uri):
             model=model,
             baseline_model=baseline.outputs[MODEL],
             example_splits=["test"],
-            eval_config=eval_config(Gate(min_accuracy=0.5, tolerance=0.04), "tiny"),
+            eval_config=eval_config(Gate(min_accuracy=0.5, tolerance=0.04), "tiny", code_version=""),
         )
         check, shortcuts = Check(model=model), CheckShortcuts()
         pusher = Pusher(

@@ -55,6 +55,7 @@ def report(models: int) -> Report:
         split="test",
         class_names=("covid19", "pneumonia", "normal"),
         configuration="name: demo\n",
+        code_version="",
         pictures=False,
     )
 
@@ -171,6 +172,7 @@ def test_on_kubeflow_it_makes_the_artifact_that_kfp_shows(sources: Sources, tmp_
         split="test",
         class_names=("covid19", "pneumonia", "normal"),
         configuration="name: demo\n",
+        code_version="",
     ).with_id("Report")
     spec = compile_pipeline(tfx.dsl.Pipeline("demo", "minio://unused", components=[*nodes.values(), node], enable_cache=True), IMAGE)
     ir_pass.publish_report(spec, "Report")

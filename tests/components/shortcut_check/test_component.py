@@ -57,7 +57,7 @@ def test_a_model_that_knows_less_than_brightness_is_not_pushed(tmp_path, raw_exa
         examples=examples.outputs["result"],
         model=train.outputs["model"],
         example_splits=["test"],
-        eval_config=eval_config(Gate(min_accuracy=0.3, above_chance=False), "tiny"),
+        eval_config=eval_config(Gate(min_accuracy=0.3, above_chance=False), "tiny", code_version=""),
     )
     check, shortcuts = (
         Check(),
