@@ -21,9 +21,6 @@ from cxr.pipeline.local_runner import NodeResult
 from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.report import Candidate, Report
 from cxr.pipeline.roles import node_id
-from cxr.trainer.model_info import ModelInfo, read_info
-
-_CHARACTERS = 12  # of a fingerprint: enough to compare two runs
 
 
 def write_page(sources: Sources, file: Path) -> None:
@@ -119,20 +116,7 @@ def _model(candidate: Candidate, results: Mapping[str, NodeResult]) -> ModelSour
             notes=candidate.notes,
             demands=candidate.demands,
         ),
-        facts=_facts(read_info(candidate.model_uri)) if candidate.model_uri else {},
     )
-
-
-def _facts(info: ModelInfo) -> dict[str, str]:
-    facts = {"images come in at": f"{info.image_size} pixels", "weights": info.weights_note, "code": info.code_version}
-    if info.ensemble_method:
-        facts["method"] = info.ensemble_method
-    if info.data:
-        images = "; ".join(f"{split} {sum(classes.values())}" for split, classes in info.data.images.items())
-        facts |= {"learnt from": f"{images} images", "fingerprint of these": info.data.fingerprint[:_CHARACTERS]}
-    if info.preprocessing:
-        facts["preprocessing"] = ", ".join(f"{key} {value}" for key, value in info.preprocessing.items())
-    return facts
 
 
 def _uri(results: Mapping[str, NodeResult], node: str, output: str) -> str | None:

@@ -31,7 +31,7 @@ from cxr.core.curve_bands import Band, Curve, curve_bands
 from cxr.core.errors import CxrError
 from cxr.core.figures import Answers
 from cxr.data.audit.result import AuditResult
-from cxr.trainer.model_info import read_info
+from cxr.trainer.model_info import ModelInfo, read_info
 
 LIBRARIES = (
     "cxr-pipeline",
@@ -43,6 +43,8 @@ LIBRARIES = (
     "apache-beam",
     "numpy",
 )
+
+_CHARACTERS = 12  # of a fingerprint: enough to compare two runs
 
 
 def gather(sources: Sources) -> Content:
@@ -93,13 +95,14 @@ def _model(sources: ModelSources, patients: Mapping[int, bytes]) -> Model:
         refusals=tuple(refusal.model_copy(update={"text": without_paths(refusal.text)}) for refusal in sources.verdict.refusals),
         notes=tuple(map(without_paths, sources.verdict.notes)),
     )
+    info = read_info(sources.model) if sources.model else None
     model = Model(
         sources.name,
         verdict,
         training=read_training(sources.model_run) if sources.model_run else None,
         shortcuts=ShortcutVerdict.load(Path(sources.shortcut_check)) if sources.shortcut_check else None,
-        info=read_info(sources.model) if sources.model else None,
-        facts={key: without_paths(text) for key, text in sources.facts.items()},
+        info=info,
+        facts=_facts(info) if info else {},
     )
     if not sources.evaluation:
         return model
@@ -111,6 +114,19 @@ def _model(sources: ModelSources, patients: Mapping[int, bytes]) -> Model:
         bands=_bands(answers, evaluation) if answers else {},
         answers=answers,
     )
+
+
+def _facts(info: ModelInfo) -> dict[str, str]:
+    """What a model was made of."""
+    facts = {"images come in at": f"{info.image_size} pixels", "weights": info.weights_note, "code": info.code_version}
+    if info.ensemble_method:
+        facts["method"] = info.ensemble_method
+    if info.data:
+        images = "; ".join(f"{split} {sum(classes.values())}" for split, classes in info.data.images.items())
+        facts |= {"learnt from": f"{images} images", "fingerprint of these": info.data.fingerprint[:_CHARACTERS]}
+    if info.preprocessing:
+        facts["preprocessing"] = ", ".join(f"{key} {value}" for key, value in info.preprocessing.items())
+    return {key: without_paths(text) for key, text in facts.items()}
 
 
 def _bands(answers: AnsweredImages, evaluation: Evaluation) -> Mapping[str, Mapping[Curve, Band]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from cxr.components.report.page.content import Artifact, Step, Verdict
@@ -19,7 +19,6 @@ class ModelSources:
     evaluation: str | None = None  # ModelEvaluation
     model_run: str | None = None  # ModelRun
     verdict: Verdict = Verdict()
-    facts: Mapping[str, str] = field(default_factory=dict)
     model: str | None = None  # Model
     shortcut_check: str | None = None  # InfraBlessing of ShortcutCheck
 

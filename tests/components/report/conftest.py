@@ -151,7 +151,8 @@ def sources(
     write_run(root / "run")
     write_shortcuts(root / "audit", root / "shortcut_check")
     write_explanation(root / "explanation")
-    write_info(str(root / "model" / "Format-Serving"), {"name": "mobilenet", "class_names": CLASSES, "image_size": 32})
+    about = {"name": "mobilenet", "class_names": CLASSES, "image_size": 32, "weights_note": "from /srv/Doe/w.h5", "code_version": "c0de"}
+    write_info(str(root / "model" / "Format-Serving"), about)
     (root / "infra_check").mkdir()
     (root / "infra_check" / REASONS).write_text("/tmp/Doe/model is gone\n")
     checked = read_checks(
@@ -170,7 +171,6 @@ def sources(
                 evaluation=str(root / "evaluation"),
                 model_run=str(root / "run"),
                 verdict=verdict,
-                facts={"weights": "from /srv/Doe/w.h5"},
                 model=str(root / "model"),
                 shortcut_check=str(root / "shortcut_check"),
             ),

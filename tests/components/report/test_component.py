@@ -95,6 +95,8 @@ def test_the_component_writes_the_page_of_what_it_is_given(sources: Sources, tmp
     for words in (
         "model0",
         "accuracy 0.833 is below 0.900",
+        "What the models were made of",
+        "c0de",
         "another answer than the recorded one",
         "refused",
         "shortcut check: no better",
