@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cxr.cli.options import help_of, source_of
+from cxr.core.places import WARM_UP
 from cxr.serving import defaults
 
 if TYPE_CHECKING:
@@ -72,9 +73,7 @@ def serve(
     max_connection_age_seconds: Annotated[
         float | None, typer.Option(help="Clients connect again after that: they find new servers (default: 3600).")
     ] = None,
-    no_warm_up: Annotated[
-        bool, typer.Option("--no-warm-up", help="Do not replay assets.extra/tf_serving_warmup_requests before a version is served.")
-    ] = False,
+    no_warm_up: Annotated[bool, typer.Option("--no-warm-up", help=f"Do not replay {WARM_UP} before a version is served.")] = False,
     unchecked_models: Annotated[
         bool,
         typer.Option(

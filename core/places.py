@@ -7,6 +7,8 @@ from pathlib import Path
 RECORDS_SUFFIX = ".tfrecord.gz"  # of the files of raw examples that `cxr ingest` writes, in a folder for each split
 SERVING = "Format-Serving"  # folder of the SavedModel in a Model artifact; the name that TFX's Evaluator and Pusher look for
 SAVED_MODEL = "saved_model.pb"  # the file that makes a folder a SavedModel
+EXTRA = "assets.extra"  # folder in a SavedModel for what is not TensorFlow's; TensorFlow Serving knows it too
+WARM_UP = f"{EXTRA}/tf_serving_warmup_requests"  # below a SavedModel; the name that TensorFlow Serving looks for
 
 STATISTICS = "Split-*/FeatureStats.pb"  # of a split, in an ExampleStatistics artifact
 

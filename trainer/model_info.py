@@ -12,14 +12,14 @@ import pydantic
 import tensorflow as tf
 
 from cxr.core.errors import CxrError, MissingFileError
-from cxr.core.places import SERVING
+from cxr.core.places import EXTRA, SERVING
 from cxr.core.validation_errors import all_said
 from cxr.data.images.reader import MAX_SIDE
 from cxr.trainer import files
 from cxr.trainer.artifact import serving_dir
 from cxr.trainer.calibration_info import Calibration, Conformal, OperatingPoint, Outside
 
-INFO = "assets.extra/model.json"  # below the SavedModel
+INFO = f"{EXTRA}/model.json"  # below the SavedModel
 
 
 class TrainingData(pydantic.BaseModel):

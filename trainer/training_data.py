@@ -18,11 +18,12 @@ import tensorflow as tf
 
 from cxr.core import fingerprints
 from cxr.core.errors import CxrError
+from cxr.core.places import EXTRA
 from cxr.trainer import files
 from cxr.trainer.model_info import ModelInfo, TrainingData
 from cxr.trainer.splits import Split
 
-TRAINING_IMAGES = "assets.extra/training_images.npy"  # below the SavedModel
+TRAINING_IMAGES = f"{EXTRA}/training_images.npy"  # below the SavedModel
 Keys = npt.NDArray[np.uint64]  # sorted, each once
 
 

@@ -28,6 +28,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from cxr.components.baseline.push_record import RECORD
 from cxr.core import fingerprints
 from cxr.core.durable import replace_text
 from cxr.core.errors import CxrError
@@ -86,7 +87,7 @@ def read(pointer: Path) -> Champion | None:
 def _damaged(pointer: Path, what: str) -> CxrError:
     return CxrError(
         f"{pointer}: not a champion pointer ({what}); write it anew (version, fingerprint, source and pushed_at stand in the champion's "
-        "assets.extra/push.json). Without it a run compares with no baseline, and `cxr prune` does not know the champion"
+        f"{RECORD}). Without it a run compares with no baseline, and `cxr prune` does not know the champion"
     )
 
 

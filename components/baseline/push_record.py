@@ -9,9 +9,10 @@ from pydantic import Field, field_validator
 from cxr.core.errors import MissingFileError
 from cxr.core.figure_table import TABLE
 from cxr.core.intervals import Figure, checked_share
+from cxr.core.places import EXTRA
 from cxr.core.strict_model import StrictModel
 
-RECORD = "assets.extra/push.json"  # below the pushed version
+RECORD = f"{EXTRA}/push.json"  # below the pushed version
 
 
 class Comparison(StrictModel):

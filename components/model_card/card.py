@@ -9,8 +9,10 @@ from typing import Any
 
 import yaml
 
-MARKDOWN = "assets.extra/README.md"  # below the pushed version; the name that Hugging Face's hub shows
-JSON = "assets.extra/model_card.json"
+from cxr.core.places import EXTRA
+
+MARKDOWN = f"{EXTRA}/README.md"  # below the pushed version; the name that Hugging Face's hub shows
+JSON = f"{EXTRA}/model_card.json"
 
 
 @dataclass(frozen=True)

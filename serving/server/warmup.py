@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import grpc
 import tensorflow as tf
 from tensorflow_serving.apis import model_pb2, prediction_log_pb2
 
+from cxr.core.places import WARM_UP
 from cxr.serving.server import inference
 from cxr.serving.server.batching import Call, Runner
 from cxr.serving.server.errors import ServingError, from_exception, invalid, precondition
@@ -15,7 +15,6 @@ from cxr.serving.server.options import Batching, Limits
 from cxr.serving.server.predict import predict
 from cxr.serving.server.states import Version
 
-FILE = Path("assets.extra") / "tf_serving_warmup_requests"  # TFRecord of PredictionLog
 MAX_RECORDS = 1000  # TensorFlow Serving's limit
 DIRECT = Runner(Batching(enabled=False))  # alone, in the loading thread
 
@@ -29,7 +28,7 @@ def warm_up(version: Version, limits: Limits) -> int:
     Raises:
       ServingError: a record is broken, of another kind, or fails; the load then counts as failed, as in TensorFlow Serving.
     """
-    path = version.path / FILE
+    path = version.path / WARM_UP
     if not path.is_file():
         return 0
     count = 0

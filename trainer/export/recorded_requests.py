@@ -6,7 +6,6 @@ Both are TFRecords of TensorFlow Serving's PredictionLog in the SavedModel's `as
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +14,10 @@ from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from cxr.core import features
+from cxr.core.places import EXTRA
+from cxr.trainer import files
 
-RECORDED_REQUESTS = "recorded_requests.tfrecord"
-WARMUP = "tf_serving_warmup_requests"  # the name that TensorFlow Serving looks for
+RECORDED_REQUESTS = f"{EXTRA}/recorded_requests.tfrecord"  # below the SavedModel
 # UNLIKE_TRAINING counts features in their standard deviations, and a heat map is divided by its maximum, which is what positive and
 # negative evidence leave of each other: both enlarge rounding, in random networks above all.
 SCORE_FACTOR = 10
@@ -68,10 +68,10 @@ def log_of(request: predict_pb2.PredictRequest, outputs: Tensors | None = None) 
 
 
 def write_logs(saved_model: str, file: str, logs: Iterable[prediction_log_pb2.PredictionLog]) -> None:
-    """Writes a TFRecord, uncompressed (TensorFlow Serving reads no other), into a SavedModel's assets.extra."""
-    path = PurePosixPath("assets.extra") / file
-    tf.io.gfile.makedirs(f"{saved_model}/{path.parent}")
-    with tf.io.TFRecordWriter(f"{saved_model}/{path}") as writer:
+    """Writes a TFRecord, uncompressed (TensorFlow Serving reads no other), of a SavedModel, at a path below it."""
+    path = f"{saved_model}/{file}"
+    files.make_parent(path)
+    with tf.io.TFRecordWriter(path) as writer:
         for log in logs:
             # Without `deterministic` the order of a map's entries changes from process to process, and with it the export's fingerprint.
             writer.write(log.SerializeToString(deterministic=True))
@@ -79,7 +79,7 @@ def write_logs(saved_model: str, file: str, logs: Iterable[prediction_log_pb2.Pr
 
 def read_recorded(saved_model: str) -> Iterator[prediction_log_pb2.PredictionLog]:
     """Yields the requests, each with its answer, that were recorded when the model was exported; nothing where there are none."""
-    file = f"{saved_model}/assets.extra/{RECORDED_REQUESTS}"
+    file = f"{saved_model}/{RECORDED_REQUESTS}"
     if tf.io.gfile.exists(file):
         for record in tf.data.TFRecordDataset(file).as_numpy_iterator():
             yield prediction_log_pb2.PredictionLog.FromString(record)

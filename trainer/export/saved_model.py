@@ -12,6 +12,7 @@ from tensorflow.core.protobuf import fingerprint_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from cxr.core import features
+from cxr.core.places import WARM_UP
 from cxr.data.images.reader import MAX_SIDE, READING_RULES
 from cxr.trainer import files, model_info
 from cxr.trainer.calibration import conformal
@@ -74,7 +75,7 @@ def export_model(
     recorder = _Recorder(network, name, transform, sets, enlargement)
     examples = [recorded_requests.example_of(image) for image in phantoms()]
     recorded_requests.write_logs(directory, recorded_requests.RECORDED_REQUESTS, recorder.recorded(examples))
-    recorded_requests.write_logs(directory, recorded_requests.WARMUP, recorder.warmup(examples[0]))
+    recorded_requests.write_logs(directory, WARM_UP, recorder.warmup(examples[0]))
 
 
 def _name_by_content(directory: str) -> None:

@@ -16,10 +16,11 @@ from transformed import images_of
 
 from cxr.core import features
 from cxr.core.errors import CxrError
+from cxr.core.places import WARM_UP
 from cxr.data.images.reader import READING_RULES, encode, read_image
 from cxr.trainer import model_info
 from cxr.trainer.export.network import single_network
-from cxr.trainer.export.recorded_requests import RECORDED_REQUESTS, WARMUP, example_of, image_of, read_recorded, write_logs
+from cxr.trainer.export.recorded_requests import RECORDED_REQUESTS, example_of, image_of, read_recorded, write_logs
 from cxr.trainer.export.saved_model import export_model
 from cxr.trainer.export.signatures import Signatures
 from cxr.trainer.export.trained_answers import TrainedAnswers
@@ -260,14 +261,14 @@ def test_what_lies_beside_the_model(exported):
     signatures = [log.predict_log.request.model_spec.signature_name for log in logs]
     assert signatures.count("image_bytes") == signatures.count("serving_default") == 3
     assert all(log.predict_log.request.model_spec.name == "small" for log in logs)
-    assert len(list(tf.data.TFRecordDataset(str(extra / WARMUP)))) == 3
+    assert len(list(tf.data.TFRecordDataset(str(extra / "tf_serving_warmup_requests")))) == 3
     assert sum(f.stat().st_size for f in extra.iterdir()) < 500_000
 
 
 def test_only_drawn_pictures_travel_with_the_model(exported):
     drawn = {*phantoms(), *map(example_of, phantoms())}
-    for file in (RECORDED_REQUESTS, WARMUP):
-        for record in tf.data.TFRecordDataset(str(Path(exported) / "assets.extra" / file)).as_numpy_iterator():
+    for file in (RECORDED_REQUESTS, WARM_UP):
+        for record in tf.data.TFRecordDataset(f"{exported}/{file}").as_numpy_iterator():
             request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
             if request.model_spec.signature_name != features.SIGNATURE_TENSOR:  # that one has no picture
                 pictures = [tensor for key, tensor in request.inputs.items() if key != features.CLASS_INDEX]
