@@ -1,12 +1,11 @@
 """From a pushed version back to what it was made of: run, code, data, configuration, and what it was compared with.
 
-Most of it travels with the version (model.json, push.json and the model card in its assets.extra) and is told also where the workspace is
+Most of it travels with the version (model.json and push.json in its assets.extra) and is told also where the workspace is
 gone. The run's configuration, its ensemble's members' versions and the nodes in ML Metadata are looked up in the workspace it lies in.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from pydantic import Field
 from cxr.components.baseline import champion
 from cxr.components.baseline.push_record import Comparison, PushRecord, read_record
 from cxr.components.metrics.names import title
-from cxr.components.model_card.card import JSON
 from cxr.core.errors import UsageError
 from cxr.core.model_versions import version_of
 from cxr.core.strict_model import StrictModel
@@ -64,7 +62,7 @@ class Lineage(StrictModel):
     training: dict[str, Any] = Field(description="settings of its trainer; empty for an ensemble")
     ensemble_method: str | None
     members: dict[str, Member]
-    figures: dict[str, str] = Field(description="on the split it was judged on, with 95 % intervals, as its card has them")
+    figures: dict[str, str] = Field(description="on the split it was judged on, with 95 % intervals; pushes of version 0.1 have none")
     run: Run | None = Field(description="null: its folder is not in the workspace that the version lies in, or see `unread_runs`")
     unread_runs: dict[str, str] = Field(description="runs of which one may have pushed it: why their report.json cannot be read")
     made_by: tuple[Execution, ...] = Field(description="nodes in ML Metadata; empty: it is gone, or does not know the model")
@@ -96,7 +94,7 @@ def lineage(version: Path) -> Lineage:
         training=info.training,
         ensemble_method=info.ensemble_method,
         members=_members(info, run),
-        figures=_figures(version, record),
+        figures=_figures(record),
         run=_described(run) if run else None,
         unread_runs={one.name: one.damage for one in unread_pushers(version, run)},
         made_by=upstream(workspace_of(version).metadata, record.source) if record else (),
@@ -150,12 +148,10 @@ def _members(info: ModelInfo, run: KeptRun | None) -> dict[str, Member]:
     }
 
 
-def _figures(version: Path, record: PushRecord | None) -> dict[str, str]:
-    """Those of the push. An older version's push kept no intervals: its card has them, in one order; without a card there are none."""
-    if record and record.figures:
+def _figures(record: PushRecord | None) -> dict[str, str]:
+    """Those of the push; one of version 0.1 kept no intervals."""
+    if record is None:
+        return {}
+    if record.figures:
         return {title(name): str(figure) for name, figure in record.figures.items()}
-    try:
-        tables = json.loads((version / JSON).read_text(encoding="utf-8"))["sections"]["Evaluation"]["tables"]
-        return dict(tables[0]["rows"])
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
-        return {title(name): f"{value:.3f}" for name, value in record.metrics.items()} if record else {}
+    return {title(name): f"{value:.3f}" for name, value in record.metrics.items()}

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from cxr.core.intervals import Fraction, Share
 from cxr.core.strict_model import StrictModel
@@ -40,15 +40,6 @@ class ShortcutResult(StrictModel):
     clear_classes: tuple[str, ...] = Field(description="the classes that it tells clearly, the surest first; empty: none")
     hinted_classes: tuple[str, ...] = Field((), description="of no clear one: the class that it surely tells better than by chance")
     verdict: str
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_earlier_versions(cls, given: object) -> object:
-        """Runs that are kept may hold audits that named the surest class alone, as `clear_class`."""
-        if not isinstance(given, dict) or "clear_class" not in given:
-            return given
-        surest = given["clear_class"]
-        return {key: value for key, value in given.items() if key != "clear_class"} | {"clear_classes": () if surest is None else (surest,)}
 
 
 class AuditResult(StrictModel):

@@ -42,14 +42,17 @@ def write_version(folder: Path) -> None:
         "fingerprint": "e" * 32,
         "split": "test",
         "metrics": {"example_count": 12, "accuracy": 0.75},
+        "figures": {
+            "accuracy": {"value": 0.75, "low": 0.5, "high": 0.9},
+            "balanced_accuracy": {"value": 0.7, "low": None, "high": None},
+            "calibration_error": {"value": 0.1, "low": 0.05, "high": 0.2},
+        },
         "baseline": {"version": "16", "metrics": {"accuracy": 0.7}},
         "floor": folder.name,
     }
-    table = {"caption": "Figures", "columns": ["figure", "value"], "rows": [["accuracy", "0.750 (0.500 to 0.900)"]]}
-    card = {"sections": {"Evaluation": {"tables": [table]}}}
     (folder / "assets.extra").mkdir(parents=True)
     (folder / "saved_model.pb").touch()
-    for name, found in (("model.json", info), ("push.json", push), ("model_card.json", card)):
+    for name, found in (("model.json", info), ("push.json", push)):
         (folder / "assets.extra" / name).write_text(json.dumps(found))
 
 
@@ -76,7 +79,11 @@ def test_everything_that_the_workspace_knows(version: Path) -> None:
     assert found.data.fingerprint == "f" * 64
     assert found.baseline is not None
     assert (found.baseline.version, found.baseline.metrics) == ("16", {"accuracy": 0.7})
-    assert found.figures == {"accuracy": "0.750 (0.500 to 0.900)"}
+    assert found.figures == {
+        "accuracy": "0.750 (0.500 to 0.900)",
+        "balanced accuracy": "0.700",
+        "calibration error": "0.100 (0.050 to 0.200)",
+    }
     assert {name: member.version for name, member in found.members.items()} == {"mobilenet": "5", "densenet201": None}
     assert found.run is not None
     assert (found.run.name, found.run.state, found.run.shipped) == ("20261126-1", "refused", "cpu")
@@ -137,34 +144,22 @@ def test_a_damaged_report_of_another_time_is_of_another_run(version: Path, make_
     assert list(lineage(version).unread_runs) == ["20261126-1"]
 
 
-def test_figures_are_the_pushs_however_the_card_is_ordered(version: Path) -> None:
-    extra = version / "assets.extra"
-    card = json.loads((extra / "model_card.json").read_text())
-    card["sections"]["Evaluation"]["tables"].insert(0, {"caption": "Classes", "columns": ["class"], "rows": [["normal", "0.1"]]})
-    (extra / "model_card.json").write_text(json.dumps(card))
-    push = json.loads((extra / "push.json").read_text())
-    figures = {
-        "accuracy": {"value": 0.75, "low": 0.5, "high": 0.9},
-        "balanced_accuracy": {"value": 0.7, "low": None, "high": None},
-        "calibration_error": {"value": 0.1, "low": 0.05, "high": 0.2},
-    }
-    (extra / "push.json").write_text(json.dumps(push | {"figures": figures}))
-    assert lineage(version).figures == {
-        "accuracy": "0.750 (0.500 to 0.900)",
-        "balanced accuracy": "0.700",
-        "calibration error": "0.100 (0.050 to 0.200)",
-    }
+def test_a_push_of_version_0_1_kept_figures_without_intervals(version: Path) -> None:
+    file = version / "assets.extra" / "push.json"
+    push = json.loads(file.read_text())
+    del push["figures"]
+    file.write_text(json.dumps(push))
+    assert lineage(version).figures["accuracy"] == "0.750"
 
 
 def test_a_folder_without_its_workspace_tells_what_travels_with_it(version: Path, tmp_path: Path) -> None:
     alone = tmp_path / "server" / "models" / "ensemble" / "17"
     shutil.copytree(version, alone)
-    (alone / "assets.extra" / "model_card.json").unlink()
     found = lineage(alone)
     assert (found.run, found.champion, found.made_by) == (None, None, ())
     assert found.data == lineage(version).data
     assert found.pushed == lineage(version).pushed
-    assert found.figures["accuracy"] == "0.750"  # the push's, which has no intervals
+    assert found.figures == lineage(version).figures
     assert found.members["mobilenet"].version is None
 
 

@@ -215,17 +215,6 @@ def test_saved_and_read_again(found, tmp_path):
             AuditResult.load(tmp_path)
 
 
-@pytest.mark.parametrize(("named", "classes"), [("a", ("a",)), (None, ())])
-def test_an_audit_that_an_earlier_version_kept_is_read(found, tmp_path, named, classes):
-    """It named one class of a shortcut, the surest."""
-    kept = json.loads(found[0].model_dump_json())
-    for shortcut in kept["shortcuts"]:
-        del shortcut["clear_classes"]
-        shortcut["clear_class"] = named
-    (tmp_path / "audit.json").write_text(json.dumps(kept))
-    assert {shortcut.clear_classes for shortcut in AuditResult.load(tmp_path).shortcuts} == {classes}
-
-
 def test_figures_are_scikit_learns_and_draws_those_of_the_evaluator():
     data = tables()
     rng = np.random.default_rng(2)
