@@ -10,7 +10,10 @@ SAVED_MODEL = "saved_model.pb"  # the file that makes a folder a SavedModel
 EXTRA = "assets.extra"  # folder in a SavedModel for what is not TensorFlow's; TensorFlow Serving knows it too
 WARM_UP = f"{EXTRA}/tf_serving_warmup_requests"  # below a SavedModel; the name that TensorFlow Serving looks for
 
-STATISTICS = "Split-*/FeatureStats.pb"  # of a split, in an ExampleStatistics artifact
+_SPLIT = "Split-"  # what TFX's folders of a split begin with
+SPLITS = f"{_SPLIT}*"  # in an Examples artifact
+STATISTICS = f"{SPLITS}/FeatureStats.pb"  # in an ExampleStatistics artifact
+ANOMALIES = f"{SPLITS}/SchemaDiff.pb"  # in an ExampleAnomalies artifact
 
 
 def records_in(folder: str) -> str:
@@ -22,10 +25,22 @@ def records_in(folder: str) -> str:
     return f"{folder}/*{RECORDS_SUFFIX}"
 
 
-def statistics_files(artifact: str | Path) -> dict[str, Path]:
-    """Returns the statistics of each split, in the order of the splits' names; empty where there are none.
+def split_folder(artifact: str | Path, split: str) -> Path:
+    """Returns where an artifact keeps what belongs to a split.
 
     Args:
-      artifact: Folder of an ExampleStatistics artifact.
+      artifact: Its folder.
+      split: Name of the split.
     """
-    return {file.parent.name.removeprefix("Split-"): file for file in sorted(Path(artifact).glob(STATISTICS))}
+    return Path(artifact, f"{_SPLIT}{split}")
+
+
+def by_split(artifact: str | Path, what: str) -> dict[str, Path]:
+    """Returns what an artifact keeps of each split, in the order of the splits' names; empty where there is none.
+
+    Args:
+      artifact: Its folder.
+      what: SPLITS, the folders themselves; STATISTICS or ANOMALIES, a file in each.
+    """
+    found = sorted(Path(artifact).glob(what))
+    return {path.relative_to(artifact).parts[0].removeprefix(_SPLIT): path for path in found}

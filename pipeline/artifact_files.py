@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as proto
@@ -17,7 +17,7 @@ from tfx.orchestration import metadata
 
 from cxr.core.counts import how_many
 from cxr.core.file_sizes import FILES, sizes_of, what_changed
-from cxr.pipeline.workspace import BASELINES, PIPELINE_ROOT, Workspace
+from cxr.pipeline.workspace import Workspace, made_at
 
 _SHOWN = 5  # artifacts that are named one by one
 
@@ -78,7 +78,8 @@ def _of_other_homes(home: Path, copied: list[Path], newest: Path | None) -> Iter
 
 def _of_changes(changes: list[tuple[str, str]]) -> Iterator[str]:
     for uri, what in changes[:_SHOWN]:
-        _, node = _home_and_node(PurePath(uri))
+        made = made_at(uri)
+        node = made[1].parts[1] if made else ""
         yield f"{uri}: {what}; it is not taken from the cache: {node} makes it anew where this run needs it, and so does what follows"
     if (more := len(changes) - _SHOWN) > 0:
         others = how_many(more, "more artifact has lost files, and is", "more artifacts have lost files, and are")
@@ -95,14 +96,6 @@ def _change(artifact: proto.Artifact) -> str:
 
 def _other_home(uri: str, home: Path) -> Path | None:
     """The pipeline's folder that an artifact was made in; None: this one, by whatever name, or nobody knows."""
-    other, _ = _home_and_node(PurePath(uri))
-    same = other is None or other == home or (other.exists() and home.samefile(other))
-    return None if same else other
-
-
-def _home_and_node(path: PurePath) -> tuple[Path | None, str]:
-    """The pipeline's folder, None where the layout is another, and the node (of a baseline: the model)."""
-    for top in path.parents:
-        if top.name in (PIPELINE_ROOT, BASELINES):
-            return Path(top.parent), path.relative_to(top).parts[0]
-    return None, ""
+    made = made_at(uri)
+    same = made is None or made[0] == home or (made[0].exists() and home.samefile(made[0]))
+    return None if made is None or same else made[0]

@@ -10,6 +10,7 @@ from cxr.components.answers.image_answers import AnsweredImages, read_image_answ
 from cxr.components.answers.paired import compare
 from cxr.core.errors import CxrError
 from cxr.core.intervals import Figure
+from cxr.core.places import split_folder
 from cxr.core.strict_model import StrictModel
 from cxr.pipeline.config_differences import Difference, differences
 from cxr.pipeline.kept_report import KeptModel, KeptReport
@@ -144,7 +145,7 @@ def _model(first: _Judged, second: _Judged) -> ModelComparison:
 
 def _patients(run: KeptRun, report: KeptReport) -> dict[int, bytes]:
     examples = run.place_of(report.examples_uri)
-    return read_patients(examples / f"Split-{report.split}") if examples and report.split else {}
+    return read_patients(split_folder(examples, report.split)) if examples and report.split else {}
 
 
 def _facts(run: KeptRun) -> RunFacts:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import pydantic
@@ -18,7 +18,7 @@ from cxr.core.errors import CxrError, UsageError
 from cxr.core.validation_errors import first_said
 from cxr.pipeline.kept_report import KeptReport, exit_code
 from cxr.pipeline.run_record import RECORD, RunRecord
-from cxr.pipeline.workspace import CONFIG, LATEST, PIPELINE_ROOT, REPORT, RUN, Workspace, all_runs, workspace_of
+from cxr.pipeline.workspace import CONFIG, LATEST, REPORT, RUN, Workspace, all_runs, made_at, workspace_of
 
 _Kept = TypeVar("_Kept", bound=pydantic.BaseModel)
 State = Literal["done", "refused", "failed", "interrupted", "under way", "killed", "unknown"]
@@ -142,10 +142,9 @@ class KeptRun:
 
     def place_of(self, uri: str | None) -> Path | None:
         """Returns where an artifact of this run is now, also in a workspace that was moved or copied; None where it is gone."""
-        if not uri:
-            return None
-        place = self.home / PIPELINE_ROOT / PurePath(*PurePath(uri).parts[-3:])
-        return place if place.exists() else None
+        made = made_at(uri) if uri else None
+        place = self.home / made[1] if made else None
+        return place if place and place.exists() else None
 
     def _under_way(self) -> bool:
         """A run holds its pipeline's lock, and no later run has begun."""

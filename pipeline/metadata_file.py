@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 from cxr.core import machine_faults
 from cxr.core.errors import CxrError, UsageError
+from cxr.pipeline.workspace import execution_folders
 
 _PATIENCE = 10.0  # seconds that another program may hold the file's lock
 _LONGEST = 504  # bytes of a path that SQLite opens: 512 less those of its journal's ending
@@ -41,7 +41,7 @@ def prepare(file: Path, artifacts: Path) -> str:
     from tfx.orchestration import metadata  # seconds, which `check` need not wait for
 
     check(file)
-    highest = max(_numbers(artifacts), default=0)
+    highest = max((int(folder.name) for folder in execution_folders(artifacts)), default=0)
     new = not file.is_file() or file.stat().st_size == 0
     with metadata.Metadata(metadata.sqlite_metadata_connection_config(str(file))):  # makes the tables
         pass
@@ -133,7 +133,3 @@ def _damaged(file: Path, how: str) -> str:
 def _open(file: Path, write: bool = True) -> sqlite3.Connection:
     place = file.absolute().as_uri() + ("" if write else "?mode=ro")
     return sqlite3.connect(place, timeout=_PATIENCE, isolation_level=None, uri=True)
-
-
-def _numbers(artifacts: Path) -> Iterator[int]:
-    return (int(folder.name) for folder in artifacts.glob("*/*/*") if folder.name.isdecimal())

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO
 
 from cxr.core.errors import CxrError, UsageError
@@ -26,6 +26,7 @@ LOCK = ".lock"  # held while a run or a prune of the pipeline is under way; says
 CROSSVAL_LOCK = ".crossval.lock"  # held while a cross-validation is
 PIPELINE_ROOT = "tfx"
 BASELINES = "baselines"  # beside it, artifacts too
+_BELOW = {PIPELINE_ROOT: 3, BASELINES: 2}  # names of an artifact's folder below these: <node>/<output>/<execution>, <model>/<version>
 RUN, PRUNE = "run", "prune"  # who may hold the lock
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # what file systems say that have no links
 _LOOK_SECONDS = 0.01  # that `lock_holder` takes, and more
@@ -248,6 +249,29 @@ def workspace_of(version: Path) -> Workspace:
     """Returns the workspace that a version lies in, `<root>/<pipeline>/serving_models/<model>/<version>`, or would lie in."""
     home = version.absolute().parent.parent.parent  # of a folder just below the root too
     return Workspace(home.parent, home.name)
+
+
+def made_at(uri: str) -> tuple[Path, PurePath] | None:
+    """Returns the pipeline's folder that an artifact was made in, and the artifact's folder below it; None: it lies as none of a pipeline.
+
+    Args:
+      uri: As ML Metadata has it, of a workspace that was moved since too; of a value: the file in the artifact's folder.
+    """
+    path = PurePath(uri)
+    for top in path.parents:
+        below = path.relative_to(top).parts[: _BELOW.get(top.name, 0)]
+        if below and len(below) == _BELOW[top.name] and ".." not in below:
+            return Path(top.parent), PurePath(top.name, *below)
+    return None
+
+
+def execution_folders(root: Path) -> Iterator[Path]:
+    """Yields what lies where TFX writes artifacts, `<node>/<output>/<execution>`.
+
+    Args:
+      root: TFX's pipeline root.
+    """
+    return (folder for folder in root.glob("*/*/*") if folder.name.isdecimal())
 
 
 def all_runs(root: Path, pipeline: str | None = None) -> list[Path]:

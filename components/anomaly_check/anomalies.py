@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+from cxr.core.places import ANOMALIES, by_split
 
 
 def describe_anomalies(folder: str) -> list[str]:
@@ -16,12 +16,11 @@ def describe_anomalies(folder: str) -> list[str]:
     Raises:
       FileNotFoundError: The artifact holds no split.
     """
-    files = sorted(Path(folder).glob("Split-*/SchemaDiff.pb"))
+    files = by_split(folder, ANOMALIES)
     if not files:
-        raise FileNotFoundError(f"{folder}: no Split-*/SchemaDiff.pb: not the output of ExampleValidator")
+        raise FileNotFoundError(f"{folder}: no {ANOMALIES}: not the output of ExampleValidator")
     sentences = []
-    for file in files:
-        split = file.parent.name.removeprefix("Split-")
+    for split, file in files.items():
         sentences += sentences_of(anomalies_pb2.Anomalies.FromString(file.read_bytes()), f"split {split}")
     return sentences
 

@@ -10,7 +10,7 @@ from cxr.components.drift_check import distances
 from cxr.components.drift_check.distances import Statistics
 from cxr.components.drift_check.drift_config import Drift
 from cxr.components.drift_check.result import MEASURES, Distance, DriftResult
-from cxr.core.places import STATISTICS, statistics_files
+from cxr.core.places import STATISTICS, by_split
 
 NO_RUN_BEFORE = "no run with other data came before this one: there is nothing to compare the data with"
 UNREADABLE = "the statistics of the run before cannot be read: nothing was compared"
@@ -67,4 +67,4 @@ def _distances(new: Mapping[str, Statistics], old: Mapping[str, Statistics], set
 
 
 def _splits(folder: str) -> dict[str, Statistics]:
-    return {split: Statistics.FromString(file.read_bytes()) for split, file in statistics_files(folder).items()}
+    return {split: Statistics.FromString(file.read_bytes()) for split, file in by_split(folder, STATISTICS).items()}

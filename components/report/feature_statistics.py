@@ -8,7 +8,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from cxr.components.report.page.content import NumberStatistics, ValueCounts
 from cxr.core import features
-from cxr.core.places import statistics_files
+from cxr.core.places import STATISTICS, by_split
 
 MOST_VALUES = 12  # of a categorical feature; the others are added up
 OTHERS = "others"
@@ -35,7 +35,7 @@ def read_statistics(folder: str) -> tuple[tuple[NumberStatistics, ...], tuple[Va
 
 
 def _splits(folder: str) -> Iterator[tuple[str, statistics_pb2.DatasetFeatureStatistics]]:
-    files = statistics_files(folder)
+    files = by_split(folder, STATISTICS)
     for split in sorted(files, key=lambda name: features.SPLITS.index(name) if name in features.SPLITS else len(features.SPLITS)):
         found = statistics_pb2.DatasetFeatureStatisticsList.FromString(files[split].read_bytes())
         if found.datasets:

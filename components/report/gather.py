@@ -30,6 +30,7 @@ from cxr.core import features
 from cxr.core.curve_bands import Band, Curve, curve_bands
 from cxr.core.errors import CxrError
 from cxr.core.figures import Answers
+from cxr.core.places import SPLITS, by_split
 from cxr.data.audit.result import AuditResult
 from cxr.trainer.model_info import ModelInfo, read_info
 
@@ -175,7 +176,7 @@ def _splits(examples: str | None) -> Mapping[str, str]:
     """Name to folder of an Examples artifact's splits, in the order of features.SPLITS."""
     if not examples:
         return {}
-    found = {folder.name.removeprefix("Split-"): str(folder) for folder in sorted(Path(examples).glob("Split-*"))}
+    found = {split: str(folder) for split, folder in by_split(examples, SPLITS).items()}
     known = [split for split in features.SPLITS if split in found]
     return {split: found[split] for split in (*known, *(name for name in found if name not in known))}
 

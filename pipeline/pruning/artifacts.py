@@ -20,11 +20,10 @@ from cxr.core.errors import CxrError
 from cxr.pipeline import metadata_file, metadata_store
 from cxr.pipeline.pruning.keep import Kept, Version
 from cxr.pipeline.pruning.left_over import left_over
-from cxr.pipeline.workspace import Workspace
+from cxr.pipeline.workspace import Workspace, made_at
 
 _RUN = "pipeline_run"  # type of the context that names a run, as TFX registers it
 _PUSHED, _DESTINATION = "PushedModel", "pushed_destination"  # type of artifact, and its property: where the version lies
-_BELOW_ROOT = 3  # <node>/<output>/<execution>
 _ENDED_WELL = (proto.Execution.COMPLETE, proto.Execution.CACHED)
 
 
@@ -98,14 +97,13 @@ class Artifacts:
           used: See `used_by`.
           versions: That go.
         """
-        links = self._workspace.baselines
         found = []
         for number, artifact in self._all.items():
-            is_link = PurePath(artifact.uri).parts[-3:-2] == (links.name,)  # a baseline: a link to a version, and in the place of a Model
-            version = PurePath(artifact.uri).parts[-2:] if is_link else None
-            folder = links.joinpath(*version) if version else self._place(artifact.uri)
-            goes = version in versions if version else number not in used
-            if not goes or folder is None:
+            if (folder := self._place(artifact.uri)) is None:
+                continue
+            is_link = folder.is_relative_to(self._workspace.baselines)  # a baseline: a link to a version, and in the place of a Model
+            goes = (folder.parent.name, folder.name) in versions if is_link else number not in used
+            if not goes:
                 continue
             if folder.is_dir():
                 found.append(Doomed(number, folder, size_of(folder)))
@@ -142,15 +140,9 @@ class Artifacts:
             self._store.put_artifacts(artifacts)
 
     def _place(self, uri: str) -> Path | None:
-        """The folder of an artifact below the pipeline's root, also in a workspace that was moved; None: it lies elsewhere."""
-        root, path = self._workspace.pipeline_root, PurePath(uri)
-        if not path.is_relative_to(root):
-            tops = [one for one in path.parents if one.name == root.name]
-            if not tops:
-                return None
-            path = root / path.relative_to(tops[0])
-        below = path.relative_to(root).parts[:_BELOW_ROOT]  # a value is a file in its folder
-        return root.joinpath(*below) if len(below) == _BELOW_ROOT and ".." not in below else None
+        """The folder of an artifact in this workspace, also in one that was moved; None: it lies elsewhere."""
+        made = made_at(uri)
+        return self._workspace.home / made[1] if made else None
 
     def _is_push(self, number: int) -> bool:
         return number in self._all and self._all[number].type == _PUSHED

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from cxr.pipeline.workspace import execution_folders
+
 _SYSTEM = ".system"  # of a node's folder: TFX's own
 _EXECUTORS = "executor_execution"  # below it, by execution: where an executor says how it ended, and its scratch folder
 _WORKING = "stateful_working_dir"  # below it: of executions under way, each removes its own at the end
@@ -21,9 +23,7 @@ def left_over(root: Path, known: Collection[Path], ended: Collection[int]) -> It
       known: Folders of artifacts, of those to be kept and of those that go otherwise.
       ended: Executions that ended well.
     """
-    for folder in sorted(root.glob("*/*/*")):
-        if folder.parent.name != _SYSTEM and folder.name.isdecimal() and folder not in known and _real(folder):
-            yield folder
+    yield from (folder for folder in sorted(execution_folders(root)) if folder not in known and _real(folder))
     for folder in sorted(root.glob(f"*/{_SYSTEM}/{_EXECUTORS}/*")):
         if folder.name.isdecimal() and int(folder.name) not in ended and _real(folder):
             yield folder

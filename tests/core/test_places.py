@@ -16,7 +16,10 @@ SCRIPTS = {"benchmarks/plain_keras.py", "benchmarks/bench/rows/ingest.py"}  # st
     ("name", "home"),
     [
         *((name, "core/places.py") for name in (places.RECORDS_SUFFIX, places.SERVING, places.SAVED_MODEL)),
-        (places.STATISTICS.partition("/")[2], "core/places.py"),
+        *(
+            (name, "core/places.py")
+            for name in ("Split-", *(pattern.partition("/")[2] for pattern in (places.STATISTICS, places.ANOMALIES)))
+        ),
         ("Format-Keras", "trainer/artifact.py"),
     ],
 )
@@ -38,10 +41,11 @@ def test_the_statistics_of_an_artifact(tmp_path):
         (tmp_path / f"Split-{split}").mkdir()
         (tmp_path / f"Split-{split}" / "FeatureStats.pb").write_bytes(b"")
     (tmp_path / "Split-test").mkdir()
-    found = places.statistics_files(tmp_path)
+    found = places.by_split(tmp_path, places.STATISTICS)
     assert list(found) == ["train", "val"]
     assert found["val"] == tmp_path / "Split-val" / "FeatureStats.pb"
-    assert places.statistics_files(tmp_path / "none") == {}
+    assert places.by_split(tmp_path / "none", places.STATISTICS) == {}
+    assert places.by_split(tmp_path, places.SPLITS) == {split: places.split_folder(tmp_path, split) for split in ("test", "train", "val")}
 
 
 def test_records_are_found_by_their_pattern(tmp_path):

@@ -168,4 +168,6 @@ def test_artifacts_are_found_in_a_workspace_that_was_moved(make_run: MakeRun, tm
     (first := tmp_path / "first" / "tfx" / "Evaluator-ensemble" / "evaluation" / "9").mkdir(parents=True)
     assert run.place_of(str(first)) == here  # this workspace is a copy of that one
     assert run.place_of("/elsewhere/cpu/tfx/Evaluator-ensemble/evaluation/10") is None
+    assert run.place_of("/elsewhere/cpu/tfx/Evaluator-ensemble/evaluation/9/value") == here  # of a value: the file
+    assert run.place_of("/elsewhere/Evaluator-ensemble/evaluation/9") is None  # of no pipeline
     assert run.place_of(None) is None

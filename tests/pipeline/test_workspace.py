@@ -147,3 +147,21 @@ def test_the_page_on_what_a_run_leaves_names_every_place(tmp_path):
     names = {path.name for path in places if path.parent == place.home}
     assert {"schema", "baselines", "crossval", "runs"} < names
     assert [name for name in sorted(names) if f"`{name}`" not in section and f"`{name}/" not in section] == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "made"),
+    [
+        ("/w/demo/tfx/Trainer-a/model/5", ("/w/demo", "tfx/Trainer-a/model/5")),
+        ("/w/demo/tfx/Make/made/5/value", ("/w/demo", "tfx/Make/made/5")),  # a value is a file
+        ("/w/demo/baselines/mobilenet/1795974161", ("/w/demo", "baselines/mobilenet/1795974161")),
+        ("/w/demo/baselines/tfx/1795974161", ("/w/demo", "baselines/tfx/1795974161")),  # a model may have that name
+        ("/mnt/tfx/baselines/demo/tfx/Trainer-a/model/5", ("/mnt/tfx/baselines/demo", "tfx/Trainer-a/model/5")),
+        ("/w/demo/schema/0a1b", None),
+        ("/w/demo/tfx/Trainer-a/model", None),
+        ("/w/demo/tfx/Trainer-a/../5", None),
+        ("", None),
+    ],
+)
+def test_an_artifact_is_placed_by_its_uri(uri, made):
+    assert ws.made_at(uri) == (made and (Path(made[0]), Path(made[1])))

@@ -11,6 +11,7 @@ import tensorflow as tf
 from bench.data import SPLIT, Data
 from bench.row import FLOOR, Done, Round, Row, Side, timed
 from cxr.core import beam_options, features
+from cxr.core.places import split_folder
 from cxr.trainer import artifact, decoded_images, splits
 from cxr.trainer.encoded_images import EncodedImages
 from cxr.trainer.model_config import Augmentation
@@ -47,7 +48,7 @@ def evaluator(data: Data, stack: ExitStack) -> Round:
 
     root = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=data.folder)))
     (root / "examples").mkdir()
-    (root / "examples" / f"Split-{SPLIT}").symlink_to(data.records() / SPLIT)
+    split_folder(root / "examples", SPLIT).symlink_to(data.records() / SPLIT)
     schema = write_schema(curated_schema(features.CLASS_NAMES), root / "schema")
     count = len(_images(data))
     gate = Gate(split=SPLIT, min_accuracy=0, above_chance=False)
