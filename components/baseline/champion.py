@@ -15,12 +15,9 @@ Nothing here knows Kubeflow, TFX or TensorFlow.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import json
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +26,7 @@ from functools import partial
 from pathlib import Path
 
 from cxr.components.baseline.push_record import RECORD
-from cxr.core import fingerprints
+from cxr.core import fingerprints, folder_lock
 from cxr.core.durable import replace_text
 from cxr.core.errors import CxrError
 from cxr.core.places import SAVED_MODEL
@@ -37,9 +34,7 @@ from cxr.core.places import SAVED_MODEL
 POINTER = "champion.json"
 LOCK = ".champion.lock"
 LOCK_SECONDS = 900.0  # a push copies some hundred MB over the network; another one may be before us
-_POLL_SECONDS = 0.05
 _VERSION = re.compile("[0-9]+")
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class ChampionChangedError(CxrError):
@@ -156,21 +151,8 @@ def locked(models: Path, timeout: float = LOCK_SECONDS) -> Iterator[LockedPointe
       CxrError: The volume has no file locks, or another process holds the lock too long.
     """
     models.mkdir(parents=True, exist_ok=True)
-    lock = models / LOCK
-    deadline = time.monotonic() + timeout
-    with open(lock, "a", encoding="utf-8") as file:  # NFS locks files that are open for writing only
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise CxrError(f"{lock}: held by another push for more than {timeout:.0f} s; look for a run that hangs") from None
-                time.sleep(_POLL_SECONDS)
-            except OSError as error:
-                if error.errno not in _NO_LOCKS:
-                    raise
-                raise CxrError(f"{lock}: the volume has no file locks ({error.strerror}); use one that has: NFSv4, CephFS") from error
+    with open(models / LOCK, "a", encoding="utf-8") as file:
+        folder_lock.wait(file, timeout, f"held by another push for more than {timeout:.0f} s; look for a run that hangs")
         yield LockedPointer(models)  # closing the file releases the lock
 
 

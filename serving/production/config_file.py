@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
+from cxr.core import folder_lock
 from cxr.core.durable import replace_text
 from cxr.core.errors import CxrError, UsageError
 from cxr.serving import models_config
@@ -76,7 +75,7 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
 
     Raises:
       UsageError: there is no folder that the file could be in.
-      CxrError: another one holds the lock all the time, or it cannot be made.
+      CxrError: another one holds the lock all the time, it cannot be made, or the volume has no file locks.
     """
     lock_path = path.resolve().with_name(path.resolve().name + ".lock")
     try:
@@ -88,13 +87,5 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
             f"{lock_path}: cannot be written ({error.strerror}); changes of {path.name} need write access to its folder"
         ) from None
     with lock:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise CxrError(f"{lock_path}: another promotion is under way; try again when it is done") from None
-                time.sleep(0.05)
+        folder_lock.wait(lock, seconds, "another promotion is under way; try again when it is done")
         yield  # closing the file ends the lock

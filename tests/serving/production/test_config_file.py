@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import multiprocessing
 import os
 from pathlib import Path
@@ -100,4 +102,16 @@ def test_one_change_at_a_time_and_a_dead_one_holds_nothing(tmp_path: Path):
         other.kill()
         other.join(30)
     with config_file.locked(path, 5):
+        pass
+
+
+def test_a_volume_without_locks_is_told(tmp_path: Path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with (
+        pytest.raises(CxrError, match=r"models\.config\.lock: the volume has no file locks"),
+        config_file.locked(tmp_path / "models.config"),
+    ):
         pass
