@@ -84,28 +84,24 @@ def prune(
     everything: Annotated[bool, typer.Option("--all", help="all of it")] = False,
 ) -> None:
     """Remove features and answers; later runs compute them again."""
+    import math
     import time
 
     from cxr.core.counts import how_many
     from cxr.core.errors import CxrError, UsageError
     from cxr.core.spans import size
-    from cxr.trainer.feature_cache.store import files_in
+    from cxr.trainer.feature_cache.store import evict
 
     if max_gigabytes is None and older_than is None and not everything:
         raise UsageError("cxr cache prune: say what goes: --max-gigabytes, --older-than or --all")
     place = _place(workspace, folder)
-    found = sorted(files_in(place), key=lambda one: one.used)
-    total, freed, removed = sum(one.size for one in found), 0, 0
-    for one in found:
-        old = older_than is not None and time.time() - one.used > older_than * 86400
-        too_much = max_gigabytes is not None and total - freed > max_gigabytes * 1e9
-        if everything or old or too_much:
-            try:
-                one.remove()
-            except OSError as error:
-                raise CxrError(f"{one.file}: cannot be removed ({error.strerror})") from None
-            freed, removed = freed + one.size, removed + 1
-    typer.echo(f"{place}: removed {size(freed)} in {how_many(removed, 'file')}; {size(total - freed)} are kept")
+    most = math.inf if max_gigabytes is None else max_gigabytes * 1e9
+    since = math.inf if everything else -math.inf if older_than is None else time.time() - older_than * 86400
+    try:
+        gone = evict(place, most, unused_since=since)
+    except OSError as error:
+        raise CxrError(f"{error.filename}: cannot be removed ({error.strerror})") from None
+    typer.echo(f"{place}: removed {size(gone.freed)} in {how_many(gone.files, 'file')}; {size(gone.kept)} are kept")
 
 
 def _place(workspace: Path, folder: Path | None) -> Path:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-_OF_A_DRAFT = "[0-9a-f]" * 32  # pattern of what a draft's name ends with: a UUID
+UUID = "[0-9a-f]" * 32  # pattern of what a draft's name ends with
 _LEFT_OVER_SECONDS = 3600  # such a file is younger
 _LONGEST = 255 - len("..") - 32  # bytes of a file's name that stay in its draft's: no file system takes more than 255
 
@@ -81,7 +81,7 @@ def remove_left_over(folder: Path, names: str) -> None:
       folder: Of the files.
       names: Pattern of theirs.
     """
-    for draft in folder.glob(f".{names}.{_OF_A_DRAFT}"):
+    for draft in folder.glob(f".{names}.{UUID}"):
         with suppress(OSError):  # gone, or not ours
             if time.time() - draft.stat().st_mtime > _LEFT_OVER_SECONDS:
                 draft.unlink()

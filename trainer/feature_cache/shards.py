@@ -1,4 +1,4 @@
-"""One file of kept rows: written whole under another name and renamed, never changed afterwards.
+"""One file of kept rows: it appears whole, and is never changed afterwards.
 
 A NumPy array of records: the key of an image, a check over key and row, the row. So several processes may write and read at once without
 locks, also on a network file system, and one that is killed leaves at most a file that nobody reads. A row whose check fails is not used.
@@ -7,20 +7,17 @@ locks, also on a network file system, and one that is killed leaves at most a fi
 from __future__ import annotations
 
 import hashlib
-import os
-import re
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from cxr.core.durable import UUID, replacing
 from cxr.core.stored_rows import StoredRows
 
-SUFFIX, PART = ".npy", ".part"
-OURS = re.compile(rf"[0-9a-f]{{32}}{re.escape(SUFFIX)}|\.[0-9a-f]{{32}}{re.escape(PART)}")  # names that `write` gives
+NAMES = f"{UUID}.npy"  # pattern of those that `write` gives
 KEY_BYTES, CHECK_BYTES = 16, 8
 SHARD_BYTES = 32 << 20  # a file of this size is read at once
 Keys = npt.NDArray[np.void]  # [images], KEY_BYTES each
@@ -61,18 +58,9 @@ def write(folder: Path, keys: Keys, rows: Rows) -> Path:
     table = np.empty(len(keys), _layout(rows.shape[1]))
     table["key"], table["row"] = keys, rows
     table["check"] = [check_of(one.tobytes(), row.tobytes()) for one, row in zip(keys, table["row"], strict=True)]
-    name = uuid.uuid4().hex
-    draft, file = folder / f".{name}{PART}", folder / f"{name}{SUFFIX}"
-    try:
-        with open(draft, "xb") as stream:
-            np.save(stream, table, allow_pickle=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.rename(file)
-    except OSError:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise
+    file = folder / f"{uuid.uuid4().hex}.npy"
+    with replacing(file) as stream:
+        np.save(stream, table, allow_pickle=False)
     return file
 
 

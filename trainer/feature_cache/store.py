@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from cxr.core.durable import remove_left_over
 from cxr.core.stored_rows import StoredRows
 from cxr.core.strict_model import StrictModel
 from cxr.trainer.feature_cache import shards
@@ -19,7 +20,6 @@ from cxr.trainer.feature_cache.shards import Keys, Rows
 
 ABOUT = "about.json"
 FEATURES, STATISTICS, STABILITY, ANSWERS = "features", "batch statistics", "stability", "answers"  # kinds of groups
-_LEFT_OVER_SECONDS = 3600  # a file that is being written is younger
 
 
 class GroupInfo(StrictModel):
@@ -45,7 +45,7 @@ class Shard:
           OSError: It may not be removed.
         """
         self.file.unlink(missing_ok=True)
-        if next(self.file.parent.glob(f"*{shards.SUFFIX}"), None) is None:
+        if next(self.file.parent.glob(shards.NAMES), None) is None:
             (self.file.parent / ABOUT).unlink(missing_ok=True)
             with suppress(OSError):  # another process writes there again
                 self.file.parent.rmdir()
@@ -93,9 +93,9 @@ class Store:
     def add(self, folder: Path, about: GroupInfo, keys: Keys, rows: Rows | StoredRows) -> None:
         """Keeps rows, as far as there is room."""
         for some, of_them in shards.parts(keys, rows):
-            if not self._writes or not self._make_room(shards.size_of(some, of_them)):
-                return
             try:
+                if not self._writes or not self._make_room(shards.size_of(some, of_them)):
+                    return
                 if not (folder / ABOUT).exists():
                     about.write(folder / ABOUT)
                 self._own.add(shards.write(folder, some, of_them))
@@ -105,20 +105,11 @@ class Store:
 
     def _make_room(self, size: int) -> bool:
         """Removes what has not been used for longest, not what this run itself uses; tells whether there is room."""
-        found = sorted(files_in(self._folder), key=lambda one: one.used)
-        total = sum(one.size for one in found) + size
-        for one in found:
-            if total <= self._max_bytes:
-                break
-            if one.file not in self._own:
-                try:
-                    one.remove()
-                except OSError:  # the folder is not ours to write in, which writing will say
-                    break
-                total -= one.size
-        if total > self._max_bytes:
+        most = self._max_bytes - size
+        room = evict(self._folder, most, spared=self._own).kept <= most
+        if not room:
             self.note(f"feature cache {self._folder}: full with this run's features; raise feature_cache.max_gigabytes to keep all of them")
-        return total <= self._max_bytes
+        return room
 
 
 class Group:
@@ -139,7 +130,7 @@ class Group:
         """
         rows, found = StoredRows.empty(len(keys), (width,), np.float32), np.zeros(len(keys), bool)
         wanted = _Wanted(shards.as_keys(keys))
-        for file in sorted(self._folder.glob(f"*{shards.SUFFIX}")):
+        for file in sorted(self._folder.glob(shards.NAMES)):
             if found.all():
                 break
             try:
@@ -201,12 +192,39 @@ def _comparable(keys: Keys) -> npt.NDArray[np.bytes_]:
 
 def files_in(folder: Path) -> Iterator[Shard]:
     """Yields the files of a cache; what killed processes left half-written is removed on the way. A stranger's files are passed over."""
-    for file in folder.glob("*/*"):
-        if not shards.OURS.fullmatch(file.name):
-            continue
-        with suppress(OSError):  # gone, or not ours to look at
-            stat = file.stat()
-            if file.suffix == shards.SUFFIX:
+    for group in folder.glob("*/"):
+        remove_left_over(group, shards.NAMES)
+        for file in group.glob(shards.NAMES):
+            with suppress(OSError):  # gone, or not ours to look at
+                stat = file.stat()
                 yield Shard(file, stat.st_size, stat.st_mtime)
-            elif file.suffix == shards.PART and time.time() - stat.st_mtime > _LEFT_OVER_SECONDS:
-                file.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Evicted:
+    """What `evict` did."""
+
+    files: int  # that went
+    freed: int  # bytes
+    kept: int  # bytes
+
+
+def evict(folder: Path, most: float = math.inf, *, unused_since: float = -math.inf, spared: Collection[Path] = ()) -> Evicted:
+    """Removes files of a cache, what has not been used for longest first.
+
+    Args:
+      folder: Of the cache.
+      most: Bytes that may be kept.
+      unused_since: What was last used before goes however little is kept, seconds since 1970.
+      spared: Files that stay.
+
+    Raises:
+      OSError: A file may not be removed.
+    """
+    found = sorted(files_in(folder), key=lambda one: one.used)
+    kept, files, freed = sum(one.size for one in found), 0, 0
+    for one in found:
+        if one.file not in spared and (kept > most or one.used < unused_since):
+            one.remove()
+            kept, files, freed = kept - one.size, files + 1, freed + one.size
+    return Evicted(files, freed, kept)

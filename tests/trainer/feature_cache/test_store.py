@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from killed import killed_at
 
 from cxr.trainer.feature_cache import shards
-from cxr.trainer.feature_cache.store import ANSWERS, FEATURES, STATISTICS, GroupInfo, Store, files_in
+from cxr.trainer.feature_cache.store import ANSWERS, FEATURES, STATISTICS, GroupInfo, Shard, Store, files_in
 from cxr.trainer.feature_cache.summary import summaries
 
 WIDTH = 7
@@ -127,7 +128,37 @@ def test_a_full_or_read_only_disk_is_said_once_and_what_is_there_is_still_read(t
     store.group("f", ABOUT).add(keys([30]), rows([30]))
     assert store.notes == [f"feature cache {tmp_path}: cannot be written ({os.strerror(code)}); what is computed now is not kept"]
     assert read(tmp_path)[0].all()
-    assert not [file for file in tmp_path.glob("*/*") if file.suffix == shards.PART]
+    assert not list(tmp_path.glob("*/.*"))
+
+
+def test_a_full_cache_that_may_not_be_written_is_told_as_such(tmp_path, monkeypatch):
+    filled(tmp_path)
+    (tmp_path / "file").touch()
+
+    def refuse(self):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Shard, "remove", refuse)
+    store = filled(tmp_path, range(10, 20), 1000)
+    assert store.notes == [f"feature cache {tmp_path}: cannot be written (Permission denied); what is computed now is not kept"]
+    assert read(tmp_path)[0].all()
+
+
+def test_killed_at_any_moment_a_file_is_there_whole_or_not_at_all(tmp_path):
+    filled(tmp_path)
+    (group,), (first,) = tmp_path.glob("*"), tmp_path.glob("*/*.npy")
+    step, there = 0, []
+    while killed_at(step, lambda: shards.write(group, shards.as_keys(keys([10])), rows([10]))):
+        found, notes = read(tmp_path, [10])
+        there.append(bool(found.all()))
+        assert notes == []
+        assert there[-1] == (len(list(group.glob("*.npy"))) == 2)
+        for file in {*group.glob("*.npy"), *group.glob(".*")} - {first}:
+            file.unlink()
+        step += 1
+    assert sorted(there) == there
+    assert {*there} == {False, True}
+    assert read(tmp_path, range(11))[0].all()
 
 
 def _writes(folder, numbers, forever):
@@ -160,8 +191,9 @@ def test_two_processes_write_at_once_and_one_is_killed(tmp_path):
 
 def test_what_a_killed_process_left_half_written_goes_when_it_is_old(tmp_path):
     filled(tmp_path)
-    left = next(tmp_path.glob("*")) / f".{'a1' * 16}{shards.PART}"
-    left.write_bytes(b"half")
+    (group,) = tmp_path.glob("*")
+    assert killed_at(1, lambda: shards.write(group, shards.as_keys(keys([10])), rows([10])))
+    (left,) = group.glob(".*")
     list(files_in(tmp_path))
     assert left.exists()  # may be under way
     os.utime(left, (0, 0))
@@ -173,7 +205,7 @@ def test_files_of_others_are_neither_counted_nor_removed(tmp_path):
     """Somebody may name a folder that holds more."""
     filled(tmp_path)
     (tmp_path / "Downloads").mkdir()
-    theirs = [tmp_path / "Downloads" / name for name in ("disk.iso.part", ".x.part", "thesis.npy")]
+    theirs = [tmp_path / "Downloads" / name for name in ("disk.iso.part", ".x.part", "thesis.npy", f".thesis.npy.{'a1' * 16}")]
     for file in theirs:
         file.write_bytes(b"theirs")
         os.utime(file, (0, 0))
