@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cxr.cli.options import help_of
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from cxr.data.audit.result import AuditResult
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -88,6 +83,7 @@ def audit(
         import tensorflow  # noqa: F401  # reads the records
 
         from cxr.data.audit.audit import run_audit
+        from cxr.data.audit.conclusions import conclusion, table
         from cxr.data.audit.records import read_tables
 
     with Console(stderr=True).status("reading pictures, then a small model on each shortcut"):
@@ -103,55 +99,3 @@ def audit(
             console.print(found.verdict, style=style, highlight=False, soft_wrap=True)
         console.print(conclusion(result), highlight=False, soft_wrap=True)
     raise typer.Exit(exit_codes.REFUSED if result.clear else exit_codes.OK)
-
-
-def conclusion(result: AuditResult) -> str:
-    """Returns the last line: what the exit code says, and what it does not."""
-    if result.clear:
-        return f"shortcuts that tell a class clearly: {len(result.clear)} (exit code 3); models can learn them in place of the disease"
-    said = "no shortcut tells a class clearly (exit code 0)"
-    if result.hints:
-        said += (
-            f"; shortcuts that surely tell something: {len(result.hints)} (a weak trace, "
-            "one that only some pictures have, or the disease itself where it changes the whole picture); "
-            "look at pictures of that class for it"
-        )
-    else:
-        said += ", nor surely anything"
-    if result.undecided:
-        reach = f"intervals of their AUCs reach {result.clear_auc:g}"
-        said += f"; of {len(result.undecided)} that cannot be excluded ({reach}): more patients would tell"
-    return said
-
-
-def table(result: AuditResult, synthetic: bool) -> Table:
-    """Returns the table of an audit.
-
-    Args:
-      result: What was found.
-      synthetic: The images are made up, which the title says.
-    """
-    from rich.table import Table
-
-    from cxr.core.counts import how_many
-    from cxr.core.intervals import NONE
-
-    images = how_many(sum(result.images.values()), f"{'SYNTHETIC ' if synthetic else ''}image")
-    shown = Table(
-        title=f"what the class can be told from: {images} of {how_many(result.patients, 'patient')} "
-        f"(chance: {1 / len(result.class_names):.3f}; in brackets 95 %, by patient)"
-    )
-    columns = ("shortcut", f"balanced accuracy, {result.folds} folds", "accuracy, folds", f"balanced accuracy, {result.split}")
-    for column in (*columns, *(f"AUC {name}, folds" for name in result.class_names)):
-        shown.add_column(column, overflow="fold")
-    for found in result.shortcuts:
-        folds, gate = found.folds, found.gate
-        shown.add_row(
-            found.name + (" (reference)" if found.kind == "reference" else ""),
-            str(folds.balanced_accuracy) if folds else NONE,
-            str(folds.accuracy) if folds else NONE,
-            str(gate.balanced_accuracy) if gate else NONE,
-            *(str(folds.auc[name]) if folds else NONE for name in result.class_names),
-            style="yellow" if found in result.clear else None,
-        )
-    return shown

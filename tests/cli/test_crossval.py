@@ -4,18 +4,15 @@ import gzip
 import json
 import multiprocessing
 import os
-import re
 import shutil
 import signal
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 from small_networks import shrink_mobilenet
 from typer.testing import CliRunner
 
-from cxr.cli.crossval import elsewhere
 from cxr.cli.main import app
 from cxr.core import exit_codes
 from cxr.core.errors import CxrError, UsageError
@@ -24,7 +21,6 @@ from cxr.pipeline.crossval import read_records
 from cxr.pipeline.examples import Examples
 from cxr.pipeline.pipeline_config import load
 from cxr.pipeline.workspace import Workspace
-from cxr.trainer.crossval.results import measured, measurement_of
 
 SMALL = {
     "name": "small",
@@ -298,40 +294,3 @@ def test_a_split_that_the_records_lack_is_named(configuration, records, tmp_path
     done = CliRunner().invoke(app, arguments)
     assert isinstance(done.exception, UsageError)
     assert "has no split 'val', only train, test" in str(done.exception)
-
-
-def figures_of(right, classes=3):
-    """Sixty answers of which so many are right, about the first classes in turn."""
-    labels = np.arange(60) % classes
-    answers = np.where(np.arange(60) < right, labels, (labels + 1) % 3)
-    found = measurement_of(labels, np.arange(60).astype(str), np.eye(3, dtype=np.float32)[answers])
-    return {"ensemble": measured(found, ("x", "y", "z"))}
-
-
-def test_the_hardest_source_is_named_with_its_classes_and_the_lower_figure_is_claimed():
-    others = {"by image": figures_of(9), "without a": figures_of(30)}
-    found, own, claim = elsewhere({"by patient": figures_of(45), **others, "without b": figures_of(21)})
-    interval = r"\(0\.\d+ to 0\.\d+\): classes x, y, z, chance 0\.333"
-    said = rf"at the source that was hardest \(without b\) the balanced accuracy of ensemble was only 0\.350 {interval}"
-    assert re.fullmatch(said, found)
-    assert re.fullmatch(rf"for other patients of the same sources it was 0\.750 {interval}", own)
-    assert claim == "of another hospital claim no more than 0.350 (3 classes); none of these figures bounds it, and it may be less"
-    assert elsewhere({"by patient": figures_of(45), "by image": figures_of(48)}) == []
-
-
-def test_nothing_above_the_figure_by_patient_is_claimed():
-    found, _, claim = elsewhere({"by patient": figures_of(42), "by image": figures_of(43), "without a": figures_of(54)})
-    assert "the balanced accuracy of ensemble was 0.900 (" in found
-    assert "claim no more than 0.700 (3 classes)" in claim
-
-
-def test_a_source_of_two_classes_is_compared_by_what_is_above_chance():
-    found, _, claim = elsewhere({"by patient": figures_of(51), "without a": figures_of(33, classes=2), "without b": figures_of(30)})
-    assert "was only 0.550 (" in found  # 0.1 of the way from chance, 0.5; without b 0.25 of that from 0.333
-    assert found.startswith("at the source that was hardest (without a) ")
-    assert found.endswith(": classes x, y, chance 0.500")
-    assert "claim no more than 0.550 (2 classes)" in claim
-
-
-def test_a_source_of_which_one_class_was_asked_about_says_nothing():
-    assert elsewhere({"by patient": figures_of(51), "without a": figures_of(33, classes=1)}) == []

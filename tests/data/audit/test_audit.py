@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
-from cxr.cli.audit import audit, conclusion
+from cxr.cli.audit import audit
 from cxr.components.metrics.tally import Tally
 from cxr.core.errors import CxrError, UsageError
 from cxr.core.intervals import Figure, proportion_interval
 from cxr.data.audit.audit import _verdict, figures_of, run_audit
 from cxr.data.audit.audit_config import Audit
+from cxr.data.audit.conclusions import conclusion
 from cxr.data.audit.records import Tables, some_patients
 from cxr.data.audit.result import AuditFigures, AuditResult, load_draws
 from cxr.data.audit.tables import SHORTCUTS

@@ -13,13 +13,13 @@ import tensorflow as tf
 from PIL import Image, ImageFilter
 from typer.testing import CliRunner
 
-from cxr.cli.audit import conclusion
 from cxr.cli.main import app
 from cxr.core import exit_codes, features
 from cxr.core.errors import CxrError, UsageError
 from cxr.core.silence import TENSORFLOW_LEVEL
 from cxr.data.audit.audit import run_audit
 from cxr.data.audit.audit_config import Audit
+from cxr.data.audit.conclusions import conclusion
 from cxr.data.audit.records import Tables, read_pictures, read_tables
 from cxr.data.audit.result import AuditResult
 from cxr.data.audit.tables import MEASURED, Example
