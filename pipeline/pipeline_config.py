@@ -96,12 +96,7 @@ class Config(StrictModel):
     explain: Explain = Explain()
     report: ReportPage = ReportPage()
     feature_cache: Setting | None = Field(Setting(), description="features of frozen backbones are kept across runs; null: they are not")
-    beam: Direct = Field(Direct(), description="where the Beam-based nodes work; a list stands for `options`, as in version 0.1")
-
-    @field_validator("beam", mode="before")
-    @classmethod
-    def _accept_options(cls, beam: object) -> object:
-        return {"options": beam} if isinstance(beam, (list, tuple)) else beam
+    beam: Direct = Field(Direct(), description="where the Beam-based nodes work")
 
     @model_validator(mode="after")
     def _check_names(self) -> Config:
@@ -274,6 +269,8 @@ def _reason(error: Any) -> str:
             return f"the stage is called head_training now: head_training.{key}"
         if key in RENAMED:
             return f"is called {RENAMED[key]} now"
+    if error["loc"] == ("beam",) and isinstance(error["input"], list):
+        return "Beam's options are called beam.options now"
     return of_settings(error)
 
 

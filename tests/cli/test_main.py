@@ -87,6 +87,9 @@ def test_keys_of_the_last_version_are_refused_with_their_new_names(cxr):
     assert "batch_statistics: is called bn_recalibration" in done.stderr
     done = cxr("config", "demo", "models.mobilenet.head.epochs=3")
     assert "head_training.epochs" in done.stderr
+    done = cxr("config", "demo", "beam=[--runner=FnApiRunner]")
+    assert done.returncode == exit_codes.USAGE
+    assert "beam: Beam's options are called beam.options now" in done.stderr
 
 
 def test_a_full_disk_is_an_error_of_one_line(tmp_path):

@@ -37,8 +37,6 @@ def test_where_beam_works(small):
     config = load(small, ["beam.workers=3", "beam.options=[--runner=PortableRunner]"])
     assert config.beam.arguments()[-1] == "--runner=PortableRunner"  # over ours
     assert "--direct_num_workers=3" in config.beam.arguments()
-    kept = load(small, ["beam=[--runner=FnApiRunner, --direct_num_workers=1]"])  # as version 0.1 wrote it
-    assert kept.beam.options == ("--runner=FnApiRunner", "--direct_num_workers=1")
 
 
 def head(model):
