@@ -51,11 +51,11 @@ class OneLineFormatter(logging.Formatter):
         return super().formatMessage(record)
 
 
-def log_to_stderr(level: int = logging.INFO) -> None:
-    """Sends the records of this process to stderr, a line each; does nothing where somebody has set that up."""
+def log_to_stderr() -> None:
+    """Sends the records of this process from INFO on to stderr, a line each; does nothing where somebody has set that up."""
     handler = logging.StreamHandler()
     handler.setFormatter(OneLineFormatter(LOG_FORMAT))
-    logging.basicConfig(level=level, handlers=[handler])
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def _spelled(match: re.Match[str]) -> str:

@@ -19,14 +19,13 @@ from cxr.pipeline.schema import curated_schema
 from cxr.trainer.preprocessing import preprocessing_fn
 
 
-def write_transform_graph(records: Sequence[str], folder: str, custom_config: dict[str, Any], function: Any = preprocessing_fn) -> None:
+def write_transform_graph(records: Sequence[str], folder: str, custom_config: dict[str, Any]) -> None:
     """Analyses records as the Transform component does.
 
     Args:
       records: Files or patterns of raw examples (.tfrecord.gz).
       folder: Artifact to write; temporary files lie beside it meanwhile.
       custom_config: See `preprocessing_fn`.
-      function: In its place, another of the same form.
     """
     beside = Path(folder).parent  # not TMPDIR: the folder's own disk is the one that an error names
     beside.mkdir(parents=True, exist_ok=True)
@@ -39,6 +38,6 @@ def write_transform_graph(records: Sequence[str], folder: str, custom_config: di
         tft_beam.Context(temp_dir=temporary),
     ):
         data = (pipeline | source.BeamSource(), source.TensorAdapterConfig())
-        graph = data | tft_beam.AnalyzeDataset(functools.partial(function, custom_config=custom_config))
+        graph = data | tft_beam.AnalyzeDataset(functools.partial(preprocessing_fn, custom_config=custom_config))
         _ = graph | tft_beam.WriteTransformFn(folder)
         _ = dataset_metadata.DatasetMetadata(schema) | tft_beam.WriteMetadata(f"{folder}/metadata", pipeline)

@@ -97,11 +97,6 @@ def start_fork_server() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def call(function: Callable[..., Result], *arguments: object) -> Result:
-    """Returns the value of `measured_call`."""
-    return measured_call(function, *arguments).value
-
-
 def measured_call(
     function: Callable[..., Result], *arguments: object, name: str = "", given_up: threading.Event | None = None
 ) -> Answer[Result]:

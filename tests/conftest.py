@@ -147,7 +147,7 @@ def make_transform(tmp_path_factory):
     """Returns a function that has Transform analyse examples: the folder of the TransformGraph artifact."""
     import tensorflow as tf
 
-    from cxr.pipeline.analysis import write_transform_graph
+    from cxr.pipeline import analysis
     from cxr.trainer.preprocessing import preprocessing_fn
 
     def make(examples, size=SIZE, function=preprocessing_fn, **preprocessing) -> str:
@@ -156,7 +156,9 @@ def make_transform(tmp_path_factory):
             for example in examples:
                 writer.write(example)
         config = {"class_names": list(CLASSES), "image_size": size, "preprocessing": preprocessing}
-        write_transform_graph([str(folder / "examples.gz")], str(folder / "artifact"), config, function)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(analysis, "preprocessing_fn", function)
+            analysis.write_transform_graph([str(folder / "examples.gz")], str(folder / "artifact"), config)
         return str(folder / "artifact")
 
     return make

@@ -60,7 +60,7 @@ class Chain:
         )
         self._pipeline = compiler.Compiler().compile(create_pipeline(config, paths))
         self.done: set[str] = set()
-        node_process.call(int)  # until the fork server has imported all: what imports start is no node
+        node_process.measured_call(int)  # until the fork server has imported all: what imports start is no node
 
     @property
     def nodes(self) -> list[str]:

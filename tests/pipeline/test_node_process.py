@@ -53,7 +53,7 @@ def wait_while_another_thread_is_interrupted():
 
 def test_answer_and_progress_come_from_another_process(caplog):
     with caplog.at_level(logging.INFO, progress.LOGGER):
-        pid, answer = node_process.call(work, 41)
+        pid, answer = node_process.measured_call(work, 41).value
     assert answer == 42
     assert pid != os.getpid()
     (record,) = (record for record in caplog.records if record.name == progress.LOGGER)
@@ -65,7 +65,7 @@ def test_answer_and_progress_come_from_another_process(caplog):
 
 def test_a_script_that_runs_a_pipeline_does_not_run_in_its_nodes(tmp_path, monkeypatch):
     trace = as_main(tmp_path, monkeypatch)
-    assert node_process.call(work, 41)[1] == 42
+    assert node_process.measured_call(work, 41).value[1] == 42
     assert not trace.exists()
 
 
@@ -80,8 +80,8 @@ def test_a_script_that_runs_a_pipeline_does_not_run_in_its_nodes(tmp_path, monke
 )
 def test_a_process_that_ends_without_an_answer_says_how(function, argument, text):
     with pytest.raises(node_process.ProcessDied, match=text):
-        node_process.call(function, argument)
-    assert node_process.call(work, 1)[1] == 2  # the next one is not affected
+        node_process.measured_call(function, argument)
+    assert node_process.measured_call(work, 1).value[1] == 2  # the next one is not affected
 
 
 def leave_files(note, code):
@@ -100,9 +100,9 @@ def test_temporary_files_go_with_the_process(tmp_path, code):
     note = tmp_path / "note"
     if code:
         with pytest.raises(node_process.ProcessDied):
-            node_process.call(leave_files, note, code)
+            node_process.measured_call(leave_files, note, code)
     else:
-        assert any(name.startswith("__autograph_generated_file") for name in node_process.call(leave_files, note, code))
+        assert any(name.startswith("__autograph_generated_file") for name in node_process.measured_call(leave_files, note, code).value)
     file = Path(note.read_text())
     assert file.is_relative_to(tempfile.gettempdir())
     assert file.parent != Path(tempfile.gettempdir())
@@ -114,7 +114,7 @@ def looked_through():
 
 
 def test_what_was_imported_before_is_no_garbage_to_look_for():
-    missing, looks, left_out = node_process.call(looked_through)
+    missing, looks, left_out = node_process.measured_call(looked_through).value
     assert not missing
     assert looks
     assert left_out > 100_000  # TFX and TensorFlow are some million objects
@@ -138,7 +138,7 @@ def test_beams_workers_are_forked_from_the_same_process_as_the_node(tmp_path, mo
     trace = as_main(tmp_path, monkeypatch)
     node_process.start_fork_server()
     with Direct(workers=2).serving() as options:
-        server = node_process.call(share_a_job, str(tmp_path), options)
+        server = node_process.measured_call(share_a_job, str(tmp_path), options).value
     lines = sorted(line for path in tmp_path.glob("seen*") for line in path.read_text().splitlines())
     assert lines == [repr((number, server, True)) for number in range(8)]
     assert not trace.exists()
@@ -174,7 +174,7 @@ def test_peak_memory_is_of_the_largest_process_and_survives_a_death(monkeypatch)
     assert node_process.measured_call(fill, more).peak_memory > usual + 0.9 * more * 2**20
     assert node_process.measured_call(fill_another, more).peak_memory > 0.9 * more * 2**20
     with pytest.raises(node_process.ProcessDied) as death:
-        node_process.call(fill_and_die, more)
+        node_process.measured_call(fill_and_die, more)
     assert death.value.peak_memory > usual + 0.9 * more * 2**20
     assert node_process.measured_call(work, 1).peak_memory < 1.5 * usual  # of this call, not of all before it
 
@@ -193,7 +193,7 @@ def say_and_count(text):
 def test_what_a_process_says_goes_to_the_log_of_its_own_run(tmp_path):
     for run in ("first", "second"):
         with captured_output(tmp_path / run):
-            node_process.call(say, run)
+            node_process.measured_call(say, run)
         text = (tmp_path / run).read_text()
         assert f"{run} written" in text
         assert f"INFO tfx: {run} logged" in text
@@ -237,9 +237,9 @@ def test_giving_up_ends_a_call(function, monkeypatch):
 
 def test_an_interrupt_reaches_the_caller():
     with pytest.raises(KeyboardInterrupt):
-        node_process.call(interrupt)
+        node_process.measured_call(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        node_process.call(wait_while_another_thread_is_interrupted)
+        node_process.measured_call(wait_while_another_thread_is_interrupted)
 
 
 @pytest.fixture
@@ -268,7 +268,7 @@ def test_a_killed_caller_leaves_no_process_behind(few_imports, tmp_path):
             import sys
             from cxr.pipeline import node_process
             import sleeper
-            node_process.call(sleeper.sleep, sys.argv[1])
+            node_process.measured_call(sleeper.sleep, sys.argv[1])
         """)
     )
     file = tmp_path / "pid"
@@ -313,7 +313,7 @@ if count := int(left.read_text()):
     select.select([frame.f_locals["listener_fd"]], [], [])  # somebody wants a process
     os.kill(os.getpid(), signal.SIGKILL)
 """
-CALL = "from cxr.pipeline import node_process; node_process.start_fork_server(); print(node_process.call(int))"
+CALL = "from cxr.pipeline import node_process; node_process.start_fork_server(); print(node_process.measured_call(int).value)"
 
 
 @pytest.mark.parametrize("deaths", [1, 2])
@@ -342,7 +342,7 @@ def ask():
     return os.getppid(), signal.getsignal(signal.SIGINT) is signal.default_int_handler, signal.pthread_sigmask(signal.SIG_BLOCK, ())
 if __name__ == "__main__":
     import caller
-    print(*node_process.call(caller.ask))
+    print(*node_process.measured_call(caller.ask).value)
 """
 
 

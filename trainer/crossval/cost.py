@@ -37,7 +37,7 @@ class Job:
     seconds: float
 
 
-def jobs(subject: Subject, schemes: list[Scheme], seed: int, folder: Path | None, seconds_per_image: Mapping[str, float]) -> list[Job]:
+def jobs(subject: Subject, schemes: list[Scheme], seed: int, folder: Path, seconds_per_image: Mapping[str, float]) -> list[Job]:
     """Returns what is left to train, in the order in which it will be.
 
     Args:
@@ -51,12 +51,12 @@ def jobs(subject: Subject, schemes: list[Scheme], seed: int, folder: Path | None
       CxrError: A fold cannot be dealt; names it.
     """
     found: list[Job] = []
-    files: set[Path | int] = set()
+    files: set[Path] = set()
     for number, (title, scheme, fold) in enumerate(titled(schemes), 1):
         with named(title):
             members = to_train(subject, fold, scheme.groups, seed, folder)
         for member in members:
-            file = member.file(folder) if folder else len(files)
+            file = member.file(folder)
             if file not in files:  # two ways to deal may come to the same fold, which is trained once
                 files.add(file)
                 found.append(Job(number, member.name, passes(member) * seconds_per_image[member.name]))

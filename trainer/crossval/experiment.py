@@ -69,7 +69,7 @@ def run_schemes(
     subject: Subject,
     schemes: list[Scheme],
     seed: int,
-    folder: Path | None,
+    folder: Path,
     on_fold: Callable[[str, int, int], None] = lambda *_: None,
     on_member: Callable[[int, str], None] = lambda *_: None,
 ) -> Iterator[tuple[Scheme, Fold, FoldAnswers]]:
@@ -79,7 +79,7 @@ def run_schemes(
       subject: What is cross-validated.
       schemes: Of `deal_schemes`.
       seed: Of the deals inside the folds.
-      folder: Where finished folds are kept; None: nowhere.
+      folder: Where finished folds are kept.
       on_fold: Called before each with what it is, its number (from 1), and how many there are.
       on_member: Called with the fold's number and the name of a model before it is trained, or read.
 

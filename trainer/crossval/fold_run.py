@@ -53,7 +53,7 @@ def run_fold(
     fold: Fold,
     groups: npt.NDArray[np.str_],
     seed: int,
-    folder: Path | None,
+    folder: Path,
     on_member: Callable[[str], None] = lambda name: None,
 ) -> FoldAnswers:
     """Trains and asks, or reads what an earlier call with the same inputs found.
@@ -63,7 +63,7 @@ def run_fold(
       fold: Which images; classes that its training part lacks are not learnt.
       groups: [images]; images of one group are kept together in the deals inside the fold too.
       seed: Of these deals.
-      folder: Where finished folds, finished members of folds and the states of trainings are kept; None: nowhere.
+      folder: Where finished folds, finished members of folds and the states of trainings are kept.
       on_member: Called with the name of a model before it is trained, or read.
 
     Raises:
@@ -79,19 +79,16 @@ def run_fold(
     return FoldAnswers(dict(zip(names, probabilities, strict=True)), *json.loads(str(told)))
 
 
-def to_train(subject: Subject, fold: Fold, groups: npt.NDArray[np.str_], seed: int, folder: Path | None) -> list[Member]:
+def to_train(subject: Subject, fold: Fold, groups: npt.NDArray[np.str_], seed: int, folder: Path) -> list[Member]:
     """Returns the models that a fold has yet to train; none where it is finished. The arguments are those of `run_fold`."""
-    file = fold_file(subject, fold, groups, seed, folder)
-    if file and file.exists():
+    if fold_file(subject, fold, groups, seed, folder).exists():
         return []
     members = _members(subject, _part(subject, fold, groups, seed), seed)
-    return [member for member in members if not (folder and member.file(folder).exists())]
+    return [member for member in members if not member.file(folder).exists()]
 
 
-def fold_file(subject: Subject, fold: Fold, groups: npt.NDArray[np.str_], seed: int, folder: Path | None) -> Path | None:
-    """Returns where the answers of a finished fold are kept, named by all that they hang on; None: nowhere."""
-    if folder is None:
-        return None
+def fold_file(subject: Subject, fold: Fold, groups: npt.NDArray[np.str_], seed: int, folder: Path) -> Path:
+    """Returns where the answers of a finished fold are kept, named by all that they hang on."""
     settings = [model.model_dump(mode="json") for model in subject.models.values()]
     ensemble = subject.ensemble and subject.ensemble.model_dump(mode="json")
     identity = [*subject.keys.values(), subject.code]
@@ -114,7 +111,7 @@ def _members(subject: Subject, part: Part, seed: int) -> list[Member]:
     return [Member(subject, name, part, inner) for name in subject.models]
 
 
-def _run(subject: Subject, part: Part, seed: int, folder: Path | None, on_member: Callable[[str], None]) -> FoldAnswers:
+def _run(subject: Subject, part: Part, seed: int, folder: Path, on_member: Callable[[str], None]) -> FoldAnswers:
     found: dict[str, dict[str, Array]] = {}
     temperatures: dict[str, float] = {}
     labels = {VAL: part.labels[part.stop]}

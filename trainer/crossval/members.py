@@ -56,11 +56,11 @@ class Member:
         images = [part.known, part.train, part.stop, part.test, part.labels[part.rest], subject.sources[part.rest], *inner]
         return folder / f"{fingerprints.of_parts([settings, subject.keys.get(self.name), subject.code, len(inner), *images])}.npz"
 
-    def answers(self, folder: Path | None) -> dict[str, Array]:
+    def answers(self, folder: Path) -> dict[str, Array]:
         """Trains and asks, or reads what an earlier call found; an interrupted training of a whole network goes on after its last epoch.
 
         Args:
-          folder: Where answers, and states of trainings, are kept; None: nowhere.
+          folder: Where answers, and states of trainings, are kept.
 
         Returns:
           Probabilities, float32 [images, classes known]: TRAIN, VAL (what stops the training), TEST, and TRAIN_OOF where there are inner
@@ -69,8 +69,8 @@ class Member:
         Raises:
           CxrError: See `Training.run` and `run_stage`.
         """
-        file = self.file(folder) if folder else None
-        state = file and file.with_suffix(".state")
+        file = self.file(folder)
+        state = file.with_suffix(".state")
         names = [TRAIN, VAL, TEST, *([TRAIN_OOF] if self.inner else [])]
 
         def make() -> list[Array]:
@@ -79,8 +79,7 @@ class Member:
             return [found[name] for name in names]
 
         kept = cached(file, make)
-        if state:
-            shutil.rmtree(state, ignore_errors=True)
+        shutil.rmtree(state, ignore_errors=True)
         return dict(zip(names, kept, strict=True))
 
     def _of_head(self) -> dict[str, Array]:
@@ -97,7 +96,7 @@ class Member:
         keras.backend.clear_session()
         return found
 
-    def _of_network(self, state: Path | None) -> dict[str, Array]:
+    def _of_network(self, state: Path) -> dict[str, Array]:
         subject, part = self.subject, self.part
         material, table = subject.material, subject.tables[self.name]
         assert material is not None
@@ -121,7 +120,7 @@ class Member:
             material.transform.image,
             subject.models[self.name],
             f"answers of {self.name}",
-            state and state / "asked.float32",
+            state / "asked.float32",
         )
         found = {**trained.probabilities, TEST: np.asarray(asked)}
         del trained

@@ -264,7 +264,6 @@ def test_a_finished_fold_is_read_and_nothing_of_it_is_done_again(images, tmp_pat
     (scheme, *_), _ = deal_schemes(images, 3, seed=0)
     fold, subjects = scheme.folds[0], subject(images, {"mobilenet": np.zeros([1, PATIENTS * EACH, 6], np.float32)})
     kept = fold_file(subjects, fold, scheme.groups, 0, tmp_path)
-    assert kept is not None
     np.savez(kept, np.array(json.dumps([{"mobilenet": 2.5}, {}])), *[np.full([len(fold.test), 3], share) for share in (0.25, 0.5)])
     asked: list[str] = []
     answers = run_fold(subjects, fold, scheme.groups, 0, tmp_path, asked.append)
@@ -293,7 +292,6 @@ def test_a_fold_that_other_code_kept_is_not_read(images, tmp_path):
     now = subject(images, {"mobilenet": np.zeros([1, PATIENTS * EACH, 6], np.float32)})
     before = dataclasses.replace(now, code="before")
     kept = fold_file(before, scheme.folds[0], scheme.groups, 0, tmp_path)
-    assert kept is not None
     np.savez(kept, np.array("{}"), *[np.zeros([len(scheme.folds[0].test), 3])] * 2)
     assert to_train(before, scheme.folds[0], scheme.groups, 0, tmp_path) == []
     assert [member.name for member in to_train(now, scheme.folds[0], scheme.groups, 0, tmp_path)] == ["mobilenet"]
