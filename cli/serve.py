@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -104,84 +104,14 @@ def serve(
     found while it runs; each is loaded and warmed up before the old one goes. Prints one line when it answers, and finishes the
     requests it has accepted on SIGTERM or Ctrl-C.
     """
-    from pydantic import ValidationError
+    given = {name: value for name, value in locals().items() if name not in ("context", "engine", "json")}
 
-    from cxr.cli.serve_errors import in_words_of_options
+    from cxr.cli.serve_options import options_of
     from cxr.cli.strangers import warn_of_strangers
     from cxr.core.errors import UsageError
-    from cxr.serving.server.options import ServerOptions
 
-    limits = {
-        "max_message_bytes": None if max_message_mb is None else max_message_mb * 2**20,
-        "max_image_pixels": max_image_pixels,
-        "max_concurrent_requests": max_concurrent_requests,
-    }
-    sizes = {"max_batch_size": max_batch_size, "batch_timeout_micros": batch_timeout_micros, "max_enqueued_batches": max_enqueued_batches}
-    values: dict[str, Any] = {
-        "models_dir": models_dir,
-        "model_config_file": model_config_file,
-        "host": host,
-        "port": port,
-        "page_port": page_port if page else None,
-        "rest": _given({"timeout_seconds": rest_timeout}),
-        "limits": _given(limits),
-        "batching": {"enabled": not no_batching, **_given(sizes)},
-        "poll_seconds": poll_seconds,
-        "model_config_file_poll_seconds": model_config_file_poll_seconds,
-        "load_retries": load_retries,
-        "load_retry_seconds": load_retry_seconds,
-        "start_seconds": start_seconds,
-        "drain_seconds": drain_seconds,
-        "max_connection_age_seconds": max_connection_age_seconds,
-        "warm_up": not no_warm_up,
-        "unchecked_models": unchecked_models,
-        "allow_version_labels_for_unavailable_models": allow_version_labels_for_unavailable_models,
-        "intra_op_threads": intra_op_threads,
-    }
-    kept = _given(
-        {
-            "sampling": log_sampling,
-            "file_bytes": None if log_file_mb is None else log_file_mb * 2**20,
-            "total_bytes": None if log_total_mb is None else log_total_mb * 2**20,
-        }
-    )
-    if log_requests is not None:
-        values["request_log"] = {"folder": log_requests.absolute(), **kept}
-    elif kept:
-        raise typer.BadParameter("--log-sampling, --log-file-mb and --log-total-mb need it", param_hint="--log-requests")
-    if (models_dir is None) == (model_config_file is None):
-        raise typer.BadParameter("name the folder of models, or a --model-config-file (one of them)", param_hint="MODELS_DIR")
-    for path in (models_dir, model_config_file):
-        if path is not None and not path.exists():
-            raise UsageError(f"{path}: no such file or folder; a pipeline run pushes models to workspace/<pipeline>/serving_models")
-    if models_dir is not None and not models_dir.is_dir():
-        raise UsageError(f"MODELS_DIR {models_dir}: is a file; name the folder of <model>/<version>/saved_model.pb, or --model-config-file")
-    if model_config_file is not None and model_config_file.is_dir():
-        raise UsageError(f"--model-config-file {model_config_file}: is a folder; name a file, or leave out the option")
-    if model_config_file_poll_seconds is not None and model_config_file is None:
-        raise UsageError("--model-config-file-poll-seconds reads the file again that --model-config-file names; give that, too")
     named = {name: source_of(context, name) not in ("", "DEFAULT") for name in ("page_port", "rest_port")}
-    if named["page_port"] and not page:
-        raise UsageError("--page-port without --page: there is no page; give that, too")
-    of_rest = {"rest_port": rest_port if named["rest_port"] else None, "rest_timeout": rest_timeout}
-    for off, without, beside in ((no_batching, "--no-batching", sizes), (no_rest, "--no-rest", of_rest)):
-        if off and (given := _given(beside)):
-            names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-            raise UsageError(f"{names} beside {without}: there is nothing that would obey; leave out one of them")
-    if batching_parameters_file is not None:
-        from cxr.serving.server.textprotos import read_batching
-
-        if _given(sizes) or no_batching:
-            raise UsageError("--batching-parameters-file replaces the other options of batching; drop those")
-        values["batching"] = read_batching(batching_parameters_file)
-    if ssl_config_file is not None:
-        from cxr.serving.server.textprotos import read_tls
-
-        values["tls"] = read_tls(ssl_config_file)
-    try:
-        options = ServerOptions(**_given(values), rest_port=None if no_rest else rest_port)  # None is said here: no REST, not the default
-    except ValidationError as error:
-        raise UsageError(in_words_of_options(error)) from None
+    options = options_of(**given, named=named)
     warn_of_strangers(options)
     if engine is Engine.tfserving:
         from cxr.serving.server.tfserving import execute
@@ -199,7 +129,3 @@ def _page() -> "OpenPage":
     from cxr.serving.page.server import beside  # half a second, for those who ask for a page
 
     return beside
-
-
-def _given(values: dict) -> dict:
-    return {name: value for name, value in values.items() if value is not None}

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from cxr.core.validation_errors import said
+from cxr.serving.server.options import NOTHING_TO_READ, ONE_OF_BOTH
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -32,6 +33,10 @@ _OPTIONS = {
     "request_log.total_bytes": _Option("--log-total-mb", "MB", _MB),
 }
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+_CHECKS = {
+    ONE_OF_BOTH: "MODELS_DIR: name the folder of models, or a --model-config-file (one of them)",
+    NOTHING_TO_READ: "--model-config-file-poll-seconds reads the file again that --model-config-file names; give that, too",
+}
 _ROOM = "--log-total-mb: must be at least twice --log-file-mb, else whole logs would go at a time"
 
 
@@ -45,7 +50,7 @@ def _said(error: ErrorDetails) -> str:
     if place == "request_log" and error["type"] == "value_error":  # its one check of two fields
         return _ROOM
     if not place:
-        return said(error)
+        return _CHECKS.get(said(error)) or said(error)
     option = _OPTIONS.get(place) or _Option(f"--{place.rpartition('.')[2].replace('_', '-')}", "seconds" if "seconds" in place else "")
     for bound, words in _BOUNDS.items():
         if bound in (context := error.get("ctx", {})):

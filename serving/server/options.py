@@ -10,6 +10,8 @@ from cxr.serving.defaults import GRPC_PORT, LARGEST_MESSAGE, LARGEST_PORT, LOOPB
 
 LONGEST_SECONDS = 2_000_000.0  # 23 days: gRPC, the kernel and TensorFlow Serving count milliseconds in 32 bits
 MOST_THREADS = 4096
+ONE_OF_BOTH = "give either models_dir or model_config_file"
+NOTHING_TO_READ = "model_config_file_poll_seconds needs model_config_file"
 
 
 def host_and_port(host: str, port: int) -> str:
@@ -159,9 +161,9 @@ class ServerOptions(_Frozen):
     @model_validator(mode="after")
     def _models(self) -> "ServerOptions":
         if (self.models_dir is None) == (self.model_config_file is None):
-            raise ValueError("give either models_dir or model_config_file")
+            raise ValueError(ONE_OF_BOTH)
         if self.page_port is not None and self.tls is not None:
             raise ValueError("a page beside a server with TLS needs certificates of its own; start it with: cxr page --server … --ca …")
         if self.model_config_file_poll_seconds is not None and self.model_config_file is None:
-            raise ValueError("model_config_file_poll_seconds needs model_config_file")
+            raise ValueError(NOTHING_TO_READ)
         return self

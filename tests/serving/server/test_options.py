@@ -249,8 +249,11 @@ def test_engine_tfserving_becomes_the_binary(tmp_path):
 
 
 def test_command_refuses_before_tensorflow_is_imported(cli, tmp_path):
-    assert cli().exit_code == 2
-    assert cli("models", "--model-config-file", "models.config").exit_code == 2
+    (tmp_path / "models.config").touch()
+    for both_or_none in ((), (tmp_path, "--model-config-file", tmp_path / "models.config")):
+        error = cli(*both_or_none).exception
+        assert isinstance(error, UsageError)
+        assert str(error) == "MODELS_DIR: name the folder of models, or a --model-config-file (one of them)"
     missing = cli(tmp_path / "missing")
     assert isinstance(missing.exception, CxrError)
     assert "no such file or folder" in str(missing.exception)
