@@ -6,7 +6,8 @@ import json
 import logging
 import shlex
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -29,6 +30,12 @@ from cxr.pipeline.pipeline_config import Config
 from cxr.pipeline.run_record import new_record, read_run_record, recorded
 
 if TYPE_CHECKING:
+    from tfx import v1 as tfx
+
+    from cxr.components.baseline.rule import Choice
+    from cxr.data.ingest.dataset import Dataset
+    from cxr.pipeline.examples import Examples
+    from cxr.pipeline.local_runner import NodeResult
     from cxr.pipeline.report import Report
 
 _PLAIN_WIDTH = 120  # columns of a file or pipe, for which rich would take 80: too few for the table
@@ -110,44 +117,64 @@ def _console(stream: TextIO) -> Console:
 
 
 def _run(request: _Request, out: Console, err: Console, beam: tuple[str, ...]) -> int:
+    _warn(err, model_remarks(request.config.models))
+    metadata_file.check(request.workspace.metadata)  # before images are read for nothing
+    start_fork_server()
+    request, examples, dataset = _with_data(request, err)
+    with err.status("importing TFX and TensorFlow"), imports.uncollected():  # 10 to 30 seconds
+        from cxr.pipeline import artifact_files, graph, local_runner, report_page  # noqa: F401  # for all that follows
+        from cxr.pipeline.report import make_report
+    lost = metadata_file.prepare(request.workspace.metadata, request.workspace.pipeline_root)
+    _warn(err, [lost] if lost else artifact_files.pass_over(request.workspace))
+    choices = _baselines(request, examples, err)
+    results = _nodes(request, _graph(request, examples, choices, beam), err)
+    report = make_report(request.config, results, choices, data=str(examples.path), dataset=dataset)
+    report.write(request.folder / ws.REPORT)
+    _draw(request, results, report, dataset, err)
+    _tell(out, report, request.workspace, request.folder)
+    return report.exit_code
+
+
+def _warn(err: Console, remarks: Iterable[str]) -> None:
+    for remark in remarks:
+        err.print(remark, style="yellow", highlight=False, soft_wrap=True)
+
+
+def _with_data(request: _Request, err: Console) -> tuple[_Request, Examples, Dataset]:
+    """Has images read, where they are not records already; returns the request as it was run on, and the records."""
     from cxr.data.ingest.dataset import read_dataset
     from cxr.pipeline.examples import check_ensemble, prepare_data
 
-    config, workspace, folder = request.config, request.workspace, request.folder
-    for remark in model_remarks(config.models):
-        err.print(remark, style="yellow", highlight=False, soft_wrap=True)
-    metadata_file.check(workspace.metadata)  # before images are read for nothing
-    start_fork_server()
+    config, workspace = request.config, request.workspace
     examples = prepare_data(config, request.data, workspace, err)
     dataset = read_dataset(examples.path)
     config.check_validation(has_validation=VAL in dataset.splits)
     check_ensemble(config, dataset)
-    workspace.point_latest_at(folder)
+    workspace.point_latest_at(request.folder)
     workspace.point_records_at(examples.path)
     config = config.model_copy(update={"data": examples.made_with})
-    replace_text(folder / ws.CONFIG, config.to_yaml())  # what was run on, not what was left at its default
-    with err.status("importing TFX and TensorFlow"), imports.uncollected():  # 10 to 30 seconds
-        from ml_metadata.errors import StatusError
-        from tfx.orchestration import metadata
+    replace_text(request.folder / ws.CONFIG, config.to_yaml())  # what was run on, not what was left at its default
+    return replace(request, config=config), examples, dataset
 
-        from cxr.pipeline import artifact_files
-        from cxr.pipeline.baselines import choose_all, remarks
-        from cxr.pipeline.graph import RunPaths, create_pipeline
-        from cxr.pipeline.local_runner import WatchedDagRunner
-        from cxr.pipeline.progress_display import RunProgress
-        from cxr.pipeline.report import make_report
-        from cxr.pipeline.report_page import page_sources, run_before, write_page
-        from cxr.pipeline.schema import curated_schema, write_schema
-        from cxr.pipeline.side_by_side import room
-    lost = metadata_file.prepare(workspace.metadata, workspace.pipeline_root)
-    for remark in [lost] if lost else artifact_files.pass_over(workspace):
-        err.print(remark, style="yellow", highlight=False, soft_wrap=True)
-    choices = choose_all(config, examples.path, workspace.serving_models)
-    for name, choice in choices.items():
-        for remark in remarks(choice):
-            err.print(f"{name}: {remark}", style="yellow", highlight=False, soft_wrap=True)
+
+def _baselines(request: _Request, examples: Examples, err: Console) -> dict[str, Choice]:
+    """Chooses what each model is compared with, and tells it."""
+    from cxr.pipeline.baselines import choose_all, remarks
+
+    choices = choose_all(request.config, examples.path, request.workspace.serving_models)
+    _warn(err, (f"{name}: {remark}" for name, choice in choices.items() for remark in remarks(choice)))
+    return choices
+
+
+def _graph(request: _Request, examples: Examples, choices: dict[str, Choice], beam: tuple[str, ...]) -> tfx.dsl.Pipeline:
+    from tfx.orchestration import metadata
+
+    from cxr.pipeline.graph import RunPaths, create_pipeline
+    from cxr.pipeline.schema import curated_schema, write_schema
+
+    config, workspace = request.config, request.workspace
     config.feature_place(workspace.feature_cache).write(workspace.feature_cache_setting)
-    pipeline = create_pipeline(
+    return create_pipeline(
         config,
         RunPaths(
             data=str(workspace.records),
@@ -164,32 +191,47 @@ def _run(request: _Request, out: Console, err: Console, beam: tuple[str, ...]) -
         ),
         enable_cache=request.enable_cache,
     )
-    place = room(config, workspace.root, request.jobs)
+
+
+def _nodes(request: _Request, pipeline: tfx.dsl.Pipeline, err: Console) -> dict[str, NodeResult]:
+    """Runs all nodes, and keeps what their time went to where that is asked for."""
+    from ml_metadata.errors import StatusError
+
+    from cxr.pipeline.local_runner import WatchedDagRunner
+    from cxr.pipeline.progress_display import RunProgress
+    from cxr.pipeline.side_by_side import room
+
+    place = room(request.config, request.workspace.root, request.jobs)
     err.print(str(place), highlight=False)
     try:
         with RunProgress(err) as progress:
             results = WatchedDagRunner(progress, place, profile=request.profile).run(pipeline)
     except (RuntimeError, StatusError) as error:  # what ML Metadata raises says nothing of its file
-        if (text := metadata_file.explained(error, workspace.metadata)) is None:
+        if (text := metadata_file.explained(error, request.workspace.metadata)) is None:
             raise
         raise CxrError(text) from error
     if request.profile:
-        replace_text(folder / PROFILE, json.dumps({node: result.profile for node, result in results.items() if result.profile}, indent=2))
-    report = make_report(config, results, choices, data=str(examples.path), dataset=dataset)
-    report.write(folder / ws.REPORT)
-    page = folder / ws.PAGE
+        profiles = {node: result.profile for node, result in results.items() if result.profile}
+        replace_text(request.folder / PROFILE, json.dumps(profiles, indent=2))
+    return results
+
+
+def _draw(request: _Request, results: dict[str, NodeResult], report: Report, dataset: Dataset, err: Console) -> None:
+    """Writes report.html, or says why it cannot be: models that were pushed stay pushed, whatever becomes of their picture."""
+    from cxr.pipeline.report_page import page_sources, run_before, write_page
+
+    folder = request.folder
     try:
         record = read_run_record(folder)
         began = datetime.fromisoformat(record.began) if record else None
-        write_page(page_sources(config, results, report, dataset, run=folder.name, began=began, before=run_before(folder)), page)
-    except Exception as error:  # models that were pushed stay pushed, whatever becomes of their picture
-        logging.getLogger(__name__).exception("%s", page.name)
-        err.print(f"{page.name} could not be made: {error}; {ws.REPORT} has the figures", style="yellow", soft_wrap=True)
-    _tell(out, report, workspace, folder, page)
-    return report.exit_code
+        sources = page_sources(request.config, results, report, dataset, run=folder.name, began=began, before=run_before(folder))
+        write_page(sources, folder / ws.PAGE)
+    except Exception as error:
+        logging.getLogger(__name__).exception("%s", ws.PAGE)
+        err.print(f"{ws.PAGE} could not be made: {error}; {ws.REPORT} has the figures", style="yellow", soft_wrap=True)
 
 
-def _tell(out: Console, report: Report, workspace: ws.Workspace, folder: Path, page: Path) -> None:
+def _tell(out: Console, report: Report, workspace: ws.Workspace, folder: Path) -> None:
     """Prints what came of a run, and where it lies."""
     from cxr.pipeline.report_table import drift_lines, feature_lines, shortcut_lines, table, weights_notes
 
@@ -207,6 +249,7 @@ def _tell(out: Console, report: Report, workspace: ws.Workspace, folder: Path, p
         out.print(line, highlight=False, soft_wrap=True)
     for note, names in weights_notes(report).items():
         out.print(f"{note}: {', '.join(names)}", highlight=False, soft_wrap=True)
+    page = folder / ws.PAGE
     tensorboard = Path(sys.executable).with_name("tensorboard")
     made = (
         ("models", _from_here(workspace.serving_models)),

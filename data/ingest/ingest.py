@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -93,7 +93,7 @@ def ingest(
         out = Path(os.path.realpath(out))  # records take the place of what it leads to, on the disk that was meant
     _check_apart(source, out)
     private_lists.forget(out, PROBLEMS)  # an earlier call's: this one may end well, or with an error that is about no rows
-    try:
+    with _listed(out):
         with console.status("listing images"):
             rows, notes, other_rows = discover(source, config, spelled)
             key_is_new = not key_file.exists()
@@ -106,49 +106,60 @@ def ingest(
             if found := _up_to_date(out, request, console):
                 _check_kept(found, out, config, spelled)
                 console.print(f"{out}: up to date", highlight=False, soft_wrap=True)
-                for note in (*notes, *same_pictures.notes(found.label_conflicts, found.left_out, found.joined_patients)):
-                    _warn(console, note)
+                _warn(console, (*notes, *same_pictures.notes(found.label_conflicts, found.left_out, found.joined_patients)))
                 if alone:
                     staged.remove(out)  # else it is what another process has read
                 return found
         output_folder.check(out, overwrite, key_id(key), key_file)
+    _warn(console, notes)  # before the files are read: that may take long, and these may say why what follows fails
+    return _write(out, request, notes, console, beam_options, spelled)
+
+
+@contextlib.contextmanager
+def _listed(out: Path) -> Iterator[None]:
+    """Lists the rows beside `out` that end the block.
+
+    Raises:
+      CxrError: In place of BadRows.
+    """
+    try:
+        yield
     except BadRows as error:
         raise CxrError(f"{error}{private_lists.write_problems(out, error)}") from None
-    for note in notes:  # before the files are read: that may take long, and these may say why what follows fails
-        _warn(console, note)
+
+
+def _write(out: Path, request: _Request, notes: Sequence[str], console: Console, beam_options: Sequence[str], spelled: Spelling) -> Dataset:
+    """Reads, compares, deals and writes; the arguments are those of `ingest`, `notes` what is known before."""
+    config = request.config
     with writing_to(out.parent), replaced_folder.replaced(out) as partial:
         clock = _Clock()
         with clock:
-            keys, pictures = _read(out, request, console, beam_options)
+            pictures = _read(out, request, console, beam_options)
+            masks = read_masks(request.rows, pictures.entry, config.workers)
 
-            def entry_of(row: Row) -> Entry:
-                return pictures[keys[row.number]]
+        def usable(row: Row) -> bool:
+            return not pictures.entry(row).reason and row.number not in masks.refused
 
-            masks = read_masks(rows, entry_of, config.workers)
-        content = request.fingerprint(lambda row: entry_of(row).file_hash)
-        patients = [row.patient for row in rows]
-        try:
-            pairs = compare(rows, keys, lambda row: pictures.thumbnail(keys[row.number]), config, console)
-            settled = settle(rows, pairs, config, out, spelled)
-            rows, more = assign(settled.rows, config, spelled, lambda row: not entry_of(row).reason and row.number not in masks.refused)
-        except BadRows as error:
-            raise CxrError(f"{error}{private_lists.write_problems(out, error)}") from None
+        content = request.fingerprint(lambda row: pictures.entry(row).file_hash)
+        patients = [row.patient for row in request.rows]
+        with _listed(out):
+            pairs = compare(request.rows, pictures.keys, pictures.thumbnail, config, console)
+            settled = settle(request.rows, pairs, config, out, spelled)
+            rows, more = assign(settled.rows, config, spelled, usable)
         later = [*settled.notes(), *more]
-        for note in later:
-            _warn(console, note)
-        own = sum(not (row.patient or row.person or entry_of(row).reason or row.number in masks.refused) for row in rows)
+        _warn(console, later)
+        own = sum(not row.patient and not row.person and usable(row) for row in rows)
         for row in rows:
-            row.patient, row.person = pseudonym(key, row.unit), ""
+            row.patient, row.person = pseudonym(request.key, row.unit), ""
         groups = [[row.number for row in group] for group in settled.groups]
-        result = summary.tally(Outcomes(rows, entry_of, masks.refused), groups)
+        result = summary.tally(Outcomes(rows, pictures.entry, masks.refused), groups)
         _check(result, rows, out, request, spelled)
         for split in _splits(rows):
             (partial / split).mkdir()
         with clock, console.status("writing records"):
-            records.write_records(records.plan(rows, config), partial, pictures, keys, masks, config.workers)
+            records.write_records(records.plan(rows, config), partial, pictures.read, pictures.keys, masks, config.workers)
         found_warnings = result.warnings()
-        for note in found_warnings:
-            _warn(console, note)
+        _warn(console, found_warnings)
         dataset = _described(result, rows, (*notes, *later, *found_warnings), own, partial, request, settled, content)
     staged.remove(out)
     private_lists.write(out, CONFLICTS, CONFLICT_COLUMNS, settled.listed)
@@ -160,8 +171,28 @@ def ingest(
     return dataset
 
 
-def _read(out: Path, request: _Request, console: Console, beam_options: Sequence[str]) -> tuple[staged.Keys, staged.Staged]:
-    """Has all files read that no earlier, failed call has read; returns the keys, by number of a row, and the pictures."""
+class _Pictures(NamedTuple):
+    """What the files of all rows hold.
+
+    Attributes:
+      keys: By number of a row.
+      read: By key.
+    """
+
+    keys: staged.Keys
+    read: staged.Staged
+
+    def entry(self, row: Row) -> Entry:
+        """Returns what is known of a row's file."""
+        return self.read[self.keys[row.number]]
+
+    def thumbnail(self, row: Row) -> np.ndarray:
+        """Returns a row's picture, small."""
+        return self.read.thumbnail(self.keys[row.number])
+
+
+def _read(out: Path, request: _Request, console: Console, beam_options: Sequence[str]) -> _Pictures:
+    """Has all files read that no earlier, failed call has read."""
     config, folder = request.config, staged.folder_for(out)
     keys = staged.keys_of(request.rows, config, request.key)
     files = np.unique(keys, return_index=True)[1]  # a row of each; no dictionary of them, which would take more than their rows
@@ -182,7 +213,7 @@ def _read(out: Path, request: _Request, console: Console, beam_options: Sequence
     if lost := sum(keys[row] not in pictures for row in files):
         asked = how_many(len(files), "file was", "files were")
         raise CxrError(f"{asked} to be read and {len(files) - lost} came back; the workers do not see {folder}")
-    return keys, pictures
+    return _Pictures(keys, pictures)
 
 
 class _Clock:
@@ -301,5 +332,6 @@ def _check_apart(source: Path, out: Path) -> None:
         raise CxrError(f"{out}: OUT and SOURCE must not lie inside each other ({source})")
 
 
-def _warn(console: Console, text: str) -> None:
-    console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+def _warn(console: Console, texts: Iterable[str]) -> None:
+    for text in texts:
+        console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
