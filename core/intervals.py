@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 MIN_PATIENTS = 10  # draws of fewer say little about others
 NONE = "–"  # how tables show what is not defined
-TOO_FEW = "too few patients to tell"  # how sentences say that there is no interval
+TOO_FEW = "too few patients for an interval"  # how sentences say that there is no interval
 Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 

@@ -103,7 +103,7 @@ def large_share(patients: npt.ArrayLike) -> str:
       patients: [images], anything that is equal for the images of one patient; it is not shown.
     """
     found = one_with_most(images_of(patients).tolist())
-    return f"{found}: every figure hangs on this one, and its interval is wide" if found else ""
+    return f"{found}: every figure depends on this patient, and its interval is wide" if found else ""
 
 
 def one_with_most(images: Collection[int]) -> str:

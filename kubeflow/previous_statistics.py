@@ -45,7 +45,7 @@ def run(task: Mapping[str, Any]) -> None:
     found = before(given, folder)
     target = Path(local_path(previous["uri"]))
     if found is None:
-        print(f"no run with other data came before this one ({folder}): there is nothing to compare the data with")
+        print(f"no earlier run used other data ({folder}): there is nothing to compare with")
         target.mkdir(parents=True, exist_ok=True)
         # without any file it would not be uploaded
         (target / _ABSENT_FILE).write_text("there is nothing to compare with\n", encoding="utf-8")

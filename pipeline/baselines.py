@@ -33,7 +33,7 @@ def remarks(choice: Choice) -> Iterator[str]:
     """Yields what a user must know about a choice: why the best or the last pushed version is not the baseline."""
     if not choice.reasons:
         return
-    instead = f"compared with version {choice.baseline.name}" if choice.baseline else "no baseline, the gate's bounds decide alone"
+    instead = f"compared with version {choice.baseline.name}" if choice.baseline else "no baseline, only the gate's bounds decide"
     yield f"{instead}: {'; '.join(choice.reasons)}"
 
 

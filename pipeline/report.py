@@ -218,7 +218,7 @@ def _end_of(nodes: Sequence[NodeResult | None]) -> _End:
     if push is None or not push.get_int_custom_property("pushed"):
         return _End("refused")
     path = push.get_string_custom_property("pushed_destination")
-    gone = () if (Path(path) / SAVED_MODEL).is_file() else (f"{path}: pushed earlier, gone since; run again with --no-cache",)
+    gone = () if (Path(path) / SAVED_MODEL).is_file() else (f"{path}: was pushed earlier and is missing now; run again with --no-cache",)
     return _End("failed" if gone else "pushed", gone, push.get_string_custom_property("pushed_version"), path)
 
 

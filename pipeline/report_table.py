@@ -43,8 +43,8 @@ def shortcut_lines(report: Report) -> list[str]:
     """
     lines = [f"audit: {found.verdict}" for found in report.audit.clear] if report.audit else []
     if report.audit and (hints := report.audit.hints):
-        told = "something about a class, though none clearly, can surely be told from"
-        lines.append(f"audit: {told} {', '.join(found.phrase for found in hints)}; {PAGE} has the figures")
+        phrases = ", ".join(found.phrase for found in hints)
+        lines.append(f"audit: a class can be predicted, but not clearly, from {phrases}; {PAGE} has the figures")
     for candidate in report.models.values():
         if verdict := candidate.shortcut_check:
             seen = [comparison.verdict for comparison in verdict.comparisons[:1]] + [answers.verdict for answers in verdict.masked]

@@ -104,7 +104,7 @@ def test_pipeline(tmp_path):
     assert evaluation["accuracy_interval"]["low"] <= evaluation["accuracy"] <= evaluation["accuracy_interval"]["high"]
     assert {part["feature"] for part in evaluation["slices"]} == {"label", "source", "view", "sex", "age_band"}
     assert not report["drift"]["compared"]
-    assert "drift: no run with other data came before this one" in done.stdout
+    assert "drift: no earlier run used other data" in done.stdout
     assert {shortcut["name"] for shortcut in report["audit"]["shortcuts"]} >= {"source", "grey_histogram", "corners", "border"}
     for model in report["models"].values():
         assert model["shortcut_check"]["balanced_accuracy"] == pytest.approx(model["evaluation"]["balanced_accuracy"])

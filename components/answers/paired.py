@@ -42,14 +42,14 @@ def compare(first: AnsweredImages | None, second: AnsweredImages | None) -> Pair
 def _why_not(first: AnsweredImages | None, second: AnsweredImages | None) -> str:
     if first is None or second is None:
         which = "the first" if first is None else "the second"
-        return f"{which} has no answers by image: it was not evaluated, its evaluation is gone, or it is of an older version"
+        return f"{which} has no stored predictions: it was not evaluated, its evaluation was removed, or it is from an older version"
     if not np.array_equal(first.images, second.images):
         shared = len(np.intersect1d(first.images, second.images))
         return f"judged on other images: {len(first.images)} and {len(second.images)}, {shared} of them the same"
     if changed := int(np.sum(first.labels != second.labels)):
         return f"{changed} of the {how_many(len(first.images), 'image')} {agreeing(changed, 'has', 'have')} another label now"
     if first.patients is None and second.patients is None:
-        return "the records that say whose images they are are gone"
+        return "the records that name the patients of the images are missing"
     return ""
 
 
@@ -59,5 +59,5 @@ def meaning(difference: Figure, *, lower_is_better: bool = False) -> str:
     if low is None or high is None:
         return TOO_FEW
     if low <= 0 <= high:
-        return "the difference can be chance"
+        return "the difference may be chance"
     return "better than chance explains" if (low > 0) != lower_is_better else "worse than chance explains"

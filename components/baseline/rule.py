@@ -128,14 +128,16 @@ def why_unfair(version: Path, judged_on: JudgedOn) -> str:
     if info.class_names != judged_on.class_names:
         return f"is for the classes {', '.join(info.class_names)}, not {', '.join(judged_on.class_names)}"
     if info.preprocessing is None:
-        return "does not number the labels that it is judged by: it is of an older version of this project"
+        return "does not state the numbers of its labels: it is from an older version of this project"
     if info.synthetic is None:
-        return "does not say what it was trained on: it is of an older version of this project"
+        return "does not say what it was trained on: it is from an older version of this project"
     if info.synthetic != judged_on.synthetic:
         kinds = {True: "synthetic", False: "real"}
-        return f"was trained on {kinds[info.synthetic]} images, these are {kinds[judged_on.synthetic]}"
+        return f"was trained on {kinds[info.synthetic]} images, but these are {kinds[judged_on.synthetic]}"
     if (info.max_side or None, info.reading_rules) != (judged_on.max_side, READING_RULES):
-        return "was trained on images that were read otherwise (data.max_side, or another release): nobody can tell which it has seen"
+        return (
+            "was trained on images that were read in another way (data.max_side, or another release): which images it has seen is unknown"
+        )
     seen = load_training_images(str(version))
     if seen is None:
         return "does not say which images it was trained on"

@@ -12,8 +12,8 @@ from cxr.components.drift_check.drift_config import Drift
 from cxr.components.drift_check.result import MEASURES, Distance, DriftResult
 from cxr.core.places import STATISTICS, by_split
 
-NO_RUN_BEFORE = "no run with other data came before this one: there is nothing to compare the data with"
-UNREADABLE = "the statistics of the run before cannot be read: nothing was compared"
+NO_RUN_BEFORE = "no earlier run used other data: there is nothing to compare with"
+UNREADABLE = "the statistics of the previous run cannot be read: nothing was compared"
 
 
 def compare(statistics: str, previous: str | None, settings: Drift) -> DriftResult:
@@ -42,7 +42,7 @@ def compare(statistics: str, previous: str | None, settings: Drift) -> DriftResu
     return DriftResult(
         settings=settings,
         compared=len(alone) < len(new),
-        note=f"not compared, since the run before had no such split: {', '.join(alone)}" if alone else "",
+        note=f"not compared, because the previous run did not have this split: {', '.join(alone)}" if alone else "",
         distances=tuple(_distances(new, old, settings)),
     )
 

@@ -42,7 +42,7 @@ class DriftResult(StrictModel):
         """A sentence for each feature that has drifted."""
         return [
             f"{one.feature} has drifted from the previous run's data, split {one.split}: {MEASURES[one.measure]} {one.distance:.3f}, "
-            f"{getattr(self.settings, one.measure):g} is the limit (drift.{one.measure})"
+            f"limit {getattr(self.settings, one.measure):g} (drift.{one.measure})"
             for one in self.distances
             if one.drifted
         ]
@@ -58,13 +58,13 @@ class DriftResult(StrictModel):
         notes = [self.note] if self.note else []
         if not self.compared or self.findings:
             return notes + self.findings
-        few = f"fewer than {self.settings.min_images} images, now or in the run before (drift.min_images)"
+        few = f"fewer than {self.settings.min_images} images in this run or in the previous one (drift.min_images)"
         judged = [one for one in self.distances if one.judged]
         if not judged:
             return [*notes, f"nothing was judged: {few}"]
         none = f"none of {how_many(len({one.feature for one in judged}), 'feature')} has drifted from the previous run's data"
         small = [split for split in dict.fromkeys(one.split for one in self.distances) if all(one.split != split for one in judged)]
-        return [*notes, f"{none}; not judged: {', '.join(small)}, {few}" if small else none]
+        return [*notes, f"{none}; splits not judged: {', '.join(small)}, {few}" if small else none]
 
     def save(self, folder: Path) -> None:
         """Writes drift.json."""

@@ -84,7 +84,7 @@ class Judgement:
     def reason(self) -> str:
         """Why it was not met."""
         if isnan(self.measured):
-            return f"{self.subject} is not defined ({how_many(self.patients, 'patient')}); {self.wanted} is demanded"
+            return f"{self.subject} is not defined ({how_many(self.patients, 'patient')}); {self.wanted} is required"
         if self.least is not None and self.measured < self.least:
             return f"{self.subject} {self.measured:.3f} is below {self.least:.3f}"
         return f"{self.subject} {self.measured:.3f} is above {self.most:.3f}"
@@ -158,7 +158,7 @@ def _sentence(failure: Failure, judgements: Sequence[Judgement], accuracy: float
         return f"{name} was not measured"
     value = proto.metric_value.double_value.value
     if key.name == names.INVALID_PREDICTIONS:
-        wrong = how_many(round(value), "prediction is no vector of probabilities", "predictions are no probabilities")
+        wrong = how_many(round(value), "prediction is not a vector of probabilities", "predictions are not vectors of probabilities")
         return f"{wrong} (NaN, infinite or outside [0, 1])"
     if threshold.HasField("change_threshold"):
         allowed = abs(threshold.change_threshold.absolute.value)
@@ -177,7 +177,7 @@ def _inferior(name: str, value: float, margin: float) -> str:
     figure, _, end = name.partition("_change_")
     figure, side = names.title(figure), "below" if end == names.LOWER else "above"
     if isnan(value):
-        return f"{figure} was measured on too few patients to compare it with the baseline's; at most {margin:.3f} {side} it is allowed"
+        return f"{figure} was measured on too few patients for a comparison; at most {margin:.3f} {side} the baseline is allowed"
     return (
         f"{figure} may be {abs(value):.3f} {side} the baseline's (end of the 95 % interval of the difference, same patients); "
         f"{margin:.3f} is allowed"

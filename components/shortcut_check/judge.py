@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from cxr.components.shortcut_check.verdict import Comparison, MaskedAnswers, ShortcutVerdict
 from cxr.core import figure_table
+from cxr.core.counts import how_many
 from cxr.core.errors import UsageError
 from cxr.core.figure_intervals import difference_interval
 from cxr.core.figures import ROUNDING
@@ -23,7 +24,7 @@ from cxr.core.intervals import Figure, Interval
 from cxr.core.support import Support
 from cxr.data.audit.result import AuditResult, ShortcutResult, balanced_on_gate
 
-REMEDY = "gate.shortcut_margin=null asks for nothing"
+REMEDY = "gate.shortcut_margin=null turns this demand off"
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,12 @@ def judge(
     if margin is not None and not comparisons:
         reasons.append(f"no shortcut could be measured on the split {audit.split}; {REMEDY}")
     elif margin is not None:
-        demanded = f"more than {margin:.3f} above it is demanded" if margin else "better is demanded"
+        demanded = "the model must be better" + (f" by more than {margin:.3f}" if margin else "")
         if not comparisons[0].beaten:
             others = sum(not comparison.beaten for comparison in comparisons[1:])
-            also = f" (and so {'is' if others == 1 else 'are'} {others} more)" if others else ""
-            reasons.append(f"{comparisons[0].verdict}{also}: balanced accuracy on {audit.split}, {demanded}; {REMEDY}")
-        reasons += [f"{told}: AUC on {audit.split}, {demanded}; {REMEDY}" for told in _told_no_better(model, evaluated, audit, margin)]
+            also = f", and {how_many(others, 'other shortcut is', 'other shortcuts are')} not beaten either" if others else ""
+            reasons.append(f"{comparisons[0].verdict}{also}: balanced accuracy on {audit.split}; {demanded}; {REMEDY}")
+        reasons += [f"{told}: AUC on {audit.split}; {demanded}; {REMEDY}" for told in _told_no_better(model, evaluated, audit, margin)]
     return ShortcutVerdict(
         model=model,
         split=audit.split,
@@ -104,7 +105,7 @@ def _told_no_better(model: str, evaluated: Evaluated, audit: AuditResult, margin
             if auc and auc.value is not None:
                 found[name] = max(found.get(name, (0.0, "")), (auc.value, shortcut.phrase))
     return [
-        f"{model} tells {name} ({ours:.3f}) not better than {phrase} alone ({theirs:.3f}), which the audit found to tell it clearly"
+        f"{model} ({ours:.3f}) predicts {name} no better than {phrase} alone ({theirs:.3f}), from which the audit predicts it clearly"
         for name, (theirs, phrase) in found.items()
         if not (ours := evaluated.auc[audit.class_names.index(name)]) - theirs > margin + ROUNDING
     ]
@@ -128,7 +129,7 @@ def _compared(
     beaten = bool(difference > margin + ROUNDING)
     better = "is better than" if beaten else "is not clearly better than"
     relation = better if difference > ROUNDING else "is no better than"  # a negative margin allows for that, and makes it no better
-    chance = ", which may be chance" if beaten and interval.low <= 0 < difference - ROUNDING else ""
+    chance = ", but this may be chance" if beaten and interval.low <= 0 < difference - ROUNDING else ""
     return Comparison(
         shortcut=shortcut.name,
         balanced_accuracy=theirs,

@@ -78,6 +78,6 @@ def _summary(model: str, part: Masked, told: npt.NDArray[np.float32], pictures: 
         accuracy=measured.accuracy,
         balanced_accuracy=measured.balanced_accuracy,
         most_frequent=most_frequent,
-        verdict=f"{SEEN[part]} {model} is right on {measured.accuracy} of {how_many(measured.images, 'image')}; "
-        f"the most frequent class alone would be on {most_frequent:.3f}",
+        verdict=f"{SEEN[part]}, {model} is right on {measured.accuracy} of {how_many(measured.images, 'image')}; "
+        f"always predicting the most frequent class would be right on {most_frequent:.3f}",
     )

@@ -140,17 +140,18 @@ def _verdict(
         return (), (), f"{shortcut.phrase}: not measured (too few patients, or no training split and no split of the gate)"
     aucs: Mapping[str, Figure] = {name: figure for name, figure in found.auc.items() if figure.value is not None}
     if not aucs:
-        return (), (), f"{shortcut.phrase}: not measured (all images are of one class)"
+        return (), (), f"{shortcut.phrase}: not measured (all images have the same class)"
     clear = {name: figure for name, figure in aucs.items() if _clearly(figure, config.clear_auc)}
     sure = {name: figure for name, figure in aucs.items() if _above_chance(figure, questions)}
     candidates = clear or sure
     if not candidates:
-        none = f"no AUC is surely above 0.5, as one of {questions} that are looked at"
-        return (), (), f"no class can be told from {shortcut.phrase} alone: {none}"
+        none = f"no AUC is significantly above 0.5 (Bonferroni correction for {questions} AUCs)"
+        return (), (), f"no class can be predicted from {shortcut.phrase} alone: {none}"
     surest = sorted(candidates, key=lambda key: (candidates[key].low or 0.0, candidates[key].value or 0.0), reverse=True)
     named = surest if clear else surest[:1]
-    told = f"{_listed(named)} can be told from {shortcut.phrase} alone: AUC {_listed([str(candidates[name]) for name in named])}"
-    return (tuple(named), (), told) if clear else ((), tuple(named), f"something about {told}")
+    told = f"{_listed(named)} can be predicted from {shortcut.phrase} alone"
+    aucs_named = _listed([str(candidates[name]) for name in named])
+    return (tuple(named), (), f"{told}: AUC {aucs_named}") if clear else ((), tuple(named), f"{told}, but not clearly: AUC {aucs_named}")
 
 
 def _listed(words: Sequence[str]) -> str:

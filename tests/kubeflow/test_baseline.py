@@ -115,7 +115,7 @@ def test_where_the_best_one_has_seen_the_gates_images_the_champion_is_tried(push
     ("version", "parameters", "reason"),
     [
         ({"seen": hashes(5, 6)}, {}, "has seen 1 of the 6 images"),
-        ({"synthetic": True}, {}, "was trained on synthetic images, these are real"),
+        ({"synthetic": True}, {}, "was trained on synthetic images, but these are real"),
         ({}, {"class_names": json.dumps(CLASSES[::-1])}, "is for the classes covid19, pneumonia, normal, not"),
     ],
 )
@@ -124,7 +124,7 @@ def test_an_unfair_version_is_no_baseline_but_stays_the_champion(push, run, mode
     status, facts, outputs = run(**parameters)
     assert (status, facts, outputs) == (0, {"cxr_absent": 1}, {"champion": "17", "baseline": "none"})
     assert [file.name for file in model.iterdir()] == ["NO_BASELINE"]
-    assert f"the gate's bounds decide alone: version 17 {reason}" in capsys.readouterr().out
+    assert f"only the gate's bounds decide: version 17 {reason}" in capsys.readouterr().out
 
 
 def test_the_launchers_copy_of_data_in_a_bucket_is_read(push, run, records, tmp_path):

@@ -45,7 +45,7 @@ def test_a_first_run_has_nothing_to_compare_with(run, tmp_path):
     folder, metadata, shown = run()
     assert metadata == {"cxr_absent": 1}
     assert [file.name for file in folder.iterdir()] == ["NO_RUN_BEFORE"]  # an empty folder would not be uploaded
-    assert "nothing to compare the data with" in shown
+    assert "nothing to compare with" in shown
 
 
 def test_the_data_before_are_copied_into_the_run(run, tmp_path):

@@ -54,7 +54,7 @@ def test_what_a_user_must_know_about_the_choice(tmp_path):
     assert list(remarks(Choice(baseline=tmp_path / "18", reasons=("version 17 is gone",)))) == [
         "compared with version 18: version 17 is gone"
     ]
-    assert list(remarks(Choice(reasons=("version 17 is gone",)))) == ["no baseline, the gate's bounds decide alone: version 17 is gone"]
+    assert list(remarks(Choice(reasons=("version 17 is gone",)))) == ["no baseline, only the gate's bounds decide: version 17 is gone"]
 
 
 @pytest.mark.slow
@@ -106,5 +106,5 @@ def test_whole_runs_on_changing_data(tmp_path, capfd, monkeypatch):
     else:
         assert dealt["baseline"] is None
         assert "has seen" in dealt["notes"][0]
-        assert "no baseline, the gate's bounds decide alone" in done.stderr
+        assert "no baseline, only the gate's bounds decide" in done.stderr
         assert record_of(dealt).floor == dealt["version"]

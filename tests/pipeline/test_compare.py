@@ -90,7 +90,7 @@ def test_artifacts_that_are_gone_and_models_of_one_run_only(make_run: MakeRun, a
     other = report(artifacts, "right")
     other["models"]["mobilenet"] = {"outcome": "refused", "reasons": ["gate: no"]}
     found = compare_runs(first, KeptRun(make_run(SECOND, report=other)))
-    assert "the first has no answers by image" in found.models["ensemble"].why_not
+    assert "the first has no stored predictions" in found.models["ensemble"].why_not
     assert found.models["mobilenet"].first.verdict == NOT_THERE
     shown = io.StringIO()
     Console(width=200, file=shown).print(*tables(found))

@@ -161,7 +161,7 @@ def test_a_demand_on_another_model_is_none(judge: Judge) -> None:
 def test_a_class_without_examples_meets_no_bound_on_the_whole_split(judge: Judge) -> None:
     given = [answer for answer in answers([1, 1, 1]) if answer[0] != 2]
     found = judge(gate({"metric": "auc", "class": "normal", "min": 0.1}), given)
-    assert found.reasons == ("AUC of normal is not defined (0 patients); at least 0.100 is demanded",)
+    assert found.reasons == ("AUC of normal is not defined (0 patients); at least 0.100 is required",)
 
 
 # === Slices ===
@@ -253,9 +253,7 @@ def test_without_a_baseline_nothing_is_compared(judge: Judge) -> None:
 def test_too_few_patients_prove_nothing(judge: Judge) -> None:
     few = answers([1, 1, 1], patients=9)
     found = judge(gate(non_inferiority={"margin": 0.1}), few, baseline=few)
-    assert found.reasons == (
-        "accuracy was measured on too few patients to compare it with the baseline's; at most 0.100 below it is allowed",
-    )
+    assert found.reasons == ("accuracy was measured on too few patients for a comparison; at most 0.100 below the baseline is allowed",)
 
 
 # === The configuration ===

@@ -285,7 +285,7 @@ def test_bound_refuses_without_baseline(evaluate) -> None:
 def test_model_that_diverged_is_refused_not_a_crash(evaluate) -> None:
     uri, is_blessed = evaluate(Gate(min_accuracy=0.0, above_chance=False), BROKEN)
     assert not is_blessed
-    assert read_validation(uri).reasons == (f"{EXAMPLES} predictions are no probabilities (NaN, infinite or outside [0, 1])",)
+    assert read_validation(uri).reasons == (f"{EXAMPLES} predictions are not vectors of probabilities (NaN, infinite or outside [0, 1])",)
     assert read_evaluation(uri).accuracy == 0
 
 

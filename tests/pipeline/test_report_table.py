@@ -39,6 +39,6 @@ def test_what_tells_a_class_clearly_is_told_whole_and_what_tells_less_by_name():
     )
     assert found == [
         "audit: verdict on source",
-        "audit: something about a class, though none clearly, can surely be told from the border, the marks; report.html has the figures",
+        "audit: a class can be predicted, but not clearly, from the border, the marks; report.html has the figures",
     ]
     assert lines(shortcut("size")) == []

@@ -37,7 +37,7 @@ def test_a_model_beside_itself_differs_in_nothing() -> None:
     same = compare(answers(0.7), answers(0.7)).differences["accuracy"]
     assert same.value == 0
     assert same.high == -(same.low or 0) == pytest.approx(3.8415 / (20 + 3.8415), abs=1e-4)  # of twenty patients nobody knows better
-    assert meaning(same) == "the difference can be chance"
+    assert meaning(same) == "the difference may be chance"
 
 
 def test_the_patients_of_either_will_do() -> None:
@@ -58,11 +58,11 @@ def other_labels() -> AnsweredImages:
 @pytest.mark.parametrize(
     ("first", "second", "why"),
     [
-        (None, answers(0.8), "the first has no answers by image"),
-        (answers(0.8), None, "the second has no answers by image"),
+        (None, answers(0.8), "the first has no stored predictions"),
+        (answers(0.8), None, "the second has no stored predictions"),
         (answers(0.8), other_images(), "judged on other images: 40 and 36, 36 of them the same"),
         (answers(0.8), other_labels(), "2 of the 40 images have another label now"),
-        (answers(0.8, patients=None), answers(0.9, patients=None), "whose images they are are gone"),
+        (answers(0.8, patients=None), answers(0.9, patients=None), "patients of the images are missing"),
     ],
 )
 def test_what_cannot_be_compared_says_why(first: AnsweredImages | None, second: AnsweredImages | None, why: str) -> None:
@@ -72,4 +72,4 @@ def test_what_cannot_be_compared_says_why(first: AnsweredImages | None, second: 
 
 
 def test_too_few_patients_to_tell() -> None:
-    assert meaning(Figure(value=0.1)) == "too few patients to tell"
+    assert meaning(Figure(value=0.1)) == "too few patients for an interval"

@@ -65,18 +65,18 @@ def test_few_images_are_shown_and_not_judged(write):
     found = compare(write("new", val=table(60, 1, source="there")), write("old", val=table(700, 2)), Drift())
     assert next(one for one in found.distances if one.feature == "source").distance == 1
     assert not any(one.judged or one.drifted for one in found.distances)
-    few = "fewer than 200 images, now or in the run before (drift.min_images)"
+    few = "fewer than 200 images in this run or in the previous one (drift.min_images)"
     assert found.lines == [f"nothing was judged: {few}"]  # not: none has drifted
     new, old = {"train": table(400, 1), "val": table(60, 3)}, {"train": table(700, 2), "val": table(700, 4)}
     both = compare(write("more", **new), write("before", **old), Drift())
-    assert both.lines == [f"none of 6 features has drifted from the previous run's data; not judged: val, {few}"]
+    assert both.lines == [f"none of 6 features has drifted from the previous run's data; splits not judged: val, {few}"]
     assert compare(write("a", val=table(60, 1, source="there")), write("b", val=table(700, 2)), Drift(min_images=60)).findings
 
 
 def test_a_split_that_was_not_there_is_told(write):
     found = compare(write("new", train=table(200, 1), test=table(200, 3)), write("old", train=table(200, 2)), Drift())
     assert {one.split for one in found.distances} == {"train"}
-    assert found.lines[0] == "not compared, since the run before had no such split: test"
+    assert found.lines[0] == "not compared, because the previous run did not have this split: test"
 
 
 def test_without_a_run_before_nothing_is_compared(write, tmp_path):

@@ -93,9 +93,9 @@ def test_few_patients_say_nothing():
     heats = [heat_at(row, column) + 0.02 for row, column in PLACES]
     found = localised(heats[:18], MASKS[:18], PATIENTS[:18])  # nine: one fewer than other intervals need
     assert (found.energy.low, found.above_area.low) == (None, None)
-    assert found.verdict.endswith("too few patients to tell")
+    assert found.verdict.endswith("too few patients for an interval")
     mostly_alone = localised(heats, MASKS, PATIENTS, ["sick"] * 4 + [f"class {k}" for k in range(16)])
-    assert mostly_alone.verdict.endswith("of the same class in other patients (0.035): too few patients to tell")
+    assert mostly_alone.verdict.endswith("of the same class in other patients (0.035): too few patients for an interval")
 
 
 def test_where_a_patient_has_most_pictures_intervals_are_wider():

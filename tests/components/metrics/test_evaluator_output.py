@@ -131,7 +131,7 @@ def failure(name: str, value: float | None = None, **threshold) -> validation_re
             failure("accuracy", -0.25, change_threshold=config_pb2.GenericChangeThreshold(absolute={"value": -0.020000001})),
             "accuracy 0.500 is 0.250 below the baseline's 0.750; 0.020 is allowed",
         ),
-        (failure("invalid_predictions", 3), "3 predictions are no probabilities (NaN, infinite or outside [0, 1])"),
+        (failure("invalid_predictions", 3), "3 predictions are not vectors of probabilities (NaN, infinite or outside [0, 1])"),
         (failure("accuracy"), "accuracy was not measured"),
     ],
 )

@@ -81,7 +81,7 @@ SHORTCUTS = ShortcutVerdict(
     margin=0.0,
     comparisons=(BESIDE,),
     masked=(),
-    clear=("covid19 can be told from the border alone: AUC 0.950 (0.910 to 0.980)",),
+    clear=("covid19 can be predicted from the border alone: AUC 0.950 (0.910 to 0.980)",),
     reasons=(),
 )
 
@@ -131,7 +131,7 @@ def test_what_the_card_says():
         "contrast clahe",
         "| accuracy | at least 0.500 | 0.800 | met |",
         "better than the border.",
-        "In the data covid19 can be told from the border alone: AUC 0.950 (0.910 to 0.980).",
+        "In the data covid19 can be predicted from the border alone: AUC 0.950 (0.910 to 0.980).",
         "calibration error 0.125, log loss 0.875 before",
         "specificity 0.9",
         "30 images of 15 patients",

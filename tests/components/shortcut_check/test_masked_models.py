@@ -71,5 +71,5 @@ def test_a_model_fails_where_what_it_looks_at_is_black(tmp_path, pictures, at, w
     found = {answers.blacked_out: answers for answers in summaries("tiny", told, pictures, CLASSES)}
     assert found["centre"].accuracy.value == pytest.approx(without_lungs, abs=0.06)
     assert found["border"].accuracy.value == pytest.approx(lungs_alone, abs=0.06)
-    assert found["centre"].verdict.startswith(f"with the lungs blacked out tiny is right on {found['centre'].accuracy.value:.3f}")
+    assert found["centre"].verdict.startswith(f"with the lungs blacked out, tiny is right on {found['centre'].accuracy.value:.3f}")
     assert (found["border"].images, found["border"].patients) == (IMAGES, IMAGES // 2)

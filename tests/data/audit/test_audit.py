@@ -80,7 +80,7 @@ def test_what_tells_every_class_is_found(found):
     assert (source.folds.patients, source.gate.images) == (PATIENTS, 36)
     assert sorted(source.clear_classes) == list(CLASSES)
     first, second, third = source.clear_classes
-    assert source.verdict.startswith(f"{first}, {second} and {third} can be told from the source alone: AUC 1.000 (")
+    assert source.verdict.startswith(f"{first}, {second} and {third} can be predicted from the source alone: AUC 1.000 (")
     assert source.verdict.count("1.000 (") == len(CLASSES)  # the AUC of each
 
 
@@ -148,7 +148,8 @@ def test_what_tells_a_class_clearly(value, low, clear):
     found = AuditFigures(images=30, patients=30, accuracy=Figure(value=None), balanced_accuracy=Figure(value=None), auc=auc)
     names, _, said = _verdict(SHORTCUTS[0], 2, found, Audit(), questions=1)
     assert names == (("a",) if clear else ())
-    assert ("a can be told from" in said) == (low is not None and low > 0.5)
+    assert ("a can be predicted from" in said) == (low is not None and low > 0.5)
+    assert ("but not clearly" in said) == (low is not None and low > 0.5 and not clear)
 
 
 @pytest.mark.parametrize(("low", "questions", "said"), [(0.51, 1, True), (0.51, 30, False), (0.57, 30, True), (None, 1, False)])
@@ -157,8 +158,9 @@ def test_one_of_many_aucs_must_lie_further_above_chance(low, questions, said):
     found = AuditFigures(images=30, patients=30, accuracy=Figure(value=None), balanced_accuracy=Figure(value=None), auc=auc)
     names, hinted, sentence = _verdict(SHORTCUTS[0], 2, found, Audit(), questions)
     assert (names, hinted) == ((), ("a",) if said else ())
-    assert sentence.startswith("something about a can be told" if said else "no class can be told")
-    assert sentence.endswith(f": no AUC is surely above 0.5, as one of {questions} that are looked at") != said
+    assert sentence.startswith("a can be predicted" if said else "no class can be predicted")
+    assert ("alone, but not clearly: AUC" in sentence) == said
+    assert sentence.endswith(f": no AUC is significantly above 0.5 (Bonferroni correction for {questions} AUCs)") != said
 
 
 def test_a_class_of_few_patients_that_is_told_without_a_mistake_is_clear():

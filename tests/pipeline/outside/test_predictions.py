@@ -111,7 +111,7 @@ def test_a_patient_with_most_of_the_rows_is_spoken_of(tmp_path):
     rows = [f"{CLASSES[number % 3]},0.5,0.3,0.2,{'SECRET' if number < 20 else number},," for number in range(40)]
     answers, notes = read(tmp_path, *rows)
     (note,) = measured(answers, CLASSES, 15, notes=notes).notes
-    assert note == "one patient has 20 of the 40 images: every figure hangs on this one, and its interval is wide"
+    assert note == "one patient has 20 of the 40 images: every figure depends on this patient, and its interval is wide"
     assert measured(answers[20:], CLASSES, 15).notes == ()
 
 

@@ -142,7 +142,7 @@ def audit() -> AuditResult:
             gate=None,
             clear_classes=(),
             hinted_classes=(HOSTILE,),
-            **(found | {"verdict": f"something about {HOSTILE}"}),
+            **(found | {"verdict": f"but not clearly: {HOSTILE}"}),
         ),
         ShortcutResult(
             name="whole_picture", phrase="the picture", folds=None, gate=measured, clear_classes=(), **(found | {"kind": "reference"})

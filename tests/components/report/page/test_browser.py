@@ -55,7 +55,7 @@ def test_a_phone_need_not_scroll_sideways(browser: Browser, file: Path, opened: 
 
 def test_a_sentence_in_a_table_leaves_rows_low_on_a_phone(browser: Browser, content: Content, tmp_path: Path) -> None:
     assert content.audit is not None
-    sentence = "covid19 can be told from all metadata and grey levels alone, " * 3
+    sentence = "covid19 can be predicted from all metadata and grey levels alone, " * 3
     told = tuple(found.model_copy(update={"verdict": sentence}) for found in content.audit.shortcuts)
     page = tmp_path / "report.html"
     page.write_text(render(replace(content, audit=content.audit.model_copy(update={"shortcuts": told}))), encoding="utf-8")

@@ -127,7 +127,7 @@ def test_shortcuts_and_calibration_are_shown(page: html.HtmlElement) -> None:
     for words in (
         "These tell a class clearly",
         "surely something",
-        "something about",
+        "but not clearly",
         "no better than",
         "not above",
         "0.500 (0.250 to 0.750)",
@@ -396,7 +396,9 @@ def test_drift_since_the_run_before_is_shown(page: html.HtmlElement) -> None:
     (heading,) = page.xpath("//section[@id='data']//h3[contains(., 'Drift since the run before')]")
     shown = [words_of(item) for item in heading.xpath("./following-sibling::ul[1]/li")]
     assert shown[0] == HOSTILE
-    assert shown[1].startswith("source has drifted from the previous run's data, split train: L-infinity 0.750, 0.1 is the limit")
+    assert shown[1].startswith(
+        "source has drifted from the previous run's data, split train: L-infinity 0.750, limit 0.1 (drift.l_infinity)"
+    )
     rows = [[words_of(cell) for cell in row.xpath("./td | ./th")] for row in heading.xpath("./following-sibling::details[1]//tbody/tr")]
     assert rows == [
         ["source, train", "L-infinity", "0.750", "0.1", "200 (300)", "drifted"],
@@ -412,4 +414,6 @@ def test_a_patient_with_a_large_share_of_the_split_is_spoken_of(content: Content
         content.models[0], answers=AnsweredImages(np.arange(len(patients)), np.zeros(len(patients), np.int64), shares, patients)
     )
     said = render(replace(content, models=(model,)), (evaluation.SECTION,))
-    assert ("One patient has 20 of the 40 images: every figure hangs on this one, and its interval is wide." in said) == (images == 20)
+    assert ("One patient has 20 of the 40 images: every figure depends on this patient, and its interval is wide." in said) == (
+        images == 20
+    )
