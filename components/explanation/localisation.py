@@ -97,14 +97,14 @@ def _mean(values: Floats, patients: npt.NDArray[np.int64]) -> Figure:
 
 
 def _verdict(found: Localisation) -> str:
-    size = f"{found.energy} of the heat lies inside the lesions, which are {found.area} of the picture"
+    size = f"{found.energy} of the heat lies inside the lesions, which cover {found.area} of the picture"
     if found.above_area.low is None:
         return f"{size}; {TOO_FEW}"
     if not found.above_area.low > 0:
         return f"{size}: no better than chance"
     others = f"the lesions of the same class in other patients ({found.elsewhere})"
     if found.above_elsewhere.low is None:
-        return f"{size}: better than chance; beside {others}: {TOO_FEW}"
+        return f"{size}: better than chance; compared with {others}: {TOO_FEW}"
     if not found.above_elsewhere.low > 0:
         return f"{size}, which is better than chance; but as much lies inside {others}: the maps show where lesions mostly are"
     return f"{size}: better than chance, and more than inside {others}"

@@ -119,12 +119,12 @@ def _model(sources: ModelSources, patients: Mapping[int, bytes]) -> Model:
 
 def _facts(info: ModelInfo) -> dict[str, str]:
     """What a model was made of."""
-    facts = {"images come in at": f"{info.image_size} pixels", "weights": info.weights_note, "code": info.code_version}
+    facts = {"image size": f"{info.image_size} pixels", "weights": info.weights_note, "code": info.code_version}
     if info.ensemble_method:
         facts["method"] = info.ensemble_method
     if info.data:
         images = "; ".join(f"{split} {sum(classes.values())}" for split, classes in info.data.images.items())
-        facts |= {"learnt from": f"{images} images", "fingerprint of these": info.data.fingerprint[:_CHARACTERS]}
+        facts |= {"trained on": f"{images} images", "their fingerprint": info.data.fingerprint[:_CHARACTERS]}
     if info.preprocessing:
         facts["preprocessing"] = ", ".join(f"{key} {value}" for key, value in info.preprocessing.items())
     return {key: without_paths(text) for key, text in facts.items()}

@@ -30,4 +30,4 @@ def explained(found: Confident, class_names: Sequence[str], seen: Seen) -> Mista
 
 
 def _name(index: int, class_names: Sequence[str]) -> str:
-    return class_names[index] if index >= 0 else "no answer"
+    return class_names[index] if index >= 0 else "no prediction"

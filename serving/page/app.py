@@ -142,7 +142,7 @@ def _answered(endpoint: Endpoint) -> Endpoint:
             return _refused(Problem(HTTPStatus.SERVICE_UNAVAILABLE, "server", "This page is being shut down.", again=True))
         except Exception as error:
             log.error("the page could not answer: %s", type(error).__name__)
-            return _refused(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "page", "This page failed on the file; it is a mistake of the page."))
+            return _refused(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "page", "This page failed on the file: an error of the page."))
 
     return answered
 

@@ -43,7 +43,7 @@ class Problem:
 _KINDS: tuple[tuple[type[CxrError], HTTPStatus, str, str, bool], ...] = (
     (errors.BadImage, HTTPStatus.UNPROCESSABLE_ENTITY, "file", "", False),
     (errors.TooLarge, HTTPStatus.UNPROCESSABLE_ENTITY, "file", "", False),
-    (errors.Overloaded, HTTPStatus.SERVICE_UNAVAILABLE, "server", "The model server has no room for this request at the moment.", True),
+    (errors.Overloaded, HTTPStatus.SERVICE_UNAVAILABLE, "server", "The model server is too busy for this request at the moment.", True),
     (errors.TlsFailed, HTTPStatus.BAD_GATEWAY, "server", "The model server and this page do not trust each other (TLS).", False),
     (errors.ServerUnavailable, HTTPStatus.SERVICE_UNAVAILABLE, "server", "No model server answers: it is starting, or down.", True),
     (errors.DeadlineExceeded, HTTPStatus.GATEWAY_TIMEOUT, "server", "The model did not answer in time.", True),
@@ -73,7 +73,7 @@ def of_body(error: ServingError, limit: int) -> Problem:
     """
     if not isinstance(error, BodyRefusedError):
         if error.code is grpc.StatusCode.UNAVAILABLE:
-            text = "This page has no room for the file at the moment: others fill it."
+            text = "This page is too busy for this file at the moment."
             return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "page", text, error.message, again=True)
         return Problem(HTTPStatus.BAD_REQUEST, "page", "The file did not arrive whole.", error.message, again=True)
     if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:

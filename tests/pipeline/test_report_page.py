@@ -90,7 +90,7 @@ def test_a_run_that_failed_half_way_has_a_page_of_what_there_is(sources: Sources
     text = " ".join(page.text_content().split())
     for words in (
         "no memory left",
-        "Not reached for that: Evaluator-densenet201, Pusher-densenet201",
+        "Not reached because of this: Evaluator-densenet201, Pusher-densenet201",
         "SYNTHETIC",
         "2 (2 truncated)",
         "1 min 20 s",

@@ -21,8 +21,8 @@ export const doubtful = ({ outside, remarks }) => Boolean(outside || remarks.len
 // What the file's header says against an answer, as notes.
 export function remarks(answer) {
   if (!answer?.remarks.length) return [];
-  const said = make("p", {}, make("strong", {}, "The file's header says that this may be no frontal chest X-ray:"), ` ${listed(answer.remarks)}.`);
-  return [make("div", { className: "note" }, said, make("p", {}, "The models are made for those; they answer all the same."))];
+  const said = make("p", {}, make("strong", {}, "The file's header says that this may not be a frontal chest X-ray:"), ` ${listed(answer.remarks)}.`);
+  return [make("div", { className: "note" }, said, make("p", {}, "The models are made for frontal chest X-rays. They answer nevertheless."))];
 }
 
 export function versionOf({ version, numbered }) {
@@ -46,7 +46,7 @@ export function trouble(problem, again) {
   return make(
     "div", { className: "note" },
     make("p", {}, problem.message),
-    problem.details ? make("details", {}, make("summary", {}, "For whoever runs the server"), problem.details) : null,
+    problem.details ? make("details", {}, make("summary", {}, "Details for the administrator"), problem.details) : null,
     problem.again && again ? make("button", { type: "button", onclick: again }, "Try again") : null,
   );
 }
@@ -54,10 +54,10 @@ export function trouble(problem, again) {
 function answered(answer, model, again) {
   const outside = answer.outside
     ? make("div", { className: "note" }, make("p", {}, make("strong", {}, "Outside of what the model knows.")),
-      make("p", {}, "This picture is unlike the images that the model learnt from: what it says of it means nothing."))
+      make("p", {}, "This picture is unlike the images that the model was trained on. Do not believe this answer."))
     : null;
   const synthetic = answer.synthetic
-    ? make("div", { className: "note" }, make("p", {}, make("strong", {}, "Learnt from SYNTHETIC images:"), " its answers say nothing about patients."))
+    ? make("div", { className: "note" }, make("p", {}, make("strong", {}, "Trained on SYNTHETIC images:"), " its answers say nothing about patients."))
     : null;
   const newer = model.version && model.version !== answer.version
     ? make("div", { className: "note" }, make("p", {}, `Version ${model.version} is served now; this is the answer of version ${answer.version}.`),
@@ -70,7 +70,7 @@ function answered(answer, model, again) {
     shares(answer),
     Object.keys(answer.members).length ? votes(answer) : null,
     answer.unlike_training === null ? null
-      : make("p", { className: "quiet" }, `Unlike the training images: ${besideBorder(answer.unlike_training)} on a scale from 0 to 1; beyond ${BORDER} it is outside of what the model knows.`),
+      : make("p", { className: "quiet" }, `Unlike the training images: ${besideBorder(answer.unlike_training)} on a scale from 0 to 1. Above ${BORDER} the picture is outside of what the model knows.`),
   ].filter(Boolean);
 }
 
@@ -85,8 +85,8 @@ function undecided({ conformal_set: names, conformal_coverage: coverage, classes
   if (!names) return [];
   const text = names.length > 1 ? `The model cannot decide between ${listed(names)}.` : `Only ${names[0]} is in the model's set of possible classes.`;
   const worth = names.length === classes.length
-    ? "All of its classes are in its set: it excludes none."
-    : `This excludes no disease: of images like those of the validation split, ${missed(coverage)} their class outside their set.`;
+    ? "All classes are in its set: it excludes none."
+    : `This excludes no disease: of images like those of the validation split, ${missed(coverage)} their true class outside their set.`;
   return [make("p", {}, text), make("p", { className: "quiet" }, worth)];
 }
 

@@ -89,7 +89,7 @@ export class Overlay {
     const whose = member || found.prediction.model;
     const empty = map.levels.every((level) => level === 0);
     const about = `${found.explained} (${percent(shares[found.explained])} by ${whose})`;
-    note.textContent = empty ? `No region speaks for ${about}.` : `Regions that speak for ${about}, coarse: a network sees in cells.`;
+    note.textContent = empty ? `No region supports ${about}.` : `Regions that support ${about}. They are coarse: the network sees the picture in cells.`;
     this.viewer.setMap(empty ? null : paint(map));
   }
 }

@@ -102,7 +102,7 @@ def test_the_component_writes_the_page_of_what_it_is_given(sources: Sources, tmp
         "shortcut check: no better",
         '<th scope="row">Trainer-model0</th><td class="good">done</td>',
         "1 min 36 s</td><td>2.6 GB</td>",
-        "without the wait for a pod",
+        "The wait for a pod",
         "height has drifted from the previous run&#39;s data, split train: Jensen-Shannon 0.500",
     ):
         assert words in page
@@ -187,7 +187,7 @@ def test_on_kubeflow_it_makes_the_artifact_that_kfp_shows(sources: Sources, tmp_
         "Confusion matrix, mobilenet",
         "no better than the border",
         "another answer than the recorded one",
-        "normal, taken for covid19",
+        "normal, predicted as covid19",
         "data:image/jpeg",
     ):
         assert words in page

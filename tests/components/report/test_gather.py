@@ -86,8 +86,8 @@ def test_the_mistake_comes_with_what_it_rests_on(content: Content, sources: Sour
     assert colours[:4, :4].mean() > 60 > 20 > colours[20:, 24:].mean()
     page = render(content, (errors.SECTION,))
     for words in (
-        "with the regions that speak for covid19",
-        "Grad-CAM of 9 images of the split “test”: 8 drawn ones (seed 7)",
+        "with the regions that support covid19",
+        "Grad-CAM of 9 images of the split “test”: 8 images drawn at random (seed 7)",
         "2 maps are empty",
         "0.500 (0.400\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}0.600)",
         "half of the heat",
@@ -98,8 +98,8 @@ def test_the_mistake_comes_with_what_it_rests_on(content: Content, sources: Sour
     flat = replace(maps, heats=np.zeros_like(maps.heats))
     result.model_copy(update={"localisation": ()}).save(tmp_path / "flat", flat)
     page = render(gather(replace(sources, explanation=str(tmp_path / "flat"))), (errors.SECTION,))
-    assert "No region speaks for covid19: the heat map is empty." in page
-    assert "Where the lesions are is not known for these images" in page
+    assert "No region supports covid19: the heat map is empty." in page
+    assert "The places of the lesions are not known for these images" in page
     result.model_copy(update={"model": "another"}).save(tmp_path / "another", maps)
     other = gather(replace(sources, explanation=str(tmp_path / "another"))).mistakes
     assert other is not None

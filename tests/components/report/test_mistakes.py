@@ -26,7 +26,7 @@ def test_names_sources_and_every_models_answer() -> None:
 
 def test_an_answer_that_is_no_number_names_no_class() -> None:
     found = confident((11, 10), [0, 0], one=[float("nan"), 0.99])
-    assert explained(found, NAMES, Seen()).shown[0].answers[0].predicted == "no answer"
+    assert explained(found, NAMES, Seen()).shown[0].answers[0].predicted == "no prediction"
 
 
 def test_without_mistakes() -> None:

@@ -127,7 +127,7 @@ def test_a_picture_just_beyond_the_border_is_not_said_to_lie_on_it(browser: Brow
       return new Response(JSON.stringify({ ...await answer.json(), unlike_training: 0.501242, outside: true })); }; }""")
     browser.choose("#files", xrays["dark.png"])
     browser.until(ANSWERED)
-    assert "Unlike the training images: 0.501 on a scale from 0 to 1; beyond 0.5 it" in browser.evaluate("document.body.innerText")
+    assert "Unlike the training images: 0.501 on a scale from 0 to 1. Above 0.5 the picture" in browser.evaluate("document.body.innerText")
 
 
 def test_paper_has_the_picture_the_answers_and_on_each_sheet_what_they_are_worth(
@@ -137,7 +137,7 @@ def test_paper_has_the_picture_the_answers_and_on_each_sheet_what_they_are_worth
     browser.choose("#files", xrays["dark.png"], xrays["bright.png"])
     browser.until(ANSWERED)
     browser.evaluate("document.querySelector('#overlay-on').click()")
-    browser.until("document.querySelector('#overlay-note').textContent.startsWith('Regions that speak')")
+    browser.until("document.querySelector('#overlay-note').textContent.startsWith('Regions that support')")
     browser.media("print", "dark")
     shown = "[...document.querySelectorAll('{}')].filter(found => found.checkVisibility()).length"
     assert browser.evaluate(shown.format("button, input, select, .button, #canvas-help")) == 0
@@ -187,7 +187,7 @@ def test_the_overlay_shows_what_speaks_for_a_class(browser: Browser, page: Page,
     corners = [COLOUR.format(0.9, 0.9), COLOUR.format(0.1, 0.1)]
     grey = [browser.evaluate(corner) for corner in corners]
     browser.evaluate("document.querySelector('#overlay-on').click()")
-    browser.until("document.querySelector('#overlay-note').innerText.startsWith('Regions that speak for pneumonia')")
+    browser.until("document.querySelector('#overlay-note').innerText.startsWith('Regions that support pneumonia')")
     cold, hot = (browser.evaluate(corner) for corner in corners)
     assert cold == grey[0]
     assert hot[0] > hot[1] + 20  # dark red
@@ -200,9 +200,9 @@ def test_the_overlay_shows_what_speaks_for_a_class(browser: Browser, page: Page,
     )
     assert browser.evaluate(corners[1])[1] < hot[1]
     choose(browser, "overlay-class", 0, "change")
-    browser.until("document.querySelector('#overlay-note').innerText.startsWith('Regions that speak for covid19')")
+    browser.until("document.querySelector('#overlay-note').innerText.startsWith('Regions that support covid19')")
     choose(browser, "overlay-class", 2, "change")
-    browser.until("document.querySelector('#overlay-note').innerText.startsWith('No region speaks for normal')")
+    browser.until("document.querySelector('#overlay-note').innerText.startsWith('No region supports normal')")
     assert [browser.evaluate(corner) for corner in corners] == grey
     assert browser.evaluate("[...document.querySelector('#overlay-model').options].map(option => option.value)") == ["ensemble"]
     assert browser.complaints() == []
@@ -537,16 +537,16 @@ def test_the_heat_map_is_of_the_first_model_until_another_is_chosen_which_may_be
         browser.until(f"{chosen}.value === 'ensemble'")
         browser.until(ANSWERED)
         browser.evaluate("document.querySelector('#overlay-on').click()")
-        browser.until(f"{note}.innerText.startsWith('Regions that speak for pneumonia (72.0 % by ensemble)')")
+        browser.until(f"{note}.innerText.startsWith('Regions that support pneumonia (72.0 % by ensemble)')")
         choose(browser, "overlay-model", "'second'", "change")
-        browser.until(f"{note}.innerText.startsWith('Regions that speak for covid19 (72.0 % by second)')")
+        browser.until(f"{note}.innerText.startsWith('Regions that support covid19 (72.0 % by second)')")
         browser.evaluate(CHANGED)
         for change in ("({ ...second, state: 'starting', version: null, explains: false, message: 'busy' })", "[]"):
             browser.evaluate(f"told = ([first, second]) => [first].concat({change})")
             browser.until(f"{chosen}.selectedOptions[0].innerText === 'second (not now)'")
             assert browser.evaluate(f"{chosen}.value") == "second"
             assert browser.evaluate(f"[...{chosen}.options].map(option => option.disabled)") == [False, True]
-            browser.until(f"{note}.innerText.startsWith('Regions that speak for covid19 (72.0 % by second)')")  # it is there
+            browser.until(f"{note}.innerText.startsWith('Regions that support covid19 (72.0 % by second)')")  # it is there
             choose(browser, "overlay-class", 1, "change")
             browser.until(f"{note}.innerText === 'second cannot show where it looks now: it is starting, busy or gone.'")
             left = COLOUR.format(0.1, 0.1)
@@ -555,5 +555,5 @@ def test_the_heat_map_is_of_the_first_model_until_another_is_chosen_which_may_be
             browser.evaluate("told = models => models")
             browser.until(f"{chosen}.selectedOptions[0].innerText === 'second'")
         choose(browser, "overlay-class", 1, "change")
-        browser.until(f"{note}.innerText.startsWith('Regions that speak for pneumonia (28.0 % by second)')")
+        browser.until(f"{note}.innerText.startsWith('Regions that support pneumonia (28.0 % by second)')")
         assert browser.evaluate(f"[...{chosen}.options].map(option => option.innerText)") == ["ensemble", "second"]

@@ -88,24 +88,24 @@ def reliability_chart(key: str, model: str, evaluation: Evaluation) -> Chart:
     most = max((found[0] for found in bins), default=1)
 
     def plot(axes: Axes) -> None:
-        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":", label="as sure as right")
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":", label="perfectly calibrated")
         # Points only: a line would join the share of two answers to that of a hundred as if both were as firm.
-        for few, label in ((False, "answers (larger: more)"), (True, f"fewer than {FEW_ANSWERS} answers")):
+        for few, label in ((False, "predictions (larger: more)"), (True, f"fewer than {FEW_ANSWERS} predictions")):
             drawn = [found for found in bins if (found[0] < FEW_ANSWERS) is few]
             sizes = [20 + 120 * found[0] / most for found in drawn]
             means, shares = [found[1] for found in drawn], [found[2] for found in drawn]
             axes.scatter(
                 means, shares, s=sizes, facecolors="none" if few else SERIES[0], edgecolors=SERIES[0], label=label if drawn else None
             )
-        axes.set(xlabel="probability of the answer", ylabel="share that is right", xlim=(-0.02, 1.02), ylim=(-0.05, 1.05))
+        axes.set(xlabel="predicted probability", ylabel="share that is right", xlim=(-0.02, 1.02), ylim=(-0.05, 1.05))
         axes.legend(loc="upper left")
 
     error = f"{row_of(CALIBRATION_ERROR).title} {unbroken(str(evaluation.figure(CALIBRATION_ERROR)))}"
-    description = f"{model}: reliability, the share of right answers over the probability given; {error}."
+    description = f"{model}: reliability, the share of right predictions over the predicted probability; {error}."
     if any(found[0] < FEW_ANSWERS for found in bins):
-        description += f" Hollow: bins of fewer than {FEW_ANSWERS} answers, whose share says little."
+        description += f" Hollow: bins of fewer than {FEW_ANSWERS} predictions, whose share says little."
     rows = tuple((number(found[1]), f"{found[0]:.0f}", number(found[2])) for found in bins)
-    return Chart("Reliability", draw(key, description, plot), ("mean probability", "answers", "share right"), rows)
+    return Chart("Reliability", draw(key, description, plot), ("mean probability", "predictions", "share right"), rows)
 
 
 def _shade(axes: Axes, at: int, bands: Bands, name: str, curve: Curve) -> None:

@@ -41,11 +41,11 @@ def shortcuts_chart(key: str, rows: Sequence[Row], chance: float) -> Chart:
                 if found.low is not None and found.high is not None:
                     axes.plot([found.low, found.high], [place, place], color=colour, linewidth=1.4)
         axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
-        axes.set(xlabel="balanced accuracy (dotted: a guess)", ylim=(len(rows) - 0.5, -0.5), xlim=(-0.02, 1.02))
+        axes.set(xlabel="balanced accuracy (dotted: chance)", ylim=(len(rows) - 0.5, -0.5), xlim=(-0.02, 1.02))
         axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=len(kinds))
 
     described = "; ".join(f"{name} ({kind}) {found}" for name, kind, found in rows)
     marks = ", ".join(f"{kind}s ({MARKS[kind][2]})" for kind in kinds)
     svg = draw(key, f"Balanced accuracy of {marks}: {described}.", plot, (4.3, 1.15 + 0.24 * len(rows)))
     cells = tuple((name, kind, unbroken(str(found))) for name, kind, found in rows)
-    return Chart("Models beside shortcuts", svg, ("name", "what", "balanced accuracy (95 % interval)"), cells)
+    return Chart("Models and shortcuts", svg, ("name", "what", "balanced accuracy (95 % interval)"), cells)

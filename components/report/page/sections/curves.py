@@ -36,7 +36,7 @@ def _size(model: Model) -> dict[str, str]:
     if model.info is None or model.info.network_size is None:
         return {}
     own, given = model.info.network_size, model.info.image_size
-    return {"images are seen at": f"{own}×{own} pixels" + (f", scaled from {given}×{given}" if own != given else "")}
+    return {"input of the network": f"{own}×{own} pixels" + (f", scaled from {given}×{given}" if own != given else "")}
 
 
 def _stages(training: Training) -> list[str]:

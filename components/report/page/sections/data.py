@@ -86,7 +86,7 @@ def _ingested(found: Dataset) -> list[tuple[str, str]]:
         ("pictures under more than one path, the same to the pixel", str(found.duplicates)),
         ("radiographs under more than one path, in copies that differ", str(found.near_duplicates)),
         ("patients who share a radiograph with another one and count as one", str(found.joined_patients)),
-        ("radiographs under several labels", f"{found.label_conflicts} ({how_many(found.left_out, 'image')} left out for it)"),
+        ("radiographs under several labels", f"{found.label_conflicts} ({how_many(found.left_out, 'image')} left out because of this)"),
         ("images without a patient id, each a patient of its own", str(found.own_patients)),
     ]
 

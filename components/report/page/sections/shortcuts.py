@@ -60,7 +60,7 @@ def _shortcuts(audit: AuditResult) -> list[Row]:
 def _rule(clear_auc: float) -> str:
     """Returns when an AUC is clear, in words; data/audit/audit.py decides."""
     high, least = halfway(clear_auc)
-    return f"its interval begins at {clear_auc:g} or above, or it is {high:g} or more and its interval begins at {least:g} or above"
+    return f"an AUC with a lower end of {clear_auc:g} or more, or an AUC of {high:g} or more with a lower end of {least:g} or more"
 
 
 def _balanced(found: AuditFigures | None) -> str:

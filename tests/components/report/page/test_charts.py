@@ -148,8 +148,8 @@ def test_bins_of_few_answers_are_hollow_and_joined_by_no_line(content: Content) 
     hollow = ["fill: none" in html.tostring(found, encoding="unicode") for found in points]
     assert hollow == [False, True]
     assert [len(found.xpath(".//*[local-name() = 'path'] | .//*[local-name() = 'use']")) for found in points] == [2, 2]
-    assert "fewer than 10 answers" in texts(chart)
-    assert "Hollow: bins of fewer than 10 answers" in described(chart)
+    assert "fewer than 10 predictions" in texts(chart)
+    assert "Hollow: bins of fewer than 10 predictions" in described(chart)
     many = reliability_chart("c", "mobilenet", replace(evaluation, calibration_bins=bins[2:]))
     assert "fewer than 10 answers" not in texts(many)
     assert "Hollow" not in described(many)

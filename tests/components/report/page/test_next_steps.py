@@ -15,13 +15,13 @@ from cxr.core.refusal import Check, Refusal
         (Refusal(check=Check.GATE, text="accuracy 0.714 is below 0.850"), "The gate refused a model"),
         (
             Refusal(check=Check.GATE, text="accuracy 0.714 is below the baseline's 0.850", behind_baseline=True),
-            "A model fell behind the version that is pushed",
+            "A model is worse than the pushed version",
         ),
         (
             Refusal(check=Check.SHORTCUTS, text="a (0.700) is no better than the border alone (0.800)"),
             "A model is no better than a shortcut",
         ),
-        (Refusal(check=Check.INFRASTRUCTURE, text="no answer"), "A server could not answer as the trainer did"),
+        (Refusal(check=Check.INFRASTRUCTURE, text="no answer"), "A server did not give the predictions of the trained model"),
     ],
 )
 @pytest.mark.parametrize("text", [None, "said in other words"])

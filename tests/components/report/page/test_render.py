@@ -91,17 +91,17 @@ def test_when_the_run_was_and_how_long_it_took(page: html.HtmlElement, content: 
 
 def test_each_network_s_size_is_told(page: html.HtmlElement, content: Content) -> None:
     (curves,) = page.xpath("//section[@id = 'curves']")
-    assert "images are seen at64×64 pixels, scaled from 32×32" in words_of(curves)
+    assert "input of the network64×64 pixels, scaled from 32×32" in words_of(curves)
     (model, *others) = content.models
     assert model.info is not None
-    for size, said in ((32, "images are seen at32×32 pixels"), (None, "")):
+    for size, said in ((32, "input of the network32×32 pixels"), (None, "")):
         info = model.info.model_copy(update={"network_size": size})
         (curves,) = html.document_fromstring(render(replace(content, models=(replace(model, info=info), *others)))).xpath(
             "//section[@id = 'curves']"
         )
         assert said in words_of(curves)
         assert "scaled from" not in words_of(curves)
-        assert ("images are seen at" in words_of(curves)) is bool(size)
+        assert ("input of the network" in words_of(curves)) is bool(size)
 
 
 def test_headings_skip_no_level(page: html.HtmlElement) -> None:
@@ -125,20 +125,20 @@ def test_pictures_and_charts_have_words(page: html.HtmlElement) -> None:
 def test_shortcuts_and_calibration_are_shown(page: html.HtmlElement) -> None:
     (found,) = page.xpath("//section[@id='shortcuts']")
     for words in (
-        "These tell a class clearly",
-        "surely something",
+        "A class can be predicted clearly from these",
+        "Better than chance, but not clearly (a weak trace",
         "but not clearly",
         "no better than",
         "not above",
         "0.500 (0.250 to 0.750)",
     ):
         assert words in words_of(found)
-    (masked,) = found.xpath(".//table[starts-with(caption, 'Accuracy on pictures of which a part is black')]")
+    (masked,) = found.xpath(".//table[starts-with(caption, 'Accuracy on pictures with a part blacked out')]")
     assert [words_of(cell) for cell in masked.xpath(".//thead//th")] == [
         "model",
         "with the lungs blacked out",
         "with all but the lungs blacked out",
-        "the most frequent class alone",
+        "always the most frequent class",
         "images",
     ]
     assert [words_of(cell) for cell in masked.xpath("./tbody/tr/*")] == ["mobilenet", "0.500 (0.250 to 0.750)", NONE, "0.500", "4"]
@@ -187,8 +187,8 @@ def test_the_verdict_says_why_and_what_next(page: html.HtmlElement) -> None:
 
 
 def test_what_the_gate_asked_for_stands_with_what_became_of_it(page: html.HtmlElement) -> None:
-    (details,) = page.xpath("//section[@id='verdict']//details[.//caption[starts-with(., 'What the gate asked for')]]")
-    assert words_of(details.xpath("./summary")[0]) == "What the gate asked for, 2 demands: 1 missed, 1 not judged"
+    (details,) = page.xpath("//section[@id='verdict']//details[.//caption[starts-with(., 'What the gate demanded')]]")
+    assert words_of(details.xpath("./summary")[0]) == "What the gate demanded, 2 demands: 1 missed, 1 not judged"
     rows = [[words_of(cell) for cell in row.xpath("./th | ./td")] for row in details.xpath(".//tbody/tr")]
     assert rows == [
         ["mobilenet", "accuracy", "0.500", "at least 0.600", "4", "missed"],
@@ -213,7 +213,7 @@ def test_every_figure_has_its_title_and_its_value(page: html.HtmlElement, conten
 
 
 def test_references_are_no_shortcuts_in_the_chart(page: html.HtmlElement) -> None:
-    rows = page.xpath("//table[caption[starts-with(., 'Models beside shortcuts')]]/tbody/tr")
+    rows = page.xpath("//table[caption[starts-with(., 'Models and shortcuts')]]/tbody/tr")
     assert {words_of(row.xpath("./th")[0]): words_of(row.xpath("./td")[0]) for row in rows} == {
         "mobilenet": "model",
         "ensemble": "model",
@@ -227,15 +227,15 @@ def test_what_was_chosen_is_measured_where_the_models_are_judged(content: Conten
     assert mobilenet.answers is not None
     known = replace(mobilenet, answers=replace(mobilenet.answers, patients=np.arange(4)))
     page = html.document_fromstring(render(replace(content, models=(known,)), (calibration.SECTION,)))
-    assert "What stands under “val” was chosen and measured on the validation split, which flatters." in words_of(page)
-    (sets,), (points,) = (page.xpath(f"//table[caption[starts-with(., '{start}')]]") for start in ("Unlike", "Operating"))
+    assert "Columns “val” were chosen and measured on the validation split, so they flatter." in words_of(page)
+    (sets,), (points,) = (page.xpath(f"//table[caption[starts-with(., '{start}')]]") for start in ("Images flagged as unlike", "Operating"))
     heads, cells = ([words_of(cell) for cell in points.xpath(f"./{part}/tr/*")] for part in ("thead", "tbody"))
     # No image is of that class; none of four reaches 0.375.
     assert dict(zip(heads, cells, strict=True)) | {"class": HOSTILE} == {
         "model": "mobilenet",
         "class": HOSTILE,
-        "at least": "specificity 90 %",
-        "probability from": "0.375",
+        "chosen for": "specificity 90 %",
+        "threshold": "0.375",
         "sensitivity, val": "70 %",
         "specificity, val": "92 %",
         "sensitivity, test": "–",
@@ -244,7 +244,7 @@ def test_what_was_chosen_is_measured_where_the_models_are_judged(content: Conten
     # In the sets from 0.2 on lie the true classes of all four images, one, two, two and three classes.
     assert [words_of(cell) for cell in sets.xpath("./tbody/tr/td")][-2:] == ["100 % (51 to 100 %)", "2.00"]
     page = html.document_fromstring(render(content, (calibration.SECTION,)))
-    assert "What it comes to on the split that the models are judged on is not known here." in words_of(page)
+    assert "The figures of the split that the models are judged on are not known here." in words_of(page)
 
 
 def test_intervals_in_tables_are_not_broken(content: Content) -> None:
@@ -302,7 +302,7 @@ def test_the_comparison_has_the_change_with_its_interval(page: html.HtmlElement)
 def test_the_run_before_stands_beside_this_one(page: html.HtmlElement, content: Content) -> None:
     text = words_of(page.xpath("//section[@id='comparison']")[0])
     for words in (
-        "Each model beside the run 20261124-080000-000",
+        "Each model now and in the run 20261124-080000-000",
         "cxr compare 20261124-080000-000 20261125-103209-306",
         "ensemble: no change can be given; judged on other images",
         "better than chance explains",
@@ -310,13 +310,13 @@ def test_the_run_before_stands_beside_this_one(page: html.HtmlElement, content: 
         "test: 4 and 5 patients",
     ):
         assert words in text
-    for run, words in (("20261125-103209-306", "There is none that judged a model."), ("", "Not known to a node of a run on Kubeflow.")):
+    for run, words in (("20261125-103209-306", "No earlier run judged a model."), ("", "Not known here: on Kubeflow")):
         assert words in render(replace(content, before=None, run=run), (comparison.SECTION,))
 
 
 def test_a_configuration_that_cannot_be_read_is_not_said_to_be_the_same(content: Content) -> None:
     assert content.before is not None
-    for configuration, words in (((), "The configuration is the same."), (None, "In what the configuration differs is not known")):
+    for configuration, words in (((), "The configuration is the same."), (None, "How the configuration differs is not known")):
         text = render(replace(content, before=replace(content.before, configuration=configuration)), (comparison.SECTION,))
         assert words in text
         assert ("is the same." in text) == (configuration == ())
@@ -324,17 +324,17 @@ def test_a_configuration_that_cannot_be_read_is_not_said_to_be_the_same(content:
 
 def test_memory_stands_beside_the_times(page: html.HtmlElement, content: Content) -> None:
     text = words_of(page.xpath("//section[@id='lineage']")[0])
-    assert "their times add up to 1 min 39 s; the largest had 2.6 GB resident" in text
+    assert "their times add up to 1 min 39 s; the largest peak memory was 2.6 GB" in text
     assert "at once" not in page.xpath("//section[@id='lineage']//table[1]/caption")[0].text_content()
-    assert "took less time by the clock than their times add up to, and together more memory than the largest" in text
-    assert "Not on this page" not in text
+    assert "took less time than the sum of their times, and together more memory than the largest" in text
+    assert "A node made this page" not in text
     assert "wait for a pod" not in text
     cells = page.xpath("//section[@id='lineage']//tr[th='Trainer-mobilenet'][1]/td/text()")
     assert cells[:3] == ["done", "1 min 36 s", "2.6 GB"]
     bare = tuple(replace(model, verdict=replace(model.verdict, outcome=None)) for model in content.models)
     without = words_of(html.document_fromstring(render(replace(content, steps=(), models=bare))))
-    assert "Not on this page, which a node of the run made before the run had ended" in without
-    assert "What was pushed is not known here" in without
+    assert "A node made this page before the run had ended, so it does not show times" in without
+    assert "it does not show what was pushed" in without
 
 
 def test_what_models_were_made_of_stands_side_by_side(content: Content) -> None:
