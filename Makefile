@@ -25,7 +25,7 @@ help: ## this text
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 	@echo
 	@echo "  make run DATA=folder CONFIG=cpu ARGS='key=value ...'   the pipeline on your own images (configurations: demo, cpu, full, paper)"
-	@echo "  PYTHON=/path/to/python3.11 make setup                  an interpreter that is not found by itself"
+	@echo "  PYTHON=/path/to/python3.11 make setup                  a Python that is not found by itself"
 
 .PHONY: setup
 setup: ## make or repair .venv: Python 3.11, locked packages, this project (GPU=1: with CUDA's libraries)
@@ -41,11 +41,11 @@ tensorboard: setup ## show the learning curves of all runs below workspace/, at 
 	@$(BIN)/tensorboard --logdir workspace $(ARGS)
 
 .PHONY: test
-test: setup ## run the tests but for the longest (ARGS='tests/trainer -x' for some, ARGS=--cov with their coverage, WORKERS=0 in one process)
+test: setup ## run all tests except the longest (ARGS='tests/trainer -x' for some, ARGS=--cov with their coverage, WORKERS=0 in one process)
 	@$(PYTEST) -m "not long" $(ARGS)
 
 .PHONY: test-all
-test-all: setup ## run all tests: before a release, and after what many rooms share has changed
+test-all: setup ## run all tests: before a release, and after changes of shared parts
 	@$(PYTEST) $(ARGS)
 
 .PHONY: test-fast
@@ -53,12 +53,12 @@ test-fast: setup ## run the tests that take less than a second each
 	@$(PYTEST) -m "not slow and not seconds" $(ARGS)
 
 .PHONY: flink-test
-flink-test: setup ## run the Beam-based nodes on a Flink cluster of this machine, a part of it killed meanwhile (needs Java and Maven; minutes)
+flink-test: setup ## run the Beam-based nodes on a Flink cluster of this machine, and kill a part of it meanwhile (needs Java and Maven; minutes)
 	@tools/flink.sh
 	@$(BIN)/python -m pytest -m flink tests/clusters $(ARGS)
 
 .PHONY: spark-test
-spark-test: setup ## run them on a Spark cluster of this machine likewise
+spark-test: setup ## run the same nodes on a Spark cluster of this machine, likewise
 	@tools/spark.sh
 	@$(BIN)/python -m pytest -m spark tests/clusters $(ARGS)
 
@@ -80,11 +80,11 @@ format: setup ## repair style and format
 	@$(BIN)/ruff format
 
 .PHONY: bench
-bench: setup ## measure each step beside what it replaces, about 10 minutes (ARGS='--rows ingest head', ARGS=--help; docs/performance.md)
+bench: setup ## compare each step with what it replaces, about 10 minutes (ARGS='--rows ingest head', ARGS=--help; docs/performance.md)
 	@PYTHONPATH=benchmarks $(BIN)/python -m bench $(ARGS)
 
 .PHONY: bench-compare
-bench-compare: setup ## set the newest results of make bench beside older ones (OLD=workspace/bench/FILE.json, NEW=FILE.json)
+bench-compare: setup ## compare the newest results of make bench with older ones (OLD=workspace/bench/FILE.json, NEW=FILE.json)
 	@[ -n "$(OLD)" ] || { echo "OLD= names no file; ls workspace/bench shows what make bench has kept" >&2; exit 2; }
 	@PYTHONPATH=benchmarks $(BIN)/python -m bench.compare "$(OLD)" $(if $(NEW),"$(NEW)")
 
@@ -99,7 +99,7 @@ audit: setup ## ask PyPI for advisories about the locked packages; needs the net
 	@tools/audit.sh $(ARGS)
 
 .PHONY: sbom
-sbom: setup ## write what the images hold of Python, CycloneDX, into build/sbom
+sbom: setup ## list the Python packages of the images (CycloneDX) in build/sbom
 	@tools/sbom.sh
 
 .PHONY: lock
@@ -129,7 +129,7 @@ clean: ## remove the set-up: .venv, caches, built files (what runs wrote stays)
 	find . -name __pycache__ -type d -not -path './workspace/*' -prune -exec rm -rf {} +
 
 .PHONY: clean-runs
-clean-runs: ## remove what runs wrote below workspace/, all models and records; the key of the pseudonyms stays (KEY=1: goes too)
+clean-runs: ## remove what runs wrote below workspace/, all models and records; the key of the pseudonyms stays (KEY=1 removes it too)
 	@if [ -d workspace ]; then echo "removing from workspace/ ($$(du -sh workspace | cut -f 1)):"; \
 	find workspace/ -mindepth 1 -maxdepth 1 $(if $(KEY),,! -name pseudonym.key) -printf '  %f\n' -exec rm -rf {} +; \
 	if [ -e workspace/pseudonym.key ]; then echo "kept: workspace/pseudonym.key (make clean-runs KEY=1 removes it; with another key every pseudonym changes)"; \

@@ -14,16 +14,16 @@ EXAMPLES = """
 
   cxr audit records/                      records of `cxr ingest`: a table, and a sentence per shortcut
 
-  cxr audit records/ --json > audit.json  the same as `cxr run` keeps it
+  cxr audit records/ --json > audit.json  the same, as `cxr run` stores it
 
-  cxr audit records/ --clear-auc 0.9      only what tells a class nearly perfectly counts
+  cxr audit records/ --clear-auc 0.9      only nearly perfect predictions count as clear
 
 A small model (a random forest) learns the class from each shortcut: source, file type, view, sex and age, size, brightness, grey
-histogram, corners, border, marks, sharp edges, which side is left, traces of processing; from all metadata together, and from these
-with the grey levels. It is measured in folds by patient, and, where there are such splits, learnt from the training split and
-measured on --split. Centre and whole picture are there for comparison. docs/evaluation.md explains it.
+histogram, corners, border, marks, sharp edges, left and right, traces of processing; from all metadata together, and from metadata
+and grey levels together. It is measured in folds by patient. Where the splits exist, it is also trained on the training split and
+measured on --split. Centre and whole picture are shown for comparison. docs/evaluation.md explains it.
 
-Exit codes: 0 no shortcut tells a class clearly, 3 at least one does, 1 failed, 2 wrong arguments.
+Exit codes: 0 no shortcut predicts a class clearly, 3 at least one does, 1 failed, 2 wrong arguments.
 """
 
 
@@ -35,8 +35,8 @@ def register(app: typer.Typer) -> None:
 def audit(
     records: Annotated[Path, typer.Argument(help="folder that `cxr ingest` wrote")],
     split: Annotated[str | None, typer.Option(help="split that models are judged on (test)", show_default=False)] = None,
-    folds: Annotated[int | None, typer.Option(min=2, help="by patient (5)", show_default=False)] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="of the folds and of the small models (2021)", show_default=False)] = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="number of folds, by patient (5)", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="seed of the folds and of the small models (2021)", show_default=False)] = None,
     clear_auc: Annotated[
         float | None,
         typer.Option(
@@ -48,7 +48,7 @@ def audit(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table")] = False,
 ) -> None:
-    """Ask how well the class can be told from what should not matter."""
+    """Measure how well the class can be predicted without the lungs."""
     from pydantic import ValidationError
 
     from cxr.cli.options import stdout_console

@@ -14,15 +14,15 @@ EXAMPLES = """
 
   cxr cache                                    what is kept, by backbone
 
-  cxr cache prune --max-gigabytes 0.5          down to this size; what was not used for longest goes first
+  cxr cache prune --max-gigabytes 0.5          down to this size, the least recently used first
 
   cxr cache prune --older-than 30              what no run has used for 30 days
 
   cxr cache prune --all --folder /mnt/features another folder than the workspace's, as feature_cache.folder names it
 
-Runs keep what a frozen backbone made of each image here, and what a model answered to each it was evaluated on: one with another head,
-loss or split computes only what is new.
-Nothing breaks when it goes; a run under way computes again. `feature_cache` in the configuration sets folder and size.
+Runs keep the features of frozen backbones here, and the predictions of evaluated models: a run with another head, loss or split
+computes only what is new.
+Nothing breaks when they are removed; a run under way computes them again. `feature_cache` in the configuration sets folder and size.
 """
 Folder = Annotated[Path | None, typer.Option(help="of the cache, where feature_cache.folder names one; default: the workspace's")]
 
@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
 def cache(
     context: typer.Context, workspace: options.Workspace = Path("workspace"), folder: Folder = None, json: options.Json = False
 ) -> None:
-    """Show what is kept of frozen backbones' features and models' answers: entries, size, last use, by backbone."""
+    """Show the cached features of frozen backbones and predictions of models: entries, size, last use, by backbone."""
     import json as json_text
 
     from cxr.core.errors import UsageError
@@ -79,11 +79,11 @@ def cache(
 def prune(
     workspace: options.Workspace = Path("workspace"),
     folder: Folder = None,
-    max_gigabytes: Annotated[float | None, typer.Option(min=0, help="what has not been used for longest goes until the rest fits")] = None,
-    older_than: Annotated[float | None, typer.Option(min=0, metavar="DAYS", help="what has not been used for so long goes")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="all of it")] = False,
+    max_gigabytes: Annotated[float | None, typer.Option(min=0, help="remove the least recently used until the rest fits")] = None,
+    older_than: Annotated[float | None, typer.Option(min=0, metavar="DAYS", help="remove what has not been used for so long")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="remove everything")] = False,
 ) -> None:
-    """Remove features and answers; later runs compute them again."""
+    """Remove cached features and predictions; later runs compute them again."""
     import math
     import time
 

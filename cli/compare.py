@@ -18,8 +18,8 @@ EXAMPLES = """
 
   cxr compare workspace/cpu/runs/RUN /mnt/team/cpu/runs/RUN    by their folders
 
-`cxr runs` lists the names. Differences are second less first. Where both runs judged the same images they come with paired 95 % intervals,
-by patient; where they did not, the figures stand beside each other and no difference is given.
+`cxr runs` lists the names. Differences are second minus first. Where both runs judged the same images they have paired 95 % intervals
+by patient; otherwise the figures are shown without differences.
 """
 
 
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def compare(
     first: Annotated[str, typer.Argument(metavar="RUN", help="name of a run, its folder, or latest", show_default=False)],
-    second: Annotated[str, typer.Argument(metavar="RUN", help="of the one it is compared with", show_default=False)],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="the run that it is compared with, named likewise", show_default=False)],
     workspace: options.Workspace = Path("workspace"),
     json: Annotated[bool, typer.Option("--json", help="JSON instead of tables")] = False,
 ) -> None:
@@ -42,7 +42,7 @@ def compare(
     runs = [find_run(name, workspace) for name in (first, second)]
     for run in runs:
         report_of(run)  # before TensorFlow is imported
-    with Console(stderr=True).status("reading what the models answered"), tensorflow_starting():
+    with Console(stderr=True).status("reading the predictions"), tensorflow_starting():
         from cxr.pipeline.compare import compare_runs
         from cxr.pipeline.compare_tables import remarks, tables
 

@@ -16,11 +16,11 @@ EXAMPLES = """
 
   cxr crossval --config cpu --data records defaults.bn_recalibration=none  the same with other batch statistics
 
-  cxr crossval --config full --data records --models mobilenet --folds 3   one model, trained whole in every fold
+  cxr crossval --config full --data records --models mobilenet --folds 3   one model, the whole network trained in every fold
 
   cxr crossval --config full --data records defaults.fine_tuning=null    only the heads of a configuration that fine-tunes
 
-  cxr crossval -c cpu -d records --folds 10 --out figures                ten folds, every fold's answers below figures/folds
+  cxr crossval -c cpu -d records --folds 10 --out figures                ten folds, every fold's predictions below figures/folds
 """
 
 
@@ -33,21 +33,21 @@ def crossval(
     data: Annotated[str, typer.Option("--data", "-d", help="folder of `cxr ingest`, or images: a folder per class, or a manifest CSV")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value changes of the configuration, as in `cxr run`")] = None,
     config: Annotated[str, typer.Option("--config", "-c", help="a shipped configuration or a YAML file")] = "cpu",
-    models: Annotated[str | None, typer.Option(help="only these models, with commas; of one alone there is no ensemble")] = None,
-    folds: Annotated[int, typer.Option(min=2, help="how many, by patient and by image")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="of the deals")] = 0,
-    splits: Annotated[str, typer.Option(help="whose images take part, with commas; the files of others are not opened")] = "train,val",
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="also write the summary there")] = None,
+    models: Annotated[str | None, typer.Option(help="only these models, comma-separated; with only one there is no ensemble")] = None,
+    folds: Annotated[int, typer.Option(min=2, help="number of folds, by patient and by image")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the division into folds")] = 0,
+    splits: Annotated[str, typer.Option(help="splits that take part, comma-separated; files of others are not opened")] = "train,val",
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="also write the summary to this file")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="folder for summary and folds; else below the workspace, by date", file_okay=False)
+        Path | None, typer.Option("--out", "-o", help="folder for summary and folds (default: in the workspace, by date)", file_okay=False)
     ] = None,
     workspace: Workspace = Path("workspace"),
 ) -> None:
     """Cross-validate a configuration: members, ensemble and logistic regression in folds by patient.
 
-    Beside it the same by image (what leakage is worth) and with one source left out at a time. Features of frozen backbones are computed
-    once. Heads, ensembles and, where the configuration fine-tunes, whole networks are trained per fold; how many and how long they may
-    take is said before. All that is finished is kept in the workspace: the same command goes on after an interruption.
+    It also does the same by image (what leakage is worth), and with one source left out at a time. Features of frozen backbones are
+    computed once. Heads, ensembles and, where the configuration fine-tunes, whole networks are trained per fold; the command first says
+    how many, and how long they may take. Finished work is kept in the workspace: the same command goes on after an interruption.
     """
     from datetime import datetime
 

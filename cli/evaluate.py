@@ -36,8 +36,8 @@ EXAMPLES = """
 
   cxr evaluate -m ensemble --pipeline cpu --data hospital/ --min-low 0.7 || echo "not good enough there"
 
-The data may have any of the classes. Images that the model was trained on are left out and counted. Nothing is written but --json,
-and where files cannot be used their list, for you alone: evaluate.private/rejects.csv in the workspace.
+The data may have any of the classes. Images that the model was trained on are left out and counted. Nothing is written except --json,
+and a list of files that cannot be used, for you alone: evaluate.private/rejects.csv in the workspace.
 Exit codes: 0 measured, 1 failed, 2 wrong arguments, 3 below --min-accuracy or --min-low.
 """
 
@@ -57,20 +57,20 @@ def evaluate(
     ] = None,
     predictions: Annotated[Path | None, typer.Option(help="a CSV of predictions, in place of a model and data")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="file for all figures")] = None,
-    split: Annotated[str | None, typer.Option(help="of data with several: one of them, or all (default: test)")] = None,
+    split: Annotated[str | None, typer.Option(help="one of the splits of the data, or all (default: test)")] = None,
     where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE: take only these rows of a manifest (repeatable)")] = None,
-    listed_twice: Annotated[str | None, typer.Option(help="a path that stands twice: refuse, or merge (read once)")] = None,
+    listed_twice: Annotated[str | None, typer.Option(help="a path that is listed twice: refuse, or merge (read once)")] = None,
     paths_outside: Annotated[str | None, typer.Option(help="images outside the folder of the data: refuse or allow")] = None,
     classes: Annotated[str | None, typer.Option(help="class names of --predictions, comma-separated (default: the project's)")] = None,
     include_seen: Annotated[bool, typer.Option("--include-seen", help="measure also on images that the model was trained on")] = False,
     apart_from: Annotated[
         str | None, typer.Option(help="leave out copies and patients of these training data too: records, a run, or a pushed model")
     ] = None,
-    min_accuracy: Annotated[float | None, typer.Option(min=0, max=1, help="exit with 3 where accuracy is below")] = None,
-    min_low: Annotated[float | None, typer.Option(min=0, max=1, help="exit with 3 where the lower end of its interval is below")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="images of one call")] = 32,
+    min_accuracy: Annotated[float | None, typer.Option(min=0, max=1, help="exit with 3 if accuracy is below this")] = None,
+    min_low: Annotated[float | None, typer.Option(min=0, max=1, help="exit with 3 if the lower end of its interval is below this")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="images in one batch")] = 32,
     workspace: options.Workspace = Path("workspace"),
-    pipeline: Annotated[str, typer.Option("--pipeline", "-p", help="whose pushed models a name is looked up in")] = "demo",
+    pipeline: Annotated[str, typer.Option("--pipeline", "-p", help="pipeline in which the name of a model is looked up")] = "demo",
     server: Annotated[
         str | None, typer.Option("--server", "-s", metavar="HOST:PORT", help="ask a model server; --model is a name there")
     ] = None,
@@ -82,7 +82,7 @@ def evaluate(
     key: options.Key = None,
     server_name: options.ServerName = None,
 ) -> None:
-    """Measure a model on labelled images of another place, with the figures and intervals of a run."""
+    """Measure a model on labelled images of another hospital, with the figures and intervals of a run."""
     from cxr.core.console import Console
     from cxr.core.errors import UsageError
     from cxr.core.silence import tensorflow_starting

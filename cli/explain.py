@@ -18,11 +18,11 @@ EXAMPLES = """
 
   cxr explain images/ --pipeline cpu -m mobilenet --out maps  a folder, another pipeline, one model
 
-  cxr explain study.dcm --class pneumonia --out maps          what speaks for a class, predicted or not
+  cxr explain study.dcm --class pneumonia --out maps          what supports a class, predicted or not
 
   cxr explain xray.png -m path/of/artifact --out maps         a model by its artifact's folder, or model.keras in it
 
-Exit codes: 0 done, 1 failed, be it one image, 2 wrong arguments.
+Exit codes: 0 done, 1 failed, even for one image, 2 wrong arguments.
 """
 
 
@@ -39,7 +39,7 @@ def explain(
     ] = features.ENSEMBLE,
     class_name: Annotated[str | None, typer.Option("--class", help="explain this class, not the predicted one")] = None,
     workspace: options.Workspace = Path("workspace"),
-    pipeline: Annotated[str, typer.Option("--pipeline", "-p", help="whose latest run to look in")] = "demo",
+    pipeline: Annotated[str, typer.Option("--pipeline", "-p", help="pipeline whose latest run is used")] = "demo",
 ) -> None:
     """Write Grad-CAM overlays."""
     from rich.progress import track

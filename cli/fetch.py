@@ -21,7 +21,7 @@ EXAMPLES = """
 
   covidx          COVIDx V9A (COVID-Net; images from Kaggle): three classes, 30,530 images, large
 
-  kaggle-covid    the 188 images that the 2021 paper used (Kaggle), to reproduce it and for nothing else
+  kaggle-covid    the 188 images that the 2021 paper used (Kaggle), only to reproduce it
 
 [bold]Examples[/bold]
 
@@ -33,9 +33,9 @@ EXAMPLES = """
 
   cxr ingest xrays records                                  what comes next
 
-Interrupted, cut off or out of room: the same command goes on where it stopped; done already, it returns at once.
-Kaggle wants credentials: KAGGLE_API_TOKEN, or KAGGLE_USERNAME and KAGGLE_KEY, or ~/.kaggle/kaggle.json.
-docs/data.md says what is taken of each collection. Exit codes: 0 done, 1 failed, 2 wrong arguments, 130 interrupted.
+After an interruption, a lost connection or a full disk the same command goes on where it stopped. If all is done, it returns at once.
+Kaggle needs credentials: KAGGLE_API_TOKEN, or KAGGLE_USERNAME and KAGGLE_KEY, or ~/.kaggle/kaggle.json.
+docs/data.md says what is taken from each collection. Exit codes: 0 done, 1 failed, 2 wrong arguments, 130 interrupted.
 """
 
 
@@ -47,12 +47,12 @@ def register(app: typer.Typer) -> None:
 def fetch(
     name: Annotated[str, typer.Argument(help="ieee8023, nih-subset, covidx or kaggle-covid")],
     out: Annotated[Path | None, typer.Argument(help="folder to write or to add to (default: the collection's name)")] = None,
-    origin: Annotated[Path | None, typer.Option("--from", help="folder or archive with what was downloaded already")] = None,
+    origin: Annotated[Path | None, typer.Option("--from", help="folder or archive that was downloaded already")] = None,
     per_class: Annotated[int | None, typer.Option(min=1, help="nih-subset: images of each class, at most (300)")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="nih-subset: decides which images are drawn (0)")] = None,
     parts: Annotated[str | None, typer.Option(help="nih-subset: numbers of the archives to draw from, for example 1-3,12 (all)")] = None,
     licensed_only: Annotated[bool, typer.Option("--licensed-only", help="leave out images that state no licence")] = False,
-    keep_archives: Annotated[bool, typer.Option("--keep-archives", help="keep downloads when their images have been taken out")] = False,
+    keep_archives: Annotated[bool, typer.Option("--keep-archives", help="keep the downloads after their images were extracted")] = False,
 ) -> None:
     """Download a public collection, or convert one that is here, into images and a manifest."""
     from cxr.core.console import Console

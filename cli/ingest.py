@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 INGEST_EXAMPLES = f"""
 [bold]Examples[/bold]
 
-  cxr ingest xrays/ records/                              a folder with one folder per class (train/val/test may stand above them)
+  cxr ingest xrays/ records/                              a folder with one folder per class (also below train/, val/, test/)
 
   cxr ingest manifest.csv records/ --where subset=main    only the rows whose column `subset` says main
 
   cxr ingest xrays/ records/ --config cpu --seed 7        the section `data` of a configuration, and another seed
 
-  cxr ingest xrays/ records/ --beam-workers 8             eight processes, where many images meet many cores
+  cxr ingest xrays/ records/ --beam-workers 8             eight processes, for many images on many cores
 
   cxr ingest other.csv records/ --split test              another hospital's images, to measure models on: one split, any of the classes
 
 A manifest has the columns {" and ".join(REQUIRED)}, and where known {", ".join(OPTIONAL)}.
-A radiograph that stands under several labels stops it (records.private/problems.csv), unless --label-conflicts says what to do.
+A radiograph with several labels stops it (records.private/problems.csv), unless --label-conflicts says what to do.
 A second call with nothing changed returns at once. Exit codes: 0 done, 1 failed (no records are
 written; OUT.private says why), 2 wrong arguments.
 """
@@ -42,11 +42,11 @@ DEMO_EXAMPLES = """
 
   cxr demo-data demo/ --images 120 --size 64 --seed 7
 
-  cxr demo-data faint/ --severity 0.05 0.3         diseases that are hardly to be seen
+  cxr demo-data faint/ --severity 0.05 0.3         diseases that are hard to see
 
-  cxr demo-data shown/ --size 512 --masks          also masks/: where the disease shows (the manifest's column `mask` names the file)
+  cxr demo-data shown/ --size 512 --masks          also masks/: where the disease is visible (the manifest's column `mask` names the file)
 
-  cxr demo-data marked/ --confounder marker        and a letter in the corner of every picture of one class, for `cxr audit` to find
+  cxr demo-data marked/ --confounder marker        with a letter in the corner of every picture of one class, for `cxr audit` to find
 
   cxr ingest demo/ records/                        what comes next
 """
@@ -62,19 +62,19 @@ def ingest(
     source: Annotated[str, typer.Argument(help="folder with one folder per class, or a manifest CSV")],
     out: Annotated[str, typer.Argument(help="folder to write; appears only when all went well")],
     config: Annotated[str | None, typer.Option(help="configuration (name or YAML file) whose section `data` to start from")] = None,
-    seed: Annotated[int | None, typer.Option(help="decides who goes to which split (2021)")] = None,
+    seed: Annotated[int | None, typer.Option(help="seed of the division into splits (2021)")] = None,
     where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE: take only these rows of a manifest (repeatable)")] = None,
     classes: Annotated[
         str | None, typer.Option(help="class names, comma-separated ('\"a, b\",c' are two), in the order of the models' outputs")
     ] = None,
     split: Annotated[str | None, typer.Option(help="put all images into this split, train, val or test; classes may be missing")] = None,
-    split_by: Annotated[str | None, typer.Option(help="patient or image (patient)")] = None,
-    listed_twice: Annotated[str | None, typer.Option(help="a path that stands twice: refuse, or merge: read once (refuse)")] = None,
+    split_by: Annotated[str | None, typer.Option(help="divide by patient or image (patient)")] = None,
+    listed_twice: Annotated[str | None, typer.Option(help="a path that is listed twice: refuse, or merge: read once (refuse)")] = None,
     near_duplicates: Annotated[
         str | None, typer.Option(help="pictures of the same radiograph: join: one split, one person; list, or ignore (join)")
     ] = None,
     label_conflicts: Annotated[
-        str | None, typer.Option(help="a radiograph under several labels: fail, drop, or keep_by_source, see --source-priority (fail)")
+        str | None, typer.Option(help="a radiograph with several labels: fail, drop, or keep_by_source, see --source-priority (fail)")
     ] = None,
     source_priority: Annotated[
         str | None, typer.Option(help="sources, comma-separated, the most trusted first: whose label counts in a conflict")
@@ -82,19 +82,19 @@ def ingest(
     paths_outside: Annotated[
         str | None, typer.Option(help="images outside SOURCE (absolute, ../, links): refuse or allow (refuse)")
     ] = None,
-    max_reject_share: Annotated[float | None, typer.Option(help="past this share of unusable files nothing is written (0.05)")] = None,
+    max_reject_share: Annotated[float | None, typer.Option(help="above this share of unusable files nothing is written (0.05)")] = None,
     max_side: Annotated[int | None, typer.Option(help="longer images are scaled down to this many pixels (1024)")] = None,
     workers: Annotated[int | None, typer.Option(help="images read at a time (2)")] = None,
     key_file: Annotated[
         Path | None,
         typer.Option(
             envvar="CXR_PSEUDONYM_KEY_FILE",
-            help="key of the patients' pseudonyms, made where there is none (default: the workspace's)",
+            help="key of the patients' pseudonyms, made if it does not exist (default: the workspace's)",
         ),
     ] = None,
     workspace: Workspace = Path("workspace"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the records of another source or configuration")] = False,
-    beam_workers: Annotated[int, typer.Option(min=1, help="processes that share the reading, in place of threads (docs/scale.md)")] = 1,
+    beam_workers: Annotated[int, typer.Option(min=1, help="processes that share the reading, instead of threads (docs/scale.md)")] = 1,
     beam: Annotated[
         list[str] | None, typer.Option(help="option of Beam, for example --beam=--runner=PortableRunner (repeatable; docs/scale.md)")
     ] = None,
@@ -210,14 +210,12 @@ def demo_data(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="the same seed makes the same images")] = 2021,
     confounder: Annotated[
         str,
-        typer.Option(
-            help="plant what tells one class without the lungs: none, marker (in a corner), brightness or compression (as if kept as JPEGs)"
-        ),
+        typer.Option(help="plant a shortcut to one class: none, marker (in a corner), brightness or compression (as if stored as JPEGs)"),
     ] = "none",
     severity: Annotated[
-        tuple[float, float], typer.Option(metavar="LOW HIGH", help="of the diseases, drawn evenly between: 0 cannot be seen, 1 is severe")
+        tuple[float, float], typer.Option(metavar="LOW HIGH", help="severity of the diseases, drawn between the two: 0 invisible, 1 severe")
     ] = SEVERITY,
-    masks: Annotated[bool, typer.Option("--masks", help="also write where the disease shows, one PNG for each image")] = False,
+    masks: Annotated[bool, typer.Option("--masks", help="also write where the disease is visible, one PNG for each image")] = False,
 ) -> None:
     """Make synthetic chest radiographs; nothing medical can be learnt from them."""
     from cxr.core.console import Console

@@ -47,7 +47,7 @@ LOGS = """
 _CRON_FIELDS = 6  # of KFP, which reads seconds first
 CODES = """
 Exit codes: 0 every model was blessed and pushed (or the run goes on, where the command does not wait), 3 a gate refused a model,
-1 the run failed or was cancelled, or this command failed: nothing could be asked, or the wait ended before the run, which then goes on.
+1 the run failed or was cancelled, or this command failed: Kubeflow did not answer, or the wait ended before the run, which then goes on.
 """
 CANCEL = """
 [bold]Examples[/bold]
@@ -60,14 +60,14 @@ Host = Annotated[
     typer.Option(envvar="CXR_KFP_HOST", help="URL of Kubeflow Pipelines; none: the service beside this pod, elsewhere by kubeconfig"),
 ]
 Namespace = Annotated[
-    str, typer.Option("--namespace", "-n", envvar="CXR_KFP_NAMESPACE", help="of the runs; yours where KFP has several users")
+    str, typer.Option("--namespace", "-n", envvar="CXR_KFP_NAMESPACE", help="namespace of the runs; your own where KFP has several users")
 ]
 Installation = Annotated[str, typer.Option(envvar="CXR_KFP_INSTALLATION", help="namespace that Kubeflow Pipelines itself is installed in")]
 TokenFile = Annotated[Path | None, typer.Option(envvar="CXR_KFP_TOKEN_FILE", help="file with a bearer token (in a pod: the projected one)")]
 CaCert = Annotated[Path | None, typer.Option(envvar="CXR_KFP_CA_CERT", help="certificate authority of the host")]
 Wait = Annotated[bool, typer.Option(help="follow the run to its end")]
-Timeout = Annotated[float | None, typer.Option(help="seconds to wait at most")]
-RunId = Annotated[str, typer.Argument(help="as `submit` printed it")]
+Timeout = Annotated[float | None, typer.Option(help="longest wait, in seconds")]
+RunId = Annotated[str, typer.Argument(help="id of the run, as `submit` printed it")]
 
 
 def register(app: typer.Typer) -> None:
@@ -117,11 +117,11 @@ def submit(
     installation: Installation = "kubeflow",
     token_file: TokenFile = None,
     ca_cert: CaCert = None,
-    experiment: Annotated[str, typer.Option(help="made where it does not exist")] = "cxr",
-    name: Annotated[str | None, typer.Option(help="of the run")] = None,
+    experiment: Annotated[str, typer.Option(help="experiment of the run; made if it does not exist")] = "cxr",
+    name: Annotated[str | None, typer.Option(help="name of the run")] = None,
     no_baseline: Annotated[bool, typer.Option("--no-baseline", help="compare with no champion: sets every baseline_… to none")] = False,
     pipeline_root: Annotated[str | None, typer.Option(help="gs://, s3:// or minio://; none: as compiled, or the installation's")] = None,
-    service_account: Annotated[str | None, typer.Option(help="of the run's pods")] = None,
+    service_account: Annotated[str | None, typer.Option(help="service account of the run's pods")] = None,
     cache: Annotated[bool, typer.Option(help="use results of earlier runs")] = True,
     cron: Annotated[str | None, typer.Option(help='recurring run instead: "second minute hour day month weekday"')] = None,
     wait: Wait = True,

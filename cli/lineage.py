@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 def lineage(
     model: Annotated[str, typer.Argument(metavar="MODEL[/VERSION]", help="a pushed model, or the folder of one", show_default=False)],
     workspace: options.Workspace = Path("workspace"),
-    pipeline: Annotated[str | None, typer.Option("--pipeline", "-p", help="whose pushed models a name is looked up in")] = None,
+    pipeline: Annotated[str | None, typer.Option("--pipeline", "-p", help="pipeline in which the name of a model is looked up")] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON instead of text")] = False,
 ) -> None:
     """Show where a pushed model comes from: run, code, data, configuration, baseline, figures, members."""

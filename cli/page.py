@@ -35,11 +35,11 @@ def page(
     ] = None,
     label: options.Label = None,
     host: Annotated[
-        str, typer.Option(help="address to listen on; others than 127.0.0.1 let everybody in who reaches them")
+        str, typer.Option(help="address to listen on; any other than 127.0.0.1 lets in everybody who can reach it")
     ] = defaults.LOOPBACK,
-    port: Annotated[int, typer.Option(min=0, max=defaults.LARGEST_PORT, help="of the page; 0 takes a free one")] = defaults.PAGE_PORT,
+    port: Annotated[int, typer.Option(min=0, max=defaults.LARGEST_PORT, help="port of the page; 0 takes a free one")] = defaults.PAGE_PORT,
     allowed_host: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="a name that browsers know the page by, beside localhost; may be repeated")
+        list[str] | None, typer.Option(metavar="NAME", help="a name of the page for browsers, other than localhost; may be repeated")
     ] = None,
     max_message_mb: Annotated[
         int | None, typer.Option(min=1, max=defaults.LARGEST_MESSAGE_MB, metavar="MB", help="largest file (default: as of `cxr serve`)")
@@ -52,7 +52,7 @@ def page(
     key: options.Key = None,
     server_name: options.ServerName = None,
 ) -> None:
-    """Open a page to try models: drop X-rays into the browser, see what the models say and where they look.
+    """Open a page to try models: drop X-rays into the browser, see their predictions and where they look.
 
     It asks any TensorFlow Serving, or `cxr serve` (whose --page opens the same page), and keeps nothing.
     """

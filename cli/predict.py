@@ -27,14 +27,14 @@ EXAMPLES = """
 
   cxr predict images/ --label stable --json > out.jsonl   one line per image, for scripts
 
-  cxr predict xray.png --explain maps                     with Grad-CAM overlays: which regions speak for the answer
+  cxr predict xray.png --explain maps                     with Grad-CAM overlays: which regions support the answer
 
   cxr predict x.png -s serving.example.org:8500 --ca ca.pem --cert me.pem --key me.key
 
-Exit codes: 0 done, 1 failed, be it one image, 2 wrong arguments.
+Exit codes: 0 done, 1 failed, even for one image, 2 wrong arguments.
 """
 
-_SYNTHETIC = "note: {0.model} version {0.version} learnt from SYNTHETIC images: its answers say nothing about patients"
+_SYNTHETIC = "note: {0.model} version {0.version} was trained on SYNTHETIC images: its answers say nothing about patients"
 _TOOK_OVER = "note: {0.model} version {0.version} answered in place of version {1} from image {2} on"
 
 

@@ -30,19 +30,19 @@ EXAMPLES = """
 
 [bold]What stays[/bold]
 
-  the newest runs, so many that --keep of them are complete (done or refused); their artifacts and the versions that they pushed
+  the newest runs, until --keep of them are complete (done or refused), with their artifacts and the versions that they pushed
 
-  of each model the champion, the version that it was compared with, the one that later candidates are held to, the newest
+  of each model: the champion, the version that it was compared with, the one that later candidates are compared with, the newest
 
-  versions that a server has loaded, or that a models.config names: by a label, a pin, or as what a rollback would go back to
+  versions that a server has loaded, or that a models.config names: by a label, by number, or as the target of a rollback
 
-  the runs that pushed these versions, with all that `cxr lineage` tells of them
+  the runs that pushed these versions, with all that `cxr lineage` shows of them
 
-  what reports of these runs name, though metadata.db was made anew since
+  what the reports of these runs name, even if metadata.db was made anew since
 
-What killed nodes left below tfx/ goes too, and what cross-validations keep for the next ones (their results stay), as no run and no
-cross-validation may be under way meanwhile. States of interrupted trainings go once the newest run is done or refused: before, the next run
-goes on from them. Records and images (data/) and the feature cache (`cxr cache prune`) are not touched.
+Also removed is what killed nodes left below tfx/, and what cross-validations keep for the next ones (their results stay). So no run and
+no cross-validation may be under way. States of interrupted trainings are removed once the newest run is done or refused: until then the
+next run goes on from them. Records and images (data/) and the feature cache (`cxr cache prune`) are not touched.
 """
 _ASK_SECONDS = 2.0  # for this machine's own server, which may not run
 
@@ -71,7 +71,7 @@ def prune(
             "--server",
             "-s",
             metavar="HOST:PORT",
-            help="a running server, not to lose what it has loaded; may be repeated "
+            help="a running server, whose loaded versions stay; may be repeated "
             f"(default: this machine, {defaults.GRPC_PORT}, if there is one)",
         ),
     ] = None,

@@ -76,7 +76,7 @@ def run(
         ),
     ] = None,
     profile: Annotated[
-        bool, typer.Option("--profile", help="keep what each node's processor time goes to, as profile.json in the run's folder")
+        bool, typer.Option("--profile", help="record what each node spends processor time on, in profile.json of the run's folder")
     ] = False,
 ) -> None:
     """Run the pipeline: validate, train, evaluate, check and push every model."""

@@ -44,7 +44,7 @@ def runs(
         list[Path] | None, typer.Option("--workspace", "-w", envvar="CXR_WORKSPACE", help="where runs are kept; may be repeated")
     ] = None,
     pipeline: Annotated[str | None, typer.Option("--pipeline", "-p", help="runs of this pipeline only")] = None,
-    newest: Annotated[int | None, typer.Option("--newest", "-n", min=1, help="so many at most")] = None,
+    newest: Annotated[int | None, typer.Option("--newest", "-n", min=1, help="at most this many runs")] = None,
     json: options.Json = False,
 ) -> None:
     """List runs: when, how long, on which data, and what became of every model."""

@@ -64,7 +64,7 @@ def serve(
     max_message_mb: Annotated[int | None, typer.Option(help="Largest request (256).")] = None,
     max_image_pixels: Annotated[int | None, typer.Option(help="Largest image, decoded (50000000).")] = None,
     max_concurrent_requests: Annotated[int | None, typer.Option(help="Above, requests are refused with UNAVAILABLE (256).")] = None,
-    poll_seconds: Annotated[float | None, typer.Option(help="Pause between looks for new versions (1).")] = None,
+    poll_seconds: Annotated[float | None, typer.Option(help="Pause between checks for new versions (1).")] = None,
     model_config_file_poll_seconds: Annotated[float | None, typer.Option(help="Read the file again, that far apart (none: once).")] = None,
     load_retries: Annotated[int | None, typer.Option(help="How often a failed load is tried again (5).")] = None,
     load_retry_seconds: Annotated[float | None, typer.Option(help="Pause before that (60).")] = None,
@@ -95,7 +95,7 @@ def serve(
     log_file_mb: Annotated[int | None, typer.Option(min=1, metavar="MB", help="Size at which a new file begins (64).")] = None,
     log_total_mb: Annotated[int | None, typer.Option(min=2, metavar="MB", help="Size of all files; the oldest go (1024).")] = None,
     intra_op_threads: Annotated[int | None, typer.Option(help="Threads inside an operation (default: cores).")] = None,
-    engine: Annotated[Engine, typer.Option(help="Who answers.")] = Engine.embedded,
+    engine: Annotated[Engine, typer.Option(help="Which server answers.")] = Engine.embedded,
     json: Annotated[bool, typer.Option("--json", help="Print the addresses as JSON.")] = False,
 ) -> None:
     """Serve models over gRPC and REST, as TensorFlow Serving does.

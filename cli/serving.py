@@ -176,7 +176,7 @@ def _change(path: Path, where: _Where, wait: float, tls: Tls | None, do: Callabl
     if where.none and where.servers:
         raise UsageError("--no-server and --server exclude each other; --check names servers that poll the file")
     if not where.none and (where.check or where.confirmed):
-        raise UsageError("--check and --confirmed go with --no-server; servers named by --server are told and checked anyway")
+        raise UsageError("--check and --confirmed go with --no-server; servers named by --server are always told and checked")
     told = [] if where.none else where.servers or [defaults.SERVER]
     with ExitStack() as stack:
         connections, checked = (

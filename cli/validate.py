@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 EXAMPLES = """
 [bold]Examples[/bold]
 
-  cxr validate hospital/ --against records                       images beside the records that were trained on
+  cxr validate hospital/ --against records                       new images, compared with the training records
 
-  cxr validate new.csv --against ensemble --pipeline cpu         beside what the pushed ensemble was trained on, which is asked too
+  cxr validate new.csv --against ensemble --pipeline cpu         with the training data of the pushed ensemble, which is asked too
 
   cxr validate logs/ --against ensemble --pipeline cpu           what a server was asked (cxr serve --log-requests logs)
 
   cxr validate records2 --against workspace/cpu/runs/latest --json found.json
 
-  cxr validate hospital/ --against records --js 0.2 --no-near    a wider limit; copies only where equal to the pixel
+  cxr validate hospital/ --against records --js 0.2 --no-near    a wider limit; exact copies only
 
-Labels and classes may be missing; what cannot be looked at without is said. Looked at: schema, drift of each feature, copies of training
-pictures, and where a model is named, how many images it finds unlike its training. Files that cannot be used are listed for you alone:
-validate.private/rejects.csv in the workspace.
+Labels and classes may be missing; the output says which checks were left out for that. Checked are the schema, drift of each feature,
+copies of training pictures, and, where a model is named, how many images it finds unlike its training images. Files that cannot be used
+are listed for you alone: validate.private/rejects.csv in the workspace.
 Exit codes: 0 nothing found, 1 failed, 2 wrong arguments, 3 findings.
 """
 
@@ -50,12 +50,12 @@ def validate(
     js: Annotated[float | None, typer.Option("--js", min=0, max=1, help="Jensen-Shannon divergence that counts as drift (0.1)")] = None,
     l_infinity: Annotated[float | None, typer.Option(min=0, max=1, help="L-infinity distance that counts as drift (0.1)")] = None,
     near: Annotated[bool, typer.Option(help="look for near copies of training pictures too")] = True,
-    split: Annotated[str | None, typer.Option(help="of data with several: one of them, or all (default: test)")] = None,
+    split: Annotated[str | None, typer.Option(help="one of the splits of the data, or all (default: test)")] = None,
     where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE: take only these rows of a manifest (repeatable)")] = None,
-    listed_twice: Annotated[str | None, typer.Option(help="a path that stands twice: refuse, or merge (read once)")] = None,
+    listed_twice: Annotated[str | None, typer.Option(help="a path that is listed twice: refuse, or merge (read once)")] = None,
     paths_outside: Annotated[str | None, typer.Option(help="images outside the folder of the data: refuse or allow")] = None,
     workspace: options.Workspace = Path("workspace"),
-    pipeline: Annotated[str, typer.Option("--pipeline", "-p", help="whose pushed models a name is looked up in")] = "demo",
+    pipeline: Annotated[str, typer.Option("--pipeline", "-p", help="pipeline in which the name of a model is looked up")] = "demo",
 ) -> None:
     """Compare new data with the training data: schema, drift, duplicates."""
     import logging

@@ -103,7 +103,7 @@ def test_answers_of_a_model_that_learnt_from_synthetic_images_are_marked(cxr, sm
     done = cxr("predict", folder, "--server", small_server, "--json", "--model", model)
     assert done.returncode == exit_codes.OK, done.stderr
     assert [json.loads(line)["synthetic"] for line in done.stdout.splitlines()] == [synthetic] * 2
-    note = "note: mobilenet version 7 learnt from SYNTHETIC images: its answers say nothing about patients\n"
+    note = "note: mobilenet version 7 was trained on SYNTHETIC images: its answers say nothing about patients\n"
     assert done.stderr.count(note) == done.stderr.count("SYNTHETIC") == (1 if synthetic else 0)
 
 
