@@ -80,7 +80,7 @@ def _metadata(pushed: Pushed) -> dict[str, Any]:
 
 def _synthetic(info: ModelInfo) -> Iterator[str]:
     if info.synthetic:
-        yield "Learnt from SYNTHETIC images, at least in part: its numbers say nothing about patients."
+        yield "Trained on SYNTHETIC images, at least in part: its numbers say nothing about patients."
 
 
 def _model(info: ModelInfo) -> Iterator[tuple[str, str]]:
@@ -92,15 +92,15 @@ def _model(info: ModelInfo) -> Iterator[tuple[str, str]]:
         yield "backbone", info.backbone or NOT_STATED
     yield "weights", info.weights_note or info.weights or NOT_STATED
     sizes = sorted({one.network_size or one.image_size for one in info.members.values() or [info]})
-    yield "input", f"radiograph as JPEG or PNG, grey, seen at {' and '.join(f'{size}×{size}' for size in sizes)} pixels"
+    yield "input", f"radiograph as JPEG or PNG, grey, scaled to {' and '.join(f'{size}×{size}' for size in sizes)} pixels"
     options = ", ".join(f"{key} {value}" for key, value in (info.preprocessing or {}).items())
-    yield "preprocessing", options or "decoding and scaling alone"
-    yield "output", "a probability for each class, inside every signature"
+    yield "preprocessing", options or "only decoding and scaling"
+    yield "output", "a probability for each class, from every signature"
 
 
 def _data(info: ModelInfo) -> Section:
     if info.data is None:
-        return Section("Data", ("The model does not say what it learnt from: it comes from an older version.",))
+        return Section("Data", ("The model does not say what it was trained on: it comes from an older version.",))
     counts = tuple(
         (split, *(str(images.get(name, 0)) for name in info.class_names), str(sum(images.values())))
         for split, images in info.data.images.items()
@@ -112,9 +112,9 @@ def _data(info: ModelInfo) -> Section:
     ) or ((NOT_STATED, NOT_STATED, str(sum(sum(images.values()) for images in info.data.images.values()))),)
     return Section(
         "Data",
-        facts=(("fingerprint", info.data.fingerprint), ("made up", how_many(info.data.synthetic, "image"))),
+        facts=(("fingerprint", info.data.fingerprint), ("synthetic", how_many(info.data.synthetic, "image"))),
         tables=(
-            Table("Images that it learnt from and was chosen by", ("split", *info.class_names, "all"), counts),
+            Table("Images for training and for choosing the model", ("split", *info.class_names, "all"), counts),
             Table("Collections and licenses of these images", ("source", "license", "images"), sources),
         ),
     )
@@ -162,17 +162,17 @@ def _gate(pushed: Pushed) -> Section:
         ours = pushed.evaluation.accuracy - pushed.evaluation.baseline_accuracy
         compared = f"version {record.baseline.version}: accuracy changed by {with_interval(ours, change)}, the same patients drawn for both"
     else:
-        compared = "no pushed version; the bounds decided alone"
+        compared = "no pushed version; only the gate's bounds decided"
     rows = tuple(
         (one.subject, one.wanted or NOT_STATED, f"{one.measured:.3f}" if math.isfinite(one.measured) else NONE, one.verdict)
         for one in pushed.validation.demands
     )
-    tables = (Table("Demands", ("what", "wanted", "measured", "verdict"), rows),) if rows else ()
+    tables = (Table("Demands", ("demand", "bound", "measured", "verdict"), rows),) if rows else ()
     return Section("Gate", facts=(("compared with", compared),), tables=tables)
 
 
 def _shortcuts(verdict: ShortcutVerdict) -> Section:
-    above = "more than {0} above every shortcut's balanced accuracy, and above the AUC of a class that one tells clearly"
+    above = "better than every shortcut by more than {0}, in balanced accuracy and in the AUC of a class that it predicts clearly"
     asked = "nothing" if verdict.margin is None else above.format(verdict.margin)
     told = (f"In the data {sentence}" for sentence in verdict.clear)
     said = (*told, *(found.verdict for found in verdict.comparisons), *(found.verdict for found in verdict.masked))
@@ -195,7 +195,7 @@ def _calibration(info: ModelInfo) -> Section:
         facts.append(("flagged as unlike the training images", info.outside.note or flagged))
     if info.conformal:
         facts.append(
-            ("conformal sets", f"made for {info.conformal.coverage} of the images; {info.conformal.mean_size:.2f} classes in the mean")
+            ("conformal sets", f"made for {info.conformal.coverage} of the images; {info.conformal.mean_size:.2f} classes on average")
         )
     points = tuple(
         (
@@ -208,7 +208,7 @@ def _calibration(info: ModelInfo) -> Section:
         for name, found in info.operating_points.items()
         for point in found
     )
-    columns = ("class", "at least", "probability from", "sensitivity", "specificity")
+    columns = ("class", "chosen for", "threshold", "sensitivity", "specificity")
     tables = (Table("Operating points, chosen and measured on the validation split (which flatters)", columns, points),) if points else ()
     return Section("Calibration", () if facts or points else ("Not calibrated.",), tuple(facts), tables)
 

@@ -6,8 +6,8 @@ NOT_INTENDED = (
     "radiographs of another hospital without a measurement there (`cxr evaluate`)."
 )
 LIMITS = (
-    "A model can tell a collection, a scanner or an exposure instead of a disease: see Shortcuts.",
-    "Intervals are by patient: a bootstrap shows how many trials the images are worth. They say what other patients of the same "
+    "A model can recognise a collection, a scanner or an exposure instead of a disease: see Shortcuts.",
+    "Intervals are by patient, from a bootstrap over patients. They say what other patients of the same "
     "collections would change, not what another hospital would.",
-    "Labels are those of the collections, mined from reports in part; the model learns their mistakes too.",
+    "Labels are those of the collections, some of them mined from reports. The model learns their errors too.",
 )

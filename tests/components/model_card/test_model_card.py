@@ -143,9 +143,9 @@ def test_what_the_card_says():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "seen at 224×224 pixels"),  # an older version
-        ({"network_size": 600}, "seen at 600×600 pixels"),
-        ({"members": {"a": info(), "b": info(network_size=600), "c": info()}}, "seen at 224×224 and 600×600 pixels"),
+        ({}, "scaled to 224×224 pixels"),  # an older version
+        ({"network_size": 600}, "scaled to 600×600 pixels"),
+        ({"members": {"a": info(), "b": info(network_size=600), "c": info()}}, "scaled to 224×224 and 600×600 pixels"),
     ],
 )
 def test_the_card_says_what_size_the_networks_see(changes, said):
