@@ -24,7 +24,7 @@ Runs keep the features of frozen backbones here, and the predictions of evaluate
 computes only what is new.
 Nothing breaks when they are removed; a run under way computes them again. `feature_cache` in the configuration sets folder and size.
 """
-Folder = Annotated[Path | None, typer.Option(help="of the cache, where feature_cache.folder names one; default: the workspace's")]
+Folder = Annotated[Path | None, typer.Option(help="folder of the cache, as feature_cache.folder names it (default: the workspace's)")]
 
 
 def register(app: typer.Typer) -> None:

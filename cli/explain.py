@@ -22,7 +22,7 @@ EXAMPLES = """
 
   cxr explain xray.png -m path/of/artifact --out maps         a model by its artifact's folder, or model.keras in it
 
-Exit codes: 0 done, 1 failed, even for one image, 2 wrong arguments.
+Exit codes: 0 done, 1 failed (even one image), 2 wrong arguments.
 """
 
 

@@ -26,7 +26,7 @@ Json = Annotated[bool, typer.Option("--json", help="JSON lines instead of a tabl
 # === Of commands that talk to a model server ===
 Server = Annotated[str, typer.Option("--server", "-s", metavar="HOST:PORT", envvar="CXR_SERVER", help="gRPC address of the model server")]
 Model = Annotated[str, typer.Option("--model", "-m", help="name of the model on the server")]
-Version = Annotated[int | None, typer.Option(min=0, max=LARGEST_VERSION, metavar="NUMBER", help="this version")]
+Version = Annotated[int | None, typer.Option(min=0, max=LARGEST_VERSION, metavar="NUMBER", help="this version of the model")]
 Label = Annotated[str | None, typer.Option(help="the version with this label: stable, canary")]
 UseTls = Annotated[bool, typer.Option("--tls", help="encrypt; implied by --ca and --cert")]
 Ca = Annotated[Path | None, typer.Option("--ca", help="PEM file of the authority that signed the server's certificate")]

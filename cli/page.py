@@ -52,7 +52,7 @@ def page(
     key: options.Key = None,
     server_name: options.ServerName = None,
 ) -> None:
-    """Open a page to try models: drop X-rays into the browser, see their predictions and where they look.
+    """Open a page to try models: drop X-rays into the browser, see the models' predictions and where they look.
 
     It asks any TensorFlow Serving, or `cxr serve` (whose --page opens the same page), and keeps nothing.
     """

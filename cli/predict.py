@@ -31,7 +31,7 @@ EXAMPLES = """
 
   cxr predict x.png -s serving.example.org:8500 --ca ca.pem --cert me.pem --key me.key
 
-Exit codes: 0 done, 1 failed, even for one image, 2 wrong arguments.
+Exit codes: 0 done, 1 failed (even one image), 2 wrong arguments.
 """
 
 _SYNTHETIC = "note: {0.model} version {0.version} was trained on SYNTHETIC images: its answers say nothing about patients"

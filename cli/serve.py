@@ -53,25 +53,25 @@ def serve(
     rest_port: Annotated[int, typer.Option(help="REST and metrics port; 0 takes a free one.")] = defaults.REST_PORT,
     no_rest: Annotated[bool, typer.Option("--no-rest", help="gRPC alone: no REST, no Prometheus metrics.")] = False,
     page: Annotated[bool, typer.Option("--page", help="Also a page to try the models in the browser, for this machine only.")] = False,
-    page_port: Annotated[int, typer.Option(help="Its port; 0 takes a free one.")] = defaults.PAGE_PORT,
+    page_port: Annotated[int, typer.Option(help="Port of the page; 0 takes a free one.")] = defaults.PAGE_PORT,
     rest_timeout: Annotated[float | None, typer.Option(help="Seconds that a REST request may take (30).")] = None,
     no_batching: Annotated[bool, typer.Option("--no-batching", help="Do not join concurrent requests into batches.")] = False,
     max_batch_size: Annotated[int | None, typer.Option(help="Images per batch, and at most per request (32).")] = None,
     batch_timeout_micros: Annotated[int | None, typer.Option(help="How long a batch waits for more (0).")] = None,
-    max_enqueued_batches: Annotated[int | None, typer.Option(help="Above, requests are refused with UNAVAILABLE (100).")] = None,
+    max_enqueued_batches: Annotated[int | None, typer.Option(help="Above it, requests are refused with UNAVAILABLE (100).")] = None,
     batching_parameters_file: Annotated[Path | None, typer.Option(help="TensorFlow Serving's file instead of the three above.")] = None,
     ssl_config_file: Annotated[Path | None, typer.Option(help="TensorFlow Serving's SSLConfig: TLS, client certificates.")] = None,
     max_message_mb: Annotated[int | None, typer.Option(help="Largest request (256).")] = None,
     max_image_pixels: Annotated[int | None, typer.Option(help="Largest image, decoded (50000000).")] = None,
-    max_concurrent_requests: Annotated[int | None, typer.Option(help="Above, requests are refused with UNAVAILABLE (256).")] = None,
+    max_concurrent_requests: Annotated[int | None, typer.Option(help="Above it, requests are refused with UNAVAILABLE (256).")] = None,
     poll_seconds: Annotated[float | None, typer.Option(help="Pause between checks for new versions (1).")] = None,
-    model_config_file_poll_seconds: Annotated[float | None, typer.Option(help="Read the file again, that far apart (none: once).")] = None,
+    model_config_file_poll_seconds: Annotated[float | None, typer.Option(help="Seconds between readings of it (none: read once).")] = None,
     load_retries: Annotated[int | None, typer.Option(help="How often a failed load is tried again (5).")] = None,
-    load_retry_seconds: Annotated[float | None, typer.Option(help="Pause before that (60).")] = None,
-    start_seconds: Annotated[float | None, typer.Option(help="Give up when the models are not loaded by then (default: never).")] = None,
+    load_retry_seconds: Annotated[float | None, typer.Option(help="Pause before it is tried again (60).")] = None,
+    start_seconds: Annotated[float | None, typer.Option(help="Give up if the models are not loaded by then (default: never).")] = None,
     drain_seconds: Annotated[float | None, typer.Option(help="How long accepted requests may take after SIGTERM (30).")] = None,
     max_connection_age_seconds: Annotated[
-        float | None, typer.Option(help="Clients connect again after that: they find new servers (default: 3600).")
+        float | None, typer.Option(help="Age at which clients connect again, and find new servers (default: 3600).")
     ] = None,
     no_warm_up: Annotated[bool, typer.Option("--no-warm-up", help=f"Do not replay {WARM_UP} before a version is served.")] = False,
     unchecked_models: Annotated[
@@ -89,7 +89,7 @@ def serve(
         ),
     ] = False,
     log_requests: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep a sample of answered requests there: pixels and answers, nothing else.")
+        Path | None, typer.Option(metavar="DIR", help="Keep a sample of answered requests here: pixels and answers, nothing else.")
     ] = None,
     log_sampling: Annotated[float | None, typer.Option(help="Share of the requests that are kept (0.1).")] = None,
     log_file_mb: Annotated[int | None, typer.Option(min=1, metavar="MB", help="Size at which a new file begins (64).")] = None,
