@@ -41,8 +41,8 @@ def audit(
         float | None,
         typer.Option(
             max=1,
-            help="a class is told clearly where its AUC surely reaches this, or gets halfway from it to 1 and surely halfway from 0.5 "
-            "to it; above 0.5 (0.8)",
+            help="a shortcut is clear if the lower end of an AUC's interval reaches this, or if the AUC is halfway from this to 1 and "
+            "the lower end halfway from 0.5 to this; above 0.5 (0.8)",
             show_default=False,
         ),
     ] = None,

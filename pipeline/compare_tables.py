@@ -21,7 +21,7 @@ def tables(found: Comparison) -> Iterator[Table]:
     """Yields the figures of every model, the configuration where it differs, and the times."""
     warning = f" ({SYNTHETIC})" if found.synthetic else ""
     figures = Table(title=f"{found.first.run} and {found.second.run}: 95 % intervals by patient{warning}")
-    for column in ("model", "figure", "first", "second", "second less first, same patients", "meaning"):
+    for column in ("model", "figure", "first", "second", "second minus first, same patients", "meaning"):
         figures.add_column(column, overflow="fold", no_wrap=column in ("model", "figure"))
     for name, model in found.models.items():
         for figure in dict.fromkeys([*model.first.figures, *model.second.figures]):
@@ -40,7 +40,7 @@ def tables(found: Comparison) -> Iterator[Table]:
             settings.add_row(*one.cells)
         yield settings
 
-    times = Table(title="times, nodes of a kind together")
+    times = Table(title="times, summed by kind of node")
     for column in ("nodes", "first", "second"):
         times.add_column(column, justify="left" if column == "nodes" else "right")
     sums = [_by_kind(facts.seconds_by_node) for facts in (found.first, found.second)]
@@ -56,7 +56,7 @@ def remarks(found: Comparison) -> Iterator[str]:
     for side in (found.first, found.second):
         yield from (f"run {side.run}: {file} cannot be read ({why}): what it says is left out" for file, why in side.not_read.items())
     if found.configuration is None:
-        yield "configuration: in what it differs is not known"
+        yield "configuration: how it differs is not known"
     elif not found.configuration:
         yield "configuration: nothing differs"
     yield from (f"data: {sentence}" for sentence in found.data)
@@ -74,7 +74,7 @@ def _whole(side: RunFacts) -> str:
     """How long a run took. A sum of nodes is no time to set another one beside without a word."""
     if side.seconds is None:
         return NONE
-    return f"{span(side.seconds)} (its nodes added up)" if side.seconds_summed else span(side.seconds)
+    return f"{span(side.seconds)} (sum of its nodes)" if side.seconds_summed else span(side.seconds)
 
 
 def _by_kind(seconds: dict[str, float]) -> dict[str, float]:

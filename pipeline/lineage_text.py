@@ -29,17 +29,17 @@ def sections(found: Lineage) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     ]
     yield "Made of", training + members
 
-    yield "Data", list(_data(found)) or [("not stated: the model is of an older version", "")]
+    yield "Data", list(_data(found)) or [("not stated: the model is from an older version", "")]
 
     if found.run and not found.run.shipped:
-        yield "Configuration", [("the run's cannot be read", "")]
+        yield "Configuration", [("the run's configuration cannot be read", "")]
     elif found.run:
         differing = [(line, "") for line in lines(found.run.changed)]
         yield f"Configuration: {'what' if differing else 'nothing'} differs from the shipped {found.run.shipped}", differing
     else:
         settings = ", ".join(f"{key} {value}" for key, value in found.training.items() if not isinstance(value, dict | list))
         where = f"not shown: only its {REPORT} says whether it pushed this version" if found.unread_runs else "not in this workspace"
-        yield "Configuration", [(f"the run's is {where}", ""), *([("its trainer's", settings)] if settings else [])]
+        yield "Configuration", [(f"the run's configuration is {where}", ""), *([("its trainer's", settings)] if settings else [])]
 
     on = f" on the split {found.pushed.split}" if found.pushed else ""
     yield f"Evaluation{on}", list(found.figures.items()) or [("not known", "")]
@@ -49,7 +49,7 @@ def sections(found: Lineage) -> Iterator[tuple[str, list[tuple[str, str]]]]:
         )
         yield "Compared with", [(f"version {found.baseline.version}", theirs)]
     else:
-        yield "Compared with", [("no pushed version; the bounds decided alone" if found.pushed else "not known", "")]
+        yield "Compared with", [("no pushed version; only the gate's bounds decided" if found.pushed else "not known", "")]
     if found.made_by:
         nodes = [
             (one.node, f"execution {one.number}, {one.ended}" + (f", code {one.code_version}" if one.code_version else ""))

@@ -12,19 +12,19 @@ from cxr.data.audit.result import AuditResult
 def conclusion(result: AuditResult) -> str:
     """Returns the last line: what the exit code says, and what it does not."""
     if result.clear:
-        return f"shortcuts that tell a class clearly: {len(result.clear)} (exit code 3); models can learn them in place of the disease"
-    said = "no shortcut tells a class clearly (exit code 0)"
+        return f"shortcuts that predict a class clearly: {len(result.clear)} (exit code 3); models can learn them instead of the disease"
+    said = "no shortcut predicts a class clearly (exit code 0)"
     if result.hints:
         said += (
-            f"; shortcuts that surely tell something: {len(result.hints)} (a weak trace, "
-            "one that only some pictures have, or the disease itself where it changes the whole picture); "
-            "look at pictures of that class for it"
+            f"; shortcuts that predict one, but not clearly: {len(result.hints)} (a weak trace, "
+            "a trace that only some pictures have, or the disease itself where it changes the whole picture); "
+            "look for it in pictures of that class"
         )
     else:
-        said += ", nor surely anything"
+        said += ", or better than chance"
     if result.undecided:
         reach = f"intervals of their AUCs reach {result.clear_auc:g}"
-        said += f"; of {len(result.undecided)} that cannot be excluded ({reach}): more patients would tell"
+        said += f"; undecided: {len(result.undecided)} ({reach}), more patients are needed"
     return said
 
 
@@ -37,8 +37,8 @@ def table(result: AuditResult, synthetic: bool) -> Table:
     """
     images = how_many(sum(result.images.values()), f"{'SYNTHETIC ' if synthetic else ''}image")
     shown = Table(
-        title=f"what the class can be told from: {images} of {how_many(result.patients, 'patient')} "
-        f"(chance: {1 / len(result.class_names):.3f}; in brackets 95 %, by patient)"
+        title=f"what the class can be predicted from: {images} of {how_many(result.patients, 'patient')} "
+        f"(chance: {1 / len(result.class_names):.3f}; in brackets 95 % intervals, by patient)"
     )
     columns = ("shortcut", f"balanced accuracy, {result.folds} folds", "accuracy, folds", f"balanced accuracy, {result.split}")
     for column in (*columns, *(f"AUC {name}, folds" for name in result.class_names)):

@@ -23,7 +23,7 @@ from cxr.core.visible import csv_text
 TABLE = "explanations.csv"
 COLOURS = "turbo"  # of the heat, from 0 (blue) to 1 (red)
 OPACITY = 0.6  # of the hottest region; what is cold shows the radiograph alone
-EMPTY = "no region speaks for {}"
+EMPTY = "no region supports {}"
 _BANNER, _SMALLEST = 0.05, 9  # height of that text: share of the picture's, and pixels
 
 
@@ -119,7 +119,7 @@ def list_overlays(out: Path, explanations: Sequence[Explanation]) -> Iterator[st
     if empty := sum(row.empty for row in explanations):
         which, say = agreeing(empty, "is", "are"), agreeing(empty, "its overlay says", "these overlays say")
         of_all = how_many(len(explanations), "map")
-        yield f"{empty} of {of_all} {which} empty: no region of the picture speaks for the class; {say} so"
+        yield f"{empty} of {of_all} {which} empty: no region of the picture supports the class; {say} so"
     yield f"{how_many(len(explanations), 'overlay')} in {out}, listed in {TABLE}"
 
 

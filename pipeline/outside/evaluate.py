@@ -121,7 +121,7 @@ def known_from(new: Gathered, trained: Gathered, patients_differ: str, stage: St
     return Known(
         None if patients_differ else frozenset(trained.table[features.PATIENT_ID]),
         frozenset(new.table[features.CONTENT_HASH].iloc[sorted(known)]) if known else frozenset(),
-        (f"{patients_differ}: images of patients that were trained on may be among those measured",) if patients_differ else (),
+        (f"{patients_differ}: images of training patients may be among those measured",) if patients_differ else (),
     )
 
 
@@ -186,7 +186,7 @@ def evaluate(
         copied = how_many(counts["copy"], "is a copy", "are copies")
         raise CxrError(
             f"no image is left to measure on: of {data.total} the model was trained on {counts['seen']} (--include-seen measures on them), "
-            f"{copied} of training pictures, {counts['patient']} of patients that were trained on, "
+            f"{copied} of training pictures, {counts['patient']} of training patients, "
             f"and {data.rejects.total()} cannot be used"
         )
     return ModelFigures(

@@ -33,7 +33,7 @@ def tables(found: ModelFigures) -> Iterator[Table]:
         classes.add_row(one.name, str(one.examples), *(str(one.figure(row.name)) for row in OF_ONE_CLASS))
     yield classes
 
-    confusion = Table(title="labels (rows) and what they were taken for")
+    confusion = Table(title="labels (rows) and predictions (columns)")
     for column in ("", *e.class_names):
         confusion.add_column(column, justify="right" if column else "left")
     for one, counts in zip(e.classes, e.confusion_matrix, strict=True):
@@ -72,15 +72,15 @@ def remarks(found: ModelFigures) -> Iterator[str]:
         copies = how_many(found.copies or 0, "copy", "copies")
         others = ""
         if found.known_patients is not None:
-            others = f", and {how_many(found.known_patients, 'other image')} of patients that were trained on"
-        yield f"left out besides: {copies} of pictures that were trained on{others}"
+            others = f", and {how_many(found.known_patients, 'other image')} of training patients"
+        yield f"also left out: {copies} of training pictures{others}"
     if found.outside is not None:
-        yield f"the model finds {found.outside} of {how_many(found.images, 'image')} unlike anything that it was trained on"
+        yield f"the model finds {found.outside} of {how_many(found.images, 'image')} unlike its training images"
     if found.rejects:
         reasons = ", ".join(f"{count} {why}" for why, count in found.rejects.items())
         yield f"{how_many(sum(found.rejects.values()), 'file')} could not be used: {reasons}"
     if found.repeated:
         yield f"{how_many(found.repeated, 'image is a copy', 'images are copies')}, equal to the pixel, of others in the data"
     if found.contradictory:
-        yield f"{how_many(found.contradictory, 'picture stands', 'pictures stand')} under several labels; `cxr ingest` lists them"
+        yield f"{how_many(found.contradictory, 'picture has', 'pictures have')} several labels; `cxr ingest` lists them"
     yield from found.notes

@@ -20,13 +20,10 @@ from cxr.trainer.feature_cache.shards import key
 if TYPE_CHECKING:
     from tensorflow_serving.apis import prediction_log_pb2
 
-NO_LABELS = (
-    "no labels (no column 'label', no folder called like a class): how the data are labelled, and copies under another label, were not "
-    "looked at"
-)
+NO_LABELS = "no labels (no column 'label', no folder named like a class): the labels, and copies under another label, were not checked"
 Asked = tuple[Row, bytes, bool | None]  # a `Given` with the picture itself
 NOT_IN_LOGS = (
-    "logs hold pictures and answers: label, source, view, sex and age were not looked at; each picture counts as a patient of its own"
+    "logs hold only pictures and answers: label, source, view, sex and age were not checked; each picture counts as a patient of its own"
 )
 
 
@@ -68,7 +65,7 @@ def _logs(path: Path, config: Ingest, private: Private) -> LabelledImages:
         raise CxrError(f"{path}: holds no picture; a server shows a log once it is full or the server has ended")
     notes: tuple[str, ...] = (NOT_IN_LOGS,)
     if len(asked) > different:
-        notes += (f"{how_many(len(asked), 'picture')} in the requests, {different:,} different: one that was sent again counts once",)
+        notes += (f"{how_many(len(asked), 'picture')} in the requests, {different:,} different: a picture that was sent again counts once",)
     unstated = frozenset((features.LABEL, features.SOURCE, features.VIEW, features.SEX, features.AGE, features.AGE_BAND))
     lists, names = Private(lists=private.lists), [file.name for file in files]
     found = read_rows(_once(_requested(files)), different, config, notes, unstated, names, lists)

@@ -81,18 +81,18 @@ class Compared(StrictModel):
             kinds = {"exact": self.copies, "near": self.near_copies or 0}
             copies = " and ".join(how_many(count, f"{kind} copy", f"{kind} copies") for kind, count in kinds.items() if count)
             other = f", {self.other_label} of them under another label" if self.other_label else ""
-            found.append(f"{copies} of pictures that were trained on{other}")
+            found.append(f"{copies} of training pictures{other}")
         if self.known_patients:
             known = how_many(self.known_patients, "patient has", "patients have")
-            found.append(f"{known} images among those that were trained on")
+            found.append(f"{known} images in the training data")
         if self.unlike and self.unlike.finding:
-            found.append(f"more images than by mistake are unlike the training images: {self.unlike.share} of {self.whose}")
+            found.append(f"more images than by chance are unlike the training images: {self.unlike.share} of {self.whose}")
         return found
 
     @property
     def whose(self) -> str:
         """Returns what a share is of, for sentences."""
-        return "a patient's" if self.patients_stated else "all"
+        return "each patient's images, on average" if self.patients_stated else "all images"
 
 
 def validate(
@@ -137,7 +137,7 @@ def validate(
     found = copies(new, trained, stage)
     if data.max_side != training.dataset.config.max_side:
         now, then = scaling(data.max_side), scaling(training.dataset.config.max_side)
-        notes += (f"longer images were {now} here, {then} in training: they are other pixels, and sizes drift for it",)
+        notes += (f"longer images were {now} here, {then} in training: the pixels differ, and therefore the sizes drift",)
     done = stage("comparing distributions", 1)
     distances = drift(new.table, of_training, thresholds)
     done(1)
@@ -188,7 +188,7 @@ def table(found: Compared) -> Table:
     """The table that `cxr validate` ends with."""
     limits = found.thresholds
     new = how_many(found.images, "new image") + (f" of {how_many(found.patients, 'patient')}" if found.patients_stated else "")
-    shown = Table(title=f"{new} beside {found.training_images} of the training split")
+    shown = Table(title=f"{new} compared with {found.training_images} of the training split")
     shown.add_column("feature")
     shown.add_column("stated (in training)")
     shown.add_column(f"Jensen-Shannon (by chance), limit {limits.jensen_shannon:g}")
@@ -211,11 +211,11 @@ def remarks(found: Compared) -> Iterator[str]:
     if found.unlike:
         who = f"model {found.unlike.model} version {found.unlike.version}" if found.unlike.model else "the models that answered"
         outside = f"{found.unlike.outside} of {how_many(found.unlike.images, 'image')}"
-        flagged = f"{outside} unlike anything trained on; of {found.whose} {found.unlike.share}"
-        chance = f"and by chance up to {found.unlike.by_chance:.3f} of so many"
-        yield f"{who} found {flagged}; {found.unlike.of_training:g} of images like those of the training are flagged by mistake, {chance}"
+        flagged = f"{outside} unlike the training images: {found.unlike.share} of {found.whose}"
+        chance = f"by chance up to {found.unlike.by_chance:.3f} of this many"
+        yield f"{who} found {flagged}; of images like the training images {found.unlike.of_training:g} are flagged by mistake, {chance}"
     else:
-        yield "no model says which images are unlike those of its training; --model asks one"
+        yield "no model says which images are unlike its training images; --model names one to ask"
     if found.near_copies is None:
         yield "near copies of training pictures were not looked for"
     if found.rejects:
@@ -230,10 +230,8 @@ def conclusion(found: Compared) -> str:
     # What has one value everywhere is 0 by chance.
     by_chance = [value for one in judged for value in (one.jensen_shannon_by_chance, one.l_infinity_by_chance) if value]
     if (least := min(by_chance, default=0.0)) > BLIND:
-        few, more = (
-            (how_many(found.patients, "patient"), "images of more") if found.patients_stated else (how_many(found.images, "image"), "more")
-        )
-        return f"nothing found, which says little: with {few} chance takes distances to {least:.2f} or further; give {more}"
+        few = how_many(found.patients, "patient") if found.patients_stated else how_many(found.images, "image")
+        return f"nothing found, but this says little: with {few} distances reach {least:.2f} or more by chance; give more"
     return "nothing found: the new data look like the training data"
 
 

@@ -65,7 +65,7 @@ def needed_versions(model: Path, served: Collection[int]) -> dict[str, str]:
         if record and record.baseline:
             found[record.baseline.version] = "the champion was compared with it"
         if record:
-            found[record.floor] = "later candidates are held to it"
+            found[record.floor] = "later candidates are compared with it"
         found[pointed.version] = "the champion"
     return {name: reason for name, reason in found.items() if (model / name).is_dir()}
 

@@ -174,7 +174,7 @@ def test_a_model_that_fine_tunes_is_trained_whole_in_every_fold_and_an_interrupt
     # Each image is a patient's: dealt by image, the folds are the same and their networks are there.
     assert [resumed for _, resumed, _ in trained] == [0, 1]
     shown = " ".join(second.output.split())
-    assert "1 whole network to train (4 folds × 1 model without those that are trained already" in shown
+    assert "1 whole network to train (4 folds × 1 model minus those that are already trained" in shown
     assert "up to 2 epochs of the head, then up to 2 of the whole network" in shown
     summary = json.loads((tmp_path / "second/crossval.json").read_text())
     assert set(summary["results"]["by patient"]) == {"mobilenet", "logistic regression, mobilenet"}

@@ -115,7 +115,7 @@ def test_a_configuration_that_cannot_be_read_differs_in_nothing_that_is_known(ma
     assert found.configuration is None
     text = shown_of(found)
     assert f"run {folders[which].name}: config.yaml cannot be read (it holds no settings): what it says is left out" in text
-    assert "configuration: in what it differs is not known" in text
+    assert "configuration: how it differs is not known" in text
     assert "what differs" not in text
     assert "nothing differs" not in text
 
@@ -125,7 +125,7 @@ def test_a_sum_of_nodes_is_told_from_the_time_that_a_run_took(make_run: MakeRun)
     kept, older, damaged = make_run(FIRST, record=record, report={}), make_run(SECOND, report={}), make_run("20261103-1", report={})
     (damaged / "run.json").write_text("")
     row = next(line for line in shown_of(compare_runs(KeptRun(kept), KeptRun(older))).splitlines() if "whole run" in line)
-    assert [cell.strip() for cell in row.split("│")[1:4]] == ["whole run", "2 min 03 s", "1 min 02 s (its nodes added up)"]
+    assert [cell.strip() for cell in row.split("│")[1:4]] == ["whole run", "2 min 03 s", "1 min 02 s (sum of its nodes)"]
     text = shown_of(compare_runs(KeptRun(kept), KeptRun(damaged)))
     row = next(line for line in text.splitlines() if "whole run" in line)
     assert [cell.strip() for cell in row.split("│")[1:4]] == ["whole run", "2 min 03 s", "–"]

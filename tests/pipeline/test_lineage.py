@@ -103,7 +103,7 @@ def test_a_configuration_that_cannot_be_read_is_beside_no_other(version: Path, t
     assert run is not None
     assert (run.shipped, run.changed) == ("", ())
     text = CliRunner().invoke(app, ["lineage", "ensemble", "--workspace", str(tmp_path)]).stdout
-    assert "the run's cannot be read" in text
+    assert "the run's configuration cannot be read" in text
     assert "differs from the shipped" not in text
 
 
@@ -120,7 +120,7 @@ def test_a_report_that_cannot_be_read_is_no_workspace_that_was_moved(version: Pa
     assert list(found.unread_runs) == ["20261126-2", "20261126-1"]  # nothing says when the second one ran
     text = shown(tmp_path)
     assert "run:                          perhaps 20261126-1, whose report.json cannot be read (Invalid JSON" in text
-    assert "the run's is not shown: only its report.json says whether it pushed this version" in text
+    assert "the run's configuration is not shown: only its report.json says whether it pushed this version" in text
     assert "moved" not in text
     assert "not in this workspace" not in text
 

@@ -76,9 +76,9 @@ def elsewhere(results: dict[str, dict[str, FoldFigures]]) -> list[str]:
     least, asked = known[hardest if harder else BY_PATIENT]
     own = [f"for other patients of the same sources it was {figure(BY_PATIENT)}"] if BY_PATIENT in known else []
     return [
-        f"at the source that was hardest ({hardest}) the balanced accuracy of {name} was {'only ' if harder else ''}{figure(hardest)}",
+        f"at the hardest source ({hardest}) the balanced accuracy of {name} was {'only ' if harder else ''}{figure(hardest)}",
         *own,
-        f"of another hospital claim no more than {least:.3f} ({len(asked)} classes); none of these figures bounds it, and it may be less",
+        f"for another hospital claim no more than {least:.3f} ({len(asked)} classes); this is no guarantee, it may be lower there",
     ]
 
 

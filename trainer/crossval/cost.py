@@ -80,10 +80,10 @@ def announced(subject: Subject, left: Sequence[Job], folds: int) -> str:
     stages = "; ".join(f"{name}: {_epochs(subject, name)}" for name in names)
     return (
         f"{how_many(len(networks), 'whole network')} to train ({how_many(folds, 'fold')} × {how_many(len(names), 'model')} "
-        f"without those that are trained already; {stages}). "
+        f"minus those that are already trained; {stages}). "
         f"About {about(sum(job.seconds for job in networks))} at most: without early stopping, by the speed of the frozen backbones "
-        f"here, a training step taken for {TRAINING_STEP} passes. What is finished is kept, an interrupted call can be made again. "
-        "--models takes some of them only, defaults.fine_tuning=null trains heads only."
+        f"here, where a training step counts as {TRAINING_STEP} passes. Finished networks are kept: repeat the call after an interruption. "
+        "--models trains some of them only, defaults.fine_tuning=null heads only."
     )
 
 

@@ -35,11 +35,11 @@ def data_used(models: Mapping[str, Model], ensemble: Ensemble | None) -> dict[st
     elif ensemble.method not in FITTED:
         weights = "nothing: the method has none"
     elif ensemble.fitted_on == "training":
-        weights = "fitted to the members' answers to what they learnt from: they flatter themselves there"
+        weights = "fitted to the members' predictions for the images that they were trained on, which flatter"
     elif any(model.fine_tuning for model in models.values()):
-        weights = "fitted to the answers to one half of that sixth's patients (backbones learn too); its other half chooses"
+        weights = "fitted to the predictions for one half of that sixth's patients (backbones are trained too); the other half chooses"
     else:
-        weights = "fitted to out-of-fold answers of the members within the training part"
+        weights = "fitted to out-of-fold predictions of the members within the training part"
     return {
         "labels": "of the folds' training parts; a sixth of each stops training early, calibrates, and chooses the ensemble's method",
         "ensemble weights": weights,

@@ -96,10 +96,10 @@ def choose_data(config: Ensemble, votes: Callable[[str], Votes], *, has_validati
     if config.method not in FITTED:
         return FittingData(votes(TRAIN), val, val, {"weights": "nothing: the method has none", "choice": choice})
     if config.fitted_on == "training":
-        weights = "the members' answers to the training split, which they learnt from: they flatter themselves there"
+        weights = "the members' predictions for the training split, on which they were trained: these flatter"
         return FittingData(votes(TRAIN), val, val, {"weights": weights, "choice": choice})
     if not without:
-        weights = "the members' out-of-fold answers to the training split, by patient"
+        weights = "the members' out-of-fold predictions for the training split, by patient"
         return FittingData(votes(TRAIN_OOF), val, val, {"weights": weights, "choice": choice})
     check_fit(config, without, most_folds(val.labels.argmax(axis=1), val.patients) if val else 0)
     assert val is not None
@@ -110,4 +110,4 @@ def choose_data(config: Ensemble, votes: Callable[[str], Votes], *, has_validati
 
 
 def _because(without: Sequence[str]) -> str:
-    return f"{', '.join(without)}: no out-of-fold answers, the backbone learns too or a class has one patient only"
+    return f"{', '.join(without)}: no out-of-fold predictions, because the backbone is trained too or a class has only one patient"

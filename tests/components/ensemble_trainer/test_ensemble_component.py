@@ -166,7 +166,7 @@ def test_auto_reports_every_method_and_concat_leaves_its_curves(run):
     uri, run_uri = run(Ensemble(stage=Stage(epochs=2)))
     report = json.loads((Path(run_uri) / "history.json").read_text())
     assert set(report["validation"]["methods"]) == {"soft", "hard", "weighted", "stacking", "best"}
-    assert report["data"]["weights"] == "the members' out-of-fold answers to the training split, by patient"
+    assert report["data"]["weights"] == "the members' out-of-fold predictions for the training split, by patient"
     assert model_info.read_info(uri).data_used == report["data"]
     assert report["data"]["choice"] == "the validation split"
     assert set(report["validation"]["members"]) == set(NAMES)

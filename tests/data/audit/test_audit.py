@@ -188,10 +188,10 @@ def test_what_tells_something_and_nothing_clearly_is_said_beside_exit_code_0():
 
     result, _ = run_audit(tables(marks=marked), CLASSES, Audit(folds=3), "test")
     assert ([found.name for found in result.hints], result.clear) == (["marks"], ())
-    assert "exit code 0); shortcuts that surely tell something: 1 (" in conclusion(result)
+    assert "exit code 0); shortcuts that predict one, but not clearly: 1 (" in conclusion(result)
     nothing, _ = run_audit(tables(marks=person), CLASSES, Audit(folds=5), "test")
     assert nothing.hints == ()
-    assert conclusion(nothing) == "no shortcut tells a class clearly (exit code 0), nor surely anything"
+    assert conclusion(nothing) == "no shortcut predicts a class clearly (exit code 0), or better than chance"
 
 
 @pytest.mark.parametrize("patients", [6, 12])
@@ -203,7 +203,7 @@ def test_that_too_few_patients_can_show_nothing_is_said(patients):
     small = Tables(data.labels[few], data.patients[few], data.splits[few], kept)
     result, _ = run_audit(small, CLASSES, Audit(folds=5), "val")
     assert [found.name for found in result.undecided] == ["marks"]  # `source` is the same everywhere, and that is sure
-    assert conclusion(result).endswith("; of 1 that cannot be excluded (intervals of their AUCs reach 0.8): more patients would tell")
+    assert conclusion(result).endswith("; undecided: 1 (intervals of their AUCs reach 0.8), more patients are needed")
 
 
 def test_saved_and_read_again(found, tmp_path):

@@ -50,7 +50,7 @@ def test_data_like_those_of_the_training(records, write, tmp_path):
     assert not any(one["drifted"] for one in found["drift"])
     source = next(one for one in found["drift"] if one["feature"] == "source")
     assert (source["l_infinity"], source["judged"]) == (1.0, False)  # another place is another source
-    assert "30 new images of 15 patients beside" in shown
+    assert "30 new images of 15 patients compared with" in shown
     assert "nothing found: the new data look like the training data" in shown
 
 
@@ -58,12 +58,12 @@ def test_that_nothing_could_be_found_among_so_few_is_said(records, write, tmp_pa
     manifest = write(tmp_path / "there", ["normal", "normal"], first=500, level=120, source="there", sex="f", age="50")
     found, shown = validated(manifest, "--against", records, "--no-near", code=0)
     assert found["patients"] == 1
-    assert "nothing found, which says little: with 1 patient chance takes distances to" in shown
+    assert "nothing found, but this says little: with 1 patient distances reach" in shown
     manifest.write_text(manifest.read_text().replace("DOE-250", ""))
     found, shown = validated(manifest, "--against", records, "--no-near", code=0)
     assert (found["patients_stated"], found["known_patients"]) == (False, None)
-    assert "2 new images beside" in shown
-    assert "nothing found, which says little: with 2 images chance takes distances to" in shown
+    assert "2 new images compared with" in shown
+    assert "nothing found, but this says little: with 2 images distances reach" in shown
     assert "; give more" in shown
     assert "2 images without a patient id: each counts as a patient of its own" in shown
     assert "look like the training data" not in shown
@@ -140,14 +140,14 @@ def test_data_without_labels(records, write, tmp_path):
     by_name = {one["feature"]: one for one in found["drift"]}
     assert (by_name["label"]["stated"], by_name["label"]["l_infinity"]) == (0, None)
     assert (by_name["mean"]["drifted"], by_name["sex"]["drifted"]) == (True, False)  # bright ones only
-    assert "no labels (no column 'label', no folder called like a class): how the data are labelled" in shown
-    assert "no model says which images are unlike those of its training" in shown
+    assert "no labels (no column 'label', no folder named like a class): the labels, and copies" in shown
+    assert "no model says which images are unlike its training images" in shown
 
     manifest.unlink()
     (manifest.parent / "images").rename(manifest.parent / "DOE^JANE")  # a folder of any name
     found, shown = validated(manifest.parent, "--against", records, "--no-near", code=3)
     assert (found["images"], found["copies"], found["other_label"]) == (20, 1, None)
-    assert "20 new images beside" in shown
+    assert "20 new images compared with" in shown
     assert "no labels (no column 'label'" in shown
 
 
@@ -179,12 +179,12 @@ def test_a_model_says_which_images_are_unlike_its_training(records, version, wri
     assert (found["unlike"]["model"], found["unlike"]["images"], found["unlike"]["outside"]) == ("tiny", 20, 20)
     assert found["unlike"]["share"]["low"] > 0.05 == found["unlike"]["of_training"]
     assert 0.5 < found["unlike"]["by_chance"] < 1  # the border was found on the images of three patients
-    assert "model tiny version 17 found 20 of 20 images unlike anything trained on" in shown
-    assert "more images than by mistake are unlike the training images: 1.000" in shown
+    assert "model tiny version 17 found 20 of 20 images unlike the training images: 1.000" in shown
+    assert "more images than by chance are unlike the training images: 1.000" in shown
     manifest = write(tmp_path / "dark", ["covid19"] * 4, first=600, level=60)
     found, shown = validated(manifest, "-a", records, "-m", version, "--no-near", code=3)
     assert found["unlike"]["outside"] == 0
-    assert "more images than by mistake" not in shown
+    assert "more images than by chance" not in shown
 
 
 def test_a_patient_with_many_flagged_images_counts_once():
@@ -240,10 +240,13 @@ def test_what_a_server_was_asked(records, version, write, tmp_path):
     assert (found["unlike"]["model"], found["unlike"]["images"], found["unlike"]["outside"]) == (None, 9, 8)
     assert found["anomalies"] == []
     assert {one["feature"] for one in found["drift"] if one["drifted"]} == {"mean", "std"}
-    assert "9 new images beside" in shown
-    assert "logs hold pictures and answers: label, source, view, sex and age were not looked at; each picture counts as a patient" in shown
-    assert "found 8 of 9 images unlike anything trained on; of all 0.889" in shown
-    assert "17 pictures in the requests, 9 different: one that was sent again counts once" in shown
+    assert "9 new images compared with" in shown
+    assert (
+        "logs hold only pictures and answers: label, source, view, sex and age were not checked; each picture counts as a patient" in shown
+    )
+    assert "found 8 of 9 images unlike the training images: 0.889" in shown
+    assert " of all images; of images like the training images 0.05 " in shown
+    assert "17 pictures in the requests, 9 different: a picture that was sent again counts once" in shown
     found, _ = validated(next(iter(sorted(folder.iterdir()))), "-a", version, "--no-near", code=3)
     assert found["unlike"]["model"] == "tiny"
 

@@ -72,7 +72,7 @@ def test_the_newest_version_stays_also_beside_another_champion(pushed):
     with champion.locked(pushed.serving_models / "mobilenet") as pointer:
         pointer.write("4", "e" * 32, "x", expected=None)
     assert needed_versions(pushed.serving_models / "mobilenet", ()) == {
-        "8": "the newest", "2": "later candidates are held to it", "4": "the champion",
+        "8": "the newest", "2": "later candidates are compared with it", "4": "the champion",
     }  # fmt: skip
 
 

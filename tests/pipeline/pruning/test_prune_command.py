@@ -41,7 +41,7 @@ def test_a_dry_run_says_what_would_go_and_touches_nothing(prune, pushed):
     result = prune("cpu", "--workspace", str(pushed.root), "--keep", "1", "--dry-run")
     assert result.exit_code == exit_codes.OK, result.exception
     assert "no server answers at 127.0.0.1:9" in result.stderr
-    assert "stays: mobilenet/2: later candidates are held to it" in result.stdout
+    assert "stays: mobilenet/2: later candidates are compared with it" in result.stdout
     assert "stays: mobilenet/8: the champion" in result.stdout
     assert "stays: run 20261102-1: pushed mobilenet/2" in result.stdout
     assert "goes: run 20261107-1: " in result.stdout

@@ -158,7 +158,7 @@ def test_networks_that_are_trained_already_are_read_and_joined_by_halves_of_what
     read: list[str] = []
     answers = run_fold(subjects, fold, scheme.groups, 0, tmp_path, read.append)
     assert read == ["one", "other"]
-    assert answers.about["data"]["weights"].startswith("one half of the validation patients (one, other: no out-of-fold answers")
+    assert answers.about["data"]["weights"].startswith("one half of the validation patients (one, other: no out-of-fold predictions")
     assert answers.about["shares"] == [1, 0]
     np.testing.assert_allclose(answers.probabilities["ensemble"], answers.probabilities["one"], atol=1e-6)
     assert to_train(subjects, fold, scheme.groups, 0, tmp_path) == []  # the fold is finished

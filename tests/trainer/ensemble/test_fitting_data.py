@@ -47,7 +47,7 @@ def test_where_one_member_has_none_the_validation_patients_are_halved(member):
     assert confidence(found.fit) == confidence(found.choose) == pytest.approx(0.7)
     assert not set(found.fit.patients) & set(found.choose.patients)
     assert len(found.fit.labels) + len(found.choose.labels) == 24
-    assert found.sources["weights"].startswith("one half of the validation patients (b: no out-of-fold answers")
+    assert found.sources["weights"].startswith("one half of the validation patients (b: no out-of-fold predictions")
 
 
 def test_without_either_only_methods_without_weights_remain(member):
@@ -65,7 +65,7 @@ def test_the_training_answers_are_taken_where_they_are_asked_for_and_that_is_sai
     members = {name: member(name, SIZES) for name in "ab"}
     found = fitting_data(Ensemble(fitted_on="training"), members, has_validation=True)
     assert confidence(found.fit) == pytest.approx(0.9)
-    assert "which they learnt from" in found.sources["weights"]
+    assert "on which they were trained" in found.sources["weights"]
 
 
 def test_a_class_of_one_validation_patient_cannot_be_halved(tmp_path):
