@@ -87,7 +87,7 @@ def evaluate(
     from cxr.core.errors import UsageError
     from cxr.core.silence import tensorflow_starting
 
-    messages, listed = Console(stderr=True), None
+    messages, listed, unwritten = Console(stderr=True), None, ""
     options.check_file("--json", json)
     if predictions is not None:
         beside = {
@@ -127,9 +127,9 @@ def evaluate(
             known = _known(images(), trained, messages) if trained else None
             new = images()
             found = _of_model(asked, new, batch_size, include_seen, known, messages)
-            listed = new.reject_list
+            listed, unwritten = new.reject_list, new.unwritten
     _show(found, json, messages)
-    options.note_rejects(listed, messages)
+    options.note_rejects(listed, unwritten, messages)
     _demand(found, min_accuracy, min_low, messages)
 
 

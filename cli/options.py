@@ -124,12 +124,14 @@ def find_images(paths: Iterable[Path], messages: Console) -> list[Path]:
     return found
 
 
-def note_rejects(listed: Path | None, messages: Console) -> None:
-    """Says where the files are listed that could not be used; nothing where there is no list."""
+def note_rejects(listed: Path | None, unwritten: str, messages: Console) -> None:
+    """Says where the files are listed that could not be used, or why they are not; nothing where there are none."""
     from cxr.data.ingest.private_lists import whole_list
 
     if listed is not None:
         messages.print(f"files that could not be used, {whole_list(listed)}", highlight=False, soft_wrap=True)
+    elif unwritten:
+        messages.print(f"files that could not be used: their list could not be written ({unwritten})", style="yellow", highlight=False)
 
 
 def conditions(where: list[str] | None) -> dict[str, str] | None:

@@ -97,7 +97,7 @@ def validate(
         console.print(line, highlight=False, soft_wrap=True)
     for line in found.findings:
         console.print(line, style="red", highlight=False, soft_wrap=True)
-    options.note_rejects(images.reject_list, messages)
+    options.note_rejects(images.reject_list, images.unwritten, messages)
     if json is not None:
         options.write_file(json, found.model_dump_json(indent=2) + "\n")
         messages.print(f"all that was found: {json}", highlight=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,9 @@ def sizes_of(place: Path) -> dict[str, int]:
 
     Args:
       place: A folder, whose files go by their path below it, or one file, which goes by its own name. Nothing there: no entry.
+
+    Raises:
+      OSError: A folder or file there cannot be looked at: nobody knows what there is.
     """
     return dict(sorted(_files(place)))
 
@@ -26,6 +30,9 @@ def what_changed(written: Mapping[str, int], place: Path) -> str:
     Args:
       written: `sizes_of` the place once all was written.
       place: Where the files should be.
+
+    Raises:
+      OSError: As of `sizes_of`.
     """
     found = dict(_files(place))
     for name, size in written.items():
@@ -37,9 +44,13 @@ def what_changed(written: Mapping[str, int], place: Path) -> str:
 
 
 def _files(place: Path) -> Iterator[tuple[str, int]]:
+    def stop(error: OSError) -> None:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            raise error
+
     if place.is_file():
         yield place.name, place.stat().st_size
-    for parent, _, names in os.walk(place):
+    for parent, _, names in os.walk(place, onerror=stop):
         for name in names:
             file = Path(parent, name)
             if file.is_file():  # no link that leads nowhere

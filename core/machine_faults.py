@@ -31,7 +31,7 @@ _OF_NO_FILE = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENF
 
 _PATHS = {  # of a path that was given; libraries meet them on their own ways, so that no text is searched for them
     errno.ENOTDIR: "a part of this path is a file; name another place",
-    errno.EISDIR: "this is a folder; name a file",
+    errno.EISDIR: "this is a folder where a file belongs; name a file, or move the folder away",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ELOOP: "a link leads to itself: remove it, or name another place",
 }

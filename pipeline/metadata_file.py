@@ -43,6 +43,7 @@ def prepare(file: Path, artifacts: Path) -> str:
     check(file)
     highest = max((int(folder.name) for folder in execution_folders(artifacts)), default=0)
     new = not file.is_file() or file.stat().st_size == 0
+    file.touch()  # SQLite would let nobody but its maker write it, whatever the umask
     with metadata.Metadata(metadata.sqlite_metadata_connection_config(str(file))):  # makes the tables
         pass
     with closing(_open(file)) as database:

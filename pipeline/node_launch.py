@@ -38,7 +38,7 @@ class Store(metadata.Metadata):
 
     def __enter__(self) -> Store:
         if self._lock is None and (path := self.connection_config.sqlite.filename_uri):
-            self._lock = os.open(path + LOCK_SUFFIX, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._lock = os.open(path + LOCK_SUFFIX, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)  # a group may share it
             fcntl.flock(self._lock, fcntl.LOCK_EX)
         users = self._users
         try:

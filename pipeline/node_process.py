@@ -111,12 +111,16 @@ def measured_call(
       given_up: Once set, the process gets a little time to end by itself, and is killed.
 
     Raises:
-      ProcessDied: The process was killed, or crashed.
+      ProcessDied: The process was killed, or crashed, or could not begin: temporary files can be made no more.
       KeyboardInterrupt: Somebody interrupted, or gave up; the process is gone.
     """
     # TensorFlow and Beam leave files where temporary ones are made: they remove theirs when Python exits, and a forked process does not.
-    with tempfile.TemporaryDirectory(prefix="cxr-node-", ignore_cleanup_errors=True) as scratch:
-        return _called(scratch, function, arguments, name, given_up)
+    try:
+        scratch = tempfile.TemporaryDirectory(prefix="cxr-node-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise ProcessDied(_no_temporary_files(error), 0) from None
+    with scratch as folder:
+        return _called(folder, function, arguments, name, given_up)
 
 
 def _called(
@@ -169,7 +173,7 @@ def _start(process: multiprocessing.process.BaseProcess, given_up: threading.Eve
     """Starts a process. What it is forked from may have been killed, while it imported TFX say: that is started anew, once.
 
     Raises:
-      ProcessDied: It was killed again.
+      ProcessDied: It was killed again, or is reached no more.
       KeyboardInterrupt: Somebody gave up meanwhile.
     """
     for _ in range(2):
@@ -178,11 +182,20 @@ def _start(process: multiprocessing.process.BaseProcess, given_up: threading.Eve
             with _children, main_module.left_out():
                 process.start()
             return
+        except FileNotFoundError as error:  # its socket, a temporary file, was removed
+            raise ProcessDied(_no_temporary_files(error), 0) from None
         except (EOFError, ConnectionError):
             if given_up and given_up.is_set():
                 raise KeyboardInterrupt from None
             time.sleep(_AGAIN)
     raise ProcessDied(f"the process that it is forked from was killed twice, {_MEMORY}; fewer nodes at once need less (--jobs 1)", 0)
+
+
+def _no_temporary_files(error: OSError) -> str:
+    return (
+        f"{tempfile.gettempdir()}: {error.strerror}; the run's temporary files lie there: was the folder removed while the run went on? "
+        "Run again, where needed with TMPDIR=FOLDER before the command, which puts them elsewhere"
+    )
 
 
 def _join(process: multiprocessing.process.BaseProcess, seconds: float | None = None) -> bool:

@@ -26,7 +26,7 @@ def captured_output(log_file: Path) -> Iterator[tuple[TextIO, TextIO]]:
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
-    log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     streams = tuple(os.fdopen(fd, "w", buffering=1, encoding=sys.stdout.encoding, errors=UNKNOWN, closefd=False) for fd in saved)
     try:
         os.dup2(log, 1)

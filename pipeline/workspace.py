@@ -214,12 +214,16 @@ def _point(link: Path, target: Path | str) -> None:
     """Makes a link, or turns it to another target, at once.
 
     Raises:
-      CxrError: The file system has no links.
+      CxrError: The file system has no links, or a folder is where the link belongs.
     """
     new = link.with_name(f".{link.name}-{uuid.uuid4().hex}")  # a process's number comes again in another container
     try:
         new.symlink_to(target)
         new.replace(link)
+    except IsADirectoryError:
+        raise CxrError(
+            f"{link}: is a folder where a link belongs, as copies are that follow links (cp -L, zip); move it away, then run again"
+        ) from None
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from cxr.core.errors import MissingFileError
 from cxr.core.figure_table import TABLE
@@ -23,7 +23,9 @@ class Comparison(StrictModel):
 
 
 class PushRecord(StrictModel):
-    """Where a pushed version came from and how it was judged."""
+    """Where a pushed version came from and how it was judged. A later version's record may say more."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     version: str
     pushed_at: str = Field(description="ISO 8601, UTC")
@@ -53,6 +55,6 @@ def read_record(version: Path) -> PushRecord | None:
       CxrError: It is damaged.
     """
     try:
-        return PushRecord.read(version / RECORD, "remove it, and the version counts as one pushed without a record")
+        return PushRecord.read(version / RECORD, "move it away, and the version counts as one pushed without a record")
     except MissingFileError:
         return None

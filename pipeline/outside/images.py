@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -107,6 +106,7 @@ class LabelledImages:
       notes: What a user should know, known before anything is read.
       rejects: Reason: files that could not be used; filled while they are read.
       reject_list: Where all of these are listed with their paths, once all are read; None: there is none, or it could not be written.
+      unwritten: Why it could not be written; empty: it was, or there was nothing to list.
       max_side: Pixels that longer ones are scaled down to; None: none is.
       unstated: Features that data of this kind cannot state.
       patients_stated: Whether the data say of any image whose it is; else each counts as a patient of its own.
@@ -119,6 +119,7 @@ class LabelledImages:
     notes: tuple[str, ...] = ()
     rejects: Counter[str] = field(default_factory=Counter)
     reject_list: Path | None = None
+    unwritten: str = ""
     unstated: frozenset[str] = frozenset()
     patients_stated: bool = True
     key_id: str | None = ""
@@ -220,8 +221,10 @@ def _read_rows(
                     facts = {name: value for name, value in made.facts.items() if name not in images.unstated}
                     yield Labelled(made.image, facts, outside)
     if lists is not None:
-        with contextlib.suppress(OSError):  # a workspace that is not ours to write: the figures are what was asked for
+        try:
             images.reject_list = private_lists.write(lists, private_lists.REJECTS, private_lists.REJECT_COLUMNS, bad)
+        except OSError as error:  # a workspace that is not ours to write: the figures are what was asked for
+            images.unwritten = error.strerror or type(error).__name__ if bad else ""
     if len(bad) > config.max_reject_share * images.total:
         places = private_lists.shown([f"{one.where}: {one.reason}" for one in bad], images.reject_list)
         which = f"{len(bad)} of {how_many(images.total, 'file')}"

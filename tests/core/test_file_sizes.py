@@ -1,4 +1,6 @@
+import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,20 @@ def test_files_below_a_folder_a_file_and_nothing(place):
     assert list(sizes_of(place).items()) == [("a", 3), ("b/x", 0), ("b/y", 4)]
     assert sizes_of(place / "b/y") == {"y": 4}
     assert sizes_of(place / "nowhere") == sizes_of(place / "empty") == {}
+
+
+def test_what_cannot_be_looked_at_is_not_taken_for_missing(place, monkeypatch):
+    """A folder of another user, or a network's disk that does not answer: its artifacts would be given up for everybody."""
+    written, look = sizes_of(place), os.scandir
+
+    def refused(folder):
+        if Path(folder) == place / "b":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return look(folder)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(PermissionError):
+        what_changed(written, place)
 
 
 @pytest.mark.parametrize(

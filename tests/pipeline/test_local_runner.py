@@ -15,7 +15,7 @@ from tfx import v1 as tfx
 from tfx.orchestration import metadata
 
 from cxr.components.example_gen.component import ImportExampleGen
-from cxr.pipeline import artifact_files, metadata_file
+from cxr.pipeline import artifact_files, metadata_file, node_launch
 from cxr.pipeline.local_runner import WatchedDagRunner
 from cxr.pipeline.side_by_side import Room
 from cxr.pipeline.workspace import Workspace
@@ -247,6 +247,19 @@ def add_executions(file, count):
     store.put_attributions_and_associations(
         [], [mlmd.proto.Association(execution_id=number, context_id=one.id) for one in store.get_contexts() for number in numbers]
     )
+
+
+def test_a_group_may_share_the_store(tmp_path):
+    """By the umask alone: files that only their maker may write kept everybody else's runs out."""
+    before = os.umask(0o002)
+    try:
+        metadata_file.prepare(tmp_path / "metadata.db", tmp_path / "tfx")
+        with node_launch.Store(metadata.sqlite_metadata_connection_config(str(tmp_path / "metadata.db"))):
+            pass
+    finally:
+        os.umask(before)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.glob("metadata.db*")}
+    assert modes == dict.fromkeys(("metadata.db", "metadata.db.lock"), 0o664)
 
 
 def test_a_clock_that_was_set_back_changes_nothing_for_the_cache(run, tmp_path):

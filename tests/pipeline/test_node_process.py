@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import multiprocessing.forkserver
 import os
 import signal
 import subprocess
@@ -49,6 +50,20 @@ def wait_while_another_thread_is_interrupted():
     assert give_up.ident is not None
     threading.Timer(0.2, signal.pthread_kill, (give_up.ident, signal.SIGINT)).start()
     threading.Event().wait()
+
+
+def test_temporary_files_that_can_be_made_no_more_are_told(tmp_path, monkeypatch):
+    """A cleaner, or the end of a cluster's job, removed their folder while the run went on; or the socket in it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(node_process.ProcessDied, match=r"gone: No such file or directory; the run's temporary files lie there"):
+        node_process.measured_call(work, 41)
+    monkeypatch.undo()
+    node_process.measured_call(work, 41)  # the fork server runs
+    monkeypatch.setattr(multiprocessing.forkserver._forkserver, "_forkserver_address", str(tmp_path / "gone" / "listener"))
+    with pytest.raises(node_process.ProcessDied, match="No such file or directory; the run's temporary files lie there"):
+        node_process.measured_call(work, 41)
+    monkeypatch.undo()
+    assert node_process.measured_call(work, 41).value[1] == 42
 
 
 def test_answer_and_progress_come_from_another_process(caplog):

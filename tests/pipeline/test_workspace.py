@@ -92,6 +92,16 @@ def test_a_file_system_without_links_is_named_as_one(tmp_path, monkeypatch, faul
         workspace.point_latest_at(run)
 
 
+def test_a_folder_in_a_link_s_place_is_named_and_left(tmp_path):
+    """As `cp -rL` leaves a copied workspace."""
+    workspace = ws.Workspace(tmp_path, "demo")
+    run = workspace.new_run()
+    (workspace.runs / ws.LATEST).mkdir(parents=True)
+    with pytest.raises(CxrError, match=rf"^{workspace.runs / ws.LATEST}: is a folder where a link belongs.* move it away"):
+        workspace.point_latest_at(run)
+    assert [one.name for one in workspace.runs.iterdir() if one.name != run.name] == [ws.LATEST]
+
+
 @pytest.mark.parametrize(("holder", "message"), [(ws.RUN, "another run of"), (ws.PRUNE, "a prune of")])
 def test_who_holds_the_lock_is_known_and_stays_known_when_others_try(tmp_path, holder, message):
     workspace = ws.Workspace(tmp_path, "demo")

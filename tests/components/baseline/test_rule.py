@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import tensorflow as tf
 
-from cxr.components.baseline.push_record import RECORD
+from cxr.components.baseline.push_record import RECORD, read_record
 from cxr.components.baseline.rule import JudgedOn, choose, read_judged_on
 from cxr.components.pusher.known import Known
 from cxr.components.pusher.push import record_of
@@ -125,6 +125,15 @@ def test_a_damaged_record_is_named(models):
     (models.version(17) / RECORD).write_text("{}")
     with pytest.raises(CxrError, match=r"17/assets\.extra/push\.json"):
         choose(models.pointer, REAL)
+
+
+def test_a_later_version_s_record_may_say_more(models):
+    pushed = models.version(17)
+    before = read_record(pushed)
+    assert before is not None
+    (pushed / RECORD).write_text(json.dumps(before.model_dump(mode="json") | {"of_the_future": 1}))
+    assert read_record(pushed) == before
+    choose(models.pointer, REAL)
 
 
 def test_a_record_with_a_share_beyond_one_is_damaged(models):

@@ -173,6 +173,17 @@ def test_demands_have_their_exit_code(version, records):
     assert "the interval of accuracy begins at" in shown
 
 
+def test_a_list_of_files_that_cannot_be_written_is_told(version, write, tmp_path):
+    """An older one may lie there, of another user's call."""
+    write(tmp_path / "there", ["normal"] * 40, first=100)
+    (tmp_path / "there" / "images" / "SECRET103.png").write_bytes(b"no picture")
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace" / "evaluate.private").write_text("a file where the folder belongs")
+    found, shown = evaluated("-m", version, "-d", tmp_path / "there")
+    assert (found["images"], found["rejects"]) == (39, {"not an image": 1})
+    assert "files that could not be used: their list could not be written (File exists)" in shown
+
+
 def test_unusable_files_are_counted_and_told_by_place(version, write, tmp_path):
     manifest = write(tmp_path / "there", ["normal"] * 40, first=100)
     (tmp_path / "there" / "images" / "SECRET103.png").write_bytes(b"no picture")
