@@ -73,7 +73,7 @@ Check = Annotated[
 ]
 Confirmed = Annotated[bool, typer.Option("--confirmed", help="with --no-server: you made sure that every server has loaded the version")]
 Reason = Annotated[str, typer.Option("--reason", "-r", help="why, for the journal")]
-Wait = Annotated[float, typer.Option(min=1, help="seconds a version may take to load")]
+Wait = Annotated[float, typer.Option(min=1, help="seconds a version may take to load, and a server to answer")]
 DEFAULT_CONFIG = Path("models.config")
 
 
@@ -126,7 +126,11 @@ def promote(
     key: Key = None,
     server_name: ServerName = None,
 ) -> None:
-    """Move a label to a version, on running servers and in models.config, or not at all."""
+    """Move a label to a version, on running servers and in models.config, or not at all.
+
+    Servers are told the whole file: a model that it does not name ends on every server that is told. Name the file that they read.
+    Other models of the file stay as a server has them; a note says where that is not as in the file.
+    """
     security, where = tls_of(tls, ca, cert, key, server_name), _Where(_named(context, server, no_server), no_server, check, confirmed)
     _change(config, where, wait, security, lambda changes: changes.promote(model, version, label, pin, reason))
 
@@ -147,7 +151,10 @@ def rollback(
     key: Key = None,
     server_name: ServerName = None,
 ) -> None:
-    """Take back the last change of a model."""
+    """Take back the last change of a model.
+
+    Servers are told the whole file, as by promote: a model that it does not name ends.
+    """
     security, where = tls_of(tls, ca, cert, key, server_name), _Where(_named(context, server, no_server), no_server, check, confirmed)
     _change(config, where, wait, security, lambda changes: changes.rollback(model, reason))
 

@@ -16,6 +16,8 @@ from cxr.serving.client.errors import BadAnswer, ModelNotFound, RequestFailed
 from cxr.serving.client.tensors import dtype_name, from_bytes, to_arrays
 from cxr.serving.client.wire import messages
 
+START = "START"
+LOADING = "LOADING"
 AVAILABLE = "AVAILABLE"
 END = "END"
 

@@ -9,7 +9,7 @@ written only when every server is known to have taken the first.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,14 @@ from cxr.core.errors import CxrError, UsageError
 from cxr.core.model_versions import LARGEST_VERSION
 from cxr.serving import models_config
 from cxr.serving.client.connection import Connection
-from cxr.serving.client.models import AVAILABLE, END, reload_config, versions
+from cxr.serving.client.models import AVAILABLE, END, reload_config
 from cxr.serving.defaults import LOAD_SECONDS
-from cxr.serving.production import config_file, model_states, rollout
+from cxr.serving.production import config_file, model_states, others, rollout
 from cxr.serving.production.journal import APPLIED, BEGUN, REFUSED, STAGED, UNVERIFIED, Entry, Journal
 from cxr.serving.production.model_states import LATEST, SPECIFIC, ModelState
-from cxr.serving.production.rollout import RPC_SECONDS
+from cxr.serving.production.others import Kept
+from cxr.serving.production.overview import LABELS, MODELS, states_in
+from cxr.serving.production.rollout import NOTHING, RPC_SECONDS
 
 _LABEL = re.compile(r"[^/:\s]+")  # what a REST address can hold
 
@@ -52,12 +54,13 @@ class Changes:
         Args:
           path: models.config.
           servers: to tell; none: the file only, for servers that poll it.
-          wait: seconds a version may take to load, and a server to be as before where a change fails.
+          wait: seconds a version may take to load, a server to answer, and to be as before where a change fails.
           published_to: where servers poll the file: those to ask whether a version is loaded before a label moves to it.
           confirmed: the user has made sure of that.
         """
         self._path, self._servers, self._wait = path, servers, wait
         self._published_to, self._confirmed = published_to, confirmed
+        self._timeout = min(RPC_SECONDS, wait)
         self._journal = Journal(path)
 
     def promote(self, model: str, version: int, label: str = config_file.STABLE, pin: bool = False, reason: str = "") -> Done:
@@ -79,7 +82,10 @@ class Changes:
         with config_file.locked(self._path):
             before = self._state(model)
             after = before.with_label(label, version, pin)
-            behind = self._behind(model, before, {version}) if after == before else []
+            there = after.labels == before.labels and after.policy == before.policy
+            behind = self._behind(model, before, {version}) if there else []
+            if behind:  # in line first: the version that is kept for a rollback goes when servers are told once more
+                after = before
             if after == before and not behind:
                 where = "in the file and on every server" if self._servers else "in the file; cxr serving status shows what servers serve"
                 raise CxrError(f"{model}: {label} is version {version} already, {where}; nothing to change")
@@ -138,9 +144,14 @@ class Changes:
 
     def _behind(self, model: str, state: ModelState, asked: Collection[int]) -> list[str]:
         """Returns what servers do not serve of the file's state: it was changed with none to tell, or they read another file."""
-        wanted = state.without(self._lost(model, state, asked))
-        found = ((server.server, rollout.difference(server, model, wanted)) for server in self._servers)
-        return [f"{server}: {differs}" for server, differs in found if differs]
+        wanted, labels = state.without(self._lost(model, state, asked)), self._labels()
+        behind = []
+        for server in self._servers:
+            present = others.present(server, model, wanted, labels, self._timeout)
+            if not others.is_as(present, wanted):
+                differs = rollout.difference(server, model, wanted, self._timeout) or f"it serves '{present}'"
+                behind.append(f"{server.server}: {differs}")
+        return behind
 
     def _tell(self, entry: Entry, current: ModelState, asked: Collection[int]) -> Done:
         old_text, model = self._path.read_text(encoding="utf-8"), entry.model
@@ -148,22 +159,25 @@ class Changes:
         moved = {version for label, version in entry.after.labels.items() if current.labels.get(label) != version}
         lost = self._lost(model, current, {*moved, *asked})
         if entry.undoes is None:  # no rollback could go back to what is lost, or does not load
-            useless = rollout.gone(self._servers, model, current.named, failed=True)
+            useless = rollout.gone(self._servers, model, current.named, self._timeout, failed=True)
             stay = {version for version in entry.after.versions if version not in useless or version in entry.after.labels.values()}
             entry = replace(entry, after=replace(entry.after, versions=tuple(sorted(stay))))
         after, old = entry.after, current.without(lost)
         # A server may be behind the file, where that was changed without telling it: each goes on from what it serves.
-        found = [rollout.served(server, model, {**current.labels, **after.labels}) for server in self._servers]
-        rollout.check_loaded(found, model, after)
+        labels = {**current.labels, **after.labels}
+        found = [rollout.served(server, model, labels, self._timeout) for server in self._servers]
+        rollout.check_loaded((state or NOTHING for state in found), model, after)
+        kept = [self._kept(server, model) for server in self._servers]
         self._journal.append(entry)
         try:
-            self._go_through(entry, old, found, lost)
+            self._go_through(entry, old, found, kept, lost)
+            left = set(current.labels) - set(after.labels)
             for server in self._servers:
-                if differs := rollout.difference(server, model, after.without(lost), set(current.labels) - set(after.labels)):
+                if differs := rollout.difference(server, model, after.without(lost), self._timeout, left):
                     raise CxrError(f"{server.server}: took the configuration, but {differs}; does it read another models.config?")
         except BaseException as error:
             config_file.replace(self._path, old_text)
-            problems = "; ".join(filter(None, map(partial(self._restore, entry, old), self._servers, found)))
+            problems = "; ".join(filter(None, map(partial(self._restore, entry, old), self._servers, found, kept)))
             reason = str(error) or type(error).__name__
             if not problems:
                 self._journal.append(replace(entry, outcome=REFUSED, error=reason))
@@ -174,34 +188,57 @@ class Changes:
                 raise
             raise CxrError(f"{reason}. See cxr serving status; restart a server that stays so: it reads the file") from error
         self._journal.append(applied := replace(entry, outcome=APPLIED))
-        return Done(applied)
+        return Done(applied, tuple(model.note for models in kept for model in models))
 
-    def _go_through(self, entry: Entry, old: ModelState, found: Sequence[ModelState], lost: set[int]) -> None:
-        """Takes file and servers from what they are, `old` and `found`, to the new state, all of them step by step."""
+    def _kept(self, server: Connection, model: str) -> list[Kept]:
+        """Returns the other models of which the server has something else than the file, once it is known to have none beyond the file."""
+        states, named = states_in(self._path), {*MODELS, *(entry.model for entry in self._journal.entries())}
+        others.check_named(server, sorted(named - set(states)), self._path, self._timeout)
+        del states[model]
+        return others.kept(server, states, self._labels(), self._timeout, self._path)
+
+    def _labels(self) -> set[str]:
+        """Returns the labels that a server may have although the file does not name them: the usual ones and those of earlier changes."""
+        return {*LABELS, *(label for entry in self._journal.entries() for state in (entry.before, entry.after) for label in state.labels)}
+
+    def _go_through(
+        self, entry: Entry, old: ModelState, found: Sequence[ModelState | None], kept: Sequence[Sequence[Kept]], lost: set[int]
+    ) -> None:
+        """Takes file and servers from what they are, `old` and `found`, to the new state, all of them step by step.
+
+        Of other models each server keeps what it has.
+        """
         after, pinned = entry.after, old.policy == SPECIFIC
-        present = set[int]() if pinned else {version for state in found for version in state.versions}
-        in_file, told = rollout.steps(old, after, present), [rollout.steps(state, after) for state in found]
+        present = set[int]() if pinned else {version for state in found if state for version in state.versions}
+        in_file, told = rollout.steps(old, after, present), [rollout.steps(state or NOTHING, after) for state in found]
         states: list[ModelState | None] = [state if pinned else None for state in found]
         for step, in_file_now in enumerate(in_file):
             # First: a server that polls the file must not undo the reload.
-            config_file.replace(self._path, config_file.render(self._config(entry.model, in_file_now)))
+            config_file.replace(self._path, config_file.render(self._config({entry.model: in_file_now})))
             for place, server in enumerate(self._servers):
                 wanted = told[place][step]
                 if wanted != states[place] or wanted is after:
-                    reload_config(server, self._config(entry.model, wanted).SerializeToString(), self._wait)
+                    config = self._config(_states(entry.model, wanted, kept[place]))
+                    reload_config(server, config.SerializeToString(), self._wait)
                     states[place] = wanted
             rollout.wait_for(self._servers, entry.model, after.named - lost, self._wait)
 
-    def _restore(self, entry: Entry, old: ModelState, server: Connection, found: ModelState) -> str:
+    def _restore(self, entry: Entry, old: ModelState, server: Connection, found: ModelState | None, kept: Sequence[Kept]) -> str:
         """Gives a server what it had: the file's state, or what it was found to serve where that was another. Returns what differs."""
-        was_as_file = not found.versions or set(old.versions) <= set(found.versions) and old.labels == found.labels
-        config = models_config.read(self._path) if was_as_file else self._config(entry.model, found)
-        state = old if was_as_file else found
-        return rollout.restore(server, config, entry.model, state, set(entry.after.labels) - set(state.labels), self._wait)
+        model, after = entry.model, entry.after
+        states = _states(model, found, kept)
+        if was_as_file := found is not None and _has(found, old):
+            del states[model]
+        state = old if was_as_file else found or NOTHING
+        # Of a policy that chooses versions by itself nobody knows what it has loaded meanwhile.
+        brought = after.named - state.named - set((found or NOTHING).versions) if state.policy == SPECIFIC else ()
+        new_labels = set(after.labels) - set(state.labels)
+        ask = partial(rollout.difference, server, model, state, gone=new_labels, unloaded=brought)
+        return rollout.restore(server, self._config(states), self._wait, ask)
 
     def _lost(self, model: str, current: ModelState, needed: Collection[int]) -> set[int]:
         """Returns the versions that a label names, or a pin, although they are gone; but for those that are needed now."""
-        return rollout.gone(self._servers, model, current.named - set(needed))
+        return rollout.gone(self._servers, model, current.named - set(needed), self._timeout)
 
     # === Servers that poll the file ===
 
@@ -215,7 +252,7 @@ class Changes:
         entry = replace(entry, outcome=outcome)
         self._journal.append(replace(entry, outcome=BEGUN))
         try:
-            config_file.replace(self._path, config_file.render(self._config(entry.model, entry.reached)))
+            config_file.replace(self._path, config_file.render(self._config({entry.model: entry.reached})))
         except BaseException as error:
             self._journal.append(replace(entry, outcome=REFUSED, error=str(error) or type(error).__name__))
             raise
@@ -244,7 +281,7 @@ class Changes:
 
     def _check_pin(self, model: str, version: int) -> None:
         for server in (*self._servers, *self._published_to):
-            for status in versions(server, model, RPC_SECONDS):
+            for status in rollout.statuses(server, model, self._timeout).values():
                 if status.version > version and (status.error or status.state not in (AVAILABLE, END)):
                     raise CxrError(
                         f"{server.server}: version {status.version} of {model} is newer and {status.state} {status.error}; pinning an "
@@ -263,10 +300,25 @@ class Changes:
     def _state(self, model: str) -> ModelState:
         return model_states.read(config_file.find(models_config.read(self._path), model, self._path))
 
-    def _config(self, model: str, state: ModelState) -> models_config.ModelServerConfig:
+    def _config(self, states: Mapping[str, ModelState | None]) -> models_config.ModelServerConfig:
+        """Returns the file's configuration with models in other states, or, with None, without them."""
         config = models_config.read(self._path)
-        model_states.write(config_file.find(config, model, self._path), state)
+        for model, state in states.items():
+            entry = config_file.find(config, model, self._path)
+            if state is None:
+                config.model_config_list.config.remove(entry)
+            else:
+                model_states.write(entry, state)
         return config
+
+
+def _states(model: str, state: ModelState | None, kept: Sequence[Kept]) -> dict[str, ModelState | None]:
+    return {model: state, **{other.model: other.state for other in kept}}
+
+
+def _has(found: ModelState, old: ModelState) -> bool:
+    """Tells whether a server had what the file says of a model, or nothing that could be lost."""
+    return not found.versions or set(old.versions) <= set(found.versions) and old.labels == found.labels
 
 
 def _check(version: int, label: str) -> None:

@@ -3,34 +3,54 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from cxr.core.errors import CxrError
 from cxr.serving.client.connection import Connection
-from cxr.serving.client.errors import RequestFailed
+from cxr.serving.client.errors import DeadlineExceeded, ModelNotFound, RequestFailed, ServerUnavailable
 from cxr.serving.client.models import AVAILABLE, END, VersionStatus, labelled, reload_config, versions
 from cxr.serving.production.model_states import SPECIFIC, ModelState
 
-RPC_SECONDS = 30.0
+RPC_SECONDS = 30.0  # for one question, or less where the user waits for less
 UNKNOWN_SECONDS = 10.0  # a server looks for folders every second; what it does not list by then is not there
 PAUSE_SECONDS = 0.1
+NOTHING = ModelState(SPECIFIC)  # of a model that a server does not have
 
 
-def served(server: Connection, model: str, labels: Iterable[str]) -> ModelState:
+def statuses(server: Connection, model: str, timeout: float) -> dict[int, VersionStatus]:
+    """Returns the states of a model's versions by number; none where the server does not have the model.
+
+    Raises:
+      RequestFailed: it cannot be asked.
+    """
+    try:
+        return {status.version: status for status in versions(server, model, timeout)}
+    except ModelNotFound:
+        return {}
+
+
+def served(server: Connection, model: str, labels: Iterable[str], timeout: float) -> ModelState | None:
     """Returns what a server serves now, whatever its configuration is: its available versions, and where labels point.
 
     Args:
       server: to ask.
       model: its name.
       labels: to ask for.
+      timeout: seconds per question.
+
+    Returns:
+      None where it does not have the model.
 
     Raises:
       RequestFailed: it cannot be asked.
     """
-    available = sorted(status.version for status in versions(server, model, RPC_SECONDS) if status.state == AVAILABLE)
-    return ModelState(SPECIFIC, versions=tuple(available), labels=labelled(server, model, labels, RPC_SECONDS))
+    found = statuses(server, model, timeout)
+    if not found:
+        return None
+    available = sorted(version for version, status in found.items() if status.state == AVAILABLE)
+    return ModelState(SPECIFIC, versions=tuple(available), labels=labelled(server, model, labels, timeout))
 
 
 def steps(before: ModelState, after: ModelState, present: Iterable[int] = ()) -> list[ModelState]:
@@ -70,13 +90,14 @@ def check_loaded(found: Iterable[ModelState], model: str, after: ModelState) -> 
             )
 
 
-def gone(servers: Sequence[Connection], model: str, wanted: Iterable[int], failed: bool = False) -> set[int]:
+def gone(servers: Sequence[Connection], model: str, wanted: Iterable[int], timeout: float, failed: bool = False) -> set[int]:
     """Returns the versions, of those that are wanted, that a server has no more: their folders were removed.
 
     Args:
-      servers: to ask.
+      servers: to ask; one that does not have the model knows nothing of its folders.
       model: its name.
       wanted: version numbers.
+      timeout: seconds per question.
       failed: those that a server could not load count too.
 
     Raises:
@@ -84,7 +105,9 @@ def gone(servers: Sequence[Connection], model: str, wanted: Iterable[int], faile
     """
     lost = set[int]()
     for server in servers:
-        states = {status.version: status for status in versions(server, model, RPC_SECONDS)}
+        states = statuses(server, model, timeout)
+        if not states:
+            continue
         ended = {n for n, status in states.items() if status.state == END and not status.error}
         ended |= {n for n, status in states.items() if failed and status.state != AVAILABLE and status.error}
         lost |= {n for n in wanted if n not in states or n in ended}
@@ -108,7 +131,7 @@ def wait_for(servers: Sequence[Connection], model: str, wanted: Iterable[int], s
     began, wanted = time.monotonic(), sorted(wanted)
     for server in servers:
         while True:
-            states = {status.version: status for status in versions(server, model, RPC_SECONDS)}
+            states = statuses(server, model, min(RPC_SECONDS, seconds))
             pending = [version for version in wanted if version not in states or states[version].state != AVAILABLE]
             if not pending:
                 break
@@ -139,15 +162,18 @@ def _check_pending(
         )
 
 
-def difference(server: Connection, model: str, state: ModelState, gone: Iterable[str] = (), timeout: float = RPC_SECONDS) -> str:
+def difference(
+    server: Connection, model: str, state: ModelState, timeout: float, gone: Iterable[str] = (), unloaded: Iterable[int] = ()
+) -> str:
     """Asks a server whether it serves a model in a state.
 
     Args:
       server: to ask.
       model: its name.
       state: versions of "specific" must be available, labels must resolve as it says.
-      gone: labels that must not resolve.
       timeout: seconds per question.
+      gone: labels that must not resolve.
+      unloaded: versions that must not be available.
 
     Returns:
       What differs; empty where nothing does.
@@ -155,9 +181,11 @@ def difference(server: Connection, model: str, state: ModelState, gone: Iterable
     Raises:
       RequestFailed: it does not answer.
     """
-    available = {status.version for status in versions(server, model, timeout) if status.state == AVAILABLE}
+    available = {version for version, status in statuses(server, model, timeout).items() if status.state == AVAILABLE}
     if missing := sorted(set(state.versions) - available):
         return f"version {missing[0]} is not available"
+    if surplus := sorted(available.intersection(unloaded)):
+        return f"version {surplus[0]} is still loaded"
     wanted: dict[str, int | None] = {**dict.fromkeys(gone), **state.labels}
     found = labelled(server, model, wanted, timeout)
     for label, version in sorted(wanted.items()):
@@ -166,16 +194,14 @@ def difference(server: Connection, model: str, state: ModelState, gone: Iterable
     return ""
 
 
-def restore(server: Connection, config: ModelServerConfig, model: str, state: ModelState, gone: Iterable[str], seconds: float) -> str:
+def restore(server: Connection, config: ModelServerConfig, seconds: float, ask: Callable[[float], str]) -> str:
     """Gives a server its former configuration until it is found to serve it.
 
     Args:
       server: to tell.
       config: the former one, whole.
-      model: whose change failed.
-      state: its former state.
-      gone: labels that it did not have.
       seconds: patience.
+      ask: finds out what differs from the former state, in that many seconds per question; as `difference`.
 
     Returns:
       What still differs, or why that is not known; empty where the server is as before.
@@ -184,14 +210,34 @@ def restore(server: Connection, config: ModelServerConfig, model: str, state: Mo
     while (left := deadline - time.monotonic()) > 0:
         timeout = min(RPC_SECONDS, left)
         try:
-            reload_config(server, config.SerializeToString(), timeout)
-            problem = difference(server, model, state, gone, timeout)
-        except RequestFailed as error:  # busy with the change that failed, or away; both may pass
-            problem = str(error).removeprefix(f"{server.server}: ")
+            refusal = _refusal(server, config, timeout)
+            differs = ask(timeout)
+            problem = differs and (refusal or differs)
+        except RequestFailed as error:
+            problem = _without_name(server, error)
         if not problem:
             return ""
         time.sleep(PAUSE_SECONDS)
     return f"{server.server}: {problem}"
+
+
+def _refusal(server: Connection, config: ModelServerConfig, timeout: float) -> str:
+    """Tells a server a configuration. Returns why it refused; empty where it did not.
+
+    Raises:
+      RequestFailed: it is busy with the change that failed, which may still come, or away. Both may pass.
+    """
+    try:
+        reload_config(server, config.SerializeToString(), timeout)
+    except (ServerUnavailable, DeadlineExceeded):
+        raise
+    except RequestFailed as error:
+        return _without_name(server, error)
+    return ""
+
+
+def _without_name(server: Connection, error: RequestFailed) -> str:
+    return str(error).removeprefix(f"{server.server}: ")
 
 
 def listed(numbers: Iterable[int]) -> str:

@@ -50,6 +50,9 @@ def running(tmp_path: Path) -> Iterator[Callable[..., Connection]]:
         yield start
 
 
+NEWEST = 7  # in every model's folder
+
+
 class LabelsFirst:
     """A server without models that takes a configuration in TensorFlow Serving's order (server_core.cc, ReloadConfig).
 
@@ -58,11 +61,15 @@ class LabelsFirst:
     Attributes:
       refused: texts of the refusals.
       stuck: set to keep reloads from returning, as a model that never appears does.
+      loading: versions that are not available yet.
+      patience: seconds that clients gave for the questions so far.
     """
 
     def __init__(self, config: models_config.ModelServerConfig):
         self.refused: list[str] = []
         self.stuck = threading.Event()
+        self.loading: set[int] = set()
+        self.patience: list[float] = []
         self._states = {entry.name: model_states.read(entry) for entry in config.model_config_list.config}
 
     def apply(self, config: models_config.ModelServerConfig) -> bool:
@@ -70,7 +77,7 @@ class LabelsFirst:
         wanted = {entry.name: model_states.read(entry) for entry in config.model_config_list.config}
         for name, state in wanted.items():
             for label, version in state.labels.items():
-                if version not in self._states[name].versions:
+                if name not in self._states or version not in self._states[name].versions:
                     self.refused.append(f"label {label} to version {version} of {name}, which is not currently available")
                     return False
         self._states = wanted
@@ -80,21 +87,29 @@ class LabelsFirst:
         """Returns what is served."""
         return self._states[model]
 
+    def models(self) -> set[str]:
+        """Returns the names of what is served."""
+        return set(self._states)
+
     def answer(self, method: str, request, context: grpc.ServicerContext):
         """Answers one call of `METHODS`."""
+        self.patience.append(context.time_remaining())
         if method == "HandleReloadConfigRequest":
             if self.stuck.is_set():
                 context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "busy")
             if not self.apply(models_config.ModelServerConfig.FromString(request.config)):
                 context.abort(grpc.StatusCode.FAILED_PRECONDITION, self.refused[-1])
             return messages.ReloadConfigResponse()
+        if request.model_spec.name not in self._states:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {request.model_spec.name}")
         state = self._states[request.model_spec.name]
         if method == "GetModelStatus":
-            available = messages.ModelVersionStatus.State.Value("AVAILABLE")
-            versions = [messages.ModelVersionStatus(version=version, state=available) for version in state.versions]
+            served = state.versions if state.policy == SPECIFIC else (NEWEST,)
+            named = [(version, "LOADING" if version in self.loading else "AVAILABLE") for version in served]
+            versions = [messages.ModelVersionStatus(version=version, state=kind) for version, kind in named]
             return messages.GetModelStatusResponse(model_version_status=versions)
         label = request.model_spec.version_label
-        if label not in state.labels:
+        if label not in state.labels or state.labels[label] in self.loading:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}")
         answer = messages.GetModelMetadataResponse()
         answer.model_spec.version.value = state.labels[label]

@@ -159,7 +159,7 @@ def test_a_label_leaves_a_version_whose_folder_is_gone(configured: Path, running
     connection = running(configured, poll_seconds=0.1)
     shutil.rmtree(models / "ensemble" / "2")
     deadline = time.monotonic() + 60
-    while rollout.gone([connection], "ensemble", {1, 2}) != {2} and time.monotonic() < deadline:
+    while rollout.gone([connection], "ensemble", {1, 2}, 30) != {2} and time.monotonic() < deadline:
         time.sleep(0.05)
     lost = next(row for row in overview(connection, ["ensemble"], states_in(configured)) if row.version == 2)
     assert (lost.state, lost.labels) == ("END", ())
@@ -168,7 +168,7 @@ def test_a_label_leaves_a_version_whose_folder_is_gone(configured: Path, running
     assert done.entry.outcome == APPLIED
     labels, versions = {"stable": 1, "canary": 3, **others}, {1, 3, *others.values()}
     assert states_in(configured)["ensemble"] == ModelState(SPECIFIC, versions=tuple(sorted(versions)), labels=labels)
-    assert rollout.difference(connection, "ensemble", ModelState(SPECIFIC, versions=(1, 3), labels={"stable": 1, "canary": 3})) == ""
+    assert rollout.difference(connection, "ensemble", ModelState(SPECIFIC, versions=(1, 3), labels={"stable": 1, "canary": 3}), 30) == ""
 
 
 @pytest.mark.slow
@@ -455,8 +455,7 @@ def test_the_reason_of_a_load_that_is_tried_again_is_said(error, said):
     assert ("--wait" in str(caught.value)) == (error == "")
 
 
-def test_a_server_that_is_gone_changes_nothing(configured: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rollout, "RPC_SECONDS", 1)  # it is asked again and again for so long
+def test_a_server_that_is_gone_changes_nothing(configured: Path):
     before = configured.read_text()
     with Connection("127.0.0.1:1") as nobody, pytest.raises(ServerUnavailable):
         Changes(configured, [nobody], wait=1).promote("ensemble", 2)
@@ -490,3 +489,169 @@ def test_a_rollback_does_not_overwrite_what_was_edited_by_hand(configured: Path)
     configured.write_text(configured.read_text().replace('key: "stable"', 'key: "mine"'))
     with pytest.raises(CxrError, match="edited since change 1"):
         changes.rollback("ensemble")
+
+
+# === Models that a change is not about ===
+
+MOBILENET_7 = ModelState(SPECIFIC, versions=(7,), labels={"stable": 7})
+MOBILENET_8 = ModelState(SPECIFIC, versions=(7, 8), labels={"stable": 8})
+
+
+def _edit(path: Path, model: str, state: ModelState | None) -> None:
+    """Changes the file by hand: adds a model, gives it a state, or removes it."""
+    config = models_config.read(path)
+    entries = config.model_config_list.config
+    found = next((entry for entry in entries if entry.name == model), None)
+    if state is None:
+        entries.remove(found)
+    else:
+        model_states.write(found or entries.add(name=model, base_path=f"/models/{model}", model_platform="tensorflow"), state)
+    config_file.replace(path, config_file.render(config))
+
+
+def test_a_server_that_is_behind_in_two_models_takes_them_one_by_one(configured: Path, labels_first):
+    """Each was changed with --no-server. The file of both would be refused: it brings versions with their labels."""
+    _edit(configured, "mobilenet", MOBILENET_7)
+    server, connection = labels_first(configured)
+    _edit(configured, "mobilenet", MOBILENET_8)
+    _file_only(configured, 2)
+    changes = Changes(configured, [connection], wait=1)
+    notes = changes.promote("ensemble", 2).notes
+    assert (server.state("ensemble"), server.state("mobilenet"), server.refused) == (BOTH_NEW, MOBILENET_7, [])
+    assert notes[0] == (
+        f"{connection.server}: mobilenet is 'only 7, stable -> 7', in {configured} 'only 7, 8, stable -> 8'; the server keeps what it has. "
+        f"To bring it in line: cxr serving promote mobilenet 8 --label stable --config {configured} --server {connection.server}, "
+        "or restart the server, which reads the file"
+    )
+    assert states_in(configured)["mobilenet"] == MOBILENET_8
+    changes.promote("mobilenet", 8)
+    assert (server.state("ensemble"), server.state("mobilenet"), server.refused) == (BOTH_NEW, MOBILENET_8, [])
+    assert changes.rollback("ensemble").notes == ()
+    assert (server.state("ensemble"), server.state("mobilenet")) == (PINNED_1, MOBILENET_8)
+
+
+def test_a_change_that_fails_leaves_a_server_behind_in_another_model_as_it_was(configured: Path, labels_first):
+    _edit(configured, "mobilenet", MOBILENET_7)
+    server, connection = labels_first(configured)
+    _edit(configured, "mobilenet", MOBILENET_8)
+    take, calls = server.apply, []
+
+    def refuse_the_labels(config):
+        calls.append(config)
+        server.refused.append("busy")
+        return take(config) if len(calls) != 2 else False
+
+    server.apply = refuse_the_labels
+    with pytest.raises(RequestFailed, match="busy"):
+        Changes(configured, [connection], wait=1).promote("ensemble", 2)
+    assert (server.state("ensemble"), server.state("mobilenet")) == (PINNED_1, MOBILENET_7)
+    assert Journal(configured).entries()[-1].outcome == REFUSED
+
+
+def test_a_server_gets_no_other_model_that_it_does_not_have(configured: Path, labels_first):
+    """Of another models.config, perhaps: it would wait for a folder that is not there."""
+    server, connection = labels_first(configured)
+    _edit(configured, "extra", ModelState(SPECIFIC, versions=(4,), labels={"stable": 4}))
+    changes = Changes(configured, [connection], wait=1)
+    notes = changes.promote("ensemble", 2).notes
+    assert server.models() == {"ensemble", "mobilenet"}
+    assert f"{connection.server}: extra is not served, in {configured} 'only 4, stable -> 4'" in notes[0]
+    assert f"cxr serving promote extra 4 --label stable --config {configured} --server {connection.server}" in notes[0]
+    changes.promote("extra", 4)  # the remedy
+    assert server.state("extra") == ModelState(SPECIFIC, versions=(4,), labels={"stable": 4})
+    assert (server.state("ensemble"), server.refused) == (BOTH_NEW, [])
+    assert changes.promote("ensemble", 1).notes == ()
+
+
+def test_a_model_that_a_server_does_not_get_leaves_nothing_behind(configured: Path, labels_first):
+    server, connection = labels_first(configured)
+    _edit(configured, "extra", ModelState(SPECIFIC, versions=(4,), labels={"stable": 4}))
+    before = configured.read_text()
+    server.loading = {4}
+    with pytest.raises(CxrError, match="version 4 of extra is not available"):
+        Changes(configured, [connection], wait=1).promote("extra", 4)
+    assert (server.models(), configured.read_text()) == ({"ensemble", "mobilenet"}, before)
+    assert Journal(configured).entries()[-1].outcome == REFUSED
+
+
+def test_a_model_that_only_a_restart_brings(configured: Path, labels_first):
+    server, connection = labels_first(configured)
+    _edit(configured, "extra", ModelState(LATEST))
+    (note,) = Changes(configured, [connection], wait=1).promote("ensemble", 2).notes
+    assert server.models() == {"ensemble", "mobilenet"}
+    assert note.endswith("in line: restart the server, which reads the file")
+
+
+@pytest.mark.parametrize("command", ["promote", "rollback"])
+def test_a_server_with_a_model_that_the_file_does_not_name_is_told_nothing(configured: Path, labels_first, command):
+    server, connection = labels_first(configured)
+    changes = Changes(configured, [connection], wait=1)
+    changes.promote("ensemble", 2)
+    _edit(configured, "mobilenet", None)
+    before = configured.read_text()
+    with pytest.raises(CxrError, match=f"serves mobilenet, which is not in {configured} and would end with this change; .*--config"):
+        changes.promote("ensemble", 1) if command == "promote" else changes.rollback("ensemble")
+    assert (server.state("ensemble"), server.models()) == (BOTH_NEW, {"ensemble", "mobilenet"})
+    assert (configured.read_text(), len(Journal(configured).entries())) == (before, 1)
+
+
+def test_a_label_that_only_the_server_has_stays_until_its_model_is_promoted(configured: Path, labels_first):
+    _edit(configured, "mobilenet", ModelState(SPECIFIC, versions=(7,), labels={"stable": 7, "canary": 7}))
+    server, connection = labels_first(configured)
+    _edit(configured, "mobilenet", MOBILENET_7)
+    changes = Changes(configured, [connection], wait=1)
+    assert "mobilenet is 'only 7, canary -> 7, stable -> 7'" in changes.promote("ensemble", 2).notes[0]
+    assert server.state("mobilenet").labels == {"stable": 7, "canary": 7}
+    assert "it serves 'only 7, canary -> 7, stable -> 7'" in changes.promote("mobilenet", 7).notes[0]  # the remedy
+    assert server.state("mobilenet") == MOBILENET_7
+
+
+def test_another_model_that_is_loading_is_as_the_file_says(configured: Path, labels_first):
+    """After a start: its label waits for the version, and must not be lost."""
+    _edit(configured, "mobilenet", MOBILENET_8)
+    server, connection = labels_first(configured)
+    server.loading = {8}
+    assert Changes(configured, [connection], wait=1).promote("ensemble", 2).notes == ()
+    assert (server.state("ensemble"), server.state("mobilenet")) == (BOTH_NEW, MOBILENET_8)
+
+
+# === Servers that refuse, or do not answer ===
+
+
+def test_a_server_that_refuses_all_and_serves_what_it_served_is_as_before(configured: Path, labels_first):
+    server, connection = labels_first(configured)
+    calls: list[object] = []
+
+    def refuse(config):
+        calls.append(config)
+        server.refused.append("not this one")
+        return False
+
+    server.apply = refuse
+    with pytest.raises(RequestFailed, match="not this one"):
+        Changes(configured, [connection], wait=1).promote("ensemble", 2)
+    assert Journal(configured).entries()[-1].outcome == REFUSED
+    assert len(calls) == 2  # the change, and once what was before
+
+
+def test_a_server_that_keeps_a_version_of_the_change_is_not_as_before(configured: Path, labels_first):
+    server, connection = labels_first(configured)
+    take, calls = server.apply, []
+
+    def take_the_versions_only(config):
+        calls.append(config)
+        server.refused.append("not this one")
+        return len(calls) == 1 and take(config)
+
+    server.apply = take_the_versions_only
+    with pytest.raises(CxrError, match=f"not every server is known to be: {connection.server}: .*not this one"):
+        Changes(configured, [connection], wait=1).promote("ensemble", 2)
+    assert Journal(configured).entries()[-1].outcome == UNVERIFIED
+
+
+def test_no_question_waits_for_longer_than_the_user(configured: Path, labels_first):
+    server, connection = labels_first(configured)
+    changes = Changes(configured, [connection], wait=2, published_to=[connection])
+    changes.promote("ensemble", 2, pin=True)
+    changes.rollback("ensemble")
+    assert max(server.patience) < 3  # gRPC rounds; what else is asked for is half a minute
