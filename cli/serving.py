@@ -9,6 +9,7 @@ import typer
 
 from cxr.cli.options import Ca, Cert, Json, Key, ServerName, UseTls, check_file, help_of, make_folder, source_of, stdout_console, tls_of
 from cxr.cli.serving_bench import bench
+from cxr.core import exit_codes
 from cxr.core.model_versions import LARGEST_VERSION
 from cxr.serving import defaults
 from cxr.serving.remedies import CHANGE
@@ -212,12 +213,13 @@ def status(
     key: Key = None,
     server_name: ServerName = None,
 ) -> None:
-    """Show models, versions, states and labels of running servers."""
+    """Show models, versions, states and labels of running servers. A server that does not answer has a row too; the exit code is then 1."""
     import json as json_module
 
     from cxr.serving.client.connection import connect_each
+    from cxr.serving.client.errors import RequestFailed
     from cxr.serving.production.journal import Journal
-    from cxr.serving.production.overview import MODELS, overview, states_in
+    from cxr.serving.production.overview import MODELS, NO_ANSWER, away, overview, states_in
 
     # One that was named must be there; the usual one need not, since a server can be asked without.
     path = config or DEFAULT_CONFIG
@@ -226,19 +228,29 @@ def status(
     security = tls_of(tls, ca, cert, key, server_name)
     rows = []
     for address in server or [defaults.SERVER]:
-        for connection in connect_each(address, security):
+        try:
+            connections = connect_each(address, security)
+        except RequestFailed as failure:
+            rows.append(away(address, failure))
+            continue
+        for connection in connections:
             with connection:
-                rows += overview(connection, names, configured)
+                try:
+                    rows += overview(connection, names, configured)
+                except RequestFailed as failure:
+                    rows.append(away(connection.server, failure))
     entries = Journal(path).entries()[-history:] if history else []
     if json:
         for row in rows:
             typer.echo(json_module.dumps(row.to_json()))
         for entry in entries:
             typer.echo(json_module.dumps(entry.to_json(), ensure_ascii=False))
-        return
-    from cxr.serving.production.tables import history_table, status_table
+    else:
+        from cxr.serving.production.tables import history_table, status_table
 
-    console = stdout_console()
-    console.print(status_table(rows))
-    if history:
-        console.print(history_table(entries))
+        console = stdout_console()
+        console.print(status_table(rows))
+        if history:
+            console.print(history_table(entries))
+    if any(row.state == NO_ANSWER for row in rows):
+        raise typer.Exit(exit_codes.FAILED)

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
-from cxr.core.errors import CxrError, UsageError
+from cxr.core.errors import UsageError
 from cxr.serving.client import pem
 from cxr.serving.client.errors import CutOff, NotGrpc, RequestFailed, ServerUnavailable, TlsFailed, from_rpc
 from cxr.serving.client.wire import messages
@@ -173,7 +173,8 @@ def connect_each(server: str, tls: Tls | None = None, remedies: Remedies = ASK) 
       remedies: of who asks, for messages.
 
     Raises:
-      CxrError: malformed, or the name has no address.
+      UsageError: malformed.
+      ServerUnavailable: the name has no address.
     """
     if not server.startswith(EVERY_ADDRESS):
         return [Connection(server, tls, remedies)]
@@ -181,7 +182,7 @@ def connect_each(server: str, tls: Tls | None = None, remedies: Remedies = ASK) 
     try:
         found = {entry[4][0] for entry in socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)}
     except OSError as error:
-        raise CxrError(
+        raise ServerUnavailable(
             f"{server}: {host} has no address ({error.strerror}); name a headless Service or a host that resolves here"
         ) from None
     named = None if tls is None else replace(tls, server_name=tls.server_name or host)

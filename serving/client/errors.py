@@ -123,7 +123,7 @@ def _explain(
         if any(hint in details for hint in NAME_HINTS):
             return ServerUnavailable, f"{server}: the name has no address ({details}); correct it, or name a server that this machine finds"
         where = "with" if here else "on that machine"
-        remedy = f"start one {where}: cxr serve MODELS_DIR{'' if here else ' --host 0.0.0.0'} --port {_port(server)}"
+        remedy = remedies.away or f"start one {where}: cxr serve MODELS_DIR{'' if here else ' --host 0.0.0.0'} --port {_port(server)}"
         if any(hint in details for hint in CUT_HINTS):
             asked = "if it asks for certificates of clients give one that it trusts, --cert and --key"
             wanted = asked if over_tls else "if it uses TLS give --tls or --ca"

@@ -10,7 +10,7 @@ from typing import Any
 from cxr.core import features
 from cxr.serving import models_config
 from cxr.serving.client.connection import Connection
-from cxr.serving.client.errors import ModelNotFound
+from cxr.serving.client.errors import ModelNotFound, RequestFailed
 from cxr.serving.client.models import END, VersionStatus, labelled, versions
 from cxr.serving.production import config_file, model_states
 from cxr.serving.production.model_states import ModelState
@@ -18,7 +18,7 @@ from cxr.serving.production.model_states import ModelState
 # Asked for where nobody names any: the protocol has no list of models.
 MODELS = ("densenet201", "efficientnetb7", "mobilenet", features.ENSEMBLE)
 LABELS = (config_file.STABLE, config_file.CANARY)
-NOT_SERVED = "not served"
+NOT_SERVED, NO_ANSWER = "not served", "no answer"
 _REASONS = "its folder is gone, or the server has not taken the file"
 RPC_SECONDS = 5.0
 
@@ -28,11 +28,12 @@ class Row:
     """One version of one model on one server.
 
     Attributes:
+      model: empty where the server does not answer.
       state: START, LOADING, AVAILABLE, UNLOADING or END; "not served" where the server does not know the version, or, with version
-        None, the model.
+        None, the model; "no answer".
       labels: that the server resolves to this version.
       policy: of models.config; empty where the file does not name the model.
-      error: why a version ended.
+      error: why a version ended, or the server does not answer.
       differs: what models.config says of the version and the server does not do; empty where it does all of it.
     """
 
@@ -90,6 +91,11 @@ def overview(connection: Connection, names: Sequence[str], configured: Mapping[s
             differs = _difference(state, status, labels) if state else ""
             rows.append(Row(connection.server, name, version, status.state, here, policy, status.error, differs))
     return rows
+
+
+def away(server: str, failure: RequestFailed) -> Row:
+    """Returns the row of a server that cannot be asked."""
+    return Row(server, "", None, NO_ANSWER, error=str(failure).removeprefix(f"{server}: "))
 
 
 def _difference(state: ModelState, status: VersionStatus, labels: Mapping[str, int]) -> str:

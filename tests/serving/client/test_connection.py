@@ -31,6 +31,7 @@ from cxr.serving.client.errors import (
     from_rpc,
 )
 from cxr.serving.client.wire import messages
+from cxr.serving.remedies import ASK, CHANGE
 
 pytestmark = pytest.mark.seconds
 
@@ -131,6 +132,8 @@ def test_a_server_elsewhere_is_not_to_be_started_here():
     said = str(from_rpc(refused, "serving.example.org:8500", "m", here=False))
     assert said.endswith("; start one on that machine: cxr serve MODELS_DIR --host 0.0.0.0 --port 8500")
     assert str(from_rpc(refused, "localhost:9", "m")).endswith("; start one with: cxr serve MODELS_DIR --port 9")
+    for remedies in (ASK, CHANGE):  # of several servers, with a models.config of their own
+        assert str(from_rpc(refused, "localhost:9", "m", remedies=remedies)).endswith(f"; {remedies.away}")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from cxr.core.errors import CxrError, UsageError
 from cxr.serving import models_config, remedies
 from cxr.serving.client.errors import RequestFailed
 from cxr.serving.production import config_file, model_states, overview
+from cxr.serving.production.changes import Changes
 from cxr.serving.production.model_states import SPECIFIC, ModelState
 from cxr.serving.production.overview import states_in
 
@@ -154,18 +155,39 @@ def test_what_is_advised_where_a_server_does_not_take_a_change(configured: Path,
 
 
 @pytest.mark.seconds
-@pytest.mark.parametrize(("command", "advice"), [("status", remedies.ASK), ("bench", remedies.BENCH)])
 @pytest.mark.parametrize(
     ("code", "kind"), [(grpc.StatusCode.DEADLINE_EXCEEDED, "slow"), (grpc.StatusCode.RESOURCE_EXHAUSTED, "full")], ids=["slow", "full"]
 )
-def test_what_is_advised_where_a_server_does_not_answer(configured: Path, labels_first, monkeypatch, command, advice, code, kind):
+def test_a_server_that_does_not_answer_has_a_row_beside_the_others(configured: Path, labels_first, monkeypatch, code, kind):
+    Changes(configured).promote("mobilenet", 7)
+    (silent, first), (_, second) = labels_first(configured), labels_first(configured)
+    silent.answer = lambda method, request, context: context.abort(code, "not now")
+    monkeypatch.setattr(overview, "RPC_SECONDS", 0.5)
+    servers = ("--server", first.server, "--server", "dns:///nowhere.invalid:8500", "--server", second.server)
+    result = _result("status", "--config", configured, *servers, "--history", 1, "--json")
+    assert result.exit_code == 1
+    away, unknown, *there, change = [json.loads(line) for line in result.stdout.splitlines()]
+    assert (away["server"], away["model"], away["state"]) == (first.server, "", "no answer")
+    assert away["error"].endswith(f"; {getattr(remedies.ASK, kind)}")
+    assert (unknown["server"], unknown["state"]) == ("dns:///nowhere.invalid:8500", "no answer")
+    assert {(row["server"], row["model"]) for row in there} == {(second.server, "ensemble"), (second.server, "mobilenet")}
+    assert change["model"] == "mobilenet"
+    result = _result("status", "--config", configured, *servers, "--history", 1)
+    assert result.exit_code == 1
+    for text in (first.server, second.server, "no answer", "AVAILABLE", "promote mobilenet"):
+        assert text in result.stdout
+
+
+@pytest.mark.seconds
+@pytest.mark.parametrize(
+    ("code", "kind"), [(grpc.StatusCode.DEADLINE_EXCEEDED, "slow"), (grpc.StatusCode.RESOURCE_EXHAUSTED, "full")], ids=["slow", "full"]
+)
+def test_what_is_advised_where_a_server_does_not_answer(configured: Path, labels_first, code, kind):
     server, connection = labels_first(configured)
     server.answer = lambda method, request, context: context.abort(code, "not now")
-    monkeypatch.setattr(overview, "RPC_SECONDS", 0.5)
-    more = ("--timeout", 0.5) if command == "bench" else ()
     with pytest.raises(RequestFailed) as caught:
-        _cxr(command, *more, "--server", connection.server)
-    assert str(caught.value).endswith(f"; {getattr(advice, kind)}")
+        _cxr("bench", "--timeout", 0.5, "--server", connection.server)
+    assert str(caught.value).endswith(f"; {getattr(remedies.BENCH, kind)}")
 
 
 def test_an_address_is_not_said_to_be_of_another_option(configured: Path):
