@@ -334,12 +334,12 @@ def test_what_an_answer_is_worth_is_said_first(browser: Browser, page: Page, xra
     card, answers = ("document.querySelector('.card').innerText", "document.querySelector('#answers').innerText")
     said = browser.evaluate(card)
     assert "Only pneumonia is in the model's set of possible classes." in said
-    assert "about 20 in 100 have their class outside their set" in said
+    assert "about 20 in 100 have their true class outside their set" in said
     assert "rules out" not in said
     assert "header" not in browser.evaluate(answers)
     select(browser, "dark.png")
     browser.until(ANSWERED)
-    assert "about 20 in 100 have their class outside their set" in browser.evaluate(card)
+    assert "about 20 in 100 have their true class outside their set" in browser.evaluate(card)
     select(browser, "bright.png")
     browser.until(ANSWERED)
     assert browser.evaluate(back) == browser.evaluate("getComputedStyle(document.querySelector('.card .note')).backgroundColor")
