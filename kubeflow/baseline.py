@@ -20,7 +20,7 @@ from cxr.components.pusher.known import NO_CHAMPION
 from cxr.core.errors import CxrError
 from cxr.core.places import SAVED_MODEL, SERVING
 from cxr.kubeflow import artifact_files, executor_output, node_usage
-from cxr.kubeflow.executor_input import ABSENT
+from cxr.kubeflow.executor_input import ABSENT, clear
 from cxr.kubeflow.pushing import BASELINE, CHAMPION, NO_BASELINE
 from cxr.kubeflow.task_status import status_of
 from cxr.kubeflow.uris import local_path
@@ -82,17 +82,18 @@ def _choose(pointer: Path, parameters: Mapping[str, Any]) -> Path | None:
 
 
 def fetch(source: Path | None, target: Path) -> None:
-    """Makes the Model artifact.
+    """Makes the Model artifact anew.
 
     Args:
       source: Folder of a SavedModel; None: the artifact holds a file that says so, as without any file it would not be uploaded.
       target: Folder of the artifact.
     """
-    target.mkdir(parents=True, exist_ok=True)
+    clear(target)
+    target.mkdir(parents=True)
     if source is None:
         (target / _ABSENT_FILE).write_text("there is no model to compare with\n", encoding="utf-8")
     else:
-        shutil.copytree(source, target / SERVING, dirs_exist_ok=True)
+        shutil.copytree(source, target / SERVING)
 
 
 def run(task: Mapping[str, Any]) -> None:

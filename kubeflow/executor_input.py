@@ -98,10 +98,15 @@ def make_folders(task: Mapping[str, Any]) -> None:
     for entry in task["outputs"]["artifacts"].values():
         for artifact in entry["artifacts"]:
             output = Path(artifact["uri"])
-            if output.is_dir():
-                shutil.rmtree(output)
-            output.unlink(missing_ok=True)
+            clear(output)
             (output.parent if is_value(artifact) else output).mkdir(parents=True, exist_ok=True)
+
+
+def clear(output: Path) -> None:
+    """Removes what an earlier attempt at the same task left of an output."""
+    if output.is_dir():
+        shutil.rmtree(output)
+    output.unlink(missing_ok=True)
 
 
 def is_value(artifact: Mapping[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from cxr.components.drift_check.kept import before
 from cxr.components.drift_check.strategy import PREVIOUS, STATISTICS
 from cxr.core.errors import CxrError
 from cxr.kubeflow import artifact_files, executor_output, node_usage
-from cxr.kubeflow.executor_input import ABSENT
+from cxr.kubeflow.executor_input import ABSENT, clear
 from cxr.kubeflow.task_status import status_of
 from cxr.kubeflow.uris import local_path
 
@@ -44,14 +44,15 @@ def run(task: Mapping[str, Any]) -> None:
         raise CxrError(f"statistics {statistics['uri']}: no files there; what StatisticsGen wrote is gone, run it again without the cache")
     found = before(given, folder)
     target = Path(local_path(previous["uri"]))
+    clear(target)
     if found is None:
         print(f"no earlier run used other data ({folder}): there is nothing to compare with")
-        target.mkdir(parents=True, exist_ok=True)
+        target.mkdir(parents=True)
         # without any file it would not be uploaded
         (target / _ABSENT_FILE).write_text("there is nothing to compare with\n", encoding="utf-8")
     else:
         print(f"compared with {found.name}, the last data that passed and were others")
-        shutil.copytree(found, target, dirs_exist_ok=True)
+        shutil.copytree(found, target)
     facts = artifact_files.noted(target) if found else {ABSENT: 1}
     report = {
         "artifacts": {PREVIOUS: {"artifacts": [{"name": previous["name"], "uri": previous["uri"], "metadata": facts}]}},

@@ -142,6 +142,17 @@ def test_no_baseline_leaves_a_file_to_upload(run, model, models, given):
     assert [file.name for file in model.iterdir()] == ["NO_BASELINE"]
 
 
+@pytest.mark.parametrize("given", ["none", "17"])
+def test_what_a_killed_attempt_left_is_no_part_of_the_baseline(push, run, model, models, given):
+    """That it chose another version, or was ended while it copied."""
+    push(17)
+    (model / "Format-Serving/variables").mkdir(parents=True)
+    (model / "Format-Serving/variables/of_another_version").touch()
+    run(baseline="none" if given == "none" else str(models / given))
+    assert [file.name for file in model.iterdir()] == ["NO_BASELINE" if given == "none" else "Format-Serving"]
+    assert [file.name for file in model.glob("*/variables/*")] == ([] if given == "none" else ["v"])
+
+
 @pytest.mark.parametrize("given", ["/nowhere/mobilenet/champion.json", "gs://nowhere/mobilenet/champion.json"])
 def test_a_mistyped_pointer_does_not_take_the_comparison_away(push, run, given, capsys):
     push(17)

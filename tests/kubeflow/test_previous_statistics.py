@@ -57,6 +57,16 @@ def test_the_data_before_are_copied_into_the_run(run, tmp_path):
     assert "the last data that passed and were others" in shown
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_a_killed_attempt_left_is_no_part_of_them(run, tmp_path, kept):
+    write(tmp_path / "minio/b/previous/of the first attempt", "others")
+    if kept:
+        keep(write(tmp_path / "old", "old"), tmp_path / "kept")
+    folder, metadata, _ = run()
+    assert metadata == ({"cxr_files": '{"Split-train/FeatureStats.pb":3}'} if kept else {"cxr_absent": 1})
+    assert [file.name for file in folder.iterdir()] == ["Split-train" if kept else "NO_RUN_BEFORE"]
+
+
 def test_statistics_that_are_gone_are_not_compared_with_themselves(run, tmp_path, capsys):
     keep(write(tmp_path / "old", "old"), tmp_path / "kept")
     shutil.rmtree(tmp_path / OWN)
