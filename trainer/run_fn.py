@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from cxr.trainer.history import History
 from cxr.trainer.model_config import Model
 from cxr.trainer.preprocessing_config import Preprocessing
 from cxr.trainer.splits import Split, read_split
+from cxr.trainer.state_folder import States
 from cxr.trainer.training import Trained, Training
 from cxr.trainer.training_data import image_keys, save_training_images, training_data
 from cxr.trainer.transform_graph import TransformGraph
@@ -74,44 +76,46 @@ def run_fn(fn_args: Any) -> None:
 
     place = told(settings.feature_cache)
     store = Store(place.folder, place.max_bytes) if place.folder else None
-    log = TensorBoardLog(fn_args.model_run_dir)
-    try:
-        training = Training(
-            settings.model,
-            transform,
-            train,
-            val,
-            name=settings.name,
-            state_root=Path(settings.state_dir) / settings.name if settings.state_dir else None,
-            cache=FeatureCache(store, settings.features_code) if store else None,
-            folds=settings.folds,
-            identity=[settings.code_version],
-            on_epoch=log,
-        )
-        trained = training.run()
-    finally:
-        log.close()
+    # Held until the model is written: another process would train on in the folder while it is removed.
+    with States(Path(settings.state_dir) / settings.name) if settings.state_dir else nullcontext() as states:
+        log = TensorBoardLog(fn_args.model_run_dir)
+        try:
+            training = Training(
+                settings.model,
+                transform,
+                train,
+                val,
+                name=settings.name,
+                states=states,
+                cache=FeatureCache(store, settings.features_code) if store else None,
+                folds=settings.folds,
+                identity=[settings.code_version],
+                on_epoch=log,
+            )
+            trained = training.run()
+        finally:
+            log.close()
 
-    history = History(
-        name=settings.name,
-        backbone=settings.model.backbone,
-        weights=settings.model.weights,
-        weights_note=trained.weights_note,
-        random_weights=trained.random_weights,
-        precision=trained.precision,
-        kept_stage=trained.kept_stage,
-        model=settings.model.model_dump(mode="json"),
-        images={TRAIN: len(train), VAL: len(val) if val else 0},
-        features_from_cache=trained.from_cache,
-        notes=tuple(store.notes) if store else (),
-        seconds=round(time.monotonic() - begin, 1),
-        stages=tuple(trained.stages),
-    )
-    history.write(fn_args.model_run_dir)
-    write_picture(fn_args.model_run_dir, trained.stages, settings.name)
-    _write_model(fn_args, settings, transform, trained, {TRAIN: train, **({VAL: val} if val else {})})
-    if trained.state_dir:
-        shutil.rmtree(trained.state_dir, ignore_errors=True)
+        history = History(
+            name=settings.name,
+            backbone=settings.model.backbone,
+            weights=settings.model.weights,
+            weights_note=trained.weights_note,
+            random_weights=trained.random_weights,
+            precision=trained.precision,
+            kept_stage=trained.kept_stage,
+            model=settings.model.model_dump(mode="json"),
+            images={TRAIN: len(train), VAL: len(val) if val else 0},
+            features_from_cache=trained.from_cache,
+            notes=tuple(store.notes) if store else (),
+            seconds=round(time.monotonic() - begin, 1),
+            stages=tuple(trained.stages),
+        )
+        history.write(fn_args.model_run_dir)
+        write_picture(fn_args.model_run_dir, trained.stages, settings.name)
+        _write_model(fn_args, settings, transform, trained, {TRAIN: train, **({VAL: val} if val else {})})
+        if trained.state_dir:
+            shutil.rmtree(trained.state_dir, ignore_errors=True)
 
 
 def _settings(custom_config: dict[str, Any]) -> Settings:

@@ -28,6 +28,7 @@ from cxr.trainer.model_config import Model, Stage
 from cxr.trainer.models.assembly import Assembly, assemble, copy_of
 from cxr.trainer.models.heads import build_head
 from cxr.trainer.out_of_fold import out_of_fold
+from cxr.trainer.state_folder import States
 from cxr.trainer.transform_graph import TransformGraph
 
 
@@ -44,7 +45,7 @@ class Trained:
     network_size: int  # height and width of the images that the backbone gets, pixels
     probabilities: dict[str, Array]  # split, or TRAIN_OOF: [images, classes], of the images without augmentation
     features: Mapping[str, FloatRows]  # split: [images, features], what the head answered from
-    state_dir: Path | None  # no longer needed once the model is written
+    state_dir: Path | None  # no longer needed once the model is written; None: there is none
     from_cache: dict[str, tuple[int, int]]  # split: features of the head stage that the feature cache had, and all
 
 
@@ -60,7 +61,7 @@ class Training:
       name: Of the model in the configuration, for error messages.
       class_names: Of the labels; None: those of `transform`.
       frozen: Features that are there already; None: they are computed.
-      state_root: Folder for the state of interrupted trainings; None: they start again.
+      states: Where the state of an interrupted training is; None: it starts again.
       cache: Where features of frozen backbones are kept across runs; None: nowhere.
       folds: By patient, for out-of-fold answers to the training split where the backbone is frozen; 0: none.
       identity: What else tells this training from others (version of the code).
@@ -78,7 +79,7 @@ class Training:
     name: str = "NAME"
     class_names: Sequence[str] | None = None
     frozen: FrozenFeatures | None = None
-    state_root: Path | None = None
+    states: States | None = None
     cache: FeatureCache | None = None
     folds: int = 0
     identity: Sequence[str] = ()
@@ -221,14 +222,13 @@ class Training:
         }
 
     def _state_dir(self, assembly: Assembly, precision: str) -> Path | None:
-        if self.state_root is None:
+        if self.states is None:
             return None
         settings = [self.config.model_dump(mode="json"), list(self._classes), self.transform.fingerprint, self.folds]
         data = [array for split in self._splits().values() for array in (split.content_hash, split.labels, split.patients, split.sources)]
         weights = [] if assembly.backbone.random else assembly.backbone.network.get_weights()
-        return self.state_root / fingerprints.of_parts(
-            [*settings, *self.identity, devices.computed_by(precision), assembly.backbone.note, *data, *weights]
-        )
+        parts = [*settings, *self.identity, devices.computed_by(precision), assembly.backbone.note, *data, *weights]
+        return self.states.take(fingerprints.of_parts(parts))
 
     def _in_float32(self, model: keras.Model, precision: str) -> keras.Model:
         if devices.policy(precision) == devices.FLOAT32:

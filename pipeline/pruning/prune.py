@@ -14,6 +14,7 @@ from cxr.pipeline.kept_runs import kept_runs
 from cxr.pipeline.pruning.artifacts import Artifacts, Doomed, size_of
 from cxr.pipeline.pruning.keep import COMPLETE, Kept, needed_versions, versions_of, what_stays
 from cxr.pipeline.workspace import Workspace
+from cxr.trainer import state_folder
 
 _GOING = ".pruned-"  # first part of a folder's name on its way out; servers look at numbers only
 
@@ -27,8 +28,8 @@ class Plan:
       runs: Folders of runs, with their bytes.
       versions: Folders of pushed versions, with their bytes.
       artifacts: TFX's.
-      left_over: Folders of TFX's that belong to nothing, states of trainings that no run goes on from, and what cross-validations kept for
-        the next ones, with their bytes.
+      left_over: Folders of TFX's that belong to nothing, states of trainings that no run goes on from and no process has, and what
+        cross-validations kept for the next ones, with their bytes.
       metadata: Whether ML Metadata is there; without it nobody knows whose artifacts are whose, and they stay.
     """
 
@@ -108,7 +109,7 @@ class Pruner:
             for folder in plan.versions:
                 self._remove_version(folder)
             for folder in (*plan.left_over, *plan.runs):
-                shutil.rmtree(folder)
+                self._remove(folder)
         except OSError as error:
             raise CxrError(f"{error.filename}: cannot be removed ({error.strerror}); the same command goes on from here") from None
 
@@ -118,8 +119,17 @@ class Pruner:
             yield from self._artifacts.left_over(kept)
         newest = next(iter(kept_runs(workspace.root, workspace.pipeline)), None)
         if newest is None or newest.exit_code in COMPLETE:  # else the next run may go on with an interrupted training
-            yield from sorted(workspace.training_state.glob("*/*/"))
+            yield from (state for state in sorted(workspace.training_state.glob("*/*/")) if not state_folder.is_held(state))
         yield from (folder for folder in sorted(workspace.crossval.glob("*/")) if folder != workspace.crossval_results)
+
+    def _remove(self, folder: Path) -> None:
+        if self._workspace.training_state not in folder.parents:
+            shutil.rmtree(folder)
+            return
+        with state_folder.held(folder) as reason:
+            if reason:
+                raise CxrError(f"{folder}: {reason}; the same command decides anew")
+            shutil.rmtree(folder)
 
     def _remove_version(self, version: Path) -> None:
         """By one rename first: a server that looks there sees a whole version or none."""

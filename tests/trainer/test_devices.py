@@ -39,6 +39,7 @@ shrink_mobilenet(setattr, operator.setitem)
 TRAIN = """
 from cxr.trainer.splits import read_split
 from cxr.trainer.model_config import Model
+from cxr.trainer.state_folder import States
 from cxr.trainer.training import Training
 from cxr.trainer.transform_graph import TransformGraph
 
@@ -49,8 +50,8 @@ def on_epoch(*where):
     if [name, *where[:2]] == killed_in:
         os._exit(9)
 for name, config in configs.items():
-    training = Training(Model.model_validate(config), transform, train, val, state_root=Path(folder) / name, on_epoch=on_epoch)
-    trained = training.run()
+    with States(Path(folder) / name) as states:
+        trained = Training(Model.model_validate(config), transform, train, val, states=states, on_epoch=on_epoch).run()
     stages = [[s.name, s.rows, s.resumed_from, s.best_epoch] for s in trained.stages]
     finite = all(np.isfinite(w).all() for w in trained.model.get_weights())
     found = {"stages": stages, "finite": finite, "answers": trained.probabilities["train"].tolist()}

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,6 +26,7 @@ from cxr.pipeline.node_process import start_fork_server
 from cxr.trainer import artifact, devices, model_info, predictions
 from cxr.trainer.calibration.reliability import measure
 from cxr.trainer.decoded_images import in_order
+from cxr.trainer.feature_cache.setting import Place
 from cxr.trainer.models import backbones
 from cxr.trainer.run_fn import run_fn
 from cxr.trainer.training_data import image_keys, load_training_images
@@ -36,6 +39,25 @@ from cxr.trainer.run_fn import run_fn
 sys.path.append("tests/helpers")
 from small_networks import with_small_mobilenet
 with_small_mobilenet(run_fn, SimpleNamespace(**json.loads(sys.argv[1])))
+"""
+# Waits after its first epoch for another process to come as far, or to end.
+MEETING = """
+import logging, sys, time
+from pathlib import Path
+from cxr.trainer.curves import TensorBoardLog
+logging.basicConfig(level="INFO", force=True)
+here, there = map(Path, sys.argv[2:])
+log = TensorBoardLog.__call__
+def meet(*arguments):
+    here.touch()
+    while not there.exists():
+        time.sleep(0.01)
+    log(*arguments)
+TensorBoardLog.__call__ = meet
+try:
+{child}
+finally:
+    here.touch()
 """
 
 
@@ -159,6 +181,37 @@ def test_two_trainings_export_the_same_files(tmp_path, records, transform_dir, c
     first, second = exported("first", afresh), exported("second", prepared.run)
     assert sorted(first) == sorted(second)
     assert [name for name in first if first[name] != second[name]] == []
+
+
+@pytest.mark.slow
+def test_two_trainings_of_one_state_folder_at_once_end_well(tmp_path, records, quick_transform_dir, config):
+    """As two runs on Kubeflow do, or a trainer that is tried again while the pod that was given up still runs."""
+    cache = tmp_path / "cache.json"
+    cache.write_text(Place(folder=tmp_path / "features").model_dump_json())
+
+    def train(name, *meeting, **more):
+        model = config(head_training={"epochs": 3}, augmentation={"rotation": 10, "variants": 1})
+        given = arguments(tmp_path / name, records, quick_transform_dir, model, folds=2, **more)
+        code = MEETING.format(child=textwrap.indent(CHILD, "    ")) if meeting else CHILD
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        child = prepared.run(["python", "-c", code, json.dumps(given), *meeting], cwd=Path.cwd(), env=environment, timeout=600)
+        assert child.returncode == 0, child.stderr[-2000:]
+        return child.stderr, predictions.load(str(tmp_path / name / "model"), "val").probabilities
+
+    shared = {"state_dir": str(tmp_path / "state"), "feature_cache": str(cache)}
+    with ThreadPoolExecutor() as threads:
+        alone = threads.submit(train, "alone")
+        one = threads.submit(train, "one", tmp_path / "one.here", tmp_path / "other.here", **shared)
+        other = threads.submit(train, "other", tmp_path / "other.here", tmp_path / "one.here", **shared)
+        _, expected = alone.result()
+        found = [one.result(), other.result()]
+    for _, probabilities in found:
+        np.testing.assert_allclose(probabilities, expected, atol=1e-3)
+    assert sorted(text.count("another process has it") for text, _ in found) == [0, 1]
+    assert list((tmp_path / "state" / "mobilenet").iterdir()) == []
+    np.testing.assert_allclose(train("after", **shared)[1], expected, atol=1e-3)  # with what both have put into the cache
+    history = json.loads((tmp_path / "after" / "run" / "history.json").read_text())
+    assert history["features_from_cache"] == {"train": [48, 48], "val": [9, 9]}
 
 
 @pytest.mark.seconds

@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import keras
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from cxr.trainer.fine_tuning import set_trainable
 from cxr.trainer.frozen_backbone import FeatureCache, FrozenBackbone
 from cxr.trainer.frozen_features import FrozenFeatures
 from cxr.trainer.models.backbones import LAYER, all_layers
+from cxr.trainer.state_folder import States
 from cxr.trainer.training import Training
 
 CLASSES = ("covid19", "pneumonia", "normal")
@@ -25,8 +28,9 @@ def splits(quick_splits):
     return quick_splits
 
 
-def train(config, splits, val=True, **more):
-    return Training(config, splits.transform, splits.train, splits.val if val else None, **more).run()
+def train(config, splits, val=True, state_root=None, **more):
+    with States(state_root) if state_root else nullcontext() as states:
+        return Training(config, splits.transform, splits.train, splits.val if val else None, states=states, **more).run()
 
 
 def answers(trained, split, config, transform):

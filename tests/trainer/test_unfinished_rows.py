@@ -32,3 +32,20 @@ def test_killed_at_any_moment_whole_rows_are_left_and_the_next_run_goes_on(tmp_p
             step += 1
     assert seen == {0, 2, 4}  # the last step is that of the last check
     assert caplog.text == ""  # nothing was damaged
+
+
+def test_two_processes_at_one_file_get_their_own_rows_each(tmp_path):
+    """Where locks hold one of them has no file. A row at another's place would go into the feature cache as that one's."""
+    file = tmp_path / "rows.float32"
+    one, other = UnfinishedRows(file, 5, 3), UnfinishedRows(file, 5, 3)
+    one.append(ROWS[:2])
+    other.append(ROWS[:3] + 1)
+    late = UnfinishedRows(file, 5, 3)  # tried again while both are at work
+    assert late.done == 3
+    one.append(ROWS[2:])
+    other.append(ROWS[3:] + 1)
+    late.append(ROWS[3:] + 1)
+    for rows, expected in ((one, ROWS), (other, ROWS + 1), (late, ROWS + 1)):
+        assert rows.done == 5
+        np.testing.assert_array_equal(rows.stored(), expected)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.float32", "rows.float32.checks"]

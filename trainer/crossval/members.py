@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from cxr.trainer.frozen_features import FrozenFeatures
 from cxr.trainer.head_stage import LabelledFeatures, answers_of, train_head
 from cxr.trainer.model_config import Stage
 from cxr.trainer.out_of_fold import out_of_fold
+from cxr.trainer.state_folder import States
 from cxr.trainer.training import Training
 
 
@@ -104,17 +106,18 @@ class Member:
         def split(which: Indices) -> splits.Split:
             return dataclasses.replace(material.images.take(which), labels=part.labels[which])
 
-        trained = Training(
-            subject.models[self.name],
-            material.transform,
-            split(part.train),
-            split(part.stop),
-            name=self.name,
-            class_names=[material.transform.class_names[number] for number in part.known],
-            frozen=FrozenFeatures({TRAIN: table[:, part.train], VAL: table[:1, part.stop]}, material.statistics[self.name]),
-            state_root=state,
-            identity=[subject.keys[self.name], subject.code],
-        ).run()
+        with States(state) if state else nullcontext() as states:
+            trained = Training(
+                subject.models[self.name],
+                material.transform,
+                split(part.train),
+                split(part.stop),
+                name=self.name,
+                class_names=[material.transform.class_names[number] for number in part.known],
+                frozen=FrozenFeatures({TRAIN: table[:, part.train], VAL: table[:1, part.stop]}, material.statistics[self.name]),
+                states=states,
+                identity=[subject.keys[self.name], subject.code],
+            ).run()
         asked = BatchedModel(trained.model).of(
             material.images.images[part.test],
             material.transform.image,

@@ -16,6 +16,7 @@ from cxr.pipeline.pruning.keep import versions_of
 from cxr.serving.client.errors import CutOff
 from cxr.serving.production import config_file, model_states
 from cxr.serving.production.model_states import SPECIFIC, ModelState
+from cxr.trainer.state_folder import held
 
 NOBODY = ("--server", "127.0.0.1:9")
 
@@ -102,6 +103,21 @@ def test_what_only_the_next_run_or_cross_validation_could_use_goes(prune, pushed
     make_run("20261110-1", record={"exit_code": exit_codes.OK})
     assert "goes: left over training_state/mobilenet/0a1b: " in prune(*arguments).stdout
     assert (state.parent.parent.exists(), found.exists()) == (False, True)
+
+
+def test_the_state_that_a_trainer_has_stays(prune, pushed, monkeypatch):
+    """As one that outlives its run."""
+    folder = pushed.training_state / "mobilenet" / "0a1b"
+    (folder / "head").mkdir(parents=True)
+    arguments = ("cpu", "--workspace", str(pushed.root), "--keep", "8", "--yes")
+    with held(folder):
+        assert "training_state" not in prune(*arguments).stdout
+        assert folder.exists()
+        monkeypatch.setattr("cxr.trainer.state_folder.is_held", lambda folder: False)  # when the plan was made
+        assert "another process has it" in str(prune(*arguments).exception)
+        assert folder.exists()
+    assert "goes: left over training_state/mobilenet/0a1b: " in prune(*arguments).stdout
+    assert list(folder.parent.iterdir()) == []
 
 
 def test_a_models_config_in_the_workspace_keeps_its_versions(prune, pushed):
