@@ -31,6 +31,7 @@ class TrainingData(pydantic.BaseModel):
     images: dict[str, dict[str, int]]  # split: class: images
     synthetic: int  # how many of them were made up
     sources: dict[str, dict[str, int]] = {}  # collection: license: images; empty: an older version did not say
+    keys_hash: str = ""  # of the images' keys beside model.json (training_data.py); empty: an older version did not say
 
 
 class ModelInfo(pydantic.BaseModel):

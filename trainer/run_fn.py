@@ -34,7 +34,7 @@ from cxr.trainer.preprocessing_config import Preprocessing
 from cxr.trainer.splits import Split, read_split
 from cxr.trainer.state_folder import States
 from cxr.trainer.training import Trained, Training
-from cxr.trainer.training_data import image_keys, save_training_images, training_data
+from cxr.trainer.training_data import keys_of, save_training_images, training_data
 from cxr.trainer.transform_graph import TransformGraph
 
 
@@ -166,7 +166,7 @@ def _write_model(fn_args: Any, settings: Settings, transform: TransformGraph, tr
         max_side=settings.max_side or 0,
         trained=_answers(trained, settled, splits),
     )
-    save_training_images(fn_args.serving_model_dir, image_keys(np.concatenate([images.content_hash for images in splits.values()])))
+    save_training_images(fn_args.serving_model_dir, keys_of(splits.values()))
 
 
 def _answers(trained: Trained, settled: Settled, splits: dict[str, Split]) -> TrainedAnswers:

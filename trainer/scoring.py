@@ -58,7 +58,7 @@ class SavedModel:
         self.class_names = info.class_names
         self.max_side = info.max_side or None
         self.synthetic = info.synthetic
-        self.training_images = load_training_images(folder)
+        self.training_images = load_training_images(folder, info.data)
         _check(folder)
         try:
             self._loaded = tf.saved_model.load(folder)

@@ -138,7 +138,7 @@ def why_unfair(version: Path, judged_on: JudgedOn) -> str:
         return (
             "was trained on images that were read in another way (data.max_side, or another release): which images it has seen is unknown"
         )
-    seen = load_training_images(str(version))
+    seen = load_training_images(str(version), info.data)
     if seen is None:
         return "does not say which images it was trained on"
     shared = np.intersect1d(seen, judged_on.images, assume_unique=True)

@@ -84,8 +84,9 @@ def test_what_a_trainer_writes(tmp_path, records, splits, transform_dir, transfo
     assert (info.image_size, info.network_size) == (transform.image_size, 48)
     assert info.data is not None
     assert info.data.images == {"train": dict.fromkeys(CLASSES, 8), "val": dict.fromkeys(CLASSES, 3)}
+    assert info.data.keys_hash
     seen = [*splits.train.content_hash, *splits.val.content_hash]
-    np.testing.assert_array_equal(load_training_images(artifact.serving_dir(uri)), image_keys(seen))
+    np.testing.assert_array_equal(load_training_images(artifact.serving_dir(uri), info.data), image_keys(seen))
 
     assert info.calibration is not None
     assert (info.calibration.split, info.calibration.images) == ("val", 9)

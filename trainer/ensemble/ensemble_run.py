@@ -85,6 +85,7 @@ def train_ensemble(
     model.save(path)
     joint_layers(joined.layer, len(members), len(class_names), settled.calibration.temperature).save(artifact.joint_path(model_uri))
     files.copy_folder(transform_graph, artifact.transform_path(model_uri))
+    keys = joint_training_images({artifact.serving_dir(uri): infos[name] for name, uri in members.items()})
     export_model(
         joint_network(model, loaded, detectors, shift),
         name=features.ENSEMBLE,
@@ -97,7 +98,7 @@ def train_ensemble(
             "ensemble": report,
             "data_used": data.sources,
             "preprocessing": next(iter(infos.values())).preprocessing,
-            **joint_data(list(infos.values())),
+            **joint_data(list(infos.values()), keys),
             **settled.info(),
             "outside": border.model_dump(mode="json") if border else None,
         },
@@ -105,7 +106,6 @@ def train_ensemble(
         max_side=next(iter(infos.values())).max_side,
     )
     _hold_to_members(artifact.serving_dir(model_uri), {name: artifact.serving_dir(uri) for name, uri in members.items()})
-    keys = joint_training_images([artifact.serving_dir(uri) for uri in members.values()])
     if keys is not None:
         save_training_images(artifact.serving_dir(model_uri), keys)
     return joined

@@ -137,8 +137,9 @@ def test_the_ensemble_answers_with_its_members(run, members, images, raw_example
     assert info.weights_note == "one, two: random"
     assert info.synthetic
     assert signatures["image_reading"](image_reading=tf.constant([""]))[features.LEARNT_FROM_SYNTHETIC].numpy().tolist() == [True]
-    keys = load_training_images(artifact.serving_dir(model_uri))
     assert info.data is not None
+    assert info.data.keys_hash
+    keys = load_training_images(artifact.serving_dir(model_uri), info.data)
     assert keys is not None
     assert info.data.synthetic == 12
     assert keys.tolist() == image_keys(f"{i}" for i in range(12)).tolist()

@@ -111,7 +111,7 @@ def test_an_array_that_is_a_pickle_is_refused(tmp_path):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(pickle.dumps(_Runs(str(tmp_path / MARK))))
     with pytest.raises(CxrError, match="not a list of image keys"):
-        load_training_images(str(tmp_path))
+        load_training_images(str(tmp_path), None)
     assert not (tmp_path / MARK).exists()
 
 
