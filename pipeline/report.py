@@ -11,7 +11,7 @@ from pydantic import Field, computed_field
 from tfx.types import Artifact
 
 from cxr.components.baseline.rule import Choice
-from cxr.components.checks.read import read_checks
+from cxr.components.checks.read import Checked, read_checks
 from cxr.components.drift_check.result import DriftResult
 from cxr.components.explanation.result import Result as Explained
 from cxr.components.metrics.evaluation import Evaluation
@@ -52,7 +52,7 @@ class Candidate(StrictModel):
     weights: str = Field("", description="where the backbone's weights came from, a fall-back included")
     data_used: dict[str, str] = Field({}, description="which data fitted its weights, chose (method, end of training) and evaluated it")
     evaluation: Evaluation | None = None
-    evaluation_uri: str | None = Field(None, description="the ModelEvaluation artifact")
+    evaluation_uri: str | None = Field(None, description="the ModelEvaluation artifact; null: not reached, or damaged")
     champion: str | None = Field(None, description="the version that was pushed last when the run began; null: none")
     baseline: str | None = Field(None, description="the pushed version that it was compared with; null: the bounds decided alone")
     notes: tuple[str, ...] = Field((), description="why the best pushed version is not the baseline; a change of data")
@@ -158,12 +158,16 @@ def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice, eva
         else:
             features_from_cache = dict(history.features_from_cache)
             notes += history.notes
-    checked = read_checks(
-        evaluation=_uri(evaluation),
-        infra_check=_uri(_output(infra_check, "blessing")),
-        shortcut_check=_uri(_output(shortcut_check, "blessing")),
-    )
-    numbers = read_evaluation(evaluation.uri) if evaluation else None
+    unreadable: tuple[str, ...] = ()
+    try:
+        checked = read_checks(
+            evaluation=_uri(evaluation),
+            infra_check=_uri(_output(infra_check, "blessing")),
+            shortcut_check=_uri(_output(shortcut_check, "blessing")),
+        )
+        numbers = read_evaluation(evaluation.uri) if evaluation else None
+    except CxrError as error:  # what the run's other models came to is not lost for that
+        unreadable, checked, numbers, evaluation = (str(error),), Checked(), None, None
     baseline = None
     if numbers:
         notes += not_judged(checked.demands)
@@ -174,8 +178,8 @@ def _candidate(name: str, results: Mapping[str, NodeResult], choice: Choice, eva
     ended = _end_of((trainer, evaluator, infra_check, shortcut_check, pusher))
     return Candidate(
         name=name,
-        outcome=ended.outcome,
-        failures=ended.failures,
+        outcome="failed" if unreadable else ended.outcome,
+        failures=(*ended.failures, *unreadable),
         refusals=checked.refusals,
         model_uri=_uri(model),
         learning_curves=f"{model_run.uri}/{PICTURE}" if model_run else None,

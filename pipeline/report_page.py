@@ -101,10 +101,10 @@ def run_before(folder: Path) -> RunBefore | None:
 def _model(candidate: Candidate, results: Mapping[str, NodeResult]) -> ModelSources:
     return ModelSources(
         name=candidate.name,
-        evaluation=_uri(results, node_id(roles.EVALUATOR, candidate.name), "evaluation"),
+        evaluation=candidate.evaluation_uri,
         model_run=_uri(results, node_id(roles.TRAINER, candidate.name), "model_run"),
         model=candidate.model_uri,
-        shortcut_check=_uri(results, node_id(roles.SHORTCUT_CHECK, candidate.name), "blessing"),
+        shortcut_check=_uri(results, node_id(roles.SHORTCUT_CHECK, candidate.name), "blessing") if candidate.shortcut_check else None,
         verdict=Verdict(
             outcome=candidate.outcome,
             blessed=candidate.blessed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
+from cxr.core.damaged_artifact import reading
 from cxr.core.places import ANOMALIES, by_split
 
 
@@ -15,14 +16,14 @@ def describe_anomalies(folder: str) -> list[str]:
 
     Raises:
       FileNotFoundError: The artifact holds no split.
+      CxrError: It is damaged.
     """
     files = by_split(folder, ANOMALIES)
     if not files:
         raise FileNotFoundError(f"{folder}: no {ANOMALIES}: not the output of ExampleValidator")
-    sentences = []
-    for split, file in files.items():
-        sentences += sentences_of(anomalies_pb2.Anomalies.FromString(file.read_bytes()), f"split {split}")
-    return sentences
+    with reading(folder):
+        found = {split: anomalies_pb2.Anomalies.FromString(file.read_bytes()) for split, file in files.items()}
+    return [sentence for split, anomalies in found.items() for sentence in sentences_of(anomalies, f"split {split}")]
 
 
 def sentences_of(anomalies: anomalies_pb2.Anomalies, data: str) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from cxr.core.damaged_artifact import reading
 from cxr.core.intervals import Figure, Share
 from cxr.core.strict_model import StrictModel
 
@@ -74,6 +75,10 @@ class HeatMaps:
 
 
 def load_maps(folder: Path) -> HeatMaps:
-    """Reads the maps beside explanations.json."""
-    with np.load(folder / MAPS, allow_pickle=False) as arrays:
+    """Reads the maps beside explanations.json.
+
+    Raises:
+      CxrError: There are none, or they are damaged.
+    """
+    with reading(folder), np.load(folder / MAPS, allow_pickle=False) as arrays:
         return HeatMaps(arrays["images"], arrays["classes"], arrays["heats"])

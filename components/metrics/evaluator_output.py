@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from cxr.components.metrics.evaluation import Evaluation, Validation, evaluation
 from cxr.components.metrics.names import Values
 from cxr.components.metrics.verdicts import Failure, Measured, Slice, class_names_of, judge, refusal
 from cxr.core import figure_table
+from cxr.core.damaged_artifact import reading
 from cxr.core.errors import CxrError
 from cxr.core.intervals import Interval
 from cxr.core.refusal import Check, Refusal
@@ -27,12 +29,26 @@ _BASELINE = "baseline"
 
 _EVAL_CONFIG = "eval_config.json"
 
+T = TypeVar("T")
 
+
+def _told(read: Callable[[str | Path], T]) -> Callable[[str | Path], T]:
+    """Has a damaged file told by a function that reads an artifact: some damage shows only where what was read is made use of."""
+
+    @wraps(read)
+    def told(uri: str | Path) -> T:
+        with reading(uri):
+            return read(uri)
+
+    return told
+
+
+@_told
 def read_evaluation(uri: str | Path) -> Evaluation:
     """Reads the ModelEvaluation artifact at `uri`.
 
     Raises:
-      CxrError: if the artifact holds no metrics of the whole split.
+      CxrError: if the artifact holds no metrics of the whole split, or is damaged.
     """
     records = list(_metrics_records(uri))
     overall = _overall(uri, records)
@@ -46,6 +62,7 @@ def read_evaluation(uri: str | Path) -> Evaluation:
     )
 
 
+@_told
 def read_values(uri: str | Path) -> tuple[Values, Values]:
     """Reads the metrics of the whole split from the ModelEvaluation artifact at `uri`.
 
@@ -53,12 +70,13 @@ def read_values(uri: str | Path) -> tuple[Values, Values]:
       Those of the candidate, and those of the version that it was compared with; the latter are empty without one.
 
     Raises:
-      CxrError: if the artifact holds no metrics of the whole split.
+      CxrError: if the artifact holds no metrics of the whole split, or is damaged.
     """
     overall = _overall(uri, _metrics_records(uri))
     return _values(overall, _CANDIDATES), _values(overall, (_BASELINE,))
 
 
+@_told
 def read_changes(uri: str | Path) -> dict[str, Interval]:
     """Reads by how much the candidate differs from the version that it was compared with, from the ModelEvaluation artifact at `uri`.
 
@@ -67,12 +85,13 @@ def read_changes(uri: str | Path) -> dict[str, Interval]:
       where they are too few. Empty without one.
 
     Raises:
-      CxrError: if the artifact holds no metrics of the whole split.
+      CxrError: if the artifact holds no metrics of the whole split, or is damaged.
     """
     changes = _values(_overall(uri, _metrics_records(uri)), _CANDIDATES, changes=True)
     return {name: _change(changes, name) for name in names.FIGURES} if changes else {}
 
 
+@_told
 def read_roc(uri: str | Path) -> dict[str, np.ndarray]:
     """Reads each class's ROC curve on the whole split from the ModelEvaluation artifact at `uri`.
 
@@ -80,12 +99,13 @@ def read_roc(uri: str | Path) -> dict[str, np.ndarray]:
       By class name: float64 [thresholds, 3], threshold, false and true positive rate; see components.metrics.tally.Results.roc.
 
     Raises:
-      CxrError: if the artifact holds no metrics of the whole split.
+      CxrError: if the artifact holds no metrics of the whole split, or is damaged.
     """
     values = read_values(uri)[0]
     return {name: values[names.ROC, index] for index, name in enumerate(_class_names(uri))}
 
 
+@_told
 def read_answers(uri: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Reads what the candidate answered to each image of the split from the ModelEvaluation artifact at `uri`.
 
@@ -94,7 +114,7 @@ def read_answers(uri: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] |
       the Evaluator of an older version kept none.
 
     Raises:
-      CxrError: if the artifact holds no metrics of the whole split.
+      CxrError: if the artifact holds no metrics of the whole split, or is damaged.
     """
     values = read_values(uri)[0]
     keys = (names.ANSWERED_IMAGES, names.ANSWERED_LABELS, names.ANSWERED_PROBABILITIES)
@@ -121,6 +141,7 @@ def read_answers_by_image(uri: str | Path) -> tuple[np.ndarray, np.ndarray] | No
     return images, probabilities[first]
 
 
+@_told
 def read_validation(uri: str | Path) -> Validation:
     """Reads the gate's answer from the ModelEvaluation artifact at `uri`.
 
@@ -128,7 +149,7 @@ def read_validation(uri: str | Path) -> Validation:
       Whether every threshold held, a refusal for each that did not, and what was measured and wanted of each.
 
     Raises:
-      CxrError: if the artifact holds no validation result.
+      CxrError: if the artifact holds no validation result, or is damaged.
     """
     import tensorflow_model_analysis as tfma
 

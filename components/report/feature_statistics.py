@@ -8,6 +8,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from cxr.components.report.page.content import NumberStatistics, ValueCounts
 from cxr.core import features
+from cxr.core.damaged_artifact import reading
 from cxr.core.places import STATISTICS, by_split
 
 MOST_VALUES = 12  # of a categorical feature; the others are added up
@@ -19,6 +20,9 @@ def read_statistics(folder: str) -> tuple[tuple[NumberStatistics, ...], tuple[Va
 
     Args:
       folder: URI of the artifact (`Split-<name>/FeatureStats.pb` below it).
+
+    Raises:
+      CxrError: It is damaged.
     """
     numbers: list[NumberStatistics] = []
     values: list[ValueCounts] = []
@@ -37,7 +41,8 @@ def read_statistics(folder: str) -> tuple[tuple[NumberStatistics, ...], tuple[Va
 def _splits(folder: str) -> Iterator[tuple[str, statistics_pb2.DatasetFeatureStatistics]]:
     files = by_split(folder, STATISTICS)
     for split in sorted(files, key=lambda name: features.SPLITS.index(name) if name in features.SPLITS else len(features.SPLITS)):
-        found = statistics_pb2.DatasetFeatureStatisticsList.FromString(files[split].read_bytes())
+        with reading(folder):
+            found = statistics_pb2.DatasetFeatureStatisticsList.FromString(files[split].read_bytes())
         if found.datasets:
             yield split, found.datasets[0]
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from cxr.core.damaged_artifact import reading
 from cxr.core.intervals import Fraction, Share
 from cxr.core.strict_model import StrictModel
 
@@ -91,8 +92,12 @@ class AuditResult(StrictModel):
 
 
 def load_draws(folder: Path) -> dict[str, npt.NDArray[np.float32]]:
-    """Reads the draws beside audit.json, by shortcut."""
-    with np.load(folder / DRAWS, allow_pickle=False) as arrays:
+    """Reads the draws beside audit.json, by shortcut.
+
+    Raises:
+      CxrError: There are none, or they are damaged.
+    """
+    with reading(folder), np.load(folder / DRAWS, allow_pickle=False) as arrays:
         return dict(arrays)
 
 

@@ -121,6 +121,25 @@ def test_a_damaged_history_is_a_remark_and_the_report_is_written(results: dict[s
     assert "train the model again" in note
 
 
+def test_a_verdict_that_cannot_be_read_is_that_models_failure_and_report_and_page_are_written(
+    results: dict[str, NodeResult], tmp_path: Path
+) -> None:
+    evaluation = standard_artifacts.ModelEvaluation()
+    evaluation.uri, evaluation.id = str(tmp_path / "Evaluator-mobilenet" / "evaluation" / "22"), 22
+    Path(evaluation.uri).mkdir(parents=True)
+    (Path(evaluation.uri) / "validations.tfrecord").write_bytes(bytes(40))
+    cached = NodeResult("Evaluator-mobilenet", "cached", outputs={"evaluation": [evaluation]})
+    known = results | {"Evaluator-mobilenet": cached}
+    report = make_report(CONFIG, known, {}, data="/data", dataset=DATASET)
+    found = report.models["mobilenet"]
+    assert (report.exit_code, found.outcome, found.evaluation_uri, found.blessed) == (1, "failed", None, None)
+    (reason,) = found.reasons
+    assert reason.startswith(f"{evaluation.uri}: cannot be read (DataLossError: corrupted record")
+    assert reason.endswith("remove this folder, and the next run makes it anew")
+    write_page(page_sources(CONFIG, known, report, DATASET, run="1"), tmp_path / "report.html")
+    assert "cannot be read (DataLossError" in (tmp_path / "report.html").read_text()
+
+
 def test_the_configuration_decides_about_pictures(sources: Sources) -> None:
     assert sources.pictures is False
     assert load("demo").report.pictures is True

@@ -6,6 +6,7 @@ import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from cxr.components.anomaly_check.anomalies import describe_anomalies
+from cxr.core.errors import CxrError
 
 
 @pytest.fixture
@@ -46,4 +47,12 @@ def test_missing_column_is_named(tmp_path, schema):
 
 def test_an_empty_folder_is_no_clean_bill(tmp_path):
     with pytest.raises(FileNotFoundError, match="ExampleValidator"):
+        describe_anomalies(str(tmp_path))
+
+
+def test_a_damaged_file_is_told_with_a_remedy(tmp_path, schema):
+    write(tmp_path, "train", pd.DataFrame({"mean": [90.0]}), schema)
+    file = tmp_path / "Split-train" / "SchemaDiff.pb"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(CxrError, match=r": cannot be read \(DecodeError.*\); remove this folder"):
         describe_anomalies(str(tmp_path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,14 @@ from tensorflow_model_analysis.writers.metrics_plots_and_validations_writer impo
 
 from cxr.components.metrics import names
 from cxr.components.metrics.classification import ClassificationCombiner
-from cxr.components.metrics.evaluator_output import read_evaluation, read_roc, read_validation
+from cxr.components.metrics.evaluator_output import (
+    read_answers,
+    read_changes,
+    read_evaluation,
+    read_roc,
+    read_validation,
+    read_values,
+)
 from cxr.core.errors import CxrError
 from cxr.core.figure_table import ACCURACY
 from cxr.core.intervals import Figure
@@ -179,3 +187,51 @@ def test_evaluator_that_did_not_finish(tmp_path: Path) -> None:
         read_validation(tmp_path)
     with pytest.raises(CxrError, match="no metrics"):
         read_evaluation(tmp_path)
+
+
+READERS = (read_evaluation, read_values, read_changes, read_roc, read_answers, read_validation)
+OF_CONFIG = (read_evaluation, read_roc, read_validation)
+METRICS, VALIDATIONS, CONFIG = "metrics-00000-of-00001.tfrecord", "validations.tfrecord", "eval_config.json"
+
+
+def flipped(contents: bytes) -> bytes:
+    middle = len(contents) // 2
+    return contents[:middle] + bytes([contents[middle] ^ 0x10]) + contents[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("file", "damaged", "readers"),
+    [
+        (METRICS, flipped, READERS),
+        (VALIDATIONS, flipped, (read_validation,)),
+        (CONFIG, lambda _: b"{", OF_CONFIG),
+        (CONFIG, lambda _: b"null", OF_CONFIG),
+        (CONFIG, lambda _: b"{}", OF_CONFIG),
+        (CONFIG, lambda contents: b"\xff\xfe" + contents, OF_CONFIG),
+        (CONFIG, lambda contents: contents.replace(b"metricsSpecs", b'metricsSpecs": 1, "a'), OF_CONFIG),
+        (CONFIG, lambda contents: contents.replace(b'\\"class_names', b"\\'class_names"), OF_CONFIG),
+    ],
+)
+def test_a_damaged_file_is_told_with_a_remedy(
+    tmp_path: Path, file: str, damaged: Callable[[bytes], bytes], readers: tuple[Callable[[str], object], ...]
+) -> None:
+    uri = write(tmp_path, {(): measured("", [(0, RIGHT), (0, WRONG)])}, validation_result_pb2.ValidationResult(validation_ok=True))
+    for read in readers:
+        read(uri)
+    whole = (tmp_path / file).read_bytes()
+    (tmp_path / file).write_bytes(damaged(whole))
+    assert (tmp_path / file).read_bytes() != whole
+    for read in readers:
+        with pytest.raises(CxrError, match=r": cannot be read \(.*\); remove this folder, and the next run makes it anew") as raised:
+            read(uri)
+        assert str(raised.value).startswith(f"{uri}: ")
+        assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("file", [METRICS, VALIDATIONS, CONFIG])
+def test_a_folder_in_the_place_of_a_file_is_told(tmp_path: Path, file: str) -> None:
+    uri = write(tmp_path, {(): measured("", [(0, RIGHT), (0, WRONG)])}, validation_result_pb2.ValidationResult(validation_ok=True))
+    (tmp_path / file).unlink()
+    (tmp_path / file).mkdir()
+    with pytest.raises(CxrError, match="cannot be read .* remove this folder"):
+        read_validation(uri)

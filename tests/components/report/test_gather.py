@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import io
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from cxr.components.explanation.result import Result, load_maps
+from cxr.components.anomaly_check.anomalies import describe_anomalies
+from cxr.components.explanation.result import MAPS, Result, load_maps
 from cxr.components.metrics.answers import NO_IMAGE
+from cxr.components.report.feature_statistics import read_statistics
 from cxr.components.report.gather import gather
 from cxr.components.report.page.content import Content
 from cxr.components.report.page.render import render
@@ -164,3 +169,39 @@ def test_a_damaged_history_says_so(tmp_path: Path) -> None:
     (tmp_path / "history.json").write_text("{}")
     with pytest.raises(CxrError, match="not the history of a training"):
         gather(Sources("demo", CLASSES, "test", (ModelSources("mobilenet", model_run=str(tmp_path)),)))
+
+
+def cut(contents: bytes) -> bytes:
+    return contents[:-1]
+
+
+def empty(_: bytes) -> bytes:
+    return b""
+
+
+def changed(contents: bytes) -> bytes:
+    middle = len(contents) // 2
+    return contents[:middle] + bytes(byte ^ 0xFF for byte in contents[middle:])
+
+
+@pytest.mark.parametrize(
+    ("artifact", "file", "read", "damage"),
+    [
+        ("statistics", "Split-test/FeatureStats.pb", read_statistics, cut),
+        ("statistics", "Split-test/FeatureStats.pb", read_statistics, changed),
+        ("anomalies", "Split-train/SchemaDiff.pb", describe_anomalies, cut),
+        ("anomalies", "Split-train/SchemaDiff.pb", describe_anomalies, changed),
+        ("explanation", MAPS, load_maps, cut),
+        ("explanation", MAPS, load_maps, empty),
+        ("explanation", MAPS, load_maps, changed),
+    ],
+)
+def test_a_damaged_artifact_is_told_with_a_remedy(
+    sources: Sources, tmp_path: Path, artifact: str, file: str, read: Callable[[Any], object], damage: Callable[[bytes], bytes]
+) -> None:
+    folder = tmp_path / "artifact"
+    shutil.copytree(getattr(sources, artifact), folder)
+    read(folder)
+    (folder / file).write_bytes(damage((folder / file).read_bytes()))
+    with pytest.raises(CxrError, match=r"artifact: cannot be read \(.*\); remove this folder, and the next run makes it anew"):
+        read(folder)

@@ -216,6 +216,9 @@ def test_saved_and_read_again(found, tmp_path):
         (tmp_path / "audit.json").write_text(damaged)
         with pytest.raises(CxrError, match=r"audit.json: cannot be read \(class_names"):
             AuditResult.load(tmp_path)
+    (tmp_path / "draws.npz").write_bytes((tmp_path / "draws.npz").read_bytes()[:-1])
+    with pytest.raises(CxrError, match=r"cannot be read \(BadZipFile.*remove this folder"):
+        load_draws(tmp_path)
 
 
 def test_figures_are_scikit_learns_and_draws_those_of_the_evaluator():
