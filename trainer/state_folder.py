@@ -9,7 +9,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Self
 
-from cxr.core import progress
+from cxr.core import folder_lock, progress
+from cxr.core.errors import CxrError
 
 _BUSY = "another process has it: the same training in another run, or an attempt of this one that has not ended"
 
@@ -48,7 +49,7 @@ class States:
         reason = self._held.enter_context(held(folder))
         if not reason:
             return folder
-        progress.report(f"training state {folder}: {reason}; this training begins anew, and keeps nothing to go on from", 0)
+        progress.report(f"training state {reason}; this training begins anew, and keeps nothing to go on from", 0)
         return None
 
 
@@ -57,7 +58,7 @@ def held(folder: Path) -> Iterator[str]:
     """Keeps other processes out of a state folder while the block runs; the folder may come and go meanwhile.
 
     Yields:
-      Why it is not ours: another process has it, or its volume knows no locks (ENOLCK, ENOSYS, EOPNOTSUPP). Empty: it is ours.
+      Why it is not ours, with its name: another process has it, or its volume gives no lock. Empty: it is ours.
 
     Raises:
       OSError: The file of the lock cannot be made.
@@ -85,21 +86,21 @@ def is_held(folder: Path) -> bool:
     return False
 
 
-def _locked(lock: Path) -> tuple[IO[bytes], str]:
+def _locked(lock: Path) -> tuple[IO[str], str]:
     """Returns the file of a lock, open, and why the lock is not ours, as `held` does."""
     while True:
-        # NFS locks files that are open for writing only, and folders only within one machine.
-        file = open(lock, "ab")  # noqa: SIM115
+        file = open(lock, "a", encoding="utf-8")  # noqa: SIM115
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return file, _BUSY
-        except OSError as error:
-            return file, f"its volume gives no file lock ({error.strerror})"
+            folder_lock.wait(file, 0, _BUSY)
+        except CxrError as error:
+            return file, str(error)
+        except OSError as error:  # of NFS, ESTALE, where its holder takes it away; without a lock nobody knows whose the folder is
+            return file, f"{lock}: {error.strerror}"
         if os.fstat(file.fileno()).st_nlink:
             return file, ""
         file.close()  # its holder ended, and took it away after we had opened it
 
 
 def _lock_of(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.lock")  # beside it: the folder goes while the lock is held
+    """Returns a file, as NFS locks folders within one machine only; it lies beside the folder, which goes while the lock is held."""
+    return folder.with_name(f"{folder.name}.lock")

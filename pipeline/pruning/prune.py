@@ -128,7 +128,7 @@ class Pruner:
             return
         with state_folder.held(folder) as reason:
             if reason:
-                raise CxrError(f"{folder}: {reason}; the same command decides anew")
+                raise CxrError(f"{reason}; the same command decides anew")
             shutil.rmtree(folder)
 
     def _remove_version(self, version: Path) -> None:

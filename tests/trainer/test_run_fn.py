@@ -68,7 +68,7 @@ def arguments(folder: Path, records, transform_dir, model, **more):
         "transform_output": transform_dir,
         "serving_model_dir": str(folder / "model" / "Format-Serving"),
         "model_run_dir": str(folder / "run"),
-        "custom_config": trainer_settings(model, state_dir=str(folder / "state"), **more),
+        "custom_config": trainer_settings(model, **{"state_dir": str(folder / "state"), **more}),
     }
 
 

@@ -24,8 +24,8 @@ def test_one_at_a_time_has_the_state_of_a_training(tmp_path, said):
         assert second.take("2c3d") == tmp_path / "state" / "2c3d"
         assert is_held(folder)
     assert [record.getMessage() for record in said.records] == [
-        f"training state {folder}: another process has it: the same training in another run, or an attempt of this one that has not ended; "
-        "this training begins anew, and keeps nothing to go on from"
+        f"training state {folder}.lock: another process has it: the same training in another run, or an attempt of this one that has not "
+        "ended; this training begins anew, and keeps nothing to go on from"
     ]
     assert not is_held(folder)
     assert list((tmp_path / "state").iterdir()) == []
@@ -71,15 +71,26 @@ def test_who_is_killed_lets_others_in(tmp_path, said):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
-def test_on_a_volume_without_locks_nobody_has_it(tmp_path, said, monkeypatch, code):
+NO_LOCKS = "the volume has no file locks ({}); use one that has: NFSv4, CephFS"
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (errno.ENOLCK, NO_LOCKS),
+        (errno.ENOSYS, NO_LOCKS),
+        (errno.EOPNOTSUPP, NO_LOCKS),
+        (errno.ESTALE, "{}"),
+    ],
+)
+def test_where_no_lock_is_given_nobody_has_it(tmp_path, said, monkeypatch, code, told):
     def refuse(*_):
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with States(tmp_path) as states:
         assert states.take("0a1b") is None
-    assert f"0a1b: its volume gives no file lock ({os.strerror(code)}); this training begins anew" in said.text
+    assert f"training state {tmp_path}/0a1b.lock: {told.format(os.strerror(code))}; this training begins anew" in said.text
     assert is_held(tmp_path / "0a1b")  # nobody knows
 
 
