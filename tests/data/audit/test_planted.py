@@ -159,7 +159,7 @@ def test_the_command_says_it_and_its_exit_code_too(demo_records):
     done = CliRunner().invoke(app, ["audit", str(demo_records("marker")), "--folds", "2", "--json"])
     assert done.exit_code == exit_codes.REFUSED, done.output
     result = AuditResult.model_validate_json(done.stdout)
-    assert conclusion(result).endswith("can learn them in place of the disease")
+    assert conclusion(result).endswith("can learn them instead of the disease")
     assert "corners" in {found.name for found in result.clear}
     assert sum(result.images.values()) == 180
 
