@@ -28,6 +28,7 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
+from trainer_settings import trainer_settings
 
 from cxr.core import features
 from cxr.core.places import records_in
@@ -40,7 +41,7 @@ from cxr.trainer.model_config import FineTuning, Model, Stage
 from cxr.trainer.models.assembly import assemble
 from cxr.trainer.models.backbones import LAYER
 from cxr.trainer.models.heads import build_head
-from cxr.trainer.run_fn import Settings, run_fn
+from cxr.trainer.run_fn import run_fn
 from cxr.trainer.stages import StageData, run_stage
 from cxr.trainer.transform_graph import TransformGraph
 
@@ -122,23 +123,16 @@ def steps_of(model: Model, transform: TransformGraph, train: splits.Split, wante
 
 def export_differences(name: str, config: Config, arguments: Mapping[str, object], val: splits.Split) -> tuple[float, float]:
     """Trains and exports as a run does; returns by how much the SavedModel differs from the training, here and on the CPU."""
-    settings = Settings(
+    settings = trainer_settings(
+        config.models[name].model_copy(update={"head_training": Stage(epochs=1), "fine_tuning": None}),
         name=name,
-        model=config.models[name].model_copy(update={"head_training": Stage(epochs=1), "fine_tuning": None}),
-        class_names=config.class_names,
-        preprocessing=config.preprocessing,
+        class_names=list(config.class_names),
+        preprocessing=config.preprocessing.model_dump(mode="json"),
         max_side=config.data.max_side,
-        validation_split=True,
-        state_dir=None,
-        folds=0,
-        code_version="",
-        weights_version="",
-        feature_cache=None,
-        features_code="",
     )
     with tempfile.TemporaryDirectory() as folder:
         places = {"serving_model_dir": artifact.serving_dir(f"{folder}/model"), "model_run_dir": f"{folder}/run"}
-        run_fn(SimpleNamespace(**arguments, **places, custom_config=settings.model_dump(mode="json")))
+        run_fn(SimpleNamespace(**arguments, **places, custom_config=settings))
         trained = predictions.load(f"{folder}/model", "val").probabilities
         differences = []
         for place in (None, "CPU:0"):

@@ -10,18 +10,17 @@ from types import SimpleNamespace
 
 from PIL import Image
 from rich.console import Console
+from trainer_settings import trainer_settings
 
 from bench.links import manifest_of
 from cxr.core import features
 from cxr.core.machine import cores
 from cxr.core.places import SERVING
 from cxr.data.demo.generate import make_demo_data
-from cxr.data.images.reader import MAX_SIDE
 from cxr.data.ingest.ingest_config import Ingest
 from cxr.data.ingest.rows import Row, uniform
 from cxr.data.ingest.sources import discover
 from cxr.trainer.model_config import Model, Stage
-from cxr.trainer.preprocessing_config import Preprocessing
 
 DRAWN, SIDE = 24, 512  # pictures that are made up, and their height and width
 SIZE = 224  # pixels of what networks get
@@ -85,23 +84,9 @@ class Data:
 
     def model(self) -> Path:
         """A Model artifact: a MobileNet with random weights and a head that learnt for an epoch, exported as a run does it."""
-        from cxr.trainer.run_fn import Settings, run_fn
+        from cxr.trainer.run_fn import run_fn
 
         def train(folder: Path) -> None:
-            settings = Settings(
-                name="mobilenet",
-                model=mobilenet(1),
-                class_names=features.CLASS_NAMES,
-                preprocessing=Preprocessing(),
-                max_side=MAX_SIDE,
-                validation_split=True,
-                state_dir=None,
-                folds=0,
-                code_version="",
-                weights_version="",
-                feature_cache=None,
-                features_code="",
-            )
             run_fn(
                 SimpleNamespace(
                     train_files=[f"{self.records()}/{SPLIT}/*"],
@@ -109,7 +94,7 @@ class Data:
                     transform_output=str(self.transform()),
                     serving_model_dir=str(folder / SERVING),
                     model_run_dir=str(self.folder / "model_run"),
-                    custom_config=settings.model_dump(mode="json"),
+                    custom_config=trainer_settings(mobilenet(1)),
                 )
             )
 

@@ -167,7 +167,7 @@ class Changes:
         labels = {**current.labels, **after.labels}
         found = [rollout.served(server, model, labels, self._timeout) for server in self._servers]
         rollout.check_loaded((state or NOTHING for state in found), model, after)
-        kept = [self._kept(server, model) for server in self._servers]
+        kept = self._kept(model)
         self._journal.append(entry)
         try:
             self._go_through(entry, old, found, kept, lost)
@@ -190,12 +190,15 @@ class Changes:
         self._journal.append(applied := replace(entry, outcome=APPLIED))
         return Done(applied, tuple(model.note for models in kept for model in models))
 
-    def _kept(self, server: Connection, model: str) -> list[Kept]:
-        """Returns the other models of which the server has something else than the file, once it is known to have none beyond the file."""
-        states, named = states_in(self._path), {*MODELS, *(entry.model for entry in self._journal.entries())}
-        others.check_named(server, sorted(named - set(states)), self._path, self._timeout)
+    def _kept(self, model: str) -> list[list[Kept]]:
+        """Returns, for each server, the other models of which it has something else than the file; none is known to have more."""
+        states, labels, found = states_in(self._path), self._labels(), []
+        unnamed = sorted({*MODELS, *(entry.model for entry in self._journal.entries())} - set(states))
         del states[model]
-        return others.kept(server, states, self._labels(), self._timeout, self._path)
+        for server in self._servers:
+            others.check_named(server, unnamed, self._path, self._timeout)
+            found.append(others.kept(server, states, labels, self._timeout, self._path))
+        return found
 
     def _labels(self) -> set[str]:
         """Returns the labels that a server may have although the file does not name them: the usual ones and those of earlier changes."""

@@ -6,7 +6,6 @@ import dataclasses
 import gc
 import shutil
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,7 +105,7 @@ class Member:
         def split(which: Indices) -> splits.Split:
             return dataclasses.replace(material.images.take(which), labels=part.labels[which])
 
-        with States(state) if state else nullcontext() as states:
+        with States(state) as states:
             trained = Training(
                 subject.models[self.name],
                 material.transform,

@@ -356,17 +356,23 @@ def test_a_server_behind_the_file_keeps_its_labels_through_another_change(config
     assert (stable, server.refused) == ([1, 2, 2], [])
 
 
-def test_a_server_behind_the_file_gets_back_what_it_had(configured: Path, labels_first):
-    server, connection = labels_first(configured)
-    _file_only(configured, 2)
-    before, take, calls = configured.read_text(), server.apply, []
+def _refuse_the_labels(server):
+    """The second thing that a server is told."""
+    take, calls = server.apply, []
 
-    def refuse_the_labels(config):
+    def refuse_the_second(config):
         calls.append(config)
         server.refused.append("busy")
         return take(config) if len(calls) != 2 else False
 
-    server.apply = refuse_the_labels
+    server.apply = refuse_the_second
+
+
+def test_a_server_behind_the_file_gets_back_what_it_had(configured: Path, labels_first):
+    server, connection = labels_first(configured)
+    _file_only(configured, 2)
+    before = configured.read_text()
+    _refuse_the_labels(server)
     with pytest.raises(RequestFailed, match="busy"):
         Changes(configured, [connection], wait=5).promote("ensemble", 2)
     assert (server.state("ensemble"), configured.read_text()) == (PINNED_1, before)
@@ -534,14 +540,7 @@ def test_a_change_that_fails_leaves_a_server_behind_in_another_model_as_it_was(c
     _edit(configured, "mobilenet", MOBILENET_7)
     server, connection = labels_first(configured)
     _edit(configured, "mobilenet", MOBILENET_8)
-    take, calls = server.apply, []
-
-    def refuse_the_labels(config):
-        calls.append(config)
-        server.refused.append("busy")
-        return take(config) if len(calls) != 2 else False
-
-    server.apply = refuse_the_labels
+    _refuse_the_labels(server)
     with pytest.raises(RequestFailed, match="busy"):
         Changes(configured, [connection], wait=1).promote("ensemble", 2)
     assert (server.state("ensemble"), server.state("mobilenet")) == (PINNED_1, MOBILENET_7)

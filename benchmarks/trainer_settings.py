@@ -1,4 +1,4 @@
-"""What the graph tells a trainer."""
+"""What the graph tells a trainer, for one that runs by itself: in benchmarks and in tests."""
 
 from __future__ import annotations
 
